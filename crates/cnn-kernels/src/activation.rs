@@ -1,0 +1,213 @@
+//! Activations, each with the backward rule of the explanation methods, and softmax.
+
+use candle_core::{D, Result, Tensor};
+use rayon::prelude::*;
+
+use crate::element::Element;
+use crate::kernel::{Kernel, apply};
+
+/// An element-wise non-linearity.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Activation {
+    /// `x`.
+    Identity,
+    /// `max(x, 0)`; the slope at 0 is 0, as in PyTorch.
+    Relu,
+    /// `x` where positive, else `slope · x`; PyTorch's default slope is 0.01.
+    LeakyRelu(
+        /// Slope of the negative side.
+        f64,
+    ),
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+    /// `1 / (1 + e^−x)`.
+    Sigmoid,
+    /// `x · sigmoid(x)`, also called swish (Elfwing et al. 2017).
+    Silu,
+    /// `x · relu6(x + 3) / 6` (Howard et al. 2019, MobileNetV3).
+    HardSwish,
+    /// `relu6(x + 3) / 6`.
+    HardSigmoid,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// `x · Φ(x)` with the error function (Hendrycks & Gimpel 2016).
+    Gelu,
+    /// GELU by its tanh approximation, PyTorch's `approximate="tanh"`.
+    GeluTanh,
+}
+
+/// How the gradient passes a rectifying activation (ReLU, leaky ReLU, ReLU6); the others always use the standard rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BackwardRule {
+    /// The derivative.
+    #[default]
+    Standard,
+    /// The derivative, and only positive gradients (Springenberg et al. 2014, guided backpropagation).
+    Guided,
+    /// Only positive gradients, wherever the input was (Zeiler & Fergus 2013, deconvnet).
+    Deconvnet,
+}
+
+/// Applies an activation to every element, of any shape. Differentiable.
+///
+/// # Errors
+/// If the element type is neither f32 nor f64.
+pub fn activate(xs: &Tensor, activation: Activation, rule: BackwardRule) -> Result<Tensor> {
+    if activation == Activation::Identity {
+        return Ok(xs.clone());
+    }
+    apply(Activate { shape: xs.dims().to_vec(), activation, rule }, &[xs])
+}
+
+/// `e^x_i / Σ e^x_j` along the last dimension, shifted by the maximum so that it cannot overflow. Differentiable.
+///
+/// # Errors
+/// If the tensor is a scalar.
+pub fn softmax(xs: &Tensor) -> Result<Tensor> {
+    let shifted = xs.broadcast_sub(&xs.max_keepdim(D::Minus1)?.detach())?;
+    let exponentials = shifted.exp()?;
+    exponentials.broadcast_div(&exponentials.sum_keepdim(D::Minus1)?)
+}
+
+impl Activation {
+    fn is_rectifier(self) -> bool {
+        matches!(self, Self::Relu | Self::LeakyRelu(_) | Self::Relu6)
+    }
+
+    fn value<T: Element>(self, x: T) -> T {
+        let constant = T::from_f64;
+        match self {
+            Self::Identity => x,
+            Self::Relu => x.at_least_zero(),
+            Self::LeakyRelu(slope) => select(x > T::zero(), x, x * constant(slope)),
+            Self::Relu6 => x.within(0., 6.),
+            Self::Sigmoid => sigmoid(x),
+            Self::Silu => x * sigmoid(x),
+            Self::HardSwish => x * (x + constant(3.)).within(0., 6.) / constant(6.),
+            Self::HardSigmoid => (x + constant(3.)).within(0., 6.) / constant(6.),
+            Self::Tanh => x.tanh(),
+            Self::Gelu => x * gaussian_cdf(x),
+            Self::GeluTanh => constant(0.5) * x * (T::one() + gelu_inner(x).tanh()),
+        }
+    }
+
+    fn slope<T: Element>(self, x: T) -> T {
+        let constant = T::from_f64;
+        let (zero, one) = (T::zero(), T::one());
+        match self {
+            Self::Identity => one,
+            Self::Relu => select(x > zero, one, zero),
+            Self::LeakyRelu(slope) => select(x > zero, one, constant(slope)),
+            Self::Relu6 => select(x > zero && x < constant(6.), one, zero),
+            Self::Sigmoid => sigmoid(x) * (one - sigmoid(x)),
+            Self::Silu => sigmoid(x) * (one + x * (one - sigmoid(x))),
+            Self::HardSwish if x <= constant(-3.) => zero,
+            Self::HardSwish if x >= constant(3.) => one,
+            Self::HardSwish => (constant(2.) * x + constant(3.)) / constant(6.),
+            Self::HardSigmoid => select(x > constant(-3.) && x < constant(3.), one / constant(6.), zero),
+            Self::Tanh => one - x.tanh() * x.tanh(),
+            Self::Gelu => gaussian_cdf(x) + x * constant(INVERSE_ROOT_TWO_PI) * (constant(-0.5) * x * x).exp(),
+            Self::GeluTanh => {
+                let tanh = gelu_inner(x).tanh();
+                let inner_slope = constant(GELU_TANH_SCALE) * (one + constant(3. * GELU_TANH_CUBIC) * x * x);
+                constant(0.5) * (one + tanh) + constant(0.5) * x * (one - tanh * tanh) * inner_slope
+            }
+        }
+    }
+}
+
+/// `1 / √(2π)`.
+const INVERSE_ROOT_TWO_PI: f64 = 0.398_942_280_401_432_7;
+/// `√(2/π)`.
+const GELU_TANH_SCALE: f64 = 0.797_884_560_802_865_4;
+const GELU_TANH_CUBIC: f64 = 0.044715;
+
+fn select<T>(condition: bool, yes: T, no: T) -> T {
+    if condition { yes } else { no }
+}
+
+fn sigmoid<T: Element>(x: T) -> T {
+    T::one() / (T::one() + (T::zero() - x).exp())
+}
+
+fn gaussian_cdf<T: Element>(x: T) -> T {
+    T::from_f64(0.5) * (T::one() + (x * T::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf())
+}
+
+fn gelu_inner<T: Element>(x: T) -> T {
+    T::from_f64(GELU_TANH_SCALE) * (x + T::from_f64(GELU_TANH_CUBIC) * x * x * x)
+}
+
+/// Elements per parallel task.
+const CHUNK: usize = 1 << 14;
+
+struct Activate {
+    shape: Vec<usize>,
+    activation: Activation,
+    rule: BackwardRule,
+}
+
+impl Kernel for Activate {
+    const NAME: &'static str = "activation";
+
+    fn output_shape(&self) -> Vec<usize> {
+        self.shape.clone()
+    }
+
+    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
+        let activation = self.activation;
+        let mut ys = vec![T::zero(); inputs[0].len()];
+        ys.par_chunks_mut(CHUNK).zip(inputs[0].par_chunks(CHUNK)).for_each(|(ys, xs)| match activation {
+            Activation::Relu => ys.iter_mut().zip(xs).for_each(|(y, &x)| *y = x.at_least_zero()),
+            _ => ys.iter_mut().zip(xs).for_each(|(y, &x)| *y = activation.value(x)),
+        });
+        ys
+    }
+
+    fn backward<T: Element>(&self, inputs: &[&[T]], _: &[T], grad: &[T], _: &[bool]) -> Vec<Option<Vec<T>>> {
+        let (activation, zero) = (self.activation, T::zero());
+        let rule = if activation.is_rectifier() { self.rule } else { BackwardRule::Standard };
+        let mut grad_xs = vec![zero; grad.len()];
+        let chunks = grad_xs.par_chunks_mut(CHUNK).zip(inputs[0].par_chunks(CHUNK)).zip(grad.par_chunks(CHUNK));
+        chunks.for_each(|((out, xs), grad)| {
+            for ((out, &x), &grad) in out.iter_mut().zip(xs).zip(grad) {
+                *out = match rule {
+                    BackwardRule::Standard => grad * activation.slope(x),
+                    BackwardRule::Guided => select(grad > zero, grad * activation.slope(x), zero),
+                    BackwardRule::Deconvnet => select(grad > zero, grad, zero),
+                };
+            }
+        });
+        vec![Some(grad_xs)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use candle_core::{Device, Var};
+
+    fn gradient(activation: Activation, rule: BackwardRule, xs: &[f32], upstream: &[f32]) -> Vec<f32> {
+        let xs = Var::new(xs, &Device::Cpu).unwrap();
+        let ys = activate(&xs, activation, rule).unwrap();
+        let loss = (ys * Tensor::new(upstream, &Device::Cpu).unwrap()).unwrap().sum_all().unwrap();
+        loss.backward().unwrap().get(&xs).unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn explanation_rules_gate_the_gradient_of_rectifiers_only() {
+        let (xs, upstream) = ([-1., -1., 0., 2., 2.], [3., -3., 3., 3., -3.]);
+        assert_eq!(gradient(Activation::Relu, BackwardRule::Standard, &xs, &upstream), [0., 0., 0., 3., -3.]);
+        assert_eq!(gradient(Activation::Relu, BackwardRule::Guided, &xs, &upstream), [0., 0., 0., 3., 0.]);
+        assert_eq!(gradient(Activation::Relu, BackwardRule::Deconvnet, &xs, &upstream), [3., 0., 3., 3., 0.]);
+        let standard = gradient(Activation::Tanh, BackwardRule::Standard, &xs, &upstream);
+        assert_eq!(gradient(Activation::Tanh, BackwardRule::Guided, &xs, &upstream), standard);
+    }
+
+    #[test]
+    fn softmax_of_large_logits_stays_finite() {
+        let logits = Tensor::new(&[[1000f32, 1000.], [-1000., 0.]], &Device::Cpu).unwrap();
+        assert_eq!(softmax(&logits).unwrap().to_vec2::<f32>().unwrap(), [[0.5, 0.5], [0., 1.]]);
+    }
+}

@@ -1,0 +1,140 @@
+//! The channels-last feature map that every operation takes and returns.
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use crate::Error;
+
+/// A batch of feature maps, stored contiguously as `(N, H, W, C)`.
+///
+/// The tensor inside is private on purpose: candle's own convolution, pooling and activations expect channels first and cannot be
+/// called on it by accident, and the layout can change without its users noticing.
+#[derive(Clone, Debug)]
+pub struct FeatureMap(Tensor);
+
+impl FeatureMap {
+    /// Takes a PyTorch-like `(N, C, H, W)` tensor. Differentiable.
+    ///
+    /// # Errors
+    /// If the tensor does not have four dimensions.
+    pub fn from_nchw(xs: &Tensor) -> Result<Self> {
+        check_rank("FeatureMap::from_nchw", xs, "(N, C, H, W)")?;
+        Ok(Self(xs.permute((0, 2, 3, 1))?.contiguous()?))
+    }
+
+    /// Takes an `(N, H, W, C)` tensor, without a copy when it is contiguous. Differentiable.
+    ///
+    /// # Errors
+    /// If the tensor does not have four dimensions.
+    pub fn from_nhwc(xs: &Tensor) -> Result<Self> {
+        check_rank("FeatureMap::from_nhwc", xs, "(N, H, W, C)")?;
+        Ok(Self(xs.contiguous()?))
+    }
+
+    /// The maps as a contiguous `(N, C, H, W)` tensor. Differentiable.
+    pub fn to_nchw(&self) -> Result<Tensor> {
+        self.0.permute((0, 3, 1, 2))?.contiguous()
+    }
+
+    /// The maps as a contiguous `(N, H, W, C)` tensor, without a copy. Differentiable.
+    pub fn to_nhwc(&self) -> Tensor {
+        self.0.clone()
+    }
+
+    /// The maps as `(N, C·H·W)`, in PyTorch's order of channels, rows, columns. Differentiable.
+    pub fn flatten(&self) -> Result<Tensor> {
+        if self.height() == 1 && self.width() == 1 {
+            return self.0.flatten_from(1);
+        }
+        self.to_nchw()?.flatten_from(1)
+    }
+
+    /// `[N, H, W, C]`.
+    pub fn dims(&self) -> [usize; 4] {
+        let dims = self.0.dims();
+        [dims[0], dims[1], dims[2], dims[3]]
+    }
+
+    /// Number of images, N.
+    pub fn batch(&self) -> usize {
+        self.dims()[0]
+    }
+
+    /// Rows, H.
+    pub fn height(&self) -> usize {
+        self.dims()[1]
+    }
+
+    /// Columns, W.
+    pub fn width(&self) -> usize {
+        self.dims()[2]
+    }
+
+    /// Channels, C.
+    pub fn channels(&self) -> usize {
+        self.dims()[3]
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        self.0.dtype()
+    }
+
+    /// Device of the storage.
+    pub fn device(&self) -> &Device {
+        self.0.device()
+    }
+
+    /// The same values, cut off from the graph that computed them.
+    pub fn detach(&self) -> Self {
+        Self(self.0.detach())
+    }
+
+    /// Whether gradients flow through these maps.
+    pub fn is_tracked(&self) -> bool {
+        self.0.track_op()
+    }
+
+    pub(crate) fn tensor(&self) -> &Tensor {
+        &self.0
+    }
+
+    /// For kernels, whose outputs are contiguous NHWC by construction.
+    pub(crate) fn wrap(tensor: Tensor) -> Self {
+        Self(tensor)
+    }
+}
+
+fn check_rank(op: &'static str, xs: &Tensor, expected: &str) -> Result<()> {
+    if xs.rank() == 4 {
+        return Ok(());
+    }
+    Err(Error::Shape { op, what: "the tensor", found: xs.dims().to_vec(), expected: expected.to_string() }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn layouts_round_trip_and_flatten_in_pytorch_order() {
+        let nchw = Tensor::arange(0f32, 24., &Device::Cpu).unwrap().reshape((1, 2, 3, 4)).unwrap();
+        let map = FeatureMap::from_nchw(&nchw).unwrap();
+        assert_eq!(map.dims(), [1, 3, 4, 2]);
+        assert_eq!((map.batch(), map.height(), map.width(), map.channels()), (1, 3, 4, 2));
+        let nhwc = map.to_nhwc().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(nhwc[..4], [0., 12., 1., 13.]);
+        let back = map.to_nchw().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(back, (0..24).map(|v| v as f32).collect::<Vec<_>>());
+        assert_eq!(map.flatten().unwrap().to_vec2::<f32>().unwrap()[0], back);
+        let again = FeatureMap::from_nhwc(&map.to_nhwc()).unwrap();
+        assert_eq!(again.dims(), map.dims());
+    }
+
+    #[test]
+    fn a_flat_tensor_is_named() {
+        let flat = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+        let message = FeatureMap::from_nchw(&flat).unwrap_err().to_string();
+        assert!(message.contains("[2, 3], expected (N, C, H, W)"), "{message}");
+    }
+}

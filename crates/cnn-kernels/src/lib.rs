@@ -1,0 +1,45 @@
+//! The operations a convolutional network spends its time in, forward and backward.
+//!
+//! Feature maps travel as [`FeatureMap`], a newtype over a contiguous channels-last `(N, H, W, C)` tensor; weights keep
+//! PyTorch's shapes. Every operation is differentiable through candle's autograd, checks its shapes before it computes, and sums
+//! in an order that does not depend on the number of threads. Two element types are supported: `f32`, and `f64` as the reference
+//! for gradient checks.
+//!
+//! ```
+//! use candle_core::{Device, Tensor};
+//! use cnn_kernels::{Conv2dSpec, FeatureMap, Padding, conv2d};
+//!
+//! let image = Tensor::ones((1, 3, 5, 7), candle_core::DType::F32, &Device::Cpu)?;
+//! let weight = Tensor::ones((8, 3, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
+//! let spec = Conv2dSpec { padding: Padding::Same, stride: [2, 2], ..Conv2dSpec::default() };
+//! let ys = conv2d(&FeatureMap::from_nchw(&image)?, &weight, None, &spec)?;
+//! assert_eq!(ys.dims(), [1, 3, 4, 8]);
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+
+mod activation;
+mod batch_norm;
+mod combine;
+mod conv2d;
+mod conv2d_depthwise;
+mod conv2d_general;
+mod element;
+mod error;
+mod feature_map;
+mod gemm;
+mod geometry;
+mod kernel;
+mod layer_norm;
+mod pool;
+
+pub use activation::{Activation, BackwardRule, activate, softmax};
+pub use batch_norm::{BatchStatistics, batch_norm_running, batch_norm_train};
+pub use combine::{add, concat};
+pub use conv2d::{Conv2dSpec, conv2d};
+pub use error::Error;
+pub use feature_map::FeatureMap;
+pub use geometry::{Geometry, Padding, Window};
+pub use layer_norm::layer_norm;
+pub use pool::{
+    adaptive_avg_pool, adaptive_max_pool, avg_pool, global_avg_pool, global_max_pool, max_pool, upsample_nearest,
+};
