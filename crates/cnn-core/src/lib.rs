@@ -1,1 +1,39 @@
-//! Placeholder.
+//! What the `cnn` crates share and what needs no tensors.
+//!
+//! - [`random`]: keyed random streams whose values never change, [`Key`] and [`Rng`];
+//! - [`write_atomic`]: files that are there whole or not at all;
+//! - [`RunDir`]: numbered directories for the output of a run, never overwritten;
+//! - [`Preprocessing`]: how a network wants its images, as in timm's `pretrained_cfg`;
+//! - [`suggest`] and [`did_you_mean`]: the nearest of the accepted names.
+//!
+//! ```
+//! use cnn_core::{Key, Preprocessing, did_you_mean};
+//!
+//! // The order of epoch 3 depends on the seed, the stream's name and the epoch alone.
+//! let order = Key::new(0).stream("shuffle").at(3).rng().permutation(5);
+//! assert_eq!(order, Key::new(0).stream("shuffle").at(3).rng().permutation(5));
+//!
+//! // 224×224 after a resize of the short side to ⌊224 / 0.875⌋.
+//! assert_eq!(Preprocessing::default().resize_size(), [256, 256]);
+//!
+//! assert_eq!(did_you_mean("resnet81", ["resnet18", "lenet5"]), ", did you mean `resnet18`?");
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod files;
+mod preprocessing;
+pub mod random;
+mod run_dir;
+mod suggest;
+
+pub use error::Error;
+pub use files::write_atomic;
+pub use preprocessing::{
+    CropMode, DEFAULT_CROP_PCT, IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD, IMAGENET_MEAN, IMAGENET_STD,
+    Interpolation, MAX_IMAGE_SIDE, Preprocessing,
+};
+pub use random::{Key, Rng};
+pub use run_dir::RunDir;
+pub use suggest::{did_you_mean, suggest};

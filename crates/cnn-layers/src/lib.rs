@@ -1,1 +1,58 @@
-//! Placeholder.
+//! Convolutional-network layers on candle tensors, the parameter store they are built from, and the contract of a model.
+//!
+//! A network is a function of a configuration, a [`Store`] and a [`Mode`]; its layers carry PyTorch's names, so a published weight
+//! file loads by name. Feature maps travel as [`FeatureMap`], channels last.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use cnn_layers::{Context, Conv2dConfig, FeatureMap, Layer, Mode, Padding, Store};
+//!
+//! let store = Store::new(0);
+//! let conv = Conv2dConfig::new(3, 8, 3).with_stride(2).with_padding(Padding::all(1)).build(&store.builder(Mode::Eval).pp("conv1"))?;
+//! let image = Tensor::zeros((1, 3, 31, 45), DType::F32, &Device::Cpu)?;
+//! let ys = conv.forward(&FeatureMap::from_nchw(&image)?, &Context::eval())?;
+//! assert_eq!(ys.dims(), [1, 16, 23, 8]);
+//! assert_eq!(store.names(), ["conv1.weight", "conv1.bias"]);
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod activation;
+mod batch_norm;
+mod blocks;
+mod builder;
+mod context;
+mod conv2d;
+mod dropout;
+mod error;
+mod init;
+mod layer;
+mod layer_norm;
+mod linear;
+mod model;
+mod observer;
+mod pool;
+mod store;
+
+pub use activation::{Activate, Softmax};
+pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
+pub use blocks::{
+    ConvNormAct, ConvNormActConfig, DepthwiseSeparable, DepthwiseSeparableConfig, InvertedResidual,
+    InvertedResidualConfig, SqueezeExcite, SqueezeExciteConfig,
+};
+pub use builder::{Buffer, Builder, Mode};
+pub use cnn_kernels::{Activation, BackwardRule, FeatureMap, Padding, Window, add, concat};
+pub use context::{BatchNormPolicy, Context};
+pub use conv2d::{Conv2d, Conv2dConfig};
+pub use dropout::{DropPath, Dropout};
+pub use error::Error;
+pub use init::{Fan, Init};
+pub use layer::{Layer, Sequential};
+pub use layer_norm::{LayerNorm2d, LayerNorm2dConfig};
+pub use linear::{Linear, LinearConfig};
+pub use model::{Backbone, Classifier, ParameterGroup, StageInfo};
+pub use observer::{Event, Observer, Value};
+pub use pool::{
+    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d, UpsampleNearest2d,
+};
+pub use store::{EntryInfo, Kind, Store};

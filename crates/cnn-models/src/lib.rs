@@ -1,1 +1,32 @@
-//! Placeholder.
+//! Convolutional model families and their registry.
+//!
+//! Weights published for PyTorch load by name: [`Network::load`] takes a directory as timm saves it or a bare weight file, and
+//! [`Network::save`] writes the same format back.
+//!
+//! ```
+//! use cnn_layers::{Context, FeatureMap};
+//! use cnn_models::{ModelConfig, Network};
+//! use candle_core::{DType, Device, Tensor};
+//!
+//! let network = Network::new("resnet20_cifar10", &ModelConfig::default(), 0)?;
+//! let images = FeatureMap::from_nchw(&Tensor::zeros((2, 3, 32, 32), DType::F32, &Device::Cpu)?)?;
+//! let logits = network.model().forward(&images, &Context::eval())?;
+//! assert_eq!(logits.dims(), [2, 10]);
+//! # Ok::<(), anyhow::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod checkpoint;
+mod config;
+mod error;
+mod families;
+mod network;
+mod registry;
+mod residual;
+mod staged;
+
+pub use checkpoint::CheckpointConfig;
+pub use config::{ModelConfig, PadType};
+pub use error::Error;
+pub use network::{LoadOptions, Network};
+pub use registry::{Built, ModelSpec, Preset, WeightSource, find, models};

@@ -1,0 +1,84 @@
+//! Activations as layers: every [`Activation`], and softmax.
+
+use candle_core::{Result, Tensor};
+use cnn_kernels::{activate, softmax};
+
+use crate::{Activation, Builder, Context, FeatureMap, Layer};
+
+/// An element-wise non-linearity over maps or vectors.
+///
+/// # Shapes
+/// Any to the same.
+#[derive(Debug, Clone)]
+pub struct Activate {
+    path: String,
+    activation: Activation,
+}
+
+impl Activate {
+    /// The activation at the builder's place, as `layer1.0.act1`; it has no parameters.
+    pub fn new(activation: Activation, builder: &Builder) -> Self {
+        Self { path: builder.path().to_string(), activation }
+    }
+
+    /// Applies it to vectors, `(N, features)`.
+    ///
+    /// # Errors
+    /// If the element type is neither f32 nor f64.
+    pub fn forward_vectors(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
+        cx.layer(&self.path, self.kind(), &[xs.into()], || activate(xs, self.activation, cx.backward_rule()))
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.activation {
+            Activation::Identity => "identity",
+            Activation::Relu => "relu",
+            Activation::LeakyRelu(_) => "leaky_relu",
+            Activation::Relu6 => "relu6",
+            Activation::Sigmoid => "sigmoid",
+            Activation::Silu => "silu",
+            Activation::HardSwish => "hard_swish",
+            Activation::HardSigmoid => "hard_sigmoid",
+            Activation::Tanh => "tanh",
+            Activation::Gelu | Activation::GeluTanh => "gelu",
+        }
+    }
+}
+
+impl Layer for Activate {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        cx.layer(&self.path, self.kind(), &[xs.into()], || {
+            FeatureMap::from_nhwc(&activate(&xs.to_nhwc(), self.activation, cx.backward_rule())?)
+        })
+    }
+}
+
+/// `e^x_i / Σ e^x_j` over the channels of each pixel, or over the features of each vector.
+///
+/// # Shapes
+/// Any to the same.
+#[derive(Debug, Clone)]
+pub struct Softmax {
+    path: String,
+}
+
+impl Softmax {
+    /// The layer at the builder's place; it has no parameters.
+    pub fn new(builder: &Builder) -> Self {
+        Self { path: builder.path().to_string() }
+    }
+
+    /// Applies it to vectors, `(N, features)`.
+    ///
+    /// # Errors
+    /// If the vectors are empty.
+    pub fn forward_vectors(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
+        cx.layer(&self.path, "softmax", &[xs.into()], || softmax(xs))
+    }
+}
+
+impl Layer for Softmax {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        cx.layer(&self.path, "softmax", &[xs.into()], || FeatureMap::from_nhwc(&softmax(&xs.to_nhwc())?))
+    }
+}

@@ -1,0 +1,134 @@
+//! The depthwise-separable block of MobileNetV1 (Howard et al. 2017).
+
+use candle_core::Result;
+
+use crate::{
+    Activation, BatchNorm2dConfig, Builder, Context, Conv2dConfig, ConvNormAct, ConvNormActConfig, DropPath,
+    FeatureMap, Init, Layer, Padding, SqueezeExcite, SqueezeExciteConfig, add,
+};
+
+/// What a [`DepthwiseSeparable`] is built from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DepthwiseSeparableConfig {
+    in_channels: usize,
+    out_channels: usize,
+    stride: usize,
+    kernel_size: usize,
+    padding: Padding,
+    eps: f64,
+    activation: Activation,
+    pointwise_activation: Activation,
+    residual: bool,
+    squeeze_excite: Option<SqueezeExciteConfig>,
+    drop_path: f64,
+}
+
+impl DepthwiseSeparableConfig {
+    /// MobileNetV1's block: 3×3, ReLU6 after both convolutions, no residual connection.
+    pub const fn new(in_channels: usize, out_channels: usize, stride: usize) -> Self {
+        Self {
+            in_channels,
+            out_channels,
+            stride,
+            kernel_size: 3,
+            padding: Padding::all(1),
+            eps: 1e-5,
+            activation: Activation::Relu6,
+            pointwise_activation: Activation::Relu6,
+            residual: false,
+            squeeze_excite: None,
+            drop_path: 0.,
+        }
+    }
+
+    /// Another depthwise kernel and its padding.
+    pub const fn with_kernel(mut self, kernel_size: usize, padding: Padding) -> Self {
+        (self.kernel_size, self.padding) = (kernel_size, padding);
+        self
+    }
+
+    /// Another eps of the norms.
+    pub const fn with_eps(mut self, eps: f64) -> Self {
+        self.eps = eps;
+        self
+    }
+
+    /// Other activations after the depthwise and after the pointwise convolution.
+    pub const fn with_activations(mut self, depthwise: Activation, pointwise: Activation) -> Self {
+        (self.activation, self.pointwise_activation) = (depthwise, pointwise);
+        self
+    }
+
+    /// Adds the input to the output where stride and channels allow it.
+    pub const fn with_residual(mut self) -> Self {
+        self.residual = true;
+        self
+    }
+
+    /// Weighs the channels between the two convolutions.
+    pub const fn with_squeeze_excite(mut self, config: SqueezeExciteConfig) -> Self {
+        self.squeeze_excite = Some(config);
+        self
+    }
+
+    /// Drops the branch of a residual block with this probability in training.
+    pub const fn with_drop_path(mut self, p: f64) -> Self {
+        self.drop_path = p;
+        self
+    }
+
+    /// Takes `conv_dw`, `bn1`, `se`, `conv_pw`, `bn2` from the builder's place.
+    ///
+    /// # Errors
+    /// Those of the layers.
+    pub fn build(&self, builder: &Builder) -> Result<DepthwiseSeparable> {
+        let norm = |channels| BatchNorm2dConfig::new(channels).with_eps(self.eps);
+        let depthwise = Conv2dConfig::new(self.in_channels, self.in_channels, self.kernel_size)
+            .with_stride(self.stride)
+            .with_padding(self.padding)
+            .with_groups(self.in_channels)
+            .with_init(Init::KAIMING_NORMAL_OUT);
+        let pointwise = Conv2dConfig::new(self.in_channels, self.out_channels, 1).with_init(Init::KAIMING_NORMAL_OUT);
+        let residual = self.residual && self.stride == 1 && self.in_channels == self.out_channels;
+        Ok(DepthwiseSeparable {
+            path: builder.path().to_string(),
+            depthwise: ConvNormActConfig::new(depthwise, norm(self.in_channels), self.activation)
+                .build(&builder.pp("conv_dw"), &builder.pp("bn1"))?,
+            squeeze_excite: self.squeeze_excite.map(|config| config.build(&builder.pp("se"))).transpose()?,
+            pointwise: ConvNormActConfig::new(pointwise, norm(self.out_channels), self.pointwise_activation)
+                .build(&builder.pp("conv_pw"), &builder.pp("bn2"))?,
+            drop_path: residual.then(|| DropPath::new(self.drop_path, &builder.pp("drop_path"))).transpose()?,
+        })
+    }
+}
+
+/// A depthwise convolution that filters, a 1×1 convolution that mixes channels.
+///
+/// # Shapes
+/// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default padding.
+#[derive(Debug, Clone)]
+pub struct DepthwiseSeparable {
+    path: String,
+    depthwise: ConvNormAct,
+    squeeze_excite: Option<SqueezeExcite>,
+    pointwise: ConvNormAct,
+    /// Present where the block is residual.
+    drop_path: Option<DropPath>,
+}
+
+impl Layer for DepthwiseSeparable {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        let mut ys = self.depthwise.forward(xs, cx)?;
+        if let Some(squeeze_excite) = &self.squeeze_excite {
+            ys = squeeze_excite.forward(&ys, cx)?;
+        }
+        let ys = self.pointwise.forward(&ys, cx)?;
+        match &self.drop_path {
+            Some(drop_path) => {
+                let ys = drop_path.forward(&ys, cx)?;
+                cx.layer(&self.path, "add", &[xs.into(), (&ys).into()], || add(xs, &ys))
+            }
+            None => Ok(ys),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The inverted residual block with linear bottleneck of MobileNetV2 (Sandler et al. 2018).
+
+use candle_core::Result;
+
+use crate::{
+    Activation, BatchNorm2dConfig, Builder, Context, Conv2dConfig, ConvNormAct, ConvNormActConfig, DropPath,
+    FeatureMap, Init, Layer, Padding, SqueezeExcite, SqueezeExciteConfig, add,
+};
+
+/// What an [`InvertedResidual`] is built from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InvertedResidualConfig {
+    in_channels: usize,
+    hidden_channels: usize,
+    out_channels: usize,
+    stride: usize,
+    kernel_size: usize,
+    padding: Padding,
+    eps: f64,
+    activation: Activation,
+    squeeze_excite: Option<SqueezeExciteConfig>,
+    drop_path: f64,
+}
+
+impl InvertedResidualConfig {
+    /// MobileNetV2's block: a 3×3 depthwise convolution over `hidden_channels` (the paper: 6 · `in_channels`), ReLU6.
+    pub const fn new(in_channels: usize, hidden_channels: usize, out_channels: usize, stride: usize) -> Self {
+        Self {
+            in_channels,
+            hidden_channels,
+            out_channels,
+            stride,
+            kernel_size: 3,
+            padding: Padding::all(1),
+            eps: 1e-5,
+            activation: Activation::Relu6,
+            squeeze_excite: None,
+            drop_path: 0.,
+        }
+    }
+
+    /// Another depthwise kernel and its padding.
+    pub const fn with_kernel(mut self, kernel_size: usize, padding: Padding) -> Self {
+        (self.kernel_size, self.padding) = (kernel_size, padding);
+        self
+    }
+
+    /// Another eps of the norms.
+    pub const fn with_eps(mut self, eps: f64) -> Self {
+        self.eps = eps;
+        self
+    }
+
+    /// Another activation after the first two convolutions.
+    pub const fn with_activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// Weighs the hidden channels after the depthwise convolution.
+    pub const fn with_squeeze_excite(mut self, config: SqueezeExciteConfig) -> Self {
+        self.squeeze_excite = Some(config);
+        self
+    }
+
+    /// Drops the branch of a residual block with this probability in training.
+    pub const fn with_drop_path(mut self, p: f64) -> Self {
+        self.drop_path = p;
+        self
+    }
+
+    /// Takes `conv_pw`, `bn1`, `conv_dw`, `bn2`, `se`, `conv_pwl`, `bn3` from the builder's place.
+    ///
+    /// # Errors
+    /// Those of the layers.
+    pub fn build(&self, builder: &Builder) -> Result<InvertedResidual> {
+        let (input, hidden, output) = (self.in_channels, self.hidden_channels, self.out_channels);
+        let norm = |channels| BatchNorm2dConfig::new(channels).with_eps(self.eps);
+        let pointwise = |from, to| Conv2dConfig::new(from, to, 1).with_init(Init::KAIMING_NORMAL_OUT);
+        let depthwise = Conv2dConfig::new(hidden, hidden, self.kernel_size)
+            .with_stride(self.stride)
+            .with_padding(self.padding)
+            .with_groups(hidden)
+            .with_init(Init::KAIMING_NORMAL_OUT);
+        let residual = self.stride == 1 && input == output;
+        Ok(InvertedResidual {
+            path: builder.path().to_string(),
+            expand: ConvNormActConfig::new(pointwise(input, hidden), norm(hidden), self.activation)
+                .build(&builder.pp("conv_pw"), &builder.pp("bn1"))?,
+            depthwise: ConvNormActConfig::new(depthwise, norm(hidden), self.activation)
+                .build(&builder.pp("conv_dw"), &builder.pp("bn2"))?,
+            squeeze_excite: self.squeeze_excite.map(|config| config.build(&builder.pp("se"))).transpose()?,
+            project: ConvNormActConfig::new(pointwise(hidden, output), norm(output), Activation::Identity)
+                .build(&builder.pp("conv_pwl"), &builder.pp("bn3"))?,
+            drop_path: residual.then(|| DropPath::new(self.drop_path, &builder.pp("drop_path"))).transpose()?,
+        })
+    }
+}
+
+/// Widens with a 1×1 convolution, filters depthwise, and narrows without an activation; the input is added where stride and channels
+/// allow it.
+///
+/// # Shapes
+/// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default padding.
+#[derive(Debug, Clone)]
+pub struct InvertedResidual {
+    path: String,
+    expand: ConvNormAct,
+    depthwise: ConvNormAct,
+    squeeze_excite: Option<SqueezeExcite>,
+    project: ConvNormAct,
+    /// Present where the block is residual.
+    drop_path: Option<DropPath>,
+}
+
+impl Layer for InvertedResidual {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        let mut ys = self.depthwise.forward(&self.expand.forward(xs, cx)?, cx)?;
+        if let Some(squeeze_excite) = &self.squeeze_excite {
+            ys = squeeze_excite.forward(&ys, cx)?;
+        }
+        let ys = self.project.forward(&ys, cx)?;
+        match &self.drop_path {
+            Some(drop_path) => {
+                let ys = drop_path.forward(&ys, cx)?;
+                cx.layer(&self.path, "add", &[xs.into(), (&ys).into()], || add(xs, &ys))
+            }
+            None => Ok(ys),
+        }
+    }
+}

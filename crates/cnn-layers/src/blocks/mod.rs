@@ -1,0 +1,11 @@
+//! Blocks that several families share, with timm's names inside.
+
+mod conv_norm_act;
+mod depthwise_separable;
+mod inverted_residual;
+mod squeeze_excite;
+
+pub use conv_norm_act::{ConvNormAct, ConvNormActConfig};
+pub use depthwise_separable::{DepthwiseSeparable, DepthwiseSeparableConfig};
+pub use inverted_residual::{InvertedResidual, InvertedResidualConfig};
+pub use squeeze_excite::{SqueezeExcite, SqueezeExciteConfig};

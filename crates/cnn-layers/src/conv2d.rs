@@ -1,0 +1,159 @@
+//! 2-D convolution.
+
+use candle_core::{Result, Tensor};
+use cnn_kernels::{Conv2dSpec, conv2d};
+
+use crate::{Builder, Context, Error, FeatureMap, Init, Layer, Padding};
+
+/// What a [`Conv2d`] is built from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Conv2dConfig {
+    in_channels: usize,
+    out_channels: usize,
+    kernel_size: [usize; 2],
+    spec: Conv2dSpec,
+    bias: bool,
+    init: Init,
+    bias_init: Option<Init>,
+}
+
+impl Conv2dConfig {
+    /// A square kernel with stride 1, no padding, one group and a bias, initialised as PyTorch does.
+    pub const fn new(in_channels: usize, out_channels: usize, kernel_size: usize) -> Self {
+        let spec = Conv2dSpec { stride: [1, 1], padding: Padding::Valid, dilation: [1, 1], groups: 1 };
+        Self {
+            in_channels,
+            out_channels,
+            kernel_size: [kernel_size; 2],
+            spec,
+            bias: true,
+            init: Init::PYTORCH_DEFAULT,
+            bias_init: None,
+        }
+    }
+
+    /// A kernel of `rows` and `columns`.
+    pub const fn with_kernel_size(mut self, rows: usize, columns: usize) -> Self {
+        self.kernel_size = [rows, columns];
+        self
+    }
+
+    /// The same stride along both axes.
+    pub const fn with_stride(self, stride: usize) -> Self {
+        self.with_strides(stride, stride)
+    }
+
+    /// Strides along the rows and the columns.
+    pub const fn with_strides(mut self, rows: usize, columns: usize) -> Self {
+        self.spec.stride = [rows, columns];
+        self
+    }
+
+    /// Zeros around the input.
+    pub const fn with_padding(mut self, padding: Padding) -> Self {
+        self.spec.padding = padding;
+        self
+    }
+
+    /// The same distance between taps along both axes.
+    pub const fn with_dilation(mut self, dilation: usize) -> Self {
+        self.spec.dilation = [dilation, dilation];
+        self
+    }
+
+    /// Groups of channels that do not see each other.
+    pub const fn with_groups(mut self, groups: usize) -> Self {
+        self.spec.groups = groups;
+        self
+    }
+
+    /// No bias, as before a normalisation.
+    pub const fn without_bias(mut self) -> Self {
+        self.bias = false;
+        self
+    }
+
+    /// Another initialisation of the weight.
+    pub const fn with_init(mut self, init: Init) -> Self {
+        self.init = init;
+        self
+    }
+
+    /// Another initialisation of the bias than PyTorch's, uniform in `±1/√fan_in`.
+    pub const fn with_bias_init(mut self, init: Init) -> Self {
+        self.bias_init = Some(init);
+        self
+    }
+
+    /// Takes `weight` `(out, in / groups, rows, columns)` and `bias` `(out)` from the builder's place.
+    ///
+    /// # Errors
+    /// If a number is zero or the groups do not divide the channels.
+    pub fn build(&self, builder: &Builder) -> Result<Conv2d> {
+        self.check(builder.path())?;
+        let [rows, columns] = self.kernel_size;
+        let group_in = self.in_channels / self.spec.groups;
+        let weight = builder.param("weight", &[self.out_channels, group_in, rows, columns], self.init)?;
+        let bound = 1. / ((group_in * rows * columns) as f64).sqrt();
+        let bias_init = self.bias_init.unwrap_or(Init::Uniform { bound });
+        let bias = self.bias.then(|| builder.param("bias", &[self.out_channels], bias_init)).transpose()?;
+        Ok(Conv2d { path: builder.path().to_string(), spec: self.spec, weight, bias })
+    }
+
+    fn check(&self, path: &str) -> Result<()> {
+        let [rows, columns] = self.kernel_size;
+        let config = |what, found: usize, expected: String| {
+            Err(Error::Config { layer: path.to_string(), what, found: found.to_string(), expected }.into())
+        };
+        let numbers = [
+            ("in_channels", self.in_channels),
+            ("out_channels", self.out_channels),
+            ("kernel rows", rows),
+            ("kernel columns", columns),
+            ("stride", self.spec.stride[0].min(self.spec.stride[1])),
+            ("dilation", self.spec.dilation[0].min(self.spec.dilation[1])),
+            ("groups", self.spec.groups),
+        ];
+        for (what, value) in numbers {
+            if value == 0 {
+                return config(what, value, "at least 1".to_string());
+            }
+        }
+        let (groups, channels) = (self.spec.groups, [self.in_channels, self.out_channels]);
+        if channels.iter().any(|channels| !channels.is_multiple_of(groups)) {
+            let expected = format!("a divisor of {} in_channels and {} out_channels", channels[0], channels[1]);
+            return config("groups", groups, expected);
+        }
+        Ok(())
+    }
+}
+
+/// `ys[o] = bias[o] + Σ weight[o, c] ⋆ xs[c]`; see [`cnn_kernels::conv2d`] for the equation.
+///
+/// # Shapes
+/// `(N, H, W, in_channels)` to `(N, H', W', out_channels)`.
+#[derive(Debug, Clone)]
+pub struct Conv2d {
+    path: String,
+    spec: Conv2dSpec,
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Conv2d {
+    /// The weight, `(out, in / groups, rows, columns)`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    /// The bias, `(out)`.
+    pub fn bias(&self) -> Option<&Tensor> {
+        self.bias.as_ref()
+    }
+}
+
+impl Layer for Conv2d {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        cx.layer(&self.path, "conv2d", &[xs.into()], || conv2d(xs, &self.weight, self.bias.as_ref(), &self.spec))
+    }
+}

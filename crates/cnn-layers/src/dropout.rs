@@ -1,0 +1,137 @@
+//! Dropout and stochastic depth, drawn from the context's key and the layer's path.
+
+use candle_core::{Result, Tensor};
+use cnn_core::random::Key;
+
+use crate::{Builder, Context, Error, FeatureMap, Layer};
+
+/// In training, sets each value to zero with probability `p` and divides the rest by `1 − p` (Srivastava et al. 2014); otherwise the
+/// identity.
+///
+/// # Shapes
+/// Any to the same.
+#[derive(Debug, Clone)]
+pub struct Dropout {
+    path: String,
+    p: f64,
+}
+
+impl Dropout {
+    /// Dropout at the builder's place, with the probability `p` of a zero.
+    ///
+    /// # Errors
+    /// If `p` is not in `[0, 1)`.
+    pub fn new(p: f64, builder: &Builder) -> Result<Self> {
+        Ok(Self { path: builder.path().to_string(), p: probability(p, builder)? })
+    }
+
+    /// Applies it to vectors, `(N, features)`.
+    ///
+    /// # Errors
+    /// If the product cannot be computed.
+    pub fn forward_vectors(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
+        cx.layer(&self.path, "dropout", &[xs.into()], || self.compute(xs, cx))
+    }
+
+    fn compute(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
+        match cx.random(&self.path) {
+            Some(key) if self.p > 0. => xs.mul(&mask(key, self.p, xs.dims(), xs)?),
+            _ => Ok(xs.clone()),
+        }
+    }
+}
+
+impl Layer for Dropout {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        let compute = || FeatureMap::from_nhwc(&self.compute(&xs.to_nhwc(), cx)?);
+        cx.layer(&self.path, "dropout", &[xs.into()], compute)
+    }
+}
+
+/// In training, sets a whole image's maps to zero with probability `p` and divides the others by `1 − p`: placed on a residual branch,
+/// stochastic depth (Huang et al. 2016). Otherwise the identity.
+///
+/// # Shapes
+/// `(N, H, W, C)` to the same.
+#[derive(Debug, Clone)]
+pub struct DropPath {
+    path: String,
+    p: f64,
+}
+
+impl DropPath {
+    /// Stochastic depth at the builder's place, with the probability `p` that a branch is dropped.
+    ///
+    /// # Errors
+    /// If `p` is not in `[0, 1)`.
+    pub fn new(p: f64, builder: &Builder) -> Result<Self> {
+        Ok(Self { path: builder.path().to_string(), p: probability(p, builder)? })
+    }
+}
+
+impl Layer for DropPath {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        cx.layer(&self.path, "drop_path", &[xs.into()], || match cx.random(&self.path) {
+            Some(key) if self.p > 0. => {
+                let values = xs.to_nhwc();
+                FeatureMap::from_nhwc(&values.broadcast_mul(&mask(key, self.p, &[xs.batch(), 1, 1, 1], &values)?)?)
+            }
+            _ => Ok(xs.clone()),
+        })
+    }
+}
+
+fn probability(p: f64, builder: &Builder) -> Result<f64> {
+    if (0. ..1.).contains(&p) {
+        return Ok(p);
+    }
+    let (layer, expected) = (builder.path().to_string(), "at least 0 and less than 1".to_string());
+    Err(Error::Config { layer, what: "the drop probability", found: p.to_string(), expected }.into())
+}
+
+/// Zeros with probability `p`, `1 / (1 − p)` otherwise, of the element type and on the device of `like`.
+fn mask(key: Key, p: f64, shape: &[usize], like: &Tensor) -> Result<Tensor> {
+    let mut rng = key.rng();
+    let keep = (1. / (1. - p)) as f32;
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| if rng.bernoulli(p) { 0. } else { keep }).collect();
+    Tensor::from_vec(values, shape, like.device())?.to_dtype(like.dtype())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{Mode, Store};
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn dropout_keeps_the_mean_and_repeats_with_the_key() {
+        let builder = Store::new(0).builder(Mode::Train).pp("drop");
+        let dropout = Dropout::new(0.25, &builder).unwrap();
+        let xs = Tensor::ones((100, 100), DType::F32, &Device::Cpu).unwrap();
+        let draw = |seed| {
+            let ys = dropout.forward_vectors(&xs, &Context::train(Key::new(seed))).unwrap();
+            ys.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let ys = draw(1);
+        let zeros = ys.iter().filter(|&&y| y == 0.).count();
+        assert!((2300..2700).contains(&zeros), "{zeros} zeros of 10,000");
+        assert!(ys.iter().all(|&y| y == 0. || y == 4. / 3.));
+        assert_eq!(ys, draw(1));
+        assert_ne!(ys, draw(2));
+        let eval = dropout.forward_vectors(&xs, &Context::eval()).unwrap();
+        assert!(eval.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|&y| y == 1.));
+        assert!(Dropout::new(1., &builder).is_err() && DropPath::new(f64::NAN, &builder).is_err());
+    }
+
+    #[test]
+    fn drop_path_drops_whole_images() {
+        let drop = DropPath::new(0.5, &Store::new(0).builder(Mode::Train)).unwrap();
+        let xs = FeatureMap::from_nhwc(&Tensor::ones((64, 2, 3, 4), DType::F32, &Device::Cpu).unwrap()).unwrap();
+        let ys = drop.forward(&xs, &Context::train(Key::new(3))).unwrap().to_nhwc().flatten_from(1).unwrap();
+        let images = ys.to_vec2::<f32>().unwrap();
+        assert!(images.iter().all(|image| image.iter().all(|&v| v == image[0] && (v == 0. || v == 2.))));
+        let kept = images.iter().filter(|image| image[0] > 0.).count();
+        assert!((20..44).contains(&kept), "{kept} of 64 kept");
+    }
+}

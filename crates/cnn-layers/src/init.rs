@@ -1,0 +1,151 @@
+//! How a parameter starts.
+
+use cnn_core::random::Key;
+
+/// A rule that fills a new parameter. The numbers depend only on the store's seed, the parameter's name and its shape.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// The same value everywhere; 0 and 1 are [`Init::ZEROS`] and [`Init::ONES`].
+    Constant(
+        /// The value.
+        f64,
+    ),
+    /// Uniform in `[−bound, bound)`.
+    Uniform {
+        /// Half of the width.
+        bound: f64,
+    },
+    /// Normal around 0.
+    Normal {
+        /// Standard deviation.
+        std: f64,
+    },
+    /// Normal around 0, drawn again beyond `±bound` standard deviations.
+    TruncatedNormal {
+        /// Standard deviation before the cut.
+        std: f64,
+        /// The cut, in standard deviations; timm uses 2.
+        bound: f64,
+    },
+    /// Uniform with variance `gain² / fan` (He et al. 2015, eq. 10).
+    KaimingUniform {
+        /// Which fan.
+        fan: Fan,
+        /// `√2` for ReLU.
+        gain: f64,
+    },
+    /// Normal with variance `gain² / fan` (He et al. 2015, eq. 10).
+    KaimingNormal {
+        /// Which fan.
+        fan: Fan,
+        /// `√2` for ReLU.
+        gain: f64,
+    },
+    /// Uniform with variance `2·gain² / (fan_in + fan_out)` (Glorot & Bengio 2010, eq. 16).
+    XavierUniform {
+        /// 1 for tanh by the paper, 5/3 by PyTorch's table.
+        gain: f64,
+    },
+    /// Normal with variance `2·gain² / (fan_in + fan_out)` (Glorot & Bengio 2010).
+    XavierNormal {
+        /// As for [`Init::XavierUniform`].
+        gain: f64,
+    },
+}
+
+/// The number of connections that an initialisation divides by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fan {
+    /// Inputs of one output: `C_in / groups · K_h · K_w`.
+    In,
+    /// Outputs of one input: `C_out · K_h · K_w`.
+    Out,
+}
+
+impl Init {
+    /// Zeros.
+    pub const ZEROS: Self = Self::Constant(0.);
+    /// Ones.
+    pub const ONES: Self = Self::Constant(1.);
+    /// He et al.'s rule for layers before a ReLU, over the outputs: torchvision's choice for ResNet.
+    pub const KAIMING_NORMAL_OUT: Self = Self::KaimingNormal { fan: Fan::Out, gain: std::f64::consts::SQRT_2 };
+    /// PyTorch's default for the weights of convolutions and linear layers: uniform in `±1/√fan_in`.
+    pub const PYTORCH_DEFAULT: Self = Self::KaimingUniform { fan: Fan::In, gain: 0.577_350_269_189_625_8 };
+
+    /// Values for a tensor of PyTorch's `shape`, drawn from `key`.
+    pub(crate) fn values(self, shape: &[usize], key: Key) -> Vec<f64> {
+        let count = shape.iter().product();
+        let fan_in = shape.iter().skip(1).product::<usize>().max(1) as f64;
+        let receptive_field = shape.iter().skip(2).product::<usize>();
+        let fan_out = (shape.first().copied().unwrap_or(1) * receptive_field).max(1) as f64;
+        let fan = |fan| if fan == Fan::In { fan_in } else { fan_out };
+        let uniform = |variance: f64| uniform(key, count, (3. * variance).sqrt());
+        match self {
+            Self::Constant(value) => vec![value; count],
+            Self::Uniform { bound } => self::uniform(key, count, bound),
+            Self::Normal { std } => normal(key, count, std, f64::INFINITY),
+            Self::TruncatedNormal { std, bound } => normal(key, count, std, bound),
+            Self::KaimingUniform { fan: which, gain } => uniform(gain * gain / fan(which)),
+            Self::KaimingNormal { fan: which, gain } => normal(key, count, gain / fan(which).sqrt(), f64::INFINITY),
+            Self::XavierUniform { gain } => uniform(2. * gain * gain / (fan_in + fan_out)),
+            Self::XavierNormal { gain } => normal(key, count, gain * (2. / (fan_in + fan_out)).sqrt(), f64::INFINITY),
+        }
+    }
+}
+
+fn uniform(key: Key, count: usize, bound: f64) -> Vec<f64> {
+    let mut rng = key.rng();
+    (0..count).map(|_| rng.uniform_in(-bound, bound)).collect()
+}
+
+fn normal(key: Key, count: usize, std: f64, bound: f64) -> Vec<f64> {
+    // A cut below one standard deviation would make rejection slow and, at zero, endless.
+    let bound = bound.max(0.1);
+    let mut rng = key.rng();
+    let mut draw = || loop {
+        let value = rng.normal();
+        if value.abs() <= bound {
+            return std * value;
+        }
+    };
+    (0..count).map(|_| draw()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moments(values: &[f64]) -> (f64, f64, f64) {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
+        (mean, var, values.iter().fold(0f64, |largest, v| largest.max(v.abs())))
+    }
+
+    #[test]
+    fn variances_follow_the_papers() {
+        let shape = [64, 32, 3, 5];
+        let (fan_in, fan_out) = (32. * 15., 64. * 15.);
+        let table = [
+            (Init::Uniform { bound: 0.5 }, 1. / 12., 0.5),
+            (Init::Normal { std: 0.3 }, 0.09, 9.),
+            (Init::KaimingUniform { fan: Fan::In, gain: 2f64.sqrt() }, 2. / fan_in, (6f64 / fan_in).sqrt()),
+            (Init::KAIMING_NORMAL_OUT, 2. / fan_out, 9.),
+            (Init::PYTORCH_DEFAULT, 1. / 3. / fan_in, 1. / f64::sqrt(fan_in)),
+            (Init::XavierUniform { gain: 1. }, 2. / (fan_in + fan_out), (6f64 / (fan_in + fan_out)).sqrt()),
+            (Init::XavierNormal { gain: 5. / 3. }, 2. * 25. / 9. / (fan_in + fan_out), 9.),
+            (Init::TruncatedNormal { std: 0.02, bound: 2. }, 0.7737 * 0.0004, 0.04),
+        ];
+        for (init, variance, largest) in table {
+            let (mean, var, max) = moments(&init.values(&shape, Key::new(1)));
+            assert!(mean.abs() < 0.02 * variance.sqrt(), "{init:?}: mean {mean}");
+            assert!((var / variance - 1.).abs() < 0.03, "{init:?}: variance {var}, expected {variance}");
+            assert!(max <= largest, "{init:?}: largest {max}");
+        }
+    }
+
+    #[test]
+    fn constants_and_scalars() {
+        assert_eq!(Init::ONES.values(&[3], Key::new(0)), [1.; 3]);
+        assert_eq!(Init::ZEROS.values(&[], Key::new(0)), [0.]);
+    }
+}

@@ -1,0 +1,54 @@
+//! Layer normalisation over channels.
+
+use candle_core::{Result, Tensor};
+use cnn_kernels::layer_norm;
+
+use crate::{Builder, Context, FeatureMap, Init, Layer};
+
+/// What a [`LayerNorm2d`] is built from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LayerNorm2dConfig {
+    channels: usize,
+    eps: f64,
+}
+
+impl LayerNorm2dConfig {
+    /// ConvNeXt's default eps, 1e-6.
+    pub const fn new(channels: usize) -> Self {
+        Self { channels, eps: 1e-6 }
+    }
+
+    /// Another number added to the variance.
+    pub const fn with_eps(mut self, eps: f64) -> Self {
+        self.eps = eps;
+        self
+    }
+
+    /// Takes `weight` and `bias`, `(channels)`, from the builder's place.
+    ///
+    /// # Errors
+    /// If the store holds one of them with another shape.
+    pub fn build(&self, builder: &Builder) -> Result<LayerNorm2d> {
+        let weight = builder.param("weight", &[self.channels], Init::ONES)?;
+        let bias = builder.param("bias", &[self.channels], Init::ZEROS)?;
+        Ok(LayerNorm2d { path: builder.path().to_string(), eps: self.eps, weight, bias })
+    }
+}
+
+/// `(x − mean) / √(var + eps) · weight + bias` with mean and biased variance over the channels of each pixel (Ba et al. 2016).
+///
+/// # Shapes
+/// `(N, H, W, channels)` to the same.
+#[derive(Debug, Clone)]
+pub struct LayerNorm2d {
+    path: String,
+    eps: f64,
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Layer for LayerNorm2d {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        cx.layer(&self.path, "layer_norm", &[xs.into()], || layer_norm(xs, &self.weight, &self.bias, self.eps))
+    }
+}

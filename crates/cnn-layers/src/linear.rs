@@ -1,0 +1,89 @@
+//! The fully connected layer.
+
+use candle_core::{Result, Tensor};
+
+use crate::{Builder, Context, Error, Init};
+
+/// What a [`Linear`] is built from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LinearConfig {
+    in_features: usize,
+    out_features: usize,
+    bias: bool,
+    init: Init,
+}
+
+impl LinearConfig {
+    /// A layer with a bias, initialised as PyTorch does.
+    pub const fn new(in_features: usize, out_features: usize) -> Self {
+        Self { in_features, out_features, bias: true, init: Init::PYTORCH_DEFAULT }
+    }
+
+    /// No bias.
+    pub const fn without_bias(mut self) -> Self {
+        self.bias = false;
+        self
+    }
+
+    /// Another initialisation of the weight; the bias stays PyTorch's.
+    pub const fn with_init(mut self, init: Init) -> Self {
+        self.init = init;
+        self
+    }
+
+    /// Takes `weight` `(out, in)` and `bias` `(out)` from the builder's place.
+    ///
+    /// # Errors
+    /// If a number is zero.
+    pub fn build(&self, builder: &Builder) -> Result<Linear> {
+        for (what, value) in [("in_features", self.in_features), ("out_features", self.out_features)] {
+            if value == 0 {
+                let (layer, expected) = (builder.path().to_string(), "at least 1".to_string());
+                return Err(Error::Config { layer, what, found: value.to_string(), expected }.into());
+            }
+        }
+        let weight = builder.param("weight", &[self.out_features, self.in_features], self.init)?;
+        let bound = 1. / (self.in_features as f64).sqrt();
+        let bias =
+            self.bias.then(|| builder.param("bias", &[self.out_features], Init::Uniform { bound })).transpose()?;
+        Ok(Linear { path: builder.path().to_string(), weight, bias })
+    }
+}
+
+/// `ys = xs · weightᵀ + bias`.
+///
+/// # Shapes
+/// `(N, in_features)` to `(N, out_features)`.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    path: String,
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// Computes the output.
+    ///
+    /// # Errors
+    /// If `xs` is not `(N, in_features)`.
+    pub fn forward(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
+        cx.layer(&self.path, "linear", &[xs.into()], || {
+            let in_features = self.weight.dims()[1];
+            if xs.rank() != 2 || xs.dims()[1] != in_features {
+                let (name, found, expected) =
+                    ("the input".to_string(), xs.dims().to_vec(), vec![xs.dims()[0], in_features]);
+                return Err(Error::Shape { name, found, expected }.into());
+            }
+            let ys = xs.matmul(&self.weight.t()?)?;
+            match &self.bias {
+                Some(bias) => ys.broadcast_add(bias),
+                None => Ok(ys),
+            }
+        })
+    }
+
+    /// The weight, `(out, in)`.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+}

@@ -1,0 +1,88 @@
+//! Seeing what every layer reads and gives, without changing the model.
+
+use candle_core::{DType, Result, Tensor};
+
+use crate::FeatureMap;
+
+/// What a layer reads or gives.
+#[derive(Debug, Clone, Copy)]
+pub enum Value<'a> {
+    /// Feature maps, `(N, H, W, C)`.
+    Maps(&'a FeatureMap),
+    /// One vector per image, `(N, features)`.
+    Vectors(&'a Tensor),
+}
+
+impl Value<'_> {
+    /// The dimensions, maps in PyTorch's order `(N, C, H, W)`.
+    pub fn dims(&self) -> Vec<usize> {
+        match self {
+            Self::Maps(maps) => vec![maps.batch(), maps.channels(), maps.height(), maps.width()],
+            Self::Vectors(vectors) => vectors.dims().to_vec(),
+        }
+    }
+
+    /// The values as a tensor in PyTorch's order.
+    ///
+    /// # Errors
+    /// If the copy fails.
+    pub fn to_tensor(&self) -> Result<Tensor> {
+        match self {
+            Self::Maps(maps) => maps.to_nchw(),
+            Self::Vectors(vectors) => Ok((*vectors).clone()),
+        }
+    }
+
+    /// Whether every value is a finite number.
+    ///
+    /// # Errors
+    /// If the sum cannot be computed.
+    pub fn is_finite(&self) -> Result<bool> {
+        let values = match self {
+            Self::Maps(maps) => maps.to_nhwc(),
+            Self::Vectors(vectors) => (*vectors).clone(),
+        };
+        // x · 0 is 0 for finite x and NaN otherwise, so the sum cannot overflow.
+        let sum = values.detach().affine(0., 0.)?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        Ok(sum == 0.)
+    }
+}
+
+impl<'a> From<&'a FeatureMap> for Value<'a> {
+    fn from(maps: &'a FeatureMap) -> Self {
+        Self::Maps(maps)
+    }
+}
+
+impl<'a> From<&'a Tensor> for Value<'a> {
+    fn from(vectors: &'a Tensor) -> Self {
+        Self::Vectors(vectors)
+    }
+}
+
+/// One layer's work in a forward pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    /// Path of the layer, as `layer1.0.conv1`.
+    pub path: &'a str,
+    /// Kind of the layer, as `conv2d`.
+    pub kind: &'static str,
+    /// What it read.
+    pub inputs: &'a [Value<'a>],
+    /// What it gave.
+    pub output: Value<'a>,
+}
+
+/// Sees each layer of a forward pass, in order of execution.
+pub trait Observer {
+    /// Called before a layer computes, for instance to start a clock.
+    fn enter(&self, path: &str, kind: &'static str) {
+        let _ = (path, kind);
+    }
+
+    /// Called with what the layer read and gave.
+    ///
+    /// # Errors
+    /// An error stops the forward pass.
+    fn exit(&self, event: &Event<'_>) -> Result<()>;
+}

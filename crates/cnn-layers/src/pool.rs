@@ -1,0 +1,139 @@
+//! Pooling and upsampling as layers; they have no parameters.
+
+use candle_core::Result;
+use cnn_kernels as kernels;
+
+use crate::{Builder, Context, FeatureMap, Layer, Padding, Window};
+
+/// The largest value under each window; see [`cnn_kernels::max_pool`].
+#[derive(Debug, Clone)]
+pub struct MaxPool2d {
+    path: String,
+    window: Window,
+}
+
+impl MaxPool2d {
+    /// A square window that moves by `stride`, without padding.
+    pub fn new(kernel_size: usize, stride: usize, builder: &Builder) -> Self {
+        Self::with_window(Window { stride: [stride; 2], ..Window::new([kernel_size; 2]) }, builder)
+    }
+
+    /// Any window.
+    pub fn with_window(window: Window, builder: &Builder) -> Self {
+        Self { path: builder.path().to_string(), window }
+    }
+
+    /// The same with padding, which never wins.
+    pub fn with_padding(mut self, padding: Padding) -> Self {
+        self.window.padding = padding;
+        self
+    }
+
+    /// The same with windows counted that reach beyond the input.
+    pub fn with_ceil_mode(mut self) -> Self {
+        self.window.ceil_mode = true;
+        self
+    }
+}
+
+impl Layer for MaxPool2d {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        cx.layer(&self.path, "max_pool", &[xs.into()], || kernels::max_pool(xs, &self.window))
+    }
+}
+
+/// The average under each window; see [`cnn_kernels::avg_pool`].
+#[derive(Debug, Clone)]
+pub struct AvgPool2d {
+    path: String,
+    window: Window,
+    count_include_pad: bool,
+}
+
+impl AvgPool2d {
+    /// A square window that moves by `stride`, without padding.
+    pub fn new(kernel_size: usize, stride: usize, builder: &Builder) -> Self {
+        Self::with_window(Window { stride: [stride; 2], ..Window::new([kernel_size; 2]) }, true, builder)
+    }
+
+    /// Any window; `count_include_pad` says whether zeros of the padding count in the average.
+    pub fn with_window(window: Window, count_include_pad: bool, builder: &Builder) -> Self {
+        Self { path: builder.path().to_string(), window, count_include_pad }
+    }
+}
+
+impl Layer for AvgPool2d {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        let compute = || kernels::avg_pool(xs, &self.window, self.count_include_pad);
+        cx.layer(&self.path, "avg_pool", &[xs.into()], compute)
+    }
+}
+
+macro_rules! sized_layer {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $kernel:path) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub struct $name {
+            path: String,
+            output: [usize; 2],
+        }
+
+        impl $name {
+            /// The layer at the builder's place, with outputs of `[rows, columns]`.
+            pub fn new(output: [usize; 2], builder: &Builder) -> Self {
+                Self { path: builder.path().to_string(), output }
+            }
+        }
+
+        impl Layer for $name {
+            fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+                cx.layer(&self.path, $kind, &[xs.into()], || $kernel(xs, self.output))
+            }
+        }
+    };
+}
+
+sized_layer! {
+    /// The average of each of rows × columns bins; see [`cnn_kernels::adaptive_avg_pool`].
+    AdaptiveAvgPool2d, "adaptive_avg_pool", kernels::adaptive_avg_pool
+}
+sized_layer! {
+    /// The maximum of each of rows × columns bins; see [`cnn_kernels::adaptive_max_pool`].
+    AdaptiveMaxPool2d, "adaptive_max_pool", kernels::adaptive_max_pool
+}
+sized_layer! {
+    /// Nearest-neighbour resizing; see [`cnn_kernels::upsample_nearest`].
+    UpsampleNearest2d, "upsample_nearest", kernels::upsample_nearest
+}
+
+macro_rules! global_layer {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $kernel:path) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub struct $name {
+            path: String,
+        }
+
+        impl $name {
+            /// The layer at the builder's place.
+            pub fn new(builder: &Builder) -> Self {
+                Self { path: builder.path().to_string() }
+            }
+        }
+
+        impl Layer for $name {
+            fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+                cx.layer(&self.path, $kind, &[xs.into()], || $kernel(xs))
+            }
+        }
+    };
+}
+
+global_layer! {
+    /// The mean of each map (Lin et al. 2013): `(N, H, W, C)` to `(N, 1, 1, C)`.
+    GlobalAvgPool2d, "global_avg_pool", kernels::global_avg_pool
+}
+global_layer! {
+    /// The maximum of each map: `(N, H, W, C)` to `(N, 1, 1, C)`.
+    GlobalMaxPool2d, "global_max_pool", kernels::global_max_pool
+}

@@ -1,0 +1,338 @@
+//! The ordered store of a model's parameters and buffers.
+
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_nn::VarBuilder;
+use cnn_core::random::Key;
+use cnn_weights::{LoadReport, ShapeMismatch};
+use indexmap::IndexMap;
+
+use crate::{Builder, Error, Init, Mode};
+
+/// Whether an optimiser may move a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Learned by gradients: weights and biases.
+    Parameter,
+    /// Kept beside them: running statistics and counters.
+    Buffer,
+}
+
+/// Parameters and buffers under PyTorch's names, in the order in which the model asks for them.
+///
+/// A handle: clones share their content. Layers built from a store share its storage, so an optimiser's step or a loaded file shows in
+/// them at once; after a change of what is trainable, build the model again (which copies nothing).
+#[derive(Clone)]
+pub struct Store(Arc<RwLock<Content>>);
+
+struct Content {
+    entries: IndexMap<String, Entry>,
+    key: Key,
+    dtype: DType,
+    device: Device,
+    guest: Option<VarBuilder<'static>>,
+}
+
+struct Entry {
+    kind: Kind,
+    trainable: bool,
+    value: Var,
+}
+
+/// What the store knows about one tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryInfo {
+    /// PyTorch's name, as `layer1.0.conv1.weight`.
+    pub name: String,
+    /// Parameter or buffer.
+    pub kind: Kind,
+    /// Whether gradients are computed for it; always false for buffers.
+    pub trainable: bool,
+    /// PyTorch's shape.
+    pub shape: Vec<usize>,
+    /// Element type.
+    pub dtype: DType,
+}
+
+impl Store {
+    /// An empty store of f32 tensors on the CPU; `seed` decides every initialisation.
+    pub fn new(seed: u64) -> Self {
+        Self::with_dtype(seed, DType::F32, &Device::Cpu)
+    }
+
+    /// An empty store with another element type or device. Files are converted to it as they load.
+    pub fn with_dtype(seed: u64, dtype: DType, device: &Device) -> Self {
+        let key = Key::new(seed).stream("init");
+        Self(Arc::new(RwLock::new(Content {
+            entries: IndexMap::new(),
+            key,
+            dtype,
+            device: device.clone(),
+            guest: None,
+        })))
+    }
+
+    /// A store whose parameters come from candle's `VarBuilder`, for guests with a `VarMap` or files of their own; trainable
+    /// variables stay shared with it. Names that the builder lacks start as in a new store of seed 0.
+    pub fn from_var_builder(guest: VarBuilder<'static>) -> Self {
+        let store = Self::with_dtype(0, guest.dtype(), guest.device());
+        store.write().guest = Some(guest);
+        store
+    }
+
+    /// The root from which layers are built.
+    pub fn builder(&self, mode: Mode) -> Builder {
+        Builder::root(self.clone(), mode)
+    }
+
+    /// Names in order.
+    pub fn names(&self) -> Vec<String> {
+        self.read().entries.keys().cloned().collect()
+    }
+
+    /// Every tensor's name, kind, shape and state, in order.
+    pub fn entries(&self) -> Vec<EntryInfo> {
+        let info = |(name, entry): (&String, &Entry)| EntryInfo {
+            name: name.clone(),
+            kind: entry.kind,
+            trainable: entry.trainable,
+            shape: entry.value.dims().to_vec(),
+            dtype: entry.value.dtype(),
+        };
+        self.read().entries.iter().map(info).collect()
+    }
+
+    /// Element type of the parameters.
+    pub fn dtype(&self) -> DType {
+        self.read().dtype
+    }
+
+    /// Device of all tensors.
+    pub fn device(&self) -> Device {
+        self.read().device.clone()
+    }
+
+    /// A tensor's current value, detached but sharing the storage.
+    ///
+    /// # Errors
+    /// If the name is unknown; the nearest one is suggested.
+    pub fn get(&self, name: &str) -> Result<Tensor> {
+        self.find(name, |entry| Ok(entry.value.as_detached_tensor()))
+    }
+
+    /// Overwrites a tensor, converting the element type.
+    ///
+    /// # Errors
+    /// If the name is unknown or the shape differs.
+    pub fn set(&self, name: &str, value: &Tensor) -> Result<()> {
+        self.find(name, |entry| {
+            if entry.value.dims() != value.dims() {
+                let (found, expected) = (value.dims().to_vec(), entry.value.dims().to_vec());
+                return Err(Error::Shape { name: name.to_string(), found, expected }.into());
+            }
+            let value = value.to_dtype(entry.value.dtype())?.to_device(entry.value.device())?;
+            // A copy, so that a variable is never set from its own storage.
+            entry.value.set(&value.detach().copy()?)
+        })
+    }
+
+    /// The trainable parameters, for an optimiser, in order.
+    pub fn trainable(&self) -> Vec<(String, Var)> {
+        let content = self.read();
+        let trainable = content.entries.iter().filter(|(_, entry)| entry.trainable);
+        trainable.map(|(name, entry)| (name.clone(), entry.value.clone())).collect()
+    }
+
+    /// Freezes or unfreezes the parameters whose names `select` picks and returns how many it picked. Models built before keep their
+    /// state: build again.
+    pub fn set_trainable(&self, trainable: bool, select: impl Fn(&str) -> bool) -> usize {
+        let mut content = self.write();
+        let picked = content.entries.iter_mut().filter(|(name, entry)| entry.kind == Kind::Parameter && select(name));
+        picked.map(|(_, entry)| entry.trainable = trainable).count()
+    }
+
+    /// Number of learnable values, as published parameter counts state it: buffers do not count.
+    pub fn parameter_count(&self) -> usize {
+        let content = self.read();
+        content
+            .entries
+            .values()
+            .filter(|entry| entry.kind == Kind::Parameter)
+            .map(|entry| entry.value.elem_count())
+            .sum()
+    }
+
+    /// All tensors, detached, in order: what a file saves.
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        let content = self.read();
+        content.entries.iter().map(|(name, entry)| (name.clone(), entry.value.as_detached_tensor())).collect()
+    }
+
+    /// Copies tensors into the entries of the same name and shape and reports the rest; nothing is ever half copied. Missing
+    /// `num_batches_tracked` counters, which older files lack, stay as they are and are not reported.
+    ///
+    /// # Errors
+    /// If a tensor cannot be converted to the store's element type or device.
+    pub fn load<'a>(&self, tensors: impl IntoIterator<Item = (&'a str, Tensor)>) -> Result<LoadReport> {
+        let mut report = LoadReport::default();
+        let mut missing: indexmap::IndexSet<String> = self.names().into_iter().collect();
+        for (name, tensor) in tensors {
+            if !missing.shift_remove(name) {
+                report.unexpected.push(name.to_string());
+                continue;
+            }
+            let expected = self.get(name)?.dims().to_vec();
+            if expected == tensor.dims() {
+                self.set(name, &tensor)?;
+                report.loaded.push(name.to_string());
+            } else {
+                report.mismatched.push(ShapeMismatch {
+                    name: name.to_string(),
+                    expected,
+                    found: tensor.dims().to_vec(),
+                });
+            }
+        }
+        report.missing = missing.into_iter().filter(|name| !name.ends_with("num_batches_tracked")).collect();
+        Ok(report)
+    }
+
+    /// The entry of `name`, created when it does not exist.
+    pub(crate) fn get_or_create(
+        &self,
+        name: &str,
+        kind: Kind,
+        dtype: DType,
+        shape: &[usize],
+        init: Init,
+    ) -> Result<Var> {
+        let mut content = self.write();
+        if let Some(entry) = content.entries.get(name) {
+            if entry.kind != kind || entry.value.dims() != shape {
+                let describe = |kind, shape: &[usize]| format!("a {kind:?} of shape {shape:?}").to_lowercase();
+                let (found, wanted) = (describe(entry.kind, entry.value.dims()), describe(kind, shape));
+                return Err(Error::Conflict { name: name.to_string(), found, wanted }.into());
+            }
+            return Ok(entry.value.clone());
+        }
+        let value = match &content.guest {
+            Some(guest) if guest.contains_tensor(name) => Var::from_tensor(&guest.get(shape, name)?)?,
+            _ => {
+                let values = init.values(shape, content.key.stream(name));
+                Var::from_tensor(&Tensor::from_vec(values, shape, &content.device)?.to_dtype(dtype)?)?
+            }
+        };
+        let entry = Entry { kind, trainable: kind == Kind::Parameter, value: value.clone() };
+        content.entries.insert(name.to_string(), entry);
+        Ok(value)
+    }
+
+    pub(crate) fn is_trainable(&self, name: &str) -> bool {
+        self.read().entries.get(name).is_some_and(|entry| entry.trainable)
+    }
+
+    fn find<T>(&self, name: &str, f: impl FnOnce(&Entry) -> Result<T>) -> Result<T> {
+        let content = self.read();
+        match content.entries.get(name) {
+            Some(entry) => f(entry),
+            None => {
+                let suggestion = cnn_core::did_you_mean(name, content.entries.keys().map(String::as_str));
+                Err(Error::Unknown { name: name.to_string(), suggestion }.into())
+            }
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Content> {
+        // A panic while the lock was held cannot leave an entry half written: entries are inserted whole.
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Content> {
+        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.entries()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn param(store: &Store, name: &str, shape: &[usize]) -> Tensor {
+        store.builder(Mode::Train).param(name, shape, Init::PYTORCH_DEFAULT).unwrap()
+    }
+
+    #[test]
+    fn initial_values_depend_on_seed_and_name_not_on_order() {
+        let (a, b) = (Store::new(7), Store::new(7));
+        let (first, second) = (param(&a, "x", &[2, 3]), param(&a, "y", &[2, 3]));
+        let (second_again, first_again) = (param(&b, "y", &[2, 3]), param(&b, "x", &[2, 3]));
+        let values = |t: &Tensor| t.to_vec2::<f32>().unwrap();
+        assert_eq!(values(&first), values(&first_again));
+        assert_eq!(values(&second), values(&second_again));
+        assert_ne!(values(&first), values(&second));
+        assert_ne!(values(&first), values(&param(&Store::new(8), "x", &[2, 3])));
+        assert_eq!((a.names(), b.names()), (vec!["x".into(), "y".into()], vec!["y".into(), "x".into()]));
+    }
+
+    #[test]
+    fn frozen_parameters_get_no_gradient() {
+        let store = Store::new(0);
+        param(&store, "a.weight", &[2, 2]);
+        param(&store, "b.weight", &[2, 2]);
+        assert_eq!(store.set_trainable(false, |name| name.starts_with("a.")), 1);
+        let (a, b) = (param(&store, "a.weight", &[2, 2]), param(&store, "b.weight", &[2, 2]));
+        let grads = a.matmul(&b).unwrap().sum_all().unwrap().backward().unwrap();
+        let vars = store.trainable();
+        assert_eq!(vars.len(), 1);
+        assert!(grads.get(&vars[0].1).is_some());
+        assert!(!a.track_op() && grads.get(&a).is_none_or(|g| !g.track_op()));
+    }
+
+    #[test]
+    fn loading_reports_every_case_and_converts() {
+        let store = Store::new(0);
+        param(&store, "good", &[2, 2]);
+        param(&store, "wrong", &[3]);
+        param(&store, "absent", &[1]);
+        store.builder(Mode::Eval).counter("bn.num_batches_tracked").unwrap();
+        let half = Tensor::ones((2, 2), DType::F16, &Device::Cpu).unwrap();
+        let report = store.load([("good", half.clone()), ("wrong", half.clone()), ("extra", half)]).unwrap();
+        assert_eq!(report.loaded, ["good"]);
+        assert_eq!((report.missing, report.unexpected), (vec!["absent".to_string()], vec!["extra".to_string()]));
+        assert_eq!((report.mismatched[0].name.as_str(), &report.mismatched[0].found[..]), ("wrong", &[2, 2][..]));
+        assert_eq!(store.get("good").unwrap().to_vec2::<f32>().unwrap(), [[1., 1.], [1., 1.]]);
+    }
+
+    #[test]
+    fn conflicts_and_unknown_names_are_errors() {
+        let store = Store::new(0);
+        param(&store, "conv.weight", &[2, 2]);
+        let message = store.builder(Mode::Eval).param("conv.weight", &[3], Init::ZEROS).unwrap_err().to_string();
+        assert!(
+            message.contains("conv.weight is a parameter of shape [2, 2] in the store, but a parameter of shape [3]"),
+            "{message}"
+        );
+        let message = store.get("conv.wieght").unwrap_err().to_string();
+        assert!(message.contains("did you mean `conv.weight`?"), "{message}");
+        assert!(store.set("conv.weight", &Tensor::zeros(2, DType::F32, &Device::Cpu).unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_guest_keeps_its_variables() {
+        let map = candle_nn::VarMap::new();
+        let guest = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+        guest.get_with_hints((2, 2), "w", candle_nn::Init::Const(3.)).unwrap();
+        let store = Store::from_var_builder(guest);
+        let w = param(&store, "w", &[2, 2]);
+        assert_eq!(w.to_vec2::<f32>().unwrap(), [[3., 3.], [3., 3.]]);
+        let grads = w.sum_all().unwrap().backward().unwrap();
+        assert!(grads.get(map.data().lock().unwrap()["w"].as_tensor()).is_some());
+    }
+}

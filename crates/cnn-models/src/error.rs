@@ -1,0 +1,92 @@
+//! What can be wrong when a model is named, built, loaded or saved.
+
+use std::path::PathBuf;
+
+/// Why a network cannot be built, loaded or saved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No model of this name is registered.
+    #[error("unknown model `{name}`{suggestion}; `models()` lists the {count} registered ones")]
+    UnknownModel {
+        /// The name asked for.
+        name: String,
+        /// `, did you mean …?` or nothing.
+        suggestion: String,
+        /// Number of registered models.
+        count: usize,
+    },
+    /// The model asked for is not the one that the weights' `config.json` names.
+    #[error("{} says architecture `{found}`, but model `{asked}` was asked for", path.display())]
+    Contradiction {
+        /// The `config.json`.
+        path: PathBuf,
+        /// The architecture it names.
+        found: String,
+        /// The model asked for.
+        asked: String,
+    },
+    /// A bare weight file does not say which model it is for.
+    #[error("{} does not say which architecture it is for (no config.json beside it): name the model", path.display())]
+    NoArchitecture {
+        /// The weight file or directory.
+        path: PathBuf,
+    },
+    /// A directory holds no weight file, or several.
+    #[error("{} holds {found}, expected {expected}", path.display())]
+    WeightFiles {
+        /// The directory.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+    /// A `config.json` that cannot be understood.
+    #[error("{}: {what}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what would be accepted.
+        what: String,
+    },
+    /// A number of a [`ModelConfig`](crate::ModelConfig) is out of range for the model.
+    #[error("{model}: {what} is {found}, expected {expected}")]
+    Argument {
+        /// The model.
+        model: &'static str,
+        /// Which number.
+        what: &'static str,
+        /// Its value.
+        found: String,
+        /// What would be accepted.
+        expected: String,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A weight file cannot be understood or written.
+    #[error(transparent)]
+    Weights(#[from] cnn_weights::Error),
+    /// A file cannot be written, or preprocessing is out of range.
+    #[error(transparent)]
+    Core(#[from] cnn_core::Error),
+    /// The weights do not fit the model.
+    #[error("{} does not fit {model}: {source}", path.display())]
+    Fit {
+        /// The weight file.
+        path: PathBuf,
+        /// The model.
+        model: String,
+        /// Which tensors do not fit.
+        source: Box<cnn_weights::Error>,
+    },
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}

@@ -1,0 +1,299 @@
+//! A model with its weights: built new, loaded from a file, saved again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use cnn_core::{Preprocessing, write_atomic};
+use cnn_layers::{Classifier, Mode, Store};
+use cnn_weights::{LoadReport, TensorFile, save_safetensors};
+
+use crate::{CheckpointConfig, Error, ModelConfig, ModelSpec, find};
+
+/// A model, the store of its weights, and what its `config.json` says.
+pub struct Network {
+    spec: &'static ModelSpec,
+    config: CheckpointConfig,
+    store: Store,
+    model: Box<dyn Classifier>,
+    report: LoadReport,
+}
+
+/// What may differ from the file when a network is loaded.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LoadOptions {
+    /// The model's name: needed for a bare weight file, else it must agree with `config.json`.
+    pub model: Option<String>,
+    /// Another number of classes: the classifier then starts anew.
+    pub num_classes: Option<usize>,
+    /// Another number of input channels: the first convolution's weights are summed over RGB for one channel, and repeated and scaled
+    /// for others.
+    pub in_channels: Option<usize>,
+    /// Decides the initialisation of what the file does not have.
+    pub seed: u64,
+    /// Element type of the weights; default f32.
+    pub dtype: Option<DType>,
+}
+
+impl Network {
+    /// A registered model with fresh f32 weights; `seed` decides them.
+    ///
+    /// # Errors
+    /// If no model has this name or it cannot be built with this configuration.
+    pub fn new(name: &str, config: &ModelConfig, seed: u64) -> Result<Self, Error> {
+        Self::with_dtype(name, config, seed, DType::F32)
+    }
+
+    /// A registered model with fresh weights of another element type.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn with_dtype(name: &str, config: &ModelConfig, seed: u64, dtype: DType) -> Result<Self, Error> {
+        let spec = find(name)?;
+        let mut preprocessing = spec.preprocessing();
+        if let Some([height, width]) = config.input_size {
+            (preprocessing.input_size[1], preprocessing.input_size[2]) = (height, width);
+        }
+        if let Some(channels) = config.in_channels {
+            set_channels(&mut preprocessing, channels);
+        }
+        let config = CheckpointConfig {
+            architecture: name.to_string(),
+            model: config.clone(),
+            preprocessing,
+            label_names: None,
+            extra: serde_json::Map::new(),
+        };
+        let store = Store::with_dtype(seed, dtype, &Device::Cpu);
+        let model = (spec.build)(&config.model, &store.builder(Mode::Eval))?;
+        Ok(Self { spec, config, store, model, report: LoadReport::default() })
+    }
+
+    /// Loads a network from a directory with `config.json` and weights, or from a bare weight file (`.safetensors`, `.pth`, `.pt`, `.th`,
+    /// `.bin`) whose model is named in the options. The weights must fit: what the file has too much is reported, what it lacks is an
+    /// error.
+    ///
+    /// # Errors
+    /// If nothing can be read, the model is unknown or contradicted, or a tensor is missing or has another shape; it is named.
+    pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, Error> {
+        let (weights, config_path) = locate(path)?;
+        let declared = config_path.as_deref().map(CheckpointConfig::read).transpose()?;
+        if let (Some(declared), Some(asked), Some(path)) = (&declared, &options.model, &config_path)
+            && declared.architecture != *asked
+        {
+            find(asked)?;
+            let (found, asked) = (declared.architecture.clone(), asked.clone());
+            return Err(Error::Contradiction { path: path.clone(), found, asked });
+        }
+        let name = declared.as_ref().map(|config| config.architecture.clone()).or_else(|| options.model.clone());
+        let spec = find(&name.ok_or_else(|| Error::NoArchitecture { path: path.to_path_buf() })?)?;
+        let file =
+            TensorFile::open(&weights)?.rename(|name| (spec.rename)(name).unwrap_or_else(|| name.to_string()))?;
+        let mut config = declared.unwrap_or_else(|| config_of_file(spec, &file));
+        if let Some(channels) = options.in_channels {
+            config.model.in_channels = Some(channels);
+            set_channels(&mut config.preprocessing, channels);
+        }
+        let new_head = options.num_classes.filter(|&classes| Some(classes) != config.model.num_classes);
+        if let Some(classes) = new_head {
+            (config.model.num_classes, config.label_names) = (Some(classes), None);
+        }
+
+        let store = Store::with_dtype(options.seed, options.dtype.unwrap_or(DType::F32), &Device::Cpu);
+        let model = (spec.build)(&config.model, &store.builder(Mode::Eval))?;
+        let tensors = read_tensors(spec, &file, &store, new_head.is_some())?;
+        let mut report = store.load(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())))?;
+        let classifier = format!("{}.", spec.classifier);
+        if new_head.is_some() {
+            report.missing.retain(|name| !name.starts_with(&classifier));
+        }
+        let report = report.into_result().map_err(|source| Error::Fit {
+            path: weights,
+            model: spec.name.to_string(),
+            source: Box::new(source),
+        })?;
+        Ok(Self { spec, config, store, model, report })
+    }
+
+    /// Writes `config.json` and `model.safetensors` into a directory, which is made where it does not exist. timm loads it where it has
+    /// the architecture.
+    ///
+    /// # Errors
+    /// If a file cannot be written; each file is there whole or as it was.
+    pub fn save(&self, directory: &Path) -> Result<(), Error> {
+        std::fs::create_dir_all(directory).map_err(|source| Error::Read { path: directory.to_path_buf(), source })?;
+        save_safetensors(&directory.join("model.safetensors"), &self.store.tensors(), &BTreeMap::new())?;
+        let (first_conv, classifier) = (self.spec.first_conv, self.spec.classifier);
+        let json = self.config.to_json(self.model.num_classes(), self.model.num_features(), first_conv, classifier);
+        let text = serde_json::to_string_pretty(&json).expect("a JSON value always serialises");
+        write_atomic(&directory.join("config.json"), |file| writeln!(file, "{text}"))?;
+        Ok(())
+    }
+
+    /// Builds the model again for another mode, or after the store's trainable set changed. Copies no weights.
+    ///
+    /// # Errors
+    /// If the store was changed so that the model no longer fits.
+    pub fn rebuild(&mut self, mode: Mode) -> Result<(), Error> {
+        self.model = (self.spec.build)(&self.config.model, &self.store.builder(mode))?;
+        Ok(())
+    }
+
+    /// The registry's entry.
+    pub fn spec(&self) -> &'static ModelSpec {
+        self.spec
+    }
+
+    /// The model.
+    pub fn model(&self) -> &dyn Classifier {
+        self.model.as_ref()
+    }
+
+    /// The store of its weights.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// How it wants its images.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.config.preprocessing
+    }
+
+    /// What it was built with, and what its `config.json` says.
+    pub fn config(&self) -> &CheckpointConfig {
+        &self.config
+    }
+
+    /// Names of the classes, in order of the logits, where they are known.
+    pub fn label_names(&self) -> Option<&[String]> {
+        self.config.label_names.as_deref()
+    }
+
+    /// Sets the names of the classes, which [`Network::save`] writes.
+    ///
+    /// # Errors
+    /// If there are not as many names as classes.
+    pub fn set_label_names(&mut self, names: Vec<String>) -> Result<(), Error> {
+        if names.len() != self.model.num_classes() {
+            let (found, expected) = (names.len().to_string(), format!("{} classes", self.model.num_classes()));
+            return Err(Error::Argument { model: self.spec.name, what: "the number of label names", found, expected });
+        }
+        self.config.label_names = Some(names);
+        Ok(())
+    }
+
+    /// Which tensors of the file were loaded and which it had too much; empty for fresh weights.
+    pub fn report(&self) -> &LoadReport {
+        &self.report
+    }
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network").field("model", &self.spec.name).field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+const WEIGHT_NAMES: [&str; 4] = ["model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth"];
+const WEIGHT_ENDINGS: [&str; 5] = ["safetensors", "pth", "pt", "th", "bin"];
+
+/// The weight file that a path means, and the `config.json` beside it.
+fn locate(path: &Path) -> Result<(PathBuf, Option<PathBuf>), Error> {
+    let metadata = std::fs::metadata(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+    let directory = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    let config = Some(directory.join("config.json")).filter(|path| path.is_file());
+    if metadata.is_dir() { Ok((weight_file(path)?, config)) } else { Ok((path.to_path_buf(), config)) }
+}
+
+fn weight_file(directory: &Path) -> Result<PathBuf, Error> {
+    if let Some(named) = WEIGHT_NAMES.iter().map(|name| directory.join(name)).find(|path| path.is_file()) {
+        return Ok(named);
+    }
+    let entries =
+        std::fs::read_dir(directory).map_err(|source| Error::Read { path: directory.to_path_buf(), source })?;
+    let is_weights = |path: &PathBuf| {
+        path.is_file() && path.extension().is_some_and(|ending| WEIGHT_ENDINGS.iter().any(|known| ending == *known))
+    };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_weights).collect();
+    match (files.pop(), files.len()) {
+        (Some(file), 0) => Ok(file),
+        (last, others) => Err(Error::WeightFiles {
+            path: directory.to_path_buf(),
+            found: if last.is_none() { "no weight file".to_string() } else { format!("{} weight files", others + 1) },
+            expected: "model.safetensors, or exactly one .safetensors, .pth, .pt, .th or .bin file",
+        }),
+    }
+}
+
+/// What a bare weight file says about its model: the shapes of the first convolution and of the classifier.
+fn config_of_file(spec: &ModelSpec, file: &TensorFile) -> CheckpointConfig {
+    let dim = |module: &str, dim: usize| {
+        file.info(&format!("{module}.weight")).and_then(|info| info.shape.get(dim).copied()).filter(|&size| size > 0)
+    };
+    let mut preprocessing = spec.preprocessing();
+    let in_channels = dim(spec.first_conv, 1).unwrap_or(spec.in_channels);
+    set_channels(&mut preprocessing, in_channels);
+    let model = ModelConfig {
+        num_classes: Some(dim(spec.classifier, 0).unwrap_or(spec.num_classes)),
+        in_channels: Some(in_channels),
+        ..ModelConfig::default()
+    };
+    CheckpointConfig {
+        architecture: spec.name.to_string(),
+        model,
+        preprocessing,
+        label_names: None,
+        extra: serde_json::Map::new(),
+    }
+}
+
+/// Sets the channels of a preprocessing record; mean and standard deviation become the average over the old channels.
+fn set_channels(preprocessing: &mut Preprocessing, channels: usize) {
+    if preprocessing.input_size[0] == channels {
+        return;
+    }
+    preprocessing.input_size[0] = channels;
+    for values in [&mut preprocessing.mean, &mut preprocessing.std] {
+        let average = values.iter().sum::<f64>() / values.len().max(1) as f64;
+        *values = vec![average; channels];
+    }
+}
+
+/// All tensors of the file, the first convolution adapted to the model's channels, the classifier left out for a new head.
+fn read_tensors(
+    spec: &ModelSpec,
+    file: &TensorFile,
+    store: &Store,
+    new_head: bool,
+) -> Result<Vec<(String, Tensor)>, Error> {
+    let classifier = format!("{}.", spec.classifier);
+    let first_conv = format!("{}.weight", spec.first_conv);
+    let mut tensors = Vec::with_capacity(file.len());
+    for name in file.names() {
+        if new_head && name.starts_with(&classifier) {
+            continue;
+        }
+        let mut tensor = file.tensor(name)?;
+        if name == first_conv {
+            tensor = adapt_channels(tensor, store.get(name)?.dims())?;
+        }
+        tensors.push((name.to_string(), tensor));
+    }
+    Ok(tensors)
+}
+
+/// Brings the weight of a first convolution to other input channels, as timm does: the sum over the old ones for a single channel,
+/// repetition scaled by `old / new` otherwise.
+fn adapt_channels(weight: Tensor, expected: &[usize]) -> Result<Tensor, Error> {
+    let (&[_, old, _, _], &[_, new, _, _]) = (weight.dims(), expected) else { return Ok(weight) };
+    if old == new || old == 0 || new == 0 {
+        return Ok(weight);
+    }
+    let weight = weight.to_dtype(DType::F32)?;
+    if new == 1 {
+        return Ok(weight.sum_keepdim(1)?);
+    }
+    let copies = vec![&weight; new.div_ceil(old)];
+    let repeated = Tensor::cat(&copies, 1)?.narrow(1, 0, new)?;
+    Ok((repeated * (old as f64 / new as f64))?.contiguous()?)
+}

@@ -1,0 +1,262 @@
+//! Every registered model against PyTorch: outputs, stages, gradients and running statistics for weights that a formula gives.
+//!
+//! The golden files hold outputs and inner products only; `python tools/goldens/models.py` makes them (see `tools/goldens/README.md`).
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::PathBuf;
+
+use candle_core::{DType, Device, Tensor, Var};
+use cnn_core::Key;
+use cnn_layers::{Classifier, Context, FeatureMap, Kind, Mode, Store, Value};
+use cnn_models::{ModelConfig, PadType, find, models};
+use cnn_weights::TensorFile;
+
+const CLASSES: usize = 11;
+
+struct Case {
+    golden: String,
+    model: &'static str,
+    config: ModelConfig,
+    input: [usize; 4],
+}
+
+fn cases() -> Vec<Case> {
+    let case = |golden: &str, model: &'static str, config: ModelConfig| {
+        let family = find(model).unwrap().family;
+        let size = match family {
+            "lenet" => [28, 36],
+            "resnet_cifar" => [27, 37],
+            _ => [67, 93],
+        };
+        let input_size = (family == "lenet").then_some(size);
+        let channels = config.in_channels.unwrap_or(find(model).unwrap().in_channels);
+        let config = ModelConfig { num_classes: Some(CLASSES), drop_rate: Some(0.), input_size, ..config };
+        Case { golden: golden.to_string(), model, config, input: [2, channels, size[0], size[1]] }
+    };
+    let same = ModelConfig { pad_type: PadType::Same, bn_eps: Some(1e-3), ..ModelConfig::default() };
+    let narrow = ModelConfig { channel_multiplier: Some(0.75), ..same.clone() };
+    let grey = ModelConfig { in_channels: Some(1), ..ModelConfig::default() };
+    let mut cases: Vec<Case> = models().map(|spec| case(spec.name, spec.name, ModelConfig::default())).collect();
+    assert_eq!(cases.len(), models().count(), "every registered model is held against PyTorch");
+    cases.push(case("mobilenetv1_100.same", "mobilenetv1_100", narrow));
+    cases.push(case("mobilenetv2_100.same", "mobilenetv2_100", same));
+    cases.push(case("resnet18.in1", "resnet18", grey));
+    cases
+}
+
+/// Evaluation mode in f32 at the tolerances of a port: outputs to 1e-4, gradients to 1e-4 in norm and 1e-5 in inner products.
+#[test]
+fn evaluation_in_f32_equals_pytorch() {
+    for case in cases() {
+        let golden = Golden::open(&case);
+        let run = Run::new(&case, DType::F32, &Context::eval());
+        let logits = golden.tensor("logits");
+        let error = relative_error(&values(&run.logits), &values(&logits));
+        assert!(error <= 1e-4, "{}: logits differ by {error:.2e}", case.golden);
+        for (index, stage) in run.stages.iter().enumerate() {
+            let shape = golden.tensor(&format!("stage{index}.shape")).to_vec1::<i64>().unwrap();
+            let dims: Vec<i64> = stage.dims().iter().map(|&dim| dim as i64).collect();
+            assert_eq!(dims, shape, "{} stage {index}", case.golden);
+            let (ours, theirs) =
+                (fingerprint(stage, &format!("stage{index}"), 4), golden.row(&format!("stage{index}"), 0));
+            check(&format!("{} stage {index}", case.golden), &ours, &theirs, stage.elem_count(), 1e-4, 1e-4, 0.);
+        }
+        golden.check_gradients("grad.eval", &run, 1e-4, 1e-5);
+    }
+}
+
+/// Training mode (and evaluation once more) in f64 to 1e-8, where rounding hides nothing.
+#[test]
+fn training_and_evaluation_in_f64_equal_pytorch() {
+    for case in cases() {
+        let golden = Golden::open(&case);
+        for (mode, cx) in [("eval64", Context::eval()), ("train64", Context::train(Key::new(0)))] {
+            let run = Run::new(&case, DType::F64, &cx);
+            let error = relative_error(&values(&run.logits), &values(&golden.tensor(&format!("logits.{mode}"))));
+            assert!(error <= 1e-8, "{} {mode}: logits differ by {error:.2e}", case.golden);
+            golden.check_gradients(&format!("grad.{mode}"), &run, 1e-8, 1e-8);
+            if mode == "train64" && golden.file.names().any(|name| name == "running.train64") {
+                golden.check_running_statistics(&run.store);
+            }
+        }
+    }
+}
+
+/// One forward and backward pass with the formula's weights, input and upstream gradient.
+struct Run {
+    store: Store,
+    logits: Tensor,
+    stages: Vec<Tensor>,
+    gradients: Vec<(String, Tensor)>,
+}
+
+impl Run {
+    fn new(case: &Case, dtype: DType, cx: &Context<'_>) -> Self {
+        let (store, model) = build(case, dtype);
+        let input = Var::from_tensor(&formula("input", &case.input, dtype)).unwrap();
+        let xs = FeatureMap::from_nchw(&input).unwrap();
+        // One pass: going through the stages once more would move the running statistics twice.
+        let stages = model.forward_stages(&xs, cx).unwrap();
+        let last = stages.len() - 1;
+        let features = model.forward_from(last, &stages[last], cx).unwrap();
+        let logits = model.forward_head(&features, cx).unwrap();
+        let upstream = formula("upstream", logits.dims(), dtype);
+        let grads = (&logits * upstream).unwrap().sum_all().unwrap().backward().unwrap();
+        let mut gradients: Vec<(String, Tensor)> =
+            store.trainable().iter().map(|(name, var)| (name.clone(), grads.get(var).unwrap().detach())).collect();
+        gradients.sort_by(|a, b| a.0.cmp(&b.0));
+        gradients.insert(0, ("input".to_string(), grads.get(&input).unwrap().detach()));
+        let stages = stages.iter().map(|stage| stage.to_nchw().unwrap().detach()).collect();
+        Self { store, logits: logits.detach(), stages, gradients }
+    }
+}
+
+fn build(case: &Case, dtype: DType) -> (Store, Box<dyn Classifier>) {
+    let store = Store::with_dtype(0, dtype, &Device::Cpu);
+    let model = (find(case.model).unwrap().build)(&case.config, &store.builder(Mode::Train)).unwrap();
+    for entry in store.entries() {
+        store.set(&entry.name, &formula(&entry.name, &entry.shape, dtype)).unwrap();
+    }
+    (store, model)
+}
+
+struct Golden {
+    name: String,
+    file: TensorFile,
+}
+
+impl Golden {
+    fn open(case: &Case) -> Self {
+        let path = format!("{}/tests/golden/{}.safetensors", env!("CARGO_MANIFEST_DIR"), case.golden);
+        Self { name: case.golden.clone(), file: TensorFile::open(PathBuf::from(path)).unwrap() }
+    }
+
+    fn tensor(&self, name: &str) -> Tensor {
+        self.file.tensor(name).unwrap()
+    }
+
+    fn row(&self, name: &str, row: usize) -> Vec<f64> {
+        let tensor = self.tensor(name);
+        if tensor.rank() == 1 { tensor.to_vec1().unwrap() } else { tensor.to_vec2::<f64>().unwrap()[row].clone() }
+    }
+
+    fn check_gradients(&self, key: &str, run: &Run, norm: f64, inner: f64) {
+        let rows = self.tensor(key).dims()[0];
+        assert_eq!(rows, run.gradients.len(), "{} {key}: number of gradients", self.name);
+        let largest = (0..rows).map(|row| self.row(key, row)[0]).fold(0., f64::max);
+        for (row, (name, gradient)) in run.gradients.iter().enumerate() {
+            let ours = fingerprint(gradient, &format!("grad.{name}"), 1);
+            let label = format!("{} {key} {name}", self.name);
+            // A gradient that is zero but for rounding is compared on the scale of the others.
+            check(&label, &ours, &self.row(key, row), gradient.elem_count(), norm, inner, 1e-6 * largest);
+        }
+    }
+
+    fn check_running_statistics(&self, store: &Store) {
+        let is_statistic = |name: &str| name.ends_with("running_mean") || name.ends_with("running_var");
+        let mut buffers: Vec<String> = store
+            .entries()
+            .into_iter()
+            .filter(|e| e.kind == Kind::Buffer && is_statistic(&e.name))
+            .map(|e| e.name)
+            .collect();
+        buffers.sort();
+        assert_eq!(
+            self.tensor("running.train64").dims()[0],
+            buffers.len(),
+            "{}: number of running statistics",
+            self.name
+        );
+        for (row, name) in buffers.iter().enumerate() {
+            let buffer = store.get(name).unwrap();
+            let ours = fingerprint(&buffer, name, 1);
+            let label = format!("{} {name}", self.name);
+            check(&label, &ours, &self.row("running.train64", row), buffer.elem_count(), 1e-8, 1e-8, 0.);
+        }
+    }
+}
+
+/// `[‖x‖, ⟨x, v₀⟩, ⟨x, v₁⟩, …]` with the formula's probes.
+fn fingerprint(xs: &Tensor, name: &str, probes: usize) -> Vec<f64> {
+    let xs = values(xs);
+    let norm = xs.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let inner = |k: usize| {
+        let probe = values(&formula(&format!("probe.{k}.{name}"), &[xs.len()], DType::F64));
+        xs.iter().zip(probe).map(|(x, v)| x * v).sum()
+    };
+    std::iter::once(norm).chain((0..probes).map(inner)).collect()
+}
+
+/// Norms to a relative tolerance, inner products to a share of `‖x‖‖v‖`; norms below `floor` count as `floor`.
+fn check(label: &str, ours: &[f64], theirs: &[f64], count: usize, norm: f64, inner: f64, floor: f64) {
+    assert_eq!(ours.len(), theirs.len(), "{label}");
+    let scale = theirs[0].max(floor);
+    assert!((ours[0] - theirs[0]).abs() <= norm * scale, "{label}: norm {} instead of {}", ours[0], theirs[0]);
+    // A probe is uniform in ±1, its norm √(count / 3) but for chance.
+    let bound = inner * scale * (count as f64 / 3.).sqrt();
+    for (ours, theirs) in ours[1..].iter().zip(&theirs[1..]) {
+        assert!((ours - theirs).abs() <= bound, "{label}: inner product {ours} instead of {theirs}, bound {bound:.2e}");
+    }
+}
+
+fn values(xs: &Tensor) -> Vec<f64> {
+    xs.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn relative_error(ours: &[f64], theirs: &[f64]) -> f64 {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    assert_eq!(ours.len(), theirs.len());
+    norm(&mut ours.iter().zip(theirs).map(|(a, b)| a - b)) / norm(&mut theirs.iter().copied())
+}
+
+/// The values that `tools/goldens/formula.py` gives for this name and shape, to the bit.
+fn formula(name: &str, shape: &[usize], dtype: DType) -> Tensor {
+    let fan_in = shape.iter().skip(1).product::<usize>().max(1) as f64;
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let count = shape.iter().product::<usize>() as u64;
+    let unit = |i: u64| {
+        (splitmix64(hash.wrapping_add((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))) >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let value = |u: f64| match () {
+        () if name.starts_with("probe.") => 2. * u - 1.,
+        () if name.ends_with("running_mean") => 0.2 * (2. * u - 1.),
+        () if name.ends_with("running_var") => 1. + u,
+        () if name.ends_with("num_batches_tracked") => 0.,
+        () if name.ends_with("weight") && shape.len() >= 2 => (2. * u - 1.) * (6. / fan_in).sqrt(),
+        () if name.ends_with("weight") => 0.5 + u,
+        () if name.ends_with("bias") => 0.1 * (2. * u - 1.),
+        () => 2. * u - 1.,
+    };
+    let values: Vec<f32> = (0..count).map(|i| value(unit(i)) as f32).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+}
+
+fn splitmix64(state: u64) -> u64 {
+    let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Values see maps in PyTorch's order, whatever the layout inside.
+#[test]
+fn observers_see_pytorchs_shapes() {
+    struct Shapes(std::sync::Mutex<Vec<(String, Vec<usize>)>>);
+    impl cnn_layers::Observer for Shapes {
+        fn exit(&self, event: &cnn_layers::Event<'_>) -> candle_core::Result<()> {
+            self.0.lock().unwrap().push((event.path.to_string(), event.output.dims()));
+            Ok(())
+        }
+    }
+    let case = cases().into_iter().find(|case| case.golden == "resnet18").unwrap();
+    let (_, model) = build(&case, DType::F32);
+    let shapes = Shapes(Default::default());
+    let xs = FeatureMap::from_nchw(&formula("input", &case.input, DType::F32)).unwrap();
+    let logits = model.forward(&xs, &Context::eval().with_observer(&shapes)).unwrap();
+    assert_eq!(Value::from(&logits).dims(), [2, CLASSES]);
+    let seen = shapes.0.into_inner().unwrap();
+    assert_eq!(seen[0], ("conv1".to_string(), vec![2, 64, 34, 47]));
+    assert!(seen.contains(&("layer1.0.act2".to_string(), vec![2, 64, 17, 24])));
+    assert_eq!(seen.last().unwrap(), &("fc".to_string(), vec![2, CLASSES]));
+}
