@@ -1,2 +1,61 @@
-//! The command line.
-fn main() {}
+//! `cargo xtask <command>`: the toolkit's command line. It parses, composes and prints; what it composes lives in the crates.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod config_file;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::commands::{forward, models};
+
+/// Convolutional networks in Rust: load, evaluate and use networks published for PyTorch.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", version, args_override_self = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Models(models::Models),
+    Forward(forward::Forward),
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let arguments = match config_file::splice(std::env::args_os().collect()) {
+        Ok(arguments) => arguments,
+        Err(error) => return fail(&error.context(args::Unusable)),
+    };
+    let matches = Cli::command().args_override_self(true).get_matches_from(arguments);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let result = match cli.command {
+        Command::Models(command) => command.run(),
+        Command::Forward(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Prints the chain of causes once and gives the exit status: 2 for unusable arguments, 1 for what failed at run time.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let mut message = String::new();
+    for cause in error.chain().filter(|cause| !cause.is::<args::Unusable>()).map(ToString::to_string) {
+        // Some errors already say their cause.
+        if !message.contains(&cause) {
+            message = if message.is_empty() { cause } else { format!("{message}: {cause}") };
+        }
+    }
+    eprintln!("error: {message}");
+    ExitCode::from(if args::is_unusable(error) { 2 } else { 1 })
+}

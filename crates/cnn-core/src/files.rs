@@ -184,7 +184,7 @@ mod tests {
 
     #[cfg(unix)]
     mod unix {
-        use std::os::unix::fs::{PermissionsExt, symlink};
+        use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 
         use super::*;
 
@@ -204,32 +204,50 @@ mod tests {
             assert_eq!(mode(&path), mode(&ordinary));
         }
 
-        // The umask belongs to the process, so it is varied in a process of its own: the parent runs this test again
-        // under each.
+        const TARGET: &str = "CNN_CORE_TEST_TARGET";
+
+        /// Umask and file size limit belong to the process, so they are set in one of its own: runs this test again
+        /// after the shell commands `limits`, with `path` in the environment, and tells whether it passed.
+        fn passes_under(limits: &str, test: &str, path: &Path) -> bool {
+            std::process::Command::new("sh")
+                .args(["-c", &format!(r#"{limits}; exec "$1" --exact "files::tests::unix::$2""#), "sh"])
+                .arg(std::env::current_exe().unwrap())
+                .arg(test)
+                .env(TARGET, path)
+                .stdout(std::process::Stdio::null())
+                .status()
+                .unwrap()
+                .success()
+        }
+
         #[test]
         fn the_mode_follows_the_umask() {
-            const TARGET: &str = "CNN_CORE_TEST_UMASK_TARGET";
             if let Some(path) = std::env::var_os(TARGET) {
                 return write_atomic(Path::new(&path), |_| Ok(())).unwrap();
             }
             let directory = tempfile::tempdir().unwrap();
             for (umask, expected) in [("000", 0o666), ("022", 0o644), ("027", 0o640), ("077", 0o600)] {
                 let path = directory.path().join(umask);
-                let status = std::process::Command::new("sh")
-                    .args([
-                        "-c",
-                        r#"umask "$1"; exec "$2" --exact files::tests::unix::the_mode_follows_the_umask"#,
-                        "sh",
-                    ])
-                    .arg(umask)
-                    .arg(std::env::current_exe().unwrap())
-                    .env(TARGET, &path)
-                    .stdout(std::process::Stdio::null())
-                    .status()
-                    .unwrap();
-                assert!(status.success(), "umask {umask}");
+                assert!(passes_under(&format!("umask {umask}"), "the_mode_follows_the_umask", &path), "umask {umask}");
                 assert_eq!(mode(&path) & 0o7777, expected, "umask {umask}");
             }
+        }
+
+        // These few bytes reach the system when the buffer is flushed, after the closure has returned.
+        #[test]
+        fn an_error_at_the_very_end_is_reported() {
+            if let Some(path) = std::env::var_os(TARGET) {
+                let error = write_atomic(Path::new(&path), |file| file.write_all(b"new")).unwrap_err();
+                assert!(matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge));
+                return;
+            }
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("weights");
+            fs::write(&path, "old").unwrap();
+            let limits = "trap '' XFSZ; ulimit -f 0";
+            assert!(passes_under(limits, "an_error_at_the_very_end_is_reported", &path));
+            assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+            assert_eq!(entries(directory.path()), ["weights"]);
         }
 
         #[test]
@@ -246,10 +264,20 @@ mod tests {
         }
 
         #[test]
-        fn a_device_is_written_to_and_not_replaced() {
-            use std::os::unix::fs::FileTypeExt;
-            write_atomic(Path::new("/dev/null"), |file| file.write_all(b"gone")).unwrap();
-            assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+        fn what_is_no_file_is_written_to_and_not_replaced() {
+            let directory = tempfile::tempdir().unwrap();
+            let pipe = directory.path().join("pipe");
+            assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            let reader = std::thread::spawn({
+                let pipe = pipe.clone();
+                move || fs::read(pipe)
+            });
+            write_atomic(&pipe, |file| file.write_all(b"through")).unwrap();
+            assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+            assert_eq!(reader.join().unwrap().unwrap(), b"through");
+            // Only after a pipe has survived is a device risked.
+            #[cfg(target_os = "linux")]
+            assert!(write_atomic(Path::new("/dev/full"), |file| file.write_all(b"gone")).is_err());
         }
     }
 }

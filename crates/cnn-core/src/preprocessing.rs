@@ -200,7 +200,7 @@ fn field<T: DeserializeOwned>(
     default: T,
 ) -> Result<T, Error> {
     match fields.get(name) {
-        None => Ok(default),
+        None | Some(Value::Null) => Ok(default),
         Some(value) => T::deserialize(value).map_err(|_| invalid(name, value, expected)),
     }
 }

@@ -1,8 +1,9 @@
 //! Activations, each with the backward rule of the explanation methods, and softmax.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 use rayon::prelude::*;
 
+use crate::Error;
 use crate::element::Element;
 use crate::kernel::{Kernel, apply};
 
@@ -62,8 +63,15 @@ pub fn activate(xs: &Tensor, activation: Activation, rule: BackwardRule) -> Resu
 /// `e^x_i / Σ e^x_j` along the last dimension, shifted by the maximum so that it cannot overflow. Differentiable.
 ///
 /// # Errors
-/// If the tensor is a scalar.
+/// If the tensor is a scalar or the element type is neither f32 nor f64.
 pub fn softmax(xs: &Tensor) -> Result<Tensor> {
+    if !matches!(xs.dtype(), DType::F32 | DType::F64) {
+        let (found, expected) = (format!("{:?}", xs.dtype()), "F32 or F64".to_string());
+        return Err(Error::Element { op: "softmax", what: "the input's element type", found, expected }.into());
+    }
+    if xs.elem_count() == 0 {
+        return Ok(xs.clone());
+    }
     let shifted = xs.broadcast_sub(&xs.max_keepdim(D::Minus1)?.detach())?;
     let exponentials = shifted.exp()?;
     exponentials.broadcast_div(&exponentials.sum_keepdim(D::Minus1)?)
@@ -99,13 +107,22 @@ impl Activation {
             Self::Relu => select(x > zero, one, zero),
             Self::LeakyRelu(slope) => select(x > zero, one, constant(slope)),
             Self::Relu6 => select(x > zero && x < constant(6.), one, zero),
-            Self::Sigmoid => sigmoid(x) * (one - sigmoid(x)),
-            Self::Silu => sigmoid(x) * (one + x * (one - sigmoid(x))),
+            Self::Sigmoid => {
+                let y = sigmoid(x);
+                y * (one - y)
+            }
+            Self::Silu => {
+                let gate = sigmoid(x);
+                gate * (one + x * (one - gate))
+            }
             Self::HardSwish if x <= constant(-3.) => zero,
             Self::HardSwish if x >= constant(3.) => one,
             Self::HardSwish => (constant(2.) * x + constant(3.)) / constant(6.),
             Self::HardSigmoid => select(x > constant(-3.) && x < constant(3.), one / constant(6.), zero),
-            Self::Tanh => one - x.tanh() * x.tanh(),
+            Self::Tanh => {
+                let y = x.tanh();
+                one - y * y
+            }
             Self::Gelu => gaussian_cdf(x) + x * constant(INVERSE_ROOT_TWO_PI) * (constant(-0.5) * x * x).exp(),
             Self::GeluTanh => {
                 let tanh = gelu_inner(x).tanh();

@@ -6,13 +6,14 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use crate::FeatureMap;
+use crate::channel_sums::{channel_sums, sum_over_pixels};
 use crate::element::Element;
 use crate::error::{Checked, Error};
 use crate::kernel::{Kernel, apply};
 
 const OP: &str = "batch_norm";
 
-/// Pixels per partial sum; fixed, so that the order of summation does not depend on the number of threads.
+/// Pixels per parallel task.
 const CHUNK_PIXELS: usize = 1024;
 
 /// Mean and variance of each channel over a batch, from [`batch_norm_train`].
@@ -142,94 +143,103 @@ impl Kernel for BatchNorm {
         let shift = bias.iter().zip(&scale).zip(&moments.mean).map(|((b, s), m)| T::from_f64(b.to_f64() - s * m));
         let (shift, scale): (Vec<T>, Vec<T>) = (shift.collect(), scale.iter().map(|&s| T::from_f64(s)).collect());
         let mut ys = vec![T::zero(); xs.len()];
-        for_each_pixel(&mut ys, xs, self.channels(), |y, x, c| *y = x * scale[c] + shift[c]);
+        for_each_pixel(&mut ys, xs, self.channels(), |ys, xs| {
+            for (((y, &x), &scale), &shift) in ys.iter_mut().zip(xs).zip(&scale).zip(&shift) {
+                *y = x * scale + shift;
+            }
+        });
         ys
     }
 
     fn backward<T: Element>(&self, inputs: &[&[T]], _: &[T], grad: &[T], wanted: &[bool]) -> Vec<Option<Vec<T>>> {
-        let channels = self.channels();
         let moments = self.moments.get().expect("the forward pass has run");
         let inverse_std = self.inverse_std(moments);
-        let (grad_weight, grad_bias) = parameter_gradients(inputs[0], grad, &moments.mean, &inverse_std);
+        let needs_sums = wanted[1] || wanted[2] || self.source == Source::Batch;
+        let sums = needs_sums.then(|| parameter_gradients(inputs[0], grad, &moments.mean, &inverse_std));
         let grad_xs = wanted[0].then(|| {
             let scale: Vec<f64> = inputs[1].iter().zip(&inverse_std).map(|(w, s)| w.to_f64() * s).collect();
-            let count = (inputs[0].len() / channels.max(1)) as f64;
-            // dx = scale · (dy − mean(dy) − x̂ · mean(dy · x̂)), an affine map of dy and x per channel.
-            let (through_x, constant): (Vec<T>, Vec<T>) = (0..channels)
-                .map(|c| match self.source {
-                    Source::Running => (T::zero(), T::zero()),
-                    Source::Batch => {
-                        let through_x = -scale[c] * inverse_std[c] * grad_weight[c] / count;
-                        let constant = -scale[c] * grad_bias[c] / count - through_x * moments.mean[c];
-                        (T::from_f64(through_x), T::from_f64(constant))
-                    }
-                })
-                .unzip();
-            let scale: Vec<T> = scale.into_iter().map(T::from_f64).collect();
-            let mut grad_xs = grad.to_vec();
-            for_each_pixel(&mut grad_xs, inputs[0], channels, |g, x, c| {
-                *g = *g * scale[c] + x * through_x[c] + constant[c];
-            });
-            grad_xs
+            match (&sums, self.source) {
+                (Some(sums), Source::Batch) => self.grad_input_of_batch(inputs[0], grad, &scale, &inverse_std, sums),
+                _ => self.grad_input_of_running(grad, &scale),
+            }
         });
-        let vector = |values: Vec<f64>| values.into_iter().map(T::from_f64).collect();
-        vec![grad_xs, wanted[1].then(|| vector(grad_weight)), wanted[2].then(|| vector(grad_bias))]
+        let [grad_weight, grad_bias] = [0, 1].map(|which| {
+            let sums = sums.as_ref().filter(|_| wanted[1 + which])?;
+            Some(sums[which].iter().map(|&sum| T::from_f64(sum)).collect())
+        });
+        vec![grad_xs, grad_weight, grad_bias]
     }
 }
 
-fn for_each_pixel<T: Element>(ys: &mut [T], xs: &[T], channels: usize, f: impl Fn(&mut T, T, usize) + Sync) {
+impl BatchNorm {
+    /// `scale · (dy − mean(dy) − x̂ · mean(dy · x̂))`, an affine map of `dy` and `x` per channel.
+    fn grad_input_of_batch<T: Element>(
+        &self,
+        xs: &[T],
+        grad: &[T],
+        scale: &[f64],
+        inverse_std: &[f64],
+        [grad_weight, grad_bias]: &[Vec<f64>; 2],
+    ) -> Vec<T> {
+        let moments = self.moments.get().expect("the forward pass has run");
+        let count = (xs.len() / self.channels().max(1)) as f64;
+        let factors: Vec<[T; 3]> = (0..self.channels())
+            .map(|c| {
+                let through_x = -scale[c] * inverse_std[c] * grad_weight[c] / count;
+                let constant = -scale[c] * grad_bias[c] / count - through_x * moments.mean[c];
+                [scale[c], through_x, constant].map(T::from_f64)
+            })
+            .collect();
+        let mut grad_xs = grad.to_vec();
+        for_each_pixel(&mut grad_xs, xs, self.channels(), |grad_xs, xs| {
+            for ((grad, &x), [scale, through_x, constant]) in grad_xs.iter_mut().zip(xs).zip(&factors) {
+                *grad = *grad * *scale + x * *through_x + *constant;
+            }
+        });
+        grad_xs
+    }
+
+    fn grad_input_of_running<T: Element>(&self, grad: &[T], scale: &[f64]) -> Vec<T> {
+        let scale: Vec<T> = scale.iter().map(|&scale| T::from_f64(scale)).collect();
+        let mut grad_xs = vec![T::zero(); grad.len()];
+        for_each_pixel(&mut grad_xs, grad, self.channels(), |grad_xs, grad| {
+            grad_xs.iter_mut().zip(grad).zip(&scale).for_each(|((out, &grad), &scale)| *out = grad * scale);
+        });
+        grad_xs
+    }
+}
+
+/// Calls `f` with each pixel of both, in parallel.
+fn for_each_pixel<T: Element>(ys: &mut [T], xs: &[T], channels: usize, f: impl Fn(&mut [T], &[T]) + Sync) {
     let chunk = (CHUNK_PIXELS * channels).max(1);
     ys.par_chunks_mut(chunk).zip(xs.par_chunks(chunk)).for_each(|(ys, xs)| {
-        for (ys, xs) in ys.chunks_exact_mut(channels).zip(xs.chunks_exact(channels)) {
-            ys.iter_mut().zip(xs).enumerate().for_each(|(channel, (y, &x))| f(y, x, channel));
-        }
+        ys.chunks_exact_mut(channels).zip(xs.chunks_exact(channels)).for_each(|(ys, xs)| f(ys, xs));
     });
 }
 
 /// Two passes, so that a large mean does not swallow the variance.
 fn batch_moments<T: Element>(xs: &[T], channels: usize) -> Moments {
     let count = (xs.len() / channels.max(1)) as f64;
-    let [mean] = channel_sums(xs, xs, channels, |x, _, _| [x]);
-    let mean: Vec<f64> = mean.into_iter().map(|sum| sum / count).collect();
-    let [var] = channel_sums(xs, xs, channels, |x, _, channel| [(x - mean[channel]) * (x - mean[channel])]);
+    let mean: Vec<f64> = sum_over_pixels(xs, channels).into_iter().map(|sum| sum / count).collect();
+    let [var] = channel_sums(xs, xs, channels, |pixel, _, [sums]| {
+        for ((sum, x), mean) in sums.iter_mut().zip(pixel).zip(&mean) {
+            let deviation = x.to_f64() - mean;
+            *sum += deviation * deviation;
+        }
+    });
     Moments { mean, var: var.into_iter().map(|sum| sum / count).collect() }
 }
 
 /// `(Σ dy · x̂, Σ dy)` per channel.
-fn parameter_gradients<T: Element>(xs: &[T], grad: &[T], mean: &[f64], inverse_std: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    let [weight, bias] = channel_sums(xs, grad, mean.len(), |x, grad, c| [grad * (x - mean[c]) * inverse_std[c], grad]);
-    (weight, bias)
-}
-
-/// Sums `terms(a, b, channel)` over all pixels in f64: fixed chunks in parallel, then the chunks in order.
-fn channel_sums<T: Element, const N: usize>(
-    a: &[T],
-    b: &[T],
-    channels: usize,
-    terms: impl Fn(f64, f64, usize) -> [f64; N] + Sync,
-) -> [Vec<f64>; N] {
-    let zeros = || std::array::from_fn::<_, N, _>(|_| vec![0f64; channels]);
-    let chunk = (CHUNK_PIXELS * channels).max(1);
-    let partials: Vec<[Vec<f64>; N]> = a
-        .par_chunks(chunk)
-        .zip(b.par_chunks(chunk))
-        .map(|(a, b)| {
-            let mut sums = zeros();
-            for (a, b) in a.chunks_exact(channels).zip(b.chunks_exact(channels)) {
-                for (channel, (a, b)) in a.iter().zip(b).enumerate() {
-                    let terms = terms(a.to_f64(), b.to_f64(), channel);
-                    sums.iter_mut().zip(terms).for_each(|(sum, term)| sum[channel] += term);
-                }
-            }
-            sums
-        })
-        .collect();
-    partials.into_iter().fold(zeros(), |mut sums, partial| {
-        for (sum, partial) in sums.iter_mut().zip(partial) {
-            sum.iter_mut().zip(partial).for_each(|(sum, value)| *sum += value);
+fn parameter_gradients<T: Element>(xs: &[T], grad: &[T], mean: &[f64], inverse_std: &[f64]) -> [Vec<f64>; 2] {
+    let [mut weight, bias] = channel_sums(xs, grad, mean.len(), |xs, grad, [weight, bias]| {
+        for ((((weight, bias), x), grad), mean) in weight.iter_mut().zip(bias).zip(xs).zip(grad).zip(mean) {
+            *weight += grad.to_f64() * (x.to_f64() - mean);
+            *bias += grad.to_f64();
         }
-        sums
-    })
+    });
+    weight.iter_mut().zip(inverse_std).for_each(|(sum, inverse_std)| *sum *= inverse_std);
+    [weight, bias]
 }
 
 #[cfg(test)]

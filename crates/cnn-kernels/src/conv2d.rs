@@ -1,13 +1,18 @@
 //! 2-D convolution (cross-correlation, as in every deep-learning library), its geometry and its choice of algorithm.
 
 use candle_core::{Result, Tensor};
+use rayon::prelude::*;
 
+use crate::channel_sums::sum_over_pixels;
 use crate::element::Element;
 use crate::error::{Checked, Error};
 use crate::kernel::{Kernel, apply};
 use crate::{FeatureMap, Geometry, Padding, Window, conv2d_depthwise, conv2d_general};
 
 const OP: &str = "conv2d";
+
+/// Pixels per parallel task that adds the bias.
+const BIAS_PIXELS: usize = 1024;
 
 /// How a convolution's window moves; the kernel's extent is the weight's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +64,10 @@ impl Convolution {
     fn new(xs: [usize; 4], weight: &[usize], bias: Option<&[usize]>, spec: &Conv2dSpec) -> Checked<Self> {
         let [batch, height, width, c_in] = xs;
         let groups = spec.groups;
+        if c_in == 0 {
+            let (found, expected) = (c_in.to_string(), "at least 1".to_string());
+            return Err(Error::Argument { op: OP, what: "number of input channels", found, expected });
+        }
         if groups == 0 || !c_in.is_multiple_of(groups) {
             let expected = format!("a divisor of the {c_in} input channels");
             return Err(Error::Argument { op: OP, what: "groups", found: groups.to_string(), expected });
@@ -133,9 +142,11 @@ impl Kernel for Convolution {
             conv2d_general::forward(self, inputs[0], inputs[1], &mut ys);
         }
         if let [_, _, bias] = inputs {
-            for pixel in ys.chunks_exact_mut(self.c_out) {
-                pixel.iter_mut().zip(*bias).for_each(|(y, &b)| *y += b);
-            }
+            ys.par_chunks_mut(self.c_out * BIAS_PIXELS).for_each(|ys| {
+                for pixel in ys.chunks_exact_mut(self.c_out) {
+                    pixel.iter_mut().zip(*bias).for_each(|(y, &b)| *y += b);
+                }
+            });
         }
         ys
     }
@@ -160,19 +171,11 @@ impl Kernel for Convolution {
         });
         let mut grads = vec![grad_xs, grad_weight];
         if let Some(&wanted) = wanted.get(2) {
-            grads.push(wanted.then(|| sum_over_pixels(grad, self.c_out)));
+            let sums = || sum_over_pixels(grad, self.c_out).into_iter().map(T::from_f64).collect();
+            grads.push(wanted.then(sums));
         }
         grads
     }
-}
-
-/// Per-channel sums of `(pixels, channels)`, accumulated in f64.
-fn sum_over_pixels<T: Element>(values: &[T], channels: usize) -> Vec<T> {
-    let mut sums = vec![0f64; channels];
-    for pixel in values.chunks_exact(channels) {
-        sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value.to_f64());
-    }
-    sums.into_iter().map(T::from_f64).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Convolution as matrix multiplication over tiles of gathered patches, for any kernel, stride, dilation and groups.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::conv2d::Convolution;
@@ -8,7 +10,7 @@ use crate::gemm::{Matrix, gemm};
 
 /// Elements of one tile of patches: it should stay in a core's second-level cache.
 const TILE_ELEMENTS: usize = 1 << 16;
-/// Input channels of one task of the weight gradient, so that a 1×1 kernel has more than one task.
+/// Most input channels of one task of the weight gradient, so that a 1×1 kernel has more than one task.
 const WEIGHT_BLOCK: usize = 64;
 
 /// `ys` is zero-filled by the caller.
@@ -44,7 +46,7 @@ pub(crate) fn grad_input<T: Element>(conv: &Convolution, weight: &[T], grad: &[T
                 let rhs = Matrix::new(&packed[group * depth * group_out..], depth, group_out, group_out).transposed();
                 patches.resize(pixels * depth, T::zero());
                 gemm(patches, depth, lhs, rhs, false);
-                scatter(conv, patches, first, group, grad_xs);
+                PatchBlock::whole(conv, group).scatter(conv, patches, first, grad_xs);
             }
         }
     });
@@ -58,67 +60,48 @@ fn grad_input_pointwise<T: Element>(conv: &Convolution, packed: &[T], grad: &[T]
     });
 }
 
-/// The gradient in PyTorch's weight order. Each task owns one tap and one block of input channels of one group and sums over the
-/// pixels in order, so the result does not depend on the number of threads.
+/// The gradient in PyTorch's weight order. Each task owns one block of the patch and sums over the pixels in order, so the result
+/// does not depend on the number of threads.
 pub(crate) fn grad_weight<T: Element>(conv: &Convolution, xs: &[T], grad: &[T]) -> Vec<T> {
-    let (taps, group_in, group_out) = (conv.taps(), conv.group_in(), conv.group_out());
-    let mut packed = vec![T::zero(); conv.groups * taps * group_in * group_out];
+    let mut packed = vec![T::zero(); conv.groups * conv.taps() * conv.group_in() * conv.group_out()];
     let mut tasks = Vec::new();
-    for (row_block, block) in packed.chunks_mut(group_in * group_out).enumerate() {
-        let (group, tap) = (row_block / taps, row_block % taps);
-        for (index, out) in block.chunks_mut(WEIGHT_BLOCK * group_out).enumerate() {
-            tasks.push((group, tap, index * WEIGHT_BLOCK, out));
+    let mut rest = packed.as_mut_slice();
+    for group in 0..conv.groups {
+        for block in PatchBlock::split(conv, group) {
+            let (out, after) = rest.split_at_mut(block.len() * conv.group_out());
+            tasks.push((group, block, out));
+            rest = after;
         }
     }
-    tasks.into_par_iter().for_each_init(Vec::new, |gathered, (group, tap, first_channel, out)| {
-        grad_weight_block(conv, xs, grad, (group, tap, first_channel), gathered, out);
+    tasks.into_par_iter().for_each_init(Vec::new, |gathered, (group, block, out)| {
+        grad_weight_block(conv, xs, &grad[group * conv.group_out()..], &block, gathered, out);
     });
     unpack(conv, &packed)
 }
 
+/// `grad` starts at the group's first channel.
 fn grad_weight_block<T: Element>(
     conv: &Convolution,
     xs: &[T],
     grad: &[T],
-    (group, tap, first_channel): (usize, usize, usize),
+    block: &PatchBlock,
     gathered: &mut Vec<T>,
     out: &mut [T],
 ) {
-    let group_out = conv.group_out();
-    let channels = out.len() / group_out;
-    let first_channel = group * conv.group_in() + first_channel;
+    let (group_out, depth) = (conv.group_out(), block.len());
     let total = conv.batch * conv.output_pixels();
-    let tile = tile_pixels(channels.max(group_out));
+    let tile = tile_pixels(depth.max(group_out));
     for first in (0..total).step_by(tile) {
         let pixels = tile.min(total - first);
-        gathered.clear();
-        for pixel in first..first + pixels {
-            match source_pixel(conv, pixel, tap) {
-                Some(source) => {
-                    let start = source * conv.c_in + first_channel;
-                    gathered.extend_from_slice(&xs[start..start + channels]);
-                }
-                None => gathered.resize(gathered.len() + channels, T::zero()),
-            }
-        }
-        let lhs = Matrix::new(gathered, pixels, channels, channels).transposed();
-        let rhs = Matrix::new(&grad[first * conv.c_out + group * group_out..], pixels, group_out, conv.c_out);
+        block.gather(conv, xs, first..first + pixels, gathered);
+        let lhs = Matrix::new(gathered, pixels, depth, depth).transposed();
+        let rhs = Matrix::new(&grad[first * conv.c_out..], pixels, group_out, conv.c_out);
         gemm(out, group_out, lhs, rhs, true);
     }
 }
 
 fn tile_pixels(row_elements: usize) -> usize {
     (TILE_ELEMENTS / row_elements.max(1)).clamp(16, 1024)
-}
-
-/// The input pixel that an output pixel reads through a tap, both counted over the whole batch.
-#[inline]
-fn source_pixel(conv: &Convolution, pixel: usize, tap: usize) -> Option<usize> {
-    let (rows, columns) = (&conv.geometry.rows, &conv.geometry.columns);
-    let (image, place) = (pixel / conv.output_pixels(), pixel % conv.output_pixels());
-    let y = rows.source(place / columns.output, tap / columns.kernel)?;
-    let x = columns.source(place % columns.output, tap % columns.kernel)?;
-    Some((image * rows.input + y) * columns.input + x)
 }
 
 /// The patches of `pixels` outputs from `first` on: one row each of `taps · group_in` values. A pointwise convolution's patches are
@@ -136,33 +119,102 @@ fn patch_matrix<'a, T: Element>(
     if conv.geometry.is_pointwise() {
         return Matrix::new(&xs[first * conv.c_in + offset..], pixels, group_in, conv.c_in);
     }
-    let (taps, depth) = (conv.taps(), conv.taps() * group_in);
-    patches.clear();
-    patches.reserve(pixels * depth);
-    for pixel in first..first + pixels {
-        for tap in 0..taps {
-            match source_pixel(conv, pixel, tap) {
-                Some(source) => {
-                    let start = source * conv.c_in + offset;
-                    patches.extend_from_slice(&xs[start..start + group_in]);
-                }
-                None => patches.resize(patches.len() + group_in, T::zero()),
-            }
-        }
-    }
+    PatchBlock::whole(conv, group).gather(conv, xs, first..first + pixels, patches);
+    let depth = conv.taps() * group_in;
     Matrix::new(patches, pixels, depth, depth)
 }
 
-/// Adds rows of patches to the pixels of one image that they were gathered from.
-fn scatter<T: Element>(conv: &Convolution, patches: &[T], first: usize, group: usize, grad_xs: &mut [T]) {
-    let group_in = conv.group_in();
-    for (index, values) in patches.chunks_exact(group_in).enumerate() {
-        let (pixel, tap) = (first + index / conv.taps(), index % conv.taps());
-        if let Some(source) = source_pixel(conv, pixel, tap) {
-            let start = source * conv.c_in + group * group_in;
-            grad_xs[start..start + group_in].iter_mut().zip(values).for_each(|(sum, &value)| *sum += value);
+/// A box of the patch under one output pixel, in the order (row, column, channel).
+struct PatchBlock {
+    rows: Range<usize>,
+    columns: Range<usize>,
+    /// Of the input, not of the group.
+    channels: Range<usize>,
+}
+
+impl PatchBlock {
+    /// All that one group reads.
+    fn whole(conv: &Convolution, group: usize) -> Self {
+        let channels = group * conv.group_in()..(group + 1) * conv.group_in();
+        Self { rows: 0..conv.geometry.rows.kernel, columns: 0..conv.geometry.columns.kernel, channels }
+    }
+
+    /// The same in blocks for the tasks of the weight gradient, in order: whole rows of few channels, else single taps.
+    fn split(conv: &Convolution, group: usize) -> Vec<Self> {
+        let Self { rows, columns, channels } = Self::whole(conv, group);
+        if channels.len() < WEIGHT_BLOCK / 2 {
+            return rows
+                .map(|i| Self { rows: i..i + 1, columns: columns.clone(), channels: channels.clone() })
+                .collect();
+        }
+        let mut blocks = Vec::new();
+        for (i, j) in rows.flat_map(|i| columns.clone().map(move |j| (i, j))) {
+            for first in channels.clone().step_by(WEIGHT_BLOCK) {
+                let channels = first..channels.end.min(first + WEIGHT_BLOCK);
+                blocks.push(Self { rows: i..i + 1, columns: j..j + 1, channels });
+            }
+        }
+        blocks
+    }
+
+    /// Values per pixel.
+    fn len(&self) -> usize {
+        self.rows.len() * self.columns.len() * self.channels.len()
+    }
+
+    /// Copies the block of each output pixel, counted over the whole batch, into a row of `gathered`; zeros for the padding.
+    fn gather<T: Element>(&self, conv: &Convolution, xs: &[T], pixels: Range<usize>, gathered: &mut Vec<T>) {
+        gathered.clear();
+        gathered.resize(pixels.len() * self.len(), T::zero());
+        for (pixel, row) in pixels.zip(gathered.chunks_exact_mut(self.len())) {
+            self.for_each_run(conv, pixel, |in_block, in_input, len| {
+                row[in_block..in_block + len].copy_from_slice(&xs[in_input..in_input + len]);
+            });
         }
     }
+
+    /// Adds rows as [`PatchBlock::gather`] makes them, of the pixels from `first` on, to where they came from.
+    fn scatter<T: Element>(&self, conv: &Convolution, gathered: &[T], first: usize, xs: &mut [T]) {
+        for (pixel, row) in (first..).zip(gathered.chunks_exact(self.len())) {
+            self.for_each_run(conv, pixel, |in_block, in_input, len| {
+                let sums = xs[in_input..in_input + len].iter_mut();
+                sums.zip(&row[in_block..in_block + len]).for_each(|(sum, &value)| *sum += value);
+            });
+        }
+    }
+
+    /// Calls `f(start in the block, start in the input, length)` for each run of values that lie side by side in both.
+    #[inline]
+    fn for_each_run(&self, conv: &Convolution, pixel: usize, mut f: impl FnMut(usize, usize, usize)) {
+        let (rows, columns) = (&conv.geometry.rows, &conv.geometry.columns);
+        let (image, place) = (pixel / conv.output_pixels(), pixel % conv.output_pixels());
+        let (y, x) = (place / columns.output, place % columns.output);
+        let (inside_rows, inside) =
+            (intersect(rows.taps_inside(y), &self.rows), intersect(columns.taps_inside(x), &self.columns));
+        let channels = self.channels.len();
+        // Neighbouring taps that read all channels of neighbouring pixels are one run.
+        let together = columns.dilation == 1 && channels == conv.c_in;
+        for i in inside_rows {
+            let line = (image * rows.input + y * rows.stride + i * rows.dilation - rows.before) * columns.input;
+            let block_row = (i - self.rows.start) * self.columns.len();
+            let run = |j: usize| {
+                let pixel = line + x * columns.stride + j * columns.dilation - columns.before;
+                ((block_row + j - self.columns.start) * channels, pixel * conv.c_in + self.channels.start)
+            };
+            if together && !inside.is_empty() {
+                let (in_block, in_input) = run(inside.start);
+                f(in_block, in_input, inside.len() * channels);
+            } else {
+                for (in_block, in_input) in inside.clone().map(run) {
+                    f(in_block, in_input, channels);
+                }
+            }
+        }
+    }
+}
+
+fn intersect(a: Range<usize>, b: &Range<usize>) -> Range<usize> {
+    a.start.max(b.start)..a.end.min(b.end)
 }
 
 /// `(C_out, C_in / groups, K_h, K_w)` to `[group][tap][in][out]`.

@@ -1,5 +1,7 @@
 //! Output-size arithmetic, shared by convolution and pooling.
 
+use std::ops::Range;
+
 use crate::error::{Checked, Error};
 
 /// Zeros (for max-pooling: minus infinity) placed around the input.
@@ -77,7 +79,7 @@ impl Window {
                 return Err(Error::Argument { op, what, found: value.to_string(), expected });
             }
         }
-        let extent = dilation * (kernel - 1) + 1;
+        let extent = dilation.saturating_mul(kernel - 1).saturating_add(1);
         let (before, after) = self.padding_along(index, input, extent);
         if before > MAX_EXTENT || after > MAX_EXTENT {
             let expected = format!("at most {MAX_EXTENT}");
@@ -104,7 +106,7 @@ impl Window {
             Padding::Explicit { top, bottom, left, right } => [(top, bottom), (left, right)][index],
             Padding::Same => {
                 let output = input.div_ceil(self.stride[index]);
-                let total = ((output - 1) * self.stride[index] + extent).saturating_sub(input);
+                let total = ((output - 1) * self.stride[index]).saturating_add(extent).saturating_sub(input);
                 (total / 2, total - total / 2)
             }
         }
@@ -161,6 +163,14 @@ impl Axis {
         (position * self.stride + tap * self.dilation).checked_sub(self.before).filter(|&source| source < self.input)
     }
 
+    /// The taps that read the input, not the padding, for output `position`.
+    #[inline]
+    pub(crate) fn taps_inside(&self, position: usize) -> Range<usize> {
+        let start = position * self.stride;
+        let taps_before = |end: usize| end.saturating_sub(start).div_ceil(self.dilation).min(self.kernel);
+        taps_before(self.before)..taps_before(self.before + self.input)
+    }
+
     /// The output position that reads input `position` through `tap`, if there is one.
     #[inline]
     pub(crate) fn target(&self, position: usize, tap: usize) -> Option<usize> {
@@ -203,13 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn source_and_target_are_inverse() {
+    fn source_and_target_are_inverse_and_know_the_padding() {
         let window =
             Window { stride: [3, 2], padding: Padding::symmetric(2, 1), dilation: [2, 3], ..Window::new([3, 2]) };
         let geometry = window.place("test", [11, 8]).unwrap();
         for axis in [geometry.rows, geometry.columns] {
             for tap in 0..axis.kernel {
                 for output in 0..axis.output {
+                    assert_eq!(axis.source(output, tap).is_some(), axis.taps_inside(output).contains(&tap));
                     if let Some(source) = axis.source(output, tap) {
                         assert_eq!(axis.target(source, tap), Some(output));
                     }

@@ -21,6 +21,7 @@ pub(crate) trait Kernel: Send + Sync + 'static {
 
 /// Runs a kernel on one to three tensors and records it in the graph when one of them is tracked.
 pub(crate) fn apply<K: Kernel>(kernel: K, inputs: &[&Tensor]) -> Result<Tensor> {
+    check_size(K::NAME, &kernel.output_shape())?;
     let inputs = inputs.iter().map(|xs| ready(K::NAME, xs, inputs[0].dtype())).collect::<Result<Vec<_>>>()?;
     match inputs.as_slice() {
         [a] => a.apply_op1(Op(kernel)),
@@ -28,6 +29,18 @@ pub(crate) fn apply<K: Kernel>(kernel: K, inputs: &[&Tensor]) -> Result<Tensor> 
         [a, b, c] => a.apply_op3(b, c, Op(kernel)),
         _ => unreachable!("kernels take one to three tensors"),
     }
+}
+
+/// An output of more elements is a mistake in a shape; allocating it would end the process.
+const MAX_ELEMENTS: u64 = 1 << 40;
+
+fn check_size(op: &'static str, output: &[usize]) -> Result<()> {
+    let elements = output.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
+    if elements.is_some_and(|elements| elements <= MAX_ELEMENTS) {
+        return Ok(());
+    }
+    let expected = format!("at most {MAX_ELEMENTS} elements");
+    Err(Error::Shape { op, what: "the output", found: output.to_vec(), expected }.into())
 }
 
 fn ready(op: &'static str, xs: &Tensor, expected: DType) -> Result<Tensor> {

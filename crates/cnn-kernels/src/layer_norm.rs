@@ -55,11 +55,13 @@ impl LayerNorm {
         let (mut mean_grad, mut mean_product) = (0., 0.);
         for (c, ((x, w), g)) in xs.iter().zip(weight).zip(grad).enumerate() {
             let weighted = g.to_f64() * w.to_f64();
-            mean_grad += weighted / xs.len() as f64;
-            mean_product += weighted * normalised(x) / xs.len() as f64;
+            mean_grad += weighted;
+            mean_product += weighted * normalised(x);
             sums[0][c] += g.to_f64() * normalised(x);
             sums[1][c] += g.to_f64();
         }
+        mean_grad /= xs.len() as f64;
+        mean_product /= xs.len() as f64;
         for (((out, x), w), g) in grad_xs.iter_mut().zip(xs).zip(weight).zip(grad) {
             let weighted = g.to_f64() * w.to_f64();
             *out = T::from_f64(inverse_std * (weighted - mean_grad - normalised(x) * mean_product));

@@ -2,7 +2,8 @@
 //!
 //! Feature maps travel as [`FeatureMap`], a newtype over a contiguous channels-last `(N, H, W, C)` tensor; weights keep
 //! PyTorch's shapes. Every operation is differentiable through candle's autograd, checks its shapes before it computes, and sums
-//! in an order that does not depend on the number of threads. Two element types are supported: `f32`, and `f64` as the reference
+//! in an order that does not depend on the number of threads. Gradients are of first order: those that `backward` returns are
+//! constants. A batch may be empty, except where statistics are taken over it. Two element types are supported: `f32`, and `f64` as the reference
 //! for gradient checks.
 //!
 //! ```
@@ -19,6 +20,7 @@
 
 mod activation;
 mod batch_norm;
+mod channel_sums;
 mod combine;
 mod conv2d;
 mod conv2d_depthwise;

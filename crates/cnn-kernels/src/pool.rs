@@ -112,18 +112,20 @@ fn windows(op: &'static str, xs: &FeatureMap, window: &Window) -> Checked<[Vec<T
 }
 
 fn taps(axis: &Axis) -> Vec<Taps> {
-    let inside = |i: usize| (0..axis.kernel).filter_map(move |tap| axis.source(i, tap));
     let within_padding = |i: usize| {
         (0..axis.kernel)
             .filter(|tap| i * axis.stride + tap * axis.dilation < axis.before + axis.input + axis.after)
             .count()
     };
     (0..axis.output)
-        .map(|i| Taps {
-            start: inside(i).next().unwrap_or(0),
-            step: axis.dilation,
-            count: inside(i).count(),
-            divisor: within_padding(i),
+        .map(|i| {
+            let inside = axis.taps_inside(i);
+            Taps {
+                start: axis.source(i, inside.start).unwrap_or(0),
+                step: axis.dilation,
+                count: inside.len(),
+                divisor: within_padding(i),
+            }
         })
         .collect()
 }
@@ -237,36 +239,36 @@ impl Pool {
             Some(first) => ys.copy_from_slice(&xs[first..first + ys.len()]),
             None => ys.fill(T::from_f64(f64::NEG_INFINITY)),
         }
-        for pixel in pixels {
+        pixels.for_each(|pixel| {
             for (best, &value) in ys.iter_mut().zip(&xs[pixel..]) {
-                if value > *best || is_nan(value) {
-                    *best = value;
-                }
+                *best = if value > *best || is_nan(value) { value } else { *best };
             }
-        }
+        });
     }
 
     fn mean<T: Element>(&self, xs: &[T], y: usize, x: usize, ys: &mut [T]) {
-        for pixel in self.pixels(y, x) {
+        self.pixels(y, x).for_each(|pixel| {
             ys.iter_mut().zip(&xs[pixel..]).for_each(|(sum, &value)| *sum += value);
-        }
+        });
         let divisor = T::from_f64(self.divisor(y, x));
         ys.iter_mut().for_each(|sum| *sum /= divisor);
     }
 
     fn max_backward<T: Element>(&self, xs: &[T], ys: &[T], grad: &[T], grad_xs: &mut [T]) {
         let channels = self.input[3];
+        let mut waiting = vec![T::zero(); channels];
         for (index, (ys, grad)) in ys.chunks_exact(channels).zip(grad.chunks_exact(channels)).enumerate() {
             let (y, x) = (index / self.columns.len(), index % self.columns.len());
-            for channel in 0..channels {
-                let is_best = |pixel: &usize| {
-                    let value = xs[pixel + channel];
-                    value == ys[channel] || is_nan(value)
-                };
-                if let Some(pixel) = self.pixels(y, x).find(is_best) {
-                    grad_xs[pixel + channel] += grad[channel];
+            // A gradient waits for the first pixel that equals the maximum; after that it is zero.
+            waiting.copy_from_slice(grad);
+            self.pixels(y, x).for_each(|pixel| {
+                let values = grad_xs[pixel..].iter_mut().zip(&xs[pixel..]).zip(ys);
+                for (((sum, &x), &y), waiting) in values.zip(&mut waiting) {
+                    let (given, kept) = if x == y || is_nan(x) { (*waiting, T::zero()) } else { (T::zero(), *waiting) };
+                    *sum += given;
+                    *waiting = kept;
                 }
-            }
+            });
         }
     }
 
@@ -275,9 +277,9 @@ impl Pool {
         for (index, grad) in grad.chunks_exact(channels).enumerate() {
             let (y, x) = (index / self.columns.len(), index % self.columns.len());
             let divisor = T::from_f64(self.divisor(y, x));
-            for pixel in self.pixels(y, x) {
+            self.pixels(y, x).for_each(|pixel| {
                 grad_xs[pixel..].iter_mut().zip(grad).for_each(|(sum, &value)| *sum += value / divisor);
-            }
+            });
         }
     }
 }

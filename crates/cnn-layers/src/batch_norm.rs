@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::{Mode, Store};
     use candle_core::{Device, Tensor};
-    use cnn_core::random::Key;
+    use cnn_core::Key;
 
     fn forward(store: &Store, mode: Mode, cx: &Context<'_>) -> Vec<f32> {
         let norm = BatchNorm2dConfig::new(1).build(&store.builder(mode).pp("bn")).unwrap();

@@ -1,7 +1,7 @@
 //! What a forward pass needs beside its input.
 
 use candle_core::Result;
-use cnn_core::random::Key;
+use cnn_core::Key;
 
 use crate::{BackwardRule, Error, Event, Observer, Value};
 

@@ -1,7 +1,7 @@
 //! Dropout and stochastic depth, drawn from the context's key and the layer's path.
 
 use candle_core::{Result, Tensor};
-use cnn_core::random::Key;
+use cnn_core::Key;
 
 use crate::{Builder, Context, Error, FeatureMap, Layer};
 

@@ -1,6 +1,7 @@
 //! How a parameter starts.
 
-use cnn_core::random::Key;
+use cnn_core::{Key, Rng};
+use rayon::prelude::*;
 
 /// A rule that fills a new parameter. The numbers depend only on the store's seed, the parameter's name and its shape.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,21 +95,33 @@ impl Init {
 }
 
 fn uniform(key: Key, count: usize, bound: f64) -> Vec<f64> {
-    let mut rng = key.rng();
-    (0..count).map(|_| rng.uniform_in(-bound, bound)).collect()
+    fill(key, count, |rng| rng.uniform_in(-bound, bound))
 }
 
 fn normal(key: Key, count: usize, std: f64, bound: f64) -> Vec<f64> {
-    // A cut below one standard deviation would make rejection slow and, at zero, endless.
+    // A cut near zero would make the rejection of what lies beyond it endless.
     let bound = bound.max(0.1);
-    let mut rng = key.rng();
-    let mut draw = || loop {
-        let value = rng.normal();
-        if value.abs() <= bound {
-            return std * value;
+    fill(key, count, |rng| {
+        loop {
+            let value = rng.normal();
+            if value.abs() <= bound {
+                return std * value;
+            }
         }
-    };
-    (0..count).map(|_| draw()).collect()
+    })
+}
+
+/// Values per stream; fixed, so that the numbers do not depend on the number of threads.
+const CHUNK: usize = 1 << 16;
+
+/// Draws `count` values, each chunk from a stream of its own.
+fn fill(key: Key, count: usize, draw: impl Fn(&mut Rng) -> f64 + Sync) -> Vec<f64> {
+    let mut values = vec![0.; count];
+    values.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, values)| {
+        let mut rng = key.at(chunk as u64).rng();
+        values.iter_mut().for_each(|value| *value = draw(&mut rng));
+    });
+    values
 }
 
 #[cfg(test)]

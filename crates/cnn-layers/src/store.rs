@@ -4,7 +4,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::VarBuilder;
-use cnn_core::random::Key;
+use cnn_core::Key;
 use cnn_weights::{LoadReport, ShapeMismatch};
 use indexmap::IndexMap;
 

@@ -1,1 +1,59 @@
-//! Placeholder.
+//! Metrics for vision models on plain slices: no tensors, nothing of a framework.
+//!
+//! | question | answer |
+//! |---|---|
+//! | how often is it right? | [`top_k_accuracy`], with its uncertainty [`wilson_interval`] |
+//! | which classes does it miss, and for which others? | [`ConfusionMatrix`], [`precision_recall`] |
+//! | how far are its probabilities from the truth? | [`cross_entropy`], [`brier_score`] |
+//! | may one believe its confidence? | [`expected_calibration_error`], [`Reliability`] |
+//! | all that an evaluation prints, batch by batch | [`Classification`] |
+//! | what does it see in this one image? | [`top_k`] |
+//!
+//! # Conventions
+//!
+//! - `logits` are row-major, one row of `classes` numbers per sample; `labels` are class indices. Who has
+//!   probabilities passes their logarithms: softmax turns these into the same probabilities again.
+//! - A logit may be −∞ (a class that is ruled out) as long as its row has a finite one; NaN and +∞ are errors, never
+//!   silently ranked.
+//! - Where logits are equal the lower class index ranks first.
+//! - Sums are taken in f64, sample by sample, so that results do not depend on how samples were batched.
+//!
+//! ```
+//! use cnn_metrics::Classification;
+//!
+//! let mut metrics = Classification::new(3)?;
+//! metrics.update(&[2.0, 1.0, 0.0, 0.0, 3.0, 1.0], &[0, 1])?; // both right
+//! metrics.update(&[0.5, 0.0, 0.1], &[2])?; // takes class 2 for class 0
+//!
+//! let result = metrics.result()?;
+//! assert_eq!(result.samples, 3);
+//! assert_eq!(result.top1, 2.0 / 3.0);
+//! assert_eq!(result.per_class[0].precision, 0.5);
+//! assert_eq!(result.per_class[2].recall, 0.0);
+//! # Ok::<(), cnn_metrics::Error>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod brier;
+mod calibration;
+mod classification;
+mod confusion;
+mod cross_entropy;
+mod error;
+#[cfg(test)]
+mod fixture;
+mod interval;
+mod precision_recall;
+mod top_k;
+
+pub use brier::brier_score;
+pub use calibration::{DEFAULT_BINS, Reliability, ReliabilityBin, expected_calibration_error};
+pub use classification::{Classification, ClassificationResult};
+pub use confusion::{ConfusedPair, ConfusionMatrix};
+pub use cross_entropy::cross_entropy;
+pub use error::Error;
+pub use interval::{Interval, wilson_interval};
+pub use precision_recall::{Average, ClassScores, PrecisionRecall, ZeroDivision, precision_recall};
+pub use top_k::{Ranked, top_k, top_k_accuracy};

@@ -14,33 +14,28 @@ use cnn_weights::TensorFile;
 const CLASSES: usize = 11;
 
 struct Case {
-    golden: String,
     model: &'static str,
     config: ModelConfig,
-    input: [usize; 4],
+    golden: Golden,
 }
 
 fn cases() -> Vec<Case> {
     let case = |golden: &str, model: &'static str, config: ModelConfig| {
-        let family = find(model).unwrap().family;
-        let size = match family {
-            "lenet" => [28, 36],
-            "resnet_cifar" => [27, 37],
-            _ => [67, 93],
-        };
-        let input_size = (family == "lenet").then_some(size);
-        let channels = config.in_channels.unwrap_or(find(model).unwrap().in_channels);
-        let config = ModelConfig { num_classes: Some(CLASSES), drop_rate: Some(0.), input_size, ..config };
-        Case { golden: golden.to_string(), model, config, input: [2, channels, size[0], size[1]] }
+        let golden = Golden::open(golden);
+        let [_, channels, height, width] = golden.input();
+        assert_ne!(height, width, "{model}: a square input hides exchanged axes");
+        let input_size = (find(model).unwrap().family == "lenet").then_some([height, width]);
+        let in_channels = Some(channels);
+        let config = ModelConfig { num_classes: Some(CLASSES), drop_rate: Some(0.), in_channels, input_size, ..config };
+        Case { model, config, golden }
     };
     let same = ModelConfig { pad_type: PadType::Same, bn_eps: Some(1e-3), ..ModelConfig::default() };
     let narrow = ModelConfig { channel_multiplier: Some(0.75), ..same.clone() };
-    let grey = ModelConfig { in_channels: Some(1), ..ModelConfig::default() };
     let mut cases: Vec<Case> = models().map(|spec| case(spec.name, spec.name, ModelConfig::default())).collect();
     assert_eq!(cases.len(), models().count(), "every registered model is held against PyTorch");
     cases.push(case("mobilenetv1_100.same", "mobilenetv1_100", narrow));
     cases.push(case("mobilenetv2_100.same", "mobilenetv2_100", same));
-    cases.push(case("resnet18.in1", "resnet18", grey));
+    cases.push(case("resnet18.in1", "resnet18", ModelConfig::default()));
     cases
 }
 
@@ -48,18 +43,18 @@ fn cases() -> Vec<Case> {
 #[test]
 fn evaluation_in_f32_equals_pytorch() {
     for case in cases() {
-        let golden = Golden::open(&case);
+        let (golden, label) = (&case.golden, &case.golden.name);
         let run = Run::new(&case, DType::F32, &Context::eval());
         let logits = golden.tensor("logits");
         let error = relative_error(&values(&run.logits), &values(&logits));
-        assert!(error <= 1e-4, "{}: logits differ by {error:.2e}", case.golden);
+        assert!(error <= 1e-4, "{label}: logits differ by {error:.2e}");
         for (index, stage) in run.stages.iter().enumerate() {
             let shape = golden.tensor(&format!("stage{index}.shape")).to_vec1::<i64>().unwrap();
             let dims: Vec<i64> = stage.dims().iter().map(|&dim| dim as i64).collect();
-            assert_eq!(dims, shape, "{} stage {index}", case.golden);
+            assert_eq!(dims, shape, "{label} stage {index}");
             let (ours, theirs) =
                 (fingerprint(stage, &format!("stage{index}"), 4), golden.row(&format!("stage{index}"), 0));
-            check(&format!("{} stage {index}", case.golden), &ours, &theirs, stage.elem_count(), 1e-4, 1e-4, 0.);
+            check(&format!("{label} stage {index}"), &ours, &theirs, stage.elem_count(), 1e-4, 1e-4, 0.);
         }
         golden.check_gradients("grad.eval", &run, 1e-4, 1e-5);
     }
@@ -69,11 +64,11 @@ fn evaluation_in_f32_equals_pytorch() {
 #[test]
 fn training_and_evaluation_in_f64_equal_pytorch() {
     for case in cases() {
-        let golden = Golden::open(&case);
+        let (golden, label) = (&case.golden, &case.golden.name);
         for (mode, cx) in [("eval64", Context::eval()), ("train64", Context::train(Key::new(0)))] {
             let run = Run::new(&case, DType::F64, &cx);
             let error = relative_error(&values(&run.logits), &values(&golden.tensor(&format!("logits.{mode}"))));
-            assert!(error <= 1e-8, "{} {mode}: logits differ by {error:.2e}", case.golden);
+            assert!(error <= 1e-8, "{label} {mode}: logits differ by {error:.2e}");
             golden.check_gradients(&format!("grad.{mode}"), &run, 1e-8, 1e-8);
             if mode == "train64" && golden.file.names().any(|name| name == "running.train64") {
                 golden.check_running_statistics(&run.store);
@@ -93,7 +88,7 @@ struct Run {
 impl Run {
     fn new(case: &Case, dtype: DType, cx: &Context<'_>) -> Self {
         let (store, model) = build(case, dtype);
-        let input = Var::from_tensor(&formula("input", &case.input, dtype)).unwrap();
+        let input = Var::from_tensor(&formula("input", &case.golden.input(), dtype)).unwrap();
         let xs = FeatureMap::from_nchw(&input).unwrap();
         // One pass: going through the stages once more would move the running statistics twice.
         let stages = model.forward_stages(&xs, cx).unwrap();
@@ -126,9 +121,15 @@ struct Golden {
 }
 
 impl Golden {
-    fn open(case: &Case) -> Self {
-        let path = format!("{}/tests/golden/{}.safetensors", env!("CARGO_MANIFEST_DIR"), case.golden);
-        Self { name: case.golden.clone(), file: TensorFile::open(PathBuf::from(path)).unwrap() }
+    fn open(name: &str) -> Self {
+        let path = format!("{}/tests/golden/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        Self { name: name.to_string(), file: TensorFile::open(PathBuf::from(path)).unwrap() }
+    }
+
+    /// Shape of the input, `(N, C, H, W)`.
+    fn input(&self) -> [usize; 4] {
+        let numbers = self.file.metadata()["input"].split(',').map(|number| number.parse().unwrap());
+        numbers.collect::<Vec<_>>().try_into().unwrap()
     }
 
     fn tensor(&self, name: &str) -> Tensor {
@@ -249,14 +250,17 @@ fn observers_see_pytorchs_shapes() {
             Ok(())
         }
     }
-    let case = cases().into_iter().find(|case| case.golden == "resnet18").unwrap();
+    let case = cases().into_iter().find(|case| case.golden.name == "resnet18").unwrap();
     let (_, model) = build(&case, DType::F32);
     let shapes = Shapes(Default::default());
-    let xs = FeatureMap::from_nchw(&formula("input", &case.input, DType::F32)).unwrap();
+    let xs = FeatureMap::from_nchw(&formula("input", &case.golden.input(), DType::F32)).unwrap();
     let logits = model.forward(&xs, &Context::eval().with_observer(&shapes)).unwrap();
     assert_eq!(Value::from(&logits).dims(), [2, CLASSES]);
     let seen = shapes.0.into_inner().unwrap();
-    assert_eq!(seen[0], ("conv1".to_string(), vec![2, 64, 34, 47]));
-    assert!(seen.contains(&("layer1.0.act2".to_string(), vec![2, 64, 17, 24])));
+    let [_, _, height, width] = case.golden.input();
+    let halved = |times| [height, width].map(|size| (0..times).fold(size, |size: usize, _| size.div_ceil(2)));
+    let maps = |[height, width]: [usize; 2]| vec![2, 64, height, width];
+    assert_eq!(seen[0], ("conv1".to_string(), maps(halved(1))));
+    assert!(seen.contains(&("layer1.0.act2".to_string(), maps(halved(2)))));
     assert_eq!(seen.last().unwrap(), &("fc".to_string(), vec![2, CLASSES]));
 }

@@ -1,1 +1,54 @@
-//! Placeholder.
+//! Weight files in and out: safetensors and PyTorch `.pth`/`.pt`/`.th`/`.bin`, read without executing anything.
+//!
+//! [`TensorFile::open`] recognises the format by content and gives an ordered map from name to tensor; tensors are
+//! converted one by one when asked for. [`save_safetensors`] writes a file whose bytes depend on its content alone.
+//! [`LoadReport`] says which tensors a model took from a file and which it did not.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use candle_core::{DType, Device, Tensor};
+//! use cnn_weights::{TensorFile, save_safetensors};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! let path = dir.path().join("model.safetensors");
+//! let weight = Tensor::ones((2, 3), DType::F32, &Device::Cpu)?;
+//! save_safetensors(&path, &[("fc.weight".to_string(), weight)], &BTreeMap::new())?;
+//!
+//! let file = TensorFile::open(&path)?;
+//! assert_eq!(file.names().collect::<Vec<_>>(), ["fc.weight"]);
+//! assert_eq!(file.tensor("fc.weight")?.dims(), [2, 3]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Files of strangers
+//!
+//! A weight file may come from anyone. Every size in it is checked, with overflow-checked arithmetic, against the
+//! bytes that are there before memory is allocated; nothing recurses on the input; and a pickle is interpreted as
+//! data: no function named in it is ever called. A pickle that would call a function outside a list of harmless
+//! ones is refused with that function's name (see [`Error::Refused`]).
+//!
+//! The list holds what rebuilds tensors and what makes plain data: containers, numbers, dates, paths, `Namespace`s, numpy
+//! scalars. Instances of unknown classes that are made without a call, as pickle does for optimisers and whole modules,
+//! are kept as inert objects, so that the tensors beside or within them load.
+//!
+//! The memory that reading takes is bounded by the file's size: the file itself, its inflated records (at most 32 times the
+//! file plus 1 MiB, and only where it was compressed, which `torch.save` does not do), and the pickle's objects. The tensors
+//! of a PyTorch file take together at most 8 times what it stores, plus 1 MiB.
+
+#![forbid(unsafe_code)]
+
+mod element;
+mod error;
+mod layout;
+mod pickle;
+mod pth;
+mod report;
+mod safetensors;
+mod save;
+mod tensor_file;
+
+pub use element::ElementType;
+pub use error::Error;
+pub use report::{LoadReport, ShapeMismatch};
+pub use save::save_safetensors;
+pub use tensor_file::{Format, SkippedTensor, TensorFile, TensorInfo};

@@ -1,0 +1,158 @@
+//! What the test files share: seeded numbers and the table of convolutions.
+
+use candle_core::{Device, Tensor};
+use cnn_kernels::{Conv2dSpec, Padding};
+
+/// A seeded stream of numbers (SplitMix64).
+pub(crate) struct Numbers(u64);
+
+impl Numbers {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Uniform in `[low, high)`.
+    pub(crate) fn uniform(&mut self, low: f64, high: f64) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        low + (high - low) * ((bits ^ (bits >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// An f64 tensor, uniform in `[-1, 1)`.
+    pub(crate) fn tensor(&mut self, shape: &[usize]) -> Tensor {
+        let count = shape.iter().product::<usize>();
+        let values: Vec<f64> = (0..count).map(|_| self.uniform(-1., 1.)).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    }
+}
+
+/// One convolution: input `(N, C, H, W)`, weight `(C_out, C_in / groups, K_h, K_w)`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConvCase {
+    pub(crate) name: &'static str,
+    pub(crate) xs: [usize; 4],
+    pub(crate) weight: [usize; 4],
+    pub(crate) spec: Conv2dSpec,
+    pub(crate) bias: bool,
+}
+
+impl ConvCase {
+    /// Input `(N, C, H, W)`, weight and, if there is one, bias.
+    pub(crate) fn tensors(&self, numbers: &mut Numbers) -> Vec<Tensor> {
+        let mut tensors = vec![numbers.tensor(&self.xs), numbers.tensor(&self.weight)];
+        if self.bias {
+            tensors.push(numbers.tensor(&self.weight[..1]));
+        }
+        tensors
+    }
+}
+
+fn case(name: &'static str, xs: [usize; 4], weight: [usize; 4]) -> ConvCase {
+    ConvCase { name, xs, weight, spec: Conv2dSpec::default(), bias: false }
+}
+
+impl ConvCase {
+    fn stride(mut self, rows: usize, columns: usize) -> Self {
+        self.spec.stride = [rows, columns];
+        self
+    }
+
+    fn padding(mut self, padding: Padding) -> Self {
+        self.spec.padding = padding;
+        self
+    }
+
+    fn pad(self, rows: usize, columns: usize) -> Self {
+        self.padding(Padding::symmetric(rows, columns))
+    }
+
+    fn pad_sides(self, [top, bottom, left, right]: [usize; 4]) -> Self {
+        self.padding(Padding::Explicit { top, bottom, left, right })
+    }
+
+    fn same(self) -> Self {
+        self.padding(Padding::Same)
+    }
+
+    fn dilation(mut self, rows: usize, columns: usize) -> Self {
+        self.spec.dilation = [rows, columns];
+        self
+    }
+
+    fn groups(mut self, groups: usize) -> Self {
+        self.spec.groups = groups;
+        self
+    }
+
+    fn bias(mut self) -> Self {
+        self.bias = true;
+        self
+    }
+}
+
+/// Small convolutions of every kind, for checks of each single element.
+pub(crate) fn small_convolutions() -> Vec<ConvCase> {
+    vec![
+        case("1x1", [2, 3, 5, 4], [4, 3, 1, 1]),
+        case("1x1 with bias", [2, 3, 4, 5], [4, 3, 1, 1]).bias(),
+        case("1x1, padded", [1, 2, 3, 5], [3, 2, 1, 1]).pad(1, 2).bias(),
+        case("1x1, strides 2 and 3", [2, 3, 7, 8], [2, 3, 1, 1]).stride(2, 3),
+        case("3x3, valid", [1, 2, 5, 7], [3, 2, 3, 3]),
+        case("3x3, padded", [2, 3, 5, 7], [4, 3, 3, 3]).pad(1, 1).bias(),
+        case("5x3", [1, 2, 6, 5], [3, 2, 5, 3]).pad(2, 1),
+        case("1x7", [1, 2, 3, 8], [2, 2, 1, 7]).pad(0, 3),
+        case("7x1", [1, 2, 8, 3], [2, 2, 7, 1]).pad(3, 0),
+        case("2x4, one column more to the left", [1, 2, 5, 6], [3, 2, 2, 4]).pad_sides([1, 0, 2, 1]),
+        case("3x4, all sides different", [1, 2, 4, 5], [2, 2, 3, 4]).pad_sides([0, 2, 3, 1]).bias(),
+        case("windows that see only padding", [1, 2, 3, 4], [2, 2, 2, 2]).pad(3, 2),
+        case("stride 2", [2, 2, 7, 8], [3, 2, 3, 3]).stride(2, 2).pad(1, 1).bias(),
+        case("stride 2, rows left over", [1, 2, 6, 7], [3, 2, 3, 3]).stride(2, 2),
+        case("stride 3", [1, 2, 9, 10], [2, 2, 3, 3]).stride(3, 3).pad(1, 1),
+        case("strides 2 and 1", [1, 2, 7, 5], [2, 2, 3, 3]).stride(2, 1).pad(1, 1),
+        case("strides 1 and 3, columns left over", [1, 2, 5, 9], [2, 2, 2, 3]).stride(1, 3),
+        case("stride beyond the kernel", [1, 2, 8, 10], [2, 2, 2, 2]).stride(3, 4).bias(),
+        case("same, odd kernel", [1, 2, 5, 6], [2, 2, 3, 5]).same(),
+        case("same, even kernel", [1, 2, 5, 6], [2, 2, 4, 2]).same().bias(),
+        case("same, stride 2", [1, 2, 8, 7], [2, 2, 3, 3]).same().stride(2, 2),
+        case("same, strides 3 and 2", [1, 2, 7, 9], [2, 2, 2, 5]).same().stride(3, 2),
+        case("same, stride beyond the kernel", [1, 2, 7, 8], [2, 2, 2, 1]).same().stride(3, 3),
+        case("same, dilated", [1, 2, 6, 7], [2, 2, 3, 2]).same().dilation(2, 3),
+        case("dilation 2", [1, 2, 7, 6], [2, 2, 3, 3]).dilation(2, 2).pad(2, 1),
+        case("dilation 3", [1, 2, 8, 7], [2, 2, 2, 3]).dilation(3, 3).bias(),
+        case("dilations 3 and 2, strides 2 and 3", [1, 2, 9, 10], [2, 2, 3, 2]).dilation(3, 2).stride(2, 3).pad(2, 1),
+        case("2 groups", [2, 4, 5, 4], [6, 2, 3, 3]).groups(2).pad(1, 1).bias(),
+        case("3 groups, 1x1", [2, 6, 4, 5], [3, 2, 1, 1]).groups(3).bias(),
+        case("3 groups, everything", [1, 6, 7, 8], [6, 2, 2, 3])
+            .groups(3)
+            .stride(2, 3)
+            .dilation(2, 1)
+            .pad_sides([1, 2, 0, 2])
+            .bias(),
+        case("depthwise", [2, 4, 5, 6], [4, 1, 3, 3]).groups(4).pad(1, 1).bias(),
+        case("depthwise, stride 2, same", [1, 3, 6, 7], [3, 1, 3, 3]).groups(3).stride(2, 2).same(),
+        case("depthwise, everything", [2, 3, 8, 9], [3, 1, 2, 3])
+            .groups(3)
+            .stride(3, 2)
+            .dilation(2, 3)
+            .pad_sides([2, 1, 0, 3]),
+        case("depthwise, multiplier 2", [2, 3, 5, 4], [6, 1, 3, 3]).groups(3).pad(1, 1).stride(2, 1).bias(),
+        case("one channel", [2, 1, 4, 5], [1, 1, 3, 2]),
+        case("kernel as large as the input", [2, 3, 4, 5], [4, 3, 4, 5]).bias(),
+        case("kernel as large as the padded input", [1, 2, 3, 4], [2, 2, 5, 6]).pad(1, 1),
+    ]
+}
+
+/// Convolutions that span several of the blocks the implementation works in, most sizes prime.
+pub(crate) fn large_convolutions() -> Vec<ConvCase> {
+    vec![
+        case("3x3", [3, 37, 23, 19], [29, 37, 3, 3]).pad(1, 1).bias(),
+        case("1x1", [2, 131, 29, 31], [67, 131, 1, 1]).bias(),
+        case("5x3, stride 2", [2, 13, 31, 37], [11, 13, 5, 3]).stride(2, 2).same(),
+        case("7x7, stride 2", [2, 3, 61, 67], [17, 3, 7, 7]).stride(2, 2).pad(3, 3),
+        case("3 groups", [2, 33, 17, 23], [39, 11, 3, 3]).groups(3).pad(1, 1).dilation(2, 1).bias(),
+        case("depthwise", [3, 53, 19, 17], [53, 1, 5, 3]).groups(53).pad(2, 1).bias(),
+        case("depthwise, multiplier 3", [2, 11, 19, 23], [33, 1, 3, 3]).groups(11).stride(2, 3).pad(1, 1),
+    ]
+}

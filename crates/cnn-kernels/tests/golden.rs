@@ -1,0 +1,269 @@
+//! Every kernel held against PyTorch: values and gradients of the cases in `golden/`, made by `tools/goldens/kernels.py`.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::PathBuf;
+
+use candle_core::{DType, Device, Tensor, Var};
+use cnn_kernels::{
+    Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate, adaptive_avg_pool, adaptive_max_pool,
+    add, avg_pool, batch_norm_running, batch_norm_train, concat, conv2d, global_avg_pool, global_max_pool, layer_norm,
+    max_pool, softmax, upsample_nearest,
+};
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+/// The element types and the largest difference to PyTorch's f64, relative to the largest element of the tensor.
+const TOLERANCES: [(DType, f64); 2] = [(DType::F64, 1e-12), (DType::F32, 1e-5)];
+
+#[test]
+fn convolution_equals_pytorch() {
+    check_group("conv2d", 36);
+}
+
+#[test]
+fn pooling_equals_pytorch() {
+    check_group("pool", 44);
+}
+
+#[test]
+fn adaptive_global_and_nearest_resizing_equal_pytorch() {
+    check_group("resize", 18);
+}
+
+#[test]
+fn norms_equal_pytorch() {
+    check_group("norm", 13);
+}
+
+#[test]
+fn activations_softmax_concat_and_add_equal_pytorch() {
+    check_group("pointwise", 25);
+}
+
+/// Runs every case of a group in both element types and compares every tensor that its file holds for the case.
+fn check_group(group: &str, cases: usize) {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
+    let bytes = std::fs::read(folder.join(format!("{group}.safetensors"))).unwrap();
+    let goldens = Goldens(SafeTensors::deserialize(&bytes).unwrap());
+    let manifest = std::fs::read(folder.join(format!("{group}.json"))).unwrap();
+    let manifest: Vec<Value> = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest.len(), cases);
+    for options in &manifest {
+        for (dtype, tolerance) in TOLERANCES {
+            let case = Case::new(options, &goldens, dtype);
+            let found = case.run(&goldens);
+            assert_eq!(
+                found.len(),
+                goldens.count(&case.name) - case.stored,
+                "{}: some values are unchecked",
+                case.name
+            );
+            for (key, tensor) in found {
+                let name = format!("{}.{key}", case.name);
+                let (expected, shape) = goldens.values(&name).unwrap_or_else(|| panic!("no {name}"));
+                assert_eq!(tensor.dims(), shape, "{name}");
+                assert_close(&name, dtype, &tensor, &expected, tolerance);
+            }
+        }
+    }
+}
+
+fn assert_close(name: &str, dtype: DType, found: &Tensor, expected: &[f64], tolerance: f64) {
+    assert_eq!(found.dtype(), dtype, "{name}");
+    let found = found.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    let scale = expected.iter().fold(f64::MIN_POSITIVE, |scale, value| scale.max(value.abs()));
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        // Not `>`: a NaN must fail.
+        let close = (found - expected).abs() <= tolerance * scale;
+        assert!(close, "{name} as {dtype:?}: element {index} is {found}, PyTorch has {expected} (largest {scale})");
+    }
+}
+
+/// A golden file; its tensors are named `<case>.<key>`.
+struct Goldens<'a>(SafeTensors<'a>);
+
+impl Goldens<'_> {
+    fn values(&self, name: &str) -> Option<(Vec<f64>, Vec<usize>)> {
+        let view = self.0.tensor(name).ok()?;
+        assert_eq!(view.dtype(), safetensors::Dtype::F64, "{name}");
+        let values = view.data().chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap())).collect();
+        Some((values, view.shape().to_vec()))
+    }
+
+    fn count(&self, case: &str) -> usize {
+        let prefix = format!("{case}.");
+        self.0.names().iter().filter(|name| name.starts_with(&prefix)).count()
+    }
+}
+
+/// One case in one element type.
+struct Case<'a> {
+    name: String,
+    options: &'a Value,
+    dtype: DType,
+    inputs: Vec<(String, Var)>,
+    /// How many inputs the golden file holds.
+    stored: usize,
+}
+
+impl<'a> Case<'a> {
+    fn new(options: &'a Value, goldens: &Goldens, dtype: DType) -> Self {
+        let name = options["name"].as_str().unwrap().to_string();
+        let (mut inputs, mut stored) = (Vec::new(), 0);
+        for (role, shape) in options["inputs"].as_object().unwrap() {
+            let (full, shape) = (format!("{name}.{role}"), numbers(shape));
+            let kept = goldens.values(&full);
+            stored += usize::from(kept.is_some());
+            let values = kept.map_or_else(|| formula(&full, &shape), |(values, _)| values);
+            let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            inputs.push((role.clone(), Var::from_tensor(&tensor).unwrap()));
+        }
+        Self { name, options, dtype, inputs, stored }
+    }
+
+    /// Forward and backward: every result with the key it has in the golden file.
+    fn run(&self, goldens: &Goldens) -> Vec<(String, Tensor)> {
+        let (output, mut found) = self.forward();
+        let upstream = formula(&format!("{}.upstream", self.name), output.dims());
+        let upstream = Tensor::from_vec(upstream, output.dims(), &Device::Cpu).unwrap().to_dtype(self.dtype).unwrap();
+        let gradients = (&output * upstream).unwrap().sum_all().unwrap().backward().unwrap();
+        for (role, input) in &self.inputs {
+            let key = format!("grad.{role}");
+            if goldens.values(&format!("{}.{key}", self.name)).is_some() {
+                let gradient = gradients.get(input).unwrap_or_else(|| panic!("{}: no {key}", self.name));
+                found.push((key, gradient.clone()));
+            }
+        }
+        found.push(("output".to_string(), output));
+        found
+    }
+
+    /// The output in PyTorch's layout and whatever else the operation returns.
+    fn forward(&self) -> (Tensor, Vec<(String, Tensor)>) {
+        let map = |role: &str| FeatureMap::from_nchw(self.input(role)).unwrap();
+        let ys = match self.options["op"].as_str().unwrap() {
+            "conv2d" => {
+                let bias = self.options["inputs"].get("bias").map(|_| self.input("bias"));
+                let spec = Conv2dSpec {
+                    stride: self.pair("stride"),
+                    padding: self.padding(),
+                    dilation: self.pair("dilation"),
+                    groups: self.options["groups"].as_u64().unwrap() as usize,
+                };
+                conv2d(&map("input"), self.input("weight"), bias, &spec)
+            }
+            "max_pool" => max_pool(&map("input"), &self.window()),
+            "avg_pool" => avg_pool(&map("input"), &self.window(), self.options["count_include_pad"].as_bool().unwrap()),
+            "adaptive_avg_pool" => adaptive_avg_pool(&map("input"), self.pair("output")),
+            "adaptive_max_pool" => adaptive_max_pool(&map("input"), self.pair("output")),
+            "global_avg_pool" => global_avg_pool(&map("input")),
+            "global_max_pool" => global_max_pool(&map("input")),
+            "upsample_nearest" => upsample_nearest(&map("input"), self.pair("output")),
+            "batch_norm_train" => return self.batch_norm_train(),
+            "batch_norm_running" => {
+                let [mean, var] = [self.input("running_mean"), self.input("running_var")];
+                let [weight, bias] = [self.input("weight"), self.input("bias")];
+                batch_norm_running(&map("input"), weight, bias, mean, var, self.number("eps"))
+            }
+            "layer_norm" => layer_norm(&map("input"), self.input("weight"), self.input("bias"), self.number("eps")),
+            "concat" => {
+                let maps: Vec<FeatureMap> = self.inputs.iter().map(|(role, _)| map(role)).collect();
+                concat(&maps.iter().collect::<Vec<_>>())
+            }
+            "add" => add(&map("input0"), &map("input1")),
+            "softmax" => return (softmax(self.input("input")).unwrap(), Vec::new()),
+            "activation" => {
+                let scale = self.options.get("scale").map_or(1.0, |scale| scale.as_f64().unwrap());
+                let xs = self.input("input").affine(scale, 0.0).unwrap();
+                return (activate(&xs, self.activation(), BackwardRule::Standard).unwrap(), Vec::new());
+            }
+            other => panic!("no operation {other}"),
+        };
+        (ys.and_then(|ys| ys.to_nchw()).unwrap_or_else(|error| panic!("{}: {error}", self.name)), Vec::new())
+    }
+
+    fn batch_norm_train(&self) -> (Tensor, Vec<(String, Tensor)>) {
+        let xs = FeatureMap::from_nchw(self.input("input")).unwrap();
+        let (ys, batch) = batch_norm_train(&xs, self.input("weight"), self.input("bias"), self.number("eps")).unwrap();
+        let momentum = self.number("momentum");
+        let updated = [("running_mean", batch.mean), ("running_var", batch.unbiased_var)].map(|(role, new)| {
+            let old = self.input(role).detach();
+            let average = (old.affine(1.0 - momentum, 0.0).unwrap() + new.affine(momentum, 0.0).unwrap()).unwrap();
+            (format!("updated.{role}"), average)
+        });
+        (ys.to_nchw().unwrap(), updated.to_vec())
+    }
+
+    fn activation(&self) -> Activation {
+        match self.options["activation"].as_str().unwrap() {
+            "relu" => Activation::Relu,
+            "leaky_relu" => Activation::LeakyRelu(0.01),
+            "relu6" => Activation::Relu6,
+            "sigmoid" => Activation::Sigmoid,
+            "silu" => Activation::Silu,
+            "hard_swish" => Activation::HardSwish,
+            "hard_sigmoid" => Activation::HardSigmoid,
+            "tanh" => Activation::Tanh,
+            "gelu" => Activation::Gelu,
+            "gelu_tanh" => Activation::GeluTanh,
+            other => panic!("no activation {other}"),
+        }
+    }
+
+    fn input(&self, role: &str) -> &Tensor {
+        &self.inputs.iter().find(|(name, _)| name == role).unwrap_or_else(|| panic!("{}: no {role}", self.name)).1
+    }
+
+    fn window(&self) -> Window {
+        Window {
+            kernel_size: self.pair("kernel_size"),
+            stride: self.pair("stride"),
+            padding: self.padding(),
+            dilation: self.pair("dilation"),
+            ceil_mode: self.options["ceil_mode"].as_bool().unwrap(),
+        }
+    }
+
+    fn padding(&self) -> Padding {
+        if self.options["padding"] == "same" {
+            return Padding::Same;
+        }
+        let [top, bottom, left, right] = numbers(&self.options["padding"]).try_into().unwrap();
+        Padding::Explicit { top, bottom, left, right }
+    }
+
+    fn pair(&self, option: &str) -> [usize; 2] {
+        numbers(&self.options[option]).try_into().unwrap()
+    }
+
+    fn number(&self, option: &str) -> f64 {
+        self.options[option].as_f64().unwrap()
+    }
+}
+
+fn numbers(list: &Value) -> Vec<usize> {
+    list.as_array().unwrap().iter().map(|number| number.as_u64().unwrap() as usize).collect()
+}
+
+/// `tools/goldens/formula.py`: f32 values that depend on the tensor's name and shape alone, widened.
+fn formula(name: &str, shape: &[usize]) -> Vec<f64> {
+    let hash =
+        name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3));
+    let bound = (6.0 / shape.iter().skip(1).product::<usize>() as f64).sqrt();
+    let value = |u: f64| match name.rsplit('.').next().unwrap() {
+        "running_mean" => 0.2 * (2.0 * u - 1.0),
+        "running_var" => 1.0 + u,
+        "weight" if shape.len() >= 2 => (2.0 * u - 1.0) * bound,
+        "weight" => 0.5 + u,
+        "bias" => 0.1 * (2.0 * u - 1.0),
+        _ => 2.0 * u - 1.0,
+    };
+    let element = |i: u64| {
+        let mut x = hash.wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        x ^= x >> 31;
+        f64::from(value((x >> 11) as f64 / (1u64 << 53) as f64) as f32)
+    };
+    (1..=shape.iter().product::<usize>() as u64).map(element).collect()
+}

@@ -1,0 +1,162 @@
+//! What must hold for every entry of the registry.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor};
+use cnn_layers::{Context, FeatureMap, Kind, Mode, Store};
+use cnn_models::{LoadOptions, ModelConfig, ModelSpec, Network, models};
+
+fn build(spec: &ModelSpec, config: &ModelConfig) -> (Store, Box<dyn cnn_layers::Classifier>) {
+    let store = Store::new(0);
+    let model = (spec.build)(config, &store.builder(Mode::Eval)).unwrap();
+    (store, model)
+}
+
+/// The counts that timm and torchvision publish, from the shared reference files where these are present.
+#[test]
+fn parameter_counts_are_the_published_ones() {
+    for spec in models() {
+        assert_eq!(build(spec, &ModelConfig::default()).0.parameter_count(), spec.parameters, "{}", spec.name);
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/reference/torchvision_weights.json");
+    let Ok(text) = std::fs::read_to_string(path) else {
+        assert!(std::env::var_os("CNN_REQUIRE_SHARED").is_none(), "{path} is absent");
+        println!("shared data absent, skipped");
+        return;
+    };
+    let entries: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    let published: BTreeMap<&str, u64> =
+        entries.iter().map(|entry| (entry["model"].as_str().unwrap(), entry["num_params"].as_u64().unwrap())).collect();
+    let mut compared = 0;
+    for spec in models() {
+        let theirs = if spec.name == "mobilenetv2_100" { "mobilenet_v2" } else { spec.name };
+        if let Some(&count) = published.get(theirs) {
+            assert_eq!(spec.parameters as u64, count, "{}", spec.name);
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 8, "five ResNets, MobileNetV2 and two SqueezeNets are published by torchvision");
+}
+
+#[test]
+fn stages_have_the_declared_channels_and_reductions_on_a_non_square_input() {
+    for spec in models() {
+        let (height, width) = if spec.family == "lenet" { (28, 44) } else { (64, 96) };
+        let config = ModelConfig { input_size: Some([height, width]), ..ModelConfig::default() };
+        let (_, model) = build(spec, &config);
+        let xs = Tensor::zeros((1, spec.in_channels, height, width), DType::F32, &Device::Cpu).unwrap();
+        let xs = FeatureMap::from_nchw(&xs).unwrap();
+        let stages = model.forward_stages(&xs, &Context::eval()).unwrap();
+        assert_eq!(stages.len(), model.stages().len());
+        for (map, info) in stages.iter().zip(model.stages()) {
+            assert_eq!(map.channels(), info.channels, "{} {}", spec.name, info.module);
+            for (size, input) in [(map.height(), height), (map.width(), width)] {
+                // LeNet's second convolution and SqueezeNet's first lose a border.
+                let lost = input / info.reduction - size;
+                let border = if matches!(spec.family, "lenet" | "squeezenet") { 3 } else { 0 };
+                assert!(lost <= border, "{} {}: {size} for {input} at 1/{}", spec.name, info.module, info.reduction);
+            }
+        }
+        // Going on from any stage ends in the same map as going through.
+        let whole = model.forward_features(&xs, &Context::eval()).unwrap();
+        assert_eq!(whole.channels(), model.num_features());
+        for (index, map) in stages.iter().enumerate().rev().step_by(2) {
+            let features = model.forward_from(index, map, &Context::eval()).unwrap();
+            let difference = (features.to_nhwc() - whole.to_nhwc()).unwrap().abs().unwrap().max_all().unwrap();
+            assert_eq!(difference.to_scalar::<f32>().unwrap(), 0., "{} from stage {index}", spec.name);
+        }
+        let message = model.forward_from(99, &whole, &Context::eval()).unwrap_err().to_string();
+        assert!(message.contains("stage 99 does not exist"), "{message}");
+    }
+}
+
+#[test]
+fn each_parameter_is_in_exactly_one_group_and_the_head_is_last() {
+    for spec in models() {
+        let (store, model) = build(spec, &ModelConfig::default());
+        let groups = model.parameter_groups();
+        for entry in store.entries().iter().filter(|entry| entry.kind == Kind::Parameter) {
+            let count = groups.iter().filter(|group| group.contains(&entry.name)).count();
+            assert_eq!(count, 1, "{}: {} is in {count} groups", spec.name, entry.name);
+        }
+        let head = groups.last().unwrap();
+        assert!(head.contains(&format!("{}.weight", spec.classifier)), "{}: {head:?}", spec.name);
+        assert!(store.names().contains(&format!("{}.weight", spec.first_conv)), "{}", spec.name);
+    }
+}
+
+#[test]
+fn a_saved_network_loads_again_with_the_same_logits() {
+    let directory = tempfile::tempdir().unwrap();
+    for spec in models().filter(|spec| spec.parameters < 3_000_000) {
+        let config = ModelConfig { num_classes: Some(3), ..ModelConfig::default() };
+        let mut network = Network::new(spec.name, &config, 7).unwrap();
+        network.set_label_names(vec!["a".into(), "b".into(), "c".into()]).unwrap();
+        let path = directory.path().join(spec.name);
+        network.save(&path).unwrap();
+        let again = Network::load(&path, &LoadOptions::default()).unwrap();
+        assert_eq!(again.label_names().unwrap(), ["a", "b", "c"]);
+        assert_eq!((again.spec().name, again.preprocessing()), (spec.name, network.preprocessing()));
+        assert!(again.report().is_exact(), "{}", again.report());
+        for (name, tensor) in network.store().tensors() {
+            let bytes = |t: &Tensor| {
+                format!("{:?}", t.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap())
+            };
+            assert_eq!(bytes(&tensor), bytes(&again.store().get(&name).unwrap()), "{} {name}", spec.name);
+        }
+    }
+}
+
+#[test]
+fn other_channels_and_classes_adapt_the_weights() {
+    let directory = tempfile::tempdir().unwrap();
+    let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0).unwrap();
+    network.save(directory.path()).unwrap();
+    let load = |options| Network::load(directory.path(), &options).unwrap();
+    let grey = load(LoadOptions { in_channels: Some(1), ..LoadOptions::default() });
+    let rgb = network.store().get("conv1.weight").unwrap();
+    let sum = (rgb.sum_keepdim(1).unwrap() - grey.store().get("conv1.weight").unwrap()).unwrap().abs().unwrap();
+    assert!(sum.max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-6);
+    assert_eq!((grey.preprocessing().channels(), grey.preprocessing().mean.len()), (1, 1));
+    let four = load(LoadOptions { in_channels: Some(4), ..LoadOptions::default() });
+    assert_eq!(four.store().get("conv1.weight").unwrap().dims(), [16, 4, 3, 3]);
+    let seven = load(LoadOptions { num_classes: Some(7), ..LoadOptions::default() });
+    assert_eq!(seven.model().num_classes(), 7);
+    assert_eq!(seven.store().get("linear.weight").unwrap().dims(), [7, 64]);
+    let same = |name: &str| {
+        let difference = (network.store().get(name).unwrap() - seven.store().get(name).unwrap()).unwrap();
+        difference.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() == 0.
+    };
+    assert!(same("layer3.0.conv2.weight"));
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0).unwrap();
+    network.save(directory.path()).unwrap();
+    let load = |model: &str| {
+        let options = LoadOptions { model: Some(model.to_string()), ..LoadOptions::default() };
+        Network::load(directory.path(), &options).unwrap_err().to_string()
+    };
+    assert!(
+        load("resnet20_cifar10")
+            .contains("says architecture `resnet8_cifar10`, but model `resnet20_cifar10` was asked for")
+    );
+    assert!(load("resnet20_cifar").contains("did you mean `resnet20_cifar10`?"));
+    std::fs::remove_file(directory.path().join("config.json")).unwrap();
+    let message = load("resnet20_cifar10");
+    assert!(message.contains("layer1.1.conv1.weight"), "{message}");
+    let message = Network::load(directory.path(), &LoadOptions::default()).unwrap_err().to_string();
+    assert!(message.contains("name the model"), "{message}");
+    let message = Network::load(&directory.path().join("absent"), &LoadOptions::default()).unwrap_err().to_string();
+    assert!(message.contains("absent"), "{message}");
+    let tiny = ModelConfig { input_size: Some([8, 8]), ..ModelConfig::default() };
+    assert!(
+        Network::new("lenet5", &tiny, 0)
+            .unwrap_err()
+            .to_string()
+            .contains("input_size is 8×8, expected at least 12×12")
+    );
+}

@@ -1,0 +1,199 @@
+//! What calling a function of the allow-list gives, without calling anything.
+
+use super::globals::{Global, Kind, Signature};
+use super::machine::{Failure, Machine};
+use super::value::{Id, Storage, TensorView, Value};
+use crate::ElementType;
+
+/// PyTorch's own limit is 64; no weight has more than six.
+const MAX_RANK: usize = 32;
+
+/// Bytes of a storage's key, which is a number.
+const MAX_KEY: usize = 200;
+
+impl Machine<'_> {
+    /// REDUCE: `function(*args)`.
+    pub(super) fn call(&mut self, function: Id, args: Id) -> Result<Id, Failure> {
+        let Value::Global(global) = *self.value(function) else {
+            return Err(Failure::because("calls something that is not a name"));
+        };
+        let Value::Tuple(arguments) = self.value(args) else {
+            return Err(Failure::because("calls with something that is not a tuple"));
+        };
+        let first = arguments.first().copied();
+        let made = match global.kind {
+            Kind::Dict => self.dict(first),
+            Kind::Identity | Kind::Parameter | Kind::RebuildParameter => {
+                return first.ok_or_else(|| Failure::because("a call lacks its argument"));
+            }
+            Kind::RebuildTensor(signature) => self.tensor(signature, args)?,
+            Kind::RebuildFromType => return self.rebuild_from_type(args),
+            Kind::UnreadableTensor(reason) => Value::UnreadableTensor(reason),
+            Kind::NewObject => return self.instance(first, None),
+            Kind::Inert => Value::Opaque,
+            Kind::Storage(_) | Kind::ElementType(_) | Kind::Unknown | Kind::Forbidden => {
+                return Err(self.refused(global));
+            }
+        };
+        self.add(made)
+    }
+
+    /// NEWOBJ: `class.__new__(class, *args)`, which for a class that is not known makes an inert object.
+    pub(super) fn instance(&mut self, class: Option<Id>, args: Option<Id>) -> Result<Id, Failure> {
+        let global = match class.map(|class| self.value(class)) {
+            Some(&Value::Global(global)) => global,
+            _ => return Err(Failure::because("makes an instance of something that is not a class")),
+        };
+        match global.kind {
+            Kind::Forbidden => Err(self.refused(global)),
+            Kind::Dict => self.add(Value::Dict(Vec::new())),
+            Kind::UnreadableTensor(reason) => self.add(Value::UnreadableTensor(reason)),
+            Kind::Parameter | Kind::Identity => match args.map(|args| self.value(args)) {
+                Some(Value::Tuple(items)) if !items.is_empty() => Ok(items[0]),
+                _ => self.add(Value::UnreadableTensor("a parameter without a tensor")),
+            },
+            _ => self.add(Value::Object(Box::default())),
+        }
+    }
+
+    /// BUILD: `object.__setstate__(state)`.
+    pub(super) fn build(&mut self, object: Id, state: Id) {
+        if let Value::Object(object) = self.value_mut(object) {
+            object.state = Some(state);
+        }
+    }
+
+    /// `('storage', class, key, location, count, view)` stands for a storage, `('module', class, …)` for its class.
+    pub(super) fn persistent(&mut self, id: Id) -> Result<Id, Failure> {
+        let Value::Tuple(items) = self.value(id) else {
+            return Err(Failure::because("a persistent id is not a tuple"));
+        };
+        match (items.first().and_then(|&id| self.text_of(id)), items.as_slice()) {
+            (Some(b"storage"), &[_, class, key, _location, count, ref view @ ..]) => {
+                let view = view.first().copied();
+                let storage = self.storage(class, key, count, view)?;
+                self.add(Value::Storage(storage))
+            }
+            (Some(b"module"), &[_, class, ..]) => Ok(class),
+            _ => Err(Failure::because("a persistent id is neither a storage nor a module")),
+        }
+    }
+
+    fn storage(&mut self, class: Id, key: Id, count: Id, view: Option<Id>) -> Result<Storage, Failure> {
+        let &Value::Global(Global { kind: Kind::Storage(element), .. }) = self.value(class) else {
+            return Err(Failure::because("a storage has an unknown class"));
+        };
+        let key = self.text_of(key).ok_or_else(|| Failure::because("a storage's key is not a text"))?;
+        if key.len() > MAX_KEY {
+            return Err(Failure::because(format!(
+                "a storage's key has {} bytes, at most {MAX_KEY} are read",
+                key.len()
+            )));
+        }
+        let count = self.size(count, "a storage's size")?;
+        let len = in_bytes(count, element)?;
+        let declaration = self.declare(key, element, len)?;
+        match view.map(|view| self.value(view)) {
+            None | Some(Value::None) => Ok(Storage { declaration, element, start: 0, len }),
+            Some(Value::Tuple(items)) => {
+                let &[_, offset, count] = items.as_slice() else {
+                    return Err(Failure::because("a storage's view is not a triple"));
+                };
+                let start = in_bytes(self.size(offset, "a storage view's offset")?, element)?;
+                let view_len = in_bytes(self.size(count, "a storage view's size")?, element)?;
+                if start.checked_add(view_len).is_none_or(|end| end > len) {
+                    return Err(Failure::because("a storage's view reaches beyond it"));
+                }
+                Ok(Storage { declaration, element, start, len: view_len })
+            }
+            Some(_) => Err(Failure::because("a storage's view is not a tuple")),
+        }
+    }
+
+    fn tensor(&self, signature: Signature, args: Id) -> Result<Value, Failure> {
+        let args = self.sequence(args)?;
+        let (&[storage, offset, shape, strides], rest) =
+            args.split_first_chunk().ok_or_else(|| Failure::because("a tensor lacks arguments"))?;
+        let &Value::Storage(storage) = self.value(storage) else {
+            return Err(Failure::because("a tensor's storage is no storage"));
+        };
+        let (dtype, metadata) = match signature {
+            Signature::V1 => (None, None),
+            Signature::V2 => (None, rest.get(2)),
+            Signature::V3 => (rest.get(2), rest.get(3)),
+        };
+        if metadata.is_some_and(|&id| matches!(self.value(id), Value::Dict(items) if !items.is_empty())) {
+            return Ok(Value::UnreadableTensor("tensors with a conjugate or negative bit are not read"));
+        }
+        let element = match dtype.map(|&id| self.value(id)) {
+            None => storage.element,
+            Some(&Value::Global(Global { kind: Kind::ElementType(element), .. })) => element,
+            Some(_) => return Err(Failure::because("a tensor's dtype is no dtype")),
+        };
+        let offset = self.size(offset, "a tensor's storage offset")?;
+        let (shape, strides) = (self.sizes(shape, "a tensor's size")?, self.sizes(strides, "a tensor's stride")?);
+        Ok(Value::Tensor(Box::new(TensorView { storage, element, offset, shape, strides })))
+    }
+
+    /// `_rebuild_from_type_v2(function, type, args, state)`.
+    fn rebuild_from_type(&mut self, args: Id) -> Result<Id, Failure> {
+        let &[function, _, inner, ..] = self.sequence(args)? else {
+            return Err(Failure::because("a tensor lacks arguments"));
+        };
+        match self.value(function) {
+            Value::Global(global) if global.kind == Kind::RebuildFromType => {
+                Err(Failure::because("a tensor is rebuilt from itself"))
+            }
+            _ => self.call(function, inner),
+        }
+    }
+
+    fn dict(&self, first: Option<Id>) -> Value {
+        match first.map(|first| (first, self.value(first))) {
+            Some((_, &Value::DictFrom(id))) => Value::DictFrom(id),
+            Some((id, Value::List(_) | Value::Tuple(_) | Value::Dict(_))) => Value::DictFrom(id),
+            _ => Value::Dict(Vec::new()),
+        }
+    }
+
+    fn sizes(&self, id: Id, what: &str) -> Result<Vec<usize>, Failure> {
+        let items = self.sequence(id)?;
+        if items.len() > MAX_RANK {
+            return Err(Failure::because(format!(
+                "{what} has {} dimensions, at most {MAX_RANK} are read",
+                items.len()
+            )));
+        }
+        items.iter().map(|&item| self.size(item, what)).collect()
+    }
+
+    fn size(&self, id: Id, what: &str) -> Result<usize, Failure> {
+        match *self.value(id) {
+            Value::Int(value) => {
+                usize::try_from(value).map_err(|_| Failure::because(format!("{what} is negative: {value}")))
+            }
+            Value::LongInt(_) => Err(Failure::because(format!("{what} is beyond 64 bits"))),
+            _ => Err(Failure::because(format!("{what} is not an integer"))),
+        }
+    }
+
+    fn sequence(&self, id: Id) -> Result<&[Id], Failure> {
+        match self.value(id) {
+            Value::Tuple(items) | Value::List(items) => Ok(items),
+            _ => Err(Failure::because("a tuple was expected")),
+        }
+    }
+
+    /// The error for a call that is not allowed.
+    pub(super) fn refused(&self, global: Global) -> Failure {
+        let part = |span| String::from_utf8_lossy(self.text(span)).chars().take(80).collect::<String>();
+        Failure::Refused { function: format!("{}.{}", part(global.module), part(global.name)) }
+    }
+}
+
+fn in_bytes(count: usize, element: ElementType) -> Result<usize, Failure> {
+    count
+        .checked_mul(element.bits() / 8)
+        .filter(|&bytes| bytes <= isize::MAX as usize)
+        .ok_or_else(|| Failure::because(format!("a storage of {count} elements of {element:?} is beyond any memory")))
+}

@@ -1,0 +1,263 @@
+//! An ordered map from name to tensor, read from any supported file.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::Path;
+
+use candle_core::{DType, Tensor};
+use indexmap::IndexMap;
+
+use crate::layout::Layout;
+use crate::{ElementType, Error, pth, safetensors};
+
+/// The tensors of a weight file, by name, in the file's order.
+///
+/// The file's bytes are held; a tensor is made when [`tensor`](Self::tensor) asks for it.
+///
+/// # PyTorch files
+///
+/// Nested dictionaries, lists and pickled `nn.Module`s are flattened, their keys joined with dots. Where the checkpoint is a
+/// dictionary in which one of `state_dict`, `model_state_dict`, `model`, `net`, `state_dict_ema` (the first in this
+/// order) holds tensors, only that entry is read. A `module.` that starts every name, as `DataParallel` leaves it, is dropped.
+/// A single tensor is named `tensor`.
+#[derive(Debug)]
+pub struct TensorFile {
+    pub(crate) format: Format,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) buffers: Vec<Buffer>,
+    pub(crate) entries: IndexMap<String, Entry>,
+    pub(crate) skipped: Vec<SkippedTensor>,
+    pub(crate) metadata: BTreeMap<String, String>,
+}
+
+/// The formats that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// `.safetensors`.
+    Safetensors,
+    /// PyTorch's zip archive, written by `torch.save` since version 1.6.
+    PthZip,
+    /// PyTorch's sequence of pickles, written by `torch.save` before version 1.6.
+    PthLegacy,
+}
+
+/// What is known of a tensor before it is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// The type of the tensor that [`TensorFile::tensor`] gives.
+    pub dtype: DType,
+    /// How the file stores the elements; differs from `dtype` where candle has no such type.
+    pub stored: ElementType,
+    /// The shape.
+    pub shape: Vec<usize>,
+}
+
+/// A tensor that is in the file, yet of a kind that cannot be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkippedTensor {
+    /// Its name.
+    pub name: String,
+    /// Why it cannot be loaded.
+    pub reason: String,
+}
+
+/// Bytes that tensors lie in.
+#[derive(Debug)]
+pub(crate) enum Buffer {
+    /// A part of the file.
+    File(Range<usize>),
+    /// What was compressed in the file.
+    Inflated(Vec<u8>),
+}
+
+impl Buffer {
+    pub(crate) fn bytes<'a>(&'a self, file: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::File(range) => &file[range.clone()],
+            Self::Inflated(bytes) => bytes,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) info: TensorInfo,
+    pub(crate) layout: Layout,
+    pub(crate) buffer: usize,
+}
+
+impl TensorFile {
+    /// Reads a weight file; the format is recognised by its content.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Read`] if the file cannot be read, else [`Error::File`] with what is wrong inside it: an unknown format, a
+    /// malformed or cut file, a refused pickle, a tensor that does not fit its storage.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let bytes = read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+        Self::from_bytes(bytes).map_err(|reason| Error::File { path: path.to_path_buf(), reason: Box::new(reason) })
+    }
+
+    /// Reads a weight file that is already in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`TensorFile::open`], without the file's name.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Error> {
+        match recognise(&bytes)? {
+            Format::Safetensors => safetensors::read(bytes),
+            Format::PthZip => pth::read_zip(bytes),
+            Format::PthLegacy => pth::read_legacy(bytes),
+        }
+    }
+
+    /// The file's format.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// How many tensors there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are no tensors.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The tensors' names in the file's order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Type and shape of a tensor, `None` if there is none of this name.
+    pub fn info(&self, name: &str) -> Option<&TensorInfo> {
+        self.entries.get(name).map(|entry| &entry.info)
+    }
+
+    /// Makes the tensor of this name: on the CPU, contiguous, in the type that [`info`](Self::info) tells.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] with a similar name if there is one; [`Error::Tensor`] for a [skipped](Self::skipped) tensor;
+    /// [`Error::Candle`] if a value does not fit the type.
+    pub fn tensor(&self, name: &str) -> Result<Tensor, Error> {
+        let entry = self.entries.get(name).ok_or_else(|| self.not_found(name))?;
+        let buffer = self.buffers[entry.buffer].bytes(&self.bytes);
+        let bytes =
+            entry.layout.gather(buffer).expect("layouts are checked against their buffer when the file is read");
+        entry
+            .layout
+            .element()
+            .to_tensor(&bytes, entry.layout.shape())
+            .map_err(|source| Error::Candle { name: name.to_string(), source })
+    }
+
+    /// Tensors that are in the file but cannot be loaded: sparse and quantised ones, complex numbers, 8-bit floats.
+    pub fn skipped(&self) -> &[SkippedTensor] {
+        &self.skipped
+    }
+
+    /// The safetensors metadata, or the numbers, truth values and short texts beside the tensors of a PyTorch checkpoint
+    /// (`epoch`, `arch`, `best_prec1`).
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// Renames every tensor, skipped ones too; the order stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Duplicate`] if two tensors would get one name.
+    pub fn rename(mut self, mut name: impl FnMut(&str) -> String) -> Result<Self, Error> {
+        let mut renamed = IndexMap::with_capacity(self.entries.len());
+        for (old, entry) in std::mem::take(&mut self.entries) {
+            insert(&mut renamed, name(&old), entry)?;
+        }
+        self.entries = renamed;
+        for skipped in &mut self.skipped {
+            skipped.name = name(&skipped.name);
+        }
+        Ok(self)
+    }
+
+    fn not_found(&self, name: &str) -> Error {
+        match self.skipped.iter().find(|skipped| skipped.name == name) {
+            Some(skipped) => Error::tensor(name, &skipped.reason),
+            None => {
+                let suggestion = cnn_core::suggest(name, self.names()).map(str::to_string);
+                Error::NotFound { name: name.to_string(), suggestion }
+            }
+        }
+    }
+}
+
+/// A tensor found while reading: into `entries`, or `skipped` where candle has no type for it.
+pub(crate) fn add(
+    entries: &mut IndexMap<String, Entry>,
+    skipped: &mut Vec<SkippedTensor>,
+    name: String,
+    layout: Layout,
+    buffer: usize,
+) -> Result<(), Error> {
+    let stored = layout.element();
+    let Some(dtype) = stored.dtype() else {
+        let reason = match stored {
+            ElementType::Other { name, .. } => format!("there is no candle type for `{name}`"),
+            _ => format!("there is no candle type for {stored:?}"),
+        };
+        skipped.push(SkippedTensor { name, reason });
+        return Ok(());
+    };
+    let info = TensorInfo { dtype, stored, shape: layout.shape().to_vec() };
+    insert(entries, name, Entry { info, layout, buffer })
+}
+
+fn insert(entries: &mut IndexMap<String, Entry>, name: String, entry: Entry) -> Result<(), Error> {
+    match entries.entry(name) {
+        indexmap::map::Entry::Vacant(vacant) => {
+            vacant.insert(entry);
+            Ok(())
+        }
+        indexmap::map::Entry::Occupied(occupied) => Err(Error::Duplicate { name: occupied.key().clone() }),
+    }
+}
+
+/// Reads a regular file whole; a file too large for the memory is an error, not an abort.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(metadata.len()).map_err(io::Error::other)?)?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The ninth byte tells first: a safetensors header length may begin with any byte, a zip's or pickle's too.
+fn recognise(bytes: &[u8]) -> Result<Format, Error> {
+    let unknown = |found: &str| Err(Error::UnknownFormat { found: found.to_string() });
+    match bytes {
+        [_, _, _, _, _, _, _, _, b'{', ..] => Ok(Format::Safetensors),
+        [_, _, _, _, 0, 0, 0, 0, b' ', ..] => Ok(Format::Safetensors),
+        [b'P', b'K', 3, 4, ..] => Ok(Format::PthZip),
+        [0x80, 0..=5, ..] => Ok(Format::PthLegacy),
+        [] => unknown("the file is empty"),
+        _ if bytes.starts_with(b"version https://git-lfs") => {
+            unknown("this is a Git LFS pointer, not the file it stands for (run `git lfs pull`)")
+        }
+        _ if bytes.trim_ascii_start().starts_with(b"<") => unknown("this is a web page, not a weight file"),
+        _ if bytes.get(257..262) == Some(b"ustar") => unknown("this is a tar archive"),
+        _ => {
+            let start: Vec<_> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            unknown(&format!("the content starts with {}, which no known format does", start.join(" ")))
+        }
+    }
+}

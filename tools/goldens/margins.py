@@ -1,0 +1,103 @@
+"""How far each network's golden input stays from the kinks of its activations and from ties in its max-pooling.
+
+    python tools/goldens/margins.py [NAME…]          the margin of the input shape in reference.py
+    python tools/goldens/margins.py --seek [NAME…]   other shapes where that is not SAFE, the best last
+
+In f32, an activation whose input lies within rounding error of a kink falls on either side of it, and the gradient jumps by up to
+1e-2: two correct implementations then differ, PyTorch on one machine from PyTorch on another. The shape of the golden input, which
+decides all its values, is therefore chosen for its margin: the smallest distance to a kink over the root mean square of PyTorch's
+own f32 error in that channel.
+"""
+
+import argparse
+
+import torch
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import formula
+from models import BATCH, CLASSES, load_formula
+from reference import REFERENCES, VARIANTS, Reference
+
+SAFE = 5.0
+SHAPES = [(height, height + more) for height in range(67, 18, -4) for more in range(5, 30, 3)]
+
+
+class KinkDistances(TorchDispatchMode):
+    """Records what enters each ReLU, ReLU6 and max-pooling, as distances to the nearest kink or tie."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.name().split("::")[1].split(".")[0].rstrip("_")
+        if name == "relu":
+            self.found.append(args[0].clone())
+        elif name == "hardtanh":
+            self.found += [args[0].clone(), args[0] - 6]
+        elif name == "max_pool2d_with_indices":
+            self.found.append(lead_over_second(*args))
+        return function(*args, **(kwargs or {}))
+
+
+def lead_over_second(xs, kernel, stride, padding=(0, 0), dilation=(1, 1), ceil_mode=False):
+    """Maximum minus second value of each window. The inputs come from ReLU: zeros carry no gradient, so their ties do not count."""
+    extra = [-(size - k) % s if ceil_mode else 0 for size, k, s in zip(xs.shape[2:], kernel, stride, strict=True)]
+    xs = F.pad(xs, (padding[1], padding[1] + extra[1], padding[0], padding[0] + extra[0]))
+    top = xs.unfold(2, kernel[0], stride[0]).unfold(3, kernel[1], stride[1]).flatten(4).topk(2).values
+    return torch.where(top[..., 0] == 0, torch.inf, top[..., 0] - top[..., 1])
+
+
+class Margins:
+    """One network in both precisions, asked for the margin of input shapes."""
+
+    def __init__(self, reference: Reference):
+        self.channels = reference.input[0]
+        self.models = [reference.build(CLASSES).to(dtype).eval() for dtype in (torch.float64, torch.float32)]
+        for model in self.models:
+            load_formula(model)
+
+    def at(self, height: int, width: int) -> float:
+        xs = torch.from_numpy(formula.values("input", (BATCH, self.channels, height, width)))
+        runs = []
+        for model in self.models:
+            with torch.no_grad(), KinkDistances() as distances:
+                model(xs.to(next(model.parameters()).dtype))
+            runs.append(distances.found)
+        return min((distance_over_error(*pair) for pair in zip(*runs, strict=True)), default=float("inf"))
+
+
+def distance_over_error(double, single) -> float:
+    axes = tuple(axis for axis in range(double.dim()) if axis != 1)
+    error = torch.where(torch.isfinite(double), single.double() - double, 0.0).square().mean(axes).sqrt()
+    # A channel of a few pixels may be exact by luck.
+    error = error.maximum(0.1 * error.square().mean().sqrt())
+    return (double.abs().amin(axes) / error).min().item()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--seek", action="store_true", help="try other shapes")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for reference in REFERENCES + VARIANTS:
+        if arguments.names and reference.name not in arguments.names:
+            continue
+        margins = Margins(reference)
+        shape = reference.input[1:]
+        best = margins.at(*shape)
+        print(f"{reference.name:24} {shape[0]}x{shape[1]} {best:8.2f}", flush=True)
+        # LeNet's first linear layer is sized to its input.
+        for shape in SHAPES if arguments.seek and best < SAFE and not reference.name.startswith("lenet") else ():
+            found = margins.at(*shape)
+            if found > best:
+                best = found
+                print(f"{'':24} {shape[0]}x{shape[1]} {best:8.2f}", flush=True)
+            if best >= SAFE:
+                break
+
+
+if __name__ == "__main__":
+    main()

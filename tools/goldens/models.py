@@ -1,0 +1,145 @@
+"""Writes crates/cnn-models/tests/golden/<name>.safetensors: what PyTorch computes for every model from formula-made weights.
+
+    python tools/goldens/models.py [NAME…]          write the named golden files (all of them without a name)
+    python tools/goldens/models.py --table          parameter counts and multiply-adds at the default classes and input size
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+import torchvision
+from safetensors.numpy import save_file
+from torch import nn
+
+import formula
+from reference import REFERENCES, VARIANTS, LeNet5, Reference
+
+GOLDEN = Path(__file__).parents[2] / "crates/cnn-models/tests/golden"
+CLASSES = 11
+BATCH = 2
+PROBES = 4
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--table", action="store_true", help="print parameter counts and multiply-adds instead")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    known = {reference.name: reference for reference in REFERENCES + VARIANTS}
+    if unknown := [name for name in arguments.names if name not in known]:
+        parser.error(f"unknown model {', '.join(unknown)}; known: {', '.join(known)}")
+    if not arguments.table:
+        GOLDEN.mkdir(parents=True, exist_ok=True)
+        print(f"{'f32 against f64, eval':24} {'logits':>9} {'stages':>9} {'|grad|':>9} {'grad·v':>9}")
+    for name in arguments.names or known:
+        table_line(known[name]) if arguments.table else write_golden(known[name])
+
+
+def write_golden(reference: Reference):
+    with torch.no_grad():
+        model = reference.build(CLASSES)
+        load_formula(model)
+    tensors = {}
+    single = run(reference, model.float().eval(), torch.float32)
+    double = run(reference, model.double().eval(), torch.float64)
+    train = run(reference, model.train(), torch.float64)
+    tensors["logits"] = single["logits"]
+    tensors["grad.eval"] = single["grad"]
+    for index, stage in enumerate(single["stages"]):
+        tensors[f"stage{index}"] = summary(f"stage{index}", stage, PROBES)
+        tensors[f"stage{index}.shape"] = np.array(stage.shape, dtype=np.int64)
+    tensors["logits.eval64"], tensors["grad.eval64"] = double["logits"], double["grad"]
+    tensors["logits.train64"], tensors["grad.train64"] = train["logits"], train["grad"]
+    if statistics := running_statistics(model):
+        tensors["running.train64"] = np.stack([summary(name, values, 1) for name, values in statistics])
+    metadata = {
+        "source": reference.source,
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "torchvision": torchvision.__version__,
+        "input": ",".join(map(str, (BATCH, *reference.input))),
+        "classes": str(CLASSES),
+        "stages": ",".join(reference.stages),
+    }
+    path = GOLDEN / f"{reference.name}.safetensors"
+    save_file(tensors, path, metadata)
+    path.chmod(0o644)
+    print_differences(reference.name, single, double)
+
+
+def load_formula(model: nn.Module):
+    state = {name: torch.from_numpy(formula.values(name, tensor.shape)) for name, tensor in model.state_dict().items()}
+    model.load_state_dict(state, strict=True)
+
+
+def run(reference: Reference, model: nn.Module, dtype: torch.dtype) -> dict:
+    """Forward and backward of sum(logits · upstream): logits, stage outputs, and one gradient row per tensor, `input` first."""
+    stages = {}
+    keep = lambda path: lambda module, inputs, output: stages.__setitem__(path, output.detach().clone())
+    hooks = [model.get_submodule(path).register_forward_hook(keep(path)) for path in reference.stages]
+    xs = torch.from_numpy(formula.values("input", (BATCH, *reference.input))).to(dtype).requires_grad_()
+    model.zero_grad()
+    logits = model(xs)
+    upstream = torch.from_numpy(formula.values("upstream", logits.shape)).to(dtype)
+    (logits * upstream).sum().backward()
+    for hook in hooks:
+        hook.remove()
+    named = [("input", xs.grad), *sorted((name, p.grad) for name, p in model.named_parameters())]
+    return {
+        "logits": logits.detach().numpy().copy(),
+        "stages": [stages[path].numpy() for path in reference.stages],
+        "grad": np.stack([summary(f"grad.{name}", gradient.numpy(), 1) for name, gradient in named]),
+        "probe_norms": np.array([np.linalg.norm(formula.values(f"probe.0.grad.{name}", g.shape)) for name, g in named]),
+    }
+
+
+def summary(name: str, values: np.ndarray, probes: int) -> np.ndarray:
+    """[norm, inner product with `probe.0.<name>`, …] in f64."""
+    flat = np.asarray(values, dtype=np.float64).ravel()
+    products = [flat @ formula.values(f"probe.{k}.{name}", flat.shape).astype(np.float64) for k in range(probes)]
+    return np.array([np.sqrt(flat @ flat), *products])
+
+
+def running_statistics(model: nn.Module) -> list[tuple[str, np.ndarray]]:
+    return sorted((name, b.numpy()) for name, b in model.named_buffers() if name.endswith(("running_mean", "running_var")))
+
+
+def print_differences(name: str, single: dict, double: dict):
+    relative = lambda a, b: np.linalg.norm(a - b) / np.linalg.norm(b)
+    logits = relative(single["logits"], double["logits"])
+    stages = max(relative(a, b) for a, b in zip(single["stages"], double["stages"], strict=True))
+    norm, product = double["grad"].T
+    norms = np.max(np.abs(single["grad"][:, 0] - norm) / norm)
+    products = np.max(np.abs(single["grad"][:, 1] - product) / (norm * double["probe_norms"]))
+    print(f"{name:24} {logits:9.1e} {stages:9.1e} {norms:9.1e} {products:9.1e}")
+
+
+def table_line(reference: Reference):
+    model = LeNet5(tanh=reference.name.endswith("tanh")) if reference.name.startswith("lenet") else reference.build(reference.default_classes)
+    parameters = sum(p.numel() for p in model.parameters())
+    shape = "x".join(map(str, reference.default_input))
+    print(f"{reference.name:24} {parameters:>9} {multiply_adds(model, reference.default_input):>12} {shape:>10} {reference.default_classes:>5}")
+
+
+def multiply_adds(model: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Those of convolutions and linear layers for one input."""
+    counts = []
+
+    def count(module, inputs, output):
+        per_output = module.weight[0].numel() if isinstance(module, nn.Conv2d) else module.in_features
+        counts.append(output.numel() * per_output)
+
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        model.eval()(torch.zeros(1, *shape))
+    return sum(counts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Loads directories saved by this toolkit into PyTorch, `strict=True`, and compares the logits.
+
+    python tools/peers/strict_load.py DIR…
+
+Each DIR holds `config.json` and `model.safetensors`. The network is timm's, torchvision's for SqueezeNet, and for LeNet and the
+CIFAR ResNets the definition in tools/goldens/reference.py. Both sides see the same formula-made batch at the configured input size;
+ours runs as `cargo xtask forward`. One line per directory: difference of the logits, largest absolute and relative to the
+largest logit. Exit status 1 if any directory does not load or differs by more than TOLERANCE.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import timm
+import torch
+import torchvision
+from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_torch_file
+from timm.models.efficientnet import _gen_mobilenet_v1, _gen_mobilenet_v2
+from torch import nn
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tools/goldens"))
+
+import formula  # noqa: E402
+from reference import CifarResNet, LeNet5  # noqa: E402
+
+TOLERANCE = 1e-4
+BATCH = 2
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("directories", nargs="+", metavar="DIR", type=Path)
+    torch.set_num_threads(2)
+    failures = 0
+    for directory in parser.parse_args().directories:
+        try:
+            name, absolute, relative = compare(directory)
+        except Exception as error:
+            failures += 1
+            print(f"{directory}: FAILED: {error}", flush=True)
+            continue
+        # Not `>`: a NaN must fail.
+        failed = not relative <= TOLERANCE
+        failures += failed
+        print(f"{name:24} max {absolute:.1e} relative {relative:.1e} {'FAILED' if failed else 'ok'}  {directory}", flush=True)
+    sys.exit(1 if failures else 0)
+
+
+def compare(directory: Path) -> tuple[str, float, float]:
+    config = json.loads((directory / "config.json").read_text())
+    model = build(config)
+    model.load_state_dict(load_torch_file(directory / "model.safetensors"), strict=True)
+    xs = formula.values("input", (BATCH, *config["pretrained_cfg"]["input_size"]))
+    with torch.no_grad():
+        expected = model.eval()(torch.from_numpy(xs)).numpy()
+    found = forward(config["architecture"], directory, xs)
+    if found.shape != expected.shape:
+        raise ValueError(f"logits are {found.shape}, PyTorch's {expected.shape}")
+    absolute = abs(found - expected).max()
+    return config["architecture"], absolute, absolute / abs(expected).max()
+
+
+def build(config: dict) -> nn.Module:
+    name, classes = config["architecture"], config["num_classes"]
+    channels, height, width = config["pretrained_cfg"]["input_size"]
+    arguments = dict(config.get("model_args", {}))
+    if name.startswith("lenet5"):
+        return LeNet5(classes, height, width, tanh=name.endswith("tanh"))
+    if name.endswith("_cifar10"):
+        depth = int(name.removeprefix("resnet").removesuffix("_cifar10"))
+        return CifarResNet((depth - 2) // 6, classes)
+    if name.startswith("squeezenet"):
+        model = getattr(torchvision.models, name)(num_classes=classes)
+        if channels != 3:
+            first = model.features[0]
+            model.features[0] = nn.Conv2d(channels, first.out_channels, first.kernel_size, first.stride)
+        return model
+    if multiplier := arguments.pop("channel_multiplier", None):
+        # timm's entry points fix the multiplier, hence the generators behind them.
+        generator = {"mobilenetv1_100": _gen_mobilenet_v1, "mobilenetv2_100": _gen_mobilenet_v2}[name]
+        return generator(name, multiplier, num_classes=classes, **arguments)
+    return timm.create_model(name, num_classes=classes, **arguments)
+
+
+def forward(name: str, directory: Path, xs):
+    """The logits of `cargo xtask forward`."""
+    with tempfile.TemporaryDirectory() as folder:
+        input, output = Path(folder) / "input.safetensors", Path(folder) / "output.safetensors"
+        save_file({"input": xs}, input)
+        command = ["cargo", "xtask", "forward", "--model", name, "--weights", directory.resolve(), "--input", input, "--output", output]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"cargo xtask forward exits with {done.returncode}: {done.stderr.strip()}")
+        return load_file(output)["logits"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+//! What the commands print: one JSON object on standard output, or text for people; progress on standard error.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+/// Prints one JSON value on standard output.
+pub(crate) fn json(value: &impl Serialize) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut stdout, value)?;
+    writeln!(stdout)?;
+    Ok(())
+}
+
+/// Columns of a table: `(title, right-aligned)`.
+pub(crate) fn table(columns: &[(&str, bool)], rows: &[Vec<String>]) -> Result<()> {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([columns[column].0.chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let mut stdout = std::io::stdout().lock();
+    let titles = columns.iter().map(|(title, _)| title.to_string()).collect();
+    for row in std::iter::once(&titles).chain(rows) {
+        let cell = |(column, cell): (usize, &String)| match columns[column].1 {
+            true => format!("{cell:>0$}", widths[column]),
+            false => format!("{cell:<0$}", widths[column]),
+        };
+        writeln!(stdout, "{}", row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// Progress over a number of images: a bar on a terminal, a plain line every ten seconds elsewhere.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    what: &'static str,
+    total: usize,
+    start: Instant,
+    last: Instant,
+}
+
+impl Progress {
+    pub(crate) fn new(what: &'static str, total: usize) -> Self {
+        let bar = ProgressBar::new(total as u64);
+        let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} images, {per_sec}, {eta} left");
+        bar.set_style(style.expect("the template is valid").progress_chars("=> "));
+        bar.set_message(what);
+        if !std::io::stderr().is_terminal() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let start = Instant::now();
+        Self { bar, what, total, start, last: start }
+    }
+
+    pub(crate) fn advance(&mut self, images: usize) {
+        self.bar.inc(images as u64);
+        if self.bar.is_hidden() && self.last.elapsed() > Duration::from_secs(10) {
+            self.last = Instant::now();
+            let (done, rate) = (self.bar.position(), self.rate());
+            eprintln!("{} {done}/{} images, {rate:.0} images/s", self.what, self.total);
+        }
+    }
+
+    /// Images per second so far.
+    pub(crate) fn rate(&self) -> f64 {
+        self.bar.position() as f64 / self.start.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// `3505k`, `3.5M`-like short numbers.
+pub(crate) fn short(number: f64) -> String {
+    match number {
+        n if n >= 1e9 => format!("{:.2}G", n / 1e9),
+        n if n >= 1e6 => format!("{:.2}M", n / 1e6),
+        n if n >= 1e3 => format!("{:.1}k", n / 1e3),
+        n => format!("{n}"),
+    }
+}
