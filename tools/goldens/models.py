@@ -44,9 +44,9 @@ def write_golden(reference: Reference):
         model = reference.build(CLASSES)
         load_formula(model)
     tensors = {}
-    single = run(reference, model.float().eval(), torch.float32)
-    double = run(reference, model.double().eval(), torch.float64)
-    train = run(reference, model.train(), torch.float64)
+    single = run(reference, model.float().eval(), torch.float32, reference.input)
+    double = run(reference, model.double().eval(), torch.float64, reference.input)
+    train = run(reference, model.train(), torch.float64, reference.train_input)
     tensors["logits"] = single["logits"]
     tensors["grad.eval"] = single["grad"]
     for index, stage in enumerate(single["stages"]):
@@ -62,6 +62,7 @@ def write_golden(reference: Reference):
         "timm": timm.__version__,
         "torchvision": torchvision.__version__,
         "input": ",".join(map(str, (BATCH, *reference.input))),
+        "input.train": ",".join(map(str, (BATCH, *reference.train_input))),
         "classes": str(CLASSES),
         "stages": ",".join(reference.stages),
     }
@@ -76,12 +77,12 @@ def load_formula(model: nn.Module):
     model.load_state_dict(state, strict=True)
 
 
-def run(reference: Reference, model: nn.Module, dtype: torch.dtype) -> dict:
+def run(reference: Reference, model: nn.Module, dtype: torch.dtype, shape: tuple[int, int, int]) -> dict:
     """Forward and backward of sum(logits · upstream): logits, stage outputs, and one gradient row per tensor, `input` first."""
     stages = {}
     keep = lambda path: lambda module, inputs, output: stages.__setitem__(path, output.detach().clone())
     hooks = [model.get_submodule(path).register_forward_hook(keep(path)) for path in reference.stages]
-    xs = torch.from_numpy(formula.values("input", (BATCH, *reference.input))).to(dtype).requires_grad_()
+    xs = torch.from_numpy(formula.values("input", (BATCH, *shape))).to(dtype).requires_grad_()
     model.zero_grad()
     logits = model(xs)
     upstream = torch.from_numpy(formula.values("upstream", logits.shape)).to(dtype)

@@ -8,8 +8,11 @@ use crate::conv2d::Convolution;
 use crate::element::Element;
 use crate::gemm::{Matrix, gemm};
 
-/// Elements of one tile of patches: it should stay in a core's second-level cache.
+/// Elements of one tile of patches: it should stay in a core's second-level cache, unless so few pixels would fit that a product
+/// takes less time than packing the weights for it.
 const TILE_ELEMENTS: usize = 1 << 16;
+/// Output channels copied at a time between the two orders of weights: one line of the cache.
+const REORDER_BLOCK: usize = 16;
 /// Most input channels of one task of the weight gradient, so that a 1×1 kernel has more than one task.
 const WEIGHT_BLOCK: usize = 64;
 
@@ -101,7 +104,7 @@ fn grad_weight_block<T: Element>(
 }
 
 fn tile_pixels(row_elements: usize) -> usize {
-    (TILE_ELEMENTS / row_elements.max(1)).clamp(16, 1024)
+    (TILE_ELEMENTS / row_elements.max(1)).clamp(64, 1024)
 }
 
 /// The patches of `pixels` outputs from `first` on: one row each of `taps · group_in` values. A pointwise convolution's patches are
@@ -231,13 +234,16 @@ fn unpack<T: Element>(conv: &Convolution, packed: &[T]) -> Vec<T> {
 fn reorder<T: Element>(conv: &Convolution, from: &[T], direction: fn(usize, usize) -> (usize, usize)) -> Vec<T> {
     let (taps, group_in, group_out) = (conv.taps(), conv.group_in(), conv.group_out());
     let mut to = vec![T::zero(); from.len()];
-    for out in 0..conv.c_out {
-        let (group, out_in_group) = (out / group_out, out % group_out);
+    let blocks = (0..conv.groups).flat_map(|group| (0..group_out).step_by(REORDER_BLOCK).map(move |out| (group, out)));
+    for (group, first) in blocks {
         for channel in 0..group_in {
             for tap in 0..taps {
-                let packed = ((group * taps + tap) * group_in + channel) * group_out + out_in_group;
-                let (target, source) = direction(packed, (out * group_in + channel) * taps + tap);
-                to[target] = from[source];
+                for out in first..group_out.min(first + REORDER_BLOCK) {
+                    let packed = ((group * taps + tap) * group_in + channel) * group_out + out;
+                    let unpacked = ((group * group_out + out) * group_in + channel) * taps + tap;
+                    let (target, source) = direction(packed, unpacked);
+                    to[target] = from[source];
+                }
             }
         }
     }

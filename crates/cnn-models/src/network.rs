@@ -61,7 +61,7 @@ impl Network {
             architecture: name.to_string(),
             model: config.clone(),
             preprocessing,
-            label_names: None,
+            label_names: spec.label_names(config.num_classes.unwrap_or(spec.num_classes)),
             extra: serde_json::Map::new(),
         };
         let store = Store::with_dtype(seed, dtype, &Device::Cpu);
@@ -96,7 +96,7 @@ impl Network {
         }
         let new_head = options.num_classes.filter(|&classes| Some(classes) != config.model.num_classes);
         if let Some(classes) = new_head {
-            (config.model.num_classes, config.label_names) = (Some(classes), None);
+            (config.model.num_classes, config.label_names) = (Some(classes), spec.label_names(classes));
         }
 
         let store = Store::with_dtype(options.seed, options.dtype.unwrap_or(DType::F32), &Device::Cpu);
@@ -233,16 +233,14 @@ fn config_of_file(spec: &ModelSpec, file: &TensorFile) -> CheckpointConfig {
     let mut preprocessing = spec.preprocessing();
     let in_channels = dim(spec.first_conv, 1).unwrap_or(spec.in_channels);
     set_channels(&mut preprocessing, in_channels);
-    let model = ModelConfig {
-        num_classes: Some(dim(spec.classifier, 0).unwrap_or(spec.num_classes)),
-        in_channels: Some(in_channels),
-        ..ModelConfig::default()
-    };
+    let num_classes = dim(spec.classifier, 0).unwrap_or(spec.num_classes);
+    let model =
+        ModelConfig { num_classes: Some(num_classes), in_channels: Some(in_channels), ..ModelConfig::default() };
     CheckpointConfig {
         architecture: spec.name.to_string(),
         model,
         preprocessing,
-        label_names: None,
+        label_names: spec.label_names(num_classes),
         extra: serde_json::Map::new(),
     }
 }

@@ -30,6 +30,8 @@ pub struct ModelSpec {
     pub preset: Preset,
     /// Default number of classes.
     pub num_classes: usize,
+    /// Names of the default classes; empty for ImageNet's, which are data.
+    pub labels: &'static [&'static str],
     /// Default channels of the input.
     pub in_channels: usize,
     /// The module that reads the image.
@@ -53,12 +55,19 @@ impl ModelSpec {
         multiply_adds: 0,
         preset: Preset::ImageNet,
         num_classes: 1000,
+        labels: &[],
         in_channels: 3,
         first_conv: "",
         classifier: "",
         rename: |_| None,
         weights: &[],
     };
+
+    /// Names for `num_classes` classes, where the model has that many named ones.
+    pub(crate) fn label_names(&self, num_classes: usize) -> Option<Vec<String>> {
+        let named = self.labels.len() == num_classes && num_classes > 0;
+        named.then(|| self.labels.iter().map(ToString::to_string).collect())
+    }
 
     /// The default preprocessing.
     pub fn preprocessing(&self) -> Preprocessing {

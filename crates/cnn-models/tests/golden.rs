@@ -22,7 +22,7 @@ struct Case {
 fn cases() -> Vec<Case> {
     let case = |golden: &str, model: &'static str, config: ModelConfig| {
         let golden = Golden::open(golden);
-        let [_, channels, height, width] = golden.input();
+        let [_, channels, height, width] = golden.input("input");
         assert_ne!(height, width, "{model}: a square input hides exchanged axes");
         let input_size = (find(model).unwrap().family == "lenet").then_some([height, width]);
         let in_channels = Some(channels);
@@ -44,7 +44,7 @@ fn cases() -> Vec<Case> {
 fn evaluation_in_f32_equals_pytorch() {
     for case in cases() {
         let (golden, label) = (&case.golden, &case.golden.name);
-        let run = Run::new(&case, DType::F32, &Context::eval());
+        let run = Run::new(&case, "input", DType::F32, &Context::eval());
         let logits = golden.tensor("logits");
         let error = relative_error(&values(&run.logits), &values(&logits));
         assert!(error <= 1e-4, "{label}: logits differ by {error:.2e}");
@@ -65,8 +65,10 @@ fn evaluation_in_f32_equals_pytorch() {
 fn training_and_evaluation_in_f64_equal_pytorch() {
     for case in cases() {
         let (golden, label) = (&case.golden, &case.golden.name);
-        for (mode, cx) in [("eval64", Context::eval()), ("train64", Context::train(Key::new(0)))] {
-            let run = Run::new(&case, DType::F64, &cx);
+        for (mode, input, cx) in
+            [("eval64", "input", Context::eval()), ("train64", "input.train", Context::train(Key::new(0)))]
+        {
+            let run = Run::new(&case, input, DType::F64, &cx);
             let error = relative_error(&values(&run.logits), &values(&golden.tensor(&format!("logits.{mode}"))));
             assert!(error <= 1e-8, "{label} {mode}: logits differ by {error:.2e}");
             golden.check_gradients(&format!("grad.{mode}"), &run, 1e-8, 1e-8);
@@ -86,9 +88,9 @@ struct Run {
 }
 
 impl Run {
-    fn new(case: &Case, dtype: DType, cx: &Context<'_>) -> Self {
+    fn new(case: &Case, input: &str, dtype: DType, cx: &Context<'_>) -> Self {
         let (store, model) = build(case, dtype);
-        let input = Var::from_tensor(&formula("input", &case.golden.input(), dtype)).unwrap();
+        let input = Var::from_tensor(&formula("input", &case.golden.input(input), dtype)).unwrap();
         let xs = FeatureMap::from_nchw(&input).unwrap();
         // One pass: going through the stages once more would move the running statistics twice.
         let stages = model.forward_stages(&xs, cx).unwrap();
@@ -126,9 +128,9 @@ impl Golden {
         Self { name: name.to_string(), file: TensorFile::open(PathBuf::from(path)).unwrap() }
     }
 
-    /// Shape of the input, `(N, C, H, W)`.
-    fn input(&self) -> [usize; 4] {
-        let numbers = self.file.metadata()["input"].split(',').map(|number| number.parse().unwrap());
+    /// Shape of the input, `(N, C, H, W)`; training has a larger one (`input.train`).
+    fn input(&self, which: &str) -> [usize; 4] {
+        let numbers = self.file.metadata()[which].split(',').map(|number| number.parse().unwrap());
         numbers.collect::<Vec<_>>().try_into().unwrap()
     }
 
@@ -253,11 +255,11 @@ fn observers_see_pytorchs_shapes() {
     let case = cases().into_iter().find(|case| case.golden.name == "resnet18").unwrap();
     let (_, model) = build(&case, DType::F32);
     let shapes = Shapes(Default::default());
-    let xs = FeatureMap::from_nchw(&formula("input", &case.golden.input(), DType::F32)).unwrap();
+    let xs = FeatureMap::from_nchw(&formula("input", &case.golden.input("input"), DType::F32)).unwrap();
     let logits = model.forward(&xs, &Context::eval().with_observer(&shapes)).unwrap();
     assert_eq!(Value::from(&logits).dims(), [2, CLASSES]);
     let seen = shapes.0.into_inner().unwrap();
-    let [_, _, height, width] = case.golden.input();
+    let [_, _, height, width] = case.golden.input("input");
     let halved = |times| [height, width].map(|size| (0..times).fold(size, |size: usize, _| size.div_ceil(2)));
     let maps = |[height, width]: [usize; 2]| vec![2, 64, height, width];
     assert_eq!(seen[0], ("conv1".to_string(), maps(halved(1))));

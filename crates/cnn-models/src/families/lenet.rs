@@ -33,6 +33,7 @@ const BASE: ModelSpec = ModelSpec {
     multiply_adds: 416_520,
     preset: Preset::Mnist,
     num_classes: 10,
+    labels: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
     in_channels: 1,
     first_conv: "conv1",
     classifier: "fc3",

@@ -63,6 +63,7 @@ const BASE: ModelSpec = ModelSpec {
     paper: "He et al. 2015, arXiv:1512.03385, section 4.2",
     preset: Preset::Cifar10,
     num_classes: 10,
+    labels: &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
     first_conv: "conv1",
     classifier: "linear",
     ..ModelSpec::IMAGENET

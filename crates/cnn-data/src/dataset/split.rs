@@ -1,0 +1,121 @@
+//! The parts of a dataset.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::Error;
+
+/// A part of a dataset by its purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// What a network learns from.
+    Train,
+    /// What decides between networks and settings.
+    Val,
+    /// What is looked at once, in the end.
+    Test,
+}
+
+impl Split {
+    /// Every split, in the order in which they are listed.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
+
+    /// The split's name: "train", "val" or "test".
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Val => "val",
+            Self::Test => "test",
+        }
+    }
+
+    /// The names under which the split goes in folders, files and commands, the usual one first.
+    pub(crate) fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Train => &["train", "training"],
+            Self::Val => &["val", "valid", "validation"],
+            Self::Test => &["test", "testing", "t10k"],
+        }
+    }
+
+    /// The split that a whole name stands for.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|split| split.names().iter().any(|known| known.eq_ignore_ascii_case(name)))
+    }
+
+    /// The split that a file's name tells by one of its words, as in "train-00000-of-00001.parquet".
+    pub(crate) fn of_file_name(file_name: &str) -> Option<Self> {
+        file_name.split(|character: char| !character.is_alphanumeric()).find_map(Self::of_name)
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Split {
+    type Err = Error;
+
+    /// Reads "train", "val" or "test".
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|split| split.name() == name)
+            .ok_or_else(|| Error::argument("split", format!("`{name}`"), "train, val or test"))
+    }
+}
+
+/// "`train` and `val`", or what to say where there is none.
+pub(crate) fn list_splits(splits: impl IntoIterator<Item = Split>) -> String {
+    let names: Vec<_> = splits.into_iter().map(|split| format!("`{split}`")).collect();
+    match names.split_last() {
+        None => "no splits at all: leave the split out to read all of it".to_owned(),
+        Some((only, [])) => only.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn file_names_tell_their_split() {
+        let cases = [
+            ("train-00000-of-00001.parquet", Some(Split::Train)),
+            ("cifar_test.parquet", Some(Split::Test)),
+            ("t10k-images-idx3-ubyte.gz", Some(Split::Test)),
+            ("emnist-letters-train-images-idx3-ubyte", Some(Split::Train)),
+            ("Validation.parquet", Some(Split::Val)),
+            ("0000.parquet", None),
+            ("training_day.parquet", Some(Split::Train)),
+            ("contest.parquet", None),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(Split::of_file_name(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_parse_and_unknown_ones_are_shown() {
+        for split in Split::ALL {
+            assert_eq!(split.to_string().parse::<Split>().unwrap(), split);
+        }
+        let message = "dev".parse::<Split>().unwrap_err().to_string();
+        assert_eq!(message, "`split`: found `dev`, expected train, val or test");
+    }
+
+    #[test]
+    fn splits_are_listed_in_words() {
+        assert_eq!(list_splits([Split::Test]), "`test`");
+        assert_eq!(list_splits(Split::ALL), "`train`, `val` and `test`");
+        assert_eq!(list_splits([]), "no splits at all: leave the split out to read all of it");
+    }
+}

@@ -1,0 +1,167 @@
+//! The crate's error type.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::{FileFormat, Split};
+
+/// Everything that can go wrong in this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused something.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, as a verb phrase: "read", "list".
+        action: &'static str,
+        /// The file or directory that it was tried on.
+        path: PathBuf,
+        /// What the operating system answered.
+        source: io::Error,
+    },
+    /// Something went wrong with one sample or one file; the cause says what.
+    #[error("{id}: {source}")]
+    At {
+        /// The file, or the sample inside a file ("test.parquet#12").
+        id: String,
+        /// What went wrong.
+        source: Box<Error>,
+    },
+    /// The bytes begin like no image format that is read here.
+    #[error("not an image: {found}; accepted: {}", FileFormat::ACCEPTED)]
+    NotAnImage {
+        /// What the bytes look like instead.
+        found: String,
+    },
+    /// The image's data are damaged, cut, or of a kind that the decoder does not know.
+    #[error("broken {format}: {reason}")]
+    BrokenImage {
+        /// The format that the first bytes announce.
+        format: FileFormat,
+        /// What the decoder found.
+        reason: String,
+    },
+    /// An image declares more pixels than the limits allow. Nothing was allocated for it.
+    #[error("declares {width}x{height} pixels, accepted are at most {max_side} on a side and {max_pixels} in all")]
+    TooLarge {
+        /// Declared width.
+        width: u64,
+        /// Declared height.
+        height: u64,
+        /// The longest side accepted.
+        max_side: u64,
+        /// The most pixels accepted.
+        max_pixels: u64,
+    },
+    /// Pixels and dimensions do not go together.
+    #[error("{height}x{width} pixels with {channels} channels from {found} bytes, expected {expected}")]
+    InvalidImage {
+        /// Height.
+        height: usize,
+        /// Width.
+        width: usize,
+        /// Number of channels.
+        channels: usize,
+        /// Number of bytes given.
+        found: usize,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+    /// An argument is out of its range.
+    #[error("`{name}`: found {found}, expected {expected}")]
+    InvalidArgument {
+        /// The argument's name.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// What would be accepted.
+        expected: String,
+    },
+    /// The preprocessing record cannot be used.
+    #[error(transparent)]
+    Preprocessing(#[from] cnn_core::Error),
+    /// A sample's number is not below the dataset's length.
+    #[error("sample {index} of a dataset with {len} samples")]
+    NoSuchSample {
+        /// The number asked for.
+        index: usize,
+        /// The number of samples.
+        len: usize,
+    },
+    /// A path holds nothing that is recognised as a dataset.
+    #[error("{} is no dataset that is known here: {reason}; looked for: {}", path.display(), crate::dataset::LOOKED_FOR)]
+    UnknownDataset {
+        /// The path.
+        path: PathBuf,
+        /// What was found instead.
+        reason: String,
+    },
+    /// The dataset lacks the split that was asked for.
+    #[error("{} has no split `{asked}`, it has {existing}", path.display())]
+    NoSuchSplit {
+        /// The dataset's path.
+        path: PathBuf,
+        /// The split that was asked for.
+        asked: Split,
+        /// The splits that exist, in words.
+        existing: String,
+    },
+    /// The dataset has several splits and none was chosen.
+    #[error("{} has several splits, choose one of {existing}", path.display())]
+    SplitNotChosen {
+        /// The dataset's path.
+        path: PathBuf,
+        /// The splits that exist, in words.
+        existing: String,
+    },
+    /// A dataset's file contradicts its format.
+    #[error("{}: {reason}", path.display())]
+    BrokenDataset {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what was expected.
+        reason: String,
+    },
+    /// No image was found where images were expected.
+    #[error("no images in {}; accepted: {}", path.display(), FileFormat::ACCEPTED)]
+    NoImages {
+        /// The folder that was searched.
+        path: PathBuf,
+    },
+    /// A tensor could not be made.
+    #[error("cannot make a tensor of a batch")]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
+    pub(crate) fn broken_dataset(path: &Path, reason: impl fmt::Display) -> Self {
+        Self::BrokenDataset { path: path.to_owned(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn argument(name: &'static str, found: impl fmt::Display, expected: impl Into<String>) -> Self {
+        Self::InvalidArgument { name, found: found.to_string(), expected: expected.into() }
+    }
+
+    /// Says which file or sample the error is about.
+    pub(crate) fn at(self, id: impl Into<String>) -> Self {
+        Self::At { id: id.into(), source: Box::new(self) }
+    }
+
+    /// The error without the name of the file or sample that it is about: the reason in a list that has a column
+    /// for the name.
+    pub fn reason(&self) -> String {
+        let mut error = self;
+        while let Self::At { source, .. } = error {
+            error = source;
+        }
+        match error {
+            Self::Io { source, .. } => format!("{error}: {source}"),
+            _ => error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Images in memory and how they get there.
+
+mod contain;
+mod decode;
+mod file_format;
+mod header;
+mod jpeg;
+mod limits;
+mod pixels;
+mod raster;
+
+pub use decode::{Decoded, decode, decode_with_limits, open_image};
+pub use file_format::{ColorModel, FileFormat, ImageInfo};
+pub use limits::Limits;
+pub use pixels::Image;

@@ -1,0 +1,104 @@
+//! PNG, BMP, GIF and WebP by the `image` crate, with the conversions that Pillow applies.
+
+use std::io::Cursor;
+
+use image::codecs::bmp::BmpDecoder;
+use image::codecs::gif::GifDecoder;
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
+use image::metadata::Orientation;
+use image::{ColorType, ImageDecoder, ImageError};
+
+use super::contain::contain_panic;
+use super::header::{self, Header};
+use super::{ColorModel, Decoded, FileFormat, Image, ImageInfo, Limits};
+use crate::Error;
+
+pub(super) fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+    let header = header::png(bytes).ok_or_else(|| broken(FileFormat::Png, "no whole header"))?;
+    decode(FileFormat::Png, header, limits, || PngDecoder::with_limits(Cursor::new(bytes), decoder_limits(limits)))
+}
+
+pub(super) fn decode_bmp(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+    let header = header::bmp(bytes).ok_or_else(|| broken(FileFormat::Bmp, "no whole header"))?;
+    decode(FileFormat::Bmp, header, limits, || BmpDecoder::new(Cursor::new(bytes)))
+}
+
+pub(super) fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+    let header = header::gif(bytes).ok_or_else(|| broken(FileFormat::Gif, "no whole header"))?;
+    decode(FileFormat::Gif, header, limits, || GifDecoder::new(Cursor::new(bytes)))
+}
+
+pub(super) fn decode_webp(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+    header::check_webp_chunks(bytes).map_err(|reason| broken(FileFormat::WebP, reason))?;
+    let header = header::webp(bytes).ok_or_else(|| broken(FileFormat::WebP, "no whole header"))?;
+    decode(FileFormat::WebP, header, limits, || WebPDecoder::new(Cursor::new(bytes)))
+}
+
+fn decode<D: ImageDecoder>(
+    format: FileFormat,
+    header: Header,
+    limits: &Limits,
+    open: impl FnOnce() -> Result<D, ImageError>,
+) -> Result<Decoded, Error> {
+    limits.check(header.width, header.height)?;
+    let (image, dimensions) = contain_panic(|| read(open()?, limits))
+        .map_err(|panic| broken(format, panic))?
+        .map_err(|error| broken(format, reason(error)))?;
+    let (width, height) = dimensions;
+    let info = ImageInfo { format, width, height, color: header.color, bits: header.bits };
+    Ok(Decoded { image, info })
+}
+
+type Dimensions = (usize, usize);
+
+fn read(mut decoder: impl ImageDecoder, limits: &Limits) -> Result<(Image, Dimensions), ImageError> {
+    decoder.set_limits(decoder_limits(limits))?;
+    // A damaged EXIF block is no reason to lose the photo.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let (width, height) = decoder.dimensions();
+    let (width, height) = (width as usize, height as usize);
+    let color = decoder.color_type();
+    let mut buffer = vec![0; width * height * usize::from(color.bytes_per_pixel())];
+    decoder.read_image(&mut buffer)?;
+    let (channels, bytes) = drop_alpha_and_low_bytes(buffer, color);
+    let image = Image::from_pixels(height, width, channels, bytes)
+        .map_err(|error| ImageError::IoError(std::io::Error::other(error)))?;
+    Ok((image.oriented(orientation), (width, height)))
+}
+
+/// Eight bits of each color channel: number of channels and their bytes.
+fn drop_alpha_and_low_bytes(buffer: Vec<u8>, color: ColorType) -> (usize, Vec<u8>) {
+    let stored = usize::from(color.channel_count());
+    let kept = if color.has_color() { 3 } else { 1 };
+    let bytes_per_channel = usize::from(color.bytes_per_pixel()) / stored;
+    match bytes_per_channel {
+        1 if stored == kept => (kept, buffer),
+        1 => (kept, buffer.chunks_exact(stored).flat_map(|pixel| &pixel[..kept]).copied().collect()),
+        _ => {
+            let upper = |channel: &[u8]| (u16::from_ne_bytes([channel[0], channel[1]]) >> 8) as u8;
+            let pixels = buffer.chunks_exact(2 * stored);
+            (kept, pixels.flat_map(|pixel| pixel.chunks_exact(2).take(kept)).map(upper).collect())
+        }
+    }
+}
+
+fn decoder_limits(limits: &Limits) -> image::Limits {
+    let side = u32::try_from(limits.max_side).unwrap_or(u32::MAX);
+    let mut decoder_limits = image::Limits::default();
+    decoder_limits.max_image_width = Some(side);
+    decoder_limits.max_image_height = Some(side);
+    decoder_limits.max_alloc = Some(limits.max_alloc());
+    decoder_limits
+}
+
+fn reason(error: ImageError) -> String {
+    match error {
+        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => "truncated".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+fn broken(format: FileFormat, reason: impl Into<String>) -> Error {
+    Error::BrokenImage { format, reason: reason.into() }
+}

@@ -1,0 +1,10 @@
+//! From an image to a network's input.
+
+mod float_image;
+mod placement;
+mod preprocess;
+mod resize;
+
+pub use float_image::FloatImage;
+pub use preprocess::preprocess;
+pub use resize::resize;

@@ -1,0 +1,112 @@
+//! Where the parts of an image go on their way to a network's input: timm's evaluation transform, in numbers.
+
+use cnn_core::{CropMode, Preprocessing};
+
+use super::resize::Window;
+
+/// Resize to `resized`, cut out `window`, put it at `top` and `left` of the input; the rest is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Placement {
+    pub(super) resized: [usize; 2],
+    pub(super) window: Window,
+    pub(super) top: usize,
+    pub(super) left: usize,
+}
+
+impl Placement {
+    pub(super) fn of(image: [usize; 2], record: &Preprocessing) -> Self {
+        let resized = resized_size(image, record);
+        let rows = Extent::centred(resized[0], record.height());
+        let columns = Extent::centred(resized[1], record.width());
+        let window = Window { top: rows.from, left: columns.from, height: rows.len, width: columns.len };
+        Self { resized, window, top: rows.to, left: columns.to }
+    }
+}
+
+fn resized_size(image: [usize; 2], record: &Preprocessing) -> [usize; 2] {
+    let target = record.resize_size();
+    match record.crop_mode {
+        CropMode::Squash => target,
+        CropMode::Center if target[0] == target[1] => with_short_side(image, target[0]),
+        CropMode::Center => scaled(image, f64::min(ratio(image, target, 0), ratio(image, target, 1))),
+        CropMode::Border => scaled(image, f64::max(ratio(image, target, 0), ratio(image, target, 1))),
+    }
+}
+
+/// torchvision's `Resize(side)`: the long side is rounded down.
+fn with_short_side([height, width]: [usize; 2], side: usize) -> [usize; 2] {
+    let long = |long: usize, short: usize| ((side as u128 * long as u128) / short as u128) as usize;
+    if width <= height { [long(height, width), side] } else { [side, long(width, height)] }
+}
+
+/// timm's `ResizeKeepRatio`: both sides are rounded, halves to even.
+fn scaled(image: [usize; 2], ratio: f64) -> [usize; 2] {
+    image.map(|side| ((side as f64 / ratio).round_ties_even() as usize).max(1))
+}
+
+fn ratio(image: [usize; 2], target: [usize; 2], axis: usize) -> f64 {
+    image[axis] as f64 / target[axis] as f64
+}
+
+/// One axis of a centre crop: `len` pixels starting at `from` of the resized image go to `to` of the input.
+struct Extent {
+    from: usize,
+    to: usize,
+    len: usize,
+}
+
+impl Extent {
+    /// torchvision's `CenterCrop`: a start of half a pixel is rounded to even, of an odd padding the smaller half
+    /// comes first.
+    fn centred(resized: usize, input: usize) -> Self {
+        match resized.checked_sub(input) {
+            Some(surplus) => Self { from: (surplus as f64 / 2.0).round_ties_even() as usize, to: 0, len: input },
+            None => Self { from: 0, to: (input - resized) / 2, len: resized },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // int(side * long / short) of torchvision 0.29 and round(x / ratio) of timm 1.0.31.
+    #[test]
+    fn the_resized_size_is_torchvisions_and_timms() {
+        let cases = [
+            ([375, 500], [224, 224], CropMode::Center, [256, 341]),
+            ([500, 375], [224, 224], CropMode::Center, [341, 256]),
+            ([256, 256], [224, 224], CropMode::Center, [256, 256]),
+            ([1, 30_000], [224, 224], CropMode::Center, [256, 7_680_000]),
+            ([375, 500], [192, 224], CropMode::Center, [219, 292]),
+            ([375, 500], [224, 192], CropMode::Center, [256, 341]),
+            ([375, 500], [192, 224], CropMode::Squash, [219, 256]),
+            ([375, 500], [224, 224], CropMode::Border, [192, 256]),
+            ([30_000, 1], [224, 224], CropMode::Border, [256, 1]),
+        ];
+        for (image, [height, width], crop_mode, expected) in cases {
+            let record = Preprocessing { input_size: [3, height, width], crop_mode, ..Preprocessing::default() };
+            assert_eq!(resized_size(image, &record), expected, "{image:?} {crop_mode:?} {height}x{width}");
+        }
+    }
+
+    // crop_top = int(round((image_height - crop_height) / 2.0)) and (crop - image) // 2 of torchvision 0.29.
+    #[test]
+    fn the_centre_is_torchvisions() {
+        let cases = [
+            (256, 224, (16, 0, 224)),
+            (255, 224, (16, 0, 224)),
+            (253, 224, (14, 0, 224)),
+            (225, 224, (0, 0, 224)),
+            (227, 224, (2, 0, 224)),
+            (224, 224, (0, 0, 224)),
+            (223, 224, (0, 0, 223)),
+            (221, 224, (0, 1, 221)),
+            (1, 224, (0, 111, 1)),
+        ];
+        for (resized, input, expected) in cases {
+            let Extent { from, to, len } = Extent::centred(resized, input);
+            assert_eq!((from, to, len), expected, "{resized} to {input}");
+        }
+    }
+}

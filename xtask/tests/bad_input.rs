@@ -1,0 +1,140 @@
+//! What a person may type or be given: each is answered by a sentence and an exit status, never by a panic or a half-written file.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const MODEL: &str = "resnet8_cifar10";
+
+struct Answer {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn xtask(arguments: &[&str]) -> Answer {
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).to_string();
+    Answer { status: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Runs a command that must fail with `status`, an empty standard output and all of `words` in its message.
+fn refused(status: i32, words: &[&str], arguments: &[&str]) {
+    let answer = xtask(arguments);
+    assert_eq!(answer.status, status, "{arguments:?}\n{}\n{}", answer.stdout, answer.stderr);
+    assert_eq!(answer.stdout, "", "{arguments:?} printed to standard output");
+    assert!(!answer.stderr.contains("panicked"), "{arguments:?}: {}", answer.stderr);
+    for word in words {
+        assert!(answer.stderr.contains(word), "{arguments:?}: `{word}` is not in\n{}", answer.stderr);
+    }
+}
+
+/// A directory with a network of fresh weights, a directory without anything, and files that are not what they seem.
+struct Bench {
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let network = cnn_models::Network::new(MODEL, &cnn_models::ModelConfig::default(), 0).unwrap();
+        network.save(&directory.path().join("weights")).unwrap();
+        std::fs::create_dir(directory.path().join("empty")).unwrap();
+        Self { directory }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        std::fs::write(self.directory.path().join(name), bytes).unwrap();
+        self.path(name)
+    }
+}
+
+fn workspace(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+#[test]
+fn unusable_arguments_exit_with_2() {
+    let bench = Bench::new();
+    let weights = bench.path("weights");
+    refused(2, &["unknown model `resnet-18`", "did you mean `resnet18`?"], &["predict", "x.jpg", "--model", "resnet-18"]);
+    refused(2, &["architecture `resnet8_cifar10`", "`resnet20_cifar10` was asked for"], &["predict", "x.jpg", "--model", "resnet20_cifar10", "--weights", &weights]);
+    refused(2, &["name the network"], &["evaluate", "--data", "x"]);
+    refused(2, &["--top"], &["predict", "x.jpg", "--model", MODEL, "--top", "0"]);
+    refused(2, &["--wieghts", "--weights"], &["predict", "x.jpg", "--wieghts", "none"]);
+    refused(2, &["absent.toml"], &["evaluate", "--config", "absent.toml"]);
+    let bare = bench.file("bare.safetensors", &std::fs::read(Path::new(&weights).join("model.safetensors")).unwrap());
+    refused(2, &["bare.safetensors", "name the model"], &["predict", "x.jpg", "--weights", &bare]);
+}
+
+#[test]
+fn missing_and_empty_paths_are_named() {
+    let bench = Bench::new();
+    let (weights, absent, empty) = (bench.path("weights"), bench.path("absent"), bench.path("empty"));
+    refused(1, &["absent"], &["predict", &absent, "--weights", &weights]);
+    refused(1, &["absent"], &["predict", "x.jpg", "--weights", &absent]);
+    refused(1, &["absent"], &["evaluate", "--data", &absent, "--weights", &weights]);
+    refused(1, &["absent"], &["data", &absent]);
+    refused(1, &["empty", "no images"], &["predict", &empty, "--weights", &weights]);
+    refused(1, &["empty", "looked for"], &["evaluate", "--data", &empty, "--weights", &weights]);
+    refused(1, &["empty"], &["data", &empty]);
+    refused(1, &["empty", "no weight file"], &["predict", "x.jpg", "--model", MODEL, "--weights", &empty]);
+}
+
+#[test]
+fn broken_images_as_the_only_argument_are_refused() {
+    let bench = Bench::new();
+    let weights = bench.path("weights");
+    let predict = |words: &[&str], path: &str| refused(1, words, &["predict", path, "--weights", &weights, "--json"]);
+    predict(&["text.jpg", "not an image", "JPEG, PNG"], &bench.file("text.jpg", b"this is a shopping list"));
+    predict(&["huge.png", "declares 100000x100000 pixels"], &bench.file("huge.png", &png_header(100_000, 100_000)));
+    let jpeg = std::fs::read(workspace("crates/cnn-data/tests/golden/rgb.jpg")).unwrap();
+    predict(&["cut.jpg", "broken JPEG"], &bench.file("cut.jpg", &jpeg[..jpeg.len() / 2]));
+}
+
+#[test]
+fn broken_weight_files_are_refused() {
+    let bench = Bench::new();
+    let whole = std::fs::read(bench.path("weights/model.safetensors")).unwrap();
+    let predict = |words: &[&str], weights: &str| refused(1, words, &["predict", "x.jpg", "--model", MODEL, "--weights", weights]);
+    predict(&["half.safetensors"], &bench.file("half.safetensors", &whole[..whole.len() / 2]));
+    let mut header = (1u64 << 60).to_le_bytes().to_vec();
+    header.extend_from_slice(b"{}");
+    predict(&["header.safetensors", "1152921504606846976"], &bench.file("header.safetensors", &header));
+    let system = workspace("crates/cnn-weights/tests/corpus/os_system.zip.pth");
+    predict(&["refused", "posix.system"], &system.display().to_string());
+    let wrong = cnn_models::Network::new("resnet20_cifar10", &cnn_models::ModelConfig::default(), 0).unwrap();
+    wrong.save(Path::new(&bench.path("wrong"))).unwrap();
+    std::fs::remove_file(bench.path("wrong/config.json")).unwrap();
+    refused(1, &["layer1.1.conv1.weight"], &["predict", "x.jpg", "--model", "resnet32_cifar10", "--weights", &bench.path("wrong")]);
+    let wide = cnn_models::Network::new("mobilenetv2_035", &cnn_models::ModelConfig::default(), 0).unwrap();
+    wide.save(Path::new(&bench.path("wide"))).unwrap();
+    std::fs::remove_file(bench.path("wide/config.json")).unwrap();
+    let words = ["blocks.1.0.conv_pwl.weight", "[16, 48, 1, 1]", "[8, 48, 1, 1]"];
+    refused(1, &words, &["predict", "x.jpg", "--model", "mobilenetv2_050", "--weights", &bench.path("wide")]);
+}
+
+#[test]
+fn a_raw_batch_that_does_not_fit_is_refused_and_nothing_is_written() {
+    let bench = Bench::new();
+    let output = bench.path("y.safetensors");
+    let input = bench.path("weights/model.safetensors");
+    let arguments = ["forward", "--model", MODEL, "--input", &input, "--output", &output];
+    refused(1, &["model.safetensors", "no tensor is named `input`"], &arguments);
+    assert!(!Path::new(&output).exists());
+}
+
+/// A PNG that declares its size and ends there.
+fn png_header(width: u32, height: u32) -> Vec<u8> {
+    let mut chunk = b"IHDR".to_vec();
+    chunk.extend([width.to_be_bytes(), height.to_be_bytes()].concat());
+    chunk.extend([8, 2, 0, 0, 0]);
+    let crc = !chunk.iter().fold(!0u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 })
+    });
+    [b"\x89PNG\r\n\x1a\n".to_vec(), 13u32.to_be_bytes().to_vec(), chunk, crc.to_be_bytes().to_vec()].concat()
+}
