@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save_file
 from torch.nn import functional as F
 
+import files
 import formula
 
 GOLDEN = Path(__file__).parents[2] / "crates/cnn-kernels/tests/golden"
@@ -144,8 +144,7 @@ class Goldens:
 
     def save(self, name):
         path = GOLDEN / f"{name}.safetensors"
-        save_file(self.tensors, path, {"torch": torch.__version__})
-        path.chmod(0o644)
+        files.write(path, self.tensors, {"torch": torch.__version__})
         lines = ",\n".join("  " + json.dumps(case) for case in self.cases)
         (GOLDEN / f"{name}.json").write_text(f"[\n{lines}\n]\n")
         print(f"{name}: {len(self.cases)} cases, {path.stat().st_size} bytes of tensors")

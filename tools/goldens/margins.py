@@ -6,7 +6,7 @@
 In f32, an activation whose input lies within rounding error of a kink falls on either side of it, and the gradient jumps by up to
 1e-2: two correct implementations then differ, PyTorch on one machine from PyTorch on another. The shape of the golden input, which
 decides all its values, is therefore chosen for its margin: the smallest distance to a kink over the root mean square of PyTorch's
-own f32 error in that channel. (Choose one that leaves the last stage more than one pixel: train mode normalises over them.)
+own f32 error in that channel.
 """
 
 import argparse

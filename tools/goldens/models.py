@@ -11,9 +11,9 @@ import numpy as np
 import timm
 import torch
 import torchvision
-from safetensors.numpy import save_file
 from torch import nn
 
+import files
 import formula
 from reference import REFERENCES, VARIANTS, LeNet5, Reference
 
@@ -66,9 +66,7 @@ def write_golden(reference: Reference):
         "classes": str(CLASSES),
         "stages": ",".join(reference.stages),
     }
-    path = GOLDEN / f"{reference.name}.safetensors"
-    save_file(tensors, path, metadata)
-    path.chmod(0o644)
+    files.write(GOLDEN / f"{reference.name}.safetensors", tensors, metadata)
     print_differences(reference.name, single, double)
 
 

@@ -69,10 +69,7 @@ pub(crate) struct NetworkArgs {
 impl NetworkArgs {
     /// Loads the network, or builds it with fresh weights, and sets the number of threads.
     pub(crate) fn load(&self, dtype: DType) -> Result<Network> {
-        if let Some(threads) = self.threads {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
-            pool.build_global().context("cannot start the threads")?;
-        }
+        set_threads(self.threads)?;
         if self.weights != "none" {
             let (model, seed, dtype) = (self.model.clone(), self.seed, Some(dtype.into()));
             let options = LoadOptions { model, seed, dtype, ..LoadOptions::default() };
@@ -86,4 +83,13 @@ impl NetworkArgs {
             self.model.as_deref().context("name the network by --weights, --model, or both").context(Unusable)?;
         Ok(Network::with_dtype(name, &ModelConfig::default(), self.seed, dtype.into())?)
     }
+}
+
+/// Sets the number of threads that compute and decode; all cores without a number.
+pub(crate) fn set_threads(threads: Option<u16>) -> Result<()> {
+    if let Some(threads) = threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
+        pool.build_global().context("cannot start the threads")?;
+    }
+    Ok(())
 }

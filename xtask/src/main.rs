@@ -4,13 +4,14 @@
 mod args;
 mod commands;
 mod config_file;
+mod inference;
 mod output;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{forward, models};
+use crate::commands::{data, evaluate, forward, models, predict};
 
 /// Convolutional networks in Rust: load, evaluate and use networks published for PyTorch.
 #[derive(Debug, Parser)]
@@ -24,6 +25,9 @@ struct Cli {
 enum Command {
     Models(models::Models),
     Forward(forward::Forward),
+    Evaluate(evaluate::Evaluate),
+    Predict(predict::Predict),
+    Data(data::Data),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +44,9 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Models(command) => command.run(),
         Command::Forward(command) => command.run(),
+        Command::Evaluate(command) => command.run(),
+        Command::Predict(command) => command.run(),
+        Command::Data(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -61,8 +61,16 @@ fn workspace(path: &str) -> PathBuf {
 fn unusable_arguments_exit_with_2() {
     let bench = Bench::new();
     let weights = bench.path("weights");
-    refused(2, &["unknown model `resnet-18`", "did you mean `resnet18`?"], &["predict", "x.jpg", "--model", "resnet-18"]);
-    refused(2, &["architecture `resnet8_cifar10`", "`resnet20_cifar10` was asked for"], &["predict", "x.jpg", "--model", "resnet20_cifar10", "--weights", &weights]);
+    refused(
+        2,
+        &["unknown model `resnet-18`", "did you mean `resnet18`?"],
+        &["predict", "x.jpg", "--model", "resnet-18"],
+    );
+    refused(
+        2,
+        &["architecture `resnet8_cifar10`", "`resnet20_cifar10` was asked for"],
+        &["predict", "x.jpg", "--model", "resnet20_cifar10", "--weights", &weights],
+    );
     refused(2, &["name the network"], &["evaluate", "--data", "x"]);
     refused(2, &["--top"], &["predict", "x.jpg", "--model", MODEL, "--top", "0"]);
     refused(2, &["--wieghts", "--weights"], &["predict", "x.jpg", "--wieghts", "none"]);
@@ -100,7 +108,9 @@ fn broken_images_as_the_only_argument_are_refused() {
 fn broken_weight_files_are_refused() {
     let bench = Bench::new();
     let whole = std::fs::read(bench.path("weights/model.safetensors")).unwrap();
-    let predict = |words: &[&str], weights: &str| refused(1, words, &["predict", "x.jpg", "--model", MODEL, "--weights", weights]);
+    let predict = |words: &[&str], weights: &str| {
+        refused(1, words, &["predict", "x.jpg", "--model", MODEL, "--weights", weights])
+    };
     predict(&["half.safetensors"], &bench.file("half.safetensors", &whole[..whole.len() / 2]));
     let mut header = (1u64 << 60).to_le_bytes().to_vec();
     header.extend_from_slice(b"{}");
@@ -110,7 +120,11 @@ fn broken_weight_files_are_refused() {
     let wrong = cnn_models::Network::new("resnet20_cifar10", &cnn_models::ModelConfig::default(), 0).unwrap();
     wrong.save(Path::new(&bench.path("wrong"))).unwrap();
     std::fs::remove_file(bench.path("wrong/config.json")).unwrap();
-    refused(1, &["layer1.1.conv1.weight"], &["predict", "x.jpg", "--model", "resnet32_cifar10", "--weights", &bench.path("wrong")]);
+    refused(
+        1,
+        &["layer1.1.conv1.weight"],
+        &["predict", "x.jpg", "--model", "resnet32_cifar10", "--weights", &bench.path("wrong")],
+    );
     let wide = cnn_models::Network::new("mobilenetv2_035", &cnn_models::ModelConfig::default(), 0).unwrap();
     wide.save(Path::new(&bench.path("wide"))).unwrap();
     std::fs::remove_file(bench.path("wide/config.json")).unwrap();

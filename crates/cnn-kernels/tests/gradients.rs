@@ -210,7 +210,7 @@ fn layer_norm_over_channels() {
     check_along_direction("several blocks of pixels", &with_affine(8, [2, 17, 19, 5]), f);
 }
 
-/// Uniform in `[-5, 5)`, away from where a slope jumps.
+/// Uniform in `[-5, 8)`, away from where a slope jumps.
 fn away_from_kinks(numbers: &mut Numbers, shape: &[usize]) -> Tensor {
     let smooth = |x: &f64| [-3., 0., 3., 6.].iter().all(|kink| (x - kink).abs() > 0.01);
     let values = std::iter::repeat_with(|| numbers.uniform(-5., 8.)).filter(smooth);

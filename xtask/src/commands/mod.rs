@@ -1,4 +1,7 @@
 //! One file per command.
 
+pub(crate) mod data;
+pub(crate) mod evaluate;
 pub(crate) mod forward;
 pub(crate) mod models;
+pub(crate) mod predict;

@@ -1,4 +1,69 @@
-//! Datasets.
+//! Datasets: what they have in common, and one file per format.
+
+mod content;
+mod discover;
+mod files;
+mod idx;
+mod image_folder;
+mod open;
+mod parquet_file;
+mod parquet_images;
+mod parquet_source;
+mod photo_list;
+mod sample;
+mod skipped;
 mod split;
+
+pub use content::Content;
+pub use discover::{DatasetFormat, dataset_splits};
+pub(crate) use discover::{Discovery, LOOKED_FOR};
+pub use idx::{IdxArray, IdxImages};
+pub use image_folder::ImageFolder;
+pub use open::open_dataset;
+pub use parquet_images::ParquetImages;
+pub use photo_list::PhotoList;
+pub use sample::Sample;
+pub use skipped::Skipped;
 pub use split::Split;
-pub(crate) const LOOKED_FOR: &str = "class folders with images in them, alone or in train, val and test; IDX files named like `train-images-idx3-ubyte.gz` with their labels; parquet files with an image column";
+
+use crate::Error;
+
+/// A finite, ordered collection of images, read one at a time from any thread.
+pub trait Dataset: Send + Sync {
+    /// How the dataset is stored.
+    fn format(&self) -> DatasetFormat;
+
+    /// Number of samples.
+    fn len(&self) -> usize;
+
+    /// Whether there are no samples.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The classes' names in the order of their numbers; empty for images without labels.
+    fn classes(&self) -> &[String];
+
+    /// A sample's lasting name: its file, with `#` and a number where a file holds several.
+    fn id(&self, index: usize) -> String;
+
+    /// A sample's class as a number into [`Dataset::classes`]; `None` where it has none.
+    fn label(&self, index: usize) -> Option<usize>;
+
+    /// A sample's image as it is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchSample`] if `index` is not below [`Dataset::len`], and what reading its file gives.
+    fn content(&self, index: usize) -> Result<Content, Error>;
+
+    /// A sample, decoded.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dataset::content`] and [`decode`](crate::decode()), with the sample's name.
+    fn read(&self, index: usize) -> Result<Sample, Error> {
+        let image = self.content(index)?.into_image().map_err(|error| error.at(self.id(index)))?;
+        Ok(Sample { image, label: self.label(index) })
+    }
+}

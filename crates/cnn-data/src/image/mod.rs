@@ -9,6 +9,7 @@ mod limits;
 mod pixels;
 mod raster;
 
+pub(crate) use contain::contain_panic;
 pub use decode::{Decoded, decode, decode_with_limits, open_image};
 pub use file_format::{ColorModel, FileFormat, ImageInfo};
 pub use limits::Limits;

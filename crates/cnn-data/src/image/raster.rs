@@ -11,7 +11,7 @@ use image::{ColorType, ImageDecoder, ImageError};
 
 use super::contain::contain_panic;
 use super::header::{self, Header};
-use super::{ColorModel, Decoded, FileFormat, Image, ImageInfo, Limits};
+use super::{Decoded, FileFormat, Image, ImageInfo, Limits};
 use crate::Error;
 
 pub(super) fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {

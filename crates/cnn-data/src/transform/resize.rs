@@ -3,7 +3,7 @@
 use cnn_core::Interpolation;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
-use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeError, ResizeOptions, Resizer};
 
 use crate::{Error, Image, Limits};
 
@@ -77,38 +77,76 @@ fn nearest_sources(source: usize, resized: usize, start: usize, len: usize) -> V
         .collect()
 }
 
+/// Pillow's two passes, columns first: rounding to bytes between them makes their order visible.
 fn convolution(
     image: &Image,
     [height, width]: [usize; 2],
     window: Window,
     filter: FilterType,
 ) -> Result<Vec<u8>, Error> {
-    let scale_y = image.height() as f64 / height as f64;
-    let scale_x = image.width() as f64 / width as f64;
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).crop(
-        window.left as f64 * scale_x,
-        window.top as f64 * scale_y,
-        window.width as f64 * scale_x,
-        window.height as f64 * scale_y,
-    );
-    let resized = if image.channels() == 1 {
-        resize_pixels::<U8>(image, window, &options)
-    } else {
-        resize_pixels::<U8x3>(image, window, &options)
-    };
-    resized.map_err(|reason| {
-        Error::argument("size", format!("{height}x{width}"), format!("a size that can be resized to ({reason})"))
-    })
+    let columns = Pass { resized: width, start: window.left, len: window.width };
+    let rows = Pass { resized: height, start: window.top, len: window.height };
+    let narrowed = columns.along_width(image, filter)?;
+    Ok(rows.along_height(&narrowed, filter)?.into_bytes())
 }
 
-/// The typed interface: the other one compiles the convolutions of every pixel type into this crate, which takes minutes.
-fn resize_pixels<P: PixelTrait>(image: &Image, window: Window, options: &ResizeOptions) -> Result<Vec<u8>, String> {
-    let (width, height) = (window.width as u32, window.height as u32);
-    let mut pixels = vec![0; window.width * window.height * image.channels()];
-    let source = TypedImageRef::<P>::from_buffer(image.width() as u32, image.height() as u32, image.bytes())
-        .map_err(|error| error.to_string())?;
-    let mut target = TypedImage::<P>::from_buffer(width, height, &mut pixels).map_err(|error| error.to_string())?;
-    Resizer::new().resize_typed(&source, &mut target, options).map_err(|error| error.to_string())?;
-    drop(target);
-    Ok(pixels)
+/// One axis of a resize: of `resized` pixels, `len` are wanted from `start` on.
+struct Pass {
+    resized: usize,
+    start: usize,
+    len: usize,
+}
+
+impl Pass {
+    fn along_width(&self, image: &Image, filter: FilterType) -> Result<Image, Error> {
+        let (left, width) = self.source(image.width());
+        let crop = [left, 0.0, width, image.height() as f64];
+        convolve(image, [image.height(), self.len], crop, filter)
+    }
+
+    fn along_height(&self, image: &Image, filter: FilterType) -> Result<Image, Error> {
+        let (top, height) = self.source(image.height());
+        let crop = [0.0, top, image.width() as f64, height];
+        convolve(image, [self.len, image.width()], crop, filter)
+    }
+
+    /// Start and length of the part of `source` pixels that becomes the wanted part; rounding must not lead outside.
+    fn source(&self, source: usize) -> (f64, f64) {
+        let scale = source as f64 / self.resized as f64;
+        let start = self.start as f64 * scale;
+        (start, (self.len as f64 * scale).min(source as f64 - start))
+    }
+}
+
+fn convolve(
+    image: &Image,
+    [height, width]: [usize; 2],
+    [left, top, crop_width, crop_height]: [f64; 4],
+    filter: FilterType,
+) -> Result<Image, Error> {
+    let options =
+        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).crop(left, top, crop_width, crop_height);
+    let mut bytes = vec![0; height * width * image.channels()];
+    // Named pixel types: choosing one at run time would compile the convolutions of all thirteen.
+    let resized = match image.channels() {
+        1 => convolve_typed::<U8>(image, [height, width], &mut bytes, &options),
+        _ => convolve_typed::<U8x3>(image, [height, width], &mut bytes, &options),
+    };
+    resized.map_err(|error| {
+        Error::argument("size", format!("{height}x{width}"), format!("a size that can be resized to ({error})"))
+    })?;
+    Image::from_pixels(height, width, image.channels(), bytes)
+}
+
+fn convolve_typed<P: PixelTrait>(
+    image: &Image,
+    [height, width]: [usize; 2],
+    bytes: &mut [u8],
+    options: &ResizeOptions,
+) -> Result<(), ResizeError> {
+    const SIZED: &str = "the buffer has exactly the bytes of its dimensions";
+    let source =
+        TypedImageRef::<P>::from_buffer(image.width() as u32, image.height() as u32, image.bytes()).expect(SIZED);
+    let mut target = TypedImage::<P>::from_buffer(width as u32, height as u32, bytes).expect(SIZED);
+    Resizer::new().resize_typed(&source, &mut target, options)
 }

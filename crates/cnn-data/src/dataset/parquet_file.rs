@@ -1,0 +1,214 @@
+//! One parquet file of images and labels.
+
+use std::path::{Path, PathBuf};
+
+use parquet::basic::Type;
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, DataType};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::{FileReader, Length, SerializedFileReader};
+use parquet::schema::types::ColumnDescriptor;
+use serde_json::Value;
+
+use super::parquet_source::ParquetSource;
+use crate::image::contain_panic;
+
+const IMAGE_COLUMNS: &[&str] = &["img.bytes", "image.bytes", "img", "image"];
+const LABEL_COLUMNS: &[&str] = &["label", "labels", "fine_label"];
+
+/// An open file with its labels; images are read by row group.
+pub(super) struct ParquetFile {
+    path: PathBuf,
+    reader: SerializedFileReader<ParquetSource>,
+    image_column: usize,
+    class_names: Option<Vec<String>>,
+    labels: Vec<Option<i64>>,
+    /// The number of rows of each row group.
+    group_sizes: Vec<usize>,
+}
+
+impl ParquetFile {
+    pub(super) fn open(path: PathBuf, source: ParquetSource) -> Result<Self, String> {
+        contained(|| Self::open_uncontained(path, source))
+    }
+
+    fn open_uncontained(path: PathBuf, source: ParquetSource) -> Result<Self, String> {
+        let file_len = source.len();
+        let reader = SerializedFileReader::new(source).map_err(broken)?;
+        let metadata = reader.metadata();
+        let image_column = find_column(metadata, IMAGE_COLUMNS, &[Type::BYTE_ARRAY], "image")?;
+        let label_column = find_column(metadata, LABEL_COLUMNS, &[Type::INT32, Type::INT64], "label")?;
+        let group_sizes = group_sizes(metadata, file_len)?;
+        let class_names = hub_class_names(metadata, label_column);
+        let mut labels = Vec::new();
+        for (group, &rows) in group_sizes.iter().enumerate() {
+            labels.extend(read_labels(&reader, group, label_column, rows)?);
+        }
+        Ok(Self { path, reader, image_column, class_names, labels, group_sizes })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The classes' names that the hub's metadata give.
+    pub(super) fn class_names(&self) -> Option<&[String]> {
+        self.class_names.as_deref()
+    }
+
+    pub(super) fn label(&self, row: usize) -> Option<usize> {
+        self.labels.get(row).copied().flatten().and_then(|label| usize::try_from(label).ok())
+    }
+
+    pub(super) fn largest_label(&self) -> Option<usize> {
+        (0..self.len()).filter_map(|row| self.label(row)).max()
+    }
+
+    /// Checks that the file names no other classes and that each label has a class or is −1.
+    pub(super) fn check_classes(&self, classes: &[String]) -> Result<(), String> {
+        if let Some(named) = self.class_names().filter(|named| *named != classes) {
+            return Err(format!("its {} classes are not the {} of the first file", named.len(), classes.len()));
+        }
+        let wrong = |label: &i64| !(-1..classes.len() as i64).contains(label);
+        match self.labels.iter().position(|label| label.as_ref().is_some_and(wrong)) {
+            None => Ok(()),
+            Some(row) => Err(format!(
+                "label {} of row {row}, expected -1 or a number below {}",
+                self.labels[row].unwrap_or_default(),
+                classes.len()
+            )),
+        }
+    }
+
+    /// The row group of a row, and the row's number in it.
+    pub(super) fn group_of(&self, row: usize) -> Option<(usize, usize)> {
+        let mut row = row;
+        for (group, &size) in self.group_sizes.iter().enumerate() {
+            if row < size {
+                return Some((group, row));
+            }
+            row -= size;
+        }
+        None
+    }
+
+    fn image_level(&self) -> i16 {
+        defined_level(&self.reader, self.image_column)
+    }
+
+    /// The encoded images of a row group; `None` for a null.
+    pub(super) fn read_images(&self, group: usize) -> Result<Vec<Option<ByteArray>>, String> {
+        contained(|| {
+            let rows = self.group_sizes.get(group).copied().unwrap_or_default();
+            match column(&self.reader, group, self.image_column)? {
+                ColumnReader::ByteArrayColumnReader(mut column) => read_column(&mut column, rows, self.image_level()),
+                _ => Err("the image column holds no bytes".to_owned()),
+            }
+        })
+    }
+}
+
+fn contained<T>(parse: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    contain_panic(parse).unwrap_or_else(Err)
+}
+
+fn broken(error: ParquetError) -> String {
+    format!("broken parquet: {error}")
+}
+
+/// The first of the columns `names` that is a flat column of one of `types`.
+fn find_column(metadata: &ParquetMetaData, names: &[&str], types: &[Type], purpose: &str) -> Result<usize, String> {
+    let columns = metadata.file_metadata().schema_descr().columns();
+    let fits = |column: &ColumnDescriptor, name: &str| {
+        column.path().string() == name && column.max_rep_level() == 0 && types.contains(&column.physical_type())
+    };
+    names.iter().find_map(|name| columns.iter().position(|column| fits(column, name))).ok_or_else(|| {
+        let found: Vec<_> =
+            columns.iter().map(|column| format!("{} ({})", column.path().string(), column.physical_type())).collect();
+        format!(
+            "no {purpose} column, expected one of {} of type {types:?}, found {}",
+            names.join(", "),
+            found.join(", ")
+        )
+    })
+}
+
+/// The number of rows of each row group, together no more than the file has bytes.
+fn group_sizes(metadata: &ParquetMetaData, file_len: u64) -> Result<Vec<usize>, String> {
+    let sizes: Vec<_> = metadata.row_groups().iter().map(|group| usize::try_from(group.num_rows()).ok()).collect();
+    let sizes: Option<Vec<usize>> = sizes.into_iter().collect();
+    let total = sizes.as_ref().and_then(|sizes| sizes.iter().try_fold(0, |sum: usize, &size| sum.checked_add(size)));
+    match (sizes, total) {
+        (Some(sizes), Some(total)) if total as u64 <= file_len => Ok(sizes),
+        _ => Err(format!("its row groups declare more rows than its {file_len} bytes can hold")),
+    }
+}
+
+fn column(reader: &SerializedFileReader<ParquetSource>, group: usize, column: usize) -> Result<ColumnReader, String> {
+    reader.get_row_group(group).and_then(|group| group.get_column_reader(column)).map_err(broken)
+}
+
+fn read_labels(
+    reader: &SerializedFileReader<ParquetSource>,
+    group: usize,
+    label_column: usize,
+    rows: usize,
+) -> Result<Vec<Option<i64>>, String> {
+    let level = defined_level(reader, label_column);
+    match column(reader, group, label_column)? {
+        ColumnReader::Int64ColumnReader(mut column) => read_column(&mut column, rows, level),
+        ColumnReader::Int32ColumnReader(mut column) => {
+            Ok(read_column(&mut column, rows, level)?.into_iter().map(|label| label.map(i64::from)).collect())
+        }
+        _ => Err("the label column holds no integers".to_owned()),
+    }
+}
+
+/// The definition level of a value that is there; 0 for a column without nulls.
+fn defined_level(reader: &SerializedFileReader<ParquetSource>, column: usize) -> i16 {
+    reader.metadata().file_metadata().schema_descr().column(column).max_def_level()
+}
+
+/// Exactly `rows` values of a flat column, `None` where it is null.
+fn read_column<T: DataType>(
+    column: &mut ColumnReaderImpl<T>,
+    rows: usize,
+    defined_level: i16,
+) -> Result<Vec<Option<T::T>>, String> {
+    let (mut values, mut levels) = (Vec::new(), Vec::new());
+    let mut read = 0;
+    while read < rows {
+        let (records, _, _) = column.read_records(rows - read, Some(&mut levels), None, &mut values).map_err(broken)?;
+        if records == 0 {
+            return Err(format!("broken parquet: {read} values in a row group of {rows} rows"));
+        }
+        read += records;
+    }
+    let mut values = values.into_iter();
+    if defined_level == 0 {
+        return Ok(values.map(Some).collect());
+    }
+    Ok(levels.into_iter().map(|level| if level == defined_level { values.next() } else { None }).collect())
+}
+
+/// `info.features.<label>.names` of the JSON that the hub writes into a file: a list, or an object with the classes'
+/// numbers as keys.
+fn hub_class_names(metadata: &ParquetMetaData, label_column: usize) -> Option<Vec<String>> {
+    let file_metadata = metadata.file_metadata();
+    let entries = file_metadata.key_value_metadata()?;
+    let text = entries.iter().find(|entry| entry.key == "huggingface")?.value.as_deref()?;
+    let hub: Value = serde_json::from_str(text).ok()?;
+    let label = file_metadata.schema_descr().column(label_column);
+    let names = hub.get("info")?.get("features")?.get(label.name())?.get("names")?;
+    let name = |value: &Value| value.as_str().map(str::to_owned);
+    match names {
+        Value::Array(names) => names.iter().map(name).collect(),
+        Value::Object(names) => (0..names.len()).map(|class| name(names.get(&class.to_string())?)).collect(),
+        _ => None,
+    }
+}

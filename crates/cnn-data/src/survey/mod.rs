@@ -1,0 +1,10 @@
+//! What is in a dataset: counts, sizes, statistics, broken and duplicate samples.
+
+mod moments;
+mod report;
+mod sample_facts;
+mod take;
+
+pub use moments::ChannelStatistics;
+pub use report::{ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey};
+pub use take::survey;

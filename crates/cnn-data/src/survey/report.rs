@@ -1,0 +1,147 @@
+//! The form of a survey's result.
+
+use serde::Serialize;
+
+use super::ChannelStatistics;
+use crate::{ColorModel, DatasetFormat, FileFormat, Skipped, Split};
+
+/// What is in a dataset.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Survey {
+    /// The path that was surveyed.
+    pub path: String,
+    /// How the dataset is stored.
+    pub format: DatasetFormat,
+    /// The classes' names in the order of their numbers.
+    pub classes: Vec<String>,
+    /// Number of samples, broken ones included.
+    pub samples: usize,
+    /// Number of samples that can be read.
+    pub readable: usize,
+    /// Each split with its counts.
+    pub splits: Vec<SplitSurvey>,
+    /// Sizes of the readable images; `None` if there are none.
+    pub sizes: Option<Sizes>,
+    /// File formats and color modes of the readable images, the most frequent first.
+    pub kinds: Vec<KindCount>,
+    /// Mean and standard deviation of the readable images' pixels; `None` if there are none.
+    pub statistics: Option<ChannelStatistics>,
+    /// The samples that cannot be read, in order.
+    pub broken: Vec<Skipped>,
+    /// Samples that are stored with the same bytes, in the order of their first ones.
+    pub duplicates: Vec<DuplicateGroup>,
+}
+
+/// A split's counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SplitSurvey {
+    /// The split; `None` for a dataset that is not divided.
+    pub split: Option<Split>,
+    /// Number of samples, broken ones included.
+    pub samples: usize,
+    /// Number of samples that can be read.
+    pub readable: usize,
+    /// Samples of each class, broken ones included, in the order of the classes.
+    pub classes: Vec<ClassCount>,
+    /// Samples without a class.
+    pub unlabelled: usize,
+}
+
+/// Number of samples of a class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ClassCount {
+    /// The class's name.
+    pub label: String,
+    /// Number of samples.
+    pub samples: usize,
+}
+
+/// Heights and widths in pixels, of upright images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Sizes {
+    /// Numbers of rows.
+    pub height: Range,
+    /// Numbers of columns.
+    pub width: Range,
+}
+
+/// Smallest, middle and largest of some numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Range {
+    /// The smallest.
+    pub min: usize,
+    /// The middle one when sorted; of an even number of them the lower.
+    pub median: usize,
+    /// The largest.
+    pub max: usize,
+}
+
+impl Range {
+    /// `None` without values.
+    pub(super) fn of(values: impl Iterator<Item = usize>) -> Option<Self> {
+        let mut values: Vec<_> = values.collect();
+        values.sort_unstable();
+        let middle = values.len().checked_sub(1)? / 2;
+        Some(Self { min: *values.first()?, median: values[middle], max: *values.last()? })
+    }
+}
+
+/// Number of images that are stored in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct KindCount {
+    /// The file format; `None` for bare pixels.
+    pub format: Option<FileFormat>,
+    /// How color is stored.
+    pub color: ColorModel,
+    /// Bits of each channel, or of each number of a palette.
+    pub bits: u8,
+    /// Number of images.
+    pub samples: usize,
+}
+
+/// Samples that are stored with the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct DuplicateGroup {
+    /// SHA-256 of the bytes, in hexadecimal digits.
+    pub sha256: String,
+    /// Where the samples are.
+    pub samples: Vec<Location>,
+    /// Whether they lie in more than one split: what is trained on is then tested on.
+    pub across_splits: bool,
+    /// Whether they have more than one label.
+    pub across_classes: bool,
+}
+
+/// A sample in a dataset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Location {
+    /// The sample's name, as [`Dataset::id`](crate::Dataset::id) gives it.
+    pub path: String,
+    /// The split that it lies in.
+    pub split: Option<Split>,
+    /// Its class.
+    pub label: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_has_a_lower_median() {
+        let cases: [(&[usize], Option<(usize, usize, usize)>); 4] =
+            [(&[], None), (&[7], Some((7, 7, 7))), (&[3, 1], Some((1, 1, 3))), (&[9, 1, 5], Some((1, 5, 9)))];
+        for (values, expected) in cases {
+            let range = Range::of(values.iter().copied()).map(|range| (range.min, range.median, range.max));
+            assert_eq!(range, expected, "{values:?}");
+        }
+    }
+}

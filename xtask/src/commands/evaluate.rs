@@ -1,0 +1,100 @@
+//! `cargo xtask evaluate`: how good a network is on a labelled dataset.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use cnn_data::{Skipped, Split};
+use cnn_metrics::{Classification, ClassificationResult, wilson_interval};
+use serde_json::{Value, json};
+
+use crate::args::{DType, NetworkArgs};
+use crate::{inference, output};
+
+/// Measure a network on a labelled dataset: loss, top-1, top-5, and each class's precision, recall and F1
+#[derive(Debug, Args)]
+pub(crate) struct Evaluate {
+    #[command(flatten)]
+    network: NetworkArgs,
+
+    /// A folder of class folders (with or without train, val, test above them), MNIST-like IDX files, or an image parquet
+    #[arg(long, value_name = "PATH")]
+    data: PathBuf,
+
+    /// Which part of the dataset: train, val or test; may be left out where there is only one
+    #[arg(long)]
+    split: Option<Split>,
+
+    /// Images per forward pass
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: u16,
+
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+impl Evaluate {
+    pub(crate) fn run(&self) -> Result<()> {
+        let network = self.network.load(DType::F32)?;
+        let dataset = cnn_data::open_dataset(&self.data, self.split)?;
+        let to_logit = inference::classes_to_logits(&network, dataset.classes())?;
+        let mut metrics = Classification::new(network.model().num_classes())?;
+        let skipped = inference::run(&network, &dataset, self.batch.into(), |logits| {
+            let label = |&index: &usize| {
+                let class = dataset.label(index).with_context(|| format!("{} has no label", dataset.id(index)))?;
+                Ok(to_logit[class] as u32)
+            };
+            let labels = logits.indices.iter().map(label).collect::<Result<Vec<_>>>()?;
+            Ok(metrics.update(&logits.values, &labels)?)
+        })?;
+        let result = metrics.result()?;
+        let names = inference::class_names(&network);
+        if self.json { output::json(&report(&result, &names, &skipped)) } else { print(&result, &names, &skipped) }
+    }
+}
+
+fn report(result: &ClassificationResult, names: &[String], skipped: &[Skipped]) -> Value {
+    let occurring = result.per_class.iter().zip(names).filter(|(scores, _)| scores.samples > 0);
+    let per_class = occurring.map(|(scores, name)| {
+        json!({
+            "label": name,
+            "samples": scores.samples,
+            "precision": scores.precision,
+            "recall": scores.recall,
+            "f1": scores.f1,
+        })
+    });
+    json!({
+        "samples": result.samples,
+        "loss": result.loss,
+        "top1": result.top1,
+        "top5": result.top5,
+        "per_class": per_class.collect::<Vec<_>>(),
+        "skipped": skipped,
+    })
+}
+
+fn print(result: &ClassificationResult, names: &[String], skipped: &[Skipped]) -> Result<()> {
+    let columns = [("class", false), ("samples", true), ("precision", true), ("recall", true), ("F1", true)];
+    let occurring = result.per_class.iter().zip(names).filter(|(scores, _)| scores.samples > 0);
+    let share = |share: f64| format!("{share:.3}");
+    let rows = occurring.map(|(scores, name)| {
+        vec![name.clone(), scores.samples.to_string(), share(scores.precision), share(scores.recall), share(scores.f1)]
+    });
+    output::table(&columns, &rows.collect::<Vec<_>>())?;
+    let correct = (result.top1 * result.samples as f64).round() as u64;
+    let interval = wilson_interval(correct, result.samples, 0.95)?;
+    println!();
+    println!("samples  {}", result.samples);
+    println!("loss     {:.4}", result.loss);
+    println!(
+        "top-1    {:.2} % (95 % interval {:.2} to {:.2})",
+        100. * result.top1,
+        100. * interval.low,
+        100. * interval.high
+    );
+    println!("top-5    {:.2} %", 100. * result.top5);
+    inference::print_skipped(skipped);
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! `cargo xtask predict`: which classes a network sees in photos.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::Args;
+use cnn_data::{Dataset, PhotoList, Skipped};
+use cnn_metrics::top_k;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::args::{DType, NetworkArgs};
+use crate::{inference, output};
+
+/// Classify photos: the most probable classes of each file
+#[derive(Debug, Args)]
+pub(crate) struct Predict {
+    /// Image files, and folders that are searched for them
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    network: NetworkArgs,
+
+    /// How many classes to name for each file
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=10000))]
+    top: u16,
+
+    /// Images per forward pass
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: u16,
+
+    /// Also write a CSV file with the columns path, rank, index, label, probability
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the network sees in one file.
+#[derive(Debug, Serialize)]
+struct Prediction {
+    path: String,
+    top: Vec<Class>,
+}
+
+#[derive(Debug, Serialize)]
+struct Class {
+    index: usize,
+    label: String,
+    probability: f64,
+}
+
+impl Predict {
+    pub(crate) fn run(&self) -> Result<()> {
+        let network = self.network.load(DType::F32)?;
+        let photos: Arc<dyn Dataset> = Arc::new(PhotoList::open(&self.paths)?);
+        let names = inference::class_names(&network);
+        let mut predictions = Vec::new();
+        let skipped = inference::run(&network, &photos, self.batch.into(), |logits| {
+            for (row, index) in logits.values.chunks(names.len()).zip(logits.indices) {
+                let class = |ranked: cnn_metrics::Ranked| {
+                    let cnn_metrics::Ranked { index, probability } = ranked;
+                    Class { index, label: names[index].clone(), probability }
+                };
+                let top = top_k(row, usize::from(self.top).min(names.len()))?.into_iter().map(class).collect();
+                predictions.push(Prediction { path: photos.id(index), top });
+            }
+            Ok(())
+        })?;
+        if let Some(path) = &self.csv {
+            cnn_core::write_atomic(path, |file| write_csv(file, &predictions))?;
+        }
+        match self.json {
+            true => output::json(&json!({ "predictions": predictions, "skipped": skipped })),
+            false => print(&predictions, &skipped),
+        }
+    }
+}
+
+fn write_csv(file: &mut dyn std::io::Write, predictions: &[Prediction]) -> std::io::Result<()> {
+    let mut csv = csv::Writer::from_writer(file);
+    csv.write_record(["path", "rank", "index", "label", "probability"])?;
+    for prediction in predictions {
+        for (rank, class) in (1..).zip(&prediction.top) {
+            let fields =
+                [rank.to_string(), class.index.to_string(), class.label.clone(), class.probability.to_string()];
+            csv.write_record(std::iter::once(prediction.path.clone()).chain(fields))?;
+        }
+    }
+    csv.flush()
+}
+
+fn print(predictions: &[Prediction], skipped: &[Skipped]) -> Result<()> {
+    for prediction in predictions {
+        let class = |class: &Class| format!("{} {:.1} %", class.label, 100. * class.probability);
+        println!("{}: {}", prediction.path, prediction.top.iter().map(class).collect::<Vec<_>>().join(", "));
+    }
+    inference::print_skipped(skipped);
+    Ok(())
+}
