@@ -2,7 +2,8 @@
 
     python tools/goldens/images.py crates/cnn-data/tests/golden
 
-Writes the images themselves, `<case>.ppm` or `.pgm` with Pillow's pixels, and `cases.json`. Pillow 13.0, timm 1.0.31.
+Writes the images themselves, `<case>.ppm` or `.pgm` with Pillow's pixels, and `cases.json`. Pillow 13.0, timm 1.0.31,
+pyarrow 26.0.
 """
 
 import io
@@ -147,6 +148,26 @@ EVALUATIONS = [
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+def write_parquet(folder):
+    """Tables as the hub writes them, one compressed, one with nulls and no names, one without labels."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    images = [{"bytes": saved(image.resize((5, 4)), "PNG"), "path": f"{i}.png"} for i, image in enumerate([RGB, GREY, RGB])]
+    names = {"info": {"features": {"image": {"_type": "Image"}, "label": {"names": ["ant", "bee"], "_type": "ClassLabel"}}}}
+
+    def write(name, columns, metadata=None, **options):
+        table = pa.table(columns).replace_schema_metadata(metadata)
+        pq.write_table(table, folder / name, row_group_size=2, store_schema=False, **options)
+
+    hub = {"huggingface": json.dumps(names)}
+    write("tiny.parquet", {"image": images, "label": [1, 0, 1]}, hub, compression="none")
+    write("tiny-compressed.parquet", {"image": images, "label": [1, 0, 1]}, hub, compression="snappy")
+    write("nulls.parquet", {"img": [images[0], None, {"bytes": None, "path": "2.png"}], "label": pa.array([3, -1, None], pa.int32())})
+    write("no-label.parquet", {"image": images, "text": ["a", "b", "c"]})
+    write("label-out-of-range.parquet", {"image": images, "label": [1, 0, 2]}, hub)
+
+
 def decoded(data):
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     if image.mode.startswith("I;16"):
@@ -192,6 +213,7 @@ def main(folder):
     normalized = evaluated(Image.fromarray(picture(16, 16)), (16, 16, 16, 16, 1.0, "center", "bicubic"), normalize=True)
     (folder / "normalized.ppm").write_bytes(saved(Image.fromarray(picture(16, 16)), "PPM"))
     (folder / "normalized.f32").write_bytes(normalized.astype("<f4").tobytes())
+    write_parquet(folder)
     (folder / "cases.json").write_text(json.dumps(cases, indent=1) + "\n")
 
 

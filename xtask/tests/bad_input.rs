@@ -100,7 +100,7 @@ fn broken_images_as_the_only_argument_are_refused() {
     let predict = |words: &[&str], path: &str| refused(1, words, &["predict", path, "--weights", &weights, "--json"]);
     predict(&["text.jpg", "not an image", "JPEG, PNG"], &bench.file("text.jpg", b"this is a shopping list"));
     predict(&["huge.png", "declares 100000x100000 pixels"], &bench.file("huge.png", &png_header(100_000, 100_000)));
-    let jpeg = std::fs::read(workspace("crates/cnn-data/tests/golden/rgb.jpg")).unwrap();
+    let jpeg = std::fs::read(workspace("crates/cnn-data/tests/golden/rgb-444.jpg")).unwrap();
     predict(&["cut.jpg", "broken JPEG"], &bench.file("cut.jpg", &jpeg[..jpeg.len() / 2]));
 }
 
@@ -115,14 +115,14 @@ fn broken_weight_files_are_refused() {
     let mut header = (1u64 << 60).to_le_bytes().to_vec();
     header.extend_from_slice(b"{}");
     predict(&["header.safetensors", "1152921504606846976"], &bench.file("header.safetensors", &header));
-    let system = workspace("crates/cnn-weights/tests/corpus/os_system.zip.pth");
+    let system = workspace("crates/cnn-weights/tests/corpus/bad_system.zip.pth");
     predict(&["refused", "posix.system"], &system.display().to_string());
     let wrong = cnn_models::Network::new("resnet20_cifar10", &cnn_models::ModelConfig::default(), 0).unwrap();
     wrong.save(Path::new(&bench.path("wrong"))).unwrap();
     std::fs::remove_file(bench.path("wrong/config.json")).unwrap();
     refused(
         1,
-        &["layer1.1.conv1.weight"],
+        &["layer1.3.conv1.weight"],
         &["predict", "x.jpg", "--model", "resnet32_cifar10", "--weights", &bench.path("wrong")],
     );
     let wide = cnn_models::Network::new("mobilenetv2_035", &cnn_models::ModelConfig::default(), 0).unwrap();

@@ -3,8 +3,8 @@
 
 mod common;
 
-use cnn_core::{CropMode, Interpolation, Preprocessing};
-use cnn_data::{Image, open_image, preprocess, resize};
+use cnn_core::{Interpolation, Preprocessing};
+use cnn_data::{ColorModel, FileFormat, Image, Limits, decode_with_limits, open_image, preprocess, resize};
 use common::{difference, golden, golden_bytes, read_ppm};
 use serde_json::Value;
 
@@ -15,52 +15,108 @@ fn cases(kind: &str) -> Vec<Value> {
     cases
 }
 
+fn text<'a>(case: &'a Value, key: &str) -> &'a str {
+    case[key].as_str().unwrap()
+}
+
+fn side(case: &Value, key: &str) -> usize {
+    case[key].as_u64().unwrap() as usize
+}
+
+// Largest and mean difference from Pillow in steps of 1 of 255. Lossless formats are equal. JPEG decoders may differ in
+// the inverse cosine transform by 1, and in how they interpolate chroma that is stored at half the size.
 #[test]
 fn every_format_decodes_as_in_pillow() {
     for case in cases("decode") {
-        let file = case["file"].as_str().unwrap();
-        let (max, mean) =
-            difference(&open_image(&golden(file)).unwrap(), &read_ppm(case["expected"].as_str().unwrap()));
+        let file = text(&case, "file");
+        let image = open_image(&golden(file)).unwrap();
+        let (max, mean) = difference(&image, &read_ppm(text(&case, "expected")));
+        let (max_accepted, mean_accepted) = match file {
+            "rgb-422.jpg" | "rgb-420.jpg" | "progressive.jpg" | "restart.jpg" => (3, 0.5),
+            _ if file.ends_with(".jpg") => (2, 0.05),
+            "lossy.webp" | "lossy-alpha.webp" => (0, 0.0),
+            _ => (0, 0.0),
+        };
         println!("{file}: {max} {mean:.4}");
+        assert!(max <= max_accepted && mean <= mean_accepted, "{file}: largest {max}, mean {mean}");
     }
-    panic!();
 }
 
+// Pillow 13 shrinks rows first where they shrink much more than columns, all versions before shrink columns first, as
+// is done here: the order shows in the last bit.
 #[test]
 fn resized_as_in_pillow() {
-    let cases_json: Value = serde_json::from_slice(&golden_bytes("cases.json")).unwrap();
-    let source = read_ppm(cases_json["resize_source"].as_str().unwrap());
+    let all: Value = serde_json::from_slice(&golden_bytes("cases.json")).unwrap();
+    let source = read_ppm(text(&all, "resize_source"));
     for case in cases("resize") {
         let interpolation: Interpolation = serde_json::from_value(case["interpolation"].clone()).unwrap();
-        let size = ["height", "width"].map(|key| case[key].as_u64().unwrap() as usize);
-        let found = resize(&source, size[0], size[1], interpolation).unwrap();
-        let (max, mean) = difference(&found, &read_ppm(case["expected"].as_str().unwrap()));
+        let found = resize(&source, side(&case, "height"), side(&case, "width"), interpolation).unwrap();
+        let (max, mean) = difference(&found, &read_ppm(text(&case, "expected")));
         println!("{case}: {max} {mean:.4}");
+        let accepted = if interpolation == Interpolation::Nearest { (0, 0.0) } else { (1, 0.02) };
+        assert!(max <= accepted.0 && mean <= accepted.1, "{case}: largest {max}, mean {mean}");
     }
-    panic!();
 }
 
 #[test]
 fn evaluated_as_in_timm() {
     for case in cases("evaluate") {
-        let side = |key: &str| case[key].as_u64().unwrap() as usize;
         let record = Preprocessing {
-            input_size: [3, side("height"), side("width")],
+            input_size: [3, side(&case, "height"), side(&case, "width")],
             interpolation: serde_json::from_value(case["interpolation"].clone()).unwrap(),
             crop_pct: case["crop_pct"].as_f64().unwrap(),
-            crop_mode: serde_json::from_value::<CropMode>(case["crop_mode"].clone()).unwrap(),
+            crop_mode: serde_json::from_value(case["crop_mode"].clone()).unwrap(),
             ..Preprocessing::default()
         };
-        let source = read_ppm(case["source"].as_str().unwrap());
-        let found = preprocess(&source, &record).unwrap();
-        let bytes: Vec<u8> = found
-            .values()
-            .chunks(3)
-            .flat_map(|p| [0, 1, 2].map(|c| ((p[c] as f64 * record.std[c] + record.mean[c]) * 255.0).round() as u8))
-            .collect();
-        let found = Image::from_pixels(found.height(), found.width(), 3, bytes).unwrap();
-        let (max, mean) = difference(&found, &read_ppm(case["expected"].as_str().unwrap()));
+        let found = bytes_before_normalisation(&read_ppm(text(&case, "source")), &record);
+        let (max, mean) = difference(&found, &read_ppm(text(&case, "expected")));
         println!("{case}: {max} {mean:.4}");
+        assert!(max <= 1 && mean <= 0.02, "{case}: largest {max}, mean {mean}");
     }
-    panic!();
+}
+
+fn bytes_before_normalisation(source: &Image, record: &Preprocessing) -> Image {
+    let found = preprocess(source, record).unwrap();
+    let channels = record.mean.iter().zip(&record.std).cycle();
+    let bytes = found.values().iter().zip(channels).map(|(&value, (mean, std))| {
+        let byte = (f64::from(value) * std + mean) * 255.0;
+        assert!((byte - byte.round()).abs() < 1e-4, "{byte}");
+        byte.round() as u8
+    });
+    Image::from_pixels(found.height(), found.width(), found.channels(), bytes.collect()).unwrap()
+}
+
+#[test]
+fn normalised_as_in_torchvision() {
+    let record = Preprocessing { input_size: [3, 16, 16], crop_pct: 1.0, ..Preprocessing::default() };
+    let found = preprocess(&read_ppm("normalized.ppm"), &record).unwrap();
+    let bytes = golden_bytes("normalized.f32");
+    let expected: Vec<f32> = bytes.chunks_exact(4).map(|value| f32::from_le_bytes(value.try_into().unwrap())).collect();
+    assert_eq!(found.values(), expected);
+}
+
+#[test]
+fn headers_say_how_images_are_stored() {
+    let cases = [
+        ("rgb-420.jpg", FileFormat::Jpeg, ColorModel::Rgb, 8),
+        ("grey.jpg", FileFormat::Jpeg, ColorModel::Grey, 8),
+        ("ycck.jpg", FileFormat::Jpeg, ColorModel::Cmyk, 8),
+        ("orientation-6.jpg", FileFormat::Jpeg, ColorModel::Grey, 8),
+        ("palette.png", FileFormat::Png, ColorModel::Palette, 4),
+        ("grey-alpha.png", FileFormat::Png, ColorModel::GreyAlpha, 8),
+        ("rgba-16.png", FileFormat::Png, ColorModel::Rgba, 16),
+        ("one-bit.bmp", FileFormat::Bmp, ColorModel::Palette, 1),
+        ("rgb.bmp", FileFormat::Bmp, ColorModel::Rgb, 8),
+        ("palette.gif", FileFormat::Gif, ColorModel::Palette, 4),
+        ("lossless.webp", FileFormat::WebP, ColorModel::Rgb, 8),
+        ("lossless-alpha.webp", FileFormat::WebP, ColorModel::Rgba, 8),
+        ("lossy.webp", FileFormat::WebP, ColorModel::Rgb, 8),
+        ("lossy-alpha.webp", FileFormat::WebP, ColorModel::Rgba, 8),
+        ("orientation-8.webp", FileFormat::WebP, ColorModel::Rgb, 8),
+    ];
+    for (file, format, color, bits) in cases {
+        let info = decode_with_limits(&golden_bytes(file), &Limits::default()).unwrap().info;
+        assert_eq!((info.format, info.color, info.bits), (format, color, bits), "{file}");
+        assert_eq!((info.width, info.height), (23, 17), "{file}");
+    }
 }

@@ -77,7 +77,7 @@ pub enum Error {
     #[error(transparent)]
     Core(#[from] cnn_core::Error),
     /// The weights do not fit the model.
-    #[error("{} does not fit {model}: {source}", path.display())]
+    #[error("{}, loaded as {model}: {source}", path.display())]
     Fit {
         /// The weight file.
         path: PathBuf,

@@ -1,6 +1,8 @@
 //! What the integration tests share.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test binary uses its part")]
 
+pub mod mutate;
+
 use std::path::{Path, PathBuf};
 
 use cnn_data::Image;

@@ -1,0 +1,120 @@
+//! 100,000 damaged files for each parser: errors are expected, panics are not.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use cnn_core::Rng;
+use cnn_data::{Dataset, FileFormat, IdxArray, IdxImages, ParquetImages, decode};
+use common::golden_bytes;
+use common::mutate::{Tally, mutate_100_000};
+use flate2::Crc;
+
+fn mutate_images(format: FileFormat, names: &[&str], repair: impl Fn(&mut Vec<u8>, &mut Rng)) {
+    let files: Vec<_> = names.iter().map(|name| golden_bytes(name)).collect();
+    let Tally { accepted, rejected, .. } = mutate_100_000(&format.to_string(), &files, repair, |bytes| {
+        let image = decode(bytes).map_err(|error| error.to_string())?;
+        assert_eq!(image.bytes().len(), image.height() * image.width() * image.channels());
+        Ok(())
+    });
+    assert!(accepted > 1_000 && rejected > 10_000, "the damage is too heavy or too light to test anything");
+}
+
+#[test]
+fn damaged_jpeg() {
+    let names =
+        ["rgb-420.jpg", "progressive.jpg", "restart.jpg", "grey.jpg", "ycck.jpg", "rgb-422.jpg", "orientation-6.jpg"];
+    mutate_images(FileFormat::Jpeg, &names, |_, _| {});
+}
+
+#[test]
+fn damaged_png() {
+    let names = ["rgb.png", "palette.png", "one-bit.png", "rgba-16.png", "grey-alpha.png", "orientation-6.png"];
+    mutate_images(FileFormat::Png, &names, |bytes, rng| {
+        // Half the files get right checksums, so that the damage is seen behind them.
+        if rng.bernoulli(0.5) {
+            repair_png_checksums(bytes);
+        }
+    });
+}
+
+#[test]
+fn damaged_bmp() {
+    mutate_images(FileFormat::Bmp, &["rgb.bmp", "palette.bmp", "one-bit.bmp"], |_, _| {});
+}
+
+#[test]
+fn damaged_gif() {
+    let names = ["palette.gif", "transparent.gif", "animation.gif", "offset.gif"];
+    mutate_images(FileFormat::Gif, &names, |_, _| {});
+}
+
+#[test]
+fn damaged_webp() {
+    let names = ["lossless.webp", "lossless-alpha.webp", "lossy.webp", "lossy-alpha.webp", "orientation-8.webp"];
+    mutate_images(FileFormat::WebP, &names, |bytes, rng| {
+        if rng.bernoulli(0.5) {
+            let size = (bytes.len() as u32).saturating_sub(8).to_le_bytes();
+            bytes.iter_mut().skip(4).zip(size).for_each(|(byte, right)| *byte = right);
+        }
+    });
+}
+
+#[test]
+fn damaged_idx() {
+    let images = idx(&[0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 4], 24);
+    let labels = idx(&[0, 0, 8, 1, 0, 0, 0, 3], 3);
+    let tally = mutate_100_000(
+        "idx",
+        &[images.clone(), gzip(&images)],
+        |_, _| {},
+        |bytes| {
+            let array = IdxArray::parse(bytes)?;
+            assert_eq!(array.dimensions().iter().product::<usize>(), array.bytes().len());
+            let dataset = IdxImages::parse(bytes, &labels)?;
+            (0..dataset.len()).try_for_each(|index| dataset.read(index).map(drop)).map_err(|error| error.to_string())
+        },
+    );
+    assert!(tally.accepted > 1_000 && tally.rejected > 10_000 && tally.contained == 0);
+}
+
+#[test]
+fn damaged_parquet() {
+    let names = ["tiny.parquet", "tiny-compressed.parquet"];
+    let files: Vec<_> = names.iter().map(|name| golden_bytes(name)).collect();
+    let tally = mutate_100_000(
+        "parquet",
+        &files,
+        |_, _| {},
+        |bytes| {
+            let dataset = ParquetImages::parse(bytes.to_vec())?;
+            (0..dataset.len()).try_for_each(|index| dataset.content(index).map(drop)).map_err(|error| error.to_string())
+        },
+    );
+    assert!(tally.accepted > 1_000 && tally.rejected > 10_000);
+}
+
+fn idx(header: &[u8], elements: u8) -> Vec<u8> {
+    header.iter().copied().chain(0..elements).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut compressed = Vec::new();
+    let mut encoder = flate2::read::GzEncoder::new(bytes, flate2::Compression::default());
+    std::io::Read::read_to_end(&mut encoder, &mut compressed).unwrap();
+    compressed
+}
+
+fn repair_png_checksums(bytes: &mut [u8]) {
+    let mut position = 8;
+    while let Some(length) = bytes.get(position..position + 4) {
+        let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
+        let end = position.saturating_add(8).saturating_add(length);
+        if bytes.get(end..end.saturating_add(4)).is_none() {
+            return;
+        }
+        let mut crc = Crc::new();
+        crc.update(&bytes[position + 4..end]);
+        bytes[end..end + 4].copy_from_slice(&crc.sum().to_be_bytes());
+        position = end + 4;
+    }
+}

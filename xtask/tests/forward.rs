@@ -1,0 +1,58 @@
+//! `cargo xtask forward`: raw batches in, logits, stages and gradients out.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use candle_core::{DType, Device, Tensor};
+use cnn_models::{ModelConfig, Network};
+use cnn_weights::{TensorFile, save_safetensors};
+
+fn forward(directory: &Path, flags: &[&str]) -> TensorFile {
+    let (input, output) = (directory.join("x.safetensors"), directory.join("y.safetensors"));
+    let numbers: Vec<f32> = (0..2 * 3 * 20 * 28).map(|i| ((i * 7919) % 1000) as f32 / 500. - 1.).collect();
+    let xs = Tensor::from_vec(numbers, (2, 3, 20, 28), &Device::Cpu).unwrap();
+    let upstream = Tensor::ones((2, 10), DType::F32, &Device::Cpu).unwrap();
+    save_safetensors(&input, &[("input".into(), xs), ("upstream".into(), upstream)], &BTreeMap::new()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command
+        .args(["forward", "--weights"])
+        .arg(directory.join("net"))
+        .args(flags)
+        .arg("--input")
+        .arg(input)
+        .arg("--output")
+        .arg(&output);
+    let answer = command.output().unwrap();
+    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    assert!(answer.stdout.is_empty());
+    TensorFile::open(output).unwrap()
+}
+
+fn values(file: &TensorFile, name: &str) -> Vec<f64> {
+    file.tensor(name).unwrap().to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn logits_stages_and_gradients_have_pytorchs_names_and_shapes() {
+    let directory = tempfile::tempdir().unwrap();
+    let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0).unwrap();
+    network.save(&directory.path().join("net")).unwrap();
+    let plain = forward(directory.path(), &[]);
+    assert_eq!(plain.names().collect::<Vec<_>>(), ["logits"]);
+    let full = forward(directory.path(), &["--stages", "--grad", "--dtype", "f64"]);
+    let shape = |name: &str| full.info(name).unwrap().shape.clone();
+    assert_eq!(shape("stage0"), [2, 16, 20, 28]);
+    assert_eq!(shape("stage3"), [2, 64, 5, 7]);
+    assert_eq!(shape("grad.input"), [2, 3, 20, 28]);
+    assert_eq!(shape("grad.layer3.0.conv2.weight"), [64, 64, 3, 3]);
+    assert_eq!(values(&full, "grad.linear.bias"), [2.; 10]);
+    let parameters = network.store().entries().iter().filter(|entry| entry.kind == cnn_layers::Kind::Parameter).count();
+    assert_eq!(full.names().filter(|name| name.starts_with("grad.")).count(), parameters + 1);
+    let difference =
+        values(&plain, "logits").iter().zip(values(&full, "logits")).map(|(a, b)| (a - b).abs()).fold(0., f64::max);
+    assert!(difference < 1e-4, "f32 and f64 differ by {difference}");
+    let train = forward(directory.path(), &["--train"]);
+    assert_ne!(values(&train, "logits"), values(&plain, "logits"));
+}

@@ -1,0 +1,121 @@
+//! Networks published for PyTorch give the figures that PyTorch measured, through the command line.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// A path of the shared data; `None` where it is absent, which CI does not accept.
+fn shared(path: &str) -> Option<String> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(path);
+    if path.exists() {
+        return Some(path.display().to_string());
+    }
+    assert!(std::env::var_os("CNN_REQUIRE_SHARED").is_none(), "{} is absent", path.display());
+    println!("shared data absent, skipped");
+    None
+}
+
+fn xtask(arguments: &[&str]) -> (String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().unwrap();
+    let (stdout, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr).to_string());
+    assert!(output.status.success(), "{arguments:?}: {stderr}");
+    (stdout, stderr)
+}
+
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&xtask(arguments).0).unwrap()
+}
+
+#[test]
+fn resnet20_reaches_its_published_accuracy_on_cifar10_at_any_number_of_threads() {
+    let Some(weights) = shared("hub/resnet20_cifar10/resnet20-12fca82f.th") else { return };
+    let data = shared("data/cifar10").unwrap();
+    let common = [
+        "evaluate",
+        "--model",
+        "resnet20_cifar10",
+        "--weights",
+        &weights,
+        "--data",
+        &data,
+        "--split",
+        "test",
+        "--json",
+    ];
+    let two = json(&[&common[..], &["--threads", "2"]].concat());
+    assert_eq!(two["samples"], 10_000);
+    let top1 = two["top1"].as_f64().unwrap();
+    assert!((top1 - 0.9173).abs() <= 0.0003, "{top1}");
+    assert_eq!(two["per_class"][9]["label"], "truck");
+    assert_eq!(two["skipped"], Value::Array(Vec::new()));
+    let other = json(&[&common[..], &["--threads", "1", "--batch", "100"]].concat());
+    assert_eq!(other, two, "the result depends on the number of threads or on the batch size");
+}
+
+#[test]
+fn published_imagenet_weights_name_the_photos() {
+    let Some(photos) = shared("data/imagenet_photos") else { return };
+    let table = [
+        ("mobilenetv2_100.tf_in1k", 36, 39),
+        ("mobilenetv1_075.tf_in1k", 37, 38),
+        ("squeezenet1_1.caffe_in1k", 31, 36),
+    ];
+    for (folder, top1, top5) in table {
+        let weights = shared(&format!("hub/{folder}")).unwrap();
+        let answer = json(&["predict", &photos, "--weights", &weights, "--json"]);
+        let predictions = answer["predictions"].as_array().unwrap();
+        let ranks: Vec<Option<usize>> = predictions.iter().map(rank_of_truth).collect();
+        let within = |k: usize| ranks.iter().filter(|rank| rank.is_some_and(|rank| rank < k)).count() as i64;
+        assert_eq!(predictions.len(), 40);
+        assert!(
+            (within(1) - top1).abs() <= 1 && (within(5) - top5).abs() <= 1,
+            "{folder}: {} and {}",
+            within(1),
+            within(5)
+        );
+        assert!(answer["predictions"][0]["top"][0]["label"].as_str().unwrap().contains("tench"), "{folder}");
+    }
+}
+
+/// Where the class index that starts the file's name stands among the predicted ones.
+fn rank_of_truth(prediction: &Value) -> Option<usize> {
+    let path = PathBuf::from(prediction["path"].as_str().unwrap());
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let truth: u64 = name.split('_').next().unwrap().parse().unwrap();
+    prediction["top"].as_array().unwrap().iter().position(|class| class["index"] == truth)
+}
+
+#[test]
+fn broken_files_in_a_folder_are_skipped_named_and_counted() {
+    let Some(photos) = shared("data/imagenet_photos") else { return };
+    let weights = shared("hub/squeezenet1_1.caffe_in1k").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let photo = std::fs::read_dir(photos).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    std::fs::copy(&photo, directory.path().join("good.jpg")).unwrap();
+    std::fs::write(directory.path().join("cut.jpg"), &std::fs::read(&photo).unwrap()[..5000]).unwrap();
+    std::fs::write(directory.path().join("text.jpg"), "not a photo").unwrap();
+    let (folder, csv) = (directory.path().display().to_string(), directory.path().join("out.csv"));
+    let arguments = ["predict", &folder, "--weights", &weights, "--top", "2", "--csv", csv.to_str().unwrap()];
+    let answer = json(&[&arguments[..], &["--json"]].concat());
+    assert_eq!(answer["predictions"].as_array().unwrap().len(), 1);
+    let skipped: Vec<&str> =
+        answer["skipped"].as_array().unwrap().iter().map(|s| s["path"].as_str().unwrap()).collect();
+    assert!(skipped.len() == 2 && skipped[0].ends_with("cut.jpg") && skipped[1].ends_with("text.jpg"), "{skipped:?}");
+    let (stdout, stderr) = xtask(&arguments);
+    assert!(stdout.contains("good.jpg: tench") && stderr.contains("skipped 2 in all"), "{stdout}{stderr}");
+    let lines = std::fs::read_to_string(csv).unwrap();
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+    assert!(lines.starts_with("path,rank,index,label,probability\n") && lines.contains(",1,0,\"tench"), "{lines}");
+}
+
+#[test]
+fn data_describes_a_folder() {
+    let Some(path) = shared("data/hymenoptera") else { return };
+    let survey = json(&["data", &path, "--json"]);
+    assert_eq!((survey["samples"].as_u64(), survey["format"].as_str()), (Some(398), Some("image-folder")));
+    assert_eq!(survey["splits"][0]["classes"][0]["samples"], 124);
+    assert!(xtask(&["data", &path]).0.contains("bees     121   83"));
+}
