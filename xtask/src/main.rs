@@ -15,10 +15,15 @@ use crate::commands::{data, evaluate, forward, models, predict};
 
 /// Convolutional networks in Rust: load, evaluate and use networks published for PyTorch.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", version, args_override_self = true)]
+#[command(name = "xtask", bin_name = "cargo xtask", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+
+    /// Take flags from a TOML file (`batch = 32`, `json = true`); those of the command line win
+    // Replaced by the file's flags before parsing; it is here for the help.
+    #[arg(long, global = true, value_name = "FILE.toml")]
+    config: Option<std::path::PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,7 +3,7 @@
 
 mod common;
 
-use cnn_core::{Interpolation, Preprocessing};
+use cnn_core::{CropMode, Interpolation, Preprocessing};
 use cnn_data::{ColorModel, FileFormat, Image, Limits, decode_with_limits, open_image, preprocess, resize};
 use common::{difference, golden, golden_bytes, read_ppm};
 use serde_json::Value;
@@ -34,7 +34,6 @@ fn every_format_decodes_as_in_pillow() {
         let (max_accepted, mean_accepted) = match file {
             "rgb-422.jpg" | "rgb-420.jpg" | "progressive.jpg" | "restart.jpg" => (3, 0.5),
             _ if file.ends_with(".jpg") => (2, 0.05),
-            "lossy.webp" | "lossy-alpha.webp" => (0, 0.0),
             _ => (0, 0.0),
         };
         println!("{file}: {max} {mean:.4}");
@@ -42,8 +41,6 @@ fn every_format_decodes_as_in_pillow() {
     }
 }
 
-// Pillow 13 shrinks rows first where they shrink much more than columns, all versions before shrink columns first, as
-// is done here: the order shows in the last bit.
 #[test]
 fn resized_as_in_pillow() {
     let all: Value = serde_json::from_slice(&golden_bytes("cases.json")).unwrap();
@@ -58,6 +55,8 @@ fn resized_as_in_pillow() {
     }
 }
 
+// Pillow 13 shrinks rows first where they shrink much more than columns; all versions before shrink columns first, as is
+// done here. The order shows in the last bit, and only `squash` changes the ratio of the sides.
 #[test]
 fn evaluated_as_in_timm() {
     for case in cases("evaluate") {
@@ -71,7 +70,8 @@ fn evaluated_as_in_timm() {
         let found = bytes_before_normalisation(&read_ppm(text(&case, "source")), &record);
         let (max, mean) = difference(&found, &read_ppm(text(&case, "expected")));
         println!("{case}: {max} {mean:.4}");
-        assert!(max <= 1 && mean <= 0.02, "{case}: largest {max}, mean {mean}");
+        let mean_accepted = if record.crop_mode == CropMode::Squash { 0.3 } else { 0.02 };
+        assert!(max <= 1 && mean <= mean_accepted, "{case}: largest {max}, mean {mean}");
     }
 }
 

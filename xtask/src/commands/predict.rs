@@ -97,7 +97,7 @@ fn write_csv(file: &mut dyn std::io::Write, predictions: &[Prediction]) -> std::
 fn print(predictions: &[Prediction], skipped: &[Skipped]) -> Result<()> {
     for prediction in predictions {
         let class = |class: &Class| format!("{} {:.1} %", class.label, 100. * class.probability);
-        println!("{}: {}", prediction.path, prediction.top.iter().map(class).collect::<Vec<_>>().join(", "));
+        println!("{}: {}", prediction.path, prediction.top.iter().map(class).collect::<Vec<_>>().join("; "));
     }
     inference::print_skipped(skipped);
     Ok(())

@@ -1,0 +1,241 @@
+//! Recognising and reading datasets of every format, made here, and what is said of bad ones.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use cnn_data::{
+    Content, Dataset, DatasetFormat, Error, IdxImages, ParquetImages, PhotoList, Split, dataset_splits, open_dataset,
+};
+use common::{golden, golden_bytes, read_ppm};
+use tempfile::TempDir;
+
+fn folder_with(files: &[(&str, &[u8])]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    folder
+}
+
+fn open_error(path: &Path, split: Option<Split>) -> String {
+    open_dataset(path, split).err().unwrap().to_string()
+}
+
+fn samples(dataset: &dyn Dataset, root: &Path) -> Vec<(String, Option<usize>)> {
+    let id = |index| dataset.id(index).replace(&format!("{}/", root.display()), "");
+    (0..dataset.len()).map(|index| (id(index), dataset.label(index))).collect()
+}
+
+#[test]
+fn class_folders() {
+    let png = golden_bytes("rgb.png");
+    let folder = folder_with(&[
+        ("wasp/1.PNG", &png),
+        ("bee/deep/er/2.png", &png),
+        ("bee/10.png", &png),
+        ("bee/9.png", &png),
+        ("bee/.hidden.png", &png),
+        ("bee/notes.txt", b"text"),
+        (".cache/3.png", &png),
+        ("empty/notes.txt", b"text"),
+        ("README.md", b"text"),
+    ]);
+    let dataset = open_dataset(folder.path(), None).unwrap();
+    assert_eq!(
+        (dataset.format(), dataset.classes()),
+        (DatasetFormat::ImageFolder, &["bee", "empty", "wasp"].map(String::from)[..])
+    );
+    let expected = [("bee/10.png", 0), ("bee/9.png", 0), ("bee/deep/er/2.png", 0), ("wasp/1.PNG", 2)];
+    assert_eq!(samples(&*dataset, folder.path()), expected.map(|(name, label)| (name.to_owned(), Some(label))));
+    let sample = dataset.read(3).unwrap();
+    assert_eq!((sample.image, sample.label), (read_ppm("rgb.png.ppm"), Some(2)));
+    assert!(matches!(dataset.content(4), Err(Error::NoSuchSample { index: 4, len: 4 })));
+    let message = open_error(folder.path(), Some(Split::Val));
+    assert!(
+        message.ends_with("has no split `val`, it has no splits at all: leave the split out to read all of it"),
+        "{message}"
+    );
+}
+
+#[test]
+fn class_folders_in_splits_share_their_classes() {
+    let png = golden_bytes("rgb.png");
+    let folder = folder_with(&[
+        ("train/a/1.png", &png),
+        ("train/c/2.png", &png),
+        ("validation/b/3.png", &png),
+        ("validation/c/4.png", &png),
+    ]);
+    assert_eq!(dataset_splits(folder.path()).unwrap(), (DatasetFormat::ImageFolder, vec![Split::Train, Split::Val]));
+    let val = open_dataset(folder.path(), Split::Val).unwrap();
+    assert_eq!(val.classes(), ["a", "b", "c"]);
+    assert_eq!(
+        samples(&*val, folder.path()),
+        [("validation/b/3.png".to_owned(), Some(1)), ("validation/c/4.png".to_owned(), Some(2))]
+    );
+    assert_eq!(open_dataset(folder.path(), Split::Train).unwrap().len(), 2);
+    let message = open_error(folder.path(), Some(Split::Test));
+    assert!(message.ends_with("has no split `test`, it has `train` and `val`"), "{message}");
+    let message = open_error(folder.path(), None);
+    assert!(message.ends_with("has several splits, choose one of `train` and `val`"), "{message}");
+}
+
+#[test]
+fn what_is_no_dataset_says_what_was_looked_for() {
+    let png = golden_bytes("rgb.png");
+    let cases: [(&[(&str, &[u8])], &str); 6] = [
+        (&[], " is empty; looked for: folders of images named by class"),
+        (&[("a/notes.txt", b"")], "no images below "),
+        (&[("1.png", &png), ("2.png", &png)], "the 2 images in "),
+        (&[("train/1.png", &png), ("val/2.png", &png)], "/train lie in no class folders"),
+        (&[("train/a/1.png", &png), ("training/a/2.png", &png)], "could be its train split"),
+        (&[("train/a/1.png", &png), ("test/a/notes.txt", b"")], "no images below "),
+    ];
+    for (files, expected) in cases {
+        let folder = folder_with(files);
+        let message = open_error(folder.path(), None);
+        assert!(message.contains("is no dataset that is known here") && message.contains(expected), "{message}");
+    }
+    let folder = folder_with(&[("1.png", &png)]);
+    let message = open_error(&folder.path().join("1.png"), None);
+    assert!(message.contains("it is a single file and not parquet"), "{message}");
+    let message = open_error(&folder.path().join("absent"), None);
+    assert!(message.starts_with("cannot read ") && message.ends_with("absent"), "{message}");
+}
+
+#[test]
+fn photos_from_files_and_folders() {
+    let png = golden_bytes("rgb.png");
+    let folder =
+        folder_with(&[("b/2.png", &png), ("b/1.tif", b"II*\0"), ("notes.txt", b"text"), ("none/notes.txt", b"")]);
+    let paths = ["notes.txt", "b"].map(|name| folder.path().join(name));
+    let photos = PhotoList::open(&paths).unwrap();
+    assert_eq!(
+        samples(&photos, folder.path()),
+        ["notes.txt", "b/1.tif", "b/2.png"].map(|name| (name.to_owned(), None))
+    );
+    assert!(photos.read(0).unwrap_err().to_string().contains("notes.txt: not an image: starts with `text`"));
+    assert!(photos.read(1).unwrap_err().to_string().contains("1.tif: not an image: starts with `II*\\x00`"));
+    assert_eq!(photos.read(2).unwrap().image.width(), 23);
+    let message = PhotoList::open(&[folder.path().join("none")]).unwrap_err().to_string();
+    assert!(message.starts_with("no images in "), "{message}");
+    assert!(matches!(PhotoList::open(&[folder.path().join("absent")]), Err(Error::Io { .. })));
+    assert!(matches!(PhotoList::open::<&Path>(&[]), Err(Error::InvalidArgument { .. })));
+}
+
+const IMAGES: &[u8] = &[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3, 10, 20, 30, 40, 50, 60];
+const LABELS: &[u8] = &[0, 0, 8, 1, 0, 0, 0, 2, 4, 1];
+
+#[test]
+fn idx_files() {
+    let folder = folder_with(&[
+        ("t10k-images-idx3-ubyte", IMAGES),
+        ("t10k-labels-idx1-ubyte", LABELS),
+        ("train-images-idx3-ubyte", IMAGES),
+        ("train-labels-idx1-ubyte", &[&LABELS[..8], &[6, 0]].concat()),
+    ]);
+    assert_eq!(dataset_splits(folder.path()).unwrap(), (DatasetFormat::Idx, vec![Split::Train, Split::Test]));
+    let test = open_dataset(folder.path(), Split::Test).unwrap();
+    assert_eq!(test.classes(), ["0", "1", "2", "3", "4", "5", "6"]);
+    assert_eq!(samples(&*test, folder.path())[1], ("t10k-images-idx3-ubyte#1".to_owned(), Some(1)));
+    assert_eq!(test.read(1).unwrap().image.bytes(), [40, 50, 60]);
+    assert!(matches!(test.content(2), Err(Error::NoSuchSample { index: 2, len: 2 })));
+}
+
+#[test]
+fn bad_idx_files() {
+    let edited = |bytes: &[u8], at: usize, value: u8| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] = value;
+        bytes
+    };
+    let cases: [(Vec<u8>, Vec<u8>, &str); 10] = [
+        (edited(IMAGES, 2, 9), LABELS.to_vec(), "starts with [00, 00, 09, 03], expected an IDX header of bytes"),
+        (edited(IMAGES, 0, 1), LABELS.to_vec(), "starts with [01, 00, 08, 03]"),
+        (LABELS.to_vec(), LABELS.to_vec(), "dimensions [2], expected images, rows and columns"),
+        (IMAGES.to_vec(), IMAGES.to_vec(), "dimensions [2, 1, 3], expected one: the number of labels"),
+        (IMAGES.to_vec(), [&edited(LABELS, 7, 3)[..], &[0]].concat(), "2 images, but 3 labels"),
+        (IMAGES[..21].to_vec(), LABELS.to_vec(), "truncated, 5 of 6 elements"),
+        (IMAGES[..9].to_vec(), LABELS.to_vec(), "no whole header"),
+        ([IMAGES, &[0]].concat(), LABELS.to_vec(), "holds more than the declared 6 elements"),
+        (
+            edited(IMAGES, 8, 0xff),
+            LABELS.to_vec(),
+            "declares [2, 4278190081, 3] elements, more than a file of its size can hold",
+        ),
+        (edited(&IMAGES[..16], 15, 0), LABELS.to_vec(), "images of 1x0 pixels"),
+    ];
+    for (images, labels, expected) in cases {
+        let message = IdxImages::parse(&images, &labels).unwrap_err();
+        assert!(message.starts_with(expected), "{message}");
+    }
+    let folder = folder_with(&[("train-images-idx3-ubyte", IMAGES)]);
+    let message = open_error(folder.path(), None);
+    assert!(message.contains("train-images-idx3-ubyte: no file of labels beside it"), "{message}");
+    let folder = folder_with(&[("train-images-idx3-ubyte", IMAGES), ("train-labels-idx1-ubyte", &LABELS[..9])]);
+    let message = open_error(folder.path(), None);
+    assert!(message.ends_with("train-labels-idx1-ubyte: truncated, 1 of 2 elements"), "{message}");
+}
+
+#[test]
+fn parquet_files() {
+    let tiny = golden_bytes("tiny.parquet");
+    let folder = folder_with(&[
+        ("data/train-00000-of-00002.parquet", &tiny),
+        ("data/train-00001-of-00002.parquet", &golden_bytes("tiny-compressed.parquet")),
+        ("data/test/0000.parquet", &tiny),
+    ]);
+    assert_eq!(dataset_splits(folder.path()).unwrap(), (DatasetFormat::Parquet, vec![Split::Train, Split::Test]));
+    let train = open_dataset(folder.path(), Split::Train).unwrap();
+    assert_eq!((train.len(), train.classes()), (6, &["ant", "bee"].map(String::from)[..]));
+    let labels: Vec<_> = (0..6).map(|index| train.label(index).unwrap()).collect();
+    assert_eq!(labels, [1, 0, 1, 1, 0, 1]);
+    assert_eq!(samples(&*train, folder.path())[5].0, "data/train-00001-of-00002.parquet#2");
+    for index in [5, 0, 3, 2, 4, 1] {
+        let image = train.read(index).unwrap().image;
+        assert_eq!((image.height(), image.width(), image.channels()), (4, 5, if index % 3 == 1 { 1 } else { 3 }));
+    }
+    assert_eq!(train.read(0).unwrap(), train.read(3).unwrap());
+    assert!(matches!(train.content(6), Err(Error::NoSuchSample { index: 6, len: 6 })));
+    assert_eq!(open_dataset(folder.path(), Split::Test).unwrap().len(), 3);
+    let single = open_dataset(&golden("tiny.parquet"), None).unwrap();
+    assert_eq!(single.content(0).unwrap(), train.content(0).unwrap());
+    assert!(matches!(single.content(0).unwrap(), Content::Encoded(bytes) if bytes.starts_with(b"\x89PNG")));
+}
+
+#[test]
+fn nulls_in_parquet_are_broken_samples_without_labels() {
+    let dataset = open_dataset(&golden("nulls.parquet"), None).unwrap();
+    assert_eq!((dataset.len(), dataset.classes()), (3, &["0", "1", "2", "3"].map(String::from)[..]));
+    assert_eq!([0, 1, 2].map(|index| dataset.label(index)), [Some(3), None, None]);
+    assert_eq!([0, 1, 2].map(|index| dataset.read(index).is_ok()), [true, false, false]);
+    let message = dataset.read(2).unwrap_err().to_string();
+    assert!(message.ends_with("nulls.parquet: row 2 has no image bytes"), "{message}");
+}
+
+#[test]
+fn bad_parquet_files() {
+    let tiny = golden_bytes("tiny.parquet");
+    let cases: [(&[u8], &str); 5] = [
+        (
+            &golden_bytes("no-label.parquet"),
+            "no label column, expected one of label, labels, fine_label of type [INT32, INT64], found image.bytes (BYTE_ARRAY), image.path (BYTE_ARRAY), text (BYTE_ARRAY)",
+        ),
+        (&golden_bytes("label-out-of-range.parquet"), "label 2 of row 2, expected -1 or a number below 2"),
+        (&tiny[..tiny.len() / 2], "broken parquet: "),
+        (&tiny[..3], "broken parquet: "),
+        (b"", "broken parquet: "),
+    ];
+    for (bytes, expected) in cases {
+        let message = ParquetImages::parse(bytes.to_vec()).err().unwrap();
+        assert!(message.starts_with(expected), "{message}");
+    }
+    let folder = folder_with(&[("a.parquet", &tiny), ("b.parquet", &tiny[..tiny.len() - 9])]);
+    let message = open_error(folder.path(), None);
+    assert!(message.contains("b.parquet: broken parquet: "), "{message}");
+}
