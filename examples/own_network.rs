@@ -3,7 +3,7 @@
 //! `cargo run -p cnn-examples --example own_network` prints the loss before and after the step, the second one lower:
 //!
 //! ```text
-//! 5 tensors, 5,418 parameters: loss 2.30 before the step, 2.19 after it
+//! 5466 parameters: loss 2.31 before the step, 2.29 after it
 //! ```
 #![forbid(unsafe_code)]
 

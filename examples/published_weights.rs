@@ -5,6 +5,10 @@
 //!
 //! ```text
 //! mobilenetv2_100, 3504872 parameters
+//! 0000_n01440764_tench.JPEG
+//!  79.51 %  tench, Tinca tinca
+//!   3.76 %  goldfish, Carassius auratus
+//!   0.93 %  barracouta, snoek
 //! ```
 #![forbid(unsafe_code)]
 

@@ -158,7 +158,7 @@ def write_parquet(folder):
 
     def write(name, columns, metadata=None, **options):
         table = pa.table(columns).replace_schema_metadata(metadata)
-        pq.write_table(table, folder / name, row_group_size=2, store_schema=False, **options)
+        pq.write_table(table, folder / name, row_group_size=2, **options)
 
     hub = {"huggingface": json.dumps(names)}
     write("tiny.parquet", {"image": images, "label": [1, 0, 1]}, hub, compression="none")
@@ -203,6 +203,10 @@ def main(folder):
     for name, data in FILES.items():
         (folder / name).write_bytes(data)
         cases["decode"].append({"file": name, "expected": pixels(name, decoded(data))})
+    # Pillow fills the rest of the screen with a color that GIF's successors and browsers ignore; here it is black.
+    screen = Image.new("RGB", (WIDTH + 5, HEIGHT + 4))
+    screen.paste(PALETTE.convert("RGB"), (3, 2))
+    pixels("offset.gif", screen)
     source = Image.fromarray(picture(*RESIZE_SOURCE))
     cases["resize_source"] = pixels("resize-source", source)
     for height, width in SIZES:

@@ -86,15 +86,24 @@ fn class_folders_in_splits_share_their_classes() {
 }
 
 #[test]
+fn a_split_without_class_folders_is_none() {
+    let png = golden_bytes("rgb.png");
+    let folder = folder_with(&[("train/a/1.png", &png), ("train/b/2.png", &png), ("test/3.png", &png)]);
+    assert_eq!(dataset_splits(folder.path()).unwrap(), (DatasetFormat::ImageFolder, vec![Split::Train]));
+    assert_eq!(open_dataset(folder.path(), None).unwrap().classes(), ["a", "b"]);
+    let message = open_error(folder.path(), Some(Split::Test));
+    assert!(message.ends_with("has no split `test`, it has `train`"), "{message}");
+}
+
+#[test]
 fn what_is_no_dataset_says_what_was_looked_for() {
     let png = golden_bytes("rgb.png");
-    let cases: [(&[(&str, &[u8])], &str); 6] = [
+    let cases: [(&[(&str, &[u8])], &str); 5] = [
         (&[], " is empty; looked for: folders of images named by class"),
         (&[("a/notes.txt", b"")], "no images below "),
         (&[("1.png", &png), ("2.png", &png)], "the 2 images in "),
         (&[("train/1.png", &png), ("val/2.png", &png)], "/train lie in no class folders"),
         (&[("train/a/1.png", &png), ("training/a/2.png", &png)], "could be its train split"),
-        (&[("train/a/1.png", &png), ("test/a/notes.txt", b"")], "no images below "),
     ];
     for (files, expected) in cases {
         let folder = folder_with(files);

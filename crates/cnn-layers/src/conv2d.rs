@@ -93,7 +93,8 @@ impl Conv2dConfig {
         self.check(builder.path())?;
         let [rows, columns] = self.kernel_size;
         let group_in = self.in_channels / self.spec.groups;
-        let weight = builder.param("weight", &[self.out_channels, group_in, rows, columns], self.init)?;
+        let init = self.init.with_groups(self.spec.groups);
+        let weight = builder.param("weight", &[self.out_channels, group_in, rows, columns], init)?;
         let bound = 1. / ((group_in * rows * columns) as f64).sqrt();
         let bias_init = self.bias_init.unwrap_or(Init::Uniform { bound });
         let bias = self.bias.then(|| builder.param("bias", &[self.out_channels], bias_init)).transpose()?;

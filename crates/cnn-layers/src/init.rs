@@ -59,7 +59,7 @@ pub enum Init {
 pub enum Fan {
     /// Inputs of one output: `C_in / groups · K_h · K_w`.
     In,
-    /// Outputs of one input: `C_out · K_h · K_w`.
+    /// Outputs of one input: `C_out / groups · K_h · K_w`, so that depthwise convolutions keep the variance as others do.
     Out,
 }
 
@@ -72,6 +72,16 @@ impl Init {
     pub const KAIMING_NORMAL_OUT: Self = Self::KaimingNormal { fan: Fan::Out, gain: std::f64::consts::SQRT_2 };
     /// PyTorch's default for the weights of convolutions and linear layers: uniform in `±1/√fan_in`.
     pub const PYTORCH_DEFAULT: Self = Self::KaimingUniform { fan: Fan::In, gain: 0.577_350_269_189_625_8 };
+
+    /// The same rule for a convolution with groups, whose shape alone gives `groups` times too many outputs of one input.
+    pub(crate) fn with_groups(self, groups: usize) -> Self {
+        let factor = (groups as f64).sqrt();
+        match self {
+            Self::KaimingUniform { fan: Fan::Out, gain } => Self::KaimingUniform { fan: Fan::Out, gain: gain * factor },
+            Self::KaimingNormal { fan: Fan::Out, gain } => Self::KaimingNormal { fan: Fan::Out, gain: gain * factor },
+            other => other,
+        }
+    }
 
     /// Values for a tensor of PyTorch's `shape`, drawn from `key`.
     pub(crate) fn values(self, shape: &[usize], key: Key) -> Vec<f64> {
@@ -154,6 +164,14 @@ mod tests {
             assert!((var / variance - 1.).abs() < 0.03, "{init:?}: variance {var}, expected {variance}");
             assert!(max <= largest, "{init:?}: largest {max}");
         }
+    }
+
+    /// timm divides fan_out by the groups: std of a depthwise 3×3 kernel is √(2 / 9).
+    #[test]
+    fn depthwise_kernels_keep_the_variance() {
+        let values = Init::KAIMING_NORMAL_OUT.with_groups(512).values(&[512, 1, 3, 3], Key::new(1));
+        let (_, var, _) = moments(&values);
+        assert!((var * 9. / 2. - 1.).abs() < 0.06, "variance {var}");
     }
 
     #[test]

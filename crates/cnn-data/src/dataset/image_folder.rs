@@ -11,7 +11,8 @@ use crate::Error;
 /// names, images found in subfolders too, hidden files ignored.
 ///
 /// Where the dataset has splits, the classes are those of all of them together, so that a number means the same class
-/// in each even if one lacks some.
+/// in each even if one lacks some. A split without class folders, as the unlabelled test images of a competition, does
+/// not count as one.
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
     root: PathBuf,
@@ -114,11 +115,16 @@ impl FolderLayout {
             let split = split.map_or("", Split::name);
             return Ok(Err(format!("both {} and {} could be its {split} split", first.display(), second.display())));
         }
-        for (_, folder) in &roots {
-            if !holds_class_folders(folder)? {
-                return Ok(Err(why_not(folder)?));
+        let mut with_classes = Vec::new();
+        for (split, folder) in &roots {
+            if holds_class_folders(folder)? {
+                with_classes.push((*split, folder.clone()));
             }
         }
+        if with_classes.is_empty() {
+            return Ok(Err(why_not(&roots[0].1)?));
+        }
+        let roots = with_classes;
         let classes = class_names(roots.iter().map(|(_, folder)| folder.as_path()))?;
         Ok(Ok(Self { classes, roots }))
     }

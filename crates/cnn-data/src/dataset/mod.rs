@@ -44,7 +44,7 @@ pub trait Dataset: Send + Sync {
     /// The classes' names in the order of their numbers; empty for images without labels.
     fn classes(&self) -> &[String];
 
-    /// A sample's lasting name: its file, with `#` and a number where a file holds several.
+    /// A sample's lasting name: its file, with `#` and a number where a file holds several; something to print for an `index` that is not below [`Dataset::len`].
     fn id(&self, index: usize) -> String;
 
     /// A sample's class as a number into [`Dataset::classes`]; `None` where it has none.
@@ -64,6 +64,6 @@ pub trait Dataset: Send + Sync {
     /// As [`Dataset::content`] and [`decode`](crate::decode()), with the sample's name.
     fn read(&self, index: usize) -> Result<Sample, Error> {
         let image = self.content(index)?.into_image().map_err(|error| error.at(self.id(index)))?;
-        Ok(Sample { image, label: self.label(index) })
+        Ok(Sample::new(image, self.label(index)))
     }
 }

@@ -15,6 +15,9 @@ use crate::Error;
 /// How many bytes of encoded images are kept in memory; a dataset below this size is read from disk once.
 const CACHE_BYTES: usize = 1 << 30;
 
+/// The most classes of a dataset that does not name them: a larger label is taken for damage.
+const MAX_UNNAMED_CLASSES: usize = 1 << 16;
+
 /// Images of one or more parquet files, in the order of the files and their rows.
 ///
 /// The image column is `img` or `image`: the hub's struct of `bytes` and `path`, or bare bytes. The label column is
@@ -53,6 +56,7 @@ impl ParquetImages {
         let named = files.first().and_then(|file| file.class_names().map(<[String]>::to_vec));
         let classes = named.unwrap_or_else(|| {
             let count = files.iter().filter_map(ParquetFile::largest_label).max().map_or(0, |largest| largest + 1);
+            let count = count.min(MAX_UNNAMED_CLASSES);
             (0..count).map(|class| class.to_string()).collect()
         });
         for file in &files {

@@ -11,3 +11,10 @@ pub struct Sample {
     /// The class as a number into [`Dataset::classes`](crate::Dataset::classes).
     pub label: Option<usize>,
 }
+
+impl Sample {
+    /// An image with its class, if it has one.
+    pub fn new(image: Image, label: Option<usize>) -> Self {
+        Self { image, label }
+    }
+}

@@ -21,7 +21,8 @@ pub struct Decoded {
 /// dropped and the colors under it shown as stored, CMYK becomes RGB without a color profile, embedded profiles are
 /// ignored, animations give their first frame.
 ///
-/// Strict where Pillow is lenient: a JPEG without an end marker is broken.
+/// Where Pillow is odd, not so: of 16-bit grey too the upper byte is kept, and what an animation's first frame leaves of
+/// its screen is black. A JPEG without an end marker is broken; pixels missing before one go unnoticed, as in libjpeg.
 ///
 /// # Errors
 ///

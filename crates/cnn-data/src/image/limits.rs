@@ -21,11 +21,6 @@ impl Limits {
         }
         Err(Error::TooLarge { width, height, max_side: self.max_side, max_pixels: self.max_pixels })
     }
-
-    /// What a decoder may allocate at a time: the pixels with four 16-bit channels, twice, and a megabyte.
-    pub(crate) fn max_alloc(&self) -> u64 {
-        self.max_pixels.saturating_mul(16).saturating_add(1 << 20)
-    }
 }
 
 impl Default for Limits {

@@ -16,7 +16,7 @@ use crate::Error;
 
 pub(super) fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     let header = header::png(bytes).ok_or_else(|| broken(FileFormat::Png, "no whole header"))?;
-    decode(FileFormat::Png, header, limits, || PngDecoder::with_limits(Cursor::new(bytes), decoder_limits(limits)))
+    decode(FileFormat::Png, header, limits, || PngDecoder::with_limits(Cursor::new(bytes), decoder_limits(header)))
 }
 
 pub(super) fn decode_bmp(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
@@ -42,7 +42,7 @@ fn decode<D: ImageDecoder>(
     open: impl FnOnce() -> Result<D, ImageError>,
 ) -> Result<Decoded, Error> {
     limits.check(header.width, header.height)?;
-    let (image, dimensions) = contain_panic(|| read(open()?, limits))
+    let (image, dimensions) = contain_panic(|| read(open()?, header))
         .map_err(|panic| broken(format, panic))?
         .map_err(|error| broken(format, reason(error)))?;
     let (width, height) = dimensions;
@@ -52,8 +52,8 @@ fn decode<D: ImageDecoder>(
 
 type Dimensions = (usize, usize);
 
-fn read(mut decoder: impl ImageDecoder, limits: &Limits) -> Result<(Image, Dimensions), ImageError> {
-    decoder.set_limits(decoder_limits(limits))?;
+fn read(mut decoder: impl ImageDecoder, header: Header) -> Result<(Image, Dimensions), ImageError> {
+    decoder.set_limits(decoder_limits(header))?;
     // A damaged EXIF block is no reason to lose the photo.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let (width, height) = decoder.dimensions();
@@ -83,13 +83,13 @@ fn drop_alpha_and_low_bytes(buffer: Vec<u8>, color: ColorType) -> (usize, Vec<u8
     }
 }
 
-fn decoder_limits(limits: &Limits) -> image::Limits {
-    let side = u32::try_from(limits.max_side).unwrap_or(u32::MAX);
-    let mut decoder_limits = image::Limits::default();
-    decoder_limits.max_image_width = Some(side);
-    decoder_limits.max_image_height = Some(side);
-    decoder_limits.max_alloc = Some(limits.max_alloc());
-    decoder_limits
+/// What a decoder may allocate, animation frames and embedded profiles included: twice the declared pixels with four
+/// 16-bit channels, and something for the rest.
+fn decoder_limits(header: Header) -> image::Limits {
+    const REST: u64 = 64 << 20;
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(header.width.saturating_mul(header.height).saturating_mul(16).saturating_add(REST));
+    limits
 }
 
 fn reason(error: ImageError) -> String {

@@ -137,11 +137,10 @@ mod tests {
 
     #[test]
     fn a_range_has_a_lower_median() {
-        let cases: [(&[usize], Option<(usize, usize, usize)>); 4] =
-            [(&[], None), (&[7], Some((7, 7, 7))), (&[3, 1], Some((1, 1, 3))), (&[9, 1, 5], Some((1, 5, 9)))];
+        let range = |min, median, max| Some(Range { min, median, max });
+        let cases = [(&[][..], None), (&[7], range(7, 7, 7)), (&[3, 1], range(1, 1, 3)), (&[9, 1, 5], range(1, 5, 9))];
         for (values, expected) in cases {
-            let range = Range::of(values.iter().copied()).map(|range| (range.min, range.median, range.max));
-            assert_eq!(range, expected, "{values:?}");
+            assert_eq!(Range::of(values.iter().copied()), expected, "{values:?}");
         }
     }
 }

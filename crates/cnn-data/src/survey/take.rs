@@ -32,7 +32,7 @@ struct Part {
 }
 
 impl Part {
-    fn survey((split, dataset): (Option<Split>, Box<dyn Dataset>)) -> Self {
+    fn survey((split, dataset): OpenPart) -> Self {
         let facts = (0..dataset.len()).into_par_iter().map(|index| SampleFacts::of(dataset.as_ref(), index)).collect();
         Self { split, dataset, facts }
     }
@@ -61,7 +61,9 @@ impl Part {
     }
 }
 
-fn open_parts(path: &Path) -> Result<Vec<(Option<Split>, Box<dyn Dataset>)>, Error> {
+type OpenPart = (Option<Split>, Box<dyn Dataset>);
+
+fn open_parts(path: &Path) -> Result<Vec<OpenPart>, Error> {
     match Discovery::of(path) {
         Ok(discovery) => discovery.splits().into_iter().map(|split| Ok((split, discovery.open(split)?))).collect(),
         Err(unknown @ Error::UnknownDataset { .. }) => match PhotoList::open(&[path]) {

@@ -1,22 +1,22 @@
 //! What the integration tests share.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test binary uses its part")]
 
-pub mod mutate;
+pub(crate) mod mutate;
 
 use std::path::{Path, PathBuf};
 
 use cnn_data::Image;
 
-pub fn golden(name: &str) -> PathBuf {
+pub(crate) fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-pub fn golden_bytes(name: &str) -> Vec<u8> {
+pub(crate) fn golden_bytes(name: &str) -> Vec<u8> {
     std::fs::read(golden(name)).unwrap()
 }
 
 /// The folder of real data and its part, or `None` (said aloud) where it is absent.
-pub fn shared(part: &str) -> Option<PathBuf> {
+pub(crate) fn shared(part: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(part);
     if path.exists() {
         return Some(path.canonicalize().unwrap());
@@ -27,7 +27,7 @@ pub fn shared(part: &str) -> Option<PathBuf> {
 }
 
 /// Reads a binary PPM or PGM file as Pillow writes it.
-pub fn read_ppm(name: &str) -> Image {
+pub(crate) fn read_ppm(name: &str) -> Image {
     let bytes = golden_bytes(name);
     let header_len = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(2).unwrap().0 + 1;
     let header = std::str::from_utf8(&bytes[..header_len]).unwrap();
@@ -37,7 +37,7 @@ pub fn read_ppm(name: &str) -> Image {
 }
 
 /// Largest and mean difference of two images of the same shape, in steps of 1 of 255.
-pub fn difference(found: &Image, expected: &Image) -> (u8, f64) {
+pub(crate) fn difference(found: &Image, expected: &Image) -> (u8, f64) {
     let shape = |image: &Image| (image.height(), image.width(), image.channels());
     assert_eq!(shape(found), shape(expected));
     let differences = || found.bytes().iter().zip(expected.bytes()).map(|(&a, &b)| a.abs_diff(b));

@@ -3,14 +3,14 @@
 use cnn_core::{Key, Rng};
 
 /// What a damaged file did to its parser.
-pub struct Tally {
-    pub accepted: usize,
-    pub rejected: usize,
-    pub contained: usize,
+pub(crate) struct Tally {
+    pub(crate) accepted: usize,
+    pub(crate) rejected: usize,
+    pub(crate) contained: usize,
 }
 
 /// Damages each of `files` in turn, 100,000 cases in all, and parses what is left. A panic fails the test.
-pub fn mutate_100_000(
+pub(crate) fn mutate_100_000(
     name: &str,
     files: &[Vec<u8>],
     repair: impl Fn(&mut Vec<u8>, &mut Rng),
