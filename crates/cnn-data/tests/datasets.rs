@@ -12,7 +12,9 @@ use cnn_data::{
 use common::{golden, golden_bytes, read_ppm};
 use tempfile::TempDir;
 
-fn folder_with(files: &[(&str, &[u8])]) -> TempDir {
+type Files<'a> = &'a [(&'a str, &'a [u8])];
+
+fn folder_with(files: Files<'_>) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
         let path = folder.path().join(name);
@@ -98,7 +100,7 @@ fn a_split_without_class_folders_is_none() {
 #[test]
 fn what_is_no_dataset_says_what_was_looked_for() {
     let png = golden_bytes("rgb.png");
-    let cases: [(&[(&str, &[u8])], &str); 5] = [
+    let cases: [(Files<'_>, &str); 5] = [
         (&[], " is empty; looked for: folders of images named by class"),
         (&[("a/notes.txt", b"")], "no images below "),
         (&[("1.png", &png), ("2.png", &png)], "the 2 images in "),

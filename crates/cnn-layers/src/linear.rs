@@ -1,8 +1,9 @@
 //! The fully connected layer.
 
 use candle_core::{Result, Tensor};
+use cnn_kernels::{Conv2dSpec, conv2d};
 
-use crate::{Builder, Context, Error, Init};
+use crate::{Builder, Context, Error, FeatureMap, Init};
 
 /// What a [`Linear`] is built from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,17 +69,18 @@ impl Linear {
     /// If `xs` is not `(N, in_features)`.
     pub fn forward(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
         cx.layer(&self.path, "linear", &[xs.into()], || {
-            let in_features = self.weight.dims()[1];
-            if xs.rank() != 2 || xs.dims()[1] != in_features {
-                let (name, found, expected) =
-                    ("the input".to_string(), xs.dims().to_vec(), vec![xs.dims()[0], in_features]);
-                return Err(Error::Shape { name, found, expected }.into());
-            }
-            let ys = xs.matmul(&self.weight.t()?)?;
-            match &self.bias {
-                Some(bias) => ys.broadcast_add(bias),
-                None => Ok(ys),
-            }
+            let (out_features, in_features) = self.weight.dims2()?;
+            let images = match *xs.dims() {
+                [images, features] if features == in_features => images,
+                ref found => {
+                    let (found, expected) = (found.to_vec(), vec![found.first().copied().unwrap_or(1), in_features]);
+                    return Err(Error::Shape { name: "the input".to_string(), found, expected }.into());
+                }
+            };
+            // A 1×1 convolution over single pixels: candle's matmul would also compute the gradient of a frozen weight.
+            let pixels = FeatureMap::from_nhwc(&xs.reshape((images, 1, 1, in_features))?)?;
+            let weight = self.weight.reshape((out_features, in_features, 1, 1))?;
+            conv2d(&pixels, &weight, self.bias.as_ref(), &Conv2dSpec::default())?.flatten()
         })
     }
 

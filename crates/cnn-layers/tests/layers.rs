@@ -127,6 +127,8 @@ fn gradients_reach_trainable_parameters_only_and_follow_the_backward_rule() {
     };
     build();
     assert_eq!(store.set_trainable(false, |name| name.starts_with("frozen")), 2);
+    // Gradients of both signs, so that the rules differ.
+    store.set("free.weight", &Tensor::new(&[[[[1f32]], [[-1.]], [[0.5]]]], &Device::Cpu).unwrap()).unwrap();
     let input = Var::from_tensor(&maps([1, 5, 6, 2]).to_nhwc()).unwrap();
     let gradient = |rule| {
         let xs = FeatureMap::from_nhwc(&input).unwrap();
@@ -138,6 +140,24 @@ fn gradients_reach_trainable_parameters_only_and_follow_the_backward_rule() {
     };
     assert_ne!(gradient(BackwardRule::Standard), gradient(BackwardRule::Guided));
     assert_ne!(gradient(BackwardRule::Guided), gradient(BackwardRule::Deconvnet));
+}
+
+#[test]
+fn no_gradient_is_computed_for_frozen_weights() {
+    let store = Store::new(0);
+    let build = || {
+        let root = store.builder(Mode::Train);
+        let conv = Conv2dConfig::new(2, 3, 2).build(&root.pp("conv")).unwrap();
+        (conv, LinearConfig::new(3, 2).build(&root.pp("fc")).unwrap())
+    };
+    build();
+    store.set_trainable(false, |name| name.ends_with("weight"));
+    let (conv, linear) = build();
+    let cx = Context::eval();
+    let pixels = conv.forward(&maps([2, 2, 2, 2]), &cx).unwrap().flatten().unwrap();
+    let grads = linear.forward(&pixels, &cx).unwrap().sum_all().unwrap().backward().unwrap();
+    assert!(grads.get(conv.weight()).is_none() && grads.get(linear.weight()).is_none());
+    assert!(store.trainable().iter().all(|(name, var)| name.ends_with("bias") && grads.get(var).is_some()));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::files::{file_name, folders_in, image_files};
+use super::files::{file_name, files_in, folders_in, image_files};
 use super::{Content, Dataset, DatasetFormat, Split};
 use crate::Error;
 
@@ -102,29 +102,20 @@ pub(super) struct FolderLayout {
 impl FolderLayout {
     /// Recognises class folders; otherwise says what was found instead.
     pub(super) fn recognise(root: &Path) -> Result<Result<Self, String>, Error> {
-        let folders = folders_in(root)?;
-        let mut roots: Vec<_> = folders
-            .iter()
-            .filter_map(|folder| Some((Some(Split::of_name(&file_name(folder))?), folder.clone())))
-            .collect();
-        roots.sort();
+        let mut roots = Vec::new();
+        let candidates = candidate_roots(root)?;
+        for (split, folder) in &candidates {
+            if holds_class_folders(folder)? {
+                roots.push((*split, folder.clone()));
+            }
+        }
         if roots.is_empty() {
-            roots.push((None, root.to_owned()));
+            return Ok(Err(why_not(&candidates[0].1)?));
         }
         if let Some([(split, first), (_, second)]) = roots.array_windows().find(|[a, b]| a.0 == b.0) {
             let split = split.map_or("", Split::name);
             return Ok(Err(format!("both {} and {} could be its {split} split", first.display(), second.display())));
         }
-        let mut with_classes = Vec::new();
-        for (split, folder) in &roots {
-            if holds_class_folders(folder)? {
-                with_classes.push((*split, folder.clone()));
-            }
-        }
-        if with_classes.is_empty() {
-            return Ok(Err(why_not(&roots[0].1)?));
-        }
-        let roots = with_classes;
         let classes = class_names(roots.iter().map(|(_, folder)| folder.as_path()))?;
         Ok(Ok(Self { classes, roots }))
     }
@@ -132,6 +123,17 @@ impl FolderLayout {
     pub(super) fn open(&self, root: &Path) -> Result<ImageFolder, Error> {
         ImageFolder::open_with_classes(root, self.classes.clone())
     }
+}
+
+/// The folders named like splits, in the splits' order, or the dataset's own folder.
+fn candidate_roots(root: &Path) -> Result<Vec<(Option<Split>, PathBuf)>, Error> {
+    let of_split = |folder: PathBuf| Some((Some(Split::of_name(&file_name(&folder))?), folder));
+    let mut roots: Vec<_> = folders_in(root)?.into_iter().filter_map(of_split).collect();
+    roots.sort();
+    if roots.is_empty() {
+        roots.push((None, root.to_owned()));
+    }
+    Ok(roots)
 }
 
 fn class_names<'a>(roots: impl IntoIterator<Item = &'a Path>) -> Result<Vec<String>, Error> {
@@ -154,7 +156,7 @@ fn holds_class_folders(root: &Path) -> Result<bool, Error> {
 fn why_not(folder: &Path) -> Result<String, Error> {
     let images = image_files(folder)?.len();
     Ok(match images {
-        0 if folders_in(folder)?.is_empty() && super::files::files_in(folder)?.is_empty() => {
+        0 if folders_in(folder)?.is_empty() && files_in(folder)?.is_empty() => {
             format!("{} is empty", folder.display())
         }
         0 => format!("no images below {}", folder.display()),
