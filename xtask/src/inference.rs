@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use cnn_data::{BatchPlan, Dataset, Skipped};
 use cnn_layers::{Context, FeatureMap};
 use cnn_models::Network;
@@ -59,35 +59,43 @@ pub(crate) fn print_skipped(skipped: &[Skipped]) {
 
 /// The names of the network's classes, in order of its logits; their numbers where they have no names.
 pub(crate) fn class_names(network: &Network) -> Vec<String> {
-    let count = network.model().num_classes();
-    let imagenet = cnn_data::imagenet_class_names();
-    match network.label_names() {
-        Some(names) => names.to_vec(),
-        None if count == imagenet.len() => imagenet.iter().map(ToString::to_string).collect(),
-        None => (0..count).map(|index| index.to_string()).collect(),
-    }
+    let numbers = || (0..network.model().num_classes()).map(|index| index.to_string()).collect();
+    known_names(network).unwrap_or_else(numbers)
 }
 
-/// For each class of the dataset, which logit of the network is its: by name where the network's file names the same classes, else by
-/// number.
+fn known_names(network: &Network) -> Option<Vec<String>> {
+    let imagenet = cnn_data::imagenet_class_names();
+    let is_imagenet = network.model().num_classes() == imagenet.len();
+    let named = network.label_names().map(<[String]>::to_vec);
+    named.or_else(|| is_imagenet.then(|| imagenet.iter().map(ToString::to_string).collect()))
+}
+
+/// For each class of the dataset, which logit of the network is its: by name where the network knows the names, else by number.
 pub(crate) fn classes_to_logits(network: &Network, classes: &[String]) -> Result<Vec<usize>> {
     let count = network.model().num_classes();
+    let (name, by_number) = (network.spec().name, (0..classes.len()).collect());
     if classes.is_empty() {
         bail!("the dataset has no labels, so there is nothing to compare with");
     }
-    let names = class_names(network);
-    if classes.iter().all(|class| names.contains(class)) {
-        let position =
-            |class: &String| names.iter().position(|name| name == class).context("every class was found just now");
-        return classes.iter().map(position).collect();
+    let Some(names) = known_names(network) else {
+        if classes.len() > count {
+            bail!("the dataset has {} classes, {name} has {count}", classes.len());
+        }
+        return Ok(by_number);
+    };
+    let positions: Vec<Option<usize>> =
+        classes.iter().map(|class| names.iter().position(|name| name == class)).collect();
+    let unknown: Vec<&str> =
+        classes.iter().zip(&positions).filter(|(_, at)| at.is_none()).map(|(class, _)| class.as_str()).collect();
+    if unknown.is_empty() {
+        return Ok(positions.into_iter().flatten().collect());
     }
-    if classes.len() > count {
-        bail!("the dataset has {} classes, the network only {count}", classes.len());
+    let some = unknown.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    if classes.len() != count {
+        bail!("{name} does not know the classes {some}; it has {count}, as {}, {}, …", names[0], names[1 % count]);
     }
-    if network.label_names().is_some() && classes.len() == count {
-        let unknown: Vec<&str> =
-            classes.iter().filter(|class| !names.contains(class)).map(String::as_str).take(3).collect();
-        eprintln!("note: the network does not know the classes {}; classes are matched by number", unknown.join(", "));
-    }
-    Ok((0..classes.len()).collect())
+    eprintln!(
+        "note: {name} does not know the classes {some}; as there are {count} on both sides, they are matched by number"
+    );
+    Ok(by_number)
 }

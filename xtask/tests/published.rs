@@ -101,6 +101,17 @@ fn broken_files_in_a_folder_are_skipped_named_and_counted() {
 }
 
 #[test]
+fn a_dataset_of_other_classes_is_refused_by_name() {
+    let Some(photos) = shared("data/hymenoptera") else { return };
+    let weights = shared("hub/squeezenet1_1.caffe_in1k").unwrap();
+    let arguments = ["evaluate", "--weights", &weights, "--data", &photos, "--split", "val"];
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).to_string();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("squeezenet1_1 does not know the classes ants, bees; it has 1000"), "{stderr}");
+}
+
+#[test]
 fn data_describes_a_folder() {
     let Some(path) = shared("data/hymenoptera") else { return };
     let survey = json(&["data", &path, "--json"]);

@@ -62,7 +62,15 @@ pub enum Error {
         /// What would be accepted.
         expected: String,
     },
-    /// A file cannot be read or written.
+    /// A directory cannot be made.
+    #[error("cannot make the directory {}: {source}", path.display())]
+    Directory {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file or directory cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
         /// The path.

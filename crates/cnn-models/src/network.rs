@@ -121,7 +121,8 @@ impl Network {
     /// # Errors
     /// If a file cannot be written; each file is there whole or as it was.
     pub fn save(&self, directory: &Path) -> Result<(), Error> {
-        std::fs::create_dir_all(directory).map_err(|source| Error::Read { path: directory.to_path_buf(), source })?;
+        std::fs::create_dir_all(directory)
+            .map_err(|source| Error::Directory { path: directory.to_path_buf(), source })?;
         save_safetensors(&directory.join("model.safetensors"), &self.store.tensors(), &BTreeMap::new())?;
         let (first_conv, classifier) = (self.spec.first_conv, self.spec.classifier);
         let json = self.config.to_json(self.model.num_classes(), self.model.num_features(), first_conv, classifier);
