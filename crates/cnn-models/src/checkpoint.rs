@@ -126,7 +126,7 @@ fn model_args(args: &Map<String, Value>) -> Result<ModelConfig, String> {
             "in_chans" => model.in_channels = count(args, key)?,
             "drop_rate" => model.drop_rate = number(args, key, 0., 1.)?,
             "drop_path_rate" => model.drop_path_rate = number(args, key, 0., 1.)?,
-            "channel_multiplier" => model.channel_multiplier = number(args, key, 0.01, 16.)?,
+            "channel_multiplier" => model.channel_multiplier = number(args, key, 0.01, 4.)?,
             "bn_eps" => model.bn_eps = number(args, key, 0., 1.)?,
             "pad_type" => {
                 model.pad_type = match value.as_str() {
@@ -161,7 +161,7 @@ fn object(parent: &Map<String, Value>, key: &str) -> Result<Option<Map<String, V
 }
 
 fn count(object: &Map<String, Value>, key: &str) -> Result<Option<usize>, String> {
-    const LARGEST: u64 = 1 << 20;
+    const LARGEST: u64 = 1 << 17;
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_u64() {

@@ -50,6 +50,20 @@ pub enum Error {
         /// What is wrong and what would be accepted.
         what: String,
     },
+    /// What `config.json` declares is not what the weights are made for.
+    #[error("{}: {what} is {declared}, but the weights' `{tensor}` is made for {found}", path.display())]
+    Declared {
+        /// The weight file.
+        path: PathBuf,
+        /// Which number.
+        what: &'static str,
+        /// What `config.json` says.
+        declared: usize,
+        /// The tensor that says otherwise.
+        tensor: String,
+        /// What it says.
+        found: usize,
+    },
     /// A number of a [`ModelConfig`](crate::ModelConfig) is out of range for the model.
     #[error("{model}: {what} is {found}, expected {expected}")]
     Argument {

@@ -90,6 +90,7 @@ impl Network {
         let file =
             TensorFile::open(&weights)?.rename(|name| (spec.rename)(name).unwrap_or_else(|| name.to_string()))?;
         let mut config = declared.unwrap_or_else(|| config_of_file(spec, &file));
+        check_declared(spec, &config.model, &file, &weights)?;
         if let Some(channels) = options.in_channels {
             config.model.in_channels = Some(channels);
             set_channels(&mut config.preprocessing, channels);
@@ -224,6 +225,23 @@ fn weight_file(directory: &Path) -> Result<PathBuf, Error> {
             expected: "model.safetensors, or exactly one .safetensors, .pth, .pt, .th or .bin file",
         }),
     }
+}
+
+/// Compares what was declared with the weights, before memory is taken for it.
+fn check_declared(spec: &ModelSpec, model: &ModelConfig, file: &TensorFile, path: &Path) -> Result<(), Error> {
+    let declarations = [
+        ("num_classes", model.num_classes.unwrap_or(spec.num_classes), spec.classifier, 0),
+        ("the number of input channels", model.in_channels.unwrap_or(spec.in_channels), spec.first_conv, 1),
+    ];
+    for (what, declared, module, dim) in declarations {
+        let tensor = format!("{module}.weight");
+        if let Some(&found) = file.info(&tensor).and_then(|info| info.shape.get(dim))
+            && found != declared
+        {
+            return Err(Error::Declared { path: path.to_path_buf(), what, declared, tensor, found });
+        }
+    }
+    Ok(())
 }
 
 /// What a bare weight file says about its model: the shapes of the first convolution and of the classifier.

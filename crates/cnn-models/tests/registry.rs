@@ -145,7 +145,13 @@ fn what_does_not_fit_is_named() {
             .contains("says architecture `resnet8_cifar10`, but model `resnet20_cifar10` was asked for")
     );
     assert!(load("resnet20_cifar").contains("did you mean `resnet20_cifar10`?"));
-    std::fs::remove_file(directory.path().join("config.json")).unwrap();
+    let config = directory.path().join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap().replace("\"num_classes\": 10", "\"num_classes\": 100000");
+    let text = text.replace("\"label_names\"", "\"names\"");
+    std::fs::write(&config, text).unwrap();
+    let message = Network::load(directory.path(), &LoadOptions::default()).unwrap_err().to_string();
+    assert!(message.contains("num_classes is 100000, but the weights' `linear.weight` is made for 10"), "{message}");
+    std::fs::remove_file(config).unwrap();
     let message = load("resnet20_cifar10");
     assert!(message.contains("layer1.1.conv1.weight"), "{message}");
     let message = Network::load(directory.path(), &LoadOptions::default()).unwrap_err().to_string();
