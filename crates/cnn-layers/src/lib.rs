@@ -37,7 +37,7 @@ mod store;
 pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
-    ConvNormAct, ConvNormActConfig, DepthwiseSeparable, DepthwiseSeparableConfig, InvertedResidual,
+    BlockOptions, ConvNormAct, ConvNormActConfig, DepthwiseSeparable, DepthwiseSeparableConfig, InvertedResidual,
     InvertedResidualConfig, SqueezeExcite, SqueezeExciteConfig,
 };
 pub use builder::{Buffer, Builder, Mode};

@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cnn_core::Key;
 use cnn_layers::{
-    Activate, Activation, AvgPool2d, BackwardRule, Context, Conv2dConfig, DepthwiseSeparableConfig, Event, FeatureMap,
-    GlobalMaxPool2d, InvertedResidualConfig, Layer, LayerNorm2dConfig, LinearConfig, MaxPool2d, Mode, Observer,
-    Padding, Sequential, Softmax, SqueezeExciteConfig, Store, UpsampleNearest2d,
+    Activate, Activation, AvgPool2d, BackwardRule, BlockOptions, Context, Conv2dConfig, DepthwiseSeparableConfig,
+    Event, FeatureMap, GlobalMaxPool2d, InvertedResidualConfig, Layer, LayerNorm2dConfig, LinearConfig, MaxPool2d,
+    Mode, Observer, Padding, Sequential, Softmax, SqueezeExciteConfig, Store, UpsampleNearest2d,
 };
 
 fn maps(shape: [usize; 4]) -> FeatureMap {
@@ -26,8 +26,10 @@ fn blocks_have_timms_names_and_keep_their_shapes() {
     let se = SqueezeExciteConfig::new(12, 4).with_activation(Activation::Silu);
     let store = Store::new(0);
     let root = store.builder(Mode::Eval);
-    let wide = InvertedResidualConfig::new(8, 12, 8, 1).with_kernel(5, Padding::all(2)).with_squeeze_excite(se);
-    let separable = DepthwiseSeparableConfig::new(8, 10, 2).with_kernel(3, Padding::Same).with_drop_path(0.5);
+    let wide = InvertedResidualConfig::new(8, 12, 8, 1)
+        .with_options(BlockOptions::new().with_kernel(5, Padding::all(2)).with_squeeze_excite(se));
+    let separable = DepthwiseSeparableConfig::new(8, 10, 2)
+        .with_options(BlockOptions::new().with_kernel(3, Padding::Same).with_drop_path(0.5));
     let chain = Sequential::new().add(wide.build(&root.pp(0)).unwrap()).add(separable.build(&root.pp(1)).unwrap());
     let ys = chain.forward(&maps([2, 7, 9, 8]), &Context::eval()).unwrap();
     assert_eq!(ys.dims(), [2, 4, 5, 10]);
@@ -163,7 +165,8 @@ fn no_gradient_is_computed_for_frozen_weights() {
 #[test]
 fn evaluation_records_no_graph_and_training_draws_from_its_key() {
     let store = Store::new(0);
-    let block = DepthwiseSeparableConfig::new(4, 4, 1).with_residual().with_drop_path(0.5);
+    let block =
+        DepthwiseSeparableConfig::new(4, 4, 1).with_residual().with_options(BlockOptions::new().with_drop_path(0.5));
     let eval = block.build(&store.builder(Mode::Eval)).unwrap();
     assert!(!eval.forward(&maps([8, 3, 5, 4]), &Context::eval()).unwrap().is_tracked());
     let train = block.build(&store.builder(Mode::Train)).unwrap();

@@ -3,8 +3,8 @@
 use candle_core::Result;
 
 use crate::{
-    Activation, BatchNorm2dConfig, Builder, Context, Conv2dConfig, ConvNormAct, ConvNormActConfig, DropPath,
-    FeatureMap, Init, Layer, Padding, SqueezeExcite, SqueezeExciteConfig, add,
+    Activation, BatchNorm2dConfig, BlockOptions, Builder, Context, Conv2dConfig, ConvNormAct, ConvNormActConfig,
+    DropPath, FeatureMap, Init, Layer, SqueezeExcite, add,
 };
 
 /// What a [`DepthwiseSeparable`] is built from.
@@ -13,14 +13,10 @@ pub struct DepthwiseSeparableConfig {
     in_channels: usize,
     out_channels: usize,
     stride: usize,
-    kernel_size: usize,
-    padding: Padding,
-    eps: f64,
+    options: BlockOptions,
     activation: Activation,
     pointwise_activation: Activation,
     residual: bool,
-    squeeze_excite: Option<SqueezeExciteConfig>,
-    drop_path: f64,
 }
 
 impl DepthwiseSeparableConfig {
@@ -30,27 +26,11 @@ impl DepthwiseSeparableConfig {
             in_channels,
             out_channels,
             stride,
-            kernel_size: 3,
-            padding: Padding::all(1),
-            eps: 1e-5,
+            options: BlockOptions::new(),
             activation: Activation::Relu6,
             pointwise_activation: Activation::Relu6,
             residual: false,
-            squeeze_excite: None,
-            drop_path: 0.,
         }
-    }
-
-    /// Another depthwise kernel and its padding.
-    pub const fn with_kernel(mut self, kernel_size: usize, padding: Padding) -> Self {
-        (self.kernel_size, self.padding) = (kernel_size, padding);
-        self
-    }
-
-    /// Another eps of the norms.
-    pub const fn with_eps(mut self, eps: f64) -> Self {
-        self.eps = eps;
-        self
     }
 
     /// Other activations after the depthwise and after the pointwise convolution.
@@ -65,15 +45,9 @@ impl DepthwiseSeparableConfig {
         self
     }
 
-    /// Weighs the channels between the two convolutions.
-    pub const fn with_squeeze_excite(mut self, config: SqueezeExciteConfig) -> Self {
-        self.squeeze_excite = Some(config);
-        self
-    }
-
-    /// Drops the branch of a residual block with this probability in training.
-    pub const fn with_drop_path(mut self, p: f64) -> Self {
-        self.drop_path = p;
+    /// Other kernel, norm, squeeze-and-excitation or stochastic depth.
+    pub const fn with_options(mut self, options: BlockOptions) -> Self {
+        self.options = options;
         self
     }
 
@@ -82,10 +56,10 @@ impl DepthwiseSeparableConfig {
     /// # Errors
     /// Those of the layers.
     pub fn build(&self, builder: &Builder) -> Result<DepthwiseSeparable> {
-        let norm = |channels| BatchNorm2dConfig::new(channels).with_eps(self.eps);
-        let depthwise = Conv2dConfig::new(self.in_channels, self.in_channels, self.kernel_size)
+        let norm = |channels| BatchNorm2dConfig::new(channels).with_eps(self.options.eps);
+        let depthwise = Conv2dConfig::new(self.in_channels, self.in_channels, self.options.kernel_size)
             .with_stride(self.stride)
-            .with_padding(self.padding)
+            .with_padding(self.options.padding)
             .with_groups(self.in_channels)
             .with_init(Init::KAIMING_NORMAL_OUT);
         let pointwise = Conv2dConfig::new(self.in_channels, self.out_channels, 1).with_init(Init::KAIMING_NORMAL_OUT);
@@ -94,10 +68,10 @@ impl DepthwiseSeparableConfig {
             path: builder.path().to_string(),
             depthwise: ConvNormActConfig::new(depthwise, norm(self.in_channels), self.activation)
                 .build(&builder.pp("conv_dw"), &builder.pp("bn1"))?,
-            squeeze_excite: self.squeeze_excite.map(|config| config.build(&builder.pp("se"))).transpose()?,
+            squeeze_excite: self.options.squeeze_excite.map(|config| config.build(&builder.pp("se"))).transpose()?,
             pointwise: ConvNormActConfig::new(pointwise, norm(self.out_channels), self.pointwise_activation)
                 .build(&builder.pp("conv_pw"), &builder.pp("bn2"))?,
-            drop_path: residual.then(|| DropPath::new(self.drop_path, &builder.pp("drop_path"))).transpose()?,
+            drop_path: residual.then(|| DropPath::new(self.options.drop_path, &builder.pp("drop_path"))).transpose()?,
         })
     }
 }

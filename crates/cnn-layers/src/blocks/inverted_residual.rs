@@ -3,8 +3,8 @@
 use candle_core::Result;
 
 use crate::{
-    Activation, BatchNorm2dConfig, Builder, Context, Conv2dConfig, ConvNormAct, ConvNormActConfig, DropPath,
-    FeatureMap, Init, Layer, Padding, SqueezeExcite, SqueezeExciteConfig, add,
+    Activation, BatchNorm2dConfig, BlockOptions, Builder, Context, Conv2dConfig, ConvNormAct, ConvNormActConfig,
+    DropPath, FeatureMap, Init, Layer, SqueezeExcite, add,
 };
 
 /// What an [`InvertedResidual`] is built from.
@@ -14,12 +14,8 @@ pub struct InvertedResidualConfig {
     hidden_channels: usize,
     out_channels: usize,
     stride: usize,
-    kernel_size: usize,
-    padding: Padding,
-    eps: f64,
+    options: BlockOptions,
     activation: Activation,
-    squeeze_excite: Option<SqueezeExciteConfig>,
-    drop_path: f64,
 }
 
 impl InvertedResidualConfig {
@@ -30,25 +26,9 @@ impl InvertedResidualConfig {
             hidden_channels,
             out_channels,
             stride,
-            kernel_size: 3,
-            padding: Padding::all(1),
-            eps: 1e-5,
+            options: BlockOptions::new(),
             activation: Activation::Relu6,
-            squeeze_excite: None,
-            drop_path: 0.,
         }
-    }
-
-    /// Another depthwise kernel and its padding.
-    pub const fn with_kernel(mut self, kernel_size: usize, padding: Padding) -> Self {
-        (self.kernel_size, self.padding) = (kernel_size, padding);
-        self
-    }
-
-    /// Another eps of the norms.
-    pub const fn with_eps(mut self, eps: f64) -> Self {
-        self.eps = eps;
-        self
     }
 
     /// Another activation after the first two convolutions.
@@ -57,15 +37,9 @@ impl InvertedResidualConfig {
         self
     }
 
-    /// Weighs the hidden channels after the depthwise convolution.
-    pub const fn with_squeeze_excite(mut self, config: SqueezeExciteConfig) -> Self {
-        self.squeeze_excite = Some(config);
-        self
-    }
-
-    /// Drops the branch of a residual block with this probability in training.
-    pub const fn with_drop_path(mut self, p: f64) -> Self {
-        self.drop_path = p;
+    /// Other kernel, norm, squeeze-and-excitation or stochastic depth.
+    pub const fn with_options(mut self, options: BlockOptions) -> Self {
+        self.options = options;
         self
     }
 
@@ -75,11 +49,11 @@ impl InvertedResidualConfig {
     /// Those of the layers.
     pub fn build(&self, builder: &Builder) -> Result<InvertedResidual> {
         let (input, hidden, output) = (self.in_channels, self.hidden_channels, self.out_channels);
-        let norm = |channels| BatchNorm2dConfig::new(channels).with_eps(self.eps);
+        let norm = |channels| BatchNorm2dConfig::new(channels).with_eps(self.options.eps);
         let pointwise = |from, to| Conv2dConfig::new(from, to, 1).with_init(Init::KAIMING_NORMAL_OUT);
-        let depthwise = Conv2dConfig::new(hidden, hidden, self.kernel_size)
+        let depthwise = Conv2dConfig::new(hidden, hidden, self.options.kernel_size)
             .with_stride(self.stride)
-            .with_padding(self.padding)
+            .with_padding(self.options.padding)
             .with_groups(hidden)
             .with_init(Init::KAIMING_NORMAL_OUT);
         let residual = self.stride == 1 && input == output;
@@ -89,10 +63,10 @@ impl InvertedResidualConfig {
                 .build(&builder.pp("conv_pw"), &builder.pp("bn1"))?,
             depthwise: ConvNormActConfig::new(depthwise, norm(hidden), self.activation)
                 .build(&builder.pp("conv_dw"), &builder.pp("bn2"))?,
-            squeeze_excite: self.squeeze_excite.map(|config| config.build(&builder.pp("se"))).transpose()?,
+            squeeze_excite: self.options.squeeze_excite.map(|config| config.build(&builder.pp("se"))).transpose()?,
             project: ConvNormActConfig::new(pointwise(hidden, output), norm(output), Activation::Identity)
                 .build(&builder.pp("conv_pwl"), &builder.pp("bn3"))?,
-            drop_path: residual.then(|| DropPath::new(self.drop_path, &builder.pp("drop_path"))).transpose()?,
+            drop_path: residual.then(|| DropPath::new(self.options.drop_path, &builder.pp("drop_path"))).transpose()?,
         })
     }
 }

@@ -3,9 +3,11 @@
 mod conv_norm_act;
 mod depthwise_separable;
 mod inverted_residual;
+mod options;
 mod squeeze_excite;
 
 pub use conv_norm_act::{ConvNormAct, ConvNormActConfig};
 pub use depthwise_separable::{DepthwiseSeparable, DepthwiseSeparableConfig};
 pub use inverted_residual::{InvertedResidual, InvertedResidualConfig};
+pub use options::BlockOptions;
 pub use squeeze_excite::{SqueezeExcite, SqueezeExciteConfig};

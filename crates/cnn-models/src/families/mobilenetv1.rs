@@ -1,7 +1,8 @@
 //! MobileNetV1 (Howard et al. 2017, "Efficient Convolutional Neural Networks for Mobile Vision Applications"), names and stages as in timm.
 
 use cnn_layers::{
-    Activation, BatchNorm2dConfig, Builder, Conv2dConfig, ConvNormActConfig, DepthwiseSeparableConfig, Init, Sequential,
+    Activation, BatchNorm2dConfig, BlockOptions, Builder, Conv2dConfig, ConvNormActConfig, DepthwiseSeparableConfig,
+    Init, Sequential,
 };
 
 use crate::ModelConfig;
@@ -68,9 +69,8 @@ fn build(multiplier: f64, config: &ModelConfig, root: &Builder) -> Built {
         let name = format!("blocks.{stage}");
         for number in 0..blocks {
             let stride = if number == 0 { stride } else { 1 };
-            let block = DepthwiseSeparableConfig::new(channels, width(base), stride)
-                .with_kernel(3, config.padding(3, stride))
-                .with_eps(config.bn_eps());
+            let options = BlockOptions::new().with_kernel(3, config.padding(3, stride)).with_eps(config.bn_eps());
+            let block = DepthwiseSeparableConfig::new(channels, width(base), stride).with_options(options);
             layers = layers.add(block.build(&root.pp(&name).pp(number))?);
             channels = width(base);
         }

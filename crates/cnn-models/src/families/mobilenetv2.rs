@@ -2,8 +2,8 @@
 //! translated on loading.
 
 use cnn_layers::{
-    Activation, BatchNorm2dConfig, Builder, Conv2dConfig, ConvNormActConfig, DepthwiseSeparableConfig, Init,
-    InvertedResidualConfig, Sequential,
+    Activation, BatchNorm2dConfig, BlockOptions, Builder, Conv2dConfig, ConvNormActConfig, DepthwiseSeparableConfig,
+    Init, InvertedResidualConfig, Sequential,
 };
 
 use crate::ModelConfig;
@@ -135,21 +135,18 @@ fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
         for number in 0..blocks {
             let stride = if number == 0 { stride } else { 1 };
             let (at, drop_path) = (root.pp(&name).pp(number), config.drop_path(index, depths.iter().sum()));
-            let padding = config.padding(3, stride);
+            let options = BlockOptions::new()
+                .with_kernel(3, config.padding(3, stride))
+                .with_eps(config.bn_eps())
+                .with_drop_path(drop_path);
             layers = if expansion == 1 {
                 let block = DepthwiseSeparableConfig::new(channels, width(base), stride)
-                    .with_kernel(3, padding)
-                    .with_eps(config.bn_eps())
                     .with_activations(Activation::Relu6, Activation::Identity)
-                    .with_residual()
-                    .with_drop_path(drop_path);
-                layers.add(block.build(&at)?)
+                    .with_residual();
+                layers.add(block.with_options(options).build(&at)?)
             } else {
-                let block = InvertedResidualConfig::new(channels, expansion * channels, width(base), stride)
-                    .with_kernel(3, padding)
-                    .with_eps(config.bn_eps())
-                    .with_drop_path(drop_path);
-                layers.add(block.build(&at)?)
+                let block = InvertedResidualConfig::new(channels, expansion * channels, width(base), stride);
+                layers.add(block.with_options(options).build(&at)?)
             };
             channels = width(base);
             reduction *= stride;
