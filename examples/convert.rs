@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! $ cargo run -p cnn-examples --example convert -- resnet20-12fca82f.th resnet20 resnet20_cifar10
-//! resnet20_cifar10: 117 tensors loaded, 0 unexpected, saved to resnet20
+//! resnet20_cifar10: 97 tensors loaded, 0 unexpected, saved to resnet20
 //! ```
 //!
 //! `none` for WEIGHTS saves fresh weights. Without arguments a fresh LeNet-5 goes to a temporary directory and back.
