@@ -1,6 +1,7 @@
 //! How uncertain an accuracy is.
 //!
-//! E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+//! E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927; B. Efron, "Bootstrap methods: another look at
+//! the jackknife", 1979.
 
 use serde::Serialize;
 
@@ -36,15 +37,7 @@ pub struct Interval {
 /// # Ok::<(), cnn_metrics::Error>(())
 /// ```
 pub fn wilson_interval(correct: u64, samples: u64, confidence: f64) -> Result<Interval, Error> {
-    if samples == 0 {
-        return Err(Error::NoSamples);
-    }
-    if correct > samples {
-        return Err(Error::argument("correct", format!("{correct} of {samples}"), "at most the number of samples"));
-    }
-    if !(confidence > 0.0 && confidence < 1.0) {
-        return Err(Error::argument("confidence", confidence, "a number above 0 and below 1"));
-    }
+    check(correct, samples, confidence)?;
     let (n, p) = (samples as f64, correct as f64 / samples as f64);
     let z = two_sided_quantile(1.0 - confidence);
     let scale = 1.0 + z * z / n;
@@ -54,6 +47,64 @@ pub fn wilson_interval(correct: u64, samples: u64, confidence: f64) -> Result<In
     let low = if correct == 0 { 0.0 } else { (centre - reach).max(0.0) };
     let high = if correct == samples { 1.0 } else { (centre + reach).min(1.0) };
     Ok(Interval { low, high })
+}
+
+/// The percentile bootstrap interval of an accuracy of `correct` out of `samples`, at `confidence` (such as 0.95).
+///
+/// Resampling right and wrong answers with replacement gives a binomial number of right ones, so the interval that ever
+/// more resamples approach needs none: its ends are the binomial quantiles at `(1 ∓ confidence) / 2`, divided by `samples`.
+/// The same every time. It is a point where all or no answers are right; see [`wilson_interval`] for those.
+///
+/// # Errors
+///
+/// As [`wilson_interval`].
+///
+/// ```
+/// let interval = cnn_metrics::bootstrap_interval(9173, 10_000, 0.95)?;
+/// assert_eq!((interval.low, interval.high), (0.9119, 0.9227));
+/// # Ok::<(), cnn_metrics::Error>(())
+/// ```
+pub fn bootstrap_interval(correct: u64, samples: u64, confidence: f64) -> Result<Interval, Error> {
+    check(correct, samples, confidence)?;
+    let tail = (1.0 - confidence) / 2.0;
+    let share = |count: u64| count as f64 / samples as f64;
+    // By symmetry the upper quantile is the lower one of the wrong answers, where small sums keep their precision.
+    let wrong = samples - correct;
+    let low = binomial_lower_quantile(correct, samples, tail);
+    let high = samples - binomial_lower_quantile(wrong, samples, tail);
+    Ok(Interval { low: share(low), high: share(high) })
+}
+
+/// The smallest `k` such that `P(X ≤ k) ≥ tail`, for X binomial with `samples` draws of probability `correct / samples`.
+fn binomial_lower_quantile(correct: u64, samples: u64, tail: f64) -> u64 {
+    if correct == 0 || correct == samples {
+        return correct;
+    }
+    let (n, p) = (samples as f64, correct as f64 / samples as f64);
+    let (log_odds, log_wrong) = (libm::log(p / (1.0 - p)), libm::log1p(-p));
+    let mut cumulative = 0.0;
+    for k in 0..samples {
+        let successes = k as f64;
+        let ways = libm::lgamma(n + 1.0) - libm::lgamma(successes + 1.0) - libm::lgamma(n - successes + 1.0);
+        cumulative += libm::exp(ways + successes * log_odds + n * log_wrong);
+        if cumulative >= tail {
+            return k;
+        }
+    }
+    samples
+}
+
+fn check(correct: u64, samples: u64, confidence: f64) -> Result<(), Error> {
+    if samples == 0 {
+        return Err(Error::NoSamples);
+    }
+    if correct > samples {
+        return Err(Error::argument("correct", format!("{correct} of {samples}"), "at most the number of samples"));
+    }
+    if !(confidence > 0.0 && confidence < 1.0) {
+        return Err(Error::argument("confidence", confidence, "a number above 0 and below 1"));
+    }
+    Ok(())
 }
 
 /// The `z` that a standard normal value exceeds in magnitude with probability `outside`, by bisection of `erfc(z/√2)`.
@@ -94,6 +145,28 @@ mod tests {
             assert!(
                 (interval.low - low).abs() < 1e-11 && (interval.high - high).abs() < 1e-11,
                 "{interval:?} {low} {high}"
+            );
+        }
+    }
+
+    // scipy.stats.binom.ppf([(1 - c) / 2, (1 + c) / 2], samples, correct / samples) / samples, scipy 1.17.1
+    #[test]
+    fn the_bootstrap_equals_binomial_quantiles() {
+        let cases = [
+            (0, 10, 0.95, 0.0, 0.0),
+            (10, 10, 0.95, 10.0, 10.0),
+            (7, 10, 0.95, 4.0, 10.0),
+            (9173, 10000, 0.95, 9119.0, 9227.0),
+            (37, 40, 0.99, 32.0, 40.0),
+            (1, 3, 0.5, 0.0, 2.0),
+            (1500, 100000, 0.9, 1437.0, 1563.0),
+        ];
+        for (correct, samples, confidence, low, high) in cases {
+            let interval = bootstrap_interval(correct, samples, confidence).unwrap();
+            assert_eq!(
+                (interval.low, interval.high),
+                (low / samples as f64, high / samples as f64),
+                "{correct} of {samples}"
             );
         }
     }

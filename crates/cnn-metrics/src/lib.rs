@@ -54,6 +54,6 @@ pub use classification::{Classification, ClassificationResult};
 pub use confusion::{ConfusedPair, ConfusionMatrix};
 pub use cross_entropy::cross_entropy;
 pub use error::Error;
-pub use interval::{Interval, wilson_interval};
+pub use interval::{Interval, bootstrap_interval, wilson_interval};
 pub use precision_recall::{Average, ClassScores, PrecisionRecall, ZeroDivision, precision_recall};
 pub use top_k::{Ranked, top_k, top_k_accuracy};

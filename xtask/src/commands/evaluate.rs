@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use cnn_data::{Skipped, Split};
-use cnn_metrics::{Classification, ClassificationResult, wilson_interval};
+use cnn_metrics::{Classification, ClassificationResult, Interval, bootstrap_interval};
 use serde_json::{Value, json};
 
 use crate::args::{DType, NetworkArgs};
@@ -50,11 +50,18 @@ impl Evaluate {
         })?;
         let result = metrics.result()?;
         let names = inference::class_names(&network);
-        if self.json { output::json(&report(&result, &names, &skipped)) } else { print(&result, &names, &skipped) }
+        if self.json { output::json(&report(&result, &names, &skipped)?) } else { print(&result, &names, &skipped) }
     }
 }
 
-fn report(result: &ClassificationResult, names: &[String], skipped: &[Skipped]) -> Value {
+/// The 95 % bootstrap interval of the top-1 accuracy.
+fn interval_of_top1(result: &ClassificationResult) -> Result<Interval> {
+    let correct = (result.top1 * result.samples as f64).round() as u64;
+    Ok(bootstrap_interval(correct, result.samples, 0.95)?)
+}
+
+fn report(result: &ClassificationResult, names: &[String], skipped: &[Skipped]) -> Result<Value> {
+    let interval = interval_of_top1(result)?;
     let occurring = result.per_class.iter().zip(names).filter(|(scores, _)| scores.samples > 0);
     let per_class = occurring.map(|(scores, name)| {
         json!({
@@ -65,14 +72,15 @@ fn report(result: &ClassificationResult, names: &[String], skipped: &[Skipped]) 
             "f1": scores.f1,
         })
     });
-    json!({
+    Ok(json!({
         "samples": result.samples,
         "loss": result.loss,
         "top1": result.top1,
+        "top1_interval": [interval.low, interval.high],
         "top5": result.top5,
         "per_class": per_class.collect::<Vec<_>>(),
         "skipped": skipped,
-    })
+    }))
 }
 
 fn print(result: &ClassificationResult, names: &[String], skipped: &[Skipped]) -> Result<()> {
@@ -83,8 +91,7 @@ fn print(result: &ClassificationResult, names: &[String], skipped: &[Skipped]) -
         vec![name.clone(), scores.samples.to_string(), share(scores.precision), share(scores.recall), share(scores.f1)]
     });
     output::table(&columns, &rows.collect::<Vec<_>>())?;
-    let correct = (result.top1 * result.samples as f64).round() as u64;
-    let interval = wilson_interval(correct, result.samples, 0.95)?;
+    let interval = interval_of_top1(result)?;
     println!();
     println!("samples  {}", result.samples);
     println!("loss     {:.4}", result.loss);
