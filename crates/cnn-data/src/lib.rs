@@ -34,8 +34,8 @@ mod transform;
 
 pub use batches::{Batch, BatchPlan, Batches};
 pub use dataset::{
-    Content, Dataset, DatasetFormat, IdxArray, IdxImages, ImageFolder, ParquetImages, PhotoList, Sample, Skipped,
-    Split, dataset_splits, open_dataset,
+    CachedDataset, Content, Dataset, DatasetFormat, IdxArray, IdxImages, ImageFolder, ParquetImages, PhotoList, Sample,
+    Skipped, Split, Subset, dataset_splits, duplicates_across, open_dataset, stratified_split,
 };
 pub use error::Error;
 pub use image::{ColorModel, Decoded, FileFormat, Image, ImageInfo, Limits, decode, decode_with_limits, open_image};

@@ -1,5 +1,6 @@
 //! Datasets: what they have in common, and one file per format.
 
+mod cached;
 mod content;
 mod discover;
 mod files;
@@ -13,7 +14,9 @@ mod photo_list;
 mod sample;
 mod skipped;
 mod split;
+mod subset;
 
+pub use cached::CachedDataset;
 pub use content::Content;
 pub use discover::{DatasetFormat, dataset_splits};
 pub(crate) use discover::{Discovery, LOOKED_FOR};
@@ -25,6 +28,7 @@ pub use photo_list::PhotoList;
 pub use sample::Sample;
 pub use skipped::Skipped;
 pub use split::Split;
+pub use subset::{Subset, duplicates_across, stratified_split};
 
 use crate::Error;
 
