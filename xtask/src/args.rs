@@ -18,6 +18,18 @@ impl std::fmt::Display for Unusable {
 
 impl std::error::Error for Unusable {}
 
+/// Marks that the user stopped the program, with its state saved: exit status 130.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
 /// Whether the arguments are at fault, rather than what happened at run time.
 pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
     use cnn_models::Error::{Argument, Contradiction, NoArchitecture, UnknownModel};
@@ -53,7 +65,7 @@ pub(crate) struct NetworkArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
 
-    /// A directory with config.json and weights, a .safetensors, .pth, .pt, .th or .bin file, or `none` for fresh weights
+    /// A directory with config.json and weights, a run directory (its best epoch), a .safetensors, .pth, .pt, .th or .bin file, or `none` for fresh weights
     #[arg(long, value_name = "PATH", default_value = "none")]
     pub(crate) weights: String,
 

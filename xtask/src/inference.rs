@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use cnn_data::{BatchPlan, Dataset, Skipped};
 use cnn_layers::{Context, FeatureMap};
+use cnn_metrics::{Classification, ClassificationResult};
 use cnn_models::Network;
 
 use crate::output::Progress;
@@ -45,6 +46,25 @@ pub(crate) fn run(
         bail!("nothing readable: {}", reasons.take(3).collect::<Vec<_>>().join("; "));
     }
     Ok(skipped)
+}
+
+/// Measures the network on a labelled dataset, and returns what was skipped too.
+pub(crate) fn measure(
+    network: &Network,
+    dataset: &Arc<dyn Dataset>,
+    batch: usize,
+) -> Result<(ClassificationResult, Vec<Skipped>)> {
+    let to_logit = classes_to_logits(network, dataset.classes())?;
+    let mut metrics = Classification::new(network.model().num_classes())?;
+    let skipped = run(network, dataset, batch, |logits| {
+        let label = |&index: &usize| {
+            let class = dataset.label(index).with_context(|| format!("{} has no label", dataset.id(index)))?;
+            Ok(to_logit[class] as u32)
+        };
+        let labels = logits.indices.iter().map(label).collect::<Result<Vec<_>>>()?;
+        Ok(metrics.update(&logits.values, &labels)?)
+    })?;
+    Ok((metrics.result()?, skipped))
 }
 
 /// Lists what was skipped on standard error.

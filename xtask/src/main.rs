@@ -59,14 +59,22 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the chain of causes once and gives the exit status: 2 for unusable arguments, 1 for what failed at run time.
+/// Prints the chain of causes once and gives the exit status: 2 for unusable arguments, 130 for an interruption, 1 for what failed at run time.
 fn fail(error: &anyhow::Error) -> ExitCode {
     let mut message = String::new();
-    for cause in error.chain().filter(|cause| !cause.is::<args::Unusable>()).map(ToString::to_string) {
+    for cause in error
+        .chain()
+        .filter(|cause| !cause.is::<args::Unusable>() && !cause.is::<args::Interrupted>())
+        .map(ToString::to_string)
+    {
         // Some errors already say their cause.
         if !message.contains(&cause) {
             message = if message.is_empty() { cause } else { format!("{message}: {cause}") };
         }
+    }
+    if error.downcast_ref::<args::Interrupted>().is_some() {
+        eprintln!("{message}");
+        return ExitCode::from(130);
     }
     eprintln!("error: {message}");
     ExitCode::from(if args::is_unusable(error) { 2 } else { 1 })

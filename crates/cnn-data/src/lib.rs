@@ -43,4 +43,4 @@ pub use imagenet::imagenet_class_names;
 pub use survey::{
     ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey, survey,
 };
-pub use transform::{FloatImage, preprocess, resize};
+pub use transform::{FloatImage, normalize, preprocess, resize};

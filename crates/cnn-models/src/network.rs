@@ -69,7 +69,7 @@ impl Network {
         Ok(Self { spec, config, store, model, report: LoadReport::default() })
     }
 
-    /// Loads a network from a directory with `config.json` and weights, or from a bare weight file (`.safetensors`, `.pth`, `.pt`, `.th`,
+    /// Loads a network from a directory with `config.json` and weights, a run directory (its `best`), or from a bare weight file (`.safetensors`, `.pth`, `.pt`, `.th`,
     /// `.bin`) whose model is named in the options. The weights must fit: what the file has too much is reported, what it lacks is an
     /// error.
     ///
@@ -125,11 +125,15 @@ impl Network {
         std::fs::create_dir_all(directory)
             .map_err(|source| Error::Directory { path: directory.to_path_buf(), source })?;
         save_safetensors(&directory.join("model.safetensors"), &self.store.tensors(), &BTreeMap::new())?;
+        write_atomic(&directory.join("config.json"), |file| file.write_all(self.config_json().as_bytes()))?;
+        Ok(())
+    }
+
+    /// The text of the `config.json` that [`Network::save`] writes.
+    pub fn config_json(&self) -> String {
         let (first_conv, classifier) = (self.spec.first_conv, self.spec.classifier);
         let json = self.config.to_json(self.model.num_classes(), self.model.num_features(), first_conv, classifier);
-        let text = serde_json::to_string_pretty(&json).expect("a JSON value always serialises");
-        write_atomic(&directory.join("config.json"), |file| writeln!(file, "{text}"))?;
-        Ok(())
+        serde_json::to_string_pretty(&json).expect("a JSON value always serialises") + "\n"
     }
 
     /// Builds the model again for another mode, or after the store's trainable set changed. Copies no weights.
@@ -137,8 +141,16 @@ impl Network {
     /// # Errors
     /// If the store was changed so that the model no longer fits.
     pub fn rebuild(&mut self, mode: Mode) -> Result<(), Error> {
-        self.model = (self.spec.build)(&self.config.model, &self.store.builder(mode))?;
+        self.model = self.build(mode)?;
         Ok(())
+    }
+
+    /// Builds the model for a mode, sharing this network's weights: an optimiser's step on one shows in all.
+    ///
+    /// # Errors
+    /// As [`Network::rebuild`].
+    pub fn build(&self, mode: Mode) -> Result<Box<dyn Classifier>, Error> {
+        (self.spec.build)(&self.config.model, &self.store.builder(mode))
     }
 
     /// The registry's entry.
@@ -201,6 +213,10 @@ const WEIGHT_ENDINGS: [&str; 5] = ["safetensors", "pth", "pt", "th", "bin"];
 
 /// The weight file that a path means, and the `config.json` beside it.
 fn locate(path: &Path) -> Result<(PathBuf, Option<PathBuf>), Error> {
+    let best = path.join("best");
+    if !path.join("config.json").exists() && best.join("config.json").is_file() {
+        return locate(&best);
+    }
     let metadata = std::fs::metadata(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
     let directory = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
     let config = Some(directory.join("config.json")).filter(|path| path.is_file());

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use cnn_data::{Skipped, Split};
-use cnn_metrics::{Classification, ClassificationResult, Interval, bootstrap_interval};
+use cnn_metrics::{ClassificationResult, Interval, bootstrap_interval};
 use serde_json::{Value, json};
 
 use crate::args::{DType, NetworkArgs};
@@ -38,17 +38,7 @@ impl Evaluate {
     pub(crate) fn run(&self) -> Result<()> {
         let network = self.network.load(DType::F32)?;
         let dataset = cnn_data::open_dataset(&self.data, self.split)?;
-        let to_logit = inference::classes_to_logits(&network, dataset.classes())?;
-        let mut metrics = Classification::new(network.model().num_classes())?;
-        let skipped = inference::run(&network, &dataset, self.batch.into(), |logits| {
-            let label = |&index: &usize| {
-                let class = dataset.label(index).with_context(|| format!("{} has no label", dataset.id(index)))?;
-                Ok(to_logit[class] as u32)
-            };
-            let labels = logits.indices.iter().map(label).collect::<Result<Vec<_>>>()?;
-            Ok(metrics.update(&logits.values, &labels)?)
-        })?;
-        let result = metrics.result()?;
+        let (result, skipped) = inference::measure(&network, &dataset, self.batch.into())?;
         let names = inference::class_names(&network);
         if self.json { output::json(&report(&result, &names, &skipped)?) } else { print(&result, &names, &skipped) }
     }

@@ -6,5 +6,5 @@ mod preprocess;
 mod resize;
 
 pub use float_image::FloatImage;
-pub use preprocess::preprocess;
+pub use preprocess::{normalize, preprocess};
 pub use resize::resize;

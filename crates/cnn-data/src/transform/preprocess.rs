@@ -30,14 +30,24 @@ use crate::{Error, Image, Limits};
 /// # Ok::<(), cnn_data::Error>(())
 /// ```
 pub fn preprocess(image: &Image, record: &Preprocessing) -> Result<FloatImage, Error> {
-    let cropped = resize_and_crop(image, record)?;
-    let table = normalization_table(record);
+    normalize(resize_and_crop(image, record)?, record)
+}
+
+/// The last part of [`preprocess`] alone: `(x / 255 − mean) / std`, of an image that keeps its size.
+///
+/// # Errors
+///
+/// As [`preprocess`].
+pub fn normalize(image: Image, record: &Preprocessing) -> Result<FloatImage, Error> {
+    record.validate()?;
     let channels = record.channels();
-    let mut values = Vec::with_capacity(cropped.bytes().len());
-    for pixel in cropped.bytes().chunks_exact(channels) {
+    let image = image.with_channels(channels)?;
+    let table = normalization_table(record);
+    let mut values = Vec::with_capacity(image.bytes().len());
+    for pixel in image.bytes().chunks_exact(channels) {
         values.extend(pixel.iter().zip(&table).map(|(&byte, normalized)| normalized[usize::from(byte)]));
     }
-    Ok(FloatImage::new(record.height(), record.width(), channels, values))
+    Ok(FloatImage::new(image.height(), image.width(), channels, values))
 }
 
 /// The part of [`preprocess`] before the normalisation.
