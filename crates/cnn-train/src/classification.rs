@@ -1,0 +1,205 @@
+//! The task of telling classes apart.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{Device, Tensor};
+use cnn_core::{Key, Preprocessing};
+use cnn_data::{Augmentation, Batch, BatchMix, BatchPlan, Dataset, Skipped};
+use cnn_layers::{Context, FeatureMap};
+use cnn_metrics::ClassificationResult;
+
+use crate::{Batches, CrossEntropy, Epoch, Error, Evaluation, Losses, Targets, Task};
+
+/// A network as a function from images to class scores `(N, K)`.
+pub type Forward = Box<dyn Fn(&FeatureMap, &Context<'_>) -> candle_core::Result<Tensor> + Send + Sync>;
+
+/// Training a classifier on labelled images, evaluated on others.
+pub struct Classification {
+    train: Arc<dyn Dataset>,
+    val: Arc<dyn Dataset>,
+    preprocessing: Preprocessing,
+    forward_train: Forward,
+    forward_eval: Forward,
+    batch_size: usize,
+    augmentation: Augmentation,
+    mix: Option<BatchMix>,
+    loss: CrossEntropy,
+    skipped: Mutex<BTreeMap<String, String>>,
+}
+
+impl Classification {
+    /// Trains `forward_train`, built in [`Mode::Train`](cnn_layers::Mode), on `train` and evaluates `forward_eval`, built from the same store in `Mode::Eval`, on `val`. The networks have one output for each of
+    /// `train`'s classes. Default: batches of 32, no augmentation, cross-entropy.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there are fewer than two classes, a class without training images, or images without a label, or if the two datasets' classes differ.
+    pub fn new(
+        train: Arc<dyn Dataset>,
+        val: Arc<dyn Dataset>,
+        preprocessing: Preprocessing,
+        forward_train: Forward,
+        forward_eval: Forward,
+    ) -> Result<Self, Error> {
+        let classes = train.classes();
+        if classes.len() < 2 {
+            let found = format!("{} ({})", classes.len(), classes.join(", "));
+            return Err(Error::argument("classes", found, "at least 2"));
+        }
+        if classes != val.classes() {
+            let found = format!("{} for validation", val.classes().join(", "));
+            return Err(Error::argument("classes", found, format!("as for training: {}", classes.join(", "))));
+        }
+        let mut counts = vec![0usize; classes.len()];
+        for index in 0..train.len() {
+            let label = train.label(index);
+            let Some(count) = label.and_then(|label| counts.get_mut(label)) else {
+                let found = label.map_or("no label".to_string(), |label| label.to_string());
+                return Err(Error::argument("label", format!("{found} of {}", train.id(index)), "a class's number"));
+            };
+            *count += 1;
+        }
+        if let Some(empty) = counts.iter().position(|&count| count == 0) {
+            let found = format!("no image of `{}`", classes[empty]);
+            return Err(Error::argument("training images", found, "at least one of each class"));
+        }
+        let (mix, loss, augmentation) = (None, CrossEntropy::default(), Augmentation::new());
+        let (batch_size, skipped) = (32, Mutex::default());
+        Ok(Self { train, val, preprocessing, forward_train, forward_eval, batch_size, augmentation, mix, loss, skipped })
+    }
+
+    /// Images per batch.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if it is 0 or more than there are training images.
+    pub fn with_batch_size(self, batch_size: usize) -> Result<Self, Error> {
+        if batch_size == 0 || batch_size > self.train.len() {
+            let expected = format!("1 to {}, the number of training images", self.train.len());
+            return Err(Error::argument("batch size", batch_size, expected));
+        }
+        Ok(Self { batch_size, ..self })
+    }
+
+    /// What to do to each training image.
+    #[must_use]
+    pub fn with_augmentation(self, augmentation: Augmentation) -> Self {
+        Self { augmentation, ..self }
+    }
+
+    /// How to mix the images of a batch.
+    #[must_use]
+    pub fn with_mix(self, mix: BatchMix) -> Self {
+        Self { mix: Some(mix), ..self }
+    }
+
+    /// The loss.
+    #[must_use]
+    pub fn with_loss(self, loss: CrossEntropy) -> Self {
+        Self { loss, ..self }
+    }
+
+    /// All metrics on the validation images.
+    ///
+    /// # Errors
+    /// If no image can be read or the forward pass fails.
+    pub fn measure(&self) -> Result<ClassificationResult, Error> {
+        let plan = BatchPlan::new(self.val.clone(), self.preprocessing.clone()).with_batch_size(self.batch_size.max(32));
+        let mut metrics = cnn_metrics::Classification::new(self.classes())?;
+        for batch in plan.start()? {
+            let batch = batch?;
+            self.note_skipped(&batch);
+            if !batch.is_empty() {
+                let logits = (self.forward_eval)(&FeatureMap::from_nhwc(&batch.images)?, &Context::eval())?;
+                metrics.update(&to_vec(&logits)?, &labels(&batch)?)?;
+            }
+        }
+        Ok(metrics.result()?)
+    }
+
+    /// The files that could not be read so far, by name.
+    pub fn skipped(&self) -> Vec<Skipped> {
+        let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        skipped.iter().map(|(path, reason)| Skipped { path: path.clone(), reason: reason.clone() }).collect()
+    }
+
+    fn note_skipped(&self, batch: &Batch) {
+        let named = batch.skipped.iter().map(|skipped| (skipped.path.clone(), skipped.reason.clone()));
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner).extend(named);
+    }
+
+    fn classes(&self) -> usize {
+        self.train.classes().len()
+    }
+
+    fn targets(&self, batch: &Batch, labels: &[u32]) -> Result<Targets, Error> {
+        let Some(mixing) = &batch.mixing else { return Ok(Targets::Classes(labels.to_vec())) };
+        let labels: Vec<usize> = labels.iter().map(|&label| label as usize).collect();
+        let soft = mixing.soft_targets(&labels, self.classes());
+        Ok(Targets::Soft(Tensor::from_vec(soft, (labels.len(), self.classes()), &Device::Cpu)?))
+    }
+}
+
+impl Task for Classification {
+    type Batch = Batch;
+
+    fn batches_per_epoch(&self) -> usize {
+        self.train.len() / self.batch_size
+    }
+
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Batch>, Error> {
+        let stream = |name: &str| -> Key { epoch.key.stream(name) };
+        let order = stream("order").rng().permutation(self.train.len());
+        let mut plan = BatchPlan::new(self.train.clone(), self.preprocessing.clone())
+            .with_batch_size(self.batch_size)
+            .with_order(order)
+            .with_augmentation(Arc::new(self.augmentation.clone()), stream("augmentation"))
+            .with_start(epoch.start)
+            .dropping_last();
+        if let Some(mix) = &self.mix {
+            plan = plan.with_mix(mix.clone(), stream("mix"));
+        }
+        let note = |batch: &Result<Batch, _>| batch.as_ref().map_or((), |batch| self.note_skipped(batch));
+        Ok(Box::new(plan.start()?.inspect(note).map(|batch| Ok(batch?))))
+    }
+
+    fn samples(&self, batch: &Batch) -> usize {
+        batch.len()
+    }
+
+    fn loss(&self, batch: &Batch, cx: &Context<'_>) -> Result<Losses, Error> {
+        let labels = labels(batch)?;
+        let logits = (self.forward_train)(&FeatureMap::from_nhwc(&batch.images)?, cx)?;
+        let right = right_predictions(&to_vec(&logits)?, &labels);
+        let loss = self.loss.loss(&logits, &self.targets(batch, &labels)?)?;
+        Ok(Losses::new(loss).with("top1", right as f64 / labels.len() as f64))
+    }
+
+    fn evaluate(&self) -> Result<Evaluation, Error> {
+        let result = self.measure()?;
+        let metrics = [("loss", result.loss), ("top1", result.top1), ("top5", result.top5)];
+        Ok(Evaluation { score: result.top1, metrics: metrics.map(|(name, value)| (name.to_string(), value)).into() })
+    }
+
+    fn describe(&self, batch: &Batch) -> String {
+        batch.indices.iter().map(|&index| self.train.id(index)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn labels(batch: &Batch) -> Result<Vec<u32>, Error> {
+    let label = |label: &Option<usize>| label.map(|label| label as u32);
+    let labels = batch.labels.iter().map(label).collect::<Option<Vec<_>>>();
+    labels.ok_or_else(|| Error::argument("labels", "an image without one", "one for each image"))
+}
+
+fn to_vec(logits: &Tensor) -> Result<Vec<f32>, Error> {
+    Ok(logits.detach().to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1()?)
+}
+
+fn right_predictions(logits: &[f32], labels: &[u32]) -> usize {
+    let classes = logits.len() / labels.len().max(1);
+    let right = logits.chunks(classes.max(1)).zip(labels).filter(|(row, label)| {
+        let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)));
+        best == Some(**label as usize)
+    });
+    right.count()
+}

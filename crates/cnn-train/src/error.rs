@@ -1,0 +1,94 @@
+//! The crate's error type.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Everything that can go wrong in this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An argument is out of its range.
+    #[error("`{name}`: found {found}, expected {expected}")]
+    Argument {
+        /// The argument's name.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// What would be accepted.
+        expected: String,
+    },
+    /// A value that is not a finite number appeared.
+    #[error(
+        "step {step} of epoch {epoch}: the first value that is not finite appeared in {place}; the batch held {batch}"
+    )]
+    NotFinite {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The step within the epoch, counted from 1.
+        step: usize,
+        /// The layer, or the parameter whose gradient it is.
+        place: String,
+        /// The batch's samples.
+        batch: String,
+    },
+    /// The loss left every reasonable range.
+    #[error(
+        "step {step} of epoch {epoch}: training diverged, the loss is {loss:.3e} and was {first:.3} at first; a lower learning rate is needed"
+    )]
+    Diverged {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// The step within the epoch, counted from 1.
+        step: usize,
+        /// The loss.
+        loss: f64,
+        /// The loss of the run's first step.
+        first: f64,
+    },
+    /// A saved state does not belong to this run or is damaged.
+    #[error("{}: {reason}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The operating system refused something.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, as a verb: "write".
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system answered.
+        source: io::Error,
+    },
+    /// Files, names and run directories.
+    #[error(transparent)]
+    Core(#[from] cnn_core::Error),
+    /// Reading data.
+    #[error(transparent)]
+    Data(#[from] cnn_data::Error),
+    /// Metrics.
+    #[error(transparent)]
+    Metrics(#[from] cnn_metrics::Error),
+    /// Weight files.
+    #[error(transparent)]
+    Weights(#[from] cnn_weights::Error),
+    /// Tensors and layers.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// What a task of the user's own reports.
+    #[error(transparent)]
+    Task(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    pub(crate) fn argument(name: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
+        Self::Argument { name, found: found.to_string(), expected: expected.into() }
+    }
+
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Io { action, path: path.into(), source }
+    }
+}

@@ -1,0 +1,99 @@
+//! The resume file: everything that a run needs to go on, in one safetensors file that is the truth; weights and logs derive from it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::Tensor;
+use cnn_layers::Store;
+use cnn_weights::{TensorFile, save_safetensors};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Optimizer, PlateauState};
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub(crate) struct State {
+    /// What must be equal for a run to go on: the configuration in words.
+    pub(crate) fingerprint: String,
+    /// Epochs completed.
+    pub(crate) epoch: usize,
+    /// Batches used of the epoch after those.
+    pub(crate) batch: usize,
+    /// Updates made.
+    pub(crate) step: u64,
+    /// Whether nothing is left to do.
+    pub(crate) finished: bool,
+    /// Time spent in the current epoch and in all.
+    pub(crate) epoch_seconds: f64,
+    pub(crate) seconds: f64,
+    /// Samples trained on, in the current epoch and in all.
+    pub(crate) epoch_samples: u64,
+    pub(crate) samples: u64,
+    pub(crate) first_loss: Option<f64>,
+    pub(crate) diverging: u32,
+    pub(crate) stale_epochs: usize,
+    pub(crate) best: Option<Best>,
+    pub(crate) plateau: PlateauState,
+    /// Sums over the current epoch's samples.
+    pub(crate) sums: Vec<(String, f64)>,
+    pub(crate) logs: BTreeMap<String, u64>,
+}
+
+/// The best epoch so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The epoch, counted from 1.
+    pub epoch: usize,
+    /// Its score.
+    pub score: f64,
+    /// Its metrics.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+const MODEL: &str = "model.";
+const BEST: &str = "best.";
+const OPTIMIZER: &str = "optimizer.";
+const KEY: &str = "state";
+
+impl State {
+    /// Writes the state with all tensors; `best` holds the best epoch's weights.
+    pub(crate) fn save(
+        &self,
+        path: &Path,
+        store: &Store,
+        optimizer: &Optimizer,
+        best: &[(String, Tensor)],
+    ) -> Result<(), Error> {
+        let mut tensors = prefixed(MODEL, store.tensors());
+        tensors.extend(prefixed(OPTIMIZER, optimizer.state()?));
+        tensors.extend(prefixed(BEST, best.to_vec()));
+        let state = toml::to_string(self).expect("numbers and names always serialise");
+        save_safetensors(path, &tensors, &BTreeMap::from([(KEY.to_string(), state)]))?;
+        Ok(())
+    }
+
+    /// Reads a state into the store and the optimiser, and returns it with the best epoch's weights.
+    pub(crate) fn load(
+        path: &Path,
+        store: &Store,
+        optimizer: &mut Optimizer,
+    ) -> Result<(Self, Vec<(String, Tensor)>), Error> {
+        let broken = |reason: String| Error::State { path: path.to_path_buf(), reason };
+        let file = TensorFile::open(path)?;
+        let text = file.metadata().get(KEY).ok_or_else(|| broken("it holds no training state".to_string()))?;
+        let state: Self = toml::from_str(text).map_err(|error| broken(error.to_string()))?;
+        let part = |prefix: &str| -> Result<Vec<(String, Tensor)>, Error> {
+            let names = file.names().filter_map(|name| name.strip_prefix(prefix).map(|rest| (name, rest)));
+            names.map(|(name, rest)| Ok((rest.to_string(), file.tensor(name)?))).collect()
+        };
+        let model = part(MODEL)?;
+        let report = store.load(model.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())))?;
+        report.into_result().map_err(|error| broken(format!("its weights belong to another network: {error}")))?;
+        optimizer.load_state(&part(OPTIMIZER)?)?;
+        Ok((state, part(BEST)?))
+    }
+}
+
+fn prefixed(prefix: &str, tensors: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
+    tensors.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)).collect()
+}

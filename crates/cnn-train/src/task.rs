@@ -1,0 +1,92 @@
+//! What is trained: the batches, their loss, the evaluation.
+
+use candle_core::Tensor;
+use cnn_core::Key;
+use cnn_layers::Context;
+
+use crate::Error;
+
+/// What the [`Trainer`](crate::Trainer) trains: where batches come from, what their loss is, how good the network is.
+///
+/// A task owns its data and its network or networks, built from the [`Store`](cnn_layers::Store) that the trainer saves. A batch may hold anything: images and
+/// labels, or one batch of a source and one of a target domain.
+pub trait Task {
+    /// What one step reads.
+    type Batch;
+
+    /// How many batches an epoch has, at least 1 and the same in every epoch.
+    fn batches_per_epoch(&self) -> usize;
+
+    /// The batches of one epoch, without the first `epoch.start` ones. What is random is drawn from `epoch.key`, so that an epoch begun in its middle yields the same batches as a whole
+    /// one.
+    ///
+    /// # Errors
+    /// If the data cannot be read.
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error>;
+
+    /// How many samples a batch holds: its weight in the averages. A batch without samples is passed over.
+    fn samples(&self, batch: &Self::Batch) -> usize;
+
+    /// The loss of a batch, averaged over its samples, as a differentiable scalar.
+    ///
+    /// # Errors
+    /// If the forward pass fails.
+    fn loss(&self, batch: &Self::Batch, cx: &Context<'_>) -> Result<Losses, Error>;
+
+    /// How good the network is now, on data that it is not trained on.
+    ///
+    /// # Errors
+    /// If the data cannot be read or the forward pass fails.
+    fn evaluate(&self) -> Result<Evaluation, Error>;
+
+    /// The samples of a batch in words, such as the names of their files; for error messages.
+    fn describe(&self, batch: &Self::Batch) -> String {
+        format!("{} samples", self.samples(batch))
+    }
+}
+
+/// The batches of an epoch.
+pub type Batches<'a, B> = Box<dyn Iterator<Item = Result<B, Error>> + 'a>;
+
+/// Which epoch's batches are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Epoch {
+    /// The epoch, counted from 0.
+    pub number: usize,
+    /// The first batch, counted from 0; not 0 when a run goes on in the middle of an epoch.
+    pub start: usize,
+    /// The source of all that is random in this epoch's data.
+    pub key: Key,
+}
+
+/// What a batch costs.
+#[derive(Debug, Clone)]
+pub struct Losses {
+    /// What is minimised: a scalar.
+    pub total: Tensor,
+    /// Further values to log, averaged over the batch, such as the loss's parts or the accuracy. Each step gives the same names.
+    pub named: Vec<(String, f64)>,
+}
+
+impl Losses {
+    /// A loss without further values.
+    pub fn new(total: Tensor) -> Self {
+        Self { total, named: Vec::new() }
+    }
+
+    /// Adds a value to log.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: f64) -> Self {
+        self.named.push((name.into(), value));
+        self
+    }
+}
+
+/// How good a network is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// What decides which epoch is the best one: higher is better.
+    pub score: f64,
+    /// The metrics, in the order of the log's columns. Each evaluation gives the same names.
+    pub metrics: Vec<(String, f64)>,
+}
