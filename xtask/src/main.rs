@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{data, evaluate, forward, models, predict};
+use crate::commands::{data, evaluate, forward, models, predict, train};
 
 /// Convolutional networks in Rust: load, evaluate and use networks published for PyTorch.
 #[derive(Debug, Parser)]
@@ -29,6 +29,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Models(models::Models),
+    Train(Box<train::Train>),
     Forward(forward::Forward),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = match cli.command {
         Command::Models(command) => command.run(),
+        Command::Train(command) => command.run(),
         Command::Forward(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Predict(command) => command.run(),

@@ -70,6 +70,11 @@ impl Progress {
         self.bar.position() as f64 / self.start.elapsed().as_secs_f64().max(1e-9)
     }
 
+    /// Prints a line above the bar.
+    pub(crate) fn println(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }

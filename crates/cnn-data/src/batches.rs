@@ -6,11 +6,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use candle_core::{Device, Tensor};
-use cnn_core::Preprocessing;
+use cnn_core::{Key, Preprocessing};
 use rayon::ThreadPool;
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
-use crate::{Dataset, Error, FloatImage, Skipped, preprocess};
+use crate::{BatchMix, Dataset, Error, FloatImage, Mixing, Skipped, Transform, normalize, preprocess};
 
 /// Some samples of a dataset as one tensor.
 #[derive(Clone, Debug)]
@@ -22,6 +22,10 @@ pub struct Batch {
     pub labels: Vec<Option<usize>>,
     /// The number of each image in the dataset.
     pub indices: Vec<usize>,
+    /// How the images were mixed with each other, where the plan asked for it.
+    pub mixing: Option<Mixing>,
+    /// The samples of this batch that could not be read and are not in it.
+    pub skipped: Vec<Skipped>,
 }
 
 impl Batch {
@@ -30,7 +34,7 @@ impl Batch {
         self.indices.len()
     }
 
-    /// Whether there are no images; [`Batches`] never yields such a batch.
+    /// Whether there are no images; only with [`BatchPlan::keeping_empty`].
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
     }
@@ -44,13 +48,30 @@ pub struct BatchPlan {
     batch_size: usize,
     order: Option<Vec<usize>>,
     pool: Option<Arc<ThreadPool>>,
+    augmentation: Option<(Arc<dyn Transform>, Key)>,
+    mix: Option<(BatchMix, Key)>,
+    start: usize,
+    drop_last: bool,
+    keep_empty: bool,
 }
 
 impl BatchPlan {
     /// Batches of 32 images of the whole dataset in its order, prepared as `record` asks, decoded by rayon's global
     /// threads.
     pub fn new(dataset: Arc<dyn Dataset>, record: Preprocessing) -> Self {
-        Self { dataset, record, batch_size: 32, order: None, pool: None }
+        let (order, pool, augmentation, mix) = (None, None, None, None);
+        Self {
+            dataset,
+            record,
+            batch_size: 32,
+            order,
+            pool,
+            augmentation,
+            mix,
+            start: 0,
+            drop_last: false,
+            keep_empty: false,
+        }
     }
 
     /// How many images a batch holds; the last one, and those with broken images, hold fewer. Default 32.
@@ -68,6 +89,33 @@ impl BatchPlan {
         Self { pool: Some(pool), ..self }
     }
 
+    /// What to do to each sample before it becomes the network's input. A sample's randomness is drawn from `key` at its
+    /// place in the order. An image that has the record's input size afterwards is only normalised, any other is resized
+    /// and cropped as the record asks.
+    pub fn with_augmentation(self, augmentation: Arc<dyn Transform>, key: Key) -> Self {
+        Self { augmentation: Some((augmentation, key)), ..self }
+    }
+
+    /// Mixes the images of each batch; a batch's randomness is drawn from `key` at the batch's number.
+    pub fn with_mix(self, mix: BatchMix, key: Key) -> Self {
+        Self { mix: Some((mix, key)), ..self }
+    }
+
+    /// Begins with this batch, counted from 0; those that follow are the same as without it.
+    pub fn with_start(self, batch: usize) -> Self {
+        Self { start: batch, ..self }
+    }
+
+    /// Leaves out a last batch that is not full.
+    pub fn dropping_last(self) -> Self {
+        Self { drop_last: true, ..self }
+    }
+
+    /// Yields a batch also where none of its images can be read, so that batches can be counted.
+    pub fn keeping_empty(self) -> Self {
+        Self { keep_empty: true, ..self }
+    }
+
     /// Starts reading.
     ///
     /// # Errors
@@ -79,7 +127,10 @@ impl BatchPlan {
             return Err(Error::argument("batch_size", 0, "at least 1"));
         }
         let len = self.dataset.len();
-        let order = self.order.clone().unwrap_or_else(|| (0..len).collect());
+        let mut order = self.order.clone().unwrap_or_else(|| (0..len).collect());
+        if self.drop_last {
+            order.truncate(order.len() / self.batch_size * self.batch_size);
+        }
         if let Some(&index) = order.iter().find(|&&index| index >= len) {
             return Err(Error::NoSuchSample { index, len });
         }
@@ -112,6 +163,7 @@ pub struct Batches {
     worker: Option<JoinHandle<()>>,
     dataset: Arc<dyn Dataset>,
     shape: [usize; 3],
+    keep_empty: bool,
     skipped: Vec<Skipped>,
 }
 
@@ -120,23 +172,25 @@ struct Prepared {
     indices: Vec<usize>,
     values: Vec<f32>,
     skipped: Vec<Skipped>,
+    mixing: Option<Mixing>,
 }
 
 impl Batches {
     fn spawn(plan: BatchPlan, order: Vec<usize>) -> Self {
         let (dataset, record) = (plan.dataset.clone(), plan.record.clone());
         let shape = [record.height(), record.width(), record.channels()];
+        let keep_empty = plan.keep_empty;
         let (sender, receiver) = sync_channel(1);
         let worker = thread::spawn(move || {
-            for indices in order.chunks(plan.batch_size) {
-                let prepare = || prepare(plan.dataset.as_ref(), indices, &plan.record);
+            for (number, indices) in order.chunks(plan.batch_size).enumerate().skip(plan.start) {
+                let prepare = || plan.prepare(number, indices);
                 let prepared = plan.pool.as_ref().map_or_else(prepare, |pool| pool.install(prepare));
                 if sender.send(prepared).is_err() {
                     return;
                 }
             }
         });
-        Self { receiver: Some(receiver), worker: Some(worker), dataset, shape, skipped: Vec::new() }
+        Self { receiver: Some(receiver), worker: Some(worker), dataset, shape, keep_empty, skipped: Vec::new() }
     }
 
     /// The samples that could not be read so far, in order.
@@ -145,11 +199,11 @@ impl Batches {
     }
 
     fn batch(&self, prepared: Prepared) -> Result<Batch, Error> {
-        let Prepared { indices, values, .. } = prepared;
+        let Prepared { indices, values, mixing, skipped } = prepared;
         let [height, width, channels] = self.shape;
         let images = Tensor::from_vec(values, (indices.len(), height, width, channels), &Device::Cpu)?;
         let labels = indices.iter().map(|&index| self.dataset.label(index)).collect();
-        Ok(Batch { images, labels, indices })
+        Ok(Batch { images, labels, indices, mixing, skipped })
     }
 
     /// Waits for the worker's end; a panic in a dataset's own code goes on in the caller, where it can be seen.
@@ -165,33 +219,52 @@ impl Iterator for Batches {
     type Item = Result<Batch, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while let Some(received) = self.receiver.as_ref().map(Receiver::recv) {
-            let Ok(mut prepared) = received else {
+        loop {
+            let Ok(prepared) = self.receiver.as_ref()?.recv() else {
                 self.finish();
                 return None;
             };
-            self.skipped.append(&mut prepared.skipped);
-            if !prepared.indices.is_empty() {
+            self.skipped.extend_from_slice(&prepared.skipped);
+            if self.keep_empty || !prepared.indices.is_empty() {
                 return Some(self.batch(prepared));
             }
         }
-        None
     }
 }
 
-fn prepare(dataset: &dyn Dataset, indices: &[usize], record: &Preprocessing) -> Prepared {
-    let read = |&index: &usize| preprocess(&dataset.read(index)?.image, record);
-    let results: Vec<Result<FloatImage, Error>> = indices.par_iter().map(read).collect();
-    let len = record.input_size.iter().product::<usize>() * indices.len();
-    let mut prepared = Prepared { indices: Vec::new(), values: Vec::with_capacity(len), skipped: Vec::new() };
-    for (&index, result) in indices.iter().zip(results) {
-        match result {
-            Ok(image) => {
-                prepared.indices.push(index);
-                prepared.values.extend_from_slice(image.values());
+impl BatchPlan {
+    fn prepare(&self, number: usize, indices: &[usize]) -> Prepared {
+        let first = number * self.batch_size;
+        let read = |(place, &index): (usize, &usize)| self.input(index, (first + place) as u64);
+        let results: Vec<Result<FloatImage, Error>> = indices.par_iter().enumerate().map(read).collect();
+        let len = self.record.input_size.iter().product::<usize>() * indices.len();
+        let mut prepared =
+            Prepared { indices: Vec::new(), values: Vec::with_capacity(len), skipped: Vec::new(), mixing: None };
+        for (&index, result) in indices.iter().zip(results) {
+            match result {
+                Ok(image) => {
+                    prepared.indices.push(index);
+                    prepared.values.extend_from_slice(image.values());
+                }
+                Err(error) => prepared.skipped.push(Skipped::new(self.dataset.id(index), &error)),
             }
-            Err(error) => prepared.skipped.push(Skipped::new(dataset.id(index), &error)),
         }
+        if let Some((mix, key)) = self.mix.as_ref().filter(|_| !prepared.indices.is_empty()) {
+            let [channels, height, width] = self.record.input_size;
+            let dims = [prepared.indices.len(), height, width, channels];
+            let mixing = mix.apply(&mut prepared.values, dims, &mut key.at(number as u64).rng());
+            prepared.mixing = Some(mixing.expect("the values fill these dimensions"));
+        }
+        prepared
     }
-    prepared
+
+    fn input(&self, index: usize, place: u64) -> Result<FloatImage, Error> {
+        let sample = self.dataset.read(index)?;
+        let Some((augmentation, key)) = &self.augmentation else { return preprocess(&sample.image, &self.record) };
+        let image = augmentation.apply(sample, &mut key.at(place).rng())?.image;
+        if [image.height(), image.width()] == [self.record.height(), self.record.width()] {
+            return normalize(image, &self.record);
+        }
+        preprocess(&image, &self.record)
+    }
 }

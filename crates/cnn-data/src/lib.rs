@@ -6,6 +6,9 @@
 //! - [`Dataset`], [`open_dataset`]: [`ImageFolder`], [`IdxImages`], [`ParquetImages`], [`PhotoList`];
 //! - [`BatchPlan`], [`Batches`]: tensors `(N, H, W, C)`, decoded in parallel and ahead, in the same order at any number
 //!   of threads;
+//! - [`Shapes`]: a procedural dataset with classes, boxes and masks; [`contact_sheet`] to look at any images;
+//! - [`Augmentation`], [`Transform`], [`BatchMix`]: random changes of image, [`BoundingBox`]es and [`Mask`] together, and
+//!   of whole batches;
 //! - [`survey()`]: what is in a folder;
 //! - [`imagenet_class_names`].
 //!
@@ -24,22 +27,33 @@
 
 #![forbid(unsafe_code)]
 
+mod annotation;
+mod augment;
 mod batches;
 mod dataset;
 mod error;
 mod image;
 mod imagenet;
+mod shapes;
 mod survey;
 mod transform;
 
+pub use annotation::{BoundingBox, Mask};
+pub use augment::{
+    Augmentation, BatchMix, ColorJitter, CutMix, EraseFill, Mixing, Mixup, RandomAffine, RandomCrop, RandomErasing,
+    RandomHorizontalFlip, RandomResizedCrop, RandomRotation, RandomVerticalFlip, Resize, Transform,
+};
 pub use batches::{Batch, BatchPlan, Batches};
 pub use dataset::{
     CachedDataset, Content, Dataset, DatasetFormat, IdxArray, IdxImages, ImageFolder, ParquetImages, PhotoList, Sample,
     Skipped, Split, Subset, dataset_splits, duplicates_across, open_dataset, stratified_split,
 };
 pub use error::Error;
-pub use image::{ColorModel, Decoded, FileFormat, Image, ImageInfo, Limits, decode, decode_with_limits, open_image};
+pub use image::{
+    ColorModel, Decoded, FileFormat, Image, ImageInfo, Limits, contact_sheet, decode, decode_with_limits, open_image,
+};
 pub use imagenet::imagenet_class_names;
+pub use shapes::{Shapes, ShapesConfig, ShapesDomain};
 pub use survey::{
     ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey, survey,
 };

@@ -65,7 +65,18 @@ impl Classification {
         }
         let (mix, loss, augmentation) = (None, CrossEntropy::default(), Augmentation::new());
         let (batch_size, skipped) = (32, Mutex::default());
-        Ok(Self { train, val, preprocessing, forward_train, forward_eval, batch_size, augmentation, mix, loss, skipped })
+        Ok(Self {
+            train,
+            val,
+            preprocessing,
+            forward_train,
+            forward_eval,
+            batch_size,
+            augmentation,
+            mix,
+            loss,
+            skipped,
+        })
     }
 
     /// Images per batch.
@@ -103,16 +114,16 @@ impl Classification {
     /// # Errors
     /// If no image can be read or the forward pass fails.
     pub fn measure(&self) -> Result<ClassificationResult, Error> {
-        let plan = BatchPlan::new(self.val.clone(), self.preprocessing.clone()).with_batch_size(self.batch_size.max(32));
+        let plan =
+            BatchPlan::new(self.val.clone(), self.preprocessing.clone()).with_batch_size(self.batch_size.max(32));
         let mut metrics = cnn_metrics::Classification::new(self.classes())?;
-        for batch in plan.start()? {
+        let mut batches = plan.start()?;
+        for batch in &mut batches {
             let batch = batch?;
-            self.note_skipped(&batch);
-            if !batch.is_empty() {
-                let logits = (self.forward_eval)(&FeatureMap::from_nhwc(&batch.images)?, &Context::eval())?;
-                metrics.update(&to_vec(&logits)?, &labels(&batch)?)?;
-            }
+            let logits = (self.forward_eval)(&FeatureMap::from_nhwc(&batch.images)?, &Context::eval())?;
+            metrics.update(&to_vec(&logits)?, &labels(&batch)?)?;
         }
+        self.note_skipped(batches.skipped());
         Ok(metrics.result()?)
     }
 
@@ -122,8 +133,8 @@ impl Classification {
         skipped.iter().map(|(path, reason)| Skipped { path: path.clone(), reason: reason.clone() }).collect()
     }
 
-    fn note_skipped(&self, batch: &Batch) {
-        let named = batch.skipped.iter().map(|skipped| (skipped.path.clone(), skipped.reason.clone()));
+    fn note_skipped(&self, skipped: &[Skipped]) {
+        let named = skipped.iter().map(|skipped| (skipped.path.clone(), skipped.reason.clone()));
         self.skipped.lock().unwrap_or_else(PoisonError::into_inner).extend(named);
     }
 
@@ -134,7 +145,7 @@ impl Classification {
     fn targets(&self, batch: &Batch, labels: &[u32]) -> Result<Targets, Error> {
         let Some(mixing) = &batch.mixing else { return Ok(Targets::Classes(labels.to_vec())) };
         let labels: Vec<usize> = labels.iter().map(|&label| label as usize).collect();
-        let soft = mixing.soft_targets(&labels, self.classes());
+        let soft = mixing.soft_targets(&labels, self.classes())?;
         Ok(Targets::Soft(Tensor::from_vec(soft, (labels.len(), self.classes()), &Device::Cpu)?))
     }
 }
@@ -154,11 +165,12 @@ impl Task for Classification {
             .with_order(order)
             .with_augmentation(Arc::new(self.augmentation.clone()), stream("augmentation"))
             .with_start(epoch.start)
-            .dropping_last();
+            .dropping_last()
+            .keeping_empty();
         if let Some(mix) = &self.mix {
             plan = plan.with_mix(mix.clone(), stream("mix"));
         }
-        let note = |batch: &Result<Batch, _>| batch.as_ref().map_or((), |batch| self.note_skipped(batch));
+        let note = |batch: &Result<Batch, _>| batch.as_ref().map_or((), |batch| self.note_skipped(&batch.skipped));
         Ok(Box::new(plan.start()?.inspect(note).map(|batch| Ok(batch?))))
     }
 

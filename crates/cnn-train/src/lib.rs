@@ -2,11 +2,13 @@
 //!
 //! - [`Trainer`] owns epochs, schedule, checkpoints, logs and resuming; a [`Task`] owns what is learnt: its batches, losses and evaluation; a
 //!   [`Step`] owns forward, backward and update;
+//! - [`Classification`] is the task of telling classes apart;
 //! - [`CrossEntropy`], [`binary_cross_entropy_with_logits`], [`mean_squared_error`];
 //! - [`Optimizer`] with [`ParamGroup`]s: SGD, Adam, AdamW, RMSprop; [`Schedule`]: the learning rate over time.
 
 #![forbid(unsafe_code)]
 
+mod classification;
 mod error;
 mod loss;
 mod nan_guard;
@@ -19,6 +21,7 @@ mod task;
 mod tensorboard;
 mod trainer;
 
+pub use classification::{Classification, Forward};
 pub use error::Error;
 pub use loss::{CrossEntropy, Targets, binary_cross_entropy_with_logits, mean_squared_error};
 pub use optimizer::{Gradients, Optimizer, OptimizerConfig, ParamGroup, decay_groups};

@@ -221,6 +221,11 @@ fn the_schedules_momentum_takes_the_place_of_a_momentum_that_is_there() {
     assert_eq!(after(adam(0.9), Some(0.6)), after(adam(0.6), None));
     assert_eq!(after(sgd(0.), Some(0.6)), after(sgd(0.), None));
     assert_eq!(after(sgd(0.9), Some(0.)), after(sgd(0.), None));
+    for centered in [false, true] {
+        let rmsprop = |momentum| OptimizerConfig::RmsProp { alpha: 0.9, eps: 1e-3, momentum, centered };
+        assert_eq!(after(rmsprop(0.9), Some(0.6)), after(rmsprop(0.6), None));
+        assert_eq!(after(rmsprop(0.9), Some(0.)), after(rmsprop(0.), None));
+    }
 }
 
 #[test]

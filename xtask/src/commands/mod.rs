@@ -5,3 +5,4 @@ pub(crate) mod evaluate;
 pub(crate) mod forward;
 pub(crate) mod models;
 pub(crate) mod predict;
+pub(crate) mod train;

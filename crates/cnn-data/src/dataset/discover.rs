@@ -27,6 +27,8 @@ pub enum DatasetFormat {
     Parquet,
     /// Image files without labels.
     Photos,
+    /// Rendered when it is read, as [`Shapes`](crate::Shapes) is.
+    Procedural,
 }
 
 impl fmt::Display for DatasetFormat {
@@ -36,6 +38,7 @@ impl fmt::Display for DatasetFormat {
             Self::Idx => "idx",
             Self::Parquet => "parquet",
             Self::Photos => "photos",
+            Self::Procedural => "procedural",
         })
     }
 }

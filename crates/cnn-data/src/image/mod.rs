@@ -1,5 +1,6 @@
 //! Images in memory and how they get there.
 
+mod contact_sheet;
 mod contain;
 mod decode;
 mod file_format;
@@ -8,7 +9,9 @@ mod jpeg;
 mod limits;
 mod pixels;
 mod raster;
+mod write;
 
+pub use contact_sheet::contact_sheet;
 pub(crate) use contain::contain_panic;
 pub use decode::{Decoded, decode, decode_with_limits, open_image};
 pub use file_format::{ColorModel, FileFormat, ImageInfo};

@@ -30,7 +30,7 @@ impl Update {
         let lr = T::from_f64(self.lr);
         let decay = T::from_f64(self.weight_decay);
         match self.config {
-            OptimizerConfig::Sgd { momentum: 0., .. } => {
+            OptimizerConfig::Sgd { .. } if slots.is_empty() => {
                 each(params, grads, slots_of(slots), move |p, g, []| *p -= lr * (g + decay * *p));
             }
             OptimizerConfig::Sgd { momentum, nesterov } => {
@@ -57,7 +57,9 @@ impl Update {
             OptimizerConfig::RmsProp { alpha, eps, momentum, centered } => {
                 let rms = RmsProp::new(alpha, eps);
                 let momentum_rate = T::from_f64(momentum);
-                match (momentum > 0., centered) {
+                // A schedule may set a momentum of 0 for a while; the buffer is there all the same.
+                let keeps_momentum = slots.len() == if centered { 3 } else { 2 };
+                match (keeps_momentum, centered) {
                     (false, false) => each(params, grads, slots_of(slots), move |p, g, [square]| {
                         *p -= lr * rms.change(g + decay * *p, square, None);
                     }),

@@ -1,0 +1,42 @@
+//! Changing samples at random while a network learns from them.
+//!
+//! A [`Transform`] changes one [`Sample`](crate::Sample), image, boxes and mask together; [`Augmentation`] is a list of
+//! them. [`BatchMix`] mixes the images of a whole batch.
+
+mod affine;
+mod arguments;
+mod augmentation;
+mod batch_mix;
+mod beta;
+mod color;
+mod color_jitter;
+mod cutmix;
+mod geometry;
+mod mixing;
+mod mixup;
+mod random_affine;
+mod random_crop;
+mod random_erasing;
+mod random_horizontal_flip;
+mod random_resized_crop;
+mod random_rotation;
+mod random_vertical_flip;
+mod resize;
+mod transform;
+mod warp;
+
+pub use augmentation::Augmentation;
+pub use batch_mix::BatchMix;
+pub use color_jitter::ColorJitter;
+pub use cutmix::CutMix;
+pub use mixing::Mixing;
+pub use mixup::Mixup;
+pub use random_affine::RandomAffine;
+pub use random_crop::RandomCrop;
+pub use random_erasing::{EraseFill, RandomErasing};
+pub use random_horizontal_flip::RandomHorizontalFlip;
+pub use random_resized_crop::RandomResizedCrop;
+pub use random_rotation::RandomRotation;
+pub use random_vertical_flip::RandomVerticalFlip;
+pub use resize::Resize;
+pub use transform::Transform;

@@ -1,0 +1,51 @@
+//! Exchanging left and right.
+
+use cnn_core::Rng;
+
+use super::Transform;
+use super::arguments::probability;
+use super::geometry::{map_boxes, map_pixels};
+use crate::{BoundingBox, Error, Image, Sample};
+
+/// Mirrors image, boxes and mask left to right with a given probability.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RandomHorizontalFlip {
+    p: f64,
+}
+
+impl RandomHorizontalFlip {
+    /// Flips with probability `p`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] if `p` is not in `0..=1`.
+    pub fn new(p: f64) -> Result<Self, Error> {
+        Ok(Self { p: probability("p", p)? })
+    }
+}
+
+impl Transform for RandomHorizontalFlip {
+    fn apply(&self, sample: Sample, rng: &mut Rng) -> Result<Sample, Error> {
+        if !rng.bernoulli(self.p) {
+            return Ok(sample);
+        }
+        let width = sample.image.width() as f32;
+        let flipped = map_pixels(sample, flip, flip)?;
+        Ok(map_boxes(flipped, |&placed| BoundingBox {
+            x_min: width - placed.x_max,
+            x_max: width - placed.x_min,
+            ..placed
+        }))
+    }
+}
+
+fn flip(image: Image) -> Result<Image, Error> {
+    let (height, width, channels) = (image.height(), image.width(), image.channels());
+    let mut bytes = image.into_bytes();
+    for row in bytes.chunks_exact_mut(width * channels) {
+        row.reverse();
+        // Reversing the row also reversed each pixel's channels.
+        row.chunks_exact_mut(channels).for_each(<[u8]>::reverse);
+    }
+    Image::from_pixels(height, width, channels, bytes)
+}
