@@ -56,5 +56,6 @@ pub use imagenet::imagenet_class_names;
 pub use shapes::{Shapes, ShapesConfig, ShapesDomain};
 pub use survey::{
     ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey, survey,
+    survey_parts,
 };
 pub use transform::{FloatImage, normalize, preprocess, resize};

@@ -56,7 +56,11 @@ impl TrainConfig {
         }
     }
 
-    fn validate(&self) -> Result<(), Error> {
+    /// Checks the ranges; [`Trainer::run`] does so first.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for the first value out of its range.
+    pub fn validate(&self) -> Result<(), Error> {
         let positive = |name, value: usize| match value {
             0 => Err(Error::argument(name, 0, "at least 1")),
             _ => Ok(()),
@@ -67,7 +71,11 @@ impl TrainConfig {
         if !(self.learning_rate > 0. && self.learning_rate.is_finite()) {
             return Err(Error::argument("learning_rate", self.learning_rate, "a finite number above 0"));
         }
-        Ok(())
+        if !(self.weight_decay >= 0. && self.weight_decay.is_finite()) {
+            return Err(Error::argument("weight_decay", self.weight_decay, "a finite number, at least 0"));
+        }
+        self.optimizer.validate()?;
+        self.schedule.validate()
     }
 }
 

@@ -1,18 +1,24 @@
 //! `cargo xtask data`: what is in a folder of images.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use cnn_data::{DuplicateGroup, Survey, survey};
+use cnn_core::Interpolation;
+use cnn_data::{DuplicateGroup, Image, Split, Survey, contact_sheet, resize, survey, survey_parts};
 
+use crate::datasets::Source;
 use crate::{args, inference, output};
 
 /// Describe a dataset: format, splits, classes and counts, sizes, mean and standard deviation, broken and duplicate files
 #[derive(Debug, Args)]
 pub(crate) struct Data {
-    /// A folder of class folders, MNIST-like IDX files, or an image parquet
-    path: PathBuf,
+    /// A folder of class folders, MNIST-like IDX files, an image parquet, or `shapes`
+    path: String,
+
+    /// Also write a picture of the first images of each class, a row per class
+    #[arg(long, value_name = "FILE.png")]
+    sheet: Option<PathBuf>,
 
     /// Number of threads; default all cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -29,9 +35,52 @@ const SHOWN_GROUPS: usize = 10;
 impl Data {
     pub(crate) fn run(&self) -> Result<()> {
         args::set_threads(self.threads)?;
-        let survey = survey(&self.path)?;
+        let source = Source::parse(&self.path)?;
+        if let Some(sheet) = &self.sheet {
+            write_sheet(&source, sheet)?;
+        }
+        let survey = match &source {
+            Source::Path(path) => survey(path)?,
+            Source::Shapes(_) => {
+                let parts = Split::ALL.iter().map(|&split| Ok((Some(split), source.open(Some(split))?)));
+                survey_parts(&self.path, parts.collect::<Result<_>>()?)
+            }
+        };
         if self.json { output::json(&survey) } else { print(&survey) }
     }
+}
+
+/// How many images of a class the picture shows.
+const SHEET_COLUMNS: usize = 10;
+const SHEET_CLASSES: usize = 20;
+const THUMBNAIL: usize = 160;
+
+fn write_sheet(source: &Source, path: &Path) -> Result<()> {
+    let dataset = source.open(source.splits()?.first().copied())?;
+    let classes = dataset.classes().len().clamp(1, SHEET_CLASSES);
+    let mut rows: Vec<Vec<Image>> = vec![Vec::new(); classes];
+    for index in 0..dataset.len() {
+        let row = rows.get_mut(dataset.label(index).unwrap_or(0)).filter(|row| row.len() < SHEET_COLUMNS);
+        if let (Some(row), Ok(sample)) = (row, dataset.read(index)) {
+            row.push(thumbnail(sample.image)?);
+        }
+    }
+    let nothing = Image::from_pixels(1, 1, 1, vec![255])?;
+    for row in &mut rows {
+        row.resize(SHEET_COLUMNS, nothing.clone());
+    }
+    contact_sheet(&rows.concat(), SHEET_COLUMNS, 2)?.write_png(path)?;
+    Ok(())
+}
+
+/// Shrinks an image so that its longer side is at most [`THUMBNAIL`].
+fn thumbnail(image: Image) -> Result<Image> {
+    let longer = image.height().max(image.width());
+    if longer <= THUMBNAIL {
+        return Ok(image);
+    }
+    let side = |side: usize| (side * THUMBNAIL / longer).max(1);
+    Ok(resize(&image, side(image.height()), side(image.width()), Interpolation::Bilinear)?)
 }
 
 fn print(survey: &Survey) -> Result<()> {

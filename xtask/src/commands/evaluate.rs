@@ -1,7 +1,5 @@
 //! `cargo xtask evaluate`: how good a network is on a labelled dataset.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use clap::Args;
 use cnn_data::{Skipped, Split};
@@ -9,6 +7,7 @@ use cnn_metrics::{ClassificationResult, Interval, bootstrap_interval};
 use serde_json::{Value, json};
 
 use crate::args::{DType, NetworkArgs};
+use crate::datasets::Source;
 use crate::{inference, output};
 
 /// Measure a network on a labelled dataset: loss, top-1, top-5, and each class's precision, recall and F1
@@ -17,9 +16,9 @@ pub(crate) struct Evaluate {
     #[command(flatten)]
     network: NetworkArgs,
 
-    /// A folder of class folders (with or without train, val, test above them), MNIST-like IDX files, or an image parquet
+    /// A folder of class folders (with or without train, val, test above them), MNIST-like IDX files, an image parquet, or `shapes`
     #[arg(long, value_name = "PATH")]
-    data: PathBuf,
+    data: String,
 
     /// Which part of the dataset: train, val or test; may be left out where there is only one
     #[arg(long)]
@@ -37,7 +36,7 @@ pub(crate) struct Evaluate {
 impl Evaluate {
     pub(crate) fn run(&self) -> Result<()> {
         let network = self.network.load(DType::F32)?;
-        let dataset = cnn_data::open_dataset(&self.data, self.split)?;
+        let dataset = Source::parse(&self.data)?.open(self.split)?;
         let (result, skipped) = inference::measure(&network, &dataset, self.batch.into())?;
         let names = inference::class_names(&network);
         if self.json { output::json(&report(&result, &names, &skipped)?) } else { print(&result, &names, &skipped) }

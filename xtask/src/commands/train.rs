@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use cnn_core::{Key, Preprocessing, RunDir, write_atomic};
 use cnn_data::{
-    Augmentation, BatchMix, CachedDataset, CutMix, Dataset, Mixup, RandomCrop, RandomHorizontalFlip, RandomResizedCrop,
-    Resize, Shapes, ShapesConfig, Split, dataset_splits, duplicates_across, open_dataset, stratified_split,
+    Augmentation, BatchMix, CachedDataset, ColorJitter, CutMix, Dataset, Mixup, RandomCrop, RandomErasing,
+    RandomHorizontalFlip, RandomResizedCrop, RandomRotation, Resize, Split, duplicates_across, stratified_split,
 };
 use cnn_layers::Mode;
 use cnn_metrics::bootstrap_interval;
@@ -23,6 +23,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::args::{Interrupted, Unusable, set_threads};
+use crate::datasets::Source;
 use crate::{inference, output};
 
 /// Train a registered network from scratch, reproducibly to the byte, and go on after an interruption
@@ -32,7 +33,8 @@ pub(crate) struct Train {
     #[arg(long, value_name = "NAME", default_value = "resnet8_cifar10")]
     model: String,
 
-    /// A folder of class folders, MNIST-like IDX files, an image parquet, or `shapes`, images made as they are needed
+    /// A folder of class folders, MNIST-like IDX files, an image parquet, or `shapes`, a dataset that is drawn as it is read; with settings
+    /// as `shapes:night,difficulty=0.8,size=64`
     #[arg(long, value_name = "PATH", default_value = "shapes")]
     data: String,
 
@@ -62,6 +64,15 @@ pub(crate) struct Train {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
 
+    /// Momentum of sgd; 0 is plain gradient descent
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
+    momentum: f64,
+
+    /// Nesterov's momentum for sgd
+    #[arg(long)]
+    #[serde(default)]
+    nesterov: bool,
+
     /// Pull of the weights towards 0; biases and norm parameters are left alone
     #[arg(long, value_name = "DECAY", default_value_t = 5e-4)]
     weight_decay: f64,
@@ -82,6 +93,18 @@ pub(crate) struct Train {
     #[arg(long, value_enum, default_value = "auto")]
     augment: Augment,
 
+    /// Turn training images by up to so many degrees
+    #[arg(long, value_name = "DEGREES", default_value_t = 0.)]
+    rotate: f64,
+
+    /// Change brightness, contrast and saturation by up to this share
+    #[arg(long, value_name = "SHARE", default_value_t = 0.)]
+    color_jitter: f64,
+
+    /// Probability of erasing a rectangle of a training image
+    #[arg(long, value_name = "P", default_value_t = 0.)]
+    erase: f64,
+
     /// Mix pairs of images (Zhang et al. 2017); 0.2 is common, 0 is off
     #[arg(long, value_name = "ALPHA", default_value_t = 0.)]
     mixup: f64,
@@ -93,6 +116,10 @@ pub(crate) struct Train {
     /// Share of the classifier's inputs that is dropped
     #[arg(long, value_name = "SHARE", default_value_t = 0.)]
     dropout: f64,
+
+    /// Probability of dropping a residual branch, rising with depth (Huang et al. 2016), in networks that have them
+    #[arg(long, value_name = "P", default_value_t = 0.)]
+    drop_path: f64,
 
     /// Bound of the gradients' global norm
     #[arg(long, value_name = "NORM")]
@@ -230,7 +257,10 @@ impl Train {
     }
 
     fn train_config(&self) -> Result<TrainConfig> {
-        let optimizer = OptimizerConfig::named(&self.optimizer)?;
+        let optimizer = match OptimizerConfig::named(&self.optimizer)? {
+            OptimizerConfig::Sgd { .. } => OptimizerConfig::Sgd { momentum: self.momentum, nesterov: self.nesterov },
+            other => other,
+        };
         let lr = if matches!(optimizer, OptimizerConfig::Sgd { .. }) { 0.1 } else { 1e-3 };
         let schedule = Schedule::new(ScheduleKind::named(&self.schedule)?).with_warmup(self.warmup)?;
         anyhow::ensure!(self.epochs > 0, "--epochs: found 0, expected at least 1");
@@ -238,23 +268,16 @@ impl Train {
         (config.seed, config.optimizer, config.schedule) = (self.seed, optimizer, schedule);
         (config.learning_rate, config.weight_decay) = (self.lr.unwrap_or(lr), self.weight_decay);
         (config.accumulation, config.patience) = (self.accumulate, self.patience);
+        config.validate()?;
         Ok(config)
     }
 
     fn open_data(&self) -> Result<Data> {
         let cached =
             |dataset: Arc<dyn Dataset>| -> Arc<dyn Dataset> { Arc::new(CachedDataset::new(dataset, CACHE_BYTES)) };
-        if self.data == "shapes" {
-            let part = |split, samples| -> Result<Arc<dyn Dataset>> {
-                let config = ShapesConfig::default().with_split(split).with_samples(samples);
-                Ok(Arc::new(Shapes::new(config)?))
-            };
-            let (train, val, test) = (part(Split::Train, 4000)?, part(Split::Val, 1000)?, part(Split::Test, 1000)?);
-            return Ok(Data { train: cached(train), val: cached(val), test: Some(test) });
-        }
-        let path = Path::new(&self.data);
-        let (_, splits) = dataset_splits(path)?;
-        let open = |split: Option<Split>| open_dataset(path, split);
+        let source = Source::parse(&self.data)?;
+        let splits = source.splits()?;
+        let open = |split: Option<Split>| source.open(split);
         let has = |split| splits.contains(&split);
         let whole = open(has(Split::Train).then_some(Split::Train))?;
         let test = has(Split::Test).then(|| open(Some(Split::Test))).transpose()?;
@@ -277,11 +300,13 @@ impl Train {
     fn network(&self, data: &Data) -> Result<Network> {
         let classes = data.train.classes();
         anyhow::ensure!(!classes.is_empty(), "the dataset has no labels, so there is nothing to learn");
-        let drop_rate = (self.dropout > 0.).then_some(self.dropout);
+        let share = |share: f64| (share != 0.).then_some(share);
+        let (drop_rate, drop_path_rate) = (share(self.dropout), share(self.drop_path));
         let config = ModelConfig {
             num_classes: Some(classes.len()),
             input_size: self.size,
             drop_rate,
+            drop_path_rate,
             ..ModelConfig::default()
         };
         let mut network = Network::new(&self.model, &config, self.seed)?;
@@ -295,7 +320,7 @@ impl Train {
             Ok(Box::new(move |images, cx| model.forward(images, cx)))
         };
         let preprocessing = network.preprocessing().clone();
-        let augmentation = self.augmentation(&preprocessing)?;
+        let augmentation = self.augmentation(&preprocessing).context(Unusable)?;
         let (train, val) = (data.train.clone(), data.val.clone());
         let mut task = Classification::new(train, val, preprocessing, forward(Mode::Train)?, forward(Mode::Eval)?)?
             .with_batch_size(self.batch)
@@ -326,15 +351,29 @@ impl Train {
             Augment::Auto => Augment::ResizedCrop,
             other => other,
         };
-        let flip = RandomHorizontalFlip::new(0.5)?;
-        Ok(match kind {
+        let mut augmentation = Augmentation::new();
+        if self.rotate != 0. {
+            augmentation = augmentation.then(RandomRotation::new(self.rotate)?);
+        }
+        augmentation = match kind {
             Augment::CropFlip => {
                 let crop = RandomCrop::new(height, width)?.with_padding(side / 8)?;
-                Augmentation::new().then(Resize::new(height, width)?).then(crop).then(flip)
+                augmentation.then(Resize::new(height, width)?).then(crop).then(RandomHorizontalFlip::new(0.5)?)
             }
-            Augment::ResizedCrop => Augmentation::new().then(RandomResizedCrop::new(height, width)?).then(flip),
-            Augment::None | Augment::Auto => Augmentation::new(),
-        })
+            Augment::ResizedCrop => {
+                let crop = RandomResizedCrop::new(height, width)?;
+                augmentation.then(crop).then(RandomHorizontalFlip::new(0.5)?)
+            }
+            Augment::None | Augment::Auto => augmentation,
+        };
+        if self.color_jitter != 0. {
+            let share = self.color_jitter;
+            augmentation = augmentation.then(ColorJitter::new(share, share, share, 0.)?);
+        }
+        if self.erase != 0. {
+            augmentation = augmentation.then(RandomErasing::new(self.erase)?);
+        }
+        Ok(augmentation)
     }
 
     fn report(

@@ -62,7 +62,8 @@ impl Dataset for CachedDataset {
             return Ok(sample.clone());
         }
         let sample = self.inner.read(index)?;
-        if self.claim(sample.image.bytes().len()) {
+        let mask = sample.mask.as_ref().map_or(0, |mask| mask.bytes().len());
+        if self.claim(sample.image.bytes().len() + mask) {
             // Two threads may have read it at once: the same sample, held once.
             let _ = place.set(sample.clone());
         }

@@ -8,6 +8,7 @@ mod figure;
 mod look;
 mod noise;
 mod palette;
+mod parse;
 mod render;
 mod scene;
 mod texture;

@@ -7,4 +7,4 @@ mod take;
 
 pub use moments::ChannelStatistics;
 pub use report::{ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey};
-pub use take::survey;
+pub use take::{survey, survey_parts};

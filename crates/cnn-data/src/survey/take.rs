@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
@@ -20,14 +21,18 @@ use crate::{Dataset, Error, PhotoList, Split};
 ///
 /// As [`open_dataset`](crate::open_dataset); broken samples are no error.
 pub fn survey(path: &Path) -> Result<Survey, Error> {
-    let parts = open_parts(path)?;
+    Ok(survey_parts(&path.display().to_string(), open_parts(path)?))
+}
+
+/// Reads every sample of a dataset's splits, and tells what there is; `name` is what the report calls it.
+pub fn survey_parts(name: &str, parts: Vec<(Option<Split>, Arc<dyn Dataset>)>) -> Survey {
     let surveyed: Vec<Part> = parts.into_iter().map(Part::survey).collect();
-    Ok(report(path, &surveyed))
+    report(name, &surveyed)
 }
 
 struct Part {
     split: Option<Split>,
-    dataset: Box<dyn Dataset>,
+    dataset: Arc<dyn Dataset>,
     facts: Vec<SampleFacts>,
 }
 
@@ -61,20 +66,22 @@ impl Part {
     }
 }
 
-type OpenPart = (Option<Split>, Box<dyn Dataset>);
+type OpenPart = (Option<Split>, Arc<dyn Dataset>);
 
 fn open_parts(path: &Path) -> Result<Vec<OpenPart>, Error> {
     match Discovery::of(path) {
-        Ok(discovery) => discovery.splits().into_iter().map(|split| Ok((split, discovery.open(split)?))).collect(),
+        Ok(discovery) => {
+            discovery.splits().into_iter().map(|split| Ok((split, Arc::from(discovery.open(split)?)))).collect()
+        }
         Err(unknown @ Error::UnknownDataset { .. }) => match PhotoList::open(&[path]) {
-            Ok(photos) => Ok(vec![(None, Box::new(photos))]),
+            Ok(photos) => Ok(vec![(None, Arc::new(photos))]),
             Err(_) => Err(unknown),
         },
         Err(error) => Err(error),
     }
 }
 
-fn report(path: &Path, parts: &[Part]) -> Survey {
+fn report(name: &str, parts: &[Part]) -> Survey {
     let images = || parts.iter().flat_map(Part::images);
     let heights = Range::of(images().map(|image| image.height));
     let widths = Range::of(images().map(|image| image.width));
@@ -82,7 +89,7 @@ fn report(path: &Path, parts: &[Part]) -> Survey {
     images().for_each(|image| moments.add(&image.moments));
     let broken = parts.iter().flat_map(|part| &part.facts).filter_map(|facts| facts.image.as_ref().err());
     Survey {
-        path: path.display().to_string(),
+        path: name.to_string(),
         format: parts[0].dataset.format(),
         classes: parts[0].dataset.classes().to_vec(),
         samples: parts.iter().map(|part| part.facts.len()).sum(),

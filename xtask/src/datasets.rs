@@ -1,0 +1,46 @@
+//! What `--data` means: a path, or the name of a dataset that is drawn as it is read.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use cnn_data::{Dataset, Shapes, ShapesConfig, Split, dataset_splits, open_dataset};
+
+use crate::args::Unusable;
+
+/// A dataset by path or by name.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    Shapes(ShapesConfig),
+    Path(PathBuf),
+}
+
+impl Source {
+    /// Understands `shapes` and `shapes:…`; anything else is a path, as is a directory of that name (`./shapes`).
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        match text == "shapes" || text.starts_with("shapes:") {
+            true => Ok(Self::Shapes(ShapesConfig::from_str(text).context(Unusable)?)),
+            false => Ok(Self::Path(PathBuf::from(text))),
+        }
+    }
+
+    /// The splits that there are; none for a dataset in one piece.
+    pub(crate) fn splits(&self) -> Result<Vec<Split>> {
+        match self {
+            Self::Shapes(_) => Ok(Split::ALL.to_vec()),
+            Self::Path(path) => Ok(dataset_splits(path)?.1),
+        }
+    }
+
+    /// Opens a split, or the whole where there is only one piece.
+    pub(crate) fn open(&self, split: Option<Split>) -> Result<Arc<dyn Dataset>> {
+        let config = match self {
+            Self::Path(path) => return Ok(open_dataset(path, split)?),
+            Self::Shapes(config) => config,
+        };
+        let split = split.context("shapes has several splits, choose one of `train`, `val` and `test`")?;
+        let samples = if split == Split::Train { 4000 } else { 1000 };
+        Ok(Arc::new(Shapes::new(config.clone().with_split(split).with_samples(samples))?))
+    }
+}
