@@ -14,6 +14,10 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{data, evaluate, forward, models, predict, train};
 
+/// Keeps the buffers of a training step for the next one, where the system's allocator gives them back and faults them in again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Convolutional networks in Rust: load, evaluate and use networks published for PyTorch.
 #[derive(Debug, Parser)]
 #[command(name = "xtask", bin_name = "cargo xtask", version)]
