@@ -121,7 +121,10 @@ impl Classification {
         for batch in &mut batches {
             let batch = batch?;
             let logits = (self.forward_eval)(&FeatureMap::from_nhwc(&batch.images)?, &Context::eval())?;
-            metrics.update(&to_vec(&logits)?, &labels(&batch)?)?;
+            metrics.update(&to_vec(&logits)?, &labels(&batch)?).map_err(|error| match error {
+                cnn_metrics::Error::InvalidLogit { .. } => Error::not_finite("the logits"),
+                other => other.into(),
+            })?;
         }
         self.note_skipped(batches.skipped());
         Ok(metrics.result()?)

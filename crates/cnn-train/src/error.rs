@@ -88,6 +88,11 @@ impl Error {
         Self::Argument { name, found: found.to_string(), expected: expected.into() }
     }
 
+    /// What a step or a task of one's own reports of a value that is not finite; the trainer adds where in the run it was.
+    pub fn not_finite(place: impl Into<String>) -> Self {
+        Self::NotFinite { epoch: 0, step: 0, place: place.into(), batch: String::new() }
+    }
+
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::Io { action, path: path.into(), source }
     }

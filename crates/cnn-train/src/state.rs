@@ -66,7 +66,9 @@ impl State {
     ) -> Result<(), Error> {
         let mut tensors = prefixed(MODEL, store.tensors());
         tensors.extend(prefixed(OPTIMIZER, optimizer.state()?));
-        tensors.extend(prefixed(BEST, best.to_vec()));
+        if !self.best_is_now() {
+            tensors.extend(prefixed(BEST, best.to_vec()));
+        }
         let state = toml::to_string(self).expect("numbers and names always serialise");
         save_safetensors(path, &tensors, &BTreeMap::from([(KEY.to_string(), state)]))?;
         Ok(())
@@ -90,8 +92,19 @@ impl State {
         let report = store.load(model.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())))?;
         report.into_result().map_err(|error| broken(format!("its weights belong to another network: {error}")))?;
         optimizer.load_state(&part(OPTIMIZER)?)?;
-        Ok((state, part(BEST)?))
+        let best = if state.best_is_now() { copied(store)? } else { part(BEST)? };
+        Ok((state, best))
     }
+
+    /// Whether the weights are the best epoch's, so that one copy is enough.
+    pub(crate) fn best_is_now(&self) -> bool {
+        self.batch == 0 && self.best.as_ref().is_some_and(|best| best.epoch == self.epoch)
+    }
+}
+
+/// The store's tensors in storage of their own, which no optimiser moves.
+pub(crate) fn copied(store: &Store) -> Result<Vec<(String, Tensor)>, Error> {
+    store.tensors().into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?))).collect()
 }
 
 fn prefixed(prefix: &str, tensors: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {

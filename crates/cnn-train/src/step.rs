@@ -55,7 +55,7 @@ impl<T: Task> Step<T> for GradientStep {
             let loss = losses.total.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
             report.add(weight, std::iter::once(("loss".to_string(), loss)).chain(losses.named));
             if !loss.is_finite() {
-                return Err(not_finite("the loss"));
+                return Err(Error::not_finite("the loss"));
             }
             let mut store = losses.total.backward()?;
             // The graph holds every activation: it goes before anything else is allocated.
@@ -71,7 +71,7 @@ impl<T: Task> Step<T> for GradientStep {
         report.gradient_norm = gradients.norm()?;
         if !report.gradient_norm.is_finite() {
             let parameter = gradients.first_non_finite()?.unwrap_or("the sum of squares").to_string();
-            return Err(not_finite(&format!("the gradient of {parameter}")));
+            return Err(Error::not_finite(format!("the gradient of {parameter}")));
         }
         if let Some(max) = self.clip_value {
             gradients.clip_value(max)?;
@@ -82,11 +82,6 @@ impl<T: Task> Step<T> for GradientStep {
         update.optimizer.step(&gradients, &update.rates)?;
         Ok(report)
     }
-}
-
-/// The trainer fills in where it happened.
-fn not_finite(place: &str) -> Error {
-    Error::NotFinite { epoch: 0, step: 0, place: place.to_string(), batch: String::new() }
 }
 
 impl StepReport {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::run_log::RunLog;
-use crate::state::State;
+use crate::state::{State, copied};
 use crate::{
     Best, Epoch, Error, Evaluation, Optimizer, OptimizerConfig, Progress, Rates, Schedule, ScheduleKind, Step,
     StepReport, Task, Update, decay_groups, nan_guard,
@@ -182,13 +182,17 @@ impl<'a> Trainer<'a> {
         if batches == 0 {
             return Err(Error::argument("batches per epoch", 0, "at least 1: fewer samples than one batch holds"));
         }
-        let mut run = self.open()?;
+        let mut run = self.open(batches)?;
         while !run.state.finished {
             if !self.epoch(task, step, &mut run, batches)? {
                 self.save(&mut run)?;
                 return Ok(run.summary(true));
             }
-            let evaluation = task.evaluate()?;
+            if run.state.epoch_samples == 0 {
+                return Err(Error::argument("readable samples of an epoch", 0, "at least 1"));
+            }
+            let evaluation =
+                task.evaluate().map_err(|error| run.place(error, "the evaluation's samples".to_string()))?;
             let row = self.finish_epoch(&mut run, &evaluation)?;
             let is_best = run.state.stale_epochs == 0;
             (self.listener)(&Notice::Epoch { epoch: run.state.epoch, row: &row, is_best });
@@ -197,10 +201,11 @@ impl<'a> Trainer<'a> {
     }
 
     /// Reads the resume file, or writes the first one, and brings weights and logs to its position.
-    fn open(&self) -> Result<Run, Error> {
+    fn open(&self, batches: usize) -> Result<Run, Error> {
         let mut optimizer =
             Optimizer::new(self.config.optimizer, decay_groups(self.store.trainable(), self.config.weight_decay))?;
-        let fingerprint = serde_json::to_string(&self.config).expect("a configuration always serialises");
+        let config = serde_json::to_string(&self.config).expect("a configuration always serialises");
+        let fingerprint = format!("{batches} batches, {config}");
         let path = self.resume_path();
         let exists = path.exists();
         let (state, best) = if exists {
@@ -216,10 +221,11 @@ impl<'a> Trainer<'a> {
         self.remove_leftovers();
         let log = RunLog::open(&self.directory, &state.logs)?;
         let mut run = Run { state, best, optimizer, log, clock: Instant::now() };
-        if exists {
-            self.write_weights(&run)?;
-        } else {
+        if !exists {
             self.save(&mut run)?;
+        } else if run.state.epoch > 0 {
+            self.write_checkpoint("last", &self.store.tensors())?;
+            self.write_checkpoint("best", &run.best)?;
         }
         Ok(run)
     }
@@ -252,7 +258,8 @@ impl<'a> Trainer<'a> {
                 let key = key.stream("step").at(run.state.step);
                 let mut update = Update { optimizer: &mut run.optimizer, rates, key };
                 let report = step.step(task, &group, &mut update);
-                let report = report.map_err(|error| locate(error, task, &group, key, &run.state))?;
+                let report =
+                    report.map_err(|error| run.place(locate(error, task, &group, key), described(task, &group)))?;
                 drop(group);
                 run.count(&report, &rates)?;
                 let batch = run.state.batch + wanted;
@@ -286,12 +293,7 @@ impl<'a> Trainer<'a> {
             let metrics = evaluation.metrics.iter().cloned().collect::<BTreeMap<_, _>>();
             state.best = Some(Best { epoch: state.epoch, score: evaluation.score, metrics });
             state.stale_epochs = 0;
-            run.best = self
-                .store
-                .tensors()
-                .into_iter()
-                .map(|(name, t)| Ok((name, t.copy()?)))
-                .collect::<Result<_, Error>>()?;
+            run.best = copied(&self.store)?;
         } else {
             state.stale_epochs += 1;
         }
@@ -321,15 +323,13 @@ impl<'a> Trainer<'a> {
         run.log.sync()?;
         run.state.logs = run.log.lengths();
         run.state.save(&self.resume_path(), &self.store, &run.optimizer, &run.best)?;
-        self.write_weights(run)
-    }
-
-    fn write_weights(&self, run: &Run) -> Result<(), Error> {
-        if run.state.epoch == 0 {
-            return Ok(());
+        if run.state.epoch > 0 {
+            self.write_checkpoint("last", &self.store.tensors())?;
         }
-        self.write_checkpoint("last", &self.store.tensors())?;
-        self.write_checkpoint("best", &run.best)
+        if run.state.best_is_now() {
+            self.write_checkpoint("best", &run.best)?;
+        }
+        Ok(())
     }
 
     fn write_checkpoint(&self, name: &str, tensors: &[(String, Tensor)]) -> Result<(), Error> {
@@ -403,6 +403,12 @@ impl Run {
         self.log.scalars(self.state.step, &scalars)
     }
 
+    /// Says of a value that is not finite where in the run it appeared.
+    fn place(&self, error: Error, batch: String) -> Error {
+        let Error::NotFinite { place, .. } = error else { return error };
+        Error::NotFinite { epoch: self.state.epoch + 1, step: self.state.batch + 1, place, batch }
+    }
+
     fn tick(&mut self) {
         let seconds = self.clock.elapsed().as_secs_f64();
         self.clock = Instant::now();
@@ -416,10 +422,17 @@ impl Run {
     }
 }
 
-/// Says where a value appeared that is not finite.
-fn locate<T: Task>(error: Error, task: &T, batches: &[T::Batch], key: Key, state: &State) -> Error {
-    let Error::NotFinite { place, .. } = error else { return error };
-    let place = nan_guard::first_layer(task, batches, key).unwrap_or(place);
-    let batch = batches.iter().map(|batch| task.describe(batch)).collect::<Vec<_>>().join(", ");
-    Error::NotFinite { epoch: state.epoch + 1, step: state.batch + 1, place, batch }
+/// Names the layer where a value appeared that is not finite.
+fn locate<T: Task>(error: Error, task: &T, batches: &[T::Batch], key: Key) -> Error {
+    match error {
+        Error::NotFinite { place, .. } => {
+            let place = nan_guard::first_layer(task, batches, key).unwrap_or(place);
+            Error::not_finite(place)
+        }
+        other => other,
+    }
+}
+
+fn described<T: Task>(task: &T, batches: &[T::Batch]) -> String {
+    batches.iter().map(|batch| task.describe(batch)).collect::<Vec<_>>().join(", ")
 }

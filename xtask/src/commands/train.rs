@@ -121,6 +121,11 @@ pub(crate) struct Train {
     #[arg(long, value_name = "P", default_value_t = 0.)]
     drop_path: f64,
 
+    /// Weigh each class by the inverse of its share of the training images
+    #[arg(long)]
+    #[serde(default)]
+    balance: bool,
+
     /// Bound of the gradients' global norm
     #[arg(long, value_name = "NORM")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,7 +236,14 @@ impl Train {
 
         let interrupt = Arc::new(AtomicBool::new(false));
         let flag = interrupt.clone();
-        ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot watch for Ctrl-C")?;
+        let on_interrupt = move || {
+            if flag.swap(true, Ordering::Relaxed) {
+                // Asked twice: the state of the last epoch is on the disk.
+                std::process::exit(130);
+            }
+            eprintln!("interrupted: saving after this update (press again to stop at once)");
+        };
+        ctrlc::set_handler(on_interrupt).context("cannot watch for Ctrl-C")?;
         let mut progress = output::Progress::new("train", data.train.len() * self.epochs);
         let config_json = network.config_json();
         let summary = Trainer::new(config, network.store(), &directory)
@@ -326,11 +338,25 @@ impl Train {
             .with_batch_size(self.batch)
             .context(Unusable)?
             .with_augmentation(augmentation)
-            .with_loss(CrossEntropy::default().with_label_smoothing(self.label_smoothing));
+            .with_loss(self.loss(data));
         if let Some(mix) = self.mix().context(Unusable)? {
             task = task.with_mix(mix);
         }
         Ok(task)
+    }
+
+    fn loss(&self, data: &Data) -> CrossEntropy {
+        let loss = CrossEntropy::default().with_label_smoothing(self.label_smoothing);
+        if !self.balance {
+            return loss;
+        }
+        let (images, classes) = (data.train.len(), data.train.classes().len());
+        let mut counts = vec![0usize; classes];
+        for label in (0..images).filter_map(|index| data.train.label(index)) {
+            counts[label] += 1;
+        }
+        let weight = |&count: &usize| images as f64 / (classes * count.max(1)) as f64;
+        loss.with_class_weights(counts.iter().map(weight).collect())
     }
 
     fn mix(&self) -> Result<Option<BatchMix>> {
