@@ -195,8 +195,8 @@ impl Task for Classification {
         Ok(Evaluation { score: result.top1, metrics: metrics.map(|(name, value)| (name.to_string(), value)).into() })
     }
 
-    fn describe(&self, batch: &Batch) -> String {
-        batch.indices.iter().map(|&index| self.train.id(index)).collect::<Vec<_>>().join(", ")
+    fn names(&self, batch: &Batch) -> Vec<String> {
+        batch.indices.iter().map(|&index| self.train.id(index)).collect()
     }
 }
 

@@ -19,7 +19,8 @@ pub enum Error {
     },
     /// A value that is not a finite number appeared.
     #[error(
-        "step {step} of epoch {epoch}: the first value that is not finite appeared in {place}; the batch held {batch}"
+        "step {step} of epoch {epoch}: the first value that is not finite appeared in {place}; the batch held {}",
+        some(batch)
     )]
     NotFinite {
         /// The epoch, counted from 1.
@@ -28,8 +29,8 @@ pub enum Error {
         step: usize,
         /// The layer, or the parameter whose gradient it is.
         place: String,
-        /// The batch's samples.
-        batch: String,
+        /// The names of the batch's samples; the message shows the first of them.
+        batch: Vec<String>,
     },
     /// The loss left every reasonable range.
     #[error(
@@ -83,6 +84,14 @@ pub enum Error {
     Task(Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// How many names a message shows.
+const SHOWN: usize = 5;
+
+fn some(names: &[String]) -> String {
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
+}
+
 impl Error {
     pub(crate) fn argument(name: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
         Self::Argument { name, found: found.to_string(), expected: expected.into() }
@@ -90,7 +99,7 @@ impl Error {
 
     /// What a step or a task of one's own reports of a value that is not finite; the trainer adds where in the run it was.
     pub fn not_finite(place: impl Into<String>) -> Self {
-        Self::NotFinite { epoch: 0, step: 0, place: place.into(), batch: String::new() }
+        Self::NotFinite { epoch: 0, step: 0, place: place.into(), batch: Vec::new() }
     }
 
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {

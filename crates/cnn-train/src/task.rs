@@ -39,9 +39,9 @@ pub trait Task {
     /// If the data cannot be read or the forward pass fails.
     fn evaluate(&self) -> Result<Evaluation, Error>;
 
-    /// The samples of a batch in words, such as the names of their files; for error messages.
-    fn describe(&self, batch: &Self::Batch) -> String {
-        format!("{} samples", self.samples(batch))
+    /// The names of a batch's samples, such as their files; for error messages.
+    fn names(&self, batch: &Self::Batch) -> Vec<String> {
+        vec![format!("{} samples", self.samples(batch))]
     }
 }
 

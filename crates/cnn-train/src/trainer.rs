@@ -192,7 +192,7 @@ impl<'a> Trainer<'a> {
                 return Err(Error::argument("readable samples of an epoch", 0, "at least 1"));
             }
             let evaluation =
-                task.evaluate().map_err(|error| run.place(error, "the evaluation's samples".to_string()))?;
+                task.evaluate().map_err(|error| run.place(error, vec!["the evaluation's samples".to_string()]))?;
             let row = self.finish_epoch(&mut run, &evaluation)?;
             let is_best = run.state.stale_epochs == 0;
             (self.listener)(&Notice::Epoch { epoch: run.state.epoch, row: &row, is_best });
@@ -259,7 +259,7 @@ impl<'a> Trainer<'a> {
                 let mut update = Update { optimizer: &mut run.optimizer, rates, key };
                 let report = step.step(task, &group, &mut update);
                 let report =
-                    report.map_err(|error| run.place(locate(error, task, &group, key), described(task, &group)))?;
+                    report.map_err(|error| run.place(locate(error, task, &group, key), names(task, &group)))?;
                 drop(group);
                 run.count(&report, &rates)?;
                 let batch = run.state.batch + wanted;
@@ -403,10 +403,14 @@ impl Run {
         self.log.scalars(self.state.step, &scalars)
     }
 
-    /// Says of a value that is not finite where in the run it appeared.
-    fn place(&self, error: Error, batch: String) -> Error {
+    /// Says of a value that is not finite where in the run it appeared, in the error and with all names in the events.
+    fn place(&mut self, error: Error, batch: Vec<String>) -> Error {
         let Error::NotFinite { place, .. } = error else { return error };
-        Error::NotFinite { epoch: self.state.epoch + 1, step: self.state.batch + 1, place, batch }
+        let (epoch, step) = (self.state.epoch + 1, self.state.batch + 1);
+        let event = json!({"event": "not finite", "epoch": epoch, "batch": step, "place": place, "samples": batch});
+        // The error at hand matters more than one of the log.
+        let _ = self.log.event(&event);
+        Error::NotFinite { epoch, step, place, batch }
     }
 
     fn tick(&mut self) {
@@ -433,6 +437,6 @@ fn locate<T: Task>(error: Error, task: &T, batches: &[T::Batch], key: Key) -> Er
     }
 }
 
-fn described<T: Task>(task: &T, batches: &[T::Batch]) -> String {
-    batches.iter().map(|batch| task.describe(batch)).collect::<Vec<_>>().join(", ")
+fn names<T: Task>(task: &T, batches: &[T::Batch]) -> Vec<String> {
+    batches.iter().flat_map(|batch| task.names(batch)).collect()
 }

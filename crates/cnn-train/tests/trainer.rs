@@ -105,8 +105,8 @@ impl Task for TwoDomains {
         Ok(Evaluation { score: top1, metrics: vec![("top1".into(), top1)] })
     }
 
-    fn describe(&self, batch: &Pair) -> String {
-        format!("a pair of {} images", batch.labels.len())
+    fn names(&self, batch: &Pair) -> Vec<String> {
+        vec![format!("a pair of {} images", batch.labels.len())]
     }
 }
 

@@ -258,7 +258,8 @@ impl Train {
                 }
                 _ => {}
             })
-            .run(&task, &mut GradientStep { clip_norm: self.clip_norm, clip_value: None })?;
+            .run(&task, &mut GradientStep { clip_norm: self.clip_norm, clip_value: None })
+            .map_err(|error| explained(error, &directory))?;
         progress.finish();
         if summary.interrupted {
             let resume = format!("cargo xtask train --resume {}", directory.display());
@@ -456,6 +457,21 @@ impl Train {
         println!("in {}", directory.display());
         Ok(())
     }
+}
+
+/// Adds what to do about it to an error that stopped the training.
+fn explained(error: cnn_train::Error, directory: &Path) -> anyhow::Error {
+    use cnn_train::Error::{Diverged, NotFinite};
+    let diverged = matches!(error, Diverged { .. } | NotFinite { .. });
+    let error = anyhow::Error::from(error);
+    if !diverged {
+        return error;
+    }
+    let kept = match directory.join("best").exists() {
+        true => format!("the best epoch so far is kept in {}", directory.join("best").display()),
+        false => format!("no epoch was completed; {} holds the start", directory.display()),
+    };
+    error.context(format!("training stopped, {kept}; a lower --lr, --clip-norm or a longer --warmup may help"))
 }
 
 /// Four decimals are enough to read.
