@@ -9,10 +9,12 @@
 #![forbid(unsafe_code)]
 
 mod classification;
+mod config;
 mod error;
 mod loss;
 mod nan_guard;
 mod optimizer;
+mod run;
 mod run_log;
 mod schedule;
 mod state;
@@ -22,11 +24,13 @@ mod tensorboard;
 mod trainer;
 
 pub use classification::{Classification, Forward};
+pub use config::TrainConfig;
 pub use error::Error;
 pub use loss::{CrossEntropy, Targets, binary_cross_entropy_with_logits, mean_squared_error};
 pub use optimizer::{Gradients, Optimizer, OptimizerConfig, ParamGroup, decay_groups};
+pub use run::TrainSummary;
 pub use schedule::{Plateau, PlateauState, Progress, Rates, Schedule, ScheduleKind};
 pub use state::Best;
 pub use step::{GradientStep, Step, StepReport, Update};
 pub use task::{Batches, Epoch, Evaluation, Losses, Task};
-pub use trainer::{Notice, TrainConfig, TrainSummary, Trainer, resume_path};
+pub use trainer::{Notice, Trainer, resume_path};

@@ -4,80 +4,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use candle_core::Tensor;
 use cnn_core::{Key, write_atomic};
 use cnn_layers::Store;
 use cnn_weights::save_safetensors;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::run::Run;
 use crate::run_log::RunLog;
 use crate::state::{State, copied};
 use crate::{
-    Best, Epoch, Error, Evaluation, Optimizer, OptimizerConfig, Progress, Rates, Schedule, ScheduleKind, Step,
-    StepReport, Task, Update, decay_groups, nan_guard,
+    Best, Epoch, Error, Evaluation, Optimizer, Progress, Rates, ScheduleKind, Step, StepReport, Task, TrainConfig,
+    TrainSummary, Update, decay_groups, nan_guard,
 };
-
-/// How long, with what, and how fast to train.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TrainConfig {
-    /// Passes over the data.
-    pub epochs: usize,
-    /// Decides the order of the data, augmentation and dropout.
-    pub seed: u64,
-    /// The update rule.
-    pub optimizer: OptimizerConfig,
-    /// The learning rate that the schedule scales.
-    pub learning_rate: f64,
-    /// Pulls weights towards 0; biases and norm parameters are left alone.
-    pub weight_decay: f64,
-    /// How the learning rate changes.
-    pub schedule: Schedule,
-    /// How many batches make one update.
-    pub accumulation: usize,
-    /// Stop after this many epochs without a better score.
-    pub patience: Option<usize>,
-}
-
-impl TrainConfig {
-    /// These many epochs of SGD with momentum 0.9, a constant rate of 0.1 and no weight decay.
-    pub fn new(epochs: usize) -> Self {
-        Self {
-            epochs,
-            seed: 0,
-            optimizer: OptimizerConfig::sgd(),
-            learning_rate: 0.1,
-            weight_decay: 0.,
-            schedule: Schedule::new(ScheduleKind::Constant),
-            accumulation: 1,
-            patience: None,
-        }
-    }
-
-    /// Checks the ranges; [`Trainer::run`] does so first.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for the first value out of its range.
-    pub fn validate(&self) -> Result<(), Error> {
-        let positive = |name, value: usize| match value {
-            0 => Err(Error::argument(name, 0, "at least 1")),
-            _ => Ok(()),
-        };
-        positive("epochs", self.epochs)?;
-        positive("accumulation", self.accumulation)?;
-        positive("patience", self.patience.unwrap_or(1))?;
-        if !(self.learning_rate > 0. && self.learning_rate.is_finite()) {
-            return Err(Error::argument("learning_rate", self.learning_rate, "a finite number above 0"));
-        }
-        if !(self.weight_decay >= 0. && self.weight_decay.is_finite()) {
-            return Err(Error::argument("weight_decay", self.weight_decay, "a finite number, at least 0"));
-        }
-        self.optimizer.validate()?;
-        self.schedule.validate()
-    }
-}
 
 /// Trains a task: owns epochs, schedule, checkpoints, logs and resuming, and knows nothing of what is learnt.
 ///
@@ -118,26 +58,6 @@ pub enum Notice<'a> {
         is_best: bool,
     },
 }
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct TrainSummary {
-    /// Epochs completed.
-    pub epochs: usize,
-    /// Whether it was interrupted, with its state saved.
-    pub interrupted: bool,
-    /// The best epoch.
-    pub best: Option<Best>,
-    /// Seconds spent training and evaluating, over all sittings.
-    pub seconds: f64,
-    /// Samples trained on.
-    pub samples: u64,
-}
-
-/// Five updates in a row with a loss a thousand times the first one's are no accident.
-const DIVERGED_FACTOR: f64 = 1e3;
-const DIVERGED_UPDATES: u32 = 5;
 
 impl<'a> Trainer<'a> {
     /// A trainer of what is trainable in `store`, which keeps its files in `directory`.
@@ -220,7 +140,7 @@ impl<'a> Trainer<'a> {
         };
         self.remove_leftovers();
         let log = RunLog::open(&self.directory, &state.logs)?;
-        let mut run = Run { state, best, optimizer, log, clock: Instant::now() };
+        let mut run = Run::new(state, best, optimizer, log);
         if !exists {
             self.save(&mut run)?;
         } else if run.state.epoch > 0 {
@@ -360,70 +280,6 @@ impl<'a> Trainer<'a> {
 /// The resume file of a run directory.
 pub fn resume_path(directory: &Path) -> PathBuf {
     directory.join("resume.safetensors")
-}
-
-/// A run in progress.
-struct Run {
-    state: State,
-    best: Vec<(String, Tensor)>,
-    optimizer: Optimizer,
-    log: RunLog,
-    clock: Instant,
-}
-
-impl Run {
-    /// Adds an update to the sums and the logs.
-    fn count(&mut self, report: &StepReport, rates: &Rates) -> Result<(), Error> {
-        let state = &mut self.state;
-        state.step += 1;
-        for (position, (name, value)) in report.values.iter().enumerate() {
-            let weighted = value * report.samples as f64;
-            match state.sums.get_mut(position) {
-                Some((_, sum)) => *sum += weighted,
-                None => state.sums.push((name.clone(), weighted)),
-            }
-        }
-        state.epoch_samples += report.samples as u64;
-        state.samples += report.samples as u64;
-        let loss = report.values.first().map_or(0., |(_, loss)| *loss);
-        let first = *state.first_loss.get_or_insert(loss);
-        state.diverging = if loss > DIVERGED_FACTOR * first.abs().max(1e-3) { state.diverging + 1 } else { 0 };
-        if state.diverging >= DIVERGED_UPDATES {
-            return Err(Error::Diverged { epoch: state.epoch + 1, step: state.batch + 1, loss, first });
-        }
-        let values: serde_json::Map<_, _> =
-            report.values.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-        let event = json!({
-            "event": "update", "step": state.step, "epoch": state.epoch + 1, "lr": rates.lr,
-            "gradient_norm": report.gradient_norm, "train": values,
-        });
-        self.log.event(&event)?;
-        let mut scalars = vec![("lr".to_string(), rates.lr), ("gradient_norm".to_string(), report.gradient_norm)];
-        scalars.extend(report.values.iter().map(|(name, value)| (format!("update_{name}"), *value)));
-        self.log.scalars(self.state.step, &scalars)
-    }
-
-    /// Says of a value that is not finite where in the run it appeared, in the error and with all names in the events.
-    fn place(&mut self, error: Error, batch: Vec<String>) -> Error {
-        let Error::NotFinite { place, .. } = error else { return error };
-        let (epoch, step) = (self.state.epoch + 1, self.state.batch + 1);
-        let event = json!({"event": "not finite", "epoch": epoch, "batch": step, "place": place, "samples": batch});
-        // The error at hand matters more than one of the log.
-        let _ = self.log.event(&event);
-        Error::NotFinite { epoch, step, place, batch }
-    }
-
-    fn tick(&mut self) {
-        let seconds = self.clock.elapsed().as_secs_f64();
-        self.clock = Instant::now();
-        self.state.seconds += seconds;
-        self.state.epoch_seconds += seconds;
-    }
-
-    fn summary(self, interrupted: bool) -> TrainSummary {
-        let State { epoch: epochs, best, seconds, samples, .. } = self.state;
-        TrainSummary { epochs, interrupted, best, seconds, samples }
-    }
 }
 
 /// Names the layer where a value appeared that is not finite.
