@@ -6,8 +6,11 @@ mod common;
 use std::fs;
 use std::sync::Arc;
 
-use cnn_core::Preprocessing;
-use cnn_data::{BatchPlan, Content, Dataset, DatasetFormat, Error, Image, PhotoList, Skipped};
+use cnn_core::{Key, Preprocessing};
+use cnn_data::{
+    Augmentation, BatchMix, BatchPlan, Content, CutMix, Dataset, DatasetFormat, Error, Image, Mixup, PhotoList,
+    RandomCrop, RandomRotation, Resize, Skipped,
+};
 use rayon::ThreadPoolBuilder;
 
 /// Images of one grey value, their number; every seventh is broken.
@@ -95,6 +98,51 @@ fn any_order_and_no_empty_batches() {
     assert_eq!(indices, [vec![2], vec![2]]);
     assert_eq!(batches.skipped().len(), 5);
     assert!(batches.next().is_none());
+}
+
+/// Batches of 8 of the 100 numbers, augmented and mixed: indices, pixels, and how they were mixed.
+fn augmented(seed: u64, start: usize, threads: usize) -> Vec<(Vec<usize>, Vec<f32>, Vec<usize>, f64)> {
+    let key = Key::new(seed);
+    let augmentation = Augmentation::new()
+        .then(RandomRotation::new(30.).unwrap())
+        .then(Resize::new(3, 2).unwrap())
+        .then(RandomCrop::new(3, 2).unwrap().with_padding(1).unwrap());
+    let mix = BatchMix::either(Mixup::new(0.4).unwrap(), CutMix::new(1.).unwrap());
+    let plan = BatchPlan::new(numbers(100), record())
+        .with_batch_size(8)
+        .with_augmentation(Arc::new(augmentation), key.stream("augmentation"))
+        .with_mix(mix, key.stream("mix"))
+        .with_pool(Arc::new(ThreadPoolBuilder::new().num_threads(threads).build().unwrap()))
+        .with_start(start)
+        .dropping_last();
+    let read = |batch: Result<cnn_data::Batch, Error>| {
+        let batch = batch.unwrap();
+        let mixing = batch.mixing.unwrap();
+        let values = batch.images.flatten_all().unwrap().to_vec1().unwrap();
+        (batch.indices, values, mixing.partners, mixing.lambda)
+    };
+    plan.start().unwrap().map(read).collect()
+}
+
+#[test]
+fn augmented_batches_depend_on_their_place_alone() {
+    let whole = augmented(1, 0, 1);
+    assert_eq!(whole.len(), 12);
+    assert_eq!(whole, augmented(1, 0, 3));
+    assert_eq!(whole[5..], augmented(1, 5, 2));
+    assert!(augmented(1, 12, 2).is_empty());
+    let other = augmented(2, 0, 2);
+    assert!(whole.iter().zip(&other).all(|(a, b)| a.0 == b.0 && a.1 != b.1));
+    assert!(whole.iter().any(|(.., lambda)| *lambda < 1.));
+}
+
+#[test]
+fn empty_batches_are_yielded_where_they_are_counted() {
+    let plan = BatchPlan::new(numbers(28), record()).with_order(vec![13, 6, 2, 20, 27]).with_batch_size(2);
+    let batches: Vec<_> = plan.keeping_empty().start().unwrap().map(|batch| batch.unwrap()).collect();
+    assert_eq!(batches.iter().map(|batch| batch.len()).collect::<Vec<_>>(), [0, 1, 0]);
+    assert!(batches[0].is_empty() && batches[0].images.dims() == [0, 3, 2, 1]);
+    assert_eq!(batches[1].skipped[0].path, "number 20");
 }
 
 #[test]
