@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use cnn_models::{LoadOptions, ModelConfig, Network};
+use serde::{Deserialize, Serialize};
 
 /// Marks an error as the arguments' fault: exit status 2.
 #[derive(Debug)]
@@ -104,4 +105,67 @@ pub(crate) fn set_threads(threads: Option<u16>) -> Result<()> {
         pool.build_global().context("cannot start the threads")?;
     }
     Ok(())
+}
+
+/// Height and width of a network's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Size(pub(crate) [usize; 2]);
+
+impl std::str::FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let side = |text: &str| text.parse::<usize>().ok().filter(|side| (1..=8192).contains(side));
+        let sides = match text.split_once('x') {
+            Some((height, width)) => side(height).zip(side(width)),
+            None => side(text).map(|side| (side, side)),
+        };
+        let (height, width) = sides.ok_or("expected a size as 224 or 192x256, each side at most 8192")?;
+        Ok(Self([height, width]))
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Size> for String {
+    fn from(Size([height, width]): Size) -> Self {
+        format!("{height}x{width}")
+    }
+}
+
+/// A number for which `accepted` holds, else an error that says what is expected.
+fn number(text: &str, expected: &str, accepted: impl Fn(f64) -> bool) -> Result<f64, String> {
+    text.parse().ok().filter(|&number| accepted(number)).ok_or_else(|| format!("expected {expected}"))
+}
+
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    number(text, "a number from 0 to below 1", |share| (0.0..1.0).contains(&share))
+}
+
+pub(crate) fn share_or_all(text: &str) -> Result<f64, String> {
+    number(text, "a number from 0 to 1", |share| (0.0..=1.0).contains(&share))
+}
+
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    number(text, "a finite number above 0", |number| number > 0. && number.is_finite())
+}
+
+pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
+    number(text, "a finite number, 0 or above", |number| number >= 0. && number.is_finite())
+}
+
+pub(crate) fn mixing_alpha(text: &str) -> Result<f64, String> {
+    let accepted = |alpha| alpha == 0. || (0.001..=1000.0).contains(&alpha);
+    number(text, "0, which is off, or a number from 0.001 to 1000", accepted)
+}
+
+pub(crate) fn count(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "expected a whole number, at least 1".to_string())
 }

@@ -100,8 +100,11 @@ fn any_order_and_no_empty_batches() {
     assert!(batches.next().is_none());
 }
 
-/// Batches of 8 of the 100 numbers, augmented and mixed: indices, pixels, and how they were mixed.
-fn augmented(seed: u64, start: usize, threads: usize) -> Vec<(Vec<usize>, Vec<f32>, Vec<usize>, f64)> {
+/// Indices, pixels, partners and lambda of a batch.
+type Mixed = (Vec<usize>, Vec<f32>, Vec<usize>, f64);
+
+/// Batches of 8 of the 100 numbers, augmented and mixed.
+fn augmented(seed: u64, start: usize, threads: usize) -> Vec<Mixed> {
     let key = Key::new(seed);
     let augmentation = Augmentation::new()
         .then(RandomRotation::new(30.).unwrap())

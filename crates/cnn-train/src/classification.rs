@@ -33,7 +33,8 @@ impl Classification {
     /// `train`'s classes. Default: batches of 32, no augmentation, cross-entropy.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are fewer than two classes, a class without training images, or images without a label, or if the two datasets' classes differ.
+    /// [`Error::Argument`] if there are fewer than two classes, a class without training images, or images without a label, if the two
+    /// datasets' classes differ, or if one of them holds no readable image.
     pub fn new(
         train: Arc<dyn Dataset>,
         val: Arc<dyn Dataset>,
@@ -60,9 +61,14 @@ impl Classification {
             *count += 1;
         }
         if let Some(empty) = counts.iter().position(|&count| count == 0) {
-            let found = format!("no image of `{}`", classes[empty]);
-            return Err(Error::argument("training images", found, "at least one of each class"));
+            let highest = (0..train.len()).max_by_key(|&index| train.label(index)).unwrap_or(0);
+            let (class, at) = (train.label(highest).map_or("", |class| &classes[class]), train.id(highest));
+            let found = format!("no image of class `{}`; the highest is `{class}`, of {at}", classes[empty]);
+            let expected = format!("at least one image of each of {} classes", classes.len());
+            return Err(Error::argument("labels", found, expected));
         }
+        check_readable("training images", train.as_ref())?;
+        check_readable("validation images", val.as_ref())?;
         let (mix, loss, augmentation) = (None, CrossEntropy::default(), Augmentation::new());
         let (batch_size, skipped) = (32, Mutex::default());
         Ok(Self {
@@ -198,6 +204,19 @@ impl Task for Classification {
     fn names(&self, batch: &Batch) -> Vec<String> {
         batch.indices.iter().map(|&index| self.train.id(index)).collect()
     }
+}
+
+/// Looks for an image that can be read, usually the first, before an epoch is spent.
+fn check_readable(name: &'static str, dataset: &dyn Dataset) -> Result<(), Error> {
+    let mut first_error = None;
+    for index in 0..dataset.len() {
+        match dataset.read(index) {
+            Ok(_) => return Ok(()),
+            Err(error) => first_error = first_error.or(Some(format!("{} of {}", error, dataset.id(index)))),
+        }
+    }
+    let found = first_error.map_or("none".to_string(), |error| format!("none that can be read; the first: {error}"));
+    Err(Error::argument(name, found, "at least one"))
 }
 
 fn labels(batch: &Batch) -> Result<Vec<u32>, Error> {

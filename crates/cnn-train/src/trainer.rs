@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Tensor;
 use cnn_core::{Key, write_atomic};
-use cnn_layers::Store;
+use cnn_layers::{Store, Value};
 use cnn_weights::save_safetensors;
 use serde_json::json;
 
@@ -143,7 +143,8 @@ impl<'a> Trainer<'a> {
         let mut run = Run::new(state, best, optimizer, log);
         if !exists {
             self.save(&mut run)?;
-        } else if run.state.epoch > 0 {
+        } else if run.state.epoch > 0 && are_finite(&self.store)? {
+            // Damaged weights stay out of `last/` and `best/`; the first update says where they are.
             self.write_checkpoint("last", &self.store.tensors())?;
             self.write_checkpoint("best", &run.best)?;
         }
@@ -280,6 +281,15 @@ impl<'a> Trainer<'a> {
 /// The resume file of a run directory.
 pub fn resume_path(directory: &Path) -> PathBuf {
     directory.join("resume.safetensors")
+}
+
+fn are_finite(store: &Store) -> Result<bool, Error> {
+    for (_, tensor) in store.tensors() {
+        if tensor.dtype().is_float() && !Value::from(&tensor).is_finite()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Names the layer where a value appeared that is not finite.

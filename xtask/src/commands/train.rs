@@ -22,7 +22,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::args::{Interrupted, Unusable, set_threads};
+use crate::args::{
+    Interrupted, Size, Unusable, count, mixing_alpha, not_negative, positive, set_threads, share, share_or_all,
+};
 use crate::datasets::Source;
 use crate::{inference, output};
 
@@ -39,33 +41,33 @@ pub(crate) struct Train {
     data: String,
 
     /// Passes over the training images
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    epochs: usize,
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = count)]
+    epochs: u32,
 
     /// Images per batch
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    batch: usize,
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = count)]
+    batch: u32,
 
     /// Batches per update
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    accumulate: usize,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
+    accumulate: u32,
 
     /// The network's input, as 224 or 192x256; default the model's own
-    #[arg(long, value_name = "H[xW]", value_parser = parse_size)]
+    #[arg(long, value_name = "H[xW]")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    size: Option<[usize; 2]>,
+    size: Option<Size>,
 
     /// Update rule: sgd, adam, adamw or rmsprop
     #[arg(long, value_name = "NAME", default_value = "sgd")]
     optimizer: String,
 
     /// Learning rate; default 0.1 for sgd, 0.001 for the others
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
 
     /// Momentum of sgd; 0 is plain gradient descent
-    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9, value_parser = share)]
     momentum: f64,
 
     /// Nesterov's momentum for sgd
@@ -74,7 +76,7 @@ pub(crate) struct Train {
     nesterov: bool,
 
     /// Pull of the weights towards 0; biases and norm parameters are left alone
-    #[arg(long, value_name = "DECAY", default_value_t = 5e-4)]
+    #[arg(long, value_name = "DECAY", default_value_t = 5e-4, value_parser = not_negative)]
     weight_decay: f64,
 
     /// How the learning rate changes: constant, step, multi-step, exponential, polynomial, cosine, one-cycle, cyclical or plateau
@@ -82,11 +84,11 @@ pub(crate) struct Train {
     schedule: String,
 
     /// Epochs over which the learning rate rises at first
-    #[arg(long, value_name = "EPOCHS", default_value_t = 0.5)]
+    #[arg(long, value_name = "EPOCHS", default_value_t = 0.5, value_parser = not_negative)]
     warmup: f64,
 
     /// Share of the target that is spread over all classes
-    #[arg(long, value_name = "SHARE", default_value_t = 0.)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0., value_parser = share)]
     label_smoothing: f64,
 
     /// What is done to the training images
@@ -94,31 +96,31 @@ pub(crate) struct Train {
     augment: Augment,
 
     /// Turn training images by up to so many degrees
-    #[arg(long, value_name = "DEGREES", default_value_t = 0.)]
+    #[arg(long, value_name = "DEGREES", default_value_t = 0., value_parser = not_negative)]
     rotate: f64,
 
     /// Change brightness, contrast and saturation by up to this share
-    #[arg(long, value_name = "SHARE", default_value_t = 0.)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0., value_parser = not_negative)]
     color_jitter: f64,
 
     /// Probability of erasing a rectangle of a training image
-    #[arg(long, value_name = "P", default_value_t = 0.)]
+    #[arg(long, value_name = "P", default_value_t = 0., value_parser = share_or_all)]
     erase: f64,
 
     /// Mix pairs of images (Zhang et al. 2017); 0.2 is common, 0 is off
-    #[arg(long, value_name = "ALPHA", default_value_t = 0.)]
+    #[arg(long, value_name = "ALPHA", default_value_t = 0., value_parser = mixing_alpha)]
     mixup: f64,
 
     /// Paste parts of images into others (Yun et al. 2019); 1 is common, 0 is off
-    #[arg(long, value_name = "ALPHA", default_value_t = 0.)]
+    #[arg(long, value_name = "ALPHA", default_value_t = 0., value_parser = mixing_alpha)]
     cutmix: f64,
 
     /// Share of the classifier's inputs that is dropped
-    #[arg(long, value_name = "SHARE", default_value_t = 0.)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0., value_parser = share)]
     dropout: f64,
 
     /// Probability of dropping a residual branch, rising with depth (Huang et al. 2016), in networks that have them
-    #[arg(long, value_name = "P", default_value_t = 0.)]
+    #[arg(long, value_name = "P", default_value_t = 0., value_parser = share)]
     drop_path: f64,
 
     /// Weigh each class by the inverse of its share of the training images
@@ -127,17 +129,17 @@ pub(crate) struct Train {
     balance: bool,
 
     /// Bound of the gradients' global norm
-    #[arg(long, value_name = "NORM")]
+    #[arg(long, value_name = "NORM", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clip_norm: Option<f64>,
 
     /// Stop after this many epochs without a better validation accuracy
-    #[arg(long, value_name = "EPOCHS")]
+    #[arg(long, value_name = "EPOCHS", value_parser = count)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    patience: Option<usize>,
+    patience: Option<u32>,
 
     /// Share of the training images that is held out for validation where the data have no `val`
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     val_fraction: f64,
 
     /// Decides initial weights, order, augmentation, dropout and what is held out
@@ -178,15 +180,6 @@ enum Augment {
     ResizedCrop,
 }
 
-fn parse_size(text: &str) -> Result<[usize; 2], String> {
-    let side = |text: &str| text.parse::<usize>().ok().filter(|side| (1..=8192).contains(side));
-    let sides = match text.split_once('x') {
-        Some((height, width)) => side(height).zip(side(width)),
-        None => side(text).map(|side| (side, side)),
-    };
-    sides.map(|(height, width)| [height, width]).ok_or_else(|| "expected a size as 224 or 192x256".to_string())
-}
-
 /// Training images, validation images, and images for the end, where the data have them.
 struct Data {
     train: Arc<dyn Dataset>,
@@ -202,7 +195,10 @@ impl Train {
     pub(crate) fn run(&self) -> Result<()> {
         set_threads(self.threads)?;
         let Some(directory) = &self.resume else {
-            return self.train_in(None);
+            // A run may go on from another working directory.
+            let data = Path::new(&self.data).exists().then(|| std::path::absolute(&self.data)).transpose()?;
+            let data = data.and_then(|path| path.into_os_string().into_string().ok());
+            return Self { data: data.unwrap_or(self.data.clone()), ..self.clone() }.train_in(None);
         };
         let path = directory.join(ARGUMENTS);
         let text = std::fs::read_to_string(&path)
@@ -244,7 +240,7 @@ impl Train {
             eprintln!("interrupted: saving after this update (press again to stop at once)");
         };
         ctrlc::set_handler(on_interrupt).context("cannot watch for Ctrl-C")?;
-        let mut progress = output::Progress::new("train", data.train.len() * self.epochs);
+        let mut progress = output::Progress::new("train", data.train.len() * self.epochs as usize);
         let config_json = network.config_json();
         let summary = Trainer::new(config, network.store(), &directory)
             .with_companion("config.json", config_json)
@@ -276,11 +272,11 @@ impl Train {
         };
         let lr = if matches!(optimizer, OptimizerConfig::Sgd { .. }) { 0.1 } else { 1e-3 };
         let schedule = Schedule::new(ScheduleKind::named(&self.schedule)?).with_warmup(self.warmup)?;
-        anyhow::ensure!(self.epochs > 0, "--epochs: found 0, expected at least 1");
-        let mut config = TrainConfig::new(self.epochs);
+        let mut config = TrainConfig::new(self.epochs as usize);
         (config.seed, config.optimizer, config.schedule) = (self.seed, optimizer, schedule);
         (config.learning_rate, config.weight_decay) = (self.lr.unwrap_or(lr), self.weight_decay);
-        (config.accumulation, config.patience) = (self.accumulate, self.patience);
+        (config.accumulation, config.patience) =
+            (self.accumulate as usize, self.patience.map(|epochs| epochs as usize));
         config.validate()?;
         Ok(config)
     }
@@ -317,7 +313,7 @@ impl Train {
         let (drop_rate, drop_path_rate) = (share(self.dropout), share(self.drop_path));
         let config = ModelConfig {
             num_classes: Some(classes.len()),
-            input_size: self.size,
+            input_size: self.size.map(|size| size.0),
             drop_rate,
             drop_path_rate,
             ..ModelConfig::default()
@@ -336,7 +332,7 @@ impl Train {
         let augmentation = self.augmentation(&preprocessing).context(Unusable)?;
         let (train, val) = (data.train.clone(), data.val.clone());
         let mut task = Classification::new(train, val, preprocessing, forward(Mode::Train)?, forward(Mode::Eval)?)?
-            .with_batch_size(self.batch)
+            .with_batch_size(self.batch as usize)
             .context(Unusable)?
             .with_augmentation(augmentation)
             .with_loss(self.loss(data));
@@ -427,7 +423,7 @@ impl Train {
         });
         if let Some(test) = test {
             let network = Network::load(&directory.join("best"), &LoadOptions::default())?;
-            let (result, _) = inference::measure(&network, &test, self.batch)?;
+            let (result, _) = inference::measure(&network, &test, self.batch as usize)?;
             let correct = (result.top1 * result.samples as f64).round() as u64;
             let interval = bootstrap_interval(correct, result.samples, 0.95)?;
             report["test"] = json!({
