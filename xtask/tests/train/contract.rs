@@ -1,0 +1,101 @@
+//! What a run directory and the JSON of a run hold.
+
+use cnn_weights::TensorFile;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::support::*;
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn a_run_directory_holds_what_is_promised() {
+    let bench = Bench::new();
+    let arguments = bench.arguments("runs", 3);
+    let report = json(&strs(&arguments));
+    let promised = ["run_dir", "epochs", "best", "weights_sha256", "frozen", "seconds", "images_per_second", "skipped"];
+    assert!(keys(&report).is_superset(&promised.into()), "{report}");
+    assert_eq!(keys(&report["best"]), ["epoch", "val_loss", "val_top1"].into());
+    assert_eq!(keys(&report["frozen"]), ["tensors", "unchanged"].into());
+    assert_eq!((&report["epochs"], &report["skipped"]), (&Value::from(3), &Value::Array(Vec::new())));
+    assert!(report["seconds"].as_f64().unwrap() > 0. && report["images_per_second"].as_f64().unwrap() > 0.);
+
+    let run = PathBuf::from(report["run_dir"].as_str().unwrap());
+    assert_eq!(text(&run), bench.path("runs/train/resnet8_cifar10-1"));
+    assert_eq!(report["weights_sha256"], sha256(&run.join(WEIGHTS[0])));
+    let saved: Value = serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(saved, report);
+    let resolved: toml::Table = std::fs::read_to_string(run.join("args.toml")).unwrap().parse().unwrap();
+    assert_eq!((resolved["epochs"].as_integer(), resolved["batch"].as_integer()), (Some(3), Some(16)));
+    assert!(run.join(RESUME).is_file());
+    let files = snapshot(&run);
+    let tensorboard = files.iter().find(|(path, _)| text(path).contains("events.out.tfevents"));
+    assert!(tensorboard.is_some_and(|(_, bytes)| bytes.len() > 100));
+    for place in ["last", "best"] {
+        let config: Value = serde_json::from_slice(&files[&run.join(place).join("config.json")]).unwrap();
+        assert_eq!((&config["architecture"], &config["num_classes"]), (&"resnet8_cifar10".into(), &3.into()));
+        assert_eq!(config["label_names"], Value::from(CLASSES.to_vec()));
+        assert!(TensorFile::open(run.join(place).join("model.safetensors")).unwrap().names().count() > 10);
+    }
+
+    let table = lines(&run.join("metrics.csv"));
+    assert_eq!(table[0], "epoch,lr,train_loss,train_top1,val_loss,val_top1,val_top5,seconds");
+    assert_eq!(table.len(), 4);
+    let rows: Vec<Vec<f64>> =
+        table[1..].iter().map(|row| row.split(',').map(|x| x.parse().unwrap()).collect()).collect();
+    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), [1., 2., 3.]);
+    let best = rows.iter().map(|row| row[5]).fold(0., f64::max);
+    assert_eq!(report["best"]["val_top1"].as_f64(), Some(best));
+    let row = &rows[report["best"]["epoch"].as_u64().unwrap() as usize - 1];
+    assert_eq!((report["best"]["val_loss"].as_f64(), best), (Some(row[4]), row[5]));
+    let events = lines(&run.join("events.jsonl"));
+    assert_eq!(events.len(), 3 * 3 + 3);
+    assert!(events.iter().all(|line| serde_json::from_str::<Value>(line).is_ok_and(|event| event.is_object())));
+
+    let again = json(&strs(&arguments));
+    assert_eq!(again["run_dir"], bench.path("runs/train/resnet8_cifar10-2"));
+    assert_eq!(again["weights_sha256"], report["weights_sha256"]);
+    assert_eq!(snapshot(&run), files, "the first run was touched");
+}
+
+#[test]
+fn a_run_directory_serves_as_weights() {
+    let bench = Bench::new();
+    let report = json(&strs(&bench.arguments("runs", 3)));
+    let (run, data) = (report["run_dir"].as_str().unwrap(), bench.path("data"));
+    for (split, reported) in [
+        ("val", [&report["best"]["val_top1"], &report["best"]["val_loss"]]),
+        ("test", [&report["test"]["top1"], &report["test"]["loss"]]),
+    ] {
+        let found = json(&["evaluate", "--weights", run, "--data", &data, "--split", split, "--batch", "7"]);
+        assert_eq!(found["top1"], *reported[0], "{split}");
+        let (found, reported) = (found["loss"].as_f64().unwrap(), reported[1].as_f64().unwrap());
+        assert!((found - reported).abs() <= 1e-5 * reported.abs().max(1.), "{split}: {found}, reported {reported}");
+    }
+    let photo = bench.path("data/val/bee/bee03.png");
+    let answer = json(&["predict", &photo, "--weights", run]);
+    let top = answer["predictions"][0]["top"].as_array().unwrap();
+    let labels: BTreeSet<&str> = top.iter().map(|row| row["label"].as_str().unwrap()).collect();
+    assert_eq!(labels, CLASSES.into());
+}
+
+#[test]
+fn saved_arguments_run_again() {
+    let bench = Bench::new();
+    let table: [&[&str]; 3] = [
+        &RANDOM,
+        &["--optimizer", "adamw", "--schedule", "one-cycle", "--clip-norm", "1", "--patience", "5", "--lr", "1e-4"],
+        &["--size", "16x24", "--label-smoothing", "0.1"],
+    ];
+    for (number, more) in table.iter().enumerate() {
+        let run = bench.train("runs", 1, more);
+        let out = bench.path(&format!("again-{number}"));
+        let again = json(&["train", "--config", &text(&run.join("args.toml")), "--out", &out]);
+        assert_eq!(again["weights_sha256"], sha256(&run.join(WEIGHTS[0])), "{more:?}");
+    }
+}
+
+// 5. What goes wrong on the way.

@@ -1,0 +1,196 @@
+//! Arguments and data that cannot be used.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::support::*;
+
+/// What is wrong with how a command was refused: it should end in one of `statuses`, with all of `words` in its message and nothing on standard output.
+fn refused(statuses: &[i32], words: &[&str], arguments: &[&str]) -> Vec<String> {
+    let answer = xtask(arguments);
+    let mut faults = Vec::new();
+    if !statuses.contains(&answer.status) {
+        faults.push(format!("status {}, expected one of {statuses:?}", answer.status));
+    }
+    if !answer.stdout.is_empty() {
+        faults.push("printed to standard output".to_string());
+    }
+    faults.extend(
+        words.iter().filter(|word| !answer.stderr.contains(**word)).map(|word| format!("`{word}` is not said")),
+    );
+    faults.iter().map(|fault| format!("{arguments:?}: {fault}: {}", answer.stderr.trim())).collect()
+}
+
+#[test]
+fn bad_arguments_are_refused_with_what_is_accepted() {
+    let bench = Bench::new();
+    let (data, out) = (bench.path("data"), bench.path("runs"));
+    let table: [(&[&str], &[&str]); 26] = [
+        (&["--epochs", "0"], &["'0' for '--epochs", "at least 1"]),
+        (&["--batch", "0"], &["'0' for '--batch", "at least 1"]),
+        // The set has 48 images.
+        (&["--batch", "49"], &["batch", "49", "48"]),
+        (&["--accumulate", "0"], &["'0' for '--accumulate", "at least 1"]),
+        (&["--lr", "nan"], &["'nan' for '--lr", "above 0"]),
+        (&["--lr", "-1"], &["'-1' for '--lr", "above 0"]),
+        (&["--lr", "0"], &["'0' for '--lr", "above 0"]),
+        (&["--lr", "inf"], &["'inf' for '--lr", "finite"]),
+        (&["--weight-decay", "-1"], &["'-1' for '--weight-decay", "0 or above"]),
+        (&["--mixup", "-1"], &["'-1' for '--mixup", "0, which is off"]),
+        (&["--cutmix", "nan"], &["'nan' for '--cutmix", "0.001 to 1000"]),
+        (&["--dropout", "2"], &["'2' for '--dropout", "from 0 to below 1"]),
+        (&["--dropout", "-0.5"], &["'-0.5' for '--dropout", "from 0 to below 1"]),
+        (&["--dropout", "nan"], &["'nan' for '--dropout", "from 0 to below 1"]),
+        (&["--label-smoothing", "1.5"], &["'1.5' for '--label-smoothing", "from 0 to below 1"]),
+        (&["--warmup", "-1"], &["'-1' for '--warmup", "0 or above"]),
+        (&["--clip-norm", "-1"], &["'-1' for '--clip-norm", "above 0"]),
+        (&["--patience", "0"], &["'0' for '--patience", "at least 1"]),
+        (&["--threads", "0"], &["--threads", "1..=1024"]),
+        (&["--seed", "-1"], &["--seed"]),
+        (&["--size", "0"], &["--size", "expected"]),
+        (&["--augment", "crop"], &["--augment", "crop-flip"]),
+        (&["--model", "resnet8"], &["unknown model `resnet8`", "did you mean"]),
+        (&["--optimizer", "adamww"], &["`adamww`", "rmsprop", "did you mean `adamw`"]),
+        (&["--schedule", "cosin"], &["`cosin`", "plateau", "did you mean `cosine`"]),
+        (&["--epochs", "many"], &["--epochs", "many"]),
+    ];
+    let mut faults = Vec::new();
+    for (arguments, words) in table {
+        let usual: &[&str] = &["train", "--data", &data, "--epochs", "1", "--batch", "16", "--out", &out, "--json"];
+        let (name, value) = (arguments[0], arguments[1]);
+        // In one word, because a value may look like a flag.
+        faults.extend(refused(&[2], words, &[usual, &[&format!("{name}={value}")]].concat()));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert_eq!(run_in(Path::new(&out)), None, "a refused run left its directory");
+}
+
+/// MNIST's format: a magic number that says the dimensions, the sizes, the bytes.
+fn idx(sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
+    let head: Vec<u8> =
+        [0, 0, 8, sizes.len() as u8].into_iter().chain(sizes.iter().flat_map(|n| n.to_be_bytes())).collect();
+    [&head, bytes].concat()
+}
+
+#[test]
+fn bad_data_are_refused_by_name() {
+    let bench = Bench::new();
+    bench.images("one", &["ant"], 20);
+    bench.images("hollow", &CLASSES, 10);
+    std::fs::create_dir(bench.path("hollow/dog")).unwrap();
+    bench.images("broken-val/train", &CLASSES, 10);
+    for class in CLASSES {
+        for number in 0..20 {
+            bench.file(&format!("broken/{class}/{number:02}.png"), "no picture");
+        }
+        bench.file(&format!("broken-val/val/{class}/00.png"), "no picture");
+    }
+    bench.images("other-classes/train", &CLASSES, 10);
+    bench.images("other-classes/val", &["ant", "bee", "dog"], 3);
+    let digits: Vec<u8> = (0..28 * 28 * 40).map(|position| (position % 251) as u8).collect();
+    let mut labels: Vec<u8> = (0..40).map(|number| number % 4).collect();
+    let pictures = idx(&[40, 28, 28], &digits);
+    for folder in ["fewer", "beyond"] {
+        bench.file(&format!("{folder}/train-images-idx3-ubyte"), &pictures);
+    }
+    bench.file("fewer/train-labels-idx1-ubyte", idx(&[39], &labels[..39]));
+    labels[17] = 200;
+    bench.file("beyond/train-labels-idx1-ubyte", idx(&[40], &labels));
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/cnn-data/tests/golden");
+    bench.file("unlabelled.parquet", std::fs::read(golden.join("no-label.parquet")).unwrap());
+    bench.file("list.csv", "ant.png,ant\n");
+    std::fs::create_dir(bench.path("empty")).unwrap();
+
+    let table: [(&str, &[&str]); 12] = [
+        ("one", &["class", "ant", "2"]),
+        ("hollow", &["dog"]),
+        ("broken", &["broken", "00.png"]),
+        ("broken-val", &["validation images", "broken-val/val", "00.png"]),
+        ("other-classes", &["dog"]),
+        ("fewer", &["fewer/train-", "40 images", "39 labels"]),
+        ("beyond", &["label", "200", "#17"]),
+        ("unlabelled.parquet", &["unlabelled.parquet", "label"]),
+        ("list.csv", &["list.csv"]),
+        ("empty", &["empty", "looked for"]),
+        ("absent", &["absent"]),
+        ("Shapes", &["Shapes"]),
+    ];
+    let mut faults = Vec::new();
+    for (name, words) in table {
+        let (data, out) = (bench.path(name), bench.path("runs"));
+        faults.extend(refused(
+            &[1, 2],
+            words,
+            &["train", "--data", &data, "--epochs", "1", "--batch", "4", "--out", &out],
+        ));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_broken_image_among_good_ones_is_skipped_and_named() {
+    let bench = Bench::new();
+    let bad = [bench.file("data/train/bee/torn.png", "no picture"), bench.file("data/val/cat/torn.png", "\x7fELF")];
+    let arguments = bench.arguments("runs", 2);
+    let answer = succeeds(&[&strs(&arguments)[..], &["--json"]].concat());
+    let report: Value = serde_json::from_str(&answer.stdout).unwrap();
+    let skipped: BTreeSet<&str> =
+        report["skipped"].as_array().unwrap().iter().map(|row| row["path"].as_str().unwrap()).collect();
+    assert_eq!(skipped, bad.iter().map(String::as_str).collect());
+    assert!(report["skipped"].as_array().unwrap().iter().all(|row| !row["reason"].as_str().unwrap().is_empty()));
+    assert!(bad.iter().all(|path| answer.stderr.contains(path)), "{}", answer.stderr);
+}
+
+#[test]
+fn what_cannot_be_resumed_is_refused_and_left_alone() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.path("empty")).unwrap();
+    let run = unfinished(&bench, "runs");
+    let whole = std::fs::read(run.join(RESUME)).unwrap();
+    let resume = |run: &str| ["train", "--resume", run].map(String::from);
+    let mut faults = Vec::new();
+    for (name, words) in [("empty", vec!["empty", "run directory"]), ("absent", vec!["absent"]), ("data", vec!["data"])]
+    {
+        faults.extend(refused(&[1, 2], &words, &strs(&resume(&bench.path(name)))));
+    }
+    assert_eq!(std::fs::read_dir(bench.path("empty")).unwrap().count(), 0);
+    for bytes in [&whole[..whole.len() / 2], &whole[..100], &[], b"{}"] {
+        std::fs::write(run.join(RESUME), bytes).unwrap();
+        let before = snapshot(&run);
+        faults.extend(refused(&[1], &[RESUME], &strs(&resume(&text(&run)))));
+        if snapshot(&run) != before {
+            faults.push(format!("a resume file of {} bytes: the run was changed", bytes.len()));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    std::fs::write(run.join(RESUME), &whole).unwrap();
+    succeeds(&strs(&resume(&text(&run))));
+}
+
+#[test]
+fn resuming_a_finished_run_prints_its_summary_and_changes_nothing() {
+    let bench = Bench::new();
+    let report = json(&strs(&bench.arguments("runs", 2)));
+    let run = PathBuf::from(report["run_dir"].as_str().unwrap());
+    let before = snapshot(&run);
+    assert_eq!(json(&["train", "--resume", &text(&run)]), report);
+    assert!(snapshot(&run) == before, "files were changed");
+}
+
+#[test]
+fn an_unusable_place_for_runs_is_named() {
+    let bench = Bench::new();
+    let file = bench.file("a-file", "");
+    let arguments = bench.arguments("a-file", 1);
+    let mut faults = refused(&[1, 2], &[&file], &strs(&arguments));
+    let closed = PathBuf::from(bench.path("closed"));
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
+    if std::fs::write(closed.join("probe"), "").is_err() {
+        faults.extend(refused(&[1, 2], &[&text(&closed), "ermission"], &strs(&bench.arguments("closed", 1))));
+    } else {
+        println!("this user may write anywhere, read-only directories skipped");
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
