@@ -12,7 +12,7 @@ use cnn_layers::{
     Activation, BatchNorm2dConfig, Conv2dConfig, ConvNormActConfig, GlobalAvgPool2d, Layer, LinearConfig, MaxPool2d,
     Mode, Padding, Sequential, Store,
 };
-use cnn_train::{Classification, Forward, GradientStep, Notice, TrainConfig, Trainer};
+use cnn_train::{Classification, Forward, GradientStep, Notice, OptimizerConfig, TrainConfig, Trainer};
 
 fn network(store: &Store, mode: Mode) -> Result<Forward> {
     let root = store.builder(mode);
@@ -31,7 +31,7 @@ fn network(store: &Store, mode: Mode) -> Result<Forward> {
 fn main() -> Result<()> {
     let store = Store::new(0);
     let preprocessing = Preprocessing { input_size: [3, 32, 32], crop_pct: 1.0, ..Preprocessing::default() };
-    let train = Arc::new(Shapes::new(ShapesConfig::default().with_samples(1000))?);
+    let train = Arc::new(Shapes::new(ShapesConfig::default().with_samples(2000))?);
     let val = Arc::new(Shapes::new(ShapesConfig::default().with_samples(200).with_split(Split::Val))?);
     let (for_training, for_evaluation) = (network(&store, Mode::Train)?, network(&store, Mode::Eval)?);
     let task = Classification::new(train, val, preprocessing, for_training, for_evaluation)?;
@@ -42,9 +42,10 @@ fn main() -> Result<()> {
             println!("{}", row.iter().map(|(name, value)| format!("{name} {value:.6}")).collect::<Vec<_>>().join("  "));
         }
     };
-    let mut trainer = Trainer::new(TrainConfig::new(4), &store, run.path()).with_listener(print);
+    let config = TrainConfig { optimizer: OptimizerConfig::adam(), learning_rate: 0.003, ..TrainConfig::new(6) };
+    let mut trainer = Trainer::new(config, &store, run.path()).with_listener(print);
     let summary = trainer.run(&task, &mut GradientStep::default())?;
-    let best = summary.best.expect("four epochs were completed");
+    let best = summary.best.expect("six epochs were completed");
     println!("{:.1} % of unseen shapes right, weights in {}", 100. * best.score, run.join("best").display());
     Ok(())
 }

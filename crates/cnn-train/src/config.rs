@@ -40,7 +40,7 @@ impl TrainConfig {
         }
     }
 
-    /// Checks the ranges; [`Trainer::run`] does so first.
+    /// Checks the ranges; [`Trainer::run`](crate::Trainer::run) does so first.
     ///
     /// # Errors
     /// [`Error::Argument`] for the first value out of its range.
