@@ -40,7 +40,7 @@ impl Source {
             Self::Shapes(config) => config,
         };
         let split = split.context("shapes has several splits, choose one of `train`, `val` and `test`")?;
-        let samples = if split == Split::Train { 4000 } else { 1000 };
+        let samples = if split == Split::Train { config.samples } else { 1000 };
         Ok(Arc::new(Shapes::new(config.clone().with_split(split).with_samples(samples))?))
     }
 }

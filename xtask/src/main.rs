@@ -7,6 +7,7 @@ mod config_file;
 mod datasets;
 mod inference;
 mod output;
+mod training;
 
 use std::process::ExitCode;
 

@@ -57,6 +57,16 @@ pub trait Classifier: Backbone {
     /// Channels of the last map, which the head reads.
     fn num_features(&self) -> usize;
 
+    /// The least that the head needs of the last map, as a map that [`forward_head`](Self::forward_head) gives the same scores for: `(N, 1, 1, C)` where the head begins with global average
+    /// pooling. Default: the map itself.
+    ///
+    /// # Errors
+    /// If the map does not fit.
+    fn head_input(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        let _ = cx;
+        Ok(features.clone())
+    }
+
     /// Class scores from the last map.
     ///
     /// # Shapes

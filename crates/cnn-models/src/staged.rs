@@ -19,6 +19,11 @@ pub(crate) struct Staged {
 
 /// Class scores from the last map.
 pub(crate) trait Head: Send + Sync {
+    /// As [`Classifier::head_input`].
+    fn input(&self, features: &FeatureMap, _cx: &Context<'_>) -> Result<FeatureMap> {
+        Ok(features.clone())
+    }
+
     fn forward(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor>;
 }
 
@@ -96,6 +101,10 @@ impl Classifier for Staged {
         self.num_features
     }
 
+    fn head_input(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        self.head.input(features, cx)
+    }
+
     fn forward_head(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
         self.head.forward(features, cx)
     }
@@ -124,6 +133,10 @@ impl LinearHead {
 }
 
 impl Head for LinearHead {
+    fn input(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        self.pool.forward(features, cx)
+    }
+
     fn forward(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
         let pooled = self.pool.forward(features, cx)?.flatten()?;
         self.linear.forward(&self.dropout.forward_vectors(&pooled, cx)?, cx)

@@ -127,10 +127,7 @@ impl Classification {
         for batch in &mut batches {
             let batch = batch?;
             let logits = (self.forward_eval)(&FeatureMap::from_nhwc(&batch.images)?, &Context::eval())?;
-            metrics.update(&to_vec(&logits)?, &labels(&batch)?).map_err(|error| match error {
-                cnn_metrics::Error::InvalidLogit { .. } => Error::not_finite("the logits"),
-                other => other.into(),
-            })?;
+            count_predictions(&mut metrics, &logits, &labels(&batch)?)?;
         }
         self.note_skipped(batches.skipped());
         Ok(metrics.result()?)
@@ -190,15 +187,13 @@ impl Task for Classification {
     fn loss(&self, batch: &Batch, cx: &Context<'_>) -> Result<Losses, Error> {
         let labels = labels(batch)?;
         let logits = (self.forward_train)(&FeatureMap::from_nhwc(&batch.images)?, cx)?;
-        let right = right_predictions(&to_vec(&logits)?, &labels);
+        let right = right_predictions(&logits, &labels)?;
         let loss = self.loss.loss(&logits, &self.targets(batch, &labels)?)?;
         Ok(Losses::new(loss).with("top1", right as f64 / labels.len() as f64))
     }
 
     fn evaluate(&self) -> Result<Evaluation, Error> {
-        let result = self.measure()?;
-        let metrics = [("loss", result.loss), ("top1", result.top1), ("top5", result.top5)];
-        Ok(Evaluation { score: result.top1, metrics: metrics.map(|(name, value)| (name.to_string(), value)).into() })
+        Ok(Evaluation::from(&self.measure()?))
     }
 
     fn names(&self, batch: &Batch) -> Vec<String> {
@@ -229,11 +224,39 @@ fn to_vec(logits: &Tensor) -> Result<Vec<f32>, Error> {
     Ok(logits.detach().to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1()?)
 }
 
-fn right_predictions(logits: &[f32], labels: &[u32]) -> usize {
+/// Adds the predictions of logits `(N, K)` to metrics of `K` classes.
+///
+/// # Errors
+/// [`Error::NotFinite`] for logits that are not numbers, and what the metrics report of labels out of range.
+pub fn count_predictions(
+    metrics: &mut cnn_metrics::Classification,
+    logits: &Tensor,
+    labels: &[u32],
+) -> Result<(), Error> {
+    metrics.update(&to_vec(logits)?, labels).map_err(|error| match error {
+        cnn_metrics::Error::InvalidLogit { .. } => Error::not_finite("the logits"),
+        other => other.into(),
+    })
+}
+
+/// How many rows of logits `(N, K)` are largest, the first of equals, at their label.
+///
+/// # Errors
+/// If candle reports one.
+pub fn right_predictions(logits: &Tensor, labels: &[u32]) -> Result<usize, Error> {
+    let logits = to_vec(logits)?;
     let classes = logits.len() / labels.len().max(1);
     let right = logits.chunks(classes.max(1)).zip(labels).filter(|(row, label)| {
         let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)));
         best == Some(**label as usize)
     });
-    right.count()
+    Ok(right.count())
+}
+
+/// Scored by top-1 accuracy.
+impl From<&ClassificationResult> for Evaluation {
+    fn from(result: &ClassificationResult) -> Self {
+        let metrics = [("loss", result.loss), ("top1", result.top1), ("top5", result.top5)];
+        Self { score: result.top1, metrics: metrics.map(|(name, value)| (name.to_string(), value)).into() }
+    }
 }

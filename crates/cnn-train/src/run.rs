@@ -10,7 +10,7 @@ use crate::state::State;
 use crate::{Best, Error, Optimizer, Rates, StepReport};
 
 /// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct TrainSummary {
     /// Epochs completed.
@@ -89,10 +89,5 @@ impl Run {
         self.clock = Instant::now();
         self.state.seconds += seconds;
         self.state.epoch_seconds += seconds;
-    }
-
-    pub(crate) fn summary(self, interrupted: bool) -> TrainSummary {
-        let State { epoch: epochs, best, seconds, samples, .. } = self.state;
-        TrainSummary { epochs, interrupted, best, seconds, samples }
     }
 }

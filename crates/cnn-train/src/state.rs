@@ -8,13 +8,18 @@ use cnn_layers::Store;
 use cnn_weights::{TensorFile, save_safetensors};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Optimizer, PlateauState};
+use crate::{Error, Optimizer, PlateauState, TrainSummary};
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub(crate) struct State {
     /// What must be equal for a run to go on: the configuration in words.
     pub(crate) fingerprint: String,
+    /// Which phase of several this is, counted from 0, and how many epochs those before it had.
+    #[serde(default)]
+    pub(crate) phase: usize,
+    #[serde(default)]
+    pub(crate) phase_start: usize,
     /// Epochs completed.
     pub(crate) epoch: usize,
     /// Batches used of the epoch after those.
@@ -74,16 +79,32 @@ impl State {
         Ok(())
     }
 
-    /// Reads a state into the store and the optimiser, and returns it with the best epoch's weights.
+    /// Reads where a run stands, without its tensors.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        Self::of(&TensorFile::open(path)?, path)
+    }
+
+    fn of(file: &TensorFile, path: &Path) -> Result<Self, Error> {
+        let broken = |reason: String| Error::State { path: path.to_path_buf(), reason };
+        let text = file.metadata().get(KEY).ok_or_else(|| broken("it holds no training state".to_string()))?;
+        toml::from_str(text).map_err(|error| broken(error.to_string()))
+    }
+
+    /// Whether the run has this phase behind it.
+    pub(crate) fn has_behind(&self, phase: usize) -> bool {
+        self.phase > phase || (self.phase == phase && self.finished)
+    }
+
+    /// Reads a state: the weights into the store, and, if it is one of this phase, the optimiser's part into it. Returns it with the best epoch's weights.
     pub(crate) fn load(
         path: &Path,
         store: &Store,
         optimizer: &mut Optimizer,
+        phase: usize,
     ) -> Result<(Self, Vec<(String, Tensor)>), Error> {
         let broken = |reason: String| Error::State { path: path.to_path_buf(), reason };
         let file = TensorFile::open(path)?;
-        let text = file.metadata().get(KEY).ok_or_else(|| broken("it holds no training state".to_string()))?;
-        let state: Self = toml::from_str(text).map_err(|error| broken(error.to_string()))?;
+        let state = Self::of(&file, path)?;
         let part = |prefix: &str| -> Result<Vec<(String, Tensor)>, Error> {
             let names = file.names().filter_map(|name| name.strip_prefix(prefix).map(|rest| (name, rest)));
             names.map(|(name, rest)| Ok((rest.to_string(), file.tensor(name)?))).collect()
@@ -91,9 +112,24 @@ impl State {
         let model = part(MODEL)?;
         let report = store.load(model.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())))?;
         report.into_result().map_err(|error| broken(format!("its weights belong to another network: {error}")))?;
-        optimizer.load_state(&part(OPTIMIZER)?)?;
+        if state.phase == phase {
+            optimizer.load_state(&part(OPTIMIZER)?)?;
+        }
         let best = if state.best_is_now() { copied(store)? } else { part(BEST)? };
         Ok((state, best))
+    }
+
+    /// The state at the start of the next phase: what the run has learnt stays, what belongs to one phase begins anew.
+    pub(crate) fn next_phase(self, fingerprint: String) -> Self {
+        let Self { epoch, step, seconds, samples, best, logs, phase, .. } = self;
+        let (phase, phase_start) = (phase + 1, epoch);
+        Self { fingerprint, phase, phase_start, epoch, step, seconds, samples, best, logs, ..Self::default() }
+    }
+
+    /// What the run amounts to.
+    pub(crate) fn summary(self, interrupted: bool) -> TrainSummary {
+        let Self { epoch: epochs, best, seconds, samples, .. } = self;
+        TrainSummary { epochs, interrupted, best, seconds, samples }
     }
 
     /// Whether the weights are the best epoch's, so that one copy is enough.

@@ -15,8 +15,8 @@ use crate::run::Run;
 use crate::run_log::RunLog;
 use crate::state::{State, copied};
 use crate::{
-    Best, Epoch, Error, Evaluation, Optimizer, Progress, Rates, ScheduleKind, Step, StepReport, Task, TrainConfig,
-    TrainSummary, Update, decay_groups, nan_guard,
+    Best, Epoch, Error, Evaluation, Optimizer, ParamGroup, Progress, Rates, ScheduleKind, Step, StepReport, Task,
+    TrainConfig, TrainSummary, Update, decay_groups, nan_guard,
 };
 
 /// Trains a task: owns epochs, schedule, checkpoints, logs and resuming, and knows nothing of what is learnt.
@@ -29,6 +29,9 @@ pub struct Trainer<'a> {
     store: Store,
     directory: PathBuf,
     companions: Vec<(String, String)>,
+    groups: Option<Vec<ParamGroup>>,
+    phase: usize,
+    phase_checkpoint: Option<String>,
     interrupt: Option<Arc<AtomicBool>>,
     listener: Box<dyn FnMut(&Notice<'_>) + 'a>,
 }
@@ -67,6 +70,9 @@ impl<'a> Trainer<'a> {
             store: store.clone(),
             directory: directory.into(),
             companions: Vec::new(),
+            groups: None,
+            phase: 0,
+            phase_checkpoint: None,
             interrupt: None,
             listener: Box::new(|_| ()),
         }
@@ -77,6 +83,27 @@ impl<'a> Trainer<'a> {
     pub fn with_companion(mut self, name: impl Into<String>, content: impl Into<String>) -> Self {
         self.companions.push((name.into(), content.into()));
         self
+    }
+
+    /// Trains these parameters with their own rates and weight decays, rather than all that is trainable in the store by [`decay_groups`].
+    #[must_use]
+    pub fn with_groups(self, groups: Vec<ParamGroup>) -> Self {
+        Self { groups: Some(groups), ..self }
+    }
+
+    /// Makes this the phase of that number, counted from 0, of a run of several, such as a new head first and then all layers: one trainer after the other, in the same directory, each with
+    /// its configuration, its task and its groups. Epochs are counted on, the best epoch is that of all phases, and the schedule and the optimiser begin anew. Each phase leaves its last
+    /// weights in [`phase_directory`](Self::phase_directory).
+    ///
+    /// A phase that the directory's resume file has behind it is passed over, so a program that runs its phases in order goes on where it was interrupted.
+    #[must_use]
+    pub fn with_phase(self, number: usize, name: &str) -> Self {
+        Self { phase: number, phase_checkpoint: Some(Self::phase_directory(number, name)), ..self }
+    }
+
+    /// Where in the run directory a phase leaves its last weights, as `phases/1-head`.
+    pub fn phase_directory(number: usize, name: &str) -> String {
+        format!("phases/{}-{}", number + 1, name.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
     }
 
     /// A flag that, once true, makes the run save its state after the current update and return.
@@ -91,6 +118,19 @@ impl<'a> Trainer<'a> {
         Self { listener: Box::new(listener), ..self }
     }
 
+    /// What the directory's run amounts to if it has this trainer's phase behind it, so that its task need not be made.
+    ///
+    /// # Errors
+    /// If there is a resume file that cannot be read.
+    pub fn finished(&self) -> Result<Option<TrainSummary>, Error> {
+        let path = self.resume_path();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let state = State::read(&path)?;
+        Ok(state.has_behind(self.phase).then(|| state.summary(false)))
+    }
+
     /// Trains to the end, or goes on where the directory's resume file stands.
     ///
     /// # Errors
@@ -103,10 +143,10 @@ impl<'a> Trainer<'a> {
             return Err(Error::argument("batches per epoch", 0, "at least 1: fewer samples than one batch holds"));
         }
         let mut run = self.open(batches)?;
-        while !run.state.finished {
+        while !run.state.has_behind(self.phase) {
             if !self.epoch(task, step, &mut run, batches)? {
                 self.save(&mut run)?;
-                return Ok(run.summary(true));
+                return Ok(run.state.summary(true));
             }
             if run.state.epoch_samples == 0 {
                 return Err(Error::argument("readable samples of an epoch", 0, "at least 1"));
@@ -117,24 +157,39 @@ impl<'a> Trainer<'a> {
             let is_best = run.state.stale_epochs == 0;
             (self.listener)(&Notice::Epoch { epoch: run.state.epoch, row: &row, is_best });
         }
-        Ok(run.summary(false))
+        Ok(run.state.summary(false))
     }
 
     /// Reads the resume file, or writes the first one, and brings weights and logs to its position.
     fn open(&self, batches: usize) -> Result<Run, Error> {
-        let mut optimizer =
-            Optimizer::new(self.config.optimizer, decay_groups(self.store.trainable(), self.config.weight_decay))?;
+        let groups = self.groups.clone();
+        let groups = groups.unwrap_or_else(|| decay_groups(self.store.trainable(), self.config.weight_decay));
+        let described = groups.iter().map(|group| {
+            format!("{} ×{} decay {} of {}", group.name, group.lr_scale, group.weight_decay, group.parameters.len())
+        });
+        let described = described.collect::<Vec<_>>().join(", ");
+        let mut optimizer = Optimizer::new(self.config.optimizer, groups)?;
         let config = serde_json::to_string(&self.config).expect("a configuration always serialises");
-        let fingerprint = format!("{batches} batches, {config}");
+        let fingerprint = format!("{batches} batches, {config}, {described}");
         let path = self.resume_path();
         let exists = path.exists();
         let (state, best) = if exists {
-            let (state, best) = State::load(&path, &self.store, &mut optimizer)?;
-            if state.fingerprint != fingerprint {
+            let (state, best) = State::load(&path, &self.store, &mut optimizer, self.phase)?;
+            if state.phase == self.phase && state.fingerprint != fingerprint {
                 let reason = format!("it belongs to another configuration: {}", state.fingerprint);
                 return Err(Error::State { path, reason });
             }
-            (state, best)
+            match state.phase + 1 == self.phase && state.finished {
+                true => (state.next_phase(fingerprint), best),
+                false if state.phase < self.phase => {
+                    let reason = format!("phase {} comes before phase {}", state.phase + 1, self.phase + 1);
+                    return Err(Error::State { path, reason });
+                }
+                false => (state, best),
+            }
+        } else if self.phase > 0 {
+            let reason = format!("phase {} needs the phases before it", self.phase + 1);
+            return Err(Error::State { path, reason });
         } else {
             (State { fingerprint, ..State::default() }, Vec::new())
         };
@@ -192,7 +247,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn rates(&self, run: &Run, epoch: f64) -> Rates {
-        let progress = Progress { epoch, epochs: self.config.epochs as f64 };
+        let progress = Progress { epoch: epoch - run.state.phase_start as f64, epochs: self.config.epochs as f64 };
         self.config.schedule.rates(self.config.learning_rate, progress, run.state.plateau.factor)
     }
 
@@ -222,7 +277,7 @@ impl<'a> Trainer<'a> {
             state.plateau.update(config, evaluation.score);
         }
         let stale = self.config.patience.is_some_and(|patience| state.stale_epochs >= patience);
-        state.finished = state.epoch >= self.config.epochs || stale;
+        state.finished = state.epoch - state.phase_start >= self.config.epochs || stale;
 
         let first = [("epoch".to_string(), state.epoch.to_string()), ("lr".to_string(), lr.to_string())];
         let middle = values.iter().map(|(name, value)| (name.clone(), value.to_string()));
@@ -234,6 +289,10 @@ impl<'a> Trainer<'a> {
         run.log.scalars(state.step, &values)?;
         state.sums.clear();
         (state.epoch_samples, state.epoch_seconds) = (0, 0.);
+        if let (true, Some(name)) = (state.finished, &self.phase_checkpoint) {
+            // Before the state that has this phase behind it, since nothing would write it later.
+            self.write_checkpoint(name, &self.store.tensors())?;
+        }
         self.save(run)?;
         Ok(row)
     }

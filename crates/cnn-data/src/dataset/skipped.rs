@@ -1,11 +1,11 @@
 //! Samples that could not be read.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
 /// A sample that was left out, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// The sample's name, as [`Dataset::id`](crate::Dataset::id) gives it.
     pub path: String,

@@ -16,7 +16,7 @@ const MAX_SIDE: usize = 4096;
 pub struct ShapesConfig {
     /// Height and width of every image in pixels, 8 to 4096 each; 32×32 by default.
     pub size: [usize; 2],
-    /// Number of images, at least 1; 5000 by default.
+    /// Number of images, at least 1; 4000 by default.
     pub samples: usize,
     /// What all randomness comes from; 0 by default.
     pub seed: u64,
@@ -36,7 +36,7 @@ impl Default for ShapesConfig {
     fn default() -> Self {
         Self {
             size: [32, 32],
-            samples: 5000,
+            samples: 4000,
             seed: 0,
             split: Split::Train,
             objects: 1..=1,

@@ -5,13 +5,13 @@ use std::str::FromStr;
 use super::{ShapesConfig, ShapesDomain};
 use crate::Error;
 
-const ACCEPTED: &str = "`shapes`, or `shapes:` and any of day, night or sketch, difficulty=0..1, size=H or size=HxW, \
+const ACCEPTED: &str = "`shapes`, or `shapes:` and any of day, night or sketch, difficulty=0..1, size=H or size=HxW, samples=N, \
     objects=N or objects=N-M, seed=N, separated by commas";
 
 impl FromStr for ShapesConfig {
     type Err = Error;
 
-    /// Reads `shapes`, or with settings `shapes:night,difficulty=0.8,size=48x64,objects=1-4,seed=7`; what is not set keeps its default.
+    /// Reads `shapes`, or with settings `shapes:night,difficulty=0.8,size=48x64,objects=1-4,samples=1000,seed=7`; what is not set keeps its default.
     fn from_str(text: &str) -> Result<Self, Error> {
         let unknown = |part: &str| Error::argument("shapes", format!("`{part}`"), ACCEPTED);
         let settings = match text.strip_prefix("shapes") {
@@ -40,6 +40,7 @@ impl ShapesConfig {
             "difficulty" => Some(self.with_difficulty(value.parse().ok()?)),
             "size" => pair('x').map(|(height, width)| self.with_size(height, width)),
             "objects" => pair('-').map(|(fewest, most)| self.with_objects(fewest..=most)),
+            "samples" => Some(self.with_samples(value.parse().ok()?)),
             "seed" => Some(self.with_seed(value.parse().ok()?)),
             _ => None,
         }

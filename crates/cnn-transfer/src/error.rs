@@ -1,0 +1,58 @@
+//! The crate's error type.
+
+use std::path::PathBuf;
+
+/// Everything that can go wrong in this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An argument is out of its range.
+    #[error("`{name}`: found {found}, expected {expected}")]
+    Argument {
+        /// The argument's name.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// What would be accepted.
+        expected: String,
+    },
+    /// The network and the data have different numbers of classes.
+    #[error("the network has {network} classes and the data {data}; load it with a new head of {data}")]
+    Classes {
+        /// Of the network.
+        network: usize,
+        /// Of the data.
+        data: usize,
+    },
+    /// The operating system refused something.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, as a verb: "create directory".
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system answered.
+        source: std::io::Error,
+    },
+    /// Training.
+    #[error(transparent)]
+    Train(#[from] cnn_train::Error),
+    /// Building or saving the network.
+    #[error(transparent)]
+    Model(#[from] cnn_models::Error),
+    /// Reading data.
+    #[error(transparent)]
+    Data(#[from] cnn_data::Error),
+    /// Weight files.
+    #[error(transparent)]
+    Weights(#[from] cnn_weights::Error),
+    /// Tensors and layers.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    pub(crate) fn argument(name: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
+        Self::Argument { name, found: found.to_string(), expected: expected.into() }
+    }
+}

@@ -1,0 +1,350 @@
+//! Fine-tuning: the phases of a strategy, one after the other.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cnn_data::{Augmentation, BatchMix, Dataset, Skipped};
+use cnn_layers::{BatchNormPolicy, Mode, Store};
+use cnn_models::Network;
+use cnn_train::{
+    Classification, CrossEntropy, Forward, GradientStep, Notice, Schedule, ScheduleKind, Task, TrainConfig,
+    TrainSummary, Trainer,
+};
+use cnn_weights::TensorFile;
+use serde::Serialize;
+
+use crate::freeze::digest;
+use crate::head_task::HeadTask;
+use crate::{Error, FeatureCache, Features, FineTuneConfig, Phase};
+
+/// Fine-tunes a loaded network on one's own images.
+///
+/// The network comes with a head for the data's classes ([`LoadOptions::num_classes`](cnn_models::LoadOptions)). The run directory is that of a [`Trainer`], so a run that was interrupted goes on
+/// and ends in the same bytes. While the head alone is trained, images are not augmented by default, and the frozen backbone's features are computed once.
+pub struct FineTune<'a> {
+    network: Network,
+    train: Arc<dyn Dataset>,
+    val: Arc<dyn Dataset>,
+    config: FineTuneConfig,
+    augmentation: Augmentation,
+    head_augmentation: Option<Augmentation>,
+    mix: Option<BatchMix>,
+    class_weights: Option<Vec<f64>>,
+    cache: FeatureCache,
+    interrupt: Arc<AtomicBool>,
+    listener: Box<dyn FnMut(&FineTuneNotice<'_>) + 'a>,
+}
+
+/// What happens during fine-tuning, for whoever watches.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FineTuneNotice<'a> {
+    /// A phase begins.
+    Phase {
+        /// Its place in `phases`.
+        number: usize,
+        /// All phases of the run.
+        phases: &'a [Phase],
+    },
+    /// Features are being computed, or were found in a file.
+    Features {
+        /// Whose: `training` or `validation`.
+        of: &'static str,
+        /// Images done.
+        done: usize,
+        /// Images in all.
+        images: usize,
+    },
+    /// What the trainer reports.
+    Train(&'a Notice<'a>),
+}
+
+/// What a run amounts to.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct FineTuneSummary {
+    /// Whether it was interrupted, with its state saved.
+    pub interrupted: bool,
+    /// Epochs, best epoch, time, over all phases.
+    pub train: TrainSummary,
+    /// What each phase did; empty if the run was interrupted.
+    pub phases: Vec<PhaseSummary>,
+    /// Files that could not be read.
+    pub skipped: Vec<Skipped>,
+}
+
+/// What a phase did, read back from the files that it left.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PhaseSummary {
+    /// Its name.
+    pub name: String,
+    /// The layer groups that it trained.
+    pub trained: Vec<String>,
+    /// The layer groups of which a tensor is another at its end than at its start.
+    pub changed: Vec<String>,
+}
+
+impl<'a> FineTune<'a> {
+    /// Fine-tunes on `train`, judged on `val`. Default: [`FineTuneConfig::default`], no augmentation, features kept in memory only.
+    pub fn new(network: Network, train: Arc<dyn Dataset>, val: Arc<dyn Dataset>) -> Self {
+        Self {
+            network,
+            train,
+            val,
+            config: FineTuneConfig::default(),
+            augmentation: Augmentation::new(),
+            head_augmentation: None,
+            mix: None,
+            class_weights: None,
+            cache: FeatureCache::default(),
+            interrupt: Arc::default(),
+            listener: Box::new(|_| ()),
+        }
+    }
+
+    /// Sets strategy, epochs and rates.
+    #[must_use]
+    pub fn with_config(self, config: FineTuneConfig) -> Self {
+        Self { config, ..self }
+    }
+
+    /// What to do to each training image while more than the head is trained.
+    #[must_use]
+    pub fn with_augmentation(self, augmentation: Augmentation) -> Self {
+        Self { augmentation, ..self }
+    }
+
+    /// What to do to each training image while the head alone is trained. Features then differ from epoch to epoch and cannot be computed once.
+    #[must_use]
+    pub fn with_head_augmentation(self, augmentation: Augmentation) -> Self {
+        Self { head_augmentation: Some(augmentation), ..self }
+    }
+
+    /// How to mix the images of a batch while more than the head is trained.
+    #[must_use]
+    pub fn with_mix(self, mix: BatchMix) -> Self {
+        Self { mix: Some(mix), ..self }
+    }
+
+    /// A weight per class in the loss.
+    #[must_use]
+    pub fn with_class_weights(self, weights: Vec<f64>) -> Self {
+        Self { class_weights: Some(weights), ..self }
+    }
+
+    /// Where features are kept for later runs.
+    #[must_use]
+    pub fn with_cache(self, cache: FeatureCache) -> Self {
+        Self { cache, ..self }
+    }
+
+    /// A flag that, once true, makes the run save its state and return.
+    #[must_use]
+    pub fn with_interrupt(self, interrupt: Arc<AtomicBool>) -> Self {
+        Self { interrupt, ..self }
+    }
+
+    /// Who watches.
+    #[must_use]
+    pub fn with_listener(self, listener: impl FnMut(&FineTuneNotice<'_>) + 'a) -> Self {
+        Self { listener: Box::new(listener), ..self }
+    }
+
+    /// The network; after a run it holds the last epoch's weights.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The phases that a run will have.
+    ///
+    /// # Errors
+    /// As [`FineTuneConfig::phases`].
+    pub fn phases(&self) -> Result<Vec<Phase>, Error> {
+        self.config.phases(&self.network.model().parameter_groups())
+    }
+
+    /// Runs all phases in a directory, or goes on where its resume file stands.
+    ///
+    /// # Errors
+    /// [`Error::Classes`] if the network's head does not fit the data, [`Error::Argument`] for a configuration out of range, and what training reports.
+    pub fn run(&mut self, directory: &Path) -> Result<FineTuneSummary, Error> {
+        let (network, data) = (self.network.model().num_classes(), self.train.classes().len());
+        if network != data {
+            return Err(Error::Classes { network, data });
+        }
+        let phases = self.phases()?;
+        let source = digests(self.network.store())?;
+        let mut skipped = BTreeMap::new();
+        let mut train = TrainSummary::default();
+        let mut completed = 0;
+        for number in 0..phases.len() {
+            (self.listener)(&FineTuneNotice::Phase { number, phases: &phases });
+            match self.run_phase(number, &phases, directory, &mut skipped)? {
+                Some(summary) => train = summary,
+                None => break,
+            }
+            if train.interrupted {
+                break;
+            }
+            completed += 1;
+        }
+        let interrupted = completed < phases.len();
+        let phases = if interrupted { Vec::new() } else { self.summaries(&phases, source, directory)? };
+        let skipped = skipped.into_iter().map(|(path, reason)| Skipped { path, reason }).collect();
+        Ok(FineTuneSummary { interrupted, train, phases, skipped })
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupt.load(Ordering::Relaxed)
+    }
+
+    /// Runs one phase; `None` if it was interrupted before its first update.
+    fn run_phase(
+        &mut self,
+        number: usize,
+        phases: &[Phase],
+        directory: &Path,
+        skipped: &mut BTreeMap<String, String>,
+    ) -> Result<Option<TrainSummary>, Error> {
+        let phase = &phases[number];
+        phase.apply(self.network.store());
+        let place = (phases.len() > 1).then_some(number);
+        if let Some(summary) = self.trainer(phase, place, directory)?.finished()? {
+            return Ok(Some(summary));
+        }
+        if phase.is_head_only() && self.head_augmentation.is_none() {
+            let Some(train) = self.features("training", self.train.clone())? else {
+                return self.run_on_images(phase, place, directory, skipped);
+            };
+            let Some(val) = self.features("validation", self.val.clone())? else {
+                return self.run_on_images(phase, place, directory, skipped);
+            };
+            for file in train.skipped.iter().chain(&val.skipped) {
+                skipped.insert(file.path.clone(), file.reason.clone());
+            }
+            let (train, val) = ((train, &self.train), (val, &self.val));
+            let task = HeadTask::new(&self.network, train, val, self.config.batch_size, self.loss())?;
+            return Ok(Some(self.train(phase, place, directory, &task)?));
+        }
+        self.run_on_images(phase, place, directory, skipped)
+    }
+
+    /// `None` if it was interrupted, or if the features are too many to be kept.
+    fn features(&mut self, of: &'static str, dataset: Arc<dyn Dataset>) -> Result<Option<Features>, Error> {
+        let images = dataset.len();
+        let Self { cache, network, interrupt, listener, .. } = self;
+        cache.features(network, &dataset, interrupt, |done| {
+            listener(&FineTuneNotice::Features { of, done, images });
+        })
+    }
+
+    fn run_on_images(
+        &mut self,
+        phase: &Phase,
+        place: Option<usize>,
+        directory: &Path,
+        skipped: &mut BTreeMap<String, String>,
+    ) -> Result<Option<TrainSummary>, Error> {
+        if self.is_interrupted() {
+            return Ok(None);
+        }
+        let policy = match self.config.frozen_statistics {
+            true => BatchNormPolicy::Running,
+            false => BatchNormPolicy::Update,
+        };
+        let (training, evaluating) = (self.network.build(Mode::Train)?, self.network.build(Mode::Eval)?);
+        let for_training: Forward = Box::new(move |images, cx| training.forward(images, &cx.with_batch_norm(policy)));
+        let for_evaluation: Forward = Box::new(move |images, cx| evaluating.forward(images, cx));
+        let augmentation = match phase.is_head_only() {
+            true => self.head_augmentation.clone().unwrap_or_default(),
+            false => self.augmentation.clone(),
+        };
+        let (train, val, record) = (self.train.clone(), self.val.clone(), self.network.preprocessing().clone());
+        let mut task = Classification::new(train, val, record, for_training, for_evaluation)?
+            .with_batch_size(self.config.batch_size.min(self.train.len()))?
+            .with_augmentation(augmentation)
+            .with_loss(self.loss());
+        if let Some(mix) = self.mix.clone().filter(|_| !phase.is_head_only()) {
+            task = task.with_mix(mix);
+        }
+        let summary = self.train(phase, place, directory, &task);
+        skipped.extend(task.skipped().into_iter().map(|file| (file.path, file.reason)));
+        Ok(Some(summary?))
+    }
+
+    fn train<T: Task>(
+        &mut self,
+        phase: &Phase,
+        place: Option<usize>,
+        directory: &Path,
+        task: &T,
+    ) -> Result<TrainSummary, Error> {
+        let trainer = self.trainer(phase, place, directory)?;
+        let listener = &mut self.listener;
+        let mut trainer = trainer.with_listener(|notice| listener(&FineTuneNotice::Train(notice)));
+        let mut step = GradientStep { clip_norm: self.config.clip_norm, clip_value: None };
+        Ok(trainer.run(task, &mut step)?)
+    }
+
+    fn trainer<'b>(&self, phase: &Phase, place: Option<usize>, directory: &Path) -> Result<Trainer<'b>, Error> {
+        let FineTuneConfig { optimizer, weight_decay, seed, .. } = self.config;
+        let warmup = (0.1 * phase.epochs as f64).min(1.);
+        let config = TrainConfig {
+            seed,
+            optimizer,
+            learning_rate: phase.learning_rate(),
+            weight_decay,
+            schedule: Schedule::new(ScheduleKind::named("cosine")?).with_warmup(warmup)?,
+            ..TrainConfig::new(phase.epochs)
+        };
+        let store = self.network.store();
+        let trainer = Trainer::new(config, store, directory)
+            .with_companion("config.json", self.network.config_json())
+            .with_groups(phase.param_groups(store, weight_decay))
+            .with_interrupt(self.interrupt.clone());
+        Ok(match place {
+            Some(number) => trainer.with_phase(number, &phase.name),
+            None => trainer,
+        })
+    }
+
+    fn loss(&self) -> CrossEntropy {
+        CrossEntropy { label_smoothing: self.config.label_smoothing, class_weights: self.class_weights.clone() }
+    }
+
+    /// What each phase changed: the weights that it left against those that it began with.
+    fn summaries(&self, phases: &[Phase], source: Digests, directory: &Path) -> Result<Vec<PhaseSummary>, Error> {
+        let mut before = source;
+        let mut summaries = Vec::new();
+        for (number, phase) in phases.iter().enumerate() {
+            let left = match number + 1 == phases.len() {
+                true => directory.join("last"),
+                false => directory.join(Trainer::phase_directory(number, &phase.name)),
+            };
+            let after = digests_of_file(&left.join("model.safetensors"))?;
+            let differs = |name: &String| before.get(name) != after.get(name);
+            let changed = phase.groups.iter().map(|rate| &rate.group);
+            let changed = changed.filter(|group| after.keys().any(|name| group.contains(name) && differs(name)));
+            summaries.push(PhaseSummary {
+                name: phase.name.clone(),
+                trained: phase.trained().into_iter().map(str::to_string).collect(),
+                changed: changed.map(|group| group.name.clone()).collect(),
+            });
+            before = after;
+        }
+        Ok(summaries)
+    }
+}
+
+type Digests = BTreeMap<String, [u8; 32]>;
+
+fn digests(store: &Store) -> Result<Digests, Error> {
+    store.tensors().into_iter().map(|(name, tensor)| Ok((name, digest(&tensor)?))).collect()
+}
+
+fn digests_of_file(path: &Path) -> Result<Digests, Error> {
+    let file = TensorFile::open(path)?;
+    file.names().map(|name| Ok((name.to_string(), digest(&file.tensor(name)?)?))).collect()
+}

@@ -1,0 +1,346 @@
+//! What the commands that train have in common: data, augmentation, interruption, progress, the report.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+use cnn_core::{Key, Preprocessing, write_atomic};
+use cnn_data::{
+    Augmentation, BatchMix, CachedDataset, ColorJitter, CutMix, Dataset, Mixup, RandomCrop, RandomErasing,
+    RandomHorizontalFlip, RandomResizedCrop, RandomRotation, Resize, Skipped, Split, duplicates_across,
+    stratified_split,
+};
+use cnn_metrics::bootstrap_interval;
+use cnn_models::{LoadOptions, Network};
+use cnn_train::{Notice, TrainSummary};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::args::{Interrupted, Size, Unusable, mixing_alpha, not_negative, positive, share, share_or_all};
+use crate::datasets::Source;
+use crate::{inference, output};
+
+/// Arguments of every command that trains.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub(crate) struct TrainingArgs {
+    /// The network's input, as 224 or 192x256; default the model's own
+    #[arg(long, value_name = "H[xW]")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<Size>,
+
+    /// What is done to the training images
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) augment: Augment,
+
+    /// Turn training images by up to so many degrees
+    #[arg(long, value_name = "DEGREES", default_value_t = 0., value_parser = not_negative)]
+    pub(crate) rotate: f64,
+
+    /// Change brightness, contrast and saturation by up to this share
+    #[arg(long, value_name = "SHARE", default_value_t = 0., value_parser = not_negative)]
+    pub(crate) color_jitter: f64,
+
+    /// Probability of erasing a rectangle of a training image
+    #[arg(long, value_name = "P", default_value_t = 0., value_parser = share_or_all)]
+    pub(crate) erase: f64,
+
+    /// Mix pairs of images (Zhang et al. 2017); 0.2 is common, 0 is off
+    #[arg(long, value_name = "ALPHA", default_value_t = 0., value_parser = mixing_alpha)]
+    pub(crate) mixup: f64,
+
+    /// Paste parts of images into others (Yun et al. 2019); 1 is common, 0 is off
+    #[arg(long, value_name = "ALPHA", default_value_t = 0., value_parser = mixing_alpha)]
+    pub(crate) cutmix: f64,
+
+    /// Weigh each class by the inverse of its share of the training images
+    #[arg(long)]
+    #[serde(default)]
+    pub(crate) balance: bool,
+
+    /// Bound of the gradients' global norm
+    #[arg(long, value_name = "NORM", value_parser = positive)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clip_norm: Option<f64>,
+
+    /// Share of the training images that is held out for validation where the data have no `val`
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
+    pub(crate) val_fraction: f64,
+
+    /// Decides initial weights, order, augmentation, dropout and what is held out
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// Where run directories are made
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) out: PathBuf,
+
+    /// Go on with a run that was interrupted; its own arguments apply
+    #[arg(long, value_name = "RUN_DIR")]
+    #[serde(skip)]
+    pub(crate) resume: Option<PathBuf>,
+
+    /// Number of threads; default all cores. Results do not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[serde(skip)]
+    pub(crate) threads: Option<u16>,
+
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    #[serde(skip)]
+    pub(crate) json: bool,
+}
+
+/// What is done to the training images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Augment {
+    /// `none` for one channel, `crop-flip` up to 64 pixels, else `resized-crop`
+    Auto,
+    /// Nothing
+    None,
+    /// Shift by up to an eighth, mirror
+    CropFlip,
+    /// Cut out a part, 8 to 100 % in training from scratch, 35 to 100 % in fine-tuning, resize, mirror
+    ResizedCrop,
+}
+
+/// Training images, validation images, and images for the end, where the data have them.
+pub(crate) struct Data {
+    pub(crate) train: Arc<dyn Dataset>,
+    pub(crate) val: Arc<dyn Dataset>,
+    pub(crate) test: Option<Arc<dyn Dataset>>,
+}
+
+/// Decoded images stay in memory up to this many bytes.
+const CACHE_BYTES: usize = 2 << 30;
+const ARGUMENTS: &str = "args.toml";
+
+impl TrainingArgs {
+    /// Opens the data that `--data` names; where they have no `val`, a part is held out.
+    pub(crate) fn open_data(&self, data: &str) -> Result<Data> {
+        let cached =
+            |dataset: Arc<dyn Dataset>| -> Arc<dyn Dataset> { Arc::new(CachedDataset::new(dataset, CACHE_BYTES)) };
+        let source = Source::parse(data)?;
+        let splits = source.splits()?;
+        let open = |split: Option<Split>| source.open(split);
+        let has = |split| splits.contains(&split);
+        let whole = open(has(Split::Train).then_some(Split::Train))?;
+        let test = has(Split::Test).then(|| open(Some(Split::Test))).transpose()?;
+        let (train, val): (Arc<dyn Dataset>, Arc<dyn Dataset>) = if has(Split::Val) {
+            (whole, open(Some(Split::Val))?)
+        } else {
+            let key = Key::new(self.seed).stream("held-out");
+            let (train, val) = stratified_split(&whole, self.val_fraction, key).context(Unusable)?;
+            (Arc::new(train), Arc::new(val))
+        };
+        for (part, other) in [("validation", Some(&val)), ("test", test.as_ref())] {
+            let twins = other.map(|other| duplicates_across(train.as_ref(), other.as_ref())).unwrap_or_default();
+            if let Some((one, twin)) = twins.first() {
+                eprintln!("note: {} {part} images are also training images, as {twin} is {one}", twins.len());
+            }
+        }
+        Ok(Data { train: cached(train), val: cached(val), test })
+    }
+
+    /// With `--balance` a weight per class: the inverse of its share of the training images.
+    pub(crate) fn class_weights(&self, data: &Data) -> Option<Vec<f64>> {
+        if !self.balance {
+            return None;
+        }
+        let (images, classes) = (data.train.len(), data.train.classes().len());
+        let mut counts = vec![0usize; classes];
+        for label in (0..images).filter_map(|index| data.train.label(index)) {
+            counts[label] += 1;
+        }
+        let weight = |&count: &usize| images as f64 / (classes * count.max(1)) as f64;
+        Some(counts.iter().map(weight).collect())
+    }
+
+    /// How the images of a batch are mixed.
+    pub(crate) fn mix(&self) -> Result<Option<BatchMix>> {
+        let mixup = (self.mixup != 0.).then(|| Mixup::new(self.mixup)).transpose()?;
+        let cutmix = (self.cutmix != 0.).then(|| CutMix::new(self.cutmix)).transpose()?;
+        Ok(match (mixup, cutmix) {
+            (Some(mixup), Some(cutmix)) => Some(BatchMix::either(mixup, cutmix)),
+            (mixup, cutmix) => mixup.map(BatchMix::mixup).or(cutmix.map(BatchMix::cutmix)),
+        })
+    }
+
+    /// What is done to training images for a network with this record; cuts leave at least the share `smallest` of the image.
+    pub(crate) fn augmentation(&self, record: &Preprocessing, smallest: f64) -> Result<Augmentation> {
+        let [channels, height, width] = record.input_size;
+        let side = height.min(width);
+        let kind = match self.augment {
+            Augment::Auto if channels == 1 => Augment::None,
+            Augment::Auto if side <= 64 => Augment::CropFlip,
+            Augment::Auto => Augment::ResizedCrop,
+            other => other,
+        };
+        let mut augmentation = Augmentation::new();
+        if self.rotate != 0. {
+            augmentation = augmentation.then(RandomRotation::new(self.rotate)?);
+        }
+        augmentation = match kind {
+            Augment::CropFlip => {
+                let crop = RandomCrop::new(height, width)?.with_padding(side / 8)?;
+                augmentation.then(Resize::new(height, width)?).then(crop).then(RandomHorizontalFlip::new(0.5)?)
+            }
+            Augment::ResizedCrop => {
+                let crop = RandomResizedCrop::new(height, width)?.with_scale(smallest, 1.)?;
+                augmentation.then(crop).then(RandomHorizontalFlip::new(0.5)?)
+            }
+            Augment::None | Augment::Auto => augmentation,
+        };
+        if self.color_jitter != 0. {
+            let share = self.color_jitter;
+            augmentation = augmentation.then(ColorJitter::new(share, share, share, 0.)?);
+        }
+        if self.erase != 0. {
+            augmentation = augmentation.then(RandomErasing::new(self.erase)?);
+        }
+        Ok(augmentation)
+    }
+}
+
+/// Writes the arguments of a run into its directory.
+pub(crate) fn save_arguments(arguments: &impl Serialize, directory: &Path) -> Result<()> {
+    let text = toml::to_string(arguments).context("cannot write the arguments as TOML")?;
+    Ok(write_atomic(&directory.join(ARGUMENTS), |file| file.write_all(text.as_bytes()))?)
+}
+
+/// Reads the arguments of a run to go on with.
+pub(crate) fn saved_arguments<T: DeserializeOwned>(directory: &Path) -> Result<T> {
+    let path = directory.join(ARGUMENTS);
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}; --resume needs a run directory", path.display()))
+        .context(Unusable)?;
+    toml::from_str(&text).with_context(|| path.display().to_string())
+}
+
+/// An existing path made absolute, since a run may go on from another working directory; anything else as it is.
+pub(crate) fn absolute(text: &str) -> Result<String> {
+    let path = Path::new(text).exists().then(|| std::path::absolute(text)).transpose()?;
+    Ok(path.and_then(|path| path.into_os_string().into_string().ok()).unwrap_or_else(|| text.to_string()))
+}
+
+/// A flag that Ctrl-C sets; pressed again, it ends the program.
+pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
+    let interrupt = Arc::new(AtomicBool::new(false));
+    let flag = interrupt.clone();
+    let on_interrupt = move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            // Asked twice: the state of the last epoch is on the disk.
+            std::process::exit(130);
+        }
+        eprintln!("interrupted: saving after this update (press again to stop at once)");
+    };
+    ctrlc::set_handler(on_interrupt).context("cannot watch for Ctrl-C")?;
+    Ok(interrupt)
+}
+
+/// The error of a run that was interrupted: it says how to go on.
+pub(crate) fn interrupted(command: &str, epochs: usize, directory: &Path) -> anyhow::Error {
+    let resume = format!("cargo xtask {command} --resume {}", directory.display());
+    anyhow::anyhow!("interrupted after epoch {epochs}; `{resume}` goes on").context(Interrupted)
+}
+
+/// Shows what the trainer reports.
+pub(crate) fn show(notice: &Notice<'_>, progress: &mut output::Progress) {
+    match notice {
+        Notice::Update { report, .. } => progress.advance(report.samples),
+        Notice::Epoch { row, is_best, .. } => {
+            let cells = row.iter().map(|(name, value)| format!("{name} {}", rounded(value)));
+            let mark = if *is_best { "  best so far" } else { "" };
+            progress.println(&format!("{}{mark}", cells.collect::<Vec<_>>().join("  ")));
+        }
+        _ => {}
+    }
+}
+
+/// What a finished run amounts to, as `summary.json` and `--json` say it.
+pub(crate) fn summary_json(summary: &TrainSummary, skipped: &[Skipped], directory: &Path) -> Result<Value> {
+    let best = summary.best.as_ref().context("no epoch was completed")?;
+    let weights = directory.join("last/model.safetensors");
+    let bytes = std::fs::read(&weights).with_context(|| format!("cannot read {}", weights.display()))?;
+    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(json!({
+        "run_dir": directory,
+        "epochs": summary.epochs,
+        "best": {"epoch": best.epoch, "val_top1": best.metrics.get("top1"), "val_loss": best.metrics.get("loss")},
+        "weights_sha256": sha256,
+        "frozen": {"tensors": 0, "unchanged": 0},
+        "seconds": summary.seconds,
+        "images_per_second": summary.samples as f64 / summary.seconds.max(1e-9),
+        "skipped": skipped,
+    }))
+}
+
+/// Measures the best epoch on the test images, which nothing looked at before.
+pub(crate) fn test_json(directory: &Path, test: &Arc<dyn Dataset>, batch: usize) -> Result<Value> {
+    let network = Network::load(&directory.join("best"), &LoadOptions::default())?;
+    let (result, _) = inference::measure(&network, test, batch)?;
+    let correct = (result.top1 * result.samples as f64).round() as u64;
+    let interval = bootstrap_interval(correct, result.samples, 0.95)?;
+    Ok(json!({
+        "samples": result.samples, "loss": result.loss, "top1": result.top1, "top5": result.top5,
+        "top1_interval": [interval.low, interval.high],
+    }))
+}
+
+/// Writes `summary.json` and prints the report as JSON or for people.
+pub(crate) fn print_report(report: &Value, skipped: &[Skipped], directory: &Path, json: bool) -> Result<()> {
+    let text = serde_json::to_string_pretty(report)?;
+    write_atomic(&directory.join("summary.json"), |file| writeln!(file, "{text}"))?;
+    inference::print_skipped(skipped);
+    if json {
+        return output::json(report);
+    }
+    let share = |value: &Value| 100. * value.as_f64().unwrap_or(0.);
+    let best = &report["best"];
+    println!("best epoch {}: top-1 {:.2} % of the validation images", best["epoch"], share(&best["val_top1"]));
+    if let Some(test) = report.get("test") {
+        let interval = &test["top1_interval"];
+        println!(
+            "test: top-1 {:.2} % (95 % interval {:.2} to {:.2}) of {} images",
+            share(&test["top1"]),
+            share(&interval[0]),
+            share(&interval[1]),
+            test["samples"]
+        );
+    }
+    if report["frozen"]["tensors"] != 0 {
+        println!(
+            "frozen: {} of {} tensors are in the saved file what they were",
+            report["frozen"]["unchanged"], report["frozen"]["tensors"]
+        );
+    }
+    println!("sha256 of last/model.safetensors: {}", report["weights_sha256"].as_str().unwrap_or_default());
+    println!("in {}", directory.display());
+    Ok(())
+}
+
+/// Adds what to do about it to an error that stopped the training.
+pub(crate) fn explained(error: anyhow::Error, directory: &Path) -> anyhow::Error {
+    use cnn_train::Error::{Diverged, NotFinite};
+    let is = |cause: &cnn_train::Error| matches!(cause, Diverged { .. } | NotFinite { .. });
+    let diverged = error.chain().any(|cause| cause.downcast_ref::<cnn_train::Error>().is_some_and(is));
+    if !diverged {
+        return error;
+    }
+    let kept = match directory.join("best").exists() {
+        true => format!("the best epoch so far is kept in {}", directory.join("best").display()),
+        false => format!("no epoch was completed; {} holds the start", directory.display()),
+    };
+    error.context(format!("training stopped, {kept}; a lower --lr, --clip-norm or a longer --warmup may help"))
+}
+
+/// Four decimals are enough to read.
+fn rounded(value: &str) -> String {
+    value.parse::<f64>().map_or(value.to_string(), |number| {
+        if number.fract() == 0. { format!("{number}") } else { format!("{number:.4}") }
+    })
+}
