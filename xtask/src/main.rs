@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{data, evaluate, forward, models, predict, train};
+use crate::commands::{data, evaluate, finetune, forward, models, predict, train};
 
 /// Keeps the buffers of a training step for the next one, where the system's allocator gives them back and faults them in again.
 #[global_allocator]
@@ -36,6 +36,7 @@ struct Cli {
 enum Command {
     Models(models::Models),
     Train(Box<train::Train>),
+    Finetune(Box<finetune::Finetune>),
     Forward(forward::Forward),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Models(command) => command.run(),
         Command::Train(command) => command.run(),
+        Command::Finetune(command) => command.run(),
         Command::Forward(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Predict(command) => command.run(),

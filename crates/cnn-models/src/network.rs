@@ -26,6 +26,10 @@ pub struct LoadOptions {
     pub model: Option<String>,
     /// Another number of classes: the classifier then starts anew.
     pub num_classes: Option<usize>,
+    /// Starts the classifier anew even where the number of classes stays.
+    pub new_head: bool,
+    /// Another height and width of the input, for networks that take any.
+    pub input_size: Option<[usize; 2]>,
     /// Another number of input channels: the first convolution's weights are summed over RGB for one channel, and repeated and scaled
     /// for others.
     pub in_channels: Option<usize>,
@@ -95,17 +99,22 @@ impl Network {
             config.model.in_channels = Some(channels);
             set_channels(&mut config.preprocessing, channels);
         }
-        let new_head = options.num_classes.filter(|&classes| Some(classes) != config.model.num_classes);
-        if let Some(classes) = new_head {
+        if let Some([height, width]) = options.input_size {
+            config.model.input_size = Some([height, width]);
+            config.preprocessing.input_size[1..].copy_from_slice(&[height, width]);
+        }
+        let other_classes = options.num_classes.filter(|&classes| Some(classes) != config.model.num_classes);
+        if let Some(classes) = other_classes {
             (config.model.num_classes, config.label_names) = (Some(classes), spec.label_names(classes));
         }
+        let new_head = options.new_head || other_classes.is_some();
 
         let store = Store::with_dtype(options.seed, options.dtype.unwrap_or(DType::F32), &Device::Cpu);
         let model = (spec.build)(&config.model, &store.builder(Mode::Eval))?;
-        let tensors = read_tensors(spec, &file, &store, new_head.is_some())?;
+        let tensors = read_tensors(spec, &file, &store, new_head)?;
         let mut report = store.load(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())))?;
         let classifier = format!("{}.", spec.classifier);
-        if new_head.is_some() {
+        if new_head {
             report.missing.retain(|name| !name.starts_with(&classifier));
         }
         let report = report.into_result().map_err(|source| Error::Fit {

@@ -2,6 +2,7 @@
 
 pub(crate) mod data;
 pub(crate) mod evaluate;
+pub(crate) mod finetune;
 pub(crate) mod forward;
 pub(crate) mod models;
 pub(crate) mod predict;

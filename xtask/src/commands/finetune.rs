@@ -1,0 +1,268 @@
+//! `cargo xtask finetune`: a published or one's own network becomes good at one's own classes.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+use cnn_core::RunDir;
+use cnn_models::{LoadOptions, ModelConfig, Network};
+use cnn_train::OptimizerConfig;
+use cnn_transfer::{
+    FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FineTuneSummary, FreezeProof, Phase, Strategy,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::args::{Unusable, count, not_negative, positive, set_threads, share};
+use crate::output;
+use crate::training::{
+    Augment, Data, TrainingArgs, absolute, explained, interrupt_flag, interrupted, print_report, save_arguments,
+    saved_arguments, show, summary_json, test_json,
+};
+
+/// Fine-tune a pretrained network on your own images, reproducibly to the byte, and go on after an interruption
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub(crate) struct Finetune {
+    /// A directory with config.json and weights, a run directory (its best epoch), a .safetensors, .pth, .pt, .th or .bin file, `builtin`, a
+    /// ResNet-20 that this project trained on CIFAR-10, or `none` for fresh weights, to compare with
+    #[arg(long, value_name = "PATH", default_value = "builtin")]
+    weights: String,
+
+    /// Registered name of the model (see `cargo xtask models`); needed for a bare weight file and for `--weights none`
+    #[arg(long, value_name = "NAME")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+
+    /// A folder of class folders, MNIST-like IDX files, an image parquet, or `shapes`, a dataset that is drawn as it is read
+    #[arg(long, value_name = "PATH", default_value = "shapes:samples=1000")]
+    data: String,
+
+    /// `head`: the new head alone on a frozen backbone; `full`: all layers at once; `two-phase`: the head first, then all layers; `gradual`: stage by stage from the top
+    #[arg(long, value_name = "NAME", default_value = "two-phase")]
+    strategy: Strategy,
+
+    /// Epochs of the head alone
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = count)]
+    head_epochs: u32,
+
+    /// Epochs after those
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = count)]
+    epochs: u32,
+
+    /// Images per batch
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = count)]
+    batch: u32,
+
+    /// Update rule: sgd, adam, adamw or rmsprop
+    #[arg(long, value_name = "NAME", default_value = "adamw")]
+    optimizer: String,
+
+    /// Learning rate of the head alone
+    #[arg(long, value_name = "RATE", default_value_t = 2e-3, value_parser = positive)]
+    head_lr: f64,
+
+    /// Learning rate of the head together with other layers
+    #[arg(long, value_name = "RATE", default_value_t = 5e-4, value_parser = positive)]
+    lr: f64,
+
+    /// Learning rate of the layers next to the head, as a share of the head's
+    #[arg(long, value_name = "FACTOR", default_value_t = 0.1, value_parser = positive)]
+    body_scale: f64,
+
+    /// Learning rate of each layer group, as a share of that of the group above it
+    #[arg(long, value_name = "FACTOR", default_value_t = 0.8, value_parser = positive)]
+    layer_decay: f64,
+
+    /// Pull of the weights towards 0; biases and norm parameters are left alone
+    #[arg(long, value_name = "DECAY", default_value_t = 0.01, value_parser = not_negative)]
+    weight_decay: f64,
+
+    /// Share of the target that is spread over all classes
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
+    label_smoothing: f64,
+
+    /// Statistics of batch normalisation while its layers are trained
+    #[arg(long, value_enum, default_value = "frozen")]
+    batch_norm: Statistics,
+
+    /// Compute the frozen backbone's features anew and keep none
+    #[arg(long)]
+    #[serde(default)]
+    no_cache: bool,
+
+    #[command(flatten)]
+    #[serde(flatten)]
+    training: TrainingArgs,
+}
+
+/// Statistics of batch normalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Statistics {
+    /// Those that the network came with: safe for small data
+    Frozen,
+    /// Those of the batches: for many images that look different
+    Moving,
+}
+
+/// The smallest share of an image that a random cut leaves: less would show another thing than its label says.
+const SMALLEST_CUT: f64 = 0.35;
+
+impl Finetune {
+    pub(crate) fn run(&self) -> Result<()> {
+        set_threads(self.training.threads)?;
+        let Some(directory) = &self.training.resume else {
+            let (data, weights) = (absolute(&self.data)?, absolute(&self.weights)?);
+            return Self { data, weights, ..self.clone() }.tune_in(None);
+        };
+        let saved: Self = saved_arguments(directory)?;
+        let training = TrainingArgs { threads: self.training.threads, json: self.training.json, ..saved.training };
+        Self { training, ..saved }.tune_in(Some(directory))
+    }
+
+    fn tune_in(&self, directory: Option<&Path>) -> Result<()> {
+        let config = self.config().context(Unusable)?;
+        let data = self.training.open_data(&self.data)?;
+        let classes = data.train.classes();
+        let mut network = self.network(classes.len())?;
+        network.set_label_names(classes.to_vec())?;
+        let name = network.spec().name;
+        let augmentation = self.training.augmentation(network.preprocessing(), SMALLEST_CUT).context(Unusable)?;
+        let interrupt = interrupt_flag()?;
+        let mut progress: Option<output::Progress> = None;
+        let images = data.train.len();
+        let mut tuning = FineTune::new(network, data.train.clone(), data.val.clone())
+            .with_config(config)
+            .with_augmentation(augmentation.clone())
+            .with_interrupt(interrupt)
+            .with_listener(|notice| listen(notice, images, &mut progress));
+        if let Some(mix) = self.training.mix().context(Unusable)? {
+            tuning = tuning.with_mix(mix);
+        }
+        if let Some(weights) = self.training.class_weights(&data) {
+            tuning = tuning.with_class_weights(weights);
+        }
+        if self.strategy == Strategy::Head && self.training.augment != Augment::Auto {
+            tuning = tuning.with_head_augmentation(augmentation);
+        }
+        if !self.no_cache {
+            tuning = tuning.with_cache(FeatureCache::in_directory(self.training.out.join("cache/features")));
+        }
+        let phases = tuning.phases().context(Unusable)?;
+        let directory = match directory {
+            Some(directory) => directory.to_path_buf(),
+            None => RunDir::create(&self.training.out, "finetune", name)?.path().to_path_buf(),
+        };
+        save_arguments(self, &directory)?;
+        let (train, val) = (data.train.len(), data.val.len());
+        eprintln!(
+            "{name}: {train} training and {val} validation images of {} classes, in {}",
+            classes.len(),
+            directory.display()
+        );
+        let summary = tuning.run(&directory).map_err(|error| explained(error.into(), &directory))?;
+        if summary.interrupted {
+            return Err(interrupted("finetune", summary.train.epochs, &directory));
+        }
+        drop(tuning);
+        self.report(&summary, &phases, &data, &directory)
+    }
+
+    /// The pretrained network with a new head.
+    fn network(&self, classes: usize) -> Result<Network> {
+        let input_size = self.training.size.map(|size| size.0);
+        if self.weights == "none" {
+            let name = self.model.as_deref().context("`--weights none` needs --model").context(Unusable)?;
+            let config = ModelConfig { num_classes: Some(classes), input_size, ..ModelConfig::default() };
+            return Ok(Network::new(name, &config, self.training.seed)?);
+        }
+        let options = LoadOptions {
+            model: self.model.clone(),
+            num_classes: Some(classes),
+            new_head: true,
+            input_size,
+            seed: self.training.seed,
+            ..LoadOptions::default()
+        };
+        Ok(Network::load(&self.weights(), &options)?)
+    }
+
+    fn weights(&self) -> PathBuf {
+        match self.weights.as_str() {
+            "builtin" => Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/resnet20_cifar10"),
+            path => PathBuf::from(path),
+        }
+    }
+
+    fn config(&self) -> Result<FineTuneConfig> {
+        Ok(FineTuneConfig {
+            strategy: self.strategy,
+            head_epochs: self.head_epochs as usize,
+            epochs: self.epochs as usize,
+            head_learning_rate: self.head_lr,
+            learning_rate: self.lr,
+            body_scale: self.body_scale,
+            layer_decay: self.layer_decay,
+            weight_decay: self.weight_decay,
+            optimizer: OptimizerConfig::named(&self.optimizer)?,
+            frozen_statistics: self.batch_norm == Statistics::Frozen,
+            batch_size: self.batch as usize,
+            label_smoothing: self.label_smoothing,
+            clip_norm: self.training.clip_norm,
+            seed: self.training.seed,
+        })
+    }
+
+    fn report(&self, summary: &FineTuneSummary, phases: &[Phase], data: &Data, directory: &Path) -> Result<()> {
+        let source = self.network(data.train.classes().len())?;
+        let is_frozen = |name: &str| {
+            let trained = |phase: &Phase| {
+                phase.groups.iter().any(|rate| rate.learning_rate.is_some() && rate.group.contains(name))
+            };
+            !phases.iter().any(trained) || (is_statistic(&source, name) && self.batch_norm == Statistics::Frozen)
+        };
+        let proof = FreezeProof::of(source.store(), &directory.join("last/model.safetensors"), is_frozen)?;
+        let mut report = summary_json(&summary.train, &summary.skipped, directory)?;
+        report["frozen"] = json!({"tensors": proof.tensors, "unchanged": proof.unchanged, "changed": proof.changed});
+        report["phases"] = json!(summary.phases);
+        if let Some(test) = &data.test {
+            report["test"] = test_json(directory, test, self.batch as usize)?;
+        }
+        print_report(&report, &summary.skipped, directory, self.training.json)
+    }
+}
+
+/// Whether a tensor is a buffer: a running statistic or its counter.
+fn is_statistic(network: &Network, name: &str) -> bool {
+    network.store().entries().iter().any(|entry| entry.name == name && entry.kind == cnn_layers::Kind::Buffer)
+}
+
+fn listen(notice: &FineTuneNotice<'_>, images: usize, progress: &mut Option<output::Progress>) {
+    match notice {
+        FineTuneNotice::Phase { number, phases } => {
+            let phase = &phases[*number];
+            if let Some(progress) = progress.take() {
+                progress.finish();
+            }
+            let (place, of) = (number + 1, phases.len());
+            eprintln!(
+                "phase {place} of {of}, {}: {} epochs, training {}",
+                phase.name,
+                phase.epochs,
+                phase.trained().join(", ")
+            );
+            *progress = Some(output::Progress::new("train", images * phase.epochs));
+        }
+        FineTuneNotice::Features { of, done, images } => {
+            if done == images {
+                eprintln!("features of {images} {of} images");
+            }
+        }
+        FineTuneNotice::Train(notice) => {
+            if let Some(progress) = progress {
+                show(notice, progress);
+            }
+        }
+        _ => {}
+    }
+}
