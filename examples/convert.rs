@@ -1,18 +1,19 @@
 //! Any weight file becomes `config.json` and `model.safetensors`, as timm saves and loads them.
 //!
-//! `cargo run -p cnn-examples --example convert -- WEIGHTS DIRECTORY [MODEL]`, for instance with a pickled checkpoint:
+//! `cargo run -p cnn-examples --example convert -- WEIGHTS DIRECTORY [MODEL [f16]]`, for instance with a pickled checkpoint:
 //!
 //! ```text
 //! $ cargo run -p cnn-examples --example convert -- resnet20-12fca82f.th resnet20 resnet20_cifar10
 //! resnet20_cifar10: 97 tensors loaded, 0 unexpected, saved to resnet20
 //! ```
 //!
-//! `none` for WEIGHTS saves fresh weights. Without arguments a fresh LeNet-5 goes to a temporary directory and back.
+//! `none` for WEIGHTS saves fresh weights, `f16` halves the file. Without arguments a fresh LeNet-5 goes to a temporary directory and back.
 #![forbid(unsafe_code)]
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use candle_core::DType;
 use cnn_models::{LoadOptions, ModelConfig, Network};
 
 fn main() -> Result<()> {
@@ -20,21 +21,25 @@ fn main() -> Result<()> {
     match arguments.as_slice() {
         [] => {
             let directory = std::env::temp_dir().join(format!("cnn-convert-{}", std::process::id()));
-            convert("none", &directory, Some("lenet5"))?;
-            convert(&directory.display().to_string(), &directory, None)?;
+            convert("none", &directory, Some("lenet5"), None)?;
+            convert(&directory.display().to_string(), &directory, None, Some(DType::F16))?;
             Ok(std::fs::remove_dir_all(directory)?)
         }
-        [weights, directory] => convert(weights, Path::new(directory), None),
-        [weights, directory, model] => convert(weights, Path::new(directory), Some(model)),
-        _ => anyhow::bail!("usage: convert WEIGHTS DIRECTORY [MODEL]"),
+        [weights, directory] => convert(weights, Path::new(directory), None, None),
+        [weights, directory, model] => convert(weights, Path::new(directory), Some(model), None),
+        [weights, directory, model, half] if half == "f16" => {
+            convert(weights, Path::new(directory), Some(model), Some(DType::F16))
+        }
+        _ => anyhow::bail!("usage: convert WEIGHTS DIRECTORY [MODEL [f16]]"),
     }
 }
 
-fn convert(weights: &str, directory: &Path, model: Option<&str>) -> Result<()> {
+fn convert(weights: &str, directory: &Path, model: Option<&str>, dtype: Option<DType>) -> Result<()> {
     let network = if weights == "none" {
         Network::new(model.context("fresh weights need a model's name")?, &ModelConfig::default(), 0)?
     } else {
-        Network::load(Path::new(weights), &LoadOptions { model: model.map(str::to_string), ..LoadOptions::default() })?
+        let model = model.map(str::to_string);
+        Network::load(Path::new(weights), &LoadOptions { model, dtype, ..LoadOptions::default() })?
     };
     network.save(directory)?;
     let (name, report) = (network.spec().name, network.report());

@@ -193,6 +193,8 @@ impl<'a> Trainer<'a> {
         } else {
             (State { fingerprint, ..State::default() }, Vec::new())
         };
+        let directory = &self.directory;
+        std::fs::create_dir_all(directory).map_err(|error| Error::io("create directory", directory, error))?;
         self.remove_leftovers();
         let log = RunLog::open(&self.directory, &state.logs)?;
         let mut run = Run::new(state, best, optimizer, log);

@@ -1,0 +1,211 @@
+//! Strategies on a small network: what moves, what stays, interruption, the feature cache.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cnn_data::{Augmentation, Dataset, RandomHorizontalFlip, Shapes, ShapesConfig, Split};
+use cnn_models::{LoadOptions, ModelConfig, Network};
+use cnn_train::Notice;
+use cnn_transfer::{Error, FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FreezeProof, Strategy};
+
+fn shapes(split: Split, samples: usize, seed: u64) -> Arc<dyn Dataset> {
+    let config = ShapesConfig::default().with_samples(samples).with_split(split).with_seed(seed);
+    Arc::new(Shapes::new(config.with_size(20, 24)).unwrap())
+}
+
+/// A ResNet-8 with weights of its own, saved, and loaded from there with a new head.
+fn network(directory: &Path) -> Network {
+    if !directory.join("model.safetensors").exists() {
+        let config = ModelConfig { num_classes: Some(10), input_size: Some([20, 24]), ..ModelConfig::default() };
+        Network::new("resnet8_cifar10", &config, 3).unwrap().save(directory).unwrap();
+    }
+    let options = LoadOptions { num_classes: Some(10), new_head: true, seed: 1, ..LoadOptions::default() };
+    Network::load(directory, &options).unwrap()
+}
+
+fn config(strategy: Strategy) -> FineTuneConfig {
+    FineTuneConfig { strategy, head_epochs: 2, epochs: 2, batch_size: 8, ..FineTuneConfig::default() }
+}
+
+fn tuning(source: &Path, strategy: Strategy) -> FineTune<'static> {
+    let (train, val) = (shapes(Split::Train, 20, 0), shapes(Split::Val, 10, 0));
+    FineTune::new(network(source), train, val).with_config(config(strategy))
+}
+
+fn bytes(run: &Path) -> Vec<u8> {
+    std::fs::read(run.join("last/model.safetensors")).unwrap()
+}
+
+#[test]
+fn each_phase_changes_what_it_names_and_nothing_else() {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("source");
+    let all = ["stem", "stage1", "stage2", "stage3", "head"];
+    let cases: [(Strategy, &[usize]); 4] = [
+        (Strategy::Head, &[1]),
+        (Strategy::Full, &[5]),
+        (Strategy::TwoPhase, &[1, 5]),
+        (Strategy::Gradual, &[1, 2, 3, 4, 5]),
+    ];
+    for (strategy, groups) in cases {
+        let run = root.path().join(strategy.to_string());
+        let summary = tuning(&source, strategy).with_augmentation(flip()).run(&run).unwrap();
+        assert!(!summary.interrupted);
+        assert_eq!(summary.phases.len(), groups.len(), "{strategy}");
+        for (phase, &groups) in summary.phases.iter().zip(groups) {
+            assert_eq!(phase.trained, all[5 - groups..], "{strategy} {}", phase.name);
+            assert_eq!(phase.changed, phase.trained, "{strategy} {}", phase.name);
+        }
+        let saved = run.join("last/model.safetensors");
+        let backbone = FreezeProof::of(network(&source).store(), &saved, |name| !name.starts_with("linear.")).unwrap();
+        let statistics = FreezeProof::of(network(&source).store(), &saved, |name| name.contains("running_")).unwrap();
+        assert_eq!(backbone.tensors == backbone.unchanged, strategy == Strategy::Head, "{strategy} {backbone:?}");
+        assert_eq!((statistics.tensors, statistics.unchanged), (14, 14), "{strategy}");
+    }
+}
+
+fn flip() -> Augmentation {
+    Augmentation::new().then(RandomHorizontalFlip::new(0.5).unwrap())
+}
+
+#[test]
+fn statistics_move_where_asked() {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("source");
+    let config = FineTuneConfig { frozen_statistics: false, ..config(Strategy::TwoPhase) };
+    tuning(&source, Strategy::TwoPhase).with_config(config).run(root.path()).unwrap();
+    let saved = root.path().join("last/model.safetensors");
+    let proof = FreezeProof::of(network(&source).store(), &saved, |name| name.contains("running_")).unwrap();
+    assert_eq!((proof.tensors, proof.unchanged), (14, 0));
+}
+
+#[test]
+fn features_give_the_same_head_as_images() {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("source");
+    tuning(&source, Strategy::Head).run(&root.path().join("features")).unwrap();
+    let nothing = Augmentation::new();
+    tuning(&source, Strategy::Head).with_head_augmentation(nothing).run(&root.path().join("images")).unwrap();
+    let losses = |run: &str| -> Vec<f64> {
+        let text = std::fs::read_to_string(root.path().join(run).join("metrics.csv")).unwrap();
+        text.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().parse().unwrap()).collect()
+    };
+    let (features, images) = (losses("features"), losses("images"));
+    assert_eq!(features.len(), 2);
+    for (a, b) in features.iter().zip(&images) {
+        assert!((a - b).abs() < 1e-5, "{features:?} {images:?}");
+    }
+}
+
+#[test]
+fn interrupted_anywhere_it_ends_in_the_same_bytes() {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("source");
+    let whole = root.path().join("whole");
+    let updates = std::cell::Cell::new(0);
+    let count = |notice: &FineTuneNotice<'_>| {
+        if let FineTuneNotice::Train(Notice::Update { .. }) = notice {
+            updates.set(updates.get() + 1);
+        }
+    };
+    let (train, val) = (shapes(Split::Train, 20, 0), shapes(Split::Val, 10, 0));
+    FineTune::new(network(&source), train, val)
+        .with_config(config(Strategy::Gradual))
+        .with_listener(count)
+        .run(&whole)
+        .unwrap();
+    assert!(updates.get() >= 10, "{}", updates.get());
+    for stop in 0..updates.get() {
+        let run = root.path().join(format!("stopped-{stop}"));
+        let mut sittings = 0;
+        loop {
+            let flag = Arc::new(AtomicBool::new(false));
+            let (raise, mut seen) = (flag.clone(), 0);
+            let listener = move |notice: &FineTuneNotice<'_>| {
+                if let FineTuneNotice::Train(Notice::Update { .. }) = notice {
+                    seen += 1;
+                    // The first sitting stops after `stop` updates, the next ones four updates later each.
+                    if seen > if sittings == 0 { stop } else { 3 } {
+                        raise.store(true, Ordering::Relaxed);
+                    }
+                }
+            };
+            let summary = tuning(&source, Strategy::Gradual).with_interrupt(flag).with_listener(listener).run(&run);
+            if !summary.unwrap().interrupted {
+                break;
+            }
+            sittings += 1;
+        }
+        assert!(bytes(&run) == bytes(&whole), "stopped after {stop} updates, {sittings} times");
+    }
+}
+
+#[test]
+fn an_interruption_before_anything_leaves_nothing_to_trip_over() {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("source");
+    let run = root.path().join("run");
+    let raised = Arc::new(AtomicBool::new(true));
+    assert!(tuning(&source, Strategy::TwoPhase).with_interrupt(raised).run(&run).unwrap().interrupted);
+    assert!(!tuning(&source, Strategy::TwoPhase).run(&run).unwrap().interrupted);
+    let whole = root.path().join("whole");
+    tuning(&source, Strategy::TwoPhase).run(&whole).unwrap();
+    assert!(bytes(&run) == bytes(&whole));
+}
+
+#[test]
+fn cached_features_are_used_only_where_they_belong() {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("source");
+    let directory = root.path().join("cache");
+    let cache = FeatureCache::in_directory(&directory);
+    let never = AtomicBool::new(false);
+    let features =
+        |network: &Network, data: &Arc<dyn Dataset>| cache.features(network, data, &never, |_| ()).unwrap().unwrap();
+    let files = || std::fs::read_dir(&directory).unwrap().count();
+    let (first, data) = (network(&source), shapes(Split::Train, 9, 0));
+    let fresh = features(&first, &data);
+    assert_eq!((fresh.from_file, files(), fresh.maps.dims()), (false, 1, [9, 1, 1, 64].as_slice()));
+    let again = features(&first, &data);
+    assert!(again.from_file && again.indices == fresh.indices);
+    assert_eq!(
+        again.maps.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+        fresh.maps.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    );
+
+    // Another head is no other backbone; another weight, other images or another size of them are.
+    first
+        .store()
+        .set("linear.bias", &candle_core::Tensor::ones(10, candle_core::DType::F32, &candle_core::Device::Cpu).unwrap())
+        .unwrap();
+    assert!(features(&first, &data).from_file);
+    assert!(!features(&first, &shapes(Split::Train, 9, 1)).from_file);
+    let weight = first.store().get("bn1.bias").unwrap();
+    first.store().set("bn1.bias", &(weight + 1e-3).unwrap()).unwrap();
+    assert!(!features(&first, &data).from_file);
+    assert_eq!(files(), 3);
+
+    // A damaged file is computed again.
+    for file in std::fs::read_dir(&directory).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    }
+    assert!(!features(&network(&source), &data).from_file);
+    assert!(features(&network(&source), &data).from_file);
+    let raised = AtomicBool::new(true);
+    assert!(FeatureCache::default().features(&first, &data, &raised, |_| ()).unwrap().is_none());
+}
+
+#[test]
+fn a_head_of_other_classes_is_an_error() {
+    let root = tempfile::tempdir().unwrap();
+    let config = ModelConfig { num_classes: Some(7), input_size: Some([20, 24]), ..ModelConfig::default() };
+    let network = Network::new("resnet8_cifar10", &config, 3).unwrap();
+    let (train, val) = (shapes(Split::Train, 20, 0), shapes(Split::Val, 10, 0));
+    let error = FineTune::new(network, train, val).run(root.path()).unwrap_err();
+    assert!(matches!(error, Error::Classes { network: 7, data: 10 }), "{error}");
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+}
