@@ -34,6 +34,11 @@ pub enum Error {
         /// What the bytes look like instead.
         found: String,
     },
+    /// A GIF among training images.
+    #[error(
+        "a GIF, which is a drawing, an animation or a placeholder rather than a photo; class folders take JPEG, PNG, BMP and WebP"
+    )]
+    NotAPhoto,
     /// The image's data are damaged, cut, or of a kind that the decoder does not know.
     #[error("broken {format}: {reason}")]
     BrokenImage {

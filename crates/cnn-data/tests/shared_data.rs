@@ -106,16 +106,18 @@ fn cifar10() {
     }
 }
 
-// The GIF is what a photo site sends instead of a photo: an image that says that there is none, and a valid one.
+// The GIF is what a photo site sends instead of a photo: an image that says that there is none. It is valid, but no photo.
 #[test]
 fn hymenoptera_shows_its_odd_one_out() {
     let Some(path) = shared("data/hymenoptera") else { return };
     let survey = survey(&path).unwrap();
     assert_eq!(survey.classes, ["ants", "bees"]);
     assert_eq!(survey.splits.iter().map(|split| split.samples).collect::<Vec<_>>(), [245, 153]);
-    assert_eq!((survey.readable, survey.broken.len()), (398, 0));
+    assert_eq!((survey.readable, survey.broken.len()), (397, 1));
+    assert!(survey.broken[0].path.ends_with("train/ants/imageNotFound.gif"), "{:?}", survey.broken);
+    assert!(survey.broken[0].reason.contains("GIF"), "{:?}", survey.broken);
     let kinds: Vec<_> = survey.kinds.iter().map(|kind| (kind.format.unwrap(), kind.samples)).collect();
-    assert_eq!(kinds, [(FileFormat::Jpeg, 397), (FileFormat::Gif, 1)]);
+    assert_eq!(kinds, [(FileFormat::Jpeg, 397)]);
 }
 
 #[test]

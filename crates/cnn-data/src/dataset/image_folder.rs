@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::files::{file_name, files_in, folders_in, image_files};
 use super::{Content, Dataset, DatasetFormat, Split};
-use crate::Error;
+use crate::{Error, FileFormat};
 
 /// Images whose class is the name of their folder, with torchvision's semantics: classes are numbered by their sorted
-/// names, images found in subfolders too, hidden files ignored.
+/// names, images found in subfolders too, hidden files ignored. As in torchvision a GIF is no training image, though it is listed, so that
+/// it is named as skipped: photo sites send one in place of a photo that is gone.
 ///
 /// Where the dataset has splits, the classes are those of all of them together, so that a number means the same class
 /// in each even if one lacks some. A split without class folders, as the unlabelled test images of a competition, does
@@ -87,7 +88,11 @@ impl Dataset for ImageFolder {
 
     fn content(&self, index: usize) -> Result<Content, Error> {
         let path = self.path(index).ok_or(Error::NoSuchSample { index, len: self.len() })?;
-        std::fs::read(path).map(Content::Encoded).map_err(|error| Error::io("read", path, error))
+        let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
+        match FileFormat::recognise(&bytes) {
+            Ok(FileFormat::Gif) => Err(Error::NotAPhoto.at(self.id(index))),
+            _ => Ok(Content::Encoded(bytes)),
+        }
     }
 }
 
