@@ -3,9 +3,10 @@
 /// Stands for a value that there is not.
 pub(crate) const NOTHING: &str = "–";
 
-/// A share in 0..1 as per cent with one decimal.
+/// A share in 0..1 as per cent with one decimal; nothing for what is no share by far.
 pub(crate) fn percent(share: f64) -> String {
-    if share.is_finite() { format!("{:.1}\u{a0}%", share * 100.0) } else { NOTHING.into() }
+    let percent = share * 100.0;
+    if percent.is_finite() && percent.abs() < 1e6 { format!("{percent:.1}\u{a0}%") } else { NOTHING.into() }
 }
 
 /// A whole number with a comma every three digits.
@@ -121,7 +122,9 @@ mod tests {
     #[test]
     fn shares_are_per_cent() {
         assert_eq!(percent(0.93464), "93.5\u{a0}%");
-        assert_eq!(percent(f64::NAN), NOTHING);
+        for no_share in [f64::NAN, f64::MAX, f64::NEG_INFINITY] {
+            assert_eq!(percent(no_share), NOTHING);
+        }
     }
 
     #[test]

@@ -72,8 +72,8 @@ fn row_of<'rows, 'a>(
 fn cell(group: &LayerGroup) -> GroupCell {
     let statistics = match group.norm_statistics {
         NormStatistics::None => "",
-        NormStatistics::Moving => "batch-norm statistics move",
-        NormStatistics::Fixed => "batch-norm statistics fixed",
+        NormStatistics::Moving => "batch-norm moving",
+        NormStatistics::Fixed => "batch-norm fixed",
     };
     GroupCell { learning_rate: group.learning_rate.map(number), statistics }
 }

@@ -157,7 +157,7 @@ impl LineChart<'_> {
     /// The part of the horizontal axis that belongs to a phase.
     fn extent(&self, phase: &Phase) -> Option<(f64, f64)> {
         let (first, last) = (phase.first_epoch.max(self.epochs.0), phase.last_epoch.min(self.epochs.1));
-        (first <= last).then(|| (first as f64 - 0.5, last as f64 + 0.5))
+        (first <= last).then_some((first as f64 - 0.5, last as f64 + 0.5))
     }
 
     fn draw_labels<'a>(&self, area: &Area<'a>, chart: &Chart<'a, '_>, top: f64) -> Drawn<'a> {
