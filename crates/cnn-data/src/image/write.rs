@@ -1,6 +1,6 @@
 //! Images to files.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use cnn_core::write_atomic;
@@ -17,17 +17,31 @@ impl Image {
     ///
     /// [`Error::Io`] if the file cannot be written; [`Error::InvalidArgument`] if `path` is a directory.
     pub fn write_png(&self, path: &Path) -> Result<(), Error> {
-        let color = if self.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
-        let side = |side: usize| u32::try_from(side).map_err(io::Error::other);
-        let written = write_atomic(path, |file| {
-            let (width, height) = (side(self.width())?, side(self.height())?);
-            PngEncoder::new(file).write_image(self.bytes(), width, height, color).map_err(io::Error::other)
-        });
+        let written = write_atomic(path, |file| encode_png(self, file));
         written.map_err(|error| match error {
             cnn_core::Error::Io { action, path, source } => Error::Io { action, path, source },
             other => Error::argument("path", other, "a file name"),
         })
     }
+
+    /// The bytes of a PNG file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] if a side is longer than PNG can say, 2³¹ − 1 pixels.
+    pub fn to_png(&self) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        let encoded = encode_png(self, &mut bytes);
+        encoded.map_err(|error| Error::argument("image", error, "sides that fit a PNG"))?;
+        Ok(bytes)
+    }
+}
+
+fn encode_png(image: &Image, writer: impl Write) -> io::Result<()> {
+    let color = if image.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let side = |side: usize| u32::try_from(side).map_err(io::Error::other);
+    let (width, height) = (side(image.width())?, side(image.height())?);
+    PngEncoder::new(writer).write_image(image.bytes(), width, height, color).map_err(io::Error::other)
 }
 
 #[cfg(test)]
@@ -46,6 +60,7 @@ mod tests {
             let path = folder.path().join("image.png");
             image.write_png(&path).unwrap();
             assert_eq!(open_image(&path).unwrap(), image);
+            assert_eq!(image.to_png().unwrap(), std::fs::read(&path).unwrap());
         }
     }
 

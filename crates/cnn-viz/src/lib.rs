@@ -1,0 +1,37 @@
+//! Looking at runs and networks: so far the report of a training run, one HTML file that needs nothing else.
+//!
+//! A [`Report`] is plain data (facts, epochs, a confusion matrix, pictures, phases, ...); [`Report::to_html`] makes the page. Any
+//! part may be missing and is then left out, so that a program which knows only its losses has a report too.
+//!
+//! ```
+//! use cnn_metrics::ConfusionMatrix;
+//! use cnn_viz::{ClassResults, Epoch, Fact, Report};
+//!
+//! let report = Report {
+//!     title: "resnet20 on shapes".into(),
+//!     summary: vec![Fact::new("val accuracy", "75.0 %")],
+//!     epochs: vec![Epoch { epoch: 1, train_loss: Some(1.2), val_loss: Some(1.1), ..Epoch::default() }],
+//!     classes: Some(ClassResults {
+//!         evaluated_on: "val split".into(),
+//!         names: vec!["circle".into(), "<square>".into()],
+//!         confusion: ConfusionMatrix::from_pairs(2, &[0, 0, 1, 1], &[0, 1, 1, 1])?,
+//!     }),
+//!     ..Report::default()
+//! };
+//! let html = report.to_html()?;
+//! assert!(html.starts_with("<!doctype html>") && html.contains("<svg"));
+//! // Whatever is given is text: names cannot become markup.
+//! assert!(!html.contains("<square>"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod page;
+mod report;
+
+pub use error::Error;
+pub use report::{
+    ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, Report, Timing,
+};

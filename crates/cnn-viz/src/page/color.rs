@@ -1,0 +1,64 @@
+//! The page's colours.
+
+use colorous::{CIVIDIS, Color};
+use plotters::style::RGBColor;
+
+/// Blue of the palette for colour-blind readers of M. Okabe and K. Ito ("Color Universal Design", 2008).
+pub(crate) const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xB2);
+/// Its vermilion.
+pub(crate) const VERMILION: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
+
+/// As CSS has it.
+pub(crate) fn css(RGBColor(red, green, blue): RGBColor) -> String {
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
+/// The background of a cell that holds this share in 0..1, and black or white, whichever is read better on it.
+///
+/// Cividis (J. R. Nuñez, C. R. Anderton, R. S. Renslow, "Optimizing colormaps with consideration for color vision deficiency", 2018)
+/// from light to dark: perceptually uniform, and the same to colour-blind readers.
+pub(crate) fn cell(share: f64) -> (String, &'static str) {
+    let color = CIVIDIS.eval_continuous(1.0 - share.clamp(0.0, 1.0));
+    let text = if luminance(color) > 0.18 { "#000" } else { "#fff" };
+    (format!("#{color:x}"), text)
+}
+
+/// The map as a CSS gradient, from a share of 0 to 1.
+pub(crate) fn gradient() -> String {
+    let stops: Vec<String> = (0..=8).map(|stop| cell(f64::from(stop) / 8.0).0).collect();
+    format!("linear-gradient(to right, {})", stops.join(", "))
+}
+
+/// Relative luminance (WCAG 2, "relative luminance"); black and white text have the same contrast at 0.179.
+fn luminance(color: Color) -> f64 {
+    let linear = |channel: u8| {
+        let value = f64::from(channel) / 255.0;
+        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * linear(color.r) + 0.7152 * linear(color.g) + 0.0722 * linear(color.b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_on_any_cell_has_the_contrast_that_wcag_asks_for() {
+        for step in 0..=100 {
+            let color = CIVIDIS.eval_continuous(1.0 - f64::from(step) / 100.0);
+            let (background, text) = cell(f64::from(step) / 100.0);
+            let light = if text == "#fff" { 1.0 } else { luminance(color) };
+            let dark = if text == "#fff" { luminance(color) } else { 0.0 };
+            assert_eq!(background, css(RGBColor(color.r, color.g, color.b)));
+            assert!((light + 0.05) / (dark + 0.05) >= 4.5, "{step}");
+        }
+    }
+
+    #[test]
+    fn more_is_darker() {
+        let at = |share: f64| luminance(CIVIDIS.eval_continuous(1.0 - share));
+        assert!((0..100).all(|step| at(f64::from(step) / 100.0) >= at(f64::from(step + 1) / 100.0)));
+        assert_eq!(cell(-1.0), cell(0.0));
+        assert_eq!(cell(2.0), cell(1.0));
+    }
+}

@@ -1,0 +1,103 @@
+//! Which class was taken for which.
+
+use super::color;
+use super::format::{count, percent, shortened};
+use crate::ClassResults;
+
+/// With more classes cells become too small to read.
+const MOST_CLASSES: usize = 20;
+/// Longer names are shortened beside the matrix; the table of classes has them whole.
+const LONGEST_NAME: usize = 24;
+/// Names of at most so many characters stand upright over their columns, others are turned.
+const UPRIGHT: usize = 6;
+
+/// The matrix with a colour per cell.
+pub(crate) struct Matrix<'a> {
+    /// The classes' names, shortened.
+    pub(crate) heads: Vec<String>,
+    pub(crate) upright: bool,
+    pub(crate) rows: Vec<MatrixRow<'a>>,
+    pub(crate) gradient: String,
+}
+
+/// One true class.
+pub(crate) struct MatrixRow<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) head: String,
+    pub(crate) cells: Vec<Cell<'a>>,
+}
+
+/// One predicted class of a true one.
+pub(crate) struct Cell<'a> {
+    pub(crate) prediction: &'a str,
+    pub(crate) samples: u64,
+    /// The share of the row's samples as text.
+    pub(crate) share: String,
+    /// Background and text colour; `None` where there are no samples.
+    pub(crate) colors: Option<(String, &'static str)>,
+}
+
+impl<'a> Matrix<'a> {
+    /// The matrix, or `None` where there are too many classes to show.
+    pub(crate) fn new(results: &'a ClassResults) -> Option<Self> {
+        if results.names.len() > MOST_CLASSES {
+            return None;
+        }
+        let rows = results.confusion.rows();
+        let row = |(name, counts): (&'a String, &Vec<u64>)| MatrixRow {
+            name,
+            head: shortened(name, LONGEST_NAME),
+            cells: cells(&results.names, counts),
+        };
+        Some(Self {
+            heads: results.names.iter().map(|name| shortened(name, LONGEST_NAME)).collect(),
+            upright: results.names.iter().all(|name| name.chars().count() <= UPRIGHT),
+            rows: results.names.iter().zip(&rows).map(row).collect(),
+            gradient: color::gradient(),
+        })
+    }
+}
+
+fn cells<'a>(names: &'a [String], counts: &[u64]) -> Vec<Cell<'a>> {
+    let total: u64 = counts.iter().sum();
+    let cell = |(prediction, &samples): (&'a String, &u64)| {
+        let share = samples as f64 / total as f64;
+        Cell { prediction, samples, share: percent(share), colors: (samples > 0).then(|| color::cell(share)) }
+    };
+    names.iter().zip(counts).map(cell).collect()
+}
+
+/// The most frequent mistakes.
+pub(crate) struct ConfusedPairs<'a> {
+    pub(crate) pairs: Vec<Pair<'a>>,
+    /// Whether there are more kinds of mistakes than are listed.
+    pub(crate) more: bool,
+}
+
+/// One kind of mistake.
+pub(crate) struct Pair<'a> {
+    pub(crate) label: &'a str,
+    pub(crate) prediction: &'a str,
+    pub(crate) samples: String,
+    /// The share of the true class's samples.
+    pub(crate) share: String,
+}
+
+impl<'a> ConfusedPairs<'a> {
+    /// The `most` most frequent mistakes.
+    pub(crate) fn new(results: &'a ClassResults, most: usize) -> Self {
+        let mut found = results.confusion.most_confused(most + 1);
+        let more = found.len() > most;
+        found.truncate(most);
+        let pair = |pair: &cnn_metrics::ConfusedPair| {
+            let of_class: u64 = (0..results.names.len()).map(|class| results.confusion.count(pair.label, class)).sum();
+            Pair {
+                label: &results.names[pair.label],
+                prediction: &results.names[pair.prediction],
+                samples: count(pair.samples),
+                share: percent(pair.samples as f64 / of_class as f64),
+            }
+        };
+        Self { pairs: found.iter().map(pair).collect(), more }
+    }
+}

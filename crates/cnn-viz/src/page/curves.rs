@@ -1,0 +1,184 @@
+//! The charts over the epochs, with their keys and the table of their numbers.
+
+use super::bands;
+use super::color::{BLUE, VERMILION, css};
+use super::format::{NOTHING, number, percent, seconds};
+use super::line_chart::{Bounds, LineChart, Series};
+use crate::{Epoch, Error, Report};
+
+/// What stands under "Curves".
+pub(crate) struct Curves {
+    pub(crate) charts: Vec<Chart>,
+    /// The phases in words, since a band may be too narrow for its name.
+    pub(crate) phases: Vec<String>,
+    pub(crate) columns: Vec<&'static str>,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// One chart on the page.
+pub(crate) struct Chart {
+    pub(crate) title: &'static str,
+    pub(crate) svg: String,
+    pub(crate) key: Vec<Key>,
+    /// The epoch that is marked.
+    pub(crate) best_epoch: Option<usize>,
+    /// How many values are not finite or too large to draw.
+    pub(crate) left_out: usize,
+}
+
+/// A curve's name and look.
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) color: String,
+    pub(crate) dashed: bool,
+}
+
+/// One epoch in the table.
+pub(crate) struct Row {
+    pub(crate) best: bool,
+    pub(crate) cells: Vec<String>,
+}
+
+/// A chart before there are data.
+struct Plan {
+    title: &'static str,
+    axis: &'static str,
+    bounds: Bounds,
+    /// Whether it shows what the best epoch is chosen by.
+    best: bool,
+    curves: &'static [Curve],
+}
+
+struct Curve {
+    name: &'static str,
+    color: plotters::style::RGBColor,
+    dashed: bool,
+    value: fn(&Epoch) -> Option<f64>,
+}
+
+const PLANS: &[Plan] = &[
+    Plan {
+        title: "Loss",
+        axis: "loss",
+        bounds: Bounds::FromZero,
+        best: true,
+        curves: &[
+            Curve { name: "train", color: VERMILION, dashed: true, value: |epoch| epoch.train_loss },
+            Curve { name: "validation", color: BLUE, dashed: false, value: |epoch| epoch.val_loss },
+        ],
+    },
+    Plan {
+        title: "Accuracy",
+        axis: "accuracy (%)",
+        bounds: Bounds::Percent,
+        best: true,
+        curves: &[
+            Curve {
+                name: "train",
+                color: VERMILION,
+                dashed: true,
+                value: |epoch| epoch.train_accuracy.map(in_percent),
+            },
+            Curve { name: "validation", color: BLUE, dashed: false, value: |epoch| epoch.val_accuracy.map(in_percent) },
+        ],
+    },
+    Plan {
+        title: "Learning rate",
+        axis: "learning rate",
+        bounds: Bounds::FromZero,
+        best: false,
+        curves: &[Curve { name: "learning rate", color: BLUE, dashed: false, value: |epoch| epoch.learning_rate }],
+    },
+    Plan {
+        title: "Time",
+        axis: "seconds per epoch",
+        bounds: Bounds::FromZero,
+        best: false,
+        curves: &[Curve { name: "seconds", color: BLUE, dashed: false, value: |epoch| epoch.seconds }],
+    },
+];
+
+type Column = (&'static str, fn(&Epoch) -> Option<f64>, fn(f64) -> String);
+
+const COLUMNS: &[Column] = &[
+    ("learning rate", |epoch| epoch.learning_rate, number),
+    ("train loss", |epoch| epoch.train_loss, number),
+    ("val loss", |epoch| epoch.val_loss, number),
+    ("train accuracy", |epoch| epoch.train_accuracy, percent),
+    ("val accuracy", |epoch| epoch.val_accuracy, percent),
+    ("time", |epoch| epoch.seconds, seconds),
+];
+
+impl Curves {
+    /// The curves of a report's epochs, or `None` without epochs.
+    pub(crate) fn new(report: &Report) -> Result<Option<Self>, Error> {
+        let ends = check(report)?;
+        let Some(epochs) = ends else { return Ok(None) };
+        let charts = PLANS.iter().map(|plan| plan.chart(report, epochs)).collect::<Result<Vec<_>, _>>()?;
+        let used: Vec<Column> = COLUMNS
+            .iter()
+            .copied()
+            .filter(|(_, value, _)| report.epochs.iter().any(|row| value(row).is_some()))
+            .collect();
+        Ok(Some(Self {
+            charts: charts.into_iter().flatten().collect(),
+            phases: report.phases.iter().map(|phase| format!("{}, {}", phase.name, bands::epochs(phase))).collect(),
+            columns: used.iter().map(|(name, _, _)| *name).collect(),
+            rows: report.epochs.iter().map(|epoch| row(epoch, &used, report.best_epoch)).collect(),
+        }))
+    }
+}
+
+/// First and last epoch, if there are any and their numbers are in order.
+fn check(report: &Report) -> Result<Option<(usize, usize)>, Error> {
+    let numbers: Vec<usize> = report.epochs.iter().map(|epoch| epoch.epoch).collect();
+    let mut after = 0;
+    for &number in &numbers {
+        if number <= after {
+            return Err(Error::argument("epochs", format!("epoch {number}"), format!("a number above {after} there")));
+        }
+        after = number;
+    }
+    if let Some(best) = report.best_epoch.filter(|best| !numbers.contains(best)) {
+        return Err(Error::argument("best_epoch", best, "the number of an epoch in `epochs`"));
+    }
+    Ok(numbers.first().map(|&first| (first, after)))
+}
+
+impl Plan {
+    fn chart(&self, report: &Report, epochs: (usize, usize)) -> Result<Option<Chart>, Error> {
+        let given = |curve: &&Curve| report.epochs.iter().any(|epoch| (curve.value)(epoch).is_some());
+        let curves: Vec<&Curve> = self.curves.iter().filter(given).collect();
+        let points = |curve: &Curve| {
+            let value = curve.value;
+            report.epochs.iter().filter_map(move |epoch| Some((epoch.epoch, value(epoch)?)))
+        };
+        let series: Vec<Series> =
+            curves.iter().map(|curve| Series::new(curve.color, curve.dashed, points(curve))).collect();
+        let values: usize = curves.iter().map(|curve| points(curve).count()).sum();
+        let left_out = values - series.iter().map(|series| series.points.len()).sum::<usize>();
+        let best_epoch = report.best_epoch.filter(|_| self.best);
+        let chart = LineChart {
+            name: self.axis,
+            axis: self.axis,
+            epochs,
+            bounds: self.bounds,
+            series,
+            phases: &report.phases,
+            best_epoch,
+        };
+        let key = |curve: &&Curve| Key { name: curve.name, color: css(curve.color), dashed: curve.dashed };
+        let key = curves.iter().map(key).collect();
+        Ok(chart.to_svg()?.map(|svg| Chart { title: self.title, svg, key, best_epoch, left_out }))
+    }
+}
+
+fn row(epoch: &Epoch, columns: &[Column], best_epoch: Option<usize>) -> Row {
+    let cell = |(_, value, text): &Column| value(epoch).map_or_else(|| NOTHING.into(), text);
+    let cells = std::iter::once(epoch.epoch.to_string()).chain(columns.iter().map(cell)).collect();
+    Row { best: best_epoch == Some(epoch.epoch), cells }
+}
+
+fn in_percent(share: f64) -> f64 {
+    share * 100.0
+}

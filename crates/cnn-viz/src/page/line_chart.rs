@@ -1,0 +1,220 @@
+//! One chart over the epochs, as SVG.
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::axis::Axis;
+use super::ticks::{ticks, whole_ticks};
+use super::{bands, format};
+use crate::{Error, Phase};
+
+/// The view box's units per CSS pixel at the chart's nominal size: the library rounds to whole units, which would show as steps.
+const FINE: i32 = 4;
+/// Nominal size. Beside another on a desktop it is shown a fifth larger, on a telephone a fifth smaller.
+const SIZE: (i32, i32) = (440 * FINE, 290 * FINE);
+/// Characters of 14 nominal pixels, in the library's measure, which is 1.24 of CSS's.
+const TEXT: f64 = 14.0 * 1.24 * FINE as f64;
+/// The mean width of a character in view box units, rather too wide.
+const CHARACTER: f64 = 8.0 * FINE as f64;
+/// Beyond this values are not drawn: sums of such numbers would overflow.
+const LARGEST: f64 = 1e150;
+/// More points than these need no marks to be seen as points.
+const MOST_MARKS: usize = 40;
+
+const INK: RGBColor = RGBColor(0x33, 0x3f, 0x4d);
+const GRID: RGBColor = RGBColor(0xe3, 0xe7, 0xec);
+const BAND: RGBColor = RGBColor(0xf1, 0xf4, 0xf7);
+const BOUNDARY: RGBColor = RGBColor(0x8a, 0x94, 0xa0);
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Chart<'a, 'b> = ChartContext<'b, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
+type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
+
+/// What a chart shows.
+pub(crate) struct LineChart<'a> {
+    /// What it shows, for the error of the library.
+    pub(crate) name: &'static str,
+    /// The vertical axis with its unit.
+    pub(crate) axis: &'static str,
+    /// First and last epoch.
+    pub(crate) epochs: (usize, usize),
+    /// The bounds of the vertical axis that are there whatever the values.
+    pub(crate) bounds: Bounds,
+    pub(crate) series: Vec<Series>,
+    pub(crate) phases: &'a [Phase],
+    pub(crate) best_epoch: Option<usize>,
+}
+
+/// How the vertical axis is chosen.
+#[derive(Clone, Copy)]
+pub(crate) enum Bounds {
+    /// From 0, or the lowest value if that is negative.
+    FromZero,
+    /// Per cent: as much of 0 to 100 as the values need.
+    Percent,
+}
+
+/// One curve.
+pub(crate) struct Series {
+    pub(crate) color: RGBColor,
+    /// Tells curves apart without colour.
+    pub(crate) dashed: bool,
+    /// Epoch and value; where the next epoch is missing the curve has a gap.
+    pub(crate) points: Vec<(usize, f64)>,
+}
+
+impl Series {
+    /// A curve of the values that can be drawn.
+    pub(crate) fn new(color: RGBColor, dashed: bool, points: impl Iterator<Item = (usize, f64)>) -> Self {
+        Self { color, dashed, points: points.filter(|(_, value)| value.abs() <= LARGEST).collect() }
+    }
+
+    /// The stretches of epochs without a gap.
+    fn stretches(&self) -> impl Iterator<Item = Vec<(f64, f64)>> {
+        let joined = self.points.chunk_by(|(epoch, _), (next, _)| epoch + 1 == *next);
+        joined.map(|points| points.iter().map(|&(epoch, value)| (epoch as f64, value)).collect())
+    }
+}
+
+impl LineChart<'_> {
+    /// The chart, or `None` if no value can be drawn.
+    pub(crate) fn to_svg(&self) -> Result<Option<String>, Error> {
+        let Some(heights) = self.heights() else { return Ok(None) };
+        let mut svg = String::new();
+        let drawn = self.draw(&SVGBackend::with_string(&mut svg, size()).into_drawing_area(), heights);
+        drawn.map_err(|error| Error::Chart { chart: self.name, reason: error.to_string() })?;
+        Ok(Some(svg))
+    }
+
+    /// The ends of the vertical axis.
+    fn heights(&self) -> Option<(f64, f64)> {
+        let values = || self.series.iter().flat_map(|series| series.points.iter().map(|&(_, value)| value));
+        let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
+        Some(match self.bounds {
+            Bounds::FromZero => {
+                let low = low.min(0.0);
+                let span = high - low;
+                // Nothing but zeros, or next to them, still needs an axis.
+                if span < 1e-100 { (low, low + 1.0) } else { (low, high + span * 0.05) }
+            }
+            Bounds::Percent => {
+                let low = (low / 10.0 - 0.1).floor().clamp(0.0, 9.0) * 10.0;
+                let high = (high / 10.0 + 0.1).ceil().clamp(1.0, 10.0) * 10.0;
+                (low, high.max(low + 10.0))
+            }
+        })
+    }
+
+    fn draw<'a>(&self, area: &Area<'a>, heights: (f64, f64)) -> Drawn<'a> {
+        let (left, right) = (self.epochs.0 as f64 - 0.5, self.epochs.1 as f64 + 0.5);
+        let mut chart = ChartBuilder::on(area)
+            .margin_left(2 * FINE)
+            .margin_right(12 * FINE)
+            .margin_top(if self.phases.is_empty() { 10 } else { 24 } * FINE)
+            .margin_bottom(2 * FINE)
+            .x_label_area_size(42 * FINE)
+            .y_label_area_size(68 * FINE)
+            .build_cartesian_2d(
+                Axis::new(left, right, whole_ticks(left, right, 8)),
+                Axis::new(heights.0, heights.1, ticks(heights.0, heights.1, 6)),
+            )?;
+        self.draw_bands(&mut chart, heights)?;
+        chart
+            .configure_mesh()
+            .bold_line_style(GRID.stroke_width(FINE as u32))
+            .axis_style(BOUNDARY.stroke_width(FINE as u32))
+            .label_style(text())
+            .axis_desc_style(text())
+            .x_desc("epoch")
+            .y_desc(self.axis)
+            .x_label_formatter(&|epoch| format!("{epoch}"))
+            .y_label_formatter(&|&value| format::number(value))
+            .set_all_tick_mark_size(4 * FINE)
+            .draw()?;
+        self.draw_best_epoch(&mut chart, heights)?;
+        for series in &self.series {
+            draw_series(&mut chart, series)?;
+        }
+        self.draw_labels(area, &chart, heights.1)
+    }
+
+    /// Every other phase is shaded, and a line stands where one follows another.
+    fn draw_bands<'a>(&self, chart: &mut Chart<'a, '_>, (low, high): (f64, f64)) -> Drawn<'a> {
+        for (index, phase) in self.phases.iter().enumerate() {
+            let Some((start, end)) = self.extent(phase) else { continue };
+            if index % 2 == 1 {
+                chart.draw_series([Rectangle::new([(start, low), (end, high)], BAND.filled())])?;
+            }
+            if start > self.epochs.0 as f64 {
+                let style = BOUNDARY.stroke_width(FINE as u32);
+                chart.draw_series(DashedLineSeries::new([(start, low), (start, high)], 5 * FINE, 4 * FINE, style))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The part of the horizontal axis that belongs to a phase.
+    fn extent(&self, phase: &Phase) -> Option<(f64, f64)> {
+        let (first, last) = (phase.first_epoch.max(self.epochs.0), phase.last_epoch.min(self.epochs.1));
+        (first <= last).then_some((first as f64 - 0.5, last as f64 + 0.5))
+    }
+
+    fn draw_labels<'a>(&self, area: &Area<'a>, chart: &Chart<'a, '_>, top: f64) -> Drawn<'a> {
+        let pixels = |phase: &Phase| self.extent(phase).map(|ends| [ends.0, ends.1].map(|x| pixel(chart, x, top)));
+        let room = |phase: &Phase| pixels(phase).map_or(0.0, |[start, end]| f64::from(end.0 - start.0) / CHARACTER);
+        let centred = text().pos(Pos::new(HPos::Center, VPos::Bottom));
+        for (phase, label) in self.phases.iter().zip(bands::labels(self.phases, room)) {
+            if let (Some([start, end]), false) = (pixels(phase), label.is_empty()) {
+                let place = ((start.0 + end.0) / 2, start.1 - 2 * FINE);
+                area.draw(&Text::new(label, place, centred.clone()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A dotted line, and a ring around the last curve's value there.
+    fn draw_best_epoch<'a>(&self, chart: &mut Chart<'a, '_>, (low, high): (f64, f64)) -> Drawn<'a> {
+        let Some(best) = self.best_epoch else { return Ok(()) };
+        let line = [(best as f64, low), (best as f64, high)];
+        chart.draw_series(DashedLineSeries::new(line, 2 * FINE, 3 * FINE, INK.stroke_width(FINE as u32)))?;
+        let points = self.series.last().map_or(&[][..], |series| &series.points);
+        let value = points.iter().filter(|(epoch, _)| *epoch == best);
+        let rings = value.map(|&(epoch, value)| Circle::new((epoch as f64, value), 7 * FINE, outline(INK)));
+        chart.draw_series(rings)?;
+        Ok(())
+    }
+}
+
+fn draw_series<'a>(chart: &mut Chart<'a, '_>, series: &Series) -> Drawn<'a> {
+    let marks = series.points.len() <= MOST_MARKS;
+    for points in series.stretches() {
+        // A point on its own would not be seen without a mark.
+        if marks || points.len() == 1 {
+            chart.draw_series(points.iter().map(|&point| Circle::new(point, 3 * FINE, series.color.filled())))?;
+        }
+        if series.dashed {
+            let style = outline(series.color);
+            chart.draw_series(DashedLineSeries::new(points, 7 * FINE, 4 * FINE, style))?;
+        } else {
+            chart.draw_series(LineSeries::new(points, outline(series.color)))?;
+        }
+    }
+    Ok(())
+}
+
+fn pixel(chart: &Chart<'_, '_>, x: f64, y: f64) -> (i32, i32) {
+    chart.backend_coord(&(x, y))
+}
+
+fn outline(color: RGBColor) -> ShapeStyle {
+    color.stroke_width(2 * FINE as u32)
+}
+
+fn text() -> TextStyle<'static> {
+    ("sans-serif", TEXT).into_font().color(&INK)
+}
+
+fn size() -> (u32, u32) {
+    (SIZE.0 as u32, SIZE.1 as u32)
+}

@@ -1,0 +1,58 @@
+//! The report of a run.
+
+use cnn_data::Skipped;
+
+use super::{ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, Phase, Timing};
+use crate::{Error, page};
+
+/// What the report of a run shows, in the order of the page. What is empty or `None` is left out.
+///
+/// Fields will be added: end a literal with `..Report::default()`. See the [crate's example](crate).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// The page's title: model and data, or the run's name.
+    pub title: String,
+    /// The headline, shown as cards: best accuracy with its interval, epoch, model, data, seconds, images per second.
+    pub summary: Vec<Fact>,
+    /// Sentences that a reader must not miss: "interrupted after epoch 3", "the val split was taken from train".
+    pub notes: Vec<String>,
+    /// The curves' points, in the order of their numbers.
+    pub epochs: Vec<Epoch>,
+    /// The epoch whose weights were kept, marked in the curves.
+    pub best_epoch: Option<usize>,
+    /// Confusion matrix, most confused pairs, table of classes.
+    pub classes: Option<ClassResults>,
+    /// The worst mistakes, the worst first.
+    pub mistakes: Vec<ImagePrediction>,
+    /// What was frozen and what trained, and from when to when; also shown as bands in the curves.
+    pub phases: Vec<Phase>,
+    /// The proof that what was frozen has not changed.
+    pub freeze_proof: Option<FreezeProof>,
+    /// Samples that could not be read.
+    pub skipped: Vec<Skipped>,
+    /// The resolved configuration.
+    pub configuration: Vec<Fact>,
+    /// Where the time went.
+    pub timings: Vec<Timing>,
+    /// The command that reproduces the run.
+    pub command: Option<String>,
+    /// Versions of the program and of what it was made with, instruction set, number of threads.
+    pub versions: Vec<Fact>,
+}
+
+impl Report {
+    /// The report as an HTML page that refers to no other file: charts are inline SVG, pictures inline PNG; no script.
+    ///
+    /// Every string is shown as text, whatever it holds; control characters become U+FFFD. The same report gives the
+    /// same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] if epochs are not numbered upwards from 1 or more, if a phase ends before it begins or
+    /// names a layer group twice, if `best_epoch` is not among the epochs, or if there are not as many names as classes.
+    /// [`Error::Picture`] if an image cannot be encoded; [`Error::Metrics`], [`Error::Chart`], [`Error::Template`] if the
+    /// libraries behind them refuse, which no report is known to cause.
+    pub fn to_html(&self) -> Result<String, Error> {
+        page::render(self)
+    }
+}

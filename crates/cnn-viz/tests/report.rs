@@ -1,0 +1,375 @@
+//! The page, read back with an HTML parser: whole and minimal reports, hostile text, bad numbers.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use cnn_data::{Image, Skipped};
+use cnn_metrics::ConfusionMatrix;
+use cnn_viz::{
+    ClassResults, Epoch, Error, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, Report, Timing,
+};
+use scraper::{Html, Selector};
+
+/// What must never become markup, nor leave an attribute.
+const HOSTILE: &str = "<script>alert(1)</script>\"><img src=x onerror='alert(2)'>&amp;{{ 7 }}";
+
+fn parse(report: &Report) -> Html {
+    let page = Html::parse_document(&report.to_html().unwrap());
+    assert_eq!(page.errors, Vec::<String>::new());
+    assert!(page.quirks_mode == scraper::html::Html::new_document().quirks_mode);
+    page
+}
+
+fn select(selector: &str) -> Selector {
+    Selector::parse(selector).unwrap()
+}
+
+/// The text of each selected element, white space made single blanks.
+fn texts(page: &Html, selector: &str) -> Vec<String> {
+    let selector = select(selector);
+    let selected = page.select(&selector).map(|element| element.text().collect::<String>());
+    selected.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+fn attributes(page: &Html, selector: &str, name: &str) -> Vec<String> {
+    let selector = select(selector);
+    page.select(&selector).map(|element| element.value().attr(name).unwrap().to_string()).collect()
+}
+
+fn epochs(count: usize) -> Vec<Epoch> {
+    let epoch = |epoch: usize| Epoch {
+        epoch,
+        learning_rate: Some(0.1 / epoch as f64),
+        train_loss: Some(2.0 / epoch as f64),
+        val_loss: Some(2.2 / epoch as f64),
+        train_accuracy: Some(1.0 - 0.5 / epoch as f64),
+        val_accuracy: Some(1.0 - 0.6 / epoch as f64),
+        seconds: Some(3.5),
+    };
+    (1..=count).map(epoch).collect()
+}
+
+/// Of each class four samples, of which one is taken for the next class but in the last.
+fn results(classes: usize, name: impl Fn(usize) -> String) -> ClassResults {
+    let labels: Vec<u32> = (0..classes as u32 * 4).map(|index| index / 4).collect();
+    let last = classes as u32 - 1;
+    let predictions: Vec<u32> = (0..classes as u32 * 4)
+        .map(|index| if index % 4 == 0 && index / 4 < last { index / 4 + 1 } else { index / 4 })
+        .collect();
+    ClassResults {
+        evaluated_on: "val split".into(),
+        names: (0..classes).map(name).collect(),
+        confusion: ConfusionMatrix::from_pairs(classes, &labels, &predictions).unwrap(),
+    }
+}
+
+fn group(name: &str, learning_rate: Option<f64>) -> LayerGroup {
+    LayerGroup { name: name.into(), parameters: 1000, learning_rate, norm_statistics: NormStatistics::Fixed }
+}
+
+/// Every part of a report, each string of it holding `text`.
+fn full(text: &str) -> Report {
+    let fact = || Fact::new(text, text).with_note(text);
+    let image = Image::from_pixels(240, 320, 3, (0..240 * 320 * 3).map(|at| (at % 255) as u8).collect()).unwrap();
+    let phase = |number: usize, groups| Phase { name: text.into(), first_epoch: number, last_epoch: number, groups };
+    Report {
+        title: text.into(),
+        summary: vec![fact()],
+        notes: vec![text.into()],
+        epochs: epochs(2),
+        best_epoch: Some(2),
+        classes: Some(ClassResults { evaluated_on: text.into(), ..results(3, |index| format!("{text}{index}")) }),
+        mistakes: vec![ImagePrediction {
+            image,
+            path: text.into(),
+            label: text.into(),
+            prediction: text.into(),
+            probability: 0.875,
+        }],
+        phases: vec![
+            phase(1, vec![group(text, None), group("head", Some(0.1))]),
+            phase(2, vec![group(text, Some(0.01)), group("head", Some(0.1))]),
+        ],
+        freeze_proof: Some(FreezeProof { tensors: 7, unchanged: 7, source: text.into(), source_sha256: text.into() }),
+        skipped: vec![Skipped { path: text.into(), reason: text.into() }],
+        configuration: vec![fact()],
+        timings: vec![Timing { name: text.into(), seconds: 61.0, images_per_second: Some(250.0) }],
+        command: Some(text.into()),
+        versions: vec![fact()],
+    }
+}
+
+#[test]
+fn every_part_has_its_section() {
+    let page = parse(&full("plain"));
+    let headings = [
+        "Curves",
+        "Classes",
+        "Worst mistakes",
+        "What was trained",
+        "Skipped files",
+        "To run it again",
+        "Configuration",
+        "Time",
+        "Versions",
+    ];
+    assert_eq!(texts(&page, "h2"), headings);
+    assert_eq!(texts(&page, "figure.chart h3"), ["Loss", "Accuracy", "Learning rate", "Time"]);
+    assert_eq!(texts(&page, "title"), ["plain"]);
+    assert_eq!(texts(&page, "pre"), ["plain"]);
+    assert_eq!(texts(&page, ".groups tbody td.frozen"), ["frozenbatch-norm fixed"]);
+    assert_eq!(texts(&page, ".groups tfoot td"), ["1,000 of 2,000 (50.0 %)", "2,000 of 2,000 (100.0 %)"]);
+    assert!(texts(&page, ".proof")[0].contains("all 7 of 7 tensors"));
+    assert_eq!(texts(&page, "tr.chosen td")[0], "2");
+}
+
+#[test]
+fn the_parser_that_the_tests_rely_on_sees_a_tag_that_is_not_closed() {
+    let page = full("plain").to_html().unwrap();
+    for tag in ["</figure>", "</ol>", "</bdi>", "</svg>"] {
+        assert!(!Html::parse_document(&page.replacen(tag, "", 1)).errors.is_empty(), "{tag}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_left_out() {
+    let page = parse(&Report { title: "nothing".into(), ..Report::default() });
+    assert_eq!(texts(&page, "h1"), ["nothing"]);
+    assert!(texts(&page, "h2, section, table, svg, img, .cards, .note").is_empty());
+
+    let one_epoch = Epoch { epoch: 1, train_loss: Some(0.7), ..Epoch::default() };
+    let page = parse(&Report { epochs: vec![one_epoch], ..Report::default() });
+    assert_eq!(texts(&page, "figure.chart h3"), ["Loss"]);
+    assert_eq!(texts(&page, "figure.chart .key"), ["train"]);
+    assert_eq!(texts(&page, "details th"), ["epoch", "train loss"]);
+
+    let nothing_counted = ClassResults { confusion: ConfusionMatrix::new(2).unwrap(), ..results(2, |i| i.to_string()) };
+    let page = parse(&Report { classes: Some(nothing_counted), ..Report::default() });
+    assert!(texts(&page, "h2").is_empty());
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let page = parse(&full(HOSTILE));
+    assert!(texts(&page, "script, [onerror], [src=x]").is_empty());
+    let shown = ["h1", ".cards strong", "p.note", "pre", ".pictures small", ".pictures b", ".proof bdi", "code"];
+    for selector in shown {
+        assert_eq!(texts(&page, selector)[0], HOSTILE, "{selector}");
+    }
+    assert_eq!(attributes(&page, ".pictures img", "alt"), [format!("{HOSTILE} taken for {HOSTILE}")]);
+    assert!(attributes(&page, ".matrix td[title]", "title")[0].starts_with(HOSTILE));
+    // A phase's name also stands in the chart where it has room, here in the list only.
+    assert!(texts(&page, ".phases li")[0].starts_with(HOSTILE));
+    let short = Phase { name: "<b>&".into(), first_epoch: 1, last_epoch: 2, groups: vec![] };
+    let page = parse(&Report { epochs: epochs(2), phases: vec![short], ..Report::default() });
+    assert!(texts(&page, "svg text").contains(&"<b>&".to_string()));
+}
+
+#[test]
+fn control_characters_are_replaced() {
+    let report = Report { title: "a\0b\u{1b}[31mc\u{85}d".into(), ..Report::default() };
+    assert_eq!(texts(&parse(&report), "h1"), ["a\u{fffd}b\u{fffd}[31mc\u{fffd}d"]);
+}
+
+#[test]
+fn the_page_refers_to_nothing_outside() {
+    let report = full("plain");
+    let page = parse(&report);
+    assert!(texts(&page, "script, link, iframe, object, embed, base").is_empty());
+    let all = select("*");
+    let everything = page.select(&all);
+    let addresses = everything
+        .flat_map(|element| element.value().attrs())
+        .filter(|(name, _)| ["src", "srcset", "href", "xlink:href", "data", "action", "poster"].contains(name));
+    let addresses: Vec<_> = addresses.collect();
+    assert_eq!(addresses.len(), 1);
+    assert!(addresses[0].1.starts_with("data:image/png;base64,"));
+    let text = report.to_html().unwrap().replace("http://www.w3.org/2000/svg", "");
+    for reference in ["http", "url(", "@import"] {
+        assert!(!text.contains(reference), "{reference}");
+    }
+}
+
+#[test]
+fn the_same_report_gives_the_same_bytes() {
+    assert_eq!(full("plain").to_html().unwrap(), full("plain").to_html().unwrap());
+}
+
+#[test]
+fn the_matrix_shows_every_count_and_gives_way_to_pairs_beyond_twenty_classes() {
+    for (classes, cells) in [(2, 4), (20, 400), (21, 0), (150, 0)] {
+        let report = Report { classes: Some(results(classes, |index| format!("class {index}"))), ..Report::default() };
+        let page = parse(&report);
+        let shown = texts(&page, ".matrix td");
+        assert_eq!(shown.len(), cells, "{classes}");
+        assert_eq!(texts(&page, "table.keyed tbody tr").len(), classes);
+        let pairs = texts(&page, ".rest tbody tr").len();
+        assert_eq!(pairs, (classes - 1).min(if cells > 0 { 10 } else { 30 }), "{classes}");
+        let says = report.to_html().unwrap().contains(&format!("A confusion matrix of {classes} classes would be too"));
+        assert_eq!(says, cells == 0, "{classes}");
+        if cells > 0 {
+            assert_eq!(shown[..2], ["3", "1"]);
+            assert_eq!(shown[cells - 2..], ["·", "4"]);
+        }
+    }
+}
+
+#[test]
+fn cells_are_coloured_by_the_share_of_their_row() {
+    // 2 of 2 and 40 of 40 look alike; 1 of 2 does not.
+    let labels: Vec<u32> = [vec![0; 2], vec![1; 40], vec![2; 2]].concat();
+    let predictions: Vec<u32> = [vec![0; 2], vec![1; 40], vec![2, 0]].concat();
+    let confusion = ConfusionMatrix::from_pairs(3, &labels, &predictions).unwrap();
+    let names = vec!["a".into(), "b".into(), "c".into()];
+    let report =
+        Report { classes: Some(ClassResults { evaluated_on: "val".into(), names, confusion }), ..Report::default() };
+    let styles = attributes(&parse(&report), ".matrix td[style]", "style");
+    assert_eq!(styles.len(), 4);
+    assert_eq!(styles[0], styles[1]);
+    assert_ne!(styles[0], styles[2]);
+    assert_eq!(styles[2], styles[3]);
+}
+
+#[test]
+fn classes_come_by_recall_and_those_without_samples_last() {
+    // Class 1 is never right, class 3 never occurs.
+    let confusion = ConfusionMatrix::from_pairs(4, &[0, 0, 0, 1, 2, 2], &[0, 0, 2, 0, 2, 2]).unwrap();
+    let names = ["bee", "ant", "wasp", "fly"].map(String::from).to_vec();
+    let page = parse(&Report {
+        classes: Some(ClassResults { evaluated_on: "val".into(), names, confusion }),
+        ..Report::default()
+    });
+    let rows = texts(&page, "table.keyed tbody tr");
+    // statsmodels: proportion_confint(2, 3, method="wilson") = 0.2077, 0.9385
+    let expected = [
+        "ant10.0 %0.0 to 79.3 %–0.0 %",
+        "bee366.7 %20.8 to 93.9 %66.7 %66.7 %",
+        "wasp2100.0 %34.2 to 100.0 %66.7 %80.0 %",
+        "fly0––––",
+    ];
+    assert_eq!(rows, expected);
+    let pairs = texts(&page, ".rest tbody tr");
+    assert_eq!(pairs, ["beewasp133.3 %", "antbee1100.0 %"]);
+}
+
+/// Centres of the circles of the first chart, of this radius.
+fn circles(page: &Html, radius: &str) -> Vec<(i32, i32)> {
+    let circle = |name: &str| attributes(page, &format!(".chart:first-child circle[r='{radius}']"), name);
+    circle("cx").iter().zip(circle("cy")).map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap())).collect()
+}
+
+#[test]
+fn points_stand_where_their_values_are_and_the_best_is_ringed() {
+    let loss = [2.0, 1.0, 0.5];
+    let row = |index: usize| Epoch { epoch: index + 1, val_loss: Some(loss[index]), ..Epoch::default() };
+    let page = parse(&Report { epochs: (0..3).map(row).collect(), best_epoch: Some(3), ..Report::default() });
+    let points = circles(&page, "12");
+    assert_eq!(points.len(), 3);
+    assert_eq!(points[1].0 - points[0].0, points[2].0 - points[1].0);
+    // Downwards in steps of 1 and 0.5, to a pixel's rounding.
+    let (first, second) = (points[1].1 - points[0].1, points[2].1 - points[1].1);
+    assert!(first > 0 && (first - 2 * second).abs() <= 2, "{points:?}");
+    assert_eq!(circles(&page, "28"), [points[2]]);
+    assert!(texts(&page, ".chart .key").contains(&"kept: epoch 3".to_string()));
+}
+
+#[test]
+fn phases_are_bands_with_a_boundary_between_them() {
+    let phases = |first: &str, second: &str| {
+        let phase =
+            |name: &str, first_epoch, last_epoch| Phase { name: name.into(), first_epoch, last_epoch, groups: vec![] };
+        vec![phase(first, 1, 3), phase(second, 4, 12)]
+    };
+    let report = Report { epochs: epochs(12), phases: phases("head", "all layers"), ..Report::default() };
+    let page = parse(&report);
+    let labels = texts(&page, ".chart:first-child svg text");
+    assert!(labels.contains(&"head".into()) && labels.contains(&"all layers".into()), "{labels:?}");
+    assert_eq!(texts(&page, ".phases li"), ["head, epochs 1 to 3", "all layers, epochs 4 to 12"]);
+    // The second band begins between the points of epochs 3 and 4.
+    let left: i32 = attributes(&page, ".chart:first-child rect", "x")[0].parse().unwrap();
+    let points = circles(&page, "12");
+    assert!(points[2].0 < left && left < points[3].0, "{left} {points:?}");
+
+    let report = Report { phases: phases("a name that is much too long for three epochs", "all layers"), ..report };
+    let labels = texts(&parse(&report), ".chart:first-child svg text");
+    assert!(labels.contains(&"2".into()) && !labels.contains(&"all layers".into()), "{labels:?}");
+}
+
+#[test]
+fn values_that_cannot_be_drawn_are_left_out_and_counted() {
+    let values = [1.0, f64::NAN, f64::INFINITY, 0.5, f64::MAX];
+    let row = |(index, &value): (usize, &f64)| Epoch { epoch: index + 1, train_loss: Some(value), ..Epoch::default() };
+    let report = Report { epochs: values.iter().enumerate().map(row).collect(), ..Report::default() };
+    let page = parse(&report);
+    assert_eq!(circles(&page, "12").len(), 2);
+    assert_eq!(texts(&page, ".chart p"), ["3 values are not finite or too large to draw."]);
+    let nothing = Epoch { epoch: 1, train_loss: Some(f64::NAN), ..Epoch::default() };
+    assert!(texts(&parse(&Report { epochs: vec![nothing], ..Report::default() }), "svg").is_empty());
+}
+
+#[test]
+fn no_number_breaks_the_page() {
+    let values = [0.0, -0.0, 5e-324, 1e-30, -3.0, 1e12, 1e150, -1e150, f64::MAX, f64::MIN, f64::NAN, f64::NEG_INFINITY];
+    for first in values {
+        for second in values {
+            let row = |epoch, value| Epoch {
+                epoch,
+                learning_rate: Some(value),
+                train_loss: Some(value),
+                val_loss: Some(-value),
+                train_accuracy: Some(value),
+                val_accuracy: Some(value / 2.0),
+                seconds: Some(value),
+            };
+            let report = Report {
+                epochs: vec![row(1, first), row(usize::MAX, second)],
+                best_epoch: Some(usize::MAX),
+                phases: vec![Phase {
+                    name: "all".into(),
+                    first_epoch: 3,
+                    last_epoch: usize::MAX,
+                    groups: vec![
+                        LayerGroup { parameters: u64::MAX, ..group("a", Some(first)) },
+                        group("b", Some(second)),
+                    ],
+                }],
+                timings: vec![Timing { name: "all".into(), seconds: first, images_per_second: Some(second) }],
+                ..Report::default()
+            };
+            let text = texts(&parse(&report), "body")[0].clone();
+            assert!(!text.contains("NaN") && !text.contains("inf"), "{first} {second}");
+        }
+    }
+    for epoch in [1, 1 << 53, usize::MAX] {
+        parse(&Report { epochs: vec![Epoch { epoch, ..epochs(1)[0] }], ..Report::default() });
+    }
+}
+
+#[test]
+fn parts_that_contradict_each_other_are_named() {
+    let phase = |first_epoch, last_epoch, groups| Phase { name: "head".into(), first_epoch, last_epoch, groups };
+    let of = |epochs: &[usize]| epochs.iter().map(|&epoch| Epoch { epoch, ..Epoch::default() }).collect();
+    let cases = [
+        (Report { epochs: of(&[0]), ..Report::default() }, "`epochs`: found epoch 0, expected a number above 0"),
+        (Report { epochs: of(&[1, 3, 3]), ..Report::default() }, "`epochs`: found epoch 3, expected a number above 3"),
+        (Report { best_epoch: Some(4), epochs: of(&[1]), ..Report::default() }, "`best_epoch`: found 4, expected"),
+        (
+            Report { phases: vec![phase(2, 1, vec![])], ..Report::default() },
+            "`phases`: found `head` from epoch 2 to 1, expected one that begins after epoch 0",
+        ),
+        (
+            Report { phases: vec![phase(1, 1, vec![group("a", None), group("a", None)])], ..Report::default() },
+            "`groups`: found `a` twice in phase `head`",
+        ),
+        (
+            Report {
+                classes: Some(ClassResults { names: vec!["a".into()], ..results(2, |index| index.to_string()) }),
+                ..Report::default()
+            },
+            "`names`: found 1 names, expected one for each of 2 classes",
+        ),
+    ];
+    for (report, expected) in cases {
+        let error = report.to_html().unwrap_err();
+        assert!(matches!(error, Error::InvalidArgument { .. }));
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+}
