@@ -4,15 +4,22 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use crate::channel_sums::sum_over_pixels;
+use crate::conv2d_plan::Plan;
 use crate::element::Element;
 use crate::error::{Checked, Error};
+use crate::isa::InstructionSet;
 use crate::kernel::{Kernel, apply};
-use crate::{FeatureMap, Geometry, Padding, Window, conv2d_depthwise, conv2d_general};
+use crate::{
+    FeatureMap, Geometry, Padding, Window, conv2d_depthwise, conv2d_direct, conv2d_general, conv2d_weight_gradient,
+};
 
 const OP: &str = "conv2d";
 
 /// Pixels per parallel task that adds the bias.
 const BIAS_PIXELS: usize = 1024;
+
+/// Floats of a padded row of windows beyond which patches are gathered instead: padding or dilation of absurd size.
+const MAX_SCRATCH: usize = 1 << 26;
 
 /// How a convolution's window moves; the kernel's extent is the weight's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +68,7 @@ pub(crate) struct Convolution {
 }
 
 impl Convolution {
-    fn new(xs: [usize; 4], weight: &[usize], bias: Option<&[usize]>, spec: &Conv2dSpec) -> Checked<Self> {
+    pub(crate) fn new(xs: [usize; 4], weight: &[usize], bias: Option<&[usize]>, spec: &Conv2dSpec) -> Checked<Self> {
         let [batch, height, width, c_in] = xs;
         let groups = spec.groups;
         if c_in == 0 {
@@ -172,6 +179,32 @@ impl Kernel for Convolution {
         let mut grads = vec![grad_xs, grad_weight];
         if let Some(&wanted) = wanted.get(2) {
             let sums = || sum_over_pixels(grad, self.c_out).into_iter().map(T::from_f64).collect();
+            grads.push(wanted.then(sums));
+        }
+        grads
+    }
+
+    fn forward_f32(&self, inputs: &[&[f32]]) -> Vec<f32> {
+        let plan = Plan::forward(self);
+        if self.is_depthwise() || conv2d_direct::least_scratch(&plan) > MAX_SCRATCH {
+            return self.forward(inputs);
+        }
+        conv2d_direct::convolve(InstructionSet::current(), &plan, inputs[0], inputs[1], inputs.get(2).copied())
+    }
+
+    fn backward_f32(&self, inputs: &[&[f32]], output: &[f32], grad: &[f32], wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+        let (forward, backward) = (Plan::forward(self), Plan::backward(self));
+        let scratch = conv2d_direct::least_scratch(&forward).max(conv2d_direct::least_scratch(&backward));
+        if self.is_depthwise() || scratch > MAX_SCRATCH {
+            return self.backward(inputs, output, grad, wanted);
+        }
+        let set = InstructionSet::current();
+        let mut grads = vec![
+            wanted[0].then(|| conv2d_direct::convolve(set, &backward, grad, inputs[1], None)),
+            wanted[1].then(|| conv2d_weight_gradient::grad_weight(set, self, inputs[0], grad)),
+        ];
+        if let Some(&wanted) = wanted.get(2) {
+            let sums = || sum_over_pixels(grad, self.c_out).into_iter().map(|sum| sum as f32).collect();
             grads.push(wanted.then(sums));
         }
         grads

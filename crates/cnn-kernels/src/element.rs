@@ -2,11 +2,23 @@
 
 use candle_core::WithDType;
 
+use crate::kernel::Kernel;
+
 /// What a kernel needs of its numbers.
 pub(crate) trait Element: WithDType + Default {
     fn exp(self) -> Self;
     fn tanh(self) -> Self;
     fn erf(self) -> Self;
+    /// The kernel's forward pass for this type.
+    fn forward<K: Kernel>(kernel: &K, inputs: &[&[Self]]) -> Vec<Self>;
+    /// The kernel's backward pass for this type.
+    fn backward<K: Kernel>(
+        kernel: &K,
+        inputs: &[&[Self]],
+        output: &[Self],
+        grad: &[Self],
+        wanted: &[bool],
+    ) -> Vec<Option<Vec<Self>>>;
     /// `max(self, 0)`; NaN stays NaN.
     #[inline]
     fn at_least_zero(self) -> Self {
@@ -35,6 +47,18 @@ impl Element for f32 {
     fn erf(self) -> Self {
         libm::erff(self)
     }
+    fn forward<K: Kernel>(kernel: &K, inputs: &[&[Self]]) -> Vec<Self> {
+        kernel.forward_f32(inputs)
+    }
+    fn backward<K: Kernel>(
+        kernel: &K,
+        inputs: &[&[Self]],
+        output: &[Self],
+        grad: &[Self],
+        wanted: &[bool],
+    ) -> Vec<Option<Vec<Self>>> {
+        kernel.backward_f32(inputs, output, grad, wanted)
+    }
 }
 
 impl Element for f64 {
@@ -46,5 +70,17 @@ impl Element for f64 {
     }
     fn erf(self) -> Self {
         libm::erf(self)
+    }
+    fn forward<K: Kernel>(kernel: &K, inputs: &[&[Self]]) -> Vec<Self> {
+        kernel.forward(inputs)
+    }
+    fn backward<K: Kernel>(
+        kernel: &K,
+        inputs: &[&[Self]],
+        output: &[Self],
+        grad: &[Self],
+        wanted: &[bool],
+    ) -> Vec<Option<Vec<Self>>> {
+        kernel.backward(inputs, output, grad, wanted)
     }
 }

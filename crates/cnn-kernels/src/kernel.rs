@@ -17,6 +17,16 @@ pub(crate) trait Kernel: Send + Sync + 'static {
 
     /// The gradients of the inputs that are `wanted`; `None` for the others.
     fn backward<T: Element>(&self, inputs: &[&[T]], output: &[T], grad: &[T], wanted: &[bool]) -> Vec<Option<Vec<T>>>;
+
+    /// The forward pass in f32, where there is a faster way than [`Kernel::forward`].
+    fn forward_f32(&self, inputs: &[&[f32]]) -> Vec<f32> {
+        self.forward(inputs)
+    }
+
+    /// The backward pass in f32, where there is a faster way than [`Kernel::backward`].
+    fn backward_f32(&self, inputs: &[&[f32]], output: &[f32], grad: &[f32], wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+        self.backward(inputs, output, grad, wanted)
+    }
 }
 
 /// Runs a kernel on one to three tensors and records it in the graph when one of them is tracked.
@@ -71,41 +81,47 @@ impl<K: Kernel> Op<K> {
 
     fn forward_as<T: Element>(&self, inputs: &[(&CpuStorage, &Layout)]) -> Result<CpuStorage> {
         let slices = inputs.iter().map(|(storage, layout)| slice::<T>(storage, layout)).collect::<Result<Vec<_>>>()?;
-        Ok(T::to_cpu_storage_owned(self.0.forward(&slices)))
+        Ok(T::to_cpu_storage_owned(T::forward(&self.0, &slices)))
     }
 
     fn backward(&self, inputs: &[&Tensor], output: &Tensor, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        match output.dtype() {
-            DType::F32 => self.backward_as::<f32>(inputs, output, grad),
-            _ => self.backward_as::<f64>(inputs, output, grad),
-        }
-    }
-
-    fn backward_as<T: Element>(
-        &self,
-        inputs: &[&Tensor],
-        output: &Tensor,
-        grad: &Tensor,
-    ) -> Result<Vec<Option<Tensor>>> {
-        let grad = grad.contiguous()?;
         let wanted: Vec<bool> = inputs.iter().map(|xs| xs.track_op()).collect();
-        let guards: Vec<_> = inputs.iter().chain([&output, &&grad]).map(|xs| xs.storage_and_layout()).collect();
-        let slices = guards
-            .iter()
-            .map(|(storage, layout)| match &**storage {
-                Storage::Cpu(storage) => slice::<T>(storage, layout),
-                _ => Err(Error::Device { op: K::NAME, found: "another device".to_string() }.into()),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let (inputs_and_output, grad) = slices.split_at(inputs.len() + 1);
-        let grads =
-            self.0.backward(&inputs_and_output[..inputs.len()], inputs_and_output[inputs.len()], grad[0], &wanted);
-        grads
-            .into_iter()
-            .zip(inputs)
-            .map(|(grad, xs)| grad.map(|values| Tensor::from_vec(values, xs.shape(), xs.device())).transpose())
-            .collect()
+        gradients(&self.0, inputs, output, grad, &wanted)
     }
+}
+
+/// The gradients of the inputs that are `wanted`, outside any graph.
+pub(crate) fn gradients<K: Kernel>(
+    kernel: &K,
+    inputs: &[&Tensor],
+    output: &Tensor,
+    grad: &Tensor,
+    wanted: &[bool],
+) -> Result<Vec<Option<Tensor>>> {
+    let tensors: Vec<Tensor> =
+        inputs.iter().chain([&output, &grad]).map(|xs| ready(K::NAME, xs, grad.dtype())).collect::<Result<_>>()?;
+    match grad.dtype() {
+        DType::F32 => gradients_as::<K, f32>(kernel, &tensors, wanted),
+        _ => gradients_as::<K, f64>(kernel, &tensors, wanted),
+    }
+}
+
+/// `tensors` are the inputs, the output and its gradient.
+fn gradients_as<K: Kernel, T: Element>(kernel: &K, tensors: &[Tensor], wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+    let guards: Vec<_> = tensors.iter().map(|xs| xs.storage_and_layout()).collect();
+    let slices = guards
+        .iter()
+        .map(|(storage, layout)| match &**storage {
+            Storage::Cpu(storage) => slice::<T>(storage, layout),
+            _ => Err(Error::Device { op: K::NAME, found: "another device".to_string() }.into()),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let (inputs, rest) = slices.split_at(wanted.len());
+    T::backward(kernel, inputs, rest[0], rest[1], wanted)
+        .into_iter()
+        .zip(tensors)
+        .map(|(grad, xs)| grad.map(|values| Tensor::from_vec(values, xs.shape(), xs.device())).transpose())
+        .collect()
 }
 
 fn slice<'a, T: Element>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {

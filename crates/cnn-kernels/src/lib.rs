@@ -24,23 +24,36 @@ mod channel_sums;
 mod combine;
 mod conv2d;
 mod conv2d_depthwise;
+mod conv2d_direct;
 mod conv2d_general;
+mod conv2d_gradients;
+mod conv2d_plan;
+mod conv2d_weight_gradient;
 mod element;
 mod error;
 mod feature_map;
 mod gemm;
 mod geometry;
+mod isa;
 mod kernel;
 mod layer_norm;
+mod microkernel;
+mod packed_weights;
 mod pool;
+mod scratch;
+mod shared;
+mod simd;
+mod strip;
 
 pub use activation::{Activation, BackwardRule, activate, softmax};
 pub use batch_norm::{BatchStatistics, batch_norm_running, batch_norm_train};
 pub use combine::{add, concat};
 pub use conv2d::{Conv2dSpec, conv2d};
+pub use conv2d_gradients::conv2d_gradients;
 pub use error::Error;
 pub use feature_map::FeatureMap;
 pub use geometry::{Geometry, Padding, Window};
+pub use isa::InstructionSet;
 pub use layer_norm::layer_norm;
 pub use pool::{
     adaptive_avg_pool, adaptive_max_pool, avg_pool, global_avg_pool, global_max_pool, max_pool, upsample_nearest,

@@ -1,7 +1,7 @@
 //! What the test files share: seeded numbers and the table of convolutions.
 
 use candle_core::{Device, Tensor};
-use cnn_kernels::{Conv2dSpec, Padding};
+use cnn_kernels::{Conv2dSpec, InstructionSet, Padding};
 
 /// A seeded stream of numbers (SplitMix64).
 pub(crate) struct Numbers(u64);
@@ -155,4 +155,47 @@ pub(crate) fn large_convolutions() -> Vec<ConvCase> {
         case("depthwise", [3, 53, 19, 17], [53, 1, 5, 3]).groups(53).pad(2, 1).bias(),
         case("depthwise, multiplier 3", [2, 11, 19, 23], [33, 1, 3, 3]).groups(11).stride(2, 3).pad(1, 1),
     ]
+}
+
+/// Convolutions in the proportions of real networks, for the paths that small ones do not reach: panels of one, two and three registers with and
+/// without a rest, depths of several chunks, pixels 4 KiB apart, tiles across rows and images, tasks divided by channels.
+pub(crate) fn network_convolutions() -> Vec<ConvCase> {
+    vec![
+        case("linear", [3, 300, 1, 1], [101, 300, 1, 1]).bias(),
+        case("one image of one pixel", [1, 70, 1, 1], [37, 70, 1, 1]).bias(),
+        case("1x1 of 1024 channels", [3, 1024, 4, 3], [18, 1024, 1, 1]),
+        case("1x1 to 1024 channels", [1, 17, 7, 5], [1024, 17, 1, 1]).bias(),
+        case("1x1, stride 2, of 1024 channels", [2, 1024, 5, 7], [48, 1024, 1, 1]).stride(2, 2),
+        case("1x1, stride 2", [3, 64, 15, 14], [128, 64, 1, 1]).stride(2, 2),
+        case("3x3, 16 channels", [3, 16, 32, 31], [16, 16, 3, 3]).pad(1, 1),
+        case("3x3, 16 to 33 channels, stride 2", [3, 16, 33, 32], [33, 16, 3, 3]).pad(1, 1).stride(2, 2).bias(),
+        case("3x3, 48 to 80 channels", [1, 48, 13, 11], [80, 48, 3, 3]).pad(1, 1),
+        case("3x3 on 7x7", [3, 131, 7, 7], [67, 131, 3, 3]).pad(1, 1),
+        case("3x3 on 4x4", [1, 96, 4, 4], [100, 96, 3, 3]).pad(1, 1).bias(),
+        case("first layer, 3x3", [3, 3, 33, 29], [24, 3, 3, 3]).pad(1, 1).stride(2, 2),
+        case("first layer, 7x7", [1, 3, 65, 62], [64, 3, 7, 7]).pad(3, 3).stride(2, 2),
+        case("first layer of LeNet", [3, 1, 28, 27], [6, 1, 5, 5]).pad(2, 2).bias(),
+        case("second layer of LeNet", [3, 6, 14, 13], [16, 6, 5, 5]).bias(),
+        case("1x7", [1, 33, 12, 17], [47, 33, 1, 7]).pad(0, 3),
+        case("7x1", [3, 33, 17, 12], [31, 33, 7, 1]).pad(3, 0).bias(),
+        case("dilated", [1, 24, 19, 23], [32, 24, 3, 3]).pad(2, 3).dilation(2, 3),
+        case("4 groups", [3, 64, 9, 11], [128, 16, 3, 3]).groups(4).pad(1, 1).bias(),
+        case("8 groups, stride 2", [1, 32, 14, 15], [32, 4, 3, 3]).groups(8).pad(1, 1).stride(2, 2),
+        case("one channel to one", [3, 1, 41, 37], [1, 1, 3, 3]).pad(1, 1),
+    ]
+}
+
+/// Runs the tests of this program again for each instruction set that the processor has, all but `this` test.
+pub(crate) fn run_again_with_every_instruction_set(this: &str) {
+    for set in InstructionSet::ALL {
+        if !set.is_supported() {
+            println!("{} is not supported here, skipped", set.name());
+            continue;
+        }
+        let program = std::env::current_exe().unwrap();
+        let output = std::process::Command::new(program).args(["--skip", this]).env("CNN_ISA", set.name()).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && !said.contains("running 0 tests"), "with {}: {said}", set.name());
+    }
 }

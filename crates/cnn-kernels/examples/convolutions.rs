@@ -1,0 +1,248 @@
+//! Time, rate and share of the processor's peak of every convolution of ResNet-50, ResNet-20, MobileNetV2 and LeNet-5.
+//!
+//! `cargo run -p cnn-kernels --example convolutions -- [resnet50|resnet20|mobilenetv2|lenet5]…` prints a line per shape: milliseconds, GFLOP/s
+//! and share of the peak for the output, the gradient of the input and that of the weight. The peak is a loop of multiply-adds on all threads,
+//! measured right before and after each shape; all times are medians.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::time::Instant;
+
+use candle_core::{Device, Tensor};
+use cnn_kernels::{Conv2dSpec, FeatureMap, InstructionSet, Padding, conv2d, conv2d_gradients};
+use rayon::prelude::*;
+
+/// One convolution and how often the network has it.
+struct Shape {
+    c_in: usize,
+    size: usize,
+    c_out: usize,
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+    times: usize,
+}
+
+fn shape([c_in, size, c_out, kernel, stride, times]: [usize; 6]) -> Shape {
+    Shape { c_in, size, c_out, kernel, stride, groups: 1, times }
+}
+
+fn depthwise([channels, size, stride, times]: [usize; 4]) -> Shape {
+    Shape { c_in: channels, size, c_out: channels, kernel: 3, stride, groups: channels, times }
+}
+
+/// Name, batch and shapes.
+fn networks() -> Vec<(&'static str, usize, Vec<Shape>)> {
+    let resnet50 = [
+        [3, 224, 64, 7, 2, 1],
+        [64, 56, 64, 1, 1, 1],
+        [64, 56, 64, 3, 1, 3],
+        [64, 56, 256, 1, 1, 4],
+        [256, 56, 64, 1, 1, 2],
+        [256, 56, 128, 1, 1, 1],
+        [128, 56, 128, 3, 2, 1],
+        [128, 28, 512, 1, 1, 4],
+        [256, 56, 512, 1, 2, 1],
+        [512, 28, 128, 1, 1, 3],
+        [128, 28, 128, 3, 1, 3],
+        [512, 28, 256, 1, 1, 1],
+        [256, 28, 256, 3, 2, 1],
+        [256, 14, 1024, 1, 1, 6],
+        [512, 28, 1024, 1, 2, 1],
+        [1024, 14, 256, 1, 1, 5],
+        [256, 14, 256, 3, 1, 5],
+        [1024, 14, 512, 1, 1, 1],
+        [512, 14, 512, 3, 2, 1],
+        [512, 7, 2048, 1, 1, 3],
+        [1024, 14, 2048, 1, 2, 1],
+        [2048, 7, 512, 1, 1, 2],
+        [512, 7, 512, 3, 1, 2],
+        [2048, 1, 1000, 1, 1, 1],
+    ];
+    let resnet20 = [
+        [3, 32, 16, 3, 1, 1],
+        [16, 32, 16, 3, 1, 6],
+        [16, 32, 32, 3, 2, 1],
+        [32, 16, 32, 3, 1, 5],
+        [32, 16, 64, 3, 2, 1],
+        [64, 8, 64, 3, 1, 5],
+    ];
+    let pointwise = [
+        [3, 224, 32, 3, 2, 1],
+        [32, 112, 16, 1, 1, 1],
+        [16, 112, 96, 1, 1, 1],
+        [96, 56, 24, 1, 1, 1],
+        [24, 56, 144, 1, 1, 2],
+        [144, 56, 24, 1, 1, 1],
+        [144, 28, 32, 1, 1, 1],
+        [32, 28, 192, 1, 1, 3],
+        [192, 28, 32, 1, 1, 2],
+        [192, 14, 64, 1, 1, 1],
+        [64, 14, 384, 1, 1, 4],
+        [384, 14, 64, 1, 1, 3],
+        [384, 14, 96, 1, 1, 1],
+        [96, 14, 576, 1, 1, 3],
+        [576, 14, 96, 1, 1, 2],
+        [576, 7, 160, 1, 1, 1],
+        [160, 7, 960, 1, 1, 3],
+        [960, 7, 160, 1, 1, 2],
+        [960, 7, 320, 1, 1, 1],
+        [320, 7, 1280, 1, 1, 1],
+    ];
+    let of_channels = [
+        [32, 112, 1, 1],
+        [96, 112, 2, 1],
+        [144, 56, 1, 1],
+        [144, 56, 2, 1],
+        [192, 28, 1, 2],
+        [192, 28, 2, 1],
+        [384, 14, 1, 4],
+        [576, 14, 1, 2],
+        [576, 14, 2, 1],
+        [960, 7, 1, 3],
+    ];
+    let mobilenet = pointwise.into_iter().map(shape).chain(of_channels.into_iter().map(depthwise)).collect();
+    let lenet5 = [[1, 28, 6, 5, 1, 1], [6, 14, 16, 5, 1, 1], [400, 1, 120, 1, 1, 1]];
+    vec![
+        ("resnet50", 8, resnet50.map(shape).into()),
+        ("resnet20", 128, resnet20.map(shape).into()),
+        ("mobilenetv2", 8, mobilenet),
+        ("lenet5", 64, lenet5.map(shape).into()),
+    ]
+}
+
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
+
+/// Median seconds of a call, over about a quarter of a second.
+fn time(mut call: impl FnMut()) -> f64 {
+    call();
+    let (start, mut seconds) = (Instant::now(), Vec::new());
+    while seconds.len() < 5 || start.elapsed().as_secs_f64() < 0.25 && seconds.len() < 200 {
+        let start = Instant::now();
+        call();
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    median(seconds)
+}
+
+/// Steps of the loop that measures the peak, and its independent sums: enough to hide the latency of a multiply-add.
+const PEAK_STEPS: usize = 100_000;
+const PEAK_SUMS: usize = 12;
+
+#[cfg(target_arch = "x86_64")]
+mod peak_x86 {
+    use std::arch::x86_64::*;
+
+    use super::{PEAK_STEPS, PEAK_SUMS};
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn avx512(x: f32, y: f32) -> f32 {
+        let (x, y) = (_mm512_set1_ps(x), _mm512_set1_ps(y));
+        let mut sums = [y; PEAK_SUMS];
+        for _ in 0..PEAK_STEPS {
+            sums = sums.map(|sum| _mm512_fmadd_ps(x, sum, y));
+        }
+        sums.into_iter().map(|sum| _mm512_reduce_add_ps(sum)).sum()
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn avx2(x: f32, y: f32) -> f32 {
+        let (x, y) = (_mm256_set1_ps(x), _mm256_set1_ps(y));
+        let mut sums = [y; PEAK_SUMS];
+        for _ in 0..PEAK_STEPS {
+            sums = sums.map(|sum| _mm256_fmadd_ps(x, sum, y));
+        }
+        sums.into_iter().map(|sum| _mm256_cvtss_f32(sum)).sum()
+    }
+}
+
+/// Without fused multiply-add.
+fn portable_peak(x: f32, y: f32) -> f32 {
+    let mut sums = [[y; 4]; PEAK_SUMS];
+    for _ in 0..PEAK_STEPS {
+        sums = sums.map(|sum| sum.map(|sum| x * sum + y));
+    }
+    sums.as_flattened().iter().sum()
+}
+
+/// Runs the loop; returns the multiply-adds that it took.
+#[allow(unsafe_code)]
+fn run_multiply_adds(set: InstructionSet) -> usize {
+    let (x, y) = (std::hint::black_box(0.5), std::hint::black_box(1.));
+    let (lanes, result) = match set {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the set is the process's own, which the processor supports.
+        InstructionSet::Avx512 => (16, unsafe { peak_x86::avx512(x, y) }),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        InstructionSet::Avx2 => (8, unsafe { peak_x86::avx2(x, y) }),
+        _ => (4, portable_peak(x, y)),
+    };
+    std::hint::black_box(result);
+    lanes * PEAK_SUMS * PEAK_STEPS
+}
+
+/// GFLOP/s of multiply-adds in registers on all threads, the median of a few runs.
+fn peak() -> f64 {
+    let threads = rayon::current_num_threads();
+    let rate = |_| {
+        let start = Instant::now();
+        let each = (0..threads).into_par_iter().with_max_len(1).map(|_| run_multiply_adds(InstructionSet::current()));
+        2e-9 * each.sum::<usize>() as f64 / start.elapsed().as_secs_f64()
+    };
+    median((0..9).map(rate).collect())
+}
+
+/// Median milliseconds of the output and of both gradients.
+fn milliseconds(batch: usize, shape: &Shape) -> [f64; 3] {
+    let random = |dims: [usize; 4]| Tensor::rand(-1f32, 1., &dims[..], &Device::Cpu).unwrap();
+    let xs = FeatureMap::from_nhwc(&random([batch, shape.size, shape.size, shape.c_in])).unwrap();
+    let weight = random([shape.c_out, shape.c_in / shape.groups, shape.kernel, shape.kernel]);
+    let padding = Padding::all(shape.kernel / 2);
+    let spec = Conv2dSpec { stride: [shape.stride; 2], padding, groups: shape.groups, ..Conv2dSpec::default() };
+    let ys = conv2d(&xs, &weight, None, &spec).unwrap();
+    let gradients = |wanted| drop(conv2d_gradients(&xs, &weight, &ys, &spec, wanted).unwrap());
+    let forward = || drop(conv2d(&xs, &weight, None, &spec).unwrap());
+    [time(forward), time(|| gradients([true, false])), time(|| gradients([false, true]))].map(|seconds| 1e3 * seconds)
+}
+
+fn main() {
+    let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    println!("{:?}, {} threads", InstructionSet::current(), rayon::current_num_threads());
+    for (name, batch, shapes) in networks() {
+        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        println!(
+            "\n{name}, batch {batch}: ms, GFLOP/s, share of the peak for output | input gradient | weight gradient"
+        );
+        let (mut work, mut spent, mut possible) = (0., [0.; 3], 0.);
+        for shape in &shapes {
+            let before = peak();
+            let milliseconds = milliseconds(batch, shape);
+            let peak = f64::midpoint(before, peak());
+            let out = (shape.size - 1) / shape.stride + 1;
+            let taps = shape.kernel * shape.kernel * shape.c_in / shape.groups;
+            let gflop = 2e-9 * (batch * out * out * shape.c_out * taps) as f64;
+            let rates = milliseconds.map(|ms| {
+                let rate = gflop / ms * 1e3;
+                format!("{ms:8.3} {rate:6.1} {:3.0} %", 100. * rate / peak)
+            });
+            let Shape { c_in, size, c_out, kernel, stride, times, groups } = shape;
+            let kind = if *groups > 1 { "dw" } else { "" };
+            println!(
+                "{c_in:5} {size:3} {c_out:5} {kernel}x{kernel}/{stride} {kind:2} x{times} | {} | {peak:.0}",
+                rates.join(" | ")
+            );
+            let times = *times as f64;
+            work += times * gflop;
+            possible += times * gflop / peak;
+            spent.iter_mut().zip(milliseconds).for_each(|(spent, ms)| *spent += times * ms / 1e3);
+        }
+        let all =
+            spent.map(|spent| format!("{:8.2} ms {:6.1} {:3.0} %", 1e3 * spent, work / spent, 100. * possible / spent));
+        println!("all: {}", all.join(" | "));
+    }
+}

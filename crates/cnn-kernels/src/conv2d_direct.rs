@@ -1,0 +1,215 @@
+//! Convolution and the gradient of its input in f32: register tiles of pixels by output channels, straight from the channels-last input.
+//!
+//! A task computes a block of output rows for some panels of channels. It copies the rows that it reads only if they need padding; weights are
+//! packed once per call. Tasks and the order of every sum depend on the shape alone, not on the number of threads.
+#![allow(unsafe_code)]
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::conv2d_plan::{Phase, Plan};
+use crate::isa::InstructionSet;
+use crate::microkernel::{Microkernels, Multiply, Segment};
+use crate::packed_weights::{PackedWeights, Panel, phase_pairs};
+use crate::shared::{Shared, filled};
+use crate::strip::{Layout, Strip};
+
+/// Floats of the source that a task works on: they should stay in a core's second-level cache.
+const STRIP: usize = 96 << 10;
+/// Floats of packed weights that are used for all pixels of a task before the next ones: they should stay in the first-level cache.
+const CHUNK: usize = 8 << 10;
+/// Multiply-adds that are worth a task of their own, and tasks that are enough for any machine.
+const TASK_WORK: usize = 1 << 19;
+const TASKS: usize = 32;
+/// Fewest pixels of a task, so that weights are read for several tiles.
+const TASK_PIXELS: usize = 56;
+
+/// Floats of the copy that is the least for any block of this plan: the source rows under one row of outputs.
+pub(crate) fn least_scratch(plan: &Plan) -> usize {
+    let layout = Layout::of(plan);
+    if layout.copied { layout.floats(plan, 1) } else { 0 }
+}
+
+/// The plan's target from its source, with weights in PyTorch's order.
+pub(crate) fn convolve(
+    set: InstructionSet,
+    plan: &Plan,
+    source: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    let kernels = Microkernels::of(set);
+    let panels = Panel::split(plan.groups, plan.group_target(), kernels.lanes);
+    let layout = Layout::of(plan);
+    let weights = PackedWeights::new(plan, &panels, kernels.lanes, weight);
+    let phases: Vec<PhasePair> =
+        phase_pairs(plan).map(|(rows, columns)| PhasePair::new(plan, &layout, rows, columns)).collect();
+    let work = Work { kernels, plan, layout, phases, weights: &weights, source, bias };
+    let (rows, panels_per_task) = task_size(plan, &layout, panels.len());
+    let all_rows = plan.batch * plan.rows.count();
+    let blocks = (0..all_rows).step_by(rows).map(|first| first..all_rows.min(first + rows));
+    let tasks: Vec<_> =
+        blocks.flat_map(|block| panels.chunks(panels_per_task).map(move |panels| (block.clone(), panels))).collect();
+    let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
+    // SAFETY: the blocks of rows with the panels cover every output once, whatever the phase.
+    unsafe {
+        filled(elements, |target| tasks.into_par_iter().for_each(|(block, panels)| work.run(block, panels, target)))
+    }
+}
+
+/// Output rows and panels of one task.
+fn task_size(plan: &Plan, layout: &Layout, panels: usize) -> (usize, usize) {
+    let all_rows = (plan.batch * plan.rows.count()).max(1);
+    let row_floats = plan.rows.step * layout.row;
+    let most = (STRIP / row_floats.max(1)).clamp(1, all_rows);
+    let taps: usize = phase_pairs(plan).map(|(rows, columns)| rows.taps.len() * columns.taps.len()).sum();
+    let multiply_adds = all_rows * plan.columns.count() * taps * plan.group_source() * plan.c_target;
+    let wanted = (multiply_adds / TASK_WORK).clamp(1, TASKS);
+    let least = TASK_PIXELS.div_ceil(plan.columns.count().max(1)).min(most);
+    let rows = most.min(all_rows.div_ceil(wanted)).max(least);
+    let blocks = all_rows.div_ceil(rows);
+    // Equal blocks; panels are divided where there are not blocks enough.
+    let divisions = wanted.div_ceil(blocks).min(panels.max(1));
+    (all_rows.div_ceil(blocks), panels.div_ceil(divisions).max(1))
+}
+
+/// A row phase with a column phase: the same reads for every pixel.
+struct PhasePair<'a> {
+    rows: &'a Phase,
+    columns: &'a Phase,
+    segments: Vec<Segment>,
+    depth: usize,
+}
+
+impl<'a> PhasePair<'a> {
+    fn new(plan: &Plan, layout: &Layout, rows: &'a Phase, columns: &'a Phase) -> Self {
+        let segments = segments(plan, layout, rows, columns);
+        let depth = segments.iter().map(|segment| segment.len).sum();
+        Self { rows, columns, segments, depth }
+    }
+
+    /// The segments cut into chunks of at most about `most` values, equally large.
+    fn chunks(&self, most: usize) -> Vec<Vec<Segment>> {
+        let size = self.depth.div_ceil(self.depth.div_ceil(most).max(1)).max(1);
+        let (mut chunks, mut room) = (vec![Vec::new()], size);
+        for segment in &self.segments {
+            let mut rest = *segment;
+            while rest.len > 0 {
+                if room == 0 {
+                    chunks.push(Vec::new());
+                    room = size;
+                }
+                let len = rest.len.min(room);
+                chunks.last_mut().expect("there is always a chunk").push(Segment { offset: rest.offset, len });
+                (rest, room) = (Segment { offset: rest.offset + len, len: rest.len - len }, room - len);
+            }
+        }
+        chunks
+    }
+}
+
+/// What each pixel of a phase reads, relative to the start of its window; taps that read neighbouring pixels whole are one segment.
+pub(crate) fn segments(plan: &Plan, layout: &Layout, rows: &Phase, columns: &Phase) -> Vec<Segment> {
+    let (first_row, first_column) = (plan.rows.window(0..1).start, plan.columns.window(0..1).start);
+    let depth = plan.group_source();
+    let mut segments: Vec<Segment> = Vec::new();
+    for row in &rows.taps {
+        let row_offset = (row.shift - first_row) as usize * layout.row;
+        let mut last_of_row: Option<isize> = None;
+        for column in &columns.taps {
+            let neighbours = last_of_row == Some(column.shift - 1) && layout.pixel == depth;
+            match segments.last_mut() {
+                Some(segment) if neighbours => segment.len += depth,
+                _ => segments.push(Segment {
+                    offset: row_offset + (column.shift - first_column) as usize * layout.pixel,
+                    len: depth,
+                }),
+            }
+            last_of_row = Some(column.shift);
+        }
+    }
+    segments
+}
+
+/// All that the tasks of one call share.
+struct Work<'a> {
+    kernels: &'static Microkernels,
+    plan: &'a Plan,
+    layout: Layout,
+    phases: Vec<PhasePair<'a>>,
+    weights: &'a PackedWeights,
+    source: &'a [f32],
+    bias: Option<&'a [f32]>,
+}
+
+impl Work<'_> {
+    fn run(&self, block: Range<usize>, panels: &[Panel], target: Shared) {
+        let strip = Strip::new(self.plan, &self.layout, self.source, block.clone());
+        for (pair, phase) in self.phases.iter().enumerate() {
+            let (reads, writes) = self.pixels(phase, &strip, block.clone());
+            for panel in panels {
+                self.run_panel(pair, panel, &strip, &reads, &writes, target);
+            }
+        }
+    }
+
+    /// Where each pixel of the block begins in the strip and in the target.
+    fn pixels(&self, phase: &PhasePair, strip: &Strip, block: Range<usize>) -> (Vec<usize>, Vec<usize>) {
+        let (plan, count) = (self.plan, block.len() * phase.columns.count);
+        let (mut reads, mut writes) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for (index, row) in block.enumerate() {
+            let (image, t) = (row / plan.rows.count(), row % plan.rows.count());
+            if t >= phase.rows.count {
+                continue;
+            }
+            let line = image * plan.rows.target + phase.rows.first + t * phase.rows.stride;
+            let first = line * plan.columns.target + phase.columns.first;
+            for x in 0..phase.columns.count {
+                reads.push(strip.row_start(index) + x * plan.columns.step * self.layout.pixel);
+                writes.push((first + x * phase.columns.stride) * plan.c_target);
+            }
+        }
+        (reads, writes)
+    }
+
+    fn run_panel(&self, pair: usize, panel: &Panel, strip: &Strip, reads: &[usize], writes: &[usize], target: Shared) {
+        let (plan, width) = (self.plan, panel.vectors * self.kernels.lanes);
+        let channel = panel.group * plan.group_target() + panel.first;
+        let (weights, mut done) = (self.weights.panel(pair, panel), 0);
+        for (index, chunk) in self.phases[pair].chunks(CHUNK / width).iter().enumerate() {
+            let depth: usize = chunk.iter().map(|segment| segment.len).sum();
+            let bias = self.bias.filter(|_| index == 0).map_or(std::ptr::null(), |bias| bias[channel..].as_ptr());
+            for tile in equal_parts(reads.len(), self.kernels.rows(panel.vectors)) {
+                // SAFETY: the strip holds all that the segments of these pixels reach, the panel's packed weights are whole registers,
+                // and these pixels and channels of the target belong to this task.
+                unsafe {
+                    self.kernels.multiply(&Multiply {
+                        a: strip.start().add(panel.group * plan.group_source()),
+                        pixels: &reads[tile.clone()],
+                        segments: chunk,
+                        b: weights.add(done * width),
+                        c: target.at(channel),
+                        outputs: &writes[tile],
+                        bias,
+                        accumulate: index > 0,
+                        channels: panel.channels,
+                    });
+                }
+            }
+            done += depth;
+        }
+    }
+}
+
+/// `0..count` in the fewest parts of at most `most`, the longer ones first.
+pub(crate) fn equal_parts(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let parts = count.div_ceil(most).max(1);
+    let (len, longer) = (count / parts, count % parts);
+    (0..parts)
+        .map(move |part| {
+            let start = part * len + part.min(longer);
+            start..start + len + usize::from(part < longer)
+        })
+        .filter(|part| !part.is_empty())
+}
