@@ -142,9 +142,15 @@ mod peak_x86 {
         let (x, y) = (_mm512_set1_ps(x), _mm512_set1_ps(y));
         let mut sums = [y; PEAK_SUMS];
         for _ in 0..PEAK_STEPS {
-            sums = sums.map(|sum| _mm512_fmadd_ps(x, sum, y));
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(x, *sum, y);
+            }
         }
-        sums.into_iter().map(|sum| _mm512_reduce_add_ps(sum)).sum()
+        let mut all = sums[0];
+        for sum in sums {
+            all = _mm512_add_ps(all, sum);
+        }
+        _mm512_cvtss_f32(all)
     }
 
     #[target_feature(enable = "avx2,fma")]
@@ -152,9 +158,15 @@ mod peak_x86 {
         let (x, y) = (_mm256_set1_ps(x), _mm256_set1_ps(y));
         let mut sums = [y; PEAK_SUMS];
         for _ in 0..PEAK_STEPS {
-            sums = sums.map(|sum| _mm256_fmadd_ps(x, sum, y));
+            for sum in &mut sums {
+                *sum = _mm256_fmadd_ps(x, *sum, y);
+            }
         }
-        sums.into_iter().map(|sum| _mm256_cvtss_f32(sum)).sum()
+        let mut all = sums[0];
+        for sum in sums {
+            all = _mm256_add_ps(all, sum);
+        }
+        _mm256_cvtss_f32(all)
     }
 }
 
