@@ -1,8 +1,8 @@
 //! Time, rate and share of the processor's peak of every convolution of ResNet-50, ResNet-20, MobileNetV2 and LeNet-5.
 //!
-//! `cargo run -p cnn-kernels --example convolutions -- [resnet50|resnet20|mobilenetv2|lenet5]…` prints a line per shape: milliseconds, GFLOP/s
+//! `cargo run -p cnn-kernels --example convolutions -- [resnet50|resnet20|mobilenetv2|lenet5]… [number of a shape]…` prints a line per shape: milliseconds, GFLOP/s
 //! and share of the peak for the output, the gradient of the input and that of the weight. The peak is a loop of multiply-adds on all threads,
-//! measured right before and after each shape; all times are medians.
+//! measured before and after each call; all numbers are medians.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::time::Instant;
@@ -115,20 +115,25 @@ fn median(mut seconds: Vec<f64>) -> f64 {
     seconds[seconds.len() / 2]
 }
 
-/// Median seconds of a call, over about a quarter of a second.
-fn time(mut call: impl FnMut()) -> f64 {
+/// Median seconds of a call, and the median of (peak during the call) · seconds: multiply-adds that would have been possible, in GFLOP. The peak
+/// is measured before and after each call, because the machine's speed changes from one moment to the next.
+fn time(mut call: impl FnMut()) -> [f64; 2] {
     call();
-    let (start, mut seconds) = (Instant::now(), Vec::new());
-    while seconds.len() < 5 || start.elapsed().as_secs_f64() < 0.25 && seconds.len() < 200 {
-        let start = Instant::now();
+    let (start, mut seconds, mut possible) = (Instant::now(), Vec::new(), Vec::new());
+    let mut before = peak();
+    while seconds.len() < 7 || start.elapsed().as_secs_f64() < 0.3 && seconds.len() < 200 {
+        let call_start = Instant::now();
         call();
-        seconds.push(start.elapsed().as_secs_f64());
+        seconds.push(call_start.elapsed().as_secs_f64());
+        let after = peak();
+        possible.push(seconds[seconds.len() - 1] * f64::midpoint(before, after));
+        before = after;
     }
-    median(seconds)
+    [median(seconds), median(possible)]
 }
 
 /// Steps of the loop that measures the peak, and its independent sums: enough to hide the latency of a multiply-add.
-const PEAK_STEPS: usize = 100_000;
+const PEAK_STEPS: usize = 300_000;
 const PEAK_SUMS: usize = 12;
 
 #[cfg(target_arch = "x86_64")]
@@ -142,9 +147,15 @@ mod peak_x86 {
         let (x, y) = (_mm512_set1_ps(x), _mm512_set1_ps(y));
         let mut sums = [y; PEAK_SUMS];
         for _ in 0..PEAK_STEPS {
-            sums = sums.map(|sum| _mm512_fmadd_ps(x, sum, y));
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(x, *sum, y);
+            }
         }
-        sums.into_iter().map(|sum| _mm512_reduce_add_ps(sum)).sum()
+        let mut all = sums[0];
+        for sum in sums {
+            all = _mm512_add_ps(all, sum);
+        }
+        _mm512_cvtss_f32(all)
     }
 
     #[target_feature(enable = "avx2,fma")]
@@ -152,9 +163,15 @@ mod peak_x86 {
         let (x, y) = (_mm256_set1_ps(x), _mm256_set1_ps(y));
         let mut sums = [y; PEAK_SUMS];
         for _ in 0..PEAK_STEPS {
-            sums = sums.map(|sum| _mm256_fmadd_ps(x, sum, y));
+            for sum in &mut sums {
+                *sum = _mm256_fmadd_ps(x, *sum, y);
+            }
         }
-        sums.into_iter().map(|sum| _mm256_cvtss_f32(sum)).sum()
+        let mut all = sums[0];
+        for sum in sums {
+            all = _mm256_add_ps(all, sum);
+        }
+        _mm256_cvtss_f32(all)
     }
 }
 
@@ -184,19 +201,16 @@ fn run_multiply_adds(set: InstructionSet) -> usize {
     lanes * PEAK_SUMS * PEAK_STEPS
 }
 
-/// GFLOP/s of multiply-adds in registers on all threads, the median of a few runs.
+/// GFLOP/s of multiply-adds in registers on all threads, over a fraction of a millisecond.
 fn peak() -> f64 {
-    let threads = rayon::current_num_threads();
-    let rate = |_| {
-        let start = Instant::now();
-        let each = (0..threads).into_par_iter().with_max_len(1).map(|_| run_multiply_adds(InstructionSet::current()));
-        2e-9 * each.sum::<usize>() as f64 / start.elapsed().as_secs_f64()
-    };
-    median((0..9).map(rate).collect())
+    let start = Instant::now();
+    let threads = (0..rayon::current_num_threads()).into_par_iter().with_max_len(1);
+    let multiply_adds: usize = threads.map(|_| run_multiply_adds(InstructionSet::current())).sum();
+    2e-9 * multiply_adds as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Median milliseconds of the output and of both gradients.
-fn milliseconds(batch: usize, shape: &Shape) -> [f64; 3] {
+/// [`time`] of the output and of both gradients.
+fn times(batch: usize, shape: &Shape) -> [[f64; 2]; 3] {
     let random = |dims: [usize; 4]| Tensor::rand(-1f32, 1., &dims[..], &Device::Cpu).unwrap();
     let xs = FeatureMap::from_nhwc(&random([batch, shape.size, shape.size, shape.c_in])).unwrap();
     let weight = random([shape.c_out, shape.c_in / shape.groups, shape.kernel, shape.kernel]);
@@ -205,44 +219,49 @@ fn milliseconds(batch: usize, shape: &Shape) -> [f64; 3] {
     let ys = conv2d(&xs, &weight, None, &spec).unwrap();
     let gradients = |wanted| drop(conv2d_gradients(&xs, &weight, &ys, &spec, wanted).unwrap());
     let forward = || drop(conv2d(&xs, &weight, None, &spec).unwrap());
-    [time(forward), time(|| gradients([true, false])), time(|| gradients([false, true]))].map(|seconds| 1e3 * seconds)
+    [time(forward), time(|| gradients([true, false])), time(|| gradients([false, true]))]
 }
 
 fn main() {
-    let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (numbers, names): (Vec<_>, Vec<_>) = arguments.iter().partition(|argument| argument.parse::<usize>().is_ok());
     println!("{:?}, {} threads", InstructionSet::current(), rayon::current_num_threads());
     for (name, batch, shapes) in networks() {
-        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+        if !names.is_empty() && !names.iter().any(|wanted| *wanted == name) {
             continue;
         }
         println!(
             "\n{name}, batch {batch}: ms, GFLOP/s, share of the peak for output | input gradient | weight gradient"
         );
-        let (mut work, mut spent, mut possible) = (0., [0.; 3], 0.);
-        for shape in &shapes {
-            let before = peak();
-            let milliseconds = milliseconds(batch, shape);
-            let peak = f64::midpoint(before, peak());
+        let (mut all, mut spent, mut possible) = (0., [0.; 3], [0.; 3]);
+        for (index, shape) in shapes.iter().enumerate() {
+            if !numbers.is_empty() && !numbers.iter().any(|number| number.parse() == Ok(index)) {
+                continue;
+            }
+            let times = times(batch, shape);
             let out = (shape.size - 1) / shape.stride + 1;
             let taps = shape.kernel * shape.kernel * shape.c_in / shape.groups;
             let gflop = 2e-9 * (batch * out * out * shape.c_out * taps) as f64;
-            let rates = milliseconds.map(|ms| {
-                let rate = gflop / ms * 1e3;
-                format!("{ms:8.3} {rate:6.1} {:3.0} %", 100. * rate / peak)
+            let rates = times.map(|[seconds, possible]| {
+                format!("{:8.3} {:6.1} {:3.0} %", 1e3 * seconds, gflop / seconds, 100. * gflop / possible)
             });
-            let Shape { c_in, size, c_out, kernel, stride, times, groups } = shape;
+            let Shape { c_in, size, c_out, kernel, stride, times: count, groups } = shape;
             let kind = if *groups > 1 { "dw" } else { "" };
             println!(
-                "{c_in:5} {size:3} {c_out:5} {kernel}x{kernel}/{stride} {kind:2} x{times} | {} | {peak:.0}",
+                "{index:2} {c_in:5} {size:3} {c_out:5} {kernel}x{kernel}/{stride} {kind:2} x{count} | {}",
                 rates.join(" | ")
             );
-            let times = *times as f64;
-            work += times * gflop;
-            possible += times * gflop / peak;
-            spent.iter_mut().zip(milliseconds).for_each(|(spent, ms)| *spent += times * ms / 1e3);
+            let count = *count as f64;
+            all += count * gflop;
+            for (which, [seconds, gflop]) in times.into_iter().enumerate() {
+                spent[which] += count * seconds;
+                possible[which] += count * gflop;
+            }
         }
-        let all =
-            spent.map(|spent| format!("{:8.2} ms {:6.1} {:3.0} %", 1e3 * spent, work / spent, 100. * possible / spent));
-        println!("all: {}", all.join(" | "));
+        let line = |which: usize| {
+            let (spent, possible) = (spent[which], possible[which]);
+            format!("{:8.2} {:6.1} {:3.0} %", 1e3 * spent, all / spent, 100. * all / possible)
+        };
+        println!("all: {}", [line(0), line(1), line(2)].join(" | "));
     }
 }

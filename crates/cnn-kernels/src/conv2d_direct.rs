@@ -16,9 +16,9 @@ use crate::shared::{Shared, filled};
 use crate::strip::{Layout, Strip};
 
 /// Floats of the source that a task works on: they should stay in a core's second-level cache.
-const STRIP: usize = 96 << 10;
-/// Floats of packed weights that are used for all pixels of a task before the next ones: they should stay in the first-level cache.
-const CHUNK: usize = 8 << 10;
+const STRIP: usize = 64 << 10;
+/// Floats of packed weights that are used for all pixels of a task before the next ones: they too.
+const CHUNK: usize = 32 << 10;
 /// Multiply-adds that are worth a task of their own, and tasks that are enough for any machine.
 const TASK_WORK: usize = 1 << 19;
 const TASKS: usize = 32;
@@ -42,7 +42,7 @@ pub(crate) fn convolve(
     let kernels = Microkernels::of(set);
     let panels = Panel::split(plan.groups, plan.group_target(), kernels.lanes);
     let layout = Layout::of(plan);
-    let weights = PackedWeights::new(plan, &panels, kernels.lanes, weight);
+    let weights = PackedWeights::new(kernels, plan, &panels, weight);
     let phases: Vec<PhasePair> =
         phase_pairs(plan).map(|(rows, columns)| PhasePair::new(plan, &layout, rows, columns)).collect();
     let work = Work { kernels, plan, layout, phases, weights: &weights, source, bias };
@@ -148,8 +148,9 @@ impl Work<'_> {
         let strip = Strip::new(self.plan, &self.layout, self.source, block.clone());
         for (pair, phase) in self.phases.iter().enumerate() {
             let (reads, writes) = self.pixels(phase, &strip, block.clone());
-            for panel in panels {
-                self.run_panel(pair, panel, &strip, &reads, &writes, target);
+            for (index, panel) in panels.iter().enumerate() {
+                let new = index == 0 && !self.layout.copied && self.plan.is_pointwise();
+                self.run_panel(pair, panel, &strip, (&reads, &writes), new, target);
             }
         }
     }
@@ -173,7 +174,16 @@ impl Work<'_> {
         (reads, writes)
     }
 
-    fn run_panel(&self, pair: usize, panel: &Panel, strip: &Strip, reads: &[usize], writes: &[usize], target: Shared) {
+    /// `new` says that the strip has not been read before.
+    fn run_panel(
+        &self,
+        pair: usize,
+        panel: &Panel,
+        strip: &Strip,
+        (reads, writes): (&[usize], &[usize]),
+        new: bool,
+        target: Shared,
+    ) {
         let (plan, width) = (self.plan, panel.vectors * self.kernels.lanes);
         let channel = panel.group * plan.group_target() + panel.first;
         let (weights, mut done) = (self.weights.panel(pair, panel), 0);
@@ -184,7 +194,10 @@ impl Work<'_> {
                 // SAFETY: the strip holds all that the segments of these pixels reach, the panel's packed weights are whole registers,
                 // and these pixels and channels of the target belong to this task.
                 unsafe {
+                    let next = reads.get(tile.end).filter(|_| new);
+                    let ahead = next.map_or(std::ptr::null(), |&next| strip.start().add(next));
                     self.kernels.multiply(&Multiply {
+                        ahead,
                         a: strip.start().add(panel.group * plan.group_source()),
                         pixels: &reads[tile.clone()],
                         segments: chunk,

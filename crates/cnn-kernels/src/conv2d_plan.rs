@@ -96,6 +96,8 @@ pub(crate) struct Plan {
     /// Elements between neighbouring groups, and between rows of the kernel.
     pub(crate) group_stride: usize,
     pub(crate) kernel_columns: usize,
+    /// Of the whole kernel.
+    pub(crate) taps: usize,
 }
 
 impl Plan {
@@ -112,6 +114,7 @@ impl Plan {
             target_stride: conv.group_in() * conv.taps(),
             group_stride: conv.group_out() * conv.group_in() * conv.taps(),
             kernel_columns: conv.geometry.columns.kernel,
+            taps: conv.taps(),
         }
     }
 
@@ -136,6 +139,12 @@ impl Plan {
     /// Channels of one group that are written.
     pub(crate) fn group_target(&self) -> usize {
         self.c_target / self.groups
+    }
+
+    /// Whether neighbouring outputs read neighbouring pixels, each its own.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        let axes = [&self.rows, &self.columns];
+        axes.iter().all(|axis| axis.source == axis.target && axis.step == 1 && axis.window(0..1) == (0..1))
     }
 
     /// Whether no pixel reads padding.

@@ -12,10 +12,11 @@ use crate::conv2d::Convolution;
 use crate::conv2d_direct::{equal_parts, segments};
 use crate::conv2d_plan::Plan;
 use crate::isa::InstructionSet;
-use crate::microkernel::{Correlate, Gather, MAX_VECTORS, Microkernels, Run};
+use crate::microkernel::{Correlate, Gather, MAX_VECTORS, Microkernels, Run, Unpack};
 use crate::packed_weights::Panel;
 use crate::scratch::Scratch;
 use crate::shared::{Shared, filled};
+use crate::simd::MAX_LANES;
 use crate::strip::{Layout, Strip};
 
 /// Floats of the input that are copied at a time: they should stay in a core's second-level cache.
@@ -30,7 +31,7 @@ const PARTIALS: usize = 2 << 20;
 /// Input channels whose gradients are put into PyTorch's order at a time.
 const BLOCK: usize = 16;
 /// Lanes of the widest panel of any instruction set.
-const WIDEST: usize = 16 * MAX_VECTORS;
+const WIDEST: usize = MAX_LANES * MAX_VECTORS;
 
 /// The gradient in PyTorch's order.
 pub(crate) fn grad_weight(set: InstructionSet, conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f32> {
@@ -48,7 +49,8 @@ pub(crate) fn grad_weight(set: InstructionSet, conv: &Convolution, xs: &[f32], g
     let panels_per_task = panels.len().div_ceil(wanted.div_ceil(splits).min(panels.len()));
     let mut partials = Scratch::take(splits * floats);
     let sums = Shared::new(partials.as_mut_ptr());
-    let work = Work { kernels, conv, plan: &plan, layout, values: &values, xs, grad, sums };
+    let tiles = std::array::from_fn(|vectors| values.tiles(kernels.rows(vectors + 1)));
+    let work = Work { kernels, conv, plan: &plan, layout, values: &values, tiles, xs, grad, sums };
     let parts: Vec<Range<usize>> = (0..splits).map(|part| part * rows / splits..(part + 1) * rows / splits).collect();
     let tasks: Vec<_> = parts
         .iter()
@@ -109,6 +111,8 @@ struct Work<'a> {
     plan: &'a Plan,
     layout: Layout,
     values: &'a Values,
+    /// The values in tiles, for panels of one register, two, …
+    tiles: [Vec<Range<usize>>; MAX_VECTORS],
     xs: &'a [f32],
     grad: &'a [f32],
     /// `[part][panel][value][lane]`
@@ -118,27 +122,35 @@ struct Work<'a> {
 impl Work<'_> {
     /// Sums over `rows` for some panels; the part's sums begin at `start`.
     fn run(&self, start: usize, rows: Range<usize>, panels: &[Panel]) {
-        let row_floats = self.plan.rows.step * self.layout.row;
-        let strip_rows = (STRIP / row_floats.max(1)).clamp(1, rows.len().max(1));
-        let mut gathered = Scratch::take(GRADS.max(self.plan.columns.count() * WIDEST));
+        let (columns, depth) = (self.plan.columns.count(), self.values.offsets.len());
+        let strip_rows = (STRIP / (self.plan.rows.step * self.layout.row).max(1)).clamp(1, rows.len().max(1));
+        let mut grads = Scratch::take(GRADS.max(columns * WIDEST));
+        let grads = grads.as_mut_ptr();
         for first in rows.clone().step_by(strip_rows) {
             let block = first..rows.end.min(first + strip_rows);
             let strip = Strip::new(self.plan, &self.layout, self.xs, block.clone());
-            for panel in panels {
-                let width = panel.vectors * self.kernels.lanes;
-                let at_a_time = (GRADS / (width * self.plan.columns.count())).max(1);
+            for (index, panel) in panels.iter().enumerate() {
+                let sums = start + panel.vectors_before * self.kernels.lanes * depth;
+                let at_a_time = (GRADS / (panel.vectors * self.kernels.lanes * columns)).max(1);
                 for row in block.clone().step_by(at_a_time) {
                     let part = row..block.end.min(row + at_a_time);
-                    self.gather(part.clone(), panel, gathered.as_mut_ptr());
-                    self.add_rows(start, part, &strip, block.start, panel, gathered.as_mut_ptr(), row > rows.start);
+                    self.gather(part.clone(), panel, grads);
+                    let run = |row: usize| Run { start: strip.row_start(row - block.start), pixels: columns };
+                    let runs: Vec<Run> = part.clone().map(run).collect();
+                    // What comes next in memory has not been read before unless another panel did.
+                    let new = index == 0 && !self.layout.copied && self.plan.is_pointwise();
+                    let next = strip.start().wrapping_add(runs[0].start + part.len() * self.layout.row);
+                    let ahead = if new { next } else { std::ptr::null() };
+                    self.add_rows(sums, panel, strip.start(), &runs, grads, row > rows.start, ahead);
                 }
             }
         }
         if rows.is_empty() {
-            let depth = self.values.offsets.len() * self.kernels.lanes;
             for panel in panels {
+                let (start, width) =
+                    (start + panel.vectors_before * self.kernels.lanes * depth, panel.vectors * self.kernels.lanes);
                 // SAFETY: the sums of this part and panel are this task's.
-                unsafe { self.sums.at(start + panel.vectors_before * depth).write_bytes(0, panel.vectors * depth) };
+                unsafe { self.sums.at(start).write_bytes(0, width * depth) };
             }
         }
     }
@@ -155,35 +167,35 @@ impl Work<'_> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the loop's body, split off")]
+    /// Adds some rows, whose input begins at `xs` and whose gradients at `grads`, to a panel's sums.
+    #[expect(clippy::too_many_arguments, reason = "the body of a loop, split off")]
     fn add_rows(
         &self,
-        start: usize,
-        rows: Range<usize>,
-        strip: &Strip,
-        strip_first: usize,
+        sums: usize,
         panel: &Panel,
+        xs: *const f32,
+        runs: &[Run],
         grads: *const f32,
         accumulate: bool,
+        ahead: *const f32,
     ) {
-        let (width, depth) = (panel.vectors * self.kernels.lanes, self.values.offsets.len());
-        let pixels = self.plan.columns.count();
-        let runs: Vec<Run> = rows.map(|row| Run { start: strip.row_start(row - strip_first), pixels }).collect();
-        let sums = start + panel.vectors_before * self.kernels.lanes * depth;
-        for tile in self.values.tiles(self.kernels.rows(panel.vectors)) {
+        let width = panel.vectors * self.kernels.lanes;
+        let pixels = runs.len() * self.plan.columns.count();
+        for (index, tile) in self.tiles[panel.vectors - 1].iter().enumerate() {
             // SAFETY: the strip holds all that these values of these pixels reach; the sums of this part and panel are this task's.
             unsafe {
                 self.kernels.correlate(
                     panel.vectors,
                     &Correlate {
-                        a: strip.start().add(panel.group * self.conv.group_in()),
+                        a: xs.add(panel.group * self.conv.group_in()),
                         a_step: self.plan.columns.step * self.layout.pixel,
-                        runs: &runs,
+                        runs,
                         values: &self.values.offsets[tile.clone()],
                         b: grads,
                         b_step: width,
                         c: self.sums.at(sums + tile.start * width),
                         accumulate,
+                        ahead: if ahead.is_null() { ahead } else { ahead.wrapping_add(index * pixels * MAX_LANES) },
                     },
                 );
             }
@@ -194,30 +206,24 @@ impl Work<'_> {
     ///
     /// # Safety
     /// `target` holds the whole gradient, and no other thread writes these channels of this panel.
-    unsafe fn add_and_unpack(
-        &self,
-        panel: &Panel,
-        channels: Range<usize>,
-        parts: usize,
-        floats: usize,
-        target: Shared,
-    ) {
+    unsafe fn add_and_unpack(&self, panel: &Panel, channels: Range<usize>, parts: usize, part: usize, target: Shared) {
         let (lanes, taps, depth) = (self.kernels.lanes, self.conv.taps(), self.values.offsets.len());
-        let width = panel.vectors * lanes;
+        let (width, group_in) = (panel.vectors * lanes, self.conv.group_in());
         let first = panel.group * self.conv.group_out() + panel.first;
-        for tap in 0..taps {
-            for channel in channels.clone() {
-                let row = panel.vectors_before * lanes * depth + (tap * self.conv.group_in() + channel) * width;
-                let mut sums = [0f32; WIDEST];
-                for part in 0..parts {
-                    // SAFETY: each part holds every panel's rows of `width` floats.
-                    let partial = unsafe { std::slice::from_raw_parts(self.sums.at(part * floats + row), width) };
-                    sums.iter_mut().zip(partial).for_each(|(sum, &value)| *sum += value);
-                }
-                for (lane, &sum) in sums[..panel.channels].iter().enumerate() {
-                    // SAFETY: the caller's promise.
-                    unsafe { target.at((first + lane) * depth + channel * taps + tap).write(sum) };
-                }
+        let columns: Vec<usize> =
+            channels.clone().flat_map(|channel| (0..taps).map(move |tap| (tap * group_in + channel) * width)).collect();
+        for lane in (0..panel.channels).step_by(lanes) {
+            // SAFETY: each part holds every panel's rows; the rest is the caller's promise.
+            unsafe {
+                self.kernels.unpack(&Unpack {
+                    from: self.sums.at(panel.vectors_before * lanes * depth + lane),
+                    parts,
+                    part,
+                    columns: &columns,
+                    to: target.at((first + lane) * depth + channels.start * taps),
+                    step: depth,
+                    rows: panel.channels - lane,
+                });
             }
         }
     }

@@ -4,7 +4,7 @@
 use crate::isa::InstructionSet;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
-use crate::simd::{Portable, Simd};
+use crate::simd::{MAX_LANES, Portable, Simd};
 
 /// A run of consecutive input values, relative to an output pixel's first value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub(crate) struct Multiply<'a> {
     pub(crate) accumulate: bool,
     /// Output channels of this panel.
     pub(crate) channels: usize,
+    /// Input that is wanted next: a cache line of it is asked for with each value read. Null if it is near already.
+    pub(crate) ahead: *const f32,
 }
 
 /// Consecutive pixels of the weight gradient: where the first one's input begins, and how many.
@@ -55,6 +57,8 @@ pub(crate) struct Correlate<'a> {
     pub(crate) c: *mut f32,
     /// Adds to what `c` holds instead of replacing it.
     pub(crate) accumulate: bool,
+    /// Input that is wanted next: a cache line of it is asked for with each pixel. Null if it is near already.
+    pub(crate) ahead: *const f32,
 }
 
 /// Copies channels of consecutive pixels into rows of whole registers, zeros behind the last channel.
@@ -67,6 +71,34 @@ pub(crate) struct Gather {
     pub(crate) to: *mut f32,
 }
 
+/// Copies `rows` rows of floats so that column `j` becomes a row of one register, zeros behind the last row.
+pub(crate) struct Pack<'a> {
+    /// Rows, `step` floats apart, at most as many as lanes.
+    pub(crate) from: *const f32,
+    pub(crate) step: usize,
+    pub(crate) rows: usize,
+    pub(crate) to: *mut f32,
+    /// Where each column goes; [`SKIPPED`] columns are not wanted.
+    pub(crate) columns: &'a [usize],
+}
+
+/// A column that is not copied.
+pub(crate) const SKIPPED: usize = usize::MAX;
+
+/// The way back, with sums: `parts` blocks of one-register rows become rows of floats.
+pub(crate) struct Unpack<'a> {
+    /// The first part; the others follow `part` floats apart.
+    pub(crate) from: *const f32,
+    pub(crate) parts: usize,
+    pub(crate) part: usize,
+    /// Where each column lies.
+    pub(crate) columns: &'a [usize],
+    /// Rows, `step` floats apart, at most as many as lanes.
+    pub(crate) to: *mut f32,
+    pub(crate) step: usize,
+    pub(crate) rows: usize,
+}
+
 /// The loops compiled for one instruction set. A panel is up to [`MAX_VECTORS`] registers wide.
 pub(crate) struct Microkernels {
     /// Values per register.
@@ -75,6 +107,8 @@ pub(crate) struct Microkernels {
     contiguous: [&'static [unsafe fn(&Correlate)]; MAX_VECTORS],
     scattered: [&'static [unsafe fn(&Correlate)]; MAX_VECTORS],
     gather: unsafe fn(&Gather),
+    pack: unsafe fn(&Pack),
+    unpack: unsafe fn(&Unpack),
 }
 
 /// Registers of the widest panel.
@@ -122,18 +156,42 @@ impl Microkernels {
     pub(crate) unsafe fn gather(&self, rows: &Gather) {
         (self.gather)(rows);
     }
+
+    /// Packs.
+    ///
+    /// # Safety
+    /// As [`Microkernels::multiply`]; `to` is valid for a register at each wanted column.
+    pub(crate) unsafe fn pack(&self, block: &Pack) {
+        (self.pack)(block);
+    }
+
+    /// Unpacks.
+    ///
+    /// # Safety
+    /// As [`Microkernels::multiply`]; `from` is valid for a register at each column of each part.
+    pub(crate) unsafe fn unpack(&self, block: &Unpack) {
+        (self.unpack)(block);
+    }
 }
 
 #[inline(always)]
 unsafe fn multiply<S: Simd, const M: usize, const V: usize>(tile: &Multiply) {
     let mut sums = [[S::splat(0.); V]; M];
     let mut b = tile.b;
+    let (mut ahead, line) = if tile.ahead.is_null() { (tile.b, 0) } else { (tile.ahead, MAX_LANES) };
+    for &output in tile.outputs {
+        for v in 0..V {
+            S::prefetch_to_write(tile.c.add(output + v * S::LANES));
+        }
+    }
     for segment in tile.segments {
         let rows: [*const f32; M] = std::array::from_fn(|i| tile.a.add(*tile.pixels.get_unchecked(i) + segment.offset));
         let mut k = 0;
         while k + 4 <= segment.len {
             for k in k..k + 4 {
                 b = add_row(&mut sums, &rows, k, b);
+                S::prefetch(ahead);
+                ahead = ahead.wrapping_add(line);
             }
             k += 4;
         }
@@ -187,6 +245,7 @@ unsafe fn correlate<S: Simd, const M: usize, const V: usize, const CONTIGUOUS: b
     let mut sums = [[S::splat(0.); V]; M];
     let values: [usize; M] = std::array::from_fn(|i| *tile.values.get_unchecked(i));
     let mut b = tile.b;
+    let (mut ahead, line) = if tile.ahead.is_null() { (tile.b, 0) } else { (tile.ahead, MAX_LANES) };
     for run in tile.runs {
         let mut a = tile.a.add(run.start + values[0]);
         for _ in 0..run.pixels {
@@ -197,6 +256,8 @@ unsafe fn correlate<S: Simd, const M: usize, const V: usize, const CONTIGUOUS: b
                     *sum = sum.add_product(x, grad);
                 }
             }
+            S::prefetch(ahead);
+            ahead = ahead.wrapping_add(line);
             a = a.wrapping_add(tile.a_step);
             b = b.wrapping_add(tile.b_step);
         }
@@ -225,6 +286,40 @@ unsafe fn gather<S: Simd>(rows: &Gather) {
     }
 }
 
+#[inline(always)]
+unsafe fn pack<S: Simd>(block: &Pack) {
+    for (index, columns) in block.columns.chunks(S::LANES).enumerate() {
+        let mut registers = [S::splat(0.); MAX_LANES];
+        for (row, register) in registers.iter_mut().enumerate().take(block.rows.min(S::LANES)) {
+            let from = block.from.add(row * block.step + index * S::LANES);
+            *register = load(from, true, columns.len());
+        }
+        S::transpose(&mut registers);
+        for (&column, register) in columns.iter().zip(registers) {
+            if column != SKIPPED {
+                register.store(block.to.add(column));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn unpack<S: Simd>(block: &Unpack) {
+    for (index, columns) in block.columns.chunks(S::LANES).enumerate() {
+        let mut registers = [S::splat(0.); MAX_LANES];
+        for (&column, register) in columns.iter().zip(&mut registers) {
+            for part in 0..block.parts {
+                *register = register.add(S::load(block.from.add(part * block.part + column)));
+            }
+        }
+        S::transpose(&mut registers);
+        for (row, register) in registers.iter().enumerate().take(block.rows.min(S::LANES)) {
+            let to = block.to.add(row * block.step + index * S::LANES);
+            if columns.len() == S::LANES { register.store(to) } else { register.store_first(to, columns.len()) }
+        }
+    }
+}
+
 /// The loops for one instruction set: wrappers that enable it, and tables of them by panel width and number of rows.
 macro_rules! compile_for {
     ($name:ident, $simd:ident, $($features:literal)?, [$($one:literal)*], [$($two:literal)*], [$($three:literal)*]) => {
@@ -246,11 +341,23 @@ macro_rules! compile_for {
                 gather::<$simd>(rows)
             }
 
+            $(#[target_feature(enable = $features)])?
+            unsafe fn to_lanes(block: &Pack) {
+                pack::<$simd>(block)
+            }
+
+            $(#[target_feature(enable = $features)])?
+            unsafe fn from_lanes(block: &Unpack) {
+                unpack::<$simd>(block)
+            }
+
             pub(super) static KERNELS: Microkernels = Microkernels {
                 lanes: <$simd as Simd>::LANES,
                 multiply: [&[$(times::<$one, 1>),*], &[$(times::<$two, 2>),*], &[$(times::<$three, 3>),*]],
                 contiguous: [&[$(with::<$one, 1, true>),*], &[$(with::<$two, 2, true>),*], &[$(with::<$three, 3, true>),*]],
                 gather: copy,
+                pack: to_lanes,
+                unpack: from_lanes,
                 scattered: [&[$(with::<$one, 1, false>),*], &[$(with::<$two, 2, false>),*], &[$(with::<$three, 3, false>),*]],
             };
         }

@@ -4,12 +4,9 @@
 use rayon::prelude::*;
 
 use crate::conv2d_plan::{Phase, Plan};
-use crate::microkernel::MAX_VECTORS;
+use crate::microkernel::{Gather, MAX_VECTORS, Microkernels, Pack, SKIPPED};
 use crate::scratch::Scratch;
 use crate::shared::Shared;
-
-/// Source channels packed at a time, so that the lines that one step writes to stay in the first-level cache.
-const BLOCK: usize = 16;
 
 /// Target channels that one call of a microkernel computes, all of one group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +51,8 @@ pub(crate) struct PackedWeights {
 
 impl PackedWeights {
     /// Packs `weight`, which is in PyTorch's order.
-    pub(crate) fn new(plan: &Plan, panels: &[Panel], lanes: usize, weight: &[f32]) -> Self {
+    pub(crate) fn new(kernels: &Microkernels, plan: &Plan, panels: &[Panel], weight: &[f32]) -> Self {
+        let lanes = kernels.lanes;
         let vectors: usize = panels.iter().map(|panel| panel.vectors).sum();
         let (mut phases, mut floats, mut tasks) = (Vec::new(), 0, Vec::new());
         for (rows, columns) in phase_pairs(plan) {
@@ -69,7 +67,7 @@ impl PackedWeights {
         let shared = Shared::new(buffer.as_mut_ptr());
         tasks.into_par_iter().for_each(|(rows, columns, panel, start)| {
             // SAFETY: each panel of each pair of phases has its own part of the buffer.
-            unsafe { pack_panel(plan, rows, columns, panel, lanes, weight, shared.at(start)) };
+            unsafe { pack_panel(kernels, plan, (rows, columns), panel, weight, shared.at(start)) };
         });
         Self { _buffer: buffer, start: shared, lanes, phases }
     }
@@ -90,46 +88,46 @@ pub(crate) fn phase_pairs(plan: &Plan) -> impl Iterator<Item = (&Phase, &Phase)>
 /// # Safety
 /// `to` is valid for the taps times the source channels of a group times the panel's lanes.
 unsafe fn pack_panel(
+    kernels: &Microkernels,
     plan: &Plan,
-    rows: &Phase,
-    columns: &Phase,
+    (rows, columns): (&Phase, &Phase),
     panel: &Panel,
-    lanes: usize,
     weight: &[f32],
     to: *mut f32,
 ) {
-    let (width, depth) = (panel.vectors * lanes, plan.group_source());
+    if rows.taps.is_empty() || columns.taps.is_empty() {
+        return;
+    }
+    let (width, depth) = (panel.vectors * kernels.lanes, plan.group_source());
     let weight = &weight[panel.group * plan.group_stride + panel.first * plan.target_stride..];
-    let taps: Vec<usize> = rows
+    if plan.target_stride == 1 {
+        let rows =
+            Gather { from: weight.as_ptr(), step: plan.source_stride, pixels: depth, channels: panel.channels, to };
+        // SAFETY: one tap: `depth` rows of the panel's lanes, read from weights that lie side by side.
+        return unsafe { kernels.gather(&rows) };
+    }
+    // Where each tap of the kernel goes; those of other phases nowhere.
+    let mut places = vec![SKIPPED; plan.taps];
+    let taps = rows
         .taps
         .iter()
-        .flat_map(|row| columns.taps.iter().map(|column| row.index * plan.kernel_columns + column.index))
+        .flat_map(|row| columns.taps.iter().map(|column| row.index * plan.kernel_columns + column.index));
+    taps.enumerate().for_each(|(place, index)| places[index] = place * depth * width);
+    // Weights of one target channel that lie side by side: all of them, or the taps of one source channel.
+    let together = if plan.source_stride == plan.taps { depth } else { 1 };
+    let columns: Vec<usize> = (0..together)
+        .flat_map(|channel| places.iter().map(move |place| place.saturating_add(channel * width)))
         .collect();
-    // SAFETY: taps, channels and lanes stay below the numbers that the caller promises.
-    let put = |tap: usize, channel: usize, lane: usize, value: f32| unsafe {
-        to.add((tap * depth + channel) * width + lane).write(value);
-    };
-    for first in (0..depth).step_by(BLOCK) {
-        let channels = first..depth.min(first + BLOCK);
-        // The order that reads the weights from first to last.
-        if plan.source_stride < plan.target_stride {
-            for lane in 0..panel.channels {
-                for channel in channels.clone() {
-                    let weight = &weight[lane * plan.target_stride + channel * plan.source_stride..];
-                    taps.iter().enumerate().for_each(|(tap, &index)| put(tap, channel, lane, weight[index]));
-                }
-            }
-        } else {
-            for channel in channels.clone() {
-                for lane in 0..panel.channels {
-                    let weight = &weight[lane * plan.target_stride + channel * plan.source_stride..];
-                    taps.iter().enumerate().for_each(|(tap, &index)| put(tap, channel, lane, weight[index]));
-                }
-            }
-        }
-        for lane in panel.channels..width {
-            for channel in channels.clone() {
-                (0..taps.len()).for_each(|tap| put(tap, channel, lane, 0.));
+    for channel in (0..depth).step_by(together) {
+        for lane in (0..width).step_by(kernels.lanes) {
+            let rows = panel.channels.saturating_sub(lane);
+            let start = channel * plan.source_stride + lane * plan.target_stride;
+            let from = weight.as_ptr().wrapping_add(start);
+            // SAFETY: rows and columns are weights of this panel, no row where the panel has no channel; `to` has a register for each wanted
+            // column.
+            unsafe {
+                let to = to.add(channel * width + lane);
+                kernels.pack(&Pack { from, step: plan.target_stride, rows, to, columns: &columns });
             }
         }
     }

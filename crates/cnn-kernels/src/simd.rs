@@ -1,6 +1,9 @@
 //! A register of f32 lanes: the one thing that differs between instruction sets, so that each kernel is written once.
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 
+/// Lanes of the widest register.
+pub(crate) const MAX_LANES: usize = 16;
+
 /// A register of [`Simd::LANES`] values.
 ///
 /// # Safety
@@ -24,6 +27,12 @@ pub(crate) trait Simd: Copy {
     unsafe fn add(self, other: Self) -> Self;
     /// `self + a · b`, rounded once where the processor can.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    /// Exchanges rows and columns of the first [`Simd::LANES`] registers.
+    unsafe fn transpose(rows: &mut [Self; MAX_LANES]);
+    /// Asks for a cache line to be in the second-level cache soon; any address is fine.
+    unsafe fn prefetch(address: *const f32);
+    /// Asks for a cache line that will be written; any address is fine.
+    unsafe fn prefetch_to_write(address: *const f32);
 }
 
 /// Plain arrays, which the compiler turns into whatever the target guarantees (SSE2, NEON).
@@ -63,6 +72,15 @@ impl Simd for Portable {
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
         Self(std::array::from_fn(|lane| self.0[lane] + a.0[lane] * b.0[lane]))
     }
+    #[inline(always)]
+    unsafe fn transpose(rows: &mut [Self; MAX_LANES]) {
+        let columns: [Self; 4] = std::array::from_fn(|i| Self(std::array::from_fn(|j| rows[j].0[i])));
+        rows[..4].copy_from_slice(&columns);
+    }
+    #[inline(always)]
+    unsafe fn prefetch(_: *const f32) {}
+    #[inline(always)]
+    unsafe fn prefetch_to_write(_: *const f32) {}
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -72,7 +90,7 @@ pub(crate) use x86::{Avx2, Avx512};
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::Simd;
+    use super::{MAX_LANES, Simd};
 
     /// AVX2 with fused multiply-add.
     #[derive(Clone, Copy)]
@@ -118,6 +136,35 @@ mod x86 {
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
             Self(_mm256_fmadd_ps(a.0, b.0, self.0))
         }
+        #[inline(always)]
+        unsafe fn transpose(rows: &mut [Self; MAX_LANES]) {
+            // Pairs of rows, then fours, then the halves of registers.
+            let mut block = [_mm256_setzero_ps(); 8];
+            for i in 0..4 {
+                block[2 * i] = _mm256_unpacklo_ps(rows[2 * i].0, rows[2 * i + 1].0);
+                block[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i].0, rows[2 * i + 1].0);
+            }
+            let mut fours = [_mm256_setzero_ps(); 8];
+            for i in 0..2 {
+                for j in 0..2 {
+                    let (a, b) = (block[4 * i + j], block[4 * i + 2 + j]);
+                    fours[4 * i + 2 * j] = _mm256_shuffle_ps::<0b01_00_01_00>(a, b);
+                    fours[4 * i + 2 * j + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(a, b);
+                }
+            }
+            for i in 0..4 {
+                rows[i].0 = _mm256_permute2f128_ps::<0x20>(fours[i], fours[4 + i]);
+                rows[4 + i].0 = _mm256_permute2f128_ps::<0x31>(fours[i], fours[4 + i]);
+            }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(address: *const f32) {
+            _mm_prefetch::<_MM_HINT_T1>(address.cast());
+        }
+        #[inline(always)]
+        unsafe fn prefetch_to_write(address: *const f32) {
+            _mm_prefetch::<_MM_HINT_ET0>(address.cast());
+        }
     }
 
     /// AVX-512, its foundation is enough.
@@ -160,6 +207,93 @@ mod x86 {
         #[inline(always)]
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
             Self(_mm512_fmadd_ps(a.0, b.0, self.0))
+        }
+        #[inline(always)]
+        unsafe fn transpose(rows: &mut [Self; MAX_LANES]) {
+            // Pairs of rows, then fours within each quarter of a register, then the quarters.
+            let mut pairs = [_mm512_setzero_ps(); 16];
+            for i in 0..8 {
+                pairs[2 * i] = _mm512_unpacklo_ps(rows[2 * i].0, rows[2 * i + 1].0);
+                pairs[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i].0, rows[2 * i + 1].0);
+            }
+            let mut fours = [_mm512_setzero_ps(); 16];
+            for i in 0..4 {
+                for j in 0..2 {
+                    let (a, b) = (pairs[4 * i + j], pairs[4 * i + 2 + j]);
+                    fours[4 * i + 2 * j] = _mm512_shuffle_ps::<0b01_00_01_00>(a, b);
+                    fours[4 * i + 2 * j + 1] = _mm512_shuffle_ps::<0b11_10_11_10>(a, b);
+                }
+            }
+            for i in 0..4 {
+                let [a, b, c, d] = [fours[i], fours[4 + i], fours[8 + i], fours[12 + i]];
+                let (ab_low, ab_high) = (_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xEE>(a, b));
+                let (cd_low, cd_high) = (_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xEE>(c, d));
+                rows[i].0 = _mm512_shuffle_f32x4::<0x88>(ab_low, cd_low);
+                rows[4 + i].0 = _mm512_shuffle_f32x4::<0xDD>(ab_low, cd_low);
+                rows[8 + i].0 = _mm512_shuffle_f32x4::<0x88>(ab_high, cd_high);
+                rows[12 + i].0 = _mm512_shuffle_f32x4::<0xDD>(ab_high, cd_high);
+            }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(address: *const f32) {
+            _mm_prefetch::<_MM_HINT_T1>(address.cast());
+        }
+        #[inline(always)]
+        unsafe fn prefetch_to_write(address: *const f32) {
+            _mm_prefetch::<_MM_HINT_ET0>(address.cast());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Loads, transposes and stores a matrix whose element (i, j) is 100 i + j.
+    unsafe fn check<S: Simd>() {
+        let matrix: Vec<f32> = (0..S::LANES * S::LANES).map(|e| (100 * (e / S::LANES) + e % S::LANES) as f32).collect();
+        let mut rows = [S::splat(0.); MAX_LANES];
+        for (row, values) in rows.iter_mut().zip(matrix.chunks(S::LANES)) {
+            *row = S::load(values.as_ptr());
+        }
+        S::transpose(&mut rows);
+        for (i, row) in rows[..S::LANES].iter().enumerate() {
+            let mut values = [0.; MAX_LANES];
+            row.store(values.as_mut_ptr());
+            for (j, &value) in values[..S::LANES].iter().enumerate() {
+                assert_eq!(value, (100 * j + i) as f32, "({i}, {j}) of {} lanes", S::LANES);
+            }
+        }
+        for count in 1..=S::LANES {
+            let mut values = [-1.; MAX_LANES];
+            S::load_first(matrix.as_ptr(), count).add(S::splat(1.)).store_first(values.as_mut_ptr(), count);
+            assert!(values[..count].iter().zip(&matrix).all(|(value, from)| *value == from + 1.));
+            assert!(values[count..].iter().all(|&value| value == -1.));
+        }
+    }
+
+    #[test]
+    fn blocks_are_transposed_and_tails_masked() {
+        // SAFETY: each set is checked to be there.
+        unsafe {
+            check::<Portable>();
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma")]
+                unsafe fn avx2() {
+                    check::<Avx2>();
+                }
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+                unsafe fn avx512() {
+                    check::<Avx512>();
+                }
+                if crate::InstructionSet::Avx2.is_supported() {
+                    avx2();
+                }
+                if crate::InstructionSet::Avx512.is_supported() {
+                    avx512();
+                }
+            }
         }
     }
 }
