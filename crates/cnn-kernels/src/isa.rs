@@ -80,38 +80,6 @@ fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
-/// A loop over numbers that is compiled once for each instruction set.
-pub(crate) trait Loop {
-    /// Runs it. Implementations are `#[inline(always)]`, so that the compiler vectorises them with what the caller enables.
-    fn run(self);
-}
-
-/// Runs `work` compiled for the chosen instruction set.
-#[allow(unsafe_code)]
-pub(crate) fn vectorised<L: Loop>(work: L) {
-    match InstructionSet::current() {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: `current` returns a set only if the processor supports it.
-        InstructionSet::Avx512 => unsafe { with_avx512(work) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        InstructionSet::Avx2 => unsafe { with_avx2(work) },
-        _ => work.run(),
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-fn with_avx512<L: Loop>(work: L) {
-    work.run();
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn with_avx2<L: Loop>(work: L) {
-    work.run();
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -1,5 +1,8 @@
 //! What the test files share: seeded numbers and the table of convolutions.
 
+// Each test file uses a part of it.
+#![allow(dead_code)]
+
 use candle_core::{Device, Tensor};
 use cnn_kernels::{Conv2dSpec, InstructionSet, Padding};
 
