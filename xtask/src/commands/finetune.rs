@@ -45,9 +45,10 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = count)]
     head_epochs: u32,
 
-    /// Epochs after those
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = count)]
-    epochs: u32,
+    /// Epochs after those; default 5, for inputs of up to 64 pixels 8
+    #[arg(long, value_name = "N", value_parser = count)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epochs: Option<u32>,
 
     /// Images per batch
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = count)]
@@ -61,17 +62,20 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "RATE", default_value_t = 2e-3, value_parser = positive)]
     head_lr: f64,
 
-    /// Learning rate of the head together with other layers
-    #[arg(long, value_name = "RATE", default_value_t = 5e-4, value_parser = positive)]
-    lr: f64,
+    /// Learning rate of the head together with other layers; default 0.0005, for inputs of up to 64 pixels 0.005
+    #[arg(long, value_name = "RATE", value_parser = positive)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lr: Option<f64>,
 
-    /// Learning rate of the layers next to the head, as a share of the head's
-    #[arg(long, value_name = "FACTOR", default_value_t = 0.1, value_parser = positive)]
-    body_scale: f64,
+    /// Learning rate of the layers next to the head, as a share of the head's; default 0.1, for inputs of up to 64 pixels 1
+    #[arg(long, value_name = "FACTOR", value_parser = positive)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body_scale: Option<f64>,
 
-    /// Learning rate of each layer group, as a share of that of the group above it
-    #[arg(long, value_name = "FACTOR", default_value_t = 0.8, value_parser = positive)]
-    layer_decay: f64,
+    /// Learning rate of each layer group, as a share of that of the group above it; default 0.8, for inputs of up to 64 pixels 1
+    #[arg(long, value_name = "FACTOR", value_parser = positive)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    layer_decay: Option<f64>,
 
     /// Pull of the weights towards 0; biases and norm parameters are left alone
     #[arg(long, value_name = "DECAY", default_value_t = 0.01, value_parser = not_negative)]
@@ -81,9 +85,10 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     label_smoothing: f64,
 
-    /// Statistics of batch normalisation while its layers are trained
-    #[arg(long, value_enum, default_value = "frozen")]
-    batch_norm: Statistics,
+    /// Statistics of batch normalisation while its layers are trained; default frozen, for inputs of up to 64 pixels moving
+    #[arg(long, value_enum)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    batch_norm: Option<Statistics>,
 
     /// Compute the frozen backbone's features anew and keep none
     #[arg(long)]
@@ -121,12 +126,13 @@ impl Finetune {
     }
 
     fn tune_in(&self, directory: Option<&Path>) -> Result<()> {
-        let config = self.config().context(Unusable)?;
         let data = self.training.open_data(&self.data)?;
         let classes = data.train.classes();
         let mut network = self.network(classes.len())?;
         network.set_label_names(classes.to_vec())?;
         let name = network.spec().name;
+        let config = self.config(&network).context(Unusable)?;
+        let statistics_frozen = config.frozen_statistics;
         let augmentation = self.training.augmentation(network.preprocessing(), SMALLEST_CUT).context(Unusable)?;
         let interrupt = interrupt_flag()?;
         let mut progress: Option<output::Progress> = None;
@@ -165,7 +171,7 @@ impl Finetune {
             return Err(interrupted("finetune", summary.train.epochs, &directory));
         }
         drop(tuning);
-        self.report(&summary, &phases, &data, &directory)
+        self.report(&summary, &phases, statistics_frozen, &data, &directory)
     }
 
     /// The pretrained network with a new head.
@@ -194,18 +200,20 @@ impl Finetune {
         }
     }
 
-    fn config(&self) -> Result<FineTuneConfig> {
+    fn config(&self, network: &Network) -> Result<FineTuneConfig> {
+        let [_, height, width] = network.preprocessing().input_size;
+        let base = if height.max(width) <= 64 { FineTuneConfig::small_images() } else { FineTuneConfig::default() };
         Ok(FineTuneConfig {
             strategy: self.strategy,
             head_epochs: self.head_epochs as usize,
-            epochs: self.epochs as usize,
+            epochs: self.epochs.map_or(base.epochs, |epochs| epochs as usize),
             head_learning_rate: self.head_lr,
-            learning_rate: self.lr,
-            body_scale: self.body_scale,
-            layer_decay: self.layer_decay,
+            learning_rate: self.lr.unwrap_or(base.learning_rate),
+            body_scale: self.body_scale.unwrap_or(base.body_scale),
+            layer_decay: self.layer_decay.unwrap_or(base.layer_decay),
             weight_decay: self.weight_decay,
             optimizer: OptimizerConfig::named(&self.optimizer)?,
-            frozen_statistics: self.batch_norm == Statistics::Frozen,
+            frozen_statistics: self.batch_norm.map_or(base.frozen_statistics, |kind| kind == Statistics::Frozen),
             batch_size: self.batch as usize,
             label_smoothing: self.label_smoothing,
             clip_norm: self.training.clip_norm,
@@ -213,13 +221,20 @@ impl Finetune {
         })
     }
 
-    fn report(&self, summary: &FineTuneSummary, phases: &[Phase], data: &Data, directory: &Path) -> Result<()> {
+    fn report(
+        &self,
+        summary: &FineTuneSummary,
+        phases: &[Phase],
+        statistics_frozen: bool,
+        data: &Data,
+        directory: &Path,
+    ) -> Result<()> {
         let source = self.network(data.train.classes().len())?;
         let is_frozen = |name: &str| {
             let trained = |phase: &Phase| {
                 phase.groups.iter().any(|rate| rate.learning_rate.is_some() && rate.group.contains(name))
             };
-            !phases.iter().any(trained) || (is_statistic(&source, name) && self.batch_norm == Statistics::Frozen)
+            !phases.iter().any(trained) || (statistics_frozen && is_statistic(&source, name))
         };
         let proof = FreezeProof::of(source.store(), &directory.join("last/model.safetensors"), is_frozen)?;
         let mut report = summary_json(&summary.train, &summary.skipped, directory)?;
@@ -253,10 +268,8 @@ fn listen(notice: &FineTuneNotice<'_>, images: usize, progress: &mut Option<outp
             );
             *progress = Some(output::Progress::new("train", images * phase.epochs));
         }
-        FineTuneNotice::Features { of, done, images } => {
-            if done == images {
-                eprintln!("features of {images} {of} images");
-            }
+        FineTuneNotice::Features { of, done, images } if done == images => {
+            eprintln!("features of {images} {of} images");
         }
         FineTuneNotice::Train(notice) => {
             if let Some(progress) = progress {
