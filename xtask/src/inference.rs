@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use cnn_data::{BatchPlan, Dataset, Skipped};
 use cnn_layers::{Context, FeatureMap};
-use cnn_metrics::{Classification, ClassificationResult};
+use cnn_metrics::{Classification, ClassificationResult, ConfusionMatrix, Interval, bootstrap_interval};
 use cnn_models::Network;
 
 use crate::output::Progress;
@@ -48,23 +48,66 @@ pub(crate) fn run(
     Ok(skipped)
 }
 
-/// Measures the network on a labelled dataset, and returns what was skipped too.
-pub(crate) fn measure(
-    network: &Network,
-    dataset: &Arc<dyn Dataset>,
-    batch: usize,
-) -> Result<(ClassificationResult, Vec<Skipped>)> {
+/// How good a network is on a labelled dataset.
+pub(crate) struct Measured {
+    pub(crate) result: ClassificationResult,
+    pub(crate) confusion: ConfusionMatrix,
+    /// The most confident first.
+    pub(crate) mistakes: Vec<Mistake>,
+    pub(crate) skipped: Vec<Skipped>,
+}
+
+/// A sample that was taken for another class.
+pub(crate) struct Mistake {
+    /// Its number in the dataset.
+    pub(crate) index: usize,
+    /// The logit of its class, and the largest one.
+    pub(crate) label: usize,
+    pub(crate) prediction: usize,
+    /// Of the prediction.
+    pub(crate) probability: f64,
+}
+
+impl Measured {
+    /// The 95 % bootstrap interval of the top-1 accuracy.
+    pub(crate) fn top1_interval(&self) -> Result<Interval> {
+        let correct = (self.result.top1 * self.result.samples as f64).round() as u64;
+        Ok(bootstrap_interval(correct, self.result.samples, 0.95)?)
+    }
+}
+
+/// Measures the network on a labelled dataset.
+pub(crate) fn measure(network: &Network, dataset: &Arc<dyn Dataset>, batch: usize) -> Result<Measured> {
     let to_logit = classes_to_logits(network, dataset.classes())?;
-    let mut metrics = Classification::new(network.model().num_classes())?;
+    let classes = network.model().num_classes();
+    let mut metrics = Classification::new(classes)?;
+    let mut mistakes = Vec::new();
     let skipped = run(network, dataset, batch, |logits| {
         let label = |&index: &usize| {
             let class = dataset.label(index).with_context(|| format!("{} has no label", dataset.id(index)))?;
             Ok(to_logit[class] as u32)
         };
         let labels = logits.indices.iter().map(label).collect::<Result<Vec<_>>>()?;
-        Ok(metrics.update(&logits.values, &labels)?)
+        metrics.update(&logits.values, &labels)?;
+        for ((&index, &label), row) in logits.indices.iter().zip(&labels).zip(logits.values.chunks_exact(classes)) {
+            let (prediction, probability) = most_probable(row);
+            let label = label as usize;
+            if prediction != label {
+                mistakes.push(Mistake { index, label, prediction, probability });
+            }
+        }
+        Ok(())
     })?;
-    Ok((metrics.result()?, skipped))
+    mistakes.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.index.cmp(&b.index)));
+    Ok(Measured { result: metrics.result()?, confusion: metrics.confusion().clone(), mistakes, skipped })
+}
+
+/// The first of the largest logits and its probability.
+fn most_probable(logits: &[f32]) -> (usize, f64) {
+    let first_largest = |best: usize, (index, logit): (usize, &f32)| if *logit > logits[best] { index } else { best };
+    let best = logits.iter().enumerate().fold(0, first_largest);
+    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - logits[best]).exp()).sum();
+    (best, 1. / sum)
 }
 
 /// Lists what was skipped on standard error.

@@ -3,10 +3,12 @@
 
 mod args;
 mod commands;
+mod conclusion;
 mod config_file;
 mod datasets;
 mod inference;
 mod output;
+mod report;
 mod training;
 
 use std::process::ExitCode;

@@ -9,20 +9,15 @@ use clap::{Args, ValueEnum};
 use cnn_core::{Key, Preprocessing, write_atomic};
 use cnn_data::{
     Augmentation, BatchMix, CachedDataset, ColorJitter, CutMix, Dataset, Mixup, RandomCrop, RandomErasing,
-    RandomHorizontalFlip, RandomResizedCrop, RandomRotation, Resize, Skipped, Split, duplicates_across,
-    stratified_split,
+    RandomHorizontalFlip, RandomResizedCrop, RandomRotation, Resize, Split, duplicates_across, stratified_split,
 };
-use cnn_metrics::bootstrap_interval;
-use cnn_models::{LoadOptions, Network};
-use cnn_train::{Notice, TrainSummary};
+use cnn_train::Notice;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::args::{Interrupted, Size, Unusable, mixing_alpha, not_negative, positive, share, share_or_all};
 use crate::datasets::Source;
-use crate::{inference, output};
+use crate::output;
 
 /// Arguments of every command that trains.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
@@ -206,15 +201,20 @@ impl TrainingArgs {
     }
 }
 
+/// Where [`save_arguments`] writes them.
+pub(crate) fn arguments_path(directory: &Path) -> PathBuf {
+    directory.join(ARGUMENTS)
+}
+
 /// Writes the arguments of a run into its directory.
 pub(crate) fn save_arguments(arguments: &impl Serialize, directory: &Path) -> Result<()> {
     let text = toml::to_string(arguments).context("cannot write the arguments as TOML")?;
-    Ok(write_atomic(&directory.join(ARGUMENTS), |file| file.write_all(text.as_bytes()))?)
+    Ok(write_atomic(&arguments_path(directory), |file| file.write_all(text.as_bytes()))?)
 }
 
 /// Reads the arguments of a run to go on with.
 pub(crate) fn saved_arguments<T: DeserializeOwned>(directory: &Path) -> Result<T> {
-    let path = directory.join(ARGUMENTS);
+    let path = arguments_path(directory);
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}; --resume needs a run directory", path.display()))
         .context(Unusable)?;
@@ -259,68 +259,6 @@ pub(crate) fn show(notice: &Notice<'_>, progress: &mut output::Progress) {
         }
         _ => {}
     }
-}
-
-/// What a finished run amounts to, as `summary.json` and `--json` say it.
-pub(crate) fn summary_json(summary: &TrainSummary, skipped: &[Skipped], directory: &Path) -> Result<Value> {
-    let best = summary.best.as_ref().context("no epoch was completed")?;
-    let weights = directory.join("last/model.safetensors");
-    let bytes = std::fs::read(&weights).with_context(|| format!("cannot read {}", weights.display()))?;
-    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(json!({
-        "run_dir": directory,
-        "epochs": summary.epochs,
-        "best": {"epoch": best.epoch, "val_top1": best.metrics.get("top1"), "val_loss": best.metrics.get("loss")},
-        "weights_sha256": sha256,
-        "frozen": {"tensors": 0, "unchanged": 0},
-        "seconds": summary.seconds,
-        "images_per_second": summary.samples as f64 / summary.seconds.max(1e-9),
-        "skipped": skipped,
-    }))
-}
-
-/// Measures the best epoch on the test images, which nothing looked at before.
-pub(crate) fn test_json(directory: &Path, test: &Arc<dyn Dataset>, batch: usize) -> Result<Value> {
-    let network = Network::load(&directory.join("best"), &LoadOptions::default())?;
-    let (result, _) = inference::measure(&network, test, batch)?;
-    let correct = (result.top1 * result.samples as f64).round() as u64;
-    let interval = bootstrap_interval(correct, result.samples, 0.95)?;
-    Ok(json!({
-        "samples": result.samples, "loss": result.loss, "top1": result.top1, "top5": result.top5,
-        "top1_interval": [interval.low, interval.high],
-    }))
-}
-
-/// Writes `summary.json` and prints the report as JSON or for people.
-pub(crate) fn print_report(report: &Value, skipped: &[Skipped], directory: &Path, json: bool) -> Result<()> {
-    let text = serde_json::to_string_pretty(report)?;
-    write_atomic(&directory.join("summary.json"), |file| writeln!(file, "{text}"))?;
-    inference::print_skipped(skipped);
-    if json {
-        return output::json(report);
-    }
-    let share = |value: &Value| 100. * value.as_f64().unwrap_or(0.);
-    let best = &report["best"];
-    println!("best epoch {}: top-1 {:.2} % of the validation images", best["epoch"], share(&best["val_top1"]));
-    if let Some(test) = report.get("test") {
-        let interval = &test["top1_interval"];
-        println!(
-            "test: top-1 {:.2} % (95 % interval {:.2} to {:.2}) of {} images",
-            share(&test["top1"]),
-            share(&interval[0]),
-            share(&interval[1]),
-            test["samples"]
-        );
-    }
-    if report["frozen"]["tensors"] != 0 {
-        println!(
-            "frozen: {} of {} tensors are in the saved file what they were",
-            report["frozen"]["unchanged"], report["frozen"]["tensors"]
-        );
-    }
-    println!("sha256 of last/model.safetensors: {}", report["weights_sha256"].as_str().unwrap_or_default());
-    println!("in {}", directory.display());
-    Ok(())
 }
 
 /// Adds what to do about it to an error that stopped the training.

@@ -17,6 +17,7 @@ pub struct Network {
     store: Store,
     model: Box<dyn Classifier>,
     report: LoadReport,
+    weights_file: Option<PathBuf>,
 }
 
 /// What may differ from the file when a network is loaded.
@@ -70,7 +71,7 @@ impl Network {
         };
         let store = Store::with_dtype(seed, dtype, &Device::Cpu);
         let model = (spec.build)(&config.model, &store.builder(Mode::Eval))?;
-        Ok(Self { spec, config, store, model, report: LoadReport::default() })
+        Ok(Self { spec, config, store, model, report: LoadReport::default(), weights_file: None })
     }
 
     /// Loads a network from a directory with `config.json` and weights, a run directory (its `best`), or from a bare weight file (`.safetensors`, `.pth`, `.pt`, `.th`,
@@ -118,11 +119,11 @@ impl Network {
             report.missing.retain(|name| !name.starts_with(&classifier));
         }
         let report = report.into_result().map_err(|source| Error::Fit {
-            path: weights,
+            path: weights.clone(),
             model: spec.name.to_string(),
             source: Box::new(source),
         })?;
-        Ok(Self { spec, config, store, model, report })
+        Ok(Self { spec, config, store, model, report, weights_file: Some(weights) })
     }
 
     /// Writes `config.json` and `model.safetensors` into a directory, which is made where it does not exist. timm loads it where it has
@@ -203,6 +204,11 @@ impl Network {
         }
         self.config.label_names = Some(names);
         Ok(())
+    }
+
+    /// The file that the weights were loaded from; `None` for fresh weights.
+    pub fn weights_file(&self) -> Option<&Path> {
+        self.weights_file.as_deref()
     }
 
     /// Which tensors of the file were loaded and which it had too much; empty for fresh weights.

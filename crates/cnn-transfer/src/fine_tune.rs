@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use cnn_data::{Augmentation, BatchMix, Dataset, Skipped};
 use cnn_layers::{BatchNormPolicy, Mode, Store};
@@ -35,6 +36,7 @@ pub struct FineTune<'a> {
     cache: FeatureCache,
     interrupt: Arc<AtomicBool>,
     listener: Box<dyn FnMut(&FineTuneNotice<'_>) + 'a>,
+    feature_seconds: f64,
 }
 
 /// What happens during fine-tuning, for whoever watches.
@@ -69,6 +71,8 @@ pub struct FineTuneSummary {
     pub interrupted: bool,
     /// Epochs, best epoch, time, over all phases.
     pub train: TrainSummary,
+    /// Seconds spent in computing the frozen backbone's features, or in reading them.
+    pub feature_seconds: f64,
     /// What each phase did; empty if the run was interrupted.
     pub phases: Vec<PhaseSummary>,
     /// Files that could not be read.
@@ -101,6 +105,7 @@ impl<'a> FineTune<'a> {
             cache: FeatureCache::default(),
             interrupt: Arc::default(),
             listener: Box::new(|_| ()),
+            feature_seconds: 0.,
         }
     }
 
@@ -175,6 +180,7 @@ impl<'a> FineTune<'a> {
             return Err(Error::Classes { network, data });
         }
         let phases = self.phases()?;
+        self.feature_seconds = 0.;
         let source = digests(self.network.store())?;
         let mut skipped = BTreeMap::new();
         let mut train = TrainSummary::default();
@@ -193,7 +199,7 @@ impl<'a> FineTune<'a> {
         let interrupted = completed < phases.len();
         let phases = if interrupted { Vec::new() } else { self.summaries(&phases, source, directory)? };
         let skipped = skipped.into_iter().map(|(path, reason)| Skipped { path, reason }).collect();
-        Ok(FineTuneSummary { interrupted, train, phases, skipped })
+        Ok(FineTuneSummary { interrupted, train, feature_seconds: self.feature_seconds, phases, skipped })
     }
 
     fn is_interrupted(&self) -> bool {
@@ -233,11 +239,13 @@ impl<'a> FineTune<'a> {
 
     /// `None` if it was interrupted, or if the features are too many to be kept.
     fn features(&mut self, of: &'static str, dataset: Arc<dyn Dataset>) -> Result<Option<Features>, Error> {
-        let images = dataset.len();
+        let (images, start) = (dataset.len(), Instant::now());
         let Self { cache, network, interrupt, listener, .. } = self;
-        cache.features(network, &dataset, interrupt, |done| {
+        let features = cache.features(network, &dataset, interrupt, |done| {
             listener(&FineTuneNotice::Features { of, done, images });
-        })
+        });
+        self.feature_seconds += start.elapsed().as_secs_f64();
+        features
     }
 
     fn run_on_images(

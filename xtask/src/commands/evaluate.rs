@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 use clap::Args;
-use cnn_data::{Skipped, Split};
-use cnn_metrics::{ClassificationResult, Interval, bootstrap_interval};
+use cnn_data::Split;
 use serde_json::{Value, json};
 
 use crate::args::{DType, NetworkArgs};
 use crate::datasets::Source;
+use crate::inference::Measured;
 use crate::{inference, output};
 
 /// Measure a network on a labelled dataset: loss, top-1, top-5, and each class's precision, recall and F1
@@ -37,20 +37,14 @@ impl Evaluate {
     pub(crate) fn run(&self) -> Result<()> {
         let network = self.network.load(DType::F32)?;
         let dataset = Source::parse(&self.data)?.open(self.split)?;
-        let (result, skipped) = inference::measure(&network, &dataset, self.batch.into())?;
+        let measured = inference::measure(&network, &dataset, self.batch.into())?;
         let names = inference::class_names(&network);
-        if self.json { output::json(&report(&result, &names, &skipped)?) } else { print(&result, &names, &skipped) }
+        if self.json { output::json(&report(&measured, &names)?) } else { print(&measured, &names) }
     }
 }
 
-/// The 95 % bootstrap interval of the top-1 accuracy.
-fn interval_of_top1(result: &ClassificationResult) -> Result<Interval> {
-    let correct = (result.top1 * result.samples as f64).round() as u64;
-    Ok(bootstrap_interval(correct, result.samples, 0.95)?)
-}
-
-fn report(result: &ClassificationResult, names: &[String], skipped: &[Skipped]) -> Result<Value> {
-    let interval = interval_of_top1(result)?;
+fn report(measured: &Measured, names: &[String]) -> Result<Value> {
+    let (result, interval) = (&measured.result, measured.top1_interval()?);
     let occurring = result.per_class.iter().zip(names).filter(|(scores, _)| scores.samples > 0);
     let per_class = occurring.map(|(scores, name)| {
         json!({
@@ -68,11 +62,12 @@ fn report(result: &ClassificationResult, names: &[String], skipped: &[Skipped]) 
         "top1_interval": [interval.low, interval.high],
         "top5": result.top5,
         "per_class": per_class.collect::<Vec<_>>(),
-        "skipped": skipped,
+        "skipped": measured.skipped,
     }))
 }
 
-fn print(result: &ClassificationResult, names: &[String], skipped: &[Skipped]) -> Result<()> {
+fn print(measured: &Measured, names: &[String]) -> Result<()> {
+    let (result, interval) = (&measured.result, measured.top1_interval()?);
     let columns = [("class", false), ("samples", true), ("precision", true), ("recall", true), ("F1", true)];
     let occurring = result.per_class.iter().zip(names).filter(|(scores, _)| scores.samples > 0);
     let share = |share: f64| format!("{share:.3}");
@@ -80,7 +75,6 @@ fn print(result: &ClassificationResult, names: &[String], skipped: &[Skipped]) -
         vec![name.clone(), scores.samples.to_string(), share(scores.precision), share(scores.recall), share(scores.f1)]
     });
     output::table(&columns, &rows.collect::<Vec<_>>())?;
-    let interval = interval_of_top1(result)?;
     println!();
     println!("samples  {}", result.samples);
     println!("loss     {:.4}", result.loss);
@@ -91,6 +85,6 @@ fn print(result: &ClassificationResult, names: &[String], skipped: &[Skipped]) -
         100. * interval.high
     );
     println!("top-5    {:.2} %", 100. * result.top5);
-    inference::print_skipped(skipped);
+    inference::print_skipped(&measured.skipped);
     Ok(())
 }

@@ -11,14 +11,16 @@ use cnn_transfer::{
     FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FineTuneSummary, FreezeProof, Phase, Strategy,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::args::{Unusable, count, not_negative, positive, set_threads, share};
-use crate::output;
+use crate::conclusion::{Run, Tuning};
 use crate::training::{
-    Augment, Data, TrainingArgs, absolute, explained, interrupt_flag, interrupted, print_report, save_arguments,
-    saved_arguments, show, summary_json, test_json,
+    Augment, Data, TrainingArgs, absolute, explained, interrupt_flag, interrupted, save_arguments, saved_arguments,
+    show,
 };
+use crate::{output, report};
+
+const COMMAND: &str = "finetune";
 
 /// Fine-tune a pretrained network on your own images, reproducibly to the byte, and go on after an interruption
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
@@ -132,13 +134,12 @@ impl Finetune {
         network.set_label_names(classes.to_vec())?;
         let name = network.spec().name;
         let config = self.config(&network).context(Unusable)?;
-        let statistics_frozen = config.frozen_statistics;
         let augmentation = self.training.augmentation(network.preprocessing(), SMALLEST_CUT).context(Unusable)?;
         let interrupt = interrupt_flag()?;
         let mut progress: Option<output::Progress> = None;
         let images = data.train.len();
         let mut tuning = FineTune::new(network, data.train.clone(), data.val.clone())
-            .with_config(config)
+            .with_config(config.clone())
             .with_augmentation(augmentation.clone())
             .with_interrupt(interrupt)
             .with_listener(|notice| listen(notice, images, &mut progress));
@@ -157,9 +158,9 @@ impl Finetune {
         let phases = tuning.phases().context(Unusable)?;
         let directory = match directory {
             Some(directory) => directory.to_path_buf(),
-            None => RunDir::create(&self.training.out, "finetune", name)?.path().to_path_buf(),
+            None => RunDir::create(&self.training.out, COMMAND, name)?.path().to_path_buf(),
         };
-        save_arguments(self, &directory)?;
+        save_arguments(&self.resolved(&config), &directory)?;
         let (train, val) = (data.train.len(), data.val.len());
         eprintln!(
             "{name}: {train} training and {val} validation images of {} classes, in {}",
@@ -168,10 +169,11 @@ impl Finetune {
         );
         let summary = tuning.run(&directory).map_err(|error| explained(error.into(), &directory))?;
         if summary.interrupted {
-            return Err(interrupted("finetune", summary.train.epochs, &directory));
+            report::write_interrupted(COMMAND, &self.data, name, &directory)?;
+            return Err(interrupted(COMMAND, summary.train.epochs, &directory));
         }
         drop(tuning);
-        self.report(&summary, &phases, statistics_frozen, &data, &directory)
+        self.conclude(&summary, &phases, config.frozen_statistics, &data, &directory)
     }
 
     /// The pretrained network with a new head.
@@ -221,10 +223,22 @@ impl Finetune {
         })
     }
 
-    fn report(
+    /// With the defaults that depend on the network written out, so that the run directory says what was done.
+    fn resolved(&self, config: &FineTuneConfig) -> Self {
+        Self {
+            epochs: u32::try_from(config.epochs).ok(),
+            lr: Some(config.learning_rate),
+            body_scale: Some(config.body_scale),
+            layer_decay: Some(config.layer_decay),
+            batch_norm: Some(if config.frozen_statistics { Statistics::Frozen } else { Statistics::Moving }),
+            ..self.clone()
+        }
+    }
+
+    fn conclude(
         &self,
         summary: &FineTuneSummary,
-        phases: &[Phase],
+        plan: &[Phase],
         statistics_frozen: bool,
         data: &Data,
         directory: &Path,
@@ -234,16 +248,21 @@ impl Finetune {
             let trained = |phase: &Phase| {
                 phase.groups.iter().any(|rate| rate.learning_rate.is_some() && rate.group.contains(name))
             };
-            !phases.iter().any(trained) || (statistics_frozen && is_statistic(&source, name))
+            !plan.iter().any(trained) || (statistics_frozen && is_statistic(&source, name))
         };
         let proof = FreezeProof::of(source.store(), &directory.join("last/model.safetensors"), is_frozen)?;
-        let mut report = summary_json(&summary.train, &summary.skipped, directory)?;
-        report["frozen"] = json!({"tensors": proof.tensors, "unchanged": proof.unchanged, "changed": proof.changed});
-        report["phases"] = json!(summary.phases);
-        if let Some(test) = &data.test {
-            report["test"] = test_json(directory, test, self.batch as usize)?;
-        }
-        print_report(&report, &summary.skipped, directory, self.training.json)
+        let (phases, feature_seconds) = (&summary.phases, summary.feature_seconds);
+        let run = Run {
+            directory,
+            command: COMMAND,
+            data_name: &self.data,
+            data,
+            batch: self.batch as usize,
+            summary: &summary.train,
+            skipped: &summary.skipped,
+            tuning: Some(Tuning { source, plan, phases, proof, statistics_frozen, feature_seconds }),
+        };
+        run.conclude(self.training.json)
     }
 }
 

@@ -13,11 +13,13 @@ use cnn_train::{
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Unusable, count, not_negative, positive, set_threads, share};
-use crate::output;
+use crate::conclusion::Run;
 use crate::training::{
-    Data, TrainingArgs, absolute, explained, interrupt_flag, interrupted, print_report, save_arguments,
-    saved_arguments, show, summary_json, test_json,
+    Data, TrainingArgs, absolute, explained, interrupt_flag, interrupted, save_arguments, saved_arguments, show,
 };
+use crate::{output, report};
+
+const COMMAND: &str = "train";
 
 /// Train a registered network from scratch, reproducibly to the byte, and go on after an interruption
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
@@ -108,14 +110,15 @@ impl Train {
 
     fn train_in(&self, directory: Option<&Path>) -> Result<()> {
         let config = self.train_config().context(Unusable)?;
+        let resolved = Self { lr: Some(config.learning_rate), ..self.clone() };
         let data = self.training.open_data(&self.data)?;
         let network = self.network(&data)?;
         let task = self.task(&data, &network)?;
         let directory = match directory {
             Some(directory) => directory.to_path_buf(),
-            None => RunDir::create(&self.training.out, "train", &self.model)?.path().to_path_buf(),
+            None => RunDir::create(&self.training.out, COMMAND, &self.model)?.path().to_path_buf(),
         };
-        save_arguments(self, &directory)?;
+        save_arguments(&resolved, &directory)?;
         let batches = cnn_train::Task::batches_per_epoch(&task);
         eprintln!(
             "{}: {} parameters, {} training and {} validation images, {} epochs of {batches} updates, in {}",
@@ -136,14 +139,20 @@ impl Train {
             .map_err(|error| explained(error.into(), &directory))?;
         progress.finish();
         if summary.interrupted {
-            return Err(interrupted("train", summary.epochs, &directory));
+            report::write_interrupted(COMMAND, &self.data, &self.model, &directory)?;
+            return Err(interrupted(COMMAND, summary.epochs, &directory));
         }
-        let skipped = task.skipped();
-        let mut report = summary_json(&summary, &skipped, &directory)?;
-        if let Some(test) = &data.test {
-            report["test"] = test_json(&directory, test, self.batch as usize)?;
-        }
-        print_report(&report, &skipped, &directory, self.training.json)
+        let run = Run {
+            directory: &directory,
+            command: COMMAND,
+            data_name: &self.data,
+            data: &data,
+            batch: self.batch as usize,
+            summary: &summary,
+            skipped: &task.skipped(),
+            tuning: None,
+        };
+        run.conclude(self.training.json)
     }
 
     fn train_config(&self) -> Result<TrainConfig> {

@@ -1,6 +1,6 @@
 //! Precision, recall and F1 per class.
 
-use cnn_metrics::{ClassScores, Interval, ZeroDivision, precision_recall, wilson_interval};
+use cnn_metrics::{ClassScores, Interval, ZeroDivision, bootstrap_interval, precision_recall, wilson_interval};
 
 use super::format::{NOTHING, count, percent};
 use crate::{ClassResults, Error};
@@ -64,7 +64,7 @@ impl<'a> ClassTable<'a> {
             },
             left_out,
             accuracy: percent(correct as f64 / samples as f64),
-            interval: interval_text(wilson_interval(correct, samples, CONFIDENCE)?),
+            interval: interval_text(bootstrap_interval(correct, samples, CONFIDENCE)?),
             samples: count(samples),
         })
     }

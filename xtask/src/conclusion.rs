@@ -1,0 +1,136 @@
+//! The end of a run: `summary.json`, `report.html`, and what is printed.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use cnn_core::write_atomic;
+use cnn_data::Skipped;
+use cnn_models::{LoadOptions, Network};
+use cnn_train::TrainSummary;
+use cnn_transfer::{FreezeProof, Phase, PhaseSummary};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::inference::Measured;
+use crate::training::Data;
+use crate::{inference, output, report};
+
+/// A finished run.
+pub(crate) struct Run<'a> {
+    pub(crate) directory: &'a Path,
+    /// The command that made it.
+    pub(crate) command: &'static str,
+    /// What `--data` said.
+    pub(crate) data_name: &'a str,
+    pub(crate) data: &'a Data,
+    pub(crate) batch: usize,
+    pub(crate) summary: &'a TrainSummary,
+    pub(crate) skipped: &'a [Skipped],
+    /// What fine-tuning has beyond training from scratch.
+    pub(crate) tuning: Option<Tuning<'a>>,
+}
+
+/// What was frozen and what was trained.
+pub(crate) struct Tuning<'a> {
+    /// The network as the run began with it.
+    pub(crate) source: Network,
+    pub(crate) plan: &'a [Phase],
+    pub(crate) phases: &'a [PhaseSummary],
+    pub(crate) proof: FreezeProof,
+    /// Whether running statistics stayed in layers that were trained.
+    pub(crate) statistics_frozen: bool,
+    pub(crate) feature_seconds: f64,
+}
+
+/// The best epoch, measured on images that had no part in choosing it where there are such.
+pub(crate) struct Verdict {
+    /// `test` or `val`.
+    pub(crate) split: &'static str,
+    pub(crate) network: Network,
+    pub(crate) measured: Measured,
+    pub(crate) seconds: f64,
+}
+
+impl Run<'_> {
+    /// Measures the best epoch, writes `summary.json` and `report.html`, and prints the summary as JSON or for people.
+    pub(crate) fn conclude(&self, json: bool) -> Result<()> {
+        let verdict = self.verdict()?;
+        let summary = self.summary_json(&verdict)?;
+        let text = serde_json::to_string_pretty(&summary)?;
+        write_atomic(&self.directory.join("summary.json"), |file| writeln!(file, "{text}"))?;
+        report::write(self, &verdict)?;
+        inference::print_skipped(self.skipped);
+        if json { output::json(&summary) } else { self.print(&summary, verdict.split) }
+    }
+
+    fn verdict(&self) -> Result<Verdict> {
+        let network = Network::load(&self.directory.join("best"), &LoadOptions::default())?;
+        let (split, dataset) = match &self.data.test {
+            Some(test) => ("test", test),
+            None => ("val", &self.data.val),
+        };
+        let start = std::time::Instant::now();
+        let measured = inference::measure(&network, dataset, self.batch)?;
+        Ok(Verdict { split, network, measured, seconds: start.elapsed().as_secs_f64() })
+    }
+
+    fn summary_json(&self, verdict: &Verdict) -> Result<Value> {
+        let best = self.summary.best.as_ref().context("no epoch was completed")?;
+        let proof = self.tuning.as_ref().map(|tuning| &tuning.proof);
+        let frozen = match proof {
+            Some(proof) => json!({"tensors": proof.tensors, "unchanged": proof.unchanged, "changed": proof.changed}),
+            None => json!({"tensors": 0, "unchanged": 0}),
+        };
+        let (result, interval) = (&verdict.measured.result, verdict.measured.top1_interval()?);
+        let mut summary = json!({
+            "run_dir": self.directory,
+            "epochs": self.summary.epochs,
+            "best": {"epoch": best.epoch, "val_top1": best.metrics.get("top1"), "val_loss": best.metrics.get("loss")},
+            "weights_sha256": sha256(&self.directory.join("last/model.safetensors"))?,
+            "frozen": frozen,
+            "seconds": self.summary.seconds,
+            "images_per_second": self.images_per_second(),
+            "skipped": self.skipped,
+        });
+        if let Some(tuning) = &self.tuning {
+            summary["phases"] = json!(tuning.phases);
+        }
+        summary[verdict.split] = json!({
+            "samples": result.samples, "loss": result.loss, "top1": result.top1, "top5": result.top5,
+            "top1_interval": [interval.low, interval.high],
+        });
+        Ok(summary)
+    }
+
+    pub(crate) fn images_per_second(&self) -> f64 {
+        self.summary.samples as f64 / self.summary.seconds.max(1e-9)
+    }
+
+    fn print(&self, summary: &Value, split: &str) -> Result<()> {
+        let share = |value: &Value| 100. * value.as_f64().unwrap_or(0.);
+        let (best, verdict, frozen) = (&summary["best"], &summary[split], &summary["frozen"]);
+        println!("best epoch {}: top-1 {:.2} % of the validation images", best["epoch"], share(&best["val_top1"]));
+        println!(
+            "{split}: top-1 {:.2} % (95 % interval {:.2} to {:.2}) of {} images",
+            share(&verdict["top1"]),
+            share(&verdict["top1_interval"][0]),
+            share(&verdict["top1_interval"][1]),
+            verdict["samples"]
+        );
+        if frozen["tensors"] != 0 {
+            println!(
+                "frozen: {} of {} tensors are in the saved file what they were",
+                frozen["unchanged"], frozen["tensors"]
+            );
+        }
+        println!("sha256 of last/model.safetensors: {}", summary["weights_sha256"].as_str().unwrap_or_default());
+        println!("report: {}", self.directory.join(report::NAME).display());
+        Ok(())
+    }
+}
+
+/// SHA-256 of a file in hexadecimal.
+pub(crate) fn sha256(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+}
