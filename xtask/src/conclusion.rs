@@ -56,9 +56,14 @@ impl Run<'_> {
     pub(crate) fn conclude(&self, json: bool) -> Result<()> {
         let verdict = self.verdict()?;
         let summary = self.summary_json(&verdict)?;
-        let text = serde_json::to_string_pretty(&summary)?;
-        write_atomic(&self.directory.join("summary.json"), |file| writeln!(file, "{text}"))?;
-        report::write(self, &verdict)?;
+        let text = serde_json::to_string_pretty(&summary)? + "\n";
+        let path = self.directory.join("summary.json");
+        // The same summary, seconds and all, is that of a run that had already ended: its report says more of it than this sitting knows.
+        let ended_before = std::fs::read_to_string(&path).is_ok_and(|before| before == text);
+        write_atomic(&path, |file| file.write_all(text.as_bytes()))?;
+        if !(ended_before && self.directory.join(report::NAME).exists()) {
+            report::write(self, &verdict)?;
+        }
         inference::print_skipped(self.skipped);
         if json { output::json(&summary) } else { self.print(&summary, verdict.split) }
     }
