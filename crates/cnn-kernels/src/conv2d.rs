@@ -13,7 +13,8 @@ use crate::gradient::Gradient;
 use crate::isa::InstructionSet;
 use crate::kernel::{Kernel, apply};
 use crate::{
-    FeatureMap, Geometry, Padding, Window, conv2d_depthwise, conv2d_direct, conv2d_general, conv2d_weight_gradient,
+    FeatureMap, Geometry, Padding, Window, conv2d_depthwise, conv2d_depthwise_direct, conv2d_direct, conv2d_general,
+    conv2d_weight_gradient,
 };
 
 const OP: &str = "conv2d";
@@ -194,7 +195,10 @@ impl Kernel for Convolution {
 
     fn forward_f32(&self, inputs: &[&[f32]]) -> Vec<f32> {
         let plan = Plan::forward(self);
-        if self.is_depthwise() || conv2d_direct::least_scratch(&plan) > MAX_SCRATCH {
+        if self.is_depthwise() {
+            return conv2d_depthwise_direct::convolve(&plan, inputs[0], inputs[1], inputs.get(2).copied());
+        }
+        if conv2d_direct::least_scratch(&plan) > MAX_SCRATCH {
             return self.forward(inputs);
         }
         conv2d_direct::convolve(InstructionSet::current(), &plan, inputs[0], inputs[1], inputs.get(2).copied())
@@ -209,14 +213,20 @@ impl Kernel for Convolution {
     ) -> Vec<Option<Arc<Vec<f32>>>> {
         let (forward, backward) = (Plan::forward(self), Plan::backward(self));
         let scratch = conv2d_direct::least_scratch(&forward).max(conv2d_direct::least_scratch(&backward));
-        if self.is_depthwise() || scratch > MAX_SCRATCH {
+        let depthwise = self.is_depthwise();
+        if !depthwise && scratch > MAX_SCRATCH {
             return self.backward(inputs, output, grad, wanted);
         }
         let set = InstructionSet::current();
-        let mut grads = vec![
-            wanted[0].then(|| conv2d_direct::convolve(set, &backward, &grad, inputs[1], None)),
-            wanted[1].then(|| conv2d_weight_gradient::grad_weight(set, self, inputs[0], &grad)),
-        ];
+        let grad_xs = || match depthwise {
+            true => conv2d_depthwise_direct::convolve(&backward, &grad, inputs[1], None),
+            false => conv2d_direct::convolve(set, &backward, &grad, inputs[1], None),
+        };
+        let grad_weight = || match depthwise {
+            true => conv2d_depthwise_direct::grad_weight(self, inputs[0], &grad),
+            false => conv2d_weight_gradient::grad_weight(set, self, inputs[0], &grad),
+        };
+        let mut grads = vec![wanted[0].then(grad_xs), wanted[1].then(grad_weight)];
         if let Some(&wanted) = wanted.get(2) {
             grads.push(wanted.then(|| sum_over_pixels(&grad, self.c_out)));
         }

@@ -24,6 +24,7 @@ mod channel_sums;
 mod combine;
 mod conv2d;
 mod conv2d_depthwise;
+mod conv2d_depthwise_direct;
 mod conv2d_direct;
 mod conv2d_general;
 mod conv2d_gradients;
