@@ -179,42 +179,56 @@ impl Tile {
         // SAFETY: the caller's promise; whole registers first, then what is left.
         unsafe {
             while channel + S::LANES <= self.channels {
-                self.register::<S, N>(terms, channel, |from| S::load(from), |value, to| value.store(to));
+                self.register::<S, N, true>(terms, channel);
                 channel += S::LANES;
             }
-            let rest = self.channels - channel;
-            if rest > 0 {
-                let load = |from| S::load_first(from, rest);
-                self.register::<S, N>(terms, channel, load, |value, to| value.store_first(to, rest));
+            if channel < self.channels {
+                self.register::<S, N, false>(terms, channel);
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn register<S: Simd, const N: usize>(
-        &self,
-        terms: &[Term],
-        channel: usize,
-        load: impl Fn(*const f32) -> S,
-        store: impl Fn(S, *mut f32),
-    ) {
+    unsafe fn register<S: Simd, const N: usize, const FULL: bool>(&self, terms: &[Term], channel: usize) {
+        let count = self.channels - channel;
         // SAFETY: the caller's promise.
         unsafe {
-            let start = if self.bias.is_null() { S::splat(0.) } else { load(self.bias.add(channel)) };
+            let start = if self.bias.is_null() { S::splat(0.) } else { load::<S, FULL>(self.bias.add(channel), count) };
             let mut sums = [start; N];
             let source = self.source.wrapping_add(channel);
             for term in terms {
-                let weight = load(self.weights.add(term.weights + channel));
+                let weight = load::<S, FULL>(self.weights.add(term.weights + channel), count);
                 let source = source.wrapping_offset(term.offset);
                 for (pixel, sum) in sums.iter_mut().enumerate() {
-                    *sum = sum.add_product(load(source.wrapping_add(pixel * self.source_step)), weight);
+                    let value = load::<S, FULL>(source.wrapping_add(pixel * self.source_step), count);
+                    *sum = sum.add_product(value, weight);
                 }
             }
-            for (pixel, sum) in sums.into_iter().enumerate() {
-                store(sum, self.target.add(pixel * self.target_step + channel));
+            for (pixel, &sum) in sums.iter().enumerate() {
+                store::<S, FULL>(sum, self.target.add(pixel * self.target_step + channel), count);
             }
         }
     }
+}
+
+/// A register, or the first `count` values of one.
+///
+/// # Safety
+/// That of [`Simd::load`], or of [`Simd::load_first`] with `count` less than the lanes.
+#[inline(always)]
+unsafe fn load<S: Simd, const FULL: bool>(from: *const f32, count: usize) -> S {
+    // SAFETY: the caller's promise.
+    unsafe { if FULL { S::load(from) } else { S::load_first(from, count) } }
+}
+
+/// Writes as [`load`] reads.
+///
+/// # Safety
+/// As [`load`].
+#[inline(always)]
+unsafe fn store<S: Simd, const FULL: bool>(value: S, to: *mut f32, count: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { if FULL { value.store(to) } else { value.store_first(to, count) } }
 }
 
 /// The gradient in PyTorch's weight order, `(C, 1, K_h, K_w)`.
@@ -247,31 +261,39 @@ struct WeightRows<'a> {
 
 impl Loop for WeightRows<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self) {
+    fn run<S: Simd>(mut self) {
         let (plan, c) = (self.plan, self.plan.c_source);
         let columns = &plan.columns.phases[0];
         for row in self.rows.clone() {
             let (image, t) = (row / plan.rows.count(), row % plan.rows.count());
             let terms = Terms::new(plan, &plan.rows.phases[0], columns, t);
             let source = (image * plan.rows.source + t * plan.rows.step) * plan.columns.source * c;
-            let mut pixels = |start: usize, count: usize, terms: &[Term]| {
-                let mut run = Pixels {
-                    xs: self.xs.as_ptr().wrapping_add(source + start * plan.columns.step * c),
-                    xs_step: plan.columns.step * c,
-                    grad: self.grad[(row * columns.count + start) * c..].as_ptr(),
-                    count,
-                    channels: c,
-                    sums: self.sums.as_mut_ptr(),
-                };
-                // SAFETY: each pixel's terms read inside the input; `S` is what the caller is compiled for.
-                terms.chunks(MAX_TAPS).for_each(|terms| unsafe { run.add::<S>(terms) });
-            };
             for u in (0..terms.inside.start).chain(terms.inside.end..columns.count) {
-                pixels(u, 1, &terms.of_pixel(&plan.columns, u));
+                self.pixels::<S>(row, source, u..u + 1, &terms.of_pixel(&plan.columns, u));
             }
             for start in terms.inside.clone().step_by(RUN) {
-                pixels(start, RUN.min(terms.inside.end - start), &terms.terms);
+                self.pixels::<S>(row, source, start..terms.inside.end.min(start + RUN), &terms.terms);
             }
+        }
+    }
+}
+
+impl WeightRows<'_> {
+    /// Adds what neighbouring pixels of a row give; `source` is where the row's windows begin in the input.
+    #[inline(always)]
+    fn pixels<S: Simd>(&mut self, row: usize, source: usize, pixels: Range<usize>, terms: &[Term]) {
+        let (plan, c) = (self.plan, self.plan.c_source);
+        let mut run = Pixels {
+            xs: self.xs.as_ptr().wrapping_add(source + pixels.start * plan.columns.step * c),
+            xs_step: plan.columns.step * c,
+            grad: self.grad[(row * plan.columns.count() + pixels.start) * c..].as_ptr(),
+            count: pixels.len(),
+            channels: c,
+            sums: self.sums.as_mut_ptr(),
+        };
+        for terms in terms.chunks(MAX_TAPS) {
+            // SAFETY: each pixel's terms read inside the input; `S` is what the caller is compiled for.
+            unsafe { run.add::<S>(terms) };
         }
     }
 }
@@ -302,7 +324,8 @@ impl Pixels {
                 4 => self.channels::<S, 4>(terms),
                 3 => self.channels::<S, 3>(terms),
                 2 => self.channels::<S, 2>(terms),
-                _ => terms.chunks(1).for_each(|terms| self.channels::<S, 1>(terms)),
+                1 => self.channels::<S, 1>(terms),
+                _ => {}
             }
         }
     }
@@ -313,41 +336,34 @@ impl Pixels {
         // SAFETY: the caller's promise; whole registers first, then what is left.
         unsafe {
             while channel + S::LANES <= self.channels {
-                self.register::<S, N>(terms, channel, |from| S::load(from), |value, to| value.store(to));
+                self.register::<S, N, true>(terms, channel);
                 channel += S::LANES;
             }
-            let rest = self.channels - channel;
-            if rest > 0 {
-                let load = |from| S::load_first(from, rest);
-                self.register::<S, N>(terms, channel, load, |value, to| value.store_first(to, rest));
+            if channel < self.channels {
+                self.register::<S, N, false>(terms, channel);
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn register<S: Simd, const N: usize>(
-        &mut self,
-        terms: &[Term],
-        channel: usize,
-        load: impl Fn(*const f32) -> S,
-        store: impl Fn(S, *mut f32),
-    ) {
+    unsafe fn register<S: Simd, const N: usize, const FULL: bool>(&mut self, terms: &[Term], channel: usize) {
+        let count = self.channels - channel;
         // SAFETY: the caller's promise.
         unsafe {
             let offsets: [isize; N] = std::array::from_fn(|n| terms[n].offset);
             let mut sums = [S::splat(0.); N];
             let (mut xs, mut grad) = (self.xs.wrapping_add(channel), self.grad.add(channel));
             for _ in 0..self.count {
-                let value = load(grad);
-                for (sum, offset) in sums.iter_mut().zip(offsets) {
-                    *sum = sum.add_product(load(xs.wrapping_offset(offset)), value);
+                let value = load::<S, FULL>(grad, count);
+                for n in 0..N {
+                    sums[n] = sums[n].add_product(load::<S, FULL>(xs.wrapping_offset(offsets[n]), count), value);
                 }
                 xs = xs.wrapping_add(self.xs_step);
                 grad = grad.wrapping_add(self.channels);
             }
-            for (sum, term) in sums.into_iter().zip(terms) {
+            for (sum, term) in sums.iter().zip(terms) {
                 let to = self.sums.add(term.weights + channel);
-                store(load(to).add(sum), to);
+                store::<S, FULL>(load::<S, FULL>(to, count).add(*sum), to, count);
             }
         }
     }
