@@ -1,11 +1,18 @@
 //! Activations, each with the backward rule of the explanation methods, and softmax.
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 use candle_core::{D, DType, Result, Tensor};
-use rayon::prelude::*;
 
-use crate::Error;
 use crate::element::Element;
-use crate::kernel::{Kernel, apply};
+use crate::gradient::Gradient;
+use crate::isa::{Loop, vectorised};
+use crate::kernel::{Kernel, Saved, apply};
+use crate::shared::filled_chunks;
+use crate::simd::Simd;
+use crate::{Error, FeatureMap, tape};
 
 /// An element-wise non-linearity.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,15 +56,23 @@ pub enum BackwardRule {
     Deconvnet,
 }
 
-/// Applies an activation to every element, of any shape. Differentiable.
+/// Applies an activation to every element of a map. Differentiable.
 ///
 /// # Errors
 /// If the element type is neither f32 nor f64.
-pub fn activate(xs: &Tensor, activation: Activation, rule: BackwardRule) -> Result<Tensor> {
+pub fn activate(xs: &FeatureMap, activation: Activation, rule: BackwardRule) -> Result<FeatureMap> {
     if activation == Activation::Identity {
         return Ok(xs.clone());
     }
-    apply(Activate { shape: xs.dims().to_vec(), activation, rule }, &[xs])
+    apply(Activate { shape: xs.values().dims().to_vec(), activation, rule }, &[xs], &[])
+}
+
+/// [`activate`] for a tensor of any shape, such as one vector per image.
+///
+/// # Errors
+/// As [`activate`].
+pub fn activate_tensor(xs: &Tensor, activation: Activation, rule: BackwardRule) -> Result<Tensor> {
+    tape::leave(&activate(&tape::enter(&xs.contiguous()?)?, activation, rule)?)
 }
 
 /// `e^x_i / Σ e^x_j` along the last dimension, shifted by the maximum so that it cannot overflow. Differentiable.
@@ -82,6 +97,26 @@ impl Activation {
         matches!(self, Self::Relu | Self::LeakyRelu(_) | Self::Relu6)
     }
 
+    /// Whether the slope at `x` follows from `y` as it follows from `x`, so that `x` can be forgotten.
+    fn slope_is_in_the_output(self) -> bool {
+        match self {
+            Self::Relu | Self::Relu6 => true,
+            Self::LeakyRelu(slope) => slope > 0.,
+            _ => false,
+        }
+    }
+
+    /// The gradient of `x` by that of the output.
+    #[inline(always)]
+    fn passed<T: Element>(self, grad: T, x: T) -> T {
+        let zero = T::zero();
+        match self {
+            Self::Relu => select(x > zero, grad, zero),
+            _ => grad * self.slope(x),
+        }
+    }
+
+    #[inline(always)]
     fn value<T: Element>(self, x: T) -> T {
         let constant = T::from_f64;
         match self {
@@ -99,6 +134,7 @@ impl Activation {
         }
     }
 
+    #[inline(always)]
     fn slope<T: Element>(self, x: T) -> T {
         let constant = T::from_f64;
         let (zero, one) = (T::zero(), T::one());
@@ -115,9 +151,10 @@ impl Activation {
                 let gate = sigmoid(x);
                 gate * (one + x * (one - gate))
             }
-            Self::HardSwish if x <= constant(-3.) => zero,
-            Self::HardSwish if x >= constant(3.) => one,
-            Self::HardSwish => (constant(2.) * x + constant(3.)) / constant(6.),
+            Self::HardSwish => {
+                let inside = (constant(2.) * x + constant(3.)) / constant(6.);
+                select(x <= constant(-3.), zero, select(x >= constant(3.), one, inside))
+            }
             Self::HardSigmoid => select(x > constant(-3.) && x < constant(3.), one / constant(6.), zero),
             Self::Tanh => {
                 let y = x.tanh();
@@ -139,18 +176,22 @@ const INVERSE_ROOT_TWO_PI: f64 = 0.398_942_280_401_432_7;
 const GELU_TANH_SCALE: f64 = 0.797_884_560_802_865_4;
 const GELU_TANH_CUBIC: f64 = 0.044715;
 
+#[inline(always)]
 fn select<T>(condition: bool, yes: T, no: T) -> T {
     if condition { yes } else { no }
 }
 
+#[inline(always)]
 fn sigmoid<T: Element>(x: T) -> T {
     T::one() / (T::one() + (T::zero() - x).exp())
 }
 
+#[inline(always)]
 fn gaussian_cdf<T: Element>(x: T) -> T {
     T::from_f64(0.5) * (T::one() + (x * T::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf())
 }
 
+#[inline(always)]
 fn gelu_inner<T: Element>(x: T) -> T {
     T::from_f64(GELU_TANH_SCALE) * (x + T::from_f64(GELU_TANH_CUBIC) * x * x * x)
 }
@@ -171,31 +212,102 @@ impl Kernel for Activate {
         self.shape.clone()
     }
 
-    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
-        let activation = self.activation;
-        let mut ys = vec![T::zero(); inputs[0].len()];
-        ys.par_chunks_mut(CHUNK).zip(inputs[0].par_chunks(CHUNK)).for_each(|(ys, xs)| match activation {
-            Activation::Relu => ys.iter_mut().zip(xs).for_each(|(y, &x)| *y = x.at_least_zero()),
-            _ => ys.iter_mut().zip(xs).for_each(|(y, &x)| *y = activation.value(x)),
-        });
-        ys
+    fn saved(&self) -> Saved {
+        if self.activation.slope_is_in_the_output() { Saved::Output } else { Saved::Inputs }
     }
 
-    fn backward<T: Element>(&self, inputs: &[&[T]], _: &[T], grad: &[T], _: &[bool]) -> Vec<Option<Vec<T>>> {
-        let (activation, zero) = (self.activation, T::zero());
+    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
+        // SAFETY: the loop writes every element.
+        unsafe {
+            filled_chunks(inputs[0].len(), CHUNK, |start, ys| {
+                let xs = &inputs[0][start..start + ys.len()];
+                vectorised(Values { activation: self.activation, xs, ys });
+            })
+        }
+    }
+
+    fn backward<T: Element>(
+        &self,
+        inputs: &[&[T]],
+        output: &[T],
+        grad: Gradient<'_, T>,
+        _: &[bool],
+    ) -> Vec<Option<Arc<Vec<T>>>> {
+        let activation = self.activation;
         let rule = if activation.is_rectifier() { self.rule } else { BackwardRule::Standard };
-        let mut grad_xs = vec![zero; grad.len()];
-        let chunks = grad_xs.par_chunks_mut(CHUNK).zip(inputs[0].par_chunks(CHUNK)).zip(grad.par_chunks(CHUNK));
-        chunks.for_each(|((out, xs), grad)| {
-            for ((out, &x), &grad) in out.iter_mut().zip(xs).zip(grad) {
-                *out = match rule {
-                    BackwardRule::Standard => grad * activation.slope(x),
-                    BackwardRule::Guided => select(grad > zero, grad * activation.slope(x), zero),
-                    BackwardRule::Deconvnet => select(grad > zero, grad, zero),
-                };
-            }
+        let xs = if activation.slope_is_in_the_output() { output } else { inputs[0] };
+        let grad_xs = grad.updated(CHUNK, |start, grad| {
+            vectorised(Slopes { activation, rule, xs: &xs[start..start + grad.len()], grad });
         });
         vec![Some(grad_xs)]
+    }
+}
+
+/// Evaluates an expression with `$activation` known to the compiler, so that each activation is a loop of its own.
+macro_rules! for_each_activation {
+    ($activation:expr, $constant:ident => $loop:expr) => {
+        for_each_activation!(
+            $activation, $constant => $loop;
+            Identity Relu Relu6 Sigmoid Silu HardSwish HardSigmoid Tanh Gelu GeluTanh
+        )
+    };
+    ($activation:expr, $constant:ident => $loop:expr; $($name:ident)*) => {
+        match $activation {
+            $(Activation::$name => {
+                let $constant = Activation::$name;
+                $loop
+            })*
+            Activation::LeakyRelu(slope) => {
+                let $constant = Activation::LeakyRelu(slope);
+                $loop
+            }
+        }
+    };
+}
+
+struct Values<'a, T> {
+    activation: Activation,
+    xs: &'a [T],
+    ys: &'a mut [MaybeUninit<T>],
+}
+
+impl<T: Element> Loop for Values<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let pairs = self.ys.iter_mut().zip(self.xs);
+        for_each_activation!(self.activation, activation => for (y, &x) in pairs {
+            y.write(activation.value(x));
+        });
+    }
+}
+
+/// The gradient in place; `xs` is the output where the slope can be told from it.
+struct Slopes<'a, T> {
+    activation: Activation,
+    rule: BackwardRule,
+    xs: &'a [T],
+    grad: &'a mut [T],
+}
+
+impl<T: Element> Loop for Slopes<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let (zero, pairs) = (T::zero(), self.grad.iter_mut().zip(self.xs));
+        match self.rule {
+            BackwardRule::Standard => for_each_activation!(self.activation, activation => for (grad, &x) in pairs {
+                *grad = activation.passed(*grad, x);
+            }),
+            BackwardRule::Guided => {
+                for (grad, &x) in pairs {
+                    *grad = select(*grad > zero, self.activation.passed(*grad, x), zero);
+                }
+            }
+            BackwardRule::Deconvnet => {
+                for grad in self.grad {
+                    *grad = select(*grad > zero, *grad, zero);
+                }
+            }
+        }
     }
 }
 
@@ -207,7 +319,7 @@ mod tests {
 
     fn gradient(activation: Activation, rule: BackwardRule, xs: &[f32], upstream: &[f32]) -> Vec<f32> {
         let xs = Var::new(xs, &Device::Cpu).unwrap();
-        let ys = activate(&xs, activation, rule).unwrap();
+        let ys = activate_tensor(&xs, activation, rule).unwrap();
         let loss = (ys * Tensor::new(upstream, &Device::Cpu).unwrap()).unwrap().sum_all().unwrap();
         loss.backward().unwrap().get(&xs).unwrap().to_vec1().unwrap()
     }

@@ -1,20 +1,22 @@
 //! Batch normalisation (Ioffe & Szegedy 2015), with the batch's statistics or with running ones.
+#![allow(unsafe_code)]
 
-use std::sync::OnceLock;
+use std::mem::MaybeUninit;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{Result, Tensor};
-use rayon::prelude::*;
 
 use crate::FeatureMap;
-use crate::channel_sums::{channel_sums, sum_over_pixels};
+use crate::channel_sums::{channel_sums, period, repeated};
 use crate::element::Element;
 use crate::error::{Checked, Error};
+use crate::gradient::Gradient;
+use crate::isa::{Loop, vectorised};
 use crate::kernel::{Kernel, apply};
+use crate::shared::filled_chunks;
+use crate::simd::Simd;
 
 const OP: &str = "batch_norm";
-
-/// Pixels per parallel task.
-const CHUNK_PIXELS: usize = 1024;
 
 /// Mean and variance of each channel over a batch, from [`batch_norm_train`].
 #[derive(Debug, Clone)]
@@ -48,9 +50,9 @@ pub fn batch_norm_train(
         let expected = "at least 2: a variance needs more than one".to_string();
         return Err(Error::Argument { op: OP, what: "values per channel", found: count.to_string(), expected }.into());
     }
-    let moments = std::sync::Arc::new(OnceLock::new());
+    let moments = Arc::new(OnceLock::new());
     let kernel = BatchNorm { dims: xs.dims(), eps, source: Source::Batch, moments: moments.clone() };
-    let ys = apply(kernel, &[xs.tensor(), weight, bias])?;
+    let ys = apply(kernel, &[xs], &[weight, bias])?;
     let moments: &Moments = moments.get().expect("the forward pass has run");
     let unbiased = count as f64 / (count - 1) as f64;
     let vector = |values: Vec<f64>| Tensor::from_vec(values, channels, xs.device())?.to_dtype(xs.dtype());
@@ -59,7 +61,7 @@ pub fn batch_norm_train(
         unbiased_var: vector(moments.var.iter().map(|var| var * unbiased).collect())?,
         count,
     };
-    Ok((FeatureMap::wrap(ys), statistics))
+    Ok((ys, statistics))
 }
 
 /// `(x − running_mean) / √(running_var + eps) · weight + bias`: an affine map per channel. No gradient flows to the running
@@ -84,7 +86,7 @@ pub fn batch_norm_running(
     let values = |vector: &Tensor| vector.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>();
     let moments = OnceLock::from(Moments { mean: values(running_mean)?, var: values(running_var)? });
     let kernel = BatchNorm { dims: xs.dims(), eps, source: Source::Running, moments: moments.into() };
-    Ok(FeatureMap::wrap(apply(kernel, &[xs.tensor(), weight, bias])?))
+    apply(kernel, &[xs], &[weight, bias])
 }
 
 fn check_vectors(channels: usize, vectors: &[(&'static str, &Tensor)]) -> Checked<()> {
@@ -116,16 +118,24 @@ struct BatchNorm {
     eps: f64,
     source: Source,
     /// Known from the start for running statistics; set by the forward pass for the batch's.
-    moments: std::sync::Arc<OnceLock<Moments>>,
+    moments: Arc<OnceLock<Moments>>,
 }
 
-impl BatchNorm {
-    fn channels(&self) -> usize {
-        self.dims[3]
-    }
+/// Pixels that the provisional means are taken from.
+const SAMPLE: usize = 64;
 
+/// Elements per parallel task, about.
+const CHUNK: usize = 1 << 14;
+
+impl BatchNorm {
     fn inverse_std(&self, moments: &Moments) -> Vec<f64> {
         moments.var.iter().map(|var| 1. / (var + self.eps).sqrt()).collect()
+    }
+
+    /// Elements of a parallel task: whole periods.
+    fn chunk(&self) -> usize {
+        let period = period(self.dims[3]).max(1);
+        CHUNK.next_multiple_of(period)
     }
 }
 
@@ -138,107 +148,172 @@ impl Kernel for BatchNorm {
 
     fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
         let (xs, weight, bias) = (inputs[0], inputs[1], inputs[2]);
-        let moments = self.moments.get_or_init(|| batch_moments(xs, self.channels()));
-        let scale: Vec<f64> = weight.iter().zip(self.inverse_std(moments)).map(|(w, s)| w.to_f64() * s).collect();
-        let shift = bias.iter().zip(&scale).zip(&moments.mean).map(|((b, s), m)| T::from_f64(b.to_f64() - s * m));
-        let (shift, scale): (Vec<T>, Vec<T>) = (shift.collect(), scale.iter().map(|&s| T::from_f64(s)).collect());
-        let mut ys = vec![T::zero(); xs.len()];
-        for_each_pixel(&mut ys, xs, self.channels(), |ys, xs| {
-            for (((y, &x), &scale), &shift) in ys.iter_mut().zip(xs).zip(&scale).zip(&shift) {
-                *y = x * scale + shift;
-            }
-        });
-        ys
+        let moments = self.moments.get_or_init(|| batch_moments(xs, self.dims[3]));
+        let scale = weight.iter().zip(self.inverse_std(moments)).map(|(w, s)| w.to_f64() * s).collect::<Vec<_>>();
+        let mean: Vec<T> = repeated(moments.mean.iter().copied());
+        // The mean in T is not quite the mean; what it lacks goes into the bias.
+        let rests = moments.mean.iter().zip(&mean).map(|(exact, mean)| mean.to_f64() - exact);
+        let bias: Vec<f64> = bias.iter().zip(&scale).zip(rests).map(|((b, s), rest)| b.to_f64() + s * rest).collect();
+        let (scale, bias): (Vec<T>, Vec<T>) = (repeated(scale.into_iter()), repeated(bias.into_iter()));
+        // SAFETY: the loop writes every element.
+        unsafe {
+            filled_chunks(xs.len(), self.chunk(), |start, ys| {
+                let xs = &xs[start..start + ys.len()];
+                vectorised(Normalise { xs, ys, mean: &mean, scale: &scale, bias: &bias });
+            })
+        }
     }
 
-    fn backward<T: Element>(&self, inputs: &[&[T]], _: &[T], grad: &[T], wanted: &[bool]) -> Vec<Option<Vec<T>>> {
-        let moments = self.moments.get().expect("the forward pass has run");
+    fn backward<T: Element>(
+        &self,
+        inputs: &[&[T]],
+        _: &[T],
+        grad: Gradient<'_, T>,
+        wanted: &[bool],
+    ) -> Vec<Option<Arc<Vec<T>>>> {
+        let (xs, moments) = (inputs[0], self.moments.get().expect("the forward pass has run"));
         let inverse_std = self.inverse_std(moments);
         let needs_sums = wanted[1] || wanted[2] || self.source == Source::Batch;
-        let sums = needs_sums.then(|| parameter_gradients(inputs[0], grad, &moments.mean, &inverse_std));
+        let sums = needs_sums.then(|| parameter_gradients(xs, &grad, &moments.mean, &inverse_std));
+        let of_parameters = [0, 1].map(|which| {
+            let sums = sums.as_ref().filter(|_| wanted[1 + which])?;
+            Some(Arc::new(sums[which].iter().map(|&sum| T::from_f64(sum)).collect()))
+        });
         let grad_xs = wanted[0].then(|| {
             let scale: Vec<f64> = inputs[1].iter().zip(&inverse_std).map(|(w, s)| w.to_f64() * s).collect();
             match (&sums, self.source) {
-                (Some(sums), Source::Batch) => self.grad_input_of_batch(inputs[0], grad, &scale, &inverse_std, sums),
+                (Some(sums), Source::Batch) => self.grad_input_of_batch(xs, grad, &scale, &inverse_std, sums),
                 _ => self.grad_input_of_running(grad, &scale),
             }
         });
-        let [grad_weight, grad_bias] = [0, 1].map(|which| {
-            let sums = sums.as_ref().filter(|_| wanted[1 + which])?;
-            Some(sums[which].iter().map(|&sum| T::from_f64(sum)).collect())
-        });
-        vec![grad_xs, grad_weight, grad_bias]
+        [grad_xs].into_iter().chain(of_parameters).collect()
     }
 }
 
 impl BatchNorm {
-    /// `scale · (dy − mean(dy) − x̂ · mean(dy · x̂))`, an affine map of `dy` and `x` per channel.
+    /// `scale · (dy − mean(dy) − x̂ · mean(dy · x̂))`.
     fn grad_input_of_batch<T: Element>(
         &self,
         xs: &[T],
-        grad: &[T],
+        grad: Gradient<'_, T>,
         scale: &[f64],
         inverse_std: &[f64],
         [grad_weight, grad_bias]: &[Vec<f64>; 2],
-    ) -> Vec<T> {
+    ) -> Arc<Vec<T>> {
         let moments = self.moments.get().expect("the forward pass has run");
-        let count = (xs.len() / self.channels().max(1)) as f64;
-        let factors: Vec<[T; 3]> = (0..self.channels())
-            .map(|c| {
-                let through_x = -scale[c] * inverse_std[c] * grad_weight[c] / count;
-                let constant = -scale[c] * grad_bias[c] / count - through_x * moments.mean[c];
-                [scale[c], through_x, constant].map(T::from_f64)
-            })
-            .collect();
-        let mut grad_xs = grad.to_vec();
-        for_each_pixel(&mut grad_xs, xs, self.channels(), |grad_xs, xs| {
-            for ((grad, &x), [scale, through_x, constant]) in grad_xs.iter_mut().zip(xs).zip(&factors) {
-                *grad = *grad * *scale + x * *through_x + *constant;
+        let count = (xs.len() / self.dims[3].max(1)) as f64;
+        let channels = 0..self.dims[3];
+        let through_x = channels.clone().map(|c| -scale[c] * inverse_std[c] * grad_weight[c] / count);
+        let constant = channels.map(|c| -scale[c] * grad_bias[c] / count);
+        let (mean, scale): (Vec<T>, Vec<T>) = (repeated(moments.mean.iter().copied()), repeated(scale.iter().copied()));
+        let (through_x, constant): (Vec<T>, Vec<T>) = (repeated(through_x), repeated(constant));
+        grad.updated(self.chunk(), |start, grad| {
+            let xs = &xs[start..start + grad.len()];
+            vectorised(Centre { grad, xs, mean: &mean, scale: &scale, through_x: &through_x, constant: &constant });
+        })
+    }
+
+    fn grad_input_of_running<T: Element>(&self, grad: Gradient<'_, T>, scale: &[f64]) -> Arc<Vec<T>> {
+        let scale: Vec<T> = repeated(scale.iter().copied());
+        grad.updated(self.chunk(), |_, grad| vectorised(Scale { grad, scale: &scale }))
+    }
+}
+
+/// `(x − mean) · scale + bias`; the vectors span a period.
+struct Normalise<'a, T> {
+    xs: &'a [T],
+    ys: &'a mut [MaybeUninit<T>],
+    mean: &'a [T],
+    scale: &'a [T],
+    bias: &'a [T],
+}
+
+impl<T: Element> Loop for Normalise<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let period = self.mean.len();
+        for (ys, xs) in self.ys.chunks_mut(period).zip(self.xs.chunks(period)) {
+            let vectors = self.mean.iter().zip(self.scale).zip(self.bias);
+            for ((y, &x), ((&mean, &scale), &bias)) in ys.iter_mut().zip(xs).zip(vectors) {
+                y.write((x - mean) * scale + bias);
             }
-        });
-        grad_xs
-    }
-
-    fn grad_input_of_running<T: Element>(&self, grad: &[T], scale: &[f64]) -> Vec<T> {
-        let scale: Vec<T> = scale.iter().map(|&scale| T::from_f64(scale)).collect();
-        let mut grad_xs = vec![T::zero(); grad.len()];
-        for_each_pixel(&mut grad_xs, grad, self.channels(), |grad_xs, grad| {
-            grad_xs.iter_mut().zip(grad).zip(&scale).for_each(|((out, &grad), &scale)| *out = grad * scale);
-        });
-        grad_xs
-    }
-}
-
-/// Calls `f` with each pixel of both, in parallel.
-fn for_each_pixel<T: Element>(ys: &mut [T], xs: &[T], channels: usize, f: impl Fn(&mut [T], &[T]) + Sync) {
-    let chunk = (CHUNK_PIXELS * channels).max(1);
-    ys.par_chunks_mut(chunk).zip(xs.par_chunks(chunk)).for_each(|(ys, xs)| {
-        ys.chunks_exact_mut(channels).zip(xs.chunks_exact(channels)).for_each(|(ys, xs)| f(ys, xs));
-    });
-}
-
-/// Two passes, so that a large mean does not swallow the variance.
-fn batch_moments<T: Element>(xs: &[T], channels: usize) -> Moments {
-    let count = (xs.len() / channels.max(1)) as f64;
-    let mean: Vec<f64> = sum_over_pixels(xs, channels).into_iter().map(|sum| sum / count).collect();
-    let [var] = channel_sums(xs, xs, channels, |pixel, _, [sums]| {
-        for ((sum, x), mean) in sums.iter_mut().zip(pixel).zip(&mean) {
-            let deviation = x.to_f64() - mean;
-            *sum += deviation * deviation;
         }
+    }
+}
+
+/// `dy · scale + (x − mean) · through_x + constant` in place of `dy`; the vectors span a period.
+struct Centre<'a, T> {
+    grad: &'a mut [T],
+    xs: &'a [T],
+    mean: &'a [T],
+    scale: &'a [T],
+    through_x: &'a [T],
+    constant: &'a [T],
+}
+
+impl<T: Element> Loop for Centre<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let period = self.mean.len();
+        for (grad, xs) in self.grad.chunks_mut(period).zip(self.xs.chunks(period)) {
+            let vectors = self.mean.iter().zip(self.scale).zip(self.through_x).zip(self.constant);
+            for ((grad, &x), (((&mean, &scale), &through_x), &constant)) in grad.iter_mut().zip(xs).zip(vectors) {
+                *grad = *grad * scale + (x - mean) * through_x + constant;
+            }
+        }
+    }
+}
+
+/// `dy · scale` in place; the vector spans a period.
+struct Scale<'a, T> {
+    grad: &'a mut [T],
+    scale: &'a [T],
+}
+
+impl<T: Element> Loop for Scale<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        for grad in self.grad.chunks_mut(self.scale.len()) {
+            grad.iter_mut().zip(self.scale).for_each(|(grad, &scale)| *grad *= scale);
+        }
+    }
+}
+
+/// Sums of differences to provisional means, so that a large mean does not swallow the variance: with means of a few pixels from everywhere, what is
+/// left of the mean is small beside the standard deviation.
+fn batch_moments<T: Element>(xs: &[T], channels: usize) -> Moments {
+    let pixels = xs.len() / channels.max(1);
+    let count = pixels as f64;
+    let provisional = provisional_means(xs, channels, pixels);
+    let [sums, squares] = channel_sums(xs, xs, &provisional, |x, _, mean| {
+        let deviation = x - mean;
+        [deviation, deviation * deviation]
     });
-    Moments { mean, var: var.into_iter().map(|sum| sum / count).collect() }
+    let rests: Vec<f64> = sums.into_iter().map(|sum| sum / count).collect();
+    let variance = |(sum, rest): (f64, &f64)| (sum / count - rest * rest).at_least_zero();
+    let var = squares.into_iter().zip(&rests).map(variance).collect();
+    Moments { mean: provisional.iter().zip(rests).map(|(mean, rest)| mean + rest).collect(), var }
+}
+
+/// Means over evenly spaced pixels, as `T` holds them.
+fn provisional_means<T: Element>(xs: &[T], channels: usize, pixels: usize) -> Vec<f64> {
+    let sample = SAMPLE.min(pixels);
+    let mut means = vec![0.; channels];
+    for pixel in (0..sample).map(|index| index * pixels / sample) {
+        let values = &xs[pixel * channels..][..channels];
+        means.iter_mut().zip(values).for_each(|(mean, x)| *mean += x.to_f64() / sample as f64);
+    }
+    means.into_iter().map(|mean| T::from_f64(mean).to_f64()).collect()
 }
 
 /// `(Σ dy · x̂, Σ dy)` per channel.
 fn parameter_gradients<T: Element>(xs: &[T], grad: &[T], mean: &[f64], inverse_std: &[f64]) -> [Vec<f64>; 2] {
-    let [mut weight, bias] = channel_sums(xs, grad, mean.len(), |xs, grad, [weight, bias]| {
-        for ((((weight, bias), x), grad), mean) in weight.iter_mut().zip(bias).zip(xs).zip(grad).zip(mean) {
-            *weight += grad.to_f64() * (x.to_f64() - mean);
-            *bias += grad.to_f64();
-        }
-    });
-    weight.iter_mut().zip(inverse_std).for_each(|(sum, inverse_std)| *sum *= inverse_std);
+    let [mut weight, bias] = channel_sums(xs, grad, mean, |x, grad, mean| [grad * (x - mean), grad]);
+    // The mean in T is not quite the mean.
+    let rests = mean.iter().map(|&exact| T::from_f64(exact).to_f64() - exact);
+    for (((sum, bias), rest), inverse_std) in weight.iter_mut().zip(&bias).zip(rests).zip(inverse_std) {
+        *sum = (*sum + bias * rest) * inverse_std;
+    }
     [weight, bias]
 }
 

@@ -1,25 +1,35 @@
 //! Joining feature maps: residual addition and concatenation over channels.
+#![allow(unsafe_code)]
 
-use candle_core::{Result, Tensor};
+use std::mem::MaybeUninit;
+use std::sync::Arc;
 
+use candle_core::Result;
+
+use crate::element::Element;
+use crate::gradient::Gradient;
+use crate::isa::{Loop, vectorised};
+use crate::kernel::{Kernel, Saved, apply};
+use crate::shared::filled_chunks;
+use crate::simd::Simd;
 use crate::{Error, FeatureMap};
 
 /// Element-wise sum of two maps of one shape, the residual connection (He et al. 2015). Differentiable.
 ///
 /// # Errors
-/// If the shapes differ: nothing is broadcast.
+/// If shapes or element types differ: nothing is broadcast.
 pub fn add(xs: &FeatureMap, ys: &FeatureMap) -> Result<FeatureMap> {
     if xs.dims() != ys.dims() {
         let expected = format!("{:?} as the first (N, H, W, C)", xs.dims());
         return Err(Error::Shape { op: "add", what: "the second map", found: ys.dims().to_vec(), expected }.into());
     }
-    Ok(FeatureMap::wrap(xs.tensor().add(ys.tensor())?))
+    apply(Add { dims: xs.dims() }, &[xs, ys], &[])
 }
 
 /// The channels of all maps one after another: `(N, H, W, C₁ + C₂ + …)`. Differentiable.
 ///
 /// # Errors
-/// If there is no map or batch, height or width differ.
+/// If there is no map or batch, height, width or element type differ.
 pub fn concat(maps: &[&FeatureMap]) -> Result<FeatureMap> {
     let Some(first) = maps.first() else {
         let (found, expected) = ("0".to_string(), "at least 1".to_string());
@@ -31,15 +41,139 @@ pub fn concat(maps: &[&FeatureMap]) -> Result<FeatureMap> {
             return Err(Error::Shape { op: "concat", what: "a map", found: map.dims().to_vec(), expected }.into());
         }
     }
-    let tensors: Vec<&Tensor> = maps.iter().map(|map| map.tensor()).collect();
-    Ok(FeatureMap::wrap(Tensor::cat(&tensors, 3)?.contiguous()?))
+    let [n, h, w, _] = first.dims();
+    apply(Concat { pixels: [n, h, w], channels: maps.iter().map(|map| map.channels()).collect() }, maps, &[])
+}
+
+/// Elements per parallel task.
+const CHUNK: usize = 1 << 14;
+
+struct Add {
+    dims: [usize; 4],
+}
+
+impl Kernel for Add {
+    const NAME: &'static str = "add";
+
+    fn output_shape(&self) -> Vec<usize> {
+        self.dims.to_vec()
+    }
+
+    fn saved(&self) -> Saved {
+        Saved::Nothing
+    }
+
+    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
+        let (xs, ys) = (inputs[0], inputs[1]);
+        // SAFETY: the loop writes every element.
+        unsafe {
+            filled_chunks(xs.len(), CHUNK, |start, sums| {
+                let range = start..start + sums.len();
+                vectorised(Sums { xs: &xs[range.clone()], ys: &ys[range], sums });
+            })
+        }
+    }
+
+    fn backward<T: Element>(
+        &self,
+        _: &[&[T]],
+        _: &[T],
+        grad: Gradient<'_, T>,
+        wanted: &[bool],
+    ) -> Vec<Option<Arc<Vec<T>>>> {
+        let grad = grad.into_shared();
+        wanted.iter().map(|wanted| wanted.then(|| grad.clone())).collect()
+    }
+}
+
+struct Sums<'a, T> {
+    xs: &'a [T],
+    ys: &'a [T],
+    sums: &'a mut [MaybeUninit<T>],
+}
+
+impl<T: Element> Loop for Sums<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        for ((sum, &x), &y) in self.sums.iter_mut().zip(self.xs).zip(self.ys) {
+            sum.write(x + y);
+        }
+    }
+}
+
+/// Pixels per parallel task.
+const PIXELS: usize = 256;
+
+struct Concat {
+    pixels: [usize; 3],
+    /// Of each map.
+    channels: Vec<usize>,
+}
+
+impl Concat {
+    fn all_channels(&self) -> usize {
+        self.channels.iter().sum()
+    }
+}
+
+impl Kernel for Concat {
+    const NAME: &'static str = "concat";
+
+    fn output_shape(&self) -> Vec<usize> {
+        self.pixels.into_iter().chain([self.all_channels()]).collect()
+    }
+
+    fn saved(&self) -> Saved {
+        Saved::Nothing
+    }
+
+    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
+        let (all, len) = (self.all_channels(), self.output_shape().iter().product());
+        // SAFETY: the maps' channels fill each pixel.
+        unsafe {
+            filled_chunks(len, PIXELS * all, |start, ys| {
+                for (pixel, ys) in (start / all..).zip(ys.chunks_exact_mut(all)) {
+                    let mut rest = ys;
+                    for (xs, &channels) in inputs.iter().zip(&self.channels) {
+                        let (part, others) = rest.split_at_mut(channels);
+                        part.write_copy_of_slice(&xs[pixel * channels..][..channels]);
+                        rest = others;
+                    }
+                }
+            })
+        }
+    }
+
+    fn backward<T: Element>(
+        &self,
+        _: &[&[T]],
+        _: &[T],
+        grad: Gradient<'_, T>,
+        wanted: &[bool],
+    ) -> Vec<Option<Arc<Vec<T>>>> {
+        let (all, pixels): (usize, usize) = (self.all_channels(), self.pixels.iter().product());
+        let starts = self.channels.iter().scan(0, |sum, channels| Some(std::mem::replace(sum, *sum + channels)));
+        let part = |(first, &channels): (usize, &usize)| {
+            // SAFETY: each pixel is copied whole.
+            let values = unsafe {
+                filled_chunks(pixels * channels, PIXELS * channels, |start, part| {
+                    for (pixel, part) in (start / channels..).zip(part.chunks_exact_mut(channels)) {
+                        part.write_copy_of_slice(&grad[pixel * all + first..][..channels]);
+                    }
+                })
+            };
+            Arc::new(values)
+        };
+        let parts = starts.zip(&self.channels).zip(wanted);
+        parts.map(|(place, wanted)| wanted.then(|| part(place))).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use candle_core::{DType, Device};
+    use candle_core::{DType, Device, Tensor};
 
     fn map(shape: [usize; 4]) -> FeatureMap {
         FeatureMap::from_nhwc(&Tensor::ones(&shape[..], DType::F32, &Device::Cpu).unwrap()).unwrap()

@@ -1,5 +1,7 @@
 //! 2-D convolution (cross-correlation, as in every deep-learning library), its geometry and its choice of algorithm.
 
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
@@ -7,10 +9,12 @@ use crate::channel_sums::sum_over_pixels;
 use crate::conv2d_plan::Plan;
 use crate::element::Element;
 use crate::error::{Checked, Error};
+use crate::gradient::Gradient;
 use crate::isa::InstructionSet;
 use crate::kernel::{Kernel, apply};
 use crate::{
-    FeatureMap, Geometry, Padding, Window, conv2d_depthwise, conv2d_direct, conv2d_general, conv2d_weight_gradient,
+    FeatureMap, Geometry, Padding, Window, conv2d_depthwise, conv2d_depthwise_direct, conv2d_direct, conv2d_general,
+    conv2d_weight_gradient,
 };
 
 const OP: &str = "conv2d";
@@ -53,8 +57,8 @@ impl Default for Conv2dSpec {
 /// If a shape does not fit, with the numbers.
 pub fn conv2d(xs: &FeatureMap, weight: &Tensor, bias: Option<&Tensor>, spec: &Conv2dSpec) -> Result<FeatureMap> {
     let kernel = Convolution::new(xs.dims(), weight.dims(), bias.map(Tensor::dims), spec)?;
-    let inputs: Vec<&Tensor> = [xs.tensor(), weight].into_iter().chain(bias).collect();
-    Ok(FeatureMap::wrap(apply(kernel, &inputs)?))
+    let parameters: Vec<&Tensor> = [weight].into_iter().chain(bias).collect();
+    apply(kernel, &[xs], &parameters)
 }
 
 /// A convolution whose shapes agree.
@@ -158,56 +162,75 @@ impl Kernel for Convolution {
         ys
     }
 
-    fn backward<T: Element>(&self, inputs: &[&[T]], _: &[T], grad: &[T], wanted: &[bool]) -> Vec<Option<Vec<T>>> {
+    fn backward<T: Element>(
+        &self,
+        inputs: &[&[T]],
+        _: &[T],
+        grad: Gradient<'_, T>,
+        wanted: &[bool],
+    ) -> Vec<Option<Arc<Vec<T>>>> {
         let depthwise = self.is_depthwise();
         let grad_xs = wanted[0].then(|| {
             let mut grad_xs = vec![T::zero(); inputs[0].len()];
             if depthwise {
-                conv2d_depthwise::grad_input(self, inputs[1], grad, &mut grad_xs);
+                conv2d_depthwise::grad_input(self, inputs[1], &grad, &mut grad_xs);
             } else {
-                conv2d_general::grad_input(self, inputs[1], grad, &mut grad_xs);
+                conv2d_general::grad_input(self, inputs[1], &grad, &mut grad_xs);
             }
             grad_xs
         });
         let grad_weight = wanted[1].then(|| {
             if depthwise {
-                conv2d_depthwise::grad_weight(self, inputs[0], grad)
+                conv2d_depthwise::grad_weight(self, inputs[0], &grad)
             } else {
-                conv2d_general::grad_weight(self, inputs[0], grad)
+                conv2d_general::grad_weight(self, inputs[0], &grad)
             }
         });
         let mut grads = vec![grad_xs, grad_weight];
         if let Some(&wanted) = wanted.get(2) {
-            let sums = || sum_over_pixels(grad, self.c_out).into_iter().map(T::from_f64).collect();
-            grads.push(wanted.then(sums));
+            grads.push(wanted.then(|| sum_over_pixels(&grad, self.c_out)));
         }
-        grads
+        grads.into_iter().map(|grad| grad.map(Arc::new)).collect()
     }
 
     fn forward_f32(&self, inputs: &[&[f32]]) -> Vec<f32> {
         let plan = Plan::forward(self);
-        if self.is_depthwise() || conv2d_direct::least_scratch(&plan) > MAX_SCRATCH {
+        if self.is_depthwise() {
+            return conv2d_depthwise_direct::convolve(&plan, inputs[0], inputs[1], inputs.get(2).copied());
+        }
+        if conv2d_direct::least_scratch(&plan) > MAX_SCRATCH {
             return self.forward(inputs);
         }
         conv2d_direct::convolve(InstructionSet::current(), &plan, inputs[0], inputs[1], inputs.get(2).copied())
     }
 
-    fn backward_f32(&self, inputs: &[&[f32]], output: &[f32], grad: &[f32], wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+    fn backward_f32(
+        &self,
+        inputs: &[&[f32]],
+        output: &[f32],
+        grad: Gradient<'_, f32>,
+        wanted: &[bool],
+    ) -> Vec<Option<Arc<Vec<f32>>>> {
         let (forward, backward) = (Plan::forward(self), Plan::backward(self));
         let scratch = conv2d_direct::least_scratch(&forward).max(conv2d_direct::least_scratch(&backward));
-        if self.is_depthwise() || scratch > MAX_SCRATCH {
+        let depthwise = self.is_depthwise();
+        if !depthwise && scratch > MAX_SCRATCH {
             return self.backward(inputs, output, grad, wanted);
         }
         let set = InstructionSet::current();
-        let mut grads = vec![
-            wanted[0].then(|| conv2d_direct::convolve(set, &backward, grad, inputs[1], None)),
-            wanted[1].then(|| conv2d_weight_gradient::grad_weight(set, self, inputs[0], grad)),
-        ];
+        let grad_xs = || match depthwise {
+            true => conv2d_depthwise_direct::convolve(&backward, &grad, inputs[1], None),
+            false => conv2d_direct::convolve(set, &backward, &grad, inputs[1], None),
+        };
+        let grad_weight = || match depthwise {
+            true => conv2d_depthwise_direct::grad_weight(self, inputs[0], &grad),
+            false => conv2d_weight_gradient::grad_weight(set, self, inputs[0], &grad),
+        };
+        let mut grads = vec![wanted[0].then(grad_xs), wanted[1].then(grad_weight)];
         if let Some(&wanted) = wanted.get(2) {
-            let sums = || sum_over_pixels(grad, self.c_out).into_iter().map(|sum| sum as f32).collect();
-            grads.push(wanted.then(sums));
+            grads.push(wanted.then(|| sum_over_pixels(&grad, self.c_out)));
         }
-        grads
+        grads.into_iter().map(|grad| grad.map(Arc::new)).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Depthwise convolution, one kernel per channel: a multiply-add along the channels of each pixel.
+//! Depthwise convolution, one kernel per channel, for any element type: a multiply-add along the channels of each pixel.
 
 use rayon::prelude::*;
 
@@ -87,7 +87,7 @@ fn multiply_add<T: Element>(sums: &mut [T], a: &[T], b: &[T]) {
 }
 
 /// A row-major `(rows, columns)` matrix with both exchanged.
-fn transpose<T: Element>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
+pub(crate) fn transpose<T: Element>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
     let mut transposed = vec![T::zero(); values.len()];
     for row in 0..rows {
         for column in 0..columns {

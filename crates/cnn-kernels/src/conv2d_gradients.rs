@@ -28,9 +28,9 @@ pub fn conv2d_gradients(
         let expected = format!("{:?} as the output", kernel.output_shape());
         return Err(Error::Shape { op, what: "the gradient", found, expected }.into());
     }
-    let (xs, grad) = (xs.tensor(), grad.tensor());
-    let mut grads = gradients(&kernel, &[xs, weight], grad, grad, &[input_wanted, weight_wanted])?.into_iter();
-    Ok((grads.next().flatten().map(FeatureMap::wrap), grads.next().flatten()))
+    let (xs, grad) = (xs.values(), grad.values());
+    let mut grads = gradients(&kernel, &[xs, weight], grad, &[input_wanted, weight_wanted])?.into_iter();
+    Ok((grads.next().flatten().map(|grad| FeatureMap::wrap(grad, None)), grads.next().flatten()))
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! The two element types: `f32`, and `f64` as the reference for gradient checks.
 
+use std::sync::Arc;
+
 use candle_core::WithDType;
 
+use crate::gradient::{Gradient, Sum};
 use crate::kernel::Kernel;
+use crate::vector_math;
 
 /// What a kernel needs of its numbers.
 pub(crate) trait Element: WithDType + Default {
@@ -16,15 +20,19 @@ pub(crate) trait Element: WithDType + Default {
         kernel: &K,
         inputs: &[&[Self]],
         output: &[Self],
-        grad: &[Self],
+        grad: Gradient<'_, Self>,
         wanted: &[bool],
-    ) -> Vec<Option<Vec<Self>>>;
+    ) -> Vec<Option<Arc<Vec<Self>>>>;
+    fn into_sum(values: Arc<Vec<Self>>) -> Sum;
+    /// The values of a sum of this type.
+    fn of_sum(sum: Sum) -> Option<Arc<Vec<Self>>>;
     /// `max(self, 0)`; NaN stays NaN.
-    #[inline]
+    #[inline(always)]
     fn at_least_zero(self) -> Self {
         if self < Self::zero() { Self::zero() } else { self }
     }
     /// `self` within `[low, high]`; NaN stays NaN.
+    #[inline(always)]
     fn within(self, low: f64, high: f64) -> Self {
         let (low, high) = (Self::from_f64(low), Self::from_f64(high));
         if self < low {
@@ -38,14 +46,17 @@ pub(crate) trait Element: WithDType + Default {
 }
 
 impl Element for f32 {
+    #[inline(always)]
     fn exp(self) -> Self {
-        libm::expf(self)
+        vector_math::exp(self)
     }
+    #[inline(always)]
     fn tanh(self) -> Self {
-        libm::tanhf(self)
+        vector_math::tanh(self)
     }
+    #[inline(always)]
     fn erf(self) -> Self {
-        libm::erff(self)
+        vector_math::erf(self)
     }
     fn forward<K: Kernel>(kernel: &K, inputs: &[&[Self]]) -> Vec<Self> {
         kernel.forward_f32(inputs)
@@ -54,10 +65,19 @@ impl Element for f32 {
         kernel: &K,
         inputs: &[&[Self]],
         output: &[Self],
-        grad: &[Self],
+        grad: Gradient<'_, Self>,
         wanted: &[bool],
-    ) -> Vec<Option<Vec<Self>>> {
+    ) -> Vec<Option<Arc<Vec<Self>>>> {
         kernel.backward_f32(inputs, output, grad, wanted)
+    }
+    fn into_sum(values: Arc<Vec<Self>>) -> Sum {
+        Sum::F32(values)
+    }
+    fn of_sum(sum: Sum) -> Option<Arc<Vec<Self>>> {
+        match sum {
+            Sum::F32(values) => Some(values),
+            _ => None,
+        }
     }
 }
 
@@ -78,9 +98,18 @@ impl Element for f64 {
         kernel: &K,
         inputs: &[&[Self]],
         output: &[Self],
-        grad: &[Self],
+        grad: Gradient<'_, Self>,
         wanted: &[bool],
-    ) -> Vec<Option<Vec<Self>>> {
+    ) -> Vec<Option<Arc<Vec<Self>>>> {
         kernel.backward(inputs, output, grad, wanted)
+    }
+    fn into_sum(values: Arc<Vec<Self>>) -> Sum {
+        Sum::F64(values)
+    }
+    fn of_sum(sum: Sum) -> Option<Arc<Vec<Self>>> {
+        match sum {
+            Sum::F64(values) => Some(values),
+            _ => None,
+        }
     }
 }

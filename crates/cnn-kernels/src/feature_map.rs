@@ -3,13 +3,18 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::Error;
+use crate::tape::{self, Node};
 
 /// A batch of feature maps, stored contiguously as `(N, H, W, C)`.
 ///
 /// The tensor inside is private on purpose: candle's own convolution, pooling and activations expect channels first and cannot be
 /// called on it by accident, and the layout can change without its users noticing.
 #[derive(Clone, Debug)]
-pub struct FeatureMap(Tensor);
+pub struct FeatureMap {
+    values: Tensor,
+    /// Of a map that gradients flow through.
+    node: Option<Node>,
+}
 
 impl FeatureMap {
     /// Takes a PyTorch-like `(N, C, H, W)` tensor. Differentiable.
@@ -18,7 +23,7 @@ impl FeatureMap {
     /// If the tensor does not have four dimensions.
     pub fn from_nchw(xs: &Tensor) -> Result<Self> {
         check_rank("FeatureMap::from_nchw", xs, "(N, C, H, W)")?;
-        Ok(Self(xs.permute((0, 2, 3, 1))?.contiguous()?))
+        tape::enter(&xs.permute((0, 2, 3, 1))?.contiguous()?)
     }
 
     /// Takes an `(N, H, W, C)` tensor, without a copy when it is contiguous. Differentiable.
@@ -27,30 +32,30 @@ impl FeatureMap {
     /// If the tensor does not have four dimensions.
     pub fn from_nhwc(xs: &Tensor) -> Result<Self> {
         check_rank("FeatureMap::from_nhwc", xs, "(N, H, W, C)")?;
-        Ok(Self(xs.contiguous()?))
+        tape::enter(&xs.contiguous()?)
     }
 
     /// The maps as a contiguous `(N, C, H, W)` tensor. Differentiable.
     pub fn to_nchw(&self) -> Result<Tensor> {
-        self.0.permute((0, 3, 1, 2))?.contiguous()
+        tape::leave(self)?.permute((0, 3, 1, 2))?.contiguous()
     }
 
-    /// The maps as a contiguous `(N, H, W, C)` tensor, without a copy. Differentiable.
+    /// The maps as a contiguous `(N, H, W, C)` tensor, without a copy unless gradients flow through them. Differentiable.
     pub fn to_nhwc(&self) -> Tensor {
-        self.0.clone()
+        tape::leave(self).expect("maps with a place in the graph are f32 or f64 on the CPU")
     }
 
     /// The maps as `(N, C·H·W)`, in PyTorch's order of channels, rows, columns. Differentiable.
     pub fn flatten(&self) -> Result<Tensor> {
         if self.height() == 1 && self.width() == 1 {
-            return self.0.flatten_from(1);
+            return tape::leave(self)?.flatten_from(1);
         }
         self.to_nchw()?.flatten_from(1)
     }
 
     /// `[N, H, W, C]`.
     pub fn dims(&self) -> [usize; 4] {
-        let dims = self.0.dims();
+        let dims = self.values.dims();
         [dims[0], dims[1], dims[2], dims[3]]
     }
 
@@ -76,31 +81,36 @@ impl FeatureMap {
 
     /// Element type.
     pub fn dtype(&self) -> DType {
-        self.0.dtype()
+        self.values.dtype()
     }
 
     /// Device of the storage.
     pub fn device(&self) -> &Device {
-        self.0.device()
+        self.values.device()
     }
 
     /// The same values, cut off from the graph that computed them.
     pub fn detach(&self) -> Self {
-        Self(self.0.detach())
+        Self::wrap(self.values.detach(), None)
     }
 
     /// Whether gradients flow through these maps.
     pub fn is_tracked(&self) -> bool {
-        self.0.track_op()
+        self.node.is_some() || self.values.track_op()
     }
 
-    pub(crate) fn tensor(&self) -> &Tensor {
-        &self.0
+    /// The contiguous values, outside any graph.
+    pub(crate) fn values(&self) -> &Tensor {
+        &self.values
+    }
+
+    pub(crate) fn node(&self) -> Option<&Node> {
+        self.node.as_ref()
     }
 
     /// For kernels, whose outputs are contiguous NHWC by construction.
-    pub(crate) fn wrap(tensor: Tensor) -> Self {
-        Self(tensor)
+    pub(crate) fn wrap(values: Tensor, node: Option<Node>) -> Self {
+        Self { values, node }
     }
 }
 

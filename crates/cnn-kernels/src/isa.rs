@@ -2,6 +2,10 @@
 
 use std::sync::OnceLock;
 
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+use crate::simd::{Portable, Simd};
+
 /// The instruction sets that the f32 kernels are compiled for. Results differ between them in the last bits, never between numbers of
 /// threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +82,39 @@ fn has_avx512() -> bool {
 #[cfg(target_arch = "x86_64")]
 fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// A loop over numbers that is compiled once for each instruction set.
+pub(crate) trait Loop {
+    /// Runs it. Implementations are `#[inline(always)]`, so that the compiler vectorises them with what the caller enables; those that
+    /// want explicit registers use `S`.
+    fn run<S: Simd>(self);
+}
+
+/// Runs `work` compiled for the chosen instruction set.
+#[allow(unsafe_code)]
+pub(crate) fn vectorised<L: Loop>(work: L) {
+    match InstructionSet::current() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `current` returns a set only if the processor supports it.
+        InstructionSet::Avx512 => unsafe { with_avx512(work) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        InstructionSet::Avx2 => unsafe { with_avx2(work) },
+        _ => work.run::<Portable>(),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+fn with_avx512<L: Loop>(work: L) {
+    work.run::<Avx512>();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn with_avx2<L: Loop>(work: L) {
+    work.run::<Avx2>();
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
-//! The bridge to candle's autograd: a kernel works on plain slices, this file carries it into the graph.
+//! What an operation is, and how it runs on maps and parameters.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor};
+use std::sync::Arc;
 
-use crate::Error;
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
+
 use crate::element::Element;
+use crate::gradient::Gradient;
+use crate::{Error, FeatureMap, tape};
 
 /// An operation whose shapes are already checked: it holds its geometry and cannot fail.
 pub(crate) trait Kernel: Send + Sync + 'static {
@@ -12,11 +15,22 @@ pub(crate) trait Kernel: Send + Sync + 'static {
     /// Shape of the output.
     fn output_shape(&self) -> Vec<usize>;
 
-    /// Computes the output from one slice per input.
+    /// What the backward pass reads beside the parameters and the gradient. The rest is empty there, so that its memory is free before.
+    fn saved(&self) -> Saved {
+        Saved::Inputs
+    }
+
+    /// Computes the output from one slice per map and parameter.
     fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T>;
 
     /// The gradients of the inputs that are `wanted`; `None` for the others.
-    fn backward<T: Element>(&self, inputs: &[&[T]], output: &[T], grad: &[T], wanted: &[bool]) -> Vec<Option<Vec<T>>>;
+    fn backward<T: Element>(
+        &self,
+        inputs: &[&[T]],
+        output: &[T],
+        grad: Gradient<'_, T>,
+        wanted: &[bool],
+    ) -> Vec<Option<Arc<Vec<T>>>>;
 
     /// The forward pass in f32, where there is a faster way than [`Kernel::forward`].
     fn forward_f32(&self, inputs: &[&[f32]]) -> Vec<f32> {
@@ -24,21 +38,52 @@ pub(crate) trait Kernel: Send + Sync + 'static {
     }
 
     /// The backward pass in f32, where there is a faster way than [`Kernel::backward`].
-    fn backward_f32(&self, inputs: &[&[f32]], output: &[f32], grad: &[f32], wanted: &[bool]) -> Vec<Option<Vec<f32>>> {
+    fn backward_f32(
+        &self,
+        inputs: &[&[f32]],
+        output: &[f32],
+        grad: Gradient<'_, f32>,
+        wanted: &[bool],
+    ) -> Vec<Option<Arc<Vec<f32>>>> {
         self.backward(inputs, output, grad, wanted)
     }
 }
 
-/// Runs a kernel on one to three tensors and records it in the graph when one of them is tracked.
-pub(crate) fn apply<K: Kernel>(kernel: K, inputs: &[&Tensor]) -> Result<Tensor> {
-    check_size(K::NAME, &kernel.output_shape())?;
-    let inputs = inputs.iter().map(|xs| ready(K::NAME, xs, inputs[0].dtype())).collect::<Result<Vec<_>>>()?;
-    match inputs.as_slice() {
-        [a] => a.apply_op1(Op(kernel)),
-        [a, b] => a.apply_op2(b, Op(kernel)),
-        [a, b, c] => a.apply_op3(b, c, Op(kernel)),
-        _ => unreachable!("kernels take one to three tensors"),
+/// The maps that a backward pass reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Saved {
+    Nothing,
+    Inputs,
+    Output,
+    Both,
+}
+
+impl Saved {
+    pub(crate) fn inputs(self) -> bool {
+        matches!(self, Self::Inputs | Self::Both)
     }
+
+    pub(crate) fn output(self) -> bool {
+        matches!(self, Self::Output | Self::Both)
+    }
+}
+
+/// Runs a kernel on maps and at most two parameters, and records it when one of them is tracked.
+pub(crate) fn apply<K: Kernel>(kernel: K, maps: &[&FeatureMap], parameters: &[&Tensor]) -> Result<FeatureMap> {
+    check_size(K::NAME, &kernel.output_shape())?;
+    let dtype = maps[0].dtype();
+    maps.iter().try_for_each(|map| check_type(K::NAME, map.values(), dtype))?;
+    let ready = |parameter: &&Tensor| {
+        check_type(K::NAME, parameter, dtype)?;
+        parameter.contiguous()
+    };
+    let parameters = parameters.iter().map(ready).collect::<Result<Vec<_>>>()?;
+    let inputs: Vec<&Tensor> = maps.iter().map(|map| map.values()).chain(&parameters).collect();
+    let output = match dtype {
+        DType::F32 => forward_as::<K, f32>(&kernel, &inputs)?,
+        _ => forward_as::<K, f64>(&kernel, &inputs)?,
+    };
+    tape::record(kernel, maps, &parameters, output)
 }
 
 /// An output of more elements is a mistake in a shape; allocating it would end the process.
@@ -53,7 +98,7 @@ fn check_size(op: &'static str, output: &[usize]) -> Result<()> {
     Err(Error::Shape { op, what: "the output", found: output.to_vec(), expected }.into())
 }
 
-fn ready(op: &'static str, xs: &Tensor, expected: DType) -> Result<Tensor> {
+fn check_type(op: &'static str, xs: &Tensor, expected: DType) -> Result<()> {
     if !xs.device().is_cpu() {
         return Err(Error::Device { op, found: format!("{:?}", xs.device().location()) }.into());
     }
@@ -65,63 +110,29 @@ fn ready(op: &'static str, xs: &Tensor, expected: DType) -> Result<Tensor> {
         let (found, expected) = (format!("{:?}", xs.dtype()), format!("{expected:?} as the input"));
         return Err(Error::Element { op, what: "a parameter's element type", found, expected }.into());
     }
-    xs.contiguous()
+    Ok(())
 }
 
-struct Op<K>(K);
-
-impl<K: Kernel> Op<K> {
-    fn forward(&self, inputs: &[(&CpuStorage, &Layout)]) -> Result<(CpuStorage, Shape)> {
-        let storage = match inputs[0].0 {
-            CpuStorage::F32(_) => self.forward_as::<f32>(inputs)?,
-            _ => self.forward_as::<f64>(inputs)?,
-        };
-        Ok((storage, Shape::from(self.0.output_shape())))
-    }
-
-    fn forward_as<T: Element>(&self, inputs: &[(&CpuStorage, &Layout)]) -> Result<CpuStorage> {
-        let slices = inputs.iter().map(|(storage, layout)| slice::<T>(storage, layout)).collect::<Result<Vec<_>>>()?;
-        Ok(T::to_cpu_storage_owned(T::forward(&self.0, &slices)))
-    }
-
-    fn backward(&self, inputs: &[&Tensor], output: &Tensor, grad: &Tensor) -> Result<Vec<Option<Tensor>>> {
-        let wanted: Vec<bool> = inputs.iter().map(|xs| xs.track_op()).collect();
-        gradients(&self.0, inputs, output, grad, &wanted)
-    }
+fn forward_as<K: Kernel, T: Element>(kernel: &K, inputs: &[&Tensor]) -> Result<Tensor> {
+    let values = with_slices(K::NAME, inputs, |inputs| T::forward(kernel, inputs))?;
+    Tensor::from_vec(values, kernel.output_shape(), inputs[0].device())
 }
 
-/// The gradients of the inputs that are `wanted`, outside any graph.
-pub(crate) fn gradients<K: Kernel>(
-    kernel: &K,
-    inputs: &[&Tensor],
-    output: &Tensor,
-    grad: &Tensor,
-    wanted: &[bool],
-) -> Result<Vec<Option<Tensor>>> {
-    let tensors: Vec<Tensor> =
-        inputs.iter().chain([&output, &grad]).map(|xs| ready(K::NAME, xs, grad.dtype())).collect::<Result<_>>()?;
-    match grad.dtype() {
-        DType::F32 => gradients_as::<K, f32>(kernel, &tensors, wanted),
-        _ => gradients_as::<K, f64>(kernel, &tensors, wanted),
-    }
-}
-
-/// `tensors` are the inputs, the output and its gradient.
-fn gradients_as<K: Kernel, T: Element>(kernel: &K, tensors: &[Tensor], wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+/// Calls `f` with the values of contiguous tensors.
+pub(crate) fn with_slices<T: Element, O>(
+    op: &'static str,
+    tensors: &[&Tensor],
+    f: impl FnOnce(&[&[T]]) -> O,
+) -> Result<O> {
     let guards: Vec<_> = tensors.iter().map(|xs| xs.storage_and_layout()).collect();
     let slices = guards
         .iter()
         .map(|(storage, layout)| match &**storage {
             Storage::Cpu(storage) => slice::<T>(storage, layout),
-            _ => Err(Error::Device { op: K::NAME, found: "another device".to_string() }.into()),
+            _ => Err(Error::Device { op, found: "another device".to_string() }.into()),
         })
         .collect::<Result<Vec<_>>>()?;
-    let (inputs, rest) = slices.split_at(wanted.len());
-    T::backward(kernel, inputs, rest[0], rest[1], wanted)
-        .into_iter()
-        .zip(tensors)
-        .map(|(grad, xs)| grad.map(|values| Tensor::from_vec(values, xs.shape(), xs.device())).transpose())
-        .collect()
+    Ok(f(&slices))
 }
 
 fn slice<'a, T: Element>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
@@ -129,55 +140,33 @@ fn slice<'a, T: Element>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a
     Ok(&T::cpu_storage_as_slice(storage)?[start..end])
 }
 
-impl<K: Kernel> CustomOp1 for Op<K> {
-    fn name(&self) -> &'static str {
-        K::NAME
-    }
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.forward(&[(s1, l1)])
-    }
-    fn bwd(&self, a: &Tensor, output: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        Ok(self.backward(&[a], output, grad)?.pop().flatten())
-    }
-}
-
-impl<K: Kernel> CustomOp2 for Op<K> {
-    fn name(&self) -> &'static str {
-        K::NAME
-    }
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.forward(&[(s1, l1), (s2, l2)])
-    }
-    fn bwd(&self, a: &Tensor, b: &Tensor, output: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let mut grads = self.backward(&[a, b], output, grad)?.into_iter();
-        Ok((grads.next().flatten(), grads.next().flatten()))
+/// The gradients of the inputs that are `wanted`, outside any graph.
+pub(crate) fn gradients<K: Kernel>(
+    kernel: &K,
+    inputs: &[&Tensor],
+    grad: &Tensor,
+    wanted: &[bool],
+) -> Result<Vec<Option<Tensor>>> {
+    let ready = |xs: &&Tensor| {
+        check_type(K::NAME, xs, grad.dtype())?;
+        xs.contiguous()
+    };
+    let tensors = inputs.iter().chain([&grad]).map(ready).collect::<Result<Vec<_>>>()?;
+    match grad.dtype() {
+        DType::F32 => gradients_as::<K, f32>(kernel, &tensors, wanted),
+        _ => gradients_as::<K, f64>(kernel, &tensors, wanted),
     }
 }
 
-impl<K: Kernel> CustomOp3 for Op<K> {
-    fn name(&self) -> &'static str {
-        K::NAME
-    }
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        self.forward(&[(s1, l1), (s2, l2), (s3, l3)])
-    }
-    fn bwd(
-        &self,
-        a: &Tensor,
-        b: &Tensor,
-        c: &Tensor,
-        output: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let mut grads = self.backward(&[a, b, c], output, grad)?.into_iter();
-        Ok((grads.next().flatten(), grads.next().flatten(), grads.next().flatten()))
-    }
+/// `tensors` are the inputs and the output's gradient.
+fn gradients_as<K: Kernel, T: Element>(kernel: &K, tensors: &[Tensor], wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+    let references: Vec<&Tensor> = tensors.iter().collect();
+    let grads = with_slices(K::NAME, &references, |slices| {
+        let (inputs, grad) = slices.split_at(wanted.len());
+        T::backward(kernel, inputs, &[], Gradient::Borrowed(grad[0]), wanted)
+    })?;
+    let tensor = |(grad, xs): (Option<Arc<Vec<T>>>, &Tensor)| {
+        grad.map(|grad| Tensor::from_vec(Arc::unwrap_or_clone(grad), xs.shape(), xs.device())).transpose()
+    };
+    grads.into_iter().zip(tensors).map(tensor).collect()
 }

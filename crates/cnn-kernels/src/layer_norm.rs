@@ -1,9 +1,12 @@
 //! Layer normalisation over the channels of each pixel (Ba et al. 2016), as ConvNeXt's `LayerNorm2d`.
 
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use crate::element::Element;
+use crate::gradient::Gradient;
 use crate::kernel::{Kernel, apply};
 use crate::{Error, FeatureMap};
 
@@ -22,7 +25,7 @@ pub fn layer_norm(xs: &FeatureMap, weight: &Tensor, bias: &Tensor, eps: f64) -> 
             return Err(Error::Shape { op: LayerNorm::NAME, what, found: vector.dims().to_vec(), expected }.into());
         }
     }
-    Ok(FeatureMap::wrap(apply(LayerNorm { dims: xs.dims(), eps }, &[xs.tensor(), weight, bias])?))
+    apply(LayerNorm { dims: xs.dims(), eps }, &[xs], &[weight, bias])
 }
 
 /// Pixels per parallel task and per partial sum.
@@ -91,7 +94,13 @@ impl Kernel for LayerNorm {
         ys
     }
 
-    fn backward<T: Element>(&self, inputs: &[&[T]], _: &[T], grad: &[T], _: &[bool]) -> Vec<Option<Vec<T>>> {
+    fn backward<T: Element>(
+        &self,
+        inputs: &[&[T]],
+        _: &[T],
+        grad: Gradient<'_, T>,
+        _: &[bool],
+    ) -> Vec<Option<Arc<Vec<T>>>> {
         let channels = self.dims[3];
         let mut grad_xs = vec![T::zero(); grad.len()];
         let chunk = (CHUNK_PIXELS * channels).max(1);
@@ -110,6 +119,6 @@ impl Kernel for LayerNorm {
         let [grad_weight, grad_bias] = [0, 1].map(|which| {
             (0..channels).map(|c| T::from_f64(partials.iter().map(|sums| sums[which][c]).sum())).collect()
         });
-        vec![Some(grad_xs), Some(grad_weight), Some(grad_bias)]
+        [grad_xs, grad_weight, grad_bias].map(|grad| Some(Arc::new(grad))).into()
     }
 }

@@ -1,12 +1,15 @@
 //! Pooling, adaptive and global pooling, and nearest upsampling: one kernel that reduces the taps of separable windows.
 
+use std::sync::Arc;
+
 use candle_core::Result;
 use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::error::{Checked, Error};
 use crate::geometry::Axis;
-use crate::kernel::{Kernel, apply};
+use crate::gradient::Gradient;
+use crate::kernel::{Kernel, Saved, apply};
 use crate::{FeatureMap, Padding, Window};
 
 /// Max-pooling: the largest value under the window; padding never wins. The gradient goes to the first of equal values, as in
@@ -158,7 +161,7 @@ fn check_sizes(op: &'static str, xs: &FeatureMap, output: [usize; 2]) -> Checked
 
 fn pool(xs: &FeatureMap, rows: Vec<Taps>, columns: Vec<Taps>, reduce: Reduce) -> Result<FeatureMap> {
     let kernel = Pool { input: xs.dims(), rows, columns, reduce };
-    Ok(FeatureMap::wrap(apply(kernel, &[xs.tensor()])?))
+    apply(kernel, &[xs], &[])
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,6 +204,13 @@ impl Kernel for Pool {
         vec![self.input[0], self.rows.len(), self.columns.len(), self.input[3]]
     }
 
+    fn saved(&self) -> Saved {
+        match self.reduce {
+            Reduce::Max => Saved::Both,
+            Reduce::Mean => Saved::Nothing,
+        }
+    }
+
     fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
         let channels = self.input[3];
         let mut ys = vec![T::zero(); self.output_shape().iter().product()];
@@ -217,18 +227,28 @@ impl Kernel for Pool {
         ys
     }
 
-    fn backward<T: Element>(&self, inputs: &[&[T]], output: &[T], grad: &[T], _: &[bool]) -> Vec<Option<Vec<T>>> {
-        let mut grad_xs = vec![T::zero(); inputs[0].len()];
+    fn backward<T: Element>(
+        &self,
+        inputs: &[&[T]],
+        output: &[T],
+        grad: Gradient<'_, T>,
+        _: &[bool],
+    ) -> Vec<Option<Arc<Vec<T>>>> {
+        let mut grad_xs = vec![T::zero(); self.input.iter().product()];
         let output_elements = self.rows.len() * self.columns.len() * self.input[3];
         grad_xs.par_chunks_mut(self.image_elements().max(1)).enumerate().for_each(|(image, grad_xs)| {
-            let xs = &inputs[0][image * self.image_elements()..][..self.image_elements()];
             let of_image = image * output_elements..(image + 1) * output_elements;
             match self.reduce {
-                Reduce::Max => self.max_backward(xs, &output[of_image.clone()], &grad[of_image], grad_xs),
+                Reduce::Max => self.max_backward(
+                    &inputs[0][image * self.image_elements()..],
+                    &output[of_image.clone()],
+                    &grad[of_image],
+                    grad_xs,
+                ),
                 Reduce::Mean => self.mean_backward(&grad[of_image], grad_xs),
             }
         });
-        vec![Some(grad_xs)]
+        vec![Some(Arc::new(grad_xs))]
     }
 }
 

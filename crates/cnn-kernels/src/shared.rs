@@ -1,5 +1,9 @@
-//! A buffer that parallel tasks fill, each its own part, without zeroing it first.
+//! Buffers that parallel tasks fill, each its own part, without zeroing them first.
 #![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
 
 /// A pointer that tasks on several threads write through.
 #[derive(Clone, Copy)]
@@ -33,6 +37,23 @@ impl Shared {
 pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
     let mut values = Vec::with_capacity(len);
     fill(Shared(values.as_mut_ptr()));
+    // SAFETY: the capacity is `len`, and `fill` has written every element.
+    unsafe { values.set_len(len) };
+    values
+}
+
+/// A vector of `len` values that `fill` writes in parallel, `chunk` at a time: it gets the place of the chunk's first value and the chunk.
+///
+/// # Safety
+/// `fill` writes every element of the chunk.
+pub(crate) unsafe fn filled_chunks<T: Copy + Send>(
+    len: usize,
+    chunk: usize,
+    fill: impl Fn(usize, &mut [MaybeUninit<T>]) + Sync,
+) -> Vec<T> {
+    let mut values = Vec::with_capacity(len);
+    let chunks = values.spare_capacity_mut()[..len].par_chunks_mut(chunk.max(1));
+    chunks.enumerate().for_each(|(index, values)| fill(index * chunk, values));
     // SAFETY: the capacity is `len`, and `fill` has written every element.
     unsafe { values.set_len(len) };
     values

@@ -3,8 +3,8 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cnn_kernels::{
-    Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate, adaptive_max_pool, add, avg_pool,
-    batch_norm_running, batch_norm_train, concat, conv2d, global_avg_pool, layer_norm, max_pool, softmax,
+    Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate_tensor, adaptive_max_pool, add,
+    avg_pool, batch_norm_running, batch_norm_train, concat, conv2d, global_avg_pool, layer_norm, max_pool, softmax,
     upsample_nearest,
 };
 
@@ -38,7 +38,7 @@ fn operations(xs: &FeatureMap, weights: &[Tensor]) -> Result<Vec<Tensor>> {
         add(xs, xs)?,
         concat(&[xs, xs])?,
     ];
-    let mut tensors = vec![activate(&xs.to_nhwc(), Activation::Gelu, BackwardRule::Standard)?];
+    let mut tensors = vec![activate_tensor(&xs.to_nhwc(), Activation::Gelu, BackwardRule::Standard)?];
     for map in maps {
         tensors.push(map.flatten()?);
     }
@@ -144,7 +144,7 @@ fn nan_passes_every_activation() {
         Activation::Gelu,
         Activation::GeluTanh,
     ] {
-        let ys = values(&activate(&xs, activation, BackwardRule::Standard).unwrap());
+        let ys = values(&activate_tensor(&xs, activation, BackwardRule::Standard).unwrap());
         assert!(ys[0].is_nan(), "{activation:?} gives {ys:?}");
     }
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor, Var};
 use cnn_kernels::{
-    Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate, adaptive_avg_pool, adaptive_max_pool,
-    add, avg_pool, batch_norm_running, batch_norm_train, concat, conv2d, global_avg_pool, global_max_pool, layer_norm,
-    max_pool, softmax, upsample_nearest,
+    Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate_tensor, adaptive_avg_pool,
+    adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train, concat, conv2d, global_avg_pool,
+    global_max_pool, layer_norm, max_pool, softmax, upsample_nearest,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -175,7 +175,7 @@ impl<'a> Case<'a> {
             "activation" => {
                 let scale = self.options.get("scale").map_or(1.0, |scale| scale.as_f64().unwrap());
                 let xs = self.input("input").affine(scale, 0.0).unwrap();
-                return (activate(&xs, self.activation(), BackwardRule::Standard).unwrap(), Vec::new());
+                return (activate_tensor(&xs, self.activation(), BackwardRule::Standard).unwrap(), Vec::new());
             }
             other => panic!("no operation {other}"),
         };

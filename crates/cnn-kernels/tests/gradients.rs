@@ -5,9 +5,9 @@ mod common;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cnn_kernels::{
-    Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate, adaptive_avg_pool, adaptive_max_pool,
-    add, avg_pool, batch_norm_running, batch_norm_train, concat, conv2d, global_avg_pool, global_max_pool, layer_norm,
-    max_pool, softmax, upsample_nearest,
+    Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate, activate_tensor, adaptive_avg_pool,
+    adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train, concat, conv2d, global_avg_pool,
+    global_max_pool, layer_norm, max_pool, softmax, upsample_nearest,
 };
 use common::{Numbers, large_convolutions, small_convolutions};
 
@@ -235,7 +235,7 @@ fn activations() {
         Activation::Gelu,
         Activation::GeluTanh,
     ] {
-        let f = |xs: &[Tensor]| activate(&xs[0], activation, BackwardRule::Standard);
+        let f = |xs: &[Tensor]| activate_tensor(&xs[0], activation, BackwardRule::Standard);
         check(&format!("{activation:?}"), &small, f);
         check_along_direction(&format!("{activation:?}, several blocks"), &large, f);
     }
@@ -300,7 +300,7 @@ fn network(inputs: &[Tensor]) -> Result<Tensor> {
     let [image, stem, bn_weight, bn_bias, depthwise, ln_weight, ln_bias, grouped, bias, pointwise] = inputs else {
         panic!("{} inputs", inputs.len());
     };
-    let activate = |xs: FeatureMap, f| FeatureMap::from_nhwc(&activate(&xs.to_nhwc(), f, BackwardRule::Standard)?);
+    let activate = |xs: FeatureMap, f| activate(&xs, f, BackwardRule::Standard);
     let padded = |groups| Conv2dSpec { groups, padding: Padding::all(1), ..Conv2dSpec::default() };
     let window = Window { stride: [2, 2], padding: Padding::all(1), ..Window::new([3, 3]) };
 

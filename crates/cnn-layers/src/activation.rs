@@ -1,7 +1,7 @@
 //! Activations as layers: every [`Activation`], and softmax.
 
 use candle_core::{Result, Tensor};
-use cnn_kernels::{activate, softmax};
+use cnn_kernels::{activate, activate_tensor, softmax};
 
 use crate::{Activation, Builder, Context, FeatureMap, Layer};
 
@@ -26,7 +26,7 @@ impl Activate {
     /// # Errors
     /// If the element type is neither f32 nor f64.
     pub fn forward_vectors(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
-        cx.layer(&self.path, self.kind(), &[xs.into()], || activate(xs, self.activation, cx.backward_rule()))
+        cx.layer(&self.path, self.kind(), &[xs.into()], || activate_tensor(xs, self.activation, cx.backward_rule()))
     }
 
     fn kind(&self) -> &'static str {
@@ -47,9 +47,7 @@ impl Activate {
 
 impl Layer for Activate {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        cx.layer(&self.path, self.kind(), &[xs.into()], || {
-            FeatureMap::from_nhwc(&activate(&xs.to_nhwc(), self.activation, cx.backward_rule())?)
-        })
+        cx.layer(&self.path, self.kind(), &[xs.into()], || activate(xs, self.activation, cx.backward_rule()))
     }
 }
 

@@ -39,11 +39,11 @@ impl Value<'_> {
     /// If the sum cannot be computed.
     pub fn is_finite(&self) -> Result<bool> {
         let values = match self {
-            Self::Maps(maps) => maps.to_nhwc(),
-            Self::Vectors(vectors) => (*vectors).clone(),
+            Self::Maps(maps) => maps.detach().to_nhwc(),
+            Self::Vectors(vectors) => vectors.detach(),
         };
         // x · 0 is 0 for finite x and NaN otherwise, so the sum cannot overflow.
-        let sum = values.detach().affine(0., 0.)?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        let sum = values.affine(0., 0.)?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
         Ok(sum == 0.)
     }
 }

@@ -1,0 +1,150 @@
+//! Gradients on their way through a graph: summed and changed in place where nobody else reads them.
+#![allow(unsafe_code)]
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::element::Element;
+use crate::isa::{Loop, vectorised};
+use crate::shared::filled_chunks;
+use crate::simd::Simd;
+
+/// Elements per parallel task.
+const CHUNK: usize = 1 << 14;
+
+/// The gradient of an output, which a backward pass reads and may use up.
+pub(crate) enum Gradient<'a, T> {
+    /// Somebody else's.
+    Borrowed(&'a [T]),
+    /// Perhaps the last one of its owners.
+    Shared(Arc<Vec<T>>),
+}
+
+impl<T> Deref for Gradient<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::Borrowed(values) => values,
+            Self::Shared(values) => values,
+        }
+    }
+}
+
+impl<T: Element> Gradient<'_, T> {
+    /// The same values to be kept.
+    pub(crate) fn into_shared(self) -> Arc<Vec<T>> {
+        match self {
+            Self::Borrowed(values) => Arc::new(values.to_vec()),
+            Self::Shared(values) => values,
+        }
+    }
+
+    /// The values after `update`, in parallel chunks: it gets the place of the chunk's first value and the chunk. In place if this is the last owner.
+    pub(crate) fn updated(self, chunk: usize, update: impl Fn(usize, &mut [T]) + Sync) -> Arc<Vec<T>> {
+        let chunk = chunk.max(1);
+        let shared = match self {
+            Self::Borrowed(values) => Err(Gradient::Borrowed(values)),
+            Self::Shared(values) => Arc::try_unwrap(values).map_err(Gradient::Shared),
+        };
+        Arc::new(match shared {
+            Ok(mut values) => {
+                values.par_chunks_mut(chunk).enumerate().for_each(|(index, values)| update(index * chunk, values));
+                values
+            }
+            // SAFETY: each chunk is copied whole.
+            Err(values) => unsafe {
+                filled_chunks(values.len(), chunk, |start, out| {
+                    let out = out.write_copy_of_slice(&values[start..start + out.len()]);
+                    update(start, out);
+                })
+            },
+        })
+    }
+}
+
+/// Where the gradients of one map are summed while the graph is walked.
+#[derive(Clone, Default)]
+pub(crate) struct Slot(Arc<Mutex<Option<Sum>>>);
+
+/// A sum of either element type.
+pub(crate) enum Sum {
+    F32(Arc<Vec<f32>>),
+    F64(Arc<Vec<f64>>),
+}
+
+impl Slot {
+    /// Adds a gradient.
+    pub(crate) fn add<T: Element>(&self, gradient: Arc<Vec<T>>) {
+        let mut sum = self.lock();
+        let gradient = match sum.take().and_then(T::of_sum) {
+            None => gradient,
+            Some(other) => added(other, gradient),
+        };
+        *sum = Some(T::into_sum(gradient));
+    }
+
+    /// The sum, which starts anew.
+    pub(crate) fn take<T: Element>(&self) -> Option<Arc<Vec<T>>> {
+        self.lock().take().and_then(T::of_sum)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Sum>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Slot")
+    }
+}
+
+fn added<T: Element>(a: Arc<Vec<T>>, b: Arc<Vec<T>>) -> Arc<Vec<T>> {
+    let (mine, other) = if Arc::strong_count(&a) == 1 { (a, b) } else { (b, a) };
+    Gradient::Shared(mine).updated(CHUNK, |start, sums| {
+        vectorised(AddTo { terms: &other[start..start + sums.len()], sums });
+    })
+}
+
+struct AddTo<'a, T> {
+    sums: &'a mut [T],
+    terms: &'a [T],
+}
+
+impl<T: Element> Loop for AddTo<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        self.sums.iter_mut().zip(self.terms).for_each(|(sum, &term)| *sum += term);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_gradient_that_others_read_is_copied_before_it_changes() {
+        let double = |_: usize, values: &mut [f32]| values.iter_mut().for_each(|value| *value *= 2.);
+        let shared = Arc::new(vec![1f32, 2., 3.]);
+        assert_eq!(*Gradient::Shared(shared.clone()).updated(2, double), [2., 4., 6.]);
+        assert_eq!(*shared, [1., 2., 3.]);
+        let address = shared.as_ptr();
+        let updated = Gradient::Shared(shared).updated(2, double);
+        assert_eq!((updated.as_ptr(), updated.as_slice()), (address, &[2f32, 4., 6.][..]));
+    }
+
+    #[test]
+    fn a_slot_sums_without_changing_what_it_was_given() {
+        let (slot, first) = (Slot::default(), Arc::new(vec![1f64, 2.]));
+        slot.add(first.clone());
+        slot.add(first.clone());
+        slot.add(Arc::new(vec![10., 20.]));
+        assert_eq!(*slot.take::<f64>().unwrap(), [12., 24.]);
+        assert_eq!(*first, [1., 2.]);
+        assert!(slot.take::<f64>().is_none());
+    }
+}

@@ -1,0 +1,260 @@
+//! The bridge to candle's autograd: candle decides in which order the operations go backward, the gradients of maps travel beside its graph.
+//!
+//! candle adds each gradient to a tensor of zeros, two passes and two allocations for every map, and keeps all inputs and outputs alive. So its graph
+//! sees one number in place of a map, the handle, and each operation leaves the gradients of its input maps in their [`Slot`]s: moved, not
+//! copied, and summed only where there are several. The gradients of parameters are candle's as always. A graph goes backward on one thread
+//! at a time.
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
+
+use crate::FeatureMap;
+use crate::element::Element;
+use crate::gradient::{Gradient, Slot};
+use crate::kernel::{Kernel, with_slices};
+
+/// A map's place in the graph.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    /// What candle sees.
+    handle: Tensor,
+    gradient: Slot,
+}
+
+/// What a handle holds; not nothing, because candle leaves sums of nothing out of the graph.
+fn number() -> (CpuStorage, Shape) {
+    (CpuStorage::F32(vec![0.]), Shape::from(1))
+}
+
+fn number_tensor() -> Result<Tensor> {
+    Tensor::zeros(1, DType::F32, &Device::Cpu)
+}
+
+/// The output of a kernel as a map, with a place in the graph if an input has one.
+pub(crate) fn record<K: Kernel>(
+    kernel: K,
+    maps: &[&FeatureMap],
+    parameters: &[Tensor],
+    output: Tensor,
+) -> Result<FeatureMap> {
+    let handles = maps.iter().filter_map(|map| map.node()).map(|node| Ok(node.handle.clone()));
+    let handle = handles.reduce(|sum, handle| sum? + handle?).transpose()?;
+    if handle.is_none() && !parameters.iter().any(Tensor::track_op) {
+        return Ok(FeatureMap::wrap(output, None));
+    }
+    let (saved, gradient) = (kernel.saved(), Slot::default());
+    let inputs = maps.iter().map(|map| Input {
+        values: saved.inputs().then(|| map.values().clone()),
+        gradient: map.node().map(|node| node.gradient.clone()),
+    });
+    let inputs = inputs.collect();
+    let op = Op {
+        kernel,
+        inputs,
+        output: saved.output().then(|| output.clone()),
+        dtype: output.dtype(),
+        gradient: gradient.clone(),
+    };
+    let handle = handle.map_or_else(number_tensor, Ok)?;
+    let handle = match parameters {
+        [] => handle.apply_op1(op),
+        [a] => handle.apply_op2(a, op),
+        [a, b] => handle.apply_op3(a, b, op),
+        _ => unreachable!("kernels take at most two parameters"),
+    }?;
+    Ok(FeatureMap::wrap(output, Some(Node { handle, gradient })))
+}
+
+/// A kernel that has run.
+struct Op<K> {
+    kernel: K,
+    inputs: Vec<Input>,
+    output: Option<Tensor>,
+    dtype: DType,
+    gradient: Slot,
+}
+
+struct Input {
+    values: Option<Tensor>,
+    /// Of a tracked map.
+    gradient: Option<Slot>,
+}
+
+impl<K: Kernel> Op<K> {
+    /// Leaves the gradients of the maps in their slots; returns that of the handle and those of the parameters.
+    fn backward(&self, parameters: &[&Tensor]) -> Result<Vec<Option<Tensor>>> {
+        match self.dtype {
+            DType::F32 => self.backward_as::<f32>(parameters),
+            _ => self.backward_as::<f64>(parameters),
+        }
+    }
+
+    fn backward_as<T: Element>(&self, parameters: &[&Tensor]) -> Result<Vec<Option<Tensor>>> {
+        let tracked = self.inputs.iter().map(|input| input.gradient.is_some());
+        let wanted: Vec<bool> = tracked.chain(parameters.iter().map(|parameter| parameter.track_op())).collect();
+        let elements = self.kernel.output_shape().iter().product();
+        let grad = self.gradient.take::<T>().unwrap_or_else(|| Arc::new(vec![T::zero(); elements]));
+        let nothing = Tensor::zeros(0, self.dtype, &Device::Cpu)?;
+        let values = self.inputs.iter().map(|input| input.values.as_ref().unwrap_or(&nothing));
+        let tensors: Vec<&Tensor> =
+            values.chain(parameters.iter().copied()).chain([self.output.as_ref().unwrap_or(&nothing)]).collect();
+        let grads = with_slices(K::NAME, &tensors, |slices| {
+            let (inputs, output) = slices.split_at(wanted.len());
+            T::backward(&self.kernel, inputs, output[0], Gradient::Shared(grad), &wanted)
+        })?;
+        let mut grads = grads.into_iter();
+        for (input, grad) in self.inputs.iter().zip(&mut grads) {
+            if let (Some(slot), Some(grad)) = (&input.gradient, grad) {
+                slot.add(grad);
+            }
+        }
+        let of_handle = wanted[..self.inputs.len()].contains(&true).then(number_tensor).transpose()?;
+        let of_parameters = grads.zip(parameters).map(|(grad, parameter)| {
+            grad.map(|grad| Tensor::from_vec(Arc::unwrap_or_clone(grad), parameter.shape(), parameter.device()))
+                .transpose()
+        });
+        [Ok(of_handle)].into_iter().chain(of_parameters).collect()
+    }
+}
+
+impl<K: Kernel> CustomOp1 for Op<K> {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(number())
+    }
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        Ok(self.backward(&[])?.pop().flatten())
+    }
+}
+
+impl<K: Kernel> CustomOp2 for Op<K> {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(number())
+    }
+    fn bwd(&self, _: &Tensor, a: &Tensor, _: &Tensor, _: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let mut grads = self.backward(&[a])?.into_iter();
+        Ok((grads.next().flatten(), grads.next().flatten()))
+    }
+}
+
+impl<K: Kernel> CustomOp3 for Op<K> {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        Ok(number())
+    }
+    fn bwd(
+        &self,
+        _: &Tensor,
+        a: &Tensor,
+        b: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let mut grads = self.backward(&[a, b])?.into_iter();
+        Ok((grads.next().flatten(), grads.next().flatten(), grads.next().flatten()))
+    }
+}
+
+/// The values of a contiguous tensor as a map, with a place in the graph if the tensor is tracked. Types and devices that no kernel takes stay in
+/// candle's graph.
+pub(crate) fn enter(xs: &Tensor) -> Result<FeatureMap> {
+    if !xs.track_op() || !xs.device().is_cpu() || !matches!(xs.dtype(), DType::F32 | DType::F64) {
+        return Ok(FeatureMap::wrap(xs.clone(), None));
+    }
+    let gradient = Slot::default();
+    let handle = xs.apply_op1(Enter(gradient.clone()))?;
+    Ok(FeatureMap::wrap(xs.detach(), Some(Node { handle, gradient })))
+}
+
+/// A map's values as a tensor of candle's graph.
+pub(crate) fn leave(map: &FeatureMap) -> Result<Tensor> {
+    match map.node() {
+        None => Ok(map.values().clone()),
+        Some(node) => {
+            let op = Leave { values: map.values().clone(), gradient: node.gradient.clone() };
+            node.handle.apply_op1(op)
+        }
+    }
+}
+
+/// From a tensor to a map.
+struct Enter(Slot);
+
+impl Enter {
+    fn gradient<T: Element>(&self, xs: &Tensor) -> Result<Option<Tensor>> {
+        match self.0.take::<T>() {
+            None => Ok(Some(xs.zeros_like()?)),
+            Some(grad) => Tensor::from_vec(Arc::unwrap_or_clone(grad), xs.shape(), xs.device()).map(Some),
+        }
+    }
+}
+
+impl CustomOp1 for Enter {
+    fn name(&self) -> &'static str {
+        "feature_map"
+    }
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok(number())
+    }
+    fn bwd(&self, xs: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        match xs.dtype() {
+            DType::F64 => self.gradient::<f64>(xs),
+            _ => self.gradient::<f32>(xs),
+        }
+    }
+}
+
+/// From a map to a tensor.
+struct Leave {
+    values: Tensor,
+    gradient: Slot,
+}
+
+impl Leave {
+    fn copy<T: Element>(&self) -> Result<(CpuStorage, Shape)> {
+        let values = with_slices(self.name(), &[&self.values], |slices: &[&[T]]| slices[0].to_vec())?;
+        Ok((T::to_cpu_storage_owned(values), self.values.shape().clone()))
+    }
+
+    fn keep<T: Element>(&self, grad: &Tensor) -> Result<()> {
+        let grad = grad.contiguous()?;
+        let values = with_slices(self.name(), &[&grad], |slices: &[&[T]]| slices[0].to_vec())?;
+        self.gradient.add(Arc::new(values));
+        Ok(())
+    }
+}
+
+impl CustomOp1 for Leave {
+    fn name(&self) -> &'static str {
+        "tensor"
+    }
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        match self.values.dtype() {
+            DType::F64 => self.copy::<f64>(),
+            _ => self.copy::<f32>(),
+        }
+    }
+    fn bwd(&self, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        match grad.dtype() {
+            DType::F64 => self.keep::<f64>(grad)?,
+            _ => self.keep::<f32>(grad)?,
+        }
+        number_tensor().map(Some)
+    }
+}
