@@ -46,8 +46,7 @@ fn main() -> Result<()> {
     let weight = Tensor::from_vec(FILTERS.concat(), (FILTERS.len(), 1, 3, 3), &Device::Cpu)?;
     let spec = Conv2dSpec { padding: Padding::all(1), ..Conv2dSpec::default() };
     let filtered = conv2d(&xs, &weight, None, &spec)?;
-    let positive = activate(&filtered.to_nhwc(), Activation::Relu, BackwardRule::Standard)?;
-    let positive = FeatureMap::from_nhwc(&positive)?;
+    let positive = activate(&filtered, Activation::Relu, BackwardRule::Standard)?;
     let pooled = max_pool(&positive, &Window { stride: [2, 2], ..Window::new([2, 2]) })?;
 
     let blank = Image::from_pixels(1, 1, 1, vec![255])?;
