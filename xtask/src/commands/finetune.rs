@@ -259,7 +259,7 @@ impl Finetune {
             data,
             batch: self.batch as usize,
             summary: &summary.train,
-            skipped: &summary.skipped,
+            skipped: summary.skipped.clone(),
             tuning: Some(Tuning { source, plan, phases, proof, statistics_frozen, feature_seconds }),
         };
         run.conclude(self.training.json)
