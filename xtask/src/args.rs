@@ -87,14 +87,21 @@ impl NetworkArgs {
             let (model, seed, dtype) = (self.model.clone(), self.seed, Some(dtype.into()));
             let options = LoadOptions { model, seed, dtype, ..LoadOptions::default() };
             let network = Network::load(Path::new(&self.weights), &options)?;
-            for name in &network.report().unexpected {
-                eprintln!("note: {} has a tensor `{name}` that {} does not use", self.weights, network.spec().name);
-            }
+            note_unused(&network);
             return Ok(network);
         }
         let name =
             self.model.as_deref().context("name the network by --weights, --model, or both").context(Unusable)?;
         Ok(Network::with_dtype(name, &ModelConfig::default(), self.seed, dtype.into())?)
+    }
+}
+
+/// Says that the network does not use all tensors of its file.
+pub(crate) fn note_unused(network: &Network) {
+    let file = network.weights_file().map(|file| file.display().to_string()).unwrap_or_default();
+    let (unused, name) = (&network.report().unexpected, network.spec().name);
+    if let Some(first) = unused.first() {
+        eprintln!("note: {name} does not use all tensors of {file}: `{first}` is the first of {}", unused.len());
     }
 }
 

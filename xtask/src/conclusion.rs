@@ -15,6 +15,8 @@ use crate::inference::Measured;
 use crate::training::Data;
 use crate::{inference, output, report};
 
+const SUMMARY: &str = "summary.json";
+
 /// A finished run.
 pub(crate) struct Run<'a> {
     pub(crate) directory: &'a Path,
@@ -25,7 +27,7 @@ pub(crate) struct Run<'a> {
     pub(crate) data: &'a Data,
     pub(crate) batch: usize,
     pub(crate) summary: &'a TrainSummary,
-    pub(crate) skipped: &'a [Skipped],
+    pub(crate) skipped: Vec<Skipped>,
     /// What fine-tuning has beyond training from scratch.
     pub(crate) tuning: Option<Tuning<'a>>,
 }
@@ -53,19 +55,27 @@ pub(crate) struct Verdict {
 
 impl Run<'_> {
     /// Measures the best epoch, writes `summary.json` and `report.html`, and prints the summary as JSON or for people.
-    pub(crate) fn conclude(&self, json: bool) -> Result<()> {
+    pub(crate) fn conclude(mut self, json: bool) -> Result<()> {
+        let skipped_before = self.skipped_before();
+        let ended_before = skipped_before.is_some();
+        self.skipped = skipped_before.unwrap_or(self.skipped);
         let verdict = self.verdict()?;
         let summary = self.summary_json(&verdict)?;
         let text = serde_json::to_string_pretty(&summary)? + "\n";
-        let path = self.directory.join("summary.json");
-        // The same summary, seconds and all, is that of a run that had already ended: its report says more of it than this sitting knows.
-        let ended_before = std::fs::read_to_string(&path).is_ok_and(|before| before == text);
-        write_atomic(&path, |file| file.write_all(text.as_bytes()))?;
-        if !(ended_before && self.directory.join(report::NAME).exists()) {
-            report::write(self, &verdict)?;
+        write_atomic(&self.directory.join(SUMMARY), |file| file.write_all(text.as_bytes()))?;
+        // The report of a run that had already ended says more of it than this sitting knows.
+        if !ended_before || !self.directory.join(report::NAME).exists() {
+            report::write(&self, &verdict)?;
         }
-        inference::print_skipped(self.skipped);
+        inference::print_skipped(&self.skipped);
         if json { output::json(&summary) } else { self.print(&summary, verdict.split) }
+    }
+
+    /// What a run that had already ended skipped, as its summary says; `None` for a run that ends now. Going on with the former reads no training image.
+    fn skipped_before(&self) -> Option<Vec<Skipped>> {
+        let mut summary: Value = serde_json::from_slice(&std::fs::read(self.directory.join(SUMMARY)).ok()?).ok()?;
+        let weights = sha256(&self.directory.join("last/model.safetensors")).ok()?;
+        (summary["weights_sha256"] == weights).then(|| serde_json::from_value(summary["skipped"].take()).ok())?
     }
 
     fn verdict(&self) -> Result<Verdict> {

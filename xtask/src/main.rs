@@ -73,12 +73,9 @@ fn main() -> ExitCode {
 
 /// Prints the chain of causes once and gives the exit status: 2 for unusable arguments, 130 for an interruption, 1 for what failed at run time.
 fn fail(error: &anyhow::Error) -> ExitCode {
+    let marks = [args::Unusable.to_string(), args::Interrupted.to_string()];
     let mut message = String::new();
-    for cause in error
-        .chain()
-        .filter(|cause| !cause.is::<args::Unusable>() && !cause.is::<args::Interrupted>())
-        .map(ToString::to_string)
-    {
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !marks.contains(cause)) {
         // Some errors already say their cause.
         if !message.contains(&cause) {
             message = if message.is_empty() { cause } else { format!("{message}: {cause}") };

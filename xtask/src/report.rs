@@ -31,7 +31,7 @@ pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
         confusion: verdict.measured.confusion.clone(),
     });
     report.mistakes = mistakes(run, verdict)?;
-    report.skipped = run.skipped.to_vec();
+    report.skipped = run.skipped.clone();
     let measured = verdict.measured.result.samples as f64;
     let of_verdict = Timing {
         name: format!("measuring the best epoch on the {} images", verdict.split),

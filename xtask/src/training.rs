@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 use cnn_core::{Key, Preprocessing, write_atomic};
 use cnn_data::{
@@ -130,6 +130,7 @@ impl TrainingArgs {
         } else {
             let key = Key::new(self.seed).stream("held-out");
             let (train, val) = stratified_split(&whole, self.val_fraction, key).context(Unusable)?;
+            ensure!(val.len() > 0, "{data}: no class has two images, of which one could be held out for validation");
             (Arc::new(train), Arc::new(val))
         };
         for (part, other) in [("validation", Some(&val)), ("test", test.as_ref())] {

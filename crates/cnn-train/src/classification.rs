@@ -33,8 +33,7 @@ impl Classification {
     /// `train`'s classes. Default: batches of 32, no augmentation, cross-entropy.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are fewer than two classes, a class without training images, or images without a label, if the two
-    /// datasets' classes differ, or if one of them holds no readable image.
+    /// As [`check_datasets`].
     pub fn new(
         train: Arc<dyn Dataset>,
         val: Arc<dyn Dataset>,
@@ -42,33 +41,7 @@ impl Classification {
         forward_train: Forward,
         forward_eval: Forward,
     ) -> Result<Self, Error> {
-        let classes = train.classes();
-        if classes.len() < 2 {
-            let found = format!("{} ({})", classes.len(), classes.join(", "));
-            return Err(Error::argument("classes", found, "at least 2"));
-        }
-        if classes != val.classes() {
-            let found = format!("{} for validation", val.classes().join(", "));
-            return Err(Error::argument("classes", found, format!("as for training: {}", classes.join(", "))));
-        }
-        let mut counts = vec![0usize; classes.len()];
-        for index in 0..train.len() {
-            let label = train.label(index);
-            let Some(count) = label.and_then(|label| counts.get_mut(label)) else {
-                let found = label.map_or("no label".to_string(), |label| label.to_string());
-                return Err(Error::argument("label", format!("{found} of {}", train.id(index)), "a class's number"));
-            };
-            *count += 1;
-        }
-        if let Some(empty) = counts.iter().position(|&count| count == 0) {
-            let highest = (0..train.len()).max_by_key(|&index| train.label(index)).unwrap_or(0);
-            let (class, at) = (train.label(highest).map_or("", |class| &classes[class]), train.id(highest));
-            let found = format!("no image of class `{}`; the highest is `{class}`, of {at}", classes[empty]);
-            let expected = format!("at least one image of each of {} classes", classes.len());
-            return Err(Error::argument("labels", found, expected));
-        }
-        check_readable("training images", train.as_ref())?;
-        check_readable("validation images", val.as_ref())?;
+        check_datasets(train.as_ref(), val.as_ref())?;
         let (mix, loss, augmentation) = (None, CrossEntropy::default(), Augmentation::new());
         let (batch_size, skipped) = (32, Mutex::default());
         Ok(Self {
@@ -199,6 +172,41 @@ impl Task for Classification {
     fn names(&self, batch: &Batch) -> Vec<String> {
         batch.indices.iter().map(|&index| self.train.id(index)).collect()
     }
+}
+
+/// Checks that a classifier can learn from `train` and be judged on `val`.
+///
+/// # Errors
+/// [`Error::Argument`] if there are fewer than two classes, a class without training images, or images without a label, if the two datasets' classes differ, or if one of them holds no
+/// readable image.
+pub fn check_datasets(train: &dyn Dataset, val: &dyn Dataset) -> Result<(), Error> {
+    let classes = train.classes();
+    if classes.len() < 2 {
+        let found = format!("{} ({})", classes.len(), classes.join(", "));
+        return Err(Error::argument("classes", found, "at least 2"));
+    }
+    if classes != val.classes() {
+        let found = format!("{} for validation", val.classes().join(", "));
+        return Err(Error::argument("classes", found, format!("as for training: {}", classes.join(", "))));
+    }
+    let mut counts = vec![0usize; classes.len()];
+    for index in 0..train.len() {
+        let label = train.label(index);
+        let Some(count) = label.and_then(|label| counts.get_mut(label)) else {
+            let found = label.map_or("no label".to_string(), |label| label.to_string());
+            return Err(Error::argument("label", format!("{found} of {}", train.id(index)), "a class's number"));
+        };
+        *count += 1;
+    }
+    if let Some(empty) = counts.iter().position(|&count| count == 0) {
+        let highest = (0..train.len()).max_by_key(|&index| train.label(index)).unwrap_or(0);
+        let (class, at) = (train.label(highest).map_or("", |class| &classes[class]), train.id(highest));
+        let found = format!("no image of class `{}`; the highest is `{class}`, of {at}", classes[empty]);
+        let expected = format!("at least one image of each of {} classes", classes.len());
+        return Err(Error::argument("labels", found, expected));
+    }
+    check_readable("training images", train)?;
+    check_readable("validation images", val)
 }
 
 /// Looks for an image that can be read, usually the first, before an epoch is spent.

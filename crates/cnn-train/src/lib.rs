@@ -23,7 +23,7 @@ mod task;
 mod tensorboard;
 mod trainer;
 
-pub use classification::{Classification, Forward, count_predictions, right_predictions};
+pub use classification::{Classification, Forward, check_datasets, count_predictions, right_predictions};
 pub use config::TrainConfig;
 pub use error::Error;
 pub use loss::{CrossEntropy, Targets, binary_cross_entropy_with_logits, mean_squared_error};

@@ -326,8 +326,8 @@ impl<'a> Trainer<'a> {
 
     /// Files that a killed process was still writing; what cannot be removed does no harm.
     fn remove_leftovers(&self) {
-        for directory in [self.directory.clone(), self.directory.join("last"), self.directory.join("best")] {
-            let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        for folder in ["", "last", "best", self.phase_checkpoint.as_deref().unwrap_or_default()] {
+            let entries = std::fs::read_dir(self.directory.join(folder)).into_iter().flatten().flatten();
             for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(".tmp-")) {
                 let _ = std::fs::remove_file(entry.path());
             }

@@ -1,6 +1,5 @@
 //! What a frozen backbone makes of a dataset, computed once and kept.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -141,7 +140,11 @@ fn key(network: &Network, dataset: &dyn Dataset) -> Result<String, Error> {
         // A file that cannot be read has a place of its own, so that mending it changes the key.
         add(&dataset.content(index).map(|content| content.sha256()).unwrap_or_default());
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(&hasher.finalize()))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn preprocessing(record: &Preprocessing) -> String {
@@ -151,13 +154,15 @@ fn preprocessing(record: &Preprocessing) -> String {
 const MAPS: &str = "features";
 const INDICES: &str = "indices";
 const SKIPPED: &str = "skipped";
+const DIGEST: &str = "sha256";
 
 fn write(path: &Path, features: &Features) -> Result<(), Error> {
     let indices: Vec<i64> = features.indices.iter().map(|&index| index as i64).collect();
     let indices = Tensor::new(indices, &Device::Cpu)?;
     let skipped = serde_json::to_string(&features.skipped).expect("paths and reasons always serialise");
+    let metadata = [(SKIPPED.to_string(), skipped), (DIGEST.to_string(), hexadecimal(&digest(&features.maps)?))];
     let tensors = [(MAPS.to_string(), features.maps.clone()), (INDICES.to_string(), indices)];
-    Ok(save_safetensors(path, &tensors, &BTreeMap::from([(SKIPPED.to_string(), skipped)]))?)
+    Ok(save_safetensors(path, &tensors, &metadata.into())?)
 }
 
 /// The features in a file; `None` if there is none or it is damaged.
@@ -168,5 +173,6 @@ fn read(path: &Path, samples: usize) -> Option<Features> {
     let index = |index: i64| usize::try_from(index).ok().filter(|&index| index < samples);
     let indices = indices.into_iter().map(index).collect::<Option<Vec<_>>>()?;
     let fits = maps.rank() == 4 && maps.dims()[0] == indices.len() && maps.dtype() == DType::F32 && !indices.is_empty();
-    fits.then_some(Features { maps, indices, skipped, from_file: true })
+    let is_whole = *file.metadata().get(DIGEST)? == hexadecimal(&digest(&maps).ok()?);
+    (fits && is_whole).then_some(Features { maps, indices, skipped, from_file: true })
 }

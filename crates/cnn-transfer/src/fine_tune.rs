@@ -11,7 +11,7 @@ use cnn_layers::{BatchNormPolicy, Mode, Store};
 use cnn_models::Network;
 use cnn_train::{
     Classification, CrossEntropy, Forward, GradientStep, Notice, Schedule, ScheduleKind, Task, TrainConfig,
-    TrainSummary, Trainer,
+    TrainSummary, Trainer, check_datasets,
 };
 use cnn_weights::TensorFile;
 use serde::Serialize;
@@ -162,23 +162,24 @@ impl<'a> FineTune<'a> {
         &self.network
     }
 
-    /// The phases that a run will have.
+    /// The phases that a run will have, once network, data and configuration are found to go together.
     ///
     /// # Errors
-    /// As [`FineTuneConfig::phases`].
+    /// [`Error::Classes`] if the network's head does not fit the data, and as [`check_datasets`] and [`FineTuneConfig::phases`].
     pub fn phases(&self) -> Result<Vec<Phase>, Error> {
+        let (network, data) = (self.network.model().num_classes(), self.train.classes().len());
+        if network != data {
+            return Err(Error::Classes { network, data });
+        }
+        check_datasets(self.train.as_ref(), self.val.as_ref())?;
         self.config.phases(&self.network.model().parameter_groups())
     }
 
     /// Runs all phases in a directory, or goes on where its resume file stands.
     ///
     /// # Errors
-    /// [`Error::Classes`] if the network's head does not fit the data, [`Error::Argument`] for a configuration out of range, and what training reports.
+    /// As [`FineTune::phases`], and what training reports.
     pub fn run(&mut self, directory: &Path) -> Result<FineTuneSummary, Error> {
-        let (network, data) = (self.network.model().num_classes(), self.train.classes().len());
-        if network != data {
-            return Err(Error::Classes { network, data });
-        }
         let phases = self.phases()?;
         self.feature_seconds = 0.;
         let source = digests(self.network.store())?;

@@ -12,7 +12,7 @@ use cnn_transfer::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Unusable, count, not_negative, positive, set_threads, share};
+use crate::args::{Unusable, count, not_negative, note_unused, positive, set_threads, share};
 use crate::conclusion::{Run, Tuning};
 use crate::training::{
     Augment, Data, TrainingArgs, absolute, explained, interrupt_flag, interrupted, save_arguments, saved_arguments,
@@ -131,6 +131,7 @@ impl Finetune {
         let data = self.training.open_data(&self.data)?;
         let classes = data.train.classes();
         let mut network = self.network(classes.len())?;
+        note_unused(&network);
         network.set_label_names(classes.to_vec())?;
         let name = network.spec().name;
         let config = self.config(&network).context(Unusable)?;
@@ -259,7 +260,7 @@ impl Finetune {
             data,
             batch: self.batch as usize,
             summary: &summary.train,
-            skipped: &summary.skipped,
+            skipped: summary.skipped.clone(),
             tuning: Some(Tuning { source, plan, phases, proof, statistics_frozen, feature_seconds }),
         };
         run.conclude(self.training.json)

@@ -149,7 +149,7 @@ impl Train {
             data: &data,
             batch: self.batch as usize,
             summary: &summary,
-            skipped: &task.skipped(),
+            skipped: task.skipped(),
             tuning: None,
         };
         run.conclude(self.training.json)

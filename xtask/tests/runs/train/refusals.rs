@@ -2,25 +2,9 @@
 
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::support::*;
-
-/// What is wrong with how a command was refused: it should end in one of `statuses`, with all of `words` in its message and nothing on standard output.
-fn refused(statuses: &[i32], words: &[&str], arguments: &[&str]) -> Vec<String> {
-    let answer = xtask(arguments);
-    let mut faults = Vec::new();
-    if !statuses.contains(&answer.status) {
-        faults.push(format!("status {}, expected one of {statuses:?}", answer.status));
-    }
-    if !answer.stdout.is_empty() {
-        faults.push("printed to standard output".to_string());
-    }
-    faults.extend(
-        words.iter().filter(|word| !answer.stderr.contains(**word)).map(|word| format!("`{word}` is not said")),
-    );
-    faults.iter().map(|fault| format!("{arguments:?}: {fault}: {}", answer.stderr.trim())).collect()
-}
 
 #[test]
 fn bad_arguments_are_refused_with_what_is_accepted() {
@@ -172,7 +156,7 @@ fn what_cannot_be_resumed_is_refused_and_left_alone() {
 fn resuming_a_finished_run_prints_its_summary_and_changes_nothing() {
     let bench = Bench::new();
     let report = json(&strs(&bench.arguments("runs", 2)));
-    let run = PathBuf::from(report["run_dir"].as_str().unwrap());
+    let run = run_dir(&report);
     let before = snapshot(&run);
     assert_eq!(json(&["train", "--resume", &text(&run)]), report);
     assert!(snapshot(&run) == before, "files were changed");
@@ -184,13 +168,6 @@ fn an_unusable_place_for_runs_is_named() {
     let file = bench.file("a-file", "");
     let arguments = bench.arguments("a-file", 1);
     let mut faults = refused(&[1, 2], &[&file], &strs(&arguments));
-    let closed = PathBuf::from(bench.path("closed"));
-    std::fs::create_dir(&closed).unwrap();
-    std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
-    if std::fs::write(closed.join("probe"), "").is_err() {
-        faults.extend(refused(&[1, 2], &[&text(&closed), "ermission"], &strs(&bench.arguments("closed", 1))));
-    } else {
-        println!("this user may write anywhere, read-only directories skipped");
-    }
+    faults.extend(refused_in_closed_folder(&bench, |out| bench.arguments(out, 1)));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

@@ -23,8 +23,6 @@ fn the_same_seed_gives_the_same_bytes_at_any_number_of_threads() {
     }
 }
 
-// 2. Killed and resumed.
-
 /// When a run is killed.
 #[derive(Debug, Clone, Copy)]
 enum Moment {
@@ -136,8 +134,6 @@ fn a_run_killed_before_its_first_state_starts_anew() {
     panic!("no run was killed early enough");
 }
 
-// 3. Ctrl-C.
-
 /// Starts runs until one could be interrupted while `condition` held for the lines of its events.
 fn interrupt_while(bench: &Bench, condition: impl Fn(&[String]) -> bool) -> (PathBuf, Answer) {
     for attempt in 0..10 {
@@ -183,5 +179,3 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
 fn ctrl_c_during_evaluation() {
     interrupted(|events| events.iter().filter(|line| line.contains("\"update\"")).count() == 3 && events.len() == 3);
 }
-
-// 4. What others rely on.

@@ -5,7 +5,9 @@ use cnn_data::Image;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -15,6 +17,8 @@ pub(crate) const CLASSES: [&str; 3] = ["ant", "bee", "cat"];
 pub(crate) const RANDOM: [&str; 6] = ["--augment", "crop-flip", "--dropout", "0.2", "--mixup", "0.4"];
 pub(crate) const WEIGHTS: [&str; 2] = ["last/model.safetensors", "best/model.safetensors"];
 pub(crate) const RESUME: &str = "resume.safetensors";
+/// A user that owns nothing.
+const NOBODY: u32 = 65534;
 /// How long a child may take, on a slow machine under load.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -34,10 +38,15 @@ impl From<Output> for Answer {
     }
 }
 
-pub(crate) fn start(arguments: &[&str]) -> Child {
+fn xtask_command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.args(arguments).env("CANDLE_NUM_THREADS", "1").env_remove("RUST_BACKTRACE");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+pub(crate) fn start(arguments: &[&str]) -> Child {
+    xtask_command(arguments).spawn().unwrap()
 }
 
 pub(crate) fn xtask(arguments: &[&str]) -> Answer {
@@ -111,8 +120,31 @@ impl Bench {
     pub(crate) fn train(&self, out: &str, epochs: usize, more: &[&str]) -> PathBuf {
         let arguments = self.arguments(out, epochs);
         let report = json(&[&strs(&arguments)[..], more].concat());
-        PathBuf::from(report["run_dir"].as_str().unwrap())
+        run_dir(&report)
     }
+
+    /// The arguments of a short fine-tuning of the builtin network on `data`, in three updates per epoch.
+    pub(crate) fn tuning(&self, out: &str, more: &[&str]) -> Vec<String> {
+        let (data, out) = (self.path("data"), self.path(out));
+        let usual =
+            ["finetune", "--data", &data, "--head-epochs", "3", "--epochs", "2", "--batch", "16", "--out", &out];
+        [&usual, &["--threads", "1"][..], more].concat().into_iter().map(String::from).collect()
+    }
+
+    /// Runs it to its end and returns its summary.
+    pub(crate) fn tune(&self, out: &str, more: &[&str]) -> Value {
+        json(&strs(&self.tuning(out, more)))
+    }
+}
+
+/// The network that fine-tuning starts from when it is given none.
+pub(crate) fn builtin() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/resnet20_cifar10")
+}
+
+/// The run directory that a summary names.
+pub(crate) fn run_dir(summary: &Value) -> PathBuf {
+    PathBuf::from(summary["run_dir"].as_str().unwrap())
 }
 
 pub(crate) fn strs(words: &[String]) -> Vec<&str> {
@@ -144,24 +176,70 @@ pub(crate) fn same(found: &Path, expected: &BTreeMap<&'static str, String>, case
     assert_eq!(temporaries(found), Vec::<PathBuf>::new(), "{case}");
 }
 
+/// The files of a run directory.
+fn files(run: &Path) -> Vec<PathBuf> {
+    let entries = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let phases = entries(run.join("phases"));
+    let folders = [run.to_path_buf(), run.join("last"), run.join("best")].into_iter().chain(phases);
+    folders.flat_map(entries).filter(|path| path.is_file()).collect()
+}
+
 /// Every file of a run directory and its content.
 pub(crate) fn snapshot(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let folders = [run.to_path_buf(), run.join("last"), run.join("best")];
-    let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
-    files.filter(|file| file.path().is_file()).map(|file| (file.path(), std::fs::read(file.path()).unwrap())).collect()
+    files(run).into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
 /// Files that are being written in a run directory, or that a killed process left.
 pub(crate) fn temporaries(run: &Path) -> Vec<PathBuf> {
-    let folders = [run.to_path_buf(), run.join("last"), run.join("best")];
-    let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
-    files.map(|file| file.path()).filter(|path| text(path).contains("/.tmp-")).collect()
+    files(run).into_iter().filter(|path| text(path).contains("/.tmp-")).collect()
+}
+
+/// What is wrong with how a command was refused: it should end in one of `statuses`, with all of `words` in its message and nothing on standard output.
+pub(crate) fn refused(statuses: &[i32], words: &[&str], arguments: &[&str]) -> Vec<String> {
+    faults_of_refusal(statuses, words, arguments, &xtask(arguments))
+}
+
+fn faults_of_refusal(statuses: &[i32], words: &[&str], arguments: &[&str], answer: &Answer) -> Vec<String> {
+    let mut faults = Vec::new();
+    if !statuses.contains(&answer.status) {
+        faults.push(format!("status {}, expected one of {statuses:?}", answer.status));
+    }
+    if !answer.stdout.is_empty() {
+        faults.push("printed to standard output".to_string());
+    }
+    faults.extend(
+        words.iter().filter(|word| !answer.stderr.contains(**word)).map(|word| format!("`{word}` is not said")),
+    );
+    faults.iter().map(|fault| format!("{arguments:?}: {fault}: {}", answer.stderr.trim())).collect()
+}
+
+/// What is wrong with how a command was refused whose run directory would be made in a folder in which nobody may write.
+pub(crate) fn refused_in_closed_folder(bench: &Bench, command: impl Fn(&str) -> Vec<String>) -> Vec<String> {
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let closed = PathBuf::from(bench.path("closed"));
+    std::fs::create_dir(&closed).unwrap();
+    mode(&closed, 0o555);
+    let arguments = command("closed");
+    let mut child = xtask_command(&strs(&arguments));
+    if std::fs::write(closed.join("probe"), "").is_ok() {
+        // No permission binds this user, so another one runs it.
+        std::fs::remove_file(closed.join("probe")).unwrap();
+        mode(bench.directory.path(), 0o755);
+        child.uid(NOBODY).gid(NOBODY);
+    }
+    match child.output() {
+        Ok(output) => faults_of_refusal(&[1, 2], &[&text(&closed), "ermission"], &strs(&arguments), &output.into()),
+        Err(error) => {
+            println!("cannot run as an ordinary user, read-only folders skipped: {error}");
+            Vec::new()
+        }
+    }
 }
 
 /// The only run directory below `out`, once it is there.
 pub(crate) fn run_in(out: &Path) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(out.join("train")).ok()?;
-    entries.flatten().map(|entry| entry.path()).next()
+    let folders = ["train", "finetune"].map(|command| std::fs::read_dir(out.join(command)));
+    folders.into_iter().flatten().flatten().flatten().map(|entry| entry.path()).next()
 }
 
 /// Waits until `condition` holds; false when the child ended or its time is up before.
@@ -188,8 +266,6 @@ pub(crate) fn interrupt(child: &Child) {
     let status = Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status().unwrap();
     assert!(status.success());
 }
-
-// 1. The same bytes.
 
 /// A run of twenty epochs that was interrupted in the third, after the first of its three updates.
 pub(crate) fn unfinished(bench: &Bench, out: &str) -> PathBuf {

@@ -3,7 +3,6 @@
 use cnn_weights::TensorFile;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use crate::support::*;
 
@@ -23,7 +22,7 @@ fn a_run_directory_holds_what_is_promised() {
     assert_eq!((&report["epochs"], &report["skipped"]), (&Value::from(3), &Value::Array(Vec::new())));
     assert!(report["seconds"].as_f64().unwrap() > 0. && report["images_per_second"].as_f64().unwrap() > 0.);
 
-    let run = PathBuf::from(report["run_dir"].as_str().unwrap());
+    let run = run_dir(&report);
     assert_eq!(text(&run), bench.path("runs/train/resnet8_cifar10-1"));
     assert_eq!(report["weights_sha256"], sha256(&run.join(WEIGHTS[0])));
     let saved: Value = serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap();
@@ -97,5 +96,3 @@ fn saved_arguments_run_again() {
         assert_eq!(again["weights_sha256"], sha256(&run.join(WEIGHTS[0])), "{more:?}");
     }
 }
-
-// 5. What goes wrong on the way.

@@ -150,5 +150,3 @@ fn a_full_disk_harms_nothing_that_existed() {
         same(&run, &expected, &format!("{room} KiB"));
     }
 }
-
-// 6. Bad arguments and data.

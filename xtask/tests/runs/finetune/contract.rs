@@ -1,0 +1,151 @@
+//! What a run leaves, and what others make of it.
+
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::support::*;
+
+#[test]
+fn a_run_directory_and_its_summary_hold_what_is_promised() {
+    let bench = Bench::new();
+    let summary = bench.tune("runs", &[]);
+    let run = run_dir(&summary);
+    assert_eq!(text(&run), bench.path("runs/finetune/resnet20_cifar10-1"));
+    for name in ["args.toml", "metrics.csv", "report.html", "last/config.json", "best/config.json", RESUME] {
+        assert!(run.join(name).is_file(), "{name}");
+    }
+    let saved: Value = serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(saved, summary);
+    assert_eq!(summary["weights_sha256"], sha256(&run.join(WEIGHTS[0])));
+    assert_eq!(summary["skipped"], json!([]));
+    assert_eq!(summary["epochs"], 5);
+    assert_eq!(lines(&run.join("metrics.csv")).len(), 1 + 5);
+
+    let best = &summary["best"];
+    let top1 = |row: &String| row.split(',').nth(5).unwrap().parse::<f64>().unwrap();
+    let row = &lines(&run.join("metrics.csv"))[best["epoch"].as_u64().unwrap() as usize];
+    assert_eq!(best["val_top1"].as_f64(), Some(top1(row)));
+    assert_eq!(summary.get("val"), None, "there is a test split");
+    let [low, top1, high] =
+        [&summary["test"]["top1_interval"][0], &summary["test"]["top1"], &summary["test"]["top1_interval"][1]]
+            .map(|share| share.as_f64().unwrap());
+    assert!(0.0 <= low && low <= top1 && top1 <= high && high <= 1.0, "{low} {top1} {high}");
+
+    // The defaults that the network decides are written out.
+    let arguments: toml::Table = std::fs::read_to_string(run.join("args.toml")).unwrap().parse().unwrap();
+    let written = ["strategy", "batch-norm", "lr"].map(|key| arguments[&key.replace('-', "_")].clone());
+    assert_eq!(written, ["two-phase".into(), "moving".into(), toml::Value::Float(0.005)]);
+}
+
+#[test]
+fn the_same_command_gives_the_same_bytes_at_any_number_of_threads() {
+    let bench = Bench::new();
+    let weights = |out: &str, more: &[&str]| {
+        let summary = bench.tune(out, more);
+        (summary["weights_sha256"].clone(), sha256(&run_dir(&summary).join(WEIGHTS[1])))
+    };
+    let one = weights("one", &[]);
+    assert_eq!(weights("two", &["--threads", "2"]), one);
+    assert_ne!(weights("seed", &["--seed", "1"]), one);
+}
+
+/// How many of the photos in a folder of class folders the run's network gives their folder's name.
+fn right_predictions(run: &Path, folder: &str) -> usize {
+    let answer = json(&["predict", folder, "--weights", &text(run), "--top", "1"]);
+    let predictions = answer["predictions"].as_array().unwrap().iter();
+    let is_right = |row: &&Value| {
+        let photo = Path::new(row["path"].as_str().unwrap());
+        photo.parent().unwrap().file_name().unwrap().to_str() == row["top"][0]["label"].as_str()
+    };
+    predictions.filter(is_right).count()
+}
+
+#[test]
+fn evaluate_and_predict_agree_with_the_summary() {
+    let bench = Bench::new();
+    let with_test = bench.tune("runs", &[]);
+    std::fs::remove_dir_all(bench.path("data/test")).unwrap();
+    let without = bench.tune("runs", &[]);
+    assert_eq!(without["weights_sha256"], with_test["weights_sha256"], "the test split had a part in training");
+    assert_eq!(without["val"]["top1"], without["best"]["val_top1"]);
+    bench.images("data/test", &CLASSES, 5);
+    for (summary, split) in [(&with_test, "test"), (&without, "val")] {
+        let (run, folder) = (run_dir(summary), bench.path(&format!("data/{split}")));
+        let reported = &summary[split];
+        let found = json(&["evaluate", "--weights", &text(&run), "--data", &bench.path("data"), "--split", split]);
+        for key in ["samples", "top1", "top1_interval"] {
+            assert_eq!(found[key], reported[key], "{split}: {key}");
+        }
+        let (samples, top1) = (reported["samples"].as_f64().unwrap(), reported["top1"].as_f64().unwrap());
+        assert_eq!(right_predictions(&run, &folder) as f64, (samples * top1).round(), "{split}");
+    }
+}
+
+/// A text in a file that is named like a photo, and a GIF, which photo sites send in place of one that is gone.
+fn spoil(bench: &Bench) -> [String; 2] {
+    let gif = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/cnn-data/tests/golden/animation.gif");
+    let gif = bench.file("data/train/ant/gone.gif", std::fs::read(gif).unwrap());
+    [gif, bench.file("data/train/bee/torn.jpg", "no picture")]
+}
+
+#[test]
+fn a_broken_image_among_good_ones_is_skipped_and_named() {
+    let bench = Bench::new();
+    let spoilt = spoil(&bench);
+    for strategy in ["head", "full"] {
+        let arguments = bench.tuning("runs", &["--strategy", strategy, "--json"]);
+        let answer = succeeds(&strs(&arguments));
+        let summary: Value = serde_json::from_str(&answer.stdout).unwrap();
+        let skipped = summary["skipped"].as_array().unwrap();
+        let paths: BTreeSet<&str> = skipped.iter().map(|file| file["path"].as_str().unwrap()).collect();
+        assert_eq!(paths, spoilt.iter().map(String::as_str).collect(), "{strategy}");
+        assert!(skipped.iter().all(|file| !file["reason"].as_str().unwrap().is_empty()), "{strategy}");
+        assert!(spoilt.iter().all(|path| answer.stderr.contains(path)), "{strategy}: {}", answer.stderr);
+        let report = std::fs::read_to_string(run_dir(&summary).join("report.html")).unwrap();
+        assert!(spoilt.iter().all(|path| report.contains(path)), "{strategy}");
+
+        // Going on with a run that has ended reads no training image again.
+        let before = snapshot(&run_dir(&summary));
+        assert_eq!(json(&["finetune", "--resume", &text(&run_dir(&summary))]), summary, "{strategy}");
+        assert!(snapshot(&run_dir(&summary)) == before, "{strategy}: files were changed");
+    }
+}
+
+#[test]
+fn the_report_tells_the_run_and_needs_nothing_from_outside() {
+    let bench = Bench::new();
+    let spoilt = spoil(&bench);
+    let summary = bench.tune("runs", &["--strategy", "head"]);
+    let report = std::fs::read_to_string(run_dir(&summary).join("report.html")).unwrap();
+    let accuracy = format!("{:.2} %", 100. * summary["test"]["top1"].as_f64().unwrap());
+    let tensors = &summary["frozen"]["tensors"];
+    let proof = format!("Frozen means frozen: all {tensors} of {tensors} tensors");
+    for told in CLASSES.iter().chain([&&*accuracy, &&*proof]).chain(&spoilt.each_ref().map(|path| &**path)) {
+        assert!(report.contains(told), "`{told}` is not in the report");
+    }
+    for foreign in ["<script", "<link", "<iframe", "@import", "url(http", "url(//"] {
+        assert!(!report.contains(foreign), "{foreign}");
+    }
+    for attribute in ["src=", "href="] {
+        for (position, _) in report.match_indices(attribute) {
+            let value = report[position + attribute.len()..].trim_start_matches(['"', '\'']);
+            let value: String = value.chars().take(40).collect();
+            assert!(value.starts_with('#') || value.starts_with("data:"), "{attribute}{value}");
+        }
+    }
+}
+
+#[test]
+fn the_command_line_in_the_report_gives_the_same_weights() {
+    let bench = Bench::new();
+    let summary = bench.tune("runs", &["--color-jitter", "0.2", "--mixup", "0.2", "--seed", "3", "--size", "24x20"]);
+    let report = std::fs::read_to_string(run_dir(&summary).join("report.html")).unwrap();
+    let (_, command) = report.split_once("cargo xtask ").unwrap();
+    let words: Vec<&str> = command.split('<').next().unwrap().split_whitespace().collect();
+    assert_eq!(words[..2], ["finetune", "--config"]);
+    assert_eq!(PathBuf::from(words[2]), run_dir(&summary).join("args.toml"));
+    let again = json(&words);
+    assert_ne!(again["run_dir"], summary["run_dir"]);
+    assert_eq!(again["weights_sha256"], summary["weights_sha256"]);
+}

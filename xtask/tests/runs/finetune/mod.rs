@@ -1,0 +1,7 @@
+//! `cargo xtask finetune`.
+
+mod cache;
+mod contract;
+mod interruptions;
+mod refusals;
+mod strategies;

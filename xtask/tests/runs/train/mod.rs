@@ -1,0 +1,6 @@
+//! `cargo xtask train`.
+
+mod contract;
+mod guards;
+mod interruptions;
+mod refusals;
