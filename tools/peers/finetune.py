@@ -108,6 +108,7 @@ begin = time.perf_counter()
 (xs, ys), (val_xs, val_ys) = features(train), features(val)
 print(f"features of {len(train) + len(val)} images: {time.perf_counter() - begin:.1f} s", flush=True)
 head = model.get_classifier()
+head.reset_parameters()  # timm starts it between ±0.7, from which these steps do not get away.
 optimizer = torch.optim.AdamW(head.parameters(), HEAD_LR, weight_decay=0.01)
 steps = len(train) // BATCH
 scheduler = schedule(optimizer, HEAD_EPOCHS, steps)
