@@ -89,12 +89,27 @@ fn operations() -> Vec<(&'static str, Operation)> {
         activate(&FeatureMap::from_nhwc(&xs.to_nhwc().affine(5., 0.)?)?, activation, BackwardRule::Standard)
     }
     vec![
-        ("batch_norm_train", |[xs, _], [weight, bias]| Ok(batch_norm_train(xs, weight, bias, 1e-5)?.0)),
+        ("batch_norm_train", |[xs, _], [weight, bias]| {
+            Ok(batch_norm_train(xs, weight, bias, 1e-5, Activation::Identity)?.0)
+        }),
+        ("batch_norm_train and relu6", |[xs, _], [weight, bias]| {
+            Ok(batch_norm_train(xs, weight, bias, 1e-5, Activation::Relu6)?.0)
+        }),
+        ("batch_norm_train and leaky_relu", |[xs, _], [weight, bias]| {
+            Ok(batch_norm_train(xs, weight, bias, 1e-5, Activation::LeakyRelu(0.1))?.0)
+        }),
         ("batch_norm_train, mean 100", |[xs, _], [weight, bias]| {
-            Ok(batch_norm_train(&FeatureMap::from_nhwc(&xs.to_nhwc().affine(0.25, 100.)?)?, weight, bias, 1e-5)?.0)
+            Ok(batch_norm_train(
+                &FeatureMap::from_nhwc(&xs.to_nhwc().affine(0.25, 100.)?)?,
+                weight,
+                bias,
+                1e-5,
+                Activation::Identity,
+            )?
+            .0)
         }),
         ("batch_norm_running", |[xs, _], [weight, bias]| {
-            batch_norm_running(xs, weight, bias, &weight.detach(), &bias.detach().sqr()?, 1e-5)
+            batch_norm_running(xs, weight, bias, &weight.detach(), &bias.detach().sqr()?, 1e-5, Activation::Relu)
         }),
         ("layer_norm", |[xs, _], [weight, bias]| layer_norm(xs, weight, bias, 1e-5)),
         ("max_pool", |[xs, _], _| max_pool(xs, &overlapping())),
