@@ -8,7 +8,7 @@ use candle_core::{Result, Tensor};
 
 use crate::FeatureMap;
 use crate::activation::{Activation, BackwardRule, activate};
-use crate::channel_sums::{channel_sums, period, repeated};
+use crate::channel_sums::{Terms, channel_sums, period, repeated};
 use crate::element::Element;
 use crate::error::{Checked, Error};
 use crate::gradient::Gradient;
@@ -281,17 +281,53 @@ impl BatchNorm {
         [mean, scale, shift]: &[Vec<f64>; 3],
         inverse_std: &[f64],
     ) -> [Vec<f64>; 2] {
-        let [mut weight, bias] = for_each_rectifier!(self.activation, activation => {
-            channel_sums(xs, grad, [mean, scale, shift], |x, grad, [mean, scale, shift]| {
-                let deviation = x - mean;
-                let passed = activation.passed(grad, deviation * scale + shift);
-                [passed * deviation, passed]
-            })
-        });
+        let [mut weight, bias] = channel_sums(xs, grad, [mean, scale, shift], &Passed::by(self.activation));
         for (((sum, bias), &mean), inverse_std) in weight.iter_mut().zip(&bias).zip(mean).zip(inverse_std) {
             *sum = (*sum + bias * lost::<T>(mean)) * inverse_std;
         }
         [weight, bias]
+    }
+}
+
+/// `dy · (x − mean)` and `dy` of what passes a rectifier whose slope is 1 between two bounds and `outside` beyond.
+struct Passed<T> {
+    low: T,
+    /// NaN, which nothing reaches, if there is none.
+    high: T,
+    outside: T,
+}
+
+impl<T: Element> Passed<T> {
+    fn by(activation: Activation) -> Self {
+        let [low, high, outside] = match activation {
+            Activation::Relu => [0., f64::NAN, 0.],
+            Activation::Relu6 => [0., 6., 0.],
+            Activation::LeakyRelu(slope) => [0., f64::NAN, slope],
+            _ => [f64::NEG_INFINITY, f64::NAN, 1.],
+        };
+        Self { low: T::from_f64(low), high: T::from_f64(high), outside: T::from_f64(outside) }
+    }
+}
+
+impl<T: Element> Terms<T, 3> for Passed<T> {
+    #[inline(always)]
+    fn of(&self, x: T, grad: T, [mean, scale, shift]: [T; 3]) -> [T; 2] {
+        let deviation = x - mean;
+        let before = deviation * scale + shift;
+        let above = if before > self.low { grad } else { grad * self.outside };
+        let passed = if before >= self.high { grad * self.outside } else { above };
+        [passed * deviation, passed]
+    }
+}
+
+/// Differences to a provisional mean, and their squares.
+struct Deviations;
+
+impl<T: Element> Terms<T, 1> for Deviations {
+    #[inline(always)]
+    fn of(&self, x: T, _: T, [mean]: [T; 1]) -> [T; 2] {
+        let deviation = x - mean;
+        [deviation, deviation * deviation]
     }
 }
 
@@ -373,10 +409,7 @@ fn batch_moments<T: Element>(xs: &[T], channels: usize) -> Moments {
     let pixels = xs.len() / channels.max(1);
     let count = pixels as f64;
     let provisional = provisional_means(xs, channels, pixels);
-    let [sums, squares] = channel_sums(xs, xs, [&provisional], |x, _, [mean]| {
-        let deviation = x - mean;
-        [deviation, deviation * deviation]
-    });
+    let [sums, squares] = channel_sums(xs, xs, [&provisional], &Deviations);
     let rests: Vec<f64> = sums.into_iter().map(|sum| sum / count).collect();
     let variance = |(sum, rest): (f64, &f64)| (sum / count - rest * rest).at_least_zero();
     let var = squares.into_iter().zip(&rests).map(variance).collect();

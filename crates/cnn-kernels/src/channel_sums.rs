@@ -22,13 +22,19 @@ pub(crate) fn repeated<T: Element>(values: impl ExactSizeIterator<Item = f64> + 
     values.map(T::from_f64).cycle().take(period).collect()
 }
 
+/// What one value of `a` and one of `b` add to the two sums of their channel, which has the values `of_channel`. Implementations are
+/// `#[inline(always)]`: a closure would not be compiled for the instruction set of the loop.
+pub(crate) trait Terms<T, const K: usize>: Sync {
+    fn of(&self, a: T, b: T, of_channel: [T; K]) -> [T; 2];
+}
+
 /// Two sums per channel of terms of `a`, `b` and the channel's values of `vectors`: short sums in the element type, those of a chunk and then the
 /// chunks in order in f64.
 pub(crate) fn channel_sums<T: Element, const K: usize>(
     a: &[T],
     b: &[T],
     vectors: [&[f64]; K],
-    terms: impl Fn(T, T, [T; K]) -> [T; 2] + Sync,
+    terms: &impl Terms<T, K>,
 ) -> [Vec<f64>; 2] {
     let channels = vectors[0].len();
     let vectors: [Vec<T>; K] = vectors.map(|vector| repeated(vector.iter().copied()));
@@ -37,7 +43,7 @@ pub(crate) fn channel_sums<T: Element, const K: usize>(
     let of_chunk = |(a, b)| {
         let mut sums = [vec![T::zero(); period], vec![T::zero(); period]];
         let slices = sums.each_mut().map(Vec::as_mut_slice);
-        vectorised(Sums { a, b, vectors: vectors.each_ref().map(Vec::as_slice), sums: slices, terms: &terms });
+        vectorised(Sums { a, b, vectors: vectors.each_ref().map(Vec::as_slice), sums: slices, terms });
         sums.map(|sums| folded(channels, sums.chunks_exact(channels.max(1)), |value: &T| value.to_f64()))
     };
     let partials: Vec<[Vec<f64>; 2]> = a.par_chunks(chunk).zip(b.par_chunks(chunk)).map(of_chunk).collect();
@@ -46,8 +52,17 @@ pub(crate) fn channel_sums<T: Element, const K: usize>(
 
 /// The sum of each channel over all pixels.
 pub(crate) fn sum_over_pixels<T: Element>(values: &[T], channels: usize) -> Vec<T> {
-    let [sums, _] = channel_sums(values, values, [&vec![0.; channels]], |value, _, _| [value, T::zero()]);
+    let [sums, _] = channel_sums(values, values, [&vec![0.; channels]], &Values);
     sums.into_iter().map(T::from_f64).collect()
+}
+
+struct Values;
+
+impl<T: Element> Terms<T, 1> for Values {
+    #[inline(always)]
+    fn of(&self, value: T, _: T, _: [T; 1]) -> [T; 2] {
+        [value, T::zero()]
+    }
 }
 
 fn folded<'a, T: 'a>(len: usize, rows: impl Iterator<Item = &'a [T]>, value: impl Fn(&T) -> f64) -> Vec<f64> {
@@ -66,7 +81,7 @@ struct Sums<'a, T, F, const K: usize> {
     terms: &'a F,
 }
 
-impl<T: Element, F: Fn(T, T, [T; K]) -> [T; 2], const K: usize> Loop for Sums<'_, T, F, K> {
+impl<T: Element, F: Terms<T, K>, const K: usize> Loop for Sums<'_, T, F, K> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         let period = self.vectors[0].len();
@@ -85,13 +100,13 @@ fn add_terms<T: Element, const K: usize>(
     vectors: [&[T]; K],
     first: &mut [T],
     second: &mut [T],
-    terms: impl Fn(T, T, [T; K]) -> [T; 2],
+    terms: &impl Terms<T, K>,
 ) {
     let len = a.len();
     let (b, first, second) = (&b[..len], &mut first[..len], &mut second[..len]);
     let vectors = vectors.map(|vector| &vector[..len]);
     for i in 0..len {
-        let of_value = terms(a[i], b[i], vectors.map(|vector| vector[i]));
+        let of_value = terms.of(a[i], b[i], vectors.map(|vector| vector[i]));
         first[i] += of_value[0];
         second[i] += of_value[1];
     }
