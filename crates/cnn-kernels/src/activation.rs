@@ -93,7 +93,7 @@ pub fn softmax(xs: &Tensor) -> Result<Tensor> {
 }
 
 impl Activation {
-    fn is_rectifier(self) -> bool {
+    pub(crate) fn is_rectifier(self) -> bool {
         matches!(self, Self::Relu | Self::LeakyRelu(_) | Self::Relu6)
     }
 
@@ -108,16 +108,17 @@ impl Activation {
 
     /// The gradient of `x` by that of the output.
     #[inline(always)]
-    fn passed<T: Element>(self, grad: T, x: T) -> T {
+    pub(crate) fn passed<T: Element>(self, grad: T, x: T) -> T {
         let zero = T::zero();
         match self {
+            Self::Identity => grad,
             Self::Relu => select(x > zero, grad, zero),
             _ => grad * self.slope(x),
         }
     }
 
     #[inline(always)]
-    fn value<T: Element>(self, x: T) -> T {
+    pub(crate) fn value<T: Element>(self, x: T) -> T {
         let constant = T::from_f64;
         match self {
             Self::Identity => x,

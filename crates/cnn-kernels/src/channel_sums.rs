@@ -22,31 +22,47 @@ pub(crate) fn repeated<T: Element>(values: impl ExactSizeIterator<Item = f64> + 
     values.map(T::from_f64).cycle().take(period).collect()
 }
 
-/// `N` sums per channel of terms of `a`, `b` and the channel's `shift`: short sums in the element type, those of a chunk and then the chunks in order
-/// in f64.
-pub(crate) fn channel_sums<T: Element, const N: usize>(
+/// What one value of `a` and one of `b` add to the two sums of their channel, which has the values `of_channel`. Implementations are
+/// `#[inline(always)]`: a closure would not be compiled for the instruction set of the loop.
+pub(crate) trait Terms<T, const K: usize>: Sync {
+    fn of(&self, a: T, b: T, of_channel: [T; K]) -> [T; 2];
+}
+
+/// Two sums per channel of terms of `a`, `b` and the channel's values of `vectors`: short sums in the element type, those of a chunk and then the
+/// chunks in order in f64.
+pub(crate) fn channel_sums<T: Element, const K: usize>(
     a: &[T],
     b: &[T],
-    shift: &[f64],
-    terms: impl Fn(T, T, T) -> [T; N] + Sync,
-) -> [Vec<f64>; N] {
-    let channels = shift.len();
-    let shift: Vec<T> = repeated(shift.iter().copied());
-    let chunk = (TERMS * shift.len()).max(1);
+    vectors: [&[f64]; K],
+    terms: &impl Terms<T, K>,
+) -> [Vec<f64>; 2] {
+    let channels = vectors[0].len();
+    let vectors: [Vec<T>; K] = vectors.map(|vector| repeated(vector.iter().copied()));
+    let period = vectors[0].len();
+    let chunk = (TERMS * period).max(1);
     let of_chunk = |(a, b)| {
-        let mut sums: [Vec<T>; N] = std::array::from_fn(|_| vec![T::zero(); shift.len()]);
+        let mut sums = [vec![T::zero(); period], vec![T::zero(); period]];
         let slices = sums.each_mut().map(Vec::as_mut_slice);
-        vectorised(Sums { a, b, shift: &shift, sums: slices, terms: &terms });
+        vectorised(Sums { a, b, vectors: vectors.each_ref().map(Vec::as_slice), sums: slices, terms });
         sums.map(|sums| folded(channels, sums.chunks_exact(channels.max(1)), |value: &T| value.to_f64()))
     };
-    let partials: Vec<[Vec<f64>; N]> = a.par_chunks(chunk).zip(b.par_chunks(chunk)).map(of_chunk).collect();
-    std::array::from_fn(|n| folded(channels, partials.iter().map(|sums| sums[n].as_slice()), |&value| value))
+    let partials: Vec<[Vec<f64>; 2]> = a.par_chunks(chunk).zip(b.par_chunks(chunk)).map(of_chunk).collect();
+    [0, 1].map(|n| folded(channels, partials.iter().map(|sums| sums[n].as_slice()), |&value| value))
 }
 
 /// The sum of each channel over all pixels.
 pub(crate) fn sum_over_pixels<T: Element>(values: &[T], channels: usize) -> Vec<T> {
-    let [sums] = channel_sums(values, values, &vec![0.; channels], |value, _, _| [value]);
+    let [sums, _] = channel_sums(values, values, [&vec![0.; channels]], &Values);
     sums.into_iter().map(T::from_f64).collect()
+}
+
+struct Values;
+
+impl<T: Element> Terms<T, 1> for Values {
+    #[inline(always)]
+    fn of(&self, value: T, _: T, _: [T; 1]) -> [T; 2] {
+        [value, T::zero()]
+    }
 }
 
 fn folded<'a, T: 'a>(len: usize, rows: impl Iterator<Item = &'a [T]>, value: impl Fn(&T) -> f64) -> Vec<f64> {
@@ -56,30 +72,43 @@ fn folded<'a, T: 'a>(len: usize, rows: impl Iterator<Item = &'a [T]>, value: imp
     })
 }
 
-struct Sums<'a, T, F, const N: usize> {
+struct Sums<'a, T, F, const K: usize> {
     a: &'a [T],
     b: &'a [T],
     /// Over one period.
-    shift: &'a [T],
-    sums: [&'a mut [T]; N],
+    vectors: [&'a [T]; K],
+    sums: [&'a mut [T]; 2],
     terms: &'a F,
 }
 
-impl<T: Element, F: Fn(T, T, T) -> [T; N], const N: usize> Loop for Sums<'_, T, F, N> {
+impl<T: Element, F: Terms<T, K>, const K: usize> Loop for Sums<'_, T, F, K> {
     #[inline(always)]
-    fn run<S: Simd>(mut self) {
-        let period = self.shift.len();
+    fn run<S: Simd>(self) {
+        let period = self.vectors[0].len();
+        let [first, second] = self.sums;
         for (a, b) in self.a.chunks(period).zip(self.b.chunks(period)) {
-            let len = a.len();
-            let (b, shift) = (&b[..len], &self.shift[..len]);
-            let sums = self.sums.each_mut().map(|sums| &mut sums[..len]);
-            for i in 0..len {
-                let terms = (self.terms)(a[i], b[i], shift[i]);
-                for n in 0..N {
-                    sums[n][i] += terms[n];
-                }
-            }
+            add_terms(a, b, self.vectors, first, second, self.terms);
         }
+    }
+}
+
+/// Slices as parameters, so that the compiler knows that the sums overlap nothing.
+#[inline(always)]
+fn add_terms<T: Element, const K: usize>(
+    a: &[T],
+    b: &[T],
+    vectors: [&[T]; K],
+    first: &mut [T],
+    second: &mut [T],
+    terms: &impl Terms<T, K>,
+) {
+    let len = a.len();
+    let (b, first, second) = (&b[..len], &mut first[..len], &mut second[..len]);
+    let vectors = vectors.map(|vector| &vector[..len]);
+    for i in 0..len {
+        let of_value = terms.of(a[i], b[i], vectors.map(|vector| vector[i]));
+        first[i] += of_value[0];
+        second[i] += of_value[1];
     }
 }
 

@@ -1,15 +1,20 @@
 //! Pooling, adaptive and global pooling, and nearest upsampling: one kernel that reduces the taps of separable windows.
+#![allow(unsafe_code)]
 
+use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::Result;
-use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::error::{Checked, Error};
 use crate::geometry::Axis;
 use crate::gradient::Gradient;
+use crate::isa::{Loop, vectorised};
 use crate::kernel::{Kernel, Saved, apply};
+use crate::shared::filled_chunks;
+use crate::simd::Simd;
 use crate::{FeatureMap, Padding, Window};
 
 /// Max-pooling: the largest value under the window; padding never wins. The gradient goes to the first of equal values, as in
@@ -177,17 +182,22 @@ struct Pool {
     reduce: Reduce,
 }
 
+/// Input rows of a parallel task of the backward pass, counted over the whole batch.
+const BAND: usize = 16;
+
 impl Pool {
-    /// Offsets into one image of the pixels under the window of output `(y, x)`, in row order.
-    fn pixels(&self, y: usize, x: usize) -> impl Iterator<Item = usize> {
+    /// The pixels under the window of output `(y, x)`, in row order: row, and offset into the image.
+    #[inline(always)]
+    fn pixels(&self, y: usize, x: usize) -> impl Iterator<Item = (usize, usize)> {
         let (rows, columns) = (self.rows[y], self.columns[x]);
         let [_, _, width, channels] = self.input;
         (0..rows.count).flat_map(move |i| {
-            let line = (rows.start + i * rows.step) * width;
-            (0..columns.count).map(move |j| (line + columns.start + j * columns.step) * channels)
+            let row = rows.start + i * rows.step;
+            (0..columns.count).map(move |j| (row, (row * width + columns.start + j * columns.step) * channels))
         })
     }
 
+    #[inline(always)]
     fn divisor(&self, y: usize, x: usize) -> f64 {
         (self.rows[y].divisor * self.columns[x].divisor).max(1) as f64
     }
@@ -212,19 +222,15 @@ impl Kernel for Pool {
     }
 
     fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
-        let channels = self.input[3];
-        let mut ys = vec![T::zero(); self.output_shape().iter().product()];
-        ys.par_chunks_mut((self.columns.len() * channels).max(1)).enumerate().for_each(|(line, ys)| {
-            let (image, y) = (line / self.rows.len(), line % self.rows.len());
-            let xs = &inputs[0][image * self.image_elements()..][..self.image_elements()];
-            for (x, ys) in ys.chunks_exact_mut(channels).enumerate() {
-                match self.reduce {
-                    Reduce::Max => self.max(xs, y, x, ys),
-                    Reduce::Mean => self.mean(xs, y, x, ys),
-                }
-            }
-        });
-        ys
+        let row = self.columns.len() * self.input[3];
+        // SAFETY: the loop writes every pixel.
+        unsafe {
+            filled_chunks(self.output_shape().iter().product(), row, |start, ys| {
+                let (image, y) = (start / row / self.rows.len(), start / row % self.rows.len());
+                let xs = &inputs[0][image * self.image_elements()..][..self.image_elements()];
+                vectorised(Row { pool: self, xs, y, ys });
+            })
+        }
     }
 
     fn backward<T: Element>(
@@ -234,76 +240,135 @@ impl Kernel for Pool {
         grad: Gradient<'_, T>,
         _: &[bool],
     ) -> Vec<Option<Arc<Vec<T>>>> {
-        let mut grad_xs = vec![T::zero(); self.input.iter().product()];
-        let output_elements = self.rows.len() * self.columns.len() * self.input[3];
-        grad_xs.par_chunks_mut(self.image_elements().max(1)).enumerate().for_each(|(image, grad_xs)| {
-            let of_image = image * output_elements..(image + 1) * output_elements;
-            match self.reduce {
-                Reduce::Max => self.max_backward(
-                    &inputs[0][image * self.image_elements()..],
-                    &output[of_image.clone()],
-                    &grad[of_image],
-                    grad_xs,
-                ),
-                Reduce::Mean => self.mean_backward(&grad[of_image], grad_xs),
-            }
-        });
+        let [_, height, width, channels] = self.input;
+        let (row, band) = (width * channels, BAND * width * channels);
+        let outputs = self.rows.len() * self.columns.len() * channels;
+        // SAFETY: a task sets its rows to zero before it adds to them.
+        let grad_xs = unsafe {
+            filled_chunks(self.input.iter().product(), band, |start, grad_xs| {
+                let mut rest = zeroed(grad_xs);
+                let mut first = start / row;
+                while !rest.is_empty() {
+                    let (image, y) = (first / height, first % height);
+                    let rows = y..height.min(y + rest.len() / row);
+                    let (part, others) = rest.split_at_mut(rows.len() * row);
+                    let of_image = |values: &'_ [T], elements| -> Range<usize> {
+                        if values.is_empty() { 0..0 } else { image * elements..(image + 1) * elements }
+                    };
+                    let xs = inputs[0];
+                    let xs = &xs[of_image(xs, self.image_elements())];
+                    let (ys, grad) = (&output[of_image(output, outputs)], &grad[of_image(&grad, outputs)]);
+                    first += rows.len();
+                    vectorised(Band { pool: self, xs, ys, grad, rows, grad_xs: part });
+                    rest = others;
+                }
+            })
+        };
         vec![Some(Arc::new(grad_xs))]
     }
 }
 
-impl Pool {
-    fn max<T: Element>(&self, xs: &[T], y: usize, x: usize, ys: &mut [T]) {
-        let mut pixels = self.pixels(y, x);
-        match pixels.next() {
-            Some(first) => ys.copy_from_slice(&xs[first..first + ys.len()]),
-            None => ys.fill(T::from_f64(f64::NEG_INFINITY)),
-        }
-        pixels.for_each(|pixel| {
-            for (best, &value) in ys.iter_mut().zip(&xs[pixel..]) {
-                *best = if value > *best || is_nan(value) { value } else { *best };
+#[inline]
+fn zeroed<T: Element>(values: &mut [MaybeUninit<T>]) -> &mut [T] {
+    values.fill(MaybeUninit::new(T::zero()));
+    // SAFETY: all have just been written.
+    unsafe { values.assume_init_mut() }
+}
+
+/// One row of outputs of an image.
+struct Row<'a, T> {
+    pool: &'a Pool,
+    xs: &'a [T],
+    y: usize,
+    ys: &'a mut [MaybeUninit<T>],
+}
+
+impl<T: Element> Loop for Row<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        for (x, ys) in self.ys.chunks_exact_mut(self.pool.input[3]).enumerate() {
+            let mut pixels = self.pool.pixels(self.y, x);
+            let of_nothing = if self.pool.reduce == Reduce::Max { f64::NEG_INFINITY } else { 0. };
+            match pixels.next() {
+                Some((_, first)) => ys.iter_mut().zip(&self.xs[first..]).for_each(|(y, &x)| _ = y.write(x)),
+                None => ys.fill(MaybeUninit::new(T::from_f64(of_nothing))),
             }
-        });
-    }
-
-    fn mean<T: Element>(&self, xs: &[T], y: usize, x: usize, ys: &mut [T]) {
-        self.pixels(y, x).for_each(|pixel| {
-            ys.iter_mut().zip(&xs[pixel..]).for_each(|(sum, &value)| *sum += value);
-        });
-        let divisor = T::from_f64(self.divisor(y, x));
-        ys.iter_mut().for_each(|sum| *sum /= divisor);
-    }
-
-    fn max_backward<T: Element>(&self, xs: &[T], ys: &[T], grad: &[T], grad_xs: &mut [T]) {
-        let channels = self.input[3];
-        let mut waiting = vec![T::zero(); channels];
-        for (index, (ys, grad)) in ys.chunks_exact(channels).zip(grad.chunks_exact(channels)).enumerate() {
-            let (y, x) = (index / self.columns.len(), index % self.columns.len());
-            // A gradient waits for the first pixel that equals the maximum; after that it is zero.
-            waiting.copy_from_slice(grad);
-            self.pixels(y, x).for_each(|pixel| {
-                let values = grad_xs[pixel..].iter_mut().zip(&xs[pixel..]).zip(ys);
-                for (((sum, &x), &y), waiting) in values.zip(&mut waiting) {
-                    let (given, kept) = if x == y || is_nan(x) { (*waiting, T::zero()) } else { (T::zero(), *waiting) };
-                    *sum += given;
-                    *waiting = kept;
+            // SAFETY: all have just been written.
+            let ys = unsafe { ys.assume_init_mut() };
+            match self.pool.reduce {
+                Reduce::Max => pixels.for_each(|(_, pixel)| {
+                    for (best, &value) in ys.iter_mut().zip(&self.xs[pixel..]) {
+                        *best = if value > *best || is_nan(value) { value } else { *best };
+                    }
+                }),
+                Reduce::Mean => {
+                    pixels.for_each(|(_, pixel)| {
+                        ys.iter_mut().zip(&self.xs[pixel..]).for_each(|(sum, &value)| *sum += value);
+                    });
+                    let divisor = T::from_f64(self.pool.divisor(self.y, x));
+                    ys.iter_mut().for_each(|sum| *sum /= divisor);
                 }
-            });
-        }
-    }
-
-    fn mean_backward<T: Element>(&self, grad: &[T], grad_xs: &mut [T]) {
-        let channels = self.input[3];
-        for (index, grad) in grad.chunks_exact(channels).enumerate() {
-            let (y, x) = (index / self.columns.len(), index % self.columns.len());
-            let divisor = T::from_f64(self.divisor(y, x));
-            self.pixels(y, x).for_each(|pixel| {
-                grad_xs[pixel..].iter_mut().zip(grad).for_each(|(sum, &value)| *sum += value / divisor);
-            });
+            }
         }
     }
 }
 
+/// The gradient of some rows of an image's input, which holds zeros.
+struct Band<'a, T> {
+    pool: &'a Pool,
+    /// Of the image; empty for means.
+    xs: &'a [T],
+    ys: &'a [T],
+    grad: &'a [T],
+    rows: Range<usize>,
+    grad_xs: &'a mut [T],
+}
+
+impl<T: Element> Loop for Band<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let (pool, channels) = (self.pool, self.pool.input[3]);
+        let start = self.rows.start * pool.input[2] * channels;
+        let mut waiting = vec![T::zero(); channels];
+        let reads = |taps: &Taps| (0..taps.count).any(|i| self.rows.contains(&(taps.start + i * taps.step)));
+        for (y, _) in pool.rows.iter().enumerate().filter(|(_, taps)| reads(taps)) {
+            for x in 0..pool.columns.len() {
+                let output = (y * pool.columns.len() + x) * channels..(y * pool.columns.len() + x + 1) * channels;
+                let grad = &self.grad[output.clone()];
+                match pool.reduce {
+                    Reduce::Max => {
+                        // A gradient waits for the first pixel that equals the maximum, in these rows or not; after that it is zero.
+                        waiting.copy_from_slice(grad);
+                        for (row, pixel) in pool.pixels(y, x) {
+                            let (xs, ys) = (&self.xs[pixel..pixel + channels], &self.ys[output.clone()]);
+                            if self.rows.contains(&row) {
+                                let sums = &mut self.grad_xs[pixel - start..][..channels];
+                                for (((sum, &x), &y), waiting) in sums.iter_mut().zip(xs).zip(ys).zip(&mut waiting) {
+                                    let here = x == y || is_nan(x);
+                                    *sum += if here { *waiting } else { T::zero() };
+                                    *waiting = if here { T::zero() } else { *waiting };
+                                }
+                            } else {
+                                for ((&x, &y), waiting) in xs.iter().zip(ys).zip(&mut waiting) {
+                                    *waiting = if x == y || is_nan(x) { T::zero() } else { *waiting };
+                                }
+                            }
+                        }
+                    }
+                    Reduce::Mean => {
+                        let divisor = T::from_f64(pool.divisor(y, x));
+                        for (_, pixel) in pool.pixels(y, x).filter(|(row, _)| self.rows.contains(row)) {
+                            let sums = &mut self.grad_xs[pixel - start..][..channels];
+                            sums.iter_mut().zip(grad).for_each(|(sum, &value)| *sum += value / divisor);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
 #[expect(clippy::eq_op, reason = "NaN is the one value that differs from itself, and the trait has no is_nan")]
 fn is_nan<T: Element>(value: T) -> bool {
     value != value

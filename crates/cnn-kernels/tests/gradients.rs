@@ -173,7 +173,9 @@ fn with_affine(seed: u64, shape: [usize; 4]) -> Vec<Tensor> {
 }
 
 fn batch_norm_of_batch(inputs: &[Tensor], eps: f64) -> Result<Tensor> {
-    Ok(batch_norm_train(&FeatureMap::from_nhwc(&inputs[0])?, &inputs[1], &inputs[2], eps)?.0.to_nhwc())
+    Ok(batch_norm_train(&FeatureMap::from_nhwc(&inputs[0])?, &inputs[1], &inputs[2], eps, Activation::Identity)?
+        .0
+        .to_nhwc())
 }
 
 #[test]
@@ -193,7 +195,7 @@ fn batch_norm_with_running_statistics() {
     let (mean, var) = (numbers.tensor(&[3]), numbers.tensor(&[3]).abs().unwrap());
     let f = |inputs: &[Tensor]| {
         let xs = FeatureMap::from_nhwc(&inputs[0])?;
-        Ok(batch_norm_running(&xs, &inputs[1], &inputs[2], &mean, &var, 1e-3)?.to_nhwc())
+        Ok(batch_norm_running(&xs, &inputs[1], &inputs[2], &mean, &var, 1e-3, Activation::Identity)?.to_nhwc())
     };
     check("running", &with_affine(6, [2, 4, 5, 3]), f);
     check("one value per channel", &with_affine(6, [1, 1, 1, 3]), f);
@@ -305,7 +307,7 @@ fn network(inputs: &[Tensor]) -> Result<Tensor> {
     let window = Window { stride: [2, 2], padding: Padding::all(1), ..Window::new([3, 3]) };
 
     let xs = conv2d(&FeatureMap::from_nchw(image)?, stem, None, &padded(1))?;
-    let xs = activate(batch_norm_train(&xs, bn_weight, bn_bias, 1e-3)?.0, Activation::Silu)?;
+    let xs = batch_norm_train(&xs, bn_weight, bn_bias, 1e-3, Activation::Silu)?.0;
     let xs = add(&conv2d(&xs, depthwise, None, &padded(4))?, &xs)?;
     let size = [xs.height(), xs.width()];
     let largest = upsample_nearest(&max_pool(&xs, &window)?, size)?;

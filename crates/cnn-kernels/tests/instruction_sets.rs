@@ -6,7 +6,10 @@
 mod common;
 
 use candle_core::{DType, Tensor, Var};
-use cnn_kernels::{FeatureMap, InstructionSet, conv2d};
+use cnn_kernels::{
+    Activation, BackwardRule, FeatureMap, InstructionSet, Padding, Window, activate, add, avg_pool, batch_norm_running,
+    batch_norm_train, concat, conv2d, global_avg_pool, layer_norm, max_pool,
+};
 use common::{ConvCase, Numbers, large_convolutions, network_convolutions, small_convolutions};
 
 /// Largest `‖f32 − f64‖ / ‖f64‖` of an output or a gradient, and largest single difference relative to the largest element.
@@ -65,16 +68,125 @@ fn convolutions_do_not_depend_on_the_number_of_threads() {
         let tensors = case.tensors(&mut Numbers::new(seed as u64));
         let bits = |threads: usize| -> Vec<Vec<u32>> {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let bits = |tensor: &Tensor| {
-                tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
-            };
-            pool.install(|| forward_and_backward(case, &tensors, DType::F32).iter().map(bits).collect())
+            pool.install(|| forward_and_backward(case, &tensors, DType::F32).iter().map(bits_of).collect())
         };
         let one = bits(1);
         for threads in [2, 3] {
             assert!(bits(threads) == one, "{}: {threads} threads compute other bits than one", case.name);
         }
     }
+}
+
+/// An operation other than a convolution, on two maps and two vectors of one value per channel.
+type Operation = fn(&[FeatureMap; 2], &[Tensor; 2]) -> candle_core::Result<FeatureMap>;
+
+fn operations() -> Vec<(&'static str, Operation)> {
+    fn overlapping() -> Window {
+        Window { stride: [2, 2], padding: Padding::all(1), ..Window::new([3, 3]) }
+    }
+    fn activated([xs, _]: &[FeatureMap; 2], activation: Activation) -> candle_core::Result<FeatureMap> {
+        // Wide enough for both ends of every activation.
+        activate(&FeatureMap::from_nhwc(&xs.to_nhwc().affine(5., 0.)?)?, activation, BackwardRule::Standard)
+    }
+    vec![
+        ("batch_norm_train", |[xs, _], [weight, bias]| {
+            Ok(batch_norm_train(xs, weight, bias, 1e-5, Activation::Identity)?.0)
+        }),
+        ("batch_norm_train and relu6", |[xs, _], [weight, bias]| {
+            Ok(batch_norm_train(xs, weight, bias, 1e-5, Activation::Relu6)?.0)
+        }),
+        ("batch_norm_train and leaky_relu", |[xs, _], [weight, bias]| {
+            Ok(batch_norm_train(xs, weight, bias, 1e-5, Activation::LeakyRelu(0.1))?.0)
+        }),
+        ("batch_norm_train, mean 100", |[xs, _], [weight, bias]| {
+            Ok(batch_norm_train(
+                &FeatureMap::from_nhwc(&xs.to_nhwc().affine(0.25, 100.)?)?,
+                weight,
+                bias,
+                1e-5,
+                Activation::Identity,
+            )?
+            .0)
+        }),
+        ("batch_norm_running", |[xs, _], [weight, bias]| {
+            batch_norm_running(xs, weight, bias, &weight.detach(), &bias.detach().sqr()?, 1e-5, Activation::Relu)
+        }),
+        ("layer_norm", |[xs, _], [weight, bias]| layer_norm(xs, weight, bias, 1e-5)),
+        ("max_pool", |[xs, _], _| max_pool(xs, &overlapping())),
+        ("avg_pool", |[xs, _], _| avg_pool(xs, &overlapping(), true)),
+        ("global_avg_pool", |[xs, _], _| global_avg_pool(xs)),
+        ("add", |[xs, ys], _| add(&add(xs, ys)?, xs)),
+        ("concat", |[xs, ys], _| concat(&[xs, ys, xs])),
+        ("relu", |maps, _| activated(maps, Activation::Relu)),
+        ("leaky_relu", |maps, _| activated(maps, Activation::LeakyRelu(0.1))),
+        ("relu6", |maps, _| activated(maps, Activation::Relu6)),
+        ("sigmoid", |maps, _| activated(maps, Activation::Sigmoid)),
+        ("silu", |maps, _| activated(maps, Activation::Silu)),
+        ("hard_swish", |maps, _| activated(maps, Activation::HardSwish)),
+        ("hard_sigmoid", |maps, _| activated(maps, Activation::HardSigmoid)),
+        ("tanh", |maps, _| activated(maps, Activation::Tanh)),
+        ("gelu", |maps, _| activated(maps, Activation::Gelu)),
+        ("gelu_tanh", |maps, _| activated(maps, Activation::GeluTanh)),
+    ]
+}
+
+/// Shapes `(N, C, H, W)` with few and many channels, that are and are not whole registers, over several parallel tasks.
+const SHAPES: [[usize; 4]; 4] = [[3, 16, 37, 41], [2, 5, 53, 67], [2, 96, 19, 23], [5, 523, 7, 5]];
+
+/// The output and the gradients of all inputs.
+fn operate(operation: Operation, tensors: &[Tensor], dtype: DType) -> Vec<Tensor> {
+    let vars: Vec<Var> =
+        tensors.iter().map(|tensor| Var::from_tensor(&tensor.to_dtype(dtype).unwrap()).unwrap()).collect();
+    let maps = [0, 1].map(|index: usize| FeatureMap::from_nchw(&vars[index]).unwrap());
+    let vectors = [2, 3].map(|index: usize| vars[index].as_tensor().clone());
+    let ys = operation(&maps, &vectors).unwrap().to_nchw().unwrap();
+    let upstream = Numbers::new(7).tensor(ys.dims()).to_dtype(dtype).unwrap();
+    let grads = (&ys * upstream).unwrap().sum_all().unwrap().backward().unwrap();
+    [ys].into_iter().chain(vars.iter().filter_map(|var| grads.get(var).cloned())).collect()
+}
+
+fn inputs([n, c, h, w]: [usize; 4]) -> Vec<Tensor> {
+    let mut numbers = Numbers::new((c * h) as u64);
+    let shapes: [&[usize]; 4] = [&[n, c, h, w], &[n, c, h, w], &[c], &[c]];
+    // Multiples of 2⁻¹⁰, so that a mean of 100 rounds nothing away.
+    let rounded = |tensor: Tensor| tensor.affine(1024., 0.)?.round()?.affine(1. / 1024., 0.)?.to_dtype(DType::F32);
+    shapes.map(|shape| rounded(numbers.tensor(shape)).unwrap()).into()
+}
+
+#[test]
+fn other_operations_and_their_gradients_equal_f64() {
+    for (name, operation) in operations() {
+        for shape in SHAPES {
+            let (found, expected) =
+                (operate(operation, &inputs(shape), DType::F32), operate(operation, &inputs(shape), DType::F64));
+            assert!(found.len() == expected.len() && found.len() > 1, "{name}");
+            for (which, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                assert_close(
+                    &format!("{name} of {shape:?} on {:?}: {which}", InstructionSet::current()),
+                    found,
+                    expected,
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn other_operations_do_not_depend_on_the_number_of_threads() {
+    for (name, operation) in operations() {
+        for shape in SHAPES {
+            let bits = |threads: usize| -> Vec<Vec<u32>> {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| operate(operation, &inputs(shape), DType::F32).iter().map(bits_of).collect())
+            };
+            let one = bits(1);
+            assert!([2, 3].into_iter().all(|threads| bits(threads) == one), "{name} of {shape:?}");
+        }
+    }
+}
+
+fn bits_of(tensor: &Tensor) -> Vec<u32> {
+    tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
 }
 
 #[test]

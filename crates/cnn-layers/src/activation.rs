@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use cnn_kernels::{activate, activate_tensor, softmax};
 
-use crate::{Activation, Builder, Context, FeatureMap, Layer};
+use crate::{Activation, BackwardRule, Builder, Context, FeatureMap, Layer};
 
 /// An element-wise non-linearity over maps or vectors.
 ///
@@ -27,6 +27,11 @@ impl Activate {
     /// If the element type is neither f32 nor f64.
     pub fn forward_vectors(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
         cx.layer(&self.path, self.kind(), &[xs.into()], || activate_tensor(xs, self.activation, cx.backward_rule()))
+    }
+
+    /// The activation, if it may be computed together with the layer before it: nobody watches, and gradients follow the derivative.
+    pub(crate) fn fusible(&self, cx: &Context<'_>) -> Option<Activation> {
+        (!cx.is_observed() && cx.backward_rule() == BackwardRule::Standard).then_some(self.activation)
     }
 
     fn kind(&self) -> &'static str {

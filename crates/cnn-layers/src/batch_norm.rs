@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use cnn_kernels::{BatchStatistics, batch_norm_running, batch_norm_train};
 
-use crate::{BatchNormPolicy, Buffer, Builder, Context, FeatureMap, Init, Layer};
+use crate::{Activation, BatchNormPolicy, Buffer, Builder, Context, FeatureMap, Init, Layer};
 
 /// What a [`BatchNorm2d`] is built from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,13 +77,23 @@ pub struct BatchNorm2d {
 }
 
 impl BatchNorm2d {
-    fn compute(&self, xs: &FeatureMap, policy: BatchNormPolicy) -> Result<FeatureMap> {
+    /// The norm and the activation after it, in one pass.
+    pub(crate) fn forward_activated(
+        &self,
+        xs: &FeatureMap,
+        activation: Activation,
+        cx: &Context<'_>,
+    ) -> Result<FeatureMap> {
+        cx.layer(&self.path, "batch_norm", &[xs.into()], || self.compute(xs, cx.batch_norm(), activation))
+    }
+
+    fn compute(&self, xs: &FeatureMap, policy: BatchNormPolicy, activation: Activation) -> Result<FeatureMap> {
         let eps = self.config.eps;
         if policy == BatchNormPolicy::Running || self.frozen {
             let (mean, var) = (self.running_mean.get(), self.running_var.get());
-            return batch_norm_running(xs, &self.weight, &self.bias, &mean, &var, eps);
+            return batch_norm_running(xs, &self.weight, &self.bias, &mean, &var, eps, activation);
         }
-        let (ys, statistics) = batch_norm_train(xs, &self.weight, &self.bias, eps)?;
+        let (ys, statistics) = batch_norm_train(xs, &self.weight, &self.bias, eps, activation)?;
         if policy == BatchNormPolicy::Update {
             self.update(&statistics)?;
         }
@@ -103,7 +113,7 @@ impl BatchNorm2d {
 
 impl Layer for BatchNorm2d {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        cx.layer(&self.path, "batch_norm", &[xs.into()], || self.compute(xs, cx.batch_norm()))
+        self.forward_activated(xs, Activation::Identity, cx)
     }
 }
 

@@ -66,6 +66,11 @@ impl<'a> Context<'a> {
         self.backward_rule
     }
 
+    /// Whether an observer sees the layers.
+    pub fn is_observed(&self) -> bool {
+        self.observer.is_some()
+    }
+
     /// The key of the random layer at `path`; `None` when nothing is random.
     pub fn random(&self, path: &str) -> Option<Key> {
         self.random.map(|key| key.stream(path))

@@ -35,7 +35,7 @@ impl ConvNormActConfig {
     }
 }
 
-/// `activation(norm(conv(xs)))`.
+/// `activation(norm(conv(xs)))`. Norm and activation are one pass unless an observer watches, with the same values.
 #[derive(Debug, Clone)]
 pub struct ConvNormAct {
     conv: Conv2d,
@@ -45,10 +45,53 @@ pub struct ConvNormAct {
 
 impl Layer for ConvNormAct {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        let ys = self.norm.forward(&self.conv.forward(xs, cx)?, cx)?;
-        match &self.activation {
-            Some(activation) => activation.forward(&ys, cx),
-            None => Ok(ys),
+        let ys = self.conv.forward(xs, cx)?;
+        let Some(layer) = &self.activation else { return self.norm.forward(&ys, cx) };
+        match layer.fusible(cx) {
+            Some(activation) => self.norm.forward_activated(&ys, activation, cx),
+            None => layer.forward(&self.norm.forward(&ys, cx)?, cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{BackwardRule, Event, Mode, Observer, Store};
+    use candle_core::{Device, Tensor, Var};
+    use cnn_core::Key;
+    use std::cell::RefCell;
+
+    #[derive(Default)]
+    struct Kinds(RefCell<Vec<&'static str>>);
+
+    impl Observer for Kinds {
+        fn exit(&self, event: &Event<'_>) -> Result<()> {
+            self.0.borrow_mut().push(event.kind);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_observer_sees_every_layer_and_changes_no_value() {
+        let xs = Var::rand(-1f32, 1., (2, 3, 9, 7), &Device::Cpu).unwrap();
+        let upstream = Tensor::rand(-1f32, 1., (2, 8, 7, 5), &Device::Cpu).unwrap();
+        for activation in [Activation::Relu, Activation::Relu6, Activation::LeakyRelu(0.1), Activation::HardSwish] {
+            let config = ConvNormActConfig::new(Conv2dConfig::new(3, 8, 3), BatchNorm2dConfig::new(8), activation);
+            let run = |cx: &Context<'_>| -> [Vec<f32>; 2] {
+                let root = Store::new(0).builder(Mode::Train);
+                let unit = config.build(&root.pp("conv"), &root.pp("bn")).unwrap();
+                let ys = unit.forward(&FeatureMap::from_nchw(&xs).unwrap(), cx).unwrap().to_nchw().unwrap();
+                let grads = (&ys * &upstream).unwrap().sum_all().unwrap().backward().unwrap();
+                [&ys, grads.get(&xs).unwrap()].map(|tensor| tensor.flatten_all().unwrap().to_vec1().unwrap())
+            };
+            let (cx, kinds) = (Context::train(Key::new(0)), Kinds::default());
+            assert!(run(&cx) == run(&cx.with_observer(&kinds)), "{activation:?}");
+            assert_eq!(kinds.0.borrow()[..2], ["conv2d", "batch_norm"]);
+            assert_eq!(kinds.0.borrow().len(), 3);
+            let guided = run(&cx.with_backward_rule(BackwardRule::Guided));
+            assert_eq!(guided[1] == run(&cx)[1], activation == Activation::HardSwish, "{activation:?}");
         }
     }
 }
