@@ -86,7 +86,8 @@ fn what_a_killed_process_was_still_writing_is_removed() {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(".tmp-half"), "").unwrap();
     }
-    assert_eq!(temporaries(&run).len(), 4);
+    // The killed process may have left one of its own.
+    assert!(temporaries(&run).len() >= 4);
     succeeds(&["finetune", "--resume", &text(&run)]);
     assert_eq!(temporaries(&run), Vec::<PathBuf>::new());
 }
