@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use cnn_data::{BatchPlan, Dataset, Skipped};
-use cnn_layers::{Context, FeatureMap};
+use cnn_layers::{Context, FeatureMap, Mode};
 use cnn_metrics::{Classification, ClassificationResult, ConfusionMatrix, Interval, bootstrap_interval};
 use cnn_models::Network;
 
@@ -28,13 +28,14 @@ pub(crate) fn run(
     mut take: impl FnMut(Logits) -> Result<()>,
 ) -> Result<Vec<Skipped>> {
     let plan = BatchPlan::new(dataset.clone(), network.preprocessing().clone()).with_batch_size(batch);
+    let model = network.build(Mode::Inference)?;
     let mut batches = plan.start()?;
     let mut progress = Progress::new(network.spec().name, dataset.len());
     let mut done = 0;
     for batch in &mut batches {
         let batch = batch?;
         let images = FeatureMap::from_nhwc(&batch.images)?;
-        let logits = network.model().forward(&images, &Context::eval())?;
+        let logits = model.forward(&images, &Context::eval())?;
         done += batch.len();
         progress.advance(batch.len());
         take(Logits { values: logits.flatten_all()?.to_vec1()?, indices: batch.indices })?;

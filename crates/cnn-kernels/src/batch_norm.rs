@@ -209,6 +209,10 @@ impl Kernel for BatchNorm {
         self.dims.to_vec()
     }
 
+    fn reads_twice(&self) -> bool {
+        self.source == Source::Batch
+    }
+
     fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
         let xs = inputs[0];
         let moments = self.moments.get_or_init(|| batch_moments(xs, self.dims[3]));

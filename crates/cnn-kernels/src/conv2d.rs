@@ -6,12 +6,14 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use crate::channel_sums::sum_over_pixels;
+use crate::conv2d_direct::Epilogue;
 use crate::conv2d_plan::Plan;
 use crate::element::Element;
 use crate::error::{Checked, Error};
 use crate::gradient::Gradient;
 use crate::isa::InstructionSet;
 use crate::kernel::{Kernel, apply};
+use crate::packed_weights::PackedWeights;
 use crate::{
     FeatureMap, Geometry, Padding, Window, conv2d_depthwise, conv2d_depthwise_direct, conv2d_direct, conv2d_general,
     conv2d_weight_gradient,
@@ -23,7 +25,7 @@ const OP: &str = "conv2d";
 const BIAS_PIXELS: usize = 1024;
 
 /// Floats of a padded row of windows beyond which patches are gathered instead: padding or dilation of absurd size.
-const MAX_SCRATCH: usize = 1 << 26;
+pub(crate) const MAX_SCRATCH: usize = 1 << 26;
 
 /// How a convolution's window moves; the kernel's extent is the weight's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +134,7 @@ impl Convolution {
         self.geometry.rows.output * self.geometry.columns.output
     }
 
-    fn is_depthwise(&self) -> bool {
+    pub(crate) fn is_depthwise(&self) -> bool {
         self.groups == self.c_in && self.c_out == self.c_in && self.groups > 1
     }
 }
@@ -143,6 +145,16 @@ impl Kernel for Convolution {
     fn output_shape(&self) -> Vec<usize> {
         let [rows, columns] = self.geometry.output();
         vec![self.batch, rows, columns, self.c_out]
+    }
+
+    fn geometry(&self) -> String {
+        let (rows, columns) = (self.geometry.rows, self.geometry.columns);
+        let groups = if self.is_depthwise() { " depthwise" } else { "" };
+        format!("{}x{}/{}{groups}", rows.kernel, columns.kernel, rows.stride)
+    }
+
+    fn multiply_adds(&self) -> usize {
+        self.batch * self.output_pixels() * self.c_out * self.taps() * self.group_in()
     }
 
     fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
@@ -194,14 +206,16 @@ impl Kernel for Convolution {
     }
 
     fn forward_f32(&self, inputs: &[&[f32]]) -> Vec<f32> {
-        let plan = Plan::forward(self);
+        let (plan, bias) = (Plan::forward(self), Epilogue::bias(inputs.get(2).copied()));
         if self.is_depthwise() {
-            return conv2d_depthwise_direct::convolve(&plan, inputs[0], inputs[1], inputs.get(2).copied());
+            let weights = conv2d_depthwise_direct::pack(&plan, inputs[1]);
+            return conv2d_depthwise_direct::convolve(&plan, inputs[0], &weights, bias);
         }
         if conv2d_direct::least_scratch(&plan) > MAX_SCRATCH {
             return self.forward(inputs);
         }
-        conv2d_direct::convolve(InstructionSet::current(), &plan, inputs[0], inputs[1], inputs.get(2).copied())
+        let weights = PackedWeights::new(InstructionSet::current(), &plan, inputs[1]);
+        conv2d_direct::convolve(&plan, inputs[0], &weights, bias)
     }
 
     fn backward_f32(
@@ -219,8 +233,14 @@ impl Kernel for Convolution {
         }
         let set = InstructionSet::current();
         let grad_xs = || match depthwise {
-            true => conv2d_depthwise_direct::convolve(&backward, &grad, inputs[1], None),
-            false => conv2d_direct::convolve(set, &backward, &grad, inputs[1], None),
+            true => {
+                let weights = conv2d_depthwise_direct::pack(&backward, inputs[1]);
+                conv2d_depthwise_direct::convolve(&backward, &grad, &weights, Epilogue::bias(None))
+            }
+            false => {
+                let weights = PackedWeights::new(set, &backward, inputs[1]);
+                conv2d_direct::convolve(&backward, &grad, &weights, Epilogue::bias(None))
+            }
         };
         let grad_weight = || match depthwise {
             true => conv2d_depthwise_direct::grad_weight(self, inputs[0], &grad),

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::conv2d::Convolution;
 use crate::conv2d_depthwise::transpose;
+use crate::conv2d_direct::Epilogue;
 use crate::conv2d_plan::{AxisPlan, Phase, Plan, Tap};
 use crate::isa::{Loop, vectorised};
 use crate::shared::{Shared, filled};
@@ -24,9 +25,13 @@ const PIXELS_PER_TAP: usize = 8;
 /// Taps that are summed at a time in the weight gradient.
 const MAX_TAPS: usize = 9;
 
-/// The plan's target from its source, with weights in PyTorch's order.
-pub(crate) fn convolve(plan: &Plan, source: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-    let weights = transpose(weight, plan.c_target, plan.taps);
+/// Weights in the order in which they are read, `[tap][channel]`.
+pub(crate) fn pack(plan: &Plan, weight: &[f32]) -> Vec<f32> {
+    transpose(weight, plan.c_target, plan.taps)
+}
+
+/// The plan's target from its source, with weights that are [`pack`]ed.
+pub(crate) fn convolve(plan: &Plan, source: &[f32], weights: &[f32], epilogue: Epilogue) -> Vec<f32> {
     let all_rows = plan.batch * plan.rows.count();
     let rows = all_rows.div_ceil(TASKS).max(1);
     let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
@@ -36,7 +41,7 @@ pub(crate) fn convolve(plan: &Plan, source: &[f32], weight: &[f32], bias: Option
         filled(elements, |target| {
             blocks.for_each(|block| {
                 let rows = block * rows..all_rows.min((block + 1) * rows);
-                vectorised(Rows { plan, source, weights: &weights, bias, target, rows });
+                vectorised(Rows { plan, source, weights, epilogue, target, rows });
             });
         })
     }
@@ -100,7 +105,7 @@ struct Rows<'a> {
     source: &'a [f32],
     /// `[tap][channel]`.
     weights: &'a [f32],
-    bias: Option<&'a [f32]>,
+    epilogue: Epilogue<'a>,
     target: Shared,
     rows: Range<usize>,
 }
@@ -126,11 +131,17 @@ impl Rows<'_> {
         let terms = Terms::new(plan, rows, columns, t);
         let source = (image * plan.rows.source + t * plan.rows.step) * plan.columns.source * c;
         let target_row = (image * plan.rows.target + rows.first + t * rows.stride) * plan.columns.target;
+        let start = |values: Option<&[f32]>| values.map_or(std::ptr::null(), <[f32]>::as_ptr);
         let tile = |u: usize| Tile {
             source: self.source.as_ptr().wrapping_add(source + u * plan.columns.step * c),
             source_step: plan.columns.step * c,
             weights: self.weights.as_ptr(),
-            bias: self.bias.map_or(std::ptr::null(), <[f32]>::as_ptr),
+            bias: start(self.epilogue.bias),
+            residual: match self.epilogue.residual {
+                Some(residual) => residual[(target_row + columns.first + u * columns.stride) * c..].as_ptr(),
+                None => std::ptr::null(),
+            },
+            bounds: self.epilogue.bounds,
             // SAFETY: row, column and channel lie in the target.
             target: unsafe { self.target.at((target_row + columns.first + u * columns.stride) * c) },
             target_step: columns.stride * c,
@@ -165,6 +176,9 @@ struct Tile {
     weights: *const f32,
     /// Null if there is none.
     bias: *const f32,
+    /// As `target`; null if there is none.
+    residual: *const f32,
+    bounds: [f32; 2],
     target: *mut f32,
     target_step: usize,
     channels: usize,
@@ -204,8 +218,13 @@ impl Tile {
                     *sum = sum.add_product(value, weight);
                 }
             }
+            let [low, high] = self.bounds.map(|bound| S::splat(bound));
             for (pixel, &sum) in sums.iter().enumerate() {
-                store::<S, FULL>(sum, self.target.add(pixel * self.target_step + channel), count);
+                let (mut sum, offset) = (sum, pixel * self.target_step + channel);
+                if !self.residual.is_null() {
+                    sum = sum.add(load::<S, FULL>(self.residual.add(offset), count));
+                }
+                store::<S, FULL>(sum.within(low, high), self.target.add(offset), count);
             }
         }
     }

@@ -9,7 +9,6 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::conv2d_plan::{Phase, Plan};
-use crate::isa::InstructionSet;
 use crate::microkernel::{Microkernels, Multiply, Segment};
 use crate::packed_weights::{PackedWeights, Panel, phase_pairs};
 use crate::shared::{Shared, filled};
@@ -31,21 +30,31 @@ pub(crate) fn least_scratch(plan: &Plan) -> usize {
     if layout.copied { layout.floats(plan, 1) } else { 0 }
 }
 
-/// The plan's target from its source, with weights in PyTorch's order.
-pub(crate) fn convolve(
-    set: InstructionSet,
-    plan: &Plan,
-    source: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-) -> Vec<f32> {
-    let kernels = Microkernels::of(set);
-    let panels = Panel::split(plan.groups, plan.group_target(), kernels.lanes);
+/// What becomes of a sum before it is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Epilogue<'a> {
+    /// One value per channel, added.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// A map of the target's shape, added.
+    pub(crate) residual: Option<&'a [f32]>,
+    /// Bounds within which the sum is brought; NaN stays.
+    pub(crate) bounds: [f32; 2],
+}
+
+impl<'a> Epilogue<'a> {
+    /// A bias or none, nothing else.
+    pub(crate) fn bias(bias: Option<&'a [f32]>) -> Self {
+        Self { bias, residual: None, bounds: [f32::NEG_INFINITY, f32::INFINITY] }
+    }
+}
+
+/// The plan's target from its source.
+pub(crate) fn convolve(plan: &Plan, source: &[f32], weights: &PackedWeights, epilogue: Epilogue) -> Vec<f32> {
+    let (kernels, panels) = (weights.kernels, &weights.panels);
     let layout = Layout::of(plan);
-    let weights = PackedWeights::new(kernels, plan, &panels, weight);
     let phases: Vec<PhasePair> =
         phase_pairs(plan).map(|(rows, columns)| PhasePair::new(plan, &layout, rows, columns)).collect();
-    let work = Work { kernels, plan, layout, phases, weights: &weights, source, bias };
+    let work = Work { kernels, plan, layout, phases, weights, source, epilogue };
     let (rows, panels_per_task) = task_size(plan, &layout, panels.len());
     let all_rows = plan.batch * plan.rows.count();
     let blocks = (0..all_rows).step_by(rows).map(|first| first..all_rows.min(first + rows));
@@ -140,7 +149,7 @@ struct Work<'a> {
     phases: Vec<PhasePair<'a>>,
     weights: &'a PackedWeights,
     source: &'a [f32],
-    bias: Option<&'a [f32]>,
+    epilogue: Epilogue<'a>,
 }
 
 impl Work<'_> {
@@ -187,9 +196,15 @@ impl Work<'_> {
         let (plan, width) = (self.plan, panel.vectors * self.kernels.lanes);
         let channel = panel.group * plan.group_target() + panel.first;
         let (weights, mut done) = (self.weights.panel(pair, panel), 0);
-        for (index, chunk) in self.phases[pair].chunks(CHUNK / width).iter().enumerate() {
+        let chunks = self.phases[pair].chunks(CHUNK / width);
+        for (index, chunk) in chunks.iter().enumerate() {
             let depth: usize = chunk.iter().map(|segment| segment.len).sum();
-            let bias = self.bias.filter(|_| index == 0).map_or(std::ptr::null(), |bias| bias[channel..].as_ptr());
+            let Epilogue { bias, residual, bounds } = self.epilogue;
+            let (first, last) = (index == 0, index + 1 == chunks.len());
+            let from_channel = |values: &[f32]| values[channel..].as_ptr();
+            let bias = bias.filter(|_| first).map_or(std::ptr::null(), from_channel);
+            let residual = residual.filter(|_| last).map_or(std::ptr::null(), from_channel);
+            let bounds = if last { bounds } else { Epilogue::bias(None).bounds };
             for tile in equal_parts(reads.len(), self.kernels.rows(panel.vectors)) {
                 // SAFETY: the strip holds all that the segments of these pixels reach, the panel's packed weights are whole registers,
                 // and these pixels and channels of the target belong to this task.
@@ -205,7 +220,9 @@ impl Work<'_> {
                         c: target.at(channel),
                         outputs: &writes[tile],
                         bias,
-                        accumulate: index > 0,
+                        residual,
+                        bounds,
+                        accumulate: !first,
                         channels: panel.channels,
                     });
                 }

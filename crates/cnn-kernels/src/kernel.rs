@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
 
 use crate::element::Element;
 use crate::gradient::Gradient;
+use crate::profile::{self, OpTime, Pass, timed};
 use crate::{Error, FeatureMap, tape};
 
 /// An operation whose shapes are already checked: it holds its geometry and cannot fail.
@@ -18,6 +19,21 @@ pub(crate) trait Kernel: Send + Sync + 'static {
     /// What the backward pass reads beside the parameters and the gradient. The rest is empty there, so that its memory is free before.
     fn saved(&self) -> Saved {
         Saved::Inputs
+    }
+
+    /// Its geometry for people, as `3x3/2`.
+    fn geometry(&self) -> String {
+        String::new()
+    }
+
+    /// Multiply-adds of the output, and of each gradient; 0 where memory is what costs.
+    fn multiply_adds(&self) -> usize {
+        0
+    }
+
+    /// Whether a pass has to read its maps twice, because sums over all of them come before the first result.
+    fn reads_twice(&self) -> bool {
+        false
     }
 
     /// Computes the output from one slice per map and parameter.
@@ -79,11 +95,46 @@ pub(crate) fn apply<K: Kernel>(kernel: K, maps: &[&FeatureMap], parameters: &[&T
     };
     let parameters = parameters.iter().map(ready).collect::<Result<Vec<_>>>()?;
     let inputs: Vec<&Tensor> = maps.iter().map(|map| map.values()).chain(&parameters).collect();
-    let output = match dtype {
-        DType::F32 => forward_as::<K, f32>(&kernel, &inputs)?,
-        _ => forward_as::<K, f64>(&kernel, &inputs)?,
+    let read = |inputs: &[&Tensor]| inputs.iter().map(|xs| xs.elem_count()).sum::<usize>();
+    let cost = || Cost {
+        read: read(&inputs[..maps.len()]),
+        once: read(&inputs[maps.len()..]),
+        written: kernel.output_shape().iter().product(),
     };
+    let output = timed(
+        || op_time(&kernel, Pass::Forward, &profile::label(), dtype, &cost()),
+        || match dtype {
+            DType::F32 => forward_as::<K, f32>(&kernel, &inputs),
+            _ => forward_as::<K, f64>(&kernel, &inputs),
+        },
+    )?;
     tape::record(kernel, maps, &parameters, output)
+}
+
+/// Elements that a pass has to move.
+pub(crate) struct Cost {
+    /// Of maps, perhaps twice.
+    pub(crate) read: usize,
+    /// Of parameters and their gradients.
+    pub(crate) once: usize,
+    /// Of results of the size of a map.
+    pub(crate) written: usize,
+}
+
+/// What is known of a part of an operation before it runs.
+pub(crate) fn op_time<K: Kernel>(kernel: &K, pass: Pass, label: &str, dtype: DType, cost: &Cost) -> OpTime {
+    let passes = if pass == Pass::Backward { 2. } else { 1. };
+    let reads = if kernel.reads_twice() { 2 } else { 1 };
+    OpTime {
+        op: K::NAME,
+        geometry: kernel.geometry(),
+        label: label.to_string(),
+        pass,
+        shape: kernel.output_shape(),
+        seconds: 0.,
+        flops: 2. * passes * kernel.multiply_adds() as f64,
+        bytes: (dtype.size_in_bytes() * (reads * cost.read + cost.once + cost.written)) as f64,
+    }
 }
 
 /// An output of more elements is a mistake in a shape; allocating it would end the process.

@@ -20,6 +20,7 @@
 
 mod activation;
 mod batch_norm;
+mod ceilings;
 mod channel_sums;
 mod combine;
 mod conv2d;
@@ -40,8 +41,10 @@ mod isa;
 mod kernel;
 mod layer_norm;
 mod microkernel;
+mod packed_conv2d;
 mod packed_weights;
 mod pool;
+mod profile;
 mod scratch;
 mod shared;
 mod simd;
@@ -51,6 +54,7 @@ mod vector_math;
 
 pub use activation::{Activation, BackwardRule, activate, activate_tensor, softmax};
 pub use batch_norm::{BatchStatistics, batch_norm_running, batch_norm_train};
+pub use ceilings::{copy_bandwidth, peak_flops};
 pub use combine::{add, concat};
 pub use conv2d::{Conv2dSpec, conv2d};
 pub use conv2d_gradients::conv2d_gradients;
@@ -59,6 +63,8 @@ pub use feature_map::FeatureMap;
 pub use geometry::{Geometry, Padding, Window};
 pub use isa::InstructionSet;
 pub use layer_norm::layer_norm;
+pub use packed_conv2d::PackedConv2d;
 pub use pool::{
     adaptive_avg_pool, adaptive_max_pool, avg_pool, global_avg_pool, global_max_pool, max_pool, upsample_nearest,
 };
+pub use profile::{OpTime, Pass, labelled, profile};

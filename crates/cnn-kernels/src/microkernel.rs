@@ -27,6 +27,10 @@ pub(crate) struct Multiply<'a> {
     pub(crate) outputs: &'a [usize],
     /// Added once if not null: `channels` values.
     pub(crate) bias: *const f32,
+    /// Added if not null; laid out as `c`.
+    pub(crate) residual: *const f32,
+    /// What the sum is brought within before it is stored; NaN stays.
+    pub(crate) bounds: [f32; 2],
     /// Adds to what `c` holds instead of replacing it.
     pub(crate) accumulate: bool,
     /// Output channels of this panel.
@@ -207,11 +211,17 @@ unsafe fn multiply<S: Simd, const M: usize, const V: usize>(tile: &Multiply) {
             *bias = load(tile.bias.add(v * S::LANES), v + 1 == V, tail);
         }
     }
+    let [low, high] = tile.bounds.map(|bound| S::splat(bound));
     for (i, sums) in sums.iter().enumerate() {
-        let c = tile.c.add(*tile.outputs.get_unchecked(i));
+        let output = *tile.outputs.get_unchecked(i);
         for (v, &sum) in sums.iter().enumerate() {
-            let (c, last) = (c.add(v * S::LANES), v + 1 == V);
-            let sum = sum.add(if tile.accumulate { load(c, last, tail) } else { bias[v] });
+            let (offset, last) = (output + v * S::LANES, v + 1 == V);
+            let c = tile.c.add(offset);
+            let mut sum = sum.add(if tile.accumulate { load(c, last, tail) } else { bias[v] });
+            if !tile.residual.is_null() {
+                sum = sum.add(load(tile.residual.add(offset), last, tail));
+            }
+            let sum = sum.within(low, high);
             if last && tail < S::LANES { sum.store_first(c, tail) } else { sum.store(c) }
         }
     }

@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 
 use crate::conv2d_plan::{Phase, Plan};
+use crate::isa::InstructionSet;
 use crate::microkernel::{Gather, MAX_VECTORS, Microkernels, Pack, SKIPPED};
 use crate::scratch::Scratch;
 use crate::shared::Shared;
@@ -42,16 +43,19 @@ impl Panel {
 
 /// The weights of every pair of a row phase and a column phase.
 pub(crate) struct PackedWeights {
+    pub(crate) kernels: &'static Microkernels,
+    pub(crate) panels: Vec<Panel>,
     _buffer: Scratch,
     start: Shared,
-    lanes: usize,
     /// Where each pair begins, and how many values each of its pixels reads.
     phases: Vec<(usize, usize)>,
 }
 
 impl PackedWeights {
-    /// Packs `weight`, which is in PyTorch's order.
-    pub(crate) fn new(kernels: &Microkernels, plan: &Plan, panels: &[Panel], weight: &[f32]) -> Self {
+    /// Packs `weight`, which is in PyTorch's order, for an instruction set. A plan of another input size packs it alike.
+    pub(crate) fn new(set: InstructionSet, plan: &Plan, weight: &[f32]) -> Self {
+        let kernels = Microkernels::of(set);
+        let panels = Panel::split(plan.groups, plan.group_target(), kernels.lanes);
         let lanes = kernels.lanes;
         let vectors: usize = panels.iter().map(|panel| panel.vectors).sum();
         let (mut phases, mut floats, mut tasks) = (Vec::new(), 0, Vec::new());
@@ -69,14 +73,32 @@ impl PackedWeights {
             // SAFETY: each panel of each pair of phases has its own part of the buffer.
             unsafe { pack_panel(kernels, plan, (rows, columns), panel, weight, shared.at(start)) };
         });
-        Self { _buffer: buffer, start: shared, lanes, phases }
+        Self { kernels, panels, _buffer: buffer, start: shared, phases }
+    }
+
+    /// The weights of the forward pass in PyTorch's order again.
+    pub(crate) fn unpacked(&self, plan: &Plan) -> Vec<f32> {
+        let (taps, depth) = (plan.taps, plan.group_source());
+        let mut weight = vec![0.; plan.c_target * depth * taps];
+        for panel in &self.panels {
+            let (from, width) = (self.panel(0, panel), panel.vectors * self.kernels.lanes);
+            let first = panel.group * plan.group_stride + panel.first * plan.target_stride;
+            for (tap, channel, lane) in (0..taps).flat_map(|tap| {
+                (0..depth).flat_map(move |channel| (0..panel.channels).map(move |lane| (tap, channel, lane)))
+            }) {
+                let index = first + lane * plan.target_stride + channel * plan.source_stride + tap;
+                // SAFETY: the panel has a register row for each tap and channel.
+                weight[index] = unsafe { *from.add((tap * depth + channel) * width + lane) };
+            }
+        }
+        weight
     }
 
     /// The weights of a panel for the `pair`th pair of phases.
     pub(crate) fn panel(&self, pair: usize, panel: &Panel) -> *const f32 {
         let (start, depth) = self.phases[pair];
         // SAFETY: the buffer holds every panel of every pair.
-        unsafe { self.start.at(start + panel.vectors_before * self.lanes * depth) }
+        unsafe { self.start.at(start + panel.vectors_before * self.kernels.lanes * depth) }
     }
 }
 

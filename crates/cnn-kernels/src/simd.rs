@@ -27,6 +27,8 @@ pub(crate) trait Simd: Copy {
     unsafe fn add(self, other: Self) -> Self;
     /// `self + a · b`, rounded once where the processor can.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    /// Each lane within two bounds, of which the first is not the greater; NaN stays NaN.
+    unsafe fn within(self, low: Self, high: Self) -> Self;
     /// Exchanges rows and columns of the first [`Simd::LANES`] registers.
     unsafe fn transpose(rows: &mut [Self; MAX_LANES]);
     /// Asks for a cache line to be in the second-level cache soon; any address is fine.
@@ -71,6 +73,12 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
         Self(std::array::from_fn(|lane| self.0[lane] + a.0[lane] * b.0[lane]))
+    }
+    #[inline(always)]
+    unsafe fn within(self, low: Self, high: Self) -> Self {
+        let at_least = |x: f32, low: f32| if x < low { low } else { x };
+        let at_most = |x: f32, high: f32| if x > high { high } else { x };
+        Self(std::array::from_fn(|lane| at_most(at_least(self.0[lane], low.0[lane]), high.0[lane])))
     }
     #[inline(always)]
     unsafe fn transpose(rows: &mut [Self; MAX_LANES]) {
@@ -135,6 +143,11 @@ mod x86 {
         #[inline(always)]
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
             Self(_mm256_fmadd_ps(a.0, b.0, self.0))
+        }
+        // Of a NaN and a number, these instructions give the second operand.
+        #[inline(always)]
+        unsafe fn within(self, low: Self, high: Self) -> Self {
+            Self(_mm256_min_ps(high.0, _mm256_max_ps(low.0, self.0)))
         }
         #[inline(always)]
         unsafe fn transpose(rows: &mut [Self; MAX_LANES]) {
@@ -207,6 +220,11 @@ mod x86 {
         #[inline(always)]
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
             Self(_mm512_fmadd_ps(a.0, b.0, self.0))
+        }
+        // Of a NaN and a number, these instructions give the second operand.
+        #[inline(always)]
+        unsafe fn within(self, low: Self, high: Self) -> Self {
+            Self(_mm512_min_ps(high.0, _mm512_max_ps(low.0, self.0)))
         }
         #[inline(always)]
         unsafe fn transpose(rows: &mut [Self; MAX_LANES]) {

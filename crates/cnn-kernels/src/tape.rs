@@ -5,6 +5,7 @@
 //! copied, and summed only where there are several. The gradients of parameters are candle's as always. A graph goes backward on one thread
 //! at a time.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
@@ -12,7 +13,8 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, La
 use crate::FeatureMap;
 use crate::element::Element;
 use crate::gradient::{Gradient, Slot};
-use crate::kernel::{Kernel, with_slices};
+use crate::kernel::{Cost, Kernel, op_time, with_slices};
+use crate::profile::{self, Pass, timed};
 
 /// A map's place in the graph.
 #[derive(Debug, Clone)]
@@ -55,6 +57,7 @@ pub(crate) fn record<K: Kernel>(
         output: saved.output().then(|| output.clone()),
         dtype: output.dtype(),
         gradient: gradient.clone(),
+        label: profile::label(),
     };
     let handle = handle.map_or_else(number_tensor, Ok)?;
     let handle = match parameters {
@@ -73,6 +76,7 @@ struct Op<K> {
     output: Option<Tensor>,
     dtype: DType,
     gradient: Slot,
+    label: String,
 }
 
 struct Input {
@@ -101,7 +105,7 @@ impl<K: Kernel> Op<K> {
             values.chain(parameters.iter().copied()).chain([self.output.as_ref().unwrap_or(&nothing)]).collect();
         let grads = with_slices(K::NAME, &tensors, |slices| {
             let (inputs, output) = slices.split_at(wanted.len());
-            T::backward(&self.kernel, inputs, output[0], Gradient::Shared(grad), &wanted)
+            self.timed_backward(inputs, output[0], Gradient::Shared(grad), &wanted)
         })?;
         let mut grads = grads.into_iter();
         for (input, grad) in self.inputs.iter().zip(&mut grads) {
@@ -115,6 +119,45 @@ impl<K: Kernel> Op<K> {
                 .transpose()
         });
         [Ok(of_handle)].into_iter().chain(of_parameters).collect()
+    }
+}
+
+impl<K: Kernel> Op<K> {
+    /// The kernel's backward pass; under the clock, those with multiply-adds compute their gradients one after the other.
+    fn timed_backward<T: Element>(
+        &self,
+        inputs: &[&[T]],
+        output: &[T],
+        grad: Gradient<'_, T>,
+        wanted: &[bool],
+    ) -> Vec<Option<Arc<Vec<T>>>> {
+        let maps = self.inputs.len();
+        let part = |pass: Pass, grad: Gradient<'_, T>, wanted: &[bool]| {
+            let time = || {
+                let elements = |range: Range<usize>| inputs[range].iter().map(|values| values.len()).sum::<usize>();
+                let once = 2 * elements(maps..inputs.len());
+                let written = if wanted[..maps].contains(&true) { elements(0..maps).max(grad.len()) } else { 0 };
+                let cost = Cost { read: elements(0..maps) + output.len() + grad.len(), once, written };
+                op_time(&self.kernel, pass, &self.label, T::DTYPE, &cost)
+            };
+            let time = profile::is_watched().then(time);
+            timed(|| time.expect("somebody watches"), || T::backward(&self.kernel, inputs, output, grad, wanted))
+        };
+        if !profile::is_watched() || self.kernel.multiply_adds() == 0 {
+            return part(Pass::Backward, grad, wanted);
+        }
+        let only = |range: Range<usize>| -> Vec<bool> {
+            wanted.iter().enumerate().map(|(index, wanted)| *wanted && range.contains(&index)).collect()
+        };
+        let mut grads = vec![None; wanted.len()];
+        for (pass, range) in [(Pass::InputGradient, 0..maps), (Pass::ParameterGradient, maps..wanted.len())] {
+            let wanted = only(range.clone());
+            if wanted.contains(&true) {
+                let parts = part(pass, Gradient::Borrowed(&grad), &wanted);
+                parts.into_iter().enumerate().skip(range.start).take(range.len()).for_each(|(i, part)| grads[i] = part);
+            }
+        }
+        grads
     }
 }
 

@@ -34,6 +34,10 @@ impl Activate {
         (!cx.is_observed() && cx.backward_rule() == BackwardRule::Standard).then_some(self.activation)
     }
 
+    pub(crate) fn activation(&self) -> Activation {
+        self.activation
+    }
+
     fn kind(&self) -> &'static str {
         match self.activation {
             Activation::Identity => "identity",

@@ -87,6 +87,15 @@ impl BatchNorm2d {
         cx.layer(&self.path, "batch_norm", &[xs.into()], || self.compute(xs, cx.batch_norm(), activation))
     }
 
+    /// The factor and the offset of each channel with running statistics, `(channels, 1, 1, 1)` and `(channels)`, in f64: what a convolution before it takes in.
+    pub(crate) fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
+        let double = |tensor: &Tensor| tensor.to_dtype(candle_core::DType::F64);
+        let (mean, var) = (double(&self.running_mean.get())?, double(&self.running_var.get())?);
+        let scale = (double(&self.weight)? / (var + self.config.eps)?.sqrt()?)?;
+        let shift = (double(&self.bias)? - (mean * &scale)?)?;
+        Ok((scale.reshape((self.config.channels, 1, 1, 1))?, shift))
+    }
+
     fn compute(&self, xs: &FeatureMap, policy: BatchNormPolicy, activation: Activation) -> Result<FeatureMap> {
         let eps = self.config.eps;
         if policy == BatchNormPolicy::Running || self.frozen {

@@ -11,6 +11,9 @@ pub enum Mode {
     Train,
     /// Everything is detached: no graph is recorded.
     Eval,
+    /// As `Eval`, and faster: a convolution takes in the norm, the activation and the residual sum after it, and its weights are laid out once, when the model is
+    /// built. Later changes of the store do not show.
+    Inference,
 }
 
 /// A place in the store, named as PyTorch names modules.

@@ -94,7 +94,11 @@ impl<'a> Context<'a> {
         if let Some(observer) = self.observer {
             observer.enter(path, kind);
         }
-        let output = compute().map_err(|source| Error::Layer { path: path.to_string(), kind, source })?;
+        let output = cnn_kernels::labelled(path, compute).map_err(|source| Error::Layer {
+            path: path.to_string(),
+            kind,
+            source,
+        })?;
         if let Some(observer) = self.observer {
             observer.exit(&Event { path, kind, inputs, output: Value::from(&output) })?;
         }

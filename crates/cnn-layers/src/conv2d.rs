@@ -1,9 +1,11 @@
 //! 2-D convolution.
 
-use candle_core::{Result, Tensor};
-use cnn_kernels::{Conv2dSpec, conv2d};
+use std::sync::Arc;
 
-use crate::{Builder, Context, Error, FeatureMap, Init, Layer, Padding};
+use candle_core::{Result, Tensor};
+use cnn_kernels::{Conv2dSpec, PackedConv2d, conv2d};
+
+use crate::{Activation, Builder, Context, Error, FeatureMap, Init, Layer, Mode, Padding};
 
 /// What a [`Conv2d`] is built from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,6 +92,15 @@ impl Conv2dConfig {
     /// # Errors
     /// If a number is zero or the groups do not divide the channels.
     pub fn build(&self, builder: &Builder) -> Result<Conv2d> {
+        let mut conv = self.build_unpacked(builder)?;
+        if builder.mode() == Mode::Inference {
+            conv.pack(&conv.weight.clone(), conv.bias.clone().as_ref())?;
+        }
+        Ok(conv)
+    }
+
+    /// The same, whatever the mode; the caller packs it.
+    pub(crate) fn build_unpacked(&self, builder: &Builder) -> Result<Conv2d> {
         self.check(builder.path())?;
         let [rows, columns] = self.kernel_size;
         let group_in = self.in_channels / self.spec.groups;
@@ -98,7 +109,7 @@ impl Conv2dConfig {
         let bound = 1. / ((group_in * rows * columns) as f64).sqrt();
         let bias_init = self.bias_init.unwrap_or(Init::Uniform { bound });
         let bias = self.bias.then(|| builder.param("bias", &[self.out_channels], bias_init)).transpose()?;
-        Ok(Conv2d { path: builder.path().to_string(), spec: self.spec, weight, bias })
+        Ok(Conv2d { path: builder.path().to_string(), spec: self.spec, weight, bias, packed: None })
     }
 
     fn check(&self, path: &str) -> Result<()> {
@@ -139,6 +150,8 @@ pub struct Conv2d {
     spec: Conv2dSpec,
     weight: Tensor,
     bias: Option<Tensor>,
+    /// In [`Mode::Inference`].
+    packed: Option<Arc<PackedConv2d>>,
 }
 
 impl Conv2d {
@@ -151,10 +164,31 @@ impl Conv2d {
     pub fn bias(&self) -> Option<&Tensor> {
         self.bias.as_ref()
     }
+
+    /// Lays out weights for inference: its own, or those into which a norm is folded.
+    pub(crate) fn pack(&mut self, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
+        self.packed = Some(Arc::new(PackedConv2d::new(weight, bias, &self.spec)?));
+        Ok(())
+    }
+
+    /// `activation(conv(xs) + residual)` in one pass, if the layer was built for inference.
+    pub(crate) fn forward_packed(
+        &self,
+        xs: &FeatureMap,
+        residual: Option<&FeatureMap>,
+        activation: Activation,
+        cx: &Context<'_>,
+    ) -> Option<Result<FeatureMap>> {
+        let packed = self.packed.as_ref()?;
+        Some(cx.layer(&self.path, "conv2d", &[xs.into()], || packed.forward(xs, residual, activation)))
+    }
 }
 
 impl Layer for Conv2d {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        if let Some(ys) = self.forward_packed(xs, None, Activation::Identity, cx) {
+            return ys;
+        }
         cx.layer(&self.path, "conv2d", &[xs.into()], || conv2d(xs, &self.weight, self.bias.as_ref(), &self.spec))
     }
 }

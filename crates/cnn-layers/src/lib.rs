@@ -37,8 +37,8 @@ mod store;
 pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
-    BlockOptions, ConvNormAct, ConvNormActConfig, DepthwiseSeparable, DepthwiseSeparableConfig, InvertedResidual,
-    InvertedResidualConfig, SqueezeExcite, SqueezeExciteConfig,
+    BlockOptions, ConvAct, ConvNormAct, ConvNormActConfig, DepthwiseSeparable, DepthwiseSeparableConfig,
+    InvertedResidual, InvertedResidualConfig, ResidualSum, SqueezeExcite, SqueezeExciteConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
 pub use cnn_kernels::{Activation, BackwardRule, FeatureMap, Padding, Window, add, concat};

@@ -1,9 +1,11 @@
 //! The fully connected layer.
 
-use candle_core::{Result, Tensor};
-use cnn_kernels::{Conv2dSpec, conv2d};
+use std::sync::Arc;
 
-use crate::{Builder, Context, Error, FeatureMap, Init};
+use candle_core::{Result, Tensor};
+use cnn_kernels::{Conv2dSpec, PackedConv2d, conv2d};
+
+use crate::{Activation, Builder, Context, Error, FeatureMap, Init, Mode};
 
 /// What a [`Linear`] is built from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,7 +49,12 @@ impl LinearConfig {
         let bound = 1. / (self.in_features as f64).sqrt();
         let bias =
             self.bias.then(|| builder.param("bias", &[self.out_features], Init::Uniform { bound })).transpose()?;
-        Ok(Linear { path: builder.path().to_string(), weight, bias })
+        let mut linear = Linear { path: builder.path().to_string(), weight, bias, packed: None };
+        if builder.mode() == Mode::Inference {
+            let packed = PackedConv2d::new(&linear.kernel()?, linear.bias.as_ref(), &Conv2dSpec::default())?;
+            linear.packed = Some(Arc::new(packed));
+        }
+        Ok(linear)
     }
 }
 
@@ -60,6 +67,8 @@ pub struct Linear {
     path: String,
     weight: Tensor,
     bias: Option<Tensor>,
+    /// In [`Mode::Inference`].
+    packed: Option<Arc<PackedConv2d>>,
 }
 
 impl Linear {
@@ -69,7 +78,7 @@ impl Linear {
     /// If `xs` is not `(N, in_features)`.
     pub fn forward(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
         cx.layer(&self.path, "linear", &[xs.into()], || {
-            let (out_features, in_features) = self.weight.dims2()?;
+            let (_, in_features) = self.weight.dims2()?;
             let images = match *xs.dims() {
                 [images, features] if features == in_features => images,
                 ref found => {
@@ -79,9 +88,18 @@ impl Linear {
             };
             // A 1×1 convolution over single pixels: candle's matmul would also compute the gradient of a frozen weight.
             let pixels = FeatureMap::from_nhwc(&xs.reshape((images, 1, 1, in_features))?)?;
-            let weight = self.weight.reshape((out_features, in_features, 1, 1))?;
-            conv2d(&pixels, &weight, self.bias.as_ref(), &Conv2dSpec::default())?.flatten()
+            match &self.packed {
+                Some(packed) => packed.forward(&pixels, None, Activation::Identity),
+                None => conv2d(&pixels, &self.kernel()?, self.bias.as_ref(), &Conv2dSpec::default()),
+            }?
+            .flatten()
         })
+    }
+
+    /// The weight as a 1×1 convolution's.
+    fn kernel(&self) -> Result<Tensor> {
+        let (out_features, in_features) = self.weight.dims2()?;
+        self.weight.reshape((out_features, in_features, 1, 1))
     }
 
     /// The weight, `(out, in)`.

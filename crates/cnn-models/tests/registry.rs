@@ -166,3 +166,51 @@ fn what_does_not_fit_is_named() {
             .contains("input_size is 8×8, expected at least 12×12")
     );
 }
+
+/// `base + spread · x` for every value of a buffer or parameter whose name ends so, with `x` between -1 and 1: trained norms are not what they start as.
+fn disturb(store: &Store, ending: &str, base: f64, spread: f64) {
+    for name in store.names().into_iter().filter(|name| name.ends_with(ending)) {
+        let old = store.get(&name).unwrap();
+        let values: Vec<f64> = (0..old.elem_count()).map(|i| base + spread * (0.7 + 1.9 * i as f64).sin()).collect();
+        store.set(&name, &Tensor::from_vec(values, old.shape(), &Device::Cpu).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn the_inference_mode_computes_what_evaluation_does_in_both_types() {
+    for spec in models() {
+        let size = if spec.family == "lenet" { [28, 44] } else { [64, 96] };
+        let config = ModelConfig { input_size: Some(size), ..ModelConfig::default() };
+        for (dtype, tolerance) in [(DType::F32, 3e-5), (DType::F64, 1e-12)] {
+            if dtype == DType::F64 && spec.multiply_adds > 2_000_000_000 {
+                continue;
+            }
+            let store = Store::with_dtype(0, dtype, &Device::Cpu);
+            let eval = (spec.build)(&config, &store.builder(Mode::Eval)).unwrap();
+            disturb(&store, "running_mean", 0.1, 0.2);
+            disturb(&store, "running_var", 1.1, 0.3);
+            store.names().iter().filter(|name| name.contains("bn")).for_each(|name| {
+                let (base, spread) = if name.ends_with("weight") { (0.9, 0.3) } else { (0.05, 0.1) };
+                if name.ends_with("weight") || name.ends_with("bias") {
+                    disturb(&store, name, base, spread);
+                }
+            });
+            let inference = (spec.build)(&config, &store.builder(Mode::Inference)).unwrap();
+            let elements = 2 * spec.in_channels * size[0] * size[1];
+            let image: Vec<f64> = (0..elements).map(|i| (0.37 * i as f64).sin()).collect();
+            let image = Tensor::from_vec(image, (2, size[0], size[1], spec.in_channels), &Device::Cpu).unwrap();
+            let xs = FeatureMap::from_nhwc(&image.to_dtype(dtype).unwrap()).unwrap();
+            let logits = |model: &dyn cnn_layers::Classifier| -> Vec<f64> {
+                let logits = model.forward(&xs, &Context::eval()).unwrap().to_dtype(DType::F64).unwrap();
+                logits.flatten_all().unwrap().to_vec1().unwrap()
+            };
+            let (expected, found) = (logits(eval.as_ref()), logits(inference.as_ref()));
+            let largest = expected.iter().fold(0f64, |largest, value| largest.max(value.abs()));
+            assert!(largest > 0., "{}", spec.name);
+            for (found, expected) in found.iter().zip(&expected) {
+                let difference = (found - expected).abs() / largest;
+                assert!(difference <= tolerance, "{} {dtype:?}: {found} for {expected}", spec.name);
+            }
+        }
+    }
+}

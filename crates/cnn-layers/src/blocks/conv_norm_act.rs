@@ -1,9 +1,10 @@
 //! Convolution, batch normalisation and activation: the unit that most networks repeat.
 
-use candle_core::Result;
+use candle_core::{DType, Result};
 
 use crate::{
     Activate, Activation, BatchNorm2d, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig, FeatureMap, Layer,
+    Mode,
 };
 
 /// What a [`ConvNormAct`] is built from.
@@ -26,16 +27,24 @@ impl ConvNormActConfig {
     /// # Errors
     /// Those of the layers.
     pub fn build(&self, conv: &Builder, norm: &Builder) -> Result<ConvNormAct> {
-        Ok(ConvNormAct {
-            conv: self.conv.build(conv)?,
-            norm: self.norm.build(norm)?,
-            activation: (self.activation != Activation::Identity)
-                .then(|| Activate::new(self.activation, &norm.pp("act"))),
-        })
+        let mode = conv.mode();
+        let (mut conv, norm_layer) = (self.conv.build_unpacked(conv)?, self.norm.build(norm)?);
+        if mode == Mode::Inference {
+            let (scale, shift) = norm_layer.scale_and_shift()?;
+            let dtype = conv.weight().dtype();
+            let weight = conv.weight().to_dtype(DType::F64)?.broadcast_mul(&scale)?.to_dtype(dtype)?;
+            conv.pack(&weight, Some(&shift.to_dtype(dtype)?))?;
+        }
+        let activation =
+            (self.activation != Activation::Identity).then(|| Activate::new(self.activation, &norm.pp("act")));
+        Ok(ConvNormAct { conv, norm: norm_layer, activation })
     }
 }
 
-/// `activation(norm(conv(xs)))`. Norm and activation are one pass unless an observer watches, with the same values.
+/// `activation(norm(conv(xs)))`.
+///
+/// Norm and activation are one pass unless an observer watches, with the same values. Built for inference, all is one convolution with the norm's running statistics, whatever the
+/// context says; an observer sees it as such.
 #[derive(Debug, Clone)]
 pub struct ConvNormAct {
     conv: Conv2d,
@@ -43,8 +52,28 @@ pub struct ConvNormAct {
     activation: Option<Activate>,
 }
 
+impl ConvNormAct {
+    /// `activation(norm(conv(xs)) + shortcut)` in one pass, if the layer was built for inference and has no activation of its own.
+    pub(super) fn forward_sum(
+        &self,
+        xs: &FeatureMap,
+        shortcut: &FeatureMap,
+        activation: Activation,
+        cx: &Context<'_>,
+    ) -> Option<Result<FeatureMap>> {
+        if self.activation.is_some() {
+            return None;
+        }
+        self.conv.forward_packed(xs, Some(shortcut), activation, cx)
+    }
+}
+
 impl Layer for ConvNormAct {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        let activation = self.activation.as_ref().map_or(Activation::Identity, Activate::activation);
+        if let Some(ys) = self.conv.forward_packed(xs, None, activation, cx) {
+            return ys;
+        }
         let ys = self.conv.forward(xs, cx)?;
         let Some(layer) = &self.activation else { return self.norm.forward(&ys, cx) };
         match layer.fusible(cx) {
@@ -58,7 +87,7 @@ impl Layer for ConvNormAct {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{BackwardRule, Event, Mode, Observer, Store};
+    use crate::{BackwardRule, Event, Observer, Store};
     use candle_core::{Device, Tensor, Var};
     use cnn_core::Key;
     use std::cell::RefCell;

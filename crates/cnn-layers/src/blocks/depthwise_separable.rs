@@ -4,7 +4,7 @@ use candle_core::Result;
 
 use crate::{
     Activation, BatchNorm2dConfig, BlockOptions, Builder, Context, Conv2dConfig, ConvNormAct, ConvNormActConfig,
-    DropPath, FeatureMap, Init, Layer, SqueezeExcite, add,
+    FeatureMap, Init, Layer, ResidualSum, SqueezeExcite,
 };
 
 /// What a [`DepthwiseSeparable`] is built from.
@@ -65,13 +65,12 @@ impl DepthwiseSeparableConfig {
         let pointwise = Conv2dConfig::new(self.in_channels, self.out_channels, 1).with_init(Init::KAIMING_NORMAL_OUT);
         let residual = self.residual && self.stride == 1 && self.in_channels == self.out_channels;
         Ok(DepthwiseSeparable {
-            path: builder.path().to_string(),
             depthwise: ConvNormActConfig::new(depthwise, norm(self.in_channels), self.activation)
                 .build(&builder.pp("conv_dw"), &builder.pp("bn1"))?,
             squeeze_excite: self.options.squeeze_excite.map(|config| config.build(&builder.pp("se"))).transpose()?,
             pointwise: ConvNormActConfig::new(pointwise, norm(self.out_channels), self.pointwise_activation)
                 .build(&builder.pp("conv_pw"), &builder.pp("bn2"))?,
-            drop_path: residual.then(|| DropPath::new(self.options.drop_path, &builder.pp("drop_path"))).transpose()?,
+            sum: residual.then(|| ResidualSum::new(self.options.drop_path, None, builder)).transpose()?,
         })
     }
 }
@@ -82,12 +81,11 @@ impl DepthwiseSeparableConfig {
 /// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default padding.
 #[derive(Debug, Clone)]
 pub struct DepthwiseSeparable {
-    path: String,
     depthwise: ConvNormAct,
     squeeze_excite: Option<SqueezeExcite>,
     pointwise: ConvNormAct,
     /// Present where the block is residual.
-    drop_path: Option<DropPath>,
+    sum: Option<ResidualSum>,
 }
 
 impl Layer for DepthwiseSeparable {
@@ -96,13 +94,9 @@ impl Layer for DepthwiseSeparable {
         if let Some(squeeze_excite) = &self.squeeze_excite {
             ys = squeeze_excite.forward(&ys, cx)?;
         }
-        let ys = self.pointwise.forward(&ys, cx)?;
-        match &self.drop_path {
-            Some(drop_path) => {
-                let ys = drop_path.forward(&ys, cx)?;
-                cx.layer(&self.path, "add", &[xs.into(), (&ys).into()], || add(xs, &ys))
-            }
-            None => Ok(ys),
+        match &self.sum {
+            Some(sum) => sum.forward(&self.pointwise, &ys, xs, cx),
+            None => self.pointwise.forward(&ys, cx),
         }
     }
 }

@@ -4,7 +4,7 @@ use candle_core::Result;
 
 use crate::{
     Activation, BatchNorm2dConfig, BlockOptions, Builder, Context, Conv2dConfig, ConvNormAct, ConvNormActConfig,
-    DropPath, FeatureMap, Init, Layer, SqueezeExcite, add,
+    FeatureMap, Init, Layer, ResidualSum, SqueezeExcite,
 };
 
 /// What an [`InvertedResidual`] is built from.
@@ -58,7 +58,6 @@ impl InvertedResidualConfig {
             .with_init(Init::KAIMING_NORMAL_OUT);
         let residual = self.stride == 1 && input == output;
         Ok(InvertedResidual {
-            path: builder.path().to_string(),
             expand: ConvNormActConfig::new(pointwise(input, hidden), norm(hidden), self.activation)
                 .build(&builder.pp("conv_pw"), &builder.pp("bn1"))?,
             depthwise: ConvNormActConfig::new(depthwise, norm(hidden), self.activation)
@@ -66,7 +65,7 @@ impl InvertedResidualConfig {
             squeeze_excite: self.options.squeeze_excite.map(|config| config.build(&builder.pp("se"))).transpose()?,
             project: ConvNormActConfig::new(pointwise(hidden, output), norm(output), Activation::Identity)
                 .build(&builder.pp("conv_pwl"), &builder.pp("bn3"))?,
-            drop_path: residual.then(|| DropPath::new(self.options.drop_path, &builder.pp("drop_path"))).transpose()?,
+            sum: residual.then(|| ResidualSum::new(self.options.drop_path, None, builder)).transpose()?,
         })
     }
 }
@@ -78,13 +77,12 @@ impl InvertedResidualConfig {
 /// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default padding.
 #[derive(Debug, Clone)]
 pub struct InvertedResidual {
-    path: String,
     expand: ConvNormAct,
     depthwise: ConvNormAct,
     squeeze_excite: Option<SqueezeExcite>,
     project: ConvNormAct,
     /// Present where the block is residual.
-    drop_path: Option<DropPath>,
+    sum: Option<ResidualSum>,
 }
 
 impl Layer for InvertedResidual {
@@ -93,13 +91,9 @@ impl Layer for InvertedResidual {
         if let Some(squeeze_excite) = &self.squeeze_excite {
             ys = squeeze_excite.forward(&ys, cx)?;
         }
-        let ys = self.project.forward(&ys, cx)?;
-        match &self.drop_path {
-            Some(drop_path) => {
-                let ys = drop_path.forward(&ys, cx)?;
-                cx.layer(&self.path, "add", &[xs.into(), (&ys).into()], || add(xs, &ys))
-            }
-            None => Ok(ys),
+        match &self.sum {
+            Some(sum) => sum.forward(&self.project, &ys, xs, cx),
+            None => self.project.forward(&ys, cx),
         }
     }
 }

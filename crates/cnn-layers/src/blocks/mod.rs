@@ -1,13 +1,17 @@
 //! Blocks that several families share, with timm's names inside.
 
+mod conv_act;
 mod conv_norm_act;
 mod depthwise_separable;
 mod inverted_residual;
 mod options;
+mod residual_sum;
 mod squeeze_excite;
 
+pub use conv_act::ConvAct;
 pub use conv_norm_act::{ConvNormAct, ConvNormActConfig};
 pub use depthwise_separable::{DepthwiseSeparable, DepthwiseSeparableConfig};
 pub use inverted_residual::{InvertedResidual, InvertedResidualConfig};
 pub use options::BlockOptions;
+pub use residual_sum::ResidualSum;
 pub use squeeze_excite::{SqueezeExcite, SqueezeExciteConfig};

@@ -4,8 +4,8 @@
 
 use candle_core::{Result, Tensor};
 use cnn_layers::{
-    Activate, Activation, AvgPool2d, Builder, Context, Conv2dConfig, Dropout, FeatureMap, Linear, LinearConfig,
-    MaxPool2d, Padding, Sequential,
+    Activate, Activation, AvgPool2d, Builder, Context, Conv2dConfig, ConvAct, Dropout, FeatureMap, Linear,
+    LinearConfig, MaxPool2d, Padding, Sequential,
 };
 
 use crate::registry::{Built, ModelSpec, Preset};
@@ -71,9 +71,8 @@ fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
 
 fn stage(variant: &Variant, conv: Conv2dConfig, number: usize, root: &Builder) -> Result<Sequential> {
     let pool = root.pp(format!("pool{number}"));
-    let layers = Sequential::new()
-        .add(conv.build(&root.pp(format!("conv{number}")))?)
-        .add(Activate::new(variant.activation, &root.pp(format!("act{number}"))));
+    let activation = Activate::new(variant.activation, &root.pp(format!("act{number}")));
+    let layers = Sequential::new().add(ConvAct::build(&conv, activation, &root.pp(format!("conv{number}")))?);
     Ok(match variant.max_pool {
         true => layers.add(MaxPool2d::new(2, 2, &pool)),
         false => layers.add(AvgPool2d::new(2, 2, &pool)),

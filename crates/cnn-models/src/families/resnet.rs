@@ -3,8 +3,8 @@
 
 use candle_core::Result;
 use cnn_layers::{
-    Activate, Activation, BatchNorm2dConfig, Builder, Conv2dConfig, ConvNormActConfig, DropPath, Init, Layer,
-    MaxPool2d, Padding, Sequential,
+    Activate, Activation, BatchNorm2dConfig, Builder, Conv2dConfig, ConvNormActConfig, Init, Layer, MaxPool2d, Padding,
+    ResidualSum, Sequential,
 };
 
 use crate::ModelConfig;
@@ -198,18 +198,19 @@ fn block(kind: Block, input: usize, width: usize, stride: usize, drop_path: f64,
         Block::Basic => vec![conv(input, width, 3, stride), conv(width, output, 3, 1)],
         Block::Bottleneck => vec![conv(input, width, 1, 1), conv(width, width, 3, stride), conv(width, output, 1, 1)],
     };
-    let mut branch = Sequential::new();
-    let last = convolutions.len();
-    for (number, convolution) in (1..).zip(convolutions) {
-        // The branch ends without an activation and, as in timm, starts as zero: each block begins as the identity.
-        let (channels, activation, weight_init) = match number == last {
+    let count = convolutions.len();
+    // The branch ends without an activation and, as in timm, starts as zero: each block begins as the identity.
+    let units = (1..).zip(convolutions).map(|(number, convolution)| {
+        let (channels, activation, weight_init) = match number == count {
             true => (output, Activation::Identity, Init::ZEROS),
             false => (width, Activation::Relu, Init::ONES),
         };
         let norm = BatchNorm2dConfig::new(channels).with_weight_init(weight_init);
         let unit = ConvNormActConfig::new(convolution, norm, activation);
-        branch = branch.add(unit.build(&at.pp(format!("conv{number}")), &at.pp(format!("bn{number}")))?);
-    }
+        unit.build(&at.pp(format!("conv{number}")), &at.pp(format!("bn{number}")))
+    });
+    let mut units = units.collect::<Result<Vec<_>>>()?;
+    let last = units.pop().expect("a block has convolutions");
     let shortcut = if stride != 1 || input != output {
         let unit = ConvNormActConfig::new(
             conv(input, output, 1, stride),
@@ -221,10 +222,9 @@ fn block(kind: Block, input: usize, width: usize, stride: usize, drop_path: f64,
         None
     };
     Ok(Residual {
-        path: at.path().to_string(),
-        branch,
-        drop_path: DropPath::new(drop_path, &at.pp("drop_path"))?,
+        branch: units.into_iter().collect(),
+        last,
         shortcut,
-        activation: Activate::new(Activation::Relu, &at.pp(format!("act{last}"))),
+        sum: ResidualSum::new(drop_path, Some(Activate::new(Activation::Relu, &at.pp(format!("act{count}")))), at)?,
     })
 }

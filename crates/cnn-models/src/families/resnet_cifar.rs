@@ -4,8 +4,8 @@
 
 use candle_core::Result;
 use cnn_layers::{
-    Activate, Activation, BatchNorm2dConfig, Builder, Context, Conv2dConfig, ConvNormActConfig, DropPath, Fan,
-    FeatureMap, Init, Layer, MaxPool2d, Padding, Sequential,
+    Activate, Activation, BatchNorm2dConfig, Builder, Context, Conv2dConfig, ConvNormActConfig, Fan, FeatureMap, Init,
+    Layer, MaxPool2d, Padding, ResidualSum, Sequential,
 };
 
 use crate::ModelConfig;
@@ -110,16 +110,12 @@ fn block(input: usize, output: usize, stride: usize, drop_path: f64, at: &Builde
     let norm = BatchNorm2dConfig::new(output);
     let first = ConvNormActConfig::new(conv(input, output, stride), norm, Activation::Relu);
     let second = ConvNormActConfig::new(conv(output, output, 1), norm, Activation::Identity);
-    let branch = Sequential::new()
-        .add(first.build(&at.pp("conv1"), &at.pp("bn1"))?)
-        .add(second.build(&at.pp("conv2"), &at.pp("bn2"))?);
     let shortcut = PadShortcut { pick: MaxPool2d::new(1, stride, &at.pp("shortcut")), pad: (output - input) / 2 };
     Ok(Residual {
-        path: at.path().to_string(),
-        branch,
-        drop_path: DropPath::new(drop_path, &at.pp("drop_path"))?,
+        branch: Sequential::new().add(first.build(&at.pp("conv1"), &at.pp("bn1"))?),
+        last: second.build(&at.pp("conv2"), &at.pp("bn2"))?,
         shortcut: (input != output).then(|| Box::new(shortcut) as Box<dyn Layer>),
-        activation: Activate::new(Activation::Relu, &at.pp("act2")),
+        sum: ResidualSum::new(drop_path, Some(Activate::new(Activation::Relu, &at.pp("act2"))), at)?,
     })
 }
 

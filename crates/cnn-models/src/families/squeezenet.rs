@@ -3,7 +3,7 @@
 
 use candle_core::{Result, Tensor};
 use cnn_layers::{
-    Activate, Activation, Builder, Context, Conv2d, Conv2dConfig, Dropout, Fan, FeatureMap, GlobalAvgPool2d, Init,
+    Activate, Activation, Builder, Context, Conv2dConfig, ConvAct, Dropout, Fan, FeatureMap, GlobalAvgPool2d, Init,
     Layer, MaxPool2d, Padding, Sequential, concat,
 };
 
@@ -66,9 +66,9 @@ fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
     let mut model = StagedBuilder::default();
 
     let (mut channels, kernel_size) = variant.stem;
-    let stem = conv(config.in_channels.unwrap_or(3), channels, kernel_size).with_stride(2).build(&features.pp(0))?;
-    let stem = Sequential::new().add(stem).add(Activate::new(Activation::Relu, &features.pp(1)));
-    model.stage("features.1", channels, 2, stem);
+    let stem = conv(config.in_channels.unwrap_or(3), channels, kernel_size).with_stride(2);
+    let stem = ConvAct::build(&stem, Activate::new(Activation::Relu, &features.pp(1)), &features.pp(0))?;
+    model.stage("features.1", channels, 2, Sequential::new().add(stem));
     model.group("stem", &["features.0"]);
 
     let mut index = 2;
@@ -91,8 +91,11 @@ fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
     let classifier = root.pp("classifier");
     let head = ConvHead {
         dropout: Dropout::new(config.drop_rate.unwrap_or(0.5), &classifier.pp(0))?,
-        conv: conv(channels, num_classes, 1).with_init(Init::Normal { std: 0.01 }).build(&classifier.pp(1))?,
-        activation: Activate::new(Activation::Relu, &classifier.pp(2)),
+        conv: ConvAct::build(
+            &conv(channels, num_classes, 1).with_init(Init::Normal { std: 0.01 }),
+            Activate::new(Activation::Relu, &classifier.pp(2)),
+            &classifier.pp(1),
+        )?,
         pool: GlobalAvgPool2d::new(&classifier.pp(3)),
     };
     Ok(model.finish(channels, num_classes, head))
@@ -105,25 +108,22 @@ fn conv(from: usize, to: usize, kernel_size: usize) -> Conv2dConfig {
 
 /// A 1×1 convolution that squeezes, then 1×1 and 3×3 convolutions side by side that expand four times each.
 struct Fire {
-    squeeze: Conv2d,
-    squeeze_activation: Activate,
-    expand1x1: Conv2d,
-    expand1x1_activation: Activate,
-    expand3x3: Conv2d,
-    expand3x3_activation: Activate,
+    squeeze: ConvAct,
+    expand1x1: ConvAct,
+    expand3x3: ConvAct,
     path: String,
 }
 
 impl Fire {
     fn build(channels: usize, squeeze: usize, at: &Builder) -> Result<Self> {
-        let relu = |name: &str| Activate::new(Activation::Relu, &at.pp(name));
+        let unit = |name: &str, conv: Conv2dConfig| {
+            let activation = Activate::new(Activation::Relu, &at.pp(format!("{name}_activation")));
+            ConvAct::build(&conv, activation, &at.pp(name))
+        };
         Ok(Self {
-            squeeze: conv(channels, squeeze, 1).build(&at.pp("squeeze"))?,
-            squeeze_activation: relu("squeeze_activation"),
-            expand1x1: conv(squeeze, 4 * squeeze, 1).build(&at.pp("expand1x1"))?,
-            expand1x1_activation: relu("expand1x1_activation"),
-            expand3x3: conv(squeeze, 4 * squeeze, 3).with_padding(Padding::all(1)).build(&at.pp("expand3x3"))?,
-            expand3x3_activation: relu("expand3x3_activation"),
+            squeeze: unit("squeeze", conv(channels, squeeze, 1))?,
+            expand1x1: unit("expand1x1", conv(squeeze, 4 * squeeze, 1))?,
+            expand3x3: unit("expand3x3", conv(squeeze, 4 * squeeze, 3).with_padding(Padding::all(1)))?,
             path: at.path().to_string(),
         })
     }
@@ -131,9 +131,8 @@ impl Fire {
 
 impl Layer for Fire {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        let squeezed = self.squeeze_activation.forward(&self.squeeze.forward(xs, cx)?, cx)?;
-        let small = self.expand1x1_activation.forward(&self.expand1x1.forward(&squeezed, cx)?, cx)?;
-        let large = self.expand3x3_activation.forward(&self.expand3x3.forward(&squeezed, cx)?, cx)?;
+        let squeezed = self.squeeze.forward(xs, cx)?;
+        let (small, large) = (self.expand1x1.forward(&squeezed, cx)?, self.expand3x3.forward(&squeezed, cx)?);
         cx.layer(&self.path, "concat", &[(&small).into(), (&large).into()], || concat(&[&small, &large]))
     }
 }
@@ -141,14 +140,13 @@ impl Layer for Fire {
 /// Dropout, a 1×1 convolution to one map per class, ReLU, and the mean of each map.
 struct ConvHead {
     dropout: Dropout,
-    conv: Conv2d,
-    activation: Activate,
+    conv: ConvAct,
     pool: GlobalAvgPool2d,
 }
 
 impl Head for ConvHead {
     fn forward(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
-        let chain: [&dyn Layer; 4] = [&self.dropout, &self.conv, &self.activation, &self.pool];
+        let chain: [&dyn Layer; 3] = [&self.dropout, &self.conv, &self.pool];
         chain.iter().try_fold(features.clone(), |xs, layer| layer.forward(&xs, cx))?.flatten()
     }
 }

@@ -1,0 +1,51 @@
+"""The ONNX files that ONNX Runtime and OpenVINO read, exported from the PyTorch models on first use."""
+
+import argparse
+import os
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from models import Input, build
+from timing import input_of, parser
+
+CACHE = Path(tempfile.gettempdir()) / "cnn-bench-onnx"
+
+
+def onnx_parser(description: str) -> argparse.ArgumentParser:
+    """The options that every peer has, and the folder of the exported files."""
+    options = parser(description, ["infer"])
+    options.add_argument("--cache", type=Path, default=CACHE, metavar="DIR", help="where exported files are kept")
+    return options
+
+
+def onnx_file(arguments: argparse.Namespace) -> Path:
+    """The file of this model, batch and size."""
+    shape = input_of(arguments)
+    file = arguments.cache / f"{arguments.model}-b{arguments.batch}-{shape.height}x{shape.width}.onnx"
+    if not file.exists():
+        # In a process of its own, so that the export's memory is not counted as the peer's.
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            process.submit(export, arguments.model, arguments.batch, shape, file).result()
+    return file
+
+
+def export(name: str, batch: int, shape: Input, file: Path):
+    """Writes the network in eval mode; a file that exists is whole."""
+    import torch
+
+    xs = torch.zeros(batch, shape.channels, shape.height, shape.width)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}")
+    torch.onnx.export(build(name, shape).eval(), (xs,), partial, dynamo=True, external_data=False, verbose=False)
+    partial.replace(file)
+
+
+def random_input(arguments: argparse.Namespace) -> np.ndarray:
+    """A batch from a fixed seed."""
+    shape = input_of(arguments)
+    size = (arguments.batch, shape.channels, shape.height, shape.width)
+    return np.random.default_rng(0).standard_normal(size, dtype=np.float32)

@@ -1,0 +1,76 @@
+"""What the peers have in common: command line, timing, report."""
+
+import argparse
+import json
+import resource
+import statistics
+import time
+from dataclasses import replace
+
+from models import Input, default_input
+
+WARM_UP_CALLS = 3
+MIN_CALLS = 5
+
+
+def parser(description: str, modes: list[str]) -> argparse.ArgumentParser:
+    """The options that every peer has; `modes` are what it can do."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--model", required=True, metavar="NAME", help="a name of the registry, such as resnet18")
+    options.add_argument("--mode", choices=modes, default="infer")
+    options.add_argument("--batch", type=int, default=1, metavar="N")
+    options.add_argument("--size", type=size, metavar="H[xW]", help="default: the model's own")
+    options.add_argument("--threads", type=int, default=2, metavar="T")
+    options.add_argument("--seconds", type=float, default=2.0, metavar="S", help="how long to time calls after the warm-up")
+    options.add_argument("--json", action="store_true", help="print one JSON object")
+    return options
+
+
+def size(text: str) -> tuple[int, int]:
+    """`H` or `HxW` as (height, width)."""
+    height, _, width = text.partition("x")
+    return int(height), int(width or height)
+
+
+def input_of(arguments: argparse.Namespace) -> Input:
+    """The model's input at the size asked for."""
+    shape = default_input(arguments.model)
+    if arguments.size is None:
+        return shape
+    height, width = arguments.size
+    return replace(shape, height=height, width=width)
+
+
+def time_calls(call, seconds: float) -> list[float]:
+    """Milliseconds of each call after the warm-up, until `seconds` have passed and at least MIN_CALLS are timed."""
+    for _ in range(WARM_UP_CALLS):
+        call()
+    times = []
+    end = time.perf_counter() + seconds
+    while len(times) < MIN_CALLS or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        times.append(1e3 * (time.perf_counter() - start))
+    return times
+
+
+def report(arguments: argparse.Namespace, peer: str, times: list[float]):
+    """Prints the result. Images per second are those of the median call; memory is the process's peak, in MiB."""
+    shape, median = input_of(arguments), statistics.median(times)
+    result = {
+        "model": arguments.model,
+        "mode": arguments.mode,
+        "batch": arguments.batch,
+        "size": [shape.height, shape.width],
+        "threads": arguments.threads,
+        "peer": peer,
+        "images_per_second": 1e3 * arguments.batch / median,
+        "ms_p50": median,
+        "ms_p95": statistics.quantiles(times, n=20, method="inclusive")[-1],
+        "calls": len(times),
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    if arguments.json:
+        print(json.dumps(result))
+    else:
+        print("\n".join(f"{key:18} {value:.2f}" if isinstance(value, float) else f"{key:18} {value}" for key, value in result.items()))

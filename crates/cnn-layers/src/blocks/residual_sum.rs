@@ -1,0 +1,47 @@
+//! The end of a residual block.
+
+use candle_core::Result;
+
+use crate::{Activate, Activation, Builder, Context, ConvNormAct, DropPath, FeatureMap, Layer, add};
+
+/// The sum at the end of a residual block (He et al. 2015): `activation(drop_path(last(xs)) + shortcut)`.
+#[derive(Debug, Clone)]
+pub struct ResidualSum {
+    path: String,
+    drop_path: DropPath,
+    activation: Option<Activate>,
+}
+
+impl ResidualSum {
+    /// A sum at the block's place, with the probability of dropping the branch in training, and the activation after it or none.
+    ///
+    /// # Errors
+    /// If the probability is not in `0..1`.
+    pub fn new(drop_path: f64, activation: Option<Activate>, builder: &Builder) -> Result<Self> {
+        let drop_path = DropPath::new(drop_path, &builder.pp("drop_path"))?;
+        Ok(Self { path: builder.path().to_string(), drop_path, activation })
+    }
+
+    /// Runs `last`, the last layer of the branch, on `xs` and adds the shortcut; one pass where the layer was built for inference.
+    ///
+    /// # Errors
+    /// If the shapes of branch and shortcut differ, and those of the layers.
+    pub fn forward(
+        &self,
+        last: &ConvNormAct,
+        xs: &FeatureMap,
+        shortcut: &FeatureMap,
+        cx: &Context<'_>,
+    ) -> Result<FeatureMap> {
+        let activation = self.activation.as_ref().map_or(Activation::Identity, Activate::activation);
+        if let Some(sum) = last.forward_sum(xs, shortcut, activation, cx) {
+            return sum;
+        }
+        let branch = self.drop_path.forward(&last.forward(xs, cx)?, cx)?;
+        let sum = cx.layer(&self.path, "add", &[(&branch).into(), shortcut.into()], || add(&branch, shortcut))?;
+        match &self.activation {
+            Some(activation) => activation.forward(&sum, cx),
+            None => Ok(sum),
+        }
+    }
+}

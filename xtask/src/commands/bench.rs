@@ -1,0 +1,328 @@
+//! `cargo xtask bench`: how fast a network runs here, where its time goes, and what the machine could do.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use clap::{Args, ValueEnum};
+use cnn_core::Key;
+use cnn_kernels::{InstructionSet, OpTime, Pass, copy_bandwidth, peak_flops, profile};
+use cnn_layers::{Classifier, Context, FeatureMap, Mode};
+use cnn_models::{ModelConfig, Network};
+use cnn_train::{CrossEntropy, Gradients, Optimizer, OptimizerConfig, Rates, Targets, decay_groups};
+use serde_json::{Value, json};
+
+use crate::args::{Size, set_threads};
+use crate::output;
+
+/// Measure a network's speed on random images, operation by operation with --ops, and the machine's ceilings with --peak
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Registered name of the model (see `cargo xtask models`)
+    #[arg(long, value_name = "NAME", required_unless_present = "peak")]
+    model: Option<String>,
+
+    /// What is measured: `infer`, the network built for inference, or `train`, a step of forward, backward and SGD with momentum
+    #[arg(long, value_enum, default_value_t = Work::Infer)]
+    mode: Work,
+
+    /// Images per call
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: u16,
+
+    /// Height and width of the images; default the model's own
+    #[arg(long, value_name = "H[xW]")]
+    size: Option<Size>,
+
+    /// Number of threads; default all cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+
+    /// How long to measure, after two calls that warm up
+    #[arg(long, value_name = "S", default_value_t = 3., value_parser = crate::args::positive)]
+    seconds: f64,
+
+    /// Print the time of each operation beside what the machine could do
+    #[arg(long)]
+    ops: bool,
+
+    /// Measure what the machine can do: multiply-adds, and copies of several sizes
+    #[arg(long, conflicts_with = "ops")]
+    peak: bool,
+
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Work {
+    Infer,
+    Train,
+}
+
+/// Calls at least, whatever the time.
+const FEWEST_CALLS: usize = 5;
+const WARM_UP_CALLS: usize = 2;
+
+impl Bench {
+    pub(crate) fn run(&self) -> Result<()> {
+        set_threads(self.threads)?;
+        let Some(model) = &self.model else { return self.print_peak() };
+        let mut call = self.work(model)?;
+        for _ in 0..WARM_UP_CALLS {
+            call()?;
+        }
+        if self.ops { self.print_ops(call) } else { self.print_speed(call) }
+    }
+
+    /// What one call does.
+    fn work(&self, model: &str) -> Result<Box<dyn FnMut() -> Result<()>>> {
+        let config = ModelConfig { input_size: self.size.map(|Size(size)| size), ..ModelConfig::default() };
+        let network = Network::new(model, &config, 0)?;
+        let [channels, height, width] = network.preprocessing().input_size;
+        let batch = usize::from(self.batch);
+        let values = (0..batch * height * width * channels).map(noise).collect::<Vec<_>>();
+        let images = FeatureMap::from_nhwc(&Tensor::from_vec(values, (batch, height, width, channels), &Device::Cpu)?)?;
+        if self.mode == Work::Infer {
+            let model = network.build(Mode::Inference)?;
+            return Ok(Box::new(move || {
+                model.forward(&images, &Context::eval())?;
+                Ok(())
+            }));
+        }
+        let model = network.build(Mode::Train)?;
+        let targets = Targets::Classes((0..batch).map(|image| (image % model.num_classes()) as u32).collect());
+        let groups = decay_groups(network.store().trainable(), 0.);
+        let mut optimizer = Optimizer::new(OptimizerConfig::sgd(), groups)?;
+        let mut steps = 0;
+        Ok(Box::new(move || {
+            steps += 1;
+            step(model.as_ref(), &images, &targets, &mut optimizer, Key::new(steps))
+        }))
+    }
+
+    fn print_speed(&self, mut call: Box<dyn FnMut() -> Result<()>>) -> Result<()> {
+        let (result, ops) = profile(&mut call);
+        result?;
+        let flops: f64 = ops.iter().map(|op| op.flops).sum();
+        let (start, mut seconds, mut peaks) = (Instant::now(), Vec::new(), vec![peak_flops()]);
+        while seconds.len() < FEWEST_CALLS || start.elapsed().as_secs_f64() < self.seconds {
+            let start = Instant::now();
+            call()?;
+            seconds.push(start.elapsed().as_secs_f64());
+            peaks.push(peak_flops());
+        }
+        let (p50, p95, peak) = (quantile(&mut seconds, 0.5), quantile(&mut seconds, 0.95), quantile(&mut peaks, 0.5));
+        let images_per_second = f64::from(self.batch) / p50;
+        let rss = peak_rss_mb();
+        if self.json {
+            return output::json(&json!({
+                "images_per_second": images_per_second,
+                "ms_p50": 1e3 * p50,
+                "ms_p95": 1e3 * p95,
+                "gflops": 1e-9 * flops / p50,
+                "peak_fraction": flops / p50 / peak,
+                "peak_rss_mb": rss,
+            }));
+        }
+        println!("{images_per_second:.1} images/s: {:.2} ms a call, 95 % within {:.2} ms", 1e3 * p50, 1e3 * p95);
+        let share = 100. * flops / p50 / peak;
+        println!("{:.0} GFLOP/s, {share:.0} % of the {:.0} that this machine can do", 1e-9 * flops / p50, 1e-9 * peak);
+        if let Some(rss) = rss {
+            println!("{rss:.0} MB of memory at most");
+        }
+        Ok(())
+    }
+
+    fn print_ops(&self, mut call: Box<dyn FnMut() -> Result<()>>) -> Result<()> {
+        let (start, mut calls, mut peaks) = (Instant::now(), Vec::new(), vec![peak_flops()]);
+        let mut totals = Vec::new();
+        while calls.len() < FEWEST_CALLS || start.elapsed().as_secs_f64() < self.seconds {
+            let start = Instant::now();
+            let (result, ops) = profile(&mut call);
+            result?;
+            totals.push(start.elapsed().as_secs_f64());
+            calls.push(ops);
+            peaks.push(peak_flops());
+        }
+        let mut ceilings = Ceilings { flops: quantile(&mut peaks, 0.5), copies: BTreeMap::new() };
+        let measured = |index: usize, op: &OpTime| {
+            let mut seconds: Vec<f64> = calls.iter().filter_map(|ops| ops.get(index)).map(|op| op.seconds).collect();
+            OpTime { seconds: quantile(&mut seconds, 0.5), ..op.clone() }
+        };
+        let ops: Vec<OpTime> = calls[0].iter().enumerate().map(|(index, op)| measured(index, op)).collect();
+        let rows: Vec<Row> = ops.iter().map(|op| Row::of(op, &mut ceilings)).collect();
+        let total = quantile(&mut totals, 0.5);
+        if self.json {
+            let rest = total - rows.iter().map(|row| row.seconds).sum::<f64>();
+            return output::json(&json!({
+                "ops": ops.iter().zip(&rows).map(|(op, row)| row.json(op)).collect::<Vec<_>>(),
+                "ms_total": 1e3 * total,
+                "ms_rest": 1e3 * rest,
+                "peak_gflops": 1e-9 * ceilings.flops,
+            }));
+        }
+        let columns = [("place", false), ("operation", false), ("part", false), ("output", false)];
+        let columns = [&columns[..], &Row::COLUMNS].concat();
+        let cells = |(op, row): (&OpTime, &Row)| {
+            let place = [op.label.clone(), title(op), op.pass.name().to_string(), format!("{:?}", op.shape)];
+            [&place[..], &row.cells()].concat()
+        };
+        output::table(&columns, &ops.iter().zip(&rows).map(cells).collect::<Vec<_>>())?;
+        println!();
+        print_groups(&ops, &rows, total)?;
+        println!(
+            "\n% of the limit: the time that multiply-adds at {:.0} GFLOP/s or copies of the same size would take, whichever is longer, by the time taken",
+            1e-9 * ceilings.flops
+        );
+        Ok(())
+    }
+
+    fn print_peak(&self) -> Result<()> {
+        let mut peaks: Vec<f64> = (0..200).map(|_| peak_flops()).collect();
+        let peak = quantile(&mut peaks, 0.5);
+        let copies: Vec<(usize, f64)> = (20..=28).map(|power| (1 << power, copy_bandwidth(1 << power))).collect();
+        let (set, threads) = (InstructionSet::current().name(), rayon::current_num_threads());
+        if self.json {
+            let copy = |(bytes, rate): &(usize, f64)| json!({ "bytes": bytes, "gb_per_second": 1e-9 * rate });
+            return output::json(&json!({
+                "instruction_set": set,
+                "threads": threads,
+                "gflops": 1e-9 * peak,
+                "copies": copies.iter().map(copy).collect::<Vec<_>>(),
+            }));
+        }
+        println!("{:.0} GFLOP/s of multiply-adds in registers ({set}, {threads} threads)", 1e-9 * peak);
+        for (bytes, rate) in copies {
+            println!("{:6.1} GB/s copying {} MiB to and fro", 1e-9 * rate, bytes >> 20);
+        }
+        Ok(())
+    }
+}
+
+/// The same numbers everywhere, spread over -1 to 1.
+fn noise(index: usize) -> f32 {
+    (index as u32).wrapping_mul(2_654_435_761) as f32 / 2f32.powi(31) - 1.
+}
+
+/// One training step.
+fn step(
+    model: &dyn Classifier,
+    images: &FeatureMap,
+    targets: &Targets,
+    optimizer: &mut Optimizer,
+    key: Key,
+) -> Result<()> {
+    let loss = CrossEntropy::default().loss(&model.forward(images, &Context::train(key))?, targets)?;
+    let mut gradients = loss.backward()?;
+    drop(loss);
+    let gradients = Gradients::take(&mut gradients, optimizer);
+    Ok(optimizer.step(&gradients, &Rates { lr: 1e-3, momentum: None })?)
+}
+
+/// What the machine can do.
+struct Ceilings {
+    flops: f64,
+    /// Bytes per second by the power of two of the bytes.
+    copies: BTreeMap<u32, f64>,
+}
+
+impl Ceilings {
+    /// Seconds that an operation takes at least.
+    fn least(&mut self, op: &OpTime) -> f64 {
+        let power = (op.bytes.max(1.).log2().round() as u32).clamp(16, 30);
+        let bandwidth = *self.copies.entry(power).or_insert_with(|| copy_bandwidth(1 << power));
+        (op.flops / self.flops).max(op.bytes / bandwidth)
+    }
+}
+
+/// An operation's numbers, or those of several.
+#[derive(Clone, Copy)]
+struct Row {
+    seconds: f64,
+    flops: f64,
+    bytes: f64,
+    least: f64,
+}
+
+impl Row {
+    const COLUMNS: [(&str, bool); 4] = [("ms", true), ("GFLOP/s", true), ("GB/s", true), ("% of the limit", true)];
+
+    fn of(op: &OpTime, ceilings: &mut Ceilings) -> Self {
+        Self { seconds: op.seconds, flops: op.flops, bytes: op.bytes, least: ceilings.least(op) }
+    }
+
+    fn plus(self, other: &Self) -> Self {
+        Self {
+            seconds: self.seconds + other.seconds,
+            flops: self.flops + other.flops,
+            bytes: self.bytes + other.bytes,
+            least: self.least + other.least,
+        }
+    }
+
+    fn cells(&self) -> [String; 4] {
+        let rate =
+            |amount: f64| if amount > 0. { format!("{:.1}", 1e-9 * amount / self.seconds) } else { String::new() };
+        let share = format!("{:.0}", 100. * self.least / self.seconds);
+        [format!("{:.3}", 1e3 * self.seconds), rate(self.flops), rate(self.bytes), share]
+    }
+
+    fn json(&self, op: &OpTime) -> Value {
+        json!({
+            "place": op.label,
+            "op": title(op),
+            "part": op.pass.name(),
+            "output": op.shape,
+            "ms": 1e3 * self.seconds,
+            "gflops": 1e-9 * self.flops / self.seconds,
+            "gb_per_second": 1e-9 * self.bytes / self.seconds,
+            "limit_fraction": self.least / self.seconds,
+        })
+    }
+}
+
+fn title(op: &OpTime) -> String {
+    format!("{} {}", op.op, op.geometry).trim_end().to_string()
+}
+
+/// Sums over the operations of one kind.
+fn print_groups(ops: &[OpTime], rows: &[Row], total: f64) -> Result<()> {
+    let mut groups: BTreeMap<(String, Pass), (Row, usize, f64)> = BTreeMap::new();
+    for (op, row) in ops.iter().zip(rows) {
+        let kind = if op.geometry.ends_with("depthwise") { format!("{} depthwise", op.op) } else { op.op.to_string() };
+        let none = Row { seconds: 0., flops: 0., bytes: 0., least: 0. };
+        let group = groups.entry((kind, op.pass)).or_insert((none, 0, f64::INFINITY));
+        *group = (group.0.plus(row), group.1 + 1, group.2.min(row.least / row.seconds));
+    }
+    let columns = [("all of a kind", false), ("part", false), ("number", true)];
+    let columns = [&columns[..], &Row::COLUMNS, &[("the least", true)]].concat();
+    let cells = |((kind, pass), (row, count, least)): (&(String, Pass), &(Row, usize, f64))| {
+        let kind = [kind.clone(), pass.name().to_string(), count.to_string()];
+        [&kind[..], &row.cells(), &[format!("{:.0}", 100. * least)]].concat()
+    };
+    let mut table: Vec<Vec<String>> = groups.iter().map(cells).collect();
+    let rest = total - rows.iter().map(|row| row.seconds).sum::<f64>();
+    for (what, seconds) in [("everything else", rest), ("in all", total)] {
+        let mut cells = vec![String::new(); columns.len()];
+        (cells[0], cells[3]) = (what.to_string(), format!("{:.3}", 1e3 * seconds));
+        table.push(cells);
+    }
+    output::table(&columns, &table)
+}
+
+/// The value below which a share of the values lies.
+fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * share).round() as usize]
+}
+
+/// The most memory that the process has held, where the system says so.
+fn peak_rss_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes / 1024.)
+}
