@@ -183,7 +183,7 @@ def run(command: list[str], environment: dict[str, str]) -> dict:
     report = json.loads(done.stdout)
     if not report.get("ms_p50", 0) > 0:
         raise ValueError(f"no positive ms_p50 in {done.stdout}")
-    report["other_load"] = (other_seconds() - others) / (time.monotonic() - start)
+    report["other_load"] = max(0.0, (other_seconds() - others) / (time.monotonic() - start))
     return report
 
 

@@ -211,17 +211,21 @@ unsafe fn multiply<S: Simd, const M: usize, const V: usize>(tile: &Multiply) {
             *bias = load(tile.bias.add(v * S::LANES), v + 1 == V, tail);
         }
     }
+    // Loops of few instructions each: the compiler unrolls those, and only then do the sums stay in registers.
     let [low, high] = tile.bounds.map(|bound| S::splat(bound));
-    for (i, sums) in sums.iter().enumerate() {
-        let output = *tile.outputs.get_unchecked(i);
-        for (v, &sum) in sums.iter().enumerate() {
-            let (offset, last) = (output + v * S::LANES, v + 1 == V);
-            let c = tile.c.add(offset);
-            let mut sum = sum.add(if tile.accumulate { load(c, last, tail) } else { bias[v] });
-            if !tile.residual.is_null() {
-                sum = sum.add(load(tile.residual.add(offset), last, tail));
+    if !tile.residual.is_null() {
+        for (i, sums) in sums.iter_mut().enumerate() {
+            let residual = tile.residual.add(*tile.outputs.get_unchecked(i));
+            for (v, sum) in sums.iter_mut().enumerate() {
+                *sum = sum.add(load(residual.add(v * S::LANES), v + 1 == V, tail));
             }
-            let sum = sum.within(low, high);
+        }
+    }
+    for (i, sums) in sums.iter().enumerate() {
+        let c = tile.c.add(*tile.outputs.get_unchecked(i));
+        for (v, &sum) in sums.iter().enumerate() {
+            let (c, last) = (c.add(v * S::LANES), v + 1 == V);
+            let sum = sum.add(if tile.accumulate { load(c, last, tail) } else { bias[v] }).within(low, high);
             if last && tail < S::LANES { sum.store_first(c, tail) } else { sum.store(c) }
         }
     }
