@@ -4,9 +4,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use rayon::prelude::*;
-
 use crate::isa::{Loop, vectorised};
+use crate::parallel;
 use crate::simd::Simd;
 
 /// Steps of the loop that measures multiply-adds, a fraction of a millisecond, and its independent sums: enough to hide the latency of each.
@@ -17,14 +16,12 @@ const SUMS: usize = 12;
 /// millisecond: as the speed of a machine changes from one moment to the next, measure before and after what is compared.
 pub fn peak_flops() -> f64 {
     let start = Instant::now();
-    let threads = (0..rayon::current_num_threads()).into_par_iter().with_max_len(1);
-    let lanes: usize = threads
-        .map(|_| {
-            let mut lanes = 0;
-            vectorised(MultiplyAdds { lanes: &mut lanes });
-            lanes
-        })
-        .sum();
+    let lanes = parallel::map(rayon::current_num_threads(), |_| {
+        let mut lanes = 0;
+        vectorised(MultiplyAdds { lanes: &mut lanes });
+        lanes
+    });
+    let lanes: usize = lanes.into_iter().sum();
     2. * (lanes * SUMS * STEPS) as f64 / start.elapsed().as_secs_f64()
 }
 
@@ -54,7 +51,7 @@ impl Loop for MultiplyAdds<'_> {
 }
 
 /// Floats of a block of the copy.
-const BLOCK: usize = 1 << 12;
+const BLOCK: usize = 1 << 14;
 
 /// Bytes read and written per second by a copy on all threads that reads and writes `bytes` in all, from and to memory that was touched
 /// before: the second of two copies after another is timed until ten milliseconds have passed.
@@ -63,9 +60,8 @@ pub fn copy_bandwidth(bytes: usize) -> f64 {
     let from = vec![1f32; floats];
     let mut to = vec![0f32; floats];
     let mut copy = || {
-        let pairs = to.par_chunks_mut(BLOCK).zip(from.par_chunks(BLOCK)).with_min_len(4);
-        pairs.for_each(|(to, from)| {
-            vectorised(Copy { from, to });
+        parallel::for_each_chunk(&mut to, BLOCK, |start, to| {
+            vectorised(Copy { from: &from[start..start + to.len()], to })
         });
     };
     copy();

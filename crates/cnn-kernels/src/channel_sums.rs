@@ -1,9 +1,8 @@
 //! Sums over all pixels per channel, in an order that does not depend on the number of threads.
 
-use rayon::prelude::*;
-
 use crate::element::Element;
 use crate::isa::{Loop, vectorised};
+use crate::parallel;
 use crate::simd::Simd;
 
 /// Floats that a vector of one value per channel is repeated to, so that few channels vectorise as well as many.
@@ -40,13 +39,15 @@ pub(crate) fn channel_sums<T: Element, const K: usize>(
     let vectors: [Vec<T>; K] = vectors.map(|vector| repeated(vector.iter().copied()));
     let period = vectors[0].len();
     let chunk = (TERMS * period).max(1);
-    let of_chunk = |(a, b)| {
+    let of_chunk = |index: usize| {
+        let range = index * chunk..a.len().min((index + 1) * chunk);
+        let (a, b) = (&a[range.clone()], &b[range]);
         let mut sums = [vec![T::zero(); period], vec![T::zero(); period]];
         let slices = sums.each_mut().map(Vec::as_mut_slice);
         vectorised(Sums { a, b, vectors: vectors.each_ref().map(Vec::as_slice), sums: slices, terms });
         sums.map(|sums| folded(channels, sums.chunks_exact(channels.max(1)), |value: &T| value.to_f64()))
     };
-    let partials: Vec<[Vec<f64>; 2]> = a.par_chunks(chunk).zip(b.par_chunks(chunk)).map(of_chunk).collect();
+    let partials: Vec<[Vec<f64>; 2]> = parallel::map(a.len().div_ceil(chunk), of_chunk);
     [0, 1].map(|n| folded(channels, partials.iter().map(|sums| sums[n].as_slice()), |&value| value))
 }
 

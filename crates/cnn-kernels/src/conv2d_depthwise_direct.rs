@@ -6,13 +6,12 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::conv2d::Convolution;
 use crate::conv2d_depthwise::transpose;
 use crate::conv2d_direct::Epilogue;
 use crate::conv2d_plan::{AxisPlan, Phase, Plan, Tap};
 use crate::isa::{Loop, vectorised};
+use crate::parallel;
 use crate::shared::{Shared, filled};
 use crate::simd::Simd;
 
@@ -35,11 +34,10 @@ pub(crate) fn convolve(plan: &Plan, source: &[f32], weights: &[f32], epilogue: E
     let all_rows = plan.batch * plan.rows.count();
     let rows = all_rows.div_ceil(TASKS).max(1);
     let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
-    let blocks = (0..all_rows.div_ceil(rows)).into_par_iter();
     // SAFETY: the blocks of rows cover every output once, whatever the phase.
     unsafe {
         filled(elements, |target| {
-            blocks.for_each(|block| {
+            parallel::for_each(all_rows.div_ceil(rows), |block| {
                 let rows = block * rows..all_rows.min((block + 1) * rows);
                 vectorised(Rows { plan, source, weights, epilogue, target, rows });
             });
@@ -261,7 +259,7 @@ pub(crate) fn grad_weight(conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f
         vectorised(WeightRows { plan: &plan, xs, grad, rows, sums: &mut sums });
         sums
     };
-    let partials: Vec<Vec<f32>> = (0..all_rows.div_ceil(rows)).into_par_iter().map(of_block).collect();
+    let partials: Vec<Vec<f32>> = parallel::map(all_rows.div_ceil(rows), of_block);
     let mut sums = vec![0f64; taps * conv.c_in];
     for partial in partials {
         sums.iter_mut().zip(partial).for_each(|(sum, value)| *sum += f64::from(value));

@@ -1,26 +1,27 @@
 //! Convolution and the gradient of its input in f32: register tiles of pixels by output channels, straight from the channels-last input.
 //!
 //! A task computes a block of output rows for some panels of channels. It copies the rows that it reads only if they need padding; weights are
-//! packed once per call. Tasks and the order of every sum depend on the shape alone, not on the number of threads.
+//! packed once per call. The order of every sum depends on the shape alone, not on how the work is cut into tasks.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::conv2d_plan::{Phase, Plan};
 use crate::microkernel::{Microkernels, Multiply, Segment};
 use crate::packed_weights::{PackedWeights, Panel, phase_pairs};
+use crate::parallel;
 use crate::shared::{Shared, filled};
+use crate::simd::MAX_LANES;
 use crate::strip::{Layout, Strip};
 
 /// Floats of the source that a task works on: they should stay in a core's second-level cache.
 const STRIP: usize = 64 << 10;
 /// Floats of packed weights that are used for all pixels of a task before the next ones: they too.
 const CHUNK: usize = 32 << 10;
-/// Multiply-adds that are worth a task of their own, and tasks that are enough for any machine.
+/// Multiply-adds that are worth a task of their own.
 const TASK_WORK: usize = 1 << 19;
-const TASKS: usize = 32;
+/// Tiles of pixels that are too few to hide how weights come from memory.
+const FEW_TILES: usize = 8;
 /// Fewest pixels of a task, so that weights are read for several tiles.
 const TASK_PIXELS: usize = 56;
 
@@ -63,7 +64,9 @@ pub(crate) fn convolve(plan: &Plan, source: &[f32], weights: &PackedWeights, epi
     let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
     // SAFETY: the blocks of rows with the panels cover every output once, whatever the phase.
     unsafe {
-        filled(elements, |target| tasks.into_par_iter().for_each(|(block, panels)| work.run(block, panels, target)))
+        filled(elements, |target| {
+            parallel::for_each(tasks.len(), |task| work.run(tasks[task].0.clone(), tasks[task].1, target));
+        })
     }
 }
 
@@ -74,7 +77,7 @@ fn task_size(plan: &Plan, layout: &Layout, panels: usize) -> (usize, usize) {
     let most = (STRIP / row_floats.max(1)).clamp(1, all_rows);
     let taps: usize = phase_pairs(plan).map(|(rows, columns)| rows.taps.len() * columns.taps.len()).sum();
     let multiply_adds = all_rows * plan.columns.count() * taps * plan.group_source() * plan.c_target;
-    let wanted = (multiply_adds / TASK_WORK).clamp(1, TASKS);
+    let wanted = (multiply_adds / TASK_WORK).clamp(1, parallel::wanted_tasks());
     let least = TASK_PIXELS.div_ceil(plan.columns.count().max(1)).min(most);
     let rows = most.min(all_rows.div_ceil(wanted)).max(least);
     let blocks = all_rows.div_ceil(rows);
@@ -197,6 +200,7 @@ impl Work<'_> {
         let channel = panel.group * plan.group_target() + panel.first;
         let (weights, mut done) = (self.weights.panel(pair, panel), 0);
         let chunks = self.phases[pair].chunks(CHUNK / width);
+        let few_tiles = reads.len() <= FEW_TILES * self.kernels.rows(panel.vectors);
         for (index, chunk) in chunks.iter().enumerate() {
             let depth: usize = chunk.iter().map(|segment| segment.len).sum();
             let Epilogue { bias, residual, bounds } = self.epilogue;
@@ -205,12 +209,17 @@ impl Work<'_> {
             let bias = bias.filter(|_| first).map_or(std::ptr::null(), from_channel);
             let residual = residual.filter(|_| last).map_or(std::ptr::null(), from_channel);
             let bounds = if last { bounds } else { Epilogue::bias(None).bounds };
-            for tile in equal_parts(reads.len(), self.kernels.rows(panel.vectors)) {
+            for (number, tile) in equal_parts(reads.len(), self.kernels.rows(panel.vectors)).enumerate() {
                 // SAFETY: the strip holds all that the segments of these pixels reach, the panel's packed weights are whole registers,
                 // and these pixels and channels of the target belong to this task.
                 unsafe {
                     let next = reads.get(tile.end).filter(|_| new);
-                    let ahead = next.map_or(std::ptr::null(), |&next| strip.start().add(next));
+                    let ahead = match (few_tiles, next) {
+                        // Each tile asks for its share of the next chunk of weights.
+                        (true, _) => weights.wrapping_add((done + depth) * width + number * depth * MAX_LANES),
+                        (false, Some(&next)) => strip.start().add(next),
+                        (false, None) => std::ptr::null(),
+                    };
                     self.kernels.multiply(&Multiply {
                         ahead,
                         a: strip.start().add(panel.group * plan.group_source()),

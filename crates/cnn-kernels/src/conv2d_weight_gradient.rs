@@ -6,14 +6,13 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::conv2d::Convolution;
 use crate::conv2d_direct::{equal_parts, segments};
 use crate::conv2d_plan::Plan;
 use crate::isa::InstructionSet;
 use crate::microkernel::{Correlate, Gather, MAX_VECTORS, Microkernels, Run, Unpack};
 use crate::packed_weights::Panel;
+use crate::parallel;
 use crate::scratch::Scratch;
 use crate::shared::{Shared, filled};
 use crate::simd::MAX_LANES;
@@ -59,12 +58,15 @@ pub(crate) fn grad_weight(set: InstructionSet, conv: &Convolution, xs: &[f32], g
             panels.chunks(panels_per_task).map(move |panels| (part * floats, rows.clone(), panels))
         })
         .collect();
-    tasks.into_par_iter().for_each(|(start, rows, panels)| work.run(start, rows, panels));
+    parallel::for_each(tasks.len(), |task| {
+        let (start, rows, panels) = &tasks[task];
+        work.run(*start, rows.clone(), panels);
+    });
     // SAFETY: every panel puts its channels' values in place, and the tasks have filled every partial sum.
     unsafe {
         filled(conv.c_out * values.offsets.len(), |target| {
             let blocks = conv.group_in().div_ceil(BLOCK);
-            (0..panels.len() * blocks).into_par_iter().for_each(|index| {
+            parallel::for_each(panels.len() * blocks, |index| {
                 let first = index % blocks * BLOCK;
                 let channels = first..conv.group_in().min(first + BLOCK);
                 work.add_and_unpack(&panels[index / blocks], channels, splits, floats, target);

@@ -4,10 +4,9 @@
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rayon::prelude::*;
-
 use crate::element::Element;
 use crate::isa::{Loop, vectorised};
+use crate::parallel::for_each_chunk;
 use crate::shared::filled_chunks;
 use crate::simd::Simd;
 
@@ -51,7 +50,7 @@ impl<T: Element> Gradient<'_, T> {
         };
         Arc::new(match shared {
             Ok(mut values) => {
-                values.par_chunks_mut(chunk).enumerate().for_each(|(index, values)| update(index * chunk, values));
+                for_each_chunk(&mut values, chunk, update);
                 values
             }
             // SAFETY: each chunk is copied whole.

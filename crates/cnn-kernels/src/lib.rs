@@ -43,6 +43,7 @@ mod layer_norm;
 mod microkernel;
 mod packed_conv2d;
 mod packed_weights;
+mod parallel;
 mod pool;
 mod profile;
 mod scratch;

@@ -1,11 +1,10 @@
 //! Weights in the order in which the microkernels read them: `[phase][panel][row tap][column tap][source channel][lanes of the panel]`.
 #![allow(unsafe_code)]
 
-use rayon::prelude::*;
-
 use crate::conv2d_plan::{Phase, Plan};
 use crate::isa::InstructionSet;
 use crate::microkernel::{Gather, MAX_VECTORS, Microkernels, Pack, SKIPPED};
+use crate::parallel;
 use crate::scratch::Scratch;
 use crate::shared::Shared;
 
@@ -69,7 +68,8 @@ impl PackedWeights {
         }
         let mut buffer = Scratch::take(floats);
         let shared = Shared::new(buffer.as_mut_ptr());
-        tasks.into_par_iter().for_each(|(rows, columns, panel, start)| {
+        parallel::for_each(tasks.len(), |task| {
+            let (rows, columns, panel, start) = tasks[task];
             // SAFETY: each panel of each pair of phases has its own part of the buffer.
             unsafe { pack_panel(kernels, plan, (rows, columns), panel, weight, shared.at(start)) };
         });

@@ -3,7 +3,7 @@
 
 use std::mem::MaybeUninit;
 
-use rayon::prelude::*;
+use crate::parallel::for_each_chunk;
 
 /// A pointer that tasks on several threads write through.
 #[derive(Clone, Copy)]
@@ -52,8 +52,7 @@ pub(crate) unsafe fn filled_chunks<T: Copy + Send>(
     fill: impl Fn(usize, &mut [MaybeUninit<T>]) + Sync,
 ) -> Vec<T> {
     let mut values = Vec::with_capacity(len);
-    let chunks = values.spare_capacity_mut()[..len].par_chunks_mut(chunk.max(1));
-    chunks.enumerate().for_each(|(index, values)| fill(index * chunk, values));
+    for_each_chunk(&mut values.spare_capacity_mut()[..len], chunk, fill);
     // SAFETY: the capacity is `len`, and `fill` has written every element.
     unsafe { values.set_len(len) };
     values
