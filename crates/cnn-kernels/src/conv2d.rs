@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::channel_sums::sum_over_pixels;
 use crate::conv2d_direct::Epilogue;
 use crate::conv2d_plan::Plan;
+use crate::conv2d_winograd::Matrices;
 use crate::element::Element;
 use crate::error::{Checked, Error};
 use crate::gradient::Gradient;
@@ -16,7 +17,7 @@ use crate::kernel::{Kernel, apply};
 use crate::packed_weights::PackedWeights;
 use crate::{
     FeatureMap, Geometry, Padding, Window, conv2d_depthwise, conv2d_depthwise_direct, conv2d_direct, conv2d_general,
-    conv2d_weight_gradient,
+    conv2d_weight_gradient, conv2d_winograd,
 };
 
 const OP: &str = "conv2d";
@@ -215,7 +216,7 @@ impl Kernel for Convolution {
             return self.forward(inputs);
         }
         let weights = PackedWeights::new(InstructionSet::current(), &plan, inputs[1]);
-        conv2d_direct::convolve(&plan, inputs[0], &weights, bias)
+        convolve(&plan, inputs[0], &weights, bias)
     }
 
     fn backward_f32(
@@ -239,7 +240,7 @@ impl Kernel for Convolution {
             }
             false => {
                 let weights = PackedWeights::new(set, &backward, inputs[1]);
-                conv2d_direct::convolve(&backward, &grad, &weights, Epilogue::bias(None))
+                convolve(&backward, &grad, &weights, Epilogue::bias(None))
             }
         };
         let grad_weight = || match depthwise {
@@ -252,6 +253,14 @@ impl Kernel for Convolution {
         }
         grads.into_iter().map(|grad| grad.map(Arc::new)).collect()
     }
+}
+
+/// The plan's target from its source, the faster way.
+fn convolve(plan: &Plan, source: &[f32], weights: &PackedWeights, epilogue: Epilogue) -> Vec<f32> {
+    if conv2d_winograd::suits(plan) {
+        return conv2d_winograd::convolve(plan, source, &Matrices::new(plan, weights), epilogue);
+    }
+    conv2d_direct::convolve(plan, source, weights, epilogue)
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ mod conv2d_general;
 mod conv2d_gradients;
 mod conv2d_plan;
 mod conv2d_weight_gradient;
+mod conv2d_winograd;
 mod element;
 mod error;
 mod feature_map;

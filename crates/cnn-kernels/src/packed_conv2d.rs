@@ -1,11 +1,14 @@
 //! Convolution for inference: weights are laid out once, and what follows it happens before a result leaves the registers.
 #![allow(unsafe_code)]
 
+use std::sync::OnceLock;
+
 use candle_core::{DType, Result, Tensor};
 
 use crate::conv2d::{Convolution, MAX_SCRATCH};
 use crate::conv2d_direct::{Epilogue, least_scratch};
 use crate::conv2d_plan::Plan;
+use crate::conv2d_winograd::{self, Matrices};
 use crate::kernel::{Cost, Kernel, op_time, with_slices};
 use crate::packed_weights::PackedWeights;
 use crate::profile::{self, Pass, timed};
@@ -36,6 +39,7 @@ enum Weights {
     },
     Direct {
         panels: PackedWeights,
+        matrices: OnceLock<Matrices>,
         bias: Option<Vec<f32>>,
     },
 }
@@ -62,7 +66,10 @@ impl PackedConv2d {
         let values = weight.flatten_all()?.to_vec1::<f32>()?;
         let weights = match conv.is_depthwise() {
             true => Weights::Depthwise { taps: conv2d_depthwise_direct::pack(&plan, &values), bias },
-            false => Weights::Direct { panels: PackedWeights::new(InstructionSet::current(), &plan, &values), bias },
+            false => {
+                let panels = PackedWeights::new(InstructionSet::current(), &plan, &values);
+                Weights::Direct { panels, matrices: OnceLock::new(), bias }
+            }
         };
         Ok(Self { dims, spec: *spec, weights })
     }
@@ -84,7 +91,7 @@ impl PackedConv2d {
         let absurd = !conv.is_depthwise() && least_scratch(&plan) > MAX_SCRATCH;
         let (weight, bias) = match &self.weights {
             Weights::Plain { weight, bias } => (weight.clone(), bias.clone()),
-            Weights::Direct { panels, bias } if absurd => {
+            Weights::Direct { panels, bias, .. } if absurd => {
                 let weight = Tensor::from_vec(panels.unpacked(&plan), &self.dims[..], xs.device())?;
                 let bias = bias.clone().map(|bias| Tensor::from_vec(bias, c_out, xs.device())).transpose()?;
                 (weight, bias)
@@ -126,8 +133,12 @@ impl PackedConv2d {
             with_slices::<f32, _>("conv2d", &maps, |maps| {
                 let residual = maps.get(1).copied();
                 match &self.weights {
-                    Weights::Direct { panels, bias } => {
+                    Weights::Direct { panels, matrices, bias } => {
                         let epilogue = Epilogue { bias: bias.as_deref(), residual, bounds };
+                        if conv2d_winograd::suits(plan) {
+                            let matrices = matrices.get_or_init(|| Matrices::new(plan, panels));
+                            return conv2d_winograd::convolve(plan, maps[0], matrices, epilogue);
+                        }
                         conv2d_direct::convolve(plan, maps[0], panels, epilogue)
                     }
                     Weights::Depthwise { taps, bias } => {
