@@ -257,7 +257,7 @@ impl Kernel for Convolution {
 
 /// The plan's target from its source, the faster way.
 fn convolve(plan: &Plan, source: &[f32], weights: &PackedWeights, epilogue: Epilogue) -> Vec<f32> {
-    if conv2d_winograd::suits(plan) {
+    if conv2d_winograd::suits(plan, false) {
         return conv2d_winograd::convolve(plan, source, &Matrices::new(plan, weights), epilogue);
     }
     conv2d_direct::convolve(plan, source, weights, epilogue)

@@ -28,8 +28,8 @@ const LEAST_TILES: usize = 28;
 /// Channels that a task computes at least: it transforms its inputs for them alone.
 const LEAST_CHANNELS: usize = 64;
 
-/// Whether the plan is a 3×3 convolution with stride 1 for which the detour pays.
-pub(crate) fn suits(plan: &Plan) -> bool {
+/// Whether the plan is a 3×3 convolution with stride 1 for which the detour pays; `made` says that the matrices exist already.
+pub(crate) fn suits(plan: &Plan, made: bool) -> bool {
     let axis = |axis: &AxisPlan| match &axis.phases[..] {
         [phase] => {
             let neighbours = phase.taps.windows(2).all(|pair| pair[0].shift + 1 == pair[1].shift);
@@ -46,8 +46,8 @@ pub(crate) fn suits(plan: &Plan) -> bool {
         (plan.c_source.next_multiple_of(MAX_LANES) as f64, plan.c_target.next_multiple_of(MAX_LANES) as f64);
     let matrices = MATRICES as f64 * from * to;
     let transforms = tiles as f64 * (10. * from + 8. * to);
-    let detour = tiles as f64 * matrices / 28. + transforms + matrices;
-    detour < 0.8 * (pixels as f64 * 9. * plan.c_source as f64 * to / 30.)
+    let detour = tiles as f64 * matrices / 28. + transforms + if made { 0.6 } else { 1.6 } * matrices;
+    detour < 0.9 * (pixels as f64 * 9. * plan.c_source as f64 * to / 28.)
 }
 
 /// The matrices made of the weights: `[matrix][panel][source channel][lanes of the panel]`.

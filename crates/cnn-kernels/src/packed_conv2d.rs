@@ -135,7 +135,7 @@ impl PackedConv2d {
                 match &self.weights {
                     Weights::Direct { panels, matrices, bias } => {
                         let epilogue = Epilogue { bias: bias.as_deref(), residual, bounds };
-                        if conv2d_winograd::suits(plan) {
+                        if conv2d_winograd::suits(plan, true) {
                             let matrices = matrices.get_or_init(|| Matrices::new(plan, panels));
                             return conv2d_winograd::convolve(plan, maps[0], matrices, epilogue);
                         }
