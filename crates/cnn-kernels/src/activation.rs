@@ -98,7 +98,7 @@ impl Activation {
     }
 
     /// Whether the slope at `x` follows from `y` as it follows from `x`, so that `x` can be forgotten.
-    fn slope_is_in_the_output(self) -> bool {
+    pub(crate) fn slope_is_in_the_output(self) -> bool {
         match self {
             Self::Relu | Self::Relu6 => true,
             Self::LeakyRelu(slope) => slope > 0.,
@@ -242,6 +242,17 @@ impl Kernel for Activate {
         });
         vec![Some(grad_xs)]
     }
+}
+
+/// What passes a rectifier, or none, of the gradient of its output.
+pub(crate) fn passed_by_output<T: Element>(activation: Activation, grad: Gradient<'_, T>, output: &[T]) -> Arc<Vec<T>> {
+    if activation == Activation::Identity {
+        return grad.into_shared();
+    }
+    grad.updated(CHUNK, |start, grad| {
+        let (rule, xs) = (BackwardRule::Standard, &output[start..start + grad.len()]);
+        vectorised(Slopes { activation, rule, xs, grad });
+    })
 }
 
 /// Evaluates an expression with `$activation` known to the compiler, so that each activation is a loop of its own.

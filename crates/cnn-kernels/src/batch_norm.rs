@@ -7,13 +7,15 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{Result, Tensor};
 
 use crate::FeatureMap;
-use crate::activation::{Activation, BackwardRule, activate};
-use crate::channel_sums::{Terms, channel_sums, period, repeated};
+use crate::activation::{Activation, BackwardRule, activate, passed_by_output};
+use crate::channel_sums::{Body, Terms, channel_sums, walk};
 use crate::element::Element;
 use crate::error::{Checked, Error};
 use crate::gradient::Gradient;
 use crate::isa::{Loop, vectorised};
-use crate::kernel::{Kernel, apply};
+use crate::kernel::{Kernel, Saved, apply};
+use crate::rectifier::{Rectifier, for_each_rectifier};
+use crate::register::{Register, load, store};
 use crate::shared::filled_chunks;
 use crate::simd::Simd;
 
@@ -30,11 +32,11 @@ pub struct BatchStatistics {
     pub count: usize,
 }
 
-/// `activation((x − mean) / √(var + eps) · weight + bias)` with the batch's own mean and biased variance per channel; also returns them for the
-/// running averages. Gradients flow through the statistics. A rectifier or none costs no pass of its own.
+/// `activation((x − mean) / √(var + eps) · weight + bias + residual)` with the batch's own mean and biased variance per channel; also returns them for the
+/// running averages. Gradients flow through the statistics. A residual, and a rectifier or none, cost no pass of their own.
 ///
 /// # Shapes
-/// `xs` `(N, H, W, C)`; `weight` and `bias` `(C)`.
+/// `xs` and `residual` `(N, H, W, C)`; `weight` and `bias` `(C)`.
 ///
 /// # Errors
 /// If shapes differ or a channel has only one value.
@@ -43,6 +45,7 @@ pub fn batch_norm_train(
     weight: &Tensor,
     bias: &Tensor,
     eps: f64,
+    residual: Option<&FeatureMap>,
     activation: Activation,
 ) -> Result<(FeatureMap, BatchStatistics)> {
     let [n, h, w, channels] = xs.dims();
@@ -53,7 +56,8 @@ pub fn batch_norm_train(
         return Err(Error::Argument { op: OP, what: "values per channel", found: count.to_string(), expected }.into());
     }
     let moments = Arc::new(OnceLock::new());
-    let ys = norm_and_activation(xs, weight, bias, activation, Source::Batch, eps, &moments)?;
+    let kernel = BatchNorm::new(xs, eps, Source::Batch, residual, activation, moments.clone());
+    let ys = kernel.apply(xs, residual, [weight, bias], activation)?;
     let moments: &Moments = moments.get().expect("the forward pass has run");
     let unbiased = count as f64 / (count - 1) as f64;
     let vector = |values: Vec<f64>| Tensor::from_vec(values, channels, xs.device())?.to_dtype(xs.dtype());
@@ -65,11 +69,11 @@ pub fn batch_norm_train(
     Ok((ys, statistics))
 }
 
-/// `activation((x − running_mean) / √(running_var + eps) · weight + bias)`: an affine map per channel. No gradient flows to the running
+/// `activation((x − running_mean) / √(running_var + eps) · weight + bias + residual)`: an affine map per channel. No gradient flows to the running
 /// statistics.
 ///
 /// # Shapes
-/// `xs` `(N, H, W, C)`; all vectors `(C)`.
+/// `xs` and `residual` `(N, H, W, C)`; all vectors `(C)`.
 ///
 /// # Errors
 /// If shapes or element types differ.
@@ -80,6 +84,7 @@ pub fn batch_norm_running(
     running_mean: &Tensor,
     running_var: &Tensor,
     eps: f64,
+    residual: Option<&FeatureMap>,
     activation: Activation,
 ) -> Result<FeatureMap> {
     let vectors =
@@ -87,25 +92,8 @@ pub fn batch_norm_running(
     check_vectors(xs.channels(), &vectors)?;
     let values = |vector: &Tensor| vector.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>();
     let moments = OnceLock::from(Moments { mean: values(running_mean)?, var: values(running_var)? });
-    norm_and_activation(xs, weight, bias, activation, Source::Running, eps, &Arc::new(moments))
-}
-
-/// Rectifiers are a part of the kernel, other activations an operation of their own.
-fn norm_and_activation(
-    xs: &FeatureMap,
-    weight: &Tensor,
-    bias: &Tensor,
-    activation: Activation,
-    source: Source,
-    eps: f64,
-    moments: &Arc<OnceLock<Moments>>,
-) -> Result<FeatureMap> {
-    let [inside, after] = match activation.is_rectifier() {
-        true => [activation, Activation::Identity],
-        false => [Activation::Identity, activation],
-    };
-    let kernel = BatchNorm { dims: xs.dims(), eps, source, activation: inside, moments: moments.clone() };
-    activate(&apply(kernel, &[xs], &[weight, bias])?, after, BackwardRule::Standard)
+    let kernel = BatchNorm::new(xs, eps, Source::Running, residual, activation, Arc::new(moments));
+    kernel.apply(xs, residual, [weight, bias], activation)
 }
 
 fn check_vectors(channels: usize, vectors: &[(&'static str, &Tensor)]) -> Checked<()> {
@@ -136,60 +124,76 @@ struct BatchNorm {
     dims: [usize; 4],
     eps: f64,
     source: Source,
+    /// Whether a second map is added before the activation.
+    residual: bool,
     /// A rectifier or none.
     activation: Activation,
     /// Known from the start for running statistics; set by the forward pass for the batch's.
     moments: Arc<OnceLock<Moments>>,
 }
 
-/// Evaluates an expression with `$activation`, a rectifier or none, known to the compiler, so that each is a loop of its own.
-macro_rules! for_each_rectifier {
-    ($activation:expr, $constant:ident => $body:expr) => {
-        match $activation {
-            Activation::Relu => {
-                let $constant = Activation::Relu;
-                $body
-            }
-            Activation::Relu6 => {
-                let $constant = Activation::Relu6;
-                $body
-            }
-            Activation::LeakyRelu(slope) => {
-                let $constant = Activation::LeakyRelu(slope);
-                $body
-            }
-            _ => {
-                let $constant = Activation::Identity;
-                $body
-            }
-        }
-    };
-}
-
 /// Pixels that the provisional means are taken from.
-const SAMPLE: usize = 64;
+const SAMPLE: usize = 8;
 
 /// Elements per parallel task, about.
 const CHUNK: usize = 1 << 14;
 
 impl BatchNorm {
+    fn new(
+        xs: &FeatureMap,
+        eps: f64,
+        source: Source,
+        residual: Option<&FeatureMap>,
+        activation: Activation,
+        moments: Arc<OnceLock<Moments>>,
+    ) -> Self {
+        // Other activations are operations of their own, as are those whose slope would need the sum behind the residual.
+        let fits = activation.is_rectifier() && (residual.is_none() || activation.slope_is_in_the_output());
+        let activation = if fits { activation } else { Activation::Identity };
+        Self { dims: xs.dims(), eps, source, residual: residual.is_some(), activation, moments }
+    }
+
+    fn apply(
+        self,
+        xs: &FeatureMap,
+        residual: Option<&FeatureMap>,
+        parameters: [&Tensor; 2],
+        activation: Activation,
+    ) -> Result<FeatureMap> {
+        if let Some(residual) = residual.filter(|residual| residual.dims() != self.dims) {
+            let (found, expected) = (residual.dims().to_vec(), format!("{:?} as the input", self.dims));
+            return Err(Error::Shape { op: OP, what: "the residual", found, expected }.into());
+        }
+        let after = if self.activation == activation { Activation::Identity } else { activation };
+        let maps: Vec<&FeatureMap> = [xs].into_iter().chain(residual).collect();
+        activate(&apply(self, &maps, &parameters)?, after, BackwardRule::Standard)
+    }
+
+    fn channels(&self) -> usize {
+        self.dims[3]
+    }
+
+    /// How many maps come before the parameters.
+    fn maps(&self) -> usize {
+        if self.residual { 2 } else { 1 }
+    }
+
     fn inverse_std(&self, moments: &Moments) -> Vec<f64> {
         moments.var.iter().map(|var| 1. / (var + self.eps).sqrt()).collect()
     }
 
-    /// Mean, scale and shift per channel: what is activated is `(x − mean) · scale + shift` in `T`.
+    /// The mean's negative, scale and shift per channel: what is activated is `(x − mean) · scale + shift` in `T`.
     fn affine<T: Element>(&self, weight: &[T], bias: &[T], moments: &Moments) -> [Vec<f64>; 3] {
         let scale: Vec<f64> = weight.iter().zip(self.inverse_std(moments)).map(|(w, s)| w.to_f64() * s).collect();
         // The mean in T is not quite the mean; what it lacks goes into the shift.
         let shift =
             bias.iter().zip(&scale).zip(&moments.mean).map(|((b, s), &m)| b.to_f64() + s * lost::<T>(m)).collect();
-        [moments.mean.clone(), scale, shift]
+        [moments.mean.iter().map(|mean| -mean).collect(), scale, shift]
     }
 
-    /// Elements of a parallel task: whole periods.
+    /// Elements of a parallel task: whole pixels.
     fn chunk(&self) -> usize {
-        let period = period(self.dims[3]).max(1);
-        CHUNK.next_multiple_of(period)
+        CHUNK.next_multiple_of(self.channels().max(1))
     }
 }
 
@@ -198,8 +202,8 @@ fn lost<T: Element>(exact: f64) -> f64 {
     T::from_f64(exact).to_f64() - exact
 }
 
-fn all_repeated<T: Element, const N: usize>(vectors: [Vec<f64>; N]) -> [Vec<T>; N] {
-    vectors.map(|vector| repeated(vector.into_iter()))
+fn all_rounded<T: Element, const N: usize>(vectors: [Vec<f64>; N]) -> [Vec<T>; N] {
+    vectors.map(|vector| vector.into_iter().map(T::from_f64).collect())
 }
 
 impl Kernel for BatchNorm {
@@ -209,20 +213,29 @@ impl Kernel for BatchNorm {
         self.dims.to_vec()
     }
 
+    fn saved(&self) -> Saved {
+        match (self.residual, self.activation) {
+            (false, _) => Saved::Inputs,
+            (true, Activation::Identity) => Saved::First,
+            (true, _) => Saved::FirstAndOutput,
+        }
+    }
+
     fn reads_twice(&self) -> bool {
         self.source == Source::Batch
     }
 
     fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
-        let xs = inputs[0];
-        let moments = self.moments.get_or_init(|| batch_moments(xs, self.dims[3]));
-        let [mean, scale, shift] = all_repeated::<T, 3>(self.affine(inputs[1], inputs[2], moments));
+        let (maps, parameters) = inputs.split_at(self.maps());
+        let moments = self.moments.get_or_init(|| batch_moments(maps[0], self.channels()));
+        let vectors = all_rounded(self.affine(parameters[0], parameters[1], moments));
         // SAFETY: the loop writes every element.
         unsafe {
-            filled_chunks(xs.len(), self.chunk(), |start, ys| {
-                let xs = &xs[start..start + ys.len()];
-                let activation = self.activation;
-                vectorised(Normalise { activation, xs, ys, mean: &mean, scale: &scale, shift: &shift });
+            filled_chunks(maps[0].len(), self.chunk(), |start, ys| {
+                let part = |map: &&'_ [T]| map[start..start + ys.len()].as_ptr();
+                let (xs, residual) = (part(&maps[0]), maps.get(1).map(part));
+                let (channels, activation) = (self.channels(), self.activation);
+                vectorised(Normalise { activation, channels, xs, residual, ys, vectors: &vectors });
             })
         }
     }
@@ -230,21 +243,32 @@ impl Kernel for BatchNorm {
     fn backward<T: Element>(
         &self,
         inputs: &[&[T]],
-        _: &[T],
+        output: &[T],
         grad: Gradient<'_, T>,
         wanted: &[bool],
     ) -> Vec<Option<Arc<Vec<T>>>> {
-        let (xs, moments) = (inputs[0], self.moments.get().expect("the forward pass has run"));
-        let affine = self.affine(inputs[1], inputs[2], moments);
-        let needs_sums = wanted[1] || wanted[2] || self.source == Source::Batch;
-        let sums = needs_sums.then(|| self.parameter_gradients(xs, &grad, &affine, &self.inverse_std(moments)));
+        let (maps, parameters) = inputs.split_at(self.maps());
+        let moments = self.moments.get().expect("the forward pass has run");
+        let affine = self.affine(parameters[0], parameters[1], moments);
+        // What passes the activation is the gradient of the residual; only without one it is told from the input, on the way.
+        let (grad, of_residual, activation) = match self.residual {
+            false => (grad, None, self.activation),
+            true => {
+                let passed = passed_by_output(self.activation, grad, output);
+                (Gradient::Shared(passed.clone()), Some(passed), Activation::Identity)
+            }
+        };
+        let [of_input, of_parameters] = [wanted[0], wanted[self.maps()] || wanted[self.maps() + 1]];
+        let needs_sums = of_parameters || of_input && self.source == Source::Batch;
+        let sums = needs_sums.then(|| self.parameter_gradients(maps[0], &grad, &affine, activation, moments));
         let of_parameters = [0, 1].map(|which| {
-            let sums = sums.as_ref().filter(|_| wanted[1 + which])?;
+            let sums = sums.as_ref().filter(|_| wanted[self.maps() + which])?;
             Some(Arc::new(sums[which].iter().map(|&sum| T::from_f64(sum)).collect()))
         });
         let sums = sums.as_ref().filter(|_| self.source == Source::Batch);
-        let grad_xs = wanted[0].then(|| self.grad_input(xs, grad, affine, sums));
-        [grad_xs].into_iter().chain(of_parameters).collect()
+        let of_input = of_input.then(|| self.grad_input(maps[0], grad, affine, activation, sums));
+        let of_residual = self.residual.then(|| of_residual.filter(|_| wanted[1]));
+        [of_input].into_iter().chain(of_residual).chain(of_parameters).collect()
     }
 }
 
@@ -254,26 +278,22 @@ impl BatchNorm {
         &self,
         xs: &[T],
         grad: Gradient<'_, T>,
-        affine: [Vec<f64>; 3],
+        [mean, scale, shift]: [Vec<f64>; 3],
+        activation: Activation,
         sums: Option<&[Vec<f64>; 2]>,
     ) -> Arc<Vec<T>> {
         let moments = self.moments.get().expect("the forward pass has run");
-        let (inverse_std, count) = (self.inverse_std(moments), (xs.len() / self.dims[3].max(1)) as f64);
+        let (inverse_std, count) = (self.inverse_std(moments), (xs.len() / self.channels().max(1)) as f64);
         let (through_x, constant): (Vec<f64>, Vec<f64>) = match sums {
-            Some([of_weight, of_bias]) => (0..self.dims[3])
-                .map(|c| (-affine[1][c] * inverse_std[c] * of_weight[c] / count, -affine[1][c] * of_bias[c] / count))
+            Some([of_weight, of_bias]) => (0..self.channels())
+                .map(|c| (-scale[c] * inverse_std[c] * of_weight[c] / count, -scale[c] * of_bias[c] / count))
                 .unzip(),
-            None => (vec![0.; self.dims[3]], vec![0.; self.dims[3]]),
+            None => (vec![0.; self.channels()], vec![0.; self.channels()]),
         };
-        let [mean, scale, shift] = all_repeated::<T, 3>(affine);
-        if sums.is_none() && self.activation == Activation::Identity {
-            return grad.updated(self.chunk(), |_, grad| vectorised(Scale { grad, scale: &scale }));
-        }
-        let [through_x, constant] = all_repeated::<T, 2>([through_x, constant]);
+        let vectors = all_rounded([mean, scale, shift, through_x, constant]);
         grad.updated(self.chunk(), |start, grad| {
-            let (activation, xs) = (self.activation, &xs[start..start + grad.len()]);
-            let (mean, scale, shift) = (&mean, &scale, &shift);
-            vectorised(Centre { activation, grad, xs, mean, scale, shift, through_x: &through_x, constant: &constant });
+            let (xs, channels) = (xs[start..start + grad.len()].as_ptr(), self.channels());
+            vectorised(Centre { activation, channels, centred: sums.is_some(), xs, grad, vectors: &vectors });
         })
     }
 
@@ -282,127 +302,179 @@ impl BatchNorm {
         &self,
         xs: &[T],
         grad: &[T],
-        [mean, scale, shift]: &[Vec<f64>; 3],
-        inverse_std: &[f64],
+        affine: &[Vec<f64>; 3],
+        activation: Activation,
+        moments: &Moments,
     ) -> [Vec<f64>; 2] {
-        let [mut weight, bias] = channel_sums(xs, grad, [mean, scale, shift], &Passed::by(self.activation));
-        for (((sum, bias), &mean), inverse_std) in weight.iter_mut().zip(&bias).zip(mean).zip(inverse_std) {
+        let vectors: [Vec<T>; 3] = all_rounded(affine.clone());
+        let vectors = vectors.each_ref().map(Vec::as_slice);
+        let [mut weight, bias] = for_each_rectifier!(activation, rectifier => {
+            channel_sums([xs, grad], vectors, self.channels(), &Passed(rectifier))
+        });
+        let inverse_std = self.inverse_std(moments);
+        for (((sum, bias), &mean), inverse_std) in weight.iter_mut().zip(&bias).zip(&moments.mean).zip(inverse_std) {
             *sum = (*sum + bias * lost::<T>(mean)) * inverse_std;
         }
         [weight, bias]
     }
 }
 
-/// `dy · (x − mean)` and `dy` of what passes a rectifier whose slope is 1 between two bounds and `outside` beyond.
-struct Passed<T> {
-    low: T,
-    /// NaN, which nothing reaches, if there is none.
-    high: T,
-    outside: T,
-}
+/// `dy · (x − mean)` and `dy` of what passes a rectifier.
+struct Passed<F>(F);
 
-impl<T: Element> Passed<T> {
-    fn by(activation: Activation) -> Self {
-        let [low, high, outside] = match activation {
-            Activation::Relu => [0., f64::NAN, 0.],
-            Activation::Relu6 => [0., 6., 0.],
-            Activation::LeakyRelu(slope) => [0., f64::NAN, slope],
-            _ => [f64::NEG_INFINITY, f64::NAN, 1.],
-        };
-        Self { low: T::from_f64(low), high: T::from_f64(high), outside: T::from_f64(outside) }
-    }
-}
-
-impl<T: Element> Terms<T, 3> for Passed<T> {
+impl<T: Element, F: Rectifier> Terms<T, 2, 3> for Passed<F> {
     #[inline(always)]
-    fn of(&self, x: T, grad: T, [mean, scale, shift]: [T; 3]) -> [T; 2] {
-        let deviation = x - mean;
-        let before = deviation * scale + shift;
-        let above = if before > self.low { grad } else { grad * self.outside };
-        let passed = if before >= self.high { grad * self.outside } else { above };
-        [passed * deviation, passed]
+    unsafe fn of<R: Register<Value = T>>(&self, [x, grad]: [R; 2], [mean, scale, shift]: [R; 3]) -> [R; 2] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let deviation = x.add(mean);
+            let passed = self.0.passed(grad, shift.add_product(deviation, scale));
+            [passed.multiply(deviation), passed]
+        }
     }
 }
 
-/// Differences to a provisional mean, and their squares.
+/// Differences to a provisional mean, whose negative is the channel's value, and their squares.
 struct Deviations;
 
-impl<T: Element> Terms<T, 1> for Deviations {
+impl<T: Element> Terms<T, 1, 1> for Deviations {
     #[inline(always)]
-    fn of(&self, x: T, _: T, [mean]: [T; 1]) -> [T; 2] {
-        let deviation = x - mean;
-        [deviation, deviation * deviation]
+    unsafe fn of<R: Register<Value = T>>(&self, [x]: [R; 1], [mean]: [R; 1]) -> [R; 2] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let deviation = x.add(mean);
+            [deviation, deviation.multiply(deviation)]
+        }
     }
 }
 
-/// `activation((x − mean) · scale + shift)`; the vectors span a period.
+/// `activation((x − mean) · scale + shift + residual)` of some pixels.
 struct Normalise<'a, T> {
     activation: Activation,
-    xs: &'a [T],
+    channels: usize,
+    xs: *const T,
+    residual: Option<*const T>,
     ys: &'a mut [MaybeUninit<T>],
-    mean: &'a [T],
-    scale: &'a [T],
-    shift: &'a [T],
+    /// The mean's negative, scale and shift.
+    vectors: &'a [Vec<T>; 3],
 }
 
 impl<T: Element> Loop for Normalise<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let period = self.mean.len();
-        for (ys, xs) in self.ys.chunks_mut(period).zip(self.xs.chunks(period)) {
-            let vectors = self.mean.iter().zip(self.scale).zip(self.shift);
-            let values = ys.iter_mut().zip(xs).zip(vectors);
-            for_each_rectifier!(self.activation, activation => {
-                for ((y, &x), ((&mean, &scale), &shift)) in values {
-                    y.write(activation.value((x - mean) * scale + shift));
+        let (pixels, channels) = (self.ys.len() / self.channels.max(1), self.channels);
+        let vectors = self.vectors.each_ref().map(|vector| vector.as_ptr());
+        let (xs, ys) = (self.xs, self.ys.as_mut_ptr().cast());
+        // SAFETY: all maps have these pixels, and `S` is what the caller is compiled for.
+        unsafe {
+            for_each_rectifier!(self.activation, rectifier => match self.residual {
+                None => {
+                    let mut body = NormaliseBody::<T, _, false> { rectifier, channels, xs, residual: xs, ys, vectors };
+                    walk::<T::Register<S>>(0..pixels, channels, &mut body);
+                }
+                Some(residual) => {
+                    let mut body = NormaliseBody::<T, _, true> { rectifier, channels, xs, residual, ys, vectors };
+                    walk::<T::Register<S>>(0..pixels, channels, &mut body);
                 }
             });
         }
     }
 }
 
-/// `dy · scale + (x − mean) · through_x + constant` in place of the output's gradient, with the `dy` that passes the activation; the vectors span a
-/// period.
+struct NormaliseBody<T, F, const RESIDUAL: bool> {
+    rectifier: F,
+    channels: usize,
+    xs: *const T,
+    residual: *const T,
+    ys: *mut T,
+    vectors: [*const T; 3],
+}
+
+impl<T, R, F, const RESIDUAL: bool> Body<R> for NormaliseBody<T, F, RESIDUAL>
+where
+    T: Element,
+    R: Register<Value = T>,
+    F: Rectifier,
+{
+    #[inline(always)]
+    unsafe fn run<const PIXELS: usize, const FULL: bool>(&mut self, pixel: usize, channel: usize, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [mean, scale, shift] = self.vectors.map(|vector| load::<R, FULL>(vector.add(channel), count));
+            for pixel in pixel..pixel + PIXELS {
+                let place = pixel * self.channels + channel;
+                let deviation = load::<R, FULL>(self.xs.add(place), count).add(mean);
+                let mut sum = shift.add_product(deviation, scale);
+                if RESIDUAL {
+                    sum = sum.add(load::<R, FULL>(self.residual.add(place), count));
+                }
+                store::<R, FULL>(self.rectifier.value(sum), self.ys.add(place), count);
+            }
+        }
+    }
+}
+
+/// `dy · scale`, and if it is `centred` `+ (x − mean) · through_x + constant`, in place of the output's gradient, with the `dy` that passes the activation.
 struct Centre<'a, T> {
     activation: Activation,
+    channels: usize,
+    centred: bool,
+    xs: *const T,
     grad: &'a mut [T],
-    xs: &'a [T],
-    mean: &'a [T],
-    scale: &'a [T],
-    shift: &'a [T],
-    through_x: &'a [T],
-    constant: &'a [T],
+    /// The mean's negative, scale, shift, through_x and constant.
+    vectors: &'a [Vec<T>; 5],
 }
 
 impl<T: Element> Loop for Centre<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let period = self.mean.len();
-        for (grad, xs) in self.grad.chunks_mut(period).zip(self.xs.chunks(period)) {
-            let vectors = self.mean.iter().zip(self.scale).zip(self.shift).zip(self.through_x).zip(self.constant);
-            let values = grad.iter_mut().zip(xs).zip(vectors);
-            for_each_rectifier!(self.activation, activation => {
-                for ((grad, &x), ((((&mean, &scale), &shift), &through_x), &constant)) in values {
-                    let deviation = x - mean;
-                    let passed = activation.passed(*grad, deviation * scale + shift);
-                    *grad = passed * scale + deviation * through_x + constant;
-                }
+        let (pixels, channels) = (self.grad.len() / self.channels.max(1), self.channels);
+        let vectors = self.vectors.each_ref().map(|vector| vector.as_ptr());
+        let (xs, grad) = (self.xs, self.grad.as_mut_ptr());
+        // SAFETY: both maps have these pixels, and `S` is what the caller is compiled for.
+        unsafe {
+            for_each_rectifier!(self.activation, rectifier => if self.centred {
+                let mut body = CentreBody::<T, _, true> { rectifier, channels, xs, grad, vectors };
+                walk::<T::Register<S>>(0..pixels, channels, &mut body);
+            } else {
+                let mut body = CentreBody::<T, _, false> { rectifier, channels, xs, grad, vectors };
+                walk::<T::Register<S>>(0..pixels, channels, &mut body);
             });
         }
     }
 }
 
-/// `dy · scale` in place; the vector spans a period.
-struct Scale<'a, T> {
-    grad: &'a mut [T],
-    scale: &'a [T],
+struct CentreBody<T, F, const CENTRED: bool> {
+    rectifier: F,
+    channels: usize,
+    xs: *const T,
+    grad: *mut T,
+    vectors: [*const T; 5],
 }
 
-impl<T: Element> Loop for Scale<'_, T> {
+impl<T, R, F, const CENTRED: bool> Body<R> for CentreBody<T, F, CENTRED>
+where
+    T: Element,
+    R: Register<Value = T>,
+    F: Rectifier,
+{
     #[inline(always)]
-    fn run<S: Simd>(self) {
-        for grad in self.grad.chunks_mut(self.scale.len()) {
-            grad.iter_mut().zip(self.scale).for_each(|(grad, &scale)| *grad *= scale);
+    unsafe fn run<const PIXELS: usize, const FULL: bool>(&mut self, pixel: usize, channel: usize, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [mean, scale, shift, through_x, constant] =
+                self.vectors.map(|vector| load::<R, FULL>(vector.add(channel), count));
+            for pixel in pixel..pixel + PIXELS {
+                let place = pixel * self.channels + channel;
+                let deviation = load::<R, FULL>(self.xs.add(place), count).add(mean);
+                let grad = load::<R, FULL>(self.grad.add(place), count);
+                let passed = self.rectifier.passed(grad, shift.add_product(deviation, scale));
+                let of_input = match CENTRED {
+                    true => constant.add_product(deviation, through_x).add_product(passed, scale),
+                    false => passed.multiply(scale),
+                };
+                store::<R, FULL>(of_input, self.grad.add(place), count);
+            }
         }
     }
 }
@@ -413,7 +485,8 @@ fn batch_moments<T: Element>(xs: &[T], channels: usize) -> Moments {
     let pixels = xs.len() / channels.max(1);
     let count = pixels as f64;
     let provisional = provisional_means(xs, channels, pixels);
-    let [sums, squares] = channel_sums(xs, xs, [&provisional], &Deviations);
+    let negative: Vec<T> = provisional.iter().map(|mean| T::from_f64(-mean)).collect();
+    let [sums, squares] = channel_sums([xs], [&negative], channels, &Deviations);
     let rests: Vec<f64> = sums.into_iter().map(|sum| sum / count).collect();
     let variance = |(sum, rest): (f64, &f64)| (sum / count - rest * rest).at_least_zero();
     let var = squares.into_iter().zip(&rests).map(variance).collect();
@@ -441,11 +514,13 @@ mod tests {
     fn one_value_per_channel_and_wrong_vectors_are_errors() {
         let tensor = |shape: &[usize]| Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
         let (one, vector) = (FeatureMap::from_nchw(&tensor(&[1, 3, 1, 1])).unwrap(), tensor(&[3]));
-        let message = batch_norm_train(&one, &vector, &vector, 1e-5, Activation::Identity).unwrap_err().to_string();
+        let message =
+            batch_norm_train(&one, &vector, &vector, 1e-5, None, Activation::Identity).unwrap_err().to_string();
         assert!(message.contains("values per channel is 1, expected at least 2"), "{message}");
-        let message = batch_norm_running(&one, &vector, &vector, &tensor(&[2]), &vector, 1e-5, Activation::Identity)
-            .unwrap_err()
-            .to_string();
+        let message =
+            batch_norm_running(&one, &vector, &vector, &tensor(&[2]), &vector, 1e-5, None, Activation::Identity)
+                .unwrap_err()
+                .to_string();
         assert!(message.contains("running_mean has shape [2], expected [3]"), "{message}");
     }
 }

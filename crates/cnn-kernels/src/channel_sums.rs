@@ -1,115 +1,177 @@
 //! Sums over all pixels per channel, in an order that does not depend on the number of threads.
+#![allow(unsafe_code)]
+
+use std::ops::Range;
 
 use crate::element::Element;
 use crate::isa::{Loop, vectorised};
 use crate::parallel;
-use crate::simd::Simd;
+use crate::register::{Register, load};
+use crate::simd::{MAX_LANES, Simd};
 
-/// Floats that a vector of one value per channel is repeated to, so that few channels vectorise as well as many.
-const PERIOD: usize = 512;
 /// Terms that are summed in the element type before f64 takes over.
-const TERMS: usize = 64;
+const TERMS: usize = 128;
+/// Values of a task, about.
+const TASK: usize = 1 << 15;
+/// Pixels that are read at a time for each register of channels.
+const GROUP: usize = 8;
 
-/// Values after which the same channels come again: a few whole pixels.
-pub(crate) fn period(channels: usize) -> usize {
-    channels * PERIOD.div_ceil(channels.max(1)).max(1)
-}
-
-/// One value per channel repeated over a [`period`].
-pub(crate) fn repeated<T: Element>(values: impl ExactSizeIterator<Item = f64> + Clone) -> Vec<T> {
-    let period = period(values.len());
-    values.map(T::from_f64).cycle().take(period).collect()
-}
-
-/// What one value of `a` and one of `b` add to the two sums of their channel, which has the values `of_channel`. Implementations are
+/// What one value of each of `N` maps adds to the two sums of its channel, which has the values `of_channel`. Implementations are
 /// `#[inline(always)]`: a closure would not be compiled for the instruction set of the loop.
-pub(crate) trait Terms<T, const K: usize>: Sync {
-    fn of(&self, a: T, b: T, of_channel: [T; K]) -> [T; 2];
+pub(crate) trait Terms<T, const N: usize, const K: usize>: Sync {
+    /// # Safety
+    /// That of [`Register`].
+    unsafe fn of<R: Register<Value = T>>(&self, values: [R; N], of_channel: [R; K]) -> [R; 2];
 }
 
-/// Two sums per channel of terms of `a`, `b` and the channel's values of `vectors`: short sums in the element type, those of a chunk and then the
-/// chunks in order in f64.
-pub(crate) fn channel_sums<T: Element, const K: usize>(
-    a: &[T],
-    b: &[T],
-    vectors: [&[f64]; K],
-    terms: &impl Terms<T, K>,
+/// Two sums per channel of terms of the maps and the channel's values of `vectors`: short sums in the element type, those of a task and then the
+/// tasks in order in f64.
+pub(crate) fn channel_sums<T: Element, const N: usize, const K: usize>(
+    maps: [&[T]; N],
+    vectors: [&[T]; K],
+    channels: usize,
+    terms: &impl Terms<T, N, K>,
 ) -> [Vec<f64>; 2] {
-    let channels = vectors[0].len();
-    let vectors: [Vec<T>; K] = vectors.map(|vector| repeated(vector.iter().copied()));
-    let period = vectors[0].len();
-    let chunk = (TERMS * period).max(1);
-    let of_chunk = |index: usize| {
-        let range = index * chunk..a.len().min((index + 1) * chunk);
-        let (a, b) = (&a[range.clone()], &b[range]);
-        let mut sums = [vec![T::zero(); period], vec![T::zero(); period]];
-        let slices = sums.each_mut().map(Vec::as_mut_slice);
-        vectorised(Sums { a, b, vectors: vectors.each_ref().map(Vec::as_slice), sums: slices, terms });
-        sums.map(|sums| folded(channels, sums.chunks_exact(channels.max(1)), |value: &T| value.to_f64()))
+    let pixels = maps[0].len() / channels.max(1);
+    let task = (TASK / channels.max(1)).next_multiple_of(GROUP).max(4 * GROUP);
+    let of_task = |index: usize| {
+        let mut sums = [vec![0.; channels], vec![0.; channels]];
+        let range = index * task..pixels.min((index + 1) * task);
+        vectorised(Sums { maps, vectors, channels, range, sums: &mut sums, terms });
+        sums
     };
-    let partials: Vec<[Vec<f64>; 2]> = parallel::map(a.len().div_ceil(chunk), of_chunk);
-    [0, 1].map(|n| folded(channels, partials.iter().map(|sums| sums[n].as_slice()), |&value| value))
+    let partials: Vec<[Vec<f64>; 2]> = parallel::map(pixels.div_ceil(task), of_task);
+    let mut sums = [vec![0.; channels], vec![0.; channels]];
+    for partial in partials {
+        for (sums, partial) in sums.iter_mut().zip(partial) {
+            sums.iter_mut().zip(partial).for_each(|(sum, value)| *sum += value);
+        }
+    }
+    sums
 }
 
 /// The sum of each channel over all pixels.
 pub(crate) fn sum_over_pixels<T: Element>(values: &[T], channels: usize) -> Vec<T> {
-    let [sums, _] = channel_sums(values, values, [&vec![0.; channels]], &Values);
+    let [sums, _] = channel_sums([values], [], channels, &Values);
     sums.into_iter().map(T::from_f64).collect()
 }
 
 struct Values;
 
-impl<T: Element> Terms<T, 1> for Values {
+impl<T: Element> Terms<T, 1, 0> for Values {
     #[inline(always)]
-    fn of(&self, value: T, _: T, _: [T; 1]) -> [T; 2] {
-        [value, T::zero()]
+    unsafe fn of<R: Register<Value = T>>(&self, [value]: [R; 1], _: [R; 0]) -> [R; 2] {
+        // SAFETY: the caller's promise.
+        [value, unsafe { R::splat(T::zero()) }]
     }
 }
 
-fn folded<'a, T: 'a>(len: usize, rows: impl Iterator<Item = &'a [T]>, value: impl Fn(&T) -> f64) -> Vec<f64> {
-    rows.fold(vec![0.; len], |mut sums, row| {
-        sums.iter_mut().zip(row).for_each(|(sum, term)| *sum += value(term));
-        sums
-    })
-}
-
-struct Sums<'a, T, F, const K: usize> {
-    a: &'a [T],
-    b: &'a [T],
-    /// Over one period.
+struct Sums<'a, T, F, const N: usize, const K: usize> {
+    maps: [&'a [T]; N],
     vectors: [&'a [T]; K],
-    sums: [&'a mut [T]; 2],
+    channels: usize,
+    /// Pixels.
+    range: Range<usize>,
+    sums: &'a mut [Vec<f64>; 2],
     terms: &'a F,
 }
 
-impl<T: Element, F: Terms<T, K>, const K: usize> Loop for Sums<'_, T, F, K> {
+impl<T: Element, F: Terms<T, N, K>, const N: usize, const K: usize> Loop for Sums<'_, T, F, N, K> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let period = self.vectors[0].len();
-        let [first, second] = self.sums;
-        for (a, b) in self.a.chunks(period).zip(self.b.chunks(period)) {
-            add_terms(a, b, self.vectors, first, second, self.terms);
+        let padded = self.channels.next_multiple_of(MAX_LANES);
+        let mut short = [vec![T::zero(); padded], vec![T::zero(); padded]];
+        for start in self.range.clone().step_by(TERMS) {
+            let pixels = start..self.range.end.min(start + TERMS);
+            let sums = short.each_mut().map(|sums| sums.as_mut_ptr());
+            let mut body =
+                ShortSums { maps: self.maps, vectors: self.vectors, channels: self.channels, sums, terms: self.terms };
+            // SAFETY: the pixels lie in the maps, the short sums are whole registers, and `S` is what the caller is compiled for.
+            unsafe { walk::<T::Register<S>>(pixels, self.channels, &mut body) };
+            for (sums, short) in self.sums.iter_mut().zip(&mut short) {
+                sums.iter_mut().zip(&*short).for_each(|(sum, value)| *sum += value.to_f64());
+                short.fill(T::zero());
+            }
         }
     }
 }
 
-/// Slices as parameters, so that the compiler knows that the sums overlap nothing.
+struct ShortSums<'a, T, F, const N: usize, const K: usize> {
+    maps: [&'a [T]; N],
+    vectors: [&'a [T]; K],
+    channels: usize,
+    sums: [*mut T; 2],
+    terms: &'a F,
+}
+
+impl<T, R, F, const N: usize, const K: usize> Body<R> for ShortSums<'_, T, F, N, K>
+where
+    T: Element,
+    R: Register<Value = T>,
+    F: Terms<T, N, K>,
+{
+    #[inline(always)]
+    unsafe fn run<const PIXELS: usize, const FULL: bool>(&mut self, pixel: usize, channel: usize, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let vectors: [R; K] =
+                std::array::from_fn(|k| load::<R, FULL>(self.vectors[k].as_ptr().add(channel), count));
+            let [first, second] = self.sums.map(|sums| sums.add(channel));
+            let mut sums = [R::load(first), R::load(second)];
+            for pixel in pixel..pixel + PIXELS {
+                let place = pixel * self.channels + channel;
+                let values: [R; N] = std::array::from_fn(|n| load::<R, FULL>(self.maps[n].as_ptr().add(place), count));
+                let terms = self.terms.of(values, vectors);
+                sums = [sums[0].add(terms[0]), sums[1].add(terms[1])];
+            }
+            sums[0].store(first);
+            sums[1].store(second);
+        }
+    }
+}
+
+/// What [`walk`] does for a register of channels of some neighbouring pixels.
+pub(crate) trait Body<R: Register> {
+    /// Works on `PIXELS` pixels from `pixel` on; a register that is not `FULL` has `count` channels.
+    ///
+    /// # Safety
+    /// The pixels and channels exist, and that of [`Register`].
+    unsafe fn run<const PIXELS: usize, const FULL: bool>(&mut self, pixel: usize, channel: usize, count: usize);
+}
+
+/// Some pixels at a time, register after register of their channels: what belongs to a channel is loaded once for several pixels, and memory is
+/// read as it lies.
+///
+/// # Safety
+/// That of the body.
 #[inline(always)]
-fn add_terms<T: Element, const K: usize>(
-    a: &[T],
-    b: &[T],
-    vectors: [&[T]; K],
-    first: &mut [T],
-    second: &mut [T],
-    terms: &impl Terms<T, K>,
-) {
-    let len = a.len();
-    let (b, first, second) = (&b[..len], &mut first[..len], &mut second[..len]);
-    let vectors = vectors.map(|vector| &vector[..len]);
-    for i in 0..len {
-        let of_value = terms.of(a[i], b[i], vectors.map(|vector| vector[i]));
-        first[i] += of_value[0];
-        second[i] += of_value[1];
+pub(crate) unsafe fn walk<R: Register>(pixels: Range<usize>, channels: usize, body: &mut impl Body<R>) {
+    let mut pixel = pixels.start;
+    // SAFETY: the caller's promise.
+    unsafe {
+        while pixel + GROUP <= pixels.end {
+            registers::<R, GROUP>(pixel, channels, body);
+            pixel += GROUP;
+        }
+        while pixel < pixels.end {
+            registers::<R, 1>(pixel, channels, body);
+            pixel += 1;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn registers<R: Register, const PIXELS: usize>(pixel: usize, channels: usize, body: &mut impl Body<R>) {
+    let mut channel = 0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        while channel + R::LANES <= channels {
+            body.run::<PIXELS, true>(pixel, channel, R::LANES);
+            channel += R::LANES;
+        }
+        if channel < channels {
+            body.run::<PIXELS, false>(pixel, channel, channels - channel);
+        }
     }
 }
 
@@ -120,7 +182,7 @@ mod tests {
     #[test]
     fn every_pixel_counts_once_whatever_the_channels() {
         for channels in [1, 3, 16, 511, 512, 700] {
-            let pixels = 3 * TERMS * PERIOD / channels + 5;
+            let pixels = 3 * TASK / channels + 5;
             let values: Vec<f32> = (0..pixels * channels).map(|i| (i % channels) as f32).collect();
             let expected: Vec<f32> = (0..channels).map(|channel| (channel * pixels) as f32).collect();
             assert_eq!(sum_over_pixels(&values, channels), expected, "{channels}");

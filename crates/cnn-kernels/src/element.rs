@@ -6,10 +6,14 @@ use candle_core::WithDType;
 
 use crate::gradient::{Gradient, Sum};
 use crate::kernel::Kernel;
+use crate::register::{Double, Register};
+use crate::simd::Simd;
 use crate::vector_math;
 
 /// What a kernel needs of its numbers.
 pub(crate) trait Element: WithDType + Default {
+    /// Registers of this type where those of f32 are `S`.
+    type Register<S: Simd>: Register<Value = Self>;
     fn exp(self) -> Self;
     fn tanh(self) -> Self;
     fn erf(self) -> Self;
@@ -46,6 +50,8 @@ pub(crate) trait Element: WithDType + Default {
 }
 
 impl Element for f32 {
+    type Register<S: Simd> = S;
+
     #[inline(always)]
     fn exp(self) -> Self {
         vector_math::exp(self)
@@ -82,6 +88,8 @@ impl Element for f32 {
 }
 
 impl Element for f64 {
+    type Register<S: Simd> = Double;
+
     fn exp(self) -> Self {
         libm::exp(self)
     }

@@ -72,15 +72,22 @@ pub(crate) enum Saved {
     Inputs,
     Output,
     Both,
+    /// The first input alone.
+    First,
+    FirstAndOutput,
 }
 
 impl Saved {
-    pub(crate) fn inputs(self) -> bool {
-        matches!(self, Self::Inputs | Self::Both)
+    pub(crate) fn input(self, index: usize) -> bool {
+        match self {
+            Self::Inputs | Self::Both => true,
+            Self::First | Self::FirstAndOutput => index == 0,
+            Self::Nothing | Self::Output => false,
+        }
     }
 
     pub(crate) fn output(self) -> bool {
-        matches!(self, Self::Output | Self::Both)
+        matches!(self, Self::Output | Self::Both | Self::FirstAndOutput)
     }
 }
 

@@ -47,6 +47,8 @@ mod packed_weights;
 mod parallel;
 mod pool;
 mod profile;
+mod rectifier;
+mod register;
 mod scratch;
 mod shared;
 mod simd;

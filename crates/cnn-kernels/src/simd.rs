@@ -27,6 +27,10 @@ pub(crate) trait Simd: Copy {
     unsafe fn add(self, other: Self) -> Self;
     /// `self + a · b`, rounded once where the processor can.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    /// `self · other`.
+    unsafe fn multiply(self, other: Self) -> Self;
+    /// `yes` where `self > than`, else `no`.
+    unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self;
     /// Each lane within two bounds, of which the first is not the greater; NaN stays NaN.
     unsafe fn within(self, low: Self, high: Self) -> Self;
     /// Exchanges rows and columns of the first [`Simd::LANES`] registers.
@@ -73,6 +77,14 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
         Self(std::array::from_fn(|lane| self.0[lane] + a.0[lane] * b.0[lane]))
+    }
+    #[inline(always)]
+    unsafe fn multiply(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] * other.0[lane]))
+    }
+    #[inline(always)]
+    unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self {
+        Self(std::array::from_fn(|lane| if self.0[lane] > than.0[lane] { yes.0[lane] } else { no.0[lane] }))
     }
     #[inline(always)]
     unsafe fn within(self, low: Self, high: Self) -> Self {
@@ -143,6 +155,14 @@ mod x86 {
         #[inline(always)]
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
             Self(_mm256_fmadd_ps(a.0, b.0, self.0))
+        }
+        #[inline(always)]
+        unsafe fn multiply(self, other: Self) -> Self {
+            Self(_mm256_mul_ps(self.0, other.0))
+        }
+        #[inline(always)]
+        unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self {
+            Self(_mm256_blendv_ps(no.0, yes.0, _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, than.0)))
         }
         // Of a NaN and a number, these instructions give the second operand.
         #[inline(always)]
@@ -220,6 +240,14 @@ mod x86 {
         #[inline(always)]
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
             Self(_mm512_fmadd_ps(a.0, b.0, self.0))
+        }
+        #[inline(always)]
+        unsafe fn multiply(self, other: Self) -> Self {
+            Self(_mm512_mul_ps(self.0, other.0))
+        }
+        #[inline(always)]
+        unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self {
+            Self(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, than.0), no.0, yes.0))
         }
         // Of a NaN and a number, these instructions give the second operand.
         #[inline(always)]

@@ -46,8 +46,8 @@ pub(crate) fn record<K: Kernel>(
         return Ok(FeatureMap::wrap(output, None));
     }
     let (saved, gradient) = (kernel.saved(), Slot::default());
-    let inputs = maps.iter().map(|map| Input {
-        values: saved.inputs().then(|| map.values().clone()),
+    let inputs = maps.iter().enumerate().map(|(index, map)| Input {
+        values: saved.input(index).then(|| map.values().clone()),
         gradient: map.node().map(|node| node.gradient.clone()),
     });
     let inputs = inputs.collect();

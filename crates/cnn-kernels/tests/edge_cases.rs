@@ -33,7 +33,7 @@ fn operations(xs: &FeatureMap, weights: &[Tensor]) -> Result<Vec<Tensor>> {
         adaptive_max_pool(xs, [2, 3])?,
         global_avg_pool(xs)?,
         upsample_nearest(xs, [9, 5])?,
-        batch_norm_running(xs, vector, vector, &vector.detach(), &vector.detach(), 1e-5, Activation::Identity)?,
+        batch_norm_running(xs, vector, vector, &vector.detach(), &vector.detach(), 1e-5, None, Activation::Identity)?,
         layer_norm(xs, vector, vector, 1e-5)?,
         add(xs, xs)?,
         concat(&[xs, xs])?,
@@ -68,7 +68,7 @@ fn an_empty_batch_gives_empty_maps_and_zero_gradients() {
 
 #[test]
 fn statistics_of_an_empty_batch_are_an_error() {
-    let error = batch_norm_train(&map([0, 5, 7, 3]), &ones(&[3]), &ones(&[3]), 1e-5, Activation::Identity)
+    let error = batch_norm_train(&map([0, 5, 7, 3]), &ones(&[3]), &ones(&[3]), 1e-5, None, Activation::Identity)
         .unwrap_err()
         .to_string();
     assert!(error.contains("values per channel is 0, expected at least 2"), "{error}");
@@ -82,7 +82,7 @@ fn maps_without_channels_or_pixels() {
     assert_eq!(max_pool(&none, &window).unwrap().dims(), [1, 3, 4, 0]);
     assert_eq!(layer_norm(&none, &ones(&[0]), &ones(&[0]), 1e-5).unwrap().dims(), [1, 4, 5, 0]);
     assert_eq!(
-        batch_norm_train(&none, &ones(&[0]), &ones(&[0]), 1e-5, Activation::Identity).unwrap().0.dims(),
+        batch_norm_train(&none, &ones(&[0]), &ones(&[0]), 1e-5, None, Activation::Identity).unwrap().0.dims(),
         [1, 4, 5, 0]
     );
     let flat = map([1, 0, 5, 3]);

@@ -163,7 +163,16 @@ impl<'a> Case<'a> {
             "batch_norm_running" => {
                 let [mean, var] = [self.input("running_mean"), self.input("running_var")];
                 let [weight, bias] = [self.input("weight"), self.input("bias")];
-                batch_norm_running(&map("input"), weight, bias, mean, var, self.number("eps"), Activation::Identity)
+                batch_norm_running(
+                    &map("input"),
+                    weight,
+                    bias,
+                    mean,
+                    var,
+                    self.number("eps"),
+                    None,
+                    Activation::Identity,
+                )
             }
             "layer_norm" => layer_norm(&map("input"), self.input("weight"), self.input("bias"), self.number("eps")),
             "concat" => {
@@ -184,9 +193,15 @@ impl<'a> Case<'a> {
 
     fn batch_norm_train(&self) -> (Tensor, Vec<(String, Tensor)>) {
         let xs = FeatureMap::from_nchw(self.input("input")).unwrap();
-        let (ys, batch) =
-            batch_norm_train(&xs, self.input("weight"), self.input("bias"), self.number("eps"), Activation::Identity)
-                .unwrap();
+        let (ys, batch) = batch_norm_train(
+            &xs,
+            self.input("weight"),
+            self.input("bias"),
+            self.number("eps"),
+            None,
+            Activation::Identity,
+        )
+        .unwrap();
         let momentum = self.number("momentum");
         let updated = [("running_mean", batch.mean), ("running_var", batch.unbiased_var)].map(|(role, new)| {
             let old = self.input(role).detach();

@@ -173,7 +173,7 @@ fn with_affine(seed: u64, shape: [usize; 4]) -> Vec<Tensor> {
 }
 
 fn batch_norm_of_batch(inputs: &[Tensor], eps: f64) -> Result<Tensor> {
-    Ok(batch_norm_train(&FeatureMap::from_nhwc(&inputs[0])?, &inputs[1], &inputs[2], eps, Activation::Identity)?
+    Ok(batch_norm_train(&FeatureMap::from_nhwc(&inputs[0])?, &inputs[1], &inputs[2], eps, None, Activation::Identity)?
         .0
         .to_nhwc())
 }
@@ -195,11 +195,55 @@ fn batch_norm_with_running_statistics() {
     let (mean, var) = (numbers.tensor(&[3]), numbers.tensor(&[3]).abs().unwrap());
     let f = |inputs: &[Tensor]| {
         let xs = FeatureMap::from_nhwc(&inputs[0])?;
-        Ok(batch_norm_running(&xs, &inputs[1], &inputs[2], &mean, &var, 1e-3, Activation::Identity)?.to_nhwc())
+        Ok(batch_norm_running(&xs, &inputs[1], &inputs[2], &mean, &var, 1e-3, None, Activation::Identity)?.to_nhwc())
     };
     check("running", &with_affine(6, [2, 4, 5, 3]), f);
     check("one value per channel", &with_affine(6, [1, 1, 1, 3]), f);
     check_along_direction("several blocks of pixels", &with_affine(6, [3, 29, 31, 3]), f);
+}
+
+#[test]
+fn a_residual_in_the_norms_pass_is_a_sum_after_it() {
+    let mut numbers = Numbers::new(12);
+    let shape = [2, 5, 4, 19];
+    let (mean, var) = (numbers.tensor(&[19]), (numbers.tensor(&[19]).abs().unwrap() + 0.1).unwrap());
+    let tensors = [&shape[..], &shape[..], &[19], &[19]].map(|shape| numbers.tensor(shape));
+    let upstream = numbers.tensor(&shape);
+    let rectifiers = [Activation::Relu, Activation::Relu6, Activation::LeakyRelu(0.1), Activation::LeakyRelu(-0.1)];
+    for activation in [&[Activation::Identity, Activation::Silu][..], &rectifiers].concat() {
+        for running in [false, true] {
+            let norm = |xs: &FeatureMap, parameters: &[Var], residual: Option<&FeatureMap>, activation| {
+                let (weight, bias) = (parameters[0].as_tensor(), parameters[1].as_tensor());
+                match running {
+                    true => batch_norm_running(xs, weight, bias, &mean, &var, 1e-3, residual, activation),
+                    false => Ok(batch_norm_train(xs, weight, bias, 1e-3, residual, activation)?.0),
+                }
+            };
+            let run = |fused: bool| -> Vec<Vec<f64>> {
+                let vars = tensors.each_ref().map(|tensor| Var::from_tensor(tensor).unwrap());
+                let [xs, residual] = [0, 1].map(|map: usize| FeatureMap::from_nhwc(&vars[map]).unwrap());
+                let ys = match fused {
+                    true => norm(&xs, &vars[2..], Some(&residual), activation).unwrap(),
+                    false => {
+                        let ys = norm(&xs, &vars[2..], None, Activation::Identity).unwrap();
+                        activate(&add(&ys, &residual).unwrap(), activation, BackwardRule::Standard).unwrap()
+                    }
+                };
+                let ys = ys.to_nhwc();
+                let grads = (&ys * &upstream).unwrap().sum_all().unwrap().backward().unwrap();
+                let grads = vars.iter().map(|var| grads.get(var).unwrap().clone());
+                [ys].into_iter().chain(grads).map(|xs| xs.flatten_all().unwrap().to_vec1().unwrap()).collect()
+            };
+            for (found, expected) in run(true).into_iter().flatten().zip(run(false).into_iter().flatten()) {
+                assert!((found - expected).abs() <= 1e-12 * (1. + expected.abs()), "{activation:?} {running}");
+            }
+        }
+    }
+    let (xs, other) = (numbers.tensor(&[1, 2, 2, 3]), numbers.tensor(&[1, 2, 1, 3]));
+    let [xs, other] = [xs, other].map(|map| FeatureMap::from_nhwc(&map).unwrap());
+    let vector = numbers.tensor(&[3]);
+    let message = batch_norm_train(&xs, &vector, &vector, 1e-3, Some(&other), Activation::Relu).unwrap_err();
+    assert!(message.to_string().contains("the residual has shape [1, 2, 1, 3], expected [1, 2, 2, 3]"), "{message}");
 }
 
 #[test]
@@ -307,7 +351,7 @@ fn network(inputs: &[Tensor]) -> Result<Tensor> {
     let window = Window { stride: [2, 2], padding: Padding::all(1), ..Window::new([3, 3]) };
 
     let xs = conv2d(&FeatureMap::from_nchw(image)?, stem, None, &padded(1))?;
-    let xs = batch_norm_train(&xs, bn_weight, bn_bias, 1e-3, Activation::Silu)?.0;
+    let xs = batch_norm_train(&xs, bn_weight, bn_bias, 1e-3, None, Activation::Silu)?.0;
     let xs = add(&conv2d(&xs, depthwise, None, &padded(4))?, &xs)?;
     let size = [xs.height(), xs.width()];
     let largest = upsample_nearest(&max_pool(&xs, &window)?, size)?;

@@ -90,13 +90,13 @@ fn operations() -> Vec<(&'static str, Operation)> {
     }
     vec![
         ("batch_norm_train", |[xs, _], [weight, bias]| {
-            Ok(batch_norm_train(xs, weight, bias, 1e-5, Activation::Identity)?.0)
+            Ok(batch_norm_train(xs, weight, bias, 1e-5, None, Activation::Identity)?.0)
         }),
         ("batch_norm_train and relu6", |[xs, _], [weight, bias]| {
-            Ok(batch_norm_train(xs, weight, bias, 1e-5, Activation::Relu6)?.0)
+            Ok(batch_norm_train(xs, weight, bias, 1e-5, None, Activation::Relu6)?.0)
         }),
         ("batch_norm_train and leaky_relu", |[xs, _], [weight, bias]| {
-            Ok(batch_norm_train(xs, weight, bias, 1e-5, Activation::LeakyRelu(0.1))?.0)
+            Ok(batch_norm_train(xs, weight, bias, 1e-5, None, Activation::LeakyRelu(0.1))?.0)
         }),
         ("batch_norm_train, mean 100", |[xs, _], [weight, bias]| {
             Ok(batch_norm_train(
@@ -104,12 +104,23 @@ fn operations() -> Vec<(&'static str, Operation)> {
                 weight,
                 bias,
                 1e-5,
+                None,
                 Activation::Identity,
             )?
             .0)
         }),
         ("batch_norm_running", |[xs, _], [weight, bias]| {
-            batch_norm_running(xs, weight, bias, &weight.detach(), &bias.detach().sqr()?, 1e-5, Activation::Relu)
+            batch_norm_running(xs, weight, bias, &weight.detach(), &bias.detach().sqr()?, 1e-5, None, Activation::Relu)
+        }),
+        ("batch_norm_train of a sum", |[xs, ys], [weight, bias]| {
+            Ok(batch_norm_train(xs, weight, bias, 1e-5, Some(ys), Activation::Identity)?.0)
+        }),
+        ("batch_norm_train of a sum and relu", |[xs, ys], [weight, bias]| {
+            Ok(batch_norm_train(xs, weight, bias, 1e-5, Some(ys), Activation::Relu)?.0)
+        }),
+        ("batch_norm_running of a sum and leaky_relu", |[xs, ys], [weight, bias]| {
+            let (mean, var) = (weight.detach(), bias.detach().sqr()?);
+            batch_norm_running(xs, weight, bias, &mean, &var, 1e-5, Some(ys), Activation::LeakyRelu(0.1))
         }),
         ("layer_norm", |[xs, _], [weight, bias]| layer_norm(xs, weight, bias, 1e-5)),
         ("max_pool", |[xs, _], _| max_pool(xs, &overlapping())),

@@ -77,14 +77,15 @@ pub struct BatchNorm2d {
 }
 
 impl BatchNorm2d {
-    /// The norm and the activation after it, in one pass.
-    pub(crate) fn forward_activated(
+    /// The norm, a map that is added, and the activation after it, in one pass.
+    pub(crate) fn forward_fused(
         &self,
         xs: &FeatureMap,
+        residual: Option<&FeatureMap>,
         activation: Activation,
         cx: &Context<'_>,
     ) -> Result<FeatureMap> {
-        cx.layer(&self.path, "batch_norm", &[xs.into()], || self.compute(xs, cx.batch_norm(), activation))
+        cx.layer(&self.path, "batch_norm", &[xs.into()], || self.compute(xs, cx.batch_norm(), residual, activation))
     }
 
     /// The factor and the offset of each channel with running statistics, `(channels, 1, 1, 1)` and `(channels)`, in f64: what a convolution before it takes in.
@@ -96,13 +97,19 @@ impl BatchNorm2d {
         Ok((scale.reshape((self.config.channels, 1, 1, 1))?, shift))
     }
 
-    fn compute(&self, xs: &FeatureMap, policy: BatchNormPolicy, activation: Activation) -> Result<FeatureMap> {
+    fn compute(
+        &self,
+        xs: &FeatureMap,
+        policy: BatchNormPolicy,
+        residual: Option<&FeatureMap>,
+        activation: Activation,
+    ) -> Result<FeatureMap> {
         let eps = self.config.eps;
         if policy == BatchNormPolicy::Running || self.frozen {
             let (mean, var) = (self.running_mean.get(), self.running_var.get());
-            return batch_norm_running(xs, &self.weight, &self.bias, &mean, &var, eps, activation);
+            return batch_norm_running(xs, &self.weight, &self.bias, &mean, &var, eps, residual, activation);
         }
-        let (ys, statistics) = batch_norm_train(xs, &self.weight, &self.bias, eps, activation)?;
+        let (ys, statistics) = batch_norm_train(xs, &self.weight, &self.bias, eps, residual, activation)?;
         if policy == BatchNormPolicy::Update {
             self.update(&statistics)?;
         }
@@ -122,7 +129,7 @@ impl BatchNorm2d {
 
 impl Layer for BatchNorm2d {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        self.forward_activated(xs, Activation::Identity, cx)
+        self.forward_fused(xs, None, Activation::Identity, cx)
     }
 }
 

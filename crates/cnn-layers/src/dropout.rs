@@ -67,6 +67,11 @@ impl DropPath {
     pub fn new(p: f64, builder: &Builder) -> Result<Self> {
         Ok(Self { path: builder.path().to_string(), p: probability(p, builder)? })
     }
+
+    /// Whether it drops anything now.
+    pub(crate) fn drops(&self, cx: &Context<'_>) -> bool {
+        self.p > 0. && cx.random(&self.path).is_some()
+    }
 }
 
 impl Layer for DropPath {

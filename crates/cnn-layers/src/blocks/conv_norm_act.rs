@@ -53,18 +53,25 @@ pub struct ConvNormAct {
 }
 
 impl ConvNormAct {
-    /// `activation(norm(conv(xs)) + shortcut)` in one pass, if the layer was built for inference and has no activation of its own.
+    /// `activation(norm(conv(xs)) + shortcut)`, the sum in the norm's pass or, built for inference, in the convolution's; `None` if the layer has an
+    /// activation of its own or the parts have to be seen one by one.
     pub(super) fn forward_sum(
         &self,
         xs: &FeatureMap,
         shortcut: &FeatureMap,
-        activation: Activation,
+        activation: Option<&Activate>,
         cx: &Context<'_>,
     ) -> Option<Result<FeatureMap>> {
         if self.activation.is_some() {
             return None;
         }
-        self.conv.forward_packed(xs, Some(shortcut), activation, cx)
+        let kind = activation.map_or(Activation::Identity, Activate::activation);
+        if let Some(sum) = self.conv.forward_packed(xs, Some(shortcut), kind, cx) {
+            return Some(sum);
+        }
+        let fusible = activation.map_or(!cx.is_observed(), |activation| activation.fusible(cx).is_some());
+        let norm = |ys: FeatureMap| self.norm.forward_fused(&ys, Some(shortcut), kind, cx);
+        fusible.then(|| self.conv.forward(xs, cx).and_then(norm))
     }
 }
 
@@ -77,7 +84,7 @@ impl Layer for ConvNormAct {
         let ys = self.conv.forward(xs, cx)?;
         let Some(layer) = &self.activation else { return self.norm.forward(&ys, cx) };
         match layer.fusible(cx) {
-            Some(activation) => self.norm.forward_activated(&ys, activation, cx),
+            Some(activation) => self.norm.forward_fused(&ys, None, activation, cx),
             None => layer.forward(&self.norm.forward(&ys, cx)?, cx),
         }
     }

@@ -2,7 +2,7 @@
 
 use candle_core::Result;
 
-use crate::{Activate, Activation, Builder, Context, ConvNormAct, DropPath, FeatureMap, Layer, add};
+use crate::{Activate, Builder, Context, ConvNormAct, DropPath, FeatureMap, Layer, add};
 
 /// The sum at the end of a residual block (He et al. 2015): `activation(drop_path(last(xs)) + shortcut)`.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ impl ResidualSum {
         Ok(Self { path: builder.path().to_string(), drop_path, activation })
     }
 
-    /// Runs `last`, the last layer of the branch, on `xs` and adds the shortcut; one pass where the layer was built for inference.
+    /// Runs `last`, the last layer of the branch, on `xs` and adds the shortcut; in its norm's pass, or in its convolution's where that was built for inference.
     ///
     /// # Errors
     /// If the shapes of branch and shortcut differ, and those of the layers.
@@ -33,8 +33,8 @@ impl ResidualSum {
         shortcut: &FeatureMap,
         cx: &Context<'_>,
     ) -> Result<FeatureMap> {
-        let activation = self.activation.as_ref().map_or(Activation::Identity, Activate::activation);
-        if let Some(sum) = last.forward_sum(xs, shortcut, activation, cx) {
+        let whole = !self.drop_path.drops(cx);
+        if let Some(sum) = whole.then(|| last.forward_sum(xs, shortcut, self.activation.as_ref(), cx)).flatten() {
             return sum;
         }
         let branch = self.drop_path.forward(&last.forward(xs, cx)?, cx)?;
