@@ -8,7 +8,7 @@ use candle_core::{Result, Tensor};
 
 use crate::FeatureMap;
 use crate::activation::{Activation, BackwardRule, activate, passed_by_output};
-use crate::channel_sums::{Body, Terms, channel_sums, walk};
+use crate::channel_sums::{Body, Terms, ahead, channel_sums, walk};
 use crate::element::Element;
 use crate::error::{Checked, Error};
 use crate::gradient::Gradient;
@@ -363,17 +363,18 @@ impl<T: Element> Loop for Normalise<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         let (pixels, channels) = (self.ys.len() / self.channels.max(1), self.channels);
+        let ahead = ahead(channels);
         let vectors = self.vectors.each_ref().map(|vector| vector.as_ptr());
         let (xs, ys) = (self.xs, self.ys.as_mut_ptr().cast());
         // SAFETY: all maps have these pixels, and `S` is what the caller is compiled for.
         unsafe {
             for_each_rectifier!(self.activation, rectifier => match self.residual {
                 None => {
-                    let mut body = NormaliseBody::<T, _, false> { rectifier, channels, xs, residual: xs, ys, vectors };
+                    let mut body = NormaliseBody::<T, _, false> { rectifier, channels, ahead, xs, residual: xs, ys, vectors };
                     walk::<T::Register<S>>(0..pixels, channels, &mut body);
                 }
                 Some(residual) => {
-                    let mut body = NormaliseBody::<T, _, true> { rectifier, channels, xs, residual, ys, vectors };
+                    let mut body = NormaliseBody::<T, _, true> { rectifier, channels, ahead, xs, residual, ys, vectors };
                     walk::<T::Register<S>>(0..pixels, channels, &mut body);
                 }
             });
@@ -384,6 +385,7 @@ impl<T: Element> Loop for Normalise<'_, T> {
 struct NormaliseBody<T, F, const RESIDUAL: bool> {
     rectifier: F,
     channels: usize,
+    ahead: usize,
     xs: *const T,
     residual: *const T,
     ys: *mut T,
@@ -403,9 +405,12 @@ where
             let [mean, scale, shift] = self.vectors.map(|vector| load::<R, FULL>(vector.add(channel), count));
             for pixel in pixel..pixel + PIXELS {
                 let place = pixel * self.channels + channel;
+                R::prefetch(self.xs.wrapping_add(place + self.ahead));
+                R::prefetch_to_write(self.ys.wrapping_add(place + self.ahead));
                 let deviation = load::<R, FULL>(self.xs.add(place), count).add(mean);
                 let mut sum = shift.add_product(deviation, scale);
                 if RESIDUAL {
+                    R::prefetch(self.residual.wrapping_add(place + self.ahead));
                     sum = sum.add(load::<R, FULL>(self.residual.add(place), count));
                 }
                 store::<R, FULL>(self.rectifier.value(sum), self.ys.add(place), count);
@@ -429,15 +434,16 @@ impl<T: Element> Loop for Centre<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         let (pixels, channels) = (self.grad.len() / self.channels.max(1), self.channels);
+        let ahead = ahead(channels);
         let vectors = self.vectors.each_ref().map(|vector| vector.as_ptr());
         let (xs, grad) = (self.xs, self.grad.as_mut_ptr());
         // SAFETY: both maps have these pixels, and `S` is what the caller is compiled for.
         unsafe {
             for_each_rectifier!(self.activation, rectifier => if self.centred {
-                let mut body = CentreBody::<T, _, true> { rectifier, channels, xs, grad, vectors };
+                let mut body = CentreBody::<T, _, true> { rectifier, channels, ahead, xs, grad, vectors };
                 walk::<T::Register<S>>(0..pixels, channels, &mut body);
             } else {
-                let mut body = CentreBody::<T, _, false> { rectifier, channels, xs, grad, vectors };
+                let mut body = CentreBody::<T, _, false> { rectifier, channels, ahead, xs, grad, vectors };
                 walk::<T::Register<S>>(0..pixels, channels, &mut body);
             });
         }
@@ -447,6 +453,7 @@ impl<T: Element> Loop for Centre<'_, T> {
 struct CentreBody<T, F, const CENTRED: bool> {
     rectifier: F,
     channels: usize,
+    ahead: usize,
     xs: *const T,
     grad: *mut T,
     vectors: [*const T; 5],
@@ -466,6 +473,8 @@ where
                 self.vectors.map(|vector| load::<R, FULL>(vector.add(channel), count));
             for pixel in pixel..pixel + PIXELS {
                 let place = pixel * self.channels + channel;
+                R::prefetch(self.xs.wrapping_add(place + self.ahead));
+                R::prefetch_to_write(self.grad.wrapping_add(place + self.ahead));
                 let deviation = load::<R, FULL>(self.xs.add(place), count).add(mean);
                 let grad = load::<R, FULL>(self.grad.add(place), count);
                 let passed = self.rectifier.passed(grad, shift.add_product(deviation, scale));

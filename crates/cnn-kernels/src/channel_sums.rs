@@ -16,6 +16,12 @@ const TASK: usize = 1 << 15;
 /// Pixels that are read at a time for each register of channels.
 const GROUP: usize = 8;
 
+/// Floats ahead of what is read that should be on their way: a few groups of pixels. Groups are read line by line of several pixels in turn, which
+/// the processor does not foresee.
+pub(crate) fn ahead(channels: usize) -> usize {
+    1024usize.next_multiple_of(GROUP * channels.max(1))
+}
+
 /// What one value of each of `N` maps adds to the two sums of its channel, which has the values `of_channel`. Implementations are
 /// `#[inline(always)]`: a closure would not be compiled for the instruction set of the loop.
 pub(crate) trait Terms<T, const N: usize, const K: usize>: Sync {
@@ -84,8 +90,14 @@ impl<T: Element, F: Terms<T, N, K>, const N: usize, const K: usize> Loop for Sum
         for start in self.range.clone().step_by(TERMS) {
             let pixels = start..self.range.end.min(start + TERMS);
             let sums = short.each_mut().map(|sums| sums.as_mut_ptr());
-            let mut body =
-                ShortSums { maps: self.maps, vectors: self.vectors, channels: self.channels, sums, terms: self.terms };
+            let mut body = ShortSums {
+                maps: self.maps,
+                vectors: self.vectors,
+                channels: self.channels,
+                ahead: ahead(self.channels),
+                sums,
+                terms: self.terms,
+            };
             // SAFETY: the pixels lie in the maps, the short sums are whole registers, and `S` is what the caller is compiled for.
             unsafe { walk::<T::Register<S>>(pixels, self.channels, &mut body) };
             for (sums, short) in self.sums.iter_mut().zip(&mut short) {
@@ -100,6 +112,7 @@ struct ShortSums<'a, T, F, const N: usize, const K: usize> {
     maps: [&'a [T]; N],
     vectors: [&'a [T]; K],
     channels: usize,
+    ahead: usize,
     sums: [*mut T; 2],
     terms: &'a F,
 }
@@ -120,7 +133,11 @@ where
             let mut sums = [R::load(first), R::load(second)];
             for pixel in pixel..pixel + PIXELS {
                 let place = pixel * self.channels + channel;
-                let values: [R; N] = std::array::from_fn(|n| load::<R, FULL>(self.maps[n].as_ptr().add(place), count));
+                let values: [R; N] = std::array::from_fn(|n| {
+                    let from = self.maps[n].as_ptr().add(place);
+                    R::prefetch(from.wrapping_add(self.ahead));
+                    load::<R, FULL>(from, count)
+                });
                 let terms = self.terms.of(values, vectors);
                 sums = [sums[0].add(terms[0]), sums[1].add(terms[1])];
             }

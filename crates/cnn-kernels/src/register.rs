@@ -32,6 +32,10 @@ pub(crate) trait Register: Copy {
     unsafe fn within(self, low: Self, high: Self) -> Self;
     /// `yes` where `self > than`, else `no`.
     unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self;
+    /// Asks for a cache line to be near soon; any address is fine.
+    unsafe fn prefetch(address: *const Self::Value);
+    /// Asks for a cache line that will be written; any address is fine.
+    unsafe fn prefetch_to_write(address: *const Self::Value);
 }
 
 impl<S: Simd> Register for S {
@@ -77,6 +81,14 @@ impl<S: Simd> Register for S {
     #[inline(always)]
     unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self {
         Simd::where_greater(self, than, yes, no)
+    }
+    #[inline(always)]
+    unsafe fn prefetch(address: *const f32) {
+        <S as Simd>::prefetch(address);
+    }
+    #[inline(always)]
+    unsafe fn prefetch_to_write(address: *const f32) {
+        <S as Simd>::prefetch_to_write(address);
     }
 }
 
@@ -131,6 +143,10 @@ impl Register for Double {
     unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self {
         if self.0 > than.0 { yes } else { no }
     }
+    #[inline(always)]
+    unsafe fn prefetch(_: *const f64) {}
+    #[inline(always)]
+    unsafe fn prefetch_to_write(_: *const f64) {}
 }
 
 /// A register, or the first `count` values of one if it is not `FULL`.
