@@ -24,7 +24,7 @@ const STRIP: usize = 96 << 10;
 const GRADS: usize = 8 << 10;
 /// Multiply-adds that are worth a task of their own, and tasks that are enough for any machine.
 const TASK_WORK: usize = 1 << 19;
-const TASKS: usize = 24;
+const TASKS: usize = 16;
 /// Floats of all partial sums together.
 const PARTIALS: usize = 2 << 20;
 /// Input channels whose gradients are put into PyTorch's order at a time.
@@ -44,7 +44,7 @@ pub(crate) fn grad_weight(set: InstructionSet, conv: &Convolution, xs: &[f32], g
     let rows = plan.batch * plan.rows.count();
     let multiply_adds = rows * plan.columns.count() * values.offsets.len() * conv.c_out;
     let wanted = (multiply_adds / TASK_WORK).clamp(1, TASKS);
-    let splits = (PARTIALS / floats).clamp(1, wanted).min(rows.max(1));
+    let splits = splits(wanted.min(rows.max(1)), panels.len(), floats, xs.len());
     let panels_per_task = panels.len().div_ceil(wanted.div_ceil(splits).min(panels.len()));
     let mut partials = Scratch::take(splits * floats);
     let sums = Shared::new(partials.as_mut_ptr());
@@ -73,6 +73,15 @@ pub(crate) fn grad_weight(set: InstructionSet, conv: &Convolution, xs: &[f32], g
             });
         })
     }
+}
+
+/// Into how many parts the rows are divided: as many as leave enough tasks, and beyond that those that move the fewest floats. Each part's sums
+/// are written, read and made room for; each group of panels reads the whole input.
+fn splits(wanted: usize, panels: usize, floats: usize, input: usize) -> usize {
+    let most = (PARTIALS / floats).clamp(1, wanted);
+    let least = wanted.div_ceil(panels.max(1)).min(most);
+    let moved = |splits: usize| 3 * splits * floats + wanted.div_ceil(splits).min(panels) * input;
+    (least..=most).min_by_key(|&splits| moved(splits)).unwrap_or(1)
 }
 
 /// The input values under one output pixel, in the order (row tap, column tap, channel).
