@@ -10,7 +10,7 @@ use crate::conv2d_plan::{Phase, Plan};
 use crate::microkernel::{Microkernels, Multiply, Segment};
 use crate::packed_weights::{PackedWeights, Panel, phase_pairs};
 use crate::parallel;
-use crate::shared::{Shared, filled};
+use crate::shared::{Target, filled};
 use crate::simd::MAX_LANES;
 use crate::strip::{Layout, Strip};
 
@@ -51,6 +51,26 @@ impl<'a> Epilogue<'a> {
 
 /// The plan's target from its source.
 pub(crate) fn convolve(plan: &Plan, source: &[f32], weights: &PackedWeights, epilogue: Epilogue) -> Vec<f32> {
+    let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
+    // SAFETY: every output is written once.
+    unsafe {
+        filled(elements, |start| {
+            convolve_into(plan, source, weights, epilogue, Target { start, pixel: plan.c_target });
+        })
+    }
+}
+
+/// The same, written to a place that may be wider.
+///
+/// # Safety
+/// The target has room for the plan's, and nobody else uses these channels meanwhile.
+pub(crate) unsafe fn convolve_into(
+    plan: &Plan,
+    source: &[f32],
+    weights: &PackedWeights,
+    epilogue: Epilogue,
+    target: Target,
+) {
     let (kernels, panels) = (weights.kernels, &weights.panels);
     let layout = Layout::of(plan);
     let phases: Vec<PhasePair> =
@@ -61,13 +81,8 @@ pub(crate) fn convolve(plan: &Plan, source: &[f32], weights: &PackedWeights, epi
     let blocks = (0..all_rows).step_by(rows).map(|first| first..all_rows.min(first + rows));
     let tasks: Vec<_> =
         blocks.flat_map(|block| panels.chunks(panels_per_task).map(move |panels| (block.clone(), panels))).collect();
-    let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
-    // SAFETY: the blocks of rows with the panels cover every output once, whatever the phase.
-    unsafe {
-        filled(elements, |target| {
-            parallel::for_each(tasks.len(), |task| work.run(tasks[task].0.clone(), tasks[task].1, target));
-        })
-    }
+    // The blocks of rows with the panels cover every output once, whatever the phase.
+    parallel::for_each(tasks.len(), |task| work.run(tasks[task].0.clone(), tasks[task].1, target));
 }
 
 /// Output rows and panels of one task.
@@ -156,10 +171,10 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn run(&self, block: Range<usize>, panels: &[Panel], target: Shared) {
+    fn run(&self, block: Range<usize>, panels: &[Panel], target: Target) {
         let strip = Strip::new(self.plan, &self.layout, self.source, block.clone());
         for (pair, phase) in self.phases.iter().enumerate() {
-            let (reads, writes) = self.pixels(phase, &strip, block.clone());
+            let (reads, writes) = self.pixels(phase, &strip, block.clone(), target.pixel);
             for (index, panel) in panels.iter().enumerate() {
                 let new = index == 0 && !self.layout.copied && self.plan.is_pointwise();
                 self.run_panel(pair, panel, &strip, (&reads, &writes), new, target);
@@ -168,7 +183,7 @@ impl Work<'_> {
     }
 
     /// Where each pixel of the block begins in the strip and in the target.
-    fn pixels(&self, phase: &PhasePair, strip: &Strip, block: Range<usize>) -> (Vec<usize>, Vec<usize>) {
+    fn pixels(&self, phase: &PhasePair, strip: &Strip, block: Range<usize>, pixel: usize) -> (Vec<usize>, Vec<usize>) {
         let (plan, count) = (self.plan, block.len() * phase.columns.count);
         let (mut reads, mut writes) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for (index, row) in block.enumerate() {
@@ -180,7 +195,7 @@ impl Work<'_> {
             let first = line * plan.columns.target + phase.columns.first;
             for x in 0..phase.columns.count {
                 reads.push(strip.row_start(index) + x * plan.columns.step * self.layout.pixel);
-                writes.push((first + x * phase.columns.stride) * plan.c_target);
+                writes.push((first + x * phase.columns.stride) * pixel);
             }
         }
         (reads, writes)
@@ -194,7 +209,7 @@ impl Work<'_> {
         strip: &Strip,
         (reads, writes): (&[usize], &[usize]),
         new: bool,
-        target: Shared,
+        target: Target,
     ) {
         let (plan, width) = (self.plan, panel.vectors * self.kernels.lanes);
         let channel = panel.group * plan.group_target() + panel.first;
@@ -226,7 +241,7 @@ impl Work<'_> {
                         pixels: &reads[tile.clone()],
                         segments: chunk,
                         b: weights.add(done * width),
-                        c: target.at(channel),
+                        c: target.start.at(channel),
                         outputs: &writes[tile],
                         bias,
                         residual,

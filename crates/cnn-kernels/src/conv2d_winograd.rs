@@ -14,7 +14,7 @@ use crate::microkernel::{Microkernels, Multiply, Segment};
 use crate::packed_weights::{PackedWeights, Panel};
 use crate::parallel;
 use crate::scratch::Scratch;
-use crate::shared::{Shared, filled};
+use crate::shared::{Shared, Target, filled};
 use crate::simd::{MAX_LANES, Simd};
 
 /// Outputs of a tile along an axis, inputs that it reads, and matrices.
@@ -117,22 +117,36 @@ impl Tiles {
 
 /// The plan's target from its source.
 pub(crate) fn convolve(plan: &Plan, source: &[f32], matrices: &Matrices, epilogue: Epilogue) -> Vec<f32> {
+    let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
+    // SAFETY: every output is written once.
+    unsafe {
+        filled(elements, |start| {
+            convolve_into(plan, source, matrices, epilogue, Target { start, pixel: plan.c_target });
+        })
+    }
+}
+
+/// The same, written to a place that may be wider.
+///
+/// # Safety
+/// The target has room for the plan's, and nobody else uses these channels meanwhile.
+pub(crate) unsafe fn convolve_into(
+    plan: &Plan,
+    source: &[f32],
+    matrices: &Matrices,
+    epilogue: Epilogue,
+    target: Target,
+) {
     let tiles = Tiles::of(plan);
     let (groups, panels_per_task) = task_size(plan, tiles, matrices.panels.len());
     let groups: Vec<Range<usize>> = equal_parts(tiles.count(), tiles.count().div_ceil(groups).max(1)).collect();
     let divisions = matrices.panels.len().div_ceil(panels_per_task);
-    let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
-    // SAFETY: the groups of tiles with the panels cover every output once.
-    unsafe {
-        filled(elements, |target| {
-            parallel::for_each(groups.len() * divisions, |task| {
-                let panels = task % divisions * panels_per_task;
-                let panels = &matrices.panels[panels..matrices.panels.len().min(panels + panels_per_task)];
-                Task { plan, tiles, group: groups[task / divisions].clone(), panels, matrices, epilogue }
-                    .run(source, target);
-            });
-        })
-    }
+    // The groups of tiles with the panels cover every output once.
+    parallel::for_each(groups.len() * divisions, |task| {
+        let panels = task % divisions * panels_per_task;
+        let panels = &matrices.panels[panels..matrices.panels.len().min(panels + panels_per_task)];
+        Task { plan, tiles, group: groups[task / divisions].clone(), panels, matrices, epilogue }.run(source, target);
+    });
 }
 
 /// Groups of tiles, and panels of one task.
@@ -173,7 +187,7 @@ impl Places {
 }
 
 impl Task<'_> {
-    fn run(self, source: &[f32], target: Shared) {
+    fn run(self, source: &[f32], target: Target) {
         let (plan, kernels) = (self.plan, self.matrices.kernels);
         let Some((first, last)) = self.panels.first().zip(self.panels.last()) else { return };
         let channels = last.first + last.channels - first.first;
@@ -379,7 +393,7 @@ struct OutputTransform<'a> {
     channels: usize,
     places: Places,
     from: *const f32,
-    target: Shared,
+    target: Target,
 }
 
 impl Loop for OutputTransform<'_> {
@@ -390,7 +404,7 @@ impl Loop for OutputTransform<'_> {
             let [image, row, column] = self.task.tiles.place(tile);
             let (rows, columns) = (OUT.min(plan.rows.target - row), OUT.min(plan.columns.target - column));
             let pixel = (image * plan.rows.target + row) * plan.columns.target + column;
-            let (mut channel, start) = (0, pixel * plan.c_target + self.first);
+            let (mut channel, start) = (0, pixel * self.target.pixel + self.first);
             // SAFETY: the tile's place is in the buffer, and its outputs belong to this task.
             unsafe {
                 let from = self.from.add(number * self.places.tile);
@@ -439,12 +453,12 @@ impl OutputTransform<'_> {
             for (row, line) in lines.iter().enumerate().take(rows) {
                 let line = output_line(*line);
                 for (column, &sum) in line.iter().enumerate().take(columns) {
-                    let place = start + (row * plan.columns.target + column) * plan.c_target;
+                    let place = start + (row * plan.columns.target + column) * self.target.pixel;
                     let mut sum = sum.add(bias);
                     if let Some(residual) = residual {
                         sum = sum.add(load(residual[place..].as_ptr()));
                     }
-                    let (sum, to) = (sum.within(low, high), self.target.at(place));
+                    let (sum, to) = (sum.within(low, high), self.target.start.at(place));
                     if FULL { sum.store(to) } else { sum.store_first(to, count) }
                 }
             }

@@ -30,6 +30,15 @@ impl Shared {
     }
 }
 
+/// Where a kernel writes a map: perhaps some channels of a wider one.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    /// The first channel of the first pixel.
+    pub(crate) start: Shared,
+    /// Floats between neighbouring pixels.
+    pub(crate) pixel: usize,
+}
+
 /// A vector of `len` values that `fill` writes.
 ///
 /// # Safety

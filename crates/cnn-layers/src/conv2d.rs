@@ -171,6 +171,11 @@ impl Conv2d {
         Ok(())
     }
 
+    /// Its weights laid out, if the layer was built for inference.
+    pub(crate) fn packed(&self) -> Option<&PackedConv2d> {
+        self.packed.as_deref()
+    }
+
     /// `activation(conv(xs) + residual)` in one pass, if the layer was built for inference.
     pub(crate) fn forward_packed(
         &self,

@@ -1,8 +1,9 @@
 //! Convolution and activation, without a norm between.
 
 use candle_core::Result;
+use cnn_kernels::PackedConv2d;
 
-use crate::{Activate, Builder, Context, Conv2d, Conv2dConfig, FeatureMap, Layer};
+use crate::{Activate, Builder, Context, Conv2d, Conv2dConfig, FeatureMap, Layer, concat};
 
 /// `activation(conv(xs))`, one pass when built for inference.
 #[derive(Debug, Clone)]
@@ -18,6 +19,23 @@ impl ConvAct {
     /// Those of the convolution.
     pub fn build(conv: &Conv2dConfig, activation: Activate, builder: &Builder) -> Result<Self> {
         Ok(Self { conv: conv.build(builder)?, activation })
+    }
+
+    /// The channels of the outputs of several layers one after another, as the layer at `path`; without a pass of its own where all were built for
+    /// inference.
+    ///
+    /// # Errors
+    /// If the outputs differ in height or width, and those of the layers.
+    pub fn concat(parts: &[(&Self, &FeatureMap)], path: &str, cx: &Context<'_>) -> Result<FeatureMap> {
+        let packed: Option<Vec<_>> =
+            parts.iter().map(|(part, xs)| Some((part.conv.packed()?, *xs, part.activation.activation()))).collect();
+        if let Some(packed) = packed {
+            let inputs: Vec<_> = parts.iter().map(|(_, xs)| (*xs).into()).collect();
+            return cx.layer(path, "concat", &inputs, || PackedConv2d::forward_concat(&packed));
+        }
+        let outputs = parts.iter().map(|(part, xs)| part.forward(xs, cx)).collect::<Result<Vec<_>>>()?;
+        let inputs: Vec<_> = outputs.iter().map(Into::into).collect();
+        cx.layer(path, "concat", &inputs, || concat(&outputs.iter().collect::<Vec<_>>()))
     }
 }
 

@@ -4,7 +4,7 @@
 use candle_core::{Result, Tensor};
 use cnn_layers::{
     Activate, Activation, Builder, Context, Conv2dConfig, ConvAct, Dropout, Fan, FeatureMap, GlobalAvgPool2d, Init,
-    Layer, MaxPool2d, Padding, Sequential, concat,
+    Layer, MaxPool2d, Padding, Sequential,
 };
 
 use crate::ModelConfig;
@@ -132,8 +132,7 @@ impl Fire {
 impl Layer for Fire {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let squeezed = self.squeeze.forward(xs, cx)?;
-        let (small, large) = (self.expand1x1.forward(&squeezed, cx)?, self.expand3x3.forward(&squeezed, cx)?);
-        cx.layer(&self.path, "concat", &[(&small).into(), (&large).into()], || concat(&[&small, &large]))
+        ConvAct::concat(&[(&self.expand1x1, &squeezed), (&self.expand3x3, &squeezed)], &self.path, cx)
     }
 }
 
