@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use cnn_core::Key;
@@ -13,7 +13,7 @@ use cnn_models::{ModelConfig, Network};
 use cnn_train::{CrossEntropy, Gradients, Optimizer, OptimizerConfig, Rates, Targets, decay_groups};
 use serde_json::{Value, json};
 
-use crate::args::{Size, set_threads};
+use crate::args::{Size, Unusable, set_threads};
 use crate::output;
 
 /// Measure a network's speed on random images, operation by operation with --ops, and the machine's ceilings with --peak
@@ -66,6 +66,9 @@ enum Work {
 const FEWEST_CALLS: usize = 5;
 const WARM_UP_CALLS: usize = 2;
 
+/// A gigabyte; the maps of a network take many times as much.
+const LARGEST_INPUT: usize = 1 << 28;
+
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
         set_threads(self.threads)?;
@@ -83,7 +86,12 @@ impl Bench {
         let network = Network::new(model, &config, 0)?;
         let [channels, height, width] = network.preprocessing().input_size;
         let batch = usize::from(self.batch);
-        let values = (0..batch * height * width * channels).map(noise).collect::<Vec<_>>();
+        let elements = batch * height * width * channels;
+        if elements > LARGEST_INPUT {
+            let found = format!("{batch} images of {height}x{width} are {elements} values");
+            return Err(anyhow!("{found}, expected at most {LARGEST_INPUT}").context(Unusable));
+        }
+        let values = (0..elements).map(noise).collect::<Vec<_>>();
         let images = FeatureMap::from_nhwc(&Tensor::from_vec(values, (batch, height, width, channels), &Device::Cpu)?)?;
         if self.mode == Work::Infer {
             let model = network.build(Mode::Inference)?;
