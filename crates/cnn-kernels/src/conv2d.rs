@@ -12,7 +12,6 @@ use crate::conv2d_winograd::Matrices;
 use crate::element::Element;
 use crate::error::{Checked, Error};
 use crate::gradient::Gradient;
-use crate::isa::InstructionSet;
 use crate::kernel::{Kernel, apply};
 use crate::packed_weights::PackedWeights;
 use crate::{
@@ -215,7 +214,7 @@ impl Kernel for Convolution {
         if conv2d_direct::least_scratch(&plan) > MAX_SCRATCH {
             return self.forward(inputs);
         }
-        let weights = PackedWeights::new(InstructionSet::current(), &plan, inputs[1]);
+        let weights = PackedWeights::new(&plan, inputs[1]);
         convolve(&plan, inputs[0], &weights, bias)
     }
 
@@ -232,20 +231,19 @@ impl Kernel for Convolution {
         if !depthwise && scratch > MAX_SCRATCH {
             return self.backward(inputs, output, grad, wanted);
         }
-        let set = InstructionSet::current();
         let grad_xs = || match depthwise {
             true => {
                 let weights = conv2d_depthwise_direct::pack(&backward, inputs[1]);
                 conv2d_depthwise_direct::convolve(&backward, &grad, &weights, Epilogue::bias(None))
             }
             false => {
-                let weights = PackedWeights::new(set, &backward, inputs[1]);
+                let weights = PackedWeights::new(&backward, inputs[1]);
                 convolve(&backward, &grad, &weights, Epilogue::bias(None))
             }
         };
         let grad_weight = || match depthwise {
             true => conv2d_depthwise_direct::grad_weight(self, inputs[0], &grad),
-            false => conv2d_weight_gradient::grad_weight(set, self, inputs[0], &grad),
+            false => conv2d_weight_gradient::grad_weight(self, inputs[0], &grad),
         };
         let mut grads = vec![wanted[0].then(grad_xs), wanted[1].then(grad_weight)];
         if let Some(&wanted) = wanted.get(2) {

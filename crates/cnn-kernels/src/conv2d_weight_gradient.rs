@@ -9,7 +9,6 @@ use std::ops::Range;
 use crate::conv2d::Convolution;
 use crate::conv2d_direct::{equal_parts, segments};
 use crate::conv2d_plan::Plan;
-use crate::isa::InstructionSet;
 use crate::microkernel::{Correlate, Gather, MAX_VECTORS, Microkernels, Run, Unpack};
 use crate::packed_weights::Panel;
 use crate::parallel;
@@ -33,8 +32,8 @@ const BLOCK: usize = 16;
 const WIDEST: usize = MAX_LANES * MAX_VECTORS;
 
 /// The gradient in PyTorch's order.
-pub(crate) fn grad_weight(set: InstructionSet, conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f32> {
-    let kernels = Microkernels::of(set);
+pub(crate) fn grad_weight(conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f32> {
+    let kernels = Microkernels::current();
     let plan = Plan::forward(conv);
     let layout = Layout::of(&plan);
     let panels = Panel::split(conv.groups, conv.group_out(), kernels.lanes);

@@ -482,3 +482,72 @@ unsafe fn output_line<S: Simd>([m0, m1, m2, m3, m4, m5]: [S; IN]) -> [S; OUT] {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::conv2d::Convolution;
+    use crate::{Conv2dSpec, Padding, conv2d_direct};
+
+    fn numbers(len: usize, seed: u32) -> Vec<f32> {
+        let value = |i: u32| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / 2f32.powi(23) - 1.;
+        (0..len as u32).map(value).collect()
+    }
+
+    fn plan(xs: [usize; 4], c_out: usize, padding: Padding) -> Convolution {
+        let spec = Conv2dSpec { padding, ..Conv2dSpec::default() };
+        Convolution::new(xs, &[c_out, xs[3], 3, 3], None, &spec).unwrap()
+    }
+
+    /// Whether it suits or not: borders, tiles that are cut, channels that fill no register, several tasks, both directions.
+    #[test]
+    fn it_computes_what_the_direct_way_does() {
+        let cases = [
+            ([1, 4, 4, 1], 1, Padding::all(1)),
+            ([2, 7, 9, 3], 5, Padding::all(1)),
+            ([1, 3, 3, 16], 16, Padding::Valid),
+            ([1, 14, 11, 33], 29, Padding::Valid),
+            ([3, 13, 17, 40], 72, Padding::all(2)),
+            ([2, 8, 5, 20], 150, Padding::symmetric(0, 1)),
+            ([1, 30, 31, 64], 96, Padding::Same),
+            ([0, 6, 6, 4], 4, Padding::all(1)),
+        ];
+        for (xs, c_out, padding) in cases {
+            let conv = plan(xs, c_out, padding);
+            let weight = numbers(c_out * xs[3] * 9, 1);
+            for plan in [Plan::forward(&conv), Plan::backward(&conv)] {
+                let [source, target] = [
+                    (&plan.rows.source, &plan.columns.source, plan.c_source),
+                    (&plan.rows.target, &plan.columns.target, plan.c_target),
+                ]
+                .map(|(rows, columns, channels)| plan.batch * rows * columns * channels);
+                let (source, bias, residual) = (numbers(source, 2), numbers(plan.c_target, 3), numbers(target, 4));
+                let epilogue = Epilogue { bias: Some(&bias), residual: Some(&residual), bounds: [-0.5, 3.] };
+                let weights = PackedWeights::new(&plan, &weight);
+                let expected = conv2d_direct::convolve(&plan, &source, &weights, epilogue);
+                let found = convolve(&plan, &source, &Matrices::new(&plan, &weights), epilogue);
+                assert_eq!(found.len(), expected.len());
+                let scale = (9. * plan.c_source as f32).sqrt();
+                for (found, expected) in found.iter().zip(&expected) {
+                    assert!((found - expected).abs() < 4e-6 * scale, "{xs:?}: {found} for {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn it_suits_what_networks_repeat_and_nothing_else() {
+        let forward = |xs, c_out, padding| Plan::forward(&plan(xs, c_out, padding));
+        assert!(suits(&forward([8, 56, 56, 64], 64, Padding::all(1)), false));
+        assert!(suits(&forward([1, 28, 28, 128], 128, Padding::all(1)), true));
+        // Too few tiles for the matrices, and a larger kernel.
+        assert!(!suits(&forward([1, 7, 7, 512], 512, Padding::all(1)), true));
+        let spec = Conv2dSpec { padding: Padding::all(1), stride: [2, 2], ..Conv2dSpec::default() };
+        let strided = Convolution::new([8, 56, 56, 64], &[64, 64, 3, 3], None, &spec).unwrap();
+        assert!(!suits(&Plan::forward(&strided), true) && !suits(&Plan::backward(&strided), true));
+        let spec = Conv2dSpec { padding: Padding::all(2), dilation: [2, 2], ..Conv2dSpec::default() };
+        let dilated = Convolution::new([8, 56, 56, 64], &[64, 64, 3, 3], None, &spec).unwrap();
+        assert!(!suits(&Plan::forward(&dilated), true));
+    }
+}

@@ -119,9 +119,9 @@ pub(crate) struct Microkernels {
 pub(crate) const MAX_VECTORS: usize = 3;
 
 impl Microkernels {
-    /// Those of an instruction set, which the processor must support.
-    pub(crate) fn of(set: InstructionSet) -> &'static Self {
-        match set {
+    /// Those of the process's instruction set.
+    pub(crate) fn current() -> &'static Self {
+        match InstructionSet::current() {
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => &avx512::KERNELS,
             #[cfg(target_arch = "x86_64")]

@@ -14,8 +14,8 @@ use crate::packed_weights::PackedWeights;
 use crate::profile::{self, OpTime, Pass, timed};
 use crate::shared::{Shared, Target, filled};
 use crate::{
-    Activation, BackwardRule, Conv2dSpec, Error, FeatureMap, InstructionSet, activate, add, concat, conv2d,
-    conv2d_depthwise_direct, conv2d_direct,
+    Activation, BackwardRule, Conv2dSpec, Error, FeatureMap, activate, add, concat, conv2d, conv2d_depthwise_direct,
+    conv2d_direct,
 };
 
 /// A convolution whose weights never change: `activation(conv2d(xs) + bias + residual)` in one pass.
@@ -68,7 +68,7 @@ impl PackedConv2d {
         let weights = match conv.is_depthwise() {
             true => Weights::Depthwise { taps: conv2d_depthwise_direct::pack(&plan, &values), bias },
             false => {
-                let panels = PackedWeights::new(InstructionSet::current(), &plan, &values);
+                let panels = PackedWeights::new(&plan, &values);
                 Weights::Direct { panels, matrices: OnceLock::new(), bias }
             }
         };

@@ -2,7 +2,6 @@
 #![allow(unsafe_code)]
 
 use crate::conv2d_plan::{Phase, Plan};
-use crate::isa::InstructionSet;
 use crate::microkernel::{Gather, MAX_VECTORS, Microkernels, Pack, SKIPPED};
 use crate::parallel;
 use crate::scratch::Scratch;
@@ -51,9 +50,9 @@ pub(crate) struct PackedWeights {
 }
 
 impl PackedWeights {
-    /// Packs `weight`, which is in PyTorch's order, for an instruction set. A plan of another input size packs it alike.
-    pub(crate) fn new(set: InstructionSet, plan: &Plan, weight: &[f32]) -> Self {
-        let kernels = Microkernels::of(set);
+    /// Packs `weight`, which is in PyTorch's order. A plan of another input size packs it alike.
+    pub(crate) fn new(plan: &Plan, weight: &[f32]) -> Self {
+        let kernels = Microkernels::current();
         let panels = Panel::split(plan.groups, plan.group_target(), kernels.lanes);
         let lanes = kernels.lanes;
         let vectors: usize = panels.iter().map(|panel| panel.vectors).sum();
