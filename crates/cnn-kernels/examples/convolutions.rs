@@ -1,15 +1,14 @@
 //! Time, rate and share of the processor's peak of every convolution of ResNet-50, ResNet-20, MobileNetV2 and LeNet-5.
 //!
 //! `cargo run -p cnn-kernels --example convolutions -- [resnet50|resnet20|mobilenetv2|lenet5]… [number of a shape]…` prints a line per shape: milliseconds, GFLOP/s
-//! and share of the peak for the output, the gradient of the input and that of the weight. The peak is a loop of multiply-adds on all threads,
-//! measured before and after each call; all numbers are medians.
+//! and share of the peak for the output, the gradient of the input and that of the weight, each alone and again and again; `cargo xtask bench --ops` has them where they stand
+//! in a network. The peak is measured before and after each call; all numbers are medians.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
-use cnn_kernels::{Conv2dSpec, FeatureMap, InstructionSet, Padding, conv2d, conv2d_gradients};
-use rayon::prelude::*;
+use cnn_kernels::{Conv2dSpec, FeatureMap, InstructionSet, Padding, conv2d, conv2d_gradients, peak_flops};
 
 /// One convolution and how often the network has it.
 struct Shape {
@@ -120,93 +119,16 @@ fn median(mut seconds: Vec<f64>) -> f64 {
 fn time(mut call: impl FnMut()) -> [f64; 2] {
     call();
     let (start, mut seconds, mut possible) = (Instant::now(), Vec::new(), Vec::new());
-    let mut before = peak();
+    let mut before = 1e-9 * peak_flops();
     while seconds.len() < 7 || start.elapsed().as_secs_f64() < 0.3 && seconds.len() < 200 {
         let call_start = Instant::now();
         call();
         seconds.push(call_start.elapsed().as_secs_f64());
-        let after = peak();
+        let after = 1e-9 * peak_flops();
         possible.push(seconds[seconds.len() - 1] * f64::midpoint(before, after));
         before = after;
     }
     [median(seconds), median(possible)]
-}
-
-/// Steps of the loop that measures the peak, and its independent sums: enough to hide the latency of a multiply-add.
-const PEAK_STEPS: usize = 300_000;
-const PEAK_SUMS: usize = 12;
-
-#[cfg(target_arch = "x86_64")]
-mod peak_x86 {
-    use std::arch::x86_64::*;
-
-    use super::{PEAK_STEPS, PEAK_SUMS};
-
-    #[target_feature(enable = "avx512f")]
-    pub(super) fn avx512(x: f32, y: f32) -> f32 {
-        let (x, y) = (_mm512_set1_ps(x), _mm512_set1_ps(y));
-        let mut sums = [y; PEAK_SUMS];
-        for _ in 0..PEAK_STEPS {
-            for sum in &mut sums {
-                *sum = _mm512_fmadd_ps(x, *sum, y);
-            }
-        }
-        let mut all = sums[0];
-        for sum in sums {
-            all = _mm512_add_ps(all, sum);
-        }
-        _mm512_cvtss_f32(all)
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) fn avx2(x: f32, y: f32) -> f32 {
-        let (x, y) = (_mm256_set1_ps(x), _mm256_set1_ps(y));
-        let mut sums = [y; PEAK_SUMS];
-        for _ in 0..PEAK_STEPS {
-            for sum in &mut sums {
-                *sum = _mm256_fmadd_ps(x, *sum, y);
-            }
-        }
-        let mut all = sums[0];
-        for sum in sums {
-            all = _mm256_add_ps(all, sum);
-        }
-        _mm256_cvtss_f32(all)
-    }
-}
-
-/// Without fused multiply-add.
-fn portable_peak(x: f32, y: f32) -> f32 {
-    let mut sums = [[y; 4]; PEAK_SUMS];
-    for _ in 0..PEAK_STEPS {
-        sums = sums.map(|sum| sum.map(|sum| x * sum + y));
-    }
-    sums.as_flattened().iter().sum()
-}
-
-/// Runs the loop; returns the multiply-adds that it took.
-#[allow(unsafe_code)]
-fn run_multiply_adds(set: InstructionSet) -> usize {
-    let (x, y) = (std::hint::black_box(0.5), std::hint::black_box(1.));
-    let (lanes, result) = match set {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: the set is the process's own, which the processor supports.
-        InstructionSet::Avx512 => (16, unsafe { peak_x86::avx512(x, y) }),
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        InstructionSet::Avx2 => (8, unsafe { peak_x86::avx2(x, y) }),
-        _ => (4, portable_peak(x, y)),
-    };
-    std::hint::black_box(result);
-    lanes * PEAK_SUMS * PEAK_STEPS
-}
-
-/// GFLOP/s of multiply-adds in registers on all threads, over a fraction of a millisecond.
-fn peak() -> f64 {
-    let start = Instant::now();
-    let threads = (0..rayon::current_num_threads()).into_par_iter().with_max_len(1);
-    let multiply_adds: usize = threads.map(|_| run_multiply_adds(InstructionSet::current())).sum();
-    2e-9 * multiply_adds as f64 / start.elapsed().as_secs_f64()
 }
 
 /// [`time`] of the output and of both gradients.
