@@ -10,6 +10,7 @@ use crate::element::Element;
 use crate::gradient::Gradient;
 use crate::isa::{Loop, vectorised};
 use crate::kernel::{Kernel, Saved, apply};
+use crate::recycle::Buffer;
 use crate::shared::filled_chunks;
 use crate::simd::Simd;
 use crate::{Error, FeatureMap, tape};
@@ -233,7 +234,7 @@ impl Kernel for Activate {
         output: &[T],
         grad: Gradient<'_, T>,
         _: &[bool],
-    ) -> Vec<Option<Arc<Vec<T>>>> {
+    ) -> Vec<Option<Arc<Buffer<T>>>> {
         let activation = self.activation;
         let rule = if activation.is_rectifier() { self.rule } else { BackwardRule::Standard };
         let xs = if activation.slope_is_in_the_output() { output } else { inputs[0] };
@@ -245,7 +246,11 @@ impl Kernel for Activate {
 }
 
 /// What passes a rectifier, or none, of the gradient of its output.
-pub(crate) fn passed_by_output<T: Element>(activation: Activation, grad: Gradient<'_, T>, output: &[T]) -> Arc<Vec<T>> {
+pub(crate) fn passed_by_output<T: Element>(
+    activation: Activation,
+    grad: Gradient<'_, T>,
+    output: &[T],
+) -> Arc<Buffer<T>> {
     if activation == Activation::Identity {
         return grad.into_shared();
     }

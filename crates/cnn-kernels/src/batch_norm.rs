@@ -15,6 +15,7 @@ use crate::gradient::Gradient;
 use crate::isa::{Loop, vectorised};
 use crate::kernel::{Kernel, Saved, apply};
 use crate::rectifier::{Rectifier, for_each_rectifier};
+use crate::recycle::Buffer;
 use crate::register::{Register, load, store};
 use crate::shared::filled_chunks;
 use crate::simd::Simd;
@@ -246,7 +247,7 @@ impl Kernel for BatchNorm {
         output: &[T],
         grad: Gradient<'_, T>,
         wanted: &[bool],
-    ) -> Vec<Option<Arc<Vec<T>>>> {
+    ) -> Vec<Option<Arc<Buffer<T>>>> {
         let (maps, parameters) = inputs.split_at(self.maps());
         let moments = self.moments.get().expect("the forward pass has run");
         let affine = self.affine(parameters[0], parameters[1], moments);
@@ -263,7 +264,7 @@ impl Kernel for BatchNorm {
         let sums = needs_sums.then(|| self.parameter_gradients(maps[0], &grad, &affine, activation, moments));
         let of_parameters = [0, 1].map(|which| {
             let sums = sums.as_ref().filter(|_| wanted[self.maps() + which])?;
-            Some(Arc::new(sums[which].iter().map(|&sum| T::from_f64(sum)).collect()))
+            Some(Buffer::shared(sums[which].iter().map(|&sum| T::from_f64(sum)).collect()))
         });
         let sums = sums.as_ref().filter(|_| self.source == Source::Batch);
         let of_input = of_input.then(|| self.grad_input(maps[0], grad, affine, activation, sums));
@@ -281,7 +282,7 @@ impl BatchNorm {
         [mean, scale, shift]: [Vec<f64>; 3],
         activation: Activation,
         sums: Option<&[Vec<f64>; 2]>,
-    ) -> Arc<Vec<T>> {
+    ) -> Arc<Buffer<T>> {
         let moments = self.moments.get().expect("the forward pass has run");
         let (inverse_std, count) = (self.inverse_std(moments), (xs.len() / self.channels().max(1)) as f64);
         let (through_x, constant): (Vec<f64>, Vec<f64>) = match sums {

@@ -10,6 +10,7 @@ use crate::element::Element;
 use crate::gradient::Gradient;
 use crate::isa::{Loop, vectorised};
 use crate::kernel::{Kernel, Saved, apply};
+use crate::recycle::Buffer;
 use crate::shared::filled_chunks;
 use crate::simd::Simd;
 use crate::{Error, FeatureMap};
@@ -80,7 +81,7 @@ impl Kernel for Add {
         _: &[T],
         grad: Gradient<'_, T>,
         wanted: &[bool],
-    ) -> Vec<Option<Arc<Vec<T>>>> {
+    ) -> Vec<Option<Arc<Buffer<T>>>> {
         let grad = grad.into_shared();
         wanted.iter().map(|wanted| wanted.then(|| grad.clone())).collect()
     }
@@ -150,7 +151,7 @@ impl Kernel for Concat {
         _: &[T],
         grad: Gradient<'_, T>,
         wanted: &[bool],
-    ) -> Vec<Option<Arc<Vec<T>>>> {
+    ) -> Vec<Option<Arc<Buffer<T>>>> {
         let (all, pixels): (usize, usize) = (self.all_channels(), self.pixels.iter().product());
         let starts = self.channels.iter().scan(0, |sum, channels| Some(std::mem::replace(sum, *sum + channels)));
         let part = |(first, &channels): (usize, &usize)| {
@@ -162,7 +163,7 @@ impl Kernel for Concat {
                     }
                 })
             };
-            Arc::new(values)
+            Buffer::shared(values)
         };
         let parts = starts.zip(&self.channels).zip(wanted);
         parts.map(|(place, wanted)| wanted.then(|| part(place))).collect()

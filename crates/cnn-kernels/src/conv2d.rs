@@ -14,6 +14,7 @@ use crate::error::{Checked, Error};
 use crate::gradient::Gradient;
 use crate::kernel::{Kernel, apply};
 use crate::packed_weights::PackedWeights;
+use crate::recycle::Buffer;
 use crate::{
     FeatureMap, Geometry, Padding, Window, conv2d_depthwise, conv2d_depthwise_direct, conv2d_direct, conv2d_general,
     conv2d_weight_gradient, conv2d_winograd,
@@ -180,7 +181,7 @@ impl Kernel for Convolution {
         _: &[T],
         grad: Gradient<'_, T>,
         wanted: &[bool],
-    ) -> Vec<Option<Arc<Vec<T>>>> {
+    ) -> Vec<Option<Arc<Buffer<T>>>> {
         let depthwise = self.is_depthwise();
         let grad_xs = wanted[0].then(|| {
             let mut grad_xs = vec![T::zero(); inputs[0].len()];
@@ -202,7 +203,7 @@ impl Kernel for Convolution {
         if let Some(&wanted) = wanted.get(2) {
             grads.push(wanted.then(|| sum_over_pixels(&grad, self.c_out)));
         }
-        grads.into_iter().map(|grad| grad.map(Arc::new)).collect()
+        grads.into_iter().map(|grad| grad.map(Buffer::shared)).collect()
     }
 
     fn forward_f32(&self, inputs: &[&[f32]]) -> Vec<f32> {
@@ -224,7 +225,7 @@ impl Kernel for Convolution {
         output: &[f32],
         grad: Gradient<'_, f32>,
         wanted: &[bool],
-    ) -> Vec<Option<Arc<Vec<f32>>>> {
+    ) -> Vec<Option<Arc<Buffer<f32>>>> {
         let (forward, backward) = (Plan::forward(self), Plan::backward(self));
         let scratch = conv2d_direct::least_scratch(&forward).max(conv2d_direct::least_scratch(&backward));
         let depthwise = self.is_depthwise();
@@ -249,7 +250,7 @@ impl Kernel for Convolution {
         if let Some(&wanted) = wanted.get(2) {
             grads.push(wanted.then(|| sum_over_pixels(&grad, self.c_out)));
         }
-        grads.into_iter().map(|grad| grad.map(Arc::new)).collect()
+        grads.into_iter().map(|grad| grad.map(Buffer::shared)).collect()
     }
 }
 

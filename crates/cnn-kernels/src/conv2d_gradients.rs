@@ -4,6 +4,7 @@ use candle_core::{Result, Tensor};
 
 use crate::conv2d::Convolution;
 use crate::error::Error;
+use crate::feature_map::Held;
 use crate::kernel::{Kernel, gradients};
 use crate::{Conv2dSpec, FeatureMap};
 
@@ -30,7 +31,7 @@ pub fn conv2d_gradients(
     }
     let (xs, grad) = (xs.values(), grad.values());
     let mut grads = gradients(&kernel, &[xs, weight], grad, &[input_wanted, weight_wanted])?.into_iter();
-    Ok((grads.next().flatten().map(|grad| FeatureMap::wrap(grad, None)), grads.next().flatten()))
+    Ok((grads.next().flatten().map(|grad| FeatureMap::wrap(Held::ours(grad), None)), grads.next().flatten()))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use candle_core::WithDType;
 
 use crate::gradient::{Gradient, Sum};
 use crate::kernel::Kernel;
+use crate::recycle::Buffer;
 use crate::register::{Double, Register};
 use crate::simd::Simd;
 use crate::vector_math;
@@ -26,10 +27,10 @@ pub(crate) trait Element: WithDType + Default {
         output: &[Self],
         grad: Gradient<'_, Self>,
         wanted: &[bool],
-    ) -> Vec<Option<Arc<Vec<Self>>>>;
-    fn into_sum(values: Arc<Vec<Self>>) -> Sum;
+    ) -> Vec<Option<Arc<Buffer<Self>>>>;
+    fn into_sum(values: Arc<Buffer<Self>>) -> Sum;
     /// The values of a sum of this type.
-    fn of_sum(sum: Sum) -> Option<Arc<Vec<Self>>>;
+    fn of_sum(sum: Sum) -> Option<Arc<Buffer<Self>>>;
     /// `max(self, 0)`; NaN stays NaN.
     #[inline(always)]
     fn at_least_zero(self) -> Self {
@@ -73,13 +74,13 @@ impl Element for f32 {
         output: &[Self],
         grad: Gradient<'_, Self>,
         wanted: &[bool],
-    ) -> Vec<Option<Arc<Vec<Self>>>> {
+    ) -> Vec<Option<Arc<Buffer<Self>>>> {
         kernel.backward_f32(inputs, output, grad, wanted)
     }
-    fn into_sum(values: Arc<Vec<Self>>) -> Sum {
+    fn into_sum(values: Arc<Buffer<Self>>) -> Sum {
         Sum::F32(values)
     }
-    fn of_sum(sum: Sum) -> Option<Arc<Vec<Self>>> {
+    fn of_sum(sum: Sum) -> Option<Arc<Buffer<Self>>> {
         match sum {
             Sum::F32(values) => Some(values),
             _ => None,
@@ -108,13 +109,13 @@ impl Element for f64 {
         output: &[Self],
         grad: Gradient<'_, Self>,
         wanted: &[bool],
-    ) -> Vec<Option<Arc<Vec<Self>>>> {
+    ) -> Vec<Option<Arc<Buffer<Self>>>> {
         kernel.backward(inputs, output, grad, wanted)
     }
-    fn into_sum(values: Arc<Vec<Self>>) -> Sum {
+    fn into_sum(values: Arc<Buffer<Self>>) -> Sum {
         Sum::F64(values)
     }
-    fn of_sum(sum: Sum) -> Option<Arc<Vec<Self>>> {
+    fn of_sum(sum: Sum) -> Option<Arc<Buffer<Self>>> {
         match sum {
             Sum::F64(values) => Some(values),
             _ => None,

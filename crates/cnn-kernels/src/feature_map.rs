@@ -1,9 +1,12 @@
 //! The channels-last feature map that every operation takes and returns.
 
-use candle_core::{DType, Device, Result, Tensor};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::Error;
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Tensor};
+
 use crate::tape::{self, Node};
+use crate::{Error, recycle};
 
 /// A batch of feature maps, stored contiguously as `(N, H, W, C)`.
 ///
@@ -11,7 +14,7 @@ use crate::tape::{self, Node};
 /// called on it by accident, and the layout can change without its users noticing.
 #[derive(Clone, Debug)]
 pub struct FeatureMap {
-    values: Tensor,
+    values: Arc<Held>,
     /// Of a map that gradients flow through.
     node: Option<Node>,
 }
@@ -55,7 +58,7 @@ impl FeatureMap {
 
     /// `[N, H, W, C]`.
     pub fn dims(&self) -> [usize; 4] {
-        let dims = self.values.dims();
+        let dims = self.values().dims();
         [dims[0], dims[1], dims[2], dims[3]]
     }
 
@@ -81,26 +84,31 @@ impl FeatureMap {
 
     /// Element type.
     pub fn dtype(&self) -> DType {
-        self.values.dtype()
+        self.values().dtype()
     }
 
     /// Device of the storage.
     pub fn device(&self) -> &Device {
-        self.values.device()
+        self.values().device()
     }
 
     /// The same values, cut off from the graph that computed them.
     pub fn detach(&self) -> Self {
-        Self::wrap(self.values.detach(), None)
+        Self::wrap(self.values.clone(), None)
     }
 
     /// Whether gradients flow through these maps.
     pub fn is_tracked(&self) -> bool {
-        self.node.is_some() || self.values.track_op()
+        self.node.is_some() || self.values().track_op()
     }
 
     /// The contiguous values, outside any graph.
     pub(crate) fn values(&self) -> &Tensor {
+        self.values.tensor()
+    }
+
+    /// The values for an operation that needs them later.
+    pub(crate) fn held(&self) -> &Arc<Held> {
         &self.values
     }
 
@@ -109,8 +117,63 @@ impl FeatureMap {
     }
 
     /// For kernels, whose outputs are contiguous NHWC by construction.
-    pub(crate) fn wrap(values: Tensor, node: Option<Node>) -> Self {
+    pub(crate) fn wrap(values: Arc<Held>, node: Option<Node>) -> Self {
         Self { values, node }
+    }
+}
+
+/// A map's values. The memory of those that were computed here is used again when nobody needs them.
+#[derive(Debug)]
+pub(crate) struct Held {
+    tensor: Tensor,
+    /// Whether tensors outside may share the storage.
+    shared: AtomicBool,
+}
+
+impl Held {
+    /// A tensor that was just computed and that nobody else has.
+    pub(crate) fn ours(tensor: Tensor) -> Arc<Self> {
+        Arc::new(Self { tensor, shared: AtomicBool::new(false) })
+    }
+
+    /// A tensor from outside.
+    pub(crate) fn lent(tensor: Tensor) -> Arc<Self> {
+        Arc::new(Self { tensor, shared: AtomicBool::new(true) })
+    }
+
+    pub(crate) fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// The tensor for the world outside.
+    pub(crate) fn share(&self) -> Tensor {
+        self.shared.store(true, Ordering::Relaxed);
+        self.tensor.clone()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !*self.shared.get_mut() {
+            // A tensor that cannot be changed is freed as any other.
+            let _ = self.tensor.inplace_op1(&GiveBack);
+        }
+    }
+}
+
+/// Takes the vector out of a tensor that nobody will read again.
+struct GiveBack;
+
+impl InplaceOp1 for GiveBack {
+    fn name(&self) -> &'static str {
+        "give_back"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> Result<()> {
+        if let CpuStorage::F32(values) = storage {
+            recycle::give(std::mem::take(values));
+        }
+        Ok(())
     }
 }
 

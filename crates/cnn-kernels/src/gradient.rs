@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::element::Element;
 use crate::isa::{Loop, vectorised};
 use crate::parallel::for_each_chunk;
+use crate::recycle::Buffer;
 use crate::shared::filled_chunks;
 use crate::simd::Simd;
 
@@ -14,11 +15,11 @@ use crate::simd::Simd;
 const CHUNK: usize = 1 << 14;
 
 /// The gradient of an output, which a backward pass reads and may use up.
-pub(crate) enum Gradient<'a, T> {
+pub(crate) enum Gradient<'a, T: 'static> {
     /// Somebody else's.
     Borrowed(&'a [T]),
     /// Perhaps the last one of its owners.
-    Shared(Arc<Vec<T>>),
+    Shared(Arc<Buffer<T>>),
 }
 
 impl<T> Deref for Gradient<'_, T> {
@@ -34,33 +35,33 @@ impl<T> Deref for Gradient<'_, T> {
 
 impl<T: Element> Gradient<'_, T> {
     /// The same values to be kept.
-    pub(crate) fn into_shared(self) -> Arc<Vec<T>> {
+    pub(crate) fn into_shared(self) -> Arc<Buffer<T>> {
         match self {
-            Self::Borrowed(values) => Arc::new(values.to_vec()),
+            Self::Borrowed(values) => Buffer::shared(values.to_vec()),
             Self::Shared(values) => values,
         }
     }
 
     /// The values after `update`, in parallel chunks: it gets the place of the chunk's first value and the chunk. In place if this is the last owner.
-    pub(crate) fn updated(self, chunk: usize, update: impl Fn(usize, &mut [T]) + Sync) -> Arc<Vec<T>> {
+    pub(crate) fn updated(self, chunk: usize, update: impl Fn(usize, &mut [T]) + Sync) -> Arc<Buffer<T>> {
         let chunk = chunk.max(1);
         let shared = match self {
             Self::Borrowed(values) => Err(Gradient::Borrowed(values)),
             Self::Shared(values) => Arc::try_unwrap(values).map_err(Gradient::Shared),
         };
-        Arc::new(match shared {
+        match shared {
             Ok(mut values) => {
                 for_each_chunk(&mut values, chunk, update);
-                values
+                Arc::new(values)
             }
             // SAFETY: each chunk is copied whole.
-            Err(values) => unsafe {
+            Err(values) => Buffer::shared(unsafe {
                 filled_chunks(values.len(), chunk, |start, out| {
                     let out = out.write_copy_of_slice(&values[start..start + out.len()]);
                     update(start, out);
                 })
-            },
-        })
+            }),
+        }
     }
 }
 
@@ -70,13 +71,13 @@ pub(crate) struct Slot(Arc<Mutex<Option<Sum>>>);
 
 /// A sum of either element type.
 pub(crate) enum Sum {
-    F32(Arc<Vec<f32>>),
-    F64(Arc<Vec<f64>>),
+    F32(Arc<Buffer<f32>>),
+    F64(Arc<Buffer<f64>>),
 }
 
 impl Slot {
     /// Adds a gradient.
-    pub(crate) fn add<T: Element>(&self, gradient: Arc<Vec<T>>) {
+    pub(crate) fn add<T: Element>(&self, gradient: Arc<Buffer<T>>) {
         let mut sum = self.lock();
         let gradient = match sum.take().and_then(T::of_sum) {
             None => gradient,
@@ -86,7 +87,7 @@ impl Slot {
     }
 
     /// The sum, which starts anew.
-    pub(crate) fn take<T: Element>(&self) -> Option<Arc<Vec<T>>> {
+    pub(crate) fn take<T: Element>(&self) -> Option<Arc<Buffer<T>>> {
         self.lock().take().and_then(T::of_sum)
     }
 
@@ -101,7 +102,7 @@ impl std::fmt::Debug for Slot {
     }
 }
 
-fn added<T: Element>(a: Arc<Vec<T>>, b: Arc<Vec<T>>) -> Arc<Vec<T>> {
+fn added<T: Element>(a: Arc<Buffer<T>>, b: Arc<Buffer<T>>) -> Arc<Buffer<T>> {
     let (mine, other) = if Arc::strong_count(&a) == 1 { (a, b) } else { (b, a) };
     Gradient::Shared(mine).updated(CHUNK, |start, sums| {
         vectorised(AddTo { terms: &other[start..start + sums.len()], sums });
@@ -128,9 +129,9 @@ mod tests {
     #[test]
     fn a_gradient_that_others_read_is_copied_before_it_changes() {
         let double = |_: usize, values: &mut [f32]| values.iter_mut().for_each(|value| *value *= 2.);
-        let shared = Arc::new(vec![1f32, 2., 3.]);
-        assert_eq!(*Gradient::Shared(shared.clone()).updated(2, double), [2., 4., 6.]);
-        assert_eq!(*shared, [1., 2., 3.]);
+        let shared = Buffer::shared(vec![1f32, 2., 3.]);
+        assert_eq!(**Gradient::Shared(shared.clone()).updated(2, double), [2., 4., 6.]);
+        assert_eq!(**shared, [1., 2., 3.]);
         let address = shared.as_ptr();
         let updated = Gradient::Shared(shared).updated(2, double);
         assert_eq!((updated.as_ptr(), updated.as_slice()), (address, &[2f32, 4., 6.][..]));
@@ -138,12 +139,12 @@ mod tests {
 
     #[test]
     fn a_slot_sums_without_changing_what_it_was_given() {
-        let (slot, first) = (Slot::default(), Arc::new(vec![1f64, 2.]));
+        let (slot, first) = (Slot::default(), Buffer::shared(vec![1f64, 2.]));
         slot.add(first.clone());
         slot.add(first.clone());
-        slot.add(Arc::new(vec![10., 20.]));
-        assert_eq!(*slot.take::<f64>().unwrap(), [12., 24.]);
-        assert_eq!(*first, [1., 2.]);
+        slot.add(Buffer::shared(vec![10., 20.]));
+        assert_eq!(**slot.take::<f64>().unwrap(), [12., 24.]);
+        assert_eq!(**first, [1., 2.]);
         assert!(slot.take::<f64>().is_none());
     }
 }

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
 use crate::element::Element;
 use crate::gradient::Gradient;
 use crate::profile::{self, OpTime, Pass, timed};
+use crate::recycle::Buffer;
 use crate::{Error, FeatureMap, tape};
 
 /// An operation whose shapes are already checked: it holds its geometry and cannot fail.
@@ -46,7 +47,7 @@ pub(crate) trait Kernel: Send + Sync + 'static {
         output: &[T],
         grad: Gradient<'_, T>,
         wanted: &[bool],
-    ) -> Vec<Option<Arc<Vec<T>>>>;
+    ) -> Vec<Option<Arc<Buffer<T>>>>;
 
     /// The forward pass in f32, where there is a faster way than [`Kernel::forward`].
     fn forward_f32(&self, inputs: &[&[f32]]) -> Vec<f32> {
@@ -60,7 +61,7 @@ pub(crate) trait Kernel: Send + Sync + 'static {
         output: &[f32],
         grad: Gradient<'_, f32>,
         wanted: &[bool],
-    ) -> Vec<Option<Arc<Vec<f32>>>> {
+    ) -> Vec<Option<Arc<Buffer<f32>>>> {
         self.backward(inputs, output, grad, wanted)
     }
 }
@@ -223,8 +224,8 @@ fn gradients_as<K: Kernel, T: Element>(kernel: &K, tensors: &[Tensor], wanted: &
         let (inputs, grad) = slices.split_at(wanted.len());
         T::backward(kernel, inputs, &[], Gradient::Borrowed(grad[0]), wanted)
     })?;
-    let tensor = |(grad, xs): (Option<Arc<Vec<T>>>, &Tensor)| {
-        grad.map(|grad| Tensor::from_vec(Arc::unwrap_or_clone(grad), xs.shape(), xs.device())).transpose()
+    let tensor = |(grad, xs): (Option<Arc<Buffer<T>>>, &Tensor)| {
+        grad.map(|grad| Tensor::from_vec(Buffer::into_vec(grad), xs.shape(), xs.device())).transpose()
     };
     grads.into_iter().zip(tensors).map(tensor).collect()
 }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::element::Element;
 use crate::gradient::Gradient;
 use crate::kernel::{Kernel, apply};
+use crate::recycle::Buffer;
 use crate::{Error, FeatureMap};
 
 /// `(x − mean) / √(var + eps) · weight + bias` with mean and biased variance over the channels of each pixel.
@@ -100,7 +101,7 @@ impl Kernel for LayerNorm {
         _: &[T],
         grad: Gradient<'_, T>,
         _: &[bool],
-    ) -> Vec<Option<Arc<Vec<T>>>> {
+    ) -> Vec<Option<Arc<Buffer<T>>>> {
         let channels = self.dims[3];
         let mut grad_xs = vec![T::zero(); grad.len()];
         let chunk = (CHUNK_PIXELS * channels).max(1);
@@ -119,6 +120,6 @@ impl Kernel for LayerNorm {
         let [grad_weight, grad_bias] = [0, 1].map(|which| {
             (0..channels).map(|c| T::from_f64(partials.iter().map(|sums| sums[which][c]).sum())).collect()
         });
-        [grad_xs, grad_weight, grad_bias].map(|grad| Some(Arc::new(grad))).into()
+        [grad_xs, grad_weight, grad_bias].map(|grad| Some(Buffer::shared(grad))).into()
     }
 }

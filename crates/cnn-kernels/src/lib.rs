@@ -48,6 +48,7 @@ mod parallel;
 mod pool;
 mod profile;
 mod rectifier;
+mod recycle;
 mod register;
 mod scratch;
 mod shared;

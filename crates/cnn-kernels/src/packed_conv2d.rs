@@ -9,6 +9,7 @@ use crate::conv2d::{Convolution, MAX_SCRATCH};
 use crate::conv2d_direct::{Epilogue, least_scratch};
 use crate::conv2d_plan::Plan;
 use crate::conv2d_winograd::{self, Matrices};
+use crate::feature_map::Held;
 use crate::kernel::{Cost, Kernel, op_time, with_slices};
 use crate::packed_weights::PackedWeights;
 use crate::profile::{self, OpTime, Pass, timed};
@@ -138,7 +139,7 @@ impl PackedConv2d {
             })
         };
         let values = timed(|| self.cost(conv, &maps), compute)?;
-        let ys = FeatureMap::wrap(Tensor::from_vec(values, conv.output_shape(), xs.device())?, None);
+        let ys = FeatureMap::wrap(Held::ours(Tensor::from_vec(values, conv.output_shape(), xs.device())?), None);
         activate(&ys, after, BackwardRule::Standard)
     }
 
@@ -214,7 +215,7 @@ impl PackedConv2d {
                 })
             }
         })?;
-        Ok(FeatureMap::wrap(Tensor::from_vec(values, shape, maps[0].device())?, None))
+        Ok(FeatureMap::wrap(Held::ours(Tensor::from_vec(values, shape, maps[0].device())?), None))
     }
 }
 

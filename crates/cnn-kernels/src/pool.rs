@@ -13,6 +13,7 @@ use crate::geometry::Axis;
 use crate::gradient::Gradient;
 use crate::isa::{Loop, vectorised};
 use crate::kernel::{Kernel, Saved, apply};
+use crate::recycle::Buffer;
 use crate::shared::filled_chunks;
 use crate::simd::Simd;
 use crate::{FeatureMap, Padding, Window};
@@ -239,7 +240,7 @@ impl Kernel for Pool {
         output: &[T],
         grad: Gradient<'_, T>,
         _: &[bool],
-    ) -> Vec<Option<Arc<Vec<T>>>> {
+    ) -> Vec<Option<Arc<Buffer<T>>>> {
         let [_, height, width, channels] = self.input;
         let (row, band) = (width * channels, BAND * width * channels);
         let outputs = self.rows.len() * self.columns.len() * channels;
@@ -264,7 +265,7 @@ impl Kernel for Pool {
                 }
             })
         };
-        vec![Some(Arc::new(grad_xs))]
+        vec![Some(Buffer::shared(grad_xs))]
     }
 }
 

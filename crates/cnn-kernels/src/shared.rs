@@ -4,6 +4,7 @@
 use std::mem::MaybeUninit;
 
 use crate::parallel::for_each_chunk;
+use crate::recycle;
 
 /// A pointer that tasks on several threads write through.
 #[derive(Clone, Copy)]
@@ -44,7 +45,7 @@ pub(crate) struct Target {
 /// # Safety
 /// `fill` writes every element and nothing outside.
 pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
-    let mut values = Vec::with_capacity(len);
+    let mut values = recycle::take(len);
     fill(Shared(values.as_mut_ptr()));
     // SAFETY: the capacity is `len`, and `fill` has written every element.
     unsafe { values.set_len(len) };
@@ -55,12 +56,12 @@ pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
 ///
 /// # Safety
 /// `fill` writes every element of the chunk.
-pub(crate) unsafe fn filled_chunks<T: Copy + Send>(
+pub(crate) unsafe fn filled_chunks<T: Copy + Send + 'static>(
     len: usize,
     chunk: usize,
     fill: impl Fn(usize, &mut [MaybeUninit<T>]) + Sync,
 ) -> Vec<T> {
-    let mut values = Vec::with_capacity(len);
+    let mut values = recycle::take(len);
     for_each_chunk(&mut values.spare_capacity_mut()[..len], chunk, fill);
     // SAFETY: the capacity is `len`, and `fill` has written every element.
     unsafe { values.set_len(len) };

@@ -12,9 +12,11 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, La
 
 use crate::FeatureMap;
 use crate::element::Element;
+use crate::feature_map::Held;
 use crate::gradient::{Gradient, Slot};
 use crate::kernel::{Cost, Kernel, op_time, with_slices};
 use crate::profile::{self, Pass, timed};
+use crate::recycle::Buffer;
 
 /// A map's place in the graph.
 #[derive(Debug, Clone)]
@@ -42,12 +44,13 @@ pub(crate) fn record<K: Kernel>(
 ) -> Result<FeatureMap> {
     let handles = maps.iter().filter_map(|map| map.node()).map(|node| Ok(node.handle.clone()));
     let handle = handles.reduce(|sum, handle| sum? + handle?).transpose()?;
+    let (dtype, output) = (output.dtype(), Held::ours(output));
     if handle.is_none() && !parameters.iter().any(Tensor::track_op) {
         return Ok(FeatureMap::wrap(output, None));
     }
     let (saved, gradient) = (kernel.saved(), Slot::default());
     let inputs = maps.iter().enumerate().map(|(index, map)| Input {
-        values: saved.input(index).then(|| map.values().clone()),
+        values: saved.input(index).then(|| map.held().clone()),
         gradient: map.node().map(|node| node.gradient.clone()),
     });
     let inputs = inputs.collect();
@@ -55,7 +58,7 @@ pub(crate) fn record<K: Kernel>(
         kernel,
         inputs,
         output: saved.output().then(|| output.clone()),
-        dtype: output.dtype(),
+        dtype,
         gradient: gradient.clone(),
         label: profile::label(),
     };
@@ -73,14 +76,14 @@ pub(crate) fn record<K: Kernel>(
 struct Op<K> {
     kernel: K,
     inputs: Vec<Input>,
-    output: Option<Tensor>,
+    output: Option<Arc<Held>>,
     dtype: DType,
     gradient: Slot,
     label: String,
 }
 
 struct Input {
-    values: Option<Tensor>,
+    values: Option<Arc<Held>>,
     /// Of a tracked map.
     gradient: Option<Slot>,
 }
@@ -98,11 +101,14 @@ impl<K: Kernel> Op<K> {
         let tracked = self.inputs.iter().map(|input| input.gradient.is_some());
         let wanted: Vec<bool> = tracked.chain(parameters.iter().map(|parameter| parameter.track_op())).collect();
         let elements = self.kernel.output_shape().iter().product();
-        let grad = self.gradient.take::<T>().unwrap_or_else(|| Arc::new(vec![T::zero(); elements]));
+        let grad = self.gradient.take::<T>().unwrap_or_else(|| Buffer::shared(vec![T::zero(); elements]));
         let nothing = Tensor::zeros(0, self.dtype, &Device::Cpu)?;
-        let values = self.inputs.iter().map(|input| input.values.as_ref().unwrap_or(&nothing));
-        let tensors: Vec<&Tensor> =
-            values.chain(parameters.iter().copied()).chain([self.output.as_ref().unwrap_or(&nothing)]).collect();
+        let values = self.inputs.iter().map(|input| input.values.as_ref());
+        let held = values.chain([self.output.as_ref()]);
+        let mut tensors: Vec<&Tensor> = held.map(|held| held.map_or(&nothing, |held| held.tensor())).collect();
+        // In the kernel's order: maps, parameters, and the output at the end.
+        let maps = self.inputs.len();
+        tensors.splice(maps..maps, parameters.iter().copied());
         let grads = with_slices(K::NAME, &tensors, |slices| {
             let (inputs, output) = slices.split_at(wanted.len());
             self.timed_backward(inputs, output[0], Gradient::Shared(grad), &wanted)
@@ -115,8 +121,7 @@ impl<K: Kernel> Op<K> {
         }
         let of_handle = wanted[..self.inputs.len()].contains(&true).then(number_tensor).transpose()?;
         let of_parameters = grads.zip(parameters).map(|(grad, parameter)| {
-            grad.map(|grad| Tensor::from_vec(Arc::unwrap_or_clone(grad), parameter.shape(), parameter.device()))
-                .transpose()
+            grad.map(|grad| Tensor::from_vec(Buffer::into_vec(grad), parameter.shape(), parameter.device())).transpose()
         });
         [Ok(of_handle)].into_iter().chain(of_parameters).collect()
     }
@@ -130,7 +135,7 @@ impl<K: Kernel> Op<K> {
         output: &[T],
         grad: Gradient<'_, T>,
         wanted: &[bool],
-    ) -> Vec<Option<Arc<Vec<T>>>> {
+    ) -> Vec<Option<Arc<Buffer<T>>>> {
         let maps = self.inputs.len();
         let part = |pass: Pass, grad: Gradient<'_, T>, wanted: &[bool]| {
             let time = || {
@@ -218,19 +223,19 @@ impl<K: Kernel> CustomOp3 for Op<K> {
 /// candle's graph.
 pub(crate) fn enter(xs: &Tensor) -> Result<FeatureMap> {
     if !xs.track_op() || !xs.device().is_cpu() || !matches!(xs.dtype(), DType::F32 | DType::F64) {
-        return Ok(FeatureMap::wrap(xs.clone(), None));
+        return Ok(FeatureMap::wrap(Held::lent(xs.clone()), None));
     }
     let gradient = Slot::default();
     let handle = xs.apply_op1(Enter(gradient.clone()))?;
-    Ok(FeatureMap::wrap(xs.detach(), Some(Node { handle, gradient })))
+    Ok(FeatureMap::wrap(Held::lent(xs.detach()), Some(Node { handle, gradient })))
 }
 
 /// A map's values as a tensor of candle's graph.
 pub(crate) fn leave(map: &FeatureMap) -> Result<Tensor> {
     match map.node() {
-        None => Ok(map.values().clone()),
+        None => Ok(map.held().share()),
         Some(node) => {
-            let op = Leave { values: map.values().clone(), gradient: node.gradient.clone() };
+            let op = Leave { values: map.held().clone(), gradient: node.gradient.clone() };
             node.handle.apply_op1(op)
         }
     }
@@ -243,7 +248,7 @@ impl Enter {
     fn gradient<T: Element>(&self, xs: &Tensor) -> Result<Option<Tensor>> {
         match self.0.take::<T>() {
             None => Ok(Some(xs.zeros_like()?)),
-            Some(grad) => Tensor::from_vec(Arc::unwrap_or_clone(grad), xs.shape(), xs.device()).map(Some),
+            Some(grad) => Tensor::from_vec(Buffer::into_vec(grad), xs.shape(), xs.device()).map(Some),
         }
     }
 }
@@ -265,20 +270,20 @@ impl CustomOp1 for Enter {
 
 /// From a map to a tensor.
 struct Leave {
-    values: Tensor,
+    values: Arc<Held>,
     gradient: Slot,
 }
 
 impl Leave {
     fn copy<T: Element>(&self) -> Result<(CpuStorage, Shape)> {
-        let values = with_slices(self.name(), &[&self.values], |slices: &[&[T]]| slices[0].to_vec())?;
-        Ok((T::to_cpu_storage_owned(values), self.values.shape().clone()))
+        let values = with_slices(self.name(), &[self.values.tensor()], |slices: &[&[T]]| slices[0].to_vec())?;
+        Ok((T::to_cpu_storage_owned(values), self.values.tensor().shape().clone()))
     }
 
     fn keep<T: Element>(&self, grad: &Tensor) -> Result<()> {
         let grad = grad.contiguous()?;
         let values = with_slices(self.name(), &[&grad], |slices: &[&[T]]| slices[0].to_vec())?;
-        self.gradient.add(Arc::new(values));
+        self.gradient.add(Buffer::shared(values));
         Ok(())
     }
 }
@@ -288,7 +293,7 @@ impl CustomOp1 for Leave {
         "tensor"
     }
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        match self.values.dtype() {
+        match self.values.tensor().dtype() {
             DType::F64 => self.copy::<f64>(),
             _ => self.copy::<f32>(),
         }
