@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::conv2d::Convolution;
 use crate::conv2d_depthwise::transpose;
+use crate::conv2d_depthwise_tiles;
 use crate::conv2d_direct::Epilogue;
 use crate::conv2d_plan::{AxisPlan, Phase, Plan, Tap};
 use crate::isa::{Loop, vectorised};
@@ -32,14 +33,18 @@ pub(crate) fn pack(plan: &Plan, weight: &[f32]) -> Vec<f32> {
 /// The plan's target from its source, with weights that are [`pack`]ed.
 pub(crate) fn convolve(plan: &Plan, source: &[f32], weights: &[f32], epilogue: Epilogue) -> Vec<f32> {
     let all_rows = plan.batch * plan.rows.count();
-    let rows = all_rows.div_ceil(TASKS).max(1);
+    let rows = all_rows.div_ceil(parallel::wanted_tasks()).max(1);
     let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
+    let tiled = conv2d_depthwise_tiles::suits(plan);
     // SAFETY: the blocks of rows cover every output once, whatever the phase.
     unsafe {
         filled(elements, |target| {
             parallel::for_each(all_rows.div_ceil(rows), |block| {
                 let rows = block * rows..all_rows.min((block + 1) * rows);
-                vectorised(Rows { plan, source, weights, epilogue, target, rows });
+                match tiled {
+                    true => vectorised(conv2d_depthwise_tiles::Rows { plan, source, weights, epilogue, target, rows }),
+                    false => vectorised(Rows { plan, source, weights, epilogue, target, rows }),
+                }
             });
         })
     }
