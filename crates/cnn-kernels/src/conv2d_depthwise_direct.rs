@@ -258,18 +258,36 @@ pub(crate) fn grad_weight(conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f
     let plan = Plan::forward(conv);
     let (taps, all_rows) = (plan.taps, plan.batch * plan.rows.count());
     let rows = (PIXELS_PER_TAP * taps).div_ceil(plan.columns.count().max(1)).max(all_rows.div_ceil(TASKS)).max(1);
+    let tiled = conv2d_depthwise_tiles::suits(&plan);
     let of_block = |block: usize| {
         let mut sums = vec![0.; taps * conv.c_in];
         let rows = block * rows..all_rows.min((block + 1) * rows);
-        vectorised(WeightRows { plan: &plan, xs, grad, rows, sums: &mut sums });
+        let (plan, into) = (&plan, &mut sums[..]);
+        match tiled {
+            true => vectorised(conv2d_depthwise_tiles::WeightRows { plan, xs, grad, rows, sums: into }),
+            false => vectorised(WeightRows { plan, xs, grad, rows, sums: into }),
+        }
         sums
     };
     let partials: Vec<Vec<f32>> = parallel::map(all_rows.div_ceil(rows), of_block);
     let mut sums = vec![0f64; taps * conv.c_in];
     for partial in partials {
-        sums.iter_mut().zip(partial).for_each(|(sum, value)| *sum += f64::from(value));
+        vectorised(AddTo { sums: &mut sums, terms: &partial });
     }
     transpose(&sums.into_iter().map(|sum| sum as f32).collect::<Vec<_>>(), taps, conv.c_in)
+}
+
+/// Adds to sums of higher precision.
+struct AddTo<'a> {
+    sums: &'a mut [f64],
+    terms: &'a [f32],
+}
+
+impl Loop for AddTo<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        self.sums.iter_mut().zip(self.terms).for_each(|(sum, &term)| *sum += f64::from(term));
+    }
 }
 
 /// The part of the weight gradient that some rows of outputs, counted over the whole batch, add to `sums`, `[tap][channel]`.

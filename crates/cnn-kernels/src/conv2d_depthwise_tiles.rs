@@ -26,6 +26,8 @@ const FEW: usize = 3;
 const BLOCK: usize = 192;
 /// Floats of the source under a row of a strip, about, likewise.
 const STRIP: usize = 2048;
+/// Floats of a source that stays in a cache, about.
+const CACHE: usize = 2 << 20;
 /// How far below a tile's last row the source is asked for.
 const ROWS_AHEAD: usize = 2;
 /// Columns under the widest tile.
@@ -151,9 +153,8 @@ impl Loop for Rows<'_> {
         }
         let tiles = |phase: &Phase| phase.count.div_ceil(pixels::<S>(phase.count));
         let most = plan.columns.phases.iter().map(tiles).max().unwrap_or(0);
-        for channels in channel_blocks(plan.c_source) {
-            let under_tile = pixels::<S>(plan.columns.count()) * plan.columns.step * channels.len();
-            let strip = (STRIP / under_tile.max(1)).max(1);
+        for channels in channel_blocks(plan) {
+            let strip = strip(plan, channels.len());
             for first in (0..most).step_by(strip) {
                 for row in &rows {
                     for tile in first..most.min(first + strip) {
@@ -180,10 +181,23 @@ fn pixels<S: Simd>(count: usize) -> usize {
     [most, FEW].into_iter().find(|&pixels| pixels <= count).unwrap_or(1)
 }
 
+/// Whether the source is too large for a cache. Then whole rows in their order are faster than strips, and asking for them early is.
+fn comes_from_memory(plan: &Plan) -> bool {
+    plan.batch * plan.rows.source * plan.columns.source * plan.c_source > CACHE
+}
+
 /// Equal parts of the channels, of whole registers but for the last.
-fn channel_blocks(channels: usize) -> impl Iterator<Item = Range<usize>> {
-    let block = channels.div_ceil(channels.div_ceil(BLOCK).max(1)).next_multiple_of(MAX_LANES);
+fn channel_blocks(plan: &Plan) -> impl Iterator<Item = Range<usize>> {
+    let channels = plan.c_source;
+    let parts = if comes_from_memory(plan) { 1 } else { channels.div_ceil(BLOCK).max(1) };
+    let block = channels.div_ceil(parts).next_multiple_of(MAX_LANES);
     (0..channels).step_by(block).map(move |first| first..channels.min(first + block))
+}
+
+/// Tiles of a row that belong to a strip.
+fn strip(plan: &Plan, channels: usize) -> usize {
+    let under_tile = MANY * plan.columns.step * channels;
+    if comes_from_memory(plan) { plan.columns.count().max(1) } else { (STRIP / under_tile).max(1) }
 }
 
 /// A tile's place: in a row of the target, which one of a phase.
@@ -223,7 +237,7 @@ impl Rows<'_> {
             // SAFETY: row, column and channel lie in the target.
             target: unsafe { self.target.at(pixel * c) },
             target_step: columns.stride * c,
-            ahead: lines.last().map_or(std::ptr::null(), soon),
+            ahead: lines.last().filter(|_| comes_from_memory(plan)).map(soon),
             source_row: plan.columns.source * c,
         };
         // SAFETY: the lines lie in the source, the pixels in the target; `S` is what the caller is compiled for.
@@ -249,8 +263,8 @@ struct Tile<'a, const K: usize> {
     bounds: [f32; 2],
     target: *mut f32,
     target_step: usize,
-    /// The first pixel of the columns under the tile in the rows that will be read soon.
-    ahead: *const f32,
+    /// The first pixel of the columns under the tile in the rows that will be read soon, if they are to be asked for.
+    ahead: Option<*const f32>,
     /// Elements between rows of the source.
     source_row: usize,
 }
@@ -281,6 +295,9 @@ impl<const K: usize> Tile<'_, K> {
         let count = self.source.channels - channel;
         // SAFETY: the caller's promise.
         unsafe {
+            for n in 0..N {
+                S::prefetch_to_write(self.target.add(n * self.target_step + channel));
+            }
             let start = if self.bias.is_null() { S::splat(0.) } else { load::<S, FULL>(self.bias.add(channel), count) };
             let mut sums = [start; N];
             for line in self.source.lines {
@@ -293,9 +310,11 @@ impl<const K: usize> Tile<'_, K> {
                     }
                 }
             }
-            for row in 0..STEP {
-                for n in 0..N * STEP {
-                    S::prefetch(self.ahead.wrapping_add(row * self.source_row + n * self.source.channels + channel));
+            if let Some(ahead) = self.ahead {
+                for row in 0..STEP {
+                    for n in 0..N * STEP {
+                        S::prefetch(ahead.wrapping_add(row * self.source_row + n * self.source.channels + channel));
+                    }
                 }
             }
             let [low, high] = self.bounds.map(|bound| S::splat(bound));
@@ -305,6 +324,167 @@ impl<const K: usize> Tile<'_, K> {
                     sum = sum.add(load::<S, FULL>(self.residual.add(offset), count));
                 }
                 store::<S, FULL>(sum.within(low, high), self.target.add(offset), count);
+            }
+        }
+    }
+}
+
+/// The part of the weight gradient that some rows of outputs, counted over the whole batch, add to `sums`, `[tap][channel]`.
+pub(crate) struct WeightRows<'a> {
+    /// The forward pass.
+    pub(crate) plan: &'a Plan,
+    pub(crate) xs: &'a [f32],
+    pub(crate) grad: &'a [f32],
+    pub(crate) rows: Range<usize>,
+    pub(crate) sums: &'a mut [f32],
+}
+
+impl Loop for WeightRows<'_> {
+    /// In strips as the convolution.
+    #[inline(always)]
+    fn run<S: Simd>(mut self) {
+        let (plan, mut lines, mut rows) = (self.plan, Vec::new(), Vec::new());
+        let columns = &plan.columns.phases[0];
+        for row in self.rows.clone() {
+            let (first, count) = (lines.len(), plan.rows.count());
+            add_lines(&mut lines, plan, self.xs.as_ptr(), &plan.rows.phases[0], row / count, row % count);
+            rows.push(Row { target: row, lines: first..lines.len() });
+        }
+        for channels in channel_blocks(plan) {
+            let strip = strip(plan, channels.len()) * MANY;
+            for first in (0..columns.count).step_by(strip) {
+                for row in &rows {
+                    let place = WeightPlace {
+                        lines: &lines[row.lines.clone()],
+                        row: row.target,
+                        pixels: first..columns.count.min(first + strip),
+                        channels: channels.clone(),
+                    };
+                    match (plan.columns.step, columns.taps.len()) {
+                        (1, 1) => self.pixels::<S, 1, 1>(place),
+                        (1, 2) => self.pixels::<S, 2, 1>(place),
+                        (1, _) => self.pixels::<S, 3, 1>(place),
+                        _ => self.pixels::<S, 3, 2>(place),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Neighbouring pixels of a row of the gradient and some of their channels.
+struct WeightPlace<'a> {
+    lines: &'a [Line],
+    row: usize,
+    pixels: Range<usize>,
+    channels: Range<usize>,
+}
+
+impl WeightRows<'_> {
+    #[inline(always)]
+    fn pixels<S: Simd, const K: usize, const STEP: usize>(&mut self, place: WeightPlace) {
+        let Range { start: mut u, end } = place.pixels.clone();
+        while u < end {
+            let pixels = pixels::<S>(end - u);
+            match pixels {
+                MANY => self.tile::<S, K, STEP, MANY>(&place, u),
+                FEW => self.tile::<S, K, STEP, FEW>(&place, u),
+                _ => self.tile::<S, K, STEP, 1>(&place, u),
+            }
+            u += pixels;
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const K: usize, const STEP: usize, const N: usize>(&mut self, place: &WeightPlace, u: usize) {
+        let (plan, c, span) = (self.plan, self.plan.c_source, (N - 1) * STEP + K);
+        let columns = &plan.columns.phases[0];
+        let soon = |line: &Line| line.source.wrapping_add((ROWS_AHEAD * plan.columns.source + u * STEP) * c);
+        let tile = WeightTile::<K> {
+            xs: Span::new(plan, place.lines, (u * STEP) as isize + columns.taps[0].shift, span),
+            grad: self.grad[(place.row * columns.count + u) * c..].as_ptr(),
+            grad_row: columns.count * c,
+            taps: std::array::from_fn(|k| columns.taps[k].index * c),
+            sums: self.sums.as_mut_ptr(),
+            ahead: place.lines.last().filter(|_| comes_from_memory(plan)).map(soon),
+            source_row: plan.columns.source * c,
+        };
+        // SAFETY: the lines lie in the input, the pixels in the gradient; `S` is what the caller is compiled for.
+        unsafe {
+            match tile.xs.is_whole(span) {
+                true => tile.run::<S, STEP, N, false>(place.channels.clone()),
+                false => tile.run::<S, STEP, N, true>(place.channels.clone()),
+            }
+        }
+    }
+}
+
+/// Neighbouring pixels of the gradient and what they read.
+struct WeightTile<'a, const K: usize> {
+    xs: Span<'a>,
+    grad: *const f32,
+    grad_row: usize,
+    /// Elements from a row of the sums to each of its taps.
+    taps: [usize; K],
+    sums: *mut f32,
+    /// As in [`Tile`].
+    ahead: Option<*const f32>,
+    source_row: usize,
+}
+
+impl<const K: usize> WeightTile<'_, K> {
+    /// # Safety
+    /// The columns inside lie in the input, `N` pixels in the gradient, all taps in the sums, all with their channels; unless `BORDER`, all
+    /// columns are inside.
+    #[inline(always)]
+    unsafe fn run<S: Simd, const STEP: usize, const N: usize, const BORDER: bool>(&self, channels: Range<usize>) {
+        let (end, mut channel) = (channels.end, channels.start);
+        // SAFETY: the caller's promise; whole registers first, then what is left.
+        unsafe {
+            while channel + S::LANES <= end {
+                self.register::<S, STEP, N, true, BORDER>(channel);
+                channel += S::LANES;
+            }
+            if channel < end {
+                self.register::<S, STEP, N, false, BORDER>(channel);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn register<S: Simd, const STEP: usize, const N: usize, const FULL: bool, const BORDER: bool>(
+        &self,
+        channel: usize,
+    ) {
+        let (channels, count) = (self.xs.channels, self.xs.channels - channel);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut grad = [S::splat(0.); N];
+            for (n, grad) in grad.iter_mut().enumerate() {
+                *grad = load::<S, FULL>(self.grad.add(n * channels + channel), count);
+            }
+            for line in self.xs.lines {
+                let xs = self.xs.load::<S, FULL, BORDER>(line, (N - 1) * STEP + K, channel);
+                let mut sums = [S::splat(0.); K];
+                for (n, grad) in grad.iter().enumerate() {
+                    for (k, sum) in sums.iter_mut().enumerate() {
+                        *sum = sum.add_product(xs[n * STEP + k], *grad);
+                    }
+                }
+                for (k, sum) in sums.iter().enumerate() {
+                    let to = self.sums.add(line.weights + self.taps[k] + channel);
+                    store::<S, FULL>(load::<S, FULL>(to, count).add(*sum), to, count);
+                }
+            }
+            if let Some(ahead) = self.ahead {
+                for row in 0..STEP {
+                    for n in 0..N * STEP {
+                        S::prefetch(ahead.wrapping_add(row * self.source_row + n * channels + channel));
+                    }
+                }
+                for n in 0..N {
+                    S::prefetch(self.grad.wrapping_add(ROWS_AHEAD * self.grad_row + n * channels + channel));
+                }
             }
         }
     }

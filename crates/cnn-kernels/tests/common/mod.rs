@@ -206,6 +206,11 @@ pub(crate) fn network_convolutions() -> Vec<ConvCase> {
         case("depthwise, strides 2 and 1", [1, 19, 12, 9], [19, 1, 3, 3]).groups(19).stride(2, 1).pad(1, 1),
         case("depthwise, 3x1", [2, 18, 7, 10], [18, 1, 3, 1]).groups(18).pad(1, 0),
         case("depthwise, 2x2", [1, 18, 7, 10], [18, 1, 2, 2]).groups(18).pad(1, 1),
+        case("depthwise, 3x3 of a map beyond the caches", [1, 17, 353, 351], [17, 1, 3, 3]).groups(17).pad(1, 1),
+        case("depthwise, 3x3/2 of a map beyond the caches", [1, 17, 353, 351], [17, 1, 3, 3])
+            .groups(17)
+            .pad(1, 1)
+            .stride(2, 2),
         case("depthwise, 5x5", [2, 33, 9, 14], [33, 1, 5, 5]).groups(33).pad(2, 2).bias(),
         case("one channel to one", [3, 1, 41, 37], [1, 1, 3, 3]).pad(1, 1),
     ]
