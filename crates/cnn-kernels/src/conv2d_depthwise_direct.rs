@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::conv2d::Convolution;
 use crate::conv2d_depthwise::transpose;
+use crate::conv2d_depthwise_tiles;
 use crate::conv2d_direct::Epilogue;
 use crate::conv2d_plan::{AxisPlan, Phase, Plan, Tap};
 use crate::isa::{Loop, vectorised};
@@ -32,14 +33,18 @@ pub(crate) fn pack(plan: &Plan, weight: &[f32]) -> Vec<f32> {
 /// The plan's target from its source, with weights that are [`pack`]ed.
 pub(crate) fn convolve(plan: &Plan, source: &[f32], weights: &[f32], epilogue: Epilogue) -> Vec<f32> {
     let all_rows = plan.batch * plan.rows.count();
-    let rows = all_rows.div_ceil(TASKS).max(1);
+    let rows = all_rows.div_ceil(parallel::wanted_tasks()).max(1);
     let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
+    let tiled = conv2d_depthwise_tiles::suits(plan);
     // SAFETY: the blocks of rows cover every output once, whatever the phase.
     unsafe {
         filled(elements, |target| {
             parallel::for_each(all_rows.div_ceil(rows), |block| {
                 let rows = block * rows..all_rows.min((block + 1) * rows);
-                vectorised(Rows { plan, source, weights, epilogue, target, rows });
+                match tiled {
+                    true => vectorised(conv2d_depthwise_tiles::Rows { plan, source, weights, epilogue, target, rows }),
+                    false => vectorised(Rows { plan, source, weights, epilogue, target, rows }),
+                }
             });
         })
     }
@@ -253,18 +258,36 @@ pub(crate) fn grad_weight(conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f
     let plan = Plan::forward(conv);
     let (taps, all_rows) = (plan.taps, plan.batch * plan.rows.count());
     let rows = (PIXELS_PER_TAP * taps).div_ceil(plan.columns.count().max(1)).max(all_rows.div_ceil(TASKS)).max(1);
+    let tiled = conv2d_depthwise_tiles::suits(&plan);
     let of_block = |block: usize| {
         let mut sums = vec![0.; taps * conv.c_in];
         let rows = block * rows..all_rows.min((block + 1) * rows);
-        vectorised(WeightRows { plan: &plan, xs, grad, rows, sums: &mut sums });
+        let (plan, into) = (&plan, &mut sums[..]);
+        match tiled {
+            true => vectorised(conv2d_depthwise_tiles::WeightRows { plan, xs, grad, rows, sums: into }),
+            false => vectorised(WeightRows { plan, xs, grad, rows, sums: into }),
+        }
         sums
     };
     let partials: Vec<Vec<f32>> = parallel::map(all_rows.div_ceil(rows), of_block);
     let mut sums = vec![0f64; taps * conv.c_in];
     for partial in partials {
-        sums.iter_mut().zip(partial).for_each(|(sum, value)| *sum += f64::from(value));
+        vectorised(AddTo { sums: &mut sums, terms: &partial });
     }
     transpose(&sums.into_iter().map(|sum| sum as f32).collect::<Vec<_>>(), taps, conv.c_in)
+}
+
+/// Adds to sums of higher precision.
+struct AddTo<'a> {
+    sums: &'a mut [f64],
+    terms: &'a [f32],
+}
+
+impl Loop for AddTo<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        self.sums.iter_mut().zip(self.terms).for_each(|(sum, &term)| *sum += f64::from(term));
+    }
 }
 
 /// The part of the weight gradient that some rows of outputs, counted over the whole batch, add to `sums`, `[tap][channel]`.

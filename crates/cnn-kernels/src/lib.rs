@@ -26,6 +26,7 @@ mod combine;
 mod conv2d;
 mod conv2d_depthwise;
 mod conv2d_depthwise_direct;
+mod conv2d_depthwise_tiles;
 mod conv2d_direct;
 mod conv2d_general;
 mod conv2d_gradients;

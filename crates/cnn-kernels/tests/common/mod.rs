@@ -187,6 +187,34 @@ pub(crate) fn network_convolutions() -> Vec<ConvCase> {
         case("dilated", [1, 24, 19, 23], [32, 24, 3, 3]).pad(2, 3).dilation(2, 3),
         case("4 groups", [3, 64, 9, 11], [128, 16, 3, 3]).groups(4).pad(1, 1).bias(),
         case("8 groups, stride 2", [1, 32, 14, 15], [32, 4, 3, 3]).groups(8).pad(1, 1).stride(2, 2),
+        case("depthwise, 3x3 on 7x7", [3, 70, 7, 7], [70, 1, 3, 3]).groups(70).pad(1, 1).bias(),
+        case("depthwise, 3x3 of blocks of channels", [2, 401, 5, 16], [401, 1, 3, 3]).groups(401).pad(1, 1),
+        case("depthwise, 3x3, valid", [2, 33, 9, 11], [33, 1, 3, 3]).groups(33).bias(),
+        case("depthwise, 3x3 on one row", [3, 17, 1, 29], [17, 1, 3, 3]).groups(17).pad(1, 1),
+        case("depthwise, 3x3 on one column", [3, 32, 23, 1], [32, 1, 3, 3]).groups(32).pad(1, 1),
+        case("depthwise, 3x3 wider than the map", [1, 16, 2, 2], [16, 1, 3, 3]).groups(16).pad(2, 2),
+        case("depthwise, 3x3, more padding than columns", [1, 16, 5, 3], [16, 1, 3, 3]).groups(16).pad(3, 4),
+        case("depthwise, 3x3 in wide rows", [1, 16, 4, 301], [16, 1, 3, 3]).groups(16).pad(1, 1),
+        case("depthwise, 3x3/2 of an odd map", [2, 48, 15, 29], [48, 1, 3, 3]).groups(48).pad(1, 1).stride(2, 2),
+        case("depthwise, 3x3/2 of an even map", [2, 35, 14, 30], [35, 1, 3, 3])
+            .groups(35)
+            .pad(1, 1)
+            .stride(2, 2)
+            .bias(),
+        case("depthwise, 3x3/2, columns left over", [1, 24, 8, 18], [24, 1, 3, 3]).groups(24).stride(2, 2),
+        case("depthwise, 3x3/2, one side", [2, 20, 9, 12], [20, 1, 3, 3])
+            .groups(20)
+            .stride(2, 2)
+            .pad_sides([0, 1, 0, 1]),
+        case("depthwise, strides 2 and 1", [1, 19, 12, 9], [19, 1, 3, 3]).groups(19).stride(2, 1).pad(1, 1),
+        case("depthwise, 3x1", [2, 18, 7, 10], [18, 1, 3, 1]).groups(18).pad(1, 0),
+        case("depthwise, 2x2", [1, 18, 7, 10], [18, 1, 2, 2]).groups(18).pad(1, 1),
+        case("depthwise, 3x3 of a map beyond the caches", [1, 17, 353, 351], [17, 1, 3, 3]).groups(17).pad(1, 1),
+        case("depthwise, 3x3/2 of a map beyond the caches", [1, 17, 353, 351], [17, 1, 3, 3])
+            .groups(17)
+            .pad(1, 1)
+            .stride(2, 2),
+        case("depthwise, 5x5", [2, 33, 9, 14], [33, 1, 5, 5]).groups(33).pad(2, 2).bias(),
         case("one channel to one", [3, 1, 41, 37], [1, 1, 3, 3]).pad(1, 1),
     ]
 }
