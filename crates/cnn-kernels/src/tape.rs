@@ -51,6 +51,7 @@ pub(crate) fn record<K: Kernel>(
     let (saved, gradient) = (kernel.saved(), Slot::default());
     let inputs = maps.iter().enumerate().map(|(index, map)| Input {
         values: saved.input(index).then(|| map.held().clone()),
+        elements: map.values().elem_count(),
         gradient: map.node().map(|node| node.gradient.clone()),
     });
     let inputs = inputs.collect();
@@ -84,6 +85,7 @@ struct Op<K> {
 
 struct Input {
     values: Option<Arc<Held>>,
+    elements: usize,
     /// Of a tracked map.
     gradient: Option<Slot>,
 }
@@ -140,9 +142,17 @@ impl<K: Kernel> Op<K> {
         let part = |pass: Pass, grad: Gradient<'_, T>, wanted: &[bool]| {
             let time = || {
                 let elements = |range: Range<usize>| inputs[range].iter().map(|values| values.len()).sum::<usize>();
-                let once = 2 * elements(maps..inputs.len());
-                let written = if wanted[..maps].contains(&true) { elements(0..maps).max(grad.len()) } else { 0 };
-                let cost = Cost { read: elements(0..maps) + output.len() + grad.len(), once, written };
+                let of_maps = self.inputs.iter().zip(wanted).filter(|(_, wanted)| **wanted);
+                let (written, parameters) =
+                    (of_maps.map(|(input, _)| input.elements).sum(), elements(maps..inputs.len()));
+                let saved = elements(0..maps) + output.len();
+                // The gradient of the input follows from that of the output and the parameters alone where they are told apart.
+                let (read, once) = match pass {
+                    Pass::Backward => (saved + grad.len(), 2 * parameters),
+                    Pass::InputGradient => (grad.len(), parameters),
+                    _ => (saved + grad.len(), parameters),
+                };
+                let cost = Cost { read, once, written };
                 op_time(&self.kernel, pass, &self.label, T::DTYPE, &cost)
             };
             let time = profile::is_watched().then(time);
