@@ -78,6 +78,7 @@ pub fn batch_norm_train(
 ///
 /// # Errors
 /// If shapes or element types differ.
+#[expect(clippy::too_many_arguments, reason = "the arguments of PyTorch's functional batch_norm, and what is fused")]
 pub fn batch_norm_running(
     xs: &FeatureMap,
     weight: &Tensor,

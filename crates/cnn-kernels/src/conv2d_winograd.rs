@@ -305,6 +305,7 @@ unsafe fn input_tile<S: Simd, const FULL: bool>(
             };
             *row = input_line([load(0), load(1), load(2), load(3), load(4), load(5)]);
         }
+        #[expect(clippy::needless_range_loop, reason = "a column of an array of rows")]
         for column in 0..IN {
             let line = input_line([0, 1, 2, 3, 4, 5].map(|row: usize| rows[row][column]));
             for (row, value) in line.into_iter().enumerate() {
@@ -356,6 +357,7 @@ impl Loop for WeightTransform {
                 for (index, row) in rows.iter_mut().enumerate() {
                     *row = weight_line([tap(index, 0), tap(index, 1), tap(index, 2)]);
                 }
+                #[expect(clippy::needless_range_loop, reason = "a column of an array of rows")]
                 for column in 0..IN {
                     let line = weight_line([0, 1, 2].map(|row: usize| rows[row][column]));
                     for (row, value) in line.into_iter().enumerate() {
@@ -439,6 +441,7 @@ impl OutputTransform<'_> {
         unsafe {
             let load = |from: *const f32| if FULL { S::load(from) } else { S::load_first(from, count) };
             let mut lines = [[S::splat(0.); IN]; OUT];
+            #[expect(clippy::needless_range_loop, reason = "a column of an array of rows")]
             for column in 0..IN {
                 let value = |row: usize| S::load(from.add((row * IN + column) * self.places.matrix));
                 let line = output_line([value(0), value(1), value(2), value(3), value(4), value(5)]);
