@@ -71,16 +71,15 @@ pub(crate) enum Saved {
     Nothing,
     Inputs,
     Output,
-    Both,
 }
 
 impl Saved {
     pub(crate) fn inputs(self) -> bool {
-        matches!(self, Self::Inputs | Self::Both)
+        self == Self::Inputs
     }
 
     pub(crate) fn output(self) -> bool {
-        matches!(self, Self::Output | Self::Both)
+        self == Self::Output
     }
 }
 
