@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use candle_core::Result;
@@ -259,22 +260,12 @@ impl Pool {
         })
     }
 
-    /// Offsets of the pixels that output `(y + 1, x)` reads and no output before it does, if windows are dense.
-    #[inline(always)]
-    fn pixels_ahead(&self, y: usize, x: usize) -> impl Iterator<Item = usize> {
-        let [_, _, width, channels] = self.input;
-        let new = |before: Option<&Taps>, taps: Option<&Taps>| match (before, taps) {
-            (Some(before), Some(taps)) if taps.step == 1 => {
-                (before.start + before.count).max(taps.start)..taps.start + taps.count
-            }
-            (None, Some(taps)) if taps.step == 1 => taps.start..taps.start + taps.count,
+    /// Rows that the outputs of row `y + 1` read and those before do not, if windows have no holes.
+    fn rows_ahead(&self, y: usize) -> Range<usize> {
+        match (&self.rows[y], self.rows.get(y + 1)) {
+            (taps, Some(next)) if next.step == 1 => (taps.start + taps.count).max(next.start)..next.start + next.count,
             _ => 0..0,
-        };
-        let (rows, columns) = (
-            new(self.rows.get(y), self.rows.get(y + 1)),
-            new(x.checked_sub(1).map(|x| &self.columns[x]), self.columns.get(x)),
-        );
-        rows.flat_map(move |row| columns.clone().map(move |column| (row * width + column) * channels))
+        }
     }
 
     fn divisor(&self, y: usize, x: usize) -> f64 {
@@ -513,15 +504,25 @@ impl Loop for InRegisters<Row<'_, f32, u8>> {
         let Self(Row { pool, xs, y, ys, places }) = self;
         let channels = pool.input[3];
         let places = places.map_or(std::ptr::null_mut(), |places| places.as_mut_ptr().cast::<u8>());
-        let (mut pixels, mut ahead) = (Vec::new(), Vec::new());
-        for x in 0..pool.columns.len() {
-            pixels.clear();
-            pixels.extend(pool.pixels(y, x).map(|pixel| xs[pixel..pixel + channels].as_ptr()));
-            ahead.clear();
-            ahead.extend(pool.pixels_ahead(y, x).map(|pixel| xs.as_ptr().wrapping_add(pixel)));
+        let [_, _, width, _] = pool.input;
+        let rows_ahead: Vec<usize> = pool.rows_ahead(y).map(|row| row * width * channels).collect();
+        let (mut offsets, mut columns_before, mut shape) = (Vec::new(), 0, None);
+        for (x, taps) in pool.columns.iter().enumerate() {
+            let first = pool.pixels(y, x).next().unwrap_or(0);
+            // Most windows of a row have the same shape.
+            if shape.replace((taps.count, taps.step)) != Some((taps.count, taps.step)) {
+                offsets.clear();
+                offsets.extend(pool.pixels(y, x).map(|pixel| pixel - first));
+            }
+            let end = taps.start + taps.count;
+            let columns_ahead = columns_before.max(taps.start)..end;
+            columns_before = end;
             let pixel = MaxPixel {
-                pixels: &pixels,
-                ahead: &ahead,
+                xs: xs.as_ptr().wrapping_add(first),
+                offsets: &offsets,
+                image: xs.as_ptr(),
+                rows_ahead: &rows_ahead,
+                columns_ahead,
                 channels,
                 y: ys[x * channels..(x + 1) * channels].as_mut_ptr().cast(),
                 places: if places.is_null() { places } else { places.wrapping_add(x * channels) },
@@ -539,9 +540,13 @@ impl Loop for InRegisters<Row<'_, f32, u8>> {
 
 /// One output of a maximum and what is under its window.
 struct MaxPixel<'a> {
-    pixels: &'a [*const f32],
-    /// Pixels that will be read soon.
-    ahead: &'a [*const f32],
+    /// The window's first pixel, and the distances of all of them from it.
+    xs: *const f32,
+    offsets: &'a [usize],
+    /// Rows of the image, as offsets, and columns that will be read soon.
+    image: *const f32,
+    rows_ahead: &'a [usize],
+    columns_ahead: Range<usize>,
     channels: usize,
     y: *mut f32,
     /// Null if they are not kept.
@@ -580,21 +585,24 @@ impl MaxPixel<'_> {
                 S::prefetch_to_write(self.y.add(channel + v * S::LANES));
             }
             let (mut best, mut place) = ([S::splat(f32::NEG_INFINITY); V], [S::splat(0.); V]);
-            if let Some(&first) = self.pixels.first() {
+            if !self.offsets.is_empty() {
                 for (v, best) in best.iter_mut().enumerate() {
-                    *best = load::<S, FULL>(first.add(channel + v * S::LANES), count);
+                    *best = load::<S, FULL>(self.xs.add(channel + v * S::LANES), count);
                 }
             }
-            for (tap, &pixel) in self.pixels.iter().enumerate().skip(1) {
-                let tap = S::splat(tap as f32);
+            for (tap, &offset) in self.offsets.iter().enumerate().skip(1) {
+                let (tap, pixel) = (S::splat(tap as f32), self.xs.add(offset));
                 for v in 0..V {
                     let value = load::<S, FULL>(pixel.add(channel + v * S::LANES), count);
                     (best[v], place[v]) = best[v].larger(place[v], value, tap);
                 }
             }
-            for ahead in self.ahead {
-                for v in 0..V {
-                    S::prefetch(ahead.wrapping_add(channel + v * S::LANES));
+            for row in self.rows_ahead {
+                for column in self.columns_ahead.clone() {
+                    for v in 0..V {
+                        let at = row + column * self.channels + channel + v * S::LANES;
+                        S::prefetch(self.image.wrapping_add(at));
+                    }
                 }
             }
             for v in 0..V {
@@ -632,15 +640,20 @@ impl Loop for InRegisters<GradRow<'_, f32, u8>> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         let Self(mut row) = self;
-        let channels = row.pool.input[3];
+        let (channels, columns) = (row.pool.input[3], &row.pool.columns);
         let grad_xs = std::mem::take(&mut row.grad_xs);
         let mut windows = Vec::new();
         for (x, grad_xs) in grad_xs.chunks_exact_mut(channels).enumerate() {
             windows.clear();
-            windows.extend(row.windows(x).map(|(start, tap)| {
-                let places = row.places.get(start..start + channels).map_or(std::ptr::null(), <[u8]>::as_ptr);
-                Covering { grad: row.grad[start..start + channels].as_ptr(), places, tap: tap as f32 }
-            }));
+            for over_row in row.rows {
+                for over in &row.columns[x] {
+                    let start = (over_row.output * columns.len() + over.output) * channels;
+                    let tap = (over_row.tap * columns[over.output].count + over.tap) as f32;
+                    let (grad, places) =
+                        (row.grad.as_ptr().wrapping_add(start), row.places.as_ptr().wrapping_add(start));
+                    windows.push(Covering { grad, places, tap });
+                }
+            }
             let pixel = GradPixel { windows: &windows, channels, grad_x: grad_xs.as_mut_ptr().cast() };
             // SAFETY: all pixels have the channels, and all windows have places or none; `S` is what the caller is compiled for.
             unsafe {
@@ -656,7 +669,7 @@ impl Loop for InRegisters<GradRow<'_, f32, u8>> {
 /// A window over a pixel.
 struct Covering {
     grad: *const f32,
-    /// Null for means.
+    /// Not to be read for means.
     places: *const u8,
     /// Which of the window's taps the pixel is.
     tap: f32,
