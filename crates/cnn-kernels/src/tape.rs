@@ -48,6 +48,7 @@ pub(crate) fn record<K: Kernel>(
     let (saved, gradient) = (kernel.saved(), Slot::default());
     let inputs = maps.iter().map(|map| Input {
         values: saved.inputs().then(|| map.values().clone()),
+        elements: map.values().elem_count(),
         gradient: map.node().map(|node| node.gradient.clone()),
     });
     let inputs = inputs.collect();
@@ -81,6 +82,7 @@ struct Op<K> {
 
 struct Input {
     values: Option<Tensor>,
+    elements: usize,
     /// Of a tracked map.
     gradient: Option<Slot>,
 }
@@ -136,7 +138,8 @@ impl<K: Kernel> Op<K> {
             let time = || {
                 let elements = |range: Range<usize>| inputs[range].iter().map(|values| values.len()).sum::<usize>();
                 let once = 2 * elements(maps..inputs.len());
-                let written = if wanted[..maps].contains(&true) { elements(0..maps).max(grad.len()) } else { 0 };
+                let of_maps = self.inputs.iter().zip(wanted).filter(|(_, wanted)| **wanted);
+                let written = of_maps.map(|(input, _)| input.elements).sum();
                 let cost = Cost { read: elements(0..maps) + output.len() + grad.len(), once, written };
                 op_time(&self.kernel, pass, &self.label, T::DTYPE, &cost)
             };
