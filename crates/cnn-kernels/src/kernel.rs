@@ -72,7 +72,6 @@ pub(crate) enum Saved {
     Nothing,
     Inputs,
     Output,
-    Both,
     /// The first input alone.
     First,
     FirstAndOutput,
@@ -81,14 +80,14 @@ pub(crate) enum Saved {
 impl Saved {
     pub(crate) fn input(self, index: usize) -> bool {
         match self {
-            Self::Inputs | Self::Both => true,
+            Self::Inputs => true,
             Self::First | Self::FirstAndOutput => index == 0,
             Self::Nothing | Self::Output => false,
         }
     }
 
     pub(crate) fn output(self) -> bool {
-        matches!(self, Self::Output | Self::Both | Self::FirstAndOutput)
+        matches!(self, Self::Output | Self::FirstAndOutput)
     }
 }
 

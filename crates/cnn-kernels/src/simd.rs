@@ -33,6 +33,14 @@ pub(crate) trait Simd: Copy {
     unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self;
     /// Each lane within two bounds, of which the first is not the greater; NaN stays NaN.
     unsafe fn within(self, low: Self, high: Self) -> Self;
+    /// Where `value` is greater than `self`, or the first NaN of the two, `value` and `value_place`; elsewhere `self` and `place`.
+    unsafe fn larger(self, place: Self, value: Self, value_place: Self) -> (Self, Self);
+    /// `value` where `self` equals `other`, zero elsewhere.
+    unsafe fn where_equal(self, other: Self, value: Self) -> Self;
+    /// The first `count` bytes from `from` as numbers, anything in the other lanes; no other memory is touched. `count` is at most the lanes.
+    unsafe fn load_bytes(from: *const u8, count: usize) -> Self;
+    /// Writes the first `count` values, whole numbers below 256, as bytes and touches no other memory.
+    unsafe fn store_bytes(self, to: *mut u8, count: usize);
     /// Exchanges rows and columns of the first [`Simd::LANES`] registers.
     unsafe fn transpose(rows: &mut [Self; MAX_LANES]);
     /// Asks for a cache line to be in the second-level cache soon; any address is fine.
@@ -91,6 +99,28 @@ impl Simd for Portable {
         let at_least = |x: f32, low: f32| if x < low { low } else { x };
         let at_most = |x: f32, high: f32| if x > high { high } else { x };
         Self(std::array::from_fn(|lane| at_most(at_least(self.0[lane], low.0[lane]), high.0[lane])))
+    }
+    #[inline(always)]
+    unsafe fn larger(self, place: Self, value: Self, value_place: Self) -> (Self, Self) {
+        let wins: [bool; 4] = std::array::from_fn(|lane| {
+            let (best, value) = (self.0[lane], value.0[lane]);
+            value > best || (value.is_nan() && !best.is_nan())
+        });
+        let chosen =
+            |yes: Self, no: Self| Self(std::array::from_fn(|lane| if wins[lane] { yes.0[lane] } else { no.0[lane] }));
+        (chosen(value, self), chosen(value_place, place))
+    }
+    #[inline(always)]
+    unsafe fn where_equal(self, other: Self, value: Self) -> Self {
+        Self(std::array::from_fn(|lane| if self.0[lane] == other.0[lane] { value.0[lane] } else { 0. }))
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(from: *const u8, count: usize) -> Self {
+        Self(std::array::from_fn(|lane| if lane < count { f32::from(*from.add(lane)) } else { 0. }))
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8, count: usize) {
+        self.0.iter().take(count).enumerate().for_each(|(lane, &value)| *to.add(lane) = value as u8);
     }
     #[inline(always)]
     unsafe fn transpose(rows: &mut [Self; MAX_LANES]) {
@@ -168,6 +198,41 @@ mod x86 {
         #[inline(always)]
         unsafe fn within(self, low: Self, high: Self) -> Self {
             Self(_mm256_min_ps(high.0, _mm256_max_ps(low.0, self.0)))
+        }
+        #[inline(always)]
+        unsafe fn larger(self, place: Self, value: Self, value_place: Self) -> (Self, Self) {
+            let not_below = _mm256_cmp_ps::<_CMP_NLE_UQ>(value.0, self.0);
+            let wins = _mm256_and_ps(not_below, _mm256_cmp_ps::<_CMP_ORD_Q>(self.0, self.0));
+            let place = _mm256_blendv_ps(place.0, value_place.0, wins);
+            (Self(_mm256_blendv_ps(self.0, value.0, wins)), Self(place))
+        }
+        #[inline(always)]
+        unsafe fn where_equal(self, other: Self, value: Self) -> Self {
+            Self(_mm256_and_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(self.0, other.0), value.0))
+        }
+        #[inline(always)]
+        unsafe fn load_bytes(from: *const u8, count: usize) -> Self {
+            let bytes = if count >= Self::LANES {
+                _mm_loadl_epi64(from.cast())
+            } else {
+                let mut bytes = [0u8; 8];
+                std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), count);
+                _mm_loadl_epi64(bytes.as_ptr().cast())
+            };
+            Self(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)))
+        }
+        #[inline(always)]
+        unsafe fn store_bytes(self, to: *mut u8, count: usize) {
+            let numbers = _mm256_cvtps_epi32(self.0);
+            let halves = _mm_packs_epi32(_mm256_castsi256_si128(numbers), _mm256_extracti128_si256::<1>(numbers));
+            let bytes = _mm_packus_epi16(halves, halves);
+            if count >= Self::LANES {
+                _mm_storel_epi64(to.cast(), bytes);
+            } else {
+                let mut all = [0u8; 8];
+                _mm_storel_epi64(all.as_mut_ptr().cast(), bytes);
+                std::ptr::copy_nonoverlapping(all.as_ptr(), to, count);
+            }
         }
         #[inline(always)]
         unsafe fn transpose(rows: &mut [Self; MAX_LANES]) {
@@ -253,6 +318,26 @@ mod x86 {
         #[inline(always)]
         unsafe fn within(self, low: Self, high: Self) -> Self {
             Self(_mm512_min_ps(high.0, _mm512_max_ps(low.0, self.0)))
+        }
+        #[inline(always)]
+        unsafe fn larger(self, place: Self, value: Self, value_place: Self) -> (Self, Self) {
+            let is_number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(self.0, self.0);
+            let wins = _mm512_mask_cmp_ps_mask::<_CMP_NLE_UQ>(is_number, value.0, self.0);
+            let place = _mm512_mask_blend_ps(wins, place.0, value_place.0);
+            (Self(_mm512_mask_blend_ps(wins, self.0, value.0)), Self(place))
+        }
+        #[inline(always)]
+        unsafe fn where_equal(self, other: Self, value: Self) -> Self {
+            Self(_mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(self.0, other.0), value.0))
+        }
+        #[inline(always)]
+        unsafe fn load_bytes(from: *const u8, count: usize) -> Self {
+            let bytes = _mm_maskz_loadu_epi8(mask(count), from.cast());
+            Self(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)))
+        }
+        #[inline(always)]
+        unsafe fn store_bytes(self, to: *mut u8, count: usize) {
+            _mm512_mask_cvtepi32_storeu_epi8(to.cast(), mask(count), _mm512_cvtps_epi32(self.0));
         }
         #[inline(always)]
         unsafe fn transpose(rows: &mut [Self; MAX_LANES]) {

@@ -7,8 +7,9 @@ mod common;
 
 use candle_core::{DType, Tensor, Var};
 use cnn_kernels::{
-    Activation, BackwardRule, FeatureMap, InstructionSet, Padding, Window, activate, add, avg_pool, batch_norm_running,
-    batch_norm_train, concat, conv2d, global_avg_pool, layer_norm, max_pool,
+    Activation, BackwardRule, FeatureMap, InstructionSet, Padding, Window, activate, adaptive_avg_pool,
+    adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train, concat, conv2d, global_avg_pool,
+    global_max_pool, layer_norm, max_pool, upsample_nearest,
 };
 use common::{ConvCase, Numbers, large_convolutions, network_convolutions, small_convolutions};
 
@@ -124,6 +125,13 @@ fn operations() -> Vec<(&'static str, Operation)> {
         }),
         ("layer_norm", |[xs, _], [weight, bias]| layer_norm(xs, weight, bias, 1e-5)),
         ("max_pool", |[xs, _], _| max_pool(xs, &overlapping())),
+        ("max_pool of every row", |[xs, _], _| max_pool(xs, &Window::new([2, 3]))),
+        ("max_pool, dilated", |[xs, _], _| max_pool(xs, &Window { dilation: [2, 2], ..Window::new([3, 2]) })),
+        // More than 256 taps for the large maps.
+        ("global_max_pool", |[xs, _], _| global_max_pool(xs)),
+        ("adaptive_max_pool", |[xs, _], _| adaptive_max_pool(xs, [3, 2])),
+        ("adaptive_avg_pool", |[xs, _], _| adaptive_avg_pool(xs, [3, 4])),
+        ("upsample_nearest", |[xs, _], _| upsample_nearest(xs, [41, 11])),
         ("avg_pool", |[xs, _], _| avg_pool(xs, &overlapping(), true)),
         ("global_avg_pool", |[xs, _], _| global_avg_pool(xs)),
         ("add", |[xs, ys], _| add(&add(xs, ys)?, xs)),
