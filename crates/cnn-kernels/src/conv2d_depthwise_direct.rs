@@ -1,7 +1,8 @@
 //! Depthwise convolution and both its gradients in f32: sums stay in registers over all taps, straight from the channels-last input.
 //!
+//! Windows of at most three neighbouring columns have [tiles](crate::conv2d_depthwise_tiles) of their own; this is for all others.
 //! Pixels whose window lies inside the source along the columns are computed several at a time, the others one by one with the taps that they
-//! have; rows outside the source are left out. Tasks and the order of every sum depend on the shape alone, not on the number of threads.
+//! have; rows outside the source are left out. The order of every sum depends on the shape alone, not on the number of threads.
 #![allow(unsafe_code)]
 
 use std::ops::Range;

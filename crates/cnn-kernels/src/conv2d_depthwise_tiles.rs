@@ -406,7 +406,8 @@ impl WeightRows<'_> {
             grad_row: columns.count * c,
             taps: std::array::from_fn(|k| columns.taps[k].index * c),
             sums: self.sums.as_mut_ptr(),
-            ahead: place.lines.last().filter(|_| comes_from_memory(plan)).map(soon),
+            // The input was made in the forward pass and has long left the caches, however small.
+            ahead: place.lines.last().map(soon),
             source_row: plan.columns.source * c,
         };
         // SAFETY: the lines lie in the input, the pixels in the gradient; `S` is what the caller is compiled for.
