@@ -6,6 +6,9 @@
 //! constants. A batch may be empty, except where statistics are taken over it. Two element types are supported: `f32`, and `f64` as the reference
 //! for gradient checks.
 //!
+//! An operation runs on as many threads as rayon's pool has, of which the caller is one, with the fastest [`InstructionSet`] that the processor has. Large
+//! buffers that are no longer needed are kept for the operations that follow. [`profile`](profile()) says what each operation costs.
+//!
 //! ```
 //! use candle_core::{Device, Tensor};
 //! use cnn_kernels::{Conv2dSpec, FeatureMap, Padding, conv2d};

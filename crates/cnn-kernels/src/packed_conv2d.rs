@@ -172,7 +172,7 @@ impl PackedConv2d {
         op_time(conv, Pass::Forward, &profile::label(), DType::F32, &cost)
     }
 
-    /// The channels of several convolutions' outputs one after another, `activation(conv2d(xs) + bias)` each: what [`concat`] gives, without a pass of its own.
+    /// The channels of several convolutions' outputs one after another, `activation(conv2d(xs) + bias)` each: what [`concat`](concat()) gives, without a pass of its own.
     ///
     /// # Errors
     /// If there is no part, or a shape or an element type does not fit.

@@ -191,7 +191,7 @@ impl Bench {
     fn print_peak(&self) -> Result<()> {
         let mut peaks: Vec<f64> = (0..200).map(|_| peak_flops()).collect();
         let peak = quantile(&mut peaks, 0.5);
-        let copies: Vec<(usize, f64)> = (20..=28).map(|power| (1 << power, copy_bandwidth(1 << power))).collect();
+        let copies: Vec<(usize, f64)> = (20..=28).map(|power| (1 << power, best_copy(1 << power))).collect();
         let (set, threads) = (InstructionSet::current().name(), rayon::current_num_threads());
         if self.json {
             let copy = |(bytes, rate): &(usize, f64)| json!({ "bytes": bytes, "gb_per_second": 1e-9 * rate });
@@ -237,11 +237,16 @@ struct Ceilings {
     copies: BTreeMap<u32, f64>,
 }
 
+/// Bytes per second of the best of several copies: what neighbours of a machine take away is no limit of the machine.
+fn best_copy(bytes: usize) -> f64 {
+    (0..4).map(|_| copy_bandwidth(bytes)).fold(0., f64::max)
+}
+
 impl Ceilings {
     /// Seconds that an operation takes at least.
     fn least(&mut self, op: &OpTime) -> f64 {
         let power = (op.bytes.max(1.).log2().round() as u32).clamp(16, 30);
-        let bandwidth = *self.copies.entry(power).or_insert_with(|| copy_bandwidth(1 << power));
+        let bandwidth = *self.copies.entry(power).or_insert_with(|| best_copy(1 << power));
         (op.flops / self.flops).max(op.bytes / bandwidth)
     }
 }
