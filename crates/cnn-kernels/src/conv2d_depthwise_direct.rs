@@ -14,6 +14,7 @@ use crate::conv2d_direct::Epilogue;
 use crate::conv2d_plan::{AxisPlan, Phase, Plan, Tap};
 use crate::isa::{Loop, vectorised};
 use crate::parallel;
+use crate::register::{load, store};
 use crate::shared::{Shared, filled};
 use crate::simd::Simd;
 
@@ -232,26 +233,6 @@ impl Tile {
             }
         }
     }
-}
-
-/// A register, or the first `count` values of one.
-///
-/// # Safety
-/// That of [`Simd::load`], or of [`Simd::load_first`] with `count` less than the lanes.
-#[inline(always)]
-unsafe fn load<S: Simd, const FULL: bool>(from: *const f32, count: usize) -> S {
-    // SAFETY: the caller's promise.
-    unsafe { if FULL { S::load(from) } else { S::load_first(from, count) } }
-}
-
-/// Writes as [`load`] reads.
-///
-/// # Safety
-/// As [`load`].
-#[inline(always)]
-unsafe fn store<S: Simd, const FULL: bool>(value: S, to: *mut f32, count: usize) {
-    // SAFETY: the caller's promise.
-    unsafe { if FULL { value.store(to) } else { value.store_first(to, count) } }
 }
 
 /// The gradient in PyTorch's weight order, `(C, 1, K_h, K_w)`.

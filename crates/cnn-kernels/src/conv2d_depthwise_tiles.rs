@@ -10,6 +10,7 @@ use std::ops::Range;
 use crate::conv2d_direct::Epilogue;
 use crate::conv2d_plan::{Phase, Plan};
 use crate::isa::Loop;
+use crate::register::{load, store};
 use crate::shared::Shared;
 use crate::simd::{MAX_LANES, Simd};
 
@@ -489,24 +490,4 @@ impl<const K: usize> WeightTile<'_, K> {
             }
         }
     }
-}
-
-/// A register, or the first `count` values of one.
-///
-/// # Safety
-/// That of [`Simd::load`], or of [`Simd::load_first`] with `count` less than the lanes.
-#[inline(always)]
-unsafe fn load<S: Simd, const FULL: bool>(from: *const f32, count: usize) -> S {
-    // SAFETY: the caller's promise.
-    unsafe { if FULL { S::load(from) } else { S::load_first(from, count) } }
-}
-
-/// Writes as [`load`] reads.
-///
-/// # Safety
-/// As [`load`].
-#[inline(always)]
-unsafe fn store<S: Simd, const FULL: bool>(value: S, to: *mut f32, count: usize) {
-    // SAFETY: the caller's promise.
-    unsafe { if FULL { value.store(to) } else { value.store_first(to, count) } }
 }

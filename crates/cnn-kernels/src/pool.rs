@@ -14,6 +14,7 @@ use crate::gradient::Gradient;
 use crate::isa::{Loop, vectorised};
 use crate::kernel::{Kernel, Saved, apply};
 use crate::recycle::Buffer;
+use crate::register::{load, store};
 use crate::shared::filled_chunks;
 use crate::simd::Simd;
 use crate::{FeatureMap, Padding, Window};
@@ -621,26 +622,6 @@ impl MaxPixel<'_> {
             }
         }
     }
-}
-
-/// A register, or the first `count` values of one.
-///
-/// # Safety
-/// That of [`Simd::load`], or of [`Simd::load_first`].
-#[inline(always)]
-unsafe fn load<S: Simd, const FULL: bool>(from: *const f32, count: usize) -> S {
-    // SAFETY: the caller's promise.
-    unsafe { if FULL { S::load(from) } else { S::load_first(from, count) } }
-}
-
-/// Writes as [`load`] reads.
-///
-/// # Safety
-/// As [`load`].
-#[inline(always)]
-unsafe fn store<S: Simd, const FULL: bool>(value: S, to: *mut f32, count: usize) {
-    // SAFETY: the caller's promise.
-    unsafe { if FULL { value.store(to) } else { value.store_first(to, count) } }
 }
 
 impl Loop for InRegisters<GradRow<'_, f32, u8>> {
