@@ -205,6 +205,20 @@ mod tests {
     }
 
     #[test]
+    fn a_tensor_outlives_the_map_that_it_came_from() {
+        let sum_of = |value: f32| {
+            let ones = FeatureMap::from_nhwc(&Tensor::full(value, (1, 64, 64, 8), &Device::Cpu).unwrap()).unwrap();
+            crate::add(&ones, &ones).unwrap()
+        };
+        let tensors = [sum_of(1.).to_nhwc(), sum_of(1.).detach().to_nhwc(), sum_of(1.).to_nchw().unwrap()];
+        // Operations of the same size, which would take over the memory.
+        drop([sum_of(5.), sum_of(7.), sum_of(9.)]);
+        for tensor in tensors {
+            assert_eq!(tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap(), vec![2.; 64 * 64 * 8]);
+        }
+    }
+
+    #[test]
     fn a_flat_tensor_is_named() {
         let flat = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
         let message = FeatureMap::from_nchw(&flat).unwrap_err().to_string();
