@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Tensor};
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Tensor, TensorId};
 
 use crate::tape::{self, Node};
 use crate::{Error, recycle};
@@ -80,6 +80,11 @@ impl FeatureMap {
     /// Channels, C.
     pub fn channels(&self) -> usize {
         self.dims()[3]
+    }
+
+    /// Tells maps from each other; copies and detached ones have the same.
+    pub fn id(&self) -> TensorId {
+        self.values().id()
     }
 
     /// Element type.

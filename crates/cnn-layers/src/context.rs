@@ -3,7 +3,7 @@
 use candle_core::Result;
 use cnn_core::Key;
 
-use crate::{BackwardRule, Error, Event, Observer, Value};
+use crate::{BackwardRule, Error, Event, Observer, Value, Window};
 
 /// Which statistics batch normalisation uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +91,38 @@ impl<'a> Context<'a> {
     where
         for<'v> Value<'v>: From<&'v O>,
     {
+        self.run(path, kind, None, inputs, compute)
+    }
+
+    /// [`Context::layer`] for a layer that slides `window` over its input: the observer sees it.
+    ///
+    /// # Errors
+    /// Those of `compute` and of the observer.
+    pub fn sliding_layer<O>(
+        &self,
+        path: &str,
+        kind: &'static str,
+        window: &Window,
+        inputs: &[Value<'_>],
+        compute: impl FnOnce() -> Result<O>,
+    ) -> Result<O>
+    where
+        for<'v> Value<'v>: From<&'v O>,
+    {
+        self.run(path, kind, Some(window), inputs, compute)
+    }
+
+    fn run<O>(
+        &self,
+        path: &str,
+        kind: &'static str,
+        window: Option<&Window>,
+        inputs: &[Value<'_>],
+        compute: impl FnOnce() -> Result<O>,
+    ) -> Result<O>
+    where
+        for<'v> Value<'v>: From<&'v O>,
+    {
         if let Some(observer) = self.observer {
             observer.enter(path, kind);
         }
@@ -100,7 +132,7 @@ impl<'a> Context<'a> {
             source,
         })?;
         if let Some(observer) = self.observer {
-            observer.exit(&Event { path, kind, inputs, output: Value::from(&output) })?;
+            observer.exit(&Event { path, kind, window, inputs, output: Value::from(&output) })?;
         }
         Ok(output)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 use cnn_kernels::{Conv2dSpec, PackedConv2d, conv2d};
 
-use crate::{Activation, Builder, Context, Error, FeatureMap, Init, Layer, Mode, Padding};
+use crate::{Activation, Builder, Context, Error, FeatureMap, Init, Layer, Mode, Padding, Window};
 
 /// What a [`Conv2d`] is built from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -165,6 +165,12 @@ impl Conv2d {
         self.bias.as_ref()
     }
 
+    /// What slides over the input.
+    fn window(&self) -> Window {
+        let (dims, Conv2dSpec { stride, padding, dilation, .. }) = (self.weight.dims(), self.spec);
+        Window { stride, padding, dilation, ..Window::new([dims[2], dims[3]]) }
+    }
+
     /// Lays out weights for inference: its own, or those into which a norm is folded.
     pub(crate) fn pack(&mut self, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
         self.packed = Some(Arc::new(PackedConv2d::new(weight, bias, &self.spec)?));
@@ -185,7 +191,8 @@ impl Conv2d {
         cx: &Context<'_>,
     ) -> Option<Result<FeatureMap>> {
         let packed = self.packed.as_ref()?;
-        Some(cx.layer(&self.path, "conv2d", &[xs.into()], || packed.forward(xs, residual, activation)))
+        let compute = || packed.forward(xs, residual, activation);
+        Some(cx.sliding_layer(&self.path, "conv2d", &self.window(), &[xs.into()], compute))
     }
 }
 
@@ -194,6 +201,7 @@ impl Layer for Conv2d {
         if let Some(ys) = self.forward_packed(xs, None, Activation::Identity, cx) {
             return ys;
         }
-        cx.layer(&self.path, "conv2d", &[xs.into()], || conv2d(xs, &self.weight, self.bias.as_ref(), &self.spec))
+        let compute = || conv2d(xs, &self.weight, self.bias.as_ref(), &self.spec);
+        cx.sliding_layer(&self.path, "conv2d", &self.window(), &[xs.into()], compute)
     }
 }

@@ -1,8 +1,8 @@
 //! Seeing what every layer reads and gives, without changing the model.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor, TensorId};
 
-use crate::FeatureMap;
+use crate::{FeatureMap, Window};
 
 /// What a layer reads or gives.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,14 @@ impl Value<'_> {
         match self {
             Self::Maps(maps) => vec![maps.batch(), maps.channels(), maps.height(), maps.width()],
             Self::Vectors(vectors) => vectors.dims().to_vec(),
+        }
+    }
+
+    /// Tells values from each other: a layer that reads what another gave reads the same number, as long as it is held.
+    pub fn id(&self) -> TensorId {
+        match self {
+            Self::Maps(maps) => maps.id(),
+            Self::Vectors(vectors) => vectors.id(),
         }
     }
 
@@ -67,6 +75,8 @@ pub struct Event<'a> {
     pub path: &'a str,
     /// Kind of the layer, as `conv2d`.
     pub kind: &'static str,
+    /// The window that slides over its input; `None` where none does.
+    pub window: Option<&'a Window>,
     /// What it read.
     pub inputs: &'a [Value<'a>],
     /// What it gave.

@@ -38,7 +38,8 @@ impl MaxPool2d {
 
 impl Layer for MaxPool2d {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        cx.layer(&self.path, "max_pool", &[xs.into()], || kernels::max_pool(xs, &self.window))
+        let compute = || kernels::max_pool(xs, &self.window);
+        cx.sliding_layer(&self.path, "max_pool", &self.window, &[xs.into()], compute)
     }
 }
 
@@ -65,7 +66,7 @@ impl AvgPool2d {
 impl Layer for AvgPool2d {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let compute = || kernels::avg_pool(xs, &self.window, self.count_include_pad);
-        cx.layer(&self.path, "avg_pool", &[xs.into()], compute)
+        cx.sliding_layer(&self.path, "avg_pool", &self.window, &[xs.into()], compute)
     }
 }
 

@@ -29,9 +29,11 @@
 
 mod error;
 mod page;
+mod picture;
 mod report;
 
 pub use error::Error;
+pub use picture::ColorMap;
 pub use report::{
     ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, Report, Timing,
 };

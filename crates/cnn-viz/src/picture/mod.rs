@@ -1,0 +1,5 @@
+//! Values as pictures.
+
+mod color_map;
+
+pub use color_map::ColorMap;
