@@ -58,4 +58,4 @@ pub use survey::{
     ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey, survey,
     survey_parts,
 };
-pub use transform::{FloatImage, normalize, preprocess, resize};
+pub use transform::{FloatImage, InputPlacement, input_placement, normalize, preprocess, resize};

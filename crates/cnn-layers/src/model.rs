@@ -31,6 +31,18 @@ pub trait Backbone: Send + Sync {
     /// If the input does not fit.
     fn forward_stages(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>>;
 
+    /// The output of one stage, which [`forward_from`](Self::forward_from) goes on from; later stages are not computed where the model can stop there.
+    ///
+    /// # Errors
+    /// If the stage does not exist or the input does not fit.
+    fn forward_to(&self, stage: usize, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        let mut stages = self.forward_stages(xs, cx)?;
+        if stage >= stages.len() {
+            return Err(Error::Stage { stage, last: stages.len().saturating_sub(1) }.into());
+        }
+        Ok(stages.swap_remove(stage))
+    }
+
     /// Goes on from the output of `stage` and returns the last map, which the head reads: where a class activation map cuts the graph.
     ///
     /// # Errors
@@ -42,10 +54,8 @@ pub trait Backbone: Send + Sync {
     /// # Errors
     /// If the input does not fit.
     fn forward_features(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        let last = self.stages().len() - 1;
-        let mut stages = self.forward_stages(xs, cx)?;
-        let stage = stages.pop().ok_or(Error::Stage { stage: 0, last })?;
-        self.forward_from(last, &stage, cx)
+        let last = self.stages().len().saturating_sub(1);
+        self.forward_from(last, &self.forward_to(last, xs, cx)?, cx)
     }
 }
 

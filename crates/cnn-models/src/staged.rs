@@ -78,8 +78,15 @@ impl Backbone for Staged {
         Ok(outputs)
     }
 
+    fn forward_to(&self, stage: usize, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        let Some(stages) = self.stages.get(..=stage) else {
+            return Err(Error::Stage { stage, last: self.stages.len() - 1 }.into());
+        };
+        stages.iter().try_fold(xs.clone(), |xs, stage| stage.forward(&xs, cx))
+    }
+
     fn forward_from(&self, stage: usize, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        let Some(rest) = self.stages.get(stage + 1..) else {
+        let Some(rest) = self.stages.get(stage.saturating_add(1)..) else {
             return Err(Error::Stage { stage, last: self.stages.len() - 1 }.into());
         };
         let last = rest.iter().try_fold(xs.clone(), |xs, stage| stage.forward(&xs, cx))?;

@@ -24,6 +24,16 @@ pub enum Error {
         /// What went wrong.
         source: cnn_data::Error,
     },
+    /// The resizing library refused a map.
+    #[error("cannot bring a map of {from} to {to}: {reason}")]
+    Resize {
+        /// Height and width that it has.
+        from: String,
+        /// Height and width that were asked for.
+        to: String,
+        /// What the library answered.
+        reason: String,
+    },
     /// A metric could not be computed.
     #[error("cannot compute the metrics of the classes")]
     Metrics(#[from] cnn_metrics::Error),
@@ -34,6 +44,18 @@ pub enum Error {
         chart: &'static str,
         /// What the library answered.
         reason: String,
+    },
+    /// The network could not be run.
+    #[error("cannot run the network")]
+    Tensor(#[from] candle_core::Error),
+    /// A network could not be built again.
+    #[error("cannot build the network")]
+    Network(#[from] cnn_models::Error),
+    /// No gradient came back to the input.
+    #[error("no gradient reaches the {what}: build the model in `Mode::Eval`, not `Mode::Inference`")]
+    NoGradient {
+        /// What it was asked for.
+        what: &'static str,
     },
     /// The page could not be put together.
     #[error("cannot write the page")]

@@ -28,12 +28,14 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod explain;
 mod page;
 mod picture;
 mod report;
 
 pub use error::Error;
-pub use picture::ColorMap;
+pub use explain::{Explainer, Explanation, Method, Place, Region, Score, Smoothing, Target};
+pub use picture::{ColorMap, Heatmap};
 pub use report::{
     ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, Report, Timing,
 };

@@ -6,5 +6,6 @@ mod preprocess;
 mod resize;
 
 pub use float_image::FloatImage;
+pub use placement::{InputPlacement, input_placement};
 pub use preprocess::{normalize, preprocess};
 pub use resize::resize;

@@ -3,6 +3,7 @@
 use cnn_core::{CropMode, Preprocessing};
 
 use super::resize::Window;
+use crate::Error;
 
 /// Resize to `resized`, cut out `window`, put it at `top` and `left` of the input; the rest is filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,46 @@ impl Placement {
         let window = Window { top: rows.from, left: columns.from, height: rows.len, width: columns.len };
         Self { resized, window, top: rows.to, left: columns.to }
     }
+}
+
+/// Which part of an image a network sees, and where in its input it lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InputPlacement {
+    /// `[top, left, height, width]` of the part, in pixels of the image.
+    pub source: [f64; 4],
+    /// `[top, left, height, width]` of it in the input; the rest of the input is filled.
+    pub target: [usize; 4],
+}
+
+/// Where the parts of an image of `[height, width]` go on their way to the input that [`preprocess`](crate::preprocess) makes of it.
+///
+/// # Errors
+///
+/// [`Error::Preprocessing`] if the record is invalid, [`Error::InvalidArgument`] if the image has no pixels.
+///
+/// ```
+/// use cnn_core::Preprocessing;
+/// use cnn_data::input_placement;
+///
+/// // The short side becomes 256 pixels, of which the central 224 are cut out.
+/// let placement = input_placement([512, 1024], &Preprocessing::default())?;
+/// assert_eq!((placement.source, placement.target), ([32., 288., 448., 448.], [0, 0, 224, 224]));
+/// # Ok::<(), cnn_data::Error>(())
+/// ```
+pub fn input_placement(image: [usize; 2], record: &Preprocessing) -> Result<InputPlacement, Error> {
+    record.validate()?;
+    if image.contains(&0) {
+        return Err(Error::argument("image", format!("{}x{} pixels", image[0], image[1]), "at least one pixel"));
+    }
+    let Placement { resized, window, top, left } = Placement::of(image, record);
+    let [rows, columns] = [0, 1].map(|axis| image[axis] as f64 / resized[axis] as f64);
+    let source = [
+        window.top as f64 * rows,
+        window.left as f64 * columns,
+        window.height as f64 * rows,
+        window.width as f64 * columns,
+    ];
+    Ok(InputPlacement { source, target: [top, left, window.height, window.width] })
 }
 
 fn resized_size(image: [usize; 2], record: &Preprocessing) -> [usize; 2] {

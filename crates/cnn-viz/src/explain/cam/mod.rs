@@ -1,0 +1,189 @@
+//! Class activation maps: the maps of a stage, weighted, summed over the channels, and brought to the input's size.
+
+mod ablation_cam;
+mod eigen_cam;
+mod grad_cam;
+mod grad_cam_plus_plus;
+mod hires_cam;
+mod layer_cam;
+mod score_cam;
+mod xgrad_cam;
+
+use candle_core::Tensor;
+
+use super::Method;
+use super::place::Place;
+use super::subject::{Subject, values};
+use super::target::Score;
+use crate::Error;
+use crate::picture::resize_values;
+use eigen_cam::first_component;
+
+/// The maps of one image and what the score's derivative by them is, `height · width` pixels of `channels` values.
+struct Maps<'a> {
+    activations: &'a [f32],
+    /// Empty for methods that need none.
+    gradients: &'a [f32],
+    channels: usize,
+}
+
+impl Maps<'_> {
+    /// For each channel the sum of what `term` makes of its activation and gradient at each pixel.
+    fn sums(&self, term: impl Fn(usize, f64, f64) -> f64) -> Vec<f64> {
+        let mut sums = vec![0.; self.channels];
+        for (activations, gradients) in self.pixels() {
+            for (channel, (sum, (&activation, &gradient))) in
+                sums.iter_mut().zip(activations.iter().zip(gradients)).enumerate()
+            {
+                *sum += term(channel, activation.into(), gradient.into());
+            }
+        }
+        sums
+    }
+
+    /// The activations, each pixel's by its channel's weight.
+    fn weighted(&self, weights: &[f64]) -> Vec<f32> {
+        let weighted = |(activation, weight): (&f32, &f64)| (f64::from(*activation) * weight) as f32;
+        self.activations.chunks_exact(self.channels).flat_map(|pixel| pixel.iter().zip(weights).map(weighted)).collect()
+    }
+
+    fn pixels(&self) -> impl Iterator<Item = (&[f32], &[f32])> {
+        self.activations.chunks_exact(self.channels).zip(self.gradients.chunks_exact(self.channels))
+    }
+
+    fn pixel_count(&self) -> usize {
+        self.activations.len() / self.channels
+    }
+}
+
+/// How class activation maps are smoothed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Smoothing {
+    /// The mean over six copies of the input: as it is and mirrored, each times 0.9, 1 and 1.1. Six times the cost.
+    pub augment: bool,
+    /// The first principal component of the weighted maps instead of their sum.
+    pub eigen: bool,
+}
+
+/// The map of each image `(N, H, W, C)`, of the input's size, in 0..1: the mean over the places, each brought to 0..1 before.
+pub(crate) fn class_activation_maps(
+    subject: &Subject<'_>,
+    method: Method,
+    places: &[Place],
+    smoothing: Smoothing,
+    images: &Tensor,
+    targets: &[Score],
+) -> Result<Vec<Vec<f32>>, Error> {
+    let eigen = smoothing.eigen;
+    if !smoothing.augment {
+        return over_places(subject, method, places, eigen, images, targets);
+    }
+    let (_, _, width, _) = images.dims4()?;
+    let mirror: Vec<u32> = (0..width as u32).rev().collect();
+    let mirrored = images.index_select(&Tensor::new(mirror, images.device())?, 2)?;
+    let mut sums: Vec<Vec<f32>> = Vec::new();
+    for (images, is_mirrored) in [(images, false), (&mirrored, true)] {
+        for factor in [0.9, 1., 1.1] {
+            let mut maps = over_places(subject, method, places, eigen, &(images * factor)?, targets)?;
+            if is_mirrored {
+                maps.iter_mut().flat_map(|map| map.chunks_exact_mut(width)).for_each(<[f32]>::reverse);
+            }
+            if sums.is_empty() {
+                sums = maps;
+            } else {
+                add(&mut sums, &maps);
+            }
+        }
+    }
+    sums.iter_mut().flatten().for_each(|sum| *sum /= 6.);
+    Ok(sums)
+}
+
+fn over_places(
+    subject: &Subject<'_>,
+    method: Method,
+    places: &[Place],
+    eigen: bool,
+    images: &Tensor,
+    targets: &[Score],
+) -> Result<Vec<Vec<f32>>, Error> {
+    let (_, height, width, _) = images.dims4()?;
+    let mut sums: Vec<Vec<f32>> = Vec::new();
+    for &place in places {
+        let at_place = at_place(subject, method, place, eigen, images, targets)?;
+        let resized = |(map, size): (Vec<f32>, [usize; 2])| resize_values(&map, size, [height, width]);
+        let maps = at_place.into_iter().map(resized).collect::<Result<Vec<_>, _>>()?;
+        if sums.is_empty() {
+            sums = maps;
+        } else {
+            add(&mut sums, &maps);
+        }
+    }
+    let count = places.len() as f32;
+    for map in &mut sums {
+        map.iter_mut().for_each(|value| *value /= count);
+        stretch(map);
+    }
+    Ok(sums)
+}
+
+/// The map of each image at one place, in 0..1, with its height and width.
+fn at_place(
+    subject: &Subject<'_>,
+    method: Method,
+    place: Place,
+    eigen: bool,
+    images: &Tensor,
+    targets: &[Score],
+) -> Result<Vec<(Vec<f32>, [usize; 2])>, Error> {
+    let (maps, gradients) = match method.needs_gradients() {
+        true => subject.maps_and_gradient(place, images, targets).map(|(maps, gradients)| (maps, Some(gradients)))?,
+        false => (subject.maps(place, images)?, None),
+    };
+    let (_, height, width, channels) = maps.dims4()?;
+    let mut found = Vec::with_capacity(targets.len());
+    for (image, target) in targets.iter().enumerate() {
+        let activations = values(&maps.get(image)?)?;
+        let gradients = gradients.as_ref().map(|all| values(&all.get(image)?)).transpose()?.unwrap_or_else(Vec::new);
+        let image_maps = Maps { activations: &activations, gradients: &gradients, channels };
+        let weighted = match method {
+            Method::GradCam => grad_cam::weighted(&image_maps),
+            Method::GradCamPlusPlus => grad_cam_plus_plus::weighted(&image_maps),
+            Method::HiResCam => hires_cam::weighted(&image_maps),
+            Method::LayerCam => layer_cam::weighted(&image_maps),
+            Method::XGradCam => xgrad_cam::weighted(&image_maps),
+            Method::ScoreCam => {
+                let input = images.get(image)?;
+                let progress = (image * channels, targets.len() * channels);
+                score_cam::weighted(subject, &image_maps, [height, width], &input, target, progress)?
+            }
+            Method::AblationCam => {
+                let progress = (image * channels, targets.len() * channels);
+                ablation_cam::weighted(subject, &image_maps, place, [height, width], &maps, target, progress)?
+            }
+            _ => activations.clone(),
+        };
+        let mut map = match eigen || method == Method::EigenCam {
+            true => first_component(&weighted, channels),
+            false => weighted.chunks_exact(channels).map(|pixel| pixel.iter().sum()).collect(),
+        };
+        map.iter_mut().for_each(|value| *value = value.max(0.));
+        stretch(&mut map);
+        found.push((map, [height, width]));
+    }
+    Ok(found)
+}
+
+/// Brings the values to 0..1; a constant map becomes 0.
+fn stretch(map: &mut [f32]) {
+    let low = map.iter().copied().fold(f32::INFINITY, f32::min);
+    map.iter_mut().for_each(|value| *value -= low);
+    let high = map.iter().copied().fold(0f32, f32::max);
+    map.iter_mut().for_each(|value| *value /= 1e-7 + high);
+}
+
+fn add(sums: &mut [Vec<f32>], maps: &[Vec<f32>]) {
+    for (sum, value) in sums.iter_mut().flatten().zip(maps.iter().flatten()) {
+        *sum += value;
+    }
+}

@@ -1,0 +1,233 @@
+//! Any method on a batch of images.
+
+use candle_core::{Device, Tensor};
+use cnn_core::Key;
+use cnn_layers::{BackwardRule, Classifier, Context, FeatureMap};
+
+use super::attribution::{Moments, integrated_gradients, noisy_gradients, occlusion};
+use super::cam::class_activation_maps;
+use super::subject::{Subject, values};
+use super::target::{Score, resolve};
+use super::{Explanation, Method, Place, Smoothing, Target};
+use crate::Error;
+use crate::picture::Heatmap;
+
+/// Steps of Integrated Gradients to begin with, and at most to become complete.
+const FIRST_STEPS: usize = 32;
+const MOST_STEPS: usize = 512;
+/// The gap of completeness that is left, as a share of the score's difference.
+const COMPLETE: f64 = 0.01;
+
+/// Explains the scores of a model, with any [`Method`].
+///
+/// The model must be built in [`Mode::Eval`](cnn_layers::Mode::Eval): gradients flow through it then, whether or not its weights are frozen.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use cnn_layers::FeatureMap;
+/// use cnn_models::{ModelConfig, Network};
+/// use cnn_viz::{Explainer, Method, Target};
+///
+/// let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
+/// let images = FeatureMap::from_nchw(&Tensor::randn(0f32, 1., (2, 3, 32, 48), &Device::Cpu)?)?;
+/// let explanation = Explainer::new(network.model()).explain(Method::GradCam, &images, &[Target::PREDICTED])?;
+/// assert_eq!(explanation.to_tensor()?.dims(), [2, 32, 48]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Explainer<'a> {
+    model: &'a dyn Classifier,
+    scorer: &'a dyn Classifier,
+    places: Vec<Place>,
+    smoothing: Smoothing,
+    batch_size: usize,
+    samples: usize,
+    noise_level: f64,
+    noise: Option<Vec<Tensor>>,
+    steps: Option<usize>,
+    window: Option<([usize; 2], [usize; 2])>,
+    key: Key,
+    progress: Option<&'a dyn Fn(usize, usize)>,
+}
+
+impl<'a> Explainer<'a> {
+    /// Class activation maps at the last map, without smoothing; 16 images per pass; 25 noisy copies with a noise of 15 % of the input's range; Integrated
+    /// Gradients from 32 steps on; occlusion by squares of an eighth of the input's shorter side that move by half of it; seed 0.
+    pub fn new(model: &'a dyn Classifier) -> Self {
+        Self {
+            model,
+            scorer: model,
+            places: vec![Place::Last],
+            smoothing: Smoothing::default(),
+            batch_size: 16,
+            samples: 25,
+            noise_level: 0.15,
+            noise: None,
+            steps: None,
+            window: None,
+            key: Key::new(0),
+            progress: None,
+        }
+    }
+
+    /// The same with passes that need no gradients run on another build of the model, for [`Mode::Inference`](cnn_layers::Mode::Inference).
+    pub fn with_scorer(self, scorer: &'a dyn Classifier) -> Self {
+        Self { scorer, ..self }
+    }
+
+    /// The same with class activation maps read elsewhere; of several places the mean. None stands for the last map.
+    pub fn with_places(self, places: Vec<Place>) -> Self {
+        Self { places: if places.is_empty() { vec![Place::Last] } else { places }, ..self }
+    }
+
+    /// The same with class activation maps smoothed.
+    pub fn with_smoothing(self, smoothing: Smoothing) -> Self {
+        Self { smoothing, ..self }
+    }
+
+    /// The same with at most so many images in a pass of the methods that need many: their memory is bounded by it.
+    pub fn with_batch_size(self, batch_size: usize) -> Self {
+        Self { batch_size: batch_size.max(1), ..self }
+    }
+
+    /// The same with so many noisy copies, whose noise has a standard deviation of `level` times the range of the image's values.
+    pub fn with_samples(self, samples: usize, level: f64) -> Self {
+        Self { samples: samples.max(1), noise_level: level, noise: None, ..self }
+    }
+
+    /// The same with given noises, one tensor `(N, H, W, C)` for each noisy copy.
+    pub fn with_noise(self, noise: Vec<Tensor>) -> Self {
+        Self { samples: noise.len(), noise: Some(noise), ..self }
+    }
+
+    /// The same with Integrated Gradients of exactly so many steps. Default: 32, doubled until the attribution is complete to 1 %, at most 512.
+    pub fn with_steps(self, steps: usize) -> Self {
+        Self { steps: Some(steps.max(1)), ..self }
+    }
+
+    /// The same with occlusion by rectangles of `window` that move by `stride`, `[rows, columns]`.
+    pub fn with_window(self, window: [usize; 2], stride: [usize; 2]) -> Self {
+        Self { window: Some((window.map(|side| side.max(1)), stride.map(|side| side.max(1)))), ..self }
+    }
+
+    /// The same with noise from another key.
+    pub fn with_key(self, key: Key) -> Self {
+        Self { key, ..self }
+    }
+
+    /// The same telling its progress: passes over single images done, and in all.
+    pub fn with_progress(self, progress: &'a dyn Fn(usize, usize)) -> Self {
+        Self { progress: Some(progress), ..self }
+    }
+
+    /// Explains a target of each image; one target stands for all.
+    ///
+    /// # Shapes
+    /// `images` `(N, H, W, C)`, any H and W that the model takes, to N maps of `(H, W)`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if a class or stage does not exist or there are not as many targets or noises as images; [`Error::NoGradient`] if the model was built for inference and
+    /// the method needs gradients; [`Error::Tensor`] if the images do not fit.
+    pub fn explain(&self, method: Method, images: &FeatureMap, targets: &[Target]) -> Result<Explanation, Error> {
+        let scores = self.resolve(images, targets)?;
+        let subject = self.subject();
+        let xs = images.detach().to_nhwc();
+        if method.is_cam() {
+            let maps = class_activation_maps(&subject, method, &self.places, self.smoothing, &xs, &scores)?;
+            let maps = maps.into_iter().map(|map| Heatmap::new(images.height(), images.width(), map, false));
+            let maps = maps.collect::<Result<_, _>>()?;
+            return Ok(Explanation { method, scores, maps, attribution: None, completeness_gaps: None });
+        }
+        let gradient = |rule| Ok::<_, Error>(subject.gradient(&xs, &scores, rule)?.1);
+        let mut completeness_gaps = None;
+        let attribution = match method {
+            Method::GradientXInput => (gradient(BackwardRule::Standard)? * &xs)?,
+            Method::SmoothGrad => self.noisy(&subject, &xs, &scores)?.mean,
+            Method::VarGrad => self.noisy(&subject, &xs, &scores)?.variance,
+            Method::IntegratedGradients => {
+                let (attribution, gaps) = self.integrated(&subject, &xs, &scores)?;
+                completeness_gaps = Some(gaps);
+                attribution
+            }
+            Method::GuidedBackprop => gradient(BackwardRule::Guided)?,
+            Method::Deconvnet => gradient(BackwardRule::Deconvnet)?,
+            Method::Occlusion => {
+                let side = (images.height().min(images.width()) / 8).max(1);
+                let (window, stride) = self.window.unwrap_or(([side; 2], [side.div_ceil(2); 2]));
+                occlusion(&subject, &xs, &scores, window, stride)?
+            }
+            _ => gradient(BackwardRule::Standard)?,
+        };
+        let map = |image: usize| over_channels(&attribution.get(image)?, method.is_signed());
+        let maps = (0..images.batch()).map(map).collect::<Result<_, _>>()?;
+        let attribution = Some(attribution.permute((0, 3, 1, 2))?.contiguous()?);
+        Ok(Explanation { method, scores, maps, attribution, completeness_gaps })
+    }
+
+    fn noisy(&self, subject: &Subject<'_>, xs: &Tensor, scores: &[Score]) -> Result<Moments, Error> {
+        if let Some(noise) = &self.noise {
+            if let Some(wrong) = noise.iter().find(|noise| noise.dims() != xs.dims()) {
+                return Err(Error::argument("noise", format!("{:?}", wrong.dims()), format!("{:?}", xs.dims())));
+            }
+            return noisy_gradients(subject, xs, scores, noise.len(), &mut |sample| Ok(noise[sample].clone()));
+        }
+        let mut deviations = Vec::with_capacity(scores.len());
+        for image in 0..scores.len() {
+            let values = values(&xs.get(image)?)?;
+            let extreme = |sign: f32| values.iter().fold(f32::NEG_INFINITY, |most, value| most.max(sign * value));
+            deviations.push((extreme(1.) + extreme(-1.)) * self.noise_level as f32);
+        }
+        let per_image = xs.elem_count() / scores.len();
+        noisy_gradients(subject, xs, scores, self.samples, &mut |sample| {
+            let mut rng = self.key.stream("noise").at(sample as u64).rng();
+            let mut noise = vec![0f32; xs.elem_count()];
+            for (image, deviation) in noise.chunks_exact_mut(per_image).zip(&deviations) {
+                rng.fill_normal(image, 0., *deviation);
+            }
+            Ok(Tensor::from_vec(noise, xs.dims(), &Device::Cpu)?.to_dtype(xs.dtype())?)
+        })
+    }
+
+    /// Integrated Gradients and how far from complete they are.
+    fn integrated(&self, subject: &Subject<'_>, xs: &Tensor, scores: &[Score]) -> Result<(Tensor, Vec<f64>), Error> {
+        let (whole, empty) = (subject.scores(xs, scores)?, subject.scores(&xs.zeros_like()?, scores)?);
+        let mut steps = self.steps.unwrap_or(FIRST_STEPS);
+        loop {
+            let attribution = integrated_gradients(subject, xs, scores, steps)?;
+            let mut gaps = Vec::with_capacity(scores.len());
+            for (image, (whole, empty)) in whole.iter().zip(&empty).enumerate() {
+                let sum: f64 = values(&attribution.get(image)?)?.into_iter().map(f64::from).sum();
+                let difference = whole - empty;
+                gaps.push(if sum == difference { 0. } else { ((sum - difference) / difference).abs() });
+            }
+            if self.steps.is_some() || gaps.iter().all(|&gap| gap <= COMPLETE) || steps >= MOST_STEPS {
+                return Ok((attribution, gaps));
+            }
+            steps *= 2;
+        }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        let Self { model, scorer, batch_size, progress, .. } = *self;
+        Subject { model, scorer, batch_size, progress }
+    }
+
+    fn resolve(&self, images: &FeatureMap, targets: &[Target]) -> Result<Vec<Score>, Error> {
+        let stages = self.model.stages().len();
+        for place in &self.places {
+            if let Place::Stage(stage) = place
+                && *stage >= stages
+            {
+                return Err(Error::argument("stage", stage, format!("0 to {}", stages.saturating_sub(1))));
+            }
+        }
+        resolve(targets, &self.scorer.forward(&images.detach(), &Context::eval())?)
+    }
+}
+
+/// One value for each pixel of an attribution `(H, W, C)`: the sum over the channels, or of their magnitudes.
+fn over_channels(attribution: &Tensor, signed: bool) -> Result<Heatmap, Error> {
+    let (height, width, channels) = attribution.dims3()?;
+    let sum = |pixel: &[f32]| pixel.iter().map(|value| if signed { *value } else { value.abs() }).sum();
+    Heatmap::new(height, width, values(attribution)?.chunks_exact(channels).map(sum).collect(), signed)
+}

@@ -1,0 +1,17 @@
+//! Which parts of an image a score rests on.
+
+mod attribution;
+mod cam;
+mod explainer;
+mod explanation;
+mod method;
+mod place;
+mod subject;
+mod target;
+
+pub use cam::Smoothing;
+pub use explainer::Explainer;
+pub use explanation::Explanation;
+pub use method::Method;
+pub use place::Place;
+pub use target::{Region, Score, Target};
