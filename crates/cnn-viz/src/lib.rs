@@ -32,6 +32,7 @@ mod explain;
 mod page;
 mod picture;
 mod report;
+mod trust;
 
 pub use error::Error;
 pub use explain::{Explainer, Explanation, Method, Place, Region, Score, Smoothing, Target};
@@ -39,3 +40,4 @@ pub use picture::{ColorMap, Heatmap};
 pub use report::{
     ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, Report, Timing,
 };
+pub use trust::{InsertionDeletion, Road, cascade, insertion_deletion, randomized, rank_correlation, road};
