@@ -82,17 +82,24 @@ pub(crate) struct NetworkArgs {
 impl NetworkArgs {
     /// Loads the network, or builds it with fresh weights, and sets the number of threads.
     pub(crate) fn load(&self, dtype: DType) -> Result<Network> {
+        self.load_sized(dtype, None)
+    }
+
+    /// The same for another size of the input.
+    pub(crate) fn load_sized(&self, dtype: DType, size: Option<Size>) -> Result<Network> {
         set_threads(self.threads)?;
+        let input_size = size.map(|Size(size)| size);
         if self.weights != "none" {
             let (model, seed, dtype) = (self.model.clone(), self.seed, Some(dtype.into()));
-            let options = LoadOptions { model, seed, dtype, ..LoadOptions::default() };
+            let options = LoadOptions { model, seed, dtype, input_size, ..LoadOptions::default() };
             let network = Network::load(Path::new(&self.weights), &options)?;
             note_unused(&network);
             return Ok(network);
         }
         let name =
             self.model.as_deref().context("name the network by --weights, --model, or both").context(Unusable)?;
-        Ok(Network::with_dtype(name, &ModelConfig::default(), self.seed, dtype.into())?)
+        let config = ModelConfig { input_size, ..ModelConfig::default() };
+        Ok(Network::with_dtype(name, &config, self.seed, dtype.into())?)
     }
 }
 

@@ -53,13 +53,16 @@ pub(crate) fn run(
 pub(crate) struct Measured {
     pub(crate) result: ClassificationResult,
     pub(crate) confusion: ConfusionMatrix,
-    /// The most confident first.
-    pub(crate) mistakes: Vec<Mistake>,
+    /// The samples that were taken for another class, in the dataset's order.
+    pub(crate) mistakes: Vec<Judged>,
+    /// For each class the sample that was recognised most surely, if any was.
+    pub(crate) right: Vec<Option<Judged>>,
     pub(crate) skipped: Vec<Skipped>,
 }
 
-/// A sample that was taken for another class.
-pub(crate) struct Mistake {
+/// A sample and what it was taken for.
+#[derive(Clone, Copy)]
+pub(crate) struct Judged {
     /// Its number in the dataset.
     pub(crate) index: usize,
     /// The logit of its class, and the largest one.
@@ -67,6 +70,8 @@ pub(crate) struct Mistake {
     pub(crate) prediction: usize,
     /// Of the prediction.
     pub(crate) probability: f64,
+    /// Of its class.
+    pub(crate) label_probability: f64,
 }
 
 impl Measured {
@@ -82,7 +87,7 @@ pub(crate) fn measure(network: &Network, dataset: &Arc<dyn Dataset>, batch: usiz
     let to_logit = classes_to_logits(network, dataset.classes())?;
     let classes = network.model().num_classes();
     let mut metrics = Classification::new(classes)?;
-    let mut mistakes = Vec::new();
+    let (mut mistakes, mut right) = (Vec::new(), vec![None::<Judged>; classes]);
     let skipped = run(network, dataset, batch, |logits| {
         let label = |&index: &usize| {
             let class = dataset.label(index).with_context(|| format!("{} has no label", dataset.id(index)))?;
@@ -91,24 +96,25 @@ pub(crate) fn measure(network: &Network, dataset: &Arc<dyn Dataset>, batch: usiz
         let labels = logits.indices.iter().map(label).collect::<Result<Vec<_>>>()?;
         metrics.update(&logits.values, &labels)?;
         for ((&index, &label), row) in logits.indices.iter().zip(&labels).zip(logits.values.chunks_exact(classes)) {
-            let (prediction, probability) = most_probable(row);
-            let label = label as usize;
-            if prediction != label {
-                mistakes.push(Mistake { index, label, prediction, probability });
+            let judged = judge(index, label as usize, row);
+            if judged.prediction != judged.label {
+                mistakes.push(judged);
+            } else if right[judged.label].is_none_or(|best| judged.probability > best.probability) {
+                right[judged.label] = Some(judged);
             }
         }
         Ok(())
     })?;
-    mistakes.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.index.cmp(&b.index)));
-    Ok(Measured { result: metrics.result()?, confusion: metrics.confusion().clone(), mistakes, skipped })
+    Ok(Measured { result: metrics.result()?, confusion: metrics.confusion().clone(), mistakes, right, skipped })
 }
 
-/// The first of the largest logits and its probability.
-fn most_probable(logits: &[f32]) -> (usize, f64) {
+/// The prediction is the first of the largest logits.
+fn judge(index: usize, label: usize, logits: &[f32]) -> Judged {
     let first_largest = |best: usize, (index, logit): (usize, &f32)| if *logit > logits[best] { index } else { best };
-    let best = logits.iter().enumerate().fold(0, first_largest);
-    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - logits[best]).exp()).sum();
-    (best, 1. / sum)
+    let prediction = logits.iter().enumerate().fold(0, first_largest);
+    let exponential = |&logit: &f32| f64::from(logit - logits[prediction]).exp();
+    let sum: f64 = logits.iter().map(exponential).sum();
+    Judged { index, label, prediction, probability: 1. / sum, label_probability: exponential(&logits[label]) / sum }
 }
 
 /// Lists what was skipped on standard error.

@@ -8,6 +8,7 @@ mod config_file;
 mod datasets;
 mod inference;
 mod output;
+mod pictures;
 mod report;
 mod training;
 
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{bench, data, evaluate, finetune, forward, models, predict, train};
+use crate::commands::{bench, data, evaluate, explain, finetune, forward, models, predict, train};
 
 /// Keeps the buffers of a training step for the next one, where the system's allocator gives them back and faults them in again.
 #[global_allocator]
@@ -42,6 +43,7 @@ enum Command {
     Forward(forward::Forward),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
+    Explain(explain::Explain),
     Data(data::Data),
     Bench(bench::Bench),
 }
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Forward(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Predict(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Bench(command) => command.run(),
     };

@@ -38,6 +38,7 @@ pub(crate) fn table(columns: &[(&str, bool)], rows: &[Vec<String>]) -> Result<()
 pub(crate) struct Progress {
     bar: ProgressBar,
     what: &'static str,
+    unit: &'static str,
     total: usize,
     start: Instant,
     last: Instant,
@@ -46,14 +47,19 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new(what: &'static str, total: usize) -> Self {
         let bar = ProgressBar::new(total as u64);
-        let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} images, {per_sec}, {eta} left");
-        bar.set_style(style.expect("the template is valid").progress_chars("=> "));
+        bar.set_style(style("images"));
         bar.set_message(what);
         if !std::io::stderr().is_terminal() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         let start = Instant::now();
-        Self { bar, what, total, start, last: start }
+        Self { bar, what, unit: "images", total, start, last: start }
+    }
+
+    /// The same counting something else than images.
+    pub(crate) fn of(self, unit: &'static str) -> Self {
+        self.bar.set_style(style(unit));
+        Self { unit, ..self }
     }
 
     pub(crate) fn advance(&mut self, images: usize) {
@@ -61,7 +67,22 @@ impl Progress {
         if self.bar.is_hidden() && self.last.elapsed() > Duration::from_secs(10) {
             self.last = Instant::now();
             let (done, rate) = (self.bar.position(), self.rate());
-            eprintln!("{} {done}/{} images, {rate:.0} images/s", self.what, self.total);
+            eprintln!("{} {done}/{} {unit}, {rate:.0} {unit}/s", self.what, self.total, unit = self.unit);
+        }
+    }
+
+    /// How far the next of what is counted has come.
+    pub(crate) fn within(&mut self, part: &str, done: usize, total: usize) {
+        self.bar.set_message(format!("{} {part} {done}/{total}", self.what));
+        if self.bar.is_hidden() && self.last.elapsed() > Duration::from_secs(10) {
+            self.last = Instant::now();
+            eprintln!(
+                "{} {}/{} {}, {part} {done}/{total} images",
+                self.what,
+                self.bar.position(),
+                self.total,
+                self.unit
+            );
         }
     }
 
@@ -78,6 +99,12 @@ impl Progress {
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+fn style(unit: &str) -> ProgressStyle {
+    let style =
+        ProgressStyle::with_template(&format!("{{msg}} {{bar:30}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left"));
+    style.expect("the template is valid").progress_chars("=> ")
 }
 
 /// `3505k`, `3.5M`-like short numbers.

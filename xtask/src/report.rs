@@ -6,19 +6,15 @@ use anyhow::{Context as _, Result};
 use cnn_core::write_atomic;
 use cnn_kernels::InstructionSet;
 use cnn_layers::Kind;
-use cnn_viz::{
-    ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, Report, Timing,
-};
+use cnn_viz::{ClassResults, Epoch, Fact, FreezeProof, LayerGroup, NormStatistics, Phase, Report, Timing};
 use serde::Deserialize;
 
 use crate::conclusion::{Run, Tuning, Verdict, sha256};
-use crate::inference;
 use crate::training::arguments_path;
+use crate::{inference, pictures};
 
 /// The file's name.
 pub(crate) const NAME: &str = "report.html";
-/// Mistakes that are shown as pictures.
-const MISTAKES: usize = 24;
 
 /// Writes the report of a finished run.
 pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
@@ -30,7 +26,7 @@ pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
         names: inference::class_names(&verdict.network),
         confusion: verdict.measured.confusion.clone(),
     });
-    report.mistakes = mistakes(run, verdict)?;
+    report.pictures = pictures::groups(run, verdict)?;
     report.skipped = run.skipped.clone();
     let measured = verdict.measured.result.samples as f64;
     let of_verdict = Timing {
@@ -146,27 +142,6 @@ fn facts(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<Fact>> {
     let speed = format!("{:.0} training images/s", run.images_per_second());
     facts.push(Fact::new("time", format!("{:.0} s", run.summary.seconds)).with_note(speed));
     Ok(facts)
-}
-
-/// The most confident mistakes; one whose image has become unreadable meanwhile is left out.
-fn mistakes(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<ImagePrediction>> {
-    let dataset = run.data.test.as_ref().unwrap_or(&run.data.val);
-    let names = inference::class_names(&verdict.network);
-    let shown = verdict.measured.mistakes.iter().take(MISTAKES);
-    // Within the data's folder, which the page names already.
-    let short =
-        |id: &str| Path::new(id).strip_prefix(run.data_name).map_or(id, |path| path.to_str().unwrap_or(id)).to_string();
-    let picture = |mistake: &inference::Mistake| {
-        let image = dataset.content(mistake.index).and_then(|content| content.into_image()).ok()?;
-        Some(ImagePrediction {
-            image,
-            path: short(&dataset.id(mistake.index)),
-            label: names[mistake.label].clone(),
-            prediction: names[mistake.prediction].clone(),
-            probability: mistake.probability,
-        })
-    };
-    Ok(shown.filter_map(picture).collect())
 }
 
 fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {

@@ -12,7 +12,8 @@ use cnn_core::Key;
 use cnn_data::{Dataset, Shapes, ShapesConfig, Skipped};
 use cnn_metrics::ConfusionMatrix;
 use cnn_viz::{
-    ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, Report, Timing,
+    ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, PictureGroup, Report,
+    Timing,
 };
 
 fn main() -> Result<()> {
@@ -32,7 +33,8 @@ fn main() -> Result<()> {
         epochs: (1..=12).map(epoch).collect(),
         best_epoch: Some(11),
         classes: Some(class_results(&shapes)?),
-        mistakes: mistakes(&shapes)?,
+        pictures: vec![PictureGroup { title: "Worst mistakes".into(), note: None, pictures: mistakes(&shapes)? }],
+        strip: None,
         phases: vec![phase("head", 1, 3, 1), phase("all layers", 4, 12, 5)],
         freeze_proof: Some(FreezeProof {
             tensors: 19,
@@ -62,7 +64,12 @@ fn main() -> Result<()> {
         versions: facts(&[("cnn", "0.1.0"), ("candle", "0.11.1"), ("rustc", "1.95.0")]),
     };
     std::fs::write(&path, report.to_html()?).with_context(|| format!("cannot write {path}"))?;
-    println!("{path}: {} classes, {} epochs, {} mistakes", shapes.classes().len(), 12, report.mistakes.len());
+    println!(
+        "{path}: {} classes, {} epochs, {} mistakes",
+        shapes.classes().len(),
+        12,
+        report.pictures[0].pictures.len()
+    );
     Ok(())
 }
 
@@ -111,6 +118,7 @@ fn mistakes(shapes: &Shapes) -> Result<Vec<ImagePrediction>> {
             label: classes[label].clone(),
             prediction: classes[(label + 3) % 10].clone(),
             probability: 0.999 - 0.031 * index as f64,
+            explanation: None,
         })
     };
     (0..12).map(mistake).collect()

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use cnn_metrics::ConfusionMatrix;
-//! use cnn_viz::{ClassResults, Epoch, Fact, Report};
+//! use cnn_viz::{ClassResults, Epoch, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, Report};
 //!
 //! let report = Report {
 //!     title: "resnet20 on shapes".into(),
@@ -35,9 +35,13 @@ mod report;
 mod trust;
 
 pub use error::Error;
-pub use explain::{Explainer, Explanation, Method, Place, Region, Score, Smoothing, Target};
-pub use picture::{ColorMap, Heatmap};
+pub use explain::{Explainer, Explanation, Method, Place, Region, Score, Smoothing, Target, feature_maps};
+pub use page::thumbnail;
+pub use picture::{ColorMap, Heatmap, map_grid, overlay};
 pub use report::{
-    ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, Report, Timing,
+    ClassResults, Epoch, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FreezeProof, Gallery, ImagePrediction,
+    LayerGroup, NormStatistics, Phase, PictureGroup, Report, StripRow, Timing,
 };
-pub use trust::{InsertionDeletion, Road, cascade, insertion_deletion, randomized, rank_correlation, road};
+pub use trust::{
+    InsertionDeletion, Road, Trust, TrustChecks, cascade, insertion_deletion, randomized, rank_correlation, road,
+};

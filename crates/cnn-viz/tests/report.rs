@@ -4,7 +4,8 @@
 use cnn_data::{Image, Skipped};
 use cnn_metrics::ConfusionMatrix;
 use cnn_viz::{
-    ClassResults, Epoch, Error, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, Report, Timing,
+    ClassResults, Epoch, EpochStrip, Error, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase,
+    PictureGroup, Report, StripRow, Timing,
 };
 use scraper::{Html, Selector};
 
@@ -77,13 +78,26 @@ fn full(text: &str) -> Report {
         epochs: epochs(2),
         best_epoch: Some(2),
         classes: Some(ClassResults { evaluated_on: text.into(), ..results(3, |index| format!("{text}{index}")) }),
-        mistakes: vec![ImagePrediction {
-            image,
-            path: text.into(),
-            label: text.into(),
-            prediction: text.into(),
-            probability: 0.875,
+        pictures: vec![PictureGroup {
+            title: format!("Worst mistakes {text}"),
+            note: Some(text.into()),
+            pictures: vec![ImagePrediction {
+                image: image.clone(),
+                path: text.into(),
+                label: text.into(),
+                prediction: text.into(),
+                probability: 0.875,
+                explanation: Some(image.clone()),
+            }],
         }],
+        strip: Some(EpochStrip {
+            epochs: vec![1, 2],
+            rows: vec![StripRow {
+                image: image.clone(),
+                label: text.into(),
+                cells: vec![(image.clone(), text.into()), (image, text.into())],
+            }],
+        }),
         phases: vec![
             phase(1, vec![group(text, None), group("head", Some(0.1))]),
             phase(2, vec![group(text, Some(0.01)), group("head", Some(0.1))]),
@@ -103,7 +117,8 @@ fn every_part_has_its_section() {
     let headings = [
         "Curves",
         "Classes",
-        "Worst mistakes",
+        "Worst mistakes plain",
+        "The same images over the epochs",
         "What was trained",
         "Skipped files",
         "To run it again",
@@ -154,7 +169,10 @@ fn hostile_text_stays_text() {
     for selector in shown {
         assert_eq!(texts(&page, selector)[0], HOSTILE, "{selector}");
     }
-    assert_eq!(attributes(&page, ".pictures img", "alt"), [format!("{HOSTILE} taken for {HOSTILE}")]);
+    assert_eq!(
+        attributes(&page, ".pictures img", "alt"),
+        [format!("{HOSTILE} taken for {HOSTILE}"), format!("where {HOSTILE} was seen")]
+    );
     assert!(attributes(&page, ".matrix td[title]", "title")[0].starts_with(HOSTILE));
     // A phase's name also stands in the chart where it has room, here in the list only.
     assert!(texts(&page, ".phases li")[0].starts_with(HOSTILE));

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod data;
 pub(crate) mod evaluate;
+pub(crate) mod explain;
 pub(crate) mod finetune;
 pub(crate) mod forward;
 pub(crate) mod models;

@@ -29,6 +29,14 @@ pub(crate) fn gradient() -> String {
     format!("linear-gradient(to right, {})", stops.join(", "))
 }
 
+/// The bar below a picture, with what its ends mean.
+pub(crate) struct Legend {
+    /// A CSS gradient.
+    pub(crate) gradient: String,
+    pub(crate) low: &'static str,
+    pub(crate) high: &'static str,
+}
+
 /// Relative luminance (WCAG 2, "relative luminance"); black and white text have the same contrast at 0.179.
 fn luminance(color: Color) -> f64 {
     let linear = |channel: u8| {

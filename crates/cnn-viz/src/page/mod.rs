@@ -11,9 +11,12 @@ mod confusion;
 mod curves;
 mod format;
 mod freezing;
+mod gallery;
 mod line_chart;
 mod pictures;
 mod ticks;
+
+pub use self::pictures::thumbnail;
 
 use askama::Template;
 
@@ -21,8 +24,9 @@ use self::class_table::ClassTable;
 use self::confusion::{ConfusedPairs, Matrix};
 use self::curves::Curves;
 use self::freezing::Freezing;
-use self::pictures::Picture;
-use crate::{Error, Report};
+use self::gallery::GalleryPage;
+use self::pictures::{Group, Strip, groups};
+use crate::{Error, Gallery, Report};
 
 /// Confused pairs listed beside a matrix, and without one.
 const PAIRS: [usize; 2] = [10, 30];
@@ -34,7 +38,8 @@ struct Page<'a> {
     report: &'a Report,
     curves: Option<Curves>,
     classes: Option<Classes<'a>>,
-    pictures: Vec<Picture<'a>>,
+    pictures: Vec<Group<'a>>,
+    strip: Option<Strip<'a>>,
     freezing: Option<Freezing<'a>>,
     timings: Vec<[String; 3]>,
 }
@@ -53,11 +58,17 @@ pub(crate) fn render(report: &Report) -> Result<String, Error> {
         report,
         curves: Curves::new(report)?,
         classes: classes(report)?,
-        pictures: report.mistakes.iter().map(Picture::new).collect::<Result<_, _>>()?,
+        pictures: groups(report)?,
+        strip: report.strip.as_ref().map(Strip::new).transpose()?,
         freezing: Freezing::new(report)?,
         timings: timings(report),
     };
     Ok(printable(&page.render()?))
+}
+
+/// The page of explained photos.
+pub(crate) fn render_gallery(gallery: &Gallery) -> Result<String, Error> {
+    Ok(printable(&GalleryPage::new(gallery)?.render()?))
 }
 
 fn classes(report: &Report) -> Result<Option<Classes<'_>>, Error> {

@@ -6,32 +6,107 @@ use cnn_core::Interpolation;
 use cnn_data::{Image, resize};
 
 use super::format::percent;
-use crate::{Error, ImagePrediction};
+use crate::{ColorMap, EpochStrip, Error, ImagePrediction, PictureGroup, Report, StripRow};
 
 /// The longer side of a thumbnail at most.
 const LONGEST_SIDE: usize = 192;
+/// The same of a cell of a strip.
+const STRIP_SIDE: usize = 128;
 /// Below this, enlarging shows the pixels as they are: blurring would hide what the network saw.
 const PIXELATED_BELOW: usize = 96;
 
-/// An image with its caption.
+/// The groups that have pictures.
+pub(crate) fn groups(report: &Report) -> Result<Vec<Group<'_>>, Error> {
+    report.pictures.iter().filter(|group| !group.pictures.is_empty()).map(Group::new).collect()
+}
+
+/// Pictures under a heading.
+pub(crate) struct Group<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) note: Option<&'a str>,
+    pub(crate) pictures: Vec<Picture<'a>>,
+    /// Whether any has an explanation, and the colours of those.
+    pub(crate) explained: bool,
+    pub(crate) legend: String,
+}
+
+impl<'a> Group<'a> {
+    fn new(group: &'a PictureGroup) -> Result<Self, Error> {
+        Ok(Self {
+            title: &group.title,
+            note: group.note.as_deref(),
+            pictures: group.pictures.iter().map(Picture::new).collect::<Result<_, _>>()?,
+            explained: group.pictures.iter().any(|picture| picture.explanation.is_some()),
+            legend: ColorMap::Sequential.css_gradient(),
+        })
+    }
+}
+
+/// The same images over the epochs.
+pub(crate) struct Strip<'a> {
+    pub(crate) epochs: &'a [usize],
+    pub(crate) rows: Vec<Row<'a>>,
+    pub(crate) legend: String,
+}
+
+pub(crate) struct Row<'a> {
+    pub(crate) image: Thumbnail,
+    pub(crate) label: &'a str,
+    pub(crate) cells: Vec<(Thumbnail, &'a str)>,
+}
+
+impl<'a> Strip<'a> {
+    pub(crate) fn new(strip: &'a EpochStrip) -> Result<Self, Error> {
+        let thumbnail = |image: &Image| Thumbnail::new(image, "a strip's image", STRIP_SIDE);
+        let row = |row: &'a StripRow| {
+            if row.cells.len() != strip.epochs.len() {
+                let expected = format!("one for each of {} epochs", strip.epochs.len());
+                return Err(Error::argument("cells", row.cells.len(), expected));
+            }
+            let cells = row.cells.iter().map(|(image, caption)| Ok((thumbnail(image)?, caption.as_str())));
+            Ok(Row { image: thumbnail(&row.image)?, label: &row.label, cells: cells.collect::<Result<_, Error>>()? })
+        };
+        let rows = strip.rows.iter().map(row).collect::<Result<_, _>>()?;
+        Ok(Self { epochs: &strip.epochs, rows, legend: ColorMap::Sequential.css_gradient() })
+    }
+}
+
+/// A prediction with its caption.
 pub(crate) struct Picture<'a> {
     pub(crate) about: &'a ImagePrediction,
     pub(crate) probability: String,
-    /// The thumbnail as a `data:` address.
+    pub(crate) thumbnail: Thumbnail,
+    /// Where in the image the network saw its class.
+    pub(crate) explanation: Option<Thumbnail>,
+}
+
+impl<'a> Picture<'a> {
+    pub(crate) fn new(about: &'a ImagePrediction) -> Result<Self, Error> {
+        let thumbnail = |image: &Image| Thumbnail::new(image, &about.path, LONGEST_SIDE);
+        Ok(Self {
+            about,
+            probability: percent(about.probability),
+            thumbnail: thumbnail(&about.image)?,
+            explanation: about.explanation.as_ref().map(thumbnail).transpose()?,
+        })
+    }
+}
+
+/// A small copy of an image.
+pub(crate) struct Thumbnail {
+    /// As a `data:` address.
     pub(crate) data: String,
     pub(crate) height: usize,
     pub(crate) width: usize,
     pub(crate) pixelated: bool,
 }
 
-impl<'a> Picture<'a> {
-    pub(crate) fn new(about: &'a ImagePrediction) -> Result<Self, Error> {
-        let failed = |source| Error::Picture { path: about.path.clone(), source };
-        let image = thumbnail(&about.image).map_err(failed)?;
+impl Thumbnail {
+    pub(crate) fn new(image: &Image, path: &str, longest_side: usize) -> Result<Self, Error> {
+        let failed = |source| Error::Picture { path: path.to_string(), source };
+        let image = thumbnail(image, longest_side).map_err(failed)?;
         let png = image.to_png().map_err(failed)?;
         Ok(Self {
-            about,
-            probability: percent(about.probability),
             data: format!("data:image/png;base64,{}", STANDARD.encode(png)),
             height: image.height(),
             width: image.width(),
@@ -40,13 +115,16 @@ impl<'a> Picture<'a> {
     }
 }
 
-/// The image with its longer side reduced to [`LONGEST_SIDE`]; never enlarged.
-fn thumbnail(image: &Image) -> Result<Image, cnn_data::Error> {
+/// The image with its longer side reduced to `longest` pixels; never enlarged.
+///
+/// # Errors
+/// If the resizing library refuses.
+pub fn thumbnail(image: &Image, longest: usize) -> Result<Image, cnn_data::Error> {
     let longer = image.height().max(image.width());
-    if longer <= LONGEST_SIDE {
+    if longer <= longest {
         return Ok(image.clone());
     }
-    let side = |side: usize| (side as f64 * LONGEST_SIDE as f64 / longer as f64).round().max(1.0) as usize;
+    let side = |side: usize| (side as f64 * longest as f64 / longer as f64).round().max(1.0) as usize;
     resize(image, side(image.height()), side(image.width()), Interpolation::Bicubic)
 }
 
@@ -61,7 +139,7 @@ mod tests {
         let cases = [((32, 20), (32, 20)), ((192, 192), (192, 192)), ((400, 300), (192, 144)), ((1, 5000), (1, 192))];
         for ((height, width), expected) in cases {
             let image = Image::from_pixels(height, width, 1, vec![7; height * width]).unwrap();
-            let small = thumbnail(&image).unwrap();
+            let small = thumbnail(&image, 192).unwrap();
             assert_eq!((small.height(), small.width()), expected);
             assert!(small.bytes().iter().all(|&byte| byte == 7));
         }
@@ -76,10 +154,11 @@ mod tests {
             label: "x".into(),
             prediction: "y".into(),
             probability: 0.5,
+            explanation: None,
         };
-        let picture = Picture::new(&about).unwrap();
+        let picture = Picture::new(&about).unwrap().thumbnail;
         let bytes = STANDARD.decode(picture.data.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
-        assert_eq!(cnn_data::decode(&bytes).unwrap(), thumbnail(&image).unwrap());
+        assert_eq!(cnn_data::decode(&bytes).unwrap(), thumbnail(&image, 192).unwrap());
         assert_eq!((picture.height, picture.width, picture.pixelated), (192, 96, false));
     }
 }

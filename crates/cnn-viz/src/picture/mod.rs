@@ -1,9 +1,14 @@
 //! Values as pictures.
 
 mod color_map;
+mod grid;
 mod heatmap;
+mod overlay;
 mod resize;
 
 pub use color_map::ColorMap;
+pub use grid::map_grid;
 pub use heatmap::Heatmap;
-pub(crate) use resize::{resize_part, resize_values};
+pub use overlay::overlay;
+use resize::resize_part;
+pub(crate) use resize::resize_values;

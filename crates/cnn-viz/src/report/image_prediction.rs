@@ -15,4 +15,6 @@ pub struct ImagePrediction {
     pub prediction: String,
     /// Probability given to the predicted class, in 0..1.
     pub probability: f64,
+    /// Where the network saw it: an [`overlay`](crate::overlay) of the image's size.
+    pub explanation: Option<Image>,
 }

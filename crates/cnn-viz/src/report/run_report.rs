@@ -2,7 +2,7 @@
 
 use cnn_data::Skipped;
 
-use super::{ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, Phase, Timing};
+use super::{ClassResults, Epoch, EpochStrip, Fact, FreezeProof, Phase, PictureGroup, Timing};
 use crate::{Error, page};
 
 /// What the report of a run shows, in the order of the page. What is empty or `None` is left out.
@@ -22,8 +22,10 @@ pub struct Report {
     pub best_epoch: Option<usize>,
     /// Confusion matrix, most confused pairs, table of classes.
     pub classes: Option<ClassResults>,
-    /// The worst mistakes, the worst first.
-    pub mistakes: Vec<ImagePrediction>,
+    /// Pictures by kind: worst mistakes, right examples. A group without pictures is left out.
+    pub pictures: Vec<PictureGroup>,
+    /// What the network saw in the same images after each epoch.
+    pub strip: Option<EpochStrip>,
     /// What was frozen and what trained, and from when to when; also shown as bands in the curves.
     pub phases: Vec<Phase>,
     /// The proof that what was frozen has not changed.
@@ -49,7 +51,8 @@ impl Report {
     /// # Errors
     ///
     /// [`Error::InvalidArgument`] if epochs are not numbered upwards from 1 or more, if a phase ends before it begins or
-    /// names a layer group twice, if `best_epoch` is not among the epochs, or if there are not as many names as classes.
+    /// names a layer group twice, if `best_epoch` is not among the epochs, or if there are not as many names as classes, or cells of
+    /// a strip as epochs.
     /// [`Error::Picture`] if an image cannot be encoded; [`Error::Metrics`], [`Error::Chart`], [`Error::Template`] if the
     /// libraries behind them refuse, which no report is known to cause.
     pub fn to_html(&self) -> Result<String, Error> {

@@ -1,10 +1,12 @@
 //! Whether a map can be believed: does the score follow the pixels that it names, and does the map follow the weights?
 
+mod checks;
 mod insertion_deletion;
 mod randomization;
 mod rank_correlation;
 mod road;
 
+pub use checks::{Trust, TrustChecks};
 pub use insertion_deletion::{InsertionDeletion, insertion_deletion};
 pub use randomization::{cascade, randomized};
 pub use rank_correlation::rank_correlation;

@@ -1,0 +1,65 @@
+//! A page of explained photos.
+
+use cnn_data::{Image, Skipped};
+
+use super::Fact;
+use crate::{ColorMap, Error, page};
+
+/// Explained photos as one page; what is empty or `None` is left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gallery {
+    /// The page's title.
+    pub title: String,
+    /// The headline, shown as cards: network, methods, number of photos.
+    pub summary: Vec<Fact>,
+    /// Sentences below it: what the checks say.
+    pub notes: Vec<String>,
+    /// The photos in order.
+    pub photos: Vec<ExplainedPhoto>,
+    /// Photos that could not be read.
+    pub skipped: Vec<Skipped>,
+    /// The command that made the page.
+    pub command: Option<String>,
+}
+
+/// A photo, what the network takes it for, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExplainedPhoto {
+    /// The photo's file.
+    pub path: String,
+    /// The photo; the page holds a copy of at most 320 pixels on the longer side.
+    pub image: Image,
+    /// The most probable classes with their probabilities in 0..1.
+    pub classes: Vec<(String, f64)>,
+    /// What the maps explain, as "tabby" or "tabby rather than lynx".
+    pub target: String,
+    /// The maps over the photo.
+    pub overlays: Vec<ExplainedOverlay>,
+}
+
+/// One map over a photo.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExplainedOverlay {
+    /// The method's name.
+    pub title: String,
+    /// Photo and map, of the photo's size.
+    pub image: Image,
+    /// Its colours, for the legend.
+    pub colors: ColorMap,
+    /// The file of the whole picture, relative to the page, to which it links.
+    pub file: Option<String>,
+    /// How far it can be trusted: name, value and what is good.
+    pub checks: Vec<Fact>,
+}
+
+impl Gallery {
+    /// The gallery as an HTML page that needs no other file, but links to the whole pictures where they are given; no script.
+    ///
+    /// Every string is shown as text, whatever it holds. The same gallery gives the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Picture`] if an image cannot be encoded, [`Error::Template`] if the library behind the page refuses.
+    pub fn to_html(&self) -> Result<String, Error> {
+        page::render_gallery(self)
+    }
+}

@@ -1,0 +1,85 @@
+//! All checks on one map.
+
+use cnn_core::Key;
+use cnn_layers::{Classifier, FeatureMap, Mode};
+use cnn_models::Network;
+
+use super::{cascade, insertion_deletion, randomized, rank_correlation, road};
+use crate::{Error, Explainer, Explanation};
+
+/// Steps of insertion and deletion, and of a random network's Integrated Gradients.
+const STEPS: usize = 20;
+/// Percentiles and noise of ROAD.
+const PERCENTILES: [f64; 4] = [20., 40., 60., 80.];
+const NOISE: f32 = 0.01;
+
+/// How far a map can be trusted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trust {
+    /// Area under the insertion curve, in 0..1; larger is better. See [`insertion_deletion`].
+    pub insertion_auc: f64,
+    /// Area under the deletion curve, in 0..1; smaller is better.
+    pub deletion_auc: f64,
+    /// ROAD over four percentiles, in −1..=1; larger is better, 0 for a map without information. See [`road`](super::road()).
+    pub road: f64,
+    /// What was randomised, and the rank correlation of the map then with the map now, in −1..=1: should fall to about 0.
+    pub randomization: Vec<(String, f64)>,
+}
+
+/// The checks for one network: its randomised copies are made once.
+pub struct TrustChecks {
+    scorer: Box<dyn Classifier>,
+    randomized: Vec<Randomized>,
+    key: Key,
+}
+
+struct Randomized {
+    name: String,
+    network: Network,
+    scorer: Box<dyn Classifier>,
+}
+
+impl TrustChecks {
+    /// Prepares the checks; `seed` decides the random weights and ROAD's noise.
+    ///
+    /// # Errors
+    /// If a copy of the network cannot be built.
+    pub fn new(network: &Network, seed: u64) -> Result<Self, Error> {
+        let copy = |(name, groups): (String, Vec<_>)| {
+            let network = randomized(network, &groups, seed)?;
+            Ok::<_, Error>(Randomized { name, scorer: network.build(Mode::Inference)?, network })
+        };
+        let randomized = cascade(network).into_iter().map(copy).collect::<Result<_, _>>()?;
+        Ok(Self { scorer: network.build(Mode::Inference)?, randomized, key: Key::new(seed) })
+    }
+
+    /// Checks the map of one image `(1, H, W, C)` that `explainer` made, for the class that it explains.
+    ///
+    /// # Errors
+    /// Those of the checks, if the explanation is not of this one image.
+    pub fn check(
+        &self,
+        explainer: &Explainer<'_>,
+        image: &FeatureMap,
+        explanation: &Explanation,
+    ) -> Result<Trust, Error> {
+        let ([map], [score]) = (explanation.maps.as_slice(), explanation.scores.as_slice()) else {
+            return Err(Error::argument("explanation", format!("{} maps", explanation.maps.len()), "one map"));
+        };
+        let scorer = self.scorer.as_ref();
+        let curves = insertion_deletion(scorer, image, map, score.class, STEPS, explainer.batch_size())?;
+        let road = road(scorer, image, map, score.class, &PERCENTILES, NOISE, &self.key)?;
+        let correlation = |copy: &Randomized| {
+            // Of a random network's attribution nobody asks whether it is complete.
+            let explainer = explainer.on(copy.network.model(), copy.scorer.as_ref()).with_steps(STEPS);
+            let without = explainer.explain(explanation.method, image, &[score.as_target()])?;
+            Ok::<_, Error>((copy.name.clone(), rank_correlation(map.values(), without.maps[0].values())))
+        };
+        Ok(Trust {
+            insertion_auc: curves.insertion_auc(),
+            deletion_auc: curves.deletion_auc(),
+            road: road.combined(),
+            randomization: self.randomized.iter().map(correlation).collect::<Result<_, _>>()?,
+        })
+    }
+}

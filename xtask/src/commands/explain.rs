@@ -1,0 +1,506 @@
+//! `cargo xtask explain`: why a network decides as it does, as maps over the photos.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use candle_core::{Device, Tensor};
+use clap::{Args, ValueEnum};
+use cnn_core::{Key, RunDir, did_you_mean, write_atomic};
+use cnn_data::{BatchPlan, Dataset, Image, PhotoList, Skipped};
+use cnn_layers::{Classifier, Context, FeatureMap, Mode};
+use cnn_metrics::{Ranked, top_k};
+use cnn_models::Network;
+use cnn_viz::{
+    ExplainedOverlay, ExplainedPhoto, Explainer, Explanation, Fact, Gallery, Method, Place, Region, Smoothing, Target,
+    Trust, TrustChecks, feature_maps, map_grid, overlay, thumbnail,
+};
+use cnn_weights::save_safetensors;
+use serde_json::{Value, json};
+
+use crate::args::{DType, NetworkArgs, Size, Unusable};
+use crate::inference;
+use crate::output::{self, Progress};
+
+const COMMAND: &str = "explain";
+/// The page and the summary in the run's directory.
+const PAGE: &str = "index.html";
+const SUMMARY: &str = "explain.json";
+/// Classes named beside a photo.
+const CLASSES: usize = 3;
+/// The longer side of the copies that the page shows.
+const SIDE: usize = 320;
+
+/// Show what a network's decision rests on: maps over the photos, with checks of whether they can be trusted
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// Image files, and folders that are searched for them
+    #[arg(required = true, value_name = "IMAGE")]
+    paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    network: NetworkArgs,
+
+    /// Class activation maps: gradcam, gradcampp, hirescam, layercam, xgradcam, eigencam, scorecam, ablationcam; attributions: gradient, gradxinput,
+    /// smoothgrad, vargrad, ig, guided, deconvnet, occlusion
+    #[arg(long = "method", value_name = "NAME", value_delimiter = ',', default_value = "gradcam")]
+    methods: Vec<String>,
+
+    /// The class to explain: `predicted`, its name or its number
+    #[arg(long, value_name = "CLASS", default_value = "predicted")]
+    target: String,
+
+    /// Explain what sets the target apart from this class, by name or number
+    #[arg(long, value_name = "CLASS")]
+    against: Option<String>,
+
+    /// Explain the score of this part of the network's view alone: from and to in shares of its height and width
+    #[arg(
+        long,
+        value_name = "TOP,LEFT,BOTTOM,RIGHT",
+        value_delimiter = ',',
+        num_args = 1,
+        allow_negative_numbers = true
+    )]
+    region: Vec<f64>,
+
+    /// Where class activation maps are read: `last`, which the head reads, a stage's number, or its module; of several the mean
+    #[arg(long = "stage", value_name = "STAGE", value_delimiter = ',', default_value = "last")]
+    stages: Vec<String>,
+
+    /// Smooth class activation maps: over six changed copies of the photo, by their first principal component, or both
+    #[arg(long, value_name = "HOW", value_delimiter = ',')]
+    smooth: Vec<Smooth>,
+
+    /// Also draw the feature maps of these stages or layers, as `stage2` or `layer1.0.conv1`
+    #[arg(long, value_name = "LAYER", value_delimiter = ',')]
+    maps: Vec<String>,
+
+    /// Leave out the checks of trust, which take several times as long as the map itself
+    #[arg(long)]
+    no_checks: bool,
+
+    /// Height and width of the network's input; default that of its weights
+    #[arg(long, value_name = "H[xW]")]
+    size: Option<Size>,
+
+    /// Images per pass of the methods that need many: their memory is bounded by it
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: u16,
+
+    /// Where the run's directory is made
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    out: PathBuf,
+
+    /// Also write the maps before colouring: `map.<method>` (N, H, W), of attributions `attribution.<method>` (N, C, H, W), and `input` (N, C, H, W)
+    #[arg(long, value_name = "FILE.safetensors")]
+    raw: Option<PathBuf>,
+
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// How class activation maps are smoothed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Smooth {
+    /// The mean over the photo and its mirror image, each times 0.9, 1 and 1.1
+    Augment,
+    /// The first principal component of the weighted maps instead of their sum
+    Eigen,
+}
+
+impl Explain {
+    pub(crate) fn run(&self) -> Result<()> {
+        let methods = self.methods()?;
+        let photos: Arc<dyn Dataset> = Arc::new(PhotoList::open(&self.paths)?);
+        let network = self.network.load_sized(DType::F32, self.size)?;
+        let names = inference::class_names(&network);
+        let session = Session {
+            target: self.target(&names)?,
+            places: self.places(&network)?,
+            scorer: network.build(Mode::Inference)?,
+            checks: if self.no_checks { None } else { Some(TrustChecks::new(&network, self.network.seed)?) },
+            command: self,
+            methods,
+            names,
+            network,
+        };
+        for name in &self.maps {
+            session.check_layer(name)?;
+        }
+        let directory = RunDir::create(&self.out, COMMAND, session.network.spec().name)?;
+        let finished = session.explain(&photos, &directory)?;
+        finished.write(&session, &directory)
+    }
+
+    fn methods(&self) -> Result<Vec<Method>> {
+        let mut methods = Vec::new();
+        for name in &self.methods {
+            let method = name.parse().context(Unusable)?;
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+        Ok(methods)
+    }
+
+    fn target(&self, names: &[String]) -> Result<Target> {
+        let mut target = match self.target.as_str() {
+            "predicted" => Target::PREDICTED,
+            name => Target::class(class(name, names)?),
+        };
+        if let Some(name) = &self.against {
+            target = target.against(class(name, names)?);
+        }
+        match self.region.as_slice() {
+            [] => Ok(target),
+            &[top, left, bottom, right] => Ok(target.within(Region::new(top, left, bottom, right).context(Unusable)?)),
+            other => Err(anyhow::anyhow!("--region takes four numbers, found {}", other.len())).context(Unusable),
+        }
+    }
+
+    fn places(&self, network: &Network) -> Result<Vec<Place>> {
+        self.stages.iter().map(|stage| Place::find(stage, network.model()).context(Unusable)).collect()
+    }
+}
+
+/// A class by name, whatever its case, or by number.
+fn class(name: &str, names: &[String]) -> Result<usize> {
+    let known = names.iter().position(|known| known.eq_ignore_ascii_case(name));
+    let number = || name.parse().ok().filter(|&number| number < names.len());
+    known
+        .or_else(number)
+        .ok_or(())
+        .or_else(|()| {
+            let nearest = did_you_mean(name, names.iter().map(String::as_str));
+            bail!(
+                "there is no class `{name}`; classes have names, as `{}`, or numbers from 0 to {}{nearest}",
+                names[0],
+                names.len() - 1
+            )
+        })
+        .context(Unusable)
+}
+
+/// What stays the same over the photos.
+struct Session<'a> {
+    command: &'a Explain,
+    network: Network,
+    scorer: Box<dyn Classifier>,
+    checks: Option<TrustChecks>,
+    methods: Vec<Method>,
+    target: Target,
+    places: Vec<Place>,
+    names: Vec<String>,
+}
+
+/// What there is of all photos at the end.
+#[derive(Default)]
+struct Finished {
+    photos: Vec<ExplainedPhoto>,
+    explanations: Vec<Value>,
+    skipped: Vec<Skipped>,
+    raw: Raw,
+}
+
+/// Tensors of single photos by name.
+#[derive(Default)]
+struct Raw(BTreeMap<String, Vec<Tensor>>);
+
+impl Raw {
+    fn add(&mut self, name: String, tensor: Tensor) {
+        self.0.entry(name).or_default().push(tensor);
+    }
+
+    fn write(&self, path: &Path, metadata: &BTreeMap<String, String>) -> Result<()> {
+        let tensor = |(name, parts): (&String, &Vec<Tensor>)| Ok((name.clone(), Tensor::cat(parts, 0)?));
+        let tensors = self.0.iter().map(tensor).collect::<Result<Vec<_>>>()?;
+        Ok(save_safetensors(path, &tensors, metadata)?)
+    }
+}
+
+impl Session<'_> {
+    fn explain(&self, photos: &Arc<dyn Dataset>, directory: &RunDir) -> Result<Finished> {
+        let mut finished = Finished::default();
+        let mut names = FileNames::default();
+        let progress = RefCell::new(Progress::new(COMMAND, photos.len() * self.methods.len()).of("maps"));
+        let mut batches =
+            BatchPlan::new(photos.clone(), self.network.preprocessing().clone()).with_batch_size(1).start()?;
+        for batch in &mut batches {
+            let batch = batch?;
+            let path = photos.id(batch.indices[0]);
+            let stem = names.of(Path::new(&path));
+            let content = photos.content(batch.indices[0]).and_then(|content| content.into_image());
+            let photo = match content {
+                Ok(photo) => photo,
+                Err(error) => {
+                    finished.skipped.push(Skipped::new(path, &error));
+                    continue;
+                }
+            };
+            let input = FeatureMap::from_nhwc(&batch.images)?;
+            self.one(&Photo { path, stem, photo, input }, directory, &progress, &mut finished)?;
+        }
+        progress.borrow().finish();
+        finished.skipped.splice(0..0, batches.skipped().iter().cloned());
+        if finished.photos.is_empty() {
+            let reasons = finished.skipped.iter().map(|skipped| format!("{}: {}", skipped.path, skipped.reason));
+            bail!("nothing readable: {}", reasons.take(3).collect::<Vec<_>>().join("; "));
+        }
+        Ok(finished)
+    }
+
+    /// Explains one photo by all methods and writes its pictures.
+    fn one(
+        &self,
+        photo: &Photo,
+        directory: &RunDir,
+        progress: &RefCell<Progress>,
+        finished: &mut Finished,
+    ) -> Result<()> {
+        let logits = self.scorer.forward(&photo.input, &Context::eval())?.flatten_all()?.to_vec1::<f32>()?;
+        let classes = top_k(&logits, CLASSES.min(self.names.len()))?;
+        let mut overlays = Vec::new();
+        let mut maps = Vec::new();
+        let mut target = String::new();
+        for &method in &self.methods {
+            let passes = |done: usize, total: usize| progress.borrow_mut().within(method.name(), done, total);
+            let explainer = self.explainer().with_progress(&passes);
+            let explanation = explainer.explain(method, &photo.input, &[self.target])?;
+            let trust = self.checks.as_ref().map(|checks| checks.check(&explainer, &photo.input, &explanation));
+            let trust = trust.transpose()?;
+            target = self.target_text(&explanation);
+            let picture = overlay(&photo.photo, &explanation.maps[0], self.network.preprocessing())?;
+            let file = format!("{}.{}.png", photo.stem, method.name());
+            picture.write_png(&directory.join(&file))?;
+            overlays.push(ExplainedOverlay {
+                title: method.title().to_string(),
+                image: thumbnail(&picture, SIDE)?,
+                colors: explanation.maps[0].color_map(),
+                file: Some(file.clone()),
+                checks: facts(&explanation, trust.as_ref()),
+            });
+            maps.push(map_json(&explanation, &file, trust.as_ref()));
+            if self.command.raw.is_some() {
+                finished.raw.add(format!("map.{}", method.name()), explanation.to_tensor()?);
+                if let Some(attribution) = &explanation.attribution {
+                    finished.raw.add(format!("attribution.{}", method.name()), attribution.clone());
+                }
+            }
+            progress.borrow_mut().advance(1);
+        }
+        self.draw_feature_maps(photo, directory)?;
+        if self.command.raw.is_some() {
+            finished.raw.add("input".to_string(), photo.input.to_nchw()?);
+        }
+        let named = |ranked: &Ranked| (self.names[ranked.index].clone(), ranked.probability);
+        finished.explanations.push(json!({
+            "path": photo.path,
+            "predicted": { "index": classes[0].index, "label": self.names[classes[0].index], "probability": classes[0].probability },
+            "target": target,
+            "maps": maps,
+        }));
+        finished.photos.push(ExplainedPhoto {
+            path: photo.path.clone(),
+            image: thumbnail(&photo.photo, SIDE)?,
+            classes: classes.iter().map(named).collect(),
+            target,
+            overlays,
+        });
+        Ok(())
+    }
+
+    fn explainer(&self) -> Explainer<'_> {
+        let smooth = |how| self.command.smooth.contains(&how);
+        Explainer::new(self.network.model())
+            .with_scorer(self.scorer.as_ref())
+            .with_places(self.places.clone())
+            .with_smoothing(Smoothing { augment: smooth(Smooth::Augment), eigen: smooth(Smooth::Eigen) })
+            .with_batch_size(self.command.batch.into())
+            .with_key(Key::new(self.command.network.seed))
+    }
+
+    fn target_text(&self, explanation: &Explanation) -> String {
+        let score = &explanation.scores[0];
+        let against = score.against.map(|other| format!(" rather than {}", self.names[other])).unwrap_or_default();
+        let region = if score.region.is_some() { ", within the region" } else { "" };
+        format!("{}{against}{region}", self.names[score.class])
+    }
+
+    fn draw_feature_maps(&self, photo: &Photo, directory: &RunDir) -> Result<()> {
+        let layers: Vec<&str> = self.command.maps.iter().map(String::as_str).collect();
+        for (name, maps) in layers.iter().zip(feature_maps(self.network.model(), &photo.input, &layers)?) {
+            map_grid(&maps.get(0)?)?.write_png(&directory.join(format!("{}.maps.{name}.png", photo.stem)))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a layer that does not exist before any photo is read.
+    fn check_layer(&self, name: &str) -> Result<()> {
+        let record = self.network.preprocessing();
+        let black = Tensor::zeros(
+            (1, record.height(), record.width(), record.channels()),
+            candle_core::DType::F32,
+            &Device::Cpu,
+        )?;
+        feature_maps(self.network.model(), &FeatureMap::from_nhwc(&black)?, &[name]).context(Unusable)?;
+        Ok(())
+    }
+}
+
+/// A photo under explanation.
+struct Photo {
+    path: String,
+    /// How its files begin.
+    stem: String,
+    photo: Image,
+    input: FeatureMap,
+}
+
+/// Gives each photo files of its own: those of the same name are numbered.
+#[derive(Default)]
+struct FileNames(BTreeSet<String>);
+
+impl FileNames {
+    fn of(&mut self, path: &Path) -> String {
+        let stem = path.file_stem().map_or_else(|| "photo".to_string(), |stem| stem.to_string_lossy().into_owned());
+        // File systems may take upper and lower case for the same.
+        let numbered = (2..).map(|number| format!("{stem}-{number}"));
+        let free = std::iter::once(stem.clone()).chain(numbered).find(|name| self.0.insert(name.to_lowercase()));
+        free.expect("numbers do not end")
+    }
+}
+
+/// What the checks say, for people.
+const CHECKS: [&str; 3] = [
+    "Insertion: the class's mean probability while the most important pixels come into a blurred photo; more is better. Deletion: while they go; less is better.",
+    "ROAD: half the difference that it makes whether the least or the most important pixels are replaced by what surrounds them; more is better, 0 is chance.",
+    "Randomised: rank correlation with the map when the head, what feeds it too, and all layers have random weights; should come near 0, else the map does not show what the network learnt.",
+];
+
+fn facts(explanation: &Explanation, trust: Option<&Trust>) -> Vec<Fact> {
+    let number = |value: f64| format!("{value:.2}");
+    let mut facts = Vec::new();
+    if let Some(gaps) = &explanation.completeness_gaps {
+        facts.push(Fact::new("gap of completeness", format!("{:.1} %", 100. * gaps[0])));
+    }
+    if let Some(trust) = trust {
+        facts.push(Fact::new("insertion", number(trust.insertion_auc)));
+        facts.push(Fact::new("deletion", number(trust.deletion_auc)));
+        facts.push(Fact::new("ROAD", number(trust.road)));
+        let correlations = trust.randomization.iter().map(|(_, correlation)| number(*correlation));
+        facts.push(Fact::new("randomised", correlations.collect::<Vec<_>>().join(" · ")));
+    }
+    facts
+}
+
+fn map_json(explanation: &Explanation, file: &str, trust: Option<&Trust>) -> Value {
+    let mut map = json!({ "method": explanation.method.name(), "overlay": file });
+    if let Some(gaps) = &explanation.completeness_gaps {
+        map["completeness_gap"] = json!(gaps[0]);
+    }
+    if let Some(trust) = trust {
+        let randomized =
+            |(name, correlation): &(String, f64)| json!({ "layers": name, "rank_correlation": correlation });
+        map["checks"] = json!({
+            "insertion_auc": trust.insertion_auc,
+            "deletion_auc": trust.deletion_auc,
+            "road": trust.road,
+            "randomization": trust.randomization.iter().map(randomized).collect::<Vec<_>>(),
+        });
+    }
+    map
+}
+
+impl Finished {
+    /// Writes the page, the summary and the raw maps, and prints the summary as JSON or for people.
+    fn write(self, session: &Session<'_>, directory: &RunDir) -> Result<()> {
+        let Self { photos, explanations, skipped, raw } = self;
+        if let Some(path) = &session.command.raw {
+            let paths: Vec<&str> = photos.iter().map(|photo| photo.path.as_str()).collect();
+            let metadata = [("paths".to_string(), json!(paths).to_string())].into();
+            raw.write(path, &metadata)?;
+        }
+        let model = session.network.spec().name;
+        let summary = json!({
+            "model": model,
+            "run_dir": directory.path(),
+            "explanations": explanations,
+            "skipped": skipped,
+        });
+        let text = serde_json::to_string_pretty(&summary)? + "\n";
+        write_atomic(&directory.join(SUMMARY), |file| file.write_all(text.as_bytes()))?;
+        let methods = session.methods.iter().map(|method| method.title()).collect::<Vec<_>>().join(", ");
+        let gallery = Gallery {
+            title: format!("What {model} sees"),
+            summary: vec![
+                Fact::new("network", model),
+                Fact::new("methods", methods),
+                Fact::new("photos", photos.len().to_string()),
+            ],
+            notes: if session.checks.is_some() { CHECKS.map(String::from).to_vec() } else { Vec::new() },
+            photos,
+            skipped: skipped.clone(),
+            command: Some(command_line()),
+        };
+        let html = gallery.to_html()?;
+        write_atomic(&directory.join(PAGE), |file| file.write_all(html.as_bytes()))?;
+        if session.command.json {
+            inference::print_skipped(&skipped);
+            return output::json(&summary);
+        }
+        print(&gallery, &summary)?;
+        inference::print_skipped(&skipped);
+        println!("page: {}", directory.join(PAGE).display());
+        Ok(())
+    }
+}
+
+/// How the program was called.
+fn command_line() -> String {
+    let quoted = |argument: String| match argument
+        .contains(|letter: char| letter.is_whitespace() || "'\"$&|;<>*?".contains(letter))
+    {
+        true => format!("'{}'", argument.replace('\'', r"'\''")),
+        false => argument,
+    };
+    let arguments = std::env::args_os().skip(1).map(|argument| quoted(argument.to_string_lossy().into_owned()));
+    format!("cargo xtask {}", arguments.collect::<Vec<_>>().join(" "))
+}
+
+fn print(gallery: &Gallery, summary: &Value) -> Result<()> {
+    let checked = !summary["explanations"][0]["maps"][0]["checks"].is_null();
+    let mut columns = vec![("photo", false), ("explained", false), ("method", false)];
+    if checked {
+        columns.extend([("insertion", true), ("deletion", true), ("ROAD", true), ("randomised", true)]);
+    }
+    let number = |value: &Value| value.as_f64().map_or_else(|| "-".to_string(), |value| format!("{value:.2}"));
+    let mut rows = Vec::new();
+    for (photo, explanation) in gallery.photos.iter().zip(summary["explanations"].as_array().into_iter().flatten()) {
+        let name =
+            Path::new(&photo.path).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        for map in explanation["maps"].as_array().into_iter().flatten() {
+            let mut row =
+                vec![name.clone(), photo.target.clone(), map["method"].as_str().unwrap_or_default().to_string()];
+            if checked {
+                let checks = &map["checks"];
+                row.extend(["insertion_auc", "deletion_auc", "road"].map(|name| number(&checks[name])));
+                let randomized = checks["randomization"].as_array().into_iter().flatten();
+                row.push(randomized.map(|step| number(&step["rank_correlation"])).collect::<Vec<_>>().join(" "));
+            }
+            rows.push(row);
+        }
+    }
+    output::table(&columns, &rows)?;
+    if checked {
+        println!();
+        println!("insertion: more is better; deletion: less is better; ROAD: more is better, 0 is chance");
+        println!(
+            "randomised: rank correlation with the map when the head, the last stage too, and all layers are random; near 0 is good"
+        );
+    }
+    Ok(())
+}
