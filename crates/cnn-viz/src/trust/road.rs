@@ -93,8 +93,20 @@ fn percentile_of(sorted: &[f32], percentile: f64) -> f64 {
 }
 
 /// Gives each removed pixel the weighted mean of its neighbours, all of them at once: a system of linear equations, symmetric and positive,
-/// solved by conjugate gradients. An image of which nothing is left becomes 0.
+/// solved by conjugate gradients from the solution at half the size on (Deuflhard 1994, cascadic multigrid). An image of which nothing is left becomes 0.
 fn fill_from_surroundings(values: &mut [f32], removed: &[bool], [height, width]: [usize; 2], channels: usize) {
+    if removed.iter().all(|&removed| removed) {
+        values.fill(0.);
+        return;
+    }
+    if height.min(width) > 4 && removed.contains(&true) {
+        let (mut coarse, coarse_removed) = halved(values, removed, [height, width], channels);
+        fill_from_surroundings(&mut coarse, &coarse_removed, [height.div_ceil(2), width.div_ceil(2)], channels);
+        for (pixel, _) in removed.iter().enumerate().filter(|(_, removed)| **removed) {
+            let from = pixel / width / 2 * width.div_ceil(2) + pixel % width / 2;
+            values[pixel * channels..][..channels].copy_from_slice(&coarse[from * channels..][..channels]);
+        }
+    }
     let mut unknown_of = vec![usize::MAX; removed.len()];
     let pixels: Vec<usize> = (0..removed.len()).filter(|&pixel| removed[pixel]).collect();
     pixels.iter().enumerate().for_each(|(unknown, &pixel)| unknown_of[pixel] = unknown);
@@ -115,49 +127,101 @@ fn fill_from_surroundings(values: &mut [f32], removed: &[bool], [height, width]:
         ends.push(links.len());
         diagonal.push(neighbours(pixel).map(|(_, weight)| weight).sum::<f64>());
     }
-    let multiply = |xs: &[f64], ys: &mut [f64]| {
+    let multiply = |xs: &[Lanes], ys: &mut [Lanes]| {
         let mut start = 0;
         for (unknown, &end) in ends.iter().enumerate() {
-            let linked: f64 = links[start..end].iter().map(|&(other, weight)| weight * xs[other as usize]).sum();
-            ys[unknown] = diagonal[unknown] * xs[unknown] - linked;
+            let mut sum = xs[unknown].map(|x| diagonal[unknown] * x);
+            for &(other, weight) in &links[start..end] {
+                sum.iter_mut().zip(xs[other as usize]).for_each(|(sum, x)| *sum -= weight * x);
+            }
+            ys[unknown] = sum;
             start = end;
         }
     };
-    for channel in 0..channels {
+    for first in (0..channels).step_by(LANES) {
+        let lanes = LANES.min(channels - first);
+        let at = |pixel: usize, lane: usize| f64::from(values[pixel * channels + first + lane]);
+        let of = |pixel: usize| std::array::from_fn(|lane| if lane < lanes { at(pixel, lane) } else { 0. });
         let known = |pixel: usize| {
-            let known = neighbours(pixel).filter(|&(neighbour, _)| !removed[neighbour]);
-            known.map(|(neighbour, weight)| weight * f64::from(values[neighbour * channels + channel])).sum::<f64>()
+            let mut sum: Lanes = [0.; LANES];
+            for (neighbour, weight) in neighbours(pixel).filter(|&(neighbour, _)| !removed[neighbour]) {
+                sum.iter_mut().zip(of(neighbour)).for_each(|(sum, value)| *sum += weight * value);
+            }
+            sum
         };
-        let right: Vec<f64> = pixels.iter().map(|&pixel| known(pixel)).collect();
-        let solution = conjugate_gradients(multiply, &right);
-        for (&pixel, value) in pixels.iter().zip(solution) {
-            values[pixel * channels + channel] = value as f32;
+        let right: Vec<Lanes> = pixels.iter().map(|&pixel| known(pixel)).collect();
+        let solution = conjugate_gradients(multiply, &right, pixels.iter().map(|&pixel| of(pixel)).collect());
+        for (&pixel, solution) in pixels.iter().zip(solution) {
+            let to = &mut values[pixel * channels + first..][..lanes];
+            to.iter_mut().zip(solution).for_each(|(value, solution)| *value = solution as f32);
         }
     }
 }
 
-/// Solves `A x = b` for a symmetric positive `A`, to a millionth of `b`.
-fn conjugate_gradients(multiply: impl Fn(&[f64], &mut [f64]), right: &[f64]) -> Vec<f64> {
-    let dot = |xs: &[f64], ys: &[f64]| -> f64 { xs.iter().zip(ys).map(|(x, y)| x * y).sum() };
-    let mut solution = vec![0.; right.len()];
-    let (mut residual, mut direction) = (right.to_vec(), right.to_vec());
+/// Channels that are solved for together: the equations are the same.
+const LANES: usize = 4;
+type Lanes = [f64; LANES];
+
+/// The image at half the size: each pixel the mean of what is left of four, removed where nothing is.
+fn halved(values: &[f32], removed: &[bool], [height, width]: [usize; 2], channels: usize) -> (Vec<f32>, Vec<bool>) {
+    let (rows, columns) = (height.div_ceil(2), width.div_ceil(2));
+    let (mut sums, mut counts) = (vec![0f32; rows * columns * channels], vec![0f32; rows * columns]);
+    for pixel in (0..removed.len()).filter(|&pixel| !removed[pixel]) {
+        let to = pixel / width / 2 * columns + pixel % width / 2;
+        counts[to] += 1.;
+        for channel in 0..channels {
+            sums[to * channels + channel] += values[pixel * channels + channel];
+        }
+    }
+    for (pixel, count) in sums.chunks_exact_mut(channels).zip(&counts) {
+        pixel.iter_mut().for_each(|sum| *sum /= count.max(1.));
+    }
+    (sums, counts.iter().map(|&count| count == 0.).collect())
+}
+
+/// Solves `A x = b` for a symmetric positive `A` and several `b`, from a guess on, to a hundred-thousandth of `b`.
+fn conjugate_gradients(multiply: impl Fn(&[Lanes], &mut [Lanes]), right: &[Lanes], guess: Vec<Lanes>) -> Vec<Lanes> {
+    let mut solution = guess;
+    let mut image = vec![[0.; LANES]; right.len()];
+    multiply(&solution, &mut image);
+    let mut residual = right.to_vec();
+    add(&mut residual, [-1.; LANES], &image);
+    let mut direction = residual.clone();
     let mut square = dot(&residual, &residual);
-    let enough = square * 1e-12;
-    let mut image = vec![0.; right.len()];
-    for _ in 0..10 * right.len().max(1) {
-        if square <= enough {
+    let enough = dot(right, right).map(|square| square * 1e-10);
+    for _ in 0..10 * right.len() {
+        if square.iter().zip(enough).all(|(square, enough)| *square <= enough) {
             break;
         }
         multiply(&direction, &mut image);
-        let step = square / dot(&direction, &image);
-        solution.iter_mut().zip(&direction).for_each(|(value, direction)| *value += step * direction);
-        residual.iter_mut().zip(&image).for_each(|(value, image)| *value -= step * image);
+        let step = quotient(square, dot(&direction, &image));
+        add(&mut solution, step, &direction);
+        add(&mut residual, step.map(|step| -step), &image);
         let next = dot(&residual, &residual);
-        let ratio = next / square;
-        direction.iter_mut().zip(&residual).for_each(|(value, residual)| *value = residual + ratio * *value);
+        let ratio = quotient(next, square);
+        for (direction, residual) in direction.iter_mut().zip(&residual) {
+            *direction = std::array::from_fn(|lane| residual[lane] + ratio[lane] * direction[lane]);
+        }
         square = next;
     }
     solution
+}
+
+/// `xs += factor · ys`.
+fn add(xs: &mut [Lanes], factor: Lanes, ys: &[Lanes]) {
+    for (x, y) in xs.iter_mut().zip(ys) {
+        *x = std::array::from_fn(|lane| x[lane] + factor[lane] * y[lane]);
+    }
+}
+
+fn dot(xs: &[Lanes], ys: &[Lanes]) -> Lanes {
+    let term = |sum: Lanes, (x, y): (&Lanes, &Lanes)| std::array::from_fn(|lane| sum[lane] + x[lane] * y[lane]);
+    xs.iter().zip(ys).fold([0.; LANES], term)
+}
+
+/// 0 for a lane that is solved.
+fn quotient(xs: Lanes, ys: Lanes) -> Lanes {
+    std::array::from_fn(|lane| if ys[lane] > 0. { xs[lane] / ys[lane] } else { 0. })
 }
 
 #[cfg(test)]
@@ -175,7 +239,7 @@ mod tests {
             pixel.fill(99.);
         }
         fill_from_surroundings(&mut filled, &removed, [height, width], 2);
-        assert!(filled.iter().zip(&slope).all(|(filled, slope)| (filled - slope).abs() < 1e-4), "{filled:?}");
+        assert!(filled.iter().zip(&slope).all(|(filled, slope)| (filled - slope).abs() < 1e-3), "{filled:?}");
     }
 
     #[test]
