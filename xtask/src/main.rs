@@ -10,6 +10,7 @@ mod inference;
 mod output;
 mod pictures;
 mod report;
+mod strip;
 mod training;
 
 use std::process::ExitCode;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::conclusion::{Run, Tuning, Verdict, sha256};
 use crate::training::arguments_path;
-use crate::{inference, pictures};
+use crate::{inference, pictures, strip};
 
 /// The file's name.
 pub(crate) const NAME: &str = "report.html";
@@ -62,9 +62,12 @@ pub(crate) fn write_interrupted(command: &str, data: &str, model: &str, director
 /// What the files of any run directory tell.
 fn beginning(command: &str, data: &str, model: &str, directory: &Path) -> Result<Report> {
     let data = Path::new(data).file_name().map_or(data.into(), |name| name.to_string_lossy());
+    let epochs = epochs(&directory.join("metrics.csv"))?;
+    let numbers: Vec<usize> = epochs.iter().map(|epoch| epoch.epoch).collect();
     Ok(Report {
         title: format!("{model} on {data}"),
-        epochs: epochs(&directory.join("metrics.csv"))?,
+        strip: strip::read(directory, &numbers),
+        epochs,
         configuration: configuration(directory)?,
         command: Some(format!("cargo xtask {command} --config {}", arguments_path(directory).display())),
         versions: vec![

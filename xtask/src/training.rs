@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::{Interrupted, Size, Unusable, mixing_alpha, not_negative, positive, share, share_or_all};
 use crate::datasets::Source;
 use crate::output;
+use crate::strip::Strip;
 
 /// Arguments of every command that trains.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
@@ -249,11 +250,12 @@ pub(crate) fn interrupted(command: &str, epochs: usize, directory: &Path) -> any
     anyhow::anyhow!("interrupted after epoch {epochs}; `{resume}` goes on").context(Interrupted)
 }
 
-/// Shows what the trainer reports.
-pub(crate) fn show(notice: &Notice<'_>, progress: &mut output::Progress) {
+/// Shows what the trainer reports, and adds each epoch to the strip.
+pub(crate) fn show(notice: &Notice<'_>, progress: &mut output::Progress, strip: &Strip) {
     match notice {
         Notice::Update { report, .. } => progress.advance(report.samples),
-        Notice::Epoch { row, is_best, .. } => {
+        Notice::Epoch { epoch, row, is_best } => {
+            strip.add(*epoch);
             let cells = row.iter().map(|(name, value)| format!("{name} {}", rounded(value)));
             let mark = if *is_best { "  best so far" } else { "" };
             progress.println(&format!("{}{mark}", cells.collect::<Vec<_>>().join("  ")));

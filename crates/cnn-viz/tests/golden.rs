@@ -19,7 +19,7 @@ use cnn_weights::TensorFile;
 use common::{batch, published, shared};
 use serde_json::Value;
 
-const NETWORKS: [&str; 1] = ["resnet20_cifar10"];
+const NETWORKS: [&str; 3] = ["mobilenetv2_100", "squeezenet1_1", "resnet20_cifar10"];
 const TOLERANCE: f64 = 1e-3;
 
 /// A network, its images, and what the other libraries make of them.

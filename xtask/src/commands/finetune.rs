@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{Unusable, count, not_negative, note_unused, positive, set_threads, share};
 use crate::conclusion::{Run, Tuning};
+use crate::strip::Strip;
 use crate::training::{
     Augment, Data, TrainingArgs, absolute, explained, interrupt_flag, interrupted, save_arguments, saved_arguments,
     show,
@@ -137,13 +138,14 @@ impl Finetune {
         let config = self.config(&network).context(Unusable)?;
         let augmentation = self.training.augmentation(network.preprocessing(), SMALLEST_CUT).context(Unusable)?;
         let interrupt = interrupt_flag()?;
+        let strip = Strip::new(&network, &data.val)?;
         let mut progress: Option<output::Progress> = None;
         let images = data.train.len();
         let mut tuning = FineTune::new(network, data.train.clone(), data.val.clone())
             .with_config(config.clone())
             .with_augmentation(augmentation.clone())
             .with_interrupt(interrupt)
-            .with_listener(|notice| listen(notice, images, &mut progress));
+            .with_listener(|notice| listen(notice, images, &mut progress, &strip));
         if let Some(mix) = self.training.mix().context(Unusable)? {
             tuning = tuning.with_mix(mix);
         }
@@ -162,6 +164,7 @@ impl Finetune {
             None => RunDir::create(&self.training.out, COMMAND, name)?.path().to_path_buf(),
         };
         save_arguments(&self.resolved(&config), &directory)?;
+        strip.begin(&directory)?;
         let (train, val) = (data.train.len(), data.val.len());
         eprintln!(
             "{name}: {train} training and {val} validation images of {} classes, in {}",
@@ -272,7 +275,7 @@ fn is_statistic(network: &Network, name: &str) -> bool {
     network.store().entries().iter().any(|entry| entry.name == name && entry.kind == cnn_layers::Kind::Buffer)
 }
 
-fn listen(notice: &FineTuneNotice<'_>, images: usize, progress: &mut Option<output::Progress>) {
+fn listen(notice: &FineTuneNotice<'_>, images: usize, progress: &mut Option<output::Progress>, strip: &Strip) {
     match notice {
         FineTuneNotice::Phase { number, phases } => {
             let phase = &phases[*number];
@@ -293,7 +296,7 @@ fn listen(notice: &FineTuneNotice<'_>, images: usize, progress: &mut Option<outp
         }
         FineTuneNotice::Train(notice) => {
             if let Some(progress) = progress {
-                show(notice, progress);
+                show(notice, progress, strip);
             }
         }
         _ => {}

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{Unusable, count, not_negative, positive, set_threads, share};
 use crate::conclusion::Run;
+use crate::strip::Strip;
 use crate::training::{
     Data, TrainingArgs, absolute, explained, interrupt_flag, interrupted, save_arguments, saved_arguments, show,
 };
@@ -130,11 +131,13 @@ impl Train {
             directory.display()
         );
 
+        let strip = Strip::new(&network, &data.val)?;
+        strip.begin(&directory)?;
         let mut progress = output::Progress::new("train", data.train.len() * self.epochs as usize);
         let summary = Trainer::new(config, network.store(), &directory)
             .with_companion("config.json", network.config_json())
             .with_interrupt(interrupt_flag()?)
-            .with_listener(|notice| show(notice, &mut progress))
+            .with_listener(|notice| show(notice, &mut progress, &strip))
             .run(&task, &mut GradientStep { clip_norm: self.training.clip_norm, clip_value: None })
             .map_err(|error| explained(error.into(), &directory))?;
         progress.finish();
