@@ -1,9 +1,12 @@
 //! Every registered model by every method, on an input that is not square; frozen ones too.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use candle_core::{Device, Tensor};
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use candle_core::{Device, Result, Tensor};
 use cnn_core::Key;
-use cnn_layers::{FeatureMap, Mode};
+use cnn_layers::{Backbone, Classifier, Context, FeatureMap, Mode, ParameterGroup, StageInfo};
 use cnn_models::{ModelConfig, Network, models};
 use cnn_viz::{Explainer, Method, Place, Target, feature_maps};
 
@@ -135,5 +138,74 @@ fn noise_depends_on_the_key_and_batches_on_nothing_else() {
         let scale = alone.values().iter().fold(0f32, |most, value| most.max(value.abs()));
         let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 2e-4 * scale;
         assert!(alone.values().iter().zip(batched.values()).all(close), "{method}");
+    }
+}
+
+/// A model that remembers the largest batch it was given.
+struct Counting<'a> {
+    model: &'a dyn Classifier,
+    largest: AtomicUsize,
+}
+
+impl Counting<'_> {
+    fn count(&self, maps: &FeatureMap) {
+        self.largest.fetch_max(maps.batch(), Ordering::Relaxed);
+    }
+}
+
+impl Backbone for Counting<'_> {
+    fn stages(&self) -> &[StageInfo] {
+        self.model.stages()
+    }
+
+    fn forward_stages(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>> {
+        self.count(xs);
+        self.model.forward_stages(xs, cx)
+    }
+
+    fn forward_from(&self, stage: usize, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        self.count(xs);
+        self.model.forward_from(stage, xs, cx)
+    }
+}
+
+impl Classifier for Counting<'_> {
+    fn num_classes(&self) -> usize {
+        self.model.num_classes()
+    }
+
+    fn num_features(&self) -> usize {
+        self.model.num_features()
+    }
+
+    fn forward_head(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
+        self.count(features);
+        self.model.forward_head(features, cx)
+    }
+
+    fn parameter_groups(&self) -> Vec<ParameterGroup> {
+        self.model.parameter_groups()
+    }
+}
+
+/// It implements no more than the contract demands: explanations work on any network that does.
+#[test]
+fn methods_of_many_passes_keep_to_the_batch_size_and_tell_their_progress() {
+    let (network, size) = network("resnet8_cifar10", "resnet_cifar");
+    let model = Counting { model: network.model(), largest: AtomicUsize::new(0) };
+    let images = images(size);
+    for method in [Method::ScoreCam, Method::AblationCam, Method::Occlusion, Method::IntegratedGradients] {
+        model.largest.store(0, Ordering::Relaxed);
+        let told = RefCell::new(Vec::new());
+        let progress = |done, total| told.borrow_mut().push((done, total));
+        let explainer = Explainer::new(&model).with_batch_size(7).with_progress(&progress);
+        explainer.explain(method, &images, &[Target::class(3)]).unwrap();
+        assert_eq!(model.largest.load(Ordering::Relaxed), 7, "{method}");
+        let told = told.into_inner();
+        assert!(told.windows(2).all(|pair| pair[0].0 < pair[1].0), "{method}: {told:?}");
+        assert!(told.iter().all(|(done, total)| done <= total), "{method}: {told:?}");
+        if method != Method::IntegratedGradients {
+            assert!(told.last().is_some_and(|(done, total)| done == total), "{method}: {told:?}");
+        }
     }
 }

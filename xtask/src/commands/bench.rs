@@ -11,6 +11,7 @@ use cnn_kernels::{InstructionSet, OpTime, Pass, copy_bandwidth, peak_flops, prof
 use cnn_layers::{Classifier, Context, FeatureMap, Mode};
 use cnn_models::{ModelConfig, Network};
 use cnn_train::{CrossEntropy, Gradients, Optimizer, OptimizerConfig, Rates, Targets, decay_groups};
+use cnn_viz::{Explainer, Method, Target};
 use serde_json::{Value, json};
 
 use crate::args::{Size, Unusable, set_threads};
@@ -58,7 +59,13 @@ pub(crate) struct Bench {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Work {
+    /// The forward pass of a network built for inference
     Infer,
+    /// The forward pass of a network that gradients can flow through
+    Eval,
+    /// Grad-CAM at the last map
+    Gradcam,
+    /// A training step
     Train,
 }
 
@@ -93,14 +100,27 @@ impl Bench {
         }
         let values = (0..elements).map(noise).collect::<Vec<_>>();
         let images = FeatureMap::from_nhwc(&Tensor::from_vec(values, (batch, height, width, channels), &Device::Cpu)?)?;
-        if self.mode == Work::Infer {
-            let model = network.build(Mode::Inference)?;
-            return Ok(Box::new(move || {
-                model.forward(&images, &Context::eval())?;
-                Ok(())
-            }));
+        let mode = match self.mode {
+            Work::Infer => Mode::Inference,
+            Work::Eval | Work::Gradcam => Mode::Eval,
+            Work::Train => Mode::Train,
+        };
+        let model = network.build(mode)?;
+        match self.mode {
+            Work::Infer | Work::Eval => {
+                return Ok(Box::new(move || {
+                    model.forward(&images, &Context::eval())?;
+                    Ok(())
+                }));
+            }
+            Work::Gradcam => {
+                return Ok(Box::new(move || {
+                    Explainer::new(model.as_ref()).explain(Method::GradCam, &images, &[Target::PREDICTED])?;
+                    Ok(())
+                }));
+            }
+            Work::Train => {}
         }
-        let model = network.build(Mode::Train)?;
         let targets = Targets::Classes((0..batch).map(|image| (image % model.num_classes()) as u32).collect());
         let groups = decay_groups(network.store().trainable(), 0.);
         let mut optimizer = Optimizer::new(OptimizerConfig::sgd(), groups)?;

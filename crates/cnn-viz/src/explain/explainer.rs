@@ -137,9 +137,13 @@ impl<'a> Explainer<'a> {
     /// [`Error::InvalidArgument`] if a class or stage does not exist or there are not as many targets or noises as images; [`Error::NoGradient`] if the model was built for inference and
     /// the method needs gradients; [`Error::Tensor`] if the images do not fit.
     pub fn explain(&self, method: Method, images: &FeatureMap, targets: &[Target]) -> Result<Explanation, Error> {
-        let scores = self.resolve(images, targets)?;
-        let subject = self.subject();
-        let xs = images.detach().to_nhwc();
+        self.check_places()?;
+        let images = images.detach();
+        let xs = images.to_nhwc();
+        let Self { model, scorer, batch_size, progress, .. } = *self;
+        let features = scorer.forward_features(&images, &Context::eval())?;
+        let scores = resolve(targets, &scorer.forward_head(&features, &Context::eval())?)?;
+        let subject = Subject { model, scorer, batch_size, progress, known: Some((xs.id(), &features)) };
         if method.is_cam() {
             let maps = class_activation_maps(&subject, method, &self.places, self.smoothing, &xs, &scores)?;
             let maps = maps.into_iter().map(|map| Heatmap::new(images.height(), images.width(), map, false));
@@ -210,21 +214,16 @@ impl<'a> Explainer<'a> {
         Ok((Tensor::cat(&attributions, 0)?, found.iter().map(|integrated| integrated.gap).collect()))
     }
 
-    fn subject(&self) -> Subject<'_> {
-        let Self { model, scorer, batch_size, progress, .. } = *self;
-        Subject { model, scorer, batch_size, progress }
-    }
-
-    fn resolve(&self, images: &FeatureMap, targets: &[Target]) -> Result<Vec<Score>, Error> {
+    fn check_places(&self) -> Result<(), Error> {
         let stages = self.model.stages().len();
-        for place in &self.places {
-            if let Place::Stage(stage) = place
-                && *stage >= stages
-            {
-                return Err(Error::argument("stage", stage, format!("0 to {}", stages.saturating_sub(1))));
-            }
+        let unknown = self.places.iter().find_map(|place| match place {
+            Place::Stage(stage) if *stage >= stages => Some(stage),
+            _ => None,
+        });
+        match unknown {
+            Some(stage) => Err(Error::argument("stage", stage, format!("0 to {}", stages.saturating_sub(1)))),
+            None => Ok(()),
         }
-        resolve(targets, &self.scorer.forward(&images.detach(), &Context::eval())?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The network under explanation, and the passes that all methods are made of.
 
-use candle_core::{Tensor, Var};
+use candle_core::{Tensor, TensorId, Var};
 use cnn_layers::{BackwardRule, Classifier, Context, FeatureMap};
 
 use super::place::Place;
@@ -19,6 +19,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) scorer: &'a dyn Classifier,
     pub(crate) batch_size: usize,
     pub(crate) progress: Progress<'a>,
+    /// The last maps of images for which they were computed already.
+    pub(crate) known: Option<(TensorId, &'a FeatureMap)>,
 }
 
 impl Subject<'_> {
@@ -60,8 +62,7 @@ impl Subject<'_> {
         targets: &[Score],
     ) -> Result<(Tensor, Tensor), Error> {
         let cx = Context::eval();
-        let maps = place.reach(self.model, &FeatureMap::from_nhwc(images)?, &cx)?;
-        let maps = Var::from_tensor(&maps.to_nhwc())?;
+        let maps = Var::from_tensor(&self.maps(place, images)?)?;
         let features = place.go_on(self.model, &FeatureMap::from_nhwc(&maps)?, &cx)?;
         let gradients = scores(self.model, &features, targets, &cx)?.sum_all()?.backward()?;
         let gradient = gradients.get(&maps).ok_or(Error::NoGradient { what: "maps" })?;
@@ -70,7 +71,10 @@ impl Subject<'_> {
 
     /// The maps at `place`, `(N, H, W, C)`, without gradients.
     pub(crate) fn maps(&self, place: Place, images: &Tensor) -> Result<Tensor, Error> {
-        Ok(place.reach(self.scorer, &FeatureMap::from_nhwc(images)?, &Context::eval())?.to_nhwc())
+        match self.known {
+            Some((id, maps)) if id == images.id() && place == Place::Last => Ok(maps.to_nhwc()),
+            _ => Ok(place.reach(self.scorer, &FeatureMap::from_nhwc(images)?, &Context::eval())?.to_nhwc()),
+        }
     }
 
     pub(crate) fn report(&self, done: usize, total: usize) {
