@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
-use cnn_core::Interpolation;
-use cnn_data::{DuplicateGroup, Image, Split, Survey, contact_sheet, resize, survey, survey_parts};
+use cnn_data::{Dataset, DuplicateGroup, Image, Split, Survey, contact_sheet, survey, survey_parts};
+use cnn_viz::thumbnail;
 
+use crate::args::Unusable;
 use crate::datasets::Source;
 use crate::{args, inference, output};
 
@@ -19,6 +20,10 @@ pub(crate) struct Data {
     /// Also write a picture of the first images of each class, a row per class
     #[arg(long, value_name = "FILE.png")]
     sheet: Option<PathBuf>,
+
+    /// Also write the first images of each class and split as PNG files into a new folder
+    #[arg(long, value_name = "DIR")]
+    export: Option<PathBuf>,
 
     /// Number of threads; default all cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -39,6 +44,9 @@ impl Data {
         if let Some(sheet) = &self.sheet {
             write_sheet(&source, sheet)?;
         }
+        if let Some(directory) = &self.export {
+            export(&source, directory)?;
+        }
         let survey = match &source {
             Source::Path(path) => survey(path)?,
             Source::Shapes(_) => {
@@ -50,37 +58,62 @@ impl Data {
     }
 }
 
-/// How many images of a class the picture shows.
-const SHEET_COLUMNS: usize = 10;
+/// Images of a class in the picture and in what is exported, and classes in the picture.
+const IMAGES: usize = 10;
 const SHEET_CLASSES: usize = 20;
 const THUMBNAIL: usize = 160;
 
 fn write_sheet(source: &Source, path: &Path) -> Result<()> {
     let dataset = source.open(source.splits()?.first().copied())?;
-    let classes = dataset.classes().len().clamp(1, SHEET_CLASSES);
-    let mut rows: Vec<Vec<Image>> = vec![Vec::new(); classes];
-    for index in 0..dataset.len() {
-        let row = rows.get_mut(dataset.label(index).unwrap_or(0)).filter(|row| row.len() < SHEET_COLUMNS);
-        if let (Some(row), Ok(sample)) = (row, dataset.read(index)) {
-            row.push(thumbnail(sample.image)?);
-        }
-    }
     let nothing = Image::from_pixels(1, 1, 1, vec![255])?;
-    for row in &mut rows {
-        row.resize(SHEET_COLUMNS, nothing.clone());
+    let mut tiles = Vec::new();
+    for images in first_images(dataset.as_ref(), SHEET_CLASSES) {
+        for image in &images {
+            tiles.push(thumbnail(image, THUMBNAIL)?);
+        }
+        tiles.resize(tiles.len().next_multiple_of(IMAGES), nothing.clone());
     }
-    contact_sheet(&rows.concat(), SHEET_COLUMNS, 2)?.write_png(path)?;
+    contact_sheet(&tiles, IMAGES, 2)?.write_png(path)?;
     Ok(())
 }
 
-/// Shrinks an image so that its longer side is at most [`THUMBNAIL`].
-fn thumbnail(image: Image) -> Result<Image> {
-    let longer = image.height().max(image.width());
-    if longer <= THUMBNAIL {
-        return Ok(image);
+/// Writes the first images of each class as `<split>/<class>/<number>.png`, without the split where the dataset is in one piece.
+fn export(source: &Source, directory: &Path) -> Result<()> {
+    if directory.exists() {
+        return Err(anyhow!("{} exists; name a folder that does not", directory.display()).context(Unusable));
     }
-    let side = |side: usize| (side * THUMBNAIL / longer).max(1);
-    Ok(resize(&image, side(image.height()), side(image.width()), Interpolation::Bilinear)?)
+    let splits = source.splits()?;
+    let parts = if splits.is_empty() { vec![None] } else { splits.into_iter().map(Some).collect() };
+    for split in parts {
+        let dataset = source.open(split)?;
+        let folder = split.map_or_else(|| directory.to_path_buf(), |split| directory.join(split.name()));
+        for (class, images) in first_images(dataset.as_ref(), usize::MAX).iter().enumerate() {
+            let folder = folder.join(folder_name(dataset.classes().get(class).map_or("images", String::as_str)));
+            std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+            for (number, image) in images.iter().enumerate() {
+                image.write_png(&folder.join(format!("{number}.png")))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A class's name as that of a folder, which stays where it is put.
+fn folder_name(class: &str) -> String {
+    let plain = class.replace(['/', '\\'], "-");
+    if plain.is_empty() || plain.starts_with('.') { format!("class-{plain}") } else { plain }
+}
+
+/// The first readable images of each of the first classes; of images without labels as of one class.
+fn first_images(dataset: &dyn Dataset, classes: usize) -> Vec<Vec<Image>> {
+    let mut images: Vec<Vec<Image>> = vec![Vec::new(); dataset.classes().len().clamp(1, classes)];
+    for index in 0..dataset.len() {
+        let of_class = images.get_mut(dataset.label(index).unwrap_or(0)).filter(|images| images.len() < IMAGES);
+        if let (Some(of_class), Ok(sample)) = (of_class, dataset.read(index)) {
+            of_class.push(sample.image);
+        }
+    }
+    images
 }
 
 fn print(survey: &Survey) -> Result<()> {

@@ -132,7 +132,10 @@ impl Explain {
             session.check_layer(name)?;
         }
         let directory = RunDir::create(&self.out, COMMAND, session.network.spec().name)?;
-        let finished = session.explain(&photos, &directory)?;
+        let finished = session.explain(&photos, &directory).inspect_err(|_| {
+            // Only where nothing was written into it.
+            let _ = std::fs::remove_dir(directory.path());
+        })?;
         finished.write(&session, &directory)
     }
 
@@ -433,14 +436,14 @@ impl Finished {
         });
         let text = serde_json::to_string_pretty(&summary)? + "\n";
         write_atomic(&directory.join(SUMMARY), |file| file.write_all(text.as_bytes()))?;
-        let methods = session.methods.iter().map(|method| method.title()).collect::<Vec<_>>().join(", ");
+        let titles = session.methods.iter().map(|method| method.title()).collect::<Vec<_>>().join(", ");
+        let methods = match session.methods.len() {
+            1 => Fact::new("method", titles),
+            count => Fact::new("methods", count.to_string()).with_note(titles),
+        };
         let gallery = Gallery {
             title: format!("What {model} sees"),
-            summary: vec![
-                Fact::new("network", model),
-                Fact::new("methods", methods),
-                Fact::new("photos", photos.len().to_string()),
-            ],
+            summary: vec![Fact::new("network", model), methods, Fact::new("photos", photos.len().to_string())],
             notes: if session.checks.is_some() { CHECKS.map(String::from).to_vec() } else { Vec::new() },
             photos,
             skipped: skipped.clone(),
@@ -480,11 +483,9 @@ fn print(gallery: &Gallery, summary: &Value) -> Result<()> {
     let number = |value: &Value| value.as_f64().map_or_else(|| "-".to_string(), |value| format!("{value:.2}"));
     let mut rows = Vec::new();
     for (photo, explanation) in gallery.photos.iter().zip(summary["explanations"].as_array().into_iter().flatten()) {
-        let name =
-            Path::new(&photo.path).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         for map in explanation["maps"].as_array().into_iter().flatten() {
             let mut row =
-                vec![name.clone(), photo.target.clone(), map["method"].as_str().unwrap_or_default().to_string()];
+                vec![photo.path.clone(), photo.target.clone(), map["method"].as_str().unwrap_or_default().to_string()];
             if checked {
                 let checks = &map["checks"];
                 row.extend(["insertion_auc", "deletion_auc", "road"].map(|name| number(&checks[name])));
@@ -497,10 +498,7 @@ fn print(gallery: &Gallery, summary: &Value) -> Result<()> {
     output::table(&columns, &rows)?;
     if checked {
         println!();
-        println!("insertion: more is better; deletion: less is better; ROAD: more is better, 0 is chance");
-        println!(
-            "randomised: rank correlation with the map when the head, the last stage too, and all layers are random; near 0 is good"
-        );
+        CHECKS.iter().for_each(|line| println!("{line}"));
     }
     Ok(())
 }
