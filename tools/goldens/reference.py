@@ -39,14 +39,16 @@ class CifarBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_planes, planes, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
+        self.act1 = nn.ReLU()
         self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(planes)
+        self.act2 = nn.ReLU()
         self.pad = planes // 4 if stride != 1 or in_planes != planes else 0
 
     def forward(self, xs):
-        ys = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(xs)))))
+        ys = self.bn2(self.conv2(self.act1(self.bn1(self.conv1(xs)))))
         shortcut = F.pad(xs[:, :, ::2, ::2], (0, 0, 0, 0, self.pad, self.pad)) if self.pad else xs
-        return F.relu(ys + shortcut)
+        return self.act2(ys + shortcut)
 
 
 class CifarResNet(nn.Module):
