@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{bench, data, evaluate, finetune, forward, models, predict, train};
+use crate::commands::{bench, data, evaluate, finetune, forward, inspect, models, predict, train};
 
 /// Keeps the buffers of a training step for the next one, where the system's allocator gives them back and faults them in again.
 #[global_allocator]
@@ -42,6 +42,7 @@ enum Command {
     Forward(forward::Forward),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
+    Inspect(inspect::Inspect),
     Data(data::Data),
     Bench(bench::Bench),
 }
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Command::Forward(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Predict(command) => command.run(),
+        Command::Inspect(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Bench(command) => command.run(),
     };

@@ -35,6 +35,21 @@ pub enum Error {
         /// What the library answered.
         reason: String,
     },
+    /// A network could not be run, or its weights not be read or changed.
+    #[error("cannot run the network")]
+    Network(#[from] candle_core::Error),
+    /// A network could not be built again.
+    #[error("cannot build the network")]
+    Model(#[from] cnn_models::Error),
+    /// Images could not be read as they were asked for.
+    #[error("cannot read the images")]
+    Data(#[from] cnn_data::Error),
+    /// No image of a dataset can be read.
+    #[error("nothing readable: {reasons}")]
+    NothingReadable {
+        /// What is wrong with the first of them.
+        reasons: String,
+    },
     /// The page could not be put together.
     #[error("cannot write the page")]
     Template(#[from] askama::Error),

@@ -28,11 +28,17 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod inspect;
 mod page;
 mod picture;
 mod report;
 
 pub use error::Error;
+pub use inspect::{
+    ChannelStatistics, FilterCounts, FilterGraph, FilterKind, FilterUnit, Finding, InspectConfig, InspectedLayer,
+    Inspection, OtherLayer, Reader, ReceptiveField, Removal, Savings, Spread, StageField, Totals, UnitActivation,
+    WeightStatistics, filter_grid, inspect,
+};
 pub use picture::ColorMap;
 pub use report::{
     ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, Report, Timing,

@@ -5,6 +5,7 @@ pub(crate) mod data;
 pub(crate) mod evaluate;
 pub(crate) mod finetune;
 pub(crate) mod forward;
+pub(crate) mod inspect;
 pub(crate) mod models;
 pub(crate) mod predict;
 pub(crate) mod train;
