@@ -5,15 +5,16 @@ use cnn_layers::Store;
 
 use super::channel_sums::{ChannelStatistics, ChannelSums};
 use super::edit::{Edit, Replacement};
-use super::filter_graph::{FilterGraph, FilterUnit};
+use super::filter_graph::FilterGraph;
+use super::filter_unit::FilterUnit;
 use super::finding::{FilterKind, Removal};
 
 /// A filter whose output varies by less than this share of its layer's largest value may be constant.
 const NEGLIGIBLE_RANGE: f64 = 1e-4;
 /// A norm's scale below this share of its layer's largest is near zero.
-const NEGLIGIBLE_SCALE: f64 = 1e-3;
+const NEGLIGIBLE_SCALE: f64 = 1e-2;
 /// Filters that differ by less than this share of their size may be the same.
-const SAME: f64 = 1e-5;
+const SAME: f64 = 1e-4;
 
 /// A filter that may be removed.
 #[derive(Debug, Clone)]

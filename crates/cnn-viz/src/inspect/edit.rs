@@ -6,7 +6,8 @@ use candle_core::{DType, Result as CandleResult, Tensor};
 use cnn_layers::Store;
 use cnn_models::Network;
 
-use super::filter_graph::{FilterGraph, FilterUnit};
+use super::filter_graph::FilterGraph;
+use super::filter_unit::FilterUnit;
 use crate::Error;
 
 /// What stands for a filter.

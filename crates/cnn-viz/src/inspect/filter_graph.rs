@@ -4,40 +4,14 @@ use std::collections::HashMap;
 
 use candle_core::{Device, Tensor};
 use cnn_core::Key;
-use cnn_layers::{FeatureMap, Mode, Store};
+use cnn_layers::{Classifier, FeatureMap, Mode, StageInfo, Store};
 use cnn_models::Network;
 use serde::Serialize;
 
+use super::filter_unit::{FilterUnit, Units};
 use super::receptive_field::{ReceptiveField, of_source, receptive_fields};
-use super::trace::{Source, Trace};
+use super::trace::{Step, Trace};
 use crate::Error;
-
-/// Layers that work on each channel by itself and keep a constant channel constant.
-const CHANNEL_WISE: [&str; 20] = [
-    "batch_norm",
-    "identity",
-    "relu",
-    "leaky_relu",
-    "relu6",
-    "sigmoid",
-    "silu",
-    "hard_swish",
-    "hard_sigmoid",
-    "tanh",
-    "gelu",
-    "max_pool",
-    "avg_pool",
-    "adaptive_avg_pool",
-    "adaptive_max_pool",
-    "global_avg_pool",
-    "global_max_pool",
-    "upsample_nearest",
-    "dropout",
-    "drop_path",
-];
-/// Those of them that an activation layer can be.
-const ACTIVATIONS: [&str; 10] =
-    ["identity", "relu", "leaky_relu", "relu6", "sigmoid", "silu", "hard_swish", "hard_sigmoid", "tanh", "gelu"];
 
 /// A network's filters, found by watching one forward pass: nothing is assumed of the family.
 #[derive(Debug, Clone)]
@@ -49,74 +23,6 @@ pub struct FilterGraph {
     pub(super) trace: Trace,
     /// Every convolution and linear layer, in order of execution.
     pub(super) layers: Vec<WeightedLayer>,
-}
-
-/// A convolution, the batch norm that alone reads it, and the activation that alone reads that; its output channels are the filters.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FilterUnit {
-    /// Path of the convolution, whose parameters are `<path>.weight` and perhaps `<path>.bias`.
-    #[serde(rename = "layer")]
-    pub conv: String,
-    /// Path of the batch norm.
-    pub norm: Option<String>,
-    /// The activation.
-    pub activation: Option<UnitActivation>,
-    /// Rows and columns of the kernel.
-    pub kernel_size: [usize; 2],
-    /// Groups of channels that do not see each other.
-    pub groups: usize,
-    /// Channels that the convolution reads.
-    pub in_channels: usize,
-    /// Channels that it gives.
-    pub channels: usize,
-    /// Rows and columns of the output, for an image of the network's own size.
-    pub output: [usize; 2],
-    /// Learnable values of convolution and norm.
-    pub parameters: usize,
-    /// Multiply-adds of the convolution for one image.
-    pub multiply_adds: u64,
-    /// Who reads the output, directly or through layers that keep its channels apart; nobody behind a sum.
-    pub readers: Vec<Reader>,
-    /// Whether the output's channels are class scores, perhaps averaged over the pixels: such a filter can do nothing on some images, but a class would go with it.
-    pub gives_logits: bool,
-    /// What one pixel of the output sees of the image; `None` where it cannot be told.
-    pub receptive_field: Option<ReceptiveField>,
-    /// Whether the forward pass runs this convolution more than once.
-    #[serde(skip)]
-    pub(super) shared: bool,
-    #[serde(skip)]
-    pub(super) bias: bool,
-    /// Its place in [`FilterGraph::layers`].
-    #[serde(skip)]
-    pub(super) layer: usize,
-    /// The step before the activation, and the last one.
-    #[serde(skip)]
-    pub(super) steps: [usize; 2],
-}
-
-/// The activation of a unit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct UnitActivation {
-    /// Its path.
-    #[serde(rename = "layer")]
-    pub path: String,
-    /// Its kind, as `relu6`.
-    pub kind: &'static str,
-}
-
-/// A layer with weights that reads a unit's channels.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Reader {
-    /// Its path.
-    pub layer: String,
-    /// Which of its inputs is the unit's first channel.
-    pub first: usize,
-    /// How many of its inputs come from each channel: more than one behind a flattened map.
-    pub per_channel: usize,
-    /// Whether the channels are weighted on the way by what the whole map shows, so that a constant one is not constant there.
-    pub scaled: bool,
-    #[serde(skip)]
-    pub(super) index: usize,
 }
 
 /// A stage of the backbone with its receptive field.
@@ -168,21 +74,24 @@ impl FilterGraph {
     /// If the network cannot be run.
     pub fn of(network: &Network) -> Result<Self, Error> {
         let model = network.build(Mode::Eval)?;
-        let trace = Trace::of(model.as_ref(), &noise(network)?)?;
+        Self::watch(model.as_ref(), network.store(), &noise(network)?)
+    }
+
+    /// Watches any model that was built for evaluation over a store. The images should be noise: a flattened map is recognised by its values.
+    ///
+    /// # Errors
+    /// If the model cannot be run on them.
+    pub fn watch(model: &dyn Classifier, store: &Store, images: &FeatureMap) -> Result<Self, Error> {
+        let trace = Trace::of(model, images)?;
         let fields = receptive_fields(&trace);
-        let layers = weighted_layers(&trace, network.store());
-        let at: HashMap<usize, usize> = layers.iter().enumerate().map(|(index, layer)| (layer.step, index)).collect();
-        let builder = Units { trace: &trace, fields: &fields, at: &at, store: network.store() };
-        let convolutions = layers.iter().enumerate().filter(|(_, layer)| !layer.linear);
-        let mut units: Vec<FilterUnit> =
-            convolutions.map(|(index, layer)| builder.unit(index, layer, &layers)).collect();
-        let mut layers = layers.clone();
+        let mut layers = weighted_layers(&trace, store);
+        let mut units = Units::new(&trace, &fields, &layers, store).all();
         for unit in &mut units {
             let layer = &mut layers[unit.layer];
             layer.extras += if unit.norm.is_some() { 2 } else { 0 };
             unit.parameters = layer.parameters();
         }
-        let stage = |(stage, info): (usize, &cnn_layers::StageInfo)| StageField {
+        let stage = |(stage, info): (usize, &StageInfo)| StageField {
             stage,
             module: info.module.clone(),
             channels: info.channels,
@@ -207,7 +116,7 @@ fn noise(network: &Network) -> Result<FeatureMap, Error> {
 fn weighted_layers(trace: &Trace, store: &Store) -> Vec<WeightedLayer> {
     let shapes: HashMap<String, Vec<usize>> =
         store.entries().into_iter().map(|entry| (entry.name, entry.shape)).collect();
-    let layer = |(number, step): (usize, &super::trace::Step)| {
+    let layer = |(number, step): (usize, &Step)| {
         let inputs = step.inputs.first()?.channels;
         let (linear, group_inputs, taps) = match (step.kind, shapes.get(&format!("{}.weight", step.path))?.as_slice()) {
             ("conv2d", &[_, inputs, rows, columns]) => (false, inputs, rows * columns),
@@ -229,83 +138,74 @@ fn weighted_layers(trace: &Trace, store: &Store) -> Vec<WeightedLayer> {
     trace.steps.iter().enumerate().filter_map(layer).filter(|layer| layer.groups > 0).collect()
 }
 
-/// What a unit is told from.
-struct Units<'a> {
-    trace: &'a Trace,
-    fields: &'a [Option<ReceptiveField>],
-    /// Of a step, its place among the layers with weights.
-    at: &'a HashMap<usize, usize>,
-    store: &'a Store,
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::Reader;
+    use cnn_models::{ModelConfig, models};
 
-impl Units<'_> {
-    fn unit(&self, index: usize, layer: &WeightedLayer, layers: &[WeightedLayer]) -> FilterUnit {
-        let steps = &self.trace.steps;
-        let norm = self.trace.only_reader(layer.step).filter(|&next| self.is_norm(next));
-        let before = norm.unwrap_or(layer.step);
-        let activation = self.trace.only_reader(before).filter(|&next| ACTIVATIONS.contains(&steps[next].kind));
-        let last = activation.unwrap_or(before);
-        let mut unit = FilterUnit {
-            conv: layer.path.clone(),
-            norm: norm.map(|step| steps[step].path.clone()),
-            activation: activation
-                .map(|step| UnitActivation { path: steps[step].path.clone(), kind: steps[step].kind }),
-            kernel_size: steps[layer.step].window.map_or([1, 1], |window| window.kernel_size),
-            groups: layer.groups,
-            in_channels: layer.inputs,
-            channels: layer.outputs,
-            output: steps[last].extent(),
-            parameters: layer.parameters(),
-            multiply_adds: layer.multiply_adds(),
-            readers: Vec::new(),
-            gives_logits: false,
-            receptive_field: self.fields[last],
-            shared: layers.iter().filter(|other| other.path == layer.path).count() > 1,
-            bias: layer.extras > 0,
-            layer: index,
-            steps: [before, last],
-        };
-        self.follow(last, &mut unit);
-        unit
+    fn graph(model: &str) -> FilterGraph {
+        FilterGraph::of(&Network::new(model, &ModelConfig::default(), 0).unwrap()).unwrap()
     }
 
-    /// A batch norm with scale and shift in the store.
-    fn is_norm(&self, step: usize) -> bool {
-        let has = |name: &str| self.store.get(&format!("{}.{name}", self.trace.steps[step].path)).is_ok();
-        self.trace.steps[step].kind == "batch_norm" && has("weight") && has("bias")
+    /// The readers of the unit of a convolution: path, first input, inputs of each channel.
+    fn readers<'a>(graph: &'a FilterGraph, conv: &str) -> Vec<(&'a str, usize, usize)> {
+        let unit = graph.units.iter().find(|unit| unit.conv == conv).unwrap();
+        let reader = |reader: &'a Reader| (reader.layer.as_str(), reader.first, reader.per_channel);
+        unit.readers.iter().map(reader).collect()
     }
 
-    /// Finds who reads a unit's channels, starting at the output of `step`.
-    fn follow(&self, step: usize, unit: &mut FilterUnit) {
-        let start = Reader { layer: String::new(), first: 0, per_channel: 1, scaled: false, index: 0 };
-        let mut open = vec![(step, start)];
-        while let Some((step, at)) = open.pop() {
-            unit.gives_logits |=
-                matches!(self.trace.logits, Source::Step(last) | Source::Flattened(last) if last == step);
-            for &(reader, number) in self.trace.readers(step) {
-                let at = self.flattened(step, reader, number, &at);
-                let found = &self.trace.steps[reader];
-                if let Some(&index) = self.at.get(&reader) {
-                    unit.readers.push(Reader { layer: found.path.clone(), index, ..at });
-                } else if found.kind == "concat" {
-                    let before: usize = found.inputs[..number].iter().map(|input| input.channels).sum();
-                    open.push((reader, Reader { first: at.first + before, ..at }));
-                } else if found.kind == "channel_scale" && number == 0 {
-                    open.push((reader, Reader { scaled: true, ..at }));
-                } else if CHANNEL_WISE.contains(&found.kind) {
-                    open.push((reader, at));
-                }
-            }
+    #[test]
+    fn all_weights_and_all_work_of_every_model_belong_to_a_layer() {
+        for spec in models().filter(|spec| spec.parameters < 12_000_000) {
+            let graph = graph(spec.name);
+            let parameters: usize = graph.layers.iter().map(WeightedLayer::parameters).sum();
+            let multiply_adds: u64 = graph.layers.iter().map(WeightedLayer::multiply_adds).sum();
+            assert_eq!((parameters, multiply_adds), (spec.parameters, spec.multiply_adds), "{}", spec.name);
         }
-        unit.readers.sort_by_key(|reader| (reader.index, reader.first));
     }
 
-    /// The place of the unit's channels in what `reader` gets of the output of `step`.
-    fn flattened(&self, step: usize, reader: usize, number: usize, at: &Reader) -> Reader {
-        let pixels = match self.trace.steps[reader].inputs[number].source {
-            Source::Flattened(_) => self.trace.steps[step].extent().iter().product(),
-            _ => 1,
-        };
-        Reader { first: at.first * pixels, per_channel: at.per_channel * pixels, ..at.clone() }
+    #[test]
+    fn a_unit_is_what_reads_exactly_what_the_last_gave() {
+        let graph = graph("resnet20_cifar10");
+        let unit = |conv: &str| graph.units.iter().find(|unit| unit.conv == conv).unwrap();
+        let first = unit("layer2.0.conv1");
+        let activation = first.activation.as_ref().unwrap();
+        assert_eq!((first.norm.as_deref(), activation.kind), (Some("layer2.0.bn1"), "relu"));
+        assert_eq!((first.in_channels, first.channels, first.groups, first.output), (16, 32, 1, [16, 16]));
+        assert_eq!((first.parameters, first.multiply_adds), (32 * (16 * 9 + 2), 32 * 16 * 9 * 256));
+        // The activation at a block's end reads a sum.
+        assert_eq!(
+            (unit("layer2.0.conv2").norm.as_deref(), &unit("layer2.0.conv2").activation),
+            (Some("layer2.0.bn2"), &None)
+        );
+    }
+
+    #[test]
+    fn readers_are_found_through_what_keeps_channels_apart() {
+        let graph = graph("resnet20_cifar10");
+        // The shortcut goes into a sum, behind which nobody counts.
+        assert_eq!(readers(&graph, "conv1"), [("layer1.0.conv1", 0, 1)]);
+        assert_eq!(readers(&graph, "layer1.0.conv1"), [("layer1.0.conv2", 0, 1)]);
+        assert_eq!(readers(&graph, "layer1.0.conv2"), []);
+    }
+
+    #[test]
+    fn readers_of_a_concatenation_have_an_offset() {
+        let graph = graph("squeezenet1_1");
+        assert_eq!(readers(&graph, "features.3.expand1x1"), [("features.4.squeeze", 0, 1)]);
+        assert_eq!(readers(&graph, "features.4.expand3x3"), [("features.6.squeeze", 64, 1)]);
+        let classifier = graph.units.last().unwrap();
+        assert!(classifier.gives_logits && classifier.readers.is_empty(), "{classifier:?}");
+        assert!(graph.units[..25].iter().all(|unit| !unit.gives_logits));
+    }
+
+    #[test]
+    fn readers_of_a_flattened_map_have_an_input_for_each_pixel() {
+        let lenet = graph("lenet5");
+        assert_eq!(readers(&lenet, "conv1"), [("conv2", 0, 1)]);
+        assert_eq!(readers(&lenet, "conv2"), [("fc1", 0, 25)]);
+        assert_eq!(readers(&graph("mobilenetv2_035"), "conv_head"), [("classifier", 0, 1)]);
     }
 }

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::candidates::{Candidate, candidates};
 use super::channel_sums::{ChannelStatistics, ChannelSums, Spread};
-use super::filter_graph::{FilterGraph, FilterUnit, StageField};
+use super::filter_graph::{FilterGraph, StageField};
+use super::filter_unit::FilterUnit;
 use super::finding::{FilterCounts, Finding};
 use super::measure::{Meter, RECTIFIERS};
 use super::other_layer::{OtherLayer, dead_share};

@@ -5,6 +5,7 @@ mod channel_sums;
 mod edit;
 mod filter_graph;
 mod filter_grid;
+mod filter_unit;
 mod finding;
 mod inspection;
 mod measure;
@@ -16,8 +17,9 @@ mod verify;
 mod weight_statistics;
 
 pub use channel_sums::{ChannelStatistics, Spread};
-pub use filter_graph::{FilterGraph, FilterUnit, Reader, StageField, UnitActivation};
+pub use filter_graph::{FilterGraph, StageField};
 pub use filter_grid::filter_grid;
+pub use filter_unit::{FilterUnit, Reader, UnitActivation};
 pub use finding::{FilterCounts, FilterKind, Finding, Removal};
 pub use inspection::{InspectConfig, InspectedLayer, Inspection, Totals, inspect};
 pub use other_layer::OtherLayer;
