@@ -7,7 +7,8 @@ use cnn_core::write_atomic;
 use cnn_kernels::InstructionSet;
 use cnn_layers::Kind;
 use cnn_viz::{
-    ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, Report, Timing,
+    ClassResults, Epoch, Fact, FilterGraph, FilterReport, FreezeProof, ImagePrediction, InspectConfig, LayerGroup,
+    NormStatistics, Phase, Report, Timing, filter_grid, inspect,
 };
 use serde::Deserialize;
 
@@ -19,6 +20,8 @@ use crate::training::arguments_path;
 pub(crate) const NAME: &str = "report.html";
 /// Mistakes that are shown as pictures.
 const MISTAKES: usize = 24;
+/// Multiply-adds of all the images on which dead filters are looked for.
+const INSPECTION_WORK: u64 = 12_000_000_000;
 
 /// Writes the report of a finished run.
 pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
@@ -31,6 +34,13 @@ pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
         confusion: verdict.measured.confusion.clone(),
     });
     report.mistakes = mistakes(run, verdict)?;
+    let start = std::time::Instant::now();
+    report.filters = Some(filters(run, verdict)?);
+    let inspecting = Timing {
+        name: "looking for dead filters".to_string(),
+        seconds: start.elapsed().as_secs_f64(),
+        ..Timing::default()
+    };
     report.skipped = run.skipped.clone();
     let measured = verdict.measured.result.samples as f64;
     let of_verdict = Timing {
@@ -50,7 +60,7 @@ pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
             images_per_second: Some(run.images_per_second()),
         }),
     }
-    report.timings.push(of_verdict);
+    report.timings.extend([of_verdict, inspecting]);
     save(&report, run.directory)
 }
 
@@ -167,6 +177,16 @@ fn mistakes(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<ImagePrediction>> {
         })
     };
     Ok(shown.filter_map(picture).collect())
+}
+
+/// Dead filters of the best epoch, on as many of the images that it was measured on as take a second or two.
+fn filters(run: &Run<'_>, verdict: &Verdict) -> Result<FilterReport> {
+    let (network, dataset) = (&verdict.network, run.data.test.as_ref().unwrap_or(&run.data.val));
+    let multiply_adds: u64 = FilterGraph::of(network)?.units.iter().map(|unit| unit.multiply_adds).sum();
+    let images = (INSPECTION_WORK / multiply_adds.max(1)).clamp(16, 256) as usize;
+    let inspection = inspect(network, dataset, &InspectConfig { images, batch: 16 }, &mut |_| ())?;
+    let inspected_on = format!("{} {} images, weights of the best epoch", inspection.images, verdict.split);
+    Ok(inspection.report(inspected_on, Some(filter_grid(network)?)))
 }
 
 fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {

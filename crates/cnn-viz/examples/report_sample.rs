@@ -7,12 +7,16 @@
 //! ```
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use cnn_core::Key;
 use cnn_data::{Dataset, Shapes, ShapesConfig, Skipped};
 use cnn_metrics::ConfusionMatrix;
+use cnn_models::{ModelConfig, Network};
 use cnn_viz::{
-    ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, Report, Timing,
+    ClassResults, Epoch, Fact, FilterReport, FreezeProof, ImagePrediction, InspectConfig, LayerGroup, NormStatistics,
+    Phase, Report, Timing, filter_grid, inspect,
 };
 
 fn main() -> Result<()> {
@@ -33,6 +37,7 @@ fn main() -> Result<()> {
         best_epoch: Some(11),
         classes: Some(class_results(&shapes)?),
         mistakes: mistakes(&shapes)?,
+        filters: Some(filters(&shapes)?),
         phases: vec![phase("head", 1, 3, 1), phase("all layers", 4, 12, 5)],
         freeze_proof: Some(FreezeProof {
             tensors: 19,
@@ -68,6 +73,14 @@ fn main() -> Result<()> {
 
 fn facts(pairs: &[(&str, &str)]) -> Vec<Fact> {
     pairs.iter().map(|&(name, value)| Fact::new(name, value)).collect()
+}
+
+/// A fresh network, inspected.
+fn filters(shapes: &Shapes) -> Result<FilterReport> {
+    let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
+    let images: Arc<dyn Dataset> = Arc::new(shapes.clone());
+    let inspection = inspect(&network, &images, &InspectConfig { images: 32, batch: 16 }, &mut |_| ())?;
+    Ok(inspection.report("32 val images, fresh weights", Some(filter_grid(&network)?)))
 }
 
 /// Loss and accuracy as they go when a head is trained first and everything after it.

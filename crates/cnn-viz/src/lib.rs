@@ -41,5 +41,6 @@ pub use inspect::{
 };
 pub use picture::ColorMap;
 pub use report::{
-    ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, Report, Timing,
+    ClassResults, Epoch, Fact, FilterLayer, FilterReport, FreezeProof, ImagePrediction, LayerGroup, NormStatistics,
+    Phase, Report, Timing,
 };

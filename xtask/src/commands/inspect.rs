@@ -1,5 +1,6 @@
 //! `cargo xtask inspect`: which filters of a network do nothing, and what its stages see.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -7,7 +8,7 @@ use clap::Args;
 use cnn_core::{RunDir, write_atomic};
 use cnn_data::Split;
 use cnn_models::Network;
-use cnn_viz::{InspectConfig, InspectedLayer, Inspection, filter_grid, inspect};
+use cnn_viz::{Fact, FilterKind, InspectConfig, InspectedLayer, Inspection, Report, filter_grid, inspect};
 use serde::Serialize;
 
 use crate::args::{DType, NetworkArgs};
@@ -101,9 +102,53 @@ impl Inspect {
         save_arguments(&Arguments { model, weights, seed: *seed, data, split: self.split, images, batch }, directory)?;
         let json = serde_json::to_string_pretty(inspection)? + "\n";
         write_atomic(&directory.join("inspect.json"), |file| file.write_all(json.as_bytes()))?;
-        filter_grid(network)?.write_png(&directory.join("filters.png"))?;
+        write_atomic(&directory.join("channels.csv"), |file| write_channels(file, inspection))?;
+        let first_filters = filter_grid(network)?;
+        first_filters.write_png(&directory.join("filters.png"))?;
+        let filters = inspection.report(format!("{} images of {}", inspection.images, self.data), Some(first_filters));
+        let svg = filters.to_svg()?;
+        write_atomic(&directory.join("dead-filters.svg"), |file| file.write_all(svg.as_bytes()))?;
+        let report = Report {
+            title: format!("{} inspected", inspection.model),
+            summary: facts(inspection),
+            filters: Some(filters),
+            skipped: inspection.skipped.clone(),
+            ..Report::default()
+        };
+        let html = report.to_html()?;
+        write_atomic(&directory.join("inspect.html"), |file| file.write_all(html.as_bytes()))?;
         Ok(())
     }
+}
+
+/// The headline of the page.
+fn facts(inspection: &Inspection) -> Vec<Fact> {
+    let totals = &inspection.totals;
+    vec![
+        Fact::new("model", inspection.model.clone())
+            .with_note(format!("{} parameters", short(totals.parameters as f64))),
+        Fact::new("filters", totals.filters.to_string()).with_note(format!("in {} layers", inspection.layers.len())),
+        Fact::new("do nothing", totals.removable.to_string()),
+        Fact::new("images", inspection.images.to_string()),
+    ]
+}
+
+/// What each channel of each convolution gave, behind norm and activation.
+fn write_channels(file: &mut dyn std::io::Write, inspection: &Inspection) -> std::io::Result<()> {
+    let mut csv = csv::Writer::from_writer(file);
+    csv.write_record(["layer", "channel", "min", "max", "mean", "std", "zeros", "finding"])?;
+    for layer in &inspection.layers {
+        let name = &layer.unit.conv;
+        let found: HashMap<usize, FilterKind> =
+            inspection.findings_of(name).map(|finding| (finding.channel, finding.kind)).collect();
+        for (channel, values) in layer.per_channel.iter().enumerate() {
+            let numbers = [values.min, values.max, values.mean, values.variance.sqrt(), values.zeros];
+            let kind = found.get(&channel).map_or("", |kind| kind.name());
+            let fields = [name.clone(), channel.to_string()].into_iter();
+            csv.write_record(fields.chain(numbers.map(|number| number.to_string())).chain([kind.to_string()]))?;
+        }
+    }
+    csv.flush()
 }
 
 fn print(inspection: &Inspection) -> Result<()> {

@@ -18,7 +18,7 @@ pub enum FilterKind {
 
 impl FilterKind {
     /// Every kind, in the order in which they are shown.
-    pub const ALL: [Self; 4] = [Self::NeverActive, Self::Constant, Self::NearZeroScale, Self::Duplicate];
+    pub const ALL: [Self; 4] = [Self::NeverActive, Self::Constant, Self::Duplicate, Self::NearZeroScale];
 
     /// The kind in words.
     pub fn name(self) -> &'static str {
@@ -101,6 +101,16 @@ impl FilterCounts {
             } += 1;
             counts
         })
+    }
+
+    /// Filters of one kind.
+    pub fn get(&self, kind: FilterKind) -> usize {
+        match kind {
+            FilterKind::NeverActive => self.never_active,
+            FilterKind::Constant => self.constant,
+            FilterKind::NearZeroScale => self.near_zero_scale,
+            FilterKind::Duplicate => self.duplicate,
+        }
     }
 
     /// Filters of any kind.

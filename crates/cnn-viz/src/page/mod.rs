@@ -9,6 +9,8 @@ mod class_table;
 mod color;
 mod confusion;
 mod curves;
+mod filter_chart;
+mod filters;
 mod format;
 mod freezing;
 mod line_chart;
@@ -20,6 +22,8 @@ use askama::Template;
 use self::class_table::ClassTable;
 use self::confusion::{ConfusedPairs, Matrix};
 use self::curves::Curves;
+pub(crate) use self::filter_chart::filter_chart;
+use self::filters::Filters;
 use self::freezing::Freezing;
 use self::pictures::Picture;
 use crate::{Error, Report};
@@ -35,6 +39,7 @@ struct Page<'a> {
     curves: Option<Curves>,
     classes: Option<Classes<'a>>,
     pictures: Vec<Picture<'a>>,
+    filters: Option<Filters<'a>>,
     freezing: Option<Freezing<'a>>,
     timings: Vec<[String; 3]>,
 }
@@ -54,6 +59,7 @@ pub(crate) fn render(report: &Report) -> Result<String, Error> {
         curves: Curves::new(report)?,
         classes: classes(report)?,
         pictures: report.mistakes.iter().map(Picture::new).collect::<Result<_, _>>()?,
+        filters: report.filters.as_ref().map(Filters::new).transpose()?,
         freezing: Freezing::new(report)?,
         timings: timings(report),
     };

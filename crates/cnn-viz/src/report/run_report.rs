@@ -2,7 +2,7 @@
 
 use cnn_data::Skipped;
 
-use super::{ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, Phase, Timing};
+use super::{ClassResults, Epoch, Fact, FilterReport, FreezeProof, ImagePrediction, Phase, Timing};
 use crate::{Error, page};
 
 /// What the report of a run shows, in the order of the page. What is empty or `None` is left out.
@@ -24,6 +24,8 @@ pub struct Report {
     pub classes: Option<ClassResults>,
     /// The worst mistakes, the worst first.
     pub mistakes: Vec<ImagePrediction>,
+    /// Filters that do nothing, and what the stages see.
+    pub filters: Option<FilterReport>,
     /// What was frozen and what trained, and from when to when; also shown as bands in the curves.
     pub phases: Vec<Phase>,
     /// The proof that what was frozen has not changed.
