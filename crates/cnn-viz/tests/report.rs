@@ -340,14 +340,14 @@ fn filters_that_do_nothing_are_listed_and_drawn() {
     let sentence = &texts(&few, "section p")[0];
     assert!(sentence.contains("4 of 192 filters do nothing") && sentence.contains("more than 2.5e-6"), "{sentence}");
     assert_eq!(texts(&few, ".stages tbody tr"), ["conv829 × 11"]);
-    // The legend, a bar for each layer, and two marks in each of the first two.
-    assert_eq!(texts(&few, ".filter-chart rect").len(), 4 + 3 + 4);
+    // The ground, the legend, a bar for each layer, and two marks in each of the first two.
+    assert_eq!(texts(&few, ".filter-chart rect").len(), 1 + 4 + 3 + 4);
     assert!(texts(&few, ".filter-chart text").contains(&"2 of 64".to_string()));
     // Of many, those with findings.
     let many = page(150, 2);
     assert_eq!(texts(&many, ".filters tbody tr").len(), 2);
     assert!(texts(&many, "section p.small").iter().any(|text| text.contains("In 148 other layers nothing was found")));
-    assert_eq!(texts(&many, ".filter-chart rect").len(), 4 + 150 + 4);
+    assert_eq!(texts(&many, ".filter-chart rect").len(), 1 + 4 + 150 + 4);
     // Of none a sentence.
     let none = page(150, 0);
     assert!(texts(&none, ".filters, .filter-chart").is_empty());
@@ -362,7 +362,7 @@ fn a_mark_stands_where_its_channel_is() {
         attributes(&page, "rect", name).iter().map(|number| number.parse().unwrap()).collect()
     };
     let (left, width) = (rects("x"), rects("width"));
-    let (bar, marks) = (4, [(5, 3.), (6, 40.)]);
+    let (bar, marks) = (5, [(6, 3.), (7, 40.)]);
     for (mark, channel) in marks {
         assert!((left[mark] - left[bar] - width[bar] * channel / 64.).abs() <= 1., "{left:?}");
         assert!((width[mark] - width[bar] / 64.).abs() <= 1., "{width:?}");

@@ -225,7 +225,10 @@ fn print_totals(inspection: &Inspection) {
     if totals.removable == 0 {
         return;
     }
-    println!("removed together they change no logit by more than {:.1e}", totals.max_logit_change);
+    match totals.max_logit_change {
+        0. => println!("removed together they change no logit"),
+        change => println!("removed together they change no logit by more than {change:.1e}"),
+    }
     println!(
         "without them: {} parameters ({}) and {} multiply-adds ({}) fewer",
         short(totals.saves.parameters as f64),

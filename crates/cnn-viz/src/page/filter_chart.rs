@@ -52,6 +52,7 @@ fn color(kind: FilterKind) -> RGBColor {
 }
 
 fn draw<'a>(area: &Area<'a>, layers: &[FilterLayer]) -> Drawn<'a> {
+    area.fill(&WHITE)?;
     draw_legend(area)?;
     for (row, layer) in layers.iter().enumerate() {
         draw_layer(area, layer, HEAD + ROW * row as i32)?;

@@ -32,7 +32,8 @@ pub(crate) struct Summary {
     pub(crate) multiply_adds: String,
     pub(crate) parameter_share: String,
     pub(crate) work_share: String,
-    pub(crate) change: String,
+    /// The largest change of a class score; `None` for no change at all.
+    pub(crate) change: Option<String>,
 }
 
 /// One layer.
@@ -80,7 +81,7 @@ fn summary(about: &FilterReport) -> Summary {
         multiply_adds: count(totals.saves.multiply_adds),
         parameter_share: percent(totals.saves.parameters as f64 / totals.parameters as f64),
         work_share: percent(totals.saves.multiply_adds as f64 / totals.multiply_adds as f64),
-        change: number(totals.max_logit_change),
+        change: (totals.max_logit_change != 0.).then(|| number(totals.max_logit_change)),
     }
 }
 
