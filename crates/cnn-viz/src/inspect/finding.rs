@@ -69,7 +69,7 @@ pub struct Finding {
     pub multiply_adds: u64,
     /// Whether its output was the same number, to the last bit, for every pixel of every image, so that removing it changes nothing.
     pub exact: bool,
-    /// By how much the logits of the inspected images changed at most when it was removed together with all findings that are exact, or, if it is not, with all findings.
+    /// By how much any logit of any inspected image changed when all findings were removed together. An exact one has no part in that.
     pub max_logit_change: f64,
     /// Its place among the units.
     #[serde(skip)]

@@ -131,7 +131,7 @@ impl Inspection {
 /// Inspects a network on images, whose labels are not needed: goes through them once to measure, and at least once more to try whether what looks superfluous is, if
 /// anything does. `progress` is told the number of images of each batch that was done. The result does not depend on the number of threads.
 ///
-/// Memory is bounded by a batch, its maps, and two copies of the weights.
+/// Memory is bounded by a batch, its maps, and one copy of the weights.
 ///
 /// # Errors
 /// [`Error::NothingReadable`] if no image can be read, [`Error::Data`] if the batch is empty, [`Error::Network`] if the network cannot be run on them.
@@ -156,7 +156,7 @@ pub fn inspect(
         images: images.order.len(),
         layers: layers(network, &graph, &sums, &findings)?,
         other_layers: OtherLayer::all(&graph, &sums, network.store())?,
-        totals: totals(network, &graph, &findings, verdict.change.max(verdict.exact_change)),
+        totals: totals(network, &graph, &findings, verdict.change),
         stages: graph.stages,
         findings,
         skipped,
@@ -219,7 +219,7 @@ fn findings(graph: &FilterGraph, candidates: &[Candidate], verdict: &Verdict) ->
             parameters: saved.parameters,
             multiply_adds: saved.multiply_adds,
             exact: candidate.exact,
-            max_logit_change: if candidate.exact { verdict.exact_change } else { verdict.change },
+            max_logit_change: verdict.change,
             unit: number,
         }
     };

@@ -6,7 +6,7 @@ use cnn_models::Network;
 
 use super::Inspection;
 use super::candidates::Candidate;
-use super::edit::{EditedNetwork, Replacement};
+use super::edit::EditedNetwork;
 use super::filter_graph::FilterGraph;
 use super::measure::largest_difference;
 use crate::Error;
@@ -22,9 +22,7 @@ const MARGIN: f64 = 0.5;
 pub(super) struct Verdict {
     /// Of each candidate, whether it may.
     pub(super) accepted: Vec<bool>,
-    /// By how much the logits change at most without the exact ones.
-    pub(super) exact_change: f64,
-    /// The same without all that are accepted.
+    /// By how much the logits change at most without all that are accepted.
     pub(super) change: f64,
 }
 
@@ -42,37 +40,30 @@ pub(super) fn verify(
     candidates: &[Candidate],
     mut batches: impl FnMut(&mut dyn FnMut(&FeatureMap) -> CandleResult<()>) -> Result<(), Error>,
 ) -> Result<Verdict, Error> {
-    let mut accepted = vec![true; candidates.len()];
-    let (mut exact_change, mut change) = (0., 0.);
     if candidates.is_empty() {
-        return Ok(Verdict { accepted, exact_change, change });
+        return Ok(Verdict { accepted: Vec::new(), change: 0. });
     }
     let original = network.build(Mode::Eval)?;
-    let (mut exact, mut all) = (Removed::new(network, graph, candidates)?, Removed::new(network, graph, candidates)?);
-    let only_exact: Vec<usize> = (0..candidates.len()).filter(|&index| candidates[index].exact).collect();
-    let mut doubtful: Vec<usize> = (0..candidates.len()).filter(|&index| !candidates[index].exact).collect();
+    let mut without = Without { candidates, copy: EditedNetwork::new(network, graph)? };
+    let (exact, mut doubtful): (Vec<usize>, Vec<usize>) =
+        (0..candidates.len()).partition(|&index| candidates[index].exact);
     doubtful.sort_by(|&a, &b| candidates[a].risk.total_cmp(&candidates[b].risk));
-    exact.remove(&only_exact, &[])?;
-    for sweep in 0.. {
+    let mut change = 0.;
+    for sweep in 0..=MOST_SWEEPS {
         if sweep == MOST_SWEEPS {
             doubtful.clear();
         }
-        all.remove(&only_exact, &doubtful)?;
-        (exact_change, change) = (0., 0.);
+        without.remove(&exact, &doubtful)?;
+        change = 0.;
         let (mut first, mut reduced) = (true, false);
         batches(&mut |images| {
             let logits = original.forward(images, &Context::eval())?;
-            if !only_exact.is_empty() {
-                exact_change = exact.change(images, &logits)?.max(exact_change);
+            let mut found = without.change(images, &logits)?;
+            if found > Inspection::LIMIT && !doubtful.is_empty() {
+                (doubtful, found) = without.reduce(&exact, &doubtful, images, &logits)?;
+                reduced |= !first;
             }
-            if !doubtful.is_empty() {
-                let mut found = all.change(images, &logits)?;
-                if found > Inspection::LIMIT {
-                    (doubtful, found) = all.reduce(&only_exact, &doubtful, images, &logits)?;
-                    reduced |= !first;
-                }
-                change = found.max(change);
-            }
+            change = found.max(change);
             first = false;
             Ok(())
         })?;
@@ -80,26 +71,19 @@ pub(super) fn verify(
             break;
         }
     }
-    for (index, accepted) in accepted.iter_mut().enumerate() {
-        *accepted = candidates[index].exact || doubtful.contains(&index);
-    }
-    Ok(Verdict { accepted, exact_change, change })
+    let accepted = (0..candidates.len()).map(|index| candidates[index].exact || doubtful.contains(&index)).collect();
+    Ok(Verdict { accepted, change })
 }
 
 /// A copy of the network without some of the candidates.
-struct Removed<'a> {
+struct Without<'a> {
     candidates: &'a [Candidate],
     copy: EditedNetwork<'a>,
 }
 
-impl<'a> Removed<'a> {
-    fn new(network: &'a Network, graph: &'a FilterGraph, candidates: &'a [Candidate]) -> Result<Self, Error> {
-        Ok(Self { candidates, copy: EditedNetwork::new(network, graph)? })
-    }
-
-    fn remove(&mut self, some: &[usize], others: &[usize]) -> CandleResult<()> {
-        let replacement = |&index: &usize| -> &Replacement { &self.candidates[index].replacement };
-        self.copy.replace(some.iter().chain(others).map(replacement))
+impl Without<'_> {
+    fn remove(&mut self, exact: &[usize], doubtful: &[usize]) -> CandleResult<()> {
+        self.copy.replace(exact.iter().chain(doubtful).map(|&index| &self.candidates[index].replacement))
     }
 
     /// By how much the logits of a batch differ from these.
@@ -115,21 +99,19 @@ impl<'a> Removed<'a> {
         images: &FeatureMap,
         logits: &Tensor,
     ) -> CandleResult<(Vec<usize>, f64)> {
-        let (mut kept, mut change): (Vec<usize>, f64) = (Vec::new(), 0.);
+        let mut kept = Vec::new();
         let mut groups = halves(doubtful);
         for _ in 0..MOST_TESTS {
             let Some(group) = groups.pop() else { break };
             self.remove(exact, &[&kept[..], group].concat())?;
-            let found = self.change(images, logits)?;
-            if found <= MARGIN * Inspection::LIMIT {
+            if self.change(images, logits)? <= MARGIN * Inspection::LIMIT {
                 kept.extend(group);
-                change = found;
             } else {
                 groups.extend(halves(group));
             }
         }
         self.remove(exact, &kept)?;
-        Ok((kept, change))
+        Ok((kept, self.change(images, logits)?))
     }
 }
 
