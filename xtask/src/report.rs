@@ -21,7 +21,7 @@ pub(crate) const NAME: &str = "report.html";
 /// Mistakes that are shown as pictures.
 const MISTAKES: usize = 24;
 /// Multiply-adds of all the images on which dead filters are looked for.
-const INSPECTION_WORK: u64 = 12_000_000_000;
+const INSPECTION_WORK: u64 = 8_000_000_000;
 
 /// Writes the report of a finished run.
 pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {

@@ -1,4 +1,6 @@
-//! Looking at runs and networks: so far the report of a training run, one HTML file that needs nothing else.
+//! Looking at runs and networks: the report of a training run, one HTML file that needs nothing else, and what a network's filters do.
+//!
+//! [`inspect()`] finds the filters of a network that do nothing, and what its stages see of the image.
 //!
 //! A [`Report`] is plain data (facts, epochs, a confusion matrix, pictures, phases, ...); [`Report::to_html`] makes the page. Any
 //! part may be missing and is then left out, so that a program which knows only its losses has a report too.

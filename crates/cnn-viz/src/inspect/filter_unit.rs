@@ -9,19 +9,11 @@ use super::filter_graph::WeightedLayer;
 use super::receptive_field::ReceptiveField;
 use super::trace::{Source, Trace};
 
-/// Layers that work on each channel by itself and keep a constant channel constant.
-const CHANNEL_WISE: [&str; 20] = [
+const ACTIVATIONS: [&str; 10] =
+    ["identity", "relu", "leaky_relu", "relu6", "sigmoid", "silu", "hard_swish", "hard_sigmoid", "tanh", "gelu"];
+/// What beside them works on each channel by itself and keeps a constant channel constant.
+const CHANNEL_WISE: [&str; 10] = [
     "batch_norm",
-    "identity",
-    "relu",
-    "leaky_relu",
-    "relu6",
-    "sigmoid",
-    "silu",
-    "hard_swish",
-    "hard_sigmoid",
-    "tanh",
-    "gelu",
     "max_pool",
     "avg_pool",
     "adaptive_avg_pool",
@@ -32,9 +24,6 @@ const CHANNEL_WISE: [&str; 20] = [
     "dropout",
     "drop_path",
 ];
-/// Those of them that an activation layer can be.
-const ACTIVATIONS: [&str; 10] =
-    ["identity", "relu", "leaky_relu", "relu6", "sigmoid", "silu", "hard_swish", "hard_sigmoid", "tanh", "gelu"];
 
 /// A convolution, the batch norm that alone reads it, and the activation that alone reads that; its output channels are the filters.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -185,7 +174,7 @@ impl<'a> Units<'a> {
                     open.push((reader, Reader { first: at.first + before, ..at }));
                 } else if found.kind == "channel_scale" && number == 0 {
                     open.push((reader, Reader { scaled: true, ..at }));
-                } else if CHANNEL_WISE.contains(&found.kind) {
+                } else if [&ACTIVATIONS, &CHANNEL_WISE].iter().any(|kinds| kinds.contains(&found.kind)) {
                     open.push((reader, at));
                 }
             }

@@ -133,6 +133,21 @@ impl Inspection {
 ///
 /// Memory is bounded by a batch, its maps, and one copy of the weights.
 ///
+/// ```
+/// use std::sync::Arc;
+///
+/// use cnn_data::{Dataset, Shapes, ShapesConfig};
+/// use cnn_models::{ModelConfig, Network};
+/// use cnn_viz::{InspectConfig, inspect};
+///
+/// let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
+/// let images: Arc<dyn Dataset> = Arc::new(Shapes::new(ShapesConfig::default().with_samples(8))?);
+/// let inspection = inspect(&network, &images, &InspectConfig::default(), &mut |_| ())?;
+/// assert_eq!((inspection.images, inspection.totals.filters), (8, 240));
+/// assert_eq!(inspection.stages[3].receptive_field.map(|field| field.to_string()), Some("25 × 25".to_string()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`Error::NothingReadable`] if no image can be read, [`Error::Data`] if the batch is empty, [`Error::Network`] if the network cannot be run on them.
 pub fn inspect(
@@ -196,12 +211,17 @@ impl Images<'_> {
         }
         let skipped = batches.skipped().to_vec();
         if readable.is_empty() {
-            let reasons = skipped.iter().take(3).map(|skipped| format!("{}: {}", skipped.path, skipped.reason));
-            return Err(Error::NothingReadable { reasons: reasons.collect::<Vec<_>>().join("; ") });
+            return Err(nothing_readable(&skipped));
         }
         self.order = readable;
         Ok(skipped)
     }
+}
+
+fn nothing_readable(skipped: &[Skipped]) -> Error {
+    let reasons = skipped.iter().take(3).map(|skipped| format!("{}: {}", skipped.path, skipped.reason));
+    let reasons = reasons.collect::<Vec<_>>().join("; ");
+    Error::NothingReadable { reasons: if skipped.is_empty() { "there are no images".to_string() } else { reasons } }
 }
 
 fn findings(graph: &FilterGraph, candidates: &[Candidate], verdict: &Verdict) -> Vec<Finding> {

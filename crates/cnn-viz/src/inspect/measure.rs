@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, DType, Error, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Error, Result, Storage};
 use cnn_core::{Key, Rng};
 use cnn_layers::{Classifier, Context, Event, FeatureMap, Observer, Value};
 use rayon::prelude::*;
@@ -158,15 +158,4 @@ impl Projector {
 
 fn draw(rng: &mut Rng) -> [f64; PROJECTIONS] {
     std::array::from_fn(|_| rng.uniform_in(-1., 1.))
-}
-
-/// By how much the logits of a batch differ at most; infinite where one is a number and the other is not.
-pub(super) fn largest_difference(a: &Tensor, b: &Tensor) -> Result<f64> {
-    let values = |tensor: &Tensor| tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
-    let difference = |(a, b): (&f64, &f64)| match (a - b).abs() {
-        difference if difference.is_finite() => difference,
-        _ if a == b || (a.is_nan() && b.is_nan()) => 0.,
-        _ => f64::INFINITY,
-    };
-    Ok(values(a)?.iter().zip(&values(b)?).map(difference).fold(0., f64::max))
 }

@@ -1,6 +1,6 @@
 //! Which of the filters that look as if they did nothing can be removed together.
 
-use candle_core::{Result as CandleResult, Tensor};
+use candle_core::{DType, Result as CandleResult, Tensor};
 use cnn_layers::{Context, FeatureMap, Mode};
 use cnn_models::Network;
 
@@ -8,7 +8,6 @@ use super::Inspection;
 use super::candidates::Candidate;
 use super::edit::EditedNetwork;
 use super::filter_graph::FilterGraph;
-use super::measure::largest_difference;
 use crate::Error;
 
 /// Forward passes of one batch that may be spent on finding which part of the candidates it lets pass.
@@ -119,4 +118,15 @@ impl Without<'_> {
 fn halves(group: &[usize]) -> Vec<&[usize]> {
     let (first, second) = group.split_at(group.len() / 2);
     if first.is_empty() { Vec::new() } else { vec![second, first] }
+}
+
+/// By how much the logits of a batch differ at most; infinite where one is a number and the other is not.
+fn largest_difference(a: &Tensor, b: &Tensor) -> CandleResult<f64> {
+    let values = |tensor: &Tensor| tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+    let difference = |(a, b): (&f64, &f64)| match (a - b).abs() {
+        difference if difference.is_finite() => difference,
+        _ if a == b || (a.is_nan() && b.is_nan()) => 0.,
+        _ => f64::INFINITY,
+    };
+    Ok(values(a)?.iter().zip(&values(b)?).map(difference).fold(0., f64::max))
 }

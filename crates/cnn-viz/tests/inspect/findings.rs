@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use cnn_data::Dataset;
 use cnn_models::{ModelConfig, Network};
-use cnn_viz::{FilterKind, Finding, Inspection, Removal};
+use cnn_viz::{FilterKind, Finding, Inspection, Removal, Report};
 
 use crate::support::{Noise, change_row, copy, inspected, largest_change, logits, remove, row};
 
 fn noise(images: usize, side: usize) -> Arc<dyn Dataset> {
-    Arc::new(Noise { images, side })
+    Arc::new(Noise { images, side, faint: 0..0 })
 }
 
 fn fresh(model: &str, seed: u64) -> Network {
@@ -135,6 +135,33 @@ fn a_scale_next_to_zero_is_found_where_no_logit_depends_on_it() {
 }
 
 #[test]
+fn a_filter_that_one_image_needs_is_none() {
+    let (network, norm) = (fresh("resnet8_cifar10", 0), "layer2.0.bn1");
+    let dataset = |images, faint| -> Arc<dyn Dataset> { Arc::new(Noise { images, side: 32, faint }) };
+    // The last image, which comes in the third batch, shows fifty times the contrast of the others.
+    let (all, faint, last) = (dataset(40, 0..39), dataset(39, 0..39), 39);
+    for channel in [4, 5] {
+        set(&network, &format!("{norm}.weight"), channel, 1e-3);
+        set(&network, &format!("{norm}.bias"), channel, 0.25);
+    }
+    for filter in 0..32 {
+        change_row(&network, "layer2.0.conv2.weight", filter, |row| row[5 * 9..6 * 9].fill(0.));
+    }
+    // The scale with which the last image's logits depend on the filter by five times what is allowed.
+    let without = copy(&network);
+    set(&without, &format!("{norm}.weight"), 4, 0.);
+    let change = largest_change(&logits(&network, &all, &[last]), &logits(&without, &all, &[last]));
+    set(&network, &format!("{norm}.weight"), 4, 1e-3 * 5e-5 / change);
+    let found = |dataset| -> Vec<usize> {
+        let inspection = inspected(&network, dataset, 0);
+        let channels = inspection.findings_of("layer2.0.conv1").map(|finding| finding.channel);
+        channels.filter(|channel| [4, 5].contains(channel)).collect()
+    };
+    assert_eq!(found(&faint), [4, 5]);
+    assert_eq!(found(&all), [5]);
+}
+
+#[test]
 fn what_a_finding_saves_is_counted_once_in_the_totals() {
     let network = fresh("squeezenet1_1", 0);
     make_positive(&network);
@@ -220,4 +247,15 @@ fn f64_networks_are_inspected_likewise() {
     let inspection = inspected(&network, &noise(4, 32), 0);
     let finding = only(&inspection);
     assert_eq!((finding.layer.as_str(), finding.channel, finding.removal), ("layer1.0.conv1", 3, Removal::Drop));
+}
+
+#[test]
+fn a_network_that_gives_no_numbers_is_inspected_too() {
+    let network = fresh("resnet8_cifar10", 0);
+    set(&network, "layer2.0.conv1.weight", 3, f32::NAN);
+    set(&network, "layer1.0.bn1.bias", 3, f32::INFINITY);
+    let inspection = inspected(&network, &noise(2, 32), 0);
+    assert!(serde_json::to_string(&inspection).unwrap().contains("null"));
+    let report = Report { filters: Some(inspection.report("noise", None)), ..Report::default() };
+    assert!(report.to_html().unwrap().ends_with("</html>"));
 }

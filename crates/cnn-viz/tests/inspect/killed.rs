@@ -157,7 +157,7 @@ fn the_kinds_are_those_of_the_deaths() {
         change_row(&network, &norm, channel, |row| row.fill(0.5));
         death.kill(&network, unit, channel);
     }
-    let dataset: Arc<dyn Dataset> = Arc::new(crate::support::Noise { images: 8, side: 32 });
+    let dataset: Arc<dyn Dataset> = Arc::new(crate::support::Noise { images: 8, side: 32, faint: 0..0 });
     let inspection = inspected(&network, &dataset, 0);
     let kinds: Vec<_> = inspection.findings_of(&unit.conv).map(|finding| (finding.channel, finding.kind)).collect();
     let (never, constant) = (FilterKind::NeverActive, FilterKind::Constant);

@@ -32,6 +32,8 @@ pub(crate) fn published(path: &str, model: &str, input_size: Option<[usize; 2]>)
 pub(crate) struct Noise {
     pub(crate) images: usize,
     pub(crate) side: usize,
+    /// Which of them are much fainter than the others.
+    pub(crate) faint: std::ops::Range<usize>,
 }
 
 impl Dataset for Noise {
@@ -57,7 +59,8 @@ impl Dataset for Noise {
 
     fn content(&self, index: usize) -> Result<Content, Error> {
         let mut rng = Key::new(7).at(index as u64).rng();
-        let bytes = (0..3 * self.side * self.side).map(|_| rng.below(256) as u8).collect();
+        let (least, levels) = if self.faint.contains(&index) { (122, 8) } else { (0, 256) };
+        let bytes = (0..3 * self.side * self.side).map(|_| least + rng.below(levels) as u8).collect();
         Ok(Content::Pixels(Image::from_pixels(self.side, self.side, 3, bytes)?))
     }
 }
