@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use cnn_data::{Dataset, Shapes, ShapesConfig, Split, dataset_splits, open_dataset};
+use cnn_data::{Dataset, Error, PhotoList, Shapes, ShapesConfig, Split, dataset_splits, open_dataset};
 
 use crate::args::Unusable;
 
@@ -42,5 +42,19 @@ impl Source {
         let split = split.context("shapes has several splits, choose one of `train`, `val` and `test`")?;
         let samples = if split == Split::Train { config.samples } else { 1000 };
         Ok(Arc::new(Shapes::new(config.clone().with_split(split).with_samples(samples))?))
+    }
+
+    /// The same for who needs no labels: what is no dataset may be a photo or a folder of them.
+    pub(crate) fn open_images(&self, split: Option<Split>) -> Result<Arc<dyn Dataset>> {
+        let opened = self.open(split);
+        let Err(error) = &opened else { return opened };
+        let unknown = matches!(error.downcast_ref(), Some(Error::UnknownDataset { .. }));
+        match self {
+            Self::Path(path) if unknown && split.is_none() => match PhotoList::open(&[path]) {
+                Ok(photos) => Ok(Arc::new(photos)),
+                Err(_) => opened,
+            },
+            _ => opened,
+        }
     }
 }

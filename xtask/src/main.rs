@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{bench, data, evaluate, explain, finetune, forward, models, predict, train};
+use crate::commands::{bench, data, evaluate, explain, finetune, forward, inspect, models, predict, train};
 
 /// Keeps the buffers of a training step for the next one, where the system's allocator gives them back and faults them in again.
 #[global_allocator]
@@ -44,7 +44,8 @@ enum Command {
     Forward(forward::Forward),
     Evaluate(evaluate::Evaluate),
     Predict(predict::Predict),
-    Explain(explain::Explain),
+    Explain(Box<explain::Explain>),
+    Inspect(inspect::Inspect),
     Data(data::Data),
     Bench(bench::Bench),
 }
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         Command::Evaluate(command) => command.run(),
         Command::Predict(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Inspect(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Bench(command) => command.run(),
     };

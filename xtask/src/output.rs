@@ -1,9 +1,11 @@
 //! What the commands print: one JSON object on standard output, or text for people; progress on standard error.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use cnn_core::RunDir;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -13,6 +15,15 @@ pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     serde_json::to_writer_pretty(&mut stdout, value)?;
     writeln!(stdout)?;
     Ok(())
+}
+
+/// Where a command writes its files: `out`, which is made where it does not exist, or a new run directory.
+pub(crate) fn directory(out: Option<&Path>, command: &str, name: &str) -> Result<PathBuf> {
+    let Some(directory) = out else {
+        return Ok(RunDir::create(Path::new("runs"), command, name)?.path().to_path_buf());
+    };
+    std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    Ok(directory.to_path_buf())
 }
 
 /// Columns of a table: `(title, right-aligned)`.

@@ -6,7 +6,10 @@ use anyhow::{Context as _, Result};
 use cnn_core::write_atomic;
 use cnn_kernels::InstructionSet;
 use cnn_layers::Kind;
-use cnn_viz::{ClassResults, Epoch, Fact, FreezeProof, LayerGroup, NormStatistics, Phase, Report, Timing};
+use cnn_viz::{
+    ClassResults, Epoch, Fact, FilterGraph, FilterReport, FreezeProof, InspectConfig, LayerGroup, NormStatistics,
+    Phase, Report, Timing, filter_grid, inspect,
+};
 use serde::Deserialize;
 
 use crate::conclusion::{Run, Tuning, Verdict, sha256};
@@ -15,6 +18,8 @@ use crate::{inference, pictures, strip};
 
 /// The file's name.
 pub(crate) const NAME: &str = "report.html";
+/// Multiply-adds of all the images on which dead filters are looked for.
+const INSPECTION_WORK: u64 = 8_000_000_000;
 
 /// Writes the report of a finished run.
 pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
@@ -27,6 +32,13 @@ pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
         confusion: verdict.measured.confusion.clone(),
     });
     report.pictures = pictures::groups(run, verdict)?;
+    let start = std::time::Instant::now();
+    report.filters = Some(filters(run, verdict)?);
+    let inspecting = Timing {
+        name: "looking for dead filters".to_string(),
+        seconds: start.elapsed().as_secs_f64(),
+        ..Timing::default()
+    };
     report.skipped = run.skipped.clone();
     let measured = verdict.measured.result.samples as f64;
     let of_verdict = Timing {
@@ -46,7 +58,7 @@ pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
             images_per_second: Some(run.images_per_second()),
         }),
     }
-    report.timings.push(of_verdict);
+    report.timings.extend([of_verdict, inspecting]);
     save(&report, run.directory)
 }
 
@@ -145,6 +157,16 @@ fn facts(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<Fact>> {
     let speed = format!("{:.0} training images/s", run.images_per_second());
     facts.push(Fact::new("time", format!("{:.0} s", run.summary.seconds)).with_note(speed));
     Ok(facts)
+}
+
+/// Dead filters of the best epoch, on as many of the images that it was measured on as take a second or two.
+fn filters(run: &Run<'_>, verdict: &Verdict) -> Result<FilterReport> {
+    let (network, dataset) = (&verdict.network, run.data.test.as_ref().unwrap_or(&run.data.val));
+    let multiply_adds: u64 = FilterGraph::of(network)?.units.iter().map(|unit| unit.multiply_adds).sum();
+    let images = (INSPECTION_WORK / multiply_adds.max(1)).clamp(16, 256) as usize;
+    let inspection = inspect(network, dataset, &InspectConfig { images, batch: 16 }, &mut |_| ())?;
+    let inspected_on = format!("{} {} images, weights of the best epoch", inspection.images, verdict.split);
+    Ok(inspection.report(inspected_on, Some(filter_grid(network)?)))
 }
 
 fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {

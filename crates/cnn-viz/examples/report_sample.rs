@@ -7,13 +7,16 @@
 //! ```
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use cnn_core::Key;
 use cnn_data::{Dataset, Shapes, ShapesConfig, Skipped};
 use cnn_metrics::ConfusionMatrix;
+use cnn_models::{ModelConfig, Network};
 use cnn_viz::{
-    ClassResults, Epoch, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase, PictureGroup, Report,
-    Timing,
+    ClassResults, Epoch, Fact, FilterReport, FreezeProof, ImagePrediction, InspectConfig, LayerGroup, NormStatistics,
+    Phase, PictureGroup, Report, Timing, filter_grid, inspect,
 };
 
 fn main() -> Result<()> {
@@ -35,6 +38,7 @@ fn main() -> Result<()> {
         classes: Some(class_results(&shapes)?),
         pictures: vec![PictureGroup { title: "Worst mistakes".into(), note: None, pictures: mistakes(&shapes)? }],
         strip: None,
+        filters: Some(filters(&shapes)?),
         phases: vec![phase("head", 1, 3, 1), phase("all layers", 4, 12, 5)],
         freeze_proof: Some(FreezeProof {
             tensors: 19,
@@ -75,6 +79,14 @@ fn main() -> Result<()> {
 
 fn facts(pairs: &[(&str, &str)]) -> Vec<Fact> {
     pairs.iter().map(|&(name, value)| Fact::new(name, value)).collect()
+}
+
+/// A fresh network, inspected.
+fn filters(shapes: &Shapes) -> Result<FilterReport> {
+    let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
+    let images: Arc<dyn Dataset> = Arc::new(shapes.clone());
+    let inspection = inspect(&network, &images, &InspectConfig { images: 32, batch: 16 }, &mut |_| ())?;
+    Ok(inspection.report("32 val images, fresh weights", Some(filter_grid(&network)?)))
 }
 
 /// Loss and accuracy as they go when a head is trained first and everything after it.

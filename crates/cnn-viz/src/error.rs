@@ -22,7 +22,7 @@ pub enum Error {
         /// The image's name.
         path: String,
         /// What went wrong.
-        source: cnn_data::Error,
+        source: Box<cnn_data::Error>,
     },
     /// The resizing library refused a map.
     #[error("cannot bring a map of {from} to {to}: {reason}")]
@@ -45,24 +45,50 @@ pub enum Error {
         /// What the library answered.
         reason: String,
     },
-    /// The network could not be run.
+    /// A network could not be run, or its weights not be read or changed.
     #[error("cannot run the network")]
-    Tensor(#[from] candle_core::Error),
+    Network(#[from] candle_core::Error),
     /// A network could not be built again.
     #[error("cannot build the network")]
-    Network(#[from] cnn_models::Error),
+    Model(#[source] Box<cnn_models::Error>),
+    /// Images could not be read as they were asked for.
+    #[error("cannot read the images")]
+    Data(#[source] Box<cnn_data::Error>),
     /// No gradient came back to the input.
     #[error("no gradient reaches the {what}: build the model in `Mode::Eval`, not `Mode::Inference`")]
     NoGradient {
         /// What it was asked for.
         what: &'static str,
     },
+    /// No image of a dataset can be read.
+    #[error("nothing readable: {reasons}")]
+    NothingReadable {
+        /// What is wrong with the first of them.
+        reasons: String,
+    },
     /// The page could not be put together.
     #[error("cannot write the page")]
     Template(#[from] askama::Error),
 }
 
+impl From<cnn_models::Error> for Error {
+    fn from(error: cnn_models::Error) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
+
+impl From<cnn_data::Error> for Error {
+    fn from(error: cnn_data::Error) -> Self {
+        Self::Data(Box::new(error))
+    }
+}
+
 impl Error {
+    /// For what an image library refused.
+    pub(crate) fn picture(path: impl Into<String>, source: cnn_data::Error) -> Self {
+        Self::Picture { path: path.into(), source: Box::new(source) }
+    }
+
     pub(crate) fn argument(name: &'static str, found: impl fmt::Display, expected: impl Into<String>) -> Self {
         Self::InvalidArgument { name, found: found.to_string(), expected: expected.into() }
     }

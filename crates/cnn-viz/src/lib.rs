@@ -1,4 +1,6 @@
-//! Looking at runs and networks: so far the report of a training run, one HTML file that needs nothing else.
+//! Looking at runs and networks: the report of a training run, one HTML file that needs nothing else, and what a network's filters do.
+//!
+//! [`inspect()`] finds the filters of a network that do nothing, and what its stages see of the image.
 //!
 //! A [`Report`] is plain data (facts, epochs, a confusion matrix, pictures, phases, ...); [`Report::to_html`] makes the page. Any
 //! part may be missing and is then left out, so that a program which knows only its losses has a report too.
@@ -29,6 +31,7 @@
 
 mod error;
 mod explain;
+mod inspect;
 mod page;
 mod picture;
 mod report;
@@ -36,11 +39,16 @@ mod trust;
 
 pub use error::Error;
 pub use explain::{Explainer, Explanation, Method, Place, Region, Score, Smoothing, Target, feature_maps};
+pub use inspect::{
+    ChannelStatistics, FilterCounts, FilterGraph, FilterKind, FilterUnit, Finding, InspectConfig, InspectedLayer,
+    Inspection, OtherLayer, Reader, ReceptiveField, Removal, Savings, Spread, StageField, Totals, UnitActivation,
+    WeightStatistics, filter_grid, inspect,
+};
 pub use page::thumbnail;
 pub use picture::{ColorMap, Heatmap, map_grid, overlay};
 pub use report::{
-    ClassResults, Epoch, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FreezeProof, Gallery, ImagePrediction,
-    LayerGroup, NormStatistics, Phase, PictureGroup, Report, StripRow, Timing,
+    ClassResults, Epoch, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FilterLayer, FilterReport, FreezeProof,
+    Gallery, ImagePrediction, LayerGroup, NormStatistics, Phase, PictureGroup, Report, StripRow, Timing,
 };
 pub use trust::{
     InsertionDeletion, Road, Trust, TrustChecks, cascade, insertion_deletion, randomized, rank_correlation, road,

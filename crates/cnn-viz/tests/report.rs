@@ -4,8 +4,9 @@
 use cnn_data::{Image, Skipped};
 use cnn_metrics::ConfusionMatrix;
 use cnn_viz::{
-    ClassResults, Epoch, EpochStrip, Error, Fact, FreezeProof, ImagePrediction, LayerGroup, NormStatistics, Phase,
-    PictureGroup, Report, StripRow, Timing,
+    ClassResults, Epoch, EpochStrip, Error, Fact, FilterCounts, FilterKind, FilterLayer, FilterReport, FreezeProof,
+    ImagePrediction, LayerGroup, NormStatistics, Phase, PictureGroup, ReceptiveField, Report, Savings, StageField,
+    StripRow, Timing, Totals,
 };
 use scraper::{Html, Selector};
 
@@ -66,6 +67,37 @@ fn group(name: &str, learning_rate: Option<f64>) -> LayerGroup {
     LayerGroup { name: name.into(), parameters: 1000, learning_rate, norm_statistics: NormStatistics::Fixed }
 }
 
+/// `layers` layers of 64 filters, of which `found` have two that do nothing.
+fn filters(name: &str, layers: usize, found: usize) -> FilterReport {
+    let saves = Savings { parameters: 1234, multiply_adds: 5678 };
+    let kinds = [(3, FilterKind::NeverActive), (40, FilterKind::Duplicate)];
+    let layer = |number: usize| FilterLayer {
+        name: format!("{name}{number}"),
+        channels: 64,
+        found: if number < found { kinds.to_vec() } else { vec![] },
+        zeros: 0.5,
+        saves,
+    };
+    let counts = FilterCounts::of(kinds.iter().cycle().take(2 * found).map(|&(_, kind)| kind));
+    let field = Some(ReceptiveField::Pixels { size: [9, 11], jump: [2, 2] });
+    FilterReport {
+        inspected_on: name.into(),
+        layers: (0..layers).map(layer).collect(),
+        totals: Totals {
+            filters: 64 * layers,
+            removable: 2 * found,
+            counts,
+            class_filters: 1,
+            parameters: 12_340,
+            multiply_adds: 56_780,
+            saves,
+            max_logit_change: 2.5e-6,
+        },
+        stages: vec![StageField { stage: 0, module: name.into(), channels: 8, reduction: 2, receptive_field: field }],
+        first_filters: Some(Image::from_pixels(2, 3, 3, vec![128; 18]).unwrap()),
+    }
+}
+
 /// Every part of a report, each string of it holding `text`.
 fn full(text: &str) -> Report {
     let fact = || Fact::new(text, text).with_note(text);
@@ -98,6 +130,7 @@ fn full(text: &str) -> Report {
                 cells: vec![(image.clone(), text.into()), (image, text.into())],
             }],
         }),
+        filters: Some(filters(text, 2, 1)),
         phases: vec![
             phase(1, vec![group(text, None), group("head", Some(0.1))]),
             phase(2, vec![group(text, Some(0.01)), group("head", Some(0.1))]),
@@ -119,6 +152,7 @@ fn every_part_has_its_section() {
         "Classes",
         "Worst mistakes plain",
         "The same images over the epochs",
+        "Filters",
         "What was trained",
         "Skipped files",
         "To run it again",
@@ -173,6 +207,8 @@ fn hostile_text_stays_text() {
         attributes(&page, ".pictures img", "alt"),
         [format!("{HOSTILE} taken for {HOSTILE}"), format!("where {HOSTILE} was seen")]
     );
+    assert_eq!(texts(&page, ".filters th bdi")[0], format!("{HOSTILE}0"));
+    assert_eq!(texts(&page, ".stages th bdi")[0], HOSTILE);
     assert!(attributes(&page, ".matrix td[title]", "title")[0].starts_with(HOSTILE));
     // A phase's name also stands in the chart where it has room, here in the list only.
     assert!(texts(&page, ".phases li")[0].starts_with(HOSTILE));
@@ -198,8 +234,8 @@ fn the_page_refers_to_nothing_outside() {
         .flat_map(|element| element.value().attrs())
         .filter(|(name, _)| ["src", "srcset", "href", "xlink:href", "data", "action", "poster"].contains(name));
     let addresses: Vec<_> = addresses.collect();
-    assert_eq!(addresses.len(), 1);
-    assert!(addresses[0].1.starts_with("data:image/png;base64,"));
+    assert_eq!(addresses.len(), 2);
+    assert!(addresses.iter().all(|(_, address)| address.starts_with("data:image/png;base64,")));
     let text = report.to_html().unwrap().replace("http://www.w3.org/2000/svg", "");
     for reference in ["http", "url(", "@import"] {
         assert!(!text.contains(reference), "{reference}");
@@ -309,6 +345,46 @@ fn phases_are_bands_with_a_boundary_between_them() {
     let report = Report { phases: phases("a name that is much too long for three epochs", "all layers"), ..report };
     let labels = texts(&parse(&report), ".chart:first-child svg text");
     assert!(labels.contains(&"2".into()) && !labels.contains(&"all layers".into()), "{labels:?}");
+}
+
+#[test]
+fn filters_that_do_nothing_are_listed_and_drawn() {
+    let page = |layers, found| parse(&Report { filters: Some(filters("conv", layers, found)), ..Report::default() });
+    // Few layers are all listed.
+    let few = page(3, 2);
+    let rows = ["conv0641–1–50.0 %1,2345,678", "conv1641–1–50.0 %1,2345,678", "conv264––––50.0 %1,2345,678"];
+    assert_eq!(texts(&few, ".filters tbody tr"), rows);
+    assert_eq!(texts(&few, ".filters tfoot td"), ["192", "2", "–", "2", "–", "", "1,234", "5,678"]);
+    let sentence = &texts(&few, "section p")[0];
+    assert!(sentence.contains("4 of 192 filters do nothing") && sentence.contains("more than 2.5e-6"), "{sentence}");
+    assert_eq!(texts(&few, ".stages tbody tr"), ["conv829 × 11"]);
+    // The ground, the legend, a bar for each layer, and two marks in each of the first two.
+    assert_eq!(texts(&few, ".filter-chart rect").len(), 1 + 4 + 3 + 4);
+    assert!(texts(&few, ".filter-chart text").contains(&"2 of 64".to_string()));
+    // Of many, those with findings.
+    let many = page(150, 2);
+    assert_eq!(texts(&many, ".filters tbody tr").len(), 2);
+    assert!(texts(&many, "section p.small").iter().any(|text| text.contains("In 148 other layers nothing was found")));
+    assert_eq!(texts(&many, ".filter-chart rect").len(), 1 + 4 + 150 + 4);
+    // Of none a sentence.
+    let none = page(150, 0);
+    assert!(texts(&none, ".filters, .filter-chart").is_empty());
+    assert!(texts(&none, "section p")[0].contains("none of the 9,600 filters is dead"));
+}
+
+#[test]
+fn a_mark_stands_where_its_channel_is() {
+    let svg = filters("conv", 1, 1).to_svg().unwrap();
+    let page = Html::parse_fragment(&svg);
+    let rects = |name: &str| -> Vec<f64> {
+        attributes(&page, "rect", name).iter().map(|number| number.parse().unwrap()).collect()
+    };
+    let (left, width) = (rects("x"), rects("width"));
+    let (bar, marks) = (5, [(6, 3.), (7, 40.)]);
+    for (mark, channel) in marks {
+        assert!((left[mark] - left[bar] - width[bar] * channel / 64.).abs() <= 1., "{left:?}");
+        assert!((width[mark] - width[bar] / 64.).abs() <= 1., "{width:?}");
+    }
 }
 
 #[test]

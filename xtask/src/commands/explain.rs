@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
-use cnn_core::{Key, RunDir, did_you_mean, write_atomic};
+use cnn_core::{Key, did_you_mean, write_atomic};
 use cnn_data::{BatchPlan, Dataset, Image, PhotoList, Skipped};
 use cnn_layers::{Classifier, Context, FeatureMap, Mode};
 use cnn_metrics::{Ranked, top_k};
@@ -90,9 +90,9 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
 
-    /// Where the run's directory is made
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    out: PathBuf,
+    /// Directory of the pictures; default a new one, `runs/explain/<model>-<n>`
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 
     /// Also write the maps before colouring: `map.<method>` (N, H, W), of attributions `attribution.<method>` (N, C, H, W), and `input` (N, C, H, W)
     #[arg(long, value_name = "FILE.safetensors")]
@@ -131,10 +131,10 @@ impl Explain {
         for name in &self.maps {
             session.check_layer(name)?;
         }
-        let directory = RunDir::create(&self.out, COMMAND, session.network.spec().name)?;
+        let directory = output::directory(self.out.as_deref(), COMMAND, session.network.spec().name)?;
         let finished = session.explain(&photos, &directory).inspect_err(|_| {
             // Only where nothing was written into it.
-            let _ = std::fs::remove_dir(directory.path());
+            let _ = std::fs::remove_dir(&directory);
         })?;
         finished.write(&session, &directory)
     }
@@ -226,7 +226,7 @@ impl Raw {
 }
 
 impl Session<'_> {
-    fn explain(&self, photos: &Arc<dyn Dataset>, directory: &RunDir) -> Result<Finished> {
+    fn explain(&self, photos: &Arc<dyn Dataset>, directory: &Path) -> Result<Finished> {
         let mut finished = Finished::default();
         let mut names = FileNames::default();
         let progress = RefCell::new(Progress::new(COMMAND, photos.len() * self.methods.len()).of("maps"));
@@ -260,7 +260,7 @@ impl Session<'_> {
     fn one(
         &self,
         photo: &Photo,
-        directory: &RunDir,
+        directory: &Path,
         progress: &RefCell<Progress>,
         finished: &mut Finished,
     ) -> Result<()> {
@@ -333,7 +333,7 @@ impl Session<'_> {
         format!("{}{against}{region}", self.names[score.class])
     }
 
-    fn draw_feature_maps(&self, photo: &Photo, directory: &RunDir) -> Result<()> {
+    fn draw_feature_maps(&self, photo: &Photo, directory: &Path) -> Result<()> {
         let layers: Vec<&str> = self.command.maps.iter().map(String::as_str).collect();
         for (name, maps) in layers.iter().zip(feature_maps(self.network.model(), &photo.input, &layers)?) {
             map_grid(&maps.get(0)?)?.write_png(&directory.join(format!("{}.maps.{name}.png", photo.stem)))?;
@@ -420,7 +420,7 @@ fn map_json(explanation: &Explanation, file: &str, trust: Option<&Trust>) -> Val
 
 impl Finished {
     /// Writes the page, the summary and the raw maps, and prints the summary as JSON or for people.
-    fn write(self, session: &Session<'_>, directory: &RunDir) -> Result<()> {
+    fn write(self, session: &Session<'_>, directory: &Path) -> Result<()> {
         let Self { photos, explanations, skipped, raw } = self;
         if let Some(path) = &session.command.raw {
             let paths: Vec<&str> = photos.iter().map(|photo| photo.path.as_str()).collect();
@@ -430,7 +430,7 @@ impl Finished {
         let model = session.network.spec().name;
         let summary = json!({
             "model": model,
-            "run_dir": directory.path(),
+            "run_dir": directory,
             "explanations": explanations,
             "skipped": skipped,
         });

@@ -6,6 +6,7 @@ pub(crate) mod evaluate;
 pub(crate) mod explain;
 pub(crate) mod finetune;
 pub(crate) mod forward;
+pub(crate) mod inspect;
 pub(crate) mod models;
 pub(crate) mod predict;
 pub(crate) mod train;

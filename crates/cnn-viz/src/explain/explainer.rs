@@ -135,7 +135,7 @@ impl<'a> Explainer<'a> {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if a class or stage does not exist or there are not as many targets or noises as images; [`Error::NoGradient`] if the model was built for inference and
-    /// the method needs gradients; [`Error::Tensor`] if the images do not fit.
+    /// the method needs gradients; [`Error::Network`] if the images do not fit.
     pub fn explain(&self, method: Method, images: &FeatureMap, targets: &[Target]) -> Result<Explanation, Error> {
         self.check_places()?;
         let images = images.detach();

@@ -9,6 +9,8 @@ mod class_table;
 mod color;
 mod confusion;
 mod curves;
+mod filter_chart;
+mod filters;
 mod format;
 mod freezing;
 mod gallery;
@@ -23,6 +25,8 @@ use askama::Template;
 use self::class_table::ClassTable;
 use self::confusion::{ConfusedPairs, Matrix};
 use self::curves::Curves;
+pub(crate) use self::filter_chart::filter_chart;
+use self::filters::Filters;
 use self::freezing::Freezing;
 use self::gallery::GalleryPage;
 use self::pictures::{Group, Strip, groups};
@@ -40,6 +44,7 @@ struct Page<'a> {
     classes: Option<Classes<'a>>,
     pictures: Vec<Group<'a>>,
     strip: Option<Strip<'a>>,
+    filters: Option<Filters<'a>>,
     freezing: Option<Freezing<'a>>,
     timings: Vec<[String; 3]>,
 }
@@ -60,6 +65,7 @@ pub(crate) fn render(report: &Report) -> Result<String, Error> {
         classes: classes(report)?,
         pictures: groups(report)?,
         strip: report.strip.as_ref().map(Strip::new).transpose()?,
+        filters: report.filters.as_ref().map(Filters::new).transpose()?,
         freezing: Freezing::new(report)?,
         timings: timings(report),
     };

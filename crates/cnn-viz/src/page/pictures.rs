@@ -103,7 +103,7 @@ pub(crate) struct Thumbnail {
 
 impl Thumbnail {
     pub(crate) fn new(image: &Image, path: &str, longest_side: usize) -> Result<Self, Error> {
-        let failed = |source| Error::Picture { path: path.to_string(), source };
+        let failed = |source| Error::picture(path, source);
         let image = thumbnail(image, longest_side).map_err(failed)?;
         let png = image.to_png().map_err(failed)?;
         Ok(Self {

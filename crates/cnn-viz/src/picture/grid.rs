@@ -17,7 +17,7 @@ const MOST: usize = 256;
 /// # Errors
 /// [`Error::InvalidArgument`] if there are none.
 pub fn map_grid(maps: &Tensor) -> Result<Image, Error> {
-    let failed = |source| Error::Picture { path: "feature maps".into(), source };
+    let failed = |source| Error::picture("feature maps", source);
     let (channels, height, width) = maps.dims3()?;
     let shown = channels.min(MOST);
     let factor = TILE.div_ceil(height.max(width).max(1));

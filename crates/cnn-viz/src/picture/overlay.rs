@@ -23,7 +23,7 @@ pub fn overlay(photo: &Image, map: &Heatmap, record: &Preprocessing) -> Result<I
         let expected = format!("{}x{}, the network's input", record.height(), record.width());
         return Err(Error::argument("map", format!("{}x{}", map.height(), map.width()), expected));
     }
-    let failed = |source| Error::Picture { path: "a photo".into(), source };
+    let failed = |source| Error::picture("a photo", source);
     let (height, width) = (photo.height(), photo.width());
     let seen = Seen::of(&input_placement([height, width], record).map_err(failed)?, [height, width]);
     let normalized = map.normalized();

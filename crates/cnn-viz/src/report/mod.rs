@@ -3,6 +3,7 @@
 mod class_results;
 mod epoch;
 mod fact;
+mod filters;
 mod freeze_proof;
 mod gallery;
 mod image_prediction;
@@ -14,6 +15,7 @@ mod timing;
 pub use class_results::ClassResults;
 pub use epoch::Epoch;
 pub use fact::Fact;
+pub use filters::{FilterLayer, FilterReport};
 pub use freeze_proof::FreezeProof;
 pub use gallery::{ExplainedOverlay, ExplainedPhoto, Gallery};
 pub use image_prediction::ImagePrediction;

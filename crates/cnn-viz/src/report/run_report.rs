@@ -2,7 +2,7 @@
 
 use cnn_data::Skipped;
 
-use super::{ClassResults, Epoch, EpochStrip, Fact, FreezeProof, Phase, PictureGroup, Timing};
+use super::{ClassResults, Epoch, EpochStrip, Fact, FilterReport, FreezeProof, Phase, PictureGroup, Timing};
 use crate::{Error, page};
 
 /// What the report of a run shows, in the order of the page. What is empty or `None` is left out.
@@ -26,6 +26,8 @@ pub struct Report {
     pub pictures: Vec<PictureGroup>,
     /// What the network saw in the same images after each epoch.
     pub strip: Option<EpochStrip>,
+    /// Filters that do nothing, and what the stages see.
+    pub filters: Option<FilterReport>,
     /// What was frozen and what trained, and from when to when; also shown as bands in the curves.
     pub phases: Vec<Phase>,
     /// The proof that what was frozen has not changed.

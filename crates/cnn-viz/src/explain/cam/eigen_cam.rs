@@ -89,7 +89,7 @@ mod tests {
 
     /// Pixels along a direction in three channels, with a little across it.
     fn pixels(count: usize) -> Vec<f32> {
-        let along = |at: usize| if at % 5 == 0 { 4. } else { (at % 3) as f32 * 0.5 };
+        let along = |at: usize| if at.is_multiple_of(5) { 4. } else { (at % 3) as f32 * 0.5 };
         (0..count).flat_map(|at| [along(at), 2. * along(at), 7. + 0.01 * (at % 7) as f32]).collect()
     }
 

@@ -16,7 +16,7 @@ use super::place::Place;
 use super::subject::{Subject, values};
 use super::target::Score;
 use crate::Error;
-use crate::picture::resize_values;
+use crate::picture::{Heatmap, resize_values};
 use eigen_cam::first_component;
 
 /// The maps of one image and what the score's derivative by them is, `height · width` pixels of `channels` values.
@@ -111,8 +111,8 @@ fn over_places(
     let mut sums: Vec<Vec<f32>> = Vec::new();
     for &place in places {
         let at_place = at_place(subject, method, place, eigen, images, targets)?;
-        let resized = |(map, size): (Vec<f32>, [usize; 2])| resize_values(&map, size, [height, width]);
-        let maps = at_place.into_iter().map(resized).collect::<Result<Vec<_>, _>>()?;
+        let resized = |map: &Heatmap| resize_values(map.values(), [map.height(), map.width()], [height, width]);
+        let maps = at_place.iter().map(resized).collect::<Result<Vec<_>, _>>()?;
         if sums.is_empty() {
             sums = maps;
         } else {
@@ -127,7 +127,7 @@ fn over_places(
     Ok(sums)
 }
 
-/// The map of each image at one place, in 0..1, with its height and width.
+/// The map of each image at one place, in 0..1.
 fn at_place(
     subject: &Subject<'_>,
     method: Method,
@@ -135,7 +135,7 @@ fn at_place(
     eigen: bool,
     images: &Tensor,
     targets: &[Score],
-) -> Result<Vec<(Vec<f32>, [usize; 2])>, Error> {
+) -> Result<Vec<Heatmap>, Error> {
     let (maps, gradients) = match method.needs_gradients() {
         true => subject.maps_and_gradient(place, images, targets).map(|(maps, gradients)| (maps, Some(gradients)))?,
         false => (subject.maps(place, images)?, None),
@@ -169,7 +169,7 @@ fn at_place(
         };
         map.iter_mut().for_each(|value| *value = value.max(0.));
         stretch(&mut map);
-        found.push((map, [height, width]));
+        found.push(Heatmap::new(height, width, map, false)?);
     }
     Ok(found)
 }

@@ -1,0 +1,28 @@
+//! Looking into a network: which filters do nothing, what each stage sees of the image, how activations and weights are spread.
+
+mod candidates;
+mod channel_sums;
+mod edit;
+mod filter_graph;
+mod filter_grid;
+mod filter_unit;
+mod finding;
+mod inspection;
+mod measure;
+mod other_layer;
+mod receptive_field;
+mod savings;
+mod trace;
+mod verify;
+mod weight_statistics;
+
+pub use channel_sums::{ChannelStatistics, Spread};
+pub use filter_graph::{FilterGraph, StageField};
+pub use filter_grid::filter_grid;
+pub use filter_unit::{FilterUnit, Reader, UnitActivation};
+pub use finding::{FilterCounts, FilterKind, Finding, Removal};
+pub use inspection::{InspectConfig, InspectedLayer, Inspection, Totals, inspect};
+pub use other_layer::OtherLayer;
+pub use receptive_field::ReceptiveField;
+pub use savings::Savings;
+pub use weight_statistics::WeightStatistics;

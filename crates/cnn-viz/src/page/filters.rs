@@ -1,0 +1,117 @@
+//! The filters that do nothing, layer by layer.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::filter_chart::filter_chart;
+use super::format::{NOTHING, count, number, percent};
+use crate::{Error, FilterCounts, FilterKind, FilterLayer, FilterReport};
+
+/// A network of so many layers is listed as a whole; of a larger one, the layers in which something was found.
+const WHOLE_TABLE: usize = 24;
+
+/// What stands under "Filters".
+pub(crate) struct Filters<'a> {
+    pub(crate) about: &'a FilterReport,
+    pub(crate) summary: Summary,
+    pub(crate) rows: Vec<FilterRow<'a>>,
+    /// Layers that are not listed: nothing was found there.
+    pub(crate) left_out: usize,
+    /// Where the filters are; `None` where there are none.
+    pub(crate) chart: Option<String>,
+    pub(crate) stages: Vec<[String; 4]>,
+    pub(crate) picture: Option<Grid>,
+}
+
+/// The totals as text.
+pub(crate) struct Summary {
+    pub(crate) removable: usize,
+    pub(crate) filters: String,
+    pub(crate) counts: [String; 4],
+    pub(crate) parameters: String,
+    pub(crate) multiply_adds: String,
+    pub(crate) parameter_share: String,
+    pub(crate) work_share: String,
+    /// The largest change of a class score; `None` for no change at all.
+    pub(crate) change: Option<String>,
+}
+
+/// One layer.
+pub(crate) struct FilterRow<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) channels: String,
+    pub(crate) counts: [String; 4],
+    pub(crate) zeros: String,
+    pub(crate) parameters: String,
+    pub(crate) multiply_adds: String,
+}
+
+/// A picture as a `data:` address.
+pub(crate) struct Grid {
+    pub(crate) data: String,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+}
+
+impl<'a> Filters<'a> {
+    pub(crate) fn new(about: &'a FilterReport) -> Result<Self, Error> {
+        let found = about.layers.iter().any(|layer| !layer.found.is_empty());
+        let whole = about.layers.len() <= WHOLE_TABLE;
+        let listed = about.layers.iter().filter(|layer| found && (whole || !layer.found.is_empty()));
+        let rows: Vec<_> = listed.map(row).collect();
+        Ok(Self {
+            about,
+            summary: summary(about),
+            left_out: if found { about.layers.len() - rows.len() } else { 0 },
+            rows,
+            chart: found.then(|| filter_chart(&about.layers)).transpose()?,
+            stages: about.stages.iter().map(stage).collect(),
+            picture: about.first_filters.as_ref().map(grid).transpose()?,
+        })
+    }
+}
+
+fn summary(about: &FilterReport) -> Summary {
+    let totals = &about.totals;
+    Summary {
+        removable: totals.removable,
+        filters: count(totals.filters as u64),
+        counts: counts(&totals.counts),
+        parameters: count(totals.saves.parameters as u64),
+        multiply_adds: count(totals.saves.multiply_adds),
+        parameter_share: percent(totals.saves.parameters as f64 / totals.parameters as f64),
+        work_share: percent(totals.saves.multiply_adds as f64 / totals.multiply_adds as f64),
+        change: (totals.max_logit_change != 0.).then(|| number(totals.max_logit_change)),
+    }
+}
+
+fn row(layer: &FilterLayer) -> FilterRow<'_> {
+    FilterRow {
+        name: &layer.name,
+        channels: count(layer.channels as u64),
+        counts: counts(&FilterCounts::of(layer.found.iter().map(|&(_, kind)| kind))),
+        zeros: percent(layer.zeros),
+        parameters: some(layer.saves.parameters as u64),
+        multiply_adds: some(layer.saves.multiply_adds),
+    }
+}
+
+/// In the order of [`FilterKind::ALL`].
+fn counts(counts: &FilterCounts) -> [String; 4] {
+    FilterKind::ALL.map(|kind| some(counts.get(kind) as u64))
+}
+
+fn some(number: u64) -> String {
+    if number == 0 { NOTHING.into() } else { count(number) }
+}
+
+fn stage(stage: &crate::StageField) -> [String; 4] {
+    let field = stage.receptive_field.map_or_else(|| "unknown".into(), |field| field.to_string());
+    [stage.module.clone(), count(stage.channels as u64), count(stage.reduction as u64), field]
+}
+
+fn grid(image: &cnn_data::Image) -> Result<Grid, Error> {
+    let png = image.to_png().map_err(|source| Error::picture("the first filters", source))?;
+    let data = format!("data:image/png;base64,{}", STANDARD.encode(png));
+    Ok(Grid { data, height: image.height(), width: image.width() })
+}

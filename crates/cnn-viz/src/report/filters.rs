@@ -1,0 +1,47 @@
+//! Which filters of a network do nothing.
+
+use cnn_data::Image;
+
+use crate::{Error, FilterKind, Savings, StageField, Totals, page};
+
+/// The filters of a network that can be removed, what each stage sees, and the filters of its first layer. [`Inspection::report`](crate::Inspection::report) makes one.
+///
+/// The page lists the layers in which something was found, or all if they are few, and draws where in them it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FilterReport {
+    /// What was inspected on what, such as "256 test images, weights of the best epoch".
+    pub inspected_on: String,
+    /// All layers with filters, from the image to the head.
+    pub layers: Vec<FilterLayer>,
+    /// Sums over them.
+    pub totals: Totals,
+    /// The stages with their receptive fields.
+    pub stages: Vec<StageField>,
+    /// The filters of the first layer as one picture; [`filter_grid`](crate::filter_grid) draws it.
+    pub first_filters: Option<Image>,
+}
+
+/// The filters of one layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FilterLayer {
+    /// The layer's name.
+    pub name: String,
+    /// Number of filters.
+    pub channels: usize,
+    /// Those that can be removed: number and kind, in the order of the numbers.
+    pub found: Vec<(usize, FilterKind)>,
+    /// Share of zeros among the values that it gave, in 0..1.
+    pub zeros: f64,
+    /// What removing them saves, if nothing else is removed.
+    pub saves: Savings,
+}
+
+impl FilterReport {
+    /// A bar for each layer with its channels from the first to the last, in which those that do nothing are marked by kind; an SVG image of its own.
+    ///
+    /// # Errors
+    /// [`Error::Chart`] if the library behind it refuses, which is not known to happen.
+    pub fn to_svg(&self) -> Result<String, Error> {
+        page::filter_chart(&self.layers)
+    }
+}

@@ -1,0 +1,237 @@
+//! `cargo xtask inspect`: which filters of a network do nothing, and what its stages see.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use cnn_core::write_atomic;
+use cnn_data::Split;
+use cnn_models::Network;
+use cnn_viz::{Fact, FilterKind, InspectConfig, InspectedLayer, Inspection, Report, filter_grid, inspect};
+use serde::Serialize;
+
+use crate::args::{DType, NetworkArgs};
+use crate::datasets::Source;
+use crate::output::{Progress, short};
+use crate::training::save_arguments;
+use crate::{inference, output};
+
+const COMMAND: &str = "inspect";
+/// A table of so many layers is read as a whole; of more, those with findings are shown.
+const WHOLE_TABLE: usize = 24;
+
+/// Find filters that do nothing, with proof on images that removing them changes no class score, and what each stage sees of the image
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    #[command(flatten)]
+    network: NetworkArgs,
+
+    /// Images: a dataset as `evaluate` takes it, or a folder of photos; labels are not needed
+    #[arg(long, value_name = "PATH")]
+    data: String,
+
+    /// Which part of the dataset: train, val or test; may be left out where there is only one
+    #[arg(long)]
+    split: Option<Split>,
+
+    /// Images at most, spread evenly over the dataset; 0 for all
+    #[arg(long, value_name = "N", default_value_t = InspectConfig::default().images)]
+    images: usize,
+
+    /// Images per forward pass
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: u16,
+
+    /// Directory of the files; default a new one, `runs/inspect/<model>-<n>`
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the run directory says of how it was made.
+#[derive(Serialize)]
+struct Arguments<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    weights: &'a str,
+    seed: u64,
+    data: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split: Option<Split>,
+    images: usize,
+    batch: u16,
+}
+
+impl Inspect {
+    pub(crate) fn run(&self) -> Result<()> {
+        let network = self.network.load(DType::F32)?;
+        let dataset = Source::parse(&self.data)?.open_images(self.split)?;
+        let config = InspectConfig { images: self.images, batch: self.batch.into() };
+        let images = if self.images == 0 { dataset.len() } else { self.images.min(dataset.len()) };
+        // Gone through once to measure and once to try what was found.
+        let mut progress = Progress::new(network.spec().name, 2 * images);
+        let inspection = inspect(&network, &dataset, &config, &mut |images| progress.advance(images))?;
+        progress.finish();
+        let directory = output::directory(self.out.as_deref(), COMMAND, network.spec().name)?;
+        self.write(&directory, &network, &inspection)?;
+        inference::print_skipped(&inspection.skipped);
+        if self.json {
+            output::json(&inspection)?
+        } else {
+            print(&inspection)?
+        }
+        eprintln!("written to {}", directory.display());
+        Ok(())
+    }
+
+    fn write(&self, directory: &Path, network: &Network, inspection: &Inspection) -> Result<()> {
+        let NetworkArgs { model, weights, seed, .. } = &self.network;
+        let (model, data, images, batch) = (model.as_deref(), self.data.as_str(), self.images, self.batch);
+        save_arguments(&Arguments { model, weights, seed: *seed, data, split: self.split, images, batch }, directory)?;
+        let json = serde_json::to_string_pretty(inspection)? + "\n";
+        write_atomic(&directory.join("inspect.json"), |file| file.write_all(json.as_bytes()))?;
+        write_atomic(&directory.join("channels.csv"), |file| write_channels(file, inspection))?;
+        let first_filters = filter_grid(network)?;
+        first_filters.write_png(&directory.join("filters.png"))?;
+        let filters = inspection.report(format!("{} images of {}", inspection.images, self.data), Some(first_filters));
+        let svg = filters.to_svg()?;
+        write_atomic(&directory.join("dead-filters.svg"), |file| file.write_all(svg.as_bytes()))?;
+        let report = Report {
+            title: format!("{} inspected", inspection.model),
+            summary: facts(inspection),
+            filters: Some(filters),
+            skipped: inspection.skipped.clone(),
+            ..Report::default()
+        };
+        let html = report.to_html()?;
+        write_atomic(&directory.join("inspect.html"), |file| file.write_all(html.as_bytes()))?;
+        Ok(())
+    }
+}
+
+/// The headline of the page.
+fn facts(inspection: &Inspection) -> Vec<Fact> {
+    let totals = &inspection.totals;
+    vec![
+        Fact::new("model", inspection.model.clone())
+            .with_note(format!("{} parameters", short(totals.parameters as f64))),
+        Fact::new("filters", totals.filters.to_string()).with_note(format!("in {} layers", inspection.layers.len())),
+        Fact::new("do nothing", totals.removable.to_string()),
+        Fact::new("images", inspection.images.to_string()),
+    ]
+}
+
+/// What each channel of each convolution gave, behind norm and activation.
+fn write_channels(file: &mut dyn std::io::Write, inspection: &Inspection) -> std::io::Result<()> {
+    let mut csv = csv::Writer::from_writer(file);
+    csv.write_record(["layer", "channel", "min", "max", "mean", "std", "zeros", "finding"])?;
+    for layer in &inspection.layers {
+        let name = &layer.unit.conv;
+        let found: HashMap<usize, FilterKind> =
+            inspection.findings_of(name).map(|finding| (finding.channel, finding.kind)).collect();
+        for (channel, values) in layer.per_channel.iter().enumerate() {
+            let numbers = [values.min, values.max, values.mean, values.variance.sqrt(), values.zeros];
+            let kind = found.get(&channel).map_or("", |kind| kind.name());
+            let fields = [name.clone(), channel.to_string()].into_iter();
+            csv.write_record(fields.chain(numbers.map(|number| number.to_string())).chain([kind.to_string()]))?;
+        }
+    }
+    csv.flush()
+}
+
+fn print(inspection: &Inspection) -> Result<()> {
+    print_layers(&inspection.layers)?;
+    println!();
+    print_stages(inspection)?;
+    println!();
+    print_totals(inspection);
+    Ok(())
+}
+
+fn print_layers(layers: &[InspectedLayer]) -> Result<()> {
+    let columns = [
+        ("layer", false),
+        ("channels", true),
+        ("never active", true),
+        ("constant", true),
+        ("duplicates", true),
+        ("near-zero scale", true),
+        ("zeros %", true),
+        ("parameters saved", true),
+        ("multiply-adds saved", true),
+    ];
+    let number = |number: usize| if number == 0 { "·".to_string() } else { number.to_string() };
+    let amount = |number: f64| if number == 0. { "·".to_string() } else { short(number) };
+    let row = |layer: &InspectedLayer| {
+        let (counts, saves) = (&layer.counts, &layer.saves);
+        vec![
+            layer.unit.conv.clone(),
+            layer.unit.channels.to_string(),
+            number(counts.never_active),
+            number(counts.constant),
+            number(counts.duplicate),
+            number(counts.near_zero_scale),
+            format!("{:.1}", 100. * layer.activations.zeros),
+            amount(saves.parameters as f64),
+            amount(saves.multiply_adds as f64),
+        ]
+    };
+    let whole = layers.len() <= WHOLE_TABLE;
+    let shown: Vec<_> = layers.iter().filter(|layer| whole || layer.counts.total() > 0).map(row).collect();
+    let left_out = layers.len() - shown.len();
+    if !shown.is_empty() {
+        output::table(&columns, &shown)?;
+    }
+    if left_out > 0 {
+        println!("in {left_out} {}layers no filter was found", if shown.is_empty() { "" } else { "other " });
+    }
+    Ok(())
+}
+
+fn print_stages(inspection: &Inspection) -> Result<()> {
+    let columns = [("stage", false), ("channels", true), ("pixels apart", true), ("receptive field", true)];
+    let rows = inspection.stages.iter().map(|stage| {
+        let field = stage.receptive_field.map_or("unknown".to_string(), |field| field.to_string());
+        vec![stage.module.clone(), stage.channels.to_string(), stage.reduction.to_string(), field]
+    });
+    output::table(&columns, &rows.collect::<Vec<_>>())
+}
+
+fn print_totals(inspection: &Inspection) {
+    let totals = &inspection.totals;
+    let share = |part: f64, whole: f64| format!("{:.1} %", 100. * part / whole.max(1.));
+    println!(
+        "{} of {} filters do nothing on these {} images: {} never active, {} constant, {} duplicates, {} with a near-zero scale",
+        totals.removable,
+        totals.filters,
+        inspection.images,
+        totals.counts.never_active,
+        totals.counts.constant,
+        totals.counts.duplicate,
+        totals.counts.near_zero_scale
+    );
+    if totals.removable == 0 {
+        return;
+    }
+    match totals.max_logit_change {
+        0. => println!("removed together they change no logit"),
+        change => println!("removed together they change no logit by more than {change:.1e}"),
+    }
+    println!(
+        "without them: {} parameters ({}) and {} multiply-adds ({}) fewer",
+        short(totals.saves.parameters as f64),
+        share(totals.saves.parameters as f64, totals.parameters as f64),
+        short(totals.saves.multiply_adds as f64),
+        share(totals.saves.multiply_adds as f64, totals.multiply_adds as f64)
+    );
+    if totals.class_filters > 0 {
+        println!(
+            "of them {} give the scores of classes that these images do not show; they are not counted as saved",
+            totals.class_filters
+        );
+    }
+}
