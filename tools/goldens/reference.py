@@ -33,7 +33,10 @@ class LeNet5(nn.Module):
 
 
 class CifarBlock(nn.Module):
-    """Two 3×3 convolutions; where the shape changes, the option-A shortcut: every second pixel, zero channels on both sides."""
+    """Two 3×3 convolutions; where the shape changes, the option-A shortcut: every second pixel, zero channels on both sides.
+
+    Each ReLU is a module of its own, so that captum can replace its gradient.
+    """
 
     def __init__(self, in_planes, planes, stride):
         super().__init__()

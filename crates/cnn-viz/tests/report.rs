@@ -5,8 +5,8 @@ use cnn_data::{Image, Skipped};
 use cnn_metrics::ConfusionMatrix;
 use cnn_viz::{
     ClassResults, Epoch, EpochStrip, Error, Fact, FilterCounts, FilterKind, FilterLayer, FilterReport, FreezeProof,
-    ImagePrediction, LayerGroup, NormStatistics, Phase, PictureGroup, ReceptiveField, Report, Savings, StageField,
-    StripRow, Timing, Totals,
+    ImagePrediction, LayerGroup, NormStatistics, Phase, PictureGroup, ReceptiveField, Report, Savings, Spread,
+    StageField, StripRow, Timing, Totals, WeightStatistics,
 };
 use scraper::{Html, Selector};
 
@@ -75,7 +75,9 @@ fn filters(name: &str, layers: usize, found: usize) -> FilterReport {
         name: format!("{name}{number}"),
         channels: 64,
         found: if number < found { kinds.to_vec() } else { vec![] },
-        zeros: 0.5,
+        activations: Spread { mean: 0.25, std: 1.5, min: -2., max: 3., zeros: 0.5 },
+        weights: WeightStatistics { mean: 0., std: 0.1, min: -1., max: 1., norm: 4., zeros: 0. },
+        dead_relus: Some(0.125),
         saves,
     };
     let counts = FilterCounts::of(kinds.iter().cycle().take(2 * found).map(|&(_, kind)| kind));
@@ -234,7 +236,7 @@ fn the_page_refers_to_nothing_outside() {
         .flat_map(|element| element.value().attrs())
         .filter(|(name, _)| ["src", "srcset", "href", "xlink:href", "data", "action", "poster"].contains(name));
     let addresses: Vec<_> = addresses.collect();
-    assert_eq!(addresses.len(), 2);
+    assert_eq!(addresses.len(), 6);
     assert!(addresses.iter().all(|(_, address)| address.starts_with("data:image/png;base64,")));
     let text = report.to_html().unwrap().replace("http://www.w3.org/2000/svg", "");
     for reference in ["http", "url(", "@import"] {

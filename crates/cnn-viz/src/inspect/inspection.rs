@@ -110,7 +110,9 @@ impl Inspection {
             name: layer.unit.conv.clone(),
             channels: layer.unit.channels,
             found: self.findings_of(&layer.unit.conv).map(|finding| (finding.channel, finding.kind)).collect(),
-            zeros: layer.activations.zeros,
+            activations: layer.activations,
+            weights: layer.weights,
+            dead_relus: layer.dead_relus,
             saves: layer.saves,
         };
         FilterReport {

@@ -19,6 +19,8 @@ pub(crate) struct Filters<'a> {
     pub(crate) left_out: usize,
     /// Where the filters are; `None` where there are none.
     pub(crate) chart: Option<String>,
+    /// Each layer with its activations (mean, deviation, range, zeros, dead rectifiers) and weights (mean, deviation, range, norm).
+    pub(crate) statistics: Vec<(&'a str, [String; 9])>,
     pub(crate) stages: Vec<[String; 4]>,
     pub(crate) picture: Option<Grid>,
 }
@@ -65,6 +67,7 @@ impl<'a> Filters<'a> {
             left_out: if found { about.layers.len() - rows.len() } else { 0 },
             rows,
             chart: found.then(|| filter_chart(&about.layers)).transpose()?,
+            statistics: about.layers.iter().map(statistics).collect(),
             stages: about.stages.iter().map(stage).collect(),
             picture: about.first_filters.as_ref().map(grid).transpose()?,
         })
@@ -90,10 +93,27 @@ fn row(layer: &FilterLayer) -> FilterRow<'_> {
         name: &layer.name,
         channels: count(layer.channels as u64),
         counts: counts(&FilterCounts::of(layer.found.iter().map(|&(_, kind)| kind))),
-        zeros: percent(layer.zeros),
+        zeros: percent(layer.activations.zeros),
         parameters: some(layer.saves.parameters as u64),
         multiply_adds: some(layer.saves.multiply_adds),
     }
+}
+
+fn statistics(layer: &FilterLayer) -> (&str, [String; 9]) {
+    let (activations, weights) = (&layer.activations, &layer.weights);
+    let range = |min, max| format!("{} to {}", number(min), number(max));
+    let cells = [
+        number(activations.mean),
+        number(activations.std),
+        range(activations.min, activations.max),
+        percent(activations.zeros),
+        layer.dead_relus.map_or_else(|| NOTHING.into(), percent),
+        number(weights.mean),
+        number(weights.std),
+        range(weights.min, weights.max),
+        number(weights.norm),
+    ];
+    (&layer.name, cells)
 }
 
 /// In the order of [`FilterKind::ALL`].

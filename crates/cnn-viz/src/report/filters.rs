@@ -2,7 +2,7 @@
 
 use cnn_data::Image;
 
-use crate::{Error, FilterKind, Savings, StageField, Totals, page};
+use crate::{Error, FilterKind, Savings, Spread, StageField, Totals, WeightStatistics, page};
 
 /// The filters of a network that can be removed, what each stage sees, and the filters of its first layer. [`Inspection::report`](crate::Inspection::report) makes one.
 ///
@@ -30,8 +30,12 @@ pub struct FilterLayer {
     pub channels: usize,
     /// Those that can be removed: number and kind, in the order of the numbers.
     pub found: Vec<(usize, FilterKind)>,
-    /// Share of zeros among the values that it gave, in 0..1.
-    pub zeros: f64,
+    /// The values that it gave, after norm and activation.
+    pub activations: Spread,
+    /// Its convolution's weight.
+    pub weights: WeightStatistics,
+    /// Share of channels that a rectifier set to 0 everywhere, in 0..1; `None` without a rectifier.
+    pub dead_relus: Option<f64>,
     /// What removing them saves, if nothing else is removed.
     pub saves: Savings,
 }
