@@ -115,7 +115,8 @@ def write_golden(network: Network, shared: Path):
     # Imputation is f32 in any case: the same network on the map from f64.
     double |= road_scores(model.float(), xs, double["cam.last.gradcam"], targets)
 
-    tensors = {name: strided(values, xs.shape, network.stride) for name, values in single.items()}
+    # The precise values: rounding moves single gradients across kinks, here as in the other implementation.
+    tensors = {name: strided(values.astype(np.float32), xs.shape, network.stride) for name, values in double.items()}
     metadata = {package: version(package) for package in PACKAGES} | network.images_metadata
     metadata |= {"input": ",".join(map(str, xs.shape)), "stride": str(network.stride), "noise.scale": str(NOISE_SCALE)}
     metadata |= {"targets": json.dumps(targets), "difference": json.dumps(list(zip(targets, runners_up)))}
@@ -323,8 +324,8 @@ NETWORKS = [
     photographed(
         "mobilenetv2_100",
         "mobilenetv2_100.tf_in1k",
-        ["0375_n02488702_colobus.JPEG", "0950_n07747607_orange.JPEG"],
-        noise_seed=10,
+        ["0275_n02116738_African_hunting_dog.JPEG", "0375_n02488702_colobus.JPEG"],
+        noise_seed=15,
         build=mobilenetv2,
         stage2="blocks.2",
         last="bn2",
@@ -334,8 +335,8 @@ NETWORKS = [
     photographed(
         "squeezenet1_1",
         "squeezenet1_1.caffe_in1k",
-        ["0300_n02165105_tiger_beetle.JPEG", "0625_n03662601_lifeboat.JPEG"],
-        noise_seed=3,
+        ["0150_n02077923_sea_lion.JPEG", "0225_n02105162_malinois.JPEG"],
+        noise_seed=7,
         build=squeezenet,
         stage2="features.7",
         last="features",

@@ -149,6 +149,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use candle_core::Device;
+    use cnn_models::{ModelConfig, Network};
 
     #[test]
     fn a_region_covers_pixels_by_their_share() {
@@ -158,6 +159,27 @@ mod tests {
         for (top, bottom) in [(0.5, 0.5), (-0.1, 0.5), (0.5, 1.1), (f64::NAN, 1.)] {
             assert!(Region::new(top, 0., bottom, 1.).is_err());
         }
+    }
+
+    #[test]
+    fn regions_share_out_the_score() {
+        let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 3).unwrap();
+        let (model, cx) = (network.model(), Context::eval());
+        let images = Tensor::randn(0f32, 1., (1, 24, 40, 3), &Device::Cpu).unwrap();
+        let features = model.forward_features(&FeatureMap::from_nhwc(&images).unwrap(), &cx).unwrap();
+        let score = |features: &FeatureMap, region: Option<[f64; 4]>| {
+            let region = region.map(|[top, left, bottom, right]| Region::new(top, left, bottom, right).unwrap());
+            let score = Score { class: 4, against: Some(7), region };
+            scores(model, features, &[score], &cx).unwrap().to_vec1::<f32>().unwrap()[0]
+        };
+        let whole = score(&features, None);
+        let empty = score(&FeatureMap::from_nhwc(&features.to_nhwc().zeros_like().unwrap()).unwrap(), None);
+        // Borders within a pixel of the map share it out.
+        let parts =
+            [[0., 0., 0.3, 1.], [0.3, 0., 1., 0.77], [0.3, 0.77, 1., 1.]].map(|region| score(&features, Some(region)));
+        let sum: f32 = parts.iter().map(|part| part - empty).sum();
+        assert!((sum - (whole - empty)).abs() < 1e-4 * whole.abs(), "{parts:?} {whole} {empty}");
+        assert!(parts.iter().all(|part| (part - whole).abs() > 1e-3 * whole.abs()));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use candle_core::DType;
 use cnn_core::Preprocessing;
 use cnn_data::{BatchPlan, Dataset};
 use cnn_layers::FeatureMap;
@@ -22,12 +23,17 @@ pub(crate) fn shared(path: &str) -> Option<PathBuf> {
 
 /// A published network by its registered name.
 pub(crate) fn published(name: &str) -> Option<Network> {
+    published_as(name, DType::F32)
+}
+
+/// The same with weights of another element type.
+pub(crate) fn published_as(name: &str, dtype: DType) -> Option<Network> {
     let (path, model) = match name {
         "resnet20_cifar10" => ("hub/resnet20_cifar10/resnet20-12fca82f.th", Some(name.to_string())),
         "squeezenet1_1" => ("hub/squeezenet1_1.caffe_in1k", None),
         _ => ("hub/mobilenetv2_100.tf_in1k", None),
     };
-    Some(Network::load(&shared(path)?, &LoadOptions { model, ..LoadOptions::default() }).unwrap())
+    Some(Network::load(&shared(path)?, &LoadOptions { model, dtype: Some(dtype), ..LoadOptions::default() }).unwrap())
 }
 
 /// Images of a dataset by their numbers, as one batch.
