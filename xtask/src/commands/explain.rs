@@ -385,10 +385,9 @@ const CHECKS: [&str; 3] = [
 ];
 
 fn facts(explanation: &Explanation, trust: Option<&Trust>) -> Vec<Fact> {
-    let number = |value: f64| format!("{value:.2}");
     let mut facts = Vec::new();
     if let Some(gaps) = &explanation.completeness_gaps {
-        facts.push(Fact::new("gap of completeness", format!("{:.1} %", 100. * gaps[0])));
+        facts.push(Fact::new("gap to complete", format!("{:.1} %", 100. * gaps[0])));
     }
     if let Some(trust) = trust {
         facts.push(Fact::new("insertion", number(trust.insertion_auc)));
@@ -462,6 +461,11 @@ impl Finished {
     }
 }
 
+/// Two decimals, without a sign where they are 0.
+fn number(value: f64) -> String {
+    format!("{:.2}", (100. * value).round() / 100. + 0.)
+}
+
 /// How the program was called.
 fn command_line() -> String {
     let quoted = |argument: String| match argument
@@ -480,7 +484,7 @@ fn print(gallery: &Gallery, summary: &Value) -> Result<()> {
     if checked {
         columns.extend([("insertion", true), ("deletion", true), ("ROAD", true), ("randomised", true)]);
     }
-    let number = |value: &Value| value.as_f64().map_or_else(|| "-".to_string(), |value| format!("{value:.2}"));
+    let cell = |value: &Value| value.as_f64().map_or_else(|| "-".to_string(), number);
     let mut rows = Vec::new();
     for (photo, explanation) in gallery.photos.iter().zip(summary["explanations"].as_array().into_iter().flatten()) {
         for map in explanation["maps"].as_array().into_iter().flatten() {
@@ -488,9 +492,9 @@ fn print(gallery: &Gallery, summary: &Value) -> Result<()> {
                 vec![photo.path.clone(), photo.target.clone(), map["method"].as_str().unwrap_or_default().to_string()];
             if checked {
                 let checks = &map["checks"];
-                row.extend(["insertion_auc", "deletion_auc", "road"].map(|name| number(&checks[name])));
+                row.extend(["insertion_auc", "deletion_auc", "road"].map(|name| cell(&checks[name])));
                 let randomized = checks["randomization"].as_array().into_iter().flatten();
-                row.push(randomized.map(|step| number(&step["rank_correlation"])).collect::<Vec<_>>().join(" "));
+                row.push(randomized.map(|step| cell(&step["rank_correlation"])).collect::<Vec<_>>().join(" "));
             }
             rows.push(row);
         }

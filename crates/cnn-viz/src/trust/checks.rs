@@ -40,17 +40,19 @@ struct Randomized {
 }
 
 impl TrustChecks {
-    /// Prepares the checks; `seed` decides the random weights and ROAD's noise.
+    /// Prepares the checks; `seed` decides the random weights, which are others than those of a fresh network of the same seed, and ROAD's noise.
     ///
     /// # Errors
     /// If a copy of the network cannot be built.
     pub fn new(network: &Network, seed: u64) -> Result<Self, Error> {
+        let key = Key::new(seed);
+        let weights = key.stream("randomized").rng().next_u64();
         let copy = |(name, groups): (String, Vec<_>)| {
-            let network = randomized(network, &groups, seed)?;
+            let network = randomized(network, &groups, weights)?;
             Ok::<_, Error>(Randomized { name, scorer: network.build(Mode::Inference)?, network })
         };
         let randomized = cascade(network).into_iter().map(copy).collect::<Result<_, _>>()?;
-        Ok(Self { scorer: network.build(Mode::Inference)?, randomized, key: Key::new(seed) })
+        Ok(Self { scorer: network.build(Mode::Inference)?, randomized, key })
     }
 
     /// Checks the map of one image `(1, H, W, C)` that `explainer` made, for the class that it explains.
