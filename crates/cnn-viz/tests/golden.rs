@@ -122,6 +122,12 @@ fn is_compared(case: &Case, method: Method) -> bool {
     case.images.dtype() == DType::F32 || !matches!(method, Method::ScoreCam | Method::Occlusion)
 }
 
+/// Grad-CAM++ divides by `2g² + g³ ΣA`, which passes through 0 where a map's sum is negative, as behind a linear bottleneck: there rounding in f32 grows without bound.
+fn has_pole(case: &Case, method: Method, place: Place) -> bool {
+    let bottleneck = case.network.spec().family == "mobilenetv2" && place != Place::Last;
+    case.images.dtype() == DType::F32 && method == Method::GradCamPlusPlus && bottleneck
+}
+
 #[test]
 fn the_networks_see_the_same() {
     for case in cases() {
@@ -139,14 +145,16 @@ fn class_activation_maps_equal_those_of_pytorch_grad_cam() {
         for method in Method::ALL.into_iter().filter(|&method| method.is_cam() && is_compared(&case, method)) {
             for place in [Place::Last, Place::Stage(2)] {
                 let name = format!("cam.{place}.{}", method.name());
-                if case.file.info(&name).is_some() {
+                if case.file.info(&name).is_some() && !has_pole(&case, method, place) {
                     let explainer = case.explainer().with_scorer(inference.as_ref()).with_places(vec![place]);
                     case.check_cam(&name, method, &explainer);
                     compared += 1;
                 }
             }
         }
-        let expected = 14 - usize::from(!is_compared(&case, Method::ScoreCam));
+        let left_out =
+            [!is_compared(&case, Method::ScoreCam), has_pole(&case, Method::GradCamPlusPlus, Place::Stage(2))];
+        let expected = 14 - left_out.iter().filter(|&&left_out| left_out).count();
         assert_eq!(compared, expected, "all eight at the last map, six at another stage");
     }
 }

@@ -88,6 +88,11 @@ fn numbers(scores: &Tensor) -> Result<Vec<f64>, Error> {
     Ok(scores.to_dtype(candle_core::DType::F64)?.to_vec1()?)
 }
 
+/// The values of a tensor in row-major order, in double precision.
+pub(crate) fn doubles(tensor: &Tensor) -> Result<Vec<f64>, Error> {
+    Ok(tensor.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1()?)
+}
+
 /// The values of a tensor in row-major order.
 pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f32>, Error> {
     Ok(tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1()?)

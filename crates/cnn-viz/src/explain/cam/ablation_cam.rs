@@ -18,9 +18,9 @@ pub(super) fn weighted(
     all: &Tensor,
     target: &Score,
     (before, total): (usize, usize),
-) -> Result<Vec<f32>, Error> {
+) -> Result<Vec<f64>, Error> {
     let channels = maps.channels;
-    let score = |images: Vec<f32>, count: usize| {
+    let score = |images: Vec<f64>, count: usize| {
         let images = Tensor::from_vec(images, (count, height, width, channels), all.device())?;
         subject.scores_from(place, &images.to_dtype(all.dtype())?, &vec![*target; count])
     };

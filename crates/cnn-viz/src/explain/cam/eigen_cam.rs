@@ -7,10 +7,9 @@ const CHANGE: f64 = 1e-12;
 /// Projects each pixel of `channels` values, their mean removed, on the first principal component.
 ///
 /// A component has no sign of its own. Here the larger extreme is positive: `|min| ≤ |max|` (Chung & Ying 2025, doi:10.3390/app15137562, equation 13).
-pub(super) fn first_component(pixels: &[f32], channels: usize) -> Vec<f32> {
+pub(super) fn first_component(pixels: &[f64], channels: usize) -> Vec<f32> {
     let count = pixels.len() / channels;
-    let mut centred: Vec<f64> =
-        pixels.iter().map(|&value| if value.is_nan() { 0. } else { f64::from(value) }).collect();
+    let mut centred: Vec<f64> = pixels.iter().map(|&value| if value.is_nan() { 0. } else { value }).collect();
     for channel in 0..channels {
         let of_channel = || (0..count).map(|pixel| pixel * channels + channel);
         let mean = of_channel().map(|at| centred[at]).sum::<f64>() / count as f64;
@@ -88,18 +87,18 @@ mod tests {
     use super::*;
 
     /// Pixels along a direction in three channels, with a little across it.
-    fn pixels(count: usize) -> Vec<f32> {
-        let along = |at: usize| if at.is_multiple_of(5) { 4. } else { (at % 3) as f32 * 0.5 };
-        (0..count).flat_map(|at| [along(at), 2. * along(at), 7. + 0.01 * (at % 7) as f32]).collect()
+    fn pixels(count: usize) -> Vec<f64> {
+        let along = |at: usize| if at.is_multiple_of(5) { 4. } else { (at % 3) as f64 * 0.5 };
+        (0..count).flat_map(|at| [along(at), 2. * along(at), 7. + 0.01 * (at % 7) as f64]).collect()
     }
 
     #[test]
     fn the_projection_is_the_direction_of_most_variance() {
         for count in [3, 4, 40] {
             let projection = first_component(&pixels(count), 3);
-            let mean = (0..count).map(|at| f64::from(pixels(count)[3 * at])).sum::<f64>() / count as f64;
+            let mean = (0..count).map(|at| pixels(count)[3 * at]).sum::<f64>() / count as f64;
             for (at, &value) in projection.iter().enumerate() {
-                let expected = (f64::from(pixels(count)[3 * at]) - mean) * 5f64.sqrt();
+                let expected = (pixels(count)[3 * at] - mean) * 5f64.sqrt();
                 assert!((f64::from(value) - expected).abs() < 0.02, "{count} {at}: {value} {expected}");
             }
         }
@@ -107,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_larger_extreme_is_positive_and_constant_maps_give_zero() {
-        let flipped: Vec<f32> = pixels(40).iter().map(|value| -value).collect();
+        let flipped: Vec<f64> = pixels(40).iter().map(|value| -value).collect();
         let [plain, flipped] = [pixels(40), flipped].map(|pixels| first_component(&pixels, 3));
         assert!(plain.iter().zip(&flipped).all(|(a, b)| (a - b).abs() < 1e-5));
         assert!(first_component(&[3.; 24], 3).iter().all(|&value| value == 0.));

@@ -2,7 +2,7 @@
 
 use super::Maps;
 
-pub(super) fn weighted(maps: &Maps<'_>) -> Vec<f32> {
+pub(super) fn weighted(maps: &Maps<'_>) -> Vec<f64> {
     let pixels = maps.pixel_count() as f64;
     maps.weighted(&maps.sums(|_, _, gradient| gradient / pixels))
 }

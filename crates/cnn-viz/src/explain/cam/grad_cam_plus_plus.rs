@@ -6,7 +6,7 @@ use super::Maps;
 /// Keeps α finite where the gradient vanishes; the value of the published programs.
 const EPSILON: f64 = 1e-6;
 
-pub(super) fn weighted(maps: &Maps<'_>) -> Vec<f32> {
+pub(super) fn weighted(maps: &Maps<'_>) -> Vec<f64> {
     let sums = maps.sums(|_, activation, _| activation);
     let weights = maps.sums(|channel, _, gradient| {
         let square = gradient * gradient;

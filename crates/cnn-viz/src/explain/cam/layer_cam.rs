@@ -2,6 +2,6 @@
 
 use super::Maps;
 
-pub(super) fn weighted(maps: &Maps<'_>) -> Vec<f32> {
+pub(super) fn weighted(maps: &Maps<'_>) -> Vec<f64> {
     maps.activations.iter().zip(maps.gradients).map(|(activation, gradient)| activation * gradient.max(0.)).collect()
 }

@@ -13,7 +13,7 @@ use candle_core::Tensor;
 
 use super::Method;
 use super::place::Place;
-use super::subject::{Subject, values};
+use super::subject::{Subject, doubles};
 use super::target::Score;
 use crate::Error;
 use crate::picture::{Heatmap, resize_values};
@@ -21,9 +21,9 @@ use eigen_cam::first_component;
 
 /// The maps of one image and what the score's derivative by them is, `height · width` pixels of `channels` values.
 struct Maps<'a> {
-    activations: &'a [f32],
+    activations: &'a [f64],
     /// Empty for methods that need none.
-    gradients: &'a [f32],
+    gradients: &'a [f64],
     channels: usize,
 }
 
@@ -35,19 +35,19 @@ impl Maps<'_> {
             for (channel, (sum, (&activation, &gradient))) in
                 sums.iter_mut().zip(activations.iter().zip(gradients)).enumerate()
             {
-                *sum += term(channel, activation.into(), gradient.into());
+                *sum += term(channel, activation, gradient);
             }
         }
         sums
     }
 
     /// The activations, each pixel's by its channel's weight.
-    fn weighted(&self, weights: &[f64]) -> Vec<f32> {
-        let weighted = |(activation, weight): (&f32, &f64)| (f64::from(*activation) * weight) as f32;
+    fn weighted(&self, weights: &[f64]) -> Vec<f64> {
+        let weighted = |(activation, weight): (&f64, &f64)| activation * weight;
         self.activations.chunks_exact(self.channels).flat_map(|pixel| pixel.iter().zip(weights).map(weighted)).collect()
     }
 
-    fn pixels(&self) -> impl Iterator<Item = (&[f32], &[f32])> {
+    fn pixels(&self) -> impl Iterator<Item = (&[f64], &[f64])> {
         self.activations.chunks_exact(self.channels).zip(self.gradients.chunks_exact(self.channels))
     }
 
@@ -143,8 +143,8 @@ fn at_place(
     let (_, height, width, channels) = maps.dims4()?;
     let mut found = Vec::with_capacity(targets.len());
     for (image, target) in targets.iter().enumerate() {
-        let activations = values(&maps.get(image)?)?;
-        let gradients = gradients.as_ref().map(|all| values(&all.get(image)?)).transpose()?.unwrap_or_else(Vec::new);
+        let activations = doubles(&maps.get(image)?)?;
+        let gradients = gradients.as_ref().map(|all| doubles(&all.get(image)?)).transpose()?.unwrap_or_else(Vec::new);
         let image_maps = Maps { activations: &activations, gradients: &gradients, channels };
         let weighted = match method {
             Method::GradCam => grad_cam::weighted(&image_maps),
@@ -165,7 +165,7 @@ fn at_place(
         };
         let mut map = match eigen || method == Method::EigenCam {
             true => first_component(&weighted, channels),
-            false => weighted.chunks_exact(channels).map(|pixel| pixel.iter().sum()).collect(),
+            false => weighted.chunks_exact(channels).map(|pixel| pixel.iter().sum::<f64>() as f32).collect(),
         };
         map.iter_mut().for_each(|value| *value = value.max(0.));
         stretch(&mut map);

@@ -19,7 +19,7 @@ pub(super) fn weighted(
     input: &Tensor,
     target: &Score,
     (before, total): (usize, usize),
-) -> Result<Vec<f32>, Error> {
+) -> Result<Vec<f64>, Error> {
     let (height, width, input_channels) = input.dims3()?;
     let pixels = values(input)?;
     let mut scores = Vec::with_capacity(maps.channels);
@@ -27,7 +27,8 @@ pub(super) fn weighted(
     for batch in channels.chunks(subject.batch_size.max(1)) {
         let mut seen = Vec::with_capacity(batch.len() * pixels.len());
         for &channel in batch {
-            let map: Vec<f32> = maps.activations.iter().skip(channel).step_by(maps.channels).copied().collect();
+            let of_channel = maps.activations.iter().skip(channel).step_by(maps.channels);
+            let map: Vec<f32> = of_channel.map(|&value| value as f32).collect();
             let mask = mask(&map, size, [height, width]);
             seen.extend(pixels.iter().enumerate().map(|(at, value)| value * mask[at / input_channels]));
         }

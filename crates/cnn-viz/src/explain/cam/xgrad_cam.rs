@@ -6,7 +6,7 @@ use super::Maps;
 /// Keeps the shares of an empty channel finite; the value of the published programs.
 const EPSILON: f64 = 1e-7;
 
-pub(super) fn weighted(maps: &Maps<'_>) -> Vec<f32> {
+pub(super) fn weighted(maps: &Maps<'_>) -> Vec<f64> {
     let sums = maps.sums(|_, activation, _| activation);
     maps.weighted(&maps.sums(|channel, activation, gradient| gradient * activation / (sums[channel] + EPSILON)))
 }
