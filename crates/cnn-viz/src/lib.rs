@@ -1,13 +1,17 @@
-//! Looking at runs and networks: the report of a training run, one HTML file that needs nothing else, and what a network's filters do.
+//! What a network sees, why it decides, which of its filters do nothing, and the report of a run.
 //!
-//! [`inspect()`] finds the filters of a network that do nothing, and what its stages see of the image.
+//! - [`Explainer`]: attributions and class activation maps ([`Method`]) for any network that fills the contract of `cnn-layers`; [`Heatmap`], [`overlay`] to look at them;
+//! - [`TrustChecks`], [`insertion_deletion`], [`road()`], [`randomized`]: whether a map can be believed;
+//! - [`feature_maps`], [`map_grid`]: what any stage or layer gives for an image;
+//! - [`inspect()`]: filters that do nothing, activations and weights, receptive fields;
+//! - [`Report`], [`Gallery`]: pages that need no other file.
 //!
 //! A [`Report`] is plain data (facts, epochs, a confusion matrix, pictures, phases, ...); [`Report::to_html`] makes the page. Any
 //! part may be missing and is then left out, so that a program which knows only its losses has a report too.
 //!
 //! ```
 //! use cnn_metrics::ConfusionMatrix;
-//! use cnn_viz::{ClassResults, Epoch, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, Report};
+//! use cnn_viz::{ClassResults, Epoch, Fact, Report};
 //!
 //! let report = Report {
 //!     title: "resnet20 on shapes".into(),

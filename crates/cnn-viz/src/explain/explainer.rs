@@ -178,6 +178,9 @@ impl<'a> Explainer<'a> {
 
     fn noisy(&self, subject: &Subject<'_>, xs: &Tensor, scores: &[Score]) -> Result<Moments, Error> {
         if let Some(noise) = &self.noise {
+            if noise.is_empty() {
+                return Err(Error::argument("noise", "none", "at least one"));
+            }
             if let Some(wrong) = noise.iter().find(|noise| noise.dims() != xs.dims()) {
                 return Err(Error::argument("noise", format!("{:?}", wrong.dims()), format!("{:?}", xs.dims())));
             }
