@@ -74,7 +74,7 @@ fn arguments_that_make_no_sense_are_refused() {
     let table: [(&[&str], &str); 5] = [
         (&[], "--model"),
         (&["--model", "resnet-18"], "did you mean `resnet18`?"),
-        (&["--model", "resnet18", "--mode", "sing"], "possible values: infer, train"),
+        (&["--model", "resnet18", "--mode", "sing"], "possible values: infer, eval, gradcam, train"),
         (&["--model", "resnet18", "--batch", "4096", "--size", "8192"], "expected at most"),
         (&["--model", "resnet18", "--seconds", "0"], "above 0"),
     ];
