@@ -1,54 +1,25 @@
 //! The memory that an inspection takes is bounded by a batch, whatever the number of images.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod common;
+
 use std::sync::Arc;
 
-use cnn_core::Key;
-use cnn_data::{Content, Dataset, DatasetFormat, Error, Image};
+use cnn_data::Dataset;
 use cnn_models::{ModelConfig, Network};
 use cnn_viz::{InspectConfig, inspect};
+use common::Noise;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
-
-/// Images of noise, drawn as they are read.
-struct Noise(usize);
-
-impl Dataset for Noise {
-    fn format(&self) -> DatasetFormat {
-        DatasetFormat::Photos
-    }
-
-    fn len(&self) -> usize {
-        self.0
-    }
-
-    fn classes(&self) -> &[String] {
-        &[]
-    }
-
-    fn id(&self, index: usize) -> String {
-        format!("noise #{index}")
-    }
-
-    fn label(&self, _index: usize) -> Option<usize> {
-        None
-    }
-
-    fn content(&self, index: usize) -> Result<Content, Error> {
-        let mut rng = Key::new(7).at(index as u64).rng();
-        let bytes = (0..3 * 32 * 32).map(|_| rng.below(256) as u8).collect();
-        Ok(Content::Pixels(Image::from_pixels(32, 32, 3, bytes)?))
-    }
-}
 
 /// The most megabytes that were held while a network with a dead filter was inspected.
 fn peak(images: usize) -> f32 {
     let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0).unwrap();
     let bias = network.store().get("bn1.bias").unwrap();
     network.store().set("bn1.bias", &(bias.ones_like().unwrap() * -1e3).unwrap()).unwrap();
-    let dataset: Arc<dyn Dataset> = Arc::new(Noise(images));
+    let dataset: Arc<dyn Dataset> = Arc::new(Noise { images, side: 32, faint: 0..0 });
     ALLOCATOR.reset_peak_usage();
     let inspection = inspect(&network, &dataset, &InspectConfig { images: 0, batch: 8 }, &mut |_| ()).unwrap();
     assert!(inspection.images == images && inspection.totals.removable >= 16);

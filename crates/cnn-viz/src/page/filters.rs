@@ -1,10 +1,8 @@
 //! The filters that do nothing, layer by layer.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::filter_chart::filter_chart;
 use super::format::{NOTHING, count, number, percent};
+use super::pictures::Thumbnail;
 use crate::{Error, FilterCounts, FilterKind, FilterLayer, FilterReport};
 
 /// A network of so many layers is listed as a whole; of a larger one, the layers in which something was found.
@@ -22,7 +20,7 @@ pub(crate) struct Filters<'a> {
     /// Each layer with its activations (mean, deviation, range, zeros, dead rectifiers) and weights (mean, deviation, range, norm).
     pub(crate) statistics: Vec<(&'a str, [String; 9])>,
     pub(crate) stages: Vec<[String; 4]>,
-    pub(crate) picture: Option<Grid>,
+    pub(crate) picture: Option<Thumbnail>,
 }
 
 /// The totals as text.
@@ -48,13 +46,6 @@ pub(crate) struct FilterRow<'a> {
     pub(crate) multiply_adds: String,
 }
 
-/// A picture as a `data:` address.
-pub(crate) struct Grid {
-    pub(crate) data: String,
-    pub(crate) height: usize,
-    pub(crate) width: usize,
-}
-
 impl<'a> Filters<'a> {
     pub(crate) fn new(about: &'a FilterReport) -> Result<Self, Error> {
         let found = about.layers.iter().any(|layer| !layer.found.is_empty());
@@ -69,7 +60,7 @@ impl<'a> Filters<'a> {
             chart: found.then(|| filter_chart(&about.layers)).transpose()?,
             statistics: about.layers.iter().map(statistics).collect(),
             stages: about.stages.iter().map(stage).collect(),
-            picture: about.first_filters.as_ref().map(grid).transpose()?,
+            picture: about.first_filters.as_ref().map(first_filters).transpose()?,
         })
     }
 }
@@ -130,8 +121,6 @@ fn stage(stage: &crate::StageField) -> [String; 4] {
     [stage.module.clone(), count(stage.channels as u64), count(stage.reduction as u64), field]
 }
 
-fn grid(image: &cnn_data::Image) -> Result<Grid, Error> {
-    let png = image.to_png().map_err(|source| Error::picture("the first filters", source))?;
-    let data = format!("data:image/png;base64,{}", STANDARD.encode(png));
-    Ok(Grid { data, height: image.height(), width: image.width() })
+fn first_filters(image: &cnn_data::Image) -> Result<Thumbnail, Error> {
+    Thumbnail::new(image, "the first filters", usize::MAX)
 }

@@ -1,12 +1,12 @@
-//! Real networks on real images.
+//! Real networks on real images, and images of noise.
 #![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::DType;
-use cnn_core::Preprocessing;
-use cnn_data::{BatchPlan, Dataset};
+use cnn_core::{Key, Preprocessing};
+use cnn_data::{BatchPlan, Content, Dataset, DatasetFormat, Error, Image};
 use cnn_layers::FeatureMap;
 use cnn_models::{LoadOptions, Network};
 
@@ -43,4 +43,41 @@ pub(crate) fn batch(dataset: Arc<dyn Dataset>, order: Vec<usize>, record: &Prepr
     let batch = plan.start().unwrap().next().unwrap().unwrap();
     assert_eq!(batch.len(), count);
     FeatureMap::from_nhwc(&batch.images).unwrap()
+}
+
+/// Images of noise.
+pub(crate) struct Noise {
+    pub(crate) images: usize,
+    pub(crate) side: usize,
+    /// Which of them are much fainter than the others.
+    pub(crate) faint: std::ops::Range<usize>,
+}
+
+impl Dataset for Noise {
+    fn format(&self) -> DatasetFormat {
+        DatasetFormat::Photos
+    }
+
+    fn len(&self) -> usize {
+        self.images
+    }
+
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+
+    fn id(&self, index: usize) -> String {
+        format!("noise #{index}")
+    }
+
+    fn label(&self, _index: usize) -> Option<usize> {
+        None
+    }
+
+    fn content(&self, index: usize) -> Result<Content, Error> {
+        let mut rng = Key::new(7).at(index as u64).rng();
+        let (least, levels) = if self.faint.contains(&index) { (122, 8) } else { (0, 256) };
+        let bytes = (0..3 * self.side * self.side).map(|_| least + rng.below(levels) as u8).collect();
+        Ok(Content::Pixels(Image::from_pixels(self.side, self.side, 3, bytes)?))
+    }
 }

@@ -6,7 +6,8 @@ use cnn_data::Dataset;
 use cnn_models::{ModelConfig, Network};
 use cnn_viz::{FilterKind, Finding, Inspection, Removal, Report};
 
-use crate::support::{Noise, change_row, copy, inspected, largest_change, logits, remove, row};
+use crate::common::Noise;
+use crate::support::{change_row, copy, inspected, largest_change, logits, remove, row};
 
 fn noise(images: usize, side: usize) -> Arc<dyn Dataset> {
     Arc::new(Noise { images, side, faint: 0..0 })

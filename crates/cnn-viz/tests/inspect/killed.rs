@@ -8,7 +8,8 @@ use cnn_data::{Dataset, PhotoList, Split, open_dataset};
 use cnn_models::Network;
 use cnn_viz::{FilterGraph, FilterKind, FilterUnit, Finding, Inspection};
 
-use crate::support::{activation, change_row, copy, inspected, largest_change, logits, published, remove, shared};
+use crate::common::shared;
+use crate::support::{activation, change_row, copy, inspected, largest_change, logits, published, remove};
 
 const LIMIT: f32 = 1e-5;
 /// Findings that are removed one at a time.
@@ -157,7 +158,7 @@ fn the_kinds_are_those_of_the_deaths() {
         change_row(&network, &norm, channel, |row| row.fill(0.5));
         death.kill(&network, unit, channel);
     }
-    let dataset: Arc<dyn Dataset> = Arc::new(crate::support::Noise { images: 8, side: 32, faint: 0..0 });
+    let dataset: Arc<dyn Dataset> = Arc::new(crate::common::Noise { images: 8, side: 32, faint: 0..0 });
     let inspection = inspected(&network, &dataset, 0);
     let kinds: Vec<_> = inspection.findings_of(&unit.conv).map(|finding| (finding.channel, finding.kind)).collect();
     let (never, constant) = (FilterKind::NeverActive, FilterKind::Constant);

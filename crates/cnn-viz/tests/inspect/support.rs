@@ -1,68 +1,19 @@
 //! Networks, images, and removal of filters that has nothing in common with the library's.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::common::shared;
 use candle_core::Tensor;
-use cnn_core::Key;
-use cnn_data::{BatchPlan, Content, Dataset, DatasetFormat, Error, Image};
+use cnn_data::{BatchPlan, Dataset};
 use cnn_layers::{Context, FeatureMap, Mode};
 use cnn_models::{LoadOptions, Network};
 use cnn_viz::{FilterUnit, Finding, InspectConfig, Inspection, Removal, inspect};
-
-/// A path of the shared data; `None` where it is absent, which CI does not accept.
-pub(crate) fn shared(path: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
-    if path.exists() {
-        return Some(path);
-    }
-    assert!(std::env::var_os("CNN_REQUIRE_SHARED").is_none(), "{} is absent", path.display());
-    println!("shared data absent, skipped");
-    None
-}
 
 /// A published network, for images of another size where one is given.
 pub(crate) fn published(path: &str, model: &str, input_size: Option<[usize; 2]>) -> Option<Network> {
     let options = LoadOptions { model: Some(model.to_string()), input_size, ..LoadOptions::default() };
     Some(Network::load(&shared(path)?, &options).unwrap())
-}
-
-/// Images of noise.
-pub(crate) struct Noise {
-    pub(crate) images: usize,
-    pub(crate) side: usize,
-    /// Which of them are much fainter than the others.
-    pub(crate) faint: std::ops::Range<usize>,
-}
-
-impl Dataset for Noise {
-    fn format(&self) -> DatasetFormat {
-        DatasetFormat::Photos
-    }
-
-    fn len(&self) -> usize {
-        self.images
-    }
-
-    fn classes(&self) -> &[String] {
-        &[]
-    }
-
-    fn id(&self, index: usize) -> String {
-        format!("noise #{index}")
-    }
-
-    fn label(&self, _index: usize) -> Option<usize> {
-        None
-    }
-
-    fn content(&self, index: usize) -> Result<Content, Error> {
-        let mut rng = Key::new(7).at(index as u64).rng();
-        let (least, levels) = if self.faint.contains(&index) { (122, 8) } else { (0, 256) };
-        let bytes = (0..3 * self.side * self.side).map(|_| least + rng.below(levels) as u8).collect();
-        Ok(Content::Pixels(Image::from_pixels(self.side, self.side, 3, bytes)?))
-    }
 }
 
 pub(crate) fn inspected(network: &Network, dataset: &Arc<dyn Dataset>, images: usize) -> Inspection {
