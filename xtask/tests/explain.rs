@@ -172,3 +172,21 @@ fn unusable_arguments_are_refused_before_anything_is_written() {
     assert_eq!(answer.status, Some(1));
     assert!(answer.stderr.contains("nothing readable") && answer.stderr.contains("broken.jpg"), "{}", answer.stderr);
 }
+
+#[test]
+fn images_of_a_drawn_dataset_are_exported_and_never_over_others() {
+    let bench = Bench::new();
+    let (folder, out) = (bench.text("shapes"), bench.text("runs"));
+    let export = || {
+        let arguments = ["data", "shapes:samples=40", "--export", &folder];
+        Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().unwrap()
+    };
+    assert!(export().status.success());
+    let star = bench.text("shapes/test/star");
+    assert_eq!(std::fs::read_dir(&star).unwrap().count(), 10);
+    let report = json(&[&[star.as_str(), "--out", &out, "--no-checks"], &MODEL[..]].concat());
+    assert_eq!(report["explanations"].as_array().unwrap().len(), 10);
+    let refused = export();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("exists; name a folder that does not"));
+}

@@ -61,6 +61,33 @@ fn a_run_directory_holds_what_is_promised() {
 }
 
 #[test]
+fn the_report_shows_what_the_network_looked_at() {
+    let bench = Bench::new();
+    let run = run_dir(&json(&strs(&bench.arguments("runs", 3))));
+    let report = std::fs::read_to_string(run.join("report.html")).unwrap();
+    let section = |heading: &str| {
+        let start = report.find(&format!("<h2>{heading}</h2>")).unwrap_or_else(|| panic!("no section {heading}"));
+        &report[start..start + report[start..].find("</section>").unwrap()]
+    };
+    // Each picture has its map beside it, and no two maps are alike.
+    for heading in ["Worst mistakes", "One right example per class"] {
+        let sources: Vec<&str> = section(heading).split("<img src=\"").skip(1).collect();
+        assert!(sources.len() >= 2 && sources.len().is_multiple_of(2), "{heading}: {}", sources.len());
+        let distinct: BTreeSet<&str> = sources.iter().map(|source| source.split('"').next().unwrap()).collect();
+        assert_eq!(distinct.len(), sources.len(), "{heading}");
+    }
+    assert!(section("Filters").contains("Filters of the first layer"));
+
+    let strip = section("The same images over the epochs");
+    let rows = strip.matches("<th scope=\"row\"").count();
+    assert!((1..=4).contains(&rows));
+    assert!(["epoch 1", "epoch 2", "epoch 3"].iter().all(|epoch| strip.contains(epoch)));
+    assert_eq!(strip.matches("<img ").count(), rows * 4, "the image and three epochs");
+    let picture = |epoch: usize| std::fs::read(run.join(format!("strip/epoch-{epoch}-image-0.png"))).unwrap();
+    assert_ne!(picture(1), picture(3), "the network has changed and its map has not");
+}
+
+#[test]
 fn a_run_directory_serves_as_weights() {
     let bench = Bench::new();
     let report = json(&strs(&bench.arguments("runs", 3)));
