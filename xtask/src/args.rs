@@ -62,7 +62,7 @@ impl From<DType> for candle_core::DType {
 /// Which network.
 #[derive(Debug, Args)]
 pub(crate) struct NetworkArgs {
-    /// Registered name of the model (see `cargo xtask models`); needed for a bare weight file and for `--weights none`
+    /// Registered name of the model (the command `models` lists them); needed for a bare weight file and for `--weights none`
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
 

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::inference::Measured;
 use crate::training::Data;
-use crate::{inference, output, report};
+use crate::{inference, next_steps, output, report};
 
 const SUMMARY: &str = "summary.json";
 
@@ -140,6 +140,7 @@ impl Run<'_> {
         }
         println!("sha256 of last/model.safetensors: {}", summary["weights_sha256"].as_str().unwrap_or_default());
         println!("report: {}", self.directory.join(report::NAME).display());
+        next_steps::print(&next_steps::after_run(self.directory));
         Ok(())
     }
 }

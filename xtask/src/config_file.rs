@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use toml::Value;
 
+use crate::output;
+
 /// Replaces `--config FILE` by the flags in the file, put right after the command so that later flags win. Keys are the long names of the
 /// flags: `batch = 32`, `json = true`, `weights = "…"`.
 pub(crate) fn splice(mut arguments: Vec<OsString>) -> Result<Vec<OsString>> {
@@ -21,7 +23,7 @@ pub(crate) fn splice(mut arguments: Vec<OsString>) -> Result<Vec<OsString>> {
         None => bail!("--config needs a file, as in `--config evaluate.toml`"),
     };
     if position < 2 {
-        bail!("--config comes after the command, as in `cargo xtask evaluate --config {}`", path.display());
+        bail!("--config comes after the command, as in `{} evaluate --config {}`", output::program(), path.display());
     }
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let table: toml::Table = text.parse().with_context(|| format!("{} is no TOML", path.display()))?;

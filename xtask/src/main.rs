@@ -7,6 +7,7 @@ mod conclusion;
 mod config_file;
 mod datasets;
 mod inference;
+mod next_steps;
 mod output;
 mod pictures;
 mod report;
@@ -25,7 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Convolutional networks in Rust: load, evaluate and use networks published for PyTorch.
 #[derive(Debug, Parser)]
-#[command(name = "xtask", bin_name = "cargo xtask", version)]
+#[command(name = "cnn", bin_name = output::program(), version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -9,6 +9,23 @@ use cnn_core::RunDir;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+/// How this program is called: `cargo xtask` in a checkout, else by its name.
+pub(crate) fn program() -> &'static str {
+    // What cargo tells the program that it runs.
+    let by_cargo = std::env::var_os("CARGO_PKG_NAME").is_some_and(|package| package == env!("CARGO_PKG_NAME"));
+    if by_cargo { "cargo xtask" } else { env!("CARGO_BIN_NAME") }
+}
+
+/// An argument as a shell reads it.
+pub(crate) fn quoted(argument: &str) -> String {
+    let is_special = |letter: char| letter.is_whitespace() || "'\"$&|;<>*?`\\(){}[]!#~".contains(letter);
+    if argument.is_empty() || argument.contains(is_special) {
+        format!("'{}'", argument.replace('\'', r"'\''"))
+    } else {
+        argument.to_string()
+    }
+}
+
 /// Prints one JSON value on standard output.
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     let mut stdout = std::io::stdout().lock();

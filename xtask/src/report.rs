@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::conclusion::{Run, Tuning, Verdict, sha256};
 use crate::training::arguments_path;
-use crate::{inference, pictures, strip};
+use crate::{inference, output, pictures, strip};
 
 /// The file's name.
 pub(crate) const NAME: &str = "report.html";
@@ -66,7 +66,7 @@ pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
 pub(crate) fn write_interrupted(command: &str, data: &str, model: &str, directory: &Path) -> Result<()> {
     let mut report = beginning(command, data, model, directory)?;
     let epoch = report.epochs.last().map_or(0, |epoch| epoch.epoch);
-    let resume = format!("cargo xtask {command} --resume {}", directory.display());
+    let resume = format!("{} {command} --resume {}", output::program(), directory.display());
     report.notes.push(format!("This run was interrupted after epoch {epoch}; `{resume}` goes on."));
     save(&report, directory)
 }
@@ -81,7 +81,7 @@ fn beginning(command: &str, data: &str, model: &str, directory: &Path) -> Result
         strip: strip::read(directory, &numbers),
         epochs,
         configuration: configuration(directory)?,
-        command: Some(format!("cargo xtask {command} --config {}", arguments_path(directory).display())),
+        command: Some(format!("{} {command} --config {}", output::program(), arguments_path(directory).display())),
         versions: vec![
             Fact::new("cnn", env!("CARGO_PKG_VERSION")),
             Fact::new("instruction set", InstructionSet::current().name()),

@@ -246,7 +246,7 @@ pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
 
 /// The error of a run that was interrupted: it says how to go on.
 pub(crate) fn interrupted(command: &str, epochs: usize, directory: &Path) -> anyhow::Error {
-    let resume = format!("cargo xtask {command} --resume {}", directory.display());
+    let resume = format!("{} {command} --resume {}", output::program(), directory.display());
     anyhow::anyhow!("interrupted after epoch {epochs}; `{resume}` goes on").context(Interrupted)
 }
 

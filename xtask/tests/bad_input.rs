@@ -13,7 +13,7 @@ struct Answer {
 }
 
 fn xtask(arguments: &[&str]) -> Answer {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cnn")).args(arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).to_string();
     Answer { status: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 fn bench(arguments: &[&str]) -> (Option<i32>, String, String) {
     let short = ["bench", "--seconds", "0.01"];
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args(short).args(arguments).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cnn")).args(short).args(arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }

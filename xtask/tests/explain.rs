@@ -17,7 +17,7 @@ struct Answer {
 }
 
 fn explain(arguments: &[&str]) -> Answer {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).arg("explain").args(arguments).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cnn")).arg("explain").args(arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Answer { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
@@ -179,7 +179,7 @@ fn images_of_a_drawn_dataset_are_exported_and_never_over_others() {
     let (folder, out) = (bench.text("shapes"), bench.text("runs"));
     let export = || {
         let arguments = ["data", "shapes:samples=40", "--export", &folder];
-        Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().unwrap()
+        Command::new(env!("CARGO_BIN_EXE_cnn")).args(arguments).output().unwrap()
     };
     assert!(export().status.success());
     let star = bench.text("shapes/test/star");

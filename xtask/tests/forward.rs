@@ -15,7 +15,7 @@ fn forward(directory: &Path, flags: &[&str]) -> TensorFile {
     let xs = Tensor::from_vec(numbers, (2, 3, 20, 28), &Device::Cpu).unwrap();
     let upstream = Tensor::ones((2, 10), DType::F32, &Device::Cpu).unwrap();
     save_safetensors(&input, &[("input".into(), xs), ("upstream".into(), upstream)], &BTreeMap::new()).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cnn"));
     command
         .args(["forward", "--weights"])
         .arg(directory.join("net"))

@@ -19,7 +19,7 @@ struct Answer {
 }
 
 fn xtask(directory: &Path, arguments: &[&str]) -> Answer {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let output = Command::new(env!("CARGO_BIN_EXE_cnn"))
         .args(arguments)
         .current_dir(directory)
         .env("CANDLE_NUM_THREADS", "1")

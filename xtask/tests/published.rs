@@ -18,7 +18,7 @@ fn shared(path: &str) -> Option<String> {
 }
 
 fn xtask(arguments: &[&str]) -> (String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cnn")).args(arguments).output().unwrap();
     let (stdout, stderr) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr).to_string());
     assert!(output.status.success(), "{arguments:?}: {stderr}");
@@ -105,7 +105,7 @@ fn a_dataset_of_other_classes_is_refused_by_name() {
     let Some(photos) = shared("data/hymenoptera") else { return };
     let weights = shared("hub/squeezenet1_1.caffe_in1k").unwrap();
     let arguments = ["evaluate", "--weights", &weights, "--data", &photos, "--split", "val"];
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args(arguments).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cnn")).args(arguments).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).to_string();
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr.contains("squeezenet1_1 does not know the classes ants, bees; it has 1000"), "{stderr}");

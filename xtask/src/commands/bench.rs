@@ -20,7 +20,7 @@ use crate::output;
 /// Measure a network's speed on random images, operation by operation with --ops, and the machine's ceilings with --peak
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// Registered name of the model (see `cargo xtask models`)
+    /// Registered name of the model (the command `models` lists them)
     #[arg(long, value_name = "NAME", required_unless_present = "peak")]
     model: Option<String>,
 

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::args::{DType, NetworkArgs, Size, Unusable};
 use crate::inference;
-use crate::output::{self, Progress};
+use crate::output::{self, Progress, quoted};
 
 const COMMAND: &str = "explain";
 /// The page and the summary in the run's directory.
@@ -468,14 +468,8 @@ fn number(value: f64) -> String {
 
 /// How the program was called.
 fn command_line() -> String {
-    let quoted = |argument: String| match argument
-        .contains(|letter: char| letter.is_whitespace() || "'\"$&|;<>*?".contains(letter))
-    {
-        true => format!("'{}'", argument.replace('\'', r"'\''")),
-        false => argument,
-    };
-    let arguments = std::env::args_os().skip(1).map(|argument| quoted(argument.to_string_lossy().into_owned()));
-    format!("cargo xtask {}", arguments.collect::<Vec<_>>().join(" "))
+    let arguments = std::env::args_os().skip(1).map(|argument| quoted(&argument.to_string_lossy()));
+    format!("{} {}", output::program(), arguments.collect::<Vec<_>>().join(" "))
 }
 
 fn print(gallery: &Gallery, summary: &Value) -> Result<()> {

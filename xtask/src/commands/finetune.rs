@@ -31,7 +31,7 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "PATH", default_value = "builtin")]
     weights: String,
 
-    /// Registered name of the model (see `cargo xtask models`); needed for a bare weight file and for `--weights none`
+    /// Registered name of the model (the command `models` lists them); needed for a bare weight file and for `--weights none`
     #[arg(long, value_name = "NAME")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<String>,

@@ -25,7 +25,7 @@ const COMMAND: &str = "train";
 /// Train a registered network from scratch, reproducibly to the byte, and go on after an interruption
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub(crate) struct Train {
-    /// Registered name of the model (see `cargo xtask models`)
+    /// Registered name of the model (the command `models` lists them)
     #[arg(long, value_name = "NAME", default_value = "resnet8_cifar10")]
     model: String,
 
