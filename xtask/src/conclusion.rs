@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use cnn_core::write_atomic;
+use cnn_core::{hex, write_atomic};
 use cnn_data::Skipped;
 use cnn_models::{LoadOptions, Network};
 use cnn_train::TrainSummary;
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::inference::Measured;
 use crate::training::Data;
-use crate::{inference, next_steps, output, report};
+use crate::{inference, next_steps, output, predictions, report};
 
 const SUMMARY: &str = "summary.json";
 
@@ -63,6 +63,9 @@ impl Run<'_> {
         let summary = self.summary_json(&verdict)?;
         let text = serde_json::to_string_pretty(&summary)? + "\n";
         write_atomic(&self.directory.join(SUMMARY), |file| file.write_all(text.as_bytes()))?;
+        let (dataset, part) = (self.data.test.as_ref().unwrap_or(&self.data.val).as_ref(), verdict.split);
+        let (path, names) = (self.directory.join(predictions::NAME), inference::class_names(&verdict.network));
+        predictions::write(&path, &verdict.measured, dataset, |_| part, &names)?;
         // The report of a run that had already ended says more of it than this sitting knows.
         if !ended_before || !self.directory.join(report::NAME).exists() {
             report::write(&self, &verdict)?;
@@ -148,5 +151,5 @@ impl Run<'_> {
 /// SHA-256 of a file in hexadecimal.
 pub(crate) fn sha256(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&Sha256::digest(&bytes)))
 }

@@ -53,12 +53,15 @@ pub(crate) fn run(
 pub(crate) struct Measured {
     pub(crate) result: ClassificationResult,
     pub(crate) confusion: ConfusionMatrix,
-    /// The samples that were taken for another class, in the dataset's order.
-    pub(crate) mistakes: Vec<Judged>,
-    /// For each class the sample that was recognised most surely, if any was.
-    pub(crate) right: Vec<Option<Judged>>,
+    /// Every sample that could be read, in the dataset's order.
+    pub(crate) judged: Vec<Judged>,
+    /// The logits of the judged samples, row by row; `None` where there are more than [`MOST_KEPT`] classes.
+    pub(crate) logits: Option<Vec<f32>>,
     pub(crate) skipped: Vec<Skipped>,
 }
+
+/// Logits of more classes are not kept: they would fill the memory.
+pub(crate) const MOST_KEPT: usize = 100;
 
 /// A sample and what it was taken for.
 #[derive(Clone, Copy)]
@@ -80,41 +83,109 @@ impl Measured {
         let correct = (self.result.top1 * self.result.samples as f64).round() as u64;
         Ok(bootstrap_interval(correct, self.result.samples, 0.95)?)
     }
+
+    /// The samples that were taken for another class, in the dataset's order.
+    pub(crate) fn mistakes(&self) -> impl Iterator<Item = &Judged> {
+        self.judged.iter().filter(|judged| judged.prediction != judged.label)
+    }
+
+    /// For each class the sample that was recognised most surely, if any was.
+    pub(crate) fn right(&self) -> Vec<Option<Judged>> {
+        let mut right = vec![None::<Judged>; self.confusion.classes()];
+        for judged in self.judged.iter().filter(|judged| judged.prediction == judged.label) {
+            let best = &mut right[judged.label];
+            if best.is_none_or(|best| judged.probability > best.probability) {
+                *best = Some(*judged);
+            }
+        }
+        right
+    }
+}
+
+/// Gathers what a network gives for labelled samples.
+struct Meter {
+    metrics: Classification,
+    judged: Vec<Judged>,
+    logits: Option<Vec<f32>>,
+}
+
+impl Meter {
+    fn new(classes: usize) -> Result<Self> {
+        let logits = (classes <= MOST_KEPT).then(Vec::new);
+        Ok(Self { metrics: Classification::new(classes)?, judged: Vec::new(), logits })
+    }
+
+    fn add(&mut self, index: usize, label: usize, logits: &[f32]) -> Result<()> {
+        self.metrics.update(logits, &[label as u32])?;
+        self.judged.push(judge(index, label, logits));
+        if let Some(kept) = &mut self.logits {
+            kept.extend_from_slice(logits);
+        }
+        Ok(())
+    }
+
+    fn finish(self, skipped: Vec<Skipped>) -> Result<Measured> {
+        let (result, confusion) = (self.metrics.result()?, self.metrics.confusion().clone());
+        Ok(Measured { result, confusion, judged: self.judged, logits: self.logits, skipped })
+    }
 }
 
 /// Measures the network on a labelled dataset.
 pub(crate) fn measure(network: &Network, dataset: &Arc<dyn Dataset>, batch: usize) -> Result<Measured> {
+    let mut meter = Meter::new(network.model().num_classes())?;
+    let skipped = judge_all(network, dataset, batch, |index, label, logits| meter.add(index, label, logits))?;
+    meter.finish(skipped)
+}
+
+/// The same for the whole and for a part of the samples, in one pass; the part is `None` where none of it could be read.
+pub(crate) fn measure_with_part(
+    network: &Network,
+    dataset: &Arc<dyn Dataset>,
+    batch: usize,
+    is_part: &[bool],
+) -> Result<(Measured, Option<Measured>)> {
+    let classes = network.model().num_classes();
+    let (mut whole, mut part) = (Meter::new(classes)?, Meter::new(classes)?);
+    let skipped = judge_all(network, dataset, batch, |index, label, logits| {
+        whole.add(index, label, logits)?;
+        if is_part[index] { part.add(index, label, logits) } else { Ok(()) }
+    })?;
+    let part = if part.judged.is_empty() { None } else { Some(part.finish(Vec::new())?) };
+    Ok((whole.finish(skipped)?, part))
+}
+
+/// Gives each readable sample to `take`, in order: its number, the logit of its class, all logits. Returns what was skipped.
+fn judge_all(
+    network: &Network,
+    dataset: &Arc<dyn Dataset>,
+    batch: usize,
+    mut take: impl FnMut(usize, usize, &[f32]) -> Result<()>,
+) -> Result<Vec<Skipped>> {
     let to_logit = classes_to_logits(network, dataset.classes())?;
     let classes = network.model().num_classes();
-    let mut metrics = Classification::new(classes)?;
-    let (mut mistakes, mut right) = (Vec::new(), vec![None::<Judged>; classes]);
-    let skipped = run(network, dataset, batch, |logits| {
-        let label = |&index: &usize| {
+    run(network, dataset, batch, |logits| {
+        for (&index, row) in logits.indices.iter().zip(logits.values.chunks_exact(classes)) {
             let class = dataset.label(index).with_context(|| format!("{} has no label", dataset.id(index)))?;
-            Ok(to_logit[class] as u32)
-        };
-        let labels = logits.indices.iter().map(label).collect::<Result<Vec<_>>>()?;
-        metrics.update(&logits.values, &labels)?;
-        for ((&index, &label), row) in logits.indices.iter().zip(&labels).zip(logits.values.chunks_exact(classes)) {
-            let judged = judge(index, label as usize, row);
-            if judged.prediction != judged.label {
-                mistakes.push(judged);
-            } else if right[judged.label].is_none_or(|best| judged.probability > best.probability) {
-                right[judged.label] = Some(judged);
-            }
+            take(index, to_logit[class], row)?;
         }
         Ok(())
-    })?;
-    Ok(Measured { result: metrics.result()?, confusion: metrics.confusion().clone(), mistakes, right, skipped })
+    })
 }
 
 /// The prediction is the first of the largest logits.
 fn judge(index: usize, label: usize, logits: &[f32]) -> Judged {
     let first_largest = |best: usize, (index, logit): (usize, &f32)| if *logit > logits[best] { index } else { best };
     let prediction = logits.iter().enumerate().fold(0, first_largest);
-    let exponential = |&logit: &f32| f64::from(logit - logits[prediction]).exp();
-    let sum: f64 = logits.iter().map(exponential).sum();
-    Judged { index, label, prediction, probability: 1. / sum, label_probability: exponential(&logits[label]) / sum }
+    let probabilities = probabilities(logits);
+    Judged { index, label, prediction, probability: probabilities[prediction], label_probability: probabilities[label] }
+}
+
+/// Softmax of a row of logits.
+pub(crate) fn probabilities(logits: &[f32]) -> Vec<f64> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponentials: Vec<f64> = logits.iter().map(|logit| f64::from(logit - largest).exp()).collect();
+    let sum: f64 = exponentials.iter().sum();
+    exponentials.into_iter().map(|exponential| exponential / sum).collect()
 }
 
 /// Lists what was skipped on standard error.

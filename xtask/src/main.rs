@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod builtin;
 mod commands;
 mod conclusion;
 mod config_file;
@@ -10,7 +11,9 @@ mod inference;
 mod next_steps;
 mod output;
 mod pictures;
+mod predictions;
 mod report;
+mod run_images;
 mod strip;
 mod training;
 

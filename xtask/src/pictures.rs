@@ -24,9 +24,8 @@ const SIDE: usize = 384;
 /// Worst mistakes, most confident mistakes and one right example per class.
 pub(crate) fn groups(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<PictureGroup>> {
     let dataset = run.data.test.as_ref().unwrap_or(&run.data.val);
-    let mistakes = &verdict.measured.mistakes;
     let by = |key: fn(&Judged) -> f64| {
-        let mut sorted = mistakes.clone();
+        let mut sorted: Vec<Judged> = verdict.measured.mistakes().copied().collect();
         sorted.sort_by(|a, b| key(a).total_cmp(&key(b)).then(a.index.cmp(&b.index)));
         sorted
     };
@@ -34,7 +33,7 @@ pub(crate) fn groups(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<PictureGrou
     let is_shown = |judged: &Judged| worst.iter().any(|shown| shown.index == judged.index);
     let others = by(|judged| -judged.probability).into_iter().filter(|judged| !is_shown(judged));
     let confident: Vec<Judged> = others.take(MISTAKES).collect();
-    let right: Vec<Judged> = verdict.measured.right.iter().flatten().take(EXAMPLES).copied().collect();
+    let right: Vec<Judged> = verdict.measured.right().into_iter().flatten().take(EXAMPLES).collect();
 
     let all: Vec<(usize, Target)> = [&worst, &confident, &right]
         .into_iter()

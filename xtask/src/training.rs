@@ -9,9 +9,9 @@ use clap::{Args, ValueEnum};
 use cnn_core::{Key, Preprocessing, write_atomic};
 use cnn_data::{
     Augmentation, BatchMix, CachedDataset, ColorJitter, CutMix, Dataset, Mixup, RandomCrop, RandomErasing,
-    RandomHorizontalFlip, RandomResizedCrop, RandomRotation, Resize, Split, duplicates_across, stratified_split,
+    RandomHorizontalFlip, RandomResizedCrop, RandomRotation, Resize, Split, stratified_split,
 };
-use cnn_train::Notice;
+use cnn_train::{Notice, SplitRecord};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +109,24 @@ pub(crate) struct Data {
     pub(crate) train: Arc<dyn Dataset>,
     pub(crate) val: Arc<dyn Dataset>,
     pub(crate) test: Option<Arc<dyn Dataset>>,
+    /// Which image is in which of them.
+    pub(crate) record: SplitRecord,
+}
+
+impl Data {
+    /// Writes `split.csv` into the directory of a run that begins; a run that goes on must find the images that it began with.
+    pub(crate) fn record_in(&self, directory: &Path) -> Result<()> {
+        let path = directory.join(SplitRecord::FILE);
+        if !path.exists() {
+            return Ok(self.record.write(&path)?);
+        }
+        match SplitRecord::read(&path)?.difference(&self.record) {
+            None => Ok(()),
+            Some(difference) => Err(anyhow::anyhow!(
+                "the images are not those that the run began with: {difference}; put them back, or begin a new run"
+            )),
+        }
+    }
 }
 
 /// Decoded images stay in memory up to this many bytes.
@@ -134,13 +152,16 @@ impl TrainingArgs {
             ensure!(val.len() > 0, "{data}: no class has two images, of which one could be held out for validation");
             (Arc::new(train), Arc::new(val))
         };
-        for (part, other) in [("validation", Some(&val)), ("test", test.as_ref())] {
-            let twins = other.map(|other| duplicates_across(train.as_ref(), other.as_ref())).unwrap_or_default();
+        let mut parts: Vec<(Split, &dyn Dataset)> = vec![(Split::Train, train.as_ref()), (Split::Val, val.as_ref())];
+        parts.extend(test.as_deref().map(|test| (Split::Test, test)));
+        let record = SplitRecord::of(&parts);
+        for (part, name) in [(Split::Val, "validation"), (Split::Test, "test")] {
+            let twins = record.seen_in_training(part);
             if let Some((one, twin)) = twins.first() {
-                eprintln!("note: {} {part} images are also training images, as {twin} is {one}", twins.len());
+                eprintln!("note: {} {name} images are also training images, as {twin} is {one}", twins.len());
             }
         }
-        Ok(Data { train: cached(train), val: cached(val), test })
+        Ok(Data { train: cached(train), val: cached(val), test, record })
     }
 
     /// With `--balance` a weight per class: the inverse of its share of the training images.

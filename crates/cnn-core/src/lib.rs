@@ -23,6 +23,7 @@
 
 mod error;
 mod files;
+mod hex;
 mod preprocessing;
 pub mod random;
 mod run_dir;
@@ -30,6 +31,7 @@ mod suggest;
 
 pub use error::Error;
 pub use files::write_atomic;
+pub use hex::hex;
 pub use preprocessing::{
     CropMode, DEFAULT_CROP_PCT, IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD, IMAGENET_MEAN, IMAGENET_STD,
     Interpolation, MAX_IMAGE_SIDE, Preprocessing,

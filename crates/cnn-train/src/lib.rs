@@ -4,6 +4,7 @@
 //!   [`Step`] owns forward, backward and update;
 //! - [`Classification`] is the task of telling classes apart;
 //! - [`CrossEntropy`], [`binary_cross_entropy_with_logits`], [`mean_squared_error`];
+//! - [`SplitRecord`]: which image was in which part of a run;
 //! - [`Optimizer`] with [`ParamGroup`]s: SGD, Adam, AdamW, RMSprop; [`Schedule`]: the learning rate over time.
 
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ mod optimizer;
 mod run;
 mod run_log;
 mod schedule;
+mod split_record;
 mod state;
 mod step;
 mod task;
@@ -30,6 +32,7 @@ pub use loss::{CrossEntropy, Targets, binary_cross_entropy_with_logits, mean_squ
 pub use optimizer::{Gradients, Optimizer, OptimizerConfig, ParamGroup, decay_groups};
 pub use run::TrainSummary;
 pub use schedule::{Plateau, PlateauState, Progress, Rates, Schedule, ScheduleKind};
+pub use split_record::{FoundPart, SplitRecord, SplitRow};
 pub use state::Best;
 pub use step::{GradientStep, Step, StepReport, Update};
 pub use task::{Batches, Epoch, Evaluation, Losses, Task};

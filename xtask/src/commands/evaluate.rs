@@ -1,14 +1,18 @@
 //! `cargo xtask evaluate`: how good a network is on a labelled dataset.
 
-use anyhow::Result;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use cnn_data::Split;
+use cnn_data::{Dataset, Split, Subset};
 use serde_json::{Value, json};
 
-use crate::args::{DType, NetworkArgs};
+use crate::args::{DType, NetworkArgs, Unusable};
 use crate::datasets::Source;
 use crate::inference::Measured;
-use crate::{inference, output};
+use crate::run_images::RunImages;
+use crate::{inference, output, predictions};
 
 /// Measure a network on a labelled dataset: loss, top-1, top-5, and each class's precision, recall and F1
 #[derive(Debug, Args)]
@@ -16,11 +20,12 @@ pub(crate) struct Evaluate {
     #[command(flatten)]
     network: NetworkArgs,
 
-    /// A folder of class folders (with or without train, val, test above them), MNIST-like IDX files, an image parquet, or `shapes`
+    /// A folder of class folders (with or without train, val, test above them), MNIST-like IDX files, an image parquet, or `shapes`; for the
+    /// directory of a run default the images that it kept for this, its test images or else those that it was validated on
     #[arg(long, value_name = "PATH")]
-    data: String,
+    data: Option<String>,
 
-    /// Which part of the dataset: train, val or test; may be left out where there is only one
+    /// Which part of the dataset, or of the run's images: train, val or test; may be left out where there is only one
     #[arg(long)]
     split: Option<Split>,
 
@@ -28,24 +33,115 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
 
+    /// Also write a CSV file with the columns path, part, truth, prediction, their probabilities, and those of all classes where there are at most a hundred
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+
     /// Print one JSON object on standard output
     #[arg(long)]
     json: bool,
 }
 
-impl Evaluate {
-    pub(crate) fn run(&self) -> Result<()> {
-        let network = self.network.load(DType::F32)?;
-        let dataset = Source::parse(&self.data)?.open(self.split)?;
-        let measured = inference::measure(&network, &dataset, self.batch.into())?;
-        let names = inference::class_names(&network);
-        if self.json { output::json(&report(&measured, &names)?) } else { print(&measured, &names) }
+/// The images to measure, and what the run that the weights come from did with them.
+struct Images {
+    dataset: Arc<dyn Dataset>,
+    /// The part of each image in the run, where the weights come from a run.
+    parts: Option<Vec<Option<Split>>>,
+    /// The part that all of them are, where they are one.
+    part: Option<Split>,
+}
+
+impl Images {
+    /// For each image whether the run was not trained on it; `None` where that makes no difference: it was trained on none of them, or they were asked for as training images.
+    fn unseen(&self) -> Option<Vec<bool>> {
+        let parts = self.parts.as_ref().filter(|_| self.part != Some(Split::Train))?;
+        let unseen: Vec<bool> = parts.iter().map(|part| *part != Some(Split::Train)).collect();
+        unseen.contains(&false).then_some(unseen)
+    }
+
+    fn part_name(&self, index: usize) -> &'static str {
+        let of_run = self.parts.as_ref().and_then(|parts| parts[index]);
+        of_run.or(self.part).map_or("", Split::name)
     }
 }
 
-fn report(measured: &Measured, names: &[String]) -> Result<Value> {
-    let (result, interval) = (&measured.result, measured.top1_interval()?);
-    let occurring = result.per_class.iter().zip(names).filter(|(scores, _)| scores.samples > 0);
+/// What was measured.
+struct Figures {
+    of_all: Measured,
+    /// Where some of the images were trained on.
+    mixed: Option<Mixed>,
+}
+
+/// Images of which the run was trained on some.
+struct Mixed {
+    trained_on: usize,
+    /// Of the others; `None` where there are none.
+    of_unseen: Option<Measured>,
+}
+
+impl Evaluate {
+    pub(crate) fn run(&self) -> Result<()> {
+        let network = self.network.load(DType::F32)?;
+        let images = self.images()?;
+        let batch = self.batch.into();
+        let figures = match images.unseen() {
+            None => Figures { of_all: inference::measure(&network, &images.dataset, batch)?, mixed: None },
+            Some(unseen) => {
+                let trained_on = unseen.iter().filter(|unseen| !**unseen).count();
+                let (of_all, of_unseen) = inference::measure_with_part(&network, &images.dataset, batch, &unseen)?;
+                Figures { of_all, mixed: Some(Mixed { trained_on, of_unseen }) }
+            }
+        };
+        let names = inference::class_names(&network);
+        if let Some(path) = &self.csv {
+            let part = |index| images.part_name(index);
+            predictions::write(path, &figures.of_all, images.dataset.as_ref(), part, &names)?;
+        }
+        if self.json { output::json(&report(&figures, &images, &names)?) } else { print(&figures, &images, &names) }
+    }
+
+    fn images(&self) -> Result<Images> {
+        let run = RunImages::of(&self.network.weights)?;
+        let Some(data) = &self.data else {
+            let run = run
+                .context(
+                    "name the images by --data; only the directory of a run that finetune or train made knows its own",
+                )
+                .context(Unusable)?;
+            let part = self.split.unwrap_or_else(|| run.held_out());
+            let dataset = run.open(part)?;
+            eprintln!("the {} {part} images of the run, from {}", dataset.len(), run.data()?);
+            return Ok(Images { dataset, parts: None, part: Some(part) });
+        };
+        let source = Source::parse(data)?;
+        let Some(run) = run else {
+            return Ok(Images { dataset: source.open(self.split)?, parts: None, part: self.split });
+        };
+        if let Some(part) = self.split
+            && source.splits()?.is_empty()
+        {
+            let dataset = part_of_run(&run, part, source.open(None)?, data)?;
+            return Ok(Images { dataset, parts: None, part: Some(part) });
+        }
+        let dataset = source.open(self.split)?;
+        let parts = Some(run.record.parts_of(dataset.as_ref()));
+        Ok(Images { dataset, parts, part: self.split })
+    }
+}
+
+/// The images of a dataset in one piece that were a part of the run, which knows them by content.
+fn part_of_run(run: &RunImages, part: Split, whole: Arc<dyn Dataset>, data: &str) -> Result<Arc<dyn Dataset>> {
+    let parts = run.record.parts_of(whole.as_ref());
+    let indices: Vec<usize> = (0..whole.len()).filter(|&index| parts[index] == Some(part)).collect();
+    if indices.is_empty() {
+        bail!("{data} is in one piece, and none of its images is one of the run's {part} images; leave --split out");
+    }
+    Ok(Arc::new(Subset::new(whole, indices)?))
+}
+
+fn report(figures: &Figures, images: &Images, names: &[String]) -> Result<Value> {
+    let measured = &figures.of_all;
+    let occurring = measured.result.per_class.iter().zip(names).filter(|(scores, _)| scores.samples > 0);
     let per_class = occurring.map(|(scores, name)| {
         json!({
             "label": name,
@@ -55,27 +151,64 @@ fn report(measured: &Measured, names: &[String]) -> Result<Value> {
             "f1": scores.f1,
         })
     });
+    let mut report = totals(measured)?;
+    report["per_class"] = per_class.collect();
+    report["skipped"] = json!(measured.skipped);
+    if let Some(part) = images.part {
+        report["part"] = json!(part);
+    }
+    if let Some(mixed) = &figures.mixed {
+        report["trained_on"] = json!(mixed.trained_on);
+        report["not_trained_on"] = mixed.of_unseen.as_ref().map(totals).transpose()?.into();
+    }
+    Ok(report)
+}
+
+fn totals(measured: &Measured) -> Result<Value> {
+    let (result, interval) = (&measured.result, measured.top1_interval()?);
     Ok(json!({
         "samples": result.samples,
         "loss": result.loss,
         "top1": result.top1,
         "top1_interval": [interval.low, interval.high],
         "top5": result.top5,
-        "per_class": per_class.collect::<Vec<_>>(),
-        "skipped": measured.skipped,
     }))
 }
 
-fn print(measured: &Measured, names: &[String]) -> Result<()> {
-    let (result, interval) = (&measured.result, measured.top1_interval()?);
+fn print(figures: &Figures, images: &Images, names: &[String]) -> Result<()> {
+    let measured = &figures.of_all;
     let columns = [("class", false), ("samples", true), ("precision", true), ("recall", true), ("F1", true)];
-    let occurring = result.per_class.iter().zip(names).filter(|(scores, _)| scores.samples > 0);
+    let occurring = measured.result.per_class.iter().zip(names).filter(|(scores, _)| scores.samples > 0);
     let share = |share: f64| format!("{share:.3}");
     let rows = occurring.map(|(scores, name)| {
         vec![name.clone(), scores.samples.to_string(), share(scores.precision), share(scores.recall), share(scores.f1)]
     });
     output::table(&columns, &rows.collect::<Vec<_>>())?;
     println!();
+    print_totals(measured)?;
+    if images.part == Some(Split::Val) {
+        println!("Validation images choose a run's epoch: expect somewhat less on new images.");
+    }
+    match &figures.mixed {
+        None => {}
+        Some(Mixed { trained_on, of_unseen: None }) => {
+            println!();
+            println!("The run was trained on all of these {trained_on} images: this says nothing about new ones.");
+        }
+        Some(Mixed { trained_on, of_unseen: Some(measured) }) => {
+            println!();
+            println!(
+                "The run was trained on {trained_on} of these images, which flatters the figures above. Of the others:"
+            );
+            print_totals(measured)?;
+        }
+    }
+    inference::print_skipped(&figures.of_all.skipped);
+    Ok(())
+}
+
+fn print_totals(measured: &Measured) -> Result<()> {
+    let (result, interval) = (&measured.result, measured.top1_interval()?);
     println!("samples  {}", result.samples);
     println!("loss     {:.4}", result.loss);
     println!(
@@ -84,7 +217,8 @@ fn print(measured: &Measured, names: &[String]) -> Result<()> {
         100. * interval.low,
         100. * interval.high
     );
-    println!("top-5    {:.2} %", 100. * result.top5);
-    inference::print_skipped(&measured.skipped);
+    if result.per_class.len() > 5 {
+        println!("top-5    {:.2} %", 100. * result.top5);
+    }
     Ok(())
 }

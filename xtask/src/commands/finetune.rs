@@ -19,7 +19,7 @@ use crate::training::{
     Augment, Data, TrainingArgs, absolute, explained, interrupt_flag, interrupted, save_arguments, saved_arguments,
     show,
 };
-use crate::{output, report};
+use crate::{builtin, output, report};
 
 const COMMAND: &str = "finetune";
 
@@ -156,7 +156,7 @@ impl Finetune {
             tuning = tuning.with_head_augmentation(augmentation);
         }
         if !self.no_cache {
-            tuning = tuning.with_cache(FeatureCache::in_directory(self.training.out.join("cache/features")));
+            tuning = tuning.with_cache(FeatureCache::in_directory(self.caches().join("features")));
         }
         let phases = tuning.phases().context(Unusable)?;
         let directory = match directory {
@@ -164,6 +164,7 @@ impl Finetune {
             None => RunDir::create(&self.training.out, COMMAND, name)?.path().to_path_buf(),
         };
         save_arguments(&self.resolved(&config), &directory)?;
+        data.record_in(&directory)?;
         strip.begin(&directory)?;
         let (train, val) = (data.train.len(), data.val.len());
         eprintln!(
@@ -196,14 +197,16 @@ impl Finetune {
             seed: self.training.seed,
             ..LoadOptions::default()
         };
-        Ok(Network::load(&self.weights(), &options)?)
+        Ok(Network::load(&self.weights()?, &options)?)
     }
 
-    fn weights(&self) -> PathBuf {
-        match self.weights.as_str() {
-            "builtin" => Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/resnet20_cifar10"),
-            path => PathBuf::from(path),
-        }
+    fn weights(&self) -> Result<PathBuf> {
+        if self.weights == "builtin" { builtin::unpack(&self.caches()) } else { Ok(PathBuf::from(&self.weights)) }
+    }
+
+    /// What runs share.
+    fn caches(&self) -> PathBuf {
+        self.training.out.join("cache")
     }
 
     fn config(&self, network: &Network) -> Result<FineTuneConfig> {

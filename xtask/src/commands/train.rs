@@ -120,6 +120,7 @@ impl Train {
             None => RunDir::create(&self.training.out, COMMAND, &self.model)?.path().to_path_buf(),
         };
         save_arguments(&resolved, &directory)?;
+        data.record_in(&directory)?;
         let batches = cnn_train::Task::batches_per_epoch(&task);
         eprintln!(
             "{}: {} parameters, {} training and {} validation images, {} epochs of {batches} updates, in {}",

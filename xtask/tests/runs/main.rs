@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod finetune;
+mod held_out;
 mod support;
 mod train;

@@ -109,6 +109,19 @@ impl Bench {
         }
     }
 
+    /// Copies a folder of class folders, each file under another name.
+    pub(crate) fn copied(&self, from: &str, to: &str, prefix: &str) {
+        for class in CLASSES {
+            let (from, to) =
+                (self.path(&format!("{from}/{class}")), PathBuf::from(self.path(&format!("{to}/{class}"))));
+            std::fs::create_dir_all(&to).unwrap();
+            for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+                let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+                std::fs::copy(entry.path(), to.join(name)).unwrap();
+            }
+        }
+    }
+
     /// The arguments of a short run on `data` that keeps its directories in `out`.
     pub(crate) fn arguments(&self, out: &str, epochs: usize) -> Vec<String> {
         let (data, epochs, out) = (self.path("data"), epochs.to_string(), self.path(out));

@@ -133,7 +133,7 @@ fn duplicate_group(parts: &[Part], sha256: &[u8; 32], samples: &[(usize, usize)]
         samples.iter().map(|&(part, facts)| parts[part].location(&parts[part].facts[facts])).collect();
     let first = &samples[0];
     DuplicateGroup {
-        sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: cnn_core::hex(sha256),
         across_splits: samples.iter().any(|sample| sample.split != first.split),
         across_classes: samples.iter().any(|sample| sample.label != first.label),
         samples,
