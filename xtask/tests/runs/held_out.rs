@@ -30,9 +30,11 @@ fn a_folder_without_splits_is_measured_on_what_was_held_out() {
     let split = table(&run.join("split.csv"));
     let paths: BTreeSet<&String> = split.iter().map(|row| &row["path"]).collect();
     assert_eq!((split.len(), paths.len()), (61, 61));
-    let of = |part: &str| split.iter().filter(|row| row["part"] == part).map(|row| row["path"].clone());
-    let val: BTreeSet<String> = of("val").collect();
-    assert_eq!((of("train").count() + val.len(), of("test").count()), (61, 0));
+    let of = |part: &str| -> BTreeSet<String> {
+        split.iter().filter(|row| row["part"] == part).map(|row| row["path"].clone()).collect()
+    };
+    let val = of("val");
+    assert_eq!((of("train").len() + val.len(), of("test").len()), (61, 0));
     assert!(split.iter().all(|row| Path::new(&row["path"]).parent().unwrap().ends_with(&row["label"])));
 
     // Of each readable one, what it was taken for.
