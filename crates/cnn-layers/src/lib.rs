@@ -33,6 +33,8 @@ mod model;
 mod observer;
 mod pool;
 mod store;
+#[cfg(feature = "candle-nn")]
+mod var_builder;
 
 pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
