@@ -12,6 +12,13 @@
 //! - [`survey()`]: what is in a folder;
 //! - [`imagenet_class_names`].
 //!
+//! | feature | what it adds |
+//! |---|---|
+//! | `tensors` | [`BatchPlan`], [`Batches`]: batches as candle tensors, which bring candle |
+//! | `parquet` | [`ParquetImages`]: datasets in parquet files; without it [`open_dataset`] names the feature |
+//!
+//! Neither is on by default.
+//!
 //! ```
 //! use cnn_core::Preprocessing;
 //! use cnn_data::{Image, preprocess, resize};

@@ -6,6 +6,10 @@
 //! - [`inspect()`]: filters that do nothing, activations and weights, receptive fields;
 //! - [`Report`], [`Gallery`]: pages that need no other file (the feature `report`).
 //!
+//! | feature | what it adds |
+//! |---|---|
+//! | `report` | [`Report`], [`Gallery`] and what goes into them, [`Inspection::report`], [`thumbnail`]; it is not on by default |
+//!
 //! A [`Report`] is plain data (facts, epochs, a confusion matrix, pictures, phases, ...); [`Report::to_html`] makes the page. Any
 //! part may be missing and is then left out, so that a program which knows only its losses has a report too.
 //!
