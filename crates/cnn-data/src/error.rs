@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{FileFormat, Split};
+use crate::{DatasetFormat, FileFormat, Split};
 
 /// Everything that can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +102,20 @@ pub enum Error {
         /// What was found instead.
         reason: String,
     },
+    /// The dataset's format is known, and its reader was left out of this build.
+    #[error(
+        "{} is a dataset in the format {format}, but cnn-data was built without the feature `{feature}`; \
+         enable it in Cargo.toml: cnn-data = {{ ..., features = [\"{feature}\"] }}",
+        path.display()
+    )]
+    WithoutFeature {
+        /// The path.
+        path: PathBuf,
+        /// The format that was recognised.
+        format: DatasetFormat,
+        /// The feature of this crate to enable.
+        feature: &'static str,
+    },
     /// The dataset lacks the split that was asked for.
     #[error("{} has no split `{asked}`, it has {existing}", path.display())]
     NoSuchSplit {
@@ -135,6 +149,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A tensor could not be made.
+    #[cfg(feature = "tensors")]
     #[error("cannot make a tensor of a batch")]
     Tensor(#[from] candle_core::Error),
 }

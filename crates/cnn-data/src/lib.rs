@@ -12,6 +12,13 @@
 //! - [`survey()`]: what is in a folder;
 //! - [`imagenet_class_names`].
 //!
+//! | feature | what it adds |
+//! |---|---|
+//! | `tensors` | [`BatchPlan`], [`Batches`]: batches as candle tensors, which bring candle |
+//! | `parquet` | [`ParquetImages`]: datasets in parquet files; without it [`open_dataset`] names the feature |
+//!
+//! Neither is on by default.
+//!
 //! ```
 //! use cnn_core::Preprocessing;
 //! use cnn_data::{Image, preprocess, resize};
@@ -29,6 +36,7 @@
 
 mod annotation;
 mod augment;
+#[cfg(feature = "tensors")]
 mod batches;
 mod dataset;
 mod error;
@@ -43,10 +51,13 @@ pub use augment::{
     Augmentation, BatchMix, ColorJitter, CutMix, EraseFill, Mixing, Mixup, RandomAffine, RandomCrop, RandomErasing,
     RandomHorizontalFlip, RandomResizedCrop, RandomRotation, RandomVerticalFlip, Resize, Transform,
 };
+#[cfg(feature = "tensors")]
 pub use batches::{Batch, BatchPlan, Batches};
+#[cfg(feature = "parquet")]
+pub use dataset::ParquetImages;
 pub use dataset::{
-    CachedDataset, Content, Dataset, DatasetFormat, IdxArray, IdxImages, ImageFolder, ParquetImages, PhotoList, Sample,
-    Skipped, Split, Subset, dataset_splits, duplicates_across, open_dataset, stratified_split,
+    CachedDataset, Content, Dataset, DatasetFormat, IdxArray, IdxImages, ImageFolder, PhotoList, Sample, Skipped,
+    Split, Subset, dataset_splits, duplicates_across, open_dataset, stratified_split,
 };
 pub use error::Error;
 pub use image::{

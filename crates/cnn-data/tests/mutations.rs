@@ -4,7 +4,7 @@
 mod common;
 
 use cnn_core::Rng;
-use cnn_data::{Dataset, FileFormat, IdxArray, IdxImages, ParquetImages, decode};
+use cnn_data::{Dataset, FileFormat, IdxArray, IdxImages, decode};
 use common::golden_bytes;
 use common::mutate::{Tally, mutate_100_000};
 use flate2::Crc;
@@ -75,22 +75,6 @@ fn damaged_idx() {
         },
     );
     assert!(tally.accepted > 1_000 && tally.rejected > 10_000 && tally.contained == 0);
-}
-
-#[test]
-fn damaged_parquet() {
-    let names = ["tiny.parquet", "tiny-compressed.parquet"];
-    let files: Vec<_> = names.iter().map(|name| golden_bytes(name)).collect();
-    let tally = mutate_100_000(
-        "parquet",
-        &files,
-        |_, _| {},
-        |bytes| {
-            let dataset = ParquetImages::parse(bytes.to_vec())?;
-            (0..dataset.len()).try_for_each(|index| dataset.content(index).map(drop)).map_err(|error| error.to_string())
-        },
-    );
-    assert!(tally.accepted > 1_000 && tally.rejected > 10_000);
 }
 
 fn idx(header: &[u8], elements: u8) -> Vec<u8> {

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 
 use cnn_data::{Error, survey};
-use common::{golden, golden_bytes};
+use common::golden_bytes;
 use serde_json::json;
 
 #[test]
@@ -80,13 +80,6 @@ fn photos_without_labels_are_surveyed_too() {
     let survey = survey(folder.path()).unwrap();
     assert_eq!((survey.format.to_string().as_str(), survey.samples, survey.splits[0].unlabelled), ("photos", 1, 1));
     assert_eq!(survey.statistics.unwrap().mean.len(), 1);
-}
-
-#[test]
-fn parquet_samples_can_be_duplicates() {
-    let survey = survey(&golden("tiny.parquet")).unwrap();
-    assert_eq!(survey.duplicates.len(), 1);
-    assert!(survey.duplicates[0].samples.iter().map(|sample| &sample.path).all(|path| path.contains(".parquet#")));
 }
 
 #[test]

@@ -3,6 +3,10 @@
 //! A network is a function of a configuration, a [`Store`] and a [`Mode`]; its layers carry PyTorch's names, so a published weight
 //! file loads by name. Feature maps travel as [`FeatureMap`], channels last.
 //!
+//! | feature | what it adds |
+//! |---|---|
+//! | `candle-nn` | [`Store::from_var_builder`]: parameters that candle-nn's `VarBuilder` keeps; it is not on by default |
+//!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
 //! use cnn_layers::{Context, Conv2dConfig, FeatureMap, Layer, Mode, Padding, Store};
@@ -33,6 +37,8 @@ mod model;
 mod observer;
 mod pool;
 mod store;
+#[cfg(feature = "candle-nn")]
+mod var_builder;
 
 pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};

@@ -3,7 +3,6 @@
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use candle_nn::VarBuilder;
 use cnn_core::Key;
 use cnn_weights::{LoadReport, ShapeMismatch};
 use indexmap::IndexMap;
@@ -31,8 +30,11 @@ struct Content {
     key: Key,
     dtype: DType,
     device: Device,
-    guest: Option<VarBuilder<'static>>,
+    guest: Option<Guest>,
 }
+
+/// Where a tensor comes from before it is in the store: by name and shape; `None` where the guest lacks the name.
+pub(crate) type Guest = Box<dyn Fn(&str, &[usize]) -> Option<Result<Tensor>> + Send + Sync>;
 
 struct Entry {
     kind: Kind,
@@ -73,10 +75,10 @@ impl Store {
         })))
     }
 
-    /// A store whose parameters come from candle's `VarBuilder`, for guests with a `VarMap` or files of their own; trainable
-    /// variables stay shared with it. Names that the builder lacks start as in a new store of seed 0.
-    pub fn from_var_builder(guest: VarBuilder<'static>) -> Self {
-        let store = Self::with_dtype(0, guest.dtype(), guest.device());
+    /// A store that asks `guest` for a tensor before it makes one of its own.
+    #[cfg(feature = "candle-nn")]
+    pub(crate) fn with_guest(dtype: DType, device: &Device, guest: Guest) -> Self {
+        let store = Self::with_dtype(0, dtype, device);
         store.write().guest = Some(guest);
         store
     }
@@ -216,9 +218,9 @@ impl Store {
             }
             return Ok(entry.value.clone());
         }
-        let value = match &content.guest {
-            Some(guest) if guest.contains_tensor(name) => Var::from_tensor(&guest.get(shape, name)?)?,
-            _ => {
+        let value = match content.guest.as_ref().and_then(|guest| guest(name, shape)) {
+            Some(tensor) => Var::from_tensor(&tensor?)?,
+            None => {
                 let values = init.values(shape, content.key.stream(name));
                 Var::from_tensor(&Tensor::from_vec(values, shape, &content.device)?.to_dtype(dtype)?)?
             }
@@ -322,17 +324,5 @@ mod tests {
         let message = store.get("conv.wieght").unwrap_err().to_string();
         assert!(message.contains("did you mean `conv.weight`?"), "{message}");
         assert!(store.set("conv.weight", &Tensor::zeros(2, DType::F32, &Device::Cpu).unwrap()).is_err());
-    }
-
-    #[test]
-    fn a_guest_keeps_its_variables() {
-        let map = candle_nn::VarMap::new();
-        let guest = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
-        guest.get_with_hints((2, 2), "w", candle_nn::Init::Const(3.)).unwrap();
-        let store = Store::from_var_builder(guest);
-        let w = param(&store, "w", &[2, 2]);
-        assert_eq!(w.to_vec2::<f32>().unwrap(), [[3., 3.], [3., 3.]]);
-        let grads = w.sum_all().unwrap().backward().unwrap();
-        assert!(grads.get(map.data().lock().unwrap()["w"].as_tensor()).is_some());
     }
 }

@@ -35,9 +35,11 @@ pub enum Error {
         reason: String,
     },
     /// A metric could not be computed.
+    #[cfg(feature = "report")]
     #[error("cannot compute the metrics of the classes")]
     Metrics(#[from] cnn_metrics::Error),
     /// The chart library refused a chart.
+    #[cfg(feature = "report")]
     #[error("cannot draw the chart of {chart}: {reason}")]
     Chart {
         /// What the chart shows.
@@ -67,6 +69,7 @@ pub enum Error {
         reasons: String,
     },
     /// The page could not be put together.
+    #[cfg(feature = "report")]
     #[error("cannot write the page")]
     Template(#[from] askama::Error),
 }

@@ -4,12 +4,17 @@
 //! - [`TrustChecks`], [`insertion_deletion`], [`road()`], [`randomized`]: whether a map can be believed;
 //! - [`feature_maps`], [`map_grid`]: what any stage or layer gives for an image;
 //! - [`inspect()`]: filters that do nothing, activations and weights, receptive fields;
-//! - [`Report`], [`Gallery`]: pages that need no other file.
+//! - [`Report`], [`Gallery`]: pages that need no other file (the feature `report`).
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `report` | [`Report`], [`Gallery`] and what goes into them, [`Inspection::report`], [`thumbnail`]; it is not on by default |
 //!
 //! A [`Report`] is plain data (facts, epochs, a confusion matrix, pictures, phases, ...); [`Report::to_html`] makes the page. Any
 //! part may be missing and is then left out, so that a program which knows only its losses has a report too.
 //!
 //! ```
+//! # #[cfg(feature = "report")] {
 //! use cnn_metrics::ConfusionMatrix;
 //! use cnn_viz::{ClassResults, Epoch, Fact, Report};
 //!
@@ -28,6 +33,7 @@
 //! assert!(html.starts_with("<!doctype html>") && html.contains("<svg"));
 //! // Whatever is given is text: names cannot become markup.
 //! assert!(!html.contains("<square>"));
+//! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -36,8 +42,10 @@
 mod error;
 mod explain;
 mod inspect;
+#[cfg(feature = "report")]
 mod page;
 mod picture;
+#[cfg(feature = "report")]
 mod report;
 mod trust;
 
@@ -48,8 +56,10 @@ pub use inspect::{
     Inspection, OtherLayer, Reader, ReceptiveField, Removal, Savings, Spread, StageField, Totals, UnitActivation,
     WeightStatistics, filter_grid, inspect,
 };
+#[cfg(feature = "report")]
 pub use page::thumbnail;
 pub use picture::{ColorMap, Heatmap, map_grid, overlay};
+#[cfg(feature = "report")]
 pub use report::{
     ClassResults, Epoch, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FilterLayer, FilterReport, FreezeProof,
     Gallery, ImagePrediction, LayerGroup, NormStatistics, Phase, PictureGroup, Report, StripRow, Timing,

@@ -11,7 +11,7 @@ use super::files::{file_name, files_below, has_extension};
 use super::idx::IdxLayout;
 use super::image_folder::FolderLayout;
 use super::split::list_splits;
-use super::{Dataset, ParquetImages, Split};
+use super::{Dataset, Split};
 use crate::Error;
 
 /// How a dataset is stored.
@@ -99,7 +99,7 @@ impl Discovery {
         Ok(match &self.layout {
             Layout::Folders(layout) => Box::new(layout.open(&layout.roots[number].1)?),
             Layout::Idx(layout) => Box::new(layout.open(number)?),
-            Layout::Parquet(parts) => Box::new(ParquetImages::open(&parts[number].1)?),
+            Layout::Parquet(parts) => open_parquet(&self.path, &parts[number].1)?,
         })
     }
 
@@ -142,6 +142,17 @@ fn of_file(path: &Path) -> Result<Layout, Error> {
     }
     let reason = "it is a single file and not parquet".to_owned();
     Err(Error::UnknownDataset { path: path.to_owned(), reason })
+}
+
+#[cfg(feature = "parquet")]
+fn open_parquet(_: &Path, files: &[PathBuf]) -> Result<Box<dyn Dataset>, Error> {
+    Ok(Box::new(super::ParquetImages::open(files)?))
+}
+
+/// What is recognised is never "unknown": without the reader the error says what to enable.
+#[cfg(not(feature = "parquet"))]
+fn open_parquet(path: &Path, _: &[PathBuf]) -> Result<Box<dyn Dataset>, Error> {
+    Err(Error::WithoutFeature { path: path.to_owned(), format: DatasetFormat::Parquet, feature: "parquet" })
 }
 
 /// Groups parquet files by the split that their name or the folder above them tells. Files that tell none make a part

@@ -7,9 +7,8 @@ mod files;
 mod idx;
 mod image_folder;
 mod open;
-mod parquet_file;
-mod parquet_images;
-mod parquet_source;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod photo_list;
 mod sample;
 mod skipped;
@@ -23,7 +22,8 @@ pub(crate) use discover::{Discovery, LOOKED_FOR};
 pub use idx::{IdxArray, IdxImages};
 pub use image_folder::ImageFolder;
 pub use open::open_dataset;
-pub use parquet_images::ParquetImages;
+#[cfg(feature = "parquet")]
+pub use parquet::ParquetImages;
 pub use photo_list::PhotoList;
 pub use sample::Sample;
 pub use skipped::Skipped;

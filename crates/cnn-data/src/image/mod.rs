@@ -1,7 +1,7 @@
 //! Images in memory and how they get there.
 
 mod contact_sheet;
-mod contain;
+pub(crate) mod contain;
 mod decode;
 mod file_format;
 mod header;
@@ -12,7 +12,6 @@ mod raster;
 mod write;
 
 pub use contact_sheet::contact_sheet;
-pub(crate) use contain::contain_panic;
 pub use decode::{Decoded, decode, decode_with_limits, open_image};
 pub use file_format::{ColorModel, FileFormat, ImageInfo};
 pub use limits::Limits;

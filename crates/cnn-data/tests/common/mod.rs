@@ -5,7 +5,8 @@ pub(crate) mod mutate;
 
 use std::path::{Path, PathBuf};
 
-use cnn_data::Image;
+use cnn_data::{Dataset, Image, Split, open_dataset};
+use tempfile::TempDir;
 
 pub(crate) fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -24,6 +25,30 @@ pub(crate) fn shared(part: &str) -> Option<PathBuf> {
     assert!(std::env::var_os("CNN_REQUIRE_SHARED").is_none(), "{} is absent", path.display());
     println!("shared data absent, skipped");
     None
+}
+
+/// Paths below a folder and what they hold.
+pub(crate) type Files<'a> = &'a [(&'a str, &'a [u8])];
+
+pub(crate) fn folder_with(files: Files<'_>) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    folder
+}
+
+/// What opening a dataset says where it fails.
+pub(crate) fn open_error(path: &Path, split: Option<Split>) -> String {
+    open_dataset(path, split).err().unwrap().to_string()
+}
+
+/// The names, relative to `root`, and labels of all samples.
+pub(crate) fn samples(dataset: &dyn Dataset, root: &Path) -> Vec<(String, Option<usize>)> {
+    let id = |index| dataset.id(index).replace(&format!("{}/", root.display()), "");
+    (0..dataset.len()).map(|index| (id(index), dataset.label(index))).collect()
 }
 
 /// Reads a binary PPM or PGM file as Pillow writes it.

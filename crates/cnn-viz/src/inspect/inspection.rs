@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Result as CandleResult;
-use cnn_data::{BatchPlan, Dataset, Image, Skipped};
+use cnn_data::{BatchPlan, Dataset, Skipped};
 use cnn_layers::{FeatureMap, Mode};
 use cnn_models::Network;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use super::other_layer::{OtherLayer, dead_share};
 use super::savings::{Savings, savings};
 use super::verify::{Verdict, verify};
 use super::weight_statistics::WeightStatistics;
-use crate::{Error, FilterLayer, FilterReport};
+use crate::Error;
 
 /// On how many images a network is inspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,26 +103,6 @@ pub struct Totals {
 impl Inspection {
     /// By how much a logit may change when a filter is removed that is not exactly constant.
     pub const LIMIT: f64 = 1e-5;
-
-    /// What a page shows of it, with the picture of the first layer's filters where it is given.
-    pub fn report(&self, inspected_on: impl Into<String>, first_filters: Option<Image>) -> FilterReport {
-        let layer = |layer: &InspectedLayer| FilterLayer {
-            name: layer.unit.conv.clone(),
-            channels: layer.unit.channels,
-            found: self.findings_of(&layer.unit.conv).map(|finding| (finding.channel, finding.kind)).collect(),
-            activations: layer.activations,
-            weights: layer.weights,
-            dead_relus: layer.dead_relus,
-            saves: layer.saves,
-        };
-        FilterReport {
-            inspected_on: inspected_on.into(),
-            layers: self.layers.iter().map(layer).collect(),
-            totals: self.totals,
-            stages: self.stages.clone(),
-            first_filters,
-        }
-    }
 
     /// The findings in one layer, by the path of its convolution.
     pub fn findings_of<'a>(&'a self, layer: &'a str) -> impl Iterator<Item = &'a Finding> {

@@ -2,9 +2,11 @@
 
 use cnn_data::Image;
 
-use crate::{Error, FilterKind, Savings, Spread, StageField, Totals, WeightStatistics, page};
+use crate::{
+    Error, FilterKind, InspectedLayer, Inspection, Savings, Spread, StageField, Totals, WeightStatistics, page,
+};
 
-/// The filters of a network that can be removed, what each stage sees, and the filters of its first layer. [`Inspection::report`](crate::Inspection::report) makes one.
+/// The filters of a network that can be removed, what each stage sees, and the filters of its first layer. [`Inspection::report`] makes one.
 ///
 /// The page lists the layers in which something was found, or all if they are few, and draws where in them it was.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,5 +49,27 @@ impl FilterReport {
     /// [`Error::Chart`] if the library behind it refuses, which is not known to happen.
     pub fn to_svg(&self) -> Result<String, Error> {
         page::filter_chart(&self.layers)
+    }
+}
+
+impl Inspection {
+    /// What a page shows of it, with the picture of the first layer's filters where it is given.
+    pub fn report(&self, inspected_on: impl Into<String>, first_filters: Option<Image>) -> FilterReport {
+        let layer = |layer: &InspectedLayer| FilterLayer {
+            name: layer.unit.conv.clone(),
+            channels: layer.unit.channels,
+            found: self.findings_of(&layer.unit.conv).map(|finding| (finding.channel, finding.kind)).collect(),
+            activations: layer.activations,
+            weights: layer.weights,
+            dead_relus: layer.dead_relus,
+            saves: layer.saves,
+        };
+        FilterReport {
+            inspected_on: inspected_on.into(),
+            layers: self.layers.iter().map(layer).collect(),
+            totals: self.totals,
+            stages: self.stages.clone(),
+            first_filters,
+        }
     }
 }

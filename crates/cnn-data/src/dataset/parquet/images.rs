@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::data_type::ByteArray;
 
-use super::parquet_file::ParquetFile;
-use super::parquet_source::ParquetSource;
-use super::{Content, Dataset, DatasetFormat};
-use crate::Error;
+use super::file::ParquetFile;
+use super::source::ParquetSource;
+use crate::{Content, Dataset, DatasetFormat, Error};
 
 /// How many bytes of encoded images are kept in memory; a dataset below this size is read from disk once.
 const CACHE_BYTES: usize = 1 << 30;

@@ -11,8 +11,8 @@ use parquet::file::reader::{FileReader, Length, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 use serde_json::Value;
 
-use super::parquet_source::ParquetSource;
-use crate::image::contain_panic;
+use super::source::ParquetSource;
+use crate::image::contain::contain_panic;
 
 const IMAGE_COLUMNS: &[&str] = &["img.bytes", "image.bytes", "img", "image"];
 const LABEL_COLUMNS: &[&str] = &["label", "labels", "fine_label"];
