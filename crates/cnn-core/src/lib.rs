@@ -18,6 +18,23 @@
 //!
 //! assert_eq!(did_you_mean("resnet81", ["resnet18", "lenet5"]), ", did you mean `resnet18`?");
 //! ```
+//!
+//! # Its neighbours
+//!
+//! Every other crate of the toolkit may use this one, which uses none of them. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//!
+//! # In your project
+//!
+//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! ```
+//!
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
 
 #![forbid(unsafe_code)]
 

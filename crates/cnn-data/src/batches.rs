@@ -41,6 +41,25 @@ impl Batch {
 }
 
 /// What to read and how; [`BatchPlan::start`] makes the iterator.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use cnn_core::{Key, Preprocessing};
+/// use cnn_data::{Augmentation, BatchPlan, RandomHorizontalFlip, Shapes, ShapesConfig};
+///
+/// let dataset = Arc::new(Shapes::new(ShapesConfig::default().with_samples(10))?);
+/// let record = Preprocessing { input_size: [3, 32, 32], ..Preprocessing::default() };
+/// let augmentation = Arc::new(Augmentation::new().then(RandomHorizontalFlip::new(0.5)?));
+/// let key = Key::new(0).stream("augmentation");
+/// let plan = BatchPlan::new(dataset, record).with_batch_size(4).with_augmentation(augmentation, key);
+///
+/// let mut batches = plan.start()?;
+/// let sizes = batches.by_ref().map(|batch| Ok(batch?.images.dims4()?.0)).collect::<Result<Vec<_>, cnn_data::Error>>()?;
+/// assert_eq!(sizes, [4, 4, 2]);
+/// assert!(batches.skipped().is_empty()); // no sample that could not be read
+/// # Ok::<(), cnn_data::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct BatchPlan {
     dataset: Arc<dyn Dataset>,

@@ -31,6 +31,23 @@
 //! assert_eq!((input.height(), input.width(), input.channels()), (224, 224, 3));
 //! # Ok::<(), cnn_data::Error>(())
 //! ```
+//!
+//! # Its neighbours
+//!
+//! It uses `cnn-core`; `cnn-train` trains on its batches, and `cnn-viz` lays maps over its photos. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//!
+//! # In your project
+//!
+//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! ```
+//!
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
 
 #![forbid(unsafe_code)]
 

@@ -52,7 +52,7 @@ impl Default for Conv2dSpec {
 ///
 /// # Shapes
 /// - `xs`: `(N, H, W, C_in)`
-/// - `weight`: `(C_out, C_in / groups, K_h, K_w)`, PyTorch's
+/// - `weight`: `(C_out, C_in / groups, K_h, K_w)`, PyTorch's, or a linear layer's `(C_out, C_in / groups)` for a window of one pixel
 /// - `bias`: `(C_out)`
 /// - output: `(N, ⌊(H + padding − dilation·(K_h − 1) − 1) / stride⌋ + 1, …, C_out)`
 ///
@@ -86,9 +86,13 @@ impl Convolution {
             let expected = format!("a divisor of the {c_in} input channels");
             return Err(Error::Argument { op: OP, what: "groups", found: groups.to_string(), expected });
         }
-        let &[c_out, group_in, kernel_rows, kernel_columns] = weight else {
-            let expected = "(out_channels, in_channels / groups, rows, columns)".to_string();
-            return Err(Error::Shape { op: OP, what: "the weight", found: weight.to_vec(), expected });
+        let [c_out, group_in, kernel_rows, kernel_columns] = match *weight {
+            [c_out, group_in] => [c_out, group_in, 1, 1],
+            [c_out, group_in, rows, columns] => [c_out, group_in, rows, columns],
+            _ => {
+                let expected = "(out_channels, in_channels / groups, rows, columns)".to_string();
+                return Err(Error::Shape { op: OP, what: "the weight", found: weight.to_vec(), expected });
+            }
         };
         if group_in != c_in / groups || !c_out.is_multiple_of(groups) || c_out == 0 {
             let expected =

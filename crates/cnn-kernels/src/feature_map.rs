@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Tensor, TensorId};
 
 use crate::tape::{self, Node};
-use crate::{Error, recycle};
+use crate::{Error, recycle, warn_if_slow};
 
 /// A batch of feature maps, stored contiguously as `(N, H, W, C)`.
 ///
@@ -123,6 +123,8 @@ impl FeatureMap {
 
     /// For kernels, whose outputs are contiguous NHWC by construction.
     pub(crate) fn wrap(values: Arc<Held>, node: Option<Node>) -> Self {
+        // No operation can do without a map, whoever calls it.
+        warn_if_slow();
         Self { values, node }
     }
 }

@@ -20,9 +20,27 @@
 //! assert_eq!(ys.dims(), [1, 3, 4, 8]);
 //! # Ok::<(), candle_core::Error>(())
 //! ```
+//!
+//! # Its neighbours
+//!
+//! It stands on candle alone; `cnn-layers` gives its operations parameters, names and a place in a network. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//!
+//! # In your project
+//!
+//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! ```
+//!
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
 
 mod activation;
 mod batch_norm;
+mod build_profile;
 mod ceilings;
 mod channel_sums;
 mod combine;
@@ -63,6 +81,7 @@ mod vector_math;
 
 pub use activation::{Activation, BackwardRule, activate, activate_tensor, softmax};
 pub use batch_norm::{BatchStatistics, batch_norm_running, batch_norm_train};
+pub use build_profile::{BuildProfile, build_profile, warn_if_slow};
 pub use ceilings::{copy_bandwidth, peak_flops};
 pub use combine::{add, concat};
 pub use conv2d::{Conv2dSpec, conv2d};
@@ -77,3 +96,4 @@ pub use pool::{
     adaptive_avg_pool, adaptive_max_pool, avg_pool, global_avg_pool, global_max_pool, max_pool, upsample_nearest,
 };
 pub use profile::{OpTime, Pass, labelled, profile};
+pub use tape::backward;

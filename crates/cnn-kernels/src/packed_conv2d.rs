@@ -52,6 +52,10 @@ impl PackedConv2d {
     /// # Errors
     /// If the weight or the bias does not fit the groups.
     pub fn new(weight: &Tensor, bias: Option<&Tensor>, spec: &Conv2dSpec) -> Result<Self> {
+        let weight = &match *weight.dims() {
+            [c_out, c_in] => weight.reshape((c_out, c_in, 1, 1))?,
+            _ => weight.clone(),
+        };
         let dims = weight.dims4().map(<[usize; 4]>::from)?;
         // An image as large as the kernel: how weights are laid out does not depend on the size.
         let [_, group_in, rows, columns] = dims;

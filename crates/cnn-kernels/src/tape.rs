@@ -5,10 +5,15 @@
 //! copied, and summed only where there are several. The gradients of parameters are candle's as always. A graph goes backward on one thread
 //! at a time.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
+use candle_core::backprop::GradStore;
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, TensorId,
+};
 
 use crate::FeatureMap;
 use crate::element::Element;
@@ -17,6 +22,78 @@ use crate::gradient::{Gradient, Slot};
 use crate::kernel::{Cost, Kernel, op_time, with_slices};
 use crate::profile::{self, Pass, timed};
 use crate::recycle::Buffer;
+
+/// The gradients of a loss, as `loss.backward()` gives them, with less work: those of variables that operations of this crate read are handed over as they are, where candle adds each to a
+/// tensor of zeros, and does so on threads of its own that go on spinning beside these operations'.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor, Var};
+/// use cnn_kernels::{Conv2dSpec, FeatureMap, backward, conv2d};
+///
+/// let weight = Var::ones((1, 1, 2, 2), DType::F64, &Device::Cpu)?;
+/// let image = FeatureMap::from_nchw(&Tensor::arange(0f64, 4., &Device::Cpu)?.reshape((1, 1, 2, 2))?)?;
+/// let loss = conv2d(&image, &weight, None, &Conv2dSpec::default())?.flatten()?.sum_all()?;
+/// let gradient = backward(&loss)?.remove(&weight).expect("the loss depends on it");
+/// assert_eq!(gradient.flatten_all()?.to_vec1::<f64>()?, [0., 1., 2., 3.]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+///
+/// # Errors
+/// If an operation's backward pass fails.
+pub fn backward(loss: &Tensor) -> Result<GradStore> {
+    let collecting = Collecting::start();
+    let result = loss.backward();
+    let collected = collecting.end();
+    let mut store = result?;
+    for (id, gradient) in collected {
+        // Operations of candle's own may have read the variable too.
+        let gradient = match store.get_id(id) {
+            Some(other) => (other + gradient)?,
+            None => gradient,
+        };
+        store.insert_id(id, gradient);
+    }
+    Ok(store)
+}
+
+thread_local! {
+    /// The gradients of variables, while [`backward`] runs on this thread.
+    static OF_VARIABLES: RefCell<Option<HashMap<TensorId, Tensor>>> = const { RefCell::new(None) };
+}
+
+/// While it lives, gradients of variables are collected; what was collected before comes back at its end, a panic included.
+struct Collecting(Option<HashMap<TensorId, Tensor>>);
+
+impl Collecting {
+    fn start() -> Self {
+        Self(OF_VARIABLES.replace(Some(HashMap::new())))
+    }
+
+    fn end(self) -> HashMap<TensorId, Tensor> {
+        OF_VARIABLES.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        OF_VARIABLES.set(self.0.take());
+    }
+}
+
+/// Keeps the gradient of a variable if somebody collects them; else it goes candle's way.
+fn collected(tensor: &Tensor, gradient: Tensor) -> Result<Option<Tensor>> {
+    OF_VARIABLES.with_borrow_mut(|collected| match collected {
+        Some(collected) if tensor.is_variable() => {
+            let sum = match collected.remove(&tensor.id()) {
+                Some(other) => (other + gradient)?,
+                None => gradient,
+            };
+            collected.insert(tensor.id(), sum);
+            Ok(None)
+        }
+        _ => Ok(Some(gradient)),
+    })
+}
 
 /// A map's place in the graph.
 #[derive(Debug, Clone)]
@@ -123,7 +200,8 @@ impl<K: Kernel> Op<K> {
         }
         let of_handle = wanted[..self.inputs.len()].contains(&true).then(number_tensor).transpose()?;
         let of_parameters = grads.zip(parameters).map(|(grad, parameter)| {
-            grad.map(|grad| Tensor::from_vec(Buffer::into_vec(grad), parameter.shape(), parameter.device())).transpose()
+            let Some(grad) = grad else { return Ok(None) };
+            collected(parameter, Tensor::from_vec(Buffer::into_vec(grad), parameter.shape(), parameter.device())?)
         });
         [Ok(of_handle)].into_iter().chain(of_parameters).collect()
     }
@@ -258,7 +336,7 @@ impl Enter {
     fn gradient<T: Element>(&self, xs: &Tensor) -> Result<Option<Tensor>> {
         match self.0.take::<T>() {
             None => Ok(Some(xs.zeros_like()?)),
-            Some(grad) => Tensor::from_vec(Buffer::into_vec(grad), xs.shape(), xs.device()).map(Some),
+            Some(grad) => collected(xs, Tensor::from_vec(Buffer::into_vec(grad), xs.shape(), xs.device())?),
         }
     }
 }

@@ -5,6 +5,38 @@ use candle_core::Result;
 use crate::{Context, FeatureMap};
 
 /// A function of feature maps, with parameters of its own.
+///
+/// A layer of one's own runs inside [`Context::layer`], which shows it to observers and puts its path into errors:
+///
+/// ```
+/// use candle_core::{Device, Result, Tensor};
+/// use cnn_layers::{Builder, Context, FeatureMap, Init, Layer, Mode, Store};
+///
+/// /// `xs · scale`, with one learned factor per channel.
+/// struct Scale {
+///     path: String,
+///     factors: Tensor,
+/// }
+///
+/// impl Scale {
+///     fn build(channels: usize, builder: &Builder) -> Result<Self> {
+///         Ok(Self { path: builder.path().to_string(), factors: builder.param("weight", &[channels], Init::ONES)? })
+///     }
+/// }
+///
+/// impl Layer for Scale {
+///     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+///         cx.layer(&self.path, "scale", &[xs.into()], || FeatureMap::from_nhwc(&xs.to_nhwc().broadcast_mul(&self.factors)?))
+///     }
+/// }
+///
+/// let store = Store::new(0);
+/// let layer = Scale::build(3, &store.builder(Mode::Train).pp("scale"))?;
+/// store.set("scale.weight", &Tensor::new(&[1f32, 2., 3.], &Device::Cpu)?)?;
+/// let xs = FeatureMap::from_nhwc(&Tensor::new(&[[[[5f32, 5., 5.]]]], &Device::Cpu)?)?;
+/// assert_eq!(layer.forward(&xs, &Context::eval())?.flatten()?.to_vec2::<f32>()?, [[5., 10., 15.]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub trait Layer: Send + Sync {
     /// Computes the output.
     ///

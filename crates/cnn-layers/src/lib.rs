@@ -19,6 +19,23 @@
 //! assert_eq!(store.names(), ["conv1.weight", "conv1.bias"]);
 //! # Ok::<(), candle_core::Error>(())
 //! ```
+//!
+//! # Its neighbours
+//!
+//! It uses `cnn-kernels`, `cnn-weights` and `cnn-core`; `cnn-models` has networks made of its layers, `cnn-train` trains them and one's own. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//!
+//! # In your project
+//!
+//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! ```
+//!
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
 #![forbid(unsafe_code)]
 
 mod activation;
@@ -47,7 +64,7 @@ pub use blocks::{
     InvertedResidual, InvertedResidualConfig, ResidualSum, SqueezeExcite, SqueezeExciteConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
-pub use cnn_kernels::{Activation, BackwardRule, FeatureMap, Padding, Window, add, concat};
+pub use cnn_kernels::{Activation, BackwardRule, FeatureMap, Padding, Window, add, backward, concat};
 pub use context::{BatchNormPolicy, Context};
 pub use conv2d::{Conv2d, Conv2dConfig};
 pub use dropout::{DropPath, Dropout};

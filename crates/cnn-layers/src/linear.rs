@@ -51,7 +51,7 @@ impl LinearConfig {
             self.bias.then(|| builder.param("bias", &[self.out_features], Init::Uniform { bound })).transpose()?;
         let mut linear = Linear { path: builder.path().to_string(), weight, bias, packed: None };
         if builder.mode() == Mode::Inference {
-            let packed = PackedConv2d::new(&linear.kernel()?, linear.bias.as_ref(), &Conv2dSpec::default())?;
+            let packed = PackedConv2d::new(&linear.weight, linear.bias.as_ref(), &Conv2dSpec::default())?;
             linear.packed = Some(Arc::new(packed));
         }
         Ok(linear)
@@ -90,16 +90,10 @@ impl Linear {
             let pixels = FeatureMap::from_nhwc(&xs.reshape((images, 1, 1, in_features))?)?;
             match &self.packed {
                 Some(packed) => packed.forward(&pixels, None, Activation::Identity),
-                None => conv2d(&pixels, &self.kernel()?, self.bias.as_ref(), &Conv2dSpec::default()),
+                None => conv2d(&pixels, &self.weight, self.bias.as_ref(), &Conv2dSpec::default()),
             }?
             .flatten()
         })
-    }
-
-    /// The weight as a 1×1 convolution's.
-    fn kernel(&self) -> Result<Tensor> {
-        let (out_features, in_features) = self.weight.dims2()?;
-        self.weight.reshape((out_features, in_features, 1, 1))
     }
 
     /// The weight, `(out, in)`.

@@ -18,6 +18,47 @@ pub struct StageInfo {
 /// A network that turns an image into maps, stage by stage. Object-safe.
 ///
 /// Where timm has the architecture, stage `i` is output `i` of its `features_only=True`; else the family's page says which map it is.
+///
+/// ```
+/// use candle_core::{DType, Device, Result, Tensor};
+/// use cnn_layers::{Backbone, Context, Conv2d, Conv2dConfig, FeatureMap, Layer, Mode, StageInfo, Store};
+///
+/// /// Two convolutions, each of which halves the resolution.
+/// struct Halving {
+///     stages: Vec<StageInfo>,
+///     convs: Vec<Conv2d>,
+/// }
+///
+/// impl Backbone for Halving {
+///     fn stages(&self) -> &[StageInfo] {
+///         &self.stages
+///     }
+///
+///     fn forward_stages(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>> {
+///         let first = self.convs[0].forward(xs, cx)?;
+///         let second = self.convs[1].forward(&first, cx)?;
+///         Ok(vec![first, second])
+///     }
+///
+///     fn forward_from(&self, stage: usize, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+///         self.convs.iter().skip(stage + 1).try_fold(xs.clone(), |xs, conv| conv.forward(&xs, cx))
+///     }
+/// }
+///
+/// let (store, cx) = (Store::new(0), Context::eval());
+/// let conv = |from, to, name: &str| Conv2dConfig::new(from, to, 2).with_stride(2).build(&store.builder(Mode::Eval).pp(name));
+/// let stage = |module: &str, channels, reduction| StageInfo { module: module.to_string(), channels, reduction };
+/// let network = Halving {
+///     stages: vec![stage("conv1", 8, 2), stage("conv2", 16, 4)],
+///     convs: vec![conv(3, 8, "conv1")?, conv(8, 16, "conv2")?],
+/// };
+///
+/// let images = FeatureMap::from_nchw(&Tensor::zeros((1, 3, 32, 48), DType::F32, &Device::Cpu)?)?;
+/// let first = network.forward_to(0, &images, &cx)?;
+/// assert_eq!(first.dims(), [1, 16, 24, 8]);
+/// assert_eq!(network.forward_from(0, &first, &cx)?.dims(), network.forward_features(&images, &cx)?.dims());
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub trait Backbone: Send + Sync {
     /// The stages, from the input on.
     fn stages(&self) -> &[StageInfo];
@@ -60,6 +101,67 @@ pub trait Backbone: Send + Sync {
 }
 
 /// A backbone with a classification head.
+///
+/// ```
+/// use candle_core::{DType, Device, Result, Tensor};
+/// use cnn_layers::{
+///     Backbone, Classifier, Context, Conv2d, Conv2dConfig, FeatureMap, GlobalAvgPool2d, Layer, Linear, LinearConfig, Mode,
+///     ParameterGroup, StageInfo, Store,
+/// };
+///
+/// /// A convolution, and a linear layer on the mean of its map.
+/// struct Small {
+///     stages: [StageInfo; 1],
+///     conv: Conv2d,
+///     pool: GlobalAvgPool2d,
+///     head: Linear,
+/// }
+///
+/// impl Backbone for Small {
+///     fn stages(&self) -> &[StageInfo] {
+///         &self.stages
+///     }
+///
+///     fn forward_stages(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>> {
+///         Ok(vec![self.conv.forward(xs, cx)?])
+///     }
+///
+///     fn forward_from(&self, _: usize, xs: &FeatureMap, _: &Context<'_>) -> Result<FeatureMap> {
+///         Ok(xs.clone()) // nothing comes after the only stage
+///     }
+/// }
+///
+/// impl Classifier for Small {
+///     fn num_classes(&self) -> usize {
+///         10
+///     }
+///
+///     fn num_features(&self) -> usize {
+///         self.stages[0].channels
+///     }
+///
+///     fn forward_head(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
+///         self.head.forward(&self.pool.forward(features, cx)?.flatten()?, cx)
+///     }
+///
+///     fn parameter_groups(&self) -> Vec<ParameterGroup> {
+///         vec![ParameterGroup::new("stem", ["conv"]), ParameterGroup::new("head", ["head"])]
+///     }
+/// }
+///
+/// let store = Store::new(0);
+/// let root = store.builder(Mode::Eval);
+/// let network = Small {
+///     stages: [StageInfo { module: "conv".to_string(), channels: 16, reduction: 1 }],
+///     conv: Conv2dConfig::new(3, 16, 3).build(&root.pp("conv"))?,
+///     pool: GlobalAvgPool2d::new(&root.pp("pool")),
+///     head: LinearConfig::new(16, 10).build(&root.pp("head"))?,
+/// };
+/// let images = FeatureMap::from_nchw(&Tensor::zeros((2, 3, 20, 28), DType::F32, &Device::Cpu)?)?;
+/// assert_eq!(network.forward(&images, &Context::eval())?.dims(), [2, 10]);
+/// assert!(store.names().iter().all(|name| network.parameter_groups().iter().any(|group| group.contains(name))));
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub trait Classifier: Backbone {
     /// Number of classes.
     fn num_classes(&self) -> usize;

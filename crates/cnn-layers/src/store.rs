@@ -22,6 +22,27 @@ pub enum Kind {
 ///
 /// A handle: clones share their content. Layers built from a store share its storage, so an optimiser's step or a loaded file shows in
 /// them at once; after a change of what is trainable, build the model again (which copies nothing).
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use cnn_layers::{LinearConfig, Mode, Store};
+///
+/// let store = Store::new(0);
+/// LinearConfig::new(3, 2).build(&store.builder(Mode::Train).pp("head"))?;
+/// assert_eq!(store.names(), ["head.weight", "head.bias"]);
+/// assert_eq!(store.parameter_count(), 8);
+///
+/// // A file's tensors go in by name, and what does not fit is reported.
+/// let zeros = Tensor::zeros((2, 3), DType::F32, &Device::Cpu)?;
+/// let report = store.load([("head.weight", zeros.clone()), ("neck.weight", zeros)])?;
+/// assert_eq!((report.loaded, report.missing), (vec!["head.weight".to_string()], vec!["head.bias".to_string()]));
+/// assert_eq!(report.unexpected, ["neck.weight"]);
+///
+/// // A model built after this computes no gradient of the frozen weight.
+/// store.set_trainable(false, |name| name == "head.weight");
+/// assert_eq!(store.trainable()[0].0, "head.bias");
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Store(Arc<RwLock<Content>>);
 
@@ -65,6 +86,8 @@ impl Store {
 
     /// An empty store with another element type or device. Files are converted to it as they load.
     pub fn with_dtype(seed: u64, dtype: DType, device: &Device) -> Self {
+        // Here rather than with the first image: where kernels are slow, reading that takes its time too.
+        cnn_kernels::warn_if_slow();
         let key = Key::new(seed).stream("init");
         Self(Arc::new(RwLock::new(Content {
             entries: IndexMap::new(),

@@ -32,6 +32,23 @@
 //! assert_eq!(result.per_class[2].recall, 0.0);
 //! # Ok::<(), cnn_metrics::Error>(())
 //! ```
+//!
+//! # Its neighbours
+//!
+//! It stands alone, beside any framework; `cnn-train` evaluates with it, and `cnn-viz` shows what it measured. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//!
+//! # In your project
+//!
+//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! ```
+//!
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
 
 #![forbid(unsafe_code)]
 

@@ -14,6 +14,23 @@
 //! assert_eq!(logits.dims(), [2, 10]);
 //! # Ok::<(), anyhow::Error>(())
 //! ```
+//!
+//! # Its neighbours
+//!
+//! It uses `cnn-layers`; `cnn-train` trains its networks from scratch, `cnn-transfer` fine-tunes them, and `cnn-viz` explains them. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//!
+//! # In your project
+//!
+//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! ```
+//!
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
 #![forbid(unsafe_code)]
 
 mod checkpoint;

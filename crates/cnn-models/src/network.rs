@@ -11,6 +11,27 @@ use cnn_weights::{LoadReport, TensorFile, save_safetensors};
 use crate::{CheckpointConfig, Error, ModelConfig, ModelSpec, find};
 
 /// A model, the store of its weights, and what its `config.json` says.
+///
+/// ```
+/// use cnn_layers::Mode;
+/// use cnn_models::{LoadOptions, ModelConfig, Network};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let directory = directory.path();
+/// let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
+/// network.save(directory)?; // `config.json` and `model.safetensors`
+///
+/// // The same backbone with a new head for two classes.
+/// let options = LoadOptions { num_classes: Some(2), ..LoadOptions::default() };
+/// let network = Network::load(directory, &options)?;
+/// assert_eq!((network.model().num_classes(), network.store().parameter_count()), (2, 75_290 - 8 * 65));
+/// assert!(network.report().loaded.iter().any(|name| name == "layer1.0.conv1.weight"));
+///
+/// // Built for many images: each norm is folded into its convolution.
+/// let model = network.build(Mode::Inference)?;
+/// assert_eq!(model.num_features(), 64);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub struct Network {
     spec: &'static ModelSpec,
     config: CheckpointConfig,

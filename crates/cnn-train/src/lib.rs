@@ -6,6 +6,23 @@
 //! - [`CrossEntropy`], [`binary_cross_entropy_with_logits`], [`mean_squared_error`];
 //! - [`SplitRecord`]: which image was in which part of a run;
 //! - [`Optimizer`] with [`ParamGroup`]s: SGD, Adam, AdamW, RMSprop; [`Schedule`]: the learning rate over time.
+//!
+//! # Its neighbours
+//!
+//! It uses `cnn-layers`, `cnn-data` and `cnn-metrics`; networks are one's own or come from `cnn-models`, and `cnn-transfer` builds on its trainer. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//!
+//! # In your project
+//!
+//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! ```
+//!
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
 
 #![forbid(unsafe_code)]
 

@@ -1,11 +1,80 @@
 //! Forward, backward, update.
 
 use cnn_core::Key;
-use cnn_layers::Context;
+use cnn_layers::{Context, backward};
 
 use crate::{Error, Gradients, Optimizer, Rates, Task};
 
 /// How one update is made from its batches.
+///
+/// [`GradientStep`] is the usual one. One of one's own, that clips the gradients and takes each update twice as far where the loss is below a bound:
+///
+/// ```
+/// use cnn_layers::{Context, backward};
+/// use cnn_train::{Error, Gradients, Rates, Step, StepReport, Task, Update};
+///
+/// struct Bold {
+///     below: f64,
+/// }
+///
+/// impl<T: Task> Step<T> for Bold {
+///     fn step(&mut self, task: &T, batches: &[T::Batch], update: &mut Update<'_>) -> Result<StepReport, Error> {
+///         let losses = task.loss(&batches[0], &Context::train(update.key))?;
+///         let loss = f64::from(losses.total.to_scalar::<f32>()?);
+///         let mut gradients = Gradients::take(&mut backward(&losses.total)?, update.optimizer);
+///         let gradient_norm = gradients.clip_norm(10.)?;
+///         let lr = update.rates.lr * if loss < self.below { 2. } else { 1. };
+///         update.optimizer.step(&gradients, &Rates { lr, ..update.rates })?;
+///         let values = vec![("loss".to_string(), loss)];
+///         Ok(StepReport { samples: task.samples(&batches[0]), values, gradient_norm })
+///     }
+/// }
+///
+/// # use candle_core::{Device, Tensor};
+/// # use cnn_layers::{Linear, LinearConfig, Mode, Store};
+/// # use cnn_train::{Batches, Epoch, Evaluation, Losses, OptimizerConfig, TrainConfig, Trainer, mean_squared_error};
+/// # /// Fits a line to points.
+/// # struct Line {
+/// #     layer: Linear,
+/// #     points: (Tensor, Tensor),
+/// # }
+/// #
+/// # impl Task for Line {
+/// #     type Batch = (Tensor, Tensor);
+/// #
+/// #     fn batches_per_epoch(&self) -> usize {
+/// #         1
+/// #     }
+/// #
+/// #     fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error> {
+/// #         Ok(Box::new(std::iter::once(Ok(self.points.clone())).skip(epoch.start)))
+/// #     }
+/// #
+/// #     fn samples(&self, (xs, _): &Self::Batch) -> usize {
+/// #         xs.dims()[0]
+/// #     }
+/// #
+/// #     fn loss(&self, (xs, ys): &Self::Batch, cx: &Context<'_>) -> Result<Losses, Error> {
+/// #         Ok(Losses::new(mean_squared_error(&self.layer.forward(xs, cx)?, ys)?))
+/// #     }
+/// #
+/// #     fn evaluate(&self) -> Result<Evaluation, Error> {
+/// #         let error = f64::from(self.loss(&self.points, &Context::eval())?.total.to_scalar::<f32>()?);
+/// #         Ok(Evaluation { score: -error, metrics: vec![("error".to_string(), error)] })
+/// #     }
+/// # }
+/// # let directory = tempfile::tempdir()?;
+/// # let directory = directory.path();
+/// # let store = Store::new(0);
+/// # let layer = LinearConfig::new(1, 1).build(&store.builder(Mode::Train))?;
+/// # let column = |values: [f32; 3]| Tensor::new(&values, &Device::Cpu)?.reshape((3, 1));
+/// # let line = Line { layer, points: (column([-1., 0., 1.])?, column([-1., 1., 3.])?) };
+/// # let optimizer = OptimizerConfig::Sgd { momentum: 0.5, nesterov: false };
+/// # let config = TrainConfig { optimizer, ..TrainConfig::new(20) };
+/// let summary = Trainer::new(config, &store, directory).run(&line, &mut Bold { below: 0.5 })?;
+/// assert!(summary.best.is_some_and(|best| best.score > -1e-3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Step<T: Task> {
     /// Computes gradients and updates the parameters.
     ///
@@ -57,7 +126,7 @@ impl<T: Task> Step<T> for GradientStep {
             if !loss.is_finite() {
                 return Err(Error::not_finite("the loss"));
             }
-            let mut store = losses.total.backward()?;
+            let mut store = backward(&losses.total)?;
             // The graph holds every activation: it goes before anything else is allocated.
             drop(losses.total);
             let gradients = Gradients::take(&mut store, update.optimizer);

@@ -10,6 +10,60 @@ use crate::Error;
 ///
 /// A task owns its data and its network or networks, built from the [`Store`](cnn_layers::Store) that the trainer saves. A batch may hold anything: images and
 /// labels, or one batch of a source and one of a target domain.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use cnn_layers::{Context, Linear, LinearConfig, Mode, Store};
+/// use cnn_train::{
+///     Batches, Epoch, Error, Evaluation, GradientStep, Losses, OptimizerConfig, Task, TrainConfig, Trainer,
+///     mean_squared_error,
+/// };
+///
+/// /// Fits a line to points.
+/// struct Line {
+///     layer: Linear,
+///     points: (Tensor, Tensor),
+/// }
+///
+/// impl Task for Line {
+///     type Batch = (Tensor, Tensor);
+///
+///     fn batches_per_epoch(&self) -> usize {
+///         1
+///     }
+///
+///     fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error> {
+///         Ok(Box::new(std::iter::once(Ok(self.points.clone())).skip(epoch.start)))
+///     }
+///
+///     fn samples(&self, (xs, _): &Self::Batch) -> usize {
+///         xs.dims()[0]
+///     }
+///
+///     fn loss(&self, (xs, ys): &Self::Batch, cx: &Context<'_>) -> Result<Losses, Error> {
+///         Ok(Losses::new(mean_squared_error(&self.layer.forward(xs, cx)?, ys)?))
+///     }
+///
+///     fn evaluate(&self) -> Result<Evaluation, Error> {
+///         let error = f64::from(self.loss(&self.points, &Context::eval())?.total.to_scalar::<f32>()?);
+///         Ok(Evaluation { score: -error, metrics: vec![("error".to_string(), error)] })
+///     }
+/// }
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let directory = directory.path();
+/// let store = Store::new(0);
+/// let layer = LinearConfig::new(1, 1).build(&store.builder(Mode::Train))?;
+/// let column = |values: [f32; 3]| Tensor::new(&values, &Device::Cpu)?.reshape((3, 1));
+/// let line = Line { layer, points: (column([-1., 0., 1.])?, column([-1., 1., 3.])?) };
+///
+/// let optimizer = OptimizerConfig::Sgd { momentum: 0.5, nesterov: false };
+/// let config = TrainConfig { optimizer, ..TrainConfig::new(20) };
+/// let summary = Trainer::new(config, &store, directory).run(&line, &mut GradientStep::default())?;
+/// assert!(summary.best.is_some_and(|best| best.score > -1e-3));
+/// assert!((store.get("weight")?.to_vec2::<f32>()?[0][0] - 2.).abs() < 0.1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Task {
     /// What one step reads.
     type Batch;

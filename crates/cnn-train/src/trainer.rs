@@ -24,6 +24,48 @@ use crate::{
 /// In the run directory it keeps `resume.safetensors`, the truth from which all else derives; `last/` and `best/` with `model.safetensors`; `metrics.csv` with a row per epoch,
 /// `events.jsonl` with a line per update, and TensorBoard events. When the directory already holds a resume file, the run goes on from it and ends in the same bytes as one that was never
 /// interrupted.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use cnn_core::Preprocessing;
+/// use cnn_data::{Shapes, ShapesConfig, Split};
+/// use cnn_layers::{Conv2dConfig, GlobalAvgPool2d, Layer, LinearConfig, Mode, Store};
+/// use cnn_train::{Classification, Forward, GradientStep, Notice, TrainConfig, Trainer};
+///
+/// fn network(store: &Store, mode: Mode) -> candle_core::Result<Forward> {
+///     let root = store.builder(mode);
+///     let conv = Conv2dConfig::new(3, 8, 3).build(&root.pp("conv"))?;
+///     let pool = GlobalAvgPool2d::new(&root.pp("pool"));
+///     let head = LinearConfig::new(8, 10).build(&root.pp("head"))?;
+///     Ok(Box::new(move |images, cx| head.forward(&pool.forward(&conv.forward(images, cx)?, cx)?.flatten()?, cx)))
+/// }
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let directory = directory.path();
+/// let store = Store::new(0);
+/// let images = |samples, split| Shapes::new(ShapesConfig::default().with_samples(samples).with_split(split));
+/// let task = Classification::new(
+///     Arc::new(images(64, Split::Train)?),
+///     Arc::new(images(32, Split::Val)?),
+///     Preprocessing { input_size: [3, 32, 32], ..Preprocessing::default() },
+///     network(&store, Mode::Train)?,
+///     network(&store, Mode::Eval)?,
+/// )?;
+///
+/// let mut trainer = Trainer::new(TrainConfig::new(2), &store, directory).with_listener(|notice| {
+///     if let Notice::Epoch { epoch, row, .. } = notice {
+///         println!("epoch {epoch}: {row:?}");
+///     }
+/// });
+/// let summary = trainer.run(&task, &mut GradientStep::default())?;
+/// assert_eq!((summary.epochs, summary.samples), (2, 128));
+/// assert!(directory.join("best/model.safetensors").exists());
+///
+/// // Run again, in the same process or in another, it goes on from where the directory stands: here at the end.
+/// assert_eq!(trainer.run(&task, &mut GradientStep::default())?.samples, 128);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Trainer<'a> {
     config: TrainConfig,
     store: Store,

@@ -24,6 +24,29 @@ use crate::{Error, FeatureCache, Features, FineTuneConfig, Phase};
 ///
 /// The network comes with a head for the data's classes ([`LoadOptions::num_classes`](cnn_models::LoadOptions)). The run directory is that of a [`Trainer`], so a run that was interrupted goes on
 /// and ends in the same bytes. While the head alone is trained, images are not augmented by default, and the frozen backbone's features are computed once.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use cnn_data::{Shapes, ShapesConfig, Split};
+/// use cnn_models::{ModelConfig, Network};
+/// use cnn_transfer::{FineTune, FineTuneConfig};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let directory = directory.path();
+/// // `Network::load(path, &LoadOptions { num_classes: Some(10), ..LoadOptions::default() })` gives one that has learnt something.
+/// let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
+/// let images = |samples, split| Shapes::new(ShapesConfig::default().with_samples(samples).with_split(split));
+/// let (train, val) = (Arc::new(images(40, Split::Train)?), Arc::new(images(20, Split::Val)?));
+///
+/// let config = FineTuneConfig { head_epochs: 1, epochs: 1, ..FineTuneConfig::default() };
+/// let mut fine_tune = FineTune::new(network, train, val).with_config(config);
+/// let summary = fine_tune.run(directory)?;
+/// assert_eq!(summary.phases.iter().map(|phase| phase.name.as_str()).collect::<Vec<_>>(), ["head", "all layers"]);
+/// assert_eq!(summary.phases[0].changed, ["head"]); // read back from the files: nothing else moved
+/// assert!(directory.join("best/model.safetensors").exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct FineTune<'a> {
     network: Network,
     train: Arc<dyn Dataset>,

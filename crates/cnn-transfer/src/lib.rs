@@ -5,6 +5,23 @@
 //! - [`Phase`] and [`GroupRate`]: which layer groups move in a phase, and how fast;
 //! - [`FeatureCache`]: what a frozen backbone makes of a dataset, computed once;
 //! - [`FreezeProof`]: that what was frozen is in the saved file what it was in the source, by hash.
+//!
+//! # Its neighbours
+//!
+//! It uses `cnn-train` and `cnn-models`; `cnn-data` has the images, and `cnn-viz` shows what was learnt. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//!
+//! # In your project
+//!
+//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! ```
+//!
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
 #![forbid(unsafe_code)]
 
 mod error;

@@ -36,6 +36,23 @@
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Its neighbours
+//!
+//! It uses `cnn-models`, `cnn-data` and `cnn-metrics`; it explains whatever fills the contract of `cnn-layers`, and reports runs of `cnn-train` and `cnn-transfer`. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//!
+//! # In your project
+//!
+//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! ```
+//!
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
 
 #![forbid(unsafe_code)]
 

@@ -34,6 +34,23 @@
 //! The memory that reading takes is bounded by the file's size: the file itself, its inflated records (at most 32 times the
 //! file plus 1 MiB, and only where it was compressed, which `torch.save` does not do), and the pickle's objects. The tensors
 //! of a PyTorch file take together at most 8 times what it stores, plus 1 MiB.
+//!
+//! # Its neighbours
+//!
+//! It uses `cnn-core`; `cnn-layers` has the store that takes a file's tensors, `cnn-models` the networks that load whole directories. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//!
+//! # In your project
+//!
+//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! ```
+//!
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
 
 #![forbid(unsafe_code)]
 

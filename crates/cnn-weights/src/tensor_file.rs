@@ -22,6 +22,24 @@ use crate::{ElementType, Error, pth, safetensors};
 /// dictionary in which one of `state_dict`, `model_state_dict`, `model`, `net`, `state_dict_ema` (the first in this
 /// order) holds tensors, only that entry is read. A `module.` that starts every name, as `DataParallel` leaves it, is dropped.
 /// A single tensor is named `tensor`.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use candle_core::{DType, Device, Tensor};
+/// use cnn_weights::{Format, TensorFile, save_safetensors};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("model.safetensors");
+/// let weight = Tensor::ones((2, 3), DType::F32, &Device::Cpu)?;
+/// save_safetensors(&path, &[("classifier.weight".to_string(), weight)], &BTreeMap::new())?;
+///
+/// // The names of another library, before anything is read.
+/// let file = TensorFile::open(&path)?.rename(|name| name.replace("classifier.", "fc."))?;
+/// assert_eq!((file.format(), file.names().collect::<Vec<_>>()), (Format::Safetensors, vec!["fc.weight"]));
+/// assert_eq!(file.info("fc.weight").map(|info| info.shape.clone()), Some(vec![2, 3]));
+/// assert_eq!(file.tensor("fc.weight")?.sum_all()?.to_scalar::<f32>()?, 6.);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct TensorFile {
     pub(crate) format: Format,

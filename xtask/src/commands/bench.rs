@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use cnn_core::Key;
-use cnn_kernels::{InstructionSet, OpTime, Pass, copy_bandwidth, peak_flops, profile};
+use cnn_kernels::{InstructionSet, OpTime, Pass, backward, copy_bandwidth, peak_flops, profile};
 use cnn_layers::{Classifier, Context, FeatureMap, Mode};
 use cnn_models::{ModelConfig, Network};
 use cnn_train::{CrossEntropy, Gradients, Optimizer, OptimizerConfig, Rates, Targets, decay_groups};
@@ -244,7 +244,7 @@ fn step(
     key: Key,
 ) -> Result<()> {
     let loss = CrossEntropy::default().loss(&model.forward(images, &Context::train(key))?, targets)?;
-    let mut gradients = loss.backward()?;
+    let mut gradients = backward(&loss)?;
     drop(loss);
     let gradients = Gradients::take(&mut gradients, optimizer);
     Ok(optimizer.step(&gradients, &Rates { lr: 1e-3, momentum: None })?)

@@ -33,6 +33,48 @@ pub use subset::{Subset, duplicates_across, stratified_split};
 use crate::Error;
 
 /// A finite, ordered collection of images, read one at a time from any thread.
+///
+/// ```
+/// use cnn_data::{Content, Dataset, DatasetFormat, Error, Image};
+///
+/// /// Squares that are black or white.
+/// struct Squares {
+///     classes: Vec<String>,
+/// }
+///
+/// impl Dataset for Squares {
+///     fn format(&self) -> DatasetFormat {
+///         DatasetFormat::Procedural
+///     }
+///
+///     fn len(&self) -> usize {
+///         100
+///     }
+///
+///     fn classes(&self) -> &[String] {
+///         &self.classes
+///     }
+///
+///     fn id(&self, index: usize) -> String {
+///         format!("square {index}")
+///     }
+///
+///     fn label(&self, index: usize) -> Option<usize> {
+///         (index < self.len()).then_some(index % 2)
+///     }
+///
+///     fn content(&self, index: usize) -> Result<Content, Error> {
+///         let Some(class) = self.label(index) else { return Err(Error::NoSuchSample { index, len: self.len() }) };
+///         Ok(Content::Pixels(Image::from_pixels(8, 8, 1, vec![255 * class as u8; 64])?))
+///     }
+/// }
+///
+/// let squares = Squares { classes: vec!["black".to_string(), "white".to_string()] };
+/// let sample = squares.read(3)?;
+/// assert_eq!((sample.label, sample.image.bytes()[0]), (Some(1), 255));
+/// assert!(squares.read(100).is_err());
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Dataset: Send + Sync {
     /// How the dataset is stored.
     fn format(&self) -> DatasetFormat;

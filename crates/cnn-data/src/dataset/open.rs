@@ -17,6 +17,22 @@ use crate::Error;
 /// [`Error::Io`] if the path does not exist, [`Error::UnknownDataset`] if nothing is recognised,
 /// [`Error::WithoutFeature`] if the format's reader was left out of this build, [`Error::NoSuchSplit`] and [`Error::SplitNotChosen`] naming the splits that exist, [`Error::BrokenDataset`] if a
 /// file contradicts its format.
+///
+/// ```
+/// use cnn_data::{Dataset, Image, Split, open_dataset};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let photos = folder.path();
+/// for (class, grey) in [("cats", 50), ("dogs", 200)] {
+///     std::fs::create_dir_all(photos.join("train").join(class))?;
+///     Image::from_pixels(4, 4, 1, vec![grey; 16])?.write_png(&photos.join("train").join(class).join("1.png"))?;
+/// }
+///
+/// let dataset = open_dataset(photos, Split::Train)?;
+/// assert_eq!((dataset.len(), dataset.classes()), (2, &["cats".to_string(), "dogs".to_string()][..]));
+/// assert_eq!(dataset.read(1)?.label, Some(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn open_dataset(path: &Path, split: impl Into<Option<Split>>) -> Result<Arc<dyn Dataset>, Error> {
     Discovery::of(path)?.open(split.into()).map(Arc::from)
 }

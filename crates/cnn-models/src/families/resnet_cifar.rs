@@ -2,10 +2,10 @@
 //! parameters (option A). Names are those of the published `pytorch_resnet_cifar10` files. Not in timm: `stage0` is the map after the first
 //! convolution's ReLU, `stage1` to `stage3` the outputs of `layer1` to `layer3`.
 
-use candle_core::Result;
+use candle_core::{Result, Tensor};
 use cnn_layers::{
     Activate, Activation, BatchNorm2dConfig, Builder, Context, Conv2dConfig, ConvNormActConfig, Fan, FeatureMap, Init,
-    Layer, MaxPool2d, Padding, ResidualSum, Sequential,
+    Layer, MaxPool2d, Padding, ResidualSum, Sequential, concat,
 };
 
 use crate::ModelConfig;
@@ -129,6 +129,8 @@ struct PadShortcut {
 impl Layer for PadShortcut {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let picked = self.pick.forward(xs, cx)?;
-        FeatureMap::from_nhwc(&picked.to_nhwc().pad_with_zeros(3, self.pad, self.pad)?)
+        let shape = (picked.batch(), picked.height(), picked.width(), self.pad);
+        let zeros = FeatureMap::from_nhwc(&Tensor::zeros(shape, picked.dtype(), picked.device())?)?;
+        concat(&[&zeros, &picked, &zeros])
     }
 }

@@ -1,7 +1,7 @@
 //! The network under explanation, and the passes that all methods are made of.
 
 use candle_core::{Tensor, TensorId, Var};
-use cnn_layers::{BackwardRule, Classifier, Context, FeatureMap};
+use cnn_layers::{BackwardRule, Classifier, Context, FeatureMap, backward};
 
 use super::place::Place;
 use super::target::{Score, scores};
@@ -49,7 +49,7 @@ impl Subject<'_> {
         let images = Var::from_tensor(images)?;
         let features = self.model.forward_features(&FeatureMap::from_nhwc(&images)?, &cx)?;
         let scores = scores(self.model, &features, targets, &cx)?;
-        let gradients = scores.sum_all()?.backward()?;
+        let gradients = backward(&scores.sum_all()?)?;
         let gradient = gradients.get(&images).ok_or(Error::NoGradient { what: "image" })?;
         Ok((numbers(&scores)?, gradient.clone()))
     }
@@ -64,7 +64,7 @@ impl Subject<'_> {
         let cx = Context::eval();
         let maps = Var::from_tensor(&self.maps(place, images)?)?;
         let features = place.go_on(self.model, &FeatureMap::from_nhwc(&maps)?, &cx)?;
-        let gradients = scores(self.model, &features, targets, &cx)?.sum_all()?.backward()?;
+        let gradients = backward(&scores(self.model, &features, targets, &cx)?.sum_all()?)?;
         let gradient = gradients.get(&maps).ok_or(Error::NoGradient { what: "maps" })?;
         Ok((maps.as_detached_tensor(), gradient.clone()))
     }

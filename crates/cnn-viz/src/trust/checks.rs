@@ -27,6 +27,23 @@ pub struct Trust {
 }
 
 /// The checks for one network: its randomised copies are made once.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use cnn_layers::FeatureMap;
+/// use cnn_models::{ModelConfig, Network};
+/// use cnn_viz::{Explainer, Method, Target, TrustChecks};
+///
+/// let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
+/// let image = FeatureMap::from_nchw(&Tensor::randn(0f32, 1., (1, 3, 32, 32), &Device::Cpu)?)?;
+/// let explainer = Explainer::new(network.model());
+/// let explanation = explainer.explain(Method::GradCam, &image, &[Target::PREDICTED])?;
+/// let trust = TrustChecks::new(&network, 0)?.check(&explainer, &image, &explanation)?;
+/// assert!((0. ..=1.).contains(&trust.insertion_auc));
+/// // From the head down, one layer group more each time: a map that depends on what was learnt falls to about 0.
+/// assert_eq!(trust.randomization[0].0, "head");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct TrustChecks {
     scorer: Box<dyn Classifier>,
     randomized: Vec<Randomized>,
