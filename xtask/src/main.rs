@@ -10,6 +10,8 @@ mod inference;
 mod next_steps;
 mod output;
 mod pictures;
+#[cfg(test)]
+mod reference;
 mod report;
 mod strip;
 mod training;
