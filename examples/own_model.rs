@@ -3,7 +3,11 @@
 //! `cargo run -p cnn-examples --example own_model` prints
 //!
 //! ```text
-//! 16 gradients agree with finite differences
+//! 11 gradients agree with finite differences
+//! 34.0 % of unseen shapes right after epoch 8
+//! 20 tensors loaded by name
+//! 9 parameters frozen, 2 left
+//! Grad-CAM of class bolt
 //! ```
 #![forbid(unsafe_code)]
 
@@ -138,9 +142,9 @@ fn main() -> Result<()> {
     let (for_training, for_evaluation) = (forward(Mode::Train)?, forward(Mode::Eval)?);
     let task = Classification::new(train, val.clone(), preprocessing.clone(), for_training, for_evaluation)?;
     let run = RunDir::create(&std::env::temp_dir().join("runs"), "train", "small_net")?;
-    let config = TrainConfig { optimizer: OptimizerConfig::adam(), learning_rate: 0.003, ..TrainConfig::new(4) };
+    let config = TrainConfig { optimizer: OptimizerConfig::adam(), learning_rate: 0.003, ..TrainConfig::new(8) };
     let summary = Trainer::new(config, &store, run.path()).run(&task, &mut GradientStep::default())?;
-    let best = summary.best.context("four epochs were completed")?;
+    let best = summary.best.context("eight epochs were completed")?;
     println!("{:.1} % of unseen shapes right after epoch {}", 100. * best.score, best.epoch);
 
     let file = TensorFile::open(&run.join("best/model.safetensors"))?;

@@ -32,13 +32,73 @@ fn the_guides_code_is_compiled() {
         if examples_lib.contains(&format!("../docs/guide/{name}")) {
             continue;
         }
-        for block in rust_blocks(&read(&chapter)) {
+        for block in blocks(&read(&chapter), "rust") {
             quotes += 1;
             let is_quote = sources.iter().any(|source| source.contains(&block));
             assert!(is_quote, "{name}: this code is neither a doctest nor quoted from examples/*.rs:\n{block}");
         }
     }
     assert!(quotes > 0, "no quote was found: does the check still see them?");
+}
+
+/// The commands of these chapters, run one after another in a directory of their own. In what they print, `…` stands for anything.
+#[cfg(unix)]
+#[test]
+fn commands_print_what_the_guide_shows() {
+    let mut compared = 0;
+    for name in ["data.md", "troubleshooting.md"] {
+        let page = read(&root().join("docs/guide").join(name));
+        let place = tempfile::tempdir().unwrap();
+        let shared = root().join("../shared/data");
+        let mut absent = Vec::new();
+        for (link, target) in [
+            ("xtask", root().join("xtask")),
+            ("crates", root().join("crates")),
+            ("mnist", shared.join("mnist")),
+            ("cifar10", shared.join("cifar10")),
+        ] {
+            match target.canonicalize() {
+                Ok(target) => std::os::unix::fs::symlink(target, place.path().join(link)).unwrap(),
+                Err(_) => absent.push(link),
+            }
+        }
+        assert!(
+            absent.is_empty() || std::env::var_os("CNN_REQUIRE_SHARED").is_none(),
+            "{absent:?} are absent from ../shared/data"
+        );
+        for block in blocks(&page, "sh") {
+            let (status, printed) = shell(&block, place.path());
+            assert_eq!(status, 0, "{name}: {block}\n{printed}");
+        }
+        for transcript in blocks(&page, "console") {
+            for exchange in transcript.strip_prefix("$ ").unwrap().split("\n$ ") {
+                let (command, expected) = exchange.split_once('\n').unwrap();
+                if let Some(name) = absent.iter().find(|name| command.split(' ').any(|word| word == **name)) {
+                    eprintln!("shared data {name} absent, skipped");
+                    continue;
+                }
+                let (_, printed) = shell(command, place.path());
+                let expected: Vec<&str> = expected.trim_end().lines().collect();
+                if let Some(problem) = difference(&expected, &printed) {
+                    panic!("{name}: `{command}` {problem}; it printed\n{printed}");
+                }
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 25, "only {compared} commands were found: does the check still see them?");
+}
+
+#[test]
+fn transcripts_are_compared_line_by_line() {
+    let printed = "a: 1 of 2\nb\nc\n";
+    assert_eq!(difference(&["a: … of 2", "b", "c"], printed), None);
+    assert_eq!(difference(&["a…", "…", "c"], printed), None);
+    assert_eq!(difference(&["…", "b", "…"], printed), None);
+    for wrong in [&["a: … of 3", "…"][..], &["a…", "c"], &["…", "d"], &["a…", "b"], &["…", "b"], &["a…", "b", "c", "d"]]
+    {
+        assert!(difference(wrong, printed).is_some(), "{wrong:?}");
+    }
 }
 
 #[test]
@@ -109,9 +169,47 @@ fn prose(page: &str) -> String {
     text
 }
 
-fn rust_blocks(page: &str) -> Vec<String> {
-    let blocks = page.split("```rust").skip(1);
-    blocks.map(|block| block.split_once('\n').unwrap().1.split("```").next().unwrap().to_string()).collect()
+/// The code blocks of a language, as they stand.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    page.split(&fence).skip(1).map(|block| block.split("```").next().unwrap().to_string()).collect()
+}
+
+/// Runs a command as a reader would, with the program in place of `cargo xtask`; gives its status and what it printed.
+fn shell(command: &str, place: &Path) -> (i32, String) {
+    let script = format!("set -e; exec 2>&1; cargo() {{ shift; \"$CNN\" \"$@\"; }}\n{command}");
+    let program = env!("CARGO_BIN_EXE_cnn");
+    let output =
+        std::process::Command::new("bash").args(["-c", &script]).current_dir(place).env("CNN", program).output();
+    let output = output.unwrap();
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).to_string())
+}
+
+/// What of the expected lines was not printed, in order and without others between; a line `…` stands for any number of lines.
+fn difference(expected: &[&str], printed: &str) -> Option<String> {
+    // A slow machine says how far it has come.
+    let mut rest: Vec<&str> = printed.lines().filter(|line| !line.contains(" images/s")).collect();
+    let mut skips = false;
+    for line in expected {
+        if *line == "…" {
+            skips = true;
+            continue;
+        }
+        let found = rest.iter().position(|printed| resembles(line, printed));
+        match found {
+            Some(position) if skips || position == 0 => drop(rest.drain(..=position)),
+            _ => return Some(format!("should have printed `{line}` here: {:?}", rest.first())),
+        }
+        skips = false;
+    }
+    (!skips && !rest.is_empty()).then(|| format!("should not have printed `{}`", rest[0]))
+}
+
+/// Whether a line is `pattern` with some text in place of each `…`.
+fn resembles(pattern: &str, line: &str) -> bool {
+    let Some((before, after)) = pattern.split_once('…') else { return pattern == line };
+    let Some(line) = line.strip_prefix(before) else { return false };
+    line.char_indices().map(|(at, _)| at).chain([line.len()]).any(|at| resembles(after, &line[at..]))
 }
 
 /// The targets of `[text](target)` and `![text](target "title")`, without those in `code`.
