@@ -1,6 +1,6 @@
 """How the cost of a network grows with the batch, the resolution and the threads.
 
-    python bench/growth.py [--ours target/debug/xtask] [--seconds 1] [--svg FILE]
+    python bench/growth.py [--ours target/debug/cnn] [--seconds 1] [--svg FILE]
 
 Runs `xtask bench` for inference and training of ResNet-18 and MobileNetV2 and prints Markdown tables of GFLOP/s, which stay flat where the cost is proportional to the work
 (Winograd's convolutions count as the direct ones that they stand for); `--svg` also draws them (needs matplotlib). Nothing else may run meanwhile.
@@ -26,7 +26,7 @@ TRAIN_LIMIT = {"batch": 32, "size": 320}
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ours", default="target/debug/xtask", type=Path)
+    parser.add_argument("--ours", default="target/debug/cnn", type=Path)
     parser.add_argument("--seconds", default=1.0, type=float)
     parser.add_argument("--svg", type=Path)
     arguments = parser.parse_args()

@@ -107,7 +107,7 @@ def parse() -> argparse.Namespace:
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=float, default=2.0, metavar="S", help="per measurement, after its warm-up")
     options.add_argument("--peers", type=words, metavar="A,B", help=f"among {', '.join(PEERS)}; default: all that have the mode")
-    options.add_argument("--ours", default="target/debug/xtask", metavar="PROGRAM", help="default: %(default)s, below the repository")
+    options.add_argument("--ours", default="target/debug/cnn", metavar="PROGRAM", help="default: %(default)s, below the repository")
     options.add_argument("--json", type=Path, metavar="FILE", help="write every report of every round")
     arguments = options.parse_args()
     arguments.work = [(model, int(batch)) for model in arguments.models for batch in arguments.batches]

@@ -12,6 +12,8 @@ mod next_steps;
 mod output;
 mod pictures;
 mod predictions;
+#[cfg(test)]
+mod reference;
 mod report;
 mod run_images;
 mod strip;

@@ -244,9 +244,11 @@ pub(crate) fn saved_arguments<T: DeserializeOwned>(directory: &Path) -> Result<T
     toml::from_str(&text).with_context(|| path.display().to_string())
 }
 
-/// An existing path made absolute, since a run may go on from another working directory; anything else as it is.
+/// An existing path made absolute, since a run may go on from another working directory; a name, as `shapes` or `builtin`, as it is, also where a
+/// file is called so, and so is anything else.
 pub(crate) fn absolute(text: &str) -> Result<String> {
-    let path = Path::new(text).exists().then(|| std::path::absolute(text)).transpose()?;
+    let is_name = ["builtin", "none"].contains(&text) || matches!(Source::parse(text), Ok(Source::Shapes(_)));
+    let path = (!is_name && Path::new(text).exists()).then(|| std::path::absolute(text)).transpose()?;
     Ok(path.and_then(|path| path.into_os_string().into_string().ok()).unwrap_or_else(|| text.to_string()))
 }
 
