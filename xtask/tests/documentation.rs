@@ -57,19 +57,13 @@ fn every_front_page_says_how_to_be_fast_in_another_project() {
 
 #[test]
 fn every_front_page_leads_to_the_other_crates() {
-    for (name, page) in front_pages() {
-        let neighbours = section(&page, "# Its neighbours").unwrap_or_else(|| panic!("{name}: no neighbours"));
+    let pages = front_pages();
+    let names: Vec<&String> = pages.iter().map(|(name, _)| name).collect();
+    for (name, page) in &pages {
+        let neighbours = section(page, "# Its neighbours").unwrap_or_else(|| panic!("{name}: no neighbours"));
         assert!(neighbours.contains(&format!("{PAGE}crates.md")), "{name}: no link to the list of crates");
-        let manifest: toml::Table = read(&format!("crates/{name}/Cargo.toml")).parse().unwrap();
-        let named = |other: &str| neighbours.contains(&format!("`{other}`"));
-        let others = front_pages().into_iter().filter(|(other, _)| *other != name && named(other)).count();
-        assert!(others >= 1, "{name} names no other crate of ours");
-        // What it stands on directly: the dependencies that none of its other dependencies brings.
-        let dependencies: Vec<&String> = manifest["dependencies"].as_table().unwrap().keys().collect();
-        if dependencies.iter().any(|dependency| dependency.starts_with("cnn-")) {
-            let used = dependencies.iter().filter(|dependency| named(dependency)).count();
-            assert!(used >= 1, "{name} names none of its own dependencies");
-        }
+        let names_one = names.iter().any(|other| *other != name && neighbours.contains(&format!("`{other}`")));
+        assert!(names_one, "{name}: which crates does it work with?");
     }
 }
 

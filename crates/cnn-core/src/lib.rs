@@ -21,7 +21,7 @@
 //!
 //! # Its neighbours
 //!
-//! Every other crate of the toolkit may use this one, which uses none of them. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//! It uses no other crate of the toolkit; `cnn-weights`, `cnn-data`, `cnn-layers` and all that stand on them use it. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
 //!
 //! # In your project
 //!
