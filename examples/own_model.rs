@@ -147,7 +147,7 @@ fn main() -> Result<()> {
     let best = summary.best.context("eight epochs were completed")?;
     println!("{:.1} % of unseen shapes right after epoch {}", 100. * best.score, best.epoch);
 
-    let file = TensorFile::open(&run.join("best/model.safetensors"))?;
+    let file = TensorFile::open(run.join("best/model.safetensors"))?;
     let tensors = file.names().map(|name| Ok((name, file.tensor(name)?))).collect::<Result<Vec<_>>>()?;
     let loaded = Store::new(1);
     let model = SmallNet::build(&loaded.builder(Mode::Eval), 10)?;
