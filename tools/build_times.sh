@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# How long a debug build of each crate takes in a project of its own: the column "build time" of docs/crates.md.
+# How long a debug build of each crate takes in a project of its own: measures the column "build time" of docs/crates.md and writes it.
 #
 #     bash tools/build_times.sh [CRATE[/FEATURE]] ...
 #
-# Without arguments all rows of the page. Each is built from nothing, one after the other, offline: run `cargo fetch` once before. Let nothing else run.
+# Without arguments all rows of the page. Each is built from nothing, one after the other and offline: run `cargo fetch` before, and let nothing else run.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
+page=$root/docs/crates.md
 if [ $# -eq 0 ]; then
-  mapfile -t rows < <(grep -oE '^\|.*\| `?(cnn-[a-z]+)`? \||^\| `cnn-[a-z]+/[a-z-]+`' "$root/docs/crates.md" | grep -oE 'cnn-[a-z]+(/[a-z-]+)?' | awk '!seen[$0]++')
+  mapfile -t rows < <(sed -nE 's/^\|(.*\|)? `((cnn-|xtask|candle-)[a-z/-]*)` \|.*/\2/p' "$page")
   set -- "${rows[@]}"
 fi
 project=$(mktemp -d)
@@ -16,18 +17,22 @@ mkdir "$project/src"
 echo 'fn main() {}' >"$project/src/main.rs"
 cp "$root/Cargo.lock" "$project/"
 unset CARGO_TARGET_DIR RUSTFLAGS
-cd "$project"
-echo "$(nproc) cores, $(rustc --version)"
-for row; do
-  crate=${row%%/*} feature=${row#"$crate"}
-  cat >Cargo.toml <<END
+
+# A project that depends on the crate alone, with the profile of docs/use-in-your-project.md.
+manifest() {
+  local crate=${1%%/*} feature=${1#"${1%%/*}"} source
+  source="path = \"$root/crates/$crate\", features = [${feature:+\"${feature#/}\"}]"
+  if [ "$crate" = candle-core ]; then
+    source=$(sed -nE 's/^candle-core = \{ (.*) \}$/\1/p' "$root/Cargo.toml")
+  fi
+  cat <<END
 [package]
 name = "build-times"
 version = "0.0.0"
 edition = "2024"
 
 [dependencies]
-$crate = { path = "$root/crates/$crate", features = [${feature:+\"${feature#/}\"}] }
+$crate = { $source }
 
 [profile.dev.package."*"]
 opt-level = 3
@@ -36,10 +41,28 @@ overflow-checks = false
 
 [workspace]
 END
-  rm -rf target
+}
+
+# The command line is no library: it is built where it is.
+build() {
+  if [ "$1" = xtask ]; then
+    cd "$root"
+    cargo build --offline --locked --package xtask --target-dir "$project/target"
+  else
+    cd "$project"
+    manifest "$1" >Cargo.toml
+    cargo build --offline
+  fi
+}
+
+echo "$(nproc) cores, $(rustc --version)"
+for row; do
+  rm -rf "$project/target"
   start=$(date +%s.%N)
-  cargo build --offline 2>log || { cat log >&2; exit 1; }
+  (build "$row") 2>"$project/log" || { cat "$project/log" >&2; exit 1; }
   seconds=$(awk -v start="$start" -v end="$(date +%s.%N)" 'BEGIN { printf "%.0f", end - start }')
-  # The project and the crate itself are compiled too.
-  echo "$row: $(($(grep -c '^ *Compiling' log) - 2)) crates, $seconds s"
+  echo "$row: $seconds s, $(grep -c '^ *Compiling' "$project/log") crates with itself"
+  awk -F'|' -v OFS='|' -v cell=" \`$row\` " -v time=" $seconds s " '
+    { for (field = 2; field < NF; field++) if ($field == cell) $(NF - 1) = time; print }' "$page" >"$project/page"
+  cat "$project/page" >"$page"
 done
