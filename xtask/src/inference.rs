@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use cnn_data::{BatchPlan, Dataset, Skipped};
 use cnn_layers::{Context, FeatureMap, Mode};
-use cnn_metrics::{Classification, ClassificationResult, ConfusionMatrix, Interval, bootstrap_interval};
+use cnn_metrics::{
+    Classification, ClassificationResult, ConfusionMatrix, DEFAULT_BINS, Interval, Reliability, bootstrap_interval,
+};
 use cnn_models::Network;
 
 use crate::output::Progress;
@@ -53,6 +55,8 @@ pub(crate) fn run(
 pub(crate) struct Measured {
     pub(crate) result: ClassificationResult,
     pub(crate) confusion: ConfusionMatrix,
+    /// How sure it was, and how often right.
+    pub(crate) reliability: Reliability,
     /// The samples that were taken for another class, in the dataset's order.
     pub(crate) mistakes: Vec<Judged>,
     /// For each class the sample that was recognised most surely, if any was.
@@ -86,7 +90,7 @@ impl Measured {
 pub(crate) fn measure(network: &Network, dataset: &Arc<dyn Dataset>, batch: usize) -> Result<Measured> {
     let to_logit = classes_to_logits(network, dataset.classes())?;
     let classes = network.model().num_classes();
-    let mut metrics = Classification::new(classes)?;
+    let (mut metrics, mut reliability) = (Classification::new(classes)?, Reliability::new(DEFAULT_BINS)?);
     let (mut mistakes, mut right) = (Vec::new(), vec![None::<Judged>; classes]);
     let skipped = run(network, dataset, batch, |logits| {
         let label = |&index: &usize| {
@@ -95,6 +99,7 @@ pub(crate) fn measure(network: &Network, dataset: &Arc<dyn Dataset>, batch: usiz
         };
         let labels = logits.indices.iter().map(label).collect::<Result<Vec<_>>>()?;
         metrics.update(&logits.values, &labels)?;
+        reliability.update(&logits.values, classes, &labels)?;
         for ((&index, &label), row) in logits.indices.iter().zip(&labels).zip(logits.values.chunks_exact(classes)) {
             let judged = judge(index, label as usize, row);
             if judged.prediction != judged.label {
@@ -105,7 +110,8 @@ pub(crate) fn measure(network: &Network, dataset: &Arc<dyn Dataset>, batch: usiz
         }
         Ok(())
     })?;
-    Ok(Measured { result: metrics.result()?, confusion: metrics.confusion().clone(), mistakes, right, skipped })
+    let (result, confusion) = (metrics.result()?, metrics.confusion().clone());
+    Ok(Measured { result, confusion, reliability, mistakes, right, skipped })
 }
 
 /// The prediction is the first of the largest logits.

@@ -2,14 +2,17 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod byline;
 mod commands;
 mod conclusion;
 mod config_file;
 mod datasets;
+mod fingerprint;
 mod inference;
 mod next_steps;
 mod output;
 mod pictures;
+mod rates;
 mod report;
 mod strip;
 mod training;
