@@ -107,7 +107,7 @@ impl Run<'_> {
             "weights_sha256": sha256(&self.directory.join("last/model.safetensors"))?,
             "frozen": frozen,
             "seconds": self.summary.seconds,
-            "images_per_second": self.images_per_second(),
+            "images_per_second": self.images_per_second()?,
             "skipped": self.skipped,
         });
         if let Some(tuning) = &self.tuning {
@@ -120,8 +120,10 @@ impl Run<'_> {
         Ok(summary)
     }
 
-    pub(crate) fn images_per_second(&self) -> f64 {
-        self.summary.samples as f64 / self.summary.seconds.max(1e-9)
+    /// Training images that went through the network, forward and backward, per second of the epochs that did so, their validation included. Where the head alone was
+    /// trained, on features that were made once, no image did: then it is features per second, as `phases` and the report say.
+    pub(crate) fn images_per_second(&self) -> Result<f64> {
+        Ok(report::training_speed(self)?.per_second)
     }
 
     fn print(&self, summary: &Value, split: &str) -> Result<()> {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use cnn_data::{BatchPlan, Dataset, Skipped};
 use cnn_layers::{Context, FeatureMap, Mode};
-use cnn_metrics::{Classification, ClassificationResult, ConfusionMatrix, Interval, bootstrap_interval};
+use cnn_metrics::{
+    Classification, ClassificationResult, ConfusionMatrix, DEFAULT_BINS, Interval, Reliability, bootstrap_interval,
+};
 use cnn_models::Network;
 
 use crate::output::Progress;
@@ -53,6 +55,8 @@ pub(crate) fn run(
 pub(crate) struct Measured {
     pub(crate) result: ClassificationResult,
     pub(crate) confusion: ConfusionMatrix,
+    /// How sure it was, and how often right.
+    pub(crate) reliability: Reliability,
     /// Every sample that could be read, in the dataset's order.
     pub(crate) judged: Vec<Judged>,
     /// The logits of the judged samples, row by row; `None` where there are more than [`MOST_KEPT`] classes.
@@ -105,6 +109,7 @@ impl Measured {
 /// Gathers what a network gives for labelled samples.
 struct Meter {
     metrics: Classification,
+    reliability: Reliability,
     judged: Vec<Judged>,
     logits: Option<Vec<f32>>,
 }
@@ -112,11 +117,13 @@ struct Meter {
 impl Meter {
     fn new(classes: usize) -> Result<Self> {
         let logits = (classes <= MOST_KEPT).then(Vec::new);
-        Ok(Self { metrics: Classification::new(classes)?, judged: Vec::new(), logits })
+        let (metrics, reliability) = (Classification::new(classes)?, Reliability::new(DEFAULT_BINS)?);
+        Ok(Self { metrics, reliability, judged: Vec::new(), logits })
     }
 
     fn add(&mut self, index: usize, label: usize, logits: &[f32]) -> Result<()> {
         self.metrics.update(logits, &[label as u32])?;
+        self.reliability.update(logits, logits.len(), &[label as u32])?;
         self.judged.push(judge(index, label, logits));
         if let Some(kept) = &mut self.logits {
             kept.extend_from_slice(logits);
@@ -126,7 +133,8 @@ impl Meter {
 
     fn finish(self, skipped: Vec<Skipped>) -> Result<Measured> {
         let (result, confusion) = (self.metrics.result()?, self.metrics.confusion().clone());
-        Ok(Measured { result, confusion, judged: self.judged, logits: self.logits, skipped })
+        let Self { reliability, judged, logits, .. } = self;
+        Ok(Measured { result, confusion, reliability, judged, logits, skipped })
     }
 }
 

@@ -3,10 +3,12 @@
 
 mod args;
 mod builtin;
+mod byline;
 mod commands;
 mod conclusion;
 mod config_file;
 mod datasets;
+mod fingerprint;
 mod inference;
 mod next_steps;
 mod output;
@@ -14,6 +16,7 @@ mod pictures;
 mod predictions;
 #[cfg(test)]
 mod reference;
+mod rates;
 mod report;
 mod run_images;
 mod strip;

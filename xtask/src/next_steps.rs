@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::output::{self, quoted};
+use crate::training::arguments_path;
 
 /// A command that goes on from here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +25,51 @@ impl NextStep {
 
 /// What to do with a run that ended, which is in this directory.
 pub(crate) fn after_run(directory: &Path) -> Vec<NextStep> {
-    let directory = directory.display().to_string();
-    vec![
-        NextStep::new("measure it again", &["evaluate", "--weights", &directory]),
-        NextStep::new("classify photos", &["predict", "PHOTOS", "--weights", &directory]),
-        NextStep::new("see what a decision rests on", &["explain", "PHOTOS", "--weights", &directory]),
-    ]
+    after_run_with(directory, &[])
+}
+
+/// The same where these photos are known that it took for something else.
+pub(crate) fn after_run_with(directory: &Path, mistakes: &[String]) -> Vec<NextStep> {
+    let run = directory.display().to_string();
+    let with_weights = ["--weights", &run];
+    let explained: Vec<&str> = match mistakes {
+        [] => vec!["PHOTOS"],
+        photos => photos.iter().map(String::as_str).collect(),
+    };
+    let purpose =
+        if mistakes.is_empty() { "see what a decision rests on" } else { "see what its worst mistakes rest on" };
+    let mut steps = vec![
+        NextStep::new("measure it again", &["evaluate", "--weights", &run]),
+        NextStep::new("classify photos", &["predict", "PHOTOS", "--weights", &run]),
+        NextStep::new(purpose, &[&["explain"], &explained[..], &with_weights].concat()),
+    ];
+    // Written by this program at the run's start; a directory without it has no more to tell.
+    let arguments = std::fs::read_to_string(arguments_path(directory)).ok().and_then(|text| text.parse().ok());
+    steps.extend(arguments.map(|arguments: toml::Table| of_arguments(&arguments, directory)).unwrap_or_default());
+    steps
+}
+
+/// What the arguments of a run suggest.
+fn of_arguments(arguments: &toml::Table, directory: &Path) -> Vec<NextStep> {
+    let text = |key: &str| arguments.get(key).and_then(toml::Value::as_str);
+    let run = directory.display().to_string();
+    let config = arguments_path(directory).display().to_string();
+    let mut steps = Vec::new();
+    if let Some(data) = text("data") {
+        let inspect = ["inspect", "--weights", &run, "--data", data];
+        steps.push(NextStep::new("see which of its filters do nothing", &inspect));
+    }
+    steps.push(match text("strategy") {
+        Some("two-phase") => {
+            NextStep::new("try another strategy", &["finetune", "--config", &config, "--strategy", "gradual"])
+        }
+        Some(_) => NextStep::new("try another strategy", &["finetune", "--config", &config, "--strategy", "two-phase"]),
+        None => NextStep::new(
+            "use what it learnt for images of yours",
+            &["finetune", "--weights", &run, "--data", "FOLDER"],
+        ),
+    });
+    steps
 }
 
 /// Prints the steps for people, on standard error: programs do not read them.

@@ -1,36 +1,57 @@
 //! `report.html` of a run directory, from its files and what is known at its end.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use cnn_core::write_atomic;
+use cnn_data::Dataset;
 use cnn_kernels::InstructionSet;
 use cnn_layers::Kind;
 use cnn_viz::{
-    ClassResults, Epoch, Fact, FilterGraph, FilterReport, FreezeProof, InspectConfig, LayerGroup, NormStatistics,
-    Phase, Report, Timing, filter_grid, inspect,
+    ClassResults, DataPart, Epoch, Fact, FileLink, FilterGraph, FilterReport, FreezeProof, InspectConfig, LayerGroup,
+    NextStep, NormStatistics, Phase, Report, Timing, filter_grid, inspect,
 };
 use serde::Deserialize;
 
+use crate::byline::byline;
 use crate::conclusion::{Run, Tuning, Verdict, sha256};
+use crate::fingerprint::fingerprint;
 use crate::training::arguments_path;
-use crate::{inference, output, pictures, strip};
+use crate::{inference, next_steps, output, pictures, rates, strip};
 
 /// The file's name.
 pub(crate) const NAME: &str = "report.html";
 /// Multiply-adds of all the images on which dead filters are looked for.
 const INSPECTION_WORK: u64 = 8_000_000_000;
 
+/// What a run directory may hold beside the report, and what that is for.
+const FILES: [(&str, &str); 9] = [
+    ("best/", "the best epoch's weights and configuration, which `--weights` of the run's directory reads"),
+    ("last/", "the same of the last epoch"),
+    ("predictions.csv", "each image that the best epoch was measured on: its class, the prediction, the probabilities"),
+    ("split.csv", "which image was trained, validated and tested on"),
+    ("metrics.csv", "a row for each epoch"),
+    ("events.jsonl", "a line for each update: learning rate, loss, norm of the gradient"),
+    ("events.out.tfevents.0.cnn", "the same for TensorBoard"),
+    ("summary.json", "the results for programs"),
+    ("args.toml", "the arguments of the run, which `--config` reads"),
+];
+/// Mistakes named in the command that explains them.
+const EXPLAINED_MISTAKES: usize = 3;
+
 /// Writes the report of a finished run.
 pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
     let mut report = beginning(run.command, run.data_name, verdict.network.spec().name, run.directory)?;
     report.best_epoch = run.summary.best.as_ref().map(|best| best.epoch);
     report.summary = facts(run, verdict)?;
+    let chose = if run.data.test.is_none() { ", which also chose that epoch" } else { "" };
     report.classes = Some(ClassResults {
-        evaluated_on: format!("{} images, weights of the best epoch", verdict.split),
+        evaluated_on: format!("{} images{chose}, weights of the best epoch", verdict.split),
         names: inference::class_names(&verdict.network),
         confusion: verdict.measured.confusion.clone(),
     });
+    report.calibration = Some(verdict.measured.reliability.clone());
     report.pictures = pictures::groups(run, verdict)?;
     let start = std::time::Instant::now();
     report.filters = Some(filters(run, verdict)?);
@@ -40,6 +61,8 @@ pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
         ..Timing::default()
     };
     report.skipped = run.skipped.clone();
+    report.next_steps = next_steps(run, verdict);
+    report.data = data_parts(run);
     let measured = verdict.measured.result.samples as f64;
     let of_verdict = Timing {
         name: format!("measuring the best epoch on the {} images", verdict.split),
@@ -50,12 +73,12 @@ pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
         Some(tuning) => {
             report.phases = phases(tuning);
             report.freeze_proof = freeze_proof(tuning)?;
-            report.timings = phase_timings(run, tuning, &report);
+            report.timings = feature_timing(run, tuning).into_iter().chain(phase_timings(run, tuning)?).collect();
         }
         None => report.timings.push(Timing {
             name: "training and validation".to_string(),
             seconds: run.summary.seconds,
-            images_per_second: Some(run.images_per_second()),
+            images_per_second: Some(training_speed(run)?.per_second),
         }),
     }
     report.timings.extend([of_verdict, inspecting]);
@@ -74,13 +97,19 @@ pub(crate) fn write_interrupted(command: &str, data: &str, model: &str, director
 /// What the files of any run directory tell.
 fn beginning(command: &str, data: &str, model: &str, directory: &Path) -> Result<Report> {
     let data = Path::new(data).file_name().map_or(data.into(), |name| name.to_string_lossy());
-    let epochs = epochs(&directory.join("metrics.csv"))?;
+    let epochs = epochs(directory)?;
     let numbers: Vec<usize> = epochs.iter().map(|epoch| epoch.epoch).collect();
+    let arguments = arguments(directory)?;
+    let file = |&(path, about): &(&str, &str)| FileLink { path: path.to_string(), about: about.to_string() };
     Ok(Report {
         title: format!("{model} on {data}"),
+        byline: Some(byline()),
+        learning_rates: rates::read(&directory.join("events.jsonl"))?,
+        loss_note: Some(loss_note(&arguments)),
         strip: strip::read(directory, &numbers),
         epochs,
-        configuration: configuration(directory)?,
+        files: FILES.iter().filter(|(path, _)| directory.join(path).exists()).map(file).collect(),
+        configuration: configuration(&arguments),
         command: Some(format!("{} {command} --config {}", output::program(), arguments_path(directory).display())),
         versions: vec![
             Fact::new("cnn", env!("CARGO_PKG_VERSION")),
@@ -109,12 +138,13 @@ struct Row {
 }
 
 /// The rows of `metrics.csv`; none where no epoch was completed.
-fn epochs(path: &Path) -> Result<Vec<Epoch>> {
+fn epochs(directory: &Path) -> Result<Vec<Epoch>> {
+    let path = directory.join("metrics.csv");
     if !path.exists() {
         return Ok(Vec::new());
     }
     let cannot_read = || format!("cannot read {}", path.display());
-    let rows = csv::Reader::from_path(path).with_context(cannot_read)?.into_deserialize();
+    let rows = csv::Reader::from_path(&path).with_context(cannot_read)?.into_deserialize();
     let epoch = |row: Row| Epoch {
         epoch: row.epoch,
         learning_rate: row.lr,
@@ -128,35 +158,105 @@ fn epochs(path: &Path) -> Result<Vec<Epoch>> {
 }
 
 /// The arguments of the run as its directory keeps them.
-fn configuration(directory: &Path) -> Result<Vec<Fact>> {
+fn arguments(directory: &Path) -> Result<toml::Table> {
     let path = arguments_path(directory);
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let table: toml::Table = text.parse().with_context(|| path.display().to_string())?;
+    text.parse().with_context(|| path.display().to_string())
+}
+
+fn configuration(arguments: &toml::Table) -> Vec<Fact> {
     let plain = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
-    Ok(table.iter().map(|(key, value)| Fact::new(key.replace('_', "-"), plain(value))).collect())
+    arguments.iter().map(|(key, value)| Fact::new(key.replace('_', "-"), plain(value))).collect()
+}
+
+/// What the training loss has that the validation loss has not.
+fn loss_note(arguments: &toml::Table) -> String {
+    let number = |key: &str| arguments.get(key).and_then(toml::Value::as_float).unwrap_or(0.);
+    let strategy = arguments.get("strategy").and_then(toml::Value::as_str);
+    // The head alone is trained on images as they are.
+    let mixed = |name: &str| match strategy {
+        Some("head") => None,
+        Some("full") | None => Some(format!("{name} ({})", number(name))),
+        Some(_) => Some(format!("{name} ({}) after the head's phase", number(name))),
+    };
+    let mut with = Vec::new();
+    if number("label_smoothing") > 0. {
+        with.push(format!("label smoothing ({})", number("label_smoothing")));
+    }
+    with.extend(["mixup", "cutmix"].into_iter().filter(|key| number(key) > 0.).filter_map(mixed));
+    if arguments.get("balance").and_then(toml::Value::as_bool) == Some(true) {
+        with.push("a weight for each class".to_string());
+    }
+    let measured = "The training loss is the mean over an epoch in which the weights change";
+    match with.as_slice() {
+        [] => format!("{measured}; the validation loss is that of the epoch's end."),
+        with => format!(
+            "{measured}, with {}; the validation loss is that of the epoch's end, without. So the two curves are not on one scale: compare each with itself.",
+            with.join(", ")
+        ),
+    }
 }
 
 fn facts(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<Fact>> {
     let (result, interval) = (&verdict.measured.result, verdict.measured.top1_interval()?);
     let percent = |share: f64| format!("{:.2} %", 100. * share);
-    let mut facts = Vec::new();
     let [low, high] = [interval.low, interval.high].map(|share| format!("{:.2}", 100. * share));
-    let note = format!("95 % interval {low} to {high}, {} images", result.samples);
-    facts.push(Fact::new(format!("{} accuracy", verdict.split), percent(result.top1)).with_note(note));
+    let images = format!("95 % interval {low} to {high}, {} images", result.samples);
+    let mut facts = Vec::new();
+    if run.data.test.is_some() {
+        let note = format!("{images} that had no part in the training");
+        facts.push(Fact::new("test accuracy", percent(result.top1)).with_note(note));
+        if let Some(best) = &run.summary.best {
+            let val = best.metrics.get("top1").copied().unwrap_or(f64::NAN);
+            let note = "these images chose the epoch, so it flatters a little";
+            facts.push(Fact::new("validation accuracy", percent(val)).with_note(note));
+        }
+    } else {
+        let note = format!("{images}; these images also chose the epoch, so expect somewhat less on new ones");
+        facts.push(Fact::new("validation accuracy", percent(result.top1)).with_note(note));
+    }
     if let Some(best) = &run.summary.best {
-        let val = best.metrics.get("top1").copied().unwrap_or(f64::NAN);
-        let note = format!("epoch {} of {}, whose weights are in best/", best.epoch, run.summary.epochs);
-        facts.push(Fact::new("best val accuracy", percent(val)).with_note(note));
+        let kept = Fact::new("epoch kept", format!("{} of {}", best.epoch, run.summary.epochs));
+        facts.push(kept.with_note("the best on the validation images; its weights are in best/"));
     }
     let parameters = verdict.network.store().parameter_count();
     let network = Fact::new("network", verdict.network.spec().name);
     facts.push(network.with_note(format!("{parameters} parameters")));
     let images = Fact::new("images", format!("{} training", run.data.train.len()));
     let classes = run.data.train.classes().len();
-    facts.push(images.with_note(format!("{} validation, {classes} classes", run.data.val.len())));
-    let speed = format!("{:.0} training images/s", run.images_per_second());
+    let test = run.data.test.as_ref().map(|test| format!("{} test, ", test.len())).unwrap_or_default();
+    facts.push(images.with_note(format!("{} validation, {test}{classes} classes", run.data.val.len())));
+    let speed = training_speed(run)?;
+    let speed = match speed.of_images {
+        true => format!("{:.0} training images/s through the network, validation included", speed.per_second),
+        false => {
+            format!("{:.0} kept features/s through the head; no image went through the network again", speed.per_second)
+        }
+    };
     facts.push(Fact::new("time", format!("{:.0} s", run.summary.seconds)).with_note(speed));
     Ok(facts)
+}
+
+/// What to do next; the worst mistakes are named where they are files.
+fn next_steps(run: &Run<'_>, verdict: &Verdict) -> Vec<NextStep> {
+    let dataset = run.data.test.as_ref().unwrap_or(&run.data.val);
+    let mut mistakes = verdict.measured.mistakes.clone();
+    mistakes.sort_by(|a, b| a.label_probability.total_cmp(&b.label_probability).then(a.index.cmp(&b.index)));
+    let files = mistakes.iter().map(|judged| dataset.id(judged.index)).filter(|id| Path::new(id).is_file());
+    let files: Vec<String> = files.take(EXPLAINED_MISTAKES).collect();
+    let step = |step: next_steps::NextStep| NextStep { purpose: step.purpose, command: step.command };
+    next_steps::after_run_with(run.directory, &files).into_iter().map(step).collect()
+}
+
+fn data_parts(run: &Run<'_>) -> Vec<DataPart> {
+    let data = run.data;
+    let parts = [("training", Some(&data.train)), ("validation", Some(&data.val)), ("test", data.test.as_ref())];
+    let part = |(name, dataset): (&str, Option<&std::sync::Arc<dyn Dataset>>)| {
+        let dataset = dataset?;
+        let fingerprint = fingerprint(dataset.as_ref());
+        Some(DataPart { name: name.to_string(), images: dataset.len(), fingerprint })
+    };
+    parts.into_iter().filter_map(part).collect()
 }
 
 /// Dead filters of the best epoch, on as many of the images that it was measured on as take a second or two.
@@ -207,25 +307,75 @@ fn freeze_proof(tuning: &Tuning<'_>) -> Result<Option<FreezeProof>> {
     }))
 }
 
-fn phase_timings(run: &Run<'_>, tuning: &Tuning<'_>, report: &Report) -> Vec<Timing> {
-    let mut timings = Vec::new();
-    if tuning.feature_seconds > 0. {
-        let images = (run.data.train.len() + run.data.val.len()) as f64;
-        timings.push(Timing {
-            name: "features of the frozen backbone, computed or read".to_string(),
-            seconds: tuning.feature_seconds,
-            images_per_second: Some(images / tuning.feature_seconds),
-        });
-    }
-    timings.extend(report.phases.iter().map(|phase| {
-        let of_phase = |epoch: &&Epoch| (phase.first_epoch..=phase.last_epoch).contains(&epoch.epoch);
-        let seconds: Vec<f64> = report.epochs.iter().filter(of_phase).filter_map(|epoch| epoch.seconds).collect();
-        let (epochs, seconds) = (seconds.len(), seconds.iter().sum::<f64>());
-        Timing {
-            name: format!("phase {}, training and validation", phase.name),
-            seconds,
-            images_per_second: Some((epochs * run.data.train.len()) as f64 / seconds.max(1e-9)),
+/// The features that the head's phase went over, if they were made in this sitting.
+fn feature_timing(run: &Run<'_>, tuning: &Tuning<'_>) -> Option<Timing> {
+    let images = (run.data.train.len() + run.data.val.len()) as f64;
+    (tuning.feature_seconds > 0.).then(|| Timing {
+        name: "features of the frozen backbone, computed or read".to_string(),
+        seconds: tuning.feature_seconds,
+        images_per_second: Some(images / tuning.feature_seconds),
+    })
+}
+
+fn phase_timings(run: &Run<'_>, tuning: &Tuning<'_>) -> Result<Vec<Timing>> {
+    let timing = |phase: PhaseSpeed| Timing {
+        name: match phase.on_features {
+            true => format!("phase {}, training and validation on kept features", phase.name),
+            false => format!("phase {}, training and validation", phase.name),
+        },
+        seconds: phase.seconds,
+        images_per_second: Some(phase.samples as f64 / phase.seconds.max(1e-9)),
+    };
+    Ok(phase_speeds(run, tuning)?.into_iter().map(timing).collect())
+}
+
+/// How fast a run trained.
+pub(crate) struct Speed {
+    /// Whether images went through the network; else features that were kept of them went through the head.
+    pub(crate) of_images: bool,
+    /// How many of them in a second, with the time of validation.
+    pub(crate) per_second: f64,
+}
+
+/// The speed of the epochs that trained on images; where there are none, of all.
+pub(crate) fn training_speed(run: &Run<'_>) -> Result<Speed> {
+    let Some(tuning) = &run.tuning else {
+        let per_second = run.summary.samples as f64 / run.summary.seconds.max(1e-9);
+        return Ok(Speed { of_images: true, per_second });
+    };
+    let phases = phase_speeds(run, tuning)?;
+    let of_images = phases.iter().any(|phase| !phase.on_features && phase.samples > 0);
+    let counted = || phases.iter().filter(|phase| !of_images || !phase.on_features);
+    let (samples, seconds) =
+        (counted().map(|phase| phase.samples).sum::<usize>(), counted().map(|phase| phase.seconds).sum::<f64>());
+    Ok(Speed { of_images, per_second: samples as f64 / seconds.max(1e-9) })
+}
+
+struct PhaseSpeed<'a> {
+    name: &'a str,
+    on_features: bool,
+    seconds: f64,
+    /// Images or features that were trained on, each as often as it was.
+    samples: usize,
+}
+
+fn phase_speeds<'a>(run: &Run<'_>, tuning: &'a Tuning<'_>) -> Result<Vec<PhaseSpeed<'a>>> {
+    let epochs = epochs(run.directory)?;
+    let skipped: BTreeSet<&str> = run.skipped.iter().map(|skipped| skipped.path.as_str()).collect();
+    let broken =
+        || (0..run.data.train.len()).filter(|&index| skipped.contains(run.data.train.id(index).as_str())).count();
+    let images = run.data.train.len() - if skipped.is_empty() { 0 } else { broken() };
+    let mut done = 0;
+    let speed = |(phase, summary): (&'a cnn_transfer::Phase, &cnn_transfer::PhaseSummary)| {
+        let of_phase = |epoch: &&Epoch| (done + 1..=done + phase.epochs).contains(&epoch.epoch);
+        let seconds: Vec<f64> = epochs.iter().filter(of_phase).filter_map(|epoch| epoch.seconds).collect();
+        done += phase.epochs;
+        PhaseSpeed {
+            name: &phase.name,
+            on_features: summary.on_features,
+            seconds: seconds.iter().sum(),
+            samples: seconds.len() * images,
         }
-    }));
-    timings
+    };
+    Ok(tuning.plan.iter().zip(tuning.phases).map(speed).collect())
 }

@@ -95,7 +95,7 @@ fn a_folder_as_found_in_the_wild() {
         }
     }
     assert!(files.contains("icon.gradcam.png") && files.contains("icon-2.gradcam.png"));
-    let page = std::fs::read_to_string(directory.join("index.html")).unwrap();
+    let page = std::fs::read_to_string(directory.join("report.html")).unwrap();
     assert!(page.contains("broken.jpg") && page.contains("linear-gradient") && page.contains("huge.gradcam.png"));
     let summary: Value = serde_json::from_slice(&std::fs::read(directory.join("explain.json")).unwrap()).unwrap();
     assert_eq!(summary, report);
@@ -117,7 +117,17 @@ fn raw_maps_and_checks() {
             let share = |key: &str| checks[key].as_f64().unwrap_or_else(|| panic!("no {key} in {map}"));
             assert!((0.0..=1.0).contains(&share("insertion_auc")) && (0.0..=1.0).contains(&share("deletion_auc")));
             assert!((-1.0..=1.0).contains(&share("road")));
-            assert_eq!(checks["randomization"].as_array().unwrap().len(), 3);
+            let randomized = checks["randomization"].as_array().unwrap();
+            assert_eq!(randomized.len(), 3);
+            // The verdicts follow from the numbers beside them.
+            let verdicts = checks["verdicts"].as_array().unwrap();
+            let passed =
+                |check: &str| verdicts.iter().find(|verdict| verdict["check"] == check).unwrap()["passed"].clone();
+            assert_eq!(verdicts.len(), 3, "{map}");
+            let same = randomized.iter().filter(|step| step["rank_correlation"].as_f64().unwrap() >= 0.5).count();
+            assert_eq!(passed("randomization"), same < 2, "{map}");
+            assert_eq!(passed("insertion-deletion"), share("insertion_auc") >= 2. * share("deletion_auc"), "{map}");
+            assert_eq!(passed("road"), share("road") >= 0.05, "{map}");
             assert_eq!(map["method"] == "ig", map["completeness_gap"].as_f64().is_some_and(|gap| gap <= 0.01), "{map}");
         }
     }
@@ -130,6 +140,32 @@ fn raw_maps_and_checks() {
     assert_eq!(file.tensor("attribution.ig").unwrap().dims(), [2, 3, 32, 48]);
     let paths: Vec<String> = serde_json::from_str(&file.metadata()["paths"]).unwrap();
     assert_eq!(paths, photos);
+}
+
+#[test]
+fn the_table_names_what_was_randomised_and_gives_a_verdict_with_its_rule() {
+    let bench = Bench::new();
+    let photo = bench.image("a.png", &disc(40, 60, 3));
+    let out = bench.text("runs");
+    let arguments = [&[photo.as_str(), "--out", &out, "--method", "gradcam,guided"], &MODEL[..]].concat();
+    let Answer { status, stdout, stderr } = explain(&arguments);
+    assert_eq!(status, Some(0), "{stderr}");
+    let columns = ["photo", "method", "insertion", "deletion", "ROAD", "random head", "random all layers", "verdict"];
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert!(columns.iter().all(|column| lines[0].contains(column)), "{stdout}");
+    let summary: Value = serde_json::from_slice(&std::fs::read(bench.path("runs/explain.json")).unwrap()).unwrap();
+    let page = std::fs::read_to_string(bench.path("runs/report.html")).unwrap();
+    assert!(page.contains("cnn 0.") && page.contains(" UTC"), "program, version and time");
+    for (row, map) in lines[1..3].iter().zip(summary["explanations"][0]["maps"].as_array().unwrap()) {
+        let verdicts = map["checks"]["verdicts"].as_array().unwrap();
+        let failed: Vec<&Value> = verdicts.iter().filter(|verdict| verdict["passed"] == false).collect();
+        assert_eq!(row.ends_with("passes"), failed.is_empty(), "{row}");
+        for verdict in failed {
+            let finding = verdict["finding"].as_str().unwrap();
+            assert!(stdout.contains(finding) && page.contains(finding), "{finding}");
+        }
+    }
+    assert!(stdout.contains("A map passes if their median is below 0.5"), "{stdout}");
 }
 
 #[test]

@@ -83,6 +83,14 @@ impl FeatureCache {
     }
 }
 
+/// Whether the features of so many images are few enough to be kept.
+pub(crate) fn features_fit(network: &Network, images: usize) -> Result<bool, Error> {
+    let record = network.preprocessing();
+    let size = (1, record.height(), record.width(), record.channels());
+    let map = head_input(network.build(Mode::Eval)?.as_ref(), &Tensor::zeros(size, DType::F32, &Device::Cpu)?)?;
+    Ok(map.elem_count().saturating_mul(images) <= MAX_VALUES)
+}
+
 fn compute(
     network: &Network,
     dataset: &Arc<dyn Dataset>,

@@ -16,6 +16,7 @@ use cnn_train::{
 use cnn_weights::TensorFile;
 use serde::Serialize;
 
+use crate::features::features_fit;
 use crate::freeze::digest;
 use crate::head_task::HeadTask;
 use crate::{Error, FeatureCache, Features, FineTuneConfig, Phase};
@@ -111,6 +112,8 @@ pub struct PhaseSummary {
     pub trained: Vec<String>,
     /// The layer groups of which a tensor is another at its end than at its start.
     pub changed: Vec<String>,
+    /// Whether its epochs went over features that the frozen backbone had made of the images once, instead of over the images.
+    pub on_features: bool,
 }
 
 impl<'a> FineTune<'a> {
@@ -244,7 +247,7 @@ impl<'a> FineTune<'a> {
         if let Some(summary) = self.trainer(phase, place, directory)?.finished()? {
             return Ok(Some(summary));
         }
-        if phase.is_head_only() && self.head_augmentation.is_none() {
+        if self.reads_features(phase)? {
             let Some(train) = self.features("training", self.train.clone())? else {
                 return self.run_on_images(phase, place, directory, skipped);
             };
@@ -259,6 +262,12 @@ impl<'a> FineTune<'a> {
             return Ok(Some(self.train(phase, place, directory, &task)?));
         }
         self.run_on_images(phase, place, directory, skipped)
+    }
+
+    /// Whether a phase goes over kept features instead of images: the head alone moves, every epoch sees the same images, and they are not too many.
+    fn reads_features(&self, phase: &Phase) -> Result<bool, Error> {
+        let images = self.train.len().max(self.val.len());
+        Ok(phase.is_head_only() && self.head_augmentation.is_none() && features_fit(&self.network, images)?)
     }
 
     /// `None` if it was interrupted, or if the features are too many to be kept.
@@ -363,6 +372,7 @@ impl<'a> FineTune<'a> {
                 name: phase.name.clone(),
                 trained: phase.trained().into_iter().map(str::to_string).collect(),
                 changed: changed.map(|group| group.name.clone()).collect(),
+                on_features: self.reads_features(phase)?,
             });
             before = after;
         }

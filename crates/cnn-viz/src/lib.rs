@@ -1,7 +1,7 @@
 //! What a network sees, why it decides, which of its filters do nothing, and the report of a run.
 //!
 //! - [`Explainer`]: attributions and class activation maps ([`Method`]) for any network that fills the contract of `cnn-layers`; [`Heatmap`], [`overlay`] to look at them;
-//! - [`TrustChecks`], [`insertion_deletion`], [`road()`], [`randomized`]: whether a map can be believed;
+//! - [`TrustChecks`], [`Trust::verdicts`], [`insertion_deletion`], [`road()`], [`randomized`]: whether a map can be believed;
 //! - [`feature_maps`], [`map_grid`]: what any stage or layer gives for an image;
 //! - [`inspect()`]: filters that do nothing, activations and weights, receptive fields;
 //! - [`Report`], [`Gallery`]: pages that need no other file (the feature `report`).
@@ -78,9 +78,11 @@ pub use page::thumbnail;
 pub use picture::{ColorMap, Heatmap, map_grid, overlay};
 #[cfg(feature = "report")]
 pub use report::{
-    ClassResults, Epoch, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FilterLayer, FilterReport, FreezeProof,
-    Gallery, ImagePrediction, LayerGroup, NormStatistics, Phase, PictureGroup, Report, StripRow, Timing,
+    ClassResults, DataPart, Epoch, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FileLink, FilterLayer,
+    FilterReport, FreezeProof, Gallery, ImagePrediction, LayerGroup, NextStep, NormStatistics, Phase, PictureGroup,
+    RatePoint, Report, StripRow, Timing,
 };
 pub use trust::{
-    InsertionDeletion, Road, Trust, TrustChecks, cascade, insertion_deletion, randomized, rank_correlation, road,
+    InsertionDeletion, Road, Trust, TrustCheck, TrustChecks, TrustVerdict, cascade, insertion_deletion, randomized,
+    rank_correlation, road,
 };

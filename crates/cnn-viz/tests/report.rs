@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use cnn_data::{Image, Skipped};
-use cnn_metrics::ConfusionMatrix;
+use cnn_metrics::{ConfusionMatrix, Reliability};
 use cnn_viz::{
-    ClassResults, Epoch, EpochStrip, Error, Fact, FilterCounts, FilterKind, FilterLayer, FilterReport, FreezeProof,
-    ImagePrediction, LayerGroup, NormStatistics, Phase, PictureGroup, ReceptiveField, Report, Savings, Spread,
-    StageField, StripRow, Timing, Totals, WeightStatistics,
+    ClassResults, DataPart, Epoch, EpochStrip, Error, Fact, FileLink, FilterCounts, FilterKind, FilterLayer,
+    FilterReport, FreezeProof, ImagePrediction, LayerGroup, NextStep, NormStatistics, Phase, PictureGroup, RatePoint,
+    ReceptiveField, Report, Savings, Spread, StageField, StripRow, Timing, Totals, WeightStatistics,
 };
 use scraper::{Html, Selector};
 
@@ -63,6 +63,23 @@ fn results(classes: usize, name: impl Fn(usize) -> String) -> ClassResults {
     }
 }
 
+/// Rates of so many updates in each epoch, by the update's number.
+fn rates(epochs: usize, updates: usize, rate: impl Fn(usize) -> f64) -> Vec<RatePoint> {
+    let point = |update: usize| RatePoint { epochs: update as f64 / updates as f64, learning_rate: rate(update) };
+    (0..epochs * updates).map(point).collect()
+}
+
+/// Ten bins: 2 samples with a confidence of 0.65, of which one is right, and 2,000 of 0.95, all right.
+fn reliability() -> Reliability {
+    let mut reliability = Reliability::new(10).unwrap();
+    let logit = |confidence: f32| (confidence / (1. - confidence)).ln();
+    for (confidence, labels) in [(0.65, vec![0, 1]), (0.95, vec![0; 2000])] {
+        let logits: Vec<f32> = labels.iter().flat_map(|_| [logit(confidence), 0.]).collect();
+        reliability.update(&logits, 2, &labels).unwrap();
+    }
+    reliability
+}
+
 fn group(name: &str, learning_rate: Option<f64>) -> LayerGroup {
     LayerGroup { name: name.into(), parameters: 1000, learning_rate, norm_statistics: NormStatistics::Fixed }
 }
@@ -107,10 +124,14 @@ fn full(text: &str) -> Report {
     let phase = |number: usize, groups| Phase { name: text.into(), first_epoch: number, last_epoch: number, groups };
     Report {
         title: text.into(),
+        byline: Some(text.into()),
         summary: vec![fact()],
         notes: vec![text.into()],
         epochs: epochs(2),
+        learning_rates: rates(2, 10, |update| update as f64 / 20.),
+        loss_note: Some(text.into()),
         best_epoch: Some(2),
+        calibration: Some(reliability()),
         classes: Some(ClassResults { evaluated_on: text.into(), ..results(3, |index| format!("{text}{index}")) }),
         pictures: vec![PictureGroup {
             title: format!("Worst mistakes {text}"),
@@ -139,6 +160,9 @@ fn full(text: &str) -> Report {
         ],
         freeze_proof: Some(FreezeProof { tensors: 7, unchanged: 7, source: text.into(), source_sha256: text.into() }),
         skipped: vec![Skipped { path: text.into(), reason: text.into() }],
+        next_steps: vec![NextStep { purpose: text.into(), command: text.into() }],
+        files: vec![FileLink { path: text.into(), about: text.into() }],
+        data: vec![DataPart { name: text.into(), images: 1234, fingerprint: text.into() }],
         configuration: vec![fact()],
         timings: vec![Timing { name: text.into(), seconds: 61.0, images_per_second: Some(250.0) }],
         command: Some(text.into()),
@@ -152,20 +176,28 @@ fn every_part_has_its_section() {
     let headings = [
         "Curves",
         "Classes",
+        "Calibration",
         "Worst mistakes plain",
         "The same images over the epochs",
         "Filters",
         "What was trained",
         "Skipped files",
+        "What next",
+        "Files of the run",
+        "Data",
         "To run it again",
         "Configuration",
         "Time",
         "Versions",
     ];
     assert_eq!(texts(&page, "h2"), headings);
-    assert_eq!(texts(&page, "figure.chart h3"), ["Loss", "Accuracy", "Learning rate", "Time"]);
+    assert_eq!(texts(&page, "figure.chart h3"), ["Loss", "Accuracy", "Learning rate", "Time", "Reliability"]);
     assert_eq!(texts(&page, "title"), ["plain"]);
-    assert_eq!(texts(&page, "pre"), ["plain"]);
+    assert_eq!(texts(&page, ".byline"), ["plain"]);
+    assert_eq!(texts(&page, "pre"), ["plain", "plain"]);
+    assert_eq!(texts(&page, "dl.steps dt"), ["plain"]);
+    assert_eq!(attributes(&page, "a", "href"), ["./plain"]);
+    assert!(texts(&page, "tbody tr").contains(&"plain1,234plain".to_string()), "the data's part");
     assert_eq!(texts(&page, ".groups tbody td.frozen"), ["frozenbatch-norm fixed"]);
     assert_eq!(texts(&page, ".groups tfoot td"), ["1,000 of 2,000 (50.0 %)", "2,000 of 2,000 (100.0 %)"]);
     assert!(texts(&page, ".proof")[0].contains("all 7 of 7 tensors"));
@@ -235,9 +267,11 @@ fn the_page_refers_to_nothing_outside() {
     let addresses = everything
         .flat_map(|element| element.value().attrs())
         .filter(|(name, _)| ["src", "srcset", "href", "xlink:href", "data", "action", "poster"].contains(name));
-    let addresses: Vec<_> = addresses.collect();
-    assert_eq!(addresses.len(), 6);
-    assert!(addresses.iter().all(|(_, address)| address.starts_with("data:image/png;base64,")));
+    let (links, pictures): (Vec<_>, Vec<_>) = addresses.partition(|(name, _)| *name == "href");
+    assert_eq!(pictures.len(), 6);
+    assert!(pictures.iter().all(|(_, address)| address.starts_with("data:image/png;base64,")));
+    // Links are to the files that were named, beside the page.
+    assert_eq!(links, [("href", "./plain")]);
     let text = report.to_html().unwrap().replace("http://www.w3.org/2000/svg", "");
     for reference in ["http", "url(", "@import"] {
         assert!(!text.contains(reference), "{reference}");
@@ -325,6 +359,113 @@ fn points_stand_where_their_values_are_and_the_best_is_ringed() {
     assert!(first > 0 && (first - 2 * second).abs() <= 2, "{points:?}");
     assert_eq!(circles(&page, "28"), [points[2]]);
     assert!(texts(&page, ".chart .key").contains(&"kept: epoch 3".to_string()));
+}
+
+#[test]
+fn links_are_paths_beside_the_page_whatever_a_file_is_called() {
+    let link = |path: &str| {
+        let files = vec![FileLink { path: path.into(), about: String::new() }];
+        attributes(&parse(&Report { files, ..Report::default() }), "a", "href").remove(0)
+    };
+    assert_eq!(link("best/model.safetensors"), "./best/model.safetensors");
+    assert_eq!(link("javascript:alert(1)"), "./javascript%3Aalert%281%29");
+    assert_eq!(link("//elsewhere.org/a b#c?d"), ".///elsewhere.org/a%20b%23c%3Fd");
+    assert!(link(HOSTILE).chars().all(|letter| letter.is_ascii_alphanumeric() || "%./-_~".contains(letter)));
+}
+
+#[test]
+fn names_break_between_their_words_and_keep_their_text() {
+    let page = Report { classes: Some(results(2, |index| format!("conv_stem.{index}/elephant"))), ..Report::default() };
+    let (html, page) = (page.to_html().unwrap(), parse(&page));
+    assert!(html.contains("conv_<wbr>stem.<wbr>0/<wbr>elephant"));
+    assert!(texts(&page, ".keyed tbody th").contains(&"conv_stem.0/elephant".to_string()));
+}
+
+/// The points of the lines of the chart with this title, in view box units.
+fn line(page: &Html, title: &str) -> Vec<(f64, f64)> {
+    let chart = select("figure.chart");
+    let is_titled = |chart: &scraper::ElementRef| chart.select(&select("h3")).any(|h3| h3.text().eq([title]));
+    let chart = page.select(&chart).find(is_titled).unwrap();
+    let curve = chart.select(&select("polyline[stroke=\"#0072B2\"]")).next().unwrap().value().attr("points").unwrap();
+    let number = |text: &str| text.parse::<f64>().unwrap();
+    curve.split_whitespace().map(|point| point.split_once(',').map(|(x, y)| (number(x), number(y))).unwrap()).collect()
+}
+
+#[test]
+fn the_learning_rate_is_drawn_update_by_update() {
+    // A warm-up over the first 20 of 20,000 updates, a spike in a later one.
+    let rate = |update: usize| match update {
+        0..20 => 0.1 * update as f64 / 20.,
+        15_000 => 0.2,
+        update => 0.1 * (1. - update as f64 / 20_000.),
+    };
+    let report = Report { epochs: epochs(4), learning_rates: rates(4, 5_000, rate), ..Report::default() };
+    let page = parse(&report);
+    let points = line(&page, "Learning rate");
+    assert!((100..450).contains(&points.len()), "{}", points.len());
+    assert!(points.is_sorted_by(|a, b| a.0 <= b.0), "from left to right");
+    let highest = points.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+    let (left, right) = (points[0].0, points[points.len() - 1].0);
+    assert!(((highest.0 - left) / (right - left) - 0.75).abs() < 0.01, "the spike is at three quarters");
+    // It begins at 0, where the axis does, and the warm-up is there.
+    let lowest = points.iter().map(|point| point.1).fold(0., f64::max);
+    assert_eq!(points[0].1, lowest);
+    assert!(points[1].1 < points[0].1);
+    // In the table rates have three digits; without updates the epochs' rates are drawn.
+    let table =
+        parse(&Report { epochs: vec![Epoch { learning_rate: Some(0.0992656), ..epochs(1)[0] }], ..Report::default() });
+    assert!(texts(&table, "details td").contains(&"0.0993".to_string()));
+    assert_eq!(line(&parse(&Report { epochs: epochs(4), ..Report::default() }), "Learning rate").len(), 4);
+}
+
+#[test]
+fn what_the_losses_differ_by_stands_at_their_chart_alone() {
+    let report = Report { epochs: epochs(3), loss_note: Some("smoothed".into()), ..Report::default() };
+    assert_eq!(texts(&parse(&report), ".chart > p"), ["smoothed"]);
+    assert_eq!(texts(&parse(&report), ".chart:first-child > p"), ["smoothed"]);
+}
+
+#[test]
+fn calibration_is_drawn_with_the_number_of_images_of_each_bar() {
+    let page = parse(&Report { calibration: Some(reliability()), ..Report::default() });
+    let sentence = &texts(&page, "section > p")[0];
+    // (2 · |0.5 − 0.65| + 2000 · |1 − 0.95|) / 2002 = 5.01 %
+    for told in ["Of 2,002 answers 100.0 % are right", "95.0 % sure", "right more often", "calibration error: 5.0 %"] {
+        assert!(sentence.contains(told), "{told}: {sentence}");
+    }
+    let rows = ["60.0 to 70.0 %265.0 %50.0 %", "90.0 to 100.0 %2,00095.0 %100.0 %"];
+    assert_eq!(texts(&page, "details tbody tr"), rows);
+    let labels = texts(&page, "svg text");
+    assert!(labels.contains(&"2".into()) && labels.contains(&"2k".into()), "{labels:?}");
+    // The bar of all right ones is twice as high as that of the half.
+    let bar = |name: &str| -> Vec<f64> {
+        attributes(&page, "svg rect[fill=\"#0072B2\"]", name).iter().map(|number| number.parse().unwrap()).collect()
+    };
+    let heights = bar("height");
+    assert_eq!(heights.len(), 2);
+    assert!((heights[1] / heights[0] - 2.).abs() < 0.02, "{heights:?}");
+    let empty = Report { calibration: Some(Reliability::new(10).unwrap()), ..Report::default() };
+    assert!(texts(&parse(&empty), "section").is_empty());
+}
+
+#[test]
+fn a_dark_page_gives_every_colour_of_its_charts_another() {
+    let full = full("plain");
+    // The chart of the filters stands on paper of its own.
+    let report = Report { filters: None, ..full };
+    let page = parse(&report);
+    let sheet = texts(&page, "style").remove(0);
+    let dark = sheet.split("prefers-color-scheme: dark").nth(1).unwrap();
+    let mut colors = std::collections::BTreeSet::new();
+    for attribute in ["fill", "stroke"] {
+        for color in attributes(&page, &format!(".chart svg [{attribute}]"), attribute) {
+            if color != "none" {
+                assert!(dark.contains(&format!("svg [{attribute}=\"{color}\"]")), "{attribute} {color}");
+                colors.insert(color);
+            }
+        }
+    }
+    assert!(colors.len() >= 5, "{colors:?}");
 }
 
 #[test]
@@ -417,6 +558,7 @@ fn no_number_breaks_the_page() {
             };
             let report = Report {
                 epochs: vec![row(1, first), row(usize::MAX, second)],
+                learning_rates: [first, second].map(|learning_rate| RatePoint { epochs: 0.5, learning_rate }).into(),
                 best_epoch: Some(usize::MAX),
                 phases: vec![Phase {
                     name: "all".into(),
@@ -443,9 +585,14 @@ fn no_number_breaks_the_page() {
 fn parts_that_contradict_each_other_are_named() {
     let phase = |first_epoch, last_epoch, groups| Phase { name: "head".into(), first_epoch, last_epoch, groups };
     let of = |epochs: &[usize]| epochs.iter().map(|&epoch| Epoch { epoch, ..Epoch::default() }).collect();
+    let at = |epochs: f64| RatePoint { epochs, learning_rate: 0.1 };
     let cases = [
         (Report { epochs: of(&[0]), ..Report::default() }, "`epochs`: found epoch 0, expected a number above 0"),
         (Report { epochs: of(&[1, 3, 3]), ..Report::default() }, "`epochs`: found epoch 3, expected a number above 3"),
+        (
+            Report { epochs: of(&[1]), learning_rates: [0.5, 0.25].map(at).into(), ..Report::default() },
+            "`learning_rates`: found 0.25 after 0.5, expected updates in their order",
+        ),
         (Report { best_epoch: Some(4), epochs: of(&[1]), ..Report::default() }, "`best_epoch`: found 4, expected"),
         (
             Report { phases: vec![phase(2, 1, vec![])], ..Report::default() },

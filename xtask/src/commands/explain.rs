@@ -15,23 +15,24 @@ use cnn_metrics::{Ranked, top_k};
 use cnn_models::Network;
 use cnn_viz::{
     ExplainedOverlay, ExplainedPhoto, Explainer, Explanation, Fact, Gallery, Method, Place, Region, Smoothing, Target,
-    Trust, TrustChecks, feature_maps, map_grid, overlay, thumbnail,
+    Trust, TrustCheck, TrustChecks, TrustVerdict, feature_maps, map_grid, overlay, thumbnail,
 };
 use cnn_weights::save_safetensors;
 use serde_json::{Value, json};
 
 use crate::args::{DType, NetworkArgs, Size, Unusable};
-use crate::inference;
+use crate::byline::byline;
 use crate::output::{self, Progress, quoted};
+use crate::{inference, report};
 
 const COMMAND: &str = "explain";
-/// The page and the summary in the run's directory.
-const PAGE: &str = "index.html";
+/// The summary in the run's directory, beside the page.
 const SUMMARY: &str = "explain.json";
 /// Classes named beside a photo.
 const CLASSES: usize = 3;
-/// The longer side of the copies that the page shows.
-const SIDE: usize = 320;
+/// The longer side of the copies that the page shows, and of those of a page with one photo.
+const SIDE: usize = 384;
+const SIDE_ALONE: usize = 640;
 
 /// Show what a network's decision rests on: maps over the photos, with checks of whether they can be trusted
 #[derive(Debug, Args)]
@@ -245,7 +246,8 @@ impl Session<'_> {
                 }
             };
             let input = FeatureMap::from_nhwc(&batch.images)?;
-            self.one(&Photo { path, stem, photo, input }, directory, &progress, &mut finished)?;
+            let side = if photos.len() == 1 { SIDE_ALONE } else { SIDE };
+            self.one(&Photo { path, stem, photo, input, side }, directory, &progress, &mut finished)?;
         }
         progress.borrow().finish();
         finished.skipped.splice(0..0, batches.skipped().iter().cloned());
@@ -279,14 +281,15 @@ impl Session<'_> {
             let picture = overlay(&photo.photo, &explanation.maps[0], self.network.preprocessing())?;
             let file = format!("{}.{}.png", photo.stem, method.name());
             picture.write_png(&directory.join(&file))?;
+            maps.push(map_json(&explanation, &file, trust.as_ref()));
             overlays.push(ExplainedOverlay {
                 title: method.title().to_string(),
-                image: thumbnail(&picture, SIDE)?,
+                image: thumbnail(&picture, photo.side)?,
                 colors: explanation.maps[0].color_map(),
-                file: Some(file.clone()),
-                checks: facts(&explanation, trust.as_ref()),
+                file: Some(file),
+                completeness_gap: explanation.completeness_gaps.as_ref().map(|gaps| gaps[0]),
+                trust,
             });
-            maps.push(map_json(&explanation, &file, trust.as_ref()));
             if self.command.raw.is_some() {
                 finished.raw.add(format!("map.{}", method.name()), explanation.to_tensor()?);
                 if let Some(attribution) = &explanation.attribution {
@@ -308,7 +311,7 @@ impl Session<'_> {
         }));
         finished.photos.push(ExplainedPhoto {
             path: photo.path.clone(),
-            image: thumbnail(&photo.photo, SIDE)?,
+            image: thumbnail(&photo.photo, photo.side)?,
             classes: classes.iter().map(named).collect(),
             target,
             overlays,
@@ -361,6 +364,8 @@ struct Photo {
     stem: String,
     photo: Image,
     input: FeatureMap,
+    /// The longer side of the copies that the page shows.
+    side: usize,
 }
 
 /// Gives each photo files of its own: those of the same name are numbered.
@@ -377,28 +382,6 @@ impl FileNames {
     }
 }
 
-/// What the checks say, for people.
-const CHECKS: [&str; 3] = [
-    "Insertion: the class's mean probability while the most important pixels come into a blurred photo; more is better. Deletion: while they go; less is better.",
-    "ROAD: half the difference that it makes whether the least or the most important pixels are replaced by what surrounds them; more is better, 0 is chance.",
-    "Randomised: rank correlation with the map when the head, what feeds it too, and all layers have random weights; should come near 0, else the map does not show what the network learnt.",
-];
-
-fn facts(explanation: &Explanation, trust: Option<&Trust>) -> Vec<Fact> {
-    let mut facts = Vec::new();
-    if let Some(gaps) = &explanation.completeness_gaps {
-        facts.push(Fact::new("gap to complete", format!("{:.1} %", 100. * gaps[0])));
-    }
-    if let Some(trust) = trust {
-        facts.push(Fact::new("insertion", number(trust.insertion_auc)));
-        facts.push(Fact::new("deletion", number(trust.deletion_auc)));
-        facts.push(Fact::new("ROAD", number(trust.road)));
-        let correlations = trust.randomization.iter().map(|(_, correlation)| number(*correlation));
-        facts.push(Fact::new("randomised", correlations.collect::<Vec<_>>().join(" · ")));
-    }
-    facts
-}
-
 fn map_json(explanation: &Explanation, file: &str, trust: Option<&Trust>) -> Value {
     let mut map = json!({ "method": explanation.method.name(), "overlay": file });
     if let Some(gaps) = &explanation.completeness_gaps {
@@ -412,6 +395,7 @@ fn map_json(explanation: &Explanation, file: &str, trust: Option<&Trust>) -> Val
             "deletion_auc": trust.deletion_auc,
             "road": trust.road,
             "randomization": trust.randomization.iter().map(randomized).collect::<Vec<_>>(),
+            "verdicts": trust.verdicts(),
         });
     }
     map
@@ -443,20 +427,21 @@ impl Finished {
         let gallery = Gallery {
             title: format!("What {model} sees"),
             summary: vec![Fact::new("network", model), methods, Fact::new("photos", photos.len().to_string())],
-            notes: if session.checks.is_some() { CHECKS.map(String::from).to_vec() } else { Vec::new() },
+            byline: Some(byline()),
             photos,
             skipped: skipped.clone(),
             command: Some(command_line()),
+            ..Gallery::default()
         };
         let html = gallery.to_html()?;
-        write_atomic(&directory.join(PAGE), |file| file.write_all(html.as_bytes()))?;
+        write_atomic(&directory.join(report::NAME), |file| file.write_all(html.as_bytes()))?;
         if session.command.json {
             inference::print_skipped(&skipped);
             return output::json(&summary);
         }
-        print(&gallery, &summary)?;
+        print(&gallery, &session.methods)?;
         inference::print_skipped(&skipped);
-        println!("page: {}", directory.join(PAGE).display());
+        println!("page: {}", directory.join(report::NAME).display());
         Ok(())
     }
 }
@@ -472,31 +457,45 @@ fn command_line() -> String {
     format!("{} {}", output::program(), arguments.collect::<Vec<_>>().join(" "))
 }
 
-fn print(gallery: &Gallery, summary: &Value) -> Result<()> {
-    let checked = !summary["explanations"][0]["maps"][0]["checks"].is_null();
+fn print(gallery: &Gallery, methods: &[Method]) -> Result<()> {
+    let maps =
+        || gallery.photos.iter().flat_map(|photo| photo.overlays.iter().zip(methods).map(move |map| (photo, map)));
+    let steps: Vec<&str> = maps()
+        .find_map(|(_, (overlay, _))| overlay.trust.as_ref())
+        .map_or_else(Vec::new, |trust| trust.randomization.iter().map(|(name, _)| name.as_str()).collect());
+    let random: Vec<String> = steps.iter().map(|step| format!("random {step}")).collect();
     let mut columns = vec![("photo", false), ("explained", false), ("method", false)];
-    if checked {
-        columns.extend([("insertion", true), ("deletion", true), ("ROAD", true), ("randomised", true)]);
+    if !steps.is_empty() {
+        columns.extend([("insertion", true), ("deletion", true), ("ROAD", true)]);
+        columns.extend(random.iter().map(|column| (column.as_str(), true)));
+        columns.push(("verdict", false));
     }
-    let cell = |value: &Value| value.as_f64().map_or_else(|| "-".to_string(), number);
-    let mut rows = Vec::new();
-    for (photo, explanation) in gallery.photos.iter().zip(summary["explanations"].as_array().into_iter().flatten()) {
-        for map in explanation["maps"].as_array().into_iter().flatten() {
-            let mut row =
-                vec![photo.path.clone(), photo.target.clone(), map["method"].as_str().unwrap_or_default().to_string()];
-            if checked {
-                let checks = &map["checks"];
-                row.extend(["insertion_auc", "deletion_auc", "road"].map(|name| cell(&checks[name])));
-                let randomized = checks["randomization"].as_array().into_iter().flatten();
-                row.push(randomized.map(|step| cell(&step["rank_correlation"])).collect::<Vec<_>>().join(" "));
-            }
-            rows.push(row);
+    let row = |(photo, (overlay, method)): (&ExplainedPhoto, (&ExplainedOverlay, &Method))| {
+        let mut row = vec![photo.path.clone(), photo.target.clone(), method.name().to_string()];
+        if let Some(trust) = &overlay.trust {
+            row.extend([trust.insertion_auc, trust.deletion_auc, trust.road].map(number));
+            row.extend(trust.randomization.iter().map(|(_, correlation)| number(*correlation)));
+            let failed: Vec<_> = failed(overlay).iter().map(|verdict| verdict.check.name()).collect();
+            row.push(if failed.is_empty() { "passes".to_string() } else { format!("fails {}", failed.join(", ")) });
+        }
+        row
+    };
+    output::table(&columns, &maps().map(row).collect::<Vec<_>>())?;
+    if steps.is_empty() {
+        return Ok(());
+    }
+    println!();
+    for (photo, (overlay, method)) in maps() {
+        for failed in failed(overlay) {
+            println!("{}, {}: fails {}: {}", photo.path, method.name(), failed.check.name(), failed.finding);
         }
     }
-    output::table(&columns, &rows)?;
-    if checked {
-        println!();
-        CHECKS.iter().for_each(|line| println!("{line}"));
-    }
+    TrustCheck::ALL.iter().for_each(|check| println!("{}: {}", check.name(), check.rule()));
     Ok(())
+}
+
+/// The checks that a map fails.
+fn failed(overlay: &ExplainedOverlay) -> Vec<TrustVerdict> {
+    let verdicts = overlay.trust.as_ref().map_or_else(Vec::new, Trust::verdicts);
+    verdicts.into_iter().filter(|verdict| !verdict.passed).collect()
 }

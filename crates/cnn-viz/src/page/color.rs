@@ -1,16 +1,31 @@
 //! The page's colours.
 
 use colorous::{CIVIDIS, Color};
-use plotters::style::RGBColor;
+use plotters::style::{IntoFont as _, RGBColor, TextStyle};
 
+/// The charts' view box units per CSS pixel at their nominal size: the library rounds to whole units, which would show as steps.
+pub(crate) const FINE: i32 = 4;
+/// Characters of 14 nominal pixels, in the library's measure, which is 1.24 of CSS's.
+const TEXT: f64 = 14.0 * 1.24 * FINE as f64;
+
+/// Text and marks of charts. A page that is dark gives each of these colours another: `report.css` names them as they stand in the SVG.
+pub(crate) const INK: RGBColor = RGBColor(0x33, 0x3f, 0x4d);
+pub(crate) const GRID: RGBColor = RGBColor(0xe3, 0xe7, 0xec);
+pub(crate) const BAND: RGBColor = RGBColor(0xf1, 0xf4, 0xf7);
+pub(crate) const BOUNDARY: RGBColor = RGBColor(0x8a, 0x94, 0xa0);
 /// Blue of the palette for colour-blind readers of M. Okabe and K. Ito ("Color Universal Design", 2008).
 pub(crate) const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xB2);
 /// Its vermilion.
 pub(crate) const VERMILION: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
 
-/// As CSS has it.
-pub(crate) fn css(RGBColor(red, green, blue): RGBColor) -> String {
-    format!("#{red:02x}{green:02x}{blue:02x}")
+/// The style sheet's class for the key of a curve of this colour.
+pub(crate) fn class(color: RGBColor) -> &'static str {
+    if color == BLUE { "blue" } else { "vermilion" }
+}
+
+/// A chart's text, of this share of the usual size.
+pub(crate) fn text(size: f64) -> TextStyle<'static> {
+    ("sans-serif", TEXT * size).into_font().color(&INK)
 }
 
 /// The background of a cell that holds this share in 0..1, and black or white, whichever is read better on it.
@@ -57,7 +72,7 @@ mod tests {
             let (background, text) = cell(f64::from(step) / 100.0);
             let light = if text == "#fff" { 1.0 } else { luminance(color) };
             let dark = if text == "#fff" { luminance(color) } else { 0.0 };
-            assert_eq!(background, css(RGBColor(color.r, color.g, color.b)));
+            assert_eq!(background, format!("#{:02x}{:02x}{:02x}", color.r, color.g, color.b));
             assert!((light + 0.05) / (dark + 0.05) >= 4.5, "{step}");
         }
     }

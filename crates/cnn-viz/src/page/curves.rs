@@ -1,8 +1,8 @@
 //! The charts over the epochs, with their keys and the table of their numbers.
 
 use super::bands;
-use super::color::{BLUE, VERMILION, css};
-use super::format::{NOTHING, number, percent, seconds};
+use super::color::{BLUE, VERMILION, class};
+use super::format::{NOTHING, number, percent, rate, seconds};
 use super::line_chart::{Bounds, LineChart, Series};
 use crate::{Epoch, Error, Report};
 
@@ -24,12 +24,14 @@ pub(crate) struct Chart {
     pub(crate) best_epoch: Option<usize>,
     /// How many values are not finite or too large to draw.
     pub(crate) left_out: usize,
+    /// What a reader must know to compare its curves.
+    pub(crate) note: Option<String>,
 }
 
 /// A curve's name and look.
 pub(crate) struct Key {
     pub(crate) name: &'static str,
-    pub(crate) color: String,
+    pub(crate) color: &'static str,
     pub(crate) dashed: bool,
 }
 
@@ -46,7 +48,19 @@ struct Plan {
     bounds: Bounds,
     /// Whether it shows what the best epoch is chosen by.
     best: bool,
+    /// What it shows of the report beyond its epochs.
+    more: More,
     curves: &'static [Curve],
+}
+
+/// What a chart shows of a report beyond its epochs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum More {
+    Nothing,
+    /// The note on the losses.
+    LossNote,
+    /// The rates of the updates, if they are given, in place of those of the epochs.
+    Updates,
 }
 
 struct Curve {
@@ -62,6 +76,7 @@ const PLANS: &[Plan] = &[
         axis: "loss",
         bounds: Bounds::FromZero,
         best: true,
+        more: More::LossNote,
         curves: &[
             Curve { name: "train", color: VERMILION, dashed: true, value: |epoch| epoch.train_loss },
             Curve { name: "validation", color: BLUE, dashed: false, value: |epoch| epoch.val_loss },
@@ -72,6 +87,7 @@ const PLANS: &[Plan] = &[
         axis: "accuracy (%)",
         bounds: Bounds::Percent,
         best: true,
+        more: More::Nothing,
         curves: &[
             Curve {
                 name: "train",
@@ -87,6 +103,7 @@ const PLANS: &[Plan] = &[
         axis: "learning rate",
         bounds: Bounds::FromZero,
         best: false,
+        more: More::Updates,
         curves: &[Curve { name: "learning rate", color: BLUE, dashed: false, value: |epoch| epoch.learning_rate }],
     },
     Plan {
@@ -94,6 +111,7 @@ const PLANS: &[Plan] = &[
         axis: "seconds per epoch",
         bounds: Bounds::FromZero,
         best: false,
+        more: More::Nothing,
         curves: &[Curve { name: "seconds", color: BLUE, dashed: false, value: |epoch| epoch.seconds }],
     },
 ];
@@ -101,7 +119,7 @@ const PLANS: &[Plan] = &[
 type Column = (&'static str, fn(&Epoch) -> Option<f64>, fn(f64) -> String);
 
 const COLUMNS: &[Column] = &[
-    ("learning rate", |epoch| epoch.learning_rate, number),
+    ("rate at its start", |epoch| epoch.learning_rate, rate),
     ("train loss", |epoch| epoch.train_loss, number),
     ("val loss", |epoch| epoch.val_loss, number),
     ("train accuracy", |epoch| epoch.train_accuracy, percent),
@@ -142,21 +160,31 @@ fn check(report: &Report) -> Result<Option<(usize, usize)>, Error> {
     if let Some(best) = report.best_epoch.filter(|best| !numbers.contains(best)) {
         return Err(Error::argument("best_epoch", best, "the number of an epoch in `epochs`"));
     }
+    let rates = &report.learning_rates;
+    if let Some(pair) =
+        rates.windows(2).find(|pair| pair[0].epochs.partial_cmp(&pair[1].epochs).is_none_or(|o| o.is_gt()))
+    {
+        let found = format!("{} after {}", pair[1].epochs, pair[0].epochs);
+        return Err(Error::argument("learning_rates", found, "updates in their order"));
+    }
     Ok(numbers.first().map(|&first| (first, after)))
 }
 
 impl Plan {
     fn chart(&self, report: &Report, epochs: (usize, usize)) -> Result<Option<Chart>, Error> {
         let given = |curve: &&Curve| report.epochs.iter().any(|epoch| (curve.value)(epoch).is_some());
-        let curves: Vec<&Curve> = self.curves.iter().filter(given).collect();
+        let mut curves: Vec<&Curve> = self.curves.iter().filter(given).collect();
         let points = |curve: &Curve| {
             let value = curve.value;
             report.epochs.iter().filter_map(move |epoch| Some((epoch.epoch, value(epoch)?)))
         };
-        let series: Vec<Series> =
-            curves.iter().map(|curve| Series::new(curve.color, curve.dashed, points(curve))).collect();
-        let values: usize = curves.iter().map(|curve| points(curve).count()).sum();
-        let left_out = values - series.iter().map(|series| series.points.len()).sum::<usize>();
+        let of_epochs = |curve: &&Curve| Series::of_epochs(curve.color, curve.dashed, points(curve));
+        let mut series: Vec<Series> = curves.iter().map(of_epochs).collect();
+        if self.more == More::Updates && !report.learning_rates.is_empty() {
+            curves = self.curves.iter().collect();
+            series = vec![Series::line(BLUE, updates(report, epochs))];
+        }
+        let left_out = series.iter().map(|series| series.left_out).sum();
         let best_epoch = report.best_epoch.filter(|_| self.best);
         let chart = LineChart {
             name: self.axis,
@@ -167,10 +195,18 @@ impl Plan {
             phases: &report.phases,
             best_epoch,
         };
-        let key = |curve: &&Curve| Key { name: curve.name, color: css(curve.color), dashed: curve.dashed };
+        let key = |curve: &&Curve| Key { name: curve.name, color: class(curve.color), dashed: curve.dashed };
         let key = curves.iter().map(key).collect();
-        Ok(chart.to_svg()?.map(|svg| Chart { title: self.title, svg, key, best_epoch, left_out }))
+        let note = report.loss_note.clone().filter(|_| self.more == More::LossNote);
+        Ok(chart.to_svg()?.map(|svg| Chart { title: self.title, svg, key, best_epoch, left_out, note }))
     }
+}
+
+/// The rates of the updates of these epochs. An epoch takes the axis from half before its number to half behind it.
+fn updates(report: &Report, (first, last): (usize, usize)) -> impl Iterator<Item = (f64, f64)> {
+    let (left, right) = (first as f64 - 0.5, last as f64 + 0.5);
+    let points = report.learning_rates.iter().map(|point| (point.epochs + 0.5, point.learning_rate));
+    points.filter(move |(epoch, _)| (left..=right).contains(epoch))
 }
 
 fn row(epoch: &Epoch, columns: &[Column], best_epoch: Option<usize>) -> Row {

@@ -24,6 +24,15 @@ pub(crate) fn count(number: u64) -> String {
 
 /// At most four significant digits, without trailing zeros; a power of ten only where it is shorter to read.
 pub(crate) fn number(value: f64) -> String {
+    with_digits(value, 4)
+}
+
+/// The same with at most three digits, which is enough for a learning rate.
+pub(crate) fn rate(value: f64) -> String {
+    with_digits(value, 3)
+}
+
+fn with_digits(value: f64, digits: usize) -> String {
     if !value.is_finite() {
         return NOTHING.into();
     }
@@ -31,13 +40,14 @@ pub(crate) fn number(value: f64) -> String {
     if magnitude == 0.0 {
         "0".into()
     } else if (1e-4..1e6).contains(&magnitude) {
-        let decimals = (3 - magnitude.log10().floor() as i32).max(0) as usize;
+        let decimals = (digits as i32 - 1 - magnitude.log10().floor() as i32).max(0) as usize;
         let text = format!("{value:.decimals$}");
         if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
     } else {
-        let text = format!("{value:.3e}");
+        let text = format!("{value:.0$e}", digits - 1);
         let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
-        format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.'))
+        let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+        format!("{digits}e{power}")
     }
 }
 
@@ -90,6 +100,14 @@ mod tests {
         ];
         for (value, expected) in cases {
             assert_eq!(number(value), expected);
+        }
+    }
+
+    #[test]
+    fn rates_have_three_digits_at_most() {
+        let cases = [(1e-3, "0.001"), (0.0992656, "0.0993"), (2.716e-5, "2.72e-5"), (1.0, "1"), (0.0, "0")];
+        for (value, expected) in cases {
+            assert_eq!(rate(value), expected);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What was frozen and what trained, phase by phase.
 
 use super::bands;
-use super::format::{count, number, percent};
+use super::format::{count, percent, rate};
 use crate::{Error, FreezeProof, LayerGroup, NormStatistics, Phase, Report};
 
 /// What stands under "What was trained".
@@ -75,7 +75,7 @@ fn cell(group: &LayerGroup) -> GroupCell {
         NormStatistics::Moving => "batch-norm moving",
         NormStatistics::Fixed => "batch-norm fixed",
     };
-    GroupCell { learning_rate: group.learning_rate.map(number), statistics }
+    GroupCell { learning_rate: group.learning_rate.map(rate), statistics }
 }
 
 fn head(phase: &Phase) -> PhaseHead<'_> {

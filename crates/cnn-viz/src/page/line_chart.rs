@@ -5,27 +5,22 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::axis::Axis;
+use super::color::{BAND, BOUNDARY, FINE, GRID, INK, text};
+use super::thinned::thinned;
 use super::ticks::{ticks, whole_ticks};
 use super::{bands, format};
 use crate::{Error, Phase};
 
-/// The view box's units per CSS pixel at the chart's nominal size: the library rounds to whole units, which would show as steps.
-const FINE: i32 = 4;
 /// Nominal size. Beside another on a desktop it is shown a fifth larger, on a telephone a fifth smaller.
 const SIZE: (i32, i32) = (440 * FINE, 290 * FINE);
-/// Characters of 14 nominal pixels, in the library's measure, which is 1.24 of CSS's.
-const TEXT: f64 = 14.0 * 1.24 * FINE as f64;
 /// The mean width of a character in view box units, rather too wide.
 const CHARACTER: f64 = 8.0 * FINE as f64;
 /// Beyond this values are not drawn: sums of such numbers would overflow.
 const LARGEST: f64 = 1e150;
+/// So many points of a curve of updates are drawn at most, about one for a pixel.
+const MOST_POINTS: usize = 400;
 /// More points than these need no marks to be seen as points.
 const MOST_MARKS: usize = 40;
-
-const INK: RGBColor = RGBColor(0x33, 0x3f, 0x4d);
-const GRID: RGBColor = RGBColor(0xe3, 0xe7, 0xec);
-const BAND: RGBColor = RGBColor(0xf1, 0xf4, 0xf7);
-const BOUNDARY: RGBColor = RGBColor(0x8a, 0x94, 0xa0);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a, 'b> = ChartContext<'b, SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
@@ -57,23 +52,34 @@ pub(crate) enum Bounds {
 
 /// One curve.
 pub(crate) struct Series {
-    pub(crate) color: RGBColor,
+    color: RGBColor,
     /// Tells curves apart without colour.
-    pub(crate) dashed: bool,
-    /// Epoch and value; where the next epoch is missing the curve has a gap.
-    pub(crate) points: Vec<(usize, f64)>,
+    dashed: bool,
+    /// Its stretches without a gap, from left to right.
+    stretches: Vec<Vec<(f64, f64)>>,
+    /// How many values are not finite or too large to draw.
+    pub(crate) left_out: usize,
 }
 
 impl Series {
-    /// A curve of the values that can be drawn.
-    pub(crate) fn new(color: RGBColor, dashed: bool, points: impl Iterator<Item = (usize, f64)>) -> Self {
-        Self { color, dashed, points: points.filter(|(_, value)| value.abs() <= LARGEST).collect() }
+    /// A value per epoch, of those that can be drawn: where the next epoch is missing the curve has a gap.
+    pub(crate) fn of_epochs(color: RGBColor, dashed: bool, points: impl Iterator<Item = (usize, f64)>) -> Self {
+        let (points, others): (Vec<_>, Vec<_>) = points.partition(|(_, value)| value.abs() <= LARGEST);
+        let joined = points.chunk_by(|(epoch, _), (next, _)| epoch + 1 == *next);
+        let stretch = |points: &[(usize, f64)]| points.iter().map(|&(epoch, value)| (epoch as f64, value)).collect();
+        Self { color, dashed, stretches: joined.map(stretch).collect(), left_out: others.len() }
     }
 
-    /// The stretches of epochs without a gap.
-    fn stretches(&self) -> impl Iterator<Item = Vec<(f64, f64)>> {
-        let joined = self.points.chunk_by(|(epoch, _), (next, _)| epoch + 1 == *next);
-        joined.map(|points| points.iter().map(|&(epoch, value)| (epoch as f64, value)).collect())
+    /// One line through those of many points that can be drawn.
+    pub(crate) fn line(color: RGBColor, points: impl Iterator<Item = (f64, f64)>) -> Self {
+        let (points, others): (Vec<_>, Vec<_>) = points.partition(|(_, value)| value.abs() <= LARGEST);
+        let stretches = if points.is_empty() { Vec::new() } else { vec![thinned(&points, MOST_POINTS)] };
+        Self { color, dashed: false, stretches, left_out: others.len() }
+    }
+
+    /// Its points, from left to right.
+    pub(crate) fn points(&self) -> impl Iterator<Item = &(f64, f64)> {
+        self.stretches.iter().flatten()
     }
 }
 
@@ -89,7 +95,7 @@ impl LineChart<'_> {
 
     /// The ends of the vertical axis.
     fn heights(&self) -> Option<(f64, f64)> {
-        let values = || self.series.iter().flat_map(|series| series.points.iter().map(|&(_, value)| value));
+        let values = || self.series.iter().flat_map(|series| series.points().map(|&(_, value)| value));
         let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
         Some(match self.bounds {
             Bounds::FromZero => {
@@ -124,8 +130,8 @@ impl LineChart<'_> {
             .configure_mesh()
             .bold_line_style(GRID.stroke_width(FINE as u32))
             .axis_style(BOUNDARY.stroke_width(FINE as u32))
-            .label_style(text())
-            .axis_desc_style(text())
+            .label_style(text(1.))
+            .axis_desc_style(text(1.))
             .x_desc("epoch")
             .y_desc(self.axis)
             .x_label_formatter(&|epoch| format!("{epoch}"))
@@ -163,7 +169,7 @@ impl LineChart<'_> {
     fn draw_labels<'a>(&self, area: &Area<'a>, chart: &Chart<'a, '_>, top: f64) -> Drawn<'a> {
         let pixels = |phase: &Phase| self.extent(phase).map(|ends| [ends.0, ends.1].map(|x| pixel(chart, x, top)));
         let room = |phase: &Phase| pixels(phase).map_or(0.0, |[start, end]| f64::from(end.0 - start.0) / CHARACTER);
-        let centred = text().pos(Pos::new(HPos::Center, VPos::Bottom));
+        let centred = text(1.).pos(Pos::new(HPos::Center, VPos::Bottom));
         for (phase, label) in self.phases.iter().zip(bands::labels(self.phases, room)) {
             if let (Some([start, end]), false) = (pixels(phase), label.is_empty()) {
                 let place = ((start.0 + end.0) / 2, start.1 - 2 * FINE);
@@ -178,26 +184,26 @@ impl LineChart<'_> {
         let Some(best) = self.best_epoch else { return Ok(()) };
         let line = [(best as f64, low), (best as f64, high)];
         chart.draw_series(DashedLineSeries::new(line, 2 * FINE, 3 * FINE, INK.stroke_width(FINE as u32)))?;
-        let points = self.series.last().map_or(&[][..], |series| &series.points);
-        let value = points.iter().filter(|(epoch, _)| *epoch == best);
-        let rings = value.map(|&(epoch, value)| Circle::new((epoch as f64, value), 7 * FINE, outline(INK)));
+        let points = self.series.last().into_iter().flat_map(Series::points);
+        let there = points.filter(|(epoch, _)| *epoch == best as f64);
+        let rings = there.map(|&point| Circle::new(point, 7 * FINE, outline(INK)));
         chart.draw_series(rings)?;
         Ok(())
     }
 }
 
 fn draw_series<'a>(chart: &mut Chart<'a, '_>, series: &Series) -> Drawn<'a> {
-    let marks = series.points.len() <= MOST_MARKS;
-    for points in series.stretches() {
+    let marks = series.points().count() <= MOST_MARKS;
+    for points in &series.stretches {
         // A point on its own would not be seen without a mark.
         if marks || points.len() == 1 {
             chart.draw_series(points.iter().map(|&point| Circle::new(point, 3 * FINE, series.color.filled())))?;
         }
         if series.dashed {
             let style = outline(series.color);
-            chart.draw_series(DashedLineSeries::new(points, 7 * FINE, 4 * FINE, style))?;
+            chart.draw_series(DashedLineSeries::new(points.clone(), 7 * FINE, 4 * FINE, style))?;
         } else {
-            chart.draw_series(LineSeries::new(points, outline(series.color)))?;
+            chart.draw_series(LineSeries::new(points.iter().copied(), outline(series.color)))?;
         }
     }
     Ok(())
@@ -209,10 +215,6 @@ fn pixel(chart: &Chart<'_, '_>, x: f64, y: f64) -> (i32, i32) {
 
 fn outline(color: RGBColor) -> ShapeStyle {
     color.stroke_width(2 * FINE as u32)
-}
-
-fn text() -> TextStyle<'static> {
-    ("sans-serif", TEXT).into_font().color(&INK)
 }
 
 fn size() -> (u32, u32) {

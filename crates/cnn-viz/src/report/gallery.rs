@@ -3,16 +3,18 @@
 use cnn_data::{Image, Skipped};
 
 use super::Fact;
-use crate::{ColorMap, Error, page};
+use crate::{ColorMap, Error, Trust, page};
 
 /// Explained photos as one page; what is empty or `None` is left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gallery {
     /// The page's title.
     pub title: String,
+    /// A line below it: what made the page, and when.
+    pub byline: Option<String>,
     /// The headline, shown as cards: network, methods, number of photos.
     pub summary: Vec<Fact>,
-    /// Sentences below it: what the checks say.
+    /// Sentences below it. The rules of the checks stand there anyway where there are checks.
     pub notes: Vec<String>,
     /// The photos in order.
     pub photos: Vec<ExplainedPhoto>,
@@ -48,8 +50,10 @@ pub struct ExplainedOverlay {
     pub colors: ColorMap,
     /// The file of the whole picture, relative to the page, to which it links.
     pub file: Option<String>,
-    /// How far it can be trusted: name, value and what is good.
-    pub checks: Vec<Fact>,
+    /// Of Integrated Gradients, how far its sum is from the score that it shares out, as a share of that.
+    pub completeness_gap: Option<f64>,
+    /// How far it can be trusted. The page has the numbers in a table for each photo, with [`Trust::verdicts`], and marks the picture of a map that fails.
+    pub trust: Option<Trust>,
 }
 
 impl Gallery {

@@ -1,25 +1,33 @@
 //! What a report is made from: plain data.
 
 mod class_results;
+mod data_part;
 mod epoch;
 mod fact;
+mod file_link;
 mod filters;
 mod freeze_proof;
 mod gallery;
 mod image_prediction;
+mod next_step;
 mod phase;
 mod picture_group;
+mod rate_point;
 mod run_report;
 mod timing;
 
 pub use class_results::ClassResults;
+pub use data_part::DataPart;
 pub use epoch::Epoch;
 pub use fact::Fact;
+pub use file_link::FileLink;
 pub use filters::{FilterLayer, FilterReport};
 pub use freeze_proof::FreezeProof;
 pub use gallery::{ExplainedOverlay, ExplainedPhoto, Gallery};
 pub use image_prediction::ImagePrediction;
+pub use next_step::NextStep;
 pub use phase::{LayerGroup, NormStatistics, Phase};
 pub use picture_group::{EpochStrip, PictureGroup, StripRow};
+pub use rate_point::RatePoint;
 pub use run_report::Report;
 pub use timing::Timing;

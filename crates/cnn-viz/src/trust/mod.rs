@@ -5,12 +5,14 @@ mod insertion_deletion;
 mod randomization;
 mod rank_correlation;
 mod road;
+mod verdict;
 
 pub use checks::{Trust, TrustChecks};
 pub use insertion_deletion::{InsertionDeletion, insertion_deletion};
 pub use randomization::{cascade, randomized};
 pub use rank_correlation::rank_correlation;
 pub use road::{Road, road};
+pub use verdict::{TrustCheck, TrustVerdict};
 
 use candle_core::Tensor;
 use cnn_layers::{Classifier, Context, FeatureMap};

@@ -127,13 +127,79 @@ fn the_report_tells_the_run_and_needs_nothing_from_outside() {
     for foreign in ["<script", "<link", "<iframe", "@import", "url(http", "url(//"] {
         assert!(!report.contains(foreign), "{foreign}");
     }
-    for attribute in ["src=", "href="] {
-        for (position, _) in report.match_indices(attribute) {
-            let value = report[position + attribute.len()..].trim_start_matches(['"', '\'']);
-            let value: String = value.chars().take(40).collect();
-            assert!(value.starts_with('#') || value.starts_with("data:"), "{attribute}{value}");
-        }
+    let values = |attribute: &str| -> Vec<String> {
+        let value = |(position, _)| report[position + attribute.len()..].split('"').nth(1).unwrap().to_string();
+        report.match_indices(attribute).map(value).collect()
+    };
+    assert!(values("src=").iter().all(|value| value.starts_with("data:")));
+    // Links lead to what lies beside the page.
+    let links = values("href=");
+    for link in &links {
+        let path = link.strip_prefix("./").unwrap_or_else(|| panic!("{link}"));
+        assert!(run_dir(&summary).join(path).exists(), "{link}");
     }
+    for expected in ["./best/", "./metrics.csv", "./events.jsonl", "./summary.json", "./args.toml"] {
+        assert!(links.iter().any(|link| link == expected), "{expected}");
+    }
+}
+
+/// The value of a page's card with this label, and its small print.
+fn card(report: &str, label: &str) -> (String, String) {
+    let cards = report.split("<span class=\"label\">").skip(1);
+    let card = cards.filter_map(|card| card.strip_prefix(&format!("{label}</span>"))).next();
+    let card = card.unwrap_or_else(|| panic!("no card {label}")).split("</li>").next().unwrap();
+    let card = card.replace("<wbr>", "");
+    let between = |tag: &str| {
+        let rest = card.split(&format!("<{tag}")).nth(1).unwrap_or_else(|| panic!("no {tag} in {card}"));
+        rest.split_once('>').unwrap().1.split("</").next().unwrap().to_string()
+    };
+    (between("strong"), between("small"))
+}
+
+#[test]
+fn the_headlines_mean_what_they_say() {
+    let bench = Bench::new();
+    let page = |summary: &Value| std::fs::read_to_string(run_dir(summary).join("report.html")).unwrap();
+    let with_test = bench.tune("runs", &["--mixup", "0.2", "--balance"]);
+    let report = page(&with_test);
+    assert!(card(&report, "test accuracy").1.contains("15 images that had no part in the training"));
+    assert!(card(&report, "validation accuracy").1.contains("chose the epoch, so it flatters"));
+    // The rate is that of the two epochs that went through the network, not of the three on kept features.
+    let phases = with_test["phases"].as_array().unwrap();
+    assert_eq!((&phases[0]["on_features"], &phases[1]["on_features"]), (&true.into(), &false.into()));
+    let rows = lines(&run_dir(&with_test).join("metrics.csv"));
+    let seconds: f64 = rows[4..].iter().map(|row| row.rsplit(',').next().unwrap().parse::<f64>().unwrap()).sum();
+    let rate = with_test["images_per_second"].as_f64().unwrap();
+    assert!((rate - 2. * 48. / seconds).abs() < 1e-6 * rate, "{rate}");
+    assert!(card(&report, "time").1.starts_with(&format!("{rate:.0} training images/s through the network")));
+    let applied = "with label smoothing (0.1), mixup (0.2) after the head&#39;s phase, a weight for each class";
+    assert!(report.contains(applied), "what the training loss has and the validation loss has not");
+    assert!(report.contains(&format!("cnn {}, 20", env!("CARGO_PKG_VERSION"))) && report.contains(" UTC</p>"));
+    for section in ["Calibration", "What next", "Files of the run", "Data"] {
+        assert!(report.contains(&format!("<h2>{section}</h2>")), "{section}");
+    }
+
+    // Without a test split there is one figure, and it says that it is optimistic.
+    std::fs::remove_dir_all(bench.path("data/test")).unwrap();
+    let without = bench.tune("runs", &["--strategy", "head", "--label-smoothing", "0"]);
+    let report = page(&without);
+    let (value, note) = card(&report, "validation accuracy");
+    assert_eq!(value, format!("{:.2} %", 100. * without["val"]["top1"].as_f64().unwrap()));
+    assert!(note.contains("these images also chose the epoch, so expect somewhat less on new ones"), "{note}");
+    assert_eq!(report.matches("accuracy</span>").count(), 1);
+    // No image went through the network in training: what is counted is named.
+    assert_eq!(without["phases"][0]["on_features"], true);
+    assert!(card(&report, "time").1.contains("kept features/s through the head"));
+    assert!(!report.contains("with label smoothing"));
+    // The same images have the same fingerprint in both runs.
+    let fingerprints = |report: &str| -> Vec<String> {
+        let section = report.split("<h2>Data</h2>").nth(1).unwrap().split("</section>").next().unwrap().to_string();
+        section.split("<code>").skip(1).map(|rest| rest.split('<').next().unwrap().to_string()).collect()
+    };
+    let (first, second) = (fingerprints(&page(&with_test)), fingerprints(&report));
+    assert_eq!((first.len(), second.len()), (3, 2));
+    assert_eq!(first[..2], second[..]);
+    assert!(first[0].len() == 64 && first[0] != first[1]);
 }
 
 #[test]

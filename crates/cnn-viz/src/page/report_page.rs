@@ -1,0 +1,92 @@
+//! The page of a run.
+
+use askama::Template;
+
+use super::bands;
+use super::calibration::Calibration;
+use super::class_table::ClassTable;
+use super::confusion::{ConfusedPairs, Matrix};
+use super::curves::Curves;
+use super::filters::Filters as FilterSection;
+use super::format;
+use super::freezing::Freezing;
+use super::pictures::{Group, Strip, groups};
+use super::template_filters as filters;
+use crate::{Error, Report};
+
+/// Confused pairs listed beside a matrix, and without one.
+const PAIRS: [usize; 2] = [10, 30];
+
+/// The page, each part as its section of the template shows it.
+#[derive(Template)]
+#[template(path = "report.html")]
+pub(crate) struct ReportPage<'a> {
+    report: &'a Report,
+    curves: Option<Curves>,
+    classes: Option<Classes<'a>>,
+    calibration: Option<Calibration>,
+    pictures: Vec<Group<'a>>,
+    strip: Option<Strip<'a>>,
+    filters: Option<FilterSection<'a>>,
+    freezing: Option<Freezing<'a>>,
+    /// Name, number of images, fingerprint.
+    data: Vec<[String; 3]>,
+    timings: Vec<[String; 3]>,
+}
+
+struct Classes<'a> {
+    evaluated_on: &'a str,
+    matrix: Option<Matrix<'a>>,
+    pairs: ConfusedPairs<'a>,
+    table: ClassTable<'a>,
+}
+
+impl<'a> ReportPage<'a> {
+    pub(crate) fn new(report: &'a Report) -> Result<Self, Error> {
+        bands::check(&report.phases)?;
+        Ok(Self {
+            report,
+            curves: Curves::new(report)?,
+            classes: classes(report)?,
+            calibration: report.calibration.as_ref().map_or(Ok(None), Calibration::new)?,
+            pictures: groups(report)?,
+            strip: report.strip.as_ref().map(Strip::new).transpose()?,
+            filters: report.filters.as_ref().map(FilterSection::new).transpose()?,
+            freezing: Freezing::new(report)?,
+            data: data(report),
+            timings: timings(report),
+        })
+    }
+}
+
+fn classes(report: &Report) -> Result<Option<Classes<'_>>, Error> {
+    let Some(results) = &report.classes else { return Ok(None) };
+    let (names, classes) = (results.names.len(), results.confusion.classes());
+    if names != classes {
+        return Err(Error::argument("names", format!("{names} names"), format!("one for each of {classes} classes")));
+    }
+    if results.confusion.samples() == 0 {
+        return Ok(None);
+    }
+    let matrix = Matrix::new(results);
+    let most = PAIRS[usize::from(matrix.is_none())];
+    Ok(Some(Classes {
+        evaluated_on: &results.evaluated_on,
+        pairs: ConfusedPairs::new(results, most),
+        table: ClassTable::new(results)?,
+        matrix,
+    }))
+}
+
+fn data(report: &Report) -> Vec<[String; 3]> {
+    let row = |part: &crate::DataPart| [part.name.clone(), format::count(part.images as u64), part.fingerprint.clone()];
+    report.data.iter().map(row).collect()
+}
+
+fn timings(report: &Report) -> Vec<[String; 3]> {
+    let row = |timing: &crate::Timing| {
+        let rate = timing.images_per_second.map_or_else(|| format::NOTHING.into(), format::number);
+        [timing.name.clone(), format::seconds(timing.seconds), rate]
+    };
+    report.timings.iter().map(row).collect()
+}
