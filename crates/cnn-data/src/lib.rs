@@ -45,8 +45,9 @@ pub use augment::{
 };
 pub use batches::{Batch, BatchPlan, Batches};
 pub use dataset::{
-    CachedDataset, Content, Dataset, DatasetFormat, IdxArray, IdxImages, ImageFolder, ParquetImages, PhotoList, Sample,
-    Skipped, Split, Subset, dataset_splits, duplicates_across, open_dataset, stratified_split,
+    CachedDataset, Content, Dataset, DatasetFormat, IdxArray, IdxImages, ImageFolder, ParquetImages, PhotoList,
+    RecurringFolders, Sample, Skipped, Split, Subset, dataset_splits, duplicates_across, open_dataset,
+    recurring_folders, stratified_split,
 };
 pub use error::Error;
 pub use image::{

@@ -17,6 +17,7 @@ mod optimizer;
 mod run;
 mod run_log;
 mod schedule;
+mod settings;
 mod state;
 mod step;
 mod task;

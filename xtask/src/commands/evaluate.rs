@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::args::{DType, NetworkArgs};
 use crate::datasets::Source;
 use crate::inference::Measured;
-use crate::{inference, output};
+use crate::{inference, next_steps, output};
 
 /// Measure a network on a labelled dataset: loss, top-1, top-5, and each class's precision, recall and F1
 #[derive(Debug, Args)]
@@ -39,7 +39,15 @@ impl Evaluate {
         let dataset = Source::parse(&self.data)?.open(self.split)?;
         let measured = inference::measure(&network, &dataset, self.batch.into())?;
         let names = inference::class_names(&network);
-        if self.json { output::json(&report(&measured, &names)?) } else { print(&measured, &names) }
+        if self.json {
+            let mut report = report(&measured, &names)?;
+            report["weights"] = self.network.weights().into();
+            return output::json(&report);
+        }
+        print(&measured, &names)?;
+        let split = self.split.map(Split::name);
+        next_steps::print(&next_steps::after_measuring(&self.data, split, &self.network));
+        Ok(())
     }
 }
 
