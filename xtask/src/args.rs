@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, ValueEnum};
-use cnn_models::{LoadOptions, ModelConfig, Network};
+use cnn_models::{LoadOptions, ModelConfig, ModelSpec, Network};
 use serde::{Deserialize, Serialize};
+
+use crate::output;
 
 /// Marks an error as the arguments' fault: exit status 2.
 #[derive(Debug)]
@@ -33,12 +35,69 @@ impl std::error::Error for Interrupted {}
 
 /// Whether the arguments are at fault, rather than what happened at run time.
 pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
-    use cnn_models::Error::{Argument, Contradiction, NoArchitecture, UnknownModel};
-    let at_fault = |error: &cnn_models::Error| {
-        matches!(error, UnknownModel { .. } | Contradiction { .. } | NoArchitecture { .. } | Argument { .. })
+    use cnn_models::Error::{Argument, Contradiction, NoArchitecture, RunWithoutConfig, UnknownModel};
+    let at_fault = |error: &cnn_models::Error| match error {
+        UnknownModel { .. } | Contradiction { .. } | Argument { .. } => true,
+        NoArchitecture { .. } | RunWithoutConfig { .. } => true,
+        _ => false,
+    };
+    let is_no_split = |error: &cnn_data::Error| {
+        matches!(error, cnn_data::Error::NoSuchSplit { .. } | cnn_data::Error::SplitNotChosen { .. })
     };
     error.downcast_ref::<Unusable>().is_some()
+        || error.chain().any(|cause| cause.downcast_ref::<cnn_data::Error>().is_some_and(is_no_split))
         || error.chain().any(|cause| cause.downcast_ref::<cnn_models::Error>().is_some_and(at_fault))
+}
+
+/// What the libraries call their arguments, and the flags that set them.
+const FLAGS: [(&str, &str); 19] = [
+    ("batch size", "--batch"),
+    ("batch_size", "--batch"),
+    ("body_scale", "--body-scale"),
+    ("brightness", "--color-jitter"),
+    ("degrees", "--rotate"),
+    ("epochs", "--epochs"),
+    ("head_epochs", "--head-epochs"),
+    ("head_learning_rate", "--head-lr"),
+    ("held_out", "--val-fraction"),
+    ("label_smoothing", "--label-smoothing"),
+    ("layer", "--maps"),
+    ("layer_decay", "--layer-decay"),
+    ("learning_rate", "--lr"),
+    ("method", "--method"),
+    ("patience", "--patience"),
+    ("region", "--region"),
+    ("shapes", "--data"),
+    ("stage", "--stage"),
+    ("warmup_epochs", "--warmup"),
+];
+
+/// A cause of an error in the user's terms: flags and commands, where libraries name arguments and functions.
+pub(crate) fn in_flags(cause: &(dyn std::error::Error + 'static)) -> String {
+    use cnn_models::Error::{Argument, NoArchitecture, Read, RunWithoutConfig, UnknownModel};
+    let message = FLAGS.iter().fold(cause.to_string(), |message, (name, flag)| {
+        message.replace(&format!("`{name}`: found"), &format!("{flag}: found"))
+    });
+    match cause.downcast_ref() {
+        Some(cnn_data::Error::SplitNotChosen { .. }) => return format!("{message} by --split"),
+        Some(cnn_data::Error::NoSuchSplit { .. }) => {
+            return message.replace("leave the split out", "leave --split out");
+        }
+        _ => {}
+    }
+    match cause.downcast_ref() {
+        Some(UnknownModel { .. }) => format!("{message}; `{} models` lists them", output::program()),
+        Some(NoArchitecture { .. }) => format!("{message} by --model"),
+        Some(RunWithoutConfig { .. }) => message.replace("name the model", "name the model by --model"),
+        Some(Argument { .. }) => message.replace("input_size is", "--size is"),
+        Some(Read { path, .. }) => match path.to_str().map(cnn_models::find) {
+            Some(Ok(spec)) => {
+                format!("{message}; {} is a model: --weights takes {WEIGHTS}; {}", spec.name, published(spec))
+            }
+            _ => message,
+        },
+        _ => message,
+    }
 }
 
 /// Element type of the computation.
@@ -67,8 +126,8 @@ pub(crate) struct NetworkArgs {
     pub(crate) model: Option<String>,
 
     /// A directory with config.json and weights, a run directory (its best epoch), a .safetensors, .pth, .pt, .th or .bin file, or `none` for fresh weights
-    #[arg(long, value_name = "PATH", default_value = "none")]
-    pub(crate) weights: String,
+    #[arg(long, value_name = "PATH")]
+    pub(crate) weights: Option<String>,
 
     /// Decides fresh weights
     #[arg(long, default_value_t = 0)]
@@ -79,20 +138,34 @@ pub(crate) struct NetworkArgs {
     pub(crate) threads: Option<u16>,
 }
 
+/// What `--weights` takes.
+const WEIGHTS: &str =
+    "a directory with config.json and weights, a run directory, or a .safetensors, .pth, .pt, .th or .bin file";
+
 impl NetworkArgs {
-    /// Loads the network, or builds it with fresh weights, and sets the number of threads.
+    /// Loads the network for a command whose answer says nothing without trained weights: fresh ones must be asked for. Sets the number of threads.
     pub(crate) fn load(&self, dtype: DType) -> Result<Network> {
         self.load_sized(dtype, None)
     }
 
     /// The same for another size of the input.
     pub(crate) fn load_sized(&self, dtype: DType, size: Option<Size>) -> Result<Network> {
+        let Some(weights) = &self.weights else { return Err(self.without_weights()) };
+        let network = self.load_or_build(dtype, size)?;
+        if weights == "none" {
+            eprintln!("note: the weights of {} are random (--weights none), and so is the answer", network.spec().name);
+        }
+        Ok(network)
+    }
+
+    /// Loads the network, or builds it with fresh weights where none are named.
+    pub(crate) fn load_or_build(&self, dtype: DType, size: Option<Size>) -> Result<Network> {
         set_threads(self.threads)?;
         let input_size = size.map(|Size(size)| size);
-        if self.weights != "none" {
+        if self.weights() != "none" {
             let (model, seed, dtype) = (self.model.clone(), self.seed, Some(dtype.into()));
             let options = LoadOptions { model, seed, dtype, input_size, ..LoadOptions::default() };
-            let network = Network::load(Path::new(&self.weights), &options)?;
+            let network = Network::load(Path::new(self.weights()), &options)?;
             note_unused(&network);
             return Ok(network);
         }
@@ -100,6 +173,39 @@ impl NetworkArgs {
             self.model.as_deref().context("name the network by --weights, --model, or both").context(Unusable)?;
         let config = ModelConfig { input_size, ..ModelConfig::default() };
         Ok(Network::with_dtype(name, &config, self.seed, dtype.into())?)
+    }
+
+    /// What `--weights` says, `none` where it is not given.
+    pub(crate) fn weights(&self) -> &str {
+        self.weights.as_deref().unwrap_or("none")
+    }
+
+    /// The words that name the same network.
+    pub(crate) fn arguments(&self) -> Vec<&str> {
+        let model = self.model.iter().flat_map(|model| ["--model", model]);
+        model.chain(["--weights", self.weights()]).collect()
+    }
+
+    /// Why a network without weights is refused, and where there are some.
+    fn without_weights(&self) -> anyhow::Error {
+        let Some(name) = &self.model else {
+            return anyhow!("name the network by --weights: {WEIGHTS}").context(Unusable);
+        };
+        let spec = match cnn_models::find(name) {
+            Ok(spec) => spec,
+            Err(error) => return error.into(),
+        };
+        let random = "`--weights none` computes with random weights, which recognise nothing";
+        anyhow!("{name} needs --weights: {WEIGHTS}; {}; {random}", published(spec)).context(Unusable)
+    }
+}
+
+/// Where the weights of a model are published.
+fn published(spec: &ModelSpec) -> String {
+    let places: Vec<String> = spec.weights.iter().map(|source| format!("{} at {}", source.tag, source.url())).collect();
+    match places.as_slice() {
+        [] => format!("none are published for it, `{} train --model {}` makes them", output::program(), spec.name),
+        places => format!("published for it are {}", places.join(", ")),
     }
 }
 
@@ -182,4 +288,62 @@ pub(crate) fn mixing_alpha(text: &str) -> Result<f64, String> {
 
 pub(crate) fn count(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "expected a whole number, at least 1".to_string())
+}
+
+/// What is written and read as text, within files of arguments as on the command line.
+pub(crate) mod as_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(crate) fn serialize<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_speak_of_flags() {
+        let config = cnn_train::TrainConfig { learning_rate: 0., ..cnn_train::TrainConfig::new(1) };
+        let said = config.validate().err().map(|error| in_flags(&error));
+        assert_eq!(said.as_deref(), Some("--lr: found 0, expected a finite number above 0"));
+        // Through the errors of other crates, too.
+        let error = cnn_transfer::Error::from(cnn_train::Error::Argument {
+            name: "batch size",
+            found: "9".to_string(),
+            expected: "1 to 4".to_string(),
+        });
+        assert_eq!(in_flags(&error), "--batch: found 9, expected 1 to 4");
+        let said = cnn_models::find("resnet20").err().map(|error| in_flags(&error)).unwrap_or_default();
+        assert!(said.contains("did you mean `resnet20_cifar10`?") && said.ends_with(" models` lists them"), "{said}");
+        let tiny = ModelConfig { input_size: Some([8, 8]), ..ModelConfig::default() };
+        let said = Network::new("lenet5", &tiny, 0).err().map(|error| in_flags(&error));
+        assert_eq!(said.as_deref(), Some("lenet5: --size is 8×8, expected at least 12×12"));
+    }
+
+    #[test]
+    fn every_model_says_where_weights_are() {
+        for spec in cnn_models::models() {
+            let network = NetworkArgs { model: Some(spec.name.to_string()), weights: None, seed: 0, threads: None };
+            let said = format!("{:#}", network.without_weights());
+            assert!(said.contains("--weights none"), "{said}");
+            assert!(
+                spec.weights.iter().all(|source| said.contains(source.tag) && said.contains(&source.url())),
+                "{said}"
+            );
+            assert_eq!(said.contains("train --model"), spec.weights.is_empty(), "{said}");
+        }
+    }
 }

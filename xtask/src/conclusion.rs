@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use cnn_core::{hex, write_atomic};
 use cnn_data::Skipped;
+use cnn_layers::Kind;
 use cnn_models::{LoadOptions, Network};
 use cnn_train::TrainSummary;
-use cnn_transfer::{FreezeProof, Phase, PhaseSummary};
+use cnn_transfer::{FreezeProof, GroupRate, Phase, PhaseSummary};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -51,6 +52,44 @@ pub(crate) struct Verdict {
     pub(crate) network: Network,
     pub(crate) measured: Measured,
     pub(crate) seconds: f64,
+}
+
+impl Tuning<'_> {
+    /// What was trained and what was kept, and whether the saved file shows it.
+    fn said(&self) -> String {
+        let is_trained = |name: &str| {
+            let trains = |rate: &GroupRate| rate.learning_rate.is_some() && rate.group.contains(name);
+            self.plan.iter().flat_map(|phase| &phase.groups).any(trains)
+        };
+        let entries = self.source.store().entries();
+        let parameters = entries.iter().filter(|entry| entry.kind == Kind::Parameter);
+        let trained = parameters.clone().filter(|entry| is_trained(&entry.name)).count();
+        let all = parameters.count();
+        let groups = self.plan.last().map_or(&[][..], |phase| &phase.groups);
+        let is_kept = |rate: &&GroupRate| {
+            !entries.iter().any(|entry| rate.group.contains(&entry.name) && is_trained(&entry.name))
+        };
+        let kept: Vec<&str> = groups.iter().filter(is_kept).map(|rate| rate.group.name.as_str()).collect();
+        let norms = entries.iter().filter(|entry| is_trained(&entry.name) && entry.name.ends_with(".running_mean"));
+        let norms = if self.statistics_frozen { norms.count() } else { 0 };
+        let statistics = match kept.is_empty() {
+            true => format!("running statistics of {norms} norms"),
+            false => format!("running statistics of {norms} norms in the others"),
+        };
+        let mut parts = if kept.is_empty() { Vec::new() } else { vec![kept.join(", ")] };
+        parts.extend((norms > 0).then_some(statistics));
+        let FreezeProof { tensors, unchanged, changed } = &self.proof;
+        let proof = match changed.first() {
+            None => "unchanged in the saved file".to_string(),
+            Some(first) => format!("but {} are others in the saved file, as {first}", tensors - unchanged),
+        };
+        let trained = if trained == all { format!("all {all}") } else { format!("{trained} of {all}") };
+        let trained = format!("trained: {trained} parameter tensors");
+        match parts.is_empty() {
+            true => trained,
+            false => format!("{trained}; kept: {} ({tensors} tensors), {proof}", parts.join(", ")),
+        }
+    }
 }
 
 impl Run<'_> {
@@ -128,7 +167,7 @@ impl Run<'_> {
 
     fn print(&self, summary: &Value, split: &str) -> Result<()> {
         let share = |value: &Value| 100. * value.as_f64().unwrap_or(0.);
-        let (best, verdict, frozen) = (&summary["best"], &summary[split], &summary["frozen"]);
+        let (best, verdict) = (&summary["best"], &summary[split]);
         println!("best epoch {}: top-1 {:.2} % of the validation images", best["epoch"], share(&best["val_top1"]));
         println!(
             "{split}: top-1 {:.2} % (95 % interval {:.2} to {:.2}) of {} images",
@@ -137,11 +176,8 @@ impl Run<'_> {
             share(&verdict["top1_interval"][1]),
             verdict["samples"]
         );
-        if frozen["tensors"] != 0 {
-            println!(
-                "frozen: {} of {} tensors are in the saved file what they were",
-                frozen["unchanged"], frozen["tensors"]
-            );
+        if let Some(tuning) = &self.tuning {
+            println!("{}", tuning.said());
         }
         println!("sha256 of last/model.safetensors: {}", summary["weights_sha256"].as_str().unwrap_or_default());
         println!("report: {}", self.directory.join(report::NAME).display());

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
-use cnn_data::{Dataset, Error, PhotoList, Shapes, ShapesConfig, Split, dataset_splits, open_dataset};
+use anyhow::{Context as _, Result, anyhow};
+use cnn_core::suggest;
+use cnn_data::{
+    Dataset, Error, PhotoList, Shapes, ShapesConfig, Split, dataset_splits, open_dataset, recurring_folders,
+};
 
 use crate::args::Unusable;
 
@@ -17,12 +20,22 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Understands `shapes` and `shapes:…`; anything else is a path, as is a directory of that name (`./shapes`).
+    /// Understands `shapes` and `shapes:…`; anything else is a path, as is a directory of that name (`./shapes`). Says so where its class folders look like
+    /// something else.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        match text == "shapes" || text.starts_with("shapes:") {
-            true => Ok(Self::Shapes(ShapesConfig::from_str(text).context(Unusable)?)),
-            false => Ok(Self::Path(PathBuf::from(text))),
+        if text == "shapes" || text.starts_with("shapes:") {
+            return Ok(Self::Shapes(ShapesConfig::from_str(text).context(Unusable)?));
         }
+        let path = PathBuf::from(text);
+        let name = text.split(':').next().unwrap_or_default();
+        if !path.exists() && suggest(name, ["shapes"]).is_some() {
+            return Err(anyhow!("there is no {text}; did you mean `shapes`?").context(Unusable));
+        }
+        // What cannot be listed is said when it is opened.
+        if let Ok(Some(recurring)) = recurring_folders(&path) {
+            eprintln!("note: {recurring}");
+        }
+        Ok(Self::Path(path))
     }
 
     /// The splits that there are; none for a dataset in one piece.
@@ -39,7 +52,8 @@ impl Source {
             Self::Path(path) => return Ok(open_dataset(path, split)?),
             Self::Shapes(config) => config,
         };
-        let split = split.context("shapes has several splits, choose one of `train`, `val` and `test`")?;
+        let split = split.context("shapes has several splits, choose one of `train`, `val` and `test` by --split");
+        let split = split.context(Unusable)?;
         let samples = if split == Split::Train { config.samples } else { 1000 };
         Ok(Arc::new(Shapes::new(config.clone().with_split(split).with_samples(samples))?))
     }

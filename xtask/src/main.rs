@@ -92,7 +92,7 @@ fn main() -> ExitCode {
 fn fail(error: &anyhow::Error) -> ExitCode {
     let marks = [args::Unusable.to_string(), args::Interrupted.to_string()];
     let mut message = String::new();
-    for cause in error.chain().map(ToString::to_string).filter(|cause| !marks.contains(cause)) {
+    for cause in error.chain().map(args::in_flags).filter(|cause| !marks.contains(cause)) {
         // Some errors already say their cause.
         if !message.contains(&cause) {
             message = if message.is_empty() { cause } else { format!("{message}: {cause}") };

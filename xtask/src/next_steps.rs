@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::args::NetworkArgs;
 use crate::output::{self, quoted};
 use crate::training::arguments_path;
 
@@ -70,6 +71,34 @@ fn of_arguments(arguments: &toml::Table, directory: &Path) -> Vec<NextStep> {
         ),
     });
     steps
+}
+
+/// What to do once a network named the classes of photos.
+pub(crate) fn after_predictions(photo: &Path, network: &NetworkArgs) -> Vec<NextStep> {
+    let photo = photo.display().to_string();
+    vec![NextStep::new("see what that rests on", &[&["explain", &photo][..], &network.arguments()].concat())]
+}
+
+/// What to do once a network was measured on a dataset.
+pub(crate) fn after_measuring(data: &str, split: Option<&str>, network: &NetworkArgs) -> Vec<NextStep> {
+    let split = split.map(|split| ["--split", split]);
+    let split = split.as_ref().map_or(&[][..], |words| &words[..]);
+    let inspect = [&["inspect", "--data", data][..], split, &network.arguments()].concat();
+    vec![
+        NextStep::new("see what a decision rests on", &[&["explain", "PHOTOS"][..], &network.arguments()].concat()),
+        NextStep::new("find filters that do nothing", &inspect),
+    ]
+}
+
+/// What to do with a dataset whose images have labels, or have none.
+pub(crate) fn after_survey(data: &str, has_labels: bool) -> Vec<NextStep> {
+    match has_labels {
+        true => vec![
+            NextStep::new("fine-tune a network on it", &["finetune", "--data", data]),
+            NextStep::new("train one from scratch", &["train", "--data", data]),
+        ],
+        false => vec![NextStep::new("name what is in the images", &["predict", data, "--weights", "WEIGHTS"])],
+    }
 }
 
 /// Prints the steps for people, on standard error: programs do not read them.

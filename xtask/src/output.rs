@@ -65,23 +65,24 @@ pub(crate) fn table(columns: &[(&str, bool)], rows: &[Vec<String>]) -> Result<()
 /// Progress over a number of images: a bar on a terminal, a plain line every ten seconds elsewhere.
 pub(crate) struct Progress {
     bar: ProgressBar,
-    what: &'static str,
+    what: String,
     unit: &'static str,
     total: usize,
-    start: Instant,
-    last: Instant,
+    /// When the last plain line was written, and where the count stood.
+    last: (Instant, u64),
 }
 
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
 impl Progress {
-    pub(crate) fn new(what: &'static str, total: usize) -> Self {
+    pub(crate) fn new(what: &str, total: usize) -> Self {
         let bar = ProgressBar::new(total as u64);
         bar.set_style(style("images"));
-        bar.set_message(what);
+        bar.set_message(what.to_string());
         if !std::io::stderr().is_terminal() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        let start = Instant::now();
-        Self { bar, what, unit: "images", total, start, last: start }
+        Self { bar, what: what.to_string(), unit: "images", total, last: (Instant::now(), 0) }
     }
 
     /// The same counting something else than images.
@@ -92,31 +93,28 @@ impl Progress {
 
     pub(crate) fn advance(&mut self, images: usize) {
         self.bar.inc(images as u64);
-        if self.bar.is_hidden() && self.last.elapsed() > Duration::from_secs(10) {
-            self.last = Instant::now();
-            let (done, rate) = (self.bar.position(), self.rate());
-            eprintln!("{} {done}/{} {unit}, {rate:.0} {unit}/s", self.what, self.total, unit = self.unit);
+        if self.bar.is_hidden()
+            && let Some(rate) = recent_rate(&mut self.last, Instant::now(), self.bar.position())
+        {
+            let (done, unit) = (self.bar.position(), self.unit);
+            eprintln!("{} {done}/{} {unit}, {} {unit}/s", self.what, self.total, significant(rate));
         }
+    }
+
+    /// Counts what was done before the clock began, which is no part of the rate.
+    pub(crate) fn skip(&mut self, images: usize) {
+        self.bar.inc(images as u64);
+        self.bar.reset_eta();
+        self.last = (Instant::now(), self.bar.position());
     }
 
     /// How far the next of what is counted has come.
     pub(crate) fn within(&mut self, part: &str, done: usize, total: usize) {
         self.bar.set_message(format!("{} {part} {done}/{total}", self.what));
-        if self.bar.is_hidden() && self.last.elapsed() > Duration::from_secs(10) {
-            self.last = Instant::now();
-            eprintln!(
-                "{} {}/{} {}, {part} {done}/{total} images",
-                self.what,
-                self.bar.position(),
-                self.total,
-                self.unit
-            );
+        let position = self.bar.position();
+        if self.bar.is_hidden() && recent_rate(&mut self.last, Instant::now(), position).is_some() {
+            eprintln!("{} {position}/{} {}, {part} {done}/{total} images", self.what, self.total, self.unit);
         }
-    }
-
-    /// Images per second so far.
-    pub(crate) fn rate(&self) -> f64 {
-        self.bar.position() as f64 / self.start.elapsed().as_secs_f64().max(1e-9)
     }
 
     /// Prints a line above the bar.
@@ -129,10 +127,29 @@ impl Progress {
     }
 }
 
+/// What was counted per second since the last line, where another one is due: of the recent past, as a pass may have begun slowly.
+fn recent_rate(last: &mut (Instant, u64), now: Instant, position: u64) -> Option<f64> {
+    let (since, counted) = *last;
+    let elapsed = now.duration_since(since);
+    (elapsed > BETWEEN_LINES).then(|| {
+        *last = (now, position);
+        (position - counted) as f64 / elapsed.as_secs_f64()
+    })
+}
+
 fn style(unit: &str) -> ProgressStyle {
     let style =
         ProgressStyle::with_template(&format!("{{msg}} {{bar:30}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left"));
     style.expect("the template is valid").progress_chars("=> ")
+}
+
+/// Three significant digits, as `0.00198`, `5e-5`, `1230`.
+pub(crate) fn significant(number: f64) -> String {
+    let rounded: f64 = format!("{number:.2e}").parse().unwrap_or(number);
+    match rounded.abs() {
+        size if size > 0. && size < 1e-3 => format!("{rounded:e}"),
+        _ => format!("{rounded}"),
+    }
 }
 
 /// `3505k`, `3.5M`-like short numbers.
@@ -142,5 +159,39 @@ pub(crate) fn short(number: f64) -> String {
         n if n >= 1e6 => format!("{:.2}M", n / 1e6),
         n if n >= 1e3 => format!("{:.1}k", n / 1e3),
         n => format!("{n}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let table = [
+            (0., "0"),
+            (0.1, "0.1"),
+            (0.099_345, "0.0993"),
+            (0.001_984_2, "0.00198"),
+            (0.000_999_9, "0.001"),
+            (0.000_05, "5e-5"),
+            (1.234_5e-7, "1.23e-7"),
+            (48.96, "49"),
+            (12_345.6, "12300"),
+        ];
+        for (number, text) in table {
+            assert_eq!(significant(number), text);
+        }
+    }
+
+    #[test]
+    fn a_rate_is_that_since_the_last_line() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut last = (start, 0);
+        assert_eq!(recent_rate(&mut last, at(9), 30), None);
+        assert_eq!(recent_rate(&mut last, at(20), 40), Some(2.));
+        assert_eq!(recent_rate(&mut last, at(25), 400), None);
+        assert_eq!(recent_rate(&mut last, at(40), 1040), Some(50.));
     }
 }

@@ -240,7 +240,7 @@ fn facts(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<Fact>> {
 /// What to do next; the worst mistakes are named where they are files.
 fn next_steps(run: &Run<'_>, verdict: &Verdict) -> Vec<NextStep> {
     let dataset = run.data.test.as_ref().unwrap_or(&run.data.val);
-    let mut mistakes = verdict.measured.mistakes.clone();
+    let mut mistakes: Vec<_> = verdict.measured.mistakes().collect();
     mistakes.sort_by(|a, b| a.label_probability.total_cmp(&b.label_probability).then(a.index.cmp(&b.index)));
     let files = mistakes.iter().map(|judged| dataset.id(judged.index)).filter(|id| Path::new(id).is_file());
     let files: Vec<String> = files.take(EXPLAINED_MISTAKES).collect();

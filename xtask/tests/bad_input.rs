@@ -80,6 +80,85 @@ fn unusable_arguments_exit_with_2() {
 }
 
 #[test]
+fn what_means_nothing_without_weights_is_not_answered() {
+    let bench = Bench::new();
+    let photo = workspace("crates/cnn-data/tests/golden/rgb-444.jpg").display().to_string();
+    let commands: [&[&str]; 4] =
+        [&["predict", &photo], &["explain", &photo], &["evaluate", "--data", "x"], &["inspect", "--data", "x"]];
+    let places =
+        ["IMAGENET1K_V1 at https://download.pytorch.org/models/resnet18-f37072fd.pth", "timm/resnet18.a1_in1k"];
+    let accepted = ["resnet18 needs --weights", "a run directory", ".safetensors", "--weights none"];
+    for command in commands {
+        refused(2, &[&accepted[..], &places].concat(), &[command, &["--model", "resnet18"]].concat());
+        let words = ["none are published", "train --model lenet5"];
+        refused(2, &words, &[command, &["--model", "lenet5"]].concat());
+        refused(2, &["did you mean `resnet20_cifar10`?"], &[command, &["--model", "resnet20"]].concat());
+    }
+    // Random weights that were asked for are used, and called so.
+    let answer = xtask(&["predict", &photo, "--model", MODEL, "--weights", "none", "--json"]);
+    assert_eq!(answer.status, 0, "{}", answer.stderr);
+    assert!(answer.stderr.contains("the weights of resnet8_cifar10 are random"), "{}", answer.stderr);
+    let value: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
+    assert_eq!(value["weights"], "none");
+    let weights = bench.path("weights");
+    let answer = xtask(&["predict", &photo, "--weights", &weights, "--json"]);
+    assert!(!answer.stderr.contains("random"), "{}", answer.stderr);
+    let value: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
+    assert_eq!(value["weights"], *weights);
+}
+
+#[test]
+fn a_run_of_ones_own_program_says_what_it_lacks() {
+    let bench = Bench::new();
+    let photo = workspace("crates/cnn-data/tests/golden/rgb-444.jpg").display().to_string();
+    let weights = std::fs::read(bench.path("weights/model.safetensors")).unwrap();
+    for place in ["best", "last"] {
+        std::fs::create_dir_all(bench.path(&format!("run/{place}"))).unwrap();
+        bench.file(&format!("run/{place}/model.safetensors"), &weights);
+    }
+    bench.file("run/resume.safetensors", &weights);
+    bench.file("run/mine.safetensors", &weights);
+    let run = bench.path("run");
+    let words = ["run/best holds weights", "no config.json", "by --model", "with_companion(\"config.json\""];
+    refused(2, &words, &["predict", &photo, "--weights", &run]);
+    let answer = xtask(&["predict", &photo, "--weights", &run, "--model", MODEL]);
+    assert_eq!(answer.status, 0, "{}", answer.stderr);
+}
+
+#[test]
+fn commands_that_end_well_say_what_to_do_next() {
+    let bench = Bench::new();
+    let weights = bench.path("weights");
+    let photo = workspace("crates/cnn-data/tests/golden/rgb-444.jpg").display().to_string();
+    std::fs::create_dir_all(bench.path("photos/airplane")).unwrap();
+    std::fs::create_dir_all(bench.path("photos/cat")).unwrap();
+    for class in ["airplane", "cat"] {
+        std::fs::copy(&photo, bench.path(&format!("photos/{class}/1.jpg"))).unwrap();
+    }
+    let photos = bench.path("photos");
+    let network = format!(" --weights {weights}");
+    let table: [(&[&str], &[&str]); 4] = [
+        (&["predict", &photo, "--weights", &weights], &[&format!("explain {photo}{network}")]),
+        (
+            &["evaluate", "--data", &photos, "--weights", &weights],
+            &[&format!("inspect --data {photos}{network}"), &format!("explain PHOTOS{network}")],
+        ),
+        (&["data", &photos], &[&format!("finetune --data {photos}"), &format!("train --data {photos}")]),
+        (&["data", &bench.path("photos/cat")], &["predict "]),
+    ];
+    for (arguments, commands) in table {
+        let answer = xtask(arguments);
+        assert_eq!(answer.status, 0, "{arguments:?}: {}", answer.stderr);
+        let (_, next) =
+            answer.stderr.split_once("next: ").unwrap_or_else(|| panic!("{arguments:?}: {}", answer.stderr));
+        assert!(commands.iter().all(|command| next.contains(command)), "{arguments:?}: {next}");
+        assert!(next.lines().count() <= 3, "{next}");
+        let for_programs = xtask(&[arguments, &["--json"]].concat());
+        assert!(!for_programs.stderr.contains("next: "), "{}", for_programs.stderr);
+    }
+}
+
+#[test]
 fn missing_and_empty_paths_are_named() {
     let bench = Bench::new();
     let (weights, absent, empty) = (bench.path("weights"), bench.path("absent"), bench.path("empty"));

@@ -4,7 +4,7 @@
 //! - [`write_atomic`]: files that are there whole or not at all;
 //! - [`RunDir`]: numbered directories for the output of a run, never overwritten;
 //! - [`Preprocessing`]: how a network wants its images, as in timm's `pretrained_cfg`;
-//! - [`suggest`] and [`did_you_mean`]: the nearest of the accepted names.
+//! - [`suggest`] and [`did_you_mean`]: the nearest of the accepted names; [`begins_a_word`]: what a beginning may stand for.
 //!
 //! ```
 //! use cnn_core::{Key, Preprocessing, did_you_mean};
@@ -55,4 +55,4 @@ pub use preprocessing::{
 };
 pub use random::{Key, Rng};
 pub use run_dir::RunDir;
-pub use suggest::{did_you_mean, suggest};
+pub use suggest::{begins_a_word, did_you_mean, suggest};

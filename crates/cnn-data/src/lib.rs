@@ -73,8 +73,9 @@ pub use batches::{Batch, BatchPlan, Batches};
 #[cfg(feature = "parquet")]
 pub use dataset::ParquetImages;
 pub use dataset::{
-    CachedDataset, Content, Dataset, DatasetFormat, IdxArray, IdxImages, ImageFolder, PhotoList, Sample, Skipped,
-    Split, Subset, dataset_splits, duplicates_across, open_dataset, stratified_split,
+    CachedDataset, Content, Dataset, DatasetFormat, IdxArray, IdxImages, ImageFolder, PhotoList, RecurringFolders,
+    Sample, Skipped, Split, Subset, dataset_splits, duplicates_across, open_dataset, recurring_folders,
+    stratified_split,
 };
 pub use error::Error;
 pub use image::{

@@ -5,7 +5,7 @@ mod common;
 
 use std::path::Path;
 
-use cnn_data::{Dataset, DatasetFormat, Error, IdxImages, PhotoList, Split, dataset_splits, open_dataset};
+use cnn_data::{Dataset, DatasetFormat, Error, IdxImages, PhotoList, Split, dataset_splits, open_dataset, recurring_folders};
 use common::{Files, folder_with, golden_bytes, open_error, read_ppm, samples};
 
 #[test]
@@ -189,4 +189,55 @@ fn without_its_reader_parquet_is_recognised_and_the_feature_named() {
     }
     // A split that does not exist is the nearer mistake.
     assert!(matches!(open_dataset(folder.path(), Split::Test), Err(Error::NoSuchSplit { .. })));
+}
+
+#[test]
+fn domains_taken_as_classes_are_noticed_and_nested_classes_are_not() {
+    let recurring = |files: &[&str]| {
+        let files: Vec<(&str, &[u8])> = files.iter().map(|name| (*name, &b""[..])).collect();
+        let folder = folder_with(&files);
+        let found = recurring_folders(folder.path()).unwrap();
+        found.map(|found| found.to_string().replace(&folder.path().display().to_string(), "office"))
+    };
+    let domains = ["amazon/mug/1.jpg", "amazon/pen/1.jpg", "dslr/mug/1.jpg", "dslr/pen/1.jpg", "readme.txt"];
+    let said = recurring(&domains).unwrap();
+    for words in ["amazon, dslr in office count as classes", "(mug, pen)", "as office/amazon"] {
+        assert!(said.ends_with("office/amazon") && said.contains(words), "{words}: {said}");
+    }
+    // As Office-31 comes, with a folder between; with splits above; and with classes that a domain lacks or has alone.
+    let said = recurring(&[
+        "amazon/images/mug/1.jpg",
+        "amazon/images/pen/1.jpg",
+        "dslr/images/mug/1.jpg",
+        "dslr/images/pen/1.jpg",
+    ]);
+    assert!(said.unwrap().ends_with("as office/amazon/images"));
+    let said = recurring(&[
+        "train/a/mug/1.jpg",
+        "train/a/pen/1.jpg",
+        "train/b/mug/1.jpg",
+        "train/b/pen/1.jpg",
+        "val/a/mug/1.jpg",
+    ]);
+    assert!(said.unwrap().ends_with("as office/train/a"));
+    let said =
+        recurring(&["a/mug/1", "a/pen/1", "a/cup/1", "b/mug/1", "b/pen/1", "b/bag/1", "c/mug/1", "c/pen/1", "c/bag/1"]);
+    assert!(said.unwrap().contains("(bag, mug, pen)"));
+    // Splits below the classes are mixed.
+    let said = recurring(&["bee/train/1.jpg", "bee/test/1.jpg", "ant/train/1.jpg", "ant/test/1.jpg"]).unwrap();
+    assert!(said.contains("not taken for splits") && said.ends_with("as train/ant"), "{said}");
+
+    let innocent: [&[&str]; 7] = [
+        &["ant/1.jpg", "bee/1.jpg"],
+        &["ant/red/1.jpg", "ant/black/1.jpg", "bee/wild/1.jpg", "bee/tame/1.jpg"],
+        &["ant/images/1.jpg", "bee/images/1.jpg", "cat/images/1.jpg"],
+        &["ant/1.jpg", "ant/a/1.jpg", "ant/b/1.jpg", "bee/a/1.jpg", "bee/b/1.jpg"],
+        &["only/mug/1.jpg", "only/pen/1.jpg"],
+        &["ant/a/1", "ant/b/1", "ant/c/1", "ant/d/1", "ant/e/1", "bee/a/1", "bee/b/1", "bee/f/1", "bee/g/1"],
+        &["train/ant/1.jpg", "train/bee/1.jpg", "val/ant/1.jpg", "val/bee/1.jpg"],
+    ];
+    for files in innocent {
+        assert_eq!(recurring(files), None, "{files:?}");
+    }
+    assert_eq!(recurring_folders(Path::new("Cargo.toml")).unwrap(), None);
 }

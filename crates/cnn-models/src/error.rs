@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// No model of this name is registered.
-    #[error("unknown model `{name}`{suggestion}; `models()` lists the {count} registered ones")]
+    #[error("unknown model `{name}`{suggestion}; {count} are registered")]
     UnknownModel {
         /// The name asked for.
         name: String,
@@ -30,6 +30,16 @@ pub enum Error {
     #[error("{} does not say which architecture it is for (no config.json beside it): name the model", path.display())]
     NoArchitecture {
         /// The weight file or directory.
+        path: PathBuf,
+    },
+    /// The checkpoints of a run do not say which model they are for, as those of a program that does not write it.
+    #[error(
+        "{} holds weights, but no config.json says which architecture they are for: name the model; a program writes that file with \
+         `Trainer::with_companion(\"config.json\", network.config_json())`",
+        path.display()
+    )]
+    RunWithoutConfig {
+        /// The run's `best` or `last`.
         path: PathBuf,
     },
     /// A directory holds no weight file, or several.

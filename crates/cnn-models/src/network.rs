@@ -112,7 +112,12 @@ impl Network {
             return Err(Error::Contradiction { path: path.clone(), found, asked });
         }
         let name = declared.as_ref().map(|config| config.architecture.clone()).or_else(|| options.model.clone());
-        let spec = find(&name.ok_or_else(|| Error::NoArchitecture { path: path.to_path_buf() })?)?;
+        let Some(name) = name else {
+            // What is no weight file needs no model.
+            TensorFile::open(&weights)?;
+            return Err(no_architecture(path, &weights));
+        };
+        let spec = find(&name)?;
         let file =
             TensorFile::open(&weights)?.rename(|name| (spec.rename)(name).unwrap_or_else(|| name.to_string()))?;
         let mut config = declared.unwrap_or_else(|| config_of_file(spec, &file));
@@ -245,18 +250,31 @@ impl std::fmt::Debug for Network {
 }
 
 const WEIGHT_NAMES: [&str; 4] = ["model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth"];
+/// What a training run goes on from: weights among much else.
+const RESUME: &str = "resume.safetensors";
 const WEIGHT_ENDINGS: [&str; 5] = ["safetensors", "pth", "pt", "th", "bin"];
 
 /// The weight file that a path means, and the `config.json` beside it.
 fn locate(path: &Path) -> Result<(PathBuf, Option<PathBuf>), Error> {
     let best = path.join("best");
-    if !path.join("config.json").exists() && best.join("config.json").is_file() {
+    let has_weights = |directory: &Path| WEIGHT_NAMES.iter().any(|name| directory.join(name).is_file());
+    let is_run = best.join("config.json").is_file() || (has_weights(&best) && !has_weights(path));
+    if is_run && !path.join("config.json").exists() {
         return locate(&best);
     }
     let metadata = std::fs::metadata(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
     let directory = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
     let config = Some(directory.join("config.json")).filter(|path| path.is_file());
     if metadata.is_dir() { Ok((weight_file(path)?, config)) } else { Ok((path.to_path_buf(), config)) }
+}
+
+/// Why it is not known what the weights are for that a path led to.
+fn no_architecture(path: &Path, weights: &Path) -> Error {
+    let checkpoint = weights.parent().filter(|directory| directory.ends_with("best") || directory.ends_with("last"));
+    match checkpoint {
+        Some(directory) => Error::RunWithoutConfig { path: directory.to_path_buf() },
+        None => Error::NoArchitecture { path: path.to_path_buf() },
+    }
 }
 
 fn weight_file(directory: &Path) -> Result<PathBuf, Error> {
@@ -266,17 +284,23 @@ fn weight_file(directory: &Path) -> Result<PathBuf, Error> {
     let entries =
         std::fs::read_dir(directory).map_err(|source| Error::Read { path: directory.to_path_buf(), source })?;
     let is_weights = |path: &PathBuf| {
-        path.is_file() && path.extension().is_some_and(|ending| WEIGHT_ENDINGS.iter().any(|known| ending == *known))
+        let is_state = path.file_name().is_some_and(|name| name == RESUME);
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        path.is_file() && !is_state && ending.is_some_and(|ending| WEIGHT_ENDINGS.contains(&ending))
     };
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_weights).collect();
-    match (files.pop(), files.len()) {
-        (Some(file), 0) => Ok(file),
-        (last, others) => Err(Error::WeightFiles {
-            path: directory.to_path_buf(),
-            found: if last.is_none() { "no weight file".to_string() } else { format!("{} weight files", others + 1) },
-            expected: "model.safetensors, or exactly one .safetensors, .pth, .pt, .th or .bin file",
-        }),
-    }
+    files.sort();
+    let found = match files.as_slice() {
+        [file] => return Ok(file.clone()),
+        [] if directory.join(RESUME).is_file() => "a run that has no epoch behind it yet".to_string(),
+        [] => "no weight file".to_string(),
+        [first, second, ..] => {
+            let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().to_string();
+            format!("{} weight files, as {} and {}", files.len(), name(first), name(second))
+        }
+    };
+    let expected = "model.safetensors, or exactly one .safetensors, .pth, .pt, .th or .bin file";
+    Err(Error::WeightFiles { path: directory.to_path_buf(), found, expected })
 }
 
 /// Compares what was declared with the weights, before memory is taken for it.

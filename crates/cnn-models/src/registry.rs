@@ -125,6 +125,14 @@ pub struct WeightSource {
 }
 
 impl WeightSource {
+    /// The address of the file, or of the repository on the Hugging Face hub.
+    pub fn url(&self) -> String {
+        match self.location.strip_prefix("hf:") {
+            Some(repository) => format!("https://huggingface.co/{repository}"),
+            None => self.location.to_string(),
+        }
+    }
+
     pub(crate) const fn torchvision(tag: &'static str, url: &'static str, sha256: &'static str, top1: f64) -> Self {
         Self { tag, location: url, sha256_prefix: Some(sha256), license: "bsd-3-clause", top1: Some(top1) }
     }
@@ -169,7 +177,16 @@ mod tests {
     fn names_are_unique_and_near_misses_are_suggested() {
         let names: std::collections::BTreeSet<_> = models().map(|spec| spec.name).collect();
         assert_eq!(names.len(), models().count());
-        let message = find("resnet-18").unwrap_err().to_string();
-        assert!(message.contains("did you mean `resnet18`?"), "{message}");
+        for (name, nearest) in [("resnet-18", "resnet18"), ("resnet20", "resnet20_cifar10"), ("v2", "mobilenetv2_")] {
+            let message = find(name).unwrap_err().to_string();
+            assert!(message.contains(&format!("did you mean `{nearest}")), "{message}");
+        }
+    }
+
+    #[test]
+    fn published_weights_have_an_address() {
+        for source in models().flat_map(|spec| spec.weights) {
+            assert!(source.url().starts_with("https://") && !source.url().contains("hf:"), "{}", source.url());
+        }
     }
 }

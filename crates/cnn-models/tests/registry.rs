@@ -214,3 +214,35 @@ fn the_inference_mode_computes_what_evaluation_does_in_both_types() {
         }
     }
 }
+
+#[test]
+fn a_run_whose_program_wrote_no_config_is_read_once_the_model_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 5).unwrap();
+    for place in ["best", "last"] {
+        network.save(&run.join(place)).unwrap();
+        std::fs::remove_file(run.join(place).join("config.json")).unwrap();
+    }
+    std::fs::copy(run.join("best/model.safetensors"), run.join("resume.safetensors")).unwrap();
+    std::fs::copy(run.join("best/model.safetensors"), run.join("start.safetensors")).unwrap();
+    for (path, named) in [(run.clone(), "best"), (run.join("last"), "last")] {
+        let message = Network::load(&path, &LoadOptions::default()).unwrap_err().to_string();
+        let named = run.join(named).display().to_string();
+        assert!(message.starts_with(&named) && message.contains("no config.json"), "{message}");
+        assert!(message.contains("name the model") && message.contains("with_companion"), "{message}");
+    }
+    let options = LoadOptions { model: Some("resnet8_cifar10".to_string()), ..LoadOptions::default() };
+    let loaded = Network::load(&run, &options).unwrap();
+    assert_eq!(loaded.weights_file(), Some(&*run.join("best/model.safetensors")));
+
+    // What the trainer goes on from is no weight file.
+    std::fs::remove_dir_all(run.join("best")).unwrap();
+    assert_eq!(Network::load(&run, &options).unwrap().weights_file(), Some(&*run.join("start.safetensors")));
+    std::fs::copy(run.join("start.safetensors"), run.join("other.bin")).unwrap();
+    let message = Network::load(&run, &options).unwrap_err().to_string();
+    assert!(message.contains("2 weight files, as other.bin and start.safetensors"), "{message}");
+    ["start.safetensors", "other.bin"].map(|name| std::fs::remove_file(run.join(name)).unwrap());
+    let message = Network::load(&run, &options).unwrap_err().to_string();
+    assert!(message.contains("a run that has no epoch behind it yet"), "{message}");
+}

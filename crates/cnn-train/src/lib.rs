@@ -35,6 +35,7 @@ mod optimizer;
 mod run;
 mod run_log;
 mod schedule;
+mod settings;
 mod split_record;
 mod state;
 mod step;

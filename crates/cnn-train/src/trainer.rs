@@ -90,6 +90,8 @@ pub enum Notice<'a> {
         batch: usize,
         /// Batches of the epoch.
         batches: usize,
+        /// What it was made with.
+        rates: Rates,
         /// What the update reports.
         report: &'a StepReport,
     },
@@ -101,6 +103,8 @@ pub enum Notice<'a> {
         row: &'a [(String, String)],
         /// Whether it is the best so far.
         is_best: bool,
+        /// Epochs since the best one, or since the phase began; the phase ends when they are [`TrainConfig::patience`].
+        stale_epochs: usize,
     },
 }
 
@@ -196,8 +200,9 @@ impl<'a> Trainer<'a> {
             let evaluation =
                 task.evaluate().map_err(|error| run.place(error, vec!["the evaluation's samples".to_string()]))?;
             let row = self.finish_epoch(&mut run, &evaluation)?;
-            let is_best = run.state.stale_epochs == 0;
-            (self.listener)(&Notice::Epoch { epoch: run.state.epoch, row: &row, is_best });
+            let stale_epochs = run.state.stale_epochs;
+            let is_best = stale_epochs == 0;
+            (self.listener)(&Notice::Epoch { epoch: run.state.epoch, row: &row, is_best, stale_epochs });
         }
         Ok(run.state.summary(false))
     }
@@ -283,7 +288,7 @@ impl<'a> Trainer<'a> {
                 drop(group);
                 run.count(&report, &rates)?;
                 let batch = run.state.batch + wanted;
-                (self.listener)(&Notice::Update { epoch: number + 1, batch, batches, report: &report });
+                (self.listener)(&Notice::Update { epoch: number + 1, batch, batches, rates, report: &report });
             }
             run.state.batch += wanted;
         }

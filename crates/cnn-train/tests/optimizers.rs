@@ -328,3 +328,35 @@ fn constants_out_of_range_are_named_and_names_have_defaults() {
     let message = OptimizerConfig::named("adamv").unwrap_err().to_string();
     assert!(message.contains("expected one of sgd, adam, adamw, rmsprop, did you mean"), "{message}");
 }
+
+#[test]
+fn rules_are_read_as_they_are_written() {
+    let defaults = OptimizerConfig::NAMES.map(|name| OptimizerConfig::named(name).unwrap());
+    let others = [
+        OptimizerConfig::Sgd { momentum: 0., nesterov: false },
+        OptimizerConfig::Sgd { momentum: 0.85, nesterov: true },
+        OptimizerConfig::Adam { beta1: 0., beta2: 0.1 + 0.2, eps: 1e-30 },
+        OptimizerConfig::AdamW { beta1: 0.8, beta2: 0.99, eps: 0.1 },
+        OptimizerConfig::RmsProp { alpha: 0.9, eps: 1e-3, momentum: 0.5, centered: true },
+    ];
+    for config in defaults.into_iter().chain(others) {
+        let text = config.to_string();
+        assert_eq!(text.parse::<OptimizerConfig>().unwrap(), config, "{text}");
+    }
+    assert_eq!(
+        "adamw:eps=1e-6".parse::<OptimizerConfig>().unwrap().to_string(),
+        "adamw:beta1=0.9,beta2=0.999,eps=1e-6"
+    );
+    let table: [(&str, &[&str]); 6] = [
+        ("sgdd", &["`sgdd`", "did you mean `sgd`?"]),
+        ("sgd:beta1=0.9", &["`beta1=0.9` of `sgd`", "momentum, nesterov"]),
+        ("sgd:nesterov=true", &["`nesterov=true`", "without a value"]),
+        ("sgd:momentum=0,nesterov", &["`momentum`: found 0", "above 0"]),
+        ("adam:beta2=1", &["`beta2`: found 1", "below 1"]),
+        ("rmsprop:centred", &["`centred` of `rmsprop`", "did you mean `centered`?"]),
+    ];
+    for (text, words) in table {
+        let message = text.parse::<OptimizerConfig>().unwrap_err().to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{text}: {message}");
+    }
+}

@@ -176,3 +176,78 @@ fn what_is_out_of_range_is_named() {
     assert!(constant.clone().with_warmup(-1.).unwrap_err().to_string().contains("warmup_epochs"));
     assert!(constant.with_warmup_start(2.).unwrap_err().to_string().contains("warmup_start"));
 }
+
+#[test]
+fn kinds_are_read_as_they_are_written() {
+    let defaults = ScheduleKind::NAMES.map(|name| ScheduleKind::named(name).unwrap());
+    let others = [
+        ScheduleKind::Step { every: 2.5, gamma: 1e-7 },
+        ScheduleKind::MultiStep { milestones: vec![], gamma: 0.3 },
+        ScheduleKind::MultiStep { milestones: vec![0.125, 7., 1e6], gamma: 0.3 },
+        ScheduleKind::Exponential { gamma: 0.1 + 0.2 },
+        ScheduleKind::Polynomial { power: 2., end: 0.01 },
+        ScheduleKind::Cosine { end: f64::MIN_POSITIVE },
+        ScheduleKind::OneCycle { peak: 0.2, div_factor: 10., final_div_factor: 1., momentum: None },
+        ScheduleKind::Cyclical { period: 3., lower: 0., momentum: Some([1e-5, 0.5]) },
+        ScheduleKind::Plateau(Plateau { factor: 0.5, patience: 3, threshold: 1e-12, min_factor: 0.1 }),
+    ];
+    for kind in defaults.into_iter().chain(others) {
+        let text = kind.to_string();
+        assert_eq!(text.parse::<ScheduleKind>().unwrap(), kind, "{text}");
+    }
+}
+
+#[test]
+fn settings_change_what_they_name_and_nothing_else() {
+    let table = [
+        ("step", ScheduleKind::Step { every: 30., gamma: 0.1 }),
+        ("step:every=10", ScheduleKind::Step { every: 10., gamma: 0.1 }),
+        ("step: gamma=0.5, every=1e1", ScheduleKind::Step { every: 10., gamma: 0.5 }),
+        ("multi-step:milestones=3+5.5", ScheduleKind::MultiStep { milestones: vec![3., 5.5], gamma: 0.1 }),
+        ("cyclical:momentum=none", ScheduleKind::Cyclical { period: 8., lower: 0.25, momentum: None }),
+        ("cyclical:momentum=0.7-0.8", ScheduleKind::Cyclical { period: 8., lower: 0.25, momentum: Some([0.7, 0.8]) }),
+        ("plateau:min-factor=0.1", ScheduleKind::Plateau(Plateau { min_factor: 0.1, ..Plateau::default() })),
+        ("plateau:patience=2", ScheduleKind::Plateau(Plateau { patience: 2, ..Plateau::default() })),
+    ];
+    for (text, expected) in table {
+        assert_eq!(text.parse::<ScheduleKind>().unwrap(), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_named_with_what_is_accepted() {
+    let table: [(&str, &[&str]); 14] = [
+        ("step,every=10", &["`step,every=10`", "`NAME:KEY=VALUE,KEY=VALUE`"]),
+        ("stp:every=10", &["`stp`", "one of constant", "did you mean `step`?"]),
+        ("", &["``", "one of constant"]),
+        ("step:evry=10", &["`evry=10` of `step`", "every, gamma", "did you mean `every`?"]),
+        ("constant:gamma=1", &["`gamma=1` of `constant`", "no settings"]),
+        ("step:", &["`` of `step`", "every, gamma"]),
+        ("step:every", &["`every` of `step`", "`every=NUMBER`"]),
+        ("step:every=ten", &["`every=ten`", "`every=NUMBER`"]),
+        ("step:every=0", &["`every`: found 0", "above 0"]),
+        ("step:gamma=nan", &["`gamma`: found NaN"]),
+        ("multi-step:milestones=3,5", &["`5` of `multi-step`", "milestones, gamma"]),
+        ("multi-step:milestones=3+x", &["`milestones=3+x`", "joined by `+`"]),
+        ("one-cycle:momentum=0.9", &["`momentum=0.9`", "0.85-0.95", "`none`"]),
+        ("plateau:patience=1.5", &["`patience=1.5`", "a whole number"]),
+    ];
+    for (text, words) in table {
+        let message = text.parse::<ScheduleKind>().unwrap_err().to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{text}: {message}");
+    }
+}
+
+#[test]
+fn a_warm_up_that_leaves_no_epochs_still_rises() {
+    for name in ScheduleKind::NAMES {
+        let schedule = Schedule::new(ScheduleKind::named(name).unwrap()).with_warmup(8.).unwrap();
+        let lr = |epoch, epochs| schedule.rates(0.1, Progress { epoch, epochs }, 1.).lr;
+        for epochs in [5., 8.] {
+            let rates: Vec<f64> = (0..5).map(|epoch| lr(f64::from(epoch), epochs)).collect();
+            // As in a longer training, which ends its warm-up at the same rate.
+            assert_eq!(rates, (0..5).map(|epoch| lr(f64::from(epoch), 80.)).collect::<Vec<_>>(), "{name}");
+            assert!(rates.is_sorted() && rates[4] > 10. * rates[0] && rates[0] > 0., "{name}: {rates:?}");
+        }
+    }
+}

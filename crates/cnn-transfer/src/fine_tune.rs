@@ -10,8 +10,8 @@ use cnn_data::{Augmentation, BatchMix, Dataset, Skipped};
 use cnn_layers::{BatchNormPolicy, Mode, Store};
 use cnn_models::Network;
 use cnn_train::{
-    Classification, CrossEntropy, Forward, GradientStep, Notice, Schedule, ScheduleKind, Task, TrainConfig,
-    TrainSummary, Trainer, check_datasets,
+    Classification, CrossEntropy, Forward, GradientStep, Notice, Task, TrainConfig, TrainSummary, Trainer,
+    check_datasets,
 };
 use cnn_weights::TensorFile;
 use serde::Serialize;
@@ -331,13 +331,13 @@ impl<'a> FineTune<'a> {
 
     fn trainer<'b>(&self, phase: &Phase, place: Option<usize>, directory: &Path) -> Result<Trainer<'b>, Error> {
         let FineTuneConfig { optimizer, weight_decay, seed, .. } = self.config;
-        let warmup = (0.1 * phase.epochs as f64).min(1.);
         let config = TrainConfig {
             seed,
             optimizer,
             learning_rate: phase.learning_rate(),
             weight_decay,
-            schedule: Schedule::new(ScheduleKind::named("cosine")?).with_warmup(warmup)?,
+            schedule: self.config.schedule_of(phase.epochs)?,
+            patience: self.config.patience,
             ..TrainConfig::new(phase.epochs)
         };
         let store = self.network.store();

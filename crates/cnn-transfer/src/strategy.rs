@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use cnn_core::did_you_mean;
 use cnn_layers::ParameterGroup;
-use cnn_train::OptimizerConfig;
+use cnn_train::{OptimizerConfig, Schedule, ScheduleKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, GroupRate, Phase};
@@ -79,6 +79,16 @@ pub struct FineTuneConfig {
     pub weight_decay: f64,
     /// Default AdamW: its steps are bounded also for channels with tiny variances and huge gains, where SGD falls to chance.
     pub optimizer: OptimizerConfig,
+    /// How the rates change within each phase, which runs through the whole of it; default a cosine to 0.
+    #[serde(default = "cosine")]
+    pub schedule: ScheduleKind,
+    /// Epochs over which the rates rise at the start of each phase; a phase that is shorter only rises. Default a tenth of the phase's epochs, at most 1.
+    #[serde(default)]
+    pub warmup: Option<f64>,
+    /// Ends a phase after this many epochs in a row, all of that phase, without a better score than the run's best; the next phase begins as usual, with the
+    /// last epoch's weights. Default none.
+    #[serde(default)]
+    pub patience: Option<usize>,
     /// Whether batch normalisation keeps the statistics that it came with while its other parameters are trained; default true.
     pub frozen_statistics: bool,
     /// Images per batch; default 32, or all of them where there are fewer.
@@ -89,6 +99,10 @@ pub struct FineTuneConfig {
     pub clip_norm: Option<f64>,
     /// Decides order, augmentation and dropout; default 0.
     pub seed: u64,
+}
+
+fn cosine() -> ScheduleKind {
+    ScheduleKind::Cosine { end: 0. }
 }
 
 impl Default for FineTuneConfig {
@@ -103,6 +117,9 @@ impl Default for FineTuneConfig {
             layer_decay: 0.8,
             weight_decay: 0.01,
             optimizer: OptimizerConfig::adamw(),
+            schedule: cosine(),
+            warmup: None,
+            patience: None,
             frozen_statistics: true,
             batch_size: 32,
             label_smoothing: 0.1,
@@ -161,10 +178,16 @@ impl FineTuneConfig {
         Phase { name, epochs, groups: groups.iter().enumerate().map(rate).collect() }
     }
 
+    /// The schedule of a phase of so many epochs.
+    pub(crate) fn schedule_of(&self, epochs: usize) -> Result<Schedule, Error> {
+        let warmup = self.warmup.unwrap_or_else(|| (0.1 * epochs as f64).min(1.));
+        Ok(Schedule::new(self.schedule.clone()).with_warmup(warmup)?)
+    }
+
     fn validate(&self) -> Result<(), Error> {
-        for (name, count) in
-            [("head_epochs", self.head_epochs), ("epochs", self.epochs), ("batch_size", self.batch_size)]
-        {
+        self.schedule_of(self.epochs)?;
+        let counts = [("head_epochs", self.head_epochs), ("epochs", self.epochs), ("batch_size", self.batch_size)];
+        for (name, count) in counts.into_iter().chain([("patience", self.patience.unwrap_or(1))]) {
             if count == 0 {
                 return Err(Error::argument(name, 0, "at least 1"));
             }
@@ -227,6 +250,13 @@ mod tests {
         assert!(message.contains("did you mean `two-phase`?"), "{message}");
         let message = FineTuneConfig { epochs: 0, ..FineTuneConfig::default() }.phases(&groups()).unwrap_err();
         assert_eq!(message.to_string(), "`epochs`: found 0, expected at least 1");
+        let message = FineTuneConfig { patience: Some(0), ..FineTuneConfig::default() }.phases(&groups()).unwrap_err();
+        assert_eq!(message.to_string(), "`patience`: found 0, expected at least 1");
+        let schedule = ScheduleKind::Step { every: 0., gamma: 0.1 };
+        let message = FineTuneConfig { schedule, ..FineTuneConfig::default() }.phases(&groups()).unwrap_err();
+        assert_eq!(message.to_string(), "`every`: found 0, expected a finite number above 0");
+        let message = FineTuneConfig { warmup: Some(-1.), ..FineTuneConfig::default() }.phases(&groups()).unwrap_err();
+        assert!(message.to_string().starts_with("`warmup_epochs`: found -1"), "{message}");
         assert!(FineTuneConfig::default().phases(&groups()[..1]).is_err());
     }
 }

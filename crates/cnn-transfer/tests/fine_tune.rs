@@ -209,3 +209,57 @@ fn a_head_of_other_classes_is_an_error() {
     assert!(matches!(error, Error::Classes { network: 7, data: 10 }), "{error}");
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
 }
+
+/// The rates of a run's updates, phase by phase, and the epochs of each phase.
+fn rates(config: FineTuneConfig, run: &Path, source: &Path) -> Vec<(usize, Vec<f64>)> {
+    let mut phases: Vec<(usize, Vec<f64>)> = Vec::new();
+    let listener = |notice: &FineTuneNotice<'_>| match notice {
+        FineTuneNotice::Phase { .. } => phases.push((0, Vec::new())),
+        FineTuneNotice::Train(Notice::Update { rates, .. }) => phases.last_mut().unwrap().1.push(rates.lr),
+        FineTuneNotice::Train(Notice::Epoch { .. }) => phases.last_mut().unwrap().0 += 1,
+        _ => {}
+    };
+    let (train, val) = (shapes(Split::Train, 20, 0), shapes(Split::Val, 10, 0));
+    let mut tuning = FineTune::new(network(source), train, val).with_config(config).with_listener(listener);
+    tuning.run(run).unwrap();
+    drop(tuning);
+    phases
+}
+
+#[test]
+fn each_phase_runs_through_schedule_and_warm_up() {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("source");
+    let config = FineTuneConfig { head_epochs: 3, ..config(Strategy::TwoPhase) };
+    let (head, body) = (config.head_learning_rate, config.learning_rate);
+    // Two updates in each epoch.
+    let step =
+        FineTuneConfig { schedule: "step:every=1,gamma=0.5".parse().unwrap(), warmup: Some(0.), ..config.clone() };
+    let expected = vec![
+        (3, [1., 1., 0.5, 0.5, 0.25, 0.25].map(|factor| factor * head).to_vec()),
+        (2, [1., 1., 0.5, 0.5].map(|factor| factor * body).to_vec()),
+    ];
+    assert_eq!(rates(step, &root.path().join("step"), &source), expected);
+    // By default half a cosine wave behind a warm-up of a tenth of the phase.
+    for (phase, (epochs, lrs)) in rates(config, &root.path().join("usual"), &source).into_iter().enumerate() {
+        let (peak, warmup) = ([head, body][phase], 0.1 * epochs as f64);
+        assert!((lrs[0] - 0.01 * peak).abs() < 1e-12, "{lrs:?}");
+        let done = (0.5 - warmup) / (epochs as f64 - warmup);
+        let second = peak * (1. + (std::f64::consts::PI * done).cos()) / 2.;
+        assert!((lrs[1] - second).abs() < 1e-12, "{lrs:?}");
+    }
+}
+
+#[test]
+fn patience_ends_a_phase_and_not_the_run() {
+    let root = tempfile::tempdir().unwrap();
+    let source = root.path().join("source");
+    // A rate at which nothing is learnt: the first epoch stays the best, and the first phase ends two epochs after it, the second after two.
+    let still = FineTuneConfig { head_learning_rate: 1e-30, learning_rate: 1e-30, ..config(Strategy::TwoPhase) };
+    let still = FineTuneConfig { head_epochs: 9, epochs: 8, ..still };
+    let epochs = |config: FineTuneConfig, run: &str| -> Vec<usize> {
+        rates(config, &root.path().join(run), &source).into_iter().map(|(epochs, _)| epochs).collect()
+    };
+    assert_eq!(epochs(FineTuneConfig { patience: Some(2), ..still.clone() }, "patient"), [3, 2]);
+    assert_eq!(epochs(still, "without"), [9, 8]);
+}

@@ -15,6 +15,7 @@ use cnn_viz::{Explainer, Method, Target};
 use serde_json::{Value, json};
 
 use crate::args::{Size, Unusable, set_threads};
+use crate::next_steps::{self, NextStep};
 use crate::output;
 
 /// Measure a network's speed on random images, operation by operation with --ops, and the machine's ceilings with --peak
@@ -160,6 +161,9 @@ impl Bench {
         println!("{:.0} GFLOP/s, {share:.0} % of the {:.0} that this machine can do", 1e-9 * flops / p50, 1e-9 * peak);
         if let Some(rss) = rss {
             println!("{rss:.0} MB of memory at most");
+        }
+        if let Some(model) = &self.model {
+            next_steps::print(&[NextStep::new("see where the time goes", &["bench", "--model", model, "--ops"])]);
         }
         Ok(())
     }

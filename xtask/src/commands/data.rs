@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use cnn_data::{Dataset, DuplicateGroup, Image, Split, Survey, contact_sheet, survey, survey_parts};
 use cnn_viz::thumbnail;
 
 use crate::args::Unusable;
 use crate::datasets::Source;
-use crate::{args, inference, output};
+use crate::{args, inference, next_steps, output};
 
 /// Describe a dataset: format, splits, classes and counts, sizes, mean and standard deviation, broken and duplicate files
 #[derive(Debug, Args)]
@@ -54,7 +54,16 @@ impl Data {
                 survey_parts(&self.path, parts.collect::<Result<_>>()?)
             }
         };
-        if self.json { output::json(&survey) } else { print(&survey) }
+        if survey.readable == 0 {
+            let reasons = survey.broken.iter().map(|broken| format!("{}: {}", broken.path, broken.reason));
+            bail!("nothing readable in {}: {}", self.path, reasons.take(3).collect::<Vec<_>>().join("; "));
+        }
+        if self.json {
+            return output::json(&survey);
+        }
+        print(&survey)?;
+        next_steps::print(&next_steps::after_survey(&self.path, survey.classes.len() > 1));
+        Ok(())
     }
 }
 

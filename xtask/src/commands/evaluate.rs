@@ -12,7 +12,7 @@ use crate::args::{DType, NetworkArgs, Unusable};
 use crate::datasets::Source;
 use crate::inference::Measured;
 use crate::run_images::RunImages;
-use crate::{inference, output, predictions};
+use crate::{inference, next_steps, output, predictions};
 
 /// Measure a network on a labelled dataset: loss, top-1, top-5, and each class's precision, recall and F1
 #[derive(Debug, Args)]
@@ -44,6 +44,8 @@ pub(crate) struct Evaluate {
 
 /// The images to measure, and what the run that the weights come from did with them.
 struct Images {
+    /// Where they are.
+    data: String,
     dataset: Arc<dyn Dataset>,
     /// The part of each image in the run, where the weights come from a run.
     parts: Option<Vec<Option<Split>>>,
@@ -97,11 +99,19 @@ impl Evaluate {
             let part = |index| images.part_name(index);
             predictions::write(path, &figures.of_all, images.dataset.as_ref(), part, &names)?;
         }
-        if self.json { output::json(&report(&figures, &images, &names)?) } else { print(&figures, &images, &names) }
+        if self.json {
+            let mut report = report(&figures, &images, &names)?;
+            report["weights"] = self.network.weights().into();
+            return output::json(&report);
+        }
+        print(&figures, &images, &names)?;
+        let split = self.split.map(Split::name);
+        next_steps::print(&next_steps::after_measuring(&images.data, split, &self.network));
+        Ok(())
     }
 
     fn images(&self) -> Result<Images> {
-        let run = RunImages::of(&self.network.weights)?;
+        let run = RunImages::of(self.network.weights())?;
         let Some(data) = &self.data else {
             let run = run
                 .context(
@@ -110,22 +120,23 @@ impl Evaluate {
                 .context(Unusable)?;
             let part = self.split.unwrap_or_else(|| run.held_out());
             let dataset = run.open(part)?;
-            eprintln!("the {} {part} images of the run, from {}", dataset.len(), run.data()?);
-            return Ok(Images { dataset, parts: None, part: Some(part) });
+            let data = run.data()?;
+            eprintln!("the {} {part} images of the run, from {data}", dataset.len());
+            return Ok(Images { data, dataset, parts: None, part: Some(part) });
         };
-        let source = Source::parse(data)?;
+        let (source, data) = (Source::parse(data)?, data.clone());
         let Some(run) = run else {
-            return Ok(Images { dataset: source.open(self.split)?, parts: None, part: self.split });
+            return Ok(Images { data, dataset: source.open(self.split)?, parts: None, part: self.split });
         };
         if let Some(part) = self.split
             && source.splits()?.is_empty()
         {
-            let dataset = part_of_run(&run, part, source.open(None)?, data)?;
-            return Ok(Images { dataset, parts: None, part: Some(part) });
+            let dataset = part_of_run(&run, part, source.open(None)?, &data)?;
+            return Ok(Images { data, dataset, parts: None, part: Some(part) });
         }
         let dataset = source.open(self.split)?;
         let parts = Some(run.record.parts_of(dataset.as_ref()));
-        Ok(Images { dataset, parts, part: self.split })
+        Ok(Images { data, dataset, parts, part: self.split })
     }
 }
 

@@ -6,20 +6,20 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use cnn_core::RunDir;
 use cnn_models::{LoadOptions, ModelConfig, Network};
-use cnn_train::OptimizerConfig;
+use cnn_train::{OptimizerConfig, ScheduleKind};
 use cnn_transfer::{
     FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FineTuneSummary, FreezeProof, Phase, Strategy,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Unusable, count, not_negative, note_unused, positive, set_threads, share};
+use crate::args::{Unusable, as_text, count, not_negative, note_unused, positive, set_threads, share};
 use crate::conclusion::{Run, Tuning};
+use crate::{builtin, report};
 use crate::strip::Strip;
 use crate::training::{
-    Augment, Data, TrainingArgs, absolute, explained, interrupt_flag, interrupted, save_arguments, saved_arguments,
-    show,
+    Augment, Data, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted, optimizer_help,
+    save_arguments, saved_arguments, schedule_help,
 };
-use crate::{builtin, output, report};
 
 const COMMAND: &str = "finetune";
 
@@ -57,9 +57,9 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = count)]
     batch: u32,
 
-    /// Update rule: sgd, adam, adamw or rmsprop
-    #[arg(long, value_name = "NAME", default_value = "adamw")]
-    optimizer: String,
+    #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "adamw", help = optimizer_help())]
+    #[serde(with = "as_text")]
+    optimizer: OptimizerConfig,
 
     /// Learning rate of the head alone
     #[arg(long, value_name = "RATE", default_value_t = 2e-3, value_parser = positive)]
@@ -84,6 +84,20 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "DECAY", default_value_t = 0.01, value_parser = not_negative)]
     weight_decay: f64,
 
+    #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "cosine", help = schedule_help() + ". Each phase runs through it")]
+    #[serde(default = "cosine", with = "as_text")]
+    schedule: ScheduleKind,
+
+    /// Epochs over which the learning rate rises at the start of each phase; default a tenth of the phase's epochs, at most 1
+    #[arg(long, value_name = "EPOCHS", value_parser = not_negative)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    warmup: Option<f64>,
+
+    /// End a phase after this many of its epochs in a row without a better validation accuracy than the run's best; the next phase follows
+    #[arg(long, value_name = "EPOCHS", value_parser = count)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    patience: Option<u32>,
+
     /// Share of the target that is spread over all classes
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     label_smoothing: f64,
@@ -101,6 +115,10 @@ pub(crate) struct Finetune {
     #[command(flatten)]
     #[serde(flatten)]
     training: TrainingArgs,
+}
+
+fn cosine() -> ScheduleKind {
+    FineTuneConfig::default().schedule
 }
 
 /// Statistics of batch normalisation.
@@ -139,13 +157,13 @@ impl Finetune {
         let augmentation = self.training.augmentation(network.preprocessing(), SMALLEST_CUT).context(Unusable)?;
         let interrupt = interrupt_flag()?;
         let strip = Strip::new(&network, &data.val)?;
-        let mut progress: Option<output::Progress> = None;
+        let mut watcher = Watcher::new(&strip, self.patience);
         let images = data.train.len();
         let mut tuning = FineTune::new(network, data.train.clone(), data.val.clone())
             .with_config(config.clone())
             .with_augmentation(augmentation.clone())
             .with_interrupt(interrupt)
-            .with_listener(|notice| listen(notice, images, &mut progress, &strip));
+            .with_listener(|notice| listen(notice, images, &mut watcher));
         if let Some(mix) = self.training.mix().context(Unusable)? {
             tuning = tuning.with_mix(mix);
         }
@@ -221,7 +239,10 @@ impl Finetune {
             body_scale: self.body_scale.unwrap_or(base.body_scale),
             layer_decay: self.layer_decay.unwrap_or(base.layer_decay),
             weight_decay: self.weight_decay,
-            optimizer: OptimizerConfig::named(&self.optimizer)?,
+            optimizer: self.optimizer,
+            schedule: self.schedule.clone(),
+            warmup: self.warmup,
+            patience: self.patience.map(|epochs| epochs as usize),
             frozen_statistics: self.batch_norm.map_or(base.frozen_statistics, |kind| kind == Statistics::Frozen),
             batch_size: self.batch as usize,
             label_smoothing: self.label_smoothing,
@@ -278,13 +299,11 @@ fn is_statistic(network: &Network, name: &str) -> bool {
     network.store().entries().iter().any(|entry| entry.name == name && entry.kind == cnn_layers::Kind::Buffer)
 }
 
-fn listen(notice: &FineTuneNotice<'_>, images: usize, progress: &mut Option<output::Progress>, strip: &Strip) {
+fn listen(notice: &FineTuneNotice<'_>, images: usize, watcher: &mut Watcher<'_>) {
     match notice {
         FineTuneNotice::Phase { number, phases } => {
             let phase = &phases[*number];
-            if let Some(progress) = progress.take() {
-                progress.finish();
-            }
+            watcher.begin(images * phase.epochs);
             let (place, of) = (number + 1, phases.len());
             eprintln!(
                 "phase {place} of {of}, {}: {} epochs, training {}",
@@ -292,16 +311,9 @@ fn listen(notice: &FineTuneNotice<'_>, images: usize, progress: &mut Option<outp
                 phase.epochs,
                 phase.trained().join(", ")
             );
-            *progress = Some(output::Progress::new("train", images * phase.epochs));
         }
-        FineTuneNotice::Features { of, done, images } if done == images => {
-            eprintln!("features of {images} {of} images");
-        }
-        FineTuneNotice::Train(notice) => {
-            if let Some(progress) = progress {
-                show(notice, progress, strip);
-            }
-        }
+        FineTuneNotice::Features { of, done, images } => watcher.features(of, *done, *images),
+        FineTuneNotice::Train(notice) => watcher.show(notice),
         _ => {}
     }
 }

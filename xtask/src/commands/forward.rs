@@ -49,7 +49,7 @@ pub(crate) struct Forward {
 
 impl Forward {
     pub(crate) fn run(&self) -> Result<()> {
-        let mut network = self.network.load(self.dtype)?;
+        let mut network = self.network.load_or_build(self.dtype, None)?;
         if self.grad {
             network.rebuild(Mode::Train)?;
         }

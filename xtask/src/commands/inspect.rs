@@ -89,7 +89,8 @@ impl Inspect {
     }
 
     fn write(&self, directory: &Path, network: &Network, inspection: &Inspection) -> Result<()> {
-        let NetworkArgs { model, weights, seed, .. } = &self.network;
+        let NetworkArgs { model, seed, .. } = &self.network;
+        let weights = self.network.weights();
         let (model, data, images, batch) = (model.as_deref(), self.data.as_str(), self.images, self.batch);
         save_arguments(&Arguments { model, weights, seed: *seed, data, split: self.split, images, batch }, directory)?;
         let json = serde_json::to_string_pretty(inspection)? + "\n";

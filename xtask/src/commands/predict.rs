@@ -1,6 +1,6 @@
 //! `cargo xtask predict`: which classes a network sees in photos.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{DType, NetworkArgs};
-use crate::{inference, output};
+use crate::{inference, next_steps, output};
 
 /// Classify photos: the most probable classes of each file
 #[derive(Debug, Args)]
@@ -74,10 +74,13 @@ impl Predict {
         if let Some(path) = &self.csv {
             cnn_core::write_atomic(path, |file| write_csv(file, &predictions))?;
         }
-        match self.json {
-            true => output::json(&json!({ "predictions": predictions, "skipped": skipped })),
-            false => print(&predictions, &skipped),
+        if self.json {
+            let weights = self.network.weights();
+            return output::json(&json!({ "weights": weights, "predictions": predictions, "skipped": skipped }));
         }
+        print(&predictions, &skipped)?;
+        next_steps::print(&next_steps::after_predictions(Path::new(&predictions[0].path), &self.network));
+        Ok(())
     }
 }
 

@@ -12,13 +12,14 @@ use cnn_train::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Unusable, count, not_negative, positive, set_threads, share};
+use crate::args::{Unusable, as_text, count, not_negative, positive, set_threads, share};
 use crate::conclusion::Run;
+use crate::report;
 use crate::strip::Strip;
 use crate::training::{
-    Data, TrainingArgs, absolute, explained, interrupt_flag, interrupted, save_arguments, saved_arguments, show,
+    Data, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted, optimizer_help, save_arguments,
+    saved_arguments, schedule_help,
 };
-use crate::{output, report};
 
 const COMMAND: &str = "train";
 
@@ -46,31 +47,32 @@ pub(crate) struct Train {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
     accumulate: u32,
 
-    /// Update rule: sgd, adam, adamw or rmsprop
-    #[arg(long, value_name = "NAME", default_value = "sgd")]
-    optimizer: String,
+    #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "sgd", help = optimizer_help())]
+    #[serde(with = "as_text")]
+    optimizer: OptimizerConfig,
 
     /// Learning rate; default 0.1 for sgd, 0.001 for the others
     #[arg(long, value_name = "RATE", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
 
-    /// Momentum of sgd; 0 is plain gradient descent
-    #[arg(long, value_name = "SHARE", default_value_t = 0.9, value_parser = share)]
-    momentum: f64,
+    /// Momentum of sgd, short for `--optimizer sgd:momentum=SHARE`; 0 is plain gradient descent
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    momentum: Option<f64>,
 
-    /// Nesterov's momentum for sgd
+    /// Nesterov's momentum, short for `--optimizer sgd:nesterov`
     #[arg(long)]
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     nesterov: bool,
 
     /// Pull of the weights towards 0; biases and norm parameters are left alone
     #[arg(long, value_name = "DECAY", default_value_t = 5e-4, value_parser = not_negative)]
     weight_decay: f64,
 
-    /// How the learning rate changes: constant, step, multi-step, exponential, polynomial, cosine, one-cycle, cyclical or plateau
-    #[arg(long, value_name = "NAME", default_value = "cosine")]
-    schedule: String,
+    #[arg(long, value_name = "NAME[:SETTINGS]", default_value = "cosine", help = schedule_help())]
+    #[serde(with = "as_text")]
+    schedule: ScheduleKind,
 
     /// Epochs over which the learning rate rises at first
     #[arg(long, value_name = "EPOCHS", default_value_t = 0.5, value_parser = not_negative)]
@@ -111,7 +113,8 @@ impl Train {
 
     fn train_in(&self, directory: Option<&Path>) -> Result<()> {
         let config = self.train_config().context(Unusable)?;
-        let resolved = Self { lr: Some(config.learning_rate), ..self.clone() };
+        let (lr, optimizer) = (Some(config.learning_rate), config.optimizer);
+        let resolved = Self { lr, optimizer, momentum: None, nesterov: false, ..self.clone() };
         let data = self.training.open_data(&self.data)?;
         let network = self.network(&data)?;
         let task = self.task(&data, &network)?;
@@ -134,14 +137,15 @@ impl Train {
 
         let strip = Strip::new(&network, &data.val)?;
         strip.begin(&directory)?;
-        let mut progress = output::Progress::new("train", data.train.len() * self.epochs as usize);
+        let mut watcher = Watcher::new(&strip, self.patience);
+        watcher.begin(data.train.len() * self.epochs as usize);
         let summary = Trainer::new(config, network.store(), &directory)
             .with_companion("config.json", network.config_json())
             .with_interrupt(interrupt_flag()?)
-            .with_listener(|notice| show(notice, &mut progress, &strip))
+            .with_listener(|notice| watcher.show(notice))
             .run(&task, &mut GradientStep { clip_norm: self.training.clip_norm, clip_value: None })
             .map_err(|error| explained(error.into(), &directory))?;
-        progress.finish();
+        watcher.finish();
         if summary.interrupted {
             report::write_interrupted(COMMAND, &self.data, &self.model, &directory)?;
             return Err(interrupted(COMMAND, summary.epochs, &directory));
@@ -160,12 +164,9 @@ impl Train {
     }
 
     fn train_config(&self) -> Result<TrainConfig> {
-        let optimizer = match OptimizerConfig::named(&self.optimizer)? {
-            OptimizerConfig::Sgd { .. } => OptimizerConfig::Sgd { momentum: self.momentum, nesterov: self.nesterov },
-            other => other,
-        };
+        let optimizer = self.optimizer();
         let lr = if matches!(optimizer, OptimizerConfig::Sgd { .. }) { 0.1 } else { 1e-3 };
-        let schedule = Schedule::new(ScheduleKind::named(&self.schedule)?).with_warmup(self.warmup)?;
+        let schedule = Schedule::new(self.schedule.clone()).with_warmup(self.warmup)?;
         let mut config = TrainConfig::new(self.epochs as usize);
         (config.seed, config.optimizer, config.schedule) = (self.training.seed, optimizer, schedule);
         (config.learning_rate, config.weight_decay) = (self.lr.unwrap_or(lr), self.weight_decay);
@@ -173,6 +174,22 @@ impl Train {
             (self.accumulate as usize, self.patience.map(|epochs| epochs as usize));
         config.validate()?;
         Ok(config)
+    }
+
+    /// The update rule, with what the flags for sgd alone say.
+    fn optimizer(&self) -> OptimizerConfig {
+        match self.optimizer {
+            OptimizerConfig::Sgd { momentum, nesterov } => OptimizerConfig::Sgd {
+                momentum: self.momentum.unwrap_or(momentum),
+                nesterov: nesterov || self.nesterov,
+            },
+            other => {
+                if self.momentum.is_some() || self.nesterov {
+                    eprintln!("note: --momentum and --nesterov are for sgd; this is {other}");
+                }
+                other
+            }
+        }
     }
 
     fn network(&self, data: &Data) -> Result<Network> {

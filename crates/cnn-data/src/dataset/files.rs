@@ -18,7 +18,12 @@ const IMAGE_EXTENSIONS: &[&str] = &[
 /// The image files below a folder, as torchvision's `ImageFolder` orders them: by folder, then by name. Hidden files
 /// and folders are ignored, links followed.
 pub(super) fn image_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    files_below(folder, |path| has_extension(path, IMAGE_EXTENSIONS))
+    files_below(folder, is_image_name)
+}
+
+/// Whether a file is called like an image.
+pub(super) fn is_image_name(path: &Path) -> bool {
+    has_extension(path, IMAGE_EXTENSIONS)
 }
 
 /// The files below a folder that `wanted` accepts, in the order of [`image_files`].

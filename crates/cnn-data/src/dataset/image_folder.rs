@@ -131,7 +131,7 @@ impl FolderLayout {
 }
 
 /// The folders named like splits, in the splits' order, or the dataset's own folder.
-fn candidate_roots(root: &Path) -> Result<Vec<(Option<Split>, PathBuf)>, Error> {
+pub(super) fn candidate_roots(root: &Path) -> Result<Vec<(Option<Split>, PathBuf)>, Error> {
     let of_split = |folder: PathBuf| Some((Some(Split::of_name(&file_name(&folder))?), folder));
     let mut roots: Vec<_> = folders_in(root)?.into_iter().filter_map(of_split).collect();
     roots.sort();

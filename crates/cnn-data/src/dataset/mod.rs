@@ -10,6 +10,7 @@ mod open;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod photo_list;
+mod recurring;
 mod sample;
 mod skipped;
 mod split;
@@ -25,6 +26,7 @@ pub use open::open_dataset;
 #[cfg(feature = "parquet")]
 pub use parquet::ParquetImages;
 pub use photo_list::PhotoList;
+pub use recurring::{RecurringFolders, recurring_folders};
 pub use sample::Sample;
 pub use skipped::Skipped;
 pub use split::Split;

@@ -1,12 +1,27 @@
 //! Which update rule, with which constants.
 
+use std::fmt;
+use std::str::FromStr;
+
 use cnn_core::did_you_mean;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::settings::{Choice, Setting};
 
 /// The update rule, with PyTorch's definitions and defaults. `g` is the gradient, `p` the parameter, `λ` the group's weight decay; all rules but AdamW use
 /// `g + λp` in place of `g`.
+///
+/// As text it is a name, or a name with settings by the names of the fields: `sgd:momentum=0.9,nesterov`, `adamw:beta2=0.99`. What is not set keeps its default.
+///
+/// ```
+/// use cnn_train::OptimizerConfig;
+///
+/// let config: OptimizerConfig = "sgd:nesterov".parse()?;
+/// assert_eq!(config, OptimizerConfig::Sgd { momentum: 0.9, nesterov: true });
+/// assert_eq!(config.to_string(), "sgd:momentum=0.9,nesterov");
+/// # Ok::<(), cnn_train::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase")]
 pub enum OptimizerConfig {
@@ -49,7 +64,7 @@ pub enum OptimizerConfig {
 }
 
 impl OptimizerConfig {
-    /// The names that [`named`](Self::named) accepts.
+    /// The names that [`named`](Self::named) and [`FromStr`] accept.
     pub const NAMES: [&str; 4] = ["sgd", "adam", "adamw", "rmsprop"];
 
     /// Momentum 0.9, not Nesterov's.
@@ -148,5 +163,61 @@ impl OptimizerConfig {
             Self::Adam { beta1, .. } | Self::AdamW { beta1, .. } => *beta1 = scheduled,
         }
         self
+    }
+}
+
+impl Choice for OptimizerConfig {
+    const WHAT: &'static str = "optimizer";
+
+    fn with_defaults(name: &str) -> Result<Self, Error> {
+        Self::named(name)
+    }
+
+    fn settings(&mut self) -> (&'static str, Vec<(&'static str, Setting<'_>)>) {
+        use Setting::{Flag, Number};
+        let name = match self {
+            Self::AdamW { .. } => "adamw",
+            _ => "adam",
+        };
+        match self {
+            Self::Sgd { momentum, nesterov } => {
+                ("sgd", vec![("momentum", Number(momentum)), ("nesterov", Flag(nesterov))])
+            }
+            Self::Adam { beta1, beta2, eps } | Self::AdamW { beta1, beta2, eps } => {
+                (name, vec![("beta1", Number(beta1)), ("beta2", Number(beta2)), ("eps", Number(eps))])
+            }
+            Self::RmsProp { alpha, eps, momentum, centered } => {
+                let settings = vec![
+                    ("alpha", Number(alpha)),
+                    ("eps", Number(eps)),
+                    ("momentum", Number(momentum)),
+                    ("centered", Flag(centered)),
+                ];
+                ("rmsprop", settings)
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.validate()
+    }
+}
+
+impl fmt::Display for OptimizerConfig {
+    /// Name and all settings.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f)
+    }
+}
+
+impl FromStr for OptimizerConfig {
+    type Err = Error;
+
+    /// Reads a name, or a name with settings.
+    ///
+    /// # Errors
+    /// Names the part that is not understood, or the first number that is out of its range, and what would be accepted.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::read(text)
     }
 }

@@ -1,17 +1,32 @@
 //! The shapes of a schedule after its warm-up.
 
 use std::f64::consts::PI;
+use std::fmt;
+use std::str::FromStr;
 
 use cnn_core::did_you_mean;
 use serde::{Deserialize, Serialize};
 
 use super::Plateau;
 use crate::Error;
+use crate::settings::{Choice, Setting};
 
 /// Where rounding of `step / steps per epoch` would miss a boundary by a hair.
 const SLACK: f64 = 1e-9;
 
 /// How the learning rate develops: a factor of the base rate, of the epoch `t` of `T` epochs.
+///
+/// As text it is a name, or a name with settings by the names of the fields: `step:every=10,gamma=0.5`, `multi-step:milestones=30+60+80`,
+/// `one-cycle:peak=0.2,momentum=0.85-0.95`, `one-cycle:momentum=none`. What is not set keeps its default.
+///
+/// ```
+/// use cnn_train::ScheduleKind;
+///
+/// let kind: ScheduleKind = "step:every=10".parse()?;
+/// assert_eq!(kind, ScheduleKind::Step { every: 10., gamma: 0.1 });
+/// assert_eq!(kind.to_string(), "step:every=10,gamma=0.1");
+/// # Ok::<(), cnn_train::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum ScheduleKind {
@@ -74,7 +89,7 @@ pub enum ScheduleKind {
 }
 
 impl ScheduleKind {
-    /// The names that [`named`](Self::named) accepts.
+    /// The names that [`named`](Self::named) and [`FromStr`] accept.
     pub const NAMES: [&str; 9] =
         ["constant", "step", "multi-step", "exponential", "polynomial", "cosine", "one-cycle", "cyclical", "plateau"];
 
@@ -134,9 +149,13 @@ impl ScheduleKind {
         }
     }
 
-    /// Factor of the base rate, and momentum.
+    /// Factor of the base rate, and momentum. Where the warm-up leaves no epochs, the factor is the first one.
     pub(super) fn factor(&self, epoch: f64, epochs: f64, plateau_factor: f64) -> (f64, Option<f64>) {
-        let done = if epoch < epochs { epoch / epochs } else { 1. };
+        let done = match epoch {
+            0. => 0.,
+            epoch if epoch < epochs => epoch / epochs,
+            _ => 1.,
+        };
         let factor = match self {
             Self::Constant => 1.,
             Self::Step { every, gamma } => gamma.powf((epoch / every + SLACK).floor()),
@@ -165,6 +184,74 @@ impl ScheduleKind {
             Self::Plateau(_) => plateau_factor,
         };
         (factor, None)
+    }
+}
+
+impl Choice for ScheduleKind {
+    const WHAT: &'static str = "schedule";
+
+    fn with_defaults(name: &str) -> Result<Self, Error> {
+        Self::named(name)
+    }
+
+    fn settings(&mut self) -> (&'static str, Vec<(&'static str, Setting<'_>)>) {
+        use Setting::{Count, List, Number, Range};
+        match self {
+            Self::Constant => ("constant", vec![]),
+            Self::Step { every, gamma } => ("step", vec![("every", Number(every)), ("gamma", Number(gamma))]),
+            Self::MultiStep { milestones, gamma } => {
+                ("multi-step", vec![("milestones", List(milestones)), ("gamma", Number(gamma))])
+            }
+            Self::Exponential { gamma } => ("exponential", vec![("gamma", Number(gamma))]),
+            Self::Polynomial { power, end } => ("polynomial", vec![("power", Number(power)), ("end", Number(end))]),
+            Self::Cosine { end } => ("cosine", vec![("end", Number(end))]),
+            Self::OneCycle { peak, div_factor, final_div_factor, momentum } => {
+                let settings = vec![
+                    ("peak", Number(peak)),
+                    ("div_factor", Number(div_factor)),
+                    ("final_div_factor", Number(final_div_factor)),
+                    ("momentum", Range(momentum)),
+                ];
+                ("one-cycle", settings)
+            }
+            Self::Cyclical { period, lower, momentum } => {
+                let settings =
+                    vec![("period", Number(period)), ("lower", Number(lower)), ("momentum", Range(momentum))];
+                ("cyclical", settings)
+            }
+            Self::Plateau(Plateau { factor, patience, threshold, min_factor }) => {
+                let settings = vec![
+                    ("factor", Number(factor)),
+                    ("patience", Count(patience)),
+                    ("threshold", Number(threshold)),
+                    ("min_factor", Number(min_factor)),
+                ];
+                ("plateau", settings)
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.validate()
+    }
+}
+
+impl fmt::Display for ScheduleKind {
+    /// Name and all settings.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f)
+    }
+}
+
+impl FromStr for ScheduleKind {
+    type Err = Error;
+
+    /// Reads a name, or a name with settings.
+    ///
+    /// # Errors
+    /// Names the part that is not understood, or the first number that is out of its range, and what would be accepted.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::read(text)
     }
 }
 

@@ -99,3 +99,70 @@ fn frozen_statistics_stay_while_their_layers_are_trained() {
     assert!(kept.iter().all(is_statistic) && !changed.iter().any(is_statistic), "{kept:?}");
     assert_eq!(summary["frozen"], json!({"tensors": kept.len(), "unchanged": kept.len(), "changed": []}));
 }
+
+/// The sentence that says what was trained and what was kept.
+fn trained(bench: &Bench, more: &[&str]) -> String {
+    let answer = succeeds(&strs(&bench.tuning("runs", more)));
+    let line = answer.stdout.lines().find(|line| line.starts_with("trained: "));
+    line.unwrap_or_else(|| panic!("{}", answer.stdout)).to_string()
+}
+
+#[test]
+fn what_was_trained_and_what_was_kept_is_said() {
+    let bench = Bench::new();
+    let file = TensorFile::open(builtin().join("model.safetensors")).unwrap();
+    let statistics = file.names().filter(|name| name.contains(".running_") || name.contains("num_batches"));
+    let (all, statistics) = (file.names().count(), statistics.count());
+    let (parameters, norms) = (all - statistics, file.names().filter(|name| name.ends_with(".running_mean")).count());
+
+    let head = format!("trained: 2 of {parameters} parameter tensors; kept: stem, stage1, stage2, stage3");
+    let head = format!("{head} ({} tensors), unchanged in the saved file", all - 2);
+    assert_eq!(trained(&bench, &["--strategy", "head"]), head);
+    let full = format!("trained: all {parameters} parameter tensors");
+    assert_eq!(trained(&bench, &["--strategy", "full"]), full);
+    let kept = format!("{full}; kept: running statistics of {norms} norms ({statistics} tensors)");
+    let frozen = trained(&bench, &["--strategy", "full", "--batch-norm", "frozen"]);
+    assert_eq!(frozen, format!("{kept}, unchanged in the saved file"));
+}
+
+/// The rates of a run's updates.
+fn rates(run: &Path) -> Vec<f64> {
+    let events = lines(&run.join("events.jsonl"));
+    let events = events.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    events.filter(|event| event["event"] == "update").map(|event| event["lr"].as_f64().unwrap()).collect()
+}
+
+#[test]
+fn schedule_and_warm_up_begin_anew_in_each_phase() {
+    let bench = Bench::new();
+    let more = ["--schedule", "step:every=1,gamma=0.5", "--warmup", "0", "--head-lr", "0.008", "--lr", "0.004"];
+    let run = run_dir(&bench.tune("runs", &more));
+    // Three epochs of three updates, then two.
+    let head = [0.008, 0.004, 0.002].map(|rate| [rate; 3]).concat();
+    assert_eq!(rates(&run), [head, [0.004, 0.002].map(|rate| [rate; 3]).concat()].concat());
+    let written: toml::Table = std::fs::read_to_string(run.join("args.toml")).unwrap().parse().unwrap();
+    assert_eq!(written["schedule"], "step:every=1,gamma=0.5".into());
+    // The default is a cosine, and a warm-up of a tenth of the phase.
+    let usual = bench.tune("runs", &[])["weights_sha256"].clone();
+    let named = ["--schedule", "cosine", "--optimizer", "adamw:beta1=0.9"];
+    assert_eq!(bench.tune("runs", &named)["weights_sha256"], usual);
+    assert_ne!(bench.tune("runs", &["--warmup", "1"])["weights_sha256"], usual);
+    assert_ne!(bench.tune("runs", &["--optimizer", "sgd:momentum=0.5"])["weights_sha256"], usual);
+}
+
+#[test]
+fn patience_ends_a_phase_and_the_next_follows() {
+    let bench = Bench::new();
+    let still = ["--head-lr", "1e-30", "--lr", "1e-30", "--head-epochs", "9", "--epochs", "8", "--patience", "2"];
+    // Batch statistics would move without any rate.
+    let arguments = bench.tuning("runs", &[&still[..], &["--batch-norm", "frozen"]].concat());
+    let answer = succeeds(&strs(&arguments));
+    assert_eq!(answer.stderr.matches("no better epoch in the last 2 (--patience)").count(), 2, "{}", answer.stderr);
+    let run = run_in(Path::new(&bench.path("runs"))).unwrap();
+    assert_eq!(lines(&run.join("metrics.csv")).len(), 1 + 3 + 2);
+    assert!(
+        answer.stderr.contains("features of 48 training images\nfeatures of 60 validation images\n"),
+        "{}",
+        answer.stderr
+    );
+}

@@ -111,8 +111,10 @@ fn a_run_directory_serves_as_weights() {
 #[test]
 fn saved_arguments_run_again() {
     let bench = Bench::new();
-    let table: [&[&str]; 3] = [
+    let table: [&[&str]; 5] = [
         &RANDOM,
+        &["--schedule", "multi-step:milestones=0.3+0.6,gamma=0.5", "--momentum", "0.8", "--nesterov"],
+        &["--optimizer", "sgd:momentum=0.7,nesterov", "--schedule", "one-cycle:peak=0.4,momentum=none"],
         &["--optimizer", "adamw", "--schedule", "one-cycle", "--clip-norm", "1", "--patience", "5", "--lr", "1e-4"],
         &["--size", "16x24", "--label-smoothing", "0.1"],
     ];
@@ -122,4 +124,60 @@ fn saved_arguments_run_again() {
         let again = json(&["train", "--config", &text(&run.join("args.toml")), "--out", &out]);
         assert_eq!(again["weights_sha256"], sha256(&run.join(WEIGHTS[0])), "{more:?}");
     }
+}
+
+/// The rate of each update.
+fn rates(run: &std::path::Path) -> Vec<f64> {
+    let events = lines(&run.join("events.jsonl"));
+    let events = events.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    events.filter(|event| event["event"] == "update").map(|event| event["lr"].as_f64().unwrap()).collect()
+}
+
+#[test]
+fn settings_of_schedule_and_rule_are_used_and_written_down() {
+    let bench = Bench::new();
+    let usual = ["--warmup", "0", "--lr", "0.08"];
+    let run = bench.train("runs", 3, &[&usual[..], &["--schedule", "step:every=1,gamma=0.5"]].concat());
+    assert_eq!(rates(&run), [0.08, 0.08, 0.08, 0.04, 0.04, 0.04, 0.02, 0.02, 0.02]);
+    let written: toml::Table = std::fs::read_to_string(run.join("args.toml")).unwrap().parse().unwrap();
+    let text = |key: &str| written[key].as_str().unwrap().to_string();
+    assert_eq!((text("schedule"), text("optimizer")), ("step:every=1,gamma=0.5".into(), "sgd:momentum=0.9".into()));
+
+    // Two ways to say it, one meaning.
+    let weights = |more: &[&str]| sha256(&bench.train("runs", 1, more).join(WEIGHTS[0]));
+    let plain = weights(&[]);
+    let short = weights(&["--momentum", "0.5", "--nesterov"]);
+    assert_eq!(weights(&["--optimizer", "sgd:momentum=0.5,nesterov"]), short);
+    assert_eq!(weights(&["--optimizer", "sgd:momentum=0.2", "--momentum", "0.5", "--nesterov"]), short);
+    assert_eq!(weights(&["--optimizer", "sgd:momentum=0.9", "--schedule", "cosine:end=0"]), plain);
+    assert_ne!(short, plain);
+}
+
+#[test]
+fn an_epochs_line_has_the_last_rate_and_the_table_the_first() {
+    let bench = Bench::new();
+    let arguments = bench.arguments("runs", 2);
+    let schedule = ["--schedule", "step:every=0.3,gamma=0.1", "--warmup", "0", "--lr", "0.012345"];
+    let answer = succeeds(&[&strs(&arguments)[..], &schedule].concat());
+    let run = run_in(std::path::Path::new(&bench.path("runs"))).unwrap();
+    let (rates, table) = (rates(&run), lines(&run.join("metrics.csv")));
+    for (epoch, line) in answer.stderr.lines().filter(|line| line.starts_with("epoch ")).enumerate() {
+        let last = rates[3 * epoch + 2];
+        let said: f64 = line.split_whitespace().nth(3).unwrap().parse().unwrap();
+        assert!((said / last - 1.).abs() < 0.005, "{line}: {last}");
+        assert_eq!(table[1 + epoch].split(',').nth(1).unwrap(), rates[3 * epoch].to_string());
+    }
+    assert!(answer.stderr.contains("epoch 1  lr 1.23e-4  "), "{}", answer.stderr);
+}
+
+#[test]
+fn patience_ends_a_run_and_is_named() {
+    let bench = Bench::new();
+    let arguments = bench.arguments("runs", 9);
+    // Nothing is learnt at this rate, so the first epoch stays the best.
+    let answer =
+        succeeds(&[&strs(&arguments)[..], &["--model", "lenet5", "--lr", "1e-30", "--patience", "2"]].concat());
+    assert!(answer.stderr.contains("no better epoch in the last 2 (--patience)"), "{}", answer.stderr);
+    let run = run_in(std::path::Path::new(&bench.path("runs"))).unwrap();
+    assert_eq!(lines(&run.join("metrics.csv")).len(), 1 + 3);
 }

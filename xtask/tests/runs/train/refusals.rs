@@ -10,11 +10,11 @@ use crate::support::*;
 fn bad_arguments_are_refused_with_what_is_accepted() {
     let bench = Bench::new();
     let (data, out) = (bench.path("data"), bench.path("runs"));
-    let table: [(&[&str], &[&str]); 26] = [
+    let table: [(&[&str], &[&str]); 31] = [
         (&["--epochs", "0"], &["'0' for '--epochs", "at least 1"]),
         (&["--batch", "0"], &["'0' for '--batch", "at least 1"]),
         // The set has 48 images.
-        (&["--batch", "49"], &["batch", "49", "48"]),
+        (&["--batch", "49"], &["--batch: found 49", "48"]),
         (&["--accumulate", "0"], &["'0' for '--accumulate", "at least 1"]),
         (&["--lr", "nan"], &["'nan' for '--lr", "above 0"]),
         (&["--lr", "-1"], &["'-1' for '--lr", "above 0"]),
@@ -37,6 +37,11 @@ fn bad_arguments_are_refused_with_what_is_accepted() {
         (&["--model", "resnet8"], &["unknown model `resnet8`", "did you mean"]),
         (&["--optimizer", "adamww"], &["`adamww`", "rmsprop", "did you mean `adamw`"]),
         (&["--schedule", "cosin"], &["`cosin`", "plateau", "did you mean `cosine`"]),
+        (&["--schedule", "step:evry=2"], &["`evry=2` of `step`", "every, gamma", "did you mean `every`"]),
+        (&["--schedule", "step:every=0"], &["--schedule", "`every`: found 0", "above 0"]),
+        (&["--optimizer", "sgd:beta1=0.9"], &["`beta1=0.9` of `sgd`", "momentum, nesterov"]),
+        (&["--rotate", "400"], &["--rotate: found 400", "from 0 to 180"]),
+        (&["--color-jitter", "101"], &["--color-jitter: found 101", "from 0 to 100"]),
         (&["--epochs", "many"], &["--epochs", "many"]),
     ];
     let mut faults = Vec::new();
@@ -170,4 +175,22 @@ fn an_unusable_place_for_runs_is_named() {
     let mut faults = refused(&[1, 2], &[&file], &strs(&arguments));
     faults.extend(refused_in_closed_folder(&bench, |out| bench.arguments(out, 1)));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn domains_that_are_taken_for_classes_are_noticed() {
+    let bench = Bench::new();
+    for domain in ["amazon", "dslr"] {
+        bench.images(&format!("office/{domain}"), &CLASSES, 4);
+    }
+    let (office, out) = (bench.path("office"), bench.path("runs"));
+    let train = ["train", "--data", &office, "--epochs", "1", "--batch", "4", "--out", &out];
+    for command in [&["data", &office][..], &train] {
+        let answer = succeeds(command);
+        for words in ["amazon, dslr in", "count as classes", "(ant, bee, cat)", "office/amazon"] {
+            assert!(answer.stderr.contains(words), "{command:?}: `{words}` is not in {}", answer.stderr);
+        }
+    }
+    let answer = succeeds(&["data", &bench.path("office/amazon")]);
+    assert!(!answer.stderr.contains("count as classes"), "{}", answer.stderr);
 }

@@ -1,0 +1,112 @@
+//! Folders that count as classes and are probably something else: domains of one set of classes, or classes that each have splits.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::Split;
+use super::files::{file_name, files_in, folders_in, is_image_name};
+use super::image_folder::candidate_roots;
+use crate::Error;
+
+/// So many single folders, one in the other, are gone through in search of several.
+const DEEPEST: usize = 4;
+/// Names that a message shows.
+const SHOWN: usize = 3;
+
+/// Class folders that hold, instead of images, folders whose names recur from class to class.
+///
+/// Images in folders below a class folder are images of that class, as torchvision has it, so this is no error; but with `amazon/mug` and `dslr/mug` it is
+/// probably the mug that is to be recognised and not the shop. [`fmt::Display`] says so and names what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecurringFolders {
+    /// The folder that holds the class folders.
+    pub root: PathBuf,
+    /// The names of the class folders.
+    pub classes: Vec<String>,
+    /// The names that recur in more than half of them, and are more than half of all names there.
+    pub inside: Vec<String>,
+    /// The folder in the first class folder that holds the first of these.
+    pub first: PathBuf,
+}
+
+/// Looks for class folders at `path`, or in its `train`, `val` and `test`, of which none holds an image itself and most hold folders of the same names, two or
+/// more.
+///
+/// # Errors
+///
+/// [`Error::Io`] if a folder cannot be listed.
+pub fn recurring_folders(path: &Path) -> Result<Option<RecurringFolders>, Error> {
+    if !path.is_dir() {
+        return Ok(None);
+    }
+    for (_, root) in candidate_roots(path)? {
+        if let Some(found) = in_root(&root)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+fn in_root(root: &Path) -> Result<Option<RecurringFolders>, Error> {
+    let (mut classes, mut counts, mut first) = (Vec::new(), BTreeMap::<String, usize>::new(), None);
+    for class in folders_in(root)? {
+        let Some(place) = several_folders(&class)? else { return Ok(None) };
+        for folder in folders_in(&place)? {
+            *counts.entry(file_name(&folder)).or_default() += 1;
+        }
+        classes.push(file_name(&class));
+        first.get_or_insert(place);
+    }
+    let names = counts.len();
+    let inside: Vec<String> =
+        counts.into_iter().filter(|(_, count)| 2 * count > classes.len()).map(|(name, _)| name).collect();
+    let do_recur = classes.len() >= 2 && inside.len() >= 2 && 2 * inside.len() > names;
+    Ok(first.filter(|_| do_recur).map(|first| RecurringFolders { root: root.to_owned(), classes, inside, first }))
+}
+
+/// The folder, at `folder` or below it where each holds but one, that holds several; `None` if images come first.
+fn several_folders(folder: &Path) -> Result<Option<PathBuf>, Error> {
+    let mut place = folder.to_owned();
+    for _ in 0..DEEPEST {
+        if files_in(&place)?.iter().any(|file| is_image_name(file)) {
+            return Ok(None);
+        }
+        match folders_in(&place)?.as_slice() {
+            [] => return Ok(None),
+            [only] => place = only.clone(),
+            _ => return Ok(Some(place)),
+        }
+    }
+    Ok(None)
+}
+
+impl fmt::Display for RecurringFolders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { root, classes, inside, first } = self;
+        write!(
+            f,
+            "{} in {} count as classes, but hold no images themselves, only folders of the same names ({})",
+            list(classes),
+            root.display(),
+            list(inside)
+        )?;
+        if inside.iter().all(|name| Split::of_name(name).is_some()) {
+            return write!(
+                f,
+                "; so these are not taken for splits, which lie above the class folders, as train/{}",
+                classes[0]
+            );
+        }
+        write!(f, "; if those are the classes, take one of the former alone, as {}", first.display())
+    }
+}
+
+/// "a, b, c and 5 more".
+fn list(names: &[String]) -> String {
+    match names.len() {
+        0..=SHOWN => names.join(", "),
+        all => format!("{} and {} more", names[..SHOWN].join(", "), all - SHOWN),
+    }
+}
