@@ -73,14 +73,20 @@ fn of_arguments(arguments: &toml::Table, directory: &Path) -> Vec<NextStep> {
     steps
 }
 
-/// What to do once a network named the classes of photos.
+/// What to do once a network named the classes of photos; nothing follows from random weights.
 pub(crate) fn after_predictions(photo: &Path, network: &NetworkArgs) -> Vec<NextStep> {
+    if network.weights() == "none" {
+        return Vec::new();
+    }
     let photo = photo.display().to_string();
     vec![NextStep::new("see what that rests on", &[&["explain", &photo][..], &network.arguments()].concat())]
 }
 
-/// What to do once a network was measured on a dataset.
+/// What to do once a network was measured on a dataset; nothing follows from random weights.
 pub(crate) fn after_measuring(data: &str, split: Option<&str>, network: &NetworkArgs) -> Vec<NextStep> {
+    if network.weights() == "none" {
+        return Vec::new();
+    }
     let split = split.map(|split| ["--split", split]);
     let split = split.as_ref().map_or(&[][..], |words| &words[..]);
     let inspect = [&["inspect", "--data", data][..], split, &network.arguments()].concat();

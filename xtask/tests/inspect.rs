@@ -184,6 +184,6 @@ fn a_labelled_dataset_is_opened_by_its_split() {
     assert_eq!(answer.status, Some(0), "{}", answer.stderr);
     assert_eq!(serde_json::from_str::<Value>(&answer.stdout).unwrap()["images"], 5);
     let answer = xtask(bench.0.path(), &arguments[..5]);
-    assert_eq!(answer.status, Some(1));
+    assert_eq!(answer.status, Some(2));
     assert!(answer.stderr.contains("choose one of"), "{}", answer.stderr);
 }

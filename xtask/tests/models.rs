@@ -84,7 +84,7 @@ fn the_table_says_which_weights_are_published_and_the_entry_where() {
         "3×224×224",
         "0.485, 0.456, 0.406",
         "87.5 %",
-        "arxiv.org",
+        "arXiv:1512.03385",
     ] {
         assert!(entry.contains(told), "`{told}` is not in\n{entry}");
     }

@@ -242,7 +242,9 @@ fn a_run_whose_program_wrote_no_config_is_read_once_the_model_is_named() {
     std::fs::copy(run.join("start.safetensors"), run.join("other.bin")).unwrap();
     let message = Network::load(&run, &options).unwrap_err().to_string();
     assert!(message.contains("2 weight files, as other.bin and start.safetensors"), "{message}");
-    ["start.safetensors", "other.bin"].map(|name| std::fs::remove_file(run.join(name)).unwrap());
+    for name in ["start.safetensors", "other.bin"] {
+        std::fs::remove_file(run.join(name)).unwrap();
+    }
     let message = Network::load(&run, &options).unwrap_err().to_string();
     assert!(message.contains("a run that has no epoch behind it yet"), "{message}");
 }

@@ -59,17 +59,20 @@ impl Models {
 }
 
 fn next_steps(models: &[&ModelSpec]) -> Vec<NextStep> {
-    match models {
-        [spec] => vec![
-            NextStep::new("measure its speed here", &["bench", "--model", spec.name]),
-            NextStep::new(
-                "use weights that were downloaded",
-                &["predict", "PHOTOS", "--model", spec.name, "--weights", "FILE"],
-            ),
-        ],
-        [spec, ..] => vec![NextStep::new("see where its weights are", &["models", spec.name])],
-        [] => Vec::new(),
-    }
+    let [spec] = models else {
+        let published = models.iter().find(|spec| !spec.weights.is_empty());
+        let spec = published.map(|spec| NextStep::new("see where its weights are", &["models", spec.name]));
+        return spec.into_iter().collect();
+    };
+    let of = ["--model", spec.name];
+    let use_it = match spec.weights.is_empty() {
+        true => NextStep::new("train it", &[&["train"][..], &of].concat()),
+        false => {
+            let predict = [&["predict", "PHOTOS"][..], &of, &["--weights", "FILE"]].concat();
+            NextStep::new("use weights that were downloaded", &predict)
+        }
+    };
+    vec![NextStep::new("measure its speed here", &[&["bench"][..], &of].concat()), use_it]
 }
 
 fn print_table(models: &[&ModelSpec]) -> Result<()> {
