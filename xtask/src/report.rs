@@ -45,9 +45,9 @@ pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
     let mut report = beginning(run.command, run.data_name, verdict.network.spec().name, run.directory)?;
     report.best_epoch = run.summary.best.as_ref().map(|best| best.epoch);
     report.summary = facts(run, verdict)?;
-    let chose = if run.data.test.is_none() { ", which also chose that epoch" } else { "" };
+    let chose = if run.data.test.is_none() { ", which also chose the epoch" } else { "" };
     report.classes = Some(ClassResults {
-        evaluated_on: format!("{} images{chose}, weights of the best epoch", verdict.split),
+        evaluated_on: format!("{} images{chose}; weights of the best epoch", verdict.split),
         names: inference::class_names(&verdict.network),
         confusion: verdict.measured.confusion.clone(),
     });

@@ -87,16 +87,16 @@ fn without_checks_there_are_no_rules_and_no_verdicts() {
 }
 
 #[test]
-fn rows_of_pictures_are_as_even_as_they_can_be() {
-    let columns = |maps: usize| {
+fn rows_of_pictures_are_full() {
+    let layout = |maps: usize| {
         let overlays = (0..maps).map(|_| overlay("map", [0.6, 0.1, 0.3], [0.; 3])).collect();
-        let style = attributes(&parse(vec![photo("star", overlays)]), ".explained", "style");
-        style[0].strip_prefix("--columns: ").unwrap().parse::<usize>().unwrap()
+        attributes(&parse(vec![photo("star", overlays)]), ".explained", "style").remove(0)
     };
-    // The photo is one picture more.
-    let expected = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 3), (5, 3), (6, 4), (8, 3), (10, 4)];
-    for (maps, columns_expected) in expected {
-        assert_eq!(columns(maps), columns_expected, "{maps} maps");
+    // The columns, and those that the photo takes.
+    let cases = [(0, 1, 1), (1, 2, 1), (2, 3, 1), (3, 4, 1), (4, 3, 2), (5, 3, 1), (6, 4, 2), (8, 3, 1), (9, 4, 3)];
+    for (maps, columns, span) in cases {
+        assert_eq!((maps + span) % columns, 0);
+        assert_eq!(layout(maps), format!("--columns: {columns}; --photo: {span}"), "{maps} maps");
     }
     let single = || photo("star", vec![overlay("map", [0.6, 0.1, 0.3], [0.; 3])]);
     assert_eq!(texts(&parse(vec![single(), single()]), "main.paired").len(), 1);

@@ -32,6 +32,8 @@ struct Photo<'a> {
     overlays: Vec<Overlay<'a>>,
     /// How many pictures stand beside each other so that rows are filled as evenly as can be.
     columns: usize,
+    /// How many columns the photo takes so that the last row is full.
+    span: usize,
     checks: Option<Checks<'a>>,
 }
 
@@ -81,6 +83,8 @@ impl<'a> GalleryPage<'a> {
 impl<'a> Photo<'a> {
     fn new(about: &'a ExplainedPhoto, side: usize) -> Result<Self, Error> {
         let pictures = about.overlays.len() + 1;
+        let rows = pictures.div_ceil(MOST_COLUMNS);
+        let columns = pictures.div_ceil(rows);
         Ok(Self {
             about,
             thumbnail: Thumbnail::new(&about.image, &about.path, side)?,
@@ -90,7 +94,8 @@ impl<'a> Photo<'a> {
                 .iter()
                 .map(|overlay| Overlay::new(overlay, &about.path, side))
                 .collect::<Result<_, _>>()?,
-            columns: pictures.div_ceil(pictures.div_ceil(MOST_COLUMNS)),
+            columns,
+            span: 1 + rows * columns - pictures,
             checks: Checks::new(&about.overlays),
         })
     }

@@ -13,6 +13,7 @@ use crate::Error;
 /// Nominal size, of which the lower part shows how many samples there are.
 const SIZE: (i32, i32) = (440 * FINE, 400 * FINE);
 const COUNTS: i32 = 120 * FINE;
+const TICKS: [f64; 6] = [0., 20., 40., 60., 80., 100.];
 /// Numbers over bars have this share of the height of other text: 15 bars are narrow.
 const SMALL: f64 = 0.8;
 
@@ -37,14 +38,13 @@ fn draw<'a>(area: &Area<'a>, bins: &[ReliabilityBin]) -> Drawn<'a> {
 }
 
 fn draw_shares<'a>(area: &Area<'a>, bins: &[ReliabilityBin]) -> Drawn<'a> {
-    let quarters = || vec![0., 20., 40., 60., 80., 100.];
     let mut chart = ChartBuilder::on(area)
         .margin_left(2 * FINE)
         .margin_right(12 * FINE)
         .margin_top(10 * FINE)
         .x_label_area_size(6 * FINE)
         .y_label_area_size(68 * FINE)
-        .build_cartesian_2d(Axis::new(0., 100., quarters()), Axis::new(0., 100., quarters()))?;
+        .build_cartesian_2d(Axis::new(0., 100., TICKS.into()), Axis::new(0., 100., TICKS.into()))?;
     chart
         .configure_mesh()
         .bold_line_style(GRID.stroke_width(FINE as u32))
@@ -52,7 +52,8 @@ fn draw_shares<'a>(area: &Area<'a>, bins: &[ReliabilityBin]) -> Drawn<'a> {
         .label_style(text(1.))
         .axis_desc_style(text(1.))
         .y_desc("right (%)")
-        .x_labels(0)
+        // The numbers below the counts are for both.
+        .x_label_formatter(&|_| String::new())
         .y_label_formatter(&|&value| format::number(value))
         .set_all_tick_mark_size(4 * FINE)
         .draw()?;
@@ -79,10 +80,7 @@ fn draw_counts<'a>(area: &Area<'a>, bins: &[ReliabilityBin]) -> Drawn<'a> {
         .x_label_area_size(42 * FINE)
         .y_label_area_size(68 * FINE)
         // Room for a number over the highest bar.
-        .build_cartesian_2d(
-            Axis::new(0., 100., vec![0., 20., 40., 60., 80., 100.]),
-            Axis::new(0., most * 1.35, Vec::new()),
-        )?;
+        .build_cartesian_2d(Axis::new(0., 100., TICKS.into()), Axis::new(0., most * 1.5, Vec::new()))?;
     chart
         .configure_mesh()
         .bold_line_style(GRID.stroke_width(FINE as u32))

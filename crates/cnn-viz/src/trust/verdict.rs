@@ -43,15 +43,15 @@ impl TrustCheck {
     pub fn rule(self) -> String {
         match self {
             Self::InsertionDeletion => format!(
-                "Insertion is the class's mean probability while the pixels that the map marks come into a blurred photo, most important first; deletion while they go. \
+                "The class's mean probability while the pixels that the map marks come into a blurred photo, most important first (insertion), and while they go (deletion). \
                  A map passes if insertion is at least {LEAST_INSERTION} times deletion."
             ),
             Self::Road => format!(
-                "ROAD is half the difference that it makes to the probability whether the least or the most important pixels are replaced by what surrounds them; chance is 0. \
+                "Half the difference that it makes to the probability whether the least or the most important pixels are replaced by what surrounds them; chance is 0. \
                  A map passes from {LEAST_ROAD} on."
             ),
             Self::Randomization => format!(
-                "Random weights: the rank correlation with the map of the same network after these layers have lost what they learnt. \
+                "The rank correlation with the map of the same network after these layers have lost what they learnt. \
                  A map passes if their median is below {MOST_CORRELATION}; one that stays the same shows something about the photo, not what the network learnt. A single high number may be chance: it is one draw of weights."
             ),
         }
