@@ -14,9 +14,9 @@ mod next_steps;
 mod output;
 mod pictures;
 mod predictions;
+mod rates;
 #[cfg(test)]
 mod reference;
-mod rates;
 mod report;
 mod run_images;
 mod strip;

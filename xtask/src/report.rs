@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cnn_core::write_atomic;
@@ -9,8 +10,8 @@ use cnn_data::Dataset;
 use cnn_kernels::InstructionSet;
 use cnn_layers::Kind;
 use cnn_viz::{
-    ClassResults, DataPart, Epoch, Fact, FileLink, FilterGraph, FilterReport, FreezeProof, InspectConfig, LayerGroup,
-    NextStep, NormStatistics, Phase, Report, Timing, filter_grid, inspect,
+    ClassResults, DataPart, Epoch, Fact, FileLink, FilterReport, FreezeProof, InspectConfig, LayerGroup, NextStep,
+    NormStatistics, Phase, Report, Timing, filter_grid, inspect,
 };
 use serde::Deserialize;
 
@@ -22,8 +23,8 @@ use crate::{inference, next_steps, output, pictures, rates, strip};
 
 /// The file's name.
 pub(crate) const NAME: &str = "report.html";
-/// Multiply-adds of all the images on which dead filters are looked for.
-const INSPECTION_WORK: u64 = 8_000_000_000;
+/// The share of the run's time for which dead filters may be looked for.
+const INSPECTION_SHARE: f64 = 0.1;
 
 /// What a run directory may hold beside the report, and what that is for.
 const FILES: [(&str, &str); 9] = [
@@ -259,14 +260,18 @@ fn data_parts(run: &Run<'_>) -> Vec<DataPart> {
     parts.into_iter().filter_map(part).collect()
 }
 
-/// Dead filters of the best epoch, on as many of the images that it was measured on as take a second or two.
+/// Dead filters of the best epoch, on as many images as a share of the run's time allows: first those that it was measured on, then training images.
 fn filters(run: &Run<'_>, verdict: &Verdict) -> Result<FilterReport> {
-    let (network, dataset) = (&verdict.network, run.data.test.as_ref().unwrap_or(&run.data.val));
-    let multiply_adds: u64 = FilterGraph::of(network)?.units.iter().map(|unit| unit.multiply_adds).sum();
-    let images = (INSPECTION_WORK / multiply_adds.max(1)).clamp(16, 256) as usize;
-    let inspection = inspect(network, dataset, &InspectConfig { images, batch: 16 }, &mut |_| ())?;
-    let inspected_on = format!("{} {} images, weights of the best epoch", inspection.images, verdict.split);
-    Ok(inspection.report(inspected_on, Some(filter_grid(network)?)))
+    let (network, measured_on) = (&verdict.network, run.data.test.as_ref().unwrap_or(&run.data.val));
+    let datasets = [measured_on.clone(), run.data.train.clone()];
+    let time = Duration::try_from_secs_f64(INSPECTION_SHARE * run.summary.seconds).unwrap_or_default();
+    let config = InspectConfig { images: 0, batch: 16, time: Some(time) };
+    let inspection = inspect(network, &datasets, &config, &mut |_| ())?;
+    let kinds = match inspection.images > measured_on.len() {
+        true => format!("{} and training images", verdict.split),
+        false => format!("{} images", verdict.split),
+    };
+    Ok(inspection.report(format!("{kinds}, weights of the best epoch"), Some(filter_grid(network)?)))
 }
 
 fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 const MODEL: &str = "resnet8_cifar10";
 const FILES: [&str; 6] =
-    ["args.toml", "channels.csv", "dead-filters.svg", "filters.png", "inspect.html", "inspect.json"];
+    ["args.toml", "channels.csv", "dead-filters.svg", "filters.png", "inspect.json", "report.html"];
 
 struct Answer {
     status: Option<i32>,
@@ -85,7 +85,20 @@ fn dead_filters_of_unlabelled_photos_are_reported() {
         assert_eq!(finding["max_logit_change"], 0.);
     }
     let keys: Vec<&str> = found.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, ["model", "images", "layers", "other_layers", "stages", "findings", "totals", "skipped"]);
+    let expected = [
+        "model",
+        "images",
+        "held_out",
+        "rarefaction",
+        "layers",
+        "other_layers",
+        "stages",
+        "findings",
+        "totals",
+        "skipped",
+    ];
+    assert_eq!(keys, expected);
+    assert_eq!(found["held_out"], Value::Null);
     let last = &found["stages"][3];
     assert_eq!((&last["module"], &last["channels"], &last["reduction"]), (&"layer3".into(), &64.into(), &4.into()));
     // 3, then 2·2 in layer 1, 2 + 4 in layer 2, 4 + 8 in layer 3.
@@ -102,8 +115,8 @@ fn dead_filters_of_unlabelled_photos_are_reported() {
     files.sort();
     assert_eq!(files, FILES);
     let read = |file: &str| std::fs::read_to_string(bench.path("out").join(file)).unwrap();
-    assert!(read("inspect.html").starts_with("<!doctype html>") && read("dead-filters.svg").starts_with("<svg"));
-    assert!(read("channels.csv").contains("layer1.0.conv1,2,0,0,0,0,1,never active\n"));
+    assert!(read("report.html").starts_with("<!doctype html>") && read("dead-filters.svg").starts_with("<svg"));
+    assert!(read("channels.csv").contains("layer1.0.conv1,2,0,0,0,0,1,never active,0\n"));
     // A row of 16 filters of 48 pixels each in two, with gaps of 4.
     let sheet = cnn_data::open_image(&bench.path("out/filters.png")).unwrap();
     assert_eq!((sheet.height(), sheet.width()), (2 * 52 + 4, 8 * 52 + 4));
@@ -129,9 +142,53 @@ fn people_get_a_table_and_a_new_directory_each_time() {
         assert_eq!(row.split_whitespace().take(6).collect::<Vec<_>>(), ["layer1.0.conv1", "16", "3", "·", "·", "·"]);
         assert!(answer.stdout.contains("25 × 25") && answer.stdout.contains("on these 6 images"), "{}", answer.stdout);
         let directory = format!("runs/inspect/{MODEL}-{number}");
-        assert!(answer.stderr.contains(&directory), "{}", answer.stderr);
+        assert!(answer.stdout.contains(&format!("report: {directory}/report.html\n")), "{}", answer.stdout);
+        let page = std::fs::read_to_string(bench.path(&directory).join("report.html")).unwrap();
+        assert!(page.contains("On 6 images (photos) 3 of 240 filters do nothing."), "{page}");
         assert!(FILES.iter().all(|file| bench.path(&directory).join(file).exists()));
     }
+}
+
+#[test]
+fn the_claim_is_tried_on_other_images_and_follows_their_number() {
+    let bench = Bench::new();
+    let shapes = ["inspect", "--weights", "weights", "--data", "shapes", "--split", "test", "--out", "out"];
+    let inspect = |more: &[&str]| {
+        let answer = xtask(bench.0.path(), &[&shapes[..], more].concat());
+        assert_eq!(answer.status, Some(0), "{}", answer.stderr);
+        answer
+    };
+    let found: Value = serde_json::from_str(&inspect(&["--images", "40", "--json"]).stdout).unwrap();
+    let number = |key: &str| found["held_out"][key].as_f64().unwrap();
+    assert_eq!((number("made_from"), number("images")), (32., 8.));
+    assert!(number("claimed") >= 3. && number("contradicted") <= number("claimed"), "{}", found["held_out"]);
+    // What is not contradicted is found on all of them.
+    assert!(number("claimed") - number("contradicted") <= found["totals"]["removable"].as_f64().unwrap());
+    let points = |key: &str, field: &str| -> Vec<f64> {
+        found["rarefaction"][key].as_array().unwrap().iter().map(|point| point[field].as_f64().unwrap()).collect()
+    };
+    assert_eq!(
+        (points("counted", "images"), points("estimated", "images")),
+        (vec![16., 32., 40.], vec![80., 160., 400.])
+    );
+    let exact = found["findings"].as_array().unwrap().iter().filter(|finding| finding["exact"] == true).count();
+    let filters = [points("counted", "filters"), points("estimated", "filters")].concat();
+    assert_eq!(filters[2], exact as f64);
+    assert!(filters.is_sorted_by(|more, images| more >= images), "{filters:?}");
+
+    let answer = inspect(&["--images", "40"]);
+    let [totals, tried] = ["filters do nothing on these 40 images:", "do something on the 8 others"];
+    assert!(answer.stdout.contains(totals) && answer.stdout.contains(tried), "{}", answer.stdout);
+    assert!(
+        answer.stdout.contains("estimated") && answer.stdout.contains("report: out/report.html"),
+        "{}",
+        answer.stdout
+    );
+    // More images are the next step as long as there are some.
+    let more = "inspect --weights weights --data shapes --split test --images 160  (";
+    assert!(answer.stderr.contains(more), "{}", answer.stderr);
+    assert!(answer.stderr.contains("explain PHOTOS --weights weights --maps layer1.0.conv1  ("), "{}", answer.stderr);
+    assert!(!bench.inspect(&["--images", "0"]).stderr.contains("--images"));
 }
 
 #[test]

@@ -5,7 +5,9 @@ mod common;
 
 use std::path::Path;
 
-use cnn_data::{Dataset, DatasetFormat, Error, IdxImages, PhotoList, Split, dataset_splits, open_dataset, recurring_folders};
+use cnn_data::{
+    Dataset, DatasetFormat, Error, IdxImages, PhotoList, Split, dataset_splits, open_dataset, recurring_folders,
+};
 use common::{Files, folder_with, golden_bytes, open_error, read_ppm, samples};
 
 #[test]

@@ -85,8 +85,9 @@ fn facts(pairs: &[(&str, &str)]) -> Vec<Fact> {
 fn filters(shapes: &Shapes) -> Result<FilterReport> {
     let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
     let images: Arc<dyn Dataset> = Arc::new(shapes.clone());
-    let inspection = inspect(&network, &images, &InspectConfig { images: 32, batch: 16 }, &mut |_| ())?;
-    Ok(inspection.report("32 val images, fresh weights", Some(filter_grid(&network)?)))
+    let config = InspectConfig { images: 32, ..InspectConfig::default() };
+    let inspection = inspect(&network, &[images], &config, &mut |_| ())?;
+    Ok(inspection.report("val images, fresh weights", Some(filter_grid(&network)?)))
 }
 
 /// Loss and accuracy as they go when a head is trained first and everything after it.

@@ -69,9 +69,9 @@ mod trust;
 pub use error::Error;
 pub use explain::{Explainer, Explanation, Method, Place, Region, Score, Smoothing, Target, feature_maps};
 pub use inspect::{
-    ChannelStatistics, FilterCounts, FilterGraph, FilterKind, FilterUnit, Finding, InspectConfig, InspectedLayer,
-    Inspection, OtherLayer, Reader, ReceptiveField, Removal, Savings, Spread, StageField, Totals, UnitActivation,
-    WeightStatistics, filter_grid, inspect,
+    ChannelStatistics, FilterCounts, FilterGraph, FilterKind, FilterUnit, Finding, HeldOut, InspectConfig,
+    InspectedLayer, Inspection, OtherLayer, Rarefaction, RarefactionPoint, Reader, ReceptiveField, Removal, Savings,
+    Spread, StageField, Totals, UnitActivation, WeightStatistics, filter_grid, inspect,
 };
 #[cfg(feature = "report")]
 pub use page::thumbnail;

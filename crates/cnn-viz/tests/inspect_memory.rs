@@ -20,8 +20,9 @@ fn peak(images: usize) -> f32 {
     let bias = network.store().get("bn1.bias").unwrap();
     network.store().set("bn1.bias", &(bias.ones_like().unwrap() * -1e3).unwrap()).unwrap();
     let dataset: Arc<dyn Dataset> = Arc::new(Noise { images, side: 32, faint: 0..0 });
+    let config = InspectConfig { images: 0, batch: 8, ..InspectConfig::default() };
     ALLOCATOR.reset_peak_usage();
-    let inspection = inspect(&network, &dataset, &InspectConfig { images: 0, batch: 8 }, &mut |_| ()).unwrap();
+    let inspection = inspect(&network, &[dataset], &config, &mut |_| ()).unwrap();
     assert!(inspection.images == images && inspection.totals.removable >= 16);
     ALLOCATOR.peak_usage_as_mb()
 }

@@ -5,8 +5,9 @@ use cnn_data::{Image, Skipped};
 use cnn_metrics::{ConfusionMatrix, Reliability};
 use cnn_viz::{
     ClassResults, DataPart, Epoch, EpochStrip, Error, Fact, FileLink, FilterCounts, FilterKind, FilterLayer,
-    FilterReport, FreezeProof, ImagePrediction, LayerGroup, NextStep, NormStatistics, Phase, PictureGroup, RatePoint,
-    ReceptiveField, Report, Savings, Spread, StageField, StripRow, Timing, Totals, WeightStatistics,
+    FilterReport, FreezeProof, HeldOut, ImagePrediction, LayerGroup, NextStep, NormStatistics, Phase, PictureGroup,
+    Rarefaction, RarefactionPoint, RatePoint, ReceptiveField, Report, Savings, Spread, StageField, StripRow, Timing,
+    Totals, WeightStatistics,
 };
 use scraper::{Html, Selector};
 
@@ -99,8 +100,19 @@ fn filters(name: &str, layers: usize, found: usize) -> FilterReport {
     };
     let counts = FilterCounts::of(kinds.iter().cycle().take(2 * found).map(|&(_, kind)| kind));
     let field = Some(ReceptiveField::Pixels { size: [9, 11], jump: [2, 2] });
+    let points = |points: &[(usize, f64)]| -> Vec<RarefactionPoint> {
+        points.iter().map(|&(images, filters)| RarefactionPoint { images, filters }).collect()
+    };
     FilterReport {
         inspected_on: name.into(),
+        images: 1500,
+        held_out: Some(HeldOut { made_from: 1200, images: 300, claimed: 40, contradicted: 3, max_logit_change: 0.25 }),
+        rarefaction: Rarefaction {
+            active_once: 2,
+            active_twice: 1,
+            counted: points(&[(16, 90.4), (32, 60.), (1500, 2. * found as f64)]),
+            estimated: points(&[(3000, 1.6 * found as f64), (15_000, found as f64)]),
+        },
         layers: (0..layers).map(layer).collect(),
         totals: Totals {
             filters: 64 * layers,
@@ -499,7 +511,8 @@ fn filters_that_do_nothing_are_listed_and_drawn() {
     assert_eq!(texts(&few, ".filters tbody tr"), rows);
     assert_eq!(texts(&few, ".filters tfoot td"), ["192", "2", "–", "2", "–", "", "1,234", "5,678"]);
     let sentence = &texts(&few, "section p")[0];
-    assert!(sentence.contains("4 of 192 filters do nothing") && sentence.contains("more than 2.5e-6"), "{sentence}");
+    let claim = "On 1,500 images (conv) 4 of 192 filters do nothing.";
+    assert!(sentence.starts_with(claim) && sentence.contains("more than 2.5e-6"), "{sentence}");
     assert_eq!(texts(&few, ".stages tbody tr"), ["conv829 × 11"]);
     // The ground, the legend, a bar for each layer, and two marks in each of the first two.
     assert_eq!(texts(&few, ".filter-chart rect").len(), 1 + 4 + 3 + 4);
@@ -513,6 +526,55 @@ fn filters_that_do_nothing_are_listed_and_drawn() {
     let none = page(150, 0);
     assert!(texts(&none, ".filters, .filter-chart").is_empty());
     assert!(texts(&none, "section p")[0].contains("none of the 9,600 filters is dead"));
+}
+
+#[test]
+fn how_far_filters_do_nothing_on_other_images_is_said_and_drawn() {
+    let sentences = |about: FilterReport| {
+        let page = parse(&Report { filters: Some(about), ..Report::default() });
+        (texts(&page, "section p"), page)
+    };
+    let (shown, page) = sentences(filters("conv", 3, 2));
+    let tried = "The same claim from 1,200 images of these names 40 filters. On the other 300 images, from which it was not made, 3 (7.5 %) do something, and removing all 40 changes a class score by up to 0.25.";
+    let expected = "Of them 4 give one and the same number everywhere; 2 others do something on a single image only. More images would leave about 3 on 3,000 images and 2 on 15,000 images.";
+    assert!(shown.contains(&tried.to_string()) && shown.contains(&expected.to_string()), "{shown:?}");
+    assert_eq!(texts(&page, ".rarefied thead th"), ["images", "16", "32", "1,500", "3,000", "15,000"]);
+    assert_eq!(texts(&page, ".rarefied tbody td"), ["90", "60", "4", "3", "2"]);
+    assert_eq!(texts(&page, ".rarefied .estimate").len(), 2);
+    // A dot for each point, each as far to the right as the logarithm of its images and as high as its filters.
+    let of_dots = |name: &str| -> Vec<f64> {
+        attributes(&page, ".rarefaction circle", name).iter().map(|place| place.parse().unwrap()).collect()
+    };
+    // The estimate is drawn first.
+    let (x, y) = (of_dots("cx"), of_dots("cy"));
+    assert_eq!(x.len(), 5);
+    let right = |one: usize, other: usize| (x[other] - x[one]) / (x[3] - x[2]);
+    assert!((right(0, 1) - 5f64.log2()).abs() < 0.02 && (right(4, 0) - 1.).abs() < 0.02, "{x:?}");
+    assert!(((y[4] - y[2]) / (y[3] - y[2]) - (90.4 - 4.) / (90.4 - 60.)).abs() < 0.02, "{y:?}");
+
+    let about = |held_out| FilterReport { held_out, ..filters("conv", 3, 2) };
+    let said = |held_out, expected: &str| {
+        let (shown, _) = sentences(about(held_out));
+        assert!(shown.iter().any(|text| text.contains(expected)), "{expected}: {shown:?}");
+    };
+    said(None, "too few images, fewer than 10, to try this on some from which it was not made");
+    let held_out = filters("conv", 3, 2).held_out.unwrap();
+    let none = HeldOut { contradicted: 0, max_logit_change: 0., ..held_out };
+    said(Some(none), "none does anything, and removing all 40 changes no class score.");
+    said(Some(HeldOut { claimed: 0, ..none }), "On 1,200 images of these alone no filter does nothing");
+}
+
+#[test]
+fn a_curve_of_one_point_is_not_drawn() {
+    let one =
+        Rarefaction { counted: vec![RarefactionPoint { images: 1, filters: 2. }], ..filters("conv", 3, 2).rarefaction };
+    for estimated in [vec![], vec![RarefactionPoint { images: 1, filters: f64::NAN }]] {
+        let rarefaction = Rarefaction { estimated, ..one.clone() };
+        let about = FilterReport { images: 1, rarefaction, ..filters("conv", 3, 2) };
+        let page = parse(&Report { filters: Some(about), ..Report::default() });
+        assert!(texts(&page, "section p")[0].starts_with("On 1 image (conv)"));
+        assert!(texts(&page, ".rarefaction, .rarefied").is_empty());
+    }
 }
 
 #[test]

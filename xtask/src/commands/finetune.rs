@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{Unusable, as_text, count, not_negative, note_unused, positive, set_threads, share};
 use crate::conclusion::{Run, Tuning};
-use crate::{builtin, report};
 use crate::strip::Strip;
 use crate::training::{
     Augment, Data, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted, optimizer_help,
     save_arguments, saved_arguments, schedule_help,
 };
+use crate::{builtin, report};
 
 const COMMAND: &str = "finetune";
 

@@ -8,20 +8,24 @@ use clap::Args;
 use cnn_core::write_atomic;
 use cnn_data::Split;
 use cnn_models::Network;
-use cnn_viz::{Fact, FilterKind, InspectConfig, InspectedLayer, Inspection, Report, filter_grid, inspect};
+use cnn_viz::{
+    Fact, FilterKind, HeldOut, InspectConfig, InspectedLayer, Inspection, RarefactionPoint, Report, filter_grid,
+    inspect,
+};
 use serde::Serialize;
 
 use crate::args::{DType, NetworkArgs};
 use crate::datasets::Source;
+use crate::next_steps::{self, NextStep};
 use crate::output::{Progress, short};
 use crate::training::save_arguments;
-use crate::{inference, output};
+use crate::{inference, output, report};
 
 const COMMAND: &str = "inspect";
 /// A table of so many layers is read as a whole; of more, those with findings are shown.
 const WHOLE_TABLE: usize = 24;
 
-/// Find filters that do nothing, with proof on images that removing them changes no class score, and what each stage sees of the image
+/// Find filters that do nothing on given images, with proof that removing them changes no class score there, and how far that can be expected of other images
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     #[command(flatten)]
@@ -70,22 +74,49 @@ impl Inspect {
     pub(crate) fn run(&self) -> Result<()> {
         let network = self.network.load(DType::F32)?;
         let dataset = Source::parse(&self.data)?.open_images(self.split)?;
-        let config = InspectConfig { images: self.images, batch: self.batch.into() };
-        let images = if self.images == 0 { dataset.len() } else { self.images.min(dataset.len()) };
-        // Gone through once to measure and once to try what was found.
-        let mut progress = Progress::new(network.spec().name, 2 * images);
-        let inspection = inspect(&network, &dataset, &config, &mut |images| progress.advance(images))?;
+        let config = InspectConfig { images: self.images, batch: self.batch.into(), time: None };
+        let available = dataset.len();
+        let images = if self.images == 0 { available } else { self.images.min(available) };
+        // Gone through once to measure, once to try what was found, and once in parts to try the same on others.
+        let mut progress = Progress::new(network.spec().name, 3 * images);
+        let inspection = inspect(&network, &[dataset], &config, &mut |images| progress.advance(images))?;
         progress.finish();
         let directory = output::directory(self.out.as_deref(), COMMAND, network.spec().name)?;
         self.write(&directory, &network, &inspection)?;
         inference::print_skipped(&inspection.skipped);
         if self.json {
-            output::json(&inspection)?
-        } else {
-            print(&inspection)?
+            output::json(&inspection)?;
+            eprintln!("written to {}", directory.display());
+            return Ok(());
         }
-        eprintln!("written to {}", directory.display());
+        print(&inspection)?;
+        println!("report: {}", directory.join(report::NAME).display());
+        next_steps::print(&self.next_steps(&inspection, available));
         Ok(())
+    }
+
+    /// More images, where there are some; the maps of the layer in which most was found.
+    fn next_steps(&self, inspection: &Inspection, available: usize) -> Vec<NextStep> {
+        let NetworkArgs { model, weights, seed, .. } = &self.network;
+        let seed = (*seed != 0).then(|| seed.to_string());
+        let network =
+            [("--model", model.as_deref()), ("--weights", Some(weights.as_str())), ("--seed", seed.as_deref())];
+        let network: Vec<&str> =
+            network.iter().filter_map(|(name, value)| Some([*name, (*value)?])).flatten().collect();
+        let (split, images) = (self.split.map(|split| split.to_string()), (4 * inspection.images).to_string());
+        let mut steps = Vec::new();
+        if inspection.images + inspection.skipped.len() < available {
+            let mut arguments = [&["inspect"], &network[..], &["--data", &self.data]].concat();
+            arguments.extend(split.iter().flat_map(|split| ["--split", split]));
+            arguments.extend(["--images", if 4 * inspection.images < available { &images } else { "0" }]);
+            steps.push(NextStep::new("see how many remain on more images", &arguments));
+        }
+        let most = inspection.layers.iter().max_by_key(|layer| layer.counts.total());
+        if let Some(layer) = most.filter(|layer| layer.counts.total() > 0) {
+            let arguments = [&["explain", "PHOTOS"], &network[..], &["--maps", &layer.unit.conv]].concat();
+            steps.push(NextStep::new("look at the maps of the layer with most of them", &arguments));
+        }
+        steps
     }
 
     fn write(&self, directory: &Path, network: &Network, inspection: &Inspection) -> Result<()> {
@@ -98,7 +129,7 @@ impl Inspect {
         write_atomic(&directory.join("channels.csv"), |file| write_channels(file, inspection))?;
         let first_filters = filter_grid(network)?;
         first_filters.write_png(&directory.join("filters.png"))?;
-        let filters = inspection.report(format!("{} images of {}", inspection.images, self.data), Some(first_filters));
+        let filters = inspection.report(self.data.as_str(), Some(first_filters));
         let svg = filters.to_svg()?;
         write_atomic(&directory.join("dead-filters.svg"), |file| file.write_all(svg.as_bytes()))?;
         let report = Report {
@@ -109,7 +140,7 @@ impl Inspect {
             ..Report::default()
         };
         let html = report.to_html()?;
-        write_atomic(&directory.join("inspect.html"), |file| file.write_all(html.as_bytes()))?;
+        write_atomic(&directory.join(report::NAME), |file| file.write_all(html.as_bytes()))?;
         Ok(())
     }
 }
@@ -121,7 +152,8 @@ fn facts(inspection: &Inspection) -> Vec<Fact> {
         Fact::new("model", inspection.model.clone())
             .with_note(format!("{} parameters", short(totals.parameters as f64))),
         Fact::new("filters", totals.filters.to_string()).with_note(format!("in {} layers", inspection.layers.len())),
-        Fact::new("do nothing", totals.removable.to_string()),
+        Fact::new("do nothing", totals.removable.to_string())
+            .with_note(format!("on any of {} images", inspection.images)),
         Fact::new("images", inspection.images.to_string()),
     ]
 }
@@ -129,16 +161,17 @@ fn facts(inspection: &Inspection) -> Vec<Fact> {
 /// What each channel of each convolution gave, behind norm and activation.
 fn write_channels(file: &mut dyn std::io::Write, inspection: &Inspection) -> std::io::Result<()> {
     let mut csv = csv::Writer::from_writer(file);
-    csv.write_record(["layer", "channel", "min", "max", "mean", "std", "zeros", "finding"])?;
+    csv.write_record(["layer", "channel", "min", "max", "mean", "std", "zeros", "finding", "active_images"])?;
     for layer in &inspection.layers {
         let name = &layer.unit.conv;
         let found: HashMap<usize, FilterKind> =
             inspection.findings_of(name).map(|finding| (finding.channel, finding.kind)).collect();
-        for (channel, values) in layer.per_channel.iter().enumerate() {
+        for (channel, (values, active)) in layer.per_channel.iter().zip(&layer.active_images).enumerate() {
             let numbers = [values.min, values.max, values.mean, values.variance.sqrt(), values.zeros];
             let kind = found.get(&channel).map_or("", |kind| kind.name());
             let fields = [name.clone(), channel.to_string()].into_iter();
-            csv.write_record(fields.chain(numbers.map(|number| number.to_string())).chain([kind.to_string()]))?;
+            let last = [kind.to_string(), active.to_string()];
+            csv.write_record(fields.chain(numbers.map(|number| number.to_string())).chain(last))?;
         }
     }
     csv.flush()
@@ -150,7 +183,8 @@ fn print(inspection: &Inspection) -> Result<()> {
     print_stages(inspection)?;
     println!();
     print_totals(inspection);
-    Ok(())
+    println!();
+    print_other_images(inspection)
 }
 
 fn print_layers(layers: &[InspectedLayer]) -> Result<()> {
@@ -234,5 +268,33 @@ fn print_totals(inspection: &Inspection) {
             "of them {} give the scores of classes that these images do not show; they are not counted as saved",
             totals.class_filters
         );
+    }
+}
+
+/// How far the claim can be expected of images from which it was not made.
+fn print_other_images(inspection: &Inspection) -> Result<()> {
+    match &inspection.held_out {
+        Some(held_out) => print_held_out(held_out),
+        None => println!("fewer than {} images: none are held out to try this on", HeldOut::LEAST_IMAGES),
+    }
+    let rarefaction = &inspection.rarefaction;
+    let row = |(point, about): (&RarefactionPoint, &str)| {
+        vec![point.images.to_string(), format!("{:.0}", point.filters), about.to_string()]
+    };
+    let counted = rarefaction.counted.iter().zip(std::iter::repeat("counted"));
+    let estimated = rarefaction.estimated.iter().zip(std::iter::repeat("estimated"));
+    let rows = counted.chain(estimated).map(row).collect::<Vec<_>>();
+    println!();
+    output::table(&[("images", true), ("constant filters", true), ("", false)], &rows)
+}
+
+fn print_held_out(held_out: &HeldOut) {
+    let HeldOut { made_from, images, claimed, contradicted, max_logit_change } = *held_out;
+    println!(
+        "from {made_from} of these images alone: {claimed} filters, of which {contradicted} ({:.1} %) do something on the {images} others",
+        100. * held_out.contradicted_share()
+    );
+    if claimed > 0 {
+        println!("removed together these {claimed} change a logit of the others by up to {max_logit_change:.1e}");
     }
 }

@@ -131,6 +131,12 @@ impl ChannelSums {
         (0..self.min.len()).map(statistics).collect()
     }
 
+    /// The number that a channel gave everywhere; `None` where it gave several, or one that is none. Needs moments.
+    pub(super) fn only_value(&self, channel: usize) -> Option<f64> {
+        let value = self.max[channel];
+        (self.min[channel] == value && self.sum[channel].is_finite()).then_some(value)
+    }
+
     /// The numbers of all channels together.
     pub(super) fn spread(&self) -> Spread {
         let count = self.values as f64 * self.min.len() as f64;

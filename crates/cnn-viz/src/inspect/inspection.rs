@@ -1,22 +1,27 @@
 //! A network inspected over the images of a dataset.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use candle_core::Result as CandleResult;
-use cnn_data::{BatchPlan, Dataset, Skipped};
-use cnn_layers::{FeatureMap, Mode};
+use cnn_data::{Dataset, Skipped};
+use cnn_layers::Mode;
 use cnn_models::Network;
 use serde::Serialize;
 
+use super::activity::Activity;
 use super::candidates::{Candidate, candidates};
 use super::channel_sums::{ChannelStatistics, ChannelSums, Spread};
 use super::filter_graph::{FilterGraph, StageField};
 use super::filter_unit::FilterUnit;
 use super::finding::{FilterCounts, Finding};
-use super::measure::{Meter, RECTIFIERS};
+use super::held_out::HeldOut;
+use super::images::{Images, Take};
+use super::measure::{Measured, Meter, RECTIFIERS, is_held_out};
 use super::other_layer::{OtherLayer, dead_share};
+use super::rarefaction::Rarefaction;
 use super::savings::{Savings, savings};
-use super::verify::{Verdict, verify};
+use super::verify::{Verdict, change_without, verify};
 use super::weight_statistics::WeightStatistics;
 use crate::Error;
 
@@ -27,11 +32,13 @@ pub struct InspectConfig {
     pub images: usize,
     /// Images per forward pass. Default 16.
     pub batch: usize,
+    /// About how long it may take, judged by the first batch: where there is not time for `images`, a power of two of them is taken, 32 or more. Default `None`: as long as it takes.
+    pub time: Option<Duration>,
 }
 
 impl Default for InspectConfig {
     fn default() -> Self {
-        Self { images: 256, batch: 16 }
+        Self { images: 256, batch: 16, time: None }
     }
 }
 
@@ -40,8 +47,12 @@ impl Default for InspectConfig {
 pub struct Inspection {
     /// The model's name.
     pub model: String,
-    /// Number of images that it was inspected on.
+    /// Number of images that it was inspected on, of which everything below is said.
     pub images: usize,
+    /// How often the claim does not hold on images that it was not made from; `None` for fewer than [`HeldOut::LEAST_IMAGES`].
+    pub held_out: Option<HeldOut>,
+    /// How the number of filters that do nothing falls with the number of images.
+    pub rarefaction: Rarefaction,
     /// Convolutions with their norms and activations, in order of execution.
     pub layers: Vec<InspectedLayer>,
     /// Layers without filters.
@@ -76,6 +87,9 @@ pub struct InspectedLayer {
     /// The output of each channel.
     #[serde(skip)]
     pub per_channel: Vec<ChannelStatistics>,
+    /// On how many images each channel gave something else than the one number that it gives at rest, most often 0.
+    #[serde(skip)]
+    pub active_images: Vec<u32>,
 }
 
 /// Sums over all layers.
@@ -111,9 +125,13 @@ impl Inspection {
 }
 
 /// Inspects a network on images, whose labels are not needed: goes through them once to measure, and at least once more to try whether what looks superfluous is, if
-/// anything does. `progress` is told the number of images of each batch that was done. The result does not depend on the number of threads.
+/// anything does. Of several datasets the images of one are taken before those of the next. `progress` is told the number of images of each batch that was done.
 ///
-/// Memory is bounded by a batch, its maps, and one copy of the weights.
+/// The findings hold on all images. How far they hold on others is estimated twice: the same claim is made from four fifths of the images and tried on the rest ([`HeldOut`]),
+/// and the images on which each filter does something are counted ([`Rarefaction`]). The result does not depend on the number of threads, nor on speed unless
+/// [`InspectConfig::time`] is given.
+///
+/// Memory is bounded by a batch, its maps, numbers for each channel, and one copy of the weights.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -123,9 +141,10 @@ impl Inspection {
 /// use cnn_viz::{InspectConfig, inspect};
 ///
 /// let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
-/// let images: Arc<dyn Dataset> = Arc::new(Shapes::new(ShapesConfig::default().with_samples(8))?);
-/// let inspection = inspect(&network, &images, &InspectConfig::default(), &mut |_| ())?;
-/// assert_eq!((inspection.images, inspection.totals.filters), (8, 240));
+/// let images: Arc<dyn Dataset> = Arc::new(Shapes::new(ShapesConfig::default().with_samples(10))?);
+/// let inspection = inspect(&network, &[images], &InspectConfig::default(), &mut |_| ())?;
+/// assert_eq!((inspection.images, inspection.totals.filters), (10, 240));
+/// assert_eq!(inspection.held_out.map(|held_out| (held_out.made_from, held_out.images)), Some((8, 2)));
 /// assert_eq!(inspection.stages[3].receptive_field.map(|field| field.to_string()), Some("25 × 25".to_string()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -134,24 +153,34 @@ impl Inspection {
 /// [`Error::NothingReadable`] if no image can be read, [`Error::Data`] if the batch is empty, [`Error::Network`] if the network cannot be run on them.
 pub fn inspect(
     network: &Network,
-    dataset: &Arc<dyn Dataset>,
+    datasets: &[Arc<dyn Dataset>],
     config: &InspectConfig,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Inspection, Error> {
     let graph = FilterGraph::of(network)?;
     let model = network.build(Mode::Eval)?;
-    let mut images = Images { network, dataset, batch: config.batch, order: spread(dataset.len(), config.images) };
+    let mut images = Images::new(network, datasets, config.batch, config.images);
+    if let Some(time) = config.time {
+        let meter = Meter::new(&graph);
+        images = images.within(time, &mut |images| meter.watch(model.as_ref(), images))?;
+    }
     let meter = Meter::new(&graph);
     let skipped = images.read(progress, &mut |images| meter.watch(model.as_ref(), images))?;
-    let sums = meter.finish();
+    let measured = meter.finish();
+    let sums = measured.all();
     let found = candidates(&graph, &sums, network.store())?;
-    let sweep = |take: &mut dyn FnMut(&FeatureMap) -> CandleResult<()>| images.read(progress, take).map(|_| ());
-    let verdict = verify(network, &graph, &found, sweep)?;
+    let verdict = verify(network, &graph, &found, |take: &mut Take<'_>| images.read(progress, take).map(drop))?;
     let findings = findings(&graph, &found, &verdict);
+    let held_out = match images.len() < HeldOut::LEAST_IMAGES {
+        true => None,
+        false => Some(hold_out(network, &graph, &measured, &images, &findings, progress)?),
+    };
     Ok(Inspection {
         model: network.spec().name.to_string(),
-        images: images.order.len(),
-        layers: layers(network, &graph, &sums, &findings)?,
+        images: images.len(),
+        held_out,
+        rarefaction: rarefaction(&graph, &measured.activity, &findings, images.len()),
+        layers: layers(network, &graph, &sums, &measured.activity, &findings)?,
         other_layers: OtherLayer::all(&graph, &sums, network.store())?,
         totals: totals(network, &graph, &findings, verdict.change),
         stages: graph.stages,
@@ -160,50 +189,53 @@ pub fn inspect(
     })
 }
 
-/// Places spread evenly over a dataset; all of them for 0.
-fn spread(len: usize, images: usize) -> Vec<usize> {
-    let count = if images == 0 { len } else { images.min(len) };
-    (0..count).map(|place| (place as u128 * len as u128 / count as u128) as usize).collect()
-}
-
-/// The images to go through.
-struct Images<'a> {
-    network: &'a Network,
-    dataset: &'a Arc<dyn Dataset>,
-    batch: usize,
-    /// Which samples; after the first reading those that can be read.
-    order: Vec<usize>,
-}
-
-impl Images<'_> {
-    /// Gives every batch to `take`, and returns what could not be read.
-    fn read(
-        &mut self,
-        progress: &mut dyn FnMut(usize),
-        take: &mut dyn FnMut(&FeatureMap) -> CandleResult<()>,
-    ) -> Result<Vec<Skipped>, Error> {
-        let plan = BatchPlan::new(self.dataset.clone(), self.network.preprocessing().clone());
-        let mut batches = plan.with_batch_size(self.batch).with_order(self.order.clone()).start()?;
-        let mut readable = Vec::with_capacity(self.order.len());
-        for batch in &mut batches {
-            let batch = batch?;
-            take(&FeatureMap::from_nhwc(&batch.images.to_dtype(self.network.store().dtype())?)?)?;
-            progress(batch.len());
-            readable.extend(batch.indices);
-        }
-        let skipped = batches.skipped().to_vec();
-        if readable.is_empty() {
-            return Err(nothing_readable(&skipped));
-        }
-        self.order = readable;
-        Ok(skipped)
+/// Makes the claim from the images that are not held out, and tries it on those that are. `findings` are those of all images: what is not among them is contradicted.
+fn hold_out(
+    network: &Network,
+    graph: &FilterGraph,
+    measured: &Measured,
+    images: &Images<'_>,
+    findings: &[Finding],
+    progress: &mut dyn FnMut(usize),
+) -> Result<HeldOut, Error> {
+    let mut made_from = images.filtered(|image| !is_held_out(image));
+    let mut held_out = images.filtered(is_held_out);
+    let mut claimed = candidates(graph, &measured.kept, network.store())?;
+    // Exact ones are accepted in any case.
+    if claimed.iter().any(|candidate| !candidate.exact) {
+        let verdict = verify(network, graph, &claimed, |take: &mut Take<'_>| made_from.read(progress, take).map(drop))?;
+        let mut accepted = verdict.accepted.iter();
+        claimed.retain(|_| accepted.next() == Some(&true));
     }
+    let max_logit_change = match claimed.is_empty() {
+        true => 0.,
+        false => {
+            change_without(network, graph, &claimed, |take: &mut Take<'_>| held_out.read(progress, take).map(drop))?
+        }
+    };
+    let held: HashSet<_> = findings.iter().map(|finding| (finding.unit, finding.channel)).collect();
+    let holds = |candidate: &&Candidate| held.contains(&(candidate.replacement.unit, candidate.replacement.channel));
+    Ok(HeldOut {
+        made_from: made_from.len(),
+        images: held_out.len(),
+        claimed: claimed.len(),
+        contradicted: claimed.len() - claimed.iter().filter(holds).count(),
+        max_logit_change,
+    })
 }
 
-fn nothing_readable(skipped: &[Skipped]) -> Error {
-    let reasons = skipped.iter().take(3).map(|skipped| format!("{}: {}", skipped.path, skipped.reason));
-    let reasons = reasons.collect::<Vec<_>>().join("; ");
-    Error::NothingReadable { reasons: if skipped.is_empty() { "there are no images".to_string() } else { reasons } }
+/// Of the filters that can be looked at one by one, those that were constant on all images being findings.
+fn rarefaction(graph: &FilterGraph, activity: &[Option<Activity>], findings: &[Finding], images: usize) -> Rarefaction {
+    let exact: HashSet<_> =
+        findings.iter().filter(|finding| finding.exact).map(|finding| (finding.unit, finding.channel)).collect();
+    let units = graph.units.iter().enumerate().filter(|(_, unit)| !unit.shared);
+    let active_images = units.flat_map(|(number, unit)| {
+        let of_unit = activity[unit.steps[1]].as_ref().map(Activity::active_images).unwrap_or_default();
+        let channels = of_unit.into_iter().enumerate();
+        let counted = channels.filter(|(channel, active)| *active > 0 || exact.contains(&(number, *channel)));
+        counted.map(|(_, active)| active as usize).collect::<Vec<_>>()
+    });
+    Rarefaction::of(active_images, images)
 }
 
 fn findings(graph: &FilterGraph, candidates: &[Candidate], verdict: &Verdict) -> Vec<Finding> {
@@ -232,11 +264,12 @@ fn layers(
     network: &Network,
     graph: &FilterGraph,
     sums: &[Option<ChannelSums>],
+    activity: &[Option<Activity>],
     findings: &[Finding],
 ) -> Result<Vec<InspectedLayer>, Error> {
     let mut layers = Vec::with_capacity(graph.units.len());
     for (number, unit) in graph.units.iter().enumerate() {
-        let Some(sums) = &sums[unit.steps[1]] else { continue };
+        let (Some(sums), Some(activity)) = (&sums[unit.steps[1]], &activity[unit.steps[1]]) else { continue };
         let found: Vec<&Finding> = findings.iter().filter(|finding| finding.unit == number).collect();
         let rectified = unit.activation.as_ref().is_some_and(|activation| RECTIFIERS.contains(&activation.kind));
         layers.push(InspectedLayer {
@@ -247,6 +280,7 @@ fn layers(
             counts: FilterCounts::of(found.iter().map(|finding| finding.kind)),
             saves: savings(graph, found.iter().map(|finding| (number, finding.channel, &finding.removal))),
             per_channel: sums.statistics(),
+            active_images: activity.active_images(),
         });
     }
     Ok(layers)
@@ -264,18 +298,5 @@ fn totals(network: &Network, graph: &FilterGraph, findings: &[Finding], max_logi
         multiply_adds: graph.layers.iter().map(|layer| layer.multiply_adds()).sum(),
         saves: savings(graph, others.map(|finding| (finding.unit, finding.channel, &finding.removal))),
         max_logit_change,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn images_are_spread_evenly() {
-        assert_eq!(spread(10, 4), [0, 2, 5, 7]);
-        assert_eq!(spread(3, 256), [0, 1, 2]);
-        assert_eq!(spread(3, 0), [0, 1, 2]);
-        assert!(spread(0, 5).is_empty());
     }
 }

@@ -7,12 +7,16 @@ use cnn_core::{Key, Rng};
 use cnn_layers::{Classifier, Context, Event, FeatureMap, Observer, Value};
 use rayon::prelude::*;
 
+use super::activity::Activity;
 use super::channel_sums::{ChannelSums, Detail, PROJECTIONS};
 use super::filter_graph::FilterGraph;
 use super::trace::{Trace, run};
 
 /// Kinds of activations that give 0 for every negative value.
 pub(super) const RECTIFIERS: [&str; 2] = ["relu", "relu6"];
+
+/// One image in so many is held out.
+const HELD_OUT: usize = 5;
 
 /// The sums over all images so far, step by step.
 pub(super) struct Meter<'a> {
@@ -27,7 +31,34 @@ struct State {
     step: usize,
     /// Images of the passes before.
     images: usize,
-    sums: Vec<Option<ChannelSums>>,
+    measured: Measured,
+}
+
+/// What was measured of each step, if anything.
+pub(super) struct Measured {
+    /// Over the images that are not held out.
+    pub(super) kept: Vec<Option<ChannelSums>>,
+    /// Over those that are.
+    pub(super) held_out: Vec<Option<ChannelSums>>,
+    /// Over all images, of the units' outputs only.
+    pub(super) activity: Vec<Option<Activity>>,
+}
+
+impl Measured {
+    /// The sums over all images.
+    pub(super) fn all(&self) -> Vec<Option<ChannelSums>> {
+        let both = |(kept, held_out): (&Option<ChannelSums>, &Option<ChannelSums>)| {
+            let mut sums = kept.clone()?;
+            held_out.iter().for_each(|other| sums.add(other));
+            Some(sums)
+        };
+        self.kept.iter().zip(&self.held_out).map(both).collect()
+    }
+}
+
+/// Whether an image is held out: every fifth is, in the order in which they are read.
+pub(super) fn is_held_out(image: usize) -> bool {
+    image % HELD_OUT == HELD_OUT - 1
 }
 
 impl<'a> Meter<'a> {
@@ -35,10 +66,15 @@ impl<'a> Meter<'a> {
     pub(super) fn new(graph: &'a FilterGraph) -> Self {
         let steps = &graph.trace.steps;
         let details = details(graph);
-        let sums = steps.iter().zip(&details);
-        let sums = sums.map(|(step, detail)| detail.map(|detail| ChannelSums::new(step.channels(), detail))).collect();
+        let both = || steps.iter().zip(&details);
+        let sums = || both().map(|(step, detail)| detail.map(|detail| ChannelSums::new(step.channels(), detail)));
+        let activity = both().map(|(step, &detail)| {
+            let of_unit = detail == Some(Detail::Signature);
+            of_unit.then(|| Activity::new(step.channels()))
+        });
+        let measured = Measured { kept: sums().collect(), held_out: sums().collect(), activity: activity.collect() };
         let pixels = steps.iter().map(|step| step.extent().iter().product()).max().unwrap_or(0);
-        let state = RefCell::new(State { step: 0, images: 0, sums });
+        let state = RefCell::new(State { step: 0, images: 0, measured });
         Self { trace: &graph.trace, details, projector: Projector::new(pixels), state }
     }
 
@@ -50,9 +86,9 @@ impl<'a> Meter<'a> {
         Ok(())
     }
 
-    /// The sums of each step that was measured.
-    pub(super) fn finish(self) -> Vec<Option<ChannelSums>> {
-        self.state.into_inner().sums
+    /// What was measured.
+    pub(super) fn finish(self) -> Measured {
+        self.state.into_inner().measured
     }
 }
 
@@ -85,8 +121,11 @@ impl Observer for Meter<'_> {
         let Some(detail) = self.details[step] else { return Ok(()) };
         let channels = self.trace.steps[step].channels();
         let parts = self.parts(&event.output, channels, detail, images)?;
-        if let Some(sums) = &mut state.sums[step] {
-            parts.iter().for_each(|part| sums.add(part));
+        let measured = &mut state.measured;
+        for (image, part) in (images..).zip(&parts) {
+            let sums = if is_held_out(image) { &mut measured.held_out } else { &mut measured.kept };
+            sums[step].iter_mut().for_each(|sums| sums.add(part));
+            measured.activity[step].iter_mut().for_each(|activity| activity.add(part));
         }
         Ok(())
     }

@@ -74,6 +74,24 @@ pub(super) fn verify(
     Ok(Verdict { accepted, change })
 }
 
+/// By how much the logits change at most without all of these candidates; `batches` as for [`verify`].
+pub(super) fn change_without(
+    network: &Network,
+    graph: &FilterGraph,
+    candidates: &[Candidate],
+    mut batches: impl FnMut(&mut dyn FnMut(&FeatureMap) -> CandleResult<()>) -> Result<(), Error>,
+) -> Result<f64, Error> {
+    let original = network.build(Mode::Eval)?;
+    let mut without = Without { candidates, copy: EditedNetwork::new(network, graph)? };
+    without.remove(&(0..candidates.len()).collect::<Vec<_>>(), &[])?;
+    let mut change = 0f64;
+    batches(&mut |images| {
+        change = change.max(without.change(images, &original.forward(images, &Context::eval())?)?);
+        Ok(())
+    })?;
+    Ok(change)
+}
+
 /// A copy of the network without some of the candidates.
 struct Without<'a> {
     candidates: &'a [Candidate],

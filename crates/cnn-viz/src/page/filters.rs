@@ -1,9 +1,11 @@
 //! The filters that do nothing, layer by layer.
 
+use super::color::css;
 use super::filter_chart::filter_chart;
 use super::format::{NOTHING, count, number, percent};
 use super::pictures::Thumbnail;
-use crate::{Error, FilterCounts, FilterKind, FilterLayer, FilterReport};
+use super::rarefaction_chart::{COUNTED, ESTIMATED, rarefaction_chart};
+use crate::{Error, FilterCounts, FilterKind, FilterLayer, FilterReport, HeldOut, Rarefaction, RarefactionPoint};
 
 /// A network of so many layers is listed as a whole; of a larger one, the layers in which something was found.
 const WHOLE_TABLE: usize = 24;
@@ -12,6 +14,11 @@ const WHOLE_TABLE: usize = 24;
 pub(crate) struct Filters<'a> {
     pub(crate) about: &'a FilterReport,
     pub(crate) summary: Summary,
+    /// Whether the claim holds on images from which it was not made.
+    pub(crate) held_out: String,
+    /// What more images would leave.
+    pub(crate) outlook: Option<String>,
+    pub(crate) by_images: Option<ByImages>,
     pub(crate) rows: Vec<FilterRow<'a>>,
     /// Layers that are not listed: nothing was found there.
     pub(crate) left_out: usize,
@@ -23,8 +30,26 @@ pub(crate) struct Filters<'a> {
     pub(crate) picture: Option<Thumbnail>,
 }
 
+/// How the number of filters falls with the number of images.
+pub(crate) struct ByImages {
+    pub(crate) svg: String,
+    /// The curves' colours.
+    pub(crate) counted: String,
+    pub(crate) estimated: String,
+    pub(crate) points: Vec<Point>,
+}
+
+/// A number of images, the filters that do nothing on so many, and whether that is an estimate.
+pub(crate) struct Point {
+    pub(crate) images: String,
+    pub(crate) filters: String,
+    pub(crate) is_estimate: bool,
+}
+
 /// The totals as text.
 pub(crate) struct Summary {
+    /// As "1,500 images".
+    pub(crate) images: String,
     pub(crate) removable: usize,
     pub(crate) filters: String,
     pub(crate) counts: [String; 4],
@@ -55,6 +80,9 @@ impl<'a> Filters<'a> {
         Ok(Self {
             about,
             summary: summary(about),
+            held_out: held_out(about.held_out.as_ref()),
+            outlook: outlook(&about.rarefaction),
+            by_images: by_images(&about.rarefaction)?,
             left_out: if found { about.layers.len() - rows.len() } else { 0 },
             rows,
             chart: found.then(|| filter_chart(&about.layers)).transpose()?,
@@ -68,6 +96,7 @@ impl<'a> Filters<'a> {
 fn summary(about: &FilterReport) -> Summary {
     let totals = &about.totals;
     Summary {
+        images: images(about.images),
         removable: totals.removable,
         filters: count(totals.filters as u64),
         counts: counts(&totals.counts),
@@ -77,6 +106,71 @@ fn summary(about: &FilterReport) -> Summary {
         work_share: percent(totals.saves.multiply_adds as f64 / totals.multiply_adds as f64),
         change: (totals.max_logit_change != 0.).then(|| number(totals.max_logit_change)),
     }
+}
+
+fn images(number: usize) -> String {
+    format!("{} {}", count(number as u64), if number == 1 { "image" } else { "images" })
+}
+
+fn held_out(about: Option<&HeldOut>) -> String {
+    let Some(about) = about else {
+        let least = HeldOut::LEAST_IMAGES;
+        return format!(
+            "There are too few images, fewer than {least}, to try this on some from which it was not made."
+        );
+    };
+    let (made_from, others, claimed) = (images(about.made_from), images(about.images), count(about.claimed as u64));
+    if about.claimed == 0 {
+        return format!(
+            "On {made_from} of these alone no filter does nothing, so there is nothing to try on the {others} left."
+        );
+    }
+    let contradicted = match about.contradicted {
+        0 => "none does anything".to_string(),
+        some => format!("{} ({}) do something", count(some as u64), percent(about.contradicted_share())),
+    };
+    let change = match about.max_logit_change {
+        0. => "changes no class score".to_string(),
+        change => format!("changes a class score by up to {}", number(change)),
+    };
+    format!(
+        "The same claim from {made_from} of these names {claimed} filters. On the other {others}, from which it was not made, {contradicted}, and removing all {claimed} {change}."
+    )
+}
+
+/// `None` where no filter is left that more images could take away.
+fn outlook(about: &Rarefaction) -> Option<String> {
+    let now = about.counted.last().filter(|now| rounded(now) > 0)?;
+    let expected: Vec<String> =
+        about.estimated.iter().map(|point| format!("{} on {}", count(rounded(point)), images(point.images))).collect();
+    let (last, others) = expected.split_last()?;
+    let all = if others.is_empty() { last.clone() } else { format!("{} and {last}", others.join(", ")) };
+    let once = match about.active_once {
+        0 => "no other does something on a single image only".to_string(),
+        1 => "1 other does something on a single image only".to_string(),
+        some => format!("{} others do something on a single image only", count(some as u64)),
+    };
+    let exact = count(rounded(now));
+    Some(format!(
+        "Of them {exact} give one and the same number everywhere; {once}. More images would leave about {all}."
+    ))
+}
+
+fn by_images(about: &Rarefaction) -> Result<Option<ByImages>, Error> {
+    let Some(svg) = rarefaction_chart(about)? else { return Ok(None) };
+    let point = |is_estimate: bool| {
+        move |point: &RarefactionPoint| Point {
+            images: count(point.images as u64),
+            filters: count(rounded(point)),
+            is_estimate,
+        }
+    };
+    let points = about.counted.iter().map(point(false)).chain(about.estimated.iter().map(point(true)));
+    Ok(Some(ByImages { svg, counted: css(COUNTED), estimated: css(ESTIMATED), points: points.collect() }))
+}
+
+fn rounded(point: &RarefactionPoint) -> u64 {
+    point.filters.round() as u64
 }
 
 fn row(layer: &FilterLayer) -> FilterRow<'_> {

@@ -17,6 +17,7 @@ mod freezing;
 mod gallery;
 mod line_chart;
 mod pictures;
+mod rarefaction_chart;
 mod reliability_chart;
 mod report_page;
 mod template_filters;

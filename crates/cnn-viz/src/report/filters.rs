@@ -3,7 +3,8 @@
 use cnn_data::Image;
 
 use crate::{
-    Error, FilterKind, InspectedLayer, Inspection, Savings, Spread, StageField, Totals, WeightStatistics, page,
+    Error, FilterKind, HeldOut, InspectedLayer, Inspection, Rarefaction, Savings, Spread, StageField, Totals,
+    WeightStatistics, page,
 };
 
 /// The filters of a network that can be removed, what each stage sees, and the filters of its first layer. [`Inspection::report`] makes one.
@@ -11,8 +12,14 @@ use crate::{
 /// The page lists the layers in which something was found, or all if they are few, and draws where in them it was.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FilterReport {
-    /// What was inspected on what, such as "256 test images, weights of the best epoch".
+    /// What was inspected on what images, such as "test images, weights of the best epoch".
     pub inspected_on: String,
+    /// Number of images of which it is said.
+    pub images: usize,
+    /// How often the same claim, made from a part of the images, did not hold on the others; `None` where there were too few.
+    pub held_out: Option<HeldOut>,
+    /// How the number of filters that do nothing falls with the number of images.
+    pub rarefaction: Rarefaction,
     /// All layers with filters, from the image to the head.
     pub layers: Vec<FilterLayer>,
     /// Sums over them.
@@ -53,7 +60,7 @@ impl FilterReport {
 }
 
 impl Inspection {
-    /// What a page shows of it, with the picture of the first layer's filters where it is given.
+    /// What a page shows of it, with what kind of images it was inspected on, and the picture of the first layer's filters where it is given.
     pub fn report(&self, inspected_on: impl Into<String>, first_filters: Option<Image>) -> FilterReport {
         let layer = |layer: &InspectedLayer| FilterLayer {
             name: layer.unit.conv.clone(),
@@ -66,6 +73,9 @@ impl Inspection {
         };
         FilterReport {
             inspected_on: inspected_on.into(),
+            images: self.images,
+            held_out: self.held_out,
+            rarefaction: self.rarefaction.clone(),
             layers: self.layers.iter().map(layer).collect(),
             totals: self.totals,
             stages: self.stages.clone(),

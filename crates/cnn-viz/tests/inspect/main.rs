@@ -6,5 +6,6 @@ mod common;
 mod custom;
 mod findings;
 mod killed;
+mod other_images;
 mod receptive_field;
 mod support;

@@ -17,7 +17,11 @@ pub(crate) fn published(path: &str, model: &str, input_size: Option<[usize; 2]>)
 }
 
 pub(crate) fn inspected(network: &Network, dataset: &Arc<dyn Dataset>, images: usize) -> Inspection {
-    inspect(network, dataset, &InspectConfig { images, batch: 16 }, &mut |_| ()).unwrap()
+    inspect_with(network, std::slice::from_ref(dataset), InspectConfig { images, ..InspectConfig::default() })
+}
+
+pub(crate) fn inspect_with(network: &Network, datasets: &[Arc<dyn Dataset>], config: InspectConfig) -> Inspection {
+    inspect(network, datasets, &config, &mut |_| ()).unwrap()
 }
 
 /// A network with the same weights in memory of its own.
