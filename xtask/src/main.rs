@@ -8,7 +8,6 @@ mod commands;
 mod conclusion;
 mod config_file;
 mod datasets;
-mod fingerprint;
 mod inference;
 mod next_steps;
 mod output;

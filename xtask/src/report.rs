@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cnn_core::write_atomic;
-use cnn_data::Dataset;
+use cnn_data::Split;
 use cnn_kernels::InstructionSet;
 use cnn_layers::Kind;
 use cnn_viz::{
@@ -17,7 +17,6 @@ use serde::Deserialize;
 
 use crate::byline::byline;
 use crate::conclusion::{Run, Tuning, Verdict, sha256};
-use crate::fingerprint::fingerprint;
 use crate::training::arguments_path;
 use crate::{inference, next_steps, output, pictures, rates, strip};
 
@@ -250,12 +249,11 @@ fn next_steps(run: &Run<'_>, verdict: &Verdict) -> Vec<NextStep> {
 }
 
 fn data_parts(run: &Run<'_>) -> Vec<DataPart> {
-    let data = run.data;
-    let parts = [("training", Some(&data.train)), ("validation", Some(&data.val)), ("test", data.test.as_ref())];
-    let part = |(name, dataset): (&str, Option<&std::sync::Arc<dyn Dataset>>)| {
-        let dataset = dataset?;
-        let fingerprint = fingerprint(dataset.as_ref());
-        Some(DataPart { name: name.to_string(), images: dataset.len(), fingerprint })
+    let record = &run.data.record;
+    let parts = [("training", Split::Train), ("validation", Split::Val), ("test", Split::Test)];
+    let part = |(name, split): (&str, Split)| {
+        let images = record.count(split);
+        (images > 0).then(|| DataPart { name: name.to_string(), images, fingerprint: record.fingerprint(split) })
     };
     parts.into_iter().filter_map(part).collect()
 }

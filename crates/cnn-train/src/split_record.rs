@@ -25,7 +25,7 @@ use crate::Error;
 /// let record = SplitRecord::of(&[(Split::Train, &train), (Split::Val, &val)]);
 /// assert_eq!((record.count(Split::Train), record.count(Split::Test)), (4, 0));
 /// assert_eq!(record.parts_of(&val), [Some(Split::Val); 4]);
-/// assert_eq!(record.fingerprint().len(), 64);
+/// assert_eq!(record.fingerprint(Split::Train).len(), 64);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,10 +123,10 @@ impl SplitRecord {
         self.rows.iter().filter(|row| row.part == part).count()
     }
 
-    /// One SHA-256 for all images, in hexadecimal: of the sorted lines of content hash, label and part. It does not depend on where the images lie or in which order.
-    pub fn fingerprint(&self) -> String {
-        let line = |row: &SplitRow| format!("{}\t{}\t{}\n", row.sha256.as_deref().unwrap_or("-"), row.label, row.part);
-        let mut lines: Vec<String> = self.rows.iter().map(line).collect();
+    /// One SHA-256 for the images of a part, in hexadecimal: of the sorted lines of content hash and label. It does not depend on where the images lie or in which order.
+    pub fn fingerprint(&self, part: Split) -> String {
+        let line = |row: &SplitRow| format!("{}\t{}\n", row.sha256.as_deref().unwrap_or("-"), row.label);
+        let mut lines: Vec<String> = self.rows.iter().filter(|row| row.part == part).map(line).collect();
         lines.sort_unstable();
         hex(&Sha256::digest(lines.concat()))
     }
@@ -278,16 +278,18 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_is_of_contents_labels_and_parts() {
-        let fingerprint = record(&[1, 2], &[3]).fingerprint();
-        assert_eq!(fingerprint, record(&[1, 2], &[3]).fingerprint());
+    fn the_fingerprint_is_of_contents_and_labels() {
+        let fingerprint = |record: &SplitRecord| record.fingerprint(Split::Train);
+        let of = record(&[1, 2], &[3]);
+        assert_eq!(fingerprint(&of), fingerprint(&record(&[1, 2], &[9])));
         for other in [record(&[1, 5], &[3]), record(&[2, 1], &[3]), record(&[1], &[2, 3])] {
-            assert_ne!(fingerprint, other.fingerprint());
+            assert_ne!(fingerprint(&of), fingerprint(&other));
         }
-        let mut moved = record(&[1, 2], &[3]);
-        moved.rows.swap(0, 2);
+        assert_eq!(record(&[7], &[1, 2]).fingerprint(Split::Val), fingerprint(&of));
+        let mut moved = of.clone();
+        moved.rows.swap(0, 1);
         moved.rows[0].path = "elsewhere".to_string();
-        assert_eq!(fingerprint, moved.fingerprint());
+        assert_eq!(fingerprint(&of), fingerprint(&moved));
     }
 
     #[test]
