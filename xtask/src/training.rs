@@ -233,7 +233,7 @@ pub(crate) fn schedule_help() -> String {
 /// What `--optimizer` takes, each name with its defaults.
 pub(crate) fn optimizer_help() -> String {
     let rules = OptimizerConfig::NAMES.iter().flat_map(|name| OptimizerConfig::named(name));
-    choices_help("Update rule", rules)
+    choices_help("Update rule", rules) + "; `sgd:nesterov` and `rmsprop:centered` turn those on"
 }
 
 fn choices_help(what: &str, choices: impl Iterator<Item = impl std::fmt::Display>) -> String {

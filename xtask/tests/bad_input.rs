@@ -108,6 +108,25 @@ fn what_means_nothing_without_weights_is_not_answered() {
 }
 
 #[test]
+fn mistakes_are_answered_with_what_was_meant() {
+    let bench = Bench::new();
+    let (weights, list) = (bench.path("weights"), bench.file("list.csv", b"a,b\n"));
+    std::fs::create_dir_all(bench.path("photos/cat")).unwrap();
+    let photo = bench.path("photos/cat/1.jpg");
+    std::fs::copy(workspace("crates/cnn-data/tests/golden/rgb-444.jpg"), &photo).unwrap();
+    let photos = bench.path("photos");
+    refused(2, &["there is no Shapes", "did you mean `shapes`?"], &["data", "Shapes"]);
+    refused(2, &["--data: found `nigth`", "night"], &["train", "--data", "shapes:nigth"]);
+    refused(2, &["`train`, `val` and `test` by --split"], &["evaluate", "--data", "shapes", "--weights", &weights]);
+    let val = ["evaluate", "--data", &photos, "--weights", &weights, "--split", "val"];
+    refused(2, &["has no split `val`", "leave --split out"], &val);
+    refused(1, &["resnet18 is a model", "IMAGENET1K_V1 at https://"], &["predict", &photo, "--weights", "resnet18"]);
+    refused(1, &["nothing readable", "list.csv: not an image"], &["data", &list]);
+    // What is no weight file is not asked for its model.
+    refused(1, &["1.jpg", "no known format"], &["predict", &photo, "--weights", &photo]);
+}
+
+#[test]
 fn a_run_of_ones_own_program_says_what_it_lacks() {
     let bench = Bench::new();
     let photo = workspace("crates/cnn-data/tests/golden/rgb-444.jpg").display().to_string();

@@ -38,8 +38,8 @@ impl TrustCheck {
 
     /// What is measured, and from where on a map passes.
     ///
-    /// The bounds are chosen from what maps without information get, MEASURED. The median over the steps of the cascade is taken because the random weights are one draw, in which a single
-    /// step may be alike by chance; 0.5 means that the two maps share a quarter of the variance of their ranks.
+    /// The bounds are conventions, chosen from what the checks mean: a map without information gets 0 by ROAD, and a correlation of 0.5 means that the ranks of two maps share a
+    /// quarter of their variance. The median over the steps of the cascade is taken because the random weights are one draw, in which a single step may be alike by chance.
     pub fn rule(self) -> String {
         match self {
             Self::InsertionDeletion => format!(
