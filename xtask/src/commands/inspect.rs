@@ -97,12 +97,7 @@ impl Inspect {
 
     /// More images, where there are some; the maps of the layer in which most was found.
     fn next_steps(&self, inspection: &Inspection, available: usize) -> Vec<NextStep> {
-        let NetworkArgs { model, weights, seed, .. } = &self.network;
-        let seed = (*seed != 0).then(|| seed.to_string());
-        let network =
-            [("--model", model.as_deref()), ("--weights", Some(weights.as_str())), ("--seed", seed.as_deref())];
-        let network: Vec<&str> =
-            network.iter().filter_map(|(name, value)| Some([*name, (*value)?])).flatten().collect();
+        let network = self.network.arguments();
         let (split, images) = (self.split.map(|split| split.to_string()), (4 * inspection.images).to_string());
         let mut steps = Vec::new();
         if inspection.images + inspection.skipped.len() < available {

@@ -1,10 +1,9 @@
 //! The filters that do nothing, layer by layer.
 
-use super::color::css;
 use super::filter_chart::filter_chart;
 use super::format::{NOTHING, count, number, percent};
 use super::pictures::Thumbnail;
-use super::rarefaction_chart::{COUNTED, ESTIMATED, rarefaction_chart};
+use super::rarefaction_chart::rarefaction_chart;
 use crate::{Error, FilterCounts, FilterKind, FilterLayer, FilterReport, HeldOut, Rarefaction, RarefactionPoint};
 
 /// A network of so many layers is listed as a whole; of a larger one, the layers in which something was found.
@@ -33,9 +32,6 @@ pub(crate) struct Filters<'a> {
 /// How the number of filters falls with the number of images.
 pub(crate) struct ByImages {
     pub(crate) svg: String,
-    /// The curves' colours.
-    pub(crate) counted: String,
-    pub(crate) estimated: String,
     pub(crate) points: Vec<Point>,
 }
 
@@ -166,7 +162,7 @@ fn by_images(about: &Rarefaction) -> Result<Option<ByImages>, Error> {
         }
     };
     let points = about.counted.iter().map(point(false)).chain(about.estimated.iter().map(point(true)));
-    Ok(Some(ByImages { svg, counted: css(COUNTED), estimated: css(ESTIMATED), points: points.collect() }))
+    Ok(Some(ByImages { svg, points: points.collect() }))
 }
 
 fn rounded(point: &RarefactionPoint) -> u64 {

@@ -3,27 +3,19 @@
 use plotters::prelude::*;
 
 use super::axis::Axis;
-use super::color::{BLUE, VERMILION};
+use super::color::{BLUE, BOUNDARY, FINE, GRID, VERMILION, text};
 use super::format::{count, number};
 use super::ticks::ticks;
 use crate::{Error, Rarefaction, RarefactionPoint};
 
-/// The view box's units per CSS pixel at the nominal size: the library rounds to whole units.
-const FINE: i32 = 4;
 /// Nominal size, as that of the charts over the epochs.
 const SIZE: (i32, i32) = (440 * FINE, 250 * FINE);
-/// Characters of 14 nominal pixels, in the library's measure, which is 1.24 of CSS's.
-const TEXT: f64 = 14.0 * 1.24 * FINE as f64;
-
 /// Sums of larger numbers of filters would overflow.
 const LARGEST: f64 = 1e150;
 
-const INK: RGBColor = RGBColor(0x33, 0x3f, 0x4d);
-const GRID: RGBColor = RGBColor(0xe3, 0xe7, 0xec);
-const BOUNDARY: RGBColor = RGBColor(0x8a, 0x94, 0xa0);
 /// What was counted, and what is estimated.
-pub(super) const COUNTED: RGBColor = BLUE;
-pub(super) const ESTIMATED: RGBColor = VERMILION;
+const COUNTED: RGBColor = BLUE;
+const ESTIMATED: RGBColor = VERMILION;
 
 type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
@@ -65,8 +57,8 @@ fn draw<'a>(svg: &'a mut String, about: &Rarefaction) -> Drawn<'a> {
         .configure_mesh()
         .bold_line_style(GRID.stroke_width(FINE as u32))
         .axis_style(BOUNDARY.stroke_width(FINE as u32))
-        .label_style(text())
-        .axis_desc_style(text())
+        .label_style(text(1.))
+        .axis_desc_style(text(1.))
         .x_desc("images")
         .y_desc("filters")
         .x_label_formatter(&|log: &f64| count(10f64.powf(*log).round() as u64))
@@ -93,10 +85,6 @@ fn decades(left: f64, right: f64) -> Vec<f64> {
 
 fn outline(color: RGBColor) -> ShapeStyle {
     color.stroke_width(2 * FINE as u32)
-}
-
-fn text() -> TextStyle<'static> {
-    ("sans-serif", TEXT).into_font().color(&INK)
 }
 
 #[cfg(test)]
