@@ -37,7 +37,6 @@ fn main() -> Result<()> {
         best_epoch: Some(11),
         classes: Some(class_results(&shapes)?),
         pictures: vec![PictureGroup { title: "Worst mistakes".into(), note: None, pictures: mistakes(&shapes)? }],
-        strip: None,
         filters: Some(filters(&shapes)?),
         phases: vec![phase("head", 1, 3, 1), phase("all layers", 4, 12, 5)],
         freeze_proof: Some(FreezeProof {
@@ -66,6 +65,7 @@ fn main() -> Result<()> {
         ],
         command: Some("cargo xtask finetune --weights weights/resnet20_cifar10 --data shapes --strategy two-phase --epochs 12 --batch 64 --seed 0".into()),
         versions: facts(&[("cnn", "0.1.0"), ("candle", "0.11.1"), ("rustc", "1.95.0")]),
+        ..Report::default()
     };
     std::fs::write(&path, report.to_html()?).with_context(|| format!("cannot write {path}"))?;
     println!(

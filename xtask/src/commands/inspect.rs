@@ -289,7 +289,9 @@ fn print_held_out(held_out: &HeldOut) {
         "from {made_from} of these images alone: {claimed} filters, of which {contradicted} ({:.1} %) do something on the {images} others",
         100. * held_out.contradicted_share()
     );
-    if claimed > 0 {
-        println!("removed together these {claimed} change a logit of the others by up to {max_logit_change:.1e}");
+    match max_logit_change {
+        _ if claimed == 0 => {}
+        0. => println!("removed together these {claimed} change no logit of the others"),
+        change => println!("removed together these {claimed} change a logit of the others by up to {change:.1e}"),
     }
 }
