@@ -36,10 +36,15 @@ impl std::error::Error for Interrupted {}
 /// Whether the arguments are at fault, rather than what happened at run time.
 pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
     use cnn_models::Error::{Argument, Contradiction, NoArchitecture, RunWithoutConfig, UnknownModel};
-    let at_fault = |error: &cnn_models::Error| match error {
-        UnknownModel { .. } | Contradiction { .. } | Argument { .. } => true,
-        NoArchitecture { .. } | RunWithoutConfig { .. } => true,
-        _ => false,
+    let at_fault = |error: &cnn_models::Error| {
+        matches!(
+            error,
+            UnknownModel { .. }
+                | Contradiction { .. }
+                | Argument { .. }
+                | NoArchitecture { .. }
+                | RunWithoutConfig { .. }
+        )
     };
     let is_no_split = |error: &cnn_data::Error| {
         matches!(error, cnn_data::Error::NoSuchSplit { .. } | cnn_data::Error::SplitNotChosen { .. })
