@@ -19,11 +19,12 @@ const ESTIMATED: RGBColor = VERMILION;
 
 type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
-/// The chart: images along a logarithmic axis, filters above. `None` where there are no two numbers of images, or a value that cannot be drawn.
+/// The chart: images along a logarithmic axis, filters above. `None` where there are no two numbers of images, no filter at any of them, or a value that cannot be drawn.
 pub(super) fn rarefaction_chart(about: &Rarefaction) -> Result<Option<String>, Error> {
     let all = || about.counted.iter().chain(&about.estimated);
     let several = all().any(|point| Some(point.images) != about.counted.first().map(|first| first.images));
-    if !several || all().any(|point| !(0. ..=LARGEST).contains(&point.filters)) {
+    let any = all().any(|point| point.filters >= 0.5);
+    if !several || !any || all().any(|point| !(0. ..=LARGEST).contains(&point.filters)) {
         return Ok(None);
     }
     let mut svg = String::new();
