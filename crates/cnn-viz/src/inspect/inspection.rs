@@ -15,13 +15,13 @@ use super::channel_sums::{ChannelStatistics, ChannelSums, Spread};
 use super::filter_graph::{FilterGraph, StageField};
 use super::filter_unit::FilterUnit;
 use super::finding::{FilterCounts, Finding};
-use super::held_out::HeldOut;
+use super::held_out::{Claim, HeldOut};
 use super::images::{Images, Take};
-use super::measure::{Measured, Meter, RECTIFIERS, is_held_out};
+use super::measure::{Meter, RECTIFIERS};
 use super::other_layer::{OtherLayer, dead_share};
 use super::rarefaction::Rarefaction;
 use super::savings::{Savings, savings};
-use super::verify::{Verdict, change_without, verify};
+use super::verify::{Verdict, verify};
 use super::weight_statistics::WeightStatistics;
 use crate::Error;
 
@@ -32,7 +32,7 @@ pub struct InspectConfig {
     pub images: usize,
     /// Images per forward pass. Default 16.
     pub batch: usize,
-    /// About how long it may take, judged by the first batch: where there is not time for `images`, a power of two of them is taken, 32 or more. Default `None`: as long as it takes.
+    /// About how long it may take, judged by the second batch: where there is not time for `images`, a power of two of them is taken, 32 or more. Default `None`: as long as it takes.
     pub time: Option<Duration>,
 }
 
@@ -168,13 +168,18 @@ pub fn inspect(
     let skipped = images.read(progress, &mut |images| meter.watch(model.as_ref(), images))?;
     let measured = meter.finish();
     let sums = measured.all();
-    let found = candidates(&graph, &sums, network.store())?;
+    let claim = match images.len() < HeldOut::LEAST_IMAGES {
+        true => None,
+        false => Some(Claim::new(network, &graph, &measured.kept, &images, progress)?),
+    };
+    let mut found = candidates(&graph, &sums, network.store())?;
+    if let Some(claim) = &claim {
+        // What some images refuse, all do.
+        found.retain(|candidate| candidate.exact || !claim.refuses(candidate));
+    }
     let verdict = verify(network, &graph, &found, |take: &mut Take<'_>| images.read(progress, take).map(drop))?;
     let findings = findings(&graph, &found, &verdict);
-    let held_out = match images.len() < HeldOut::LEAST_IMAGES {
-        true => None,
-        false => Some(hold_out(network, &graph, &measured, &images, &findings, progress)?),
-    };
+    let held_out = claim.map(|claim| claim.held_out(network, &graph, &images, &findings, progress)).transpose()?;
     Ok(Inspection {
         model: network.spec().name.to_string(),
         images: images.len(),
@@ -186,41 +191,6 @@ pub fn inspect(
         stages: graph.stages,
         findings,
         skipped,
-    })
-}
-
-/// Makes the claim from the images that are not held out, and tries it on those that are. `findings` are those of all images: what is not among them is contradicted.
-fn hold_out(
-    network: &Network,
-    graph: &FilterGraph,
-    measured: &Measured,
-    images: &Images<'_>,
-    findings: &[Finding],
-    progress: &mut dyn FnMut(usize),
-) -> Result<HeldOut, Error> {
-    let mut made_from = images.filtered(|image| !is_held_out(image));
-    let mut held_out = images.filtered(is_held_out);
-    let mut claimed = candidates(graph, &measured.kept, network.store())?;
-    // Exact ones are accepted in any case.
-    if claimed.iter().any(|candidate| !candidate.exact) {
-        let verdict = verify(network, graph, &claimed, |take: &mut Take<'_>| made_from.read(progress, take).map(drop))?;
-        let mut accepted = verdict.accepted.iter();
-        claimed.retain(|_| accepted.next() == Some(&true));
-    }
-    let max_logit_change = match claimed.is_empty() {
-        true => 0.,
-        false => {
-            change_without(network, graph, &claimed, |take: &mut Take<'_>| held_out.read(progress, take).map(drop))?
-        }
-    };
-    let held: HashSet<_> = findings.iter().map(|finding| (finding.unit, finding.channel)).collect();
-    let holds = |candidate: &&Candidate| held.contains(&(candidate.replacement.unit, candidate.replacement.channel));
-    Ok(HeldOut {
-        made_from: made_from.len(),
-        images: held_out.len(),
-        claimed: claimed.len(),
-        contradicted: claimed.len() - claimed.iter().filter(holds).count(),
-        max_logit_change,
     })
 }
 

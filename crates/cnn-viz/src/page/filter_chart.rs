@@ -9,18 +9,18 @@ use crate::{Error, FilterKind, FilterLayer};
 
 /// The view box's units per CSS pixel: the library rounds to whole units, and a channel may be narrower than a pixel.
 const FINE: i32 = 4;
-/// Nominal sizes, in CSS pixels.
-const WIDTH: i32 = 960;
+/// Nominal sizes, in CSS pixels: those of the charts over the epochs, so that it can be read on a telephone, which shows it a fifth smaller.
+const WIDTH: i32 = 440;
 const ROW: i32 = 18;
 const BAR: i32 = 12;
-const HEAD: i32 = 34;
+const HEAD: i32 = 50;
 /// Where bars begin and end, between names and counts.
-const BARS: (i32, i32) = (220, 850);
+const BARS: (i32, i32) = (140, 364);
 /// The least width at which a mark is seen.
 const LEAST_MARK: i32 = 2;
 /// Characters of 13 pixels, in the library's measure, which is 1.24 of CSS's.
 const TEXT: f64 = 13.0 * 1.24 * FINE as f64;
-const LONGEST_NAME: usize = 30;
+const LONGEST_NAME: usize = 20;
 
 const INK: RGBColor = RGBColor(0x33, 0x3f, 0x4d);
 const SOFT: RGBColor = RGBColor(0x8a, 0x94, 0xa0);
@@ -60,15 +60,22 @@ fn draw<'a>(area: &Area<'a>, layers: &[FilterLayer]) -> Drawn<'a> {
     area.present()
 }
 
+/// Two rows: the kinds, and what a bar is after the last of them.
 fn draw_legend<'a>(area: &Area<'a>) -> Drawn<'a> {
-    let middle = HEAD / 2;
-    let mut left = BARS.0;
-    for kind in FilterKind::ALL {
-        rectangle(area, (left, middle - BAR / 2), (left + BAR, middle + BAR / 2), color(kind))?;
-        text(area, kind.name(), (left + BAR + 5, middle), HPos::Left, INK)?;
-        left += 30 + 8 * kind.name().len() as i32;
+    let rows = [&FilterKind::ALL[..3], &FilterKind::ALL[3..]];
+    for (row, kinds) in rows.iter().enumerate() {
+        let middle = ROW / 2 + 2 + ROW * row as i32;
+        let mut left = BARS.0;
+        for &kind in *kinds {
+            rectangle(area, (left, middle - BAR / 2), (left + BAR, middle + BAR / 2), color(kind))?;
+            text(area, kind.name(), (left + BAR + 5, middle), HPos::Left, INK)?;
+            left += 26 + 7 * kind.name().len() as i32;
+        }
+        if row == 1 {
+            text(area, "first to last channel", (WIDTH - 4, middle), HPos::Right, SOFT)?;
+        }
     }
-    text(area, "first to last channel", (BARS.1, middle), HPos::Right, SOFT)
+    Ok(())
 }
 
 fn draw_layer<'a>(area: &Area<'a>, layer: &FilterLayer, top: i32) -> Drawn<'a> {
@@ -90,7 +97,7 @@ fn draw_layer<'a>(area: &Area<'a>, layer: &FilterLayer, top: i32) -> Drawn<'a> {
         0 => layer.channels.to_string(),
         found => format!("{found} of {}", layer.channels),
     };
-    text(area, &count, (WIDTH - 8, middle), HPos::Right, ink)
+    text(area, &count, (WIDTH - 4, middle), HPos::Right, ink)
 }
 
 fn rectangle<'a>(area: &Area<'a>, from: (i32, i32), to: (i32, i32), color: RGBColor) -> Drawn<'a> {

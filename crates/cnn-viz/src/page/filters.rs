@@ -77,7 +77,7 @@ impl<'a> Filters<'a> {
             about,
             summary: summary(about),
             held_out: held_out(about.held_out.as_ref()),
-            outlook: outlook(&about.rarefaction),
+            outlook: outlook(&about.rarefaction, about.totals.removable),
             by_images: by_images(&about.rarefaction)?,
             left_out: if found { about.layers.len() - rows.len() } else { 0 },
             rows,
@@ -135,7 +135,7 @@ fn held_out(about: Option<&HeldOut>) -> String {
 }
 
 /// `None` where no filter is left that more images could take away.
-fn outlook(about: &Rarefaction) -> Option<String> {
+fn outlook(about: &Rarefaction, found: usize) -> Option<String> {
     let now = about.counted.last().filter(|now| rounded(now) > 0)?;
     let expected: Vec<String> =
         about.estimated.iter().map(|point| format!("{} on {}", count(rounded(point)), images(point.images))).collect();
@@ -146,10 +146,12 @@ fn outlook(about: &Rarefaction) -> Option<String> {
         1 => "1 other does something on a single image only".to_string(),
         some => format!("{} others do something on a single image only", count(some as u64)),
     };
-    let exact = count(rounded(now));
-    Some(format!(
-        "Of them {exact} give one and the same number everywhere; {once}. More images would leave about {all}."
-    ))
+    let exact = match rounded(now) {
+        1 if found == 1 => "The filter gives".to_string(),
+        all if all == found as u64 => format!("All {} filters give", count(all)),
+        some => format!("Of the {} filters {} give", count(found as u64), count(some)),
+    };
+    Some(format!("{exact} one and the same number everywhere; {once}. More images would leave about {all}."))
 }
 
 fn by_images(about: &Rarefaction) -> Result<Option<ByImages>, Error> {
