@@ -4,20 +4,23 @@
 
 use askama::filters::{Html, Safe, escape};
 
-/// A name in which a line may end after `_`, `.`, `/` and `-`, so that a narrow page breaks it there and not inside a word.
+/// A name in which a line may end after `_`, `.`, `/` and `-`, so that a narrow page breaks it there and not inside a word or a number.
 #[askama::filter_fn]
 pub(super) fn breakable(name: impl std::fmt::Display, _: &dyn askama::Values) -> askama::Result<Safe<String>> {
     // The entities that escaping makes hold none of these characters.
     let escaped = escape(name, Html)?.to_string();
     let mut broken = String::with_capacity(escaped.len() + 16);
     let mut characters = escaped.chars().peekable();
+    let mut before = None;
     while let Some(character) = characters.next() {
         broken.push(character);
+        let is_point = |next: char| before.is_some_and(char::is_numeric) && character == '.' && next.is_numeric();
         // Between two of them, as in `../`, a line does not end.
         let ends_word = |character: char| "_./-".contains(character);
-        if ends_word(character) && characters.peek().is_some_and(|&next| !ends_word(next)) {
+        if ends_word(character) && characters.peek().is_some_and(|&next| !ends_word(next) && !is_point(next)) {
             broken.push_str("<wbr>");
         }
+        before = Some(character);
     }
     Ok(Safe(broken))
 }
@@ -52,7 +55,8 @@ mod tests {
     fn names_break_between_words_and_links_stay_paths() {
         let cases = [
             ("conv_stem", "conv_<wbr>stem ./conv_stem"),
-            ("blocks.0.0/bn-1", "blocks.<wbr>0.<wbr>0/<wbr>bn-<wbr>1 ./blocks.0.0/bn-1"),
+            ("blocks.0.0/bn-1", "blocks.<wbr>0.0/<wbr>bn-<wbr>1 ./blocks.0.0/bn-1"),
+            ("98.25 %", "98.25 % ./98.25%20%25"),
             ("elephant", "elephant ./elephant"),
             ("../a_", "../<wbr>a_ ./../a_"),
             ("<b>.&", "&#60;b&#62;.<wbr>&#38; ./%3Cb%3E.%26"),

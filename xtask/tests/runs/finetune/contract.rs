@@ -82,6 +82,11 @@ fn evaluate_and_predict_agree_with_the_summary() {
     }
 }
 
+/// The report of a run, without the places where a long name may be broken.
+fn shown(run: &Path) -> String {
+    std::fs::read_to_string(run.join("report.html")).unwrap().replace("<wbr>", "")
+}
+
 /// A text in a file that is named like a photo, and a GIF, which photo sites send in place of one that is gone.
 fn spoil(bench: &Bench) -> [String; 2] {
     let gif = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/cnn-data/tests/golden/animation.gif");
@@ -102,7 +107,7 @@ fn a_broken_image_among_good_ones_is_skipped_and_named() {
         assert_eq!(paths, spoilt.iter().map(String::as_str).collect(), "{strategy}");
         assert!(skipped.iter().all(|file| !file["reason"].as_str().unwrap().is_empty()), "{strategy}");
         assert!(spoilt.iter().all(|path| answer.stderr.contains(path)), "{strategy}: {}", answer.stderr);
-        let report = std::fs::read_to_string(run_dir(&summary).join("report.html")).unwrap();
+        let report = shown(&run_dir(&summary));
         assert!(spoilt.iter().all(|path| report.contains(path)), "{strategy}");
 
         // Going on with a run that has ended reads no training image again.
@@ -117,7 +122,7 @@ fn the_report_tells_the_run_and_needs_nothing_from_outside() {
     let bench = Bench::new();
     let spoilt = spoil(&bench);
     let summary = bench.tune("runs", &["--strategy", "head"]);
-    let report = std::fs::read_to_string(run_dir(&summary).join("report.html")).unwrap();
+    let report = shown(&run_dir(&summary));
     let accuracy = format!("{:.2} %", 100. * summary["test"]["top1"].as_f64().unwrap());
     let tensors = &summary["frozen"]["tensors"];
     let proof = format!("Frozen means frozen: all {tensors} of {tensors} tensors");
@@ -208,8 +213,9 @@ fn the_headlines_mean_what_they_say() {
 fn the_command_line_in_the_report_gives_the_same_weights() {
     let bench = Bench::new();
     let summary = bench.tune("runs", &["--color-jitter", "0.2", "--mixup", "0.2", "--seed", "3", "--size", "24x20"]);
-    let report = std::fs::read_to_string(run_dir(&summary).join("report.html")).unwrap();
-    let (_, command) = report.split_once("cargo xtask ").unwrap();
+    let report = shown(&run_dir(&summary));
+    let (_, again) = report.split_once("To run it again").unwrap();
+    let (_, command) = again.split_once("cargo xtask ").unwrap();
     let words: Vec<&str> = command.split('<').next().unwrap().split_whitespace().collect();
     assert_eq!(words[..2], ["finetune", "--config"]);
     assert_eq!(PathBuf::from(words[2]), run_dir(&summary).join("args.toml"));
