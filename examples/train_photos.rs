@@ -4,8 +4,9 @@
 //! for three epochs, and prints
 //!
 //! ```text
-//! 98325 parameters, 3885 training photos of 5 classes
-//! epoch 1: 0.60 of 432 unseen photos right, 2.4 s
+//! 98325 parameters, 3887 training photos of 5 classes
+//! …
+//! epoch 3: 0.63 of 430 unseen photos right, 8.590 s
 //! ```
 #![forbid(unsafe_code)]
 
@@ -54,7 +55,7 @@ fn main() -> Result<()> {
     let print = |notice: &Notice<'_>| {
         if let Notice::Epoch { epoch, row, .. } = notice {
             let of = |name| row.iter().find(|(column, _)| column == name).map_or("", |(_, value)| value);
-            println!("epoch {epoch}: {} of {unseen} unseen photos right, {} s", of("val_top1"), of("seconds"));
+            println!("epoch {epoch}: {:.4} of {unseen} unseen photos right, {} s", of("val_top1"), of("seconds"));
         }
     };
     let run = RunDir::create(&std::env::temp_dir().join("runs"), "train", "photos")?;
