@@ -22,8 +22,9 @@ use crate::{inference, next_steps, output, pictures, rates, strip};
 
 /// The file's name.
 pub(crate) const NAME: &str = "report.html";
-/// The share of the run's time for which dead filters may be looked for.
+/// Dead filters are looked for during this share of the run's time, but so many seconds in any case.
 const INSPECTION_SHARE: f64 = 0.1;
+const LEAST_INSPECTION: Duration = Duration::from_secs(2);
 
 /// What a run directory may hold beside the report, and what that is for.
 const FILES: [(&str, &str); 9] = [
@@ -262,8 +263,9 @@ fn data_parts(run: &Run<'_>) -> Vec<DataPart> {
 fn filters(run: &Run<'_>, verdict: &Verdict) -> Result<FilterReport> {
     let (network, measured_on) = (&verdict.network, run.data.test.as_ref().unwrap_or(&run.data.val));
     let datasets = [measured_on.clone(), run.data.train.clone()];
-    let time = Duration::try_from_secs_f64(INSPECTION_SHARE * run.summary.seconds).unwrap_or_default();
-    let config = InspectConfig { images: 0, batch: 16, time: Some(time) };
+    let share = Duration::try_from_secs_f64(INSPECTION_SHARE * run.summary.seconds).unwrap_or_default();
+    let time = Some(share.max(LEAST_INSPECTION));
+    let config = InspectConfig { images: 0, time, ..InspectConfig::default() };
     let inspection = inspect(network, &datasets, &config, &mut |_| ())?;
     let kinds = match inspection.images > measured_on.len() {
         true => format!("{} and training images", verdict.split),

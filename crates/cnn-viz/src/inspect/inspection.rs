@@ -32,7 +32,7 @@ pub struct InspectConfig {
     pub images: usize,
     /// Images per forward pass. Default 16.
     pub batch: usize,
-    /// About how long it may take, judged by the second batch: where there is not time for `images`, a power of two of them is taken, 32 or more. Default `None`: as long as it takes.
+    /// About how long it may take, judged by the second batch: where there is not time for `images`, fewer are taken, 32 at least. Default `None`: as long as it takes.
     pub time: Option<Duration>,
 }
 
@@ -159,27 +159,25 @@ pub fn inspect(
 ) -> Result<Inspection, Error> {
     let graph = FilterGraph::of(network)?;
     let model = network.build(Mode::Eval)?;
-    let mut images = Images::new(network, datasets, config.batch, config.images);
-    if let Some(time) = config.time {
-        let meter = Meter::new(&graph);
-        images = images.within(time, &mut |images| meter.watch(model.as_ref(), images))?;
-    }
     let meter = Meter::new(&graph);
-    let skipped = images.read(progress, &mut |images| meter.watch(model.as_ref(), images))?;
+    let watch: &mut Take<'_> = &mut |images| meter.watch(model.as_ref(), images);
+    let (mut images, skipped) = Images::first_reading(network, datasets, config, progress, watch)?;
     let measured = meter.finish();
     let sums = measured.all();
-    let claim = match images.len() < HeldOut::LEAST_IMAGES {
-        true => None,
-        false => Some(Claim::new(network, &graph, &measured.kept, &images, progress)?),
+    let found = candidates(&graph, &sums, network.store())?;
+    let (found, verdict, held_out) = match images.len() < HeldOut::LEAST_IMAGES {
+        true => {
+            let verdict = verify(network, &graph, &found, |take: &mut Take<'_>| images.read(progress, take))?;
+            (found, verdict, None)
+        }
+        false => {
+            let claim = Claim::new(network, &graph, &measured.kept, &images, progress)?;
+            let (found, verdict) = claim.confirm(network, &graph, found, &mut images, progress)?;
+            let held_out = claim.held_out(network, &graph, &found, &verdict, &images, progress)?;
+            (found, verdict, Some(held_out))
+        }
     };
-    let mut found = candidates(&graph, &sums, network.store())?;
-    if let Some(claim) = &claim {
-        // What some images refuse, all do.
-        found.retain(|candidate| candidate.exact || !claim.refuses(candidate));
-    }
-    let verdict = verify(network, &graph, &found, |take: &mut Take<'_>| images.read(progress, take).map(drop))?;
     let findings = findings(&graph, &found, &verdict);
-    let held_out = claim.map(|claim| claim.held_out(network, &graph, &images, &findings, progress)).transpose()?;
     Ok(Inspection {
         model: network.spec().name.to_string(),
         images: images.len(),
