@@ -81,6 +81,7 @@ fn a_folder_as_found_in_the_wild() {
     assert_eq!(skipped, [bench.text("photos/broken.jpg"), bench.text("photos/half.png")]);
     let explained = report["explanations"].as_array().unwrap();
     assert_eq!(explained.len(), 4);
+    assert_eq!(report["weights"], "none");
     let directory = Path::new(report["run_dir"].as_str().unwrap());
     let mut files = std::collections::BTreeSet::new();
     for explanation in explained {

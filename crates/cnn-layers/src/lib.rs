@@ -5,7 +5,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `candle-nn` | [`Store::from_var_builder`]: parameters that candle-nn's `VarBuilder` keeps; it is not on by default |
+//! | `candle-nn` | `Store::from_var_builder`: parameters that candle-nn's `VarBuilder` keeps; it is not on by default |
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};

@@ -413,6 +413,7 @@ impl Finished {
         let model = session.network.spec().name;
         let summary = json!({
             "model": model,
+            "weights": session.command.network.weights(),
             "run_dir": directory,
             "explanations": explanations,
             "skipped": skipped,

@@ -13,6 +13,7 @@ use cnn_viz::{
     inspect,
 };
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::args::{DType, NetworkArgs};
 use crate::datasets::Source;
@@ -82,10 +83,11 @@ impl Inspect {
         let inspection = inspect(&network, &[dataset], &config, &mut |images| progress.advance(images))?;
         progress.finish();
         let directory = output::directory(self.out.as_deref(), COMMAND, network.spec().name)?;
-        self.write(&directory, &network, &inspection)?;
+        let summary = self.summary(&inspection)?;
+        self.write(&directory, &network, &inspection, &summary)?;
         inference::print_skipped(&inspection.skipped);
         if self.json {
-            output::json(&inspection)?;
+            output::json(&summary)?;
             eprintln!("written to {}", directory.display());
             return Ok(());
         }
@@ -114,12 +116,19 @@ impl Inspect {
         steps
     }
 
-    fn write(&self, directory: &Path, network: &Network, inspection: &Inspection) -> Result<()> {
+    /// The inspection as JSON, with the weights that it is of.
+    fn summary(&self, inspection: &Inspection) -> Result<Value> {
+        let mut summary = serde_json::to_value(inspection)?;
+        summary["weights"] = self.network.weights().into();
+        Ok(summary)
+    }
+
+    fn write(&self, directory: &Path, network: &Network, inspection: &Inspection, summary: &Value) -> Result<()> {
         let NetworkArgs { model, seed, .. } = &self.network;
         let weights = self.network.weights();
         let (model, data, images, batch) = (model.as_deref(), self.data.as_str(), self.images, self.batch);
         save_arguments(&Arguments { model, weights, seed: *seed, data, split: self.split, images, batch }, directory)?;
-        let json = serde_json::to_string_pretty(inspection)? + "\n";
+        let json = serde_json::to_string_pretty(summary)? + "\n";
         write_atomic(&directory.join("inspect.json"), |file| file.write_all(json.as_bytes()))?;
         write_atomic(&directory.join("channels.csv"), |file| write_channels(file, inspection))?;
         let first_filters = filter_grid(network)?;

@@ -40,7 +40,7 @@ impl From<Output> for Answer {
 
 fn xtask_command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cnn"));
-    command.args(arguments).env("CANDLE_NUM_THREADS", "1").env_remove("RUST_BACKTRACE");
+    command.args(arguments).env_remove("RUST_BACKTRACE");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
