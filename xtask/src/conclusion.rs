@@ -55,29 +55,35 @@ pub(crate) struct Verdict {
 }
 
 impl Tuning<'_> {
-    /// What was trained and what was kept, and whether the saved file shows it.
-    fn said(&self) -> String {
-        let is_trained = |name: &str| {
-            let trains = |rate: &GroupRate| rate.learning_rate.is_some() && rate.group.contains(name);
-            self.plan.iter().flat_map(|phase| &phase.groups).any(trains)
-        };
+    fn is_trained(&self, name: &str) -> bool {
+        let trains = |rate: &GroupRate| rate.learning_rate.is_some() && rate.group.contains(name);
+        self.plan.iter().flat_map(|phase| &phase.groups).any(trains)
+    }
+
+    /// What no phase trained, in words; empty where that is nothing.
+    pub(crate) fn kept(&self) -> String {
         let entries = self.source.store().entries();
-        let parameters = entries.iter().filter(|entry| entry.kind == Kind::Parameter);
-        let trained = parameters.clone().filter(|entry| is_trained(&entry.name)).count();
-        let all = parameters.count();
         let groups = self.plan.last().map_or(&[][..], |phase| &phase.groups);
         let is_kept = |rate: &&GroupRate| {
-            !entries.iter().any(|entry| rate.group.contains(&entry.name) && is_trained(&entry.name))
+            !entries.iter().any(|entry| rate.group.contains(&entry.name) && self.is_trained(&entry.name))
         };
-        let kept: Vec<&str> = groups.iter().filter(is_kept).map(|rate| rate.group.name.as_str()).collect();
-        let norms = entries.iter().filter(|entry| is_trained(&entry.name) && entry.name.ends_with(".running_mean"));
-        let norms = if self.statistics_frozen { norms.count() } else { 0 };
-        let statistics = match kept.is_empty() {
-            true => format!("running statistics of {norms} norms"),
-            false => format!("running statistics of {norms} norms in the others"),
-        };
-        let mut parts = if kept.is_empty() { Vec::new() } else { vec![kept.join(", ")] };
-        parts.extend((norms > 0).then_some(statistics));
+        let mut kept: Vec<String> = groups.iter().filter(is_kept).map(|rate| rate.group.name.clone()).collect();
+        let norms =
+            entries.iter().filter(|entry| entry.name.ends_with(".running_mean") && self.is_trained(&entry.name));
+        let norms = norms.count();
+        if self.statistics_frozen && norms > 0 {
+            let of = if kept.is_empty() { "" } else { " in the others" };
+            kept.push(format!("running statistics of {norms} norms{of}"));
+        }
+        kept.join(", ")
+    }
+
+    /// What was trained and what was kept, and whether the saved file shows it.
+    fn said(&self) -> String {
+        let entries = self.source.store().entries();
+        let parameters = entries.iter().filter(|entry| entry.kind == Kind::Parameter);
+        let trained = parameters.clone().filter(|entry| self.is_trained(&entry.name)).count();
+        let all = parameters.count();
         let FreezeProof { tensors, unchanged, changed } = &self.proof;
         let proof = match changed.first() {
             None => "unchanged in the saved file".to_string(),
@@ -85,10 +91,8 @@ impl Tuning<'_> {
         };
         let trained = if trained == all { format!("all {all}") } else { format!("{trained} of {all}") };
         let trained = format!("trained: {trained} parameter tensors");
-        match parts.is_empty() {
-            true => trained,
-            false => format!("{trained}; kept: {} ({tensors} tensors), {proof}", parts.join(", ")),
-        }
+        let kept = self.kept();
+        if kept.is_empty() { trained } else { format!("{trained}; kept: {kept} ({tensors} tensors), {proof}") }
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) fn after_run_with(directory: &Path, mistakes: &[String]) -> Vec<NextS
         NextStep::new("measure it again", &["evaluate", "--weights", &run]),
         NextStep::new("classify photos", &["predict", "PHOTOS", "--weights", &run]),
         NextStep::new(purpose, &[&["explain"], &explained[..], &with_weights].concat()),
+        NextStep::new("see which of its filters do nothing", &["inspect", "--weights", &run]),
     ];
     // Written by this program at the run's start; a directory without it has no more to tell.
     let arguments = std::fs::read_to_string(arguments_path(directory)).ok().and_then(|text| text.parse().ok());
@@ -55,12 +56,7 @@ fn of_arguments(arguments: &toml::Table, directory: &Path) -> Vec<NextStep> {
     let text = |key: &str| arguments.get(key).and_then(toml::Value::as_str);
     let run = directory.display().to_string();
     let config = arguments_path(directory).display().to_string();
-    let mut steps = Vec::new();
-    if let Some(data) = text("data") {
-        let inspect = ["inspect", "--weights", &run, "--data", data];
-        steps.push(NextStep::new("see which of its filters do nothing", &inspect));
-    }
-    steps.push(match text("strategy") {
+    vec![match text("strategy") {
         Some("two-phase") => {
             NextStep::new("try another strategy", &["finetune", "--config", &config, "--strategy", "gradual"])
         }
@@ -69,8 +65,7 @@ fn of_arguments(arguments: &toml::Table, directory: &Path) -> Vec<NextStep> {
             "use what it learnt for images of yours",
             &["finetune", "--weights", &run, "--data", "FOLDER"],
         ),
-    });
-    steps
+    }]
 }
 
 /// What to do once a network named the classes of photos; nothing follows from random weights.
@@ -82,14 +77,14 @@ pub(crate) fn after_predictions(photo: &Path, network: &NetworkArgs) -> Vec<Next
     vec![NextStep::new("see what that rests on", &[&["explain", &photo][..], &network.arguments()].concat())]
 }
 
-/// What to do once a network was measured on a dataset; nothing follows from random weights.
-pub(crate) fn after_measuring(data: &str, split: Option<&str>, network: &NetworkArgs) -> Vec<NextStep> {
+/// What to do once a network was measured on a dataset, or on the images of its run; nothing follows from random weights.
+pub(crate) fn after_measuring(data: Option<&str>, split: Option<&str>, network: &NetworkArgs) -> Vec<NextStep> {
     if network.weights() == "none" {
         return Vec::new();
     }
-    let split = split.map(|split| ["--split", split]);
-    let split = split.as_ref().map_or(&[][..], |words| &words[..]);
-    let inspect = [&["inspect", "--data", data][..], split, &network.arguments()].concat();
+    let mut inspect = [&["inspect"], &network.arguments()[..]].concat();
+    inspect.extend(data.iter().flat_map(|data| ["--data", data]));
+    inspect.extend(split.iter().flat_map(|split| ["--split", split]));
     vec![
         NextStep::new("see what a decision rests on", &[&["explain", "PHOTOS"][..], &network.arguments()].concat()),
         NextStep::new("find filters that do nothing", &inspect),

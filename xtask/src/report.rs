@@ -305,6 +305,7 @@ fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {
 fn freeze_proof(tuning: &Tuning<'_>) -> Result<Option<FreezeProof>> {
     let Some(source) = tuning.source.weights_file().filter(|_| tuning.proof.tensors > 0) else { return Ok(None) };
     Ok(Some(FreezeProof {
+        kept: tuning.kept(),
         tensors: tuning.proof.tensors,
         unchanged: tuning.proof.unchanged,
         source: source.display().to_string(),

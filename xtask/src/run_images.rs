@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use cnn_data::{Dataset, Split};
 use cnn_train::SplitRecord;
 
+use crate::args::Unusable;
 use crate::datasets::Source;
 use crate::training::arguments_path;
 
@@ -14,6 +15,14 @@ use crate::training::arguments_path;
 pub(crate) struct RunImages {
     directory: PathBuf,
     pub(crate) record: SplitRecord,
+}
+
+/// A part of a run's images.
+pub(crate) struct RunPart {
+    pub(crate) dataset: Arc<dyn Dataset>,
+    pub(crate) part: Split,
+    /// What `--data` said.
+    pub(crate) data: String,
 }
 
 impl RunImages {
@@ -26,6 +35,17 @@ impl RunImages {
         let Some(directory) = directories.into_iter().find(is_run) else { return Ok(None) };
         let record = SplitRecord::read(&directory.join(SplitRecord::FILE))?;
         Ok(Some(Self { directory: directory.to_path_buf(), record }))
+    }
+
+    /// The images for a command that was not told others than this part of the run, or than what the run is measured on.
+    pub(crate) fn instead_of_data(weights: &str, part: Option<Split>) -> Result<RunPart> {
+        let missing =
+            "name the images by --data; only the directory of a run that finetune or train made knows its own";
+        let run = Self::of(weights)?.context(missing).context(Unusable)?;
+        let part = part.unwrap_or_else(|| run.held_out());
+        let (dataset, data) = (run.open(part)?, run.data()?);
+        eprintln!("the {} {part} images of the run, from {data}", dataset.len());
+        Ok(RunPart { dataset, part, data })
     }
 
     /// What the run is measured on where no part is asked for: its test images, or those that it was validated on.

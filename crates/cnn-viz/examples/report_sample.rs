@@ -40,6 +40,7 @@ fn main() -> Result<()> {
         filters: Some(filters(&shapes)?),
         phases: vec![phase("head", 1, 3, 1), phase("all layers", 4, 12, 5)],
         freeze_proof: Some(FreezeProof {
+            kept: "stem, running statistics of 18 norms in the others".into(),
             tensors: 19,
             unchanged: 19,
             source: "weights/resnet20_cifar10/model.safetensors".into(),

@@ -61,7 +61,7 @@ fn a_map_that_fails_is_marked_and_says_by_which_rule() {
     assert_eq!(verdicts.len(), 6);
     assert_eq!(
         verdicts[5],
-        "random weights: fails it stays much the same with random weights in the head (0.56) and all layers (0.65)"
+        "random weights: fails it stays much the same with random weights in head (0.56) and all layers (0.65)"
     );
     assert_eq!(texts(&page, ".verdicts li.failed").len(), 1);
     // The table names what was randomised, and marks the numbers that are at fault.

@@ -170,7 +170,13 @@ fn full(text: &str) -> Report {
             phase(1, vec![group(text, None), group("head", Some(0.1))]),
             phase(2, vec![group(text, Some(0.01)), group("head", Some(0.1))]),
         ],
-        freeze_proof: Some(FreezeProof { tensors: 7, unchanged: 7, source: text.into(), source_sha256: text.into() }),
+        freeze_proof: Some(FreezeProof {
+            kept: text.into(),
+            tensors: 7,
+            unchanged: 7,
+            source: text.into(),
+            source_sha256: text.into(),
+        }),
         skipped: vec![Skipped { path: text.into(), reason: text.into() }],
         next_steps: vec![NextStep { purpose: text.into(), command: text.into() }],
         files: vec![FileLink { path: text.into(), about: text.into() }],
@@ -212,7 +218,7 @@ fn every_part_has_its_section() {
     assert!(texts(&page, "tbody tr").contains(&"plain1,234plain".to_string()), "the data's part");
     assert_eq!(texts(&page, ".groups tbody td.frozen"), ["frozenbatch-norm fixed"]);
     assert_eq!(texts(&page, ".groups tfoot td"), ["1,000 of 2,000 (50.0 %)", "2,000 of 2,000 (100.0 %)"]);
-    assert!(texts(&page, ".proof")[0].contains("all 7 of 7 tensors"));
+    assert!(texts(&page, ".proof")[0].contains("(7 tensors). All of them have the same bytes"));
     assert_eq!(texts(&page, "tr.chosen td")[0], "2");
 }
 

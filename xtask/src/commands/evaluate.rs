@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::args::{DType, NetworkArgs, Unusable};
 use crate::datasets::Source;
 use crate::inference::Measured;
-use crate::run_images::RunImages;
+use crate::run_images::{RunImages, RunPart};
 use crate::{inference, next_steps, output, predictions};
 
 /// Measure a network on a labelled dataset: loss, top-1, top-5, and each class's precision, recall and F1
@@ -106,26 +106,17 @@ impl Evaluate {
         }
         print(&figures, &images, &names)?;
         let split = self.split.map(Split::name);
-        next_steps::print(&next_steps::after_measuring(&images.data, split, &self.network));
+        next_steps::print(&next_steps::after_measuring(self.data.as_deref(), split, &self.network));
         Ok(())
     }
 
     fn images(&self) -> Result<Images> {
-        let run = RunImages::of(self.network.weights())?;
         let Some(data) = &self.data else {
-            let run = run
-                .context(
-                    "name the images by --data; only the directory of a run that finetune or train made knows its own",
-                )
-                .context(Unusable)?;
-            let part = self.split.unwrap_or_else(|| run.held_out());
-            let dataset = run.open(part)?;
-            let data = run.data()?;
-            eprintln!("the {} {part} images of the run, from {data}", dataset.len());
+            let RunPart { dataset, part, data } = RunImages::instead_of_data(self.network.weights(), self.split)?;
             return Ok(Images { data, dataset, parts: None, part: Some(part) });
         };
         let (source, data) = (Source::parse(data)?, data.clone());
-        let Some(run) = run else {
+        let Some(run) = RunImages::of(self.network.weights())? else {
             return Ok(Images { data, dataset: source.open(self.split)?, parts: None, part: self.split });
         };
         if let Some(part) = self.split

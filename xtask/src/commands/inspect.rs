@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
 use cnn_core::write_atomic;
-use cnn_data::Split;
+use cnn_data::{Dataset, Split};
 use cnn_models::Network;
 use cnn_viz::{
     Fact, FilterKind, HeldOut, InspectConfig, InspectedLayer, Inspection, RarefactionPoint, Report, filter_grid,
@@ -19,6 +20,7 @@ use crate::args::{DType, NetworkArgs};
 use crate::datasets::Source;
 use crate::next_steps::{self, NextStep};
 use crate::output::{Progress, short};
+use crate::run_images::{RunImages, RunPart};
 use crate::training::save_arguments;
 use crate::{inference, output, report};
 
@@ -32,11 +34,12 @@ pub(crate) struct Inspect {
     #[command(flatten)]
     network: NetworkArgs,
 
-    /// Images: a dataset as `evaluate` takes it, or a folder of photos; labels are not needed
+    /// Images: a dataset as `evaluate` takes it, or a folder of photos; labels are not needed.
+    /// For the directory of a run default the images that it kept for this, as with `evaluate`
     #[arg(long, value_name = "PATH")]
-    data: String,
+    data: Option<String>,
 
-    /// Which part of the dataset: train, val or test; may be left out where there is only one
+    /// Which part of the dataset, or of the run's images: train, val or test; may be left out where there is only one
     #[arg(long)]
     split: Option<Split>,
 
@@ -64,7 +67,8 @@ struct Arguments<'a> {
     model: Option<&'a str>,
     weights: &'a str,
     seed: u64,
-    data: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     split: Option<Split>,
     images: usize,
@@ -74,7 +78,7 @@ struct Arguments<'a> {
 impl Inspect {
     pub(crate) fn run(&self) -> Result<()> {
         let network = self.network.load(DType::F32)?;
-        let dataset = Source::parse(&self.data)?.open_images(self.split)?;
+        let (data, dataset) = self.images()?;
         let config = InspectConfig { images: self.images, batch: self.batch.into(), time: None };
         let available = dataset.len();
         let images = if self.images == 0 { available } else { self.images.min(available) };
@@ -84,7 +88,7 @@ impl Inspect {
         progress.finish();
         let directory = output::directory(self.out.as_deref(), COMMAND, network.spec().name)?;
         let summary = self.summary(&inspection)?;
-        self.write(&directory, &network, &inspection, &summary)?;
+        self.write(&directory, &network, &data, &inspection, &summary)?;
         inference::print_skipped(&inspection.skipped);
         if self.json {
             output::json(&summary)?;
@@ -97,14 +101,24 @@ impl Inspect {
         Ok(())
     }
 
+    /// Where the images are, and the images.
+    fn images(&self) -> Result<(String, Arc<dyn Dataset>)> {
+        if let Some(data) = &self.data {
+            return Ok((data.clone(), Source::parse(data)?.open_images(self.split)?));
+        }
+        let RunPart { dataset, data, .. } = RunImages::instead_of_data(self.network.weights(), self.split)?;
+        Ok((data, dataset))
+    }
+
     /// More images, where there are some; the maps of the layer in which most was found.
     fn next_steps(&self, inspection: &Inspection, available: usize) -> Vec<NextStep> {
         let network = self.network.arguments();
-        let (split, images) = (self.split.map(|split| split.to_string()), (4 * inspection.images).to_string());
+        let images = (4 * inspection.images).to_string();
         let mut steps = Vec::new();
         if inspection.images + inspection.skipped.len() < available {
-            let mut arguments = [&["inspect"], &network[..], &["--data", &self.data]].concat();
-            arguments.extend(split.iter().flat_map(|split| ["--split", split]));
+            let mut arguments = [&["inspect"], &network[..]].concat();
+            arguments.extend(self.data.iter().flat_map(|data| ["--data", data]));
+            arguments.extend(self.split.iter().flat_map(|split| ["--split", split.name()]));
             arguments.extend(["--images", if 4 * inspection.images < available { &images } else { "0" }]);
             steps.push(NextStep::new("see how many remain on more images", &arguments));
         }
@@ -123,17 +137,32 @@ impl Inspect {
         Ok(summary)
     }
 
-    fn write(&self, directory: &Path, network: &Network, inspection: &Inspection, summary: &Value) -> Result<()> {
+    fn write(
+        &self,
+        directory: &Path,
+        network: &Network,
+        data: &str,
+        inspection: &Inspection,
+        summary: &Value,
+    ) -> Result<()> {
         let NetworkArgs { model, seed, .. } = &self.network;
         let weights = self.network.weights();
-        let (model, data, images, batch) = (model.as_deref(), self.data.as_str(), self.images, self.batch);
-        save_arguments(&Arguments { model, weights, seed: *seed, data, split: self.split, images, batch }, directory)?;
+        let arguments = Arguments {
+            model: model.as_deref(),
+            weights,
+            seed: *seed,
+            data: self.data.as_deref(),
+            split: self.split,
+            images: self.images,
+            batch: self.batch,
+        };
+        save_arguments(&arguments, directory)?;
         let json = serde_json::to_string_pretty(summary)? + "\n";
         write_atomic(&directory.join("inspect.json"), |file| file.write_all(json.as_bytes()))?;
         write_atomic(&directory.join("channels.csv"), |file| write_channels(file, inspection))?;
         let first_filters = filter_grid(network)?;
         first_filters.write_png(&directory.join("filters.png"))?;
-        let filters = inspection.report(self.data.as_str(), Some(first_filters));
+        let filters = inspection.report(data, Some(first_filters));
         let svg = filters.to_svg()?;
         write_atomic(&directory.join("dead-filters.svg"), |file| file.write_all(svg.as_bytes()))?;
         let report = Report {

@@ -98,6 +98,34 @@ fn a_run_with_a_test_split_is_measured_on_it() {
     assert!(predictions.iter().all(|row| row["part"] == "test"));
 }
 
+/// The commands that a run suggests are carried out as printed, but for what stands for the user's own files.
+#[test]
+fn what_a_run_suggests_works() {
+    let bench = Bench::new();
+    bench.images("whole", &CLASSES, 20);
+    let whole = bench.path("whole");
+    let (photo, out) = (bench.path("whole/ant/ant00.png"), bench.path("next"));
+    for arguments in [bench.arguments("runs", 1), bench.tuning("runs", &["--data", &whole])] {
+        let answer = succeeds(&strs(&arguments));
+        let (_, next) = answer.stderr.split_once("next: ").unwrap_or_else(|| panic!("{}", answer.stderr));
+        let commands: Vec<&str> =
+            next.lines().map(|line| line.trim().split_once("  (").expect("a command and what it is for").0).collect();
+        assert_eq!(commands.len(), 5, "{next}");
+        for command in commands {
+            let words = command.split(' ').skip_while(|word| ["cargo", "xtask", "cnn"].contains(word));
+            let mut words: Vec<&str> = words.collect();
+            words.iter_mut().filter(|word| **word == "PHOTOS").for_each(|word| *word = &photo);
+            words.iter_mut().filter(|word| **word == "FOLDER").for_each(|word| *word = &whole);
+            match words[0] {
+                "finetune" => words.extend(["--head-epochs", "1", "--epochs", "1", "--out", &out]),
+                "explain" | "inspect" => words.extend(["--out", &out]),
+                _ => (),
+            }
+            succeeds(&words);
+        }
+    }
+}
+
 #[test]
 fn images_that_are_gone_are_told() {
     let bench = Bench::new();

@@ -83,7 +83,7 @@ impl Trust {
     /// };
     /// let failed: Vec<_> = trust.verdicts().into_iter().filter(|verdict| !verdict.passed).collect();
     /// assert_eq!(failed[0].check, TrustCheck::Randomization);
-    /// assert_eq!(failed[0].finding, "it stays much the same with random weights in the head (0.90) and all layers (0.60)");
+    /// assert_eq!(failed[0].finding, "it stays much the same with random weights in head (0.90) and all layers (0.60)");
     /// ```
     pub fn verdicts(&self) -> Vec<TrustVerdict> {
         let verdict = |check| {
@@ -131,11 +131,8 @@ impl Trust {
             );
         }
         let same = self.randomization.iter().filter(|step| !Self::changes_enough(step.1));
-        let named = same.map(|(name, correlation)| match name.as_str() {
-            "all layers" => format!("all layers ({})", decimals(*correlation)),
-            name => format!("the {name} ({})", decimals(*correlation)),
-        });
-        let named: Vec<String> = named.collect();
+        let named: Vec<String> =
+            same.map(|(name, correlation)| format!("{name} ({})", decimals(*correlation))).collect();
         let list = match named.split_last() {
             Some((last, [])) => last.clone(),
             Some((last, others)) => format!("{} and {last}", others.join(", ")),
@@ -193,10 +190,10 @@ mod tests {
         assert_eq!(finding(&failing, 1), "replacing what it marks costs hardly more than replacing the rest (0.00)");
         assert_eq!(
             finding(&failing, 2),
-            "it stays much the same with random weights in the head (0.56) and all layers (0.65)"
+            "it stays much the same with random weights in head (0.56) and all layers (0.65)"
         );
         let all = trust(0.5, 0.1, 0.2, &[0.9, 0.8, 0.7]);
-        assert!(finding(&all, 2).ends_with("the head (0.90), the tail and head (0.80) and all layers (0.70)"));
+        assert!(finding(&all, 2).ends_with("head (0.90), tail and head (0.80) and all layers (0.70)"));
         let passing = trust(0.5, 0.1, 0.2, &[0.1, -0.3]);
         assert_eq!(finding(&passing, 2), "it changes when layers forget what they learnt (median correlation -0.10)");
     }
