@@ -276,9 +276,9 @@ fn filters(run: &Run<'_>, verdict: &Verdict) -> Result<FilterReport> {
 
 fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {
     let mut done = 0;
-    let phases = tuning.plan.iter().map(|phase| {
+    let phases = tuning.plan.iter().zip(tuning.phases).map(|(phase, summary)| {
         let first_epoch = done + 1;
-        done += phase.epochs;
+        done += summary.epochs;
         let groups = phase.groups.iter().map(|rate| {
             let in_group = |name: &str| rate.group.contains(name);
             let entries = tuning.source.store().entries();
@@ -373,9 +373,9 @@ fn phase_speeds<'a>(run: &Run<'_>, tuning: &'a Tuning<'_>) -> Result<Vec<PhaseSp
     let images = run.data.train.len() - if skipped.is_empty() { 0 } else { broken() };
     let mut done = 0;
     let speed = |(phase, summary): (&'a cnn_transfer::Phase, &cnn_transfer::PhaseSummary)| {
-        let of_phase = |epoch: &&Epoch| (done + 1..=done + phase.epochs).contains(&epoch.epoch);
+        let of_phase = |epoch: &&Epoch| (done + 1..=done + summary.epochs).contains(&epoch.epoch);
         let seconds: Vec<f64> = epochs.iter().filter(of_phase).filter_map(|epoch| epoch.seconds).collect();
-        done += phase.epochs;
+        done += summary.epochs;
         PhaseSpeed {
             name: &phase.name,
             on_features: summary.on_features,

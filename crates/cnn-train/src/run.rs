@@ -15,6 +15,8 @@ use crate::{Best, Error, Optimizer, Rates, StepReport};
 pub struct TrainSummary {
     /// Epochs completed.
     pub epochs: usize,
+    /// Those of each phase that was begun; of a run in one piece there is one.
+    pub phase_epochs: Vec<usize>,
     /// Whether it was interrupted, with its state saved.
     pub interrupted: bool,
     /// The best epoch.

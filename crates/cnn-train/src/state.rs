@@ -15,11 +15,9 @@ use crate::{Error, Optimizer, PlateauState, TrainSummary};
 pub(crate) struct State {
     /// What must be equal for a run to go on: the configuration in words.
     pub(crate) fingerprint: String,
-    /// Which phase of several this is, counted from 0, and how many epochs those before it had.
+    /// How many epochs were completed when each phase after the first began; empty in the first, or only, one.
     #[serde(default)]
-    pub(crate) phase: usize,
-    #[serde(default)]
-    pub(crate) phase_start: usize,
+    pub(crate) phase_starts: Vec<usize>,
     /// Epochs completed.
     pub(crate) epoch: usize,
     /// Batches used of the epoch after those.
@@ -90,9 +88,19 @@ impl State {
         toml::from_str(text).map_err(|error| broken(error.to_string()))
     }
 
+    /// Which phase of several this is, counted from 0.
+    pub(crate) fn phase(&self) -> usize {
+        self.phase_starts.len()
+    }
+
+    /// How many epochs the phases before this one had.
+    pub(crate) fn phase_start(&self) -> usize {
+        self.phase_starts.last().copied().unwrap_or(0)
+    }
+
     /// Whether the run has this phase behind it.
     pub(crate) fn has_behind(&self, phase: usize) -> bool {
-        self.phase > phase || (self.phase == phase && self.finished)
+        self.phase() > phase || (self.phase() == phase && self.finished)
     }
 
     /// Reads a state: the weights into the store, and, if it is one of this phase, the optimiser's part into it. Returns it with the best epoch's weights.
@@ -112,7 +120,7 @@ impl State {
         let model = part(MODEL)?;
         let report = store.load(model.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())))?;
         report.into_result().map_err(|error| broken(format!("its weights belong to another network: {error}")))?;
-        if state.phase == phase {
+        if state.phase() == phase {
             optimizer.load_state(&part(OPTIMIZER)?)?;
         }
         let best = if state.best_is_now() { copied(store)? } else { part(BEST)? };
@@ -121,15 +129,18 @@ impl State {
 
     /// The state at the start of the next phase: what the run has learnt stays, what belongs to one phase begins anew.
     pub(crate) fn next_phase(self, fingerprint: String) -> Self {
-        let Self { epoch, step, seconds, samples, best, logs, phase, .. } = self;
-        let (phase, phase_start) = (phase + 1, epoch);
-        Self { fingerprint, phase, phase_start, epoch, step, seconds, samples, best, logs, ..Self::default() }
+        let Self { epoch, step, seconds, samples, best, logs, mut phase_starts, .. } = self;
+        phase_starts.push(epoch);
+        Self { fingerprint, phase_starts, epoch, step, seconds, samples, best, logs, ..Self::default() }
     }
 
     /// What the run amounts to.
     pub(crate) fn summary(self, interrupted: bool) -> TrainSummary {
-        let Self { epoch: epochs, best, seconds, samples, .. } = self;
-        TrainSummary { epochs, interrupted, best, seconds, samples }
+        let Self { epoch: epochs, best, seconds, samples, phase_starts, .. } = self;
+        let starts = std::iter::once(0).chain(phase_starts.iter().copied());
+        let ends = phase_starts.iter().copied().chain([epochs]);
+        let phase_epochs = starts.zip(ends).map(|(start, end)| end - start).collect();
+        TrainSummary { epochs, phase_epochs, interrupted, best, seconds, samples }
     }
 
     /// Whether the weights are the best epoch's, so that one copy is enough.

@@ -222,14 +222,14 @@ impl<'a> Trainer<'a> {
         let exists = path.exists();
         let (state, best) = if exists {
             let (state, best) = State::load(&path, &self.store, &mut optimizer, self.phase)?;
-            if state.phase == self.phase && state.fingerprint != fingerprint {
+            if state.phase() == self.phase && state.fingerprint != fingerprint {
                 let reason = format!("it belongs to another configuration: {}", state.fingerprint);
                 return Err(Error::State { path, reason });
             }
-            match state.phase + 1 == self.phase && state.finished {
+            match state.phase() + 1 == self.phase && state.finished {
                 true => (state.next_phase(fingerprint), best),
-                false if state.phase < self.phase => {
-                    let reason = format!("phase {} comes before phase {}", state.phase + 1, self.phase + 1);
+                false if state.phase() < self.phase => {
+                    let reason = format!("phase {} comes before phase {}", state.phase() + 1, self.phase + 1);
                     return Err(Error::State { path, reason });
                 }
                 false => (state, best),
@@ -296,7 +296,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn rates(&self, run: &Run, epoch: f64) -> Rates {
-        let progress = Progress { epoch: epoch - run.state.phase_start as f64, epochs: self.config.epochs as f64 };
+        let progress = Progress { epoch: epoch - run.state.phase_start() as f64, epochs: self.config.epochs as f64 };
         self.config.schedule.rates(self.config.learning_rate, progress, run.state.plateau.factor)
     }
 
@@ -326,7 +326,7 @@ impl<'a> Trainer<'a> {
             state.plateau.update(config, evaluation.score);
         }
         let stale = self.config.patience.is_some_and(|patience| state.stale_epochs >= patience);
-        state.finished = state.epoch - state.phase_start >= self.config.epochs || stale;
+        state.finished = state.epoch - state.phase_start() >= self.config.epochs || stale;
 
         let first = [("epoch".to_string(), state.epoch.to_string()), ("lr".to_string(), lr.to_string())];
         let middle = values.iter().map(|(name, value)| (name.clone(), value.to_string()));

@@ -108,6 +108,8 @@ pub struct FineTuneSummary {
 pub struct PhaseSummary {
     /// Its name.
     pub name: String,
+    /// How many epochs it had: as many as were planned, or fewer where patience ended it.
+    pub epochs: usize,
     /// The layer groups that it trained.
     pub trained: Vec<String>,
     /// The layer groups of which a tensor is another at its end than at its start.
@@ -224,7 +226,7 @@ impl<'a> FineTune<'a> {
             completed += 1;
         }
         let interrupted = completed < phases.len();
-        let phases = if interrupted { Vec::new() } else { self.summaries(&phases, source, directory)? };
+        let phases = if interrupted { Vec::new() } else { self.summaries(&phases, &train, source, directory)? };
         let skipped = skipped.into_iter().map(|(path, reason)| Skipped { path, reason }).collect();
         Ok(FineTuneSummary { interrupted, train, feature_seconds: self.feature_seconds, phases, skipped })
     }
@@ -356,7 +358,13 @@ impl<'a> FineTune<'a> {
     }
 
     /// What each phase changed: the weights that it left against those that it began with.
-    fn summaries(&self, phases: &[Phase], source: Digests, directory: &Path) -> Result<Vec<PhaseSummary>, Error> {
+    fn summaries(
+        &self,
+        phases: &[Phase],
+        train: &TrainSummary,
+        source: Digests,
+        directory: &Path,
+    ) -> Result<Vec<PhaseSummary>, Error> {
         let mut before = source;
         let mut summaries = Vec::new();
         for (number, phase) in phases.iter().enumerate() {
@@ -370,6 +378,7 @@ impl<'a> FineTune<'a> {
             let changed = changed.filter(|group| after.keys().any(|name| group.contains(name) && differs(name)));
             summaries.push(PhaseSummary {
                 name: phase.name.clone(),
+                epochs: train.phase_epochs[number],
                 trained: phase.trained().into_iter().map(str::to_string).collect(),
                 changed: changed.map(|group| group.name.clone()).collect(),
                 on_features: self.reads_features(phase)?,

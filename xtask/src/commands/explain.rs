@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use cnn_core::{Key, did_you_mean, write_atomic};
@@ -162,7 +162,7 @@ impl Explain {
         match self.region.as_slice() {
             [] => Ok(target),
             &[top, left, bottom, right] => Ok(target.within(Region::new(top, left, bottom, right).context(Unusable)?)),
-            other => Err(anyhow::anyhow!("--region takes four numbers, found {}", other.len())).context(Unusable),
+            other => Err(anyhow!("--region takes four numbers, found {}", other.len())).context(Unusable),
         }
     }
 
@@ -171,22 +171,32 @@ impl Explain {
     }
 }
 
-/// A class by name, whatever its case, or by number.
+/// A class by its name or one of its synonyms, whatever the case, or by its number.
 fn class(name: &str, names: &[String]) -> Result<usize> {
-    let known = names.iter().position(|known| known.eq_ignore_ascii_case(name));
-    let number = || name.parse().ok().filter(|&number| number < names.len());
-    known
-        .or_else(number)
-        .ok_or(())
-        .or_else(|()| {
+    let those = |is_meant: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        (0..names.len()).filter(|&class| is_meant(&names[class])).collect()
+    };
+    let mut candidates = those(&|known| known.eq_ignore_ascii_case(name));
+    if candidates.is_empty() {
+        // ImageNet's names are lists of synonyms, as `tench, Tinca tinca`.
+        candidates = those(&|known| known.split(',').any(|synonym| synonym.trim().eq_ignore_ascii_case(name)));
+    }
+    let number = name.parse::<usize>().ok().filter(|&number| number < names.len());
+    match (&candidates[..], number) {
+        (&[class], _) | ([], Some(class)) => Ok(class),
+        ([], None) => {
             let nearest = did_you_mean(name, names.iter().map(String::as_str));
-            bail!(
-                "there is no class `{name}`; classes have names, as `{}`, or numbers from 0 to {}{nearest}",
-                names[0],
-                names.len() - 1
-            )
-        })
-        .context(Unusable)
+            let (first, last) = (&names[0], names.len() - 1);
+            Err(anyhow!(
+                "there is no class `{name}`; classes have names, as `{first}`, or numbers from 0 to {last}{nearest}"
+            ))
+        }
+        (several, _) => {
+            let several: Vec<String> = several.iter().map(|&class| format!("{class} ({})", names[class])).collect();
+            Err(anyhow!("`{name}` is the name of {} classes: {}", several.len(), several.join(", ")))
+        }
+    }
+    .context(Unusable)
 }
 
 /// What stays the same over the photos.
@@ -499,4 +509,23 @@ fn print(gallery: &Gallery, methods: &[Method]) -> Result<()> {
 fn failed(overlay: &ExplainedOverlay) -> Vec<TrustVerdict> {
     let verdicts = overlay.trust.as_ref().map_or_else(Vec::new, Trust::verdicts);
     verdicts.into_iter().filter(|verdict| !verdict.passed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_class_is_found_by_name_synonym_or_number() {
+        let names = ["tench, Tinca tinca", "crane", "crane", "goldfish, Carassius auratus"].map(String::from);
+        for (said, expected) in [("tench, Tinca tinca", 0), ("Tinca Tinca", 0), ("tench", 0), ("goldfish", 3), ("2", 2)]
+        {
+            assert_eq!(class(said, &names).unwrap(), expected, "{said}");
+        }
+        let refusal = |said: &str| format!("{:#}", class(said, &names).unwrap_err());
+        assert!(refusal("Crane").contains("the name of 2 classes: 1 (crane), 2 (crane)"), "{}", refusal("Crane"));
+        assert!(refusal("gold").contains("did you mean `goldfish"), "{}", refusal("gold"));
+        assert!(refusal("4").contains("numbers from 0 to 3"), "{}", refusal("4"));
+    }
 }

@@ -160,6 +160,12 @@ fn patience_ends_a_phase_and_the_next_follows() {
     assert_eq!(answer.stderr.matches("no better epoch in the last 2 (--patience)").count(), 2, "{}", answer.stderr);
     let run = run_in(Path::new(&bench.path("runs"))).unwrap();
     assert_eq!(lines(&run.join("metrics.csv")).len(), 1 + 3 + 2);
+    let report = std::fs::read_to_string(run.join("report.html")).unwrap();
+    for phase in ["head, epochs 1 to 3", "all layers, epochs 4 to 5"] {
+        assert!(report.contains(phase), "`{phase}` is not in the report");
+    }
+    let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap();
+    assert_eq!([&summary["phases"][0]["epochs"], &summary["phases"][1]["epochs"]], [3, 2]);
     assert!(
         answer.stderr.contains("features of 48 training images\nfeatures of 60 validation images\n"),
         "{}",
