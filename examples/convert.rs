@@ -1,13 +1,15 @@
 //! Any weight file becomes `config.json` and `model.safetensors`, as timm saves and loads them.
 //!
-//! `cargo run -p cnn-examples --example convert -- WEIGHTS DIRECTORY [MODEL [f16]]`, for instance with a pickled checkpoint:
+//! `cargo run -p cnn-examples --example convert -- WEIGHTS DIRECTORY [MODEL [f16]]`, for instance
+//! with a pickled checkpoint:
 //!
 //! ```text
 //! $ cargo run -p cnn-examples --example convert -- resnet20-12fca82f.th resnet20 resnet20_cifar10
 //! resnet20_cifar10: 97 tensors loaded, 0 unexpected, saved to resnet20
 //! ```
 //!
-//! `none` for WEIGHTS saves fresh weights, `f16` halves the file. Without arguments a fresh LeNet-5 goes to a temporary directory and back.
+//! `none` for WEIGHTS saves fresh weights, `f16` halves the file. Without arguments a fresh LeNet-5
+//! goes to a temporary directory and back.
 #![forbid(unsafe_code)]
 
 use std::path::Path;
@@ -20,9 +22,15 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
         [] => {
-            let directory = std::env::temp_dir().join(format!("cnn-convert-{}", std::process::id()));
+            let directory =
+                std::env::temp_dir().join(format!("cnn-convert-{}", std::process::id()));
             convert("none", &directory, Some("lenet5"), None)?;
-            convert(&directory.display().to_string(), &directory, None, Some(DType::F16))?;
+            convert(
+                &directory.display().to_string(),
+                &directory,
+                None,
+                Some(DType::F16),
+            )?;
             Ok(std::fs::remove_dir_all(directory)?)
         }
         [weights, directory] => convert(weights, Path::new(directory), None, None),
@@ -34,16 +42,35 @@ fn main() -> Result<()> {
     }
 }
 
-fn convert(weights: &str, directory: &Path, model: Option<&str>, dtype: Option<DType>) -> Result<()> {
+fn convert(
+    weights: &str,
+    directory: &Path,
+    model: Option<&str>,
+    dtype: Option<DType>,
+) -> Result<()> {
     let network = if weights == "none" {
-        Network::new(model.context("fresh weights need a model's name")?, &ModelConfig::default(), 0)?
+        Network::new(
+            model.context("fresh weights need a model's name")?,
+            &ModelConfig::default(),
+            0,
+        )?
     } else {
         let model = model.map(str::to_string);
-        Network::load(Path::new(weights), &LoadOptions { model, dtype, ..LoadOptions::default() })?
+        Network::load(
+            Path::new(weights),
+            &LoadOptions {
+                model,
+                dtype,
+                ..LoadOptions::default()
+            },
+        )?
     };
     network.save(directory)?;
     let (name, report) = (network.spec().name, network.report());
     let (loaded, unexpected) = (report.loaded.len(), report.unexpected.len());
-    println!("{name}: {loaded} tensors loaded, {unexpected} unexpected, saved to {}", directory.display());
+    println!(
+        "{name}: {loaded} tensors loaded, {unexpected} unexpected, saved to {}",
+        directory.display()
+    );
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Why a network decides as it does: Grad-CAM and Integrated Gradients over a photo, and whether they can be trusted.
+//! Why a network decides as it does: Grad-CAM and Integrated Gradients over a photo, and whether
+//! they can be trusted.
 //!
 //! `cargo run --package cnn-examples --example explain [PHOTO WEIGHTS]`
 //!
@@ -21,7 +22,10 @@ use cnn_viz::{Explainer, Method, Target, TrustChecks, overlay};
 fn main() -> Result<()> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let builtin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/weights/resnet20_cifar10");
-    let network = Network::load(arguments.get(1).unwrap_or(&builtin), &LoadOptions::default())?;
+    let network = Network::load(
+        arguments.get(1).unwrap_or(&builtin),
+        &LoadOptions::default(),
+    )?;
     let (name, photo) = match arguments.first() {
         Some(path) => (path.display().to_string(), open_image(path)?),
         None => {
@@ -32,7 +36,8 @@ fn main() -> Result<()> {
 
     let input = preprocess(&photo, network.preprocessing())?;
     let shape = (1, input.height(), input.width(), input.channels());
-    let images = FeatureMap::from_nhwc(&Tensor::from_vec(input.into_values(), shape, &Device::Cpu)?)?;
+    let images =
+        FeatureMap::from_nhwc(&Tensor::from_vec(input.into_values(), shape, &Device::Cpu)?)?;
 
     let explainer = Explainer::new(network.model());
     let checks = TrustChecks::new(&network, 0)?;
@@ -40,7 +45,9 @@ fn main() -> Result<()> {
         let explanation = explainer.explain(method, &images, &[Target::PREDICTED])?;
         if method == Method::GradCam {
             let class = explanation.scores[0].class;
-            let label = network.label_names().map_or_else(|| format!("class {class}"), |names| names[class].clone());
+            let label = network
+                .label_names()
+                .map_or_else(|| format!("class {class}"), |names| names[class].clone());
             println!("{name} is taken for {label}");
         }
         let trust = checks.check(&explainer, &images, &explanation)?;

@@ -1,7 +1,9 @@
-//! A pretrained network becomes good at other classes: first a new head on its frozen backbone, then all layers.
+//! A pretrained network becomes good at other classes: first a new head on its frozen backbone,
+//! then all layers.
 //!
-//! `cargo run -p cnn-examples --example fine_tune -- WEIGHTS DATA` with a directory of weights and a folder with the splits `train` and `val`; without
-//! arguments the ResNet-20 of CIFAR-10 that comes with the project learns `shapes`. It prints the epochs and where the weights are.
+//! `cargo run -p cnn-examples --example fine_tune -- WEIGHTS DATA` with a directory of weights and
+//! a folder with the splits `train` and `val`; without arguments the ResNet-20 of CIFAR-10 that
+//! comes with the project learns `shapes`. It prints the epochs and where the weights are.
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
@@ -14,25 +16,53 @@ use cnn_transfer::{FineTune, FineTuneNotice};
 
 fn open(folder: Option<&Path>, split: Split) -> anyhow::Result<Arc<dyn Dataset>> {
     let shapes = ShapesConfig::default().with_samples(300).with_split(split);
-    Ok(folder.map_or_else(|| Ok(Arc::new(Shapes::new(shapes)?) as _), |folder| open_dataset(folder, Some(split)))?)
+    Ok(folder.map_or_else(
+        || Ok(Arc::new(Shapes::new(shapes)?) as _),
+        |folder| open_dataset(folder, Some(split)),
+    )?)
 }
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let builtin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/weights/resnet20_cifar10");
     let (weights, folder) = (arguments.next().unwrap_or(builtin), arguments.next());
-    let (train, val) = (open(folder.as_deref(), Split::Train)?, open(folder.as_deref(), Split::Val)?);
+    let (train, val) = (
+        open(folder.as_deref(), Split::Train)?,
+        open(folder.as_deref(), Split::Val)?,
+    );
 
-    let options = LoadOptions { num_classes: Some(train.classes().len()), new_head: true, ..LoadOptions::default() };
+    let options = LoadOptions {
+        num_classes: Some(train.classes().len()),
+        new_head: true,
+        ..LoadOptions::default()
+    };
     let mut network = Network::load(&weights, &options)?;
     network.set_label_names(train.classes().to_vec())?;
-    let run = cnn_core::RunDir::create(&std::env::temp_dir().join("runs"), "finetune", network.spec().name)?;
+    let run = cnn_core::RunDir::create(
+        &std::env::temp_dir().join("runs"),
+        "finetune",
+        network.spec().name,
+    )?;
     let mut tuning = FineTune::new(network, train, val).with_listener(|notice| {
         if let FineTuneNotice::Train(Notice::Epoch { row, .. }) = notice {
-            println!("{}", row.iter().map(|(name, value)| format!("{name} {value:.6}")).collect::<Vec<_>>().join("  "));
+            println!(
+                "{}",
+                row.iter()
+                    .map(|(name, value)| format!("{name} {value:.6}"))
+                    .collect::<Vec<_>>()
+                    .join("  ")
+            );
         }
     });
-    let best = tuning.run(run.path())?.train.best.map_or(0., |best| best.score);
-    println!("{:.1} % of unseen images right, weights in {}", 100. * best, run.join("best").display());
+    let best = tuning
+        .run(run.path())?
+        .train
+        .best
+        .map_or(0., |best| best.score);
+    println!(
+        "{:.1} % of unseen images right, weights in {}",
+        100. * best,
+        run.join("best").display()
+    );
     Ok(())
 }

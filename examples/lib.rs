@@ -1,4 +1,5 @@
-//! Short programs that use the crates, each one idea; `cargo run -p cnn-examples --example <name>` runs one.
+//! Short programs that use the crates, each one idea; `cargo run -p cnn-examples --example <name>`
+//! runs one.
 #![forbid(unsafe_code)]
 
 /// The README's code is compiled and run with the tests.
@@ -6,7 +7,8 @@
 #[cfg(doctest)]
 pub struct Readme;
 
-/// The guide's chapters whose code is compiled and run with the tests; the other chapters quote the examples.
+/// The guide's chapters whose code is compiled and run with the tests; the other chapters quote the
+/// examples.
 #[doc = include_str!("../docs/guide/metrics.md")]
 #[cfg(doctest)]
 pub struct Metrics;

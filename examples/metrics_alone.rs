@@ -27,7 +27,10 @@ fn main() -> Result<()> {
         result.top1, result.samples, interval.low, interval.high
     );
     for (name, scores) in classes.iter().zip(&result.per_class) {
-        println!("{name}: precision {:.2}, recall {:.2}", scores.precision, scores.recall);
+        println!(
+            "{name}: precision {:.2}, recall {:.2}",
+            scores.precision, scores.recall
+        );
     }
     assert_eq!(result.top1, 0.75);
     Ok(())

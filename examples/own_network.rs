@@ -1,14 +1,16 @@
 //! A network of one's own from layers, and one step of gradient descent.
 //!
-//! `cargo run -p cnn-examples --example own_network` prints `5466 parameters: loss 2.31 before the step, 2.29 after it`.
+//! `cargo run -p cnn-examples --example own_network` prints
+//! `5466 parameters: loss 2.31 before the step, 2.29 after it`.
 #![forbid(unsafe_code)]
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use cnn_core::Key;
 use cnn_layers::{
-    Activation, BatchNorm2dConfig, Builder, Context, Conv2dConfig, ConvNormAct, ConvNormActConfig, FeatureMap,
-    GlobalAvgPool2d, Layer, Linear, LinearConfig, MaxPool2d, Mode, Padding, Sequential, Store,
+    Activation, BatchNorm2dConfig, Builder, Context, Conv2dConfig, ConvNormAct, ConvNormActConfig,
+    FeatureMap, GlobalAvgPool2d, Layer, Linear, LinearConfig, MaxPool2d, Mode, Padding, Sequential,
+    Store,
 };
 
 struct SmallNet {
@@ -28,11 +30,16 @@ impl SmallNet {
             .add(MaxPool2d::new(2, 2, &root.pp("pool")))
             .add(unit(16, 32, root.pp("stage2"))?)
             .add(GlobalAvgPool2d::new(&root.pp("global_pool")));
-        Ok(Self { features, classifier: LinearConfig::new(32, 10).build(&root.pp("classifier"))? })
+        Ok(Self {
+            features,
+            classifier: LinearConfig::new(32, 10).build(&root.pp("classifier"))?,
+        })
     }
 
     fn loss(&self, images: &FeatureMap, targets: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
-        let logits = self.classifier.forward(&self.features.forward(images, cx)?.flatten()?, cx)?;
+        let logits = self
+            .classifier
+            .forward(&self.features.forward(images, cx)?.flatten()?, cx)?;
         Ok((logits.log_sum_exp(1)?.sum_all()? - (logits * targets)?.sum_all()?)?)
     }
 }
@@ -49,12 +56,20 @@ fn main() -> Result<()> {
     let before = network.loss(&images, &targets, &cx)?;
     let grads = before.backward()?;
     for (_, parameter) in store.trainable() {
-        let grad = grads.get(&parameter).expect("every parameter takes part in the loss");
+        let grad = grads
+            .get(&parameter)
+            .expect("every parameter takes part in the loss");
         parameter.set(&(parameter.as_tensor() - (grad * 0.01)?)?.detach())?;
     }
     let after = network.loss(&images, &targets, &cx)?;
-    let (before, after) = (before.to_scalar::<f32>()? / 8., after.to_scalar::<f32>()? / 8.);
-    println!("{} parameters: loss {before:.2} before the step, {after:.2} after it", store.parameter_count());
+    let (before, after) = (
+        before.to_scalar::<f32>()? / 8.,
+        after.to_scalar::<f32>()? / 8.,
+    );
+    println!(
+        "{} parameters: loss {before:.2} before the step, {after:.2} after it",
+        store.parameter_count()
+    );
     assert!(after < before);
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! A network published for PyTorch, loaded by name, classifies a photo.
 //!
-//! `cargo run -p cnn-examples --example published_weights -- WEIGHTS PHOTO` with a directory that holds timm's `config.json` and
-//! `model.safetensors`; without arguments it uses the shared MobileNetV2 and a photo of a tench, if they are there, and prints
+//! `cargo run -p cnn-examples --example published_weights -- WEIGHTS PHOTO` with a directory that
+//! holds timm's `config.json` and `model.safetensors`; without arguments it uses the shared
+//! MobileNetV2 and a photo of a tench, if they are there, and prints
 //!
 //! ```text
 //! mobilenetv2_100, 3504872 parameters
@@ -24,19 +25,36 @@ use cnn_models::{LoadOptions, Network};
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let weights = arguments.next().unwrap_or_else(|| shared.join("hub/mobilenetv2_100.tf_in1k"));
-    let photo = arguments.next().map_or_else(|| first_file(&shared.join("data/imagenet_photos")), Ok)?;
+    let weights = arguments
+        .next()
+        .unwrap_or_else(|| shared.join("hub/mobilenetv2_100.tf_in1k"));
+    let photo = arguments
+        .next()
+        .map_or_else(|| first_file(&shared.join("data/imagenet_photos")), Ok)?;
 
     let network = Network::load(&weights, &LoadOptions::default())?;
-    println!("{}, {} parameters", network.spec().name, network.store().parameter_count());
+    println!(
+        "{}, {} parameters",
+        network.spec().name,
+        network.store().parameter_count()
+    );
 
     let input = preprocess(&open_image(&photo)?, network.preprocessing())?;
     let shape = (1, input.height(), input.width(), input.channels());
-    let images = FeatureMap::from_nhwc(&Tensor::from_vec(input.into_values(), shape, &Device::Cpu)?)?;
-    let logits = network.model().forward(&images, &Context::eval())?.squeeze(0)?.to_vec1::<f32>()?;
+    let images =
+        FeatureMap::from_nhwc(&Tensor::from_vec(input.into_values(), shape, &Device::Cpu)?)?;
+    let logits = network
+        .model()
+        .forward(&images, &Context::eval())?
+        .squeeze(0)?
+        .to_vec1::<f32>()?;
     println!("{}", photo.file_name().unwrap_or_default().display());
     for ranked in top_k(&logits, 3)? {
-        println!("{:6.2} %  {}", 100. * ranked.probability, imagenet_class_names()[ranked.index]);
+        println!(
+            "{:6.2} %  {}",
+            100. * ranked.probability,
+            imagenet_class_names()[ranked.index]
+        );
     }
     Ok(())
 }
@@ -44,7 +62,9 @@ fn main() -> Result<()> {
 fn first_file(folder: &Path) -> Result<PathBuf> {
     let entries = std::fs::read_dir(folder)
         .with_context(|| format!("name weights and a photo: {} is absent", folder.display()))?;
-    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let mut files = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>>>()?;
     files.sort();
     files.into_iter().next().context("the folder is empty")
 }

@@ -1,6 +1,7 @@
 //! A network of one's own, trained on `shapes`, a dataset that is drawn as it is read.
 //!
-//! `cargo run -p cnn-examples --example train_shapes` prints a line per epoch and where the weights are.
+//! `cargo run -p cnn-examples --example train_shapes` prints a line per epoch and where the weights
+//! are.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
@@ -9,10 +10,12 @@ use anyhow::Result;
 use cnn_core::{Preprocessing, RunDir};
 use cnn_data::{Shapes, ShapesConfig, Split};
 use cnn_layers::{
-    Activation, BatchNorm2dConfig, Conv2dConfig, ConvNormActConfig, GlobalAvgPool2d, Layer, LinearConfig, MaxPool2d,
-    Mode, Padding, Sequential, Store,
+    Activation, BatchNorm2dConfig, Conv2dConfig, ConvNormActConfig, GlobalAvgPool2d, Layer,
+    LinearConfig, MaxPool2d, Mode, Padding, Sequential, Store,
 };
-use cnn_train::{Classification, Forward, GradientStep, Notice, OptimizerConfig, TrainConfig, Trainer};
+use cnn_train::{
+    Classification, Forward, GradientStep, Notice, OptimizerConfig, TrainConfig, Trainer,
+};
 
 fn network(store: &Store, mode: Mode) -> Result<Forward> {
     let root = store.builder(mode);
@@ -21,31 +24,58 @@ fn network(store: &Store, mode: Mode) -> Result<Forward> {
         let at = root.pp(format!("stage{stage}"));
         let conv = Conv2dConfig::new(from, to, 3).with_padding(Padding::all(1));
         let unit = ConvNormActConfig::new(conv, BatchNorm2dConfig::new(to), Activation::Relu);
-        features = features.add(unit.build(&at.pp("conv"), &at.pp("bn"))?).add(MaxPool2d::new(2, 2, &at.pp("pool")));
+        features = features
+            .add(unit.build(&at.pp("conv"), &at.pp("bn"))?)
+            .add(MaxPool2d::new(2, 2, &at.pp("pool")));
     }
     let features = features.add(GlobalAvgPool2d::new(&root.pp("pool")));
     let classifier = LinearConfig::new(64, 10).build(&root.pp("classifier"))?;
-    Ok(Box::new(move |images, cx| classifier.forward(&features.forward(images, cx)?.flatten()?, cx)))
+    Ok(Box::new(move |images, cx| {
+        classifier.forward(&features.forward(images, cx)?.flatten()?, cx)
+    }))
 }
 
 fn main() -> Result<()> {
     let store = Store::new(0);
-    let preprocessing = Preprocessing { input_size: [3, 32, 32], crop_pct: 1.0, ..Preprocessing::default() };
+    let preprocessing = Preprocessing {
+        input_size: [3, 32, 32],
+        crop_pct: 1.0,
+        ..Preprocessing::default()
+    };
     let train = Arc::new(Shapes::new(ShapesConfig::default().with_samples(2000))?);
-    let val = Arc::new(Shapes::new(ShapesConfig::default().with_samples(200).with_split(Split::Val))?);
-    let (for_training, for_evaluation) = (network(&store, Mode::Train)?, network(&store, Mode::Eval)?);
+    let val = Arc::new(Shapes::new(
+        ShapesConfig::default()
+            .with_samples(200)
+            .with_split(Split::Val),
+    )?);
+    let (for_training, for_evaluation) =
+        (network(&store, Mode::Train)?, network(&store, Mode::Eval)?);
     let task = Classification::new(train, val, preprocessing, for_training, for_evaluation)?;
 
     let run = RunDir::create(&std::env::temp_dir().join("runs"), "train", "shapes")?;
     let print = |notice: &Notice<'_>| {
         if let Notice::Epoch { row, .. } = notice {
-            println!("{}", row.iter().map(|(name, value)| format!("{name} {value:.6}")).collect::<Vec<_>>().join("  "));
+            println!(
+                "{}",
+                row.iter()
+                    .map(|(name, value)| format!("{name} {value:.6}"))
+                    .collect::<Vec<_>>()
+                    .join("  ")
+            );
         }
     };
-    let config = TrainConfig { optimizer: OptimizerConfig::adam(), learning_rate: 0.003, ..TrainConfig::new(6) };
+    let config = TrainConfig {
+        optimizer: OptimizerConfig::adam(),
+        learning_rate: 0.003,
+        ..TrainConfig::new(6)
+    };
     let mut trainer = Trainer::new(config, &store, run.path()).with_listener(print);
     let summary = trainer.run(&task, &mut GradientStep::default())?;
     let best = summary.best.expect("six epochs were completed");
-    println!("{:.1} % of unseen shapes right, weights in {}", 100. * best.score, run.join("best").display());
+    println!(
+        "{:.1} % of unseen shapes right, weights in {}",
+        100. * best.score,
+        run.join("best").display()
+    );
     Ok(())
 }

@@ -2,7 +2,8 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    // Cargo's is that of this very package, also where a profile singles it out. Other build systems may have none.
+    // Cargo's is that of this very package, also where a profile singles it out. Other build
+    // systems may have none.
     let level = std::env::var("OPT_LEVEL").unwrap_or_default();
     println!("cargo::rustc-env=CNN_KERNELS_OPT_LEVEL={level}");
 }

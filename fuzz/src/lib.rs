@@ -5,7 +5,8 @@ use std::sync::Once;
 
 use cnn_weights::{Format, TensorFile};
 
-/// Reads a weight file and makes its tensors; inputs of another format than `format` are of no use to the target.
+/// Reads a weight file and makes its tensors; inputs of another format than `format` are of no use
+/// to the target.
 pub fn read_weights(bytes: Vec<u8>, format: Format) {
     let Ok(file) = TensorFile::from_bytes(bytes) else { return };
     assert_eq!(file.format(), format);
@@ -16,8 +17,8 @@ pub fn read_weights(bytes: Vec<u8>, format: Format) {
     }
 }
 
-/// Lets panics inside third-party decoders unwind: `cnn-data` contains them. libFuzzer's own hook, which ends the process,
-/// stays for panics in our code.
+/// Lets panics inside third-party decoders unwind: `cnn-data` contains them. libFuzzer's own hook,
+/// which ends the process, stays for panics in our code.
 pub fn forgive_contained_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

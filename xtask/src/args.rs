@@ -35,7 +35,9 @@ impl std::error::Error for Interrupted {}
 
 /// Whether the arguments are at fault, rather than what happened at run time.
 pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
-    use cnn_models::Error::{Argument, Contradiction, NoArchitecture, RunWithoutConfig, UnknownModel};
+    use cnn_models::Error::{
+        Argument, Contradiction, NoArchitecture, RunWithoutConfig, UnknownModel,
+    };
     let at_fault = |error: &cnn_models::Error| {
         matches!(
             error,
@@ -47,11 +49,22 @@ pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
         )
     };
     let is_no_split = |error: &cnn_data::Error| {
-        matches!(error, cnn_data::Error::NoSuchSplit { .. } | cnn_data::Error::SplitNotChosen { .. })
+        matches!(
+            error,
+            cnn_data::Error::NoSuchSplit { .. } | cnn_data::Error::SplitNotChosen { .. }
+        )
     };
     error.downcast_ref::<Unusable>().is_some()
-        || error.chain().any(|cause| cause.downcast_ref::<cnn_data::Error>().is_some_and(is_no_split))
-        || error.chain().any(|cause| cause.downcast_ref::<cnn_models::Error>().is_some_and(at_fault))
+        || error.chain().any(|cause| {
+            cause
+                .downcast_ref::<cnn_data::Error>()
+                .is_some_and(is_no_split)
+        })
+        || error.chain().any(|cause| {
+            cause
+                .downcast_ref::<cnn_models::Error>()
+                .is_some_and(at_fault)
+        })
 }
 
 /// What the libraries call their arguments, and the flags that set them.
@@ -77,12 +90,15 @@ const FLAGS: [(&str, &str); 19] = [
     ("warmup_epochs", "--warmup"),
 ];
 
-/// A cause of an error in the user's terms: flags and commands, where libraries name arguments and functions.
+/// A cause of an error in the user's terms: flags and commands, where libraries name arguments and
+/// functions.
 pub(crate) fn in_flags(cause: &(dyn std::error::Error + 'static)) -> String {
     use cnn_models::Error::{Argument, NoArchitecture, Read, RunWithoutConfig, UnknownModel};
-    let message = FLAGS.iter().fold(cause.to_string(), |message, (name, flag)| {
-        message.replace(&format!("`{name}`: found"), &format!("{flag}: found"))
-    });
+    let message = FLAGS
+        .iter()
+        .fold(cause.to_string(), |message, (name, flag)| {
+            message.replace(&format!("`{name}`: found"), &format!("{flag}: found"))
+        });
     match cause.downcast_ref() {
         Some(cnn_data::Error::SplitNotChosen { .. }) => return format!("{message} by --split"),
         Some(cnn_data::Error::NoSuchSplit { .. }) => {
@@ -91,13 +107,21 @@ pub(crate) fn in_flags(cause: &(dyn std::error::Error + 'static)) -> String {
         _ => {}
     }
     match cause.downcast_ref() {
-        Some(UnknownModel { .. }) => format!("{message}; `{} models` lists them", output::program()),
+        Some(UnknownModel { .. }) => {
+            format!("{message}; `{} models` lists them", output::program())
+        }
         Some(NoArchitecture { .. }) => format!("{message} by --model"),
-        Some(RunWithoutConfig { .. }) => message.replace("name the model", "name the model by --model"),
+        Some(RunWithoutConfig { .. }) => {
+            message.replace("name the model", "name the model by --model")
+        }
         Some(Argument { .. }) => message.replace("input_size is", "--size is"),
         Some(Read { path, .. }) => match path.to_str().map(cnn_models::find) {
             Some(Ok(spec)) => {
-                format!("{message}; {} is a model: --weights takes {WEIGHTS}; {}", spec.name, published(spec))
+                format!(
+                    "{message}; {} is a model: --weights takes {WEIGHTS}; {}",
+                    spec.name,
+                    published(spec)
+                )
             }
             _ => message,
         },
@@ -126,11 +150,13 @@ impl From<DType> for candle_core::DType {
 /// Which network.
 #[derive(Debug, Args)]
 pub(crate) struct NetworkArgs {
-    /// Registered name of the model (the command `models` lists them); needed for a bare weight file and for `--weights none`
+    /// Registered name of the model (the command `models` lists them); needed for a bare weight
+    /// file and for `--weights none`
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
 
-    /// A directory with config.json and weights, a run directory (its best epoch), a .safetensors, .pth, .pt, .th or .bin file, or `none` for fresh weights
+    /// A directory with config.json and weights, a run directory (its best epoch), a .safetensors,
+    /// .pth, .pt, .th or .bin file, or `none` for fresh weights
     #[arg(long, value_name = "PATH")]
     pub(crate) weights: Option<String>,
 
@@ -144,21 +170,26 @@ pub(crate) struct NetworkArgs {
 }
 
 /// What `--weights` takes.
-const WEIGHTS: &str =
-    "a directory with config.json and weights, a run directory, or a .safetensors, .pth, .pt, .th or .bin file";
+const WEIGHTS: &str = "a directory with config.json and weights, a run directory, or a .safetensors, .pth, .pt, .th or .bin file";
 
 impl NetworkArgs {
-    /// Loads the network for a command whose answer says nothing without trained weights: fresh ones must be asked for. Sets the number of threads.
+    /// Loads the network for a command whose answer says nothing without trained weights: fresh
+    /// ones must be asked for. Sets the number of threads.
     pub(crate) fn load(&self, dtype: DType) -> Result<Network> {
         self.load_sized(dtype, None)
     }
 
     /// The same for another size of the input.
     pub(crate) fn load_sized(&self, dtype: DType, size: Option<Size>) -> Result<Network> {
-        let Some(weights) = &self.weights else { return Err(self.without_weights()) };
+        let Some(weights) = &self.weights else {
+            return Err(self.without_weights());
+        };
         let network = self.load_or_build(dtype, size)?;
         if weights == "none" {
-            eprintln!("note: the weights of {} are random (--weights none), and so is the answer", network.spec().name);
+            eprintln!(
+                "note: the weights of {} are random (--weights none), and so is the answer",
+                network.spec().name
+            );
         }
         Ok(network)
     }
@@ -169,14 +200,26 @@ impl NetworkArgs {
         let input_size = size.map(|Size(size)| size);
         if self.weights() != "none" {
             let (model, seed, dtype) = (self.model.clone(), self.seed, Some(dtype.into()));
-            let options = LoadOptions { model, seed, dtype, input_size, ..LoadOptions::default() };
+            let options = LoadOptions {
+                model,
+                seed,
+                dtype,
+                input_size,
+                ..LoadOptions::default()
+            };
             let network = Network::load(Path::new(self.weights()), &options)?;
             note_unused(&network);
             return Ok(network);
         }
-        let name =
-            self.model.as_deref().context("name the network by --weights, --model, or both").context(Unusable)?;
-        let config = ModelConfig { input_size, ..ModelConfig::default() };
+        let name = self
+            .model
+            .as_deref()
+            .context("name the network by --weights, --model, or both")
+            .context(Unusable)?;
+        let config = ModelConfig {
+            input_size,
+            ..ModelConfig::default()
+        };
         Ok(Network::with_dtype(name, &config, self.seed, dtype.into())?)
     }
 
@@ -201,25 +244,43 @@ impl NetworkArgs {
             Err(error) => return error.into(),
         };
         let random = "`--weights none` computes with random weights, which recognise nothing";
-        anyhow!("{name} needs --weights: {WEIGHTS}; {}; {random}", published(spec)).context(Unusable)
+        anyhow!(
+            "{name} needs --weights: {WEIGHTS}; {}; {random}",
+            published(spec)
+        )
+        .context(Unusable)
     }
 }
 
 /// Where the weights of a model are published.
 fn published(spec: &ModelSpec) -> String {
-    let places: Vec<String> = spec.weights.iter().map(|source| format!("{} at {}", source.tag, source.url())).collect();
+    let places: Vec<String> = spec
+        .weights
+        .iter()
+        .map(|source| format!("{} at {}", source.tag, source.url()))
+        .collect();
     match places.as_slice() {
-        [] => format!("none are published for it, `{} train --model {}` makes them", output::program(), spec.name),
+        [] => format!(
+            "none are published for it, `{} train --model {}` makes them",
+            output::program(),
+            spec.name
+        ),
         places => format!("published for it are {}", places.join(", ")),
     }
 }
 
 /// Says that the network does not use all tensors of its file.
 pub(crate) fn note_unused(network: &Network) {
-    let file = network.weights_file().map(|file| file.display().to_string()).unwrap_or_default();
+    let file = network
+        .weights_file()
+        .map(|file| file.display().to_string())
+        .unwrap_or_default();
     let (unused, name) = (&network.report().unexpected, network.spec().name);
     if let Some(first) = unused.first() {
-        eprintln!("note: {name} does not use all tensors of {file}: `{first}` is the first of {}", unused.len());
+        eprintln!(
+            "note: {name} does not use all tensors of {file}: `{first}` is the first of {}",
+            unused.len()
+        );
     }
 }
 
@@ -241,12 +302,17 @@ impl std::str::FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let side = |text: &str| text.parse::<usize>().ok().filter(|side| (1..=8192).contains(side));
+        let side = |text: &str| {
+            text.parse::<usize>()
+                .ok()
+                .filter(|side| (1..=8192).contains(side))
+        };
         let sides = match text.split_once('x') {
             Some((height, width)) => side(height).zip(side(width)),
             None => side(text).map(|side| (side, side)),
         };
-        let (height, width) = sides.ok_or("expected a size as 224 or 192x256, each side at most 8192")?;
+        let (height, width) =
+            sides.ok_or("expected a size as 224 or 192x256, each side at most 8192")?;
         Ok(Self([height, width]))
     }
 }
@@ -267,32 +333,50 @@ impl From<Size> for String {
 
 /// A number for which `accepted` holds, else an error that says what is expected.
 fn number(text: &str, expected: &str, accepted: impl Fn(f64) -> bool) -> Result<f64, String> {
-    text.parse().ok().filter(|&number| accepted(number)).ok_or_else(|| format!("expected {expected}"))
+    text.parse()
+        .ok()
+        .filter(|&number| accepted(number))
+        .ok_or_else(|| format!("expected {expected}"))
 }
 
 pub(crate) fn share(text: &str) -> Result<f64, String> {
-    number(text, "a number from 0 to below 1", |share| (0.0..1.0).contains(&share))
+    number(text, "a number from 0 to below 1", |share| {
+        (0.0..1.0).contains(&share)
+    })
 }
 
 pub(crate) fn share_or_all(text: &str) -> Result<f64, String> {
-    number(text, "a number from 0 to 1", |share| (0.0..=1.0).contains(&share))
+    number(text, "a number from 0 to 1", |share| {
+        (0.0..=1.0).contains(&share)
+    })
 }
 
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
-    number(text, "a finite number above 0", |number| number > 0. && number.is_finite())
+    number(text, "a finite number above 0", |number| {
+        number > 0. && number.is_finite()
+    })
 }
 
 pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
-    number(text, "a finite number, 0 or above", |number| number >= 0. && number.is_finite())
+    number(text, "a finite number, 0 or above", |number| {
+        number >= 0. && number.is_finite()
+    })
 }
 
 pub(crate) fn mixing_alpha(text: &str) -> Result<f64, String> {
     let accepted = |alpha| alpha == 0. || (0.001..=1000.0).contains(&alpha);
-    number(text, "0, which is off, or a number from 0.001 to 1000", accepted)
+    number(
+        text,
+        "0, which is off, or a number from 0.001 to 1000",
+        accepted,
+    )
 }
 
 pub(crate) fn count(text: &str) -> Result<u32, String> {
-    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "expected a whole number, at least 1".to_string())
+    text.parse()
+        .ok()
+        .filter(|&count| count > 0)
+        .ok_or_else(|| "expected a whole number, at least 1".to_string())
 }
 
 /// What is written and read as text, within files of arguments as on the command line.
@@ -302,7 +386,10 @@ pub(crate) mod as_text {
 
     use serde::{Deserialize as _, Deserializer, Serializer, de};
 
-    pub(crate) fn serialize<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        value: &impl Display,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 
@@ -311,7 +398,9 @@ pub(crate) mod as_text {
         T: FromStr<Err: Display>,
         D: Deserializer<'de>,
     {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -321,9 +410,15 @@ mod tests {
 
     #[test]
     fn errors_speak_of_flags() {
-        let config = cnn_train::TrainConfig { learning_rate: 0., ..cnn_train::TrainConfig::new(1) };
+        let config = cnn_train::TrainConfig {
+            learning_rate: 0.,
+            ..cnn_train::TrainConfig::new(1)
+        };
         let said = config.validate().err().map(|error| in_flags(&error));
-        assert_eq!(said.as_deref(), Some("--lr: found 0, expected a finite number above 0"));
+        assert_eq!(
+            said.as_deref(),
+            Some("--lr: found 0, expected a finite number above 0")
+        );
         // Through the errors of other crates, too.
         let error = cnn_transfer::Error::from(cnn_train::Error::Argument {
             name: "batch size",
@@ -331,24 +426,50 @@ mod tests {
             expected: "1 to 4".to_string(),
         });
         assert_eq!(in_flags(&error), "--batch: found 9, expected 1 to 4");
-        let said = cnn_models::find("resnet20").err().map(|error| in_flags(&error)).unwrap_or_default();
-        assert!(said.contains("did you mean `resnet20_cifar10`?") && said.ends_with(" models` lists them"), "{said}");
-        let tiny = ModelConfig { input_size: Some([8, 8]), ..ModelConfig::default() };
-        let said = Network::new("lenet5", &tiny, 0).err().map(|error| in_flags(&error));
-        assert_eq!(said.as_deref(), Some("lenet5: --size is 8×8, expected at least 12×12"));
+        let said = cnn_models::find("resnet20")
+            .err()
+            .map(|error| in_flags(&error))
+            .unwrap_or_default();
+        assert!(
+            said.contains("did you mean `resnet20_cifar10`?")
+                && said.ends_with(" models` lists them"),
+            "{said}"
+        );
+        let tiny = ModelConfig {
+            input_size: Some([8, 8]),
+            ..ModelConfig::default()
+        };
+        let said = Network::new("lenet5", &tiny, 0)
+            .err()
+            .map(|error| in_flags(&error));
+        assert_eq!(
+            said.as_deref(),
+            Some("lenet5: --size is 8×8, expected at least 12×12")
+        );
     }
 
     #[test]
     fn every_model_says_where_weights_are() {
         for spec in cnn_models::models() {
-            let network = NetworkArgs { model: Some(spec.name.to_string()), weights: None, seed: 0, threads: None };
+            let network = NetworkArgs {
+                model: Some(spec.name.to_string()),
+                weights: None,
+                seed: 0,
+                threads: None,
+            };
             let said = format!("{:#}", network.without_weights());
             assert!(said.contains("--weights none"), "{said}");
             assert!(
-                spec.weights.iter().all(|source| said.contains(source.tag) && said.contains(&source.url())),
+                spec.weights
+                    .iter()
+                    .all(|source| said.contains(source.tag) && said.contains(&source.url())),
                 "{said}"
             );
-            assert_eq!(said.contains("train --model"), spec.weights.is_empty(), "{said}");
+            assert_eq!(
+                said.contains("train --model"),
+                spec.weights.is_empty(),
+                "{said}"
+            );
         }
     }
 }

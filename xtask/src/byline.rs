@@ -4,23 +4,40 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Program, version and the present time, as "cnn 0.1.0, 2026-11-28 17:20 UTC".
 pub(crate) fn byline() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    format!("{} {}, {}", env!("CARGO_BIN_NAME"), env!("CARGO_PKG_VERSION"), utc(seconds))
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    format!(
+        "{} {}, {}",
+        env!("CARGO_BIN_NAME"),
+        env!("CARGO_PKG_VERSION"),
+        utc(seconds)
+    )
 }
 
 /// A time in seconds since 1970 as date and minute.
 fn utc(seconds: u64) -> String {
     let (days, minutes) = (seconds / 86_400, seconds / 60 % 1_440);
-    // Years that begin in March end with the day that leap years add (H. Hinnant, "chrono-compatible low-level date algorithms"); 719,468 days lie between 0000-03-01 and 1970.
+    // Years that begin in March end with the day that leap years add (H. Hinnant,
+    // "chrono-compatible low-level date algorithms"); 719,468 days lie between 0000-03-01 and 1970.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = 400 * era + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02} UTC",
+        minutes / 60,
+        minutes % 60
+    )
 }
 
 #[cfg(test)]

@@ -65,14 +65,25 @@ impl Tuning<'_> {
         let entries = self.source.store().entries();
         let groups = self.plan.last().map_or(&[][..], |phase| &phase.groups);
         let is_kept = |rate: &&GroupRate| {
-            !entries.iter().any(|entry| rate.group.contains(&entry.name) && self.is_trained(&entry.name))
+            !entries
+                .iter()
+                .any(|entry| rate.group.contains(&entry.name) && self.is_trained(&entry.name))
         };
-        let mut kept: Vec<String> = groups.iter().filter(is_kept).map(|rate| rate.group.name.clone()).collect();
-        let norms =
-            entries.iter().filter(|entry| entry.name.ends_with(".running_mean") && self.is_trained(&entry.name));
+        let mut kept: Vec<String> = groups
+            .iter()
+            .filter(is_kept)
+            .map(|rate| rate.group.name.clone())
+            .collect();
+        let norms = entries
+            .iter()
+            .filter(|entry| entry.name.ends_with(".running_mean") && self.is_trained(&entry.name));
         let norms = norms.count();
         if self.statistics_frozen && norms > 0 {
-            let of = if kept.is_empty() { "" } else { " in the others" };
+            let of = if kept.is_empty() {
+                ""
+            } else {
+                " in the others"
+            };
             kept.push(format!("running statistics of {norms} norms{of}"));
         }
         kept.join(", ")
@@ -82,22 +93,41 @@ impl Tuning<'_> {
     fn said(&self) -> String {
         let entries = self.source.store().entries();
         let parameters = entries.iter().filter(|entry| entry.kind == Kind::Parameter);
-        let trained = parameters.clone().filter(|entry| self.is_trained(&entry.name)).count();
+        let trained = parameters
+            .clone()
+            .filter(|entry| self.is_trained(&entry.name))
+            .count();
         let all = parameters.count();
-        let FreezeProof { tensors, unchanged, changed } = &self.proof;
+        let FreezeProof {
+            tensors,
+            unchanged,
+            changed,
+        } = &self.proof;
         let proof = match changed.first() {
             None => "unchanged in the saved file".to_string(),
-            Some(first) => format!("but {} are others in the saved file, as {first}", tensors - unchanged),
+            Some(first) => format!(
+                "but {} are others in the saved file, as {first}",
+                tensors - unchanged
+            ),
         };
-        let trained = if trained == all { format!("all {all}") } else { format!("{trained} of {all}") };
+        let trained = if trained == all {
+            format!("all {all}")
+        } else {
+            format!("{trained} of {all}")
+        };
         let trained = format!("trained: {trained} parameter tensors");
         let kept = self.kept();
-        if kept.is_empty() { trained } else { format!("{trained}; kept: {kept} ({tensors} tensors), {proof}") }
+        if kept.is_empty() {
+            trained
+        } else {
+            format!("{trained}; kept: {kept} ({tensors} tensors), {proof}")
+        }
     }
 }
 
 impl Run<'_> {
-    /// Measures the best epoch, writes `summary.json` and `report.html`, and prints the summary as JSON or for people.
+    /// Measures the best epoch, writes `summary.json` and `report.html`, and prints the summary as
+    /// JSON or for people.
     pub(crate) fn conclude(mut self, json: bool) -> Result<()> {
         let skipped_before = self.skipped_before();
         let ended_before = skipped_before.is_some();
@@ -105,23 +135,38 @@ impl Run<'_> {
         let verdict = self.verdict()?;
         let summary = self.summary_json(&verdict)?;
         let text = serde_json::to_string_pretty(&summary)? + "\n";
-        write_atomic(&self.directory.join(SUMMARY), |file| file.write_all(text.as_bytes()))?;
-        let (dataset, part) = (self.data.test.as_ref().unwrap_or(&self.data.val).as_ref(), verdict.split);
-        let (path, names) = (self.directory.join(predictions::NAME), inference::class_names(&verdict.network));
+        write_atomic(&self.directory.join(SUMMARY), |file| {
+            file.write_all(text.as_bytes())
+        })?;
+        let (dataset, part) = (
+            self.data.test.as_ref().unwrap_or(&self.data.val).as_ref(),
+            verdict.split,
+        );
+        let (path, names) = (
+            self.directory.join(predictions::NAME),
+            inference::class_names(&verdict.network),
+        );
         predictions::write(&path, &verdict.measured, dataset, |_| part, &names)?;
         // The report of a run that had already ended says more of it than this sitting knows.
         if !ended_before || !self.directory.join(report::NAME).exists() {
             report::write(&self, &verdict)?;
         }
         inference::print_skipped(&self.skipped);
-        if json { output::json(&summary) } else { self.print(&summary, verdict.split) }
+        if json {
+            output::json(&summary)
+        } else {
+            self.print(&summary, verdict.split)
+        }
     }
 
-    /// What a run that had already ended skipped, as its summary says; `None` for a run that ends now. Going on with the former reads no training image.
+    /// What a run that had already ended skipped, as its summary says; `None` for a run that ends
+    /// now. Going on with the former reads no training image.
     fn skipped_before(&self) -> Option<Vec<Skipped>> {
-        let mut summary: Value = serde_json::from_slice(&std::fs::read(self.directory.join(SUMMARY)).ok()?).ok()?;
+        let mut summary: Value =
+            serde_json::from_slice(&std::fs::read(self.directory.join(SUMMARY)).ok()?).ok()?;
         let weights = sha256(&self.directory.join("last/model.safetensors")).ok()?;
-        (summary["weights_sha256"] == weights).then(|| serde_json::from_value(summary["skipped"].take()).ok())?
+        (summary["weights_sha256"] == weights)
+            .then(|| serde_json::from_value(summary["skipped"].take()).ok())?
     }
 
     fn verdict(&self) -> Result<Verdict> {
@@ -132,14 +177,25 @@ impl Run<'_> {
         };
         let start = std::time::Instant::now();
         let measured = inference::measure(&network, dataset, self.batch)?;
-        Ok(Verdict { split, network, measured, seconds: start.elapsed().as_secs_f64() })
+        Ok(Verdict {
+            split,
+            network,
+            measured,
+            seconds: start.elapsed().as_secs_f64(),
+        })
     }
 
     fn summary_json(&self, verdict: &Verdict) -> Result<Value> {
-        let best = self.summary.best.as_ref().context("no epoch was completed")?;
+        let best = self
+            .summary
+            .best
+            .as_ref()
+            .context("no epoch was completed")?;
         let proof = self.tuning.as_ref().map(|tuning| &tuning.proof);
         let frozen = match proof {
-            Some(proof) => json!({"tensors": proof.tensors, "unchanged": proof.unchanged, "changed": proof.changed}),
+            Some(proof) => {
+                json!({"tensors": proof.tensors, "unchanged": proof.unchanged, "changed": proof.changed})
+            }
             None => json!({"tensors": 0, "unchanged": 0}),
         };
         let (result, interval) = (&verdict.measured.result, verdict.measured.top1_interval()?);
@@ -163,8 +219,10 @@ impl Run<'_> {
         Ok(summary)
     }
 
-    /// Training images that went through the network, forward and backward, per second of the epochs that did so, their validation included. Where the head alone was
-    /// trained, on features that were made once, no image did: then it is features per second, as `phases` and the report say.
+    /// Training images that went through the network, forward and backward, per second of the
+    /// epochs that did so, their validation included. Where the head alone was trained, on features
+    /// that were made once, no image did: then it is features per second, as `phases` and the
+    /// report say.
     pub(crate) fn images_per_second(&self) -> Result<f64> {
         Ok(report::training_speed(self)?.per_second)
     }
@@ -172,7 +230,11 @@ impl Run<'_> {
     fn print(&self, summary: &Value, split: &str) -> Result<()> {
         let share = |value: &Value| 100. * value.as_f64().unwrap_or(0.);
         let (best, verdict) = (&summary["best"], &summary[split]);
-        println!("best epoch {}: top-1 {:.2} % of the validation images", best["epoch"], share(&best["val_top1"]));
+        println!(
+            "best epoch {}: top-1 {:.2} % of the validation images",
+            best["epoch"],
+            share(&best["val_top1"])
+        );
         println!(
             "{split}: top-1 {:.2} % (95 % interval {:.2} to {:.2}) of {} images",
             share(&verdict["top1"]),
@@ -183,7 +245,10 @@ impl Run<'_> {
         if let Some(tuning) = &self.tuning {
             println!("{}", tuning.said());
         }
-        println!("sha256 of last/model.safetensors: {}", summary["weights_sha256"].as_str().unwrap_or_default());
+        println!(
+            "sha256 of last/model.safetensors: {}",
+            summary["weights_sha256"].as_str().unwrap_or_default()
+        );
         println!("report: {}", self.directory.join(report::NAME).display());
         next_steps::print(&next_steps::after_run(self.directory));
         Ok(())

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use cnn_core::suggest;
 use cnn_data::{
-    Dataset, Error, PhotoList, Shapes, ShapesConfig, Split, dataset_splits, open_dataset, recurring_folders,
+    Dataset, Error, PhotoList, Shapes, ShapesConfig, Split, dataset_splits, open_dataset,
+    recurring_folders,
 };
 
 use crate::args::Unusable;
@@ -20,11 +21,13 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Understands `shapes` and `shapes:…`; anything else is a path, as is a directory of that name (`./shapes`). Says so where its class folders look like
-    /// something else.
+    /// Understands `shapes` and `shapes:…`; anything else is a path, as is a directory of that name
+    /// (`./shapes`). Says so where its class folders look like something else.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         if text == "shapes" || text.starts_with("shapes:") {
-            return Ok(Self::Shapes(ShapesConfig::from_str(text).context(Unusable)?));
+            return Ok(Self::Shapes(
+                ShapesConfig::from_str(text).context(Unusable)?,
+            ));
         }
         let path = PathBuf::from(text);
         let name = text.split(':').next().unwrap_or_default();
@@ -52,10 +55,18 @@ impl Source {
             Self::Path(path) => return Ok(open_dataset(path, split)?),
             Self::Shapes(config) => config,
         };
-        let split = split.context("shapes has several splits, choose one of `train`, `val` and `test` by --split");
+        let split = split.context(
+            "shapes has several splits, choose one of `train`, `val` and `test` by --split",
+        );
         let split = split.context(Unusable)?;
-        let samples = if split == Split::Train { config.samples } else { 1000 };
-        Ok(Arc::new(Shapes::new(config.clone().with_split(split).with_samples(samples))?))
+        let samples = if split == Split::Train {
+            config.samples
+        } else {
+            1000
+        };
+        Ok(Arc::new(Shapes::new(
+            config.clone().with_split(split).with_samples(samples),
+        )?))
     }
 
     /// The same for who needs no labels: what is no dataset may be a photo or a folder of them.

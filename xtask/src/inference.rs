@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, bail};
 use cnn_data::{BatchPlan, Dataset, Skipped};
 use cnn_layers::{Context, FeatureMap, Mode};
 use cnn_metrics::{
-    Classification, ClassificationResult, ConfusionMatrix, DEFAULT_BINS, Interval, Reliability, bootstrap_interval,
+    Classification, ClassificationResult, ConfusionMatrix, DEFAULT_BINS, Interval, Reliability,
+    bootstrap_interval,
 };
 use cnn_models::Network;
 
@@ -20,7 +21,8 @@ pub(crate) struct Logits {
     pub(crate) indices: Vec<usize>,
 }
 
-/// Runs the network over every readable sample in order, gives each batch's logits to `take`, and returns what was skipped.
+/// Runs the network over every readable sample in order, gives each batch's logits to `take`, and
+/// returns what was skipped.
 ///
 /// Nothing readable at all is an error.
 pub(crate) fn run(
@@ -29,7 +31,8 @@ pub(crate) fn run(
     batch: usize,
     mut take: impl FnMut(Logits) -> Result<()>,
 ) -> Result<Vec<Skipped>> {
-    let plan = BatchPlan::new(dataset.clone(), network.preprocessing().clone()).with_batch_size(batch);
+    let plan =
+        BatchPlan::new(dataset.clone(), network.preprocessing().clone()).with_batch_size(batch);
     let model = network.build(Mode::Inference)?;
     let mut batches = plan.start()?;
     let mut progress = Progress::new(network.spec().name, dataset.len());
@@ -40,13 +43,21 @@ pub(crate) fn run(
         let logits = model.forward(&images, &Context::eval())?;
         done += batch.len();
         progress.advance(batch.len());
-        take(Logits { values: logits.flatten_all()?.to_vec1()?, indices: batch.indices })?;
+        take(Logits {
+            values: logits.flatten_all()?.to_vec1()?,
+            indices: batch.indices,
+        })?;
     }
     progress.finish();
     let skipped = batches.skipped().to_vec();
     if done == 0 {
-        let reasons = skipped.iter().map(|skipped| format!("{}: {}", skipped.path, skipped.reason));
-        bail!("nothing readable: {}", reasons.take(3).collect::<Vec<_>>().join("; "));
+        let reasons = skipped
+            .iter()
+            .map(|skipped| format!("{}: {}", skipped.path, skipped.reason));
+        bail!(
+            "nothing readable: {}",
+            reasons.take(3).collect::<Vec<_>>().join("; ")
+        );
     }
     Ok(skipped)
 }
@@ -59,7 +70,8 @@ pub(crate) struct Measured {
     pub(crate) reliability: Reliability,
     /// Every sample that could be read, in the dataset's order.
     pub(crate) judged: Vec<Judged>,
-    /// The logits of the judged samples, row by row; `None` where there are more than [`MOST_KEPT`] classes.
+    /// The logits of the judged samples, row by row; `None` where there are more than [`MOST_KEPT`]
+    /// classes.
     pub(crate) logits: Option<Vec<f32>>,
     pub(crate) skipped: Vec<Skipped>,
 }
@@ -90,13 +102,19 @@ impl Measured {
 
     /// The samples that were taken for another class, in the dataset's order.
     pub(crate) fn mistakes(&self) -> impl Iterator<Item = &Judged> {
-        self.judged.iter().filter(|judged| judged.prediction != judged.label)
+        self.judged
+            .iter()
+            .filter(|judged| judged.prediction != judged.label)
     }
 
     /// For each class the sample that was recognised most surely, if any was.
     pub(crate) fn right(&self) -> Vec<Option<Judged>> {
         let mut right = vec![None::<Judged>; self.confusion.classes()];
-        for judged in self.judged.iter().filter(|judged| judged.prediction == judged.label) {
+        for judged in self
+            .judged
+            .iter()
+            .filter(|judged| judged.prediction == judged.label)
+        {
             let best = &mut right[judged.label];
             if best.is_none_or(|best| judged.probability > best.probability) {
                 *best = Some(*judged);
@@ -117,13 +135,22 @@ struct Meter {
 impl Meter {
     fn new(classes: usize) -> Result<Self> {
         let logits = (classes <= MOST_KEPT).then(Vec::new);
-        let (metrics, reliability) = (Classification::new(classes)?, Reliability::new(DEFAULT_BINS)?);
-        Ok(Self { metrics, reliability, judged: Vec::new(), logits })
+        let (metrics, reliability) = (
+            Classification::new(classes)?,
+            Reliability::new(DEFAULT_BINS)?,
+        );
+        Ok(Self {
+            metrics,
+            reliability,
+            judged: Vec::new(),
+            logits,
+        })
     }
 
     fn add(&mut self, index: usize, label: usize, logits: &[f32]) -> Result<()> {
         self.metrics.update(logits, &[label as u32])?;
-        self.reliability.update(logits, logits.len(), &[label as u32])?;
+        self.reliability
+            .update(logits, logits.len(), &[label as u32])?;
         self.judged.push(judge(index, label, logits));
         if let Some(kept) = &mut self.logits {
             kept.extend_from_slice(logits);
@@ -133,19 +160,38 @@ impl Meter {
 
     fn finish(self, skipped: Vec<Skipped>) -> Result<Measured> {
         let (result, confusion) = (self.metrics.result()?, self.metrics.confusion().clone());
-        let Self { reliability, judged, logits, .. } = self;
-        Ok(Measured { result, confusion, reliability, judged, logits, skipped })
+        let Self {
+            reliability,
+            judged,
+            logits,
+            ..
+        } = self;
+        Ok(Measured {
+            result,
+            confusion,
+            reliability,
+            judged,
+            logits,
+            skipped,
+        })
     }
 }
 
 /// Measures the network on a labelled dataset.
-pub(crate) fn measure(network: &Network, dataset: &Arc<dyn Dataset>, batch: usize) -> Result<Measured> {
+pub(crate) fn measure(
+    network: &Network,
+    dataset: &Arc<dyn Dataset>,
+    batch: usize,
+) -> Result<Measured> {
     let mut meter = Meter::new(network.model().num_classes())?;
-    let skipped = judge_all(network, dataset, batch, |index, label, logits| meter.add(index, label, logits))?;
+    let skipped = judge_all(network, dataset, batch, |index, label, logits| {
+        meter.add(index, label, logits)
+    })?;
     meter.finish(skipped)
 }
 
-/// The same for the whole and for a part of the samples, in one pass; the part is `None` where none of it could be read.
+/// The same for the whole and for a part of the samples, in one pass; the part is `None` where none
+/// of it could be read.
 pub(crate) fn measure_with_part(
     network: &Network,
     dataset: &Arc<dyn Dataset>,
@@ -156,13 +202,22 @@ pub(crate) fn measure_with_part(
     let (mut whole, mut part) = (Meter::new(classes)?, Meter::new(classes)?);
     let skipped = judge_all(network, dataset, batch, |index, label, logits| {
         whole.add(index, label, logits)?;
-        if is_part[index] { part.add(index, label, logits) } else { Ok(()) }
+        if is_part[index] {
+            part.add(index, label, logits)
+        } else {
+            Ok(())
+        }
     })?;
-    let part = if part.judged.is_empty() { None } else { Some(part.finish(Vec::new())?) };
+    let part = if part.judged.is_empty() {
+        None
+    } else {
+        Some(part.finish(Vec::new())?)
+    };
     Ok((whole.finish(skipped)?, part))
 }
 
-/// Gives each readable sample to `take`, in order: its number, the logit of its class, all logits. Returns what was skipped.
+/// Gives each readable sample to `take`, in order: its number, the logit of its class, all logits.
+/// Returns what was skipped.
 fn judge_all(
     network: &Network,
     dataset: &Arc<dyn Dataset>,
@@ -172,8 +227,14 @@ fn judge_all(
     let to_logit = classes_to_logits(network, dataset.classes())?;
     let classes = network.model().num_classes();
     run(network, dataset, batch, |logits| {
-        for (&index, row) in logits.indices.iter().zip(logits.values.chunks_exact(classes)) {
-            let class = dataset.label(index).with_context(|| format!("{} has no label", dataset.id(index)))?;
+        for (&index, row) in logits
+            .indices
+            .iter()
+            .zip(logits.values.chunks_exact(classes))
+        {
+            let class = dataset
+                .label(index)
+                .with_context(|| format!("{} has no label", dataset.id(index)))?;
             take(index, to_logit[class], row)?;
         }
         Ok(())
@@ -182,18 +243,32 @@ fn judge_all(
 
 /// The prediction is the first of the largest logits.
 fn judge(index: usize, label: usize, logits: &[f32]) -> Judged {
-    let first_largest = |best: usize, (index, logit): (usize, &f32)| if *logit > logits[best] { index } else { best };
+    let first_largest = |best: usize, (index, logit): (usize, &f32)| {
+        if *logit > logits[best] { index } else { best }
+    };
     let prediction = logits.iter().enumerate().fold(0, first_largest);
     let probabilities = probabilities(logits);
-    Judged { index, label, prediction, probability: probabilities[prediction], label_probability: probabilities[label] }
+    Judged {
+        index,
+        label,
+        prediction,
+        probability: probabilities[prediction],
+        label_probability: probabilities[label],
+    }
 }
 
 /// Softmax of a row of logits.
 pub(crate) fn probabilities(logits: &[f32]) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exponentials: Vec<f64> = logits.iter().map(|logit| f64::from(logit - largest).exp()).collect();
+    let exponentials: Vec<f64> = logits
+        .iter()
+        .map(|logit| f64::from(logit - largest).exp())
+        .collect();
     let sum: f64 = exponentials.iter().sum();
-    exponentials.into_iter().map(|exponential| exponential / sum).collect()
+    exponentials
+        .into_iter()
+        .map(|exponential| exponential / sum)
+        .collect()
 }
 
 /// Lists what was skipped on standard error.
@@ -206,9 +281,14 @@ pub(crate) fn print_skipped(skipped: &[Skipped]) {
     }
 }
 
-/// The names of the network's classes, in order of its logits; their numbers where they have no names.
+/// The names of the network's classes, in order of its logits; their numbers where they have no
+/// names.
 pub(crate) fn class_names(network: &Network) -> Vec<String> {
-    let numbers = || (0..network.model().num_classes()).map(|index| index.to_string()).collect();
+    let numbers = || {
+        (0..network.model().num_classes())
+            .map(|index| index.to_string())
+            .collect()
+    };
     known_names(network).unwrap_or_else(numbers)
 }
 
@@ -219,7 +299,8 @@ fn known_names(network: &Network) -> Option<Vec<String>> {
     named.or_else(|| is_imagenet.then(|| imagenet.iter().map(ToString::to_string).collect()))
 }
 
-/// For each class of the dataset, which logit of the network is its: by name where the network knows the names, else by number.
+/// For each class of the dataset, which logit of the network is its: by name where the network
+/// knows the names, else by number.
 pub(crate) fn classes_to_logits(network: &Network, classes: &[String]) -> Result<Vec<usize>> {
     let count = network.model().num_classes();
     let (name, by_number) = (network.spec().name, (0..classes.len()).collect());
@@ -228,20 +309,38 @@ pub(crate) fn classes_to_logits(network: &Network, classes: &[String]) -> Result
     }
     let Some(names) = known_names(network) else {
         if classes.len() > count {
-            bail!("the dataset has {} classes, {name} has {count}", classes.len());
+            bail!(
+                "the dataset has {} classes, {name} has {count}",
+                classes.len()
+            );
         }
         return Ok(by_number);
     };
-    let positions: Vec<Option<usize>> =
-        classes.iter().map(|class| names.iter().position(|name| name == class)).collect();
-    let unknown: Vec<&str> =
-        classes.iter().zip(&positions).filter(|(_, at)| at.is_none()).map(|(class, _)| class.as_str()).collect();
+    let positions: Vec<Option<usize>> = classes
+        .iter()
+        .map(|class| names.iter().position(|name| name == class))
+        .collect();
+    let unknown: Vec<&str> = classes
+        .iter()
+        .zip(&positions)
+        .filter(|(_, at)| at.is_none())
+        .map(|(class, _)| class.as_str())
+        .collect();
     if unknown.is_empty() {
         return Ok(positions.into_iter().flatten().collect());
     }
-    let some = unknown.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    let some = unknown
+        .iter()
+        .take(3)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
     if classes.len() != count {
-        bail!("{name} does not know the classes {some}; it has {count}, as {}, {}, …", names[0], names[1 % count]);
+        bail!(
+            "{name} does not know the classes {some}; it has {count}, as {}, {}, …",
+            names[0],
+            names[1 % count]
+        );
     }
     eprintln!(
         "note: {name} does not know the classes {some}; as there are {count} on both sides, they are matched by number"

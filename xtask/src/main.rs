@@ -1,4 +1,5 @@
-//! `cargo xtask <command>`: the toolkit's command line. It parses, composes and prints; what it composes lives in the crates.
+//! `cargo xtask <command>`: the toolkit's command line. It parses, composes and prints; what it
+//! composes lives in the crates.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -25,9 +26,12 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{bench, data, evaluate, explain, finetune, forward, inspect, models, predict, train};
+use crate::commands::{
+    bench, data, evaluate, explain, finetune, forward, inspect, models, predict, train,
+};
 
-/// Begins large blocks at a cache line, where the system's allocator begins them 16 bytes behind one, and keeps those that a training step gives back for the next one.
+/// Begins large blocks at a cache line, where the system's allocator begins them 16 bytes behind
+/// one, and keeps those that a training step gives back for the next one.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -67,7 +71,9 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return fail(&error.context(args::Unusable)),
     };
-    let matches = Cli::command().args_override_self(true).get_matches_from(arguments);
+    let matches = Cli::command()
+        .args_override_self(true)
+        .get_matches_from(arguments);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = match cli.command {
         Command::Models(command) => command.run(),
@@ -87,14 +93,23 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the chain of causes once and gives the exit status: 2 for unusable arguments, 130 for an interruption, 1 for what failed at run time.
+/// Prints the chain of causes once and gives the exit status: 2 for unusable arguments, 130 for an
+/// interruption, 1 for what failed at run time.
 fn fail(error: &anyhow::Error) -> ExitCode {
     let marks = [args::Unusable.to_string(), args::Interrupted.to_string()];
     let mut message = String::new();
-    for cause in error.chain().map(args::in_flags).filter(|cause| !marks.contains(cause)) {
+    for cause in error
+        .chain()
+        .map(args::in_flags)
+        .filter(|cause| !marks.contains(cause))
+    {
         // Some errors already say their cause.
         if !message.contains(&cause) {
-            message = if message.is_empty() { cause } else { format!("{message}: {cause}") };
+            message = if message.is_empty() {
+                cause
+            } else {
+                format!("{message}: {cause}")
+            };
         }
     }
     if error.downcast_ref::<args::Interrupted>().is_some() {

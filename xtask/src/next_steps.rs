@@ -19,8 +19,14 @@ impl NextStep {
     /// The command of this program with these arguments.
     pub(crate) fn new(purpose: &str, arguments: &[&str]) -> Self {
         let words = arguments.iter().map(|argument| quoted(argument));
-        let command = std::iter::once(output::program().to_string()).chain(words).collect::<Vec<_>>().join(" ");
-        Self { purpose: purpose.to_string(), command }
+        let command = std::iter::once(output::program().to_string())
+            .chain(words)
+            .collect::<Vec<_>>()
+            .join(" ");
+        Self {
+            purpose: purpose.to_string(),
+            command,
+        }
     }
 }
 
@@ -37,17 +43,32 @@ pub(crate) fn after_run_with(directory: &Path, mistakes: &[String]) -> Vec<NextS
         [] => vec!["PHOTOS"],
         photos => photos.iter().map(String::as_str).collect(),
     };
-    let purpose =
-        if mistakes.is_empty() { "see what a decision rests on" } else { "see what its worst mistakes rest on" };
+    let purpose = if mistakes.is_empty() {
+        "see what a decision rests on"
+    } else {
+        "see what its worst mistakes rest on"
+    };
     let mut steps = vec![
         NextStep::new("measure it again", &["evaluate", "--weights", &run]),
         NextStep::new("classify photos", &["predict", "PHOTOS", "--weights", &run]),
-        NextStep::new(purpose, &[&["explain"], &explained[..], &with_weights].concat()),
-        NextStep::new("see which of its filters do nothing", &["inspect", "--weights", &run]),
+        NextStep::new(
+            purpose,
+            &[&["explain"], &explained[..], &with_weights].concat(),
+        ),
+        NextStep::new(
+            "see which of its filters do nothing",
+            &["inspect", "--weights", &run],
+        ),
     ];
     // Written by this program at the run's start; a directory without it has no more to tell.
-    let arguments = std::fs::read_to_string(arguments_path(directory)).ok().and_then(|text| text.parse().ok());
-    steps.extend(arguments.map(|arguments: toml::Table| of_arguments(&arguments, directory)).unwrap_or_default());
+    let arguments = std::fs::read_to_string(arguments_path(directory))
+        .ok()
+        .and_then(|text| text.parse().ok());
+    steps.extend(
+        arguments
+            .map(|arguments: toml::Table| of_arguments(&arguments, directory))
+            .unwrap_or_default(),
+    );
     steps
 }
 
@@ -57,10 +78,14 @@ fn of_arguments(arguments: &toml::Table, directory: &Path) -> Vec<NextStep> {
     let run = directory.display().to_string();
     let config = arguments_path(directory).display().to_string();
     vec![match text("strategy") {
-        Some("two-phase") => {
-            NextStep::new("try another strategy", &["finetune", "--config", &config, "--strategy", "gradual"])
-        }
-        Some(_) => NextStep::new("try another strategy", &["finetune", "--config", &config, "--strategy", "two-phase"]),
+        Some("two-phase") => NextStep::new(
+            "try another strategy",
+            &["finetune", "--config", &config, "--strategy", "gradual"],
+        ),
+        Some(_) => NextStep::new(
+            "try another strategy",
+            &["finetune", "--config", &config, "--strategy", "two-phase"],
+        ),
         None => NextStep::new(
             "use what it learnt for images of yours",
             &["finetune", "--weights", &run, "--data", "FOLDER"],
@@ -74,11 +99,19 @@ pub(crate) fn after_predictions(photo: &Path, network: &NetworkArgs) -> Vec<Next
         return Vec::new();
     }
     let photo = photo.display().to_string();
-    vec![NextStep::new("see what that rests on", &[&["explain", &photo][..], &network.arguments()].concat())]
+    vec![NextStep::new(
+        "see what that rests on",
+        &[&["explain", &photo][..], &network.arguments()].concat(),
+    )]
 }
 
-/// What to do once a network was measured on a dataset, or on the images of its run; nothing follows from random weights.
-pub(crate) fn after_measuring(data: Option<&str>, split: Option<&str>, network: &NetworkArgs) -> Vec<NextStep> {
+/// What to do once a network was measured on a dataset, or on the images of its run; nothing
+/// follows from random weights.
+pub(crate) fn after_measuring(
+    data: Option<&str>,
+    split: Option<&str>,
+    network: &NetworkArgs,
+) -> Vec<NextStep> {
     if network.weights() == "none" {
         return Vec::new();
     }
@@ -86,7 +119,10 @@ pub(crate) fn after_measuring(data: Option<&str>, split: Option<&str>, network: 
     inspect.extend(data.iter().flat_map(|data| ["--data", data]));
     inspect.extend(split.iter().flat_map(|split| ["--split", split]));
     vec![
-        NextStep::new("see what a decision rests on", &[&["explain", "PHOTOS"][..], &network.arguments()].concat()),
+        NextStep::new(
+            "see what a decision rests on",
+            &[&["explain", "PHOTOS"][..], &network.arguments()].concat(),
+        ),
         NextStep::new("find filters that do nothing", &inspect),
     ]
 }
@@ -98,7 +134,10 @@ pub(crate) fn after_survey(data: &str, has_labels: bool) -> Vec<NextStep> {
             NextStep::new("fine-tune a network on it", &["finetune", "--data", data]),
             NextStep::new("train one from scratch", &["train", "--data", data]),
         ],
-        false => vec![NextStep::new("name what is in the images", &["predict", data, "--weights", "WEIGHTS"])],
+        false => vec![NextStep::new(
+            "name what is in the images",
+            &["predict", data, "--weights", "WEIGHTS"],
+        )],
     }
 }
 

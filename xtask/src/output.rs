@@ -1,4 +1,5 @@
-//! What the commands print: one JSON object on standard output, or text for people; progress on standard error.
+//! What the commands print: one JSON object on standard output, or text for people; progress on
+//! standard error.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,13 +13,19 @@ use serde::Serialize;
 /// How this program is called: `cargo xtask` in a checkout, else by its name.
 pub(crate) fn program() -> &'static str {
     // What cargo tells the program that it runs.
-    let by_cargo = std::env::var_os("CARGO_PKG_NAME").is_some_and(|package| package == env!("CARGO_PKG_NAME"));
-    if by_cargo { "cargo xtask" } else { env!("CARGO_BIN_NAME") }
+    let by_cargo =
+        std::env::var_os("CARGO_PKG_NAME").is_some_and(|package| package == env!("CARGO_PKG_NAME"));
+    if by_cargo {
+        "cargo xtask"
+    } else {
+        env!("CARGO_BIN_NAME")
+    }
 }
 
 /// An argument as a shell reads it.
 pub(crate) fn quoted(argument: &str) -> String {
-    let is_special = |letter: char| letter.is_whitespace() || "'\"$&|;<>*?`\\(){}[]!#~".contains(letter);
+    let is_special =
+        |letter: char| letter.is_whitespace() || "'\"$&|;<>*?`\\(){}[]!#~".contains(letter);
     if argument.is_empty() || argument.contains(is_special) {
         format!("'{}'", argument.replace('\'', r"'\''"))
     } else {
@@ -34,12 +41,16 @@ pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
-/// Where a command writes its files: `out`, which is made where it does not exist, or a new run directory.
+/// Where a command writes its files: `out`, which is made where it does not exist, or a new run
+/// directory.
 pub(crate) fn directory(out: Option<&Path>, command: &str, name: &str) -> Result<PathBuf> {
     let Some(directory) = out else {
-        return Ok(RunDir::create(Path::new("runs"), command, name)?.path().to_path_buf());
+        return Ok(RunDir::create(Path::new("runs"), command, name)?
+            .path()
+            .to_path_buf());
     };
-    std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
     Ok(directory.to_path_buf())
 }
 
@@ -47,7 +58,10 @@ pub(crate) fn directory(out: Option<&Path>, command: &str, name: &str) -> Result
 pub(crate) fn table(columns: &[(&str, bool)], rows: &[Vec<String>]) -> Result<()> {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([columns[column].0.chars().count()]).max().unwrap_or(0)
+        cells
+            .chain([columns[column].0.chars().count()])
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let mut stdout = std::io::stdout().lock();
@@ -57,7 +71,16 @@ pub(crate) fn table(columns: &[(&str, bool)], rows: &[Vec<String>]) -> Result<()
             true => format!("{cell:>0$}", widths[column]),
             false => format!("{cell:<0$}", widths[column]),
         };
-        writeln!(stdout, "{}", row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end())?;
+        writeln!(
+            stdout,
+            "{}",
+            row.iter()
+                .enumerate()
+                .map(cell)
+                .collect::<Vec<_>>()
+                .join("  ")
+                .trim_end()
+        )?;
     }
     Ok(())
 }
@@ -82,7 +105,13 @@ impl Progress {
         if !std::io::stderr().is_terminal() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        Self { bar, what: what.to_string(), unit: "images", total, last: (Instant::now(), 0) }
+        Self {
+            bar,
+            what: what.to_string(),
+            unit: "images",
+            total,
+            last: (Instant::now(), 0),
+        }
     }
 
     /// The same counting something else than images.
@@ -97,7 +126,12 @@ impl Progress {
             && let Some(rate) = recent_rate(&mut self.last, Instant::now(), self.bar.position())
         {
             let (done, unit) = (self.bar.position(), self.unit);
-            eprintln!("{} {done}/{} {unit}, {} {unit}/s", self.what, self.total, significant(rate));
+            eprintln!(
+                "{} {done}/{} {unit}, {} {unit}/s",
+                self.what,
+                self.total,
+                significant(rate)
+            );
         }
     }
 
@@ -110,10 +144,14 @@ impl Progress {
 
     /// How far the next of what is counted has come.
     pub(crate) fn within(&mut self, part: &str, done: usize, total: usize) {
-        self.bar.set_message(format!("{} {part} {done}/{total}", self.what));
+        self.bar
+            .set_message(format!("{} {part} {done}/{total}", self.what));
         let position = self.bar.position();
         if self.bar.is_hidden() && recent_rate(&mut self.last, Instant::now(), position).is_some() {
-            eprintln!("{} {position}/{} {}, {part} {done}/{total} images", self.what, self.total, self.unit);
+            eprintln!(
+                "{} {position}/{} {}, {part} {done}/{total} images",
+                self.what, self.total, self.unit
+            );
         }
     }
 
@@ -127,7 +165,8 @@ impl Progress {
     }
 }
 
-/// What was counted per second since the last line, where another one is due: of the recent past, as a pass may have begun slowly.
+/// What was counted per second since the last line, where another one is due: of the recent past,
+/// as a pass may have begun slowly.
 fn recent_rate(last: &mut (Instant, u64), now: Instant, position: u64) -> Option<f64> {
     let (since, counted) = *last;
     let elapsed = now.duration_since(since);
@@ -138,8 +177,9 @@ fn recent_rate(last: &mut (Instant, u64), now: Instant, position: u64) -> Option
 }
 
 fn style(unit: &str) -> ProgressStyle {
-    let style =
-        ProgressStyle::with_template(&format!("{{msg}} {{bar:30}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left"));
+    let style = ProgressStyle::with_template(&format!(
+        "{{msg}} {{bar:30}} {{pos}}/{{len}} {unit}, {{per_sec}}, {{eta}} left"
+    ));
     style.expect("the template is valid").progress_chars("=> ")
 }
 

@@ -1,4 +1,5 @@
-//! The pictures of a run's report: mistakes and right examples, each with what the network looked at.
+//! The pictures of a run's report: mistakes and right examples, each with what the network looked
+//! at.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +9,9 @@ use anyhow::Result;
 use cnn_data::{BatchPlan, Dataset, Image};
 use cnn_layers::FeatureMap;
 use cnn_models::Network;
-use cnn_viz::{Explainer, Heatmap, ImagePrediction, Method, PictureGroup, Target, overlay, thumbnail};
+use cnn_viz::{
+    Explainer, Heatmap, ImagePrediction, Method, PictureGroup, Target, overlay, thumbnail,
+};
 
 use crate::conclusion::{Run, Verdict};
 use crate::inference::{self, Judged};
@@ -29,11 +32,22 @@ pub(crate) fn groups(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<PictureGrou
         sorted.sort_by(|a, b| key(a).total_cmp(&key(b)).then(a.index.cmp(&b.index)));
         sorted
     };
-    let worst: Vec<Judged> = by(|judged| judged.label_probability).into_iter().take(MISTAKES).collect();
+    let worst: Vec<Judged> = by(|judged| judged.label_probability)
+        .into_iter()
+        .take(MISTAKES)
+        .collect();
     let is_shown = |judged: &Judged| worst.iter().any(|shown| shown.index == judged.index);
-    let others = by(|judged| -judged.probability).into_iter().filter(|judged| !is_shown(judged));
+    let others = by(|judged| -judged.probability)
+        .into_iter()
+        .filter(|judged| !is_shown(judged));
     let confident: Vec<Judged> = others.take(MISTAKES).collect();
-    let right: Vec<Judged> = verdict.measured.right().into_iter().flatten().take(EXAMPLES).collect();
+    let right: Vec<Judged> = verdict
+        .measured
+        .right()
+        .into_iter()
+        .flatten()
+        .take(EXAMPLES)
+        .collect();
 
     let all: Vec<(usize, Target)> = [&worst, &confident, &right]
         .into_iter()
@@ -44,20 +58,34 @@ pub(crate) fn groups(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<PictureGrou
     let names = inference::class_names(&verdict.network);
     let picture = |judged: &Judged| {
         // One whose image has become unreadable meanwhile is left out.
-        let image = dataset.content(judged.index).and_then(|content| content.into_image()).ok()?;
+        let image = dataset
+            .content(judged.index)
+            .and_then(|content| content.into_image())
+            .ok()?;
         let path = dataset.id(judged.index);
-        Some(explained(&image, maps.get(&judged.index), &verdict.network).map(|(image, explanation)| ImagePrediction {
-            image,
-            path: short(&path, run.data_name),
-            label: names[judged.label].clone(),
-            prediction: names[judged.prediction].clone(),
-            probability: judged.probability,
-            explanation,
-        }))
+        Some(
+            explained(&image, maps.get(&judged.index), &verdict.network).map(
+                |(image, explanation)| ImagePrediction {
+                    image,
+                    path: short(&path, run.data_name),
+                    label: names[judged.label].clone(),
+                    prediction: names[judged.prediction].clone(),
+                    probability: judged.probability,
+                    explanation,
+                },
+            ),
+        )
     };
     let group = |title: &str, note: &str, judged: &[Judged]| {
-        let pictures = judged.iter().filter_map(picture).collect::<Result<Vec<_>>>()?;
-        Ok::<_, anyhow::Error>(PictureGroup { title: title.to_string(), note: Some(note.to_string()), pictures })
+        let pictures = judged
+            .iter()
+            .filter_map(picture)
+            .collect::<Result<Vec<_>>>()?;
+        Ok::<_, anyhow::Error>(PictureGroup {
+            title: title.to_string(),
+            note: Some(note.to_string()),
+            pictures,
+        })
     };
     Ok(vec![
         group(
@@ -65,8 +93,16 @@ pub(crate) fn groups(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<PictureGrou
             "The images whose true class the network held least probable. Right of each: Grad-CAM, what spoke for the class that it predicted.",
             &worst,
         )?,
-        group("Most confident mistakes", "Of the others, those where it was surest of the wrong class.", &confident)?,
-        group("One right example per class", "The image of each class that it recognised most surely.", &right)?,
+        group(
+            "Most confident mistakes",
+            "Of the others, those where it was surest of the wrong class.",
+            &confident,
+        )?,
+        group(
+            "One right example per class",
+            "The image of each class that it recognised most surely.",
+            &right,
+        )?,
     ])
 }
 
@@ -96,13 +132,22 @@ pub(crate) fn grad_cams(
 }
 
 /// The image and its map over it, small enough to be kept for the page.
-fn explained(image: &Image, map: Option<&Heatmap>, network: &Network) -> Result<(Image, Option<Image>)> {
+fn explained(
+    image: &Image,
+    map: Option<&Heatmap>,
+    network: &Network,
+) -> Result<(Image, Option<Image>)> {
     let image = thumbnail(image, SIDE)?;
-    let explanation = map.map(|map| overlay(&image, map, network.preprocessing())).transpose()?;
+    let explanation = map
+        .map(|map| overlay(&image, map, network.preprocessing()))
+        .transpose()?;
     Ok((image, explanation))
 }
 
 /// The name within the data's folder, which the page names already.
 fn short(id: &str, data_name: &str) -> String {
-    Path::new(id).strip_prefix(data_name).map_or(id, |path| path.to_str().unwrap_or(id)).to_string()
+    Path::new(id)
+        .strip_prefix(data_name)
+        .map_or(id, |path| path.to_str().unwrap_or(id))
+        .to_string()
 }

@@ -12,8 +12,9 @@ use crate::inference::{Measured, probabilities};
 /// The file's name in a run directory.
 pub(crate) const NAME: &str = "predictions.csv";
 
-/// Writes a row per image: `path`, `part` (train, val or test; empty where it is not known), `truth`, `prediction`, their probabilities, and where the network has at most a hundred
-/// classes the probability of each, in columns `p_<class>`.
+/// Writes a row per image: `path`, `part` (train, val or test; empty where it is not known),
+/// `truth`, `prediction`, their probabilities, and where the network has at most a hundred classes
+/// the probability of each, in columns `p_<class>`.
 pub(crate) fn write(
     path: &Path,
     measured: &Measured,
@@ -24,8 +25,20 @@ pub(crate) fn write(
     let write = |file: &mut dyn Write| {
         let mut table = csv::Writer::from_writer(file);
         let each = measured.logits.as_ref().map_or(&[][..], |_| names);
-        let fixed = ["path", "part", "truth", "prediction", "probability", "truth_probability"].map(String::from);
-        table.write_record(fixed.into_iter().chain(each.iter().map(|name| format!("p_{name}"))))?;
+        let fixed = [
+            "path",
+            "part",
+            "truth",
+            "prediction",
+            "probability",
+            "truth_probability",
+        ]
+        .map(String::from);
+        table.write_record(
+            fixed
+                .into_iter()
+                .chain(each.iter().map(|name| format!("p_{name}"))),
+        )?;
         for (row, judged) in measured.judged.iter().enumerate() {
             let number = |probability: f64| (probability as f32).to_string();
             let fixed = [
@@ -36,8 +49,14 @@ pub(crate) fn write(
                 number(judged.probability),
                 number(judged.label_probability),
             ];
-            let logits = measured.logits.as_ref().map_or(&[][..], |logits| &logits[row * names.len()..][..names.len()]);
-            table.write_record(fixed.into_iter().chain(probabilities(logits).into_iter().map(number)))?;
+            let logits = measured.logits.as_ref().map_or(&[][..], |logits| {
+                &logits[row * names.len()..][..names.len()]
+            });
+            table.write_record(
+                fixed
+                    .into_iter()
+                    .chain(probabilities(logits).into_iter().map(number)),
+            )?;
         }
         table.flush()
     };

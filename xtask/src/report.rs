@@ -10,8 +10,8 @@ use cnn_data::Split;
 use cnn_kernels::InstructionSet;
 use cnn_layers::Kind;
 use cnn_viz::{
-    ClassResults, DataPart, Epoch, Fact, FileLink, FilterReport, FreezeProof, InspectConfig, LayerGroup, NextStep,
-    NormStatistics, Phase, Report, Timing, filter_grid, inspect,
+    ClassResults, DataPart, Epoch, Fact, FileLink, FilterReport, FreezeProof, InspectConfig,
+    LayerGroup, NextStep, NormStatistics, Phase, Report, Timing, filter_grid, inspect,
 };
 use serde::Deserialize;
 
@@ -22,31 +22,56 @@ use crate::{inference, next_steps, output, pictures, rates, strip};
 
 /// The file's name.
 pub(crate) const NAME: &str = "report.html";
-/// Dead filters are looked for during this share of the run's time, but so many seconds in any case.
+/// Dead filters are looked for during this share of the run's time, but so many seconds in any
+/// case.
 const INSPECTION_SHARE: f64 = 0.1;
 const LEAST_INSPECTION: Duration = Duration::from_secs(2);
 
 /// What a run directory may hold beside the report, and what that is for.
 const FILES: [(&str, &str); 9] = [
-    ("best/", "the best epoch's weights and configuration, which `--weights` of the run's directory reads"),
+    (
+        "best/",
+        "the best epoch's weights and configuration, which `--weights` of the run's directory reads",
+    ),
     ("last/", "the same of the last epoch"),
-    ("predictions.csv", "each image that the best epoch was measured on: its class, the prediction, the probabilities"),
-    ("split.csv", "which image was trained, validated and tested on"),
+    (
+        "predictions.csv",
+        "each image that the best epoch was measured on: its class, the prediction, the probabilities",
+    ),
+    (
+        "split.csv",
+        "which image was trained, validated and tested on",
+    ),
     ("metrics.csv", "a row for each epoch"),
-    ("events.jsonl", "a line for each update: learning rate, loss, norm of the gradient"),
+    (
+        "events.jsonl",
+        "a line for each update: learning rate, loss, norm of the gradient",
+    ),
     ("events.out.tfevents.0.cnn", "the same for TensorBoard"),
     ("summary.json", "the results for programs"),
-    ("args.toml", "the arguments of the run, which `--config` reads"),
+    (
+        "args.toml",
+        "the arguments of the run, which `--config` reads",
+    ),
 ];
 /// Mistakes named in the command that explains them.
 const EXPLAINED_MISTAKES: usize = 3;
 
 /// Writes the report of a finished run.
 pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
-    let mut report = beginning(run.command, run.data_name, verdict.network.spec().name, run.directory)?;
+    let mut report = beginning(
+        run.command,
+        run.data_name,
+        verdict.network.spec().name,
+        run.directory,
+    )?;
     report.best_epoch = run.summary.best.as_ref().map(|best| best.epoch);
     report.summary = facts(run, verdict)?;
-    let chose = if run.data.test.is_none() { ", which also chose the epoch" } else { "" };
+    let chose = if run.data.test.is_none() {
+        ", which also chose the epoch"
+    } else {
+        ""
+    };
     report.classes = Some(ClassResults {
         evaluated_on: format!("{} images{chose}; weights of the best epoch", verdict.split),
         names: inference::class_names(&verdict.network),
@@ -74,7 +99,10 @@ pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
         Some(tuning) => {
             report.phases = phases(tuning);
             report.freeze_proof = freeze_proof(tuning)?;
-            report.timings = feature_timing(run, tuning).into_iter().chain(phase_timings(run, tuning)?).collect();
+            report.timings = feature_timing(run, tuning)
+                .into_iter()
+                .chain(phase_timings(run, tuning)?)
+                .collect();
         }
         None => report.timings.push(Timing {
             name: "training and validation".to_string(),
@@ -87,21 +115,37 @@ pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
 }
 
 /// Writes what there is of the report of a run that was interrupted.
-pub(crate) fn write_interrupted(command: &str, data: &str, model: &str, directory: &Path) -> Result<()> {
+pub(crate) fn write_interrupted(
+    command: &str,
+    data: &str,
+    model: &str,
+    directory: &Path,
+) -> Result<()> {
     let mut report = beginning(command, data, model, directory)?;
     let epoch = report.epochs.last().map_or(0, |epoch| epoch.epoch);
-    let resume = format!("{} {command} --resume {}", output::program(), directory.display());
-    report.notes.push(format!("This run was interrupted after epoch {epoch}; `{resume}` goes on."));
+    let resume = format!(
+        "{} {command} --resume {}",
+        output::program(),
+        directory.display()
+    );
+    report.notes.push(format!(
+        "This run was interrupted after epoch {epoch}; `{resume}` goes on."
+    ));
     save(&report, directory)
 }
 
 /// What the files of any run directory tell.
 fn beginning(command: &str, data: &str, model: &str, directory: &Path) -> Result<Report> {
-    let data = Path::new(data).file_name().map_or(data.into(), |name| name.to_string_lossy());
+    let data = Path::new(data)
+        .file_name()
+        .map_or(data.into(), |name| name.to_string_lossy());
     let epochs = epochs(directory)?;
     let numbers: Vec<usize> = epochs.iter().map(|epoch| epoch.epoch).collect();
     let arguments = arguments(directory)?;
-    let file = |&(path, about): &(&str, &str)| FileLink { path: path.to_string(), about: about.to_string() };
+    let file = |&(path, about): &(&str, &str)| FileLink {
+        path: path.to_string(),
+        about: about.to_string(),
+    };
     Ok(Report {
         title: format!("{model} on {data}"),
         byline: Some(byline()),
@@ -109,9 +153,17 @@ fn beginning(command: &str, data: &str, model: &str, directory: &Path) -> Result
         loss_note: Some(loss_note(&arguments)),
         strip: strip::read(directory, &numbers),
         epochs,
-        files: FILES.iter().filter(|(path, _)| directory.join(path).exists()).map(file).collect(),
+        files: FILES
+            .iter()
+            .filter(|(path, _)| directory.join(path).exists())
+            .map(file)
+            .collect(),
         configuration: configuration(&arguments),
-        command: Some(format!("{} {command} --config {}", output::program(), arguments_path(directory).display())),
+        command: Some(format!(
+            "{} {command} --config {}",
+            output::program(),
+            arguments_path(directory).display()
+        )),
         versions: vec![
             Fact::new("cnn", env!("CARGO_PKG_VERSION")),
             Fact::new("instruction set", InstructionSet::current().name()),
@@ -123,7 +175,9 @@ fn beginning(command: &str, data: &str, model: &str, directory: &Path) -> Result
 
 fn save(report: &Report, directory: &Path) -> Result<()> {
     let html = report.to_html()?;
-    Ok(write_atomic(&directory.join(NAME), |file| file.write_all(html.as_bytes()))?)
+    Ok(write_atomic(&directory.join(NAME), |file| {
+        file.write_all(html.as_bytes())
+    })?)
 }
 
 /// A row of `metrics.csv`.
@@ -145,7 +199,9 @@ fn epochs(directory: &Path) -> Result<Vec<Epoch>> {
         return Ok(Vec::new());
     }
     let cannot_read = || format!("cannot read {}", path.display());
-    let rows = csv::Reader::from_path(&path).with_context(cannot_read)?.into_deserialize();
+    let rows = csv::Reader::from_path(&path)
+        .with_context(cannot_read)?
+        .into_deserialize();
     let epoch = |row: Row| Epoch {
         epoch: row.epoch,
         learning_rate: row.lr,
@@ -155,24 +211,39 @@ fn epochs(directory: &Path) -> Result<Vec<Epoch>> {
         val_accuracy: row.val_top1,
         seconds: row.seconds,
     };
-    rows.map(|row| row.map(epoch)).collect::<Result<_, _>>().with_context(cannot_read)
+    rows.map(|row| row.map(epoch))
+        .collect::<Result<_, _>>()
+        .with_context(cannot_read)
 }
 
 /// The arguments of the run as its directory keeps them.
 fn arguments(directory: &Path) -> Result<toml::Table> {
     let path = arguments_path(directory);
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
     text.parse().with_context(|| path.display().to_string())
 }
 
 fn configuration(arguments: &toml::Table) -> Vec<Fact> {
-    let plain = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
-    arguments.iter().map(|(key, value)| Fact::new(key.replace('_', "-"), plain(value))).collect()
+    let plain = |value: &toml::Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_string)
+    };
+    arguments
+        .iter()
+        .map(|(key, value)| Fact::new(key.replace('_', "-"), plain(value)))
+        .collect()
 }
 
 /// What the training loss has that the validation loss has not.
 fn loss_note(arguments: &toml::Table) -> String {
-    let number = |key: &str| arguments.get(key).and_then(toml::Value::as_float).unwrap_or(0.);
+    let number = |key: &str| {
+        arguments
+            .get(key)
+            .and_then(toml::Value::as_float)
+            .unwrap_or(0.)
+    };
     let strategy = arguments.get("strategy").and_then(toml::Value::as_str);
     // The head alone is trained on images as they are.
     let mixed = |name: &str| match strategy {
@@ -184,7 +255,12 @@ fn loss_note(arguments: &toml::Table) -> String {
     if number("label_smoothing") > 0. {
         with.push(format!("label smoothing ({})", number("label_smoothing")));
     }
-    with.extend(["mixup", "cutmix"].into_iter().filter(|key| number(key) > 0.).filter_map(mixed));
+    with.extend(
+        ["mixup", "cutmix"]
+            .into_iter()
+            .filter(|key| number(key) > 0.)
+            .filter_map(mixed),
+    );
     if arguments.get("balance").and_then(toml::Value::as_bool) == Some(true) {
         with.push("a weight for each class".to_string());
     }
@@ -213,11 +289,16 @@ fn facts(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<Fact>> {
             facts.push(Fact::new("validation accuracy", percent(val)).with_note(note));
         }
     } else {
-        let note = format!("{images}; these images also chose the epoch, so expect somewhat less on new ones");
+        let note = format!(
+            "{images}; these images also chose the epoch, so expect somewhat less on new ones"
+        );
         facts.push(Fact::new("validation accuracy", percent(result.top1)).with_note(note));
     }
     if let Some(best) = &run.summary.best {
-        let kept = Fact::new("epoch kept", format!("{} of {}", best.epoch, run.summary.epochs));
+        let kept = Fact::new(
+            "epoch kept",
+            format!("{} of {}", best.epoch, run.summary.epochs),
+        );
         facts.push(kept.with_note("the best on the validation images; its weights are in best/"));
     }
     let parameters = verdict.network.store().parameter_count();
@@ -225,13 +306,27 @@ fn facts(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<Fact>> {
     facts.push(network.with_note(format!("{parameters} parameters")));
     let images = Fact::new("images", format!("{} training", run.data.train.len()));
     let classes = run.data.train.classes().len();
-    let test = run.data.test.as_ref().map(|test| format!("{} test, ", test.len())).unwrap_or_default();
-    facts.push(images.with_note(format!("{} validation, {test}{classes} classes", run.data.val.len())));
+    let test = run
+        .data
+        .test
+        .as_ref()
+        .map(|test| format!("{} test, ", test.len()))
+        .unwrap_or_default();
+    facts.push(images.with_note(format!(
+        "{} validation, {test}{classes} classes",
+        run.data.val.len()
+    )));
     let speed = training_speed(run)?;
     let speed = match speed.of_images {
-        true => format!("{:.0} training images/s through the network, validation included", speed.per_second),
+        true => format!(
+            "{:.0} training images/s through the network, validation included",
+            speed.per_second
+        ),
         false => {
-            format!("{:.0} kept features/s through the head; no image went through the network again", speed.per_second)
+            format!(
+                "{:.0} kept features/s through the head; no image went through the network again",
+                speed.per_second
+            )
         }
     };
     facts.push(Fact::new("time", format!("{:.0} s", run.summary.seconds)).with_note(speed));
@@ -242,68 +337,122 @@ fn facts(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<Fact>> {
 fn next_steps(run: &Run<'_>, verdict: &Verdict) -> Vec<NextStep> {
     let dataset = run.data.test.as_ref().unwrap_or(&run.data.val);
     let mut mistakes: Vec<_> = verdict.measured.mistakes().collect();
-    mistakes.sort_by(|a, b| a.label_probability.total_cmp(&b.label_probability).then(a.index.cmp(&b.index)));
-    let files = mistakes.iter().map(|judged| dataset.id(judged.index)).filter(|id| Path::new(id).is_file());
+    mistakes.sort_by(|a, b| {
+        a.label_probability
+            .total_cmp(&b.label_probability)
+            .then(a.index.cmp(&b.index))
+    });
+    let files = mistakes
+        .iter()
+        .map(|judged| dataset.id(judged.index))
+        .filter(|id| Path::new(id).is_file());
     let files: Vec<String> = files.take(EXPLAINED_MISTAKES).collect();
-    let step = |step: next_steps::NextStep| NextStep { purpose: step.purpose, command: step.command };
-    next_steps::after_run_with(run.directory, &files).into_iter().map(step).collect()
+    let step = |step: next_steps::NextStep| NextStep {
+        purpose: step.purpose,
+        command: step.command,
+    };
+    next_steps::after_run_with(run.directory, &files)
+        .into_iter()
+        .map(step)
+        .collect()
 }
 
 fn data_parts(run: &Run<'_>) -> Vec<DataPart> {
     let record = &run.data.record;
-    let parts = [("training", Split::Train), ("validation", Split::Val), ("test", Split::Test)];
+    let parts = [
+        ("training", Split::Train),
+        ("validation", Split::Val),
+        ("test", Split::Test),
+    ];
     let part = |(name, split): (&str, Split)| {
         let images = record.count(split);
-        (images > 0).then(|| DataPart { name: name.to_string(), images, fingerprint: record.fingerprint(split) })
+        (images > 0).then(|| DataPart {
+            name: name.to_string(),
+            images,
+            fingerprint: record.fingerprint(split),
+        })
     };
     parts.into_iter().filter_map(part).collect()
 }
 
-/// Dead filters of the best epoch, on as many images as a share of the run's time allows: first those that it was measured on, then training images.
+/// Dead filters of the best epoch, on as many images as a share of the run's time allows: first
+/// those that it was measured on, then training images.
 fn filters(run: &Run<'_>, verdict: &Verdict) -> Result<FilterReport> {
-    let (network, measured_on) = (&verdict.network, run.data.test.as_ref().unwrap_or(&run.data.val));
+    let (network, measured_on) = (
+        &verdict.network,
+        run.data.test.as_ref().unwrap_or(&run.data.val),
+    );
     let datasets = [measured_on.clone(), run.data.train.clone()];
-    let share = Duration::try_from_secs_f64(INSPECTION_SHARE * run.summary.seconds).unwrap_or_default();
+    let share =
+        Duration::try_from_secs_f64(INSPECTION_SHARE * run.summary.seconds).unwrap_or_default();
     let time = Some(share.max(LEAST_INSPECTION));
-    let config = InspectConfig { images: 0, time, ..InspectConfig::default() };
+    let config = InspectConfig {
+        images: 0,
+        time,
+        ..InspectConfig::default()
+    };
     let inspection = inspect(network, &datasets, &config, &mut |_| ())?;
     let kinds = match inspection.images > measured_on.len() {
         true => format!("{} and training images", verdict.split),
         false => format!("{} images", verdict.split),
     };
-    Ok(inspection.report(format!("{kinds}, weights of the best epoch"), Some(filter_grid(network)?)))
+    Ok(inspection.report(
+        format!("{kinds}, weights of the best epoch"),
+        Some(filter_grid(network)?),
+    ))
 }
 
 fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {
     let mut done = 0;
-    let phases = tuning.plan.iter().zip(tuning.phases).map(|(phase, summary)| {
-        let first_epoch = done + 1;
-        done += summary.epochs;
-        let groups = phase.groups.iter().map(|rate| {
-            let in_group = |name: &str| rate.group.contains(name);
-            let entries = tuning.source.store().entries();
-            let mut of_group = entries.iter().filter(|entry| in_group(&entry.name));
-            let norm_statistics = match of_group.any(|entry| entry.kind == Kind::Buffer) {
-                false => NormStatistics::None,
-                true if rate.learning_rate.is_none() || tuning.statistics_frozen => NormStatistics::Fixed,
-                true => NormStatistics::Moving,
-            };
-            let parameters = entries.iter().filter(|entry| in_group(&entry.name) && entry.kind != Kind::Buffer);
-            LayerGroup {
-                name: rate.group.name.clone(),
-                parameters: parameters.map(|entry| entry.shape.iter().product::<usize>() as u64).sum(),
-                learning_rate: rate.learning_rate,
-                norm_statistics,
+    let phases = tuning
+        .plan
+        .iter()
+        .zip(tuning.phases)
+        .map(|(phase, summary)| {
+            let first_epoch = done + 1;
+            done += summary.epochs;
+            let groups = phase.groups.iter().map(|rate| {
+                let in_group = |name: &str| rate.group.contains(name);
+                let entries = tuning.source.store().entries();
+                let mut of_group = entries.iter().filter(|entry| in_group(&entry.name));
+                let norm_statistics = match of_group.any(|entry| entry.kind == Kind::Buffer) {
+                    false => NormStatistics::None,
+                    true if rate.learning_rate.is_none() || tuning.statistics_frozen => {
+                        NormStatistics::Fixed
+                    }
+                    true => NormStatistics::Moving,
+                };
+                let parameters = entries
+                    .iter()
+                    .filter(|entry| in_group(&entry.name) && entry.kind != Kind::Buffer);
+                LayerGroup {
+                    name: rate.group.name.clone(),
+                    parameters: parameters
+                        .map(|entry| entry.shape.iter().product::<usize>() as u64)
+                        .sum(),
+                    learning_rate: rate.learning_rate,
+                    norm_statistics,
+                }
+            });
+            Phase {
+                name: phase.name.clone(),
+                first_epoch,
+                last_epoch: done,
+                groups: groups.collect(),
             }
         });
-        Phase { name: phase.name.clone(), first_epoch, last_epoch: done, groups: groups.collect() }
-    });
     phases.collect()
 }
 
 /// `None` where nothing was frozen, or the network began with fresh weights.
 fn freeze_proof(tuning: &Tuning<'_>) -> Result<Option<FreezeProof>> {
-    let Some(source) = tuning.source.weights_file().filter(|_| tuning.proof.tensors > 0) else { return Ok(None) };
+    let Some(source) = tuning
+        .source
+        .weights_file()
+        .filter(|_| tuning.proof.tensors > 0)
+    else {
+        return Ok(None);
+    };
     Ok(Some(FreezeProof {
         kept: tuning.kept(),
         tensors: tuning.proof.tensors,
@@ -326,7 +475,10 @@ fn feature_timing(run: &Run<'_>, tuning: &Tuning<'_>) -> Option<Timing> {
 fn phase_timings(run: &Run<'_>, tuning: &Tuning<'_>) -> Result<Vec<Timing>> {
     let timing = |phase: PhaseSpeed| Timing {
         name: match phase.on_features {
-            true => format!("phase {}, training and validation on kept features", phase.name),
+            true => format!(
+                "phase {}, training and validation on kept features",
+                phase.name
+            ),
             false => format!("phase {}, training and validation", phase.name),
         },
         seconds: phase.seconds,
@@ -337,7 +489,8 @@ fn phase_timings(run: &Run<'_>, tuning: &Tuning<'_>) -> Result<Vec<Timing>> {
 
 /// How fast a run trained.
 pub(crate) struct Speed {
-    /// Whether images went through the network; else features that were kept of them went through the head.
+    /// Whether images went through the network; else features that were kept of them went through
+    /// the head.
     pub(crate) of_images: bool,
     /// How many of them in a second, with the time of validation.
     pub(crate) per_second: f64,
@@ -347,14 +500,28 @@ pub(crate) struct Speed {
 pub(crate) fn training_speed(run: &Run<'_>) -> Result<Speed> {
     let Some(tuning) = &run.tuning else {
         let per_second = run.summary.samples as f64 / run.summary.seconds.max(1e-9);
-        return Ok(Speed { of_images: true, per_second });
+        return Ok(Speed {
+            of_images: true,
+            per_second,
+        });
     };
     let phases = phase_speeds(run, tuning)?;
-    let of_images = phases.iter().any(|phase| !phase.on_features && phase.samples > 0);
-    let counted = || phases.iter().filter(|phase| !of_images || !phase.on_features);
-    let (samples, seconds) =
-        (counted().map(|phase| phase.samples).sum::<usize>(), counted().map(|phase| phase.seconds).sum::<f64>());
-    Ok(Speed { of_images, per_second: samples as f64 / seconds.max(1e-9) })
+    let of_images = phases
+        .iter()
+        .any(|phase| !phase.on_features && phase.samples > 0);
+    let counted = || {
+        phases
+            .iter()
+            .filter(|phase| !of_images || !phase.on_features)
+    };
+    let (samples, seconds) = (
+        counted().map(|phase| phase.samples).sum::<usize>(),
+        counted().map(|phase| phase.seconds).sum::<f64>(),
+    );
+    Ok(Speed {
+        of_images,
+        per_second: samples as f64 / seconds.max(1e-9),
+    })
 }
 
 struct PhaseSpeed<'a> {
@@ -367,14 +534,25 @@ struct PhaseSpeed<'a> {
 
 fn phase_speeds<'a>(run: &Run<'_>, tuning: &'a Tuning<'_>) -> Result<Vec<PhaseSpeed<'a>>> {
     let epochs = epochs(run.directory)?;
-    let skipped: BTreeSet<&str> = run.skipped.iter().map(|skipped| skipped.path.as_str()).collect();
-    let broken =
-        || (0..run.data.train.len()).filter(|&index| skipped.contains(run.data.train.id(index).as_str())).count();
+    let skipped: BTreeSet<&str> = run
+        .skipped
+        .iter()
+        .map(|skipped| skipped.path.as_str())
+        .collect();
+    let broken = || {
+        (0..run.data.train.len())
+            .filter(|&index| skipped.contains(run.data.train.id(index).as_str()))
+            .count()
+    };
     let images = run.data.train.len() - if skipped.is_empty() { 0 } else { broken() };
     let mut done = 0;
     let speed = |(phase, summary): (&'a cnn_transfer::Phase, &cnn_transfer::PhaseSummary)| {
         let of_phase = |epoch: &&Epoch| (done + 1..=done + summary.epochs).contains(&epoch.epoch);
-        let seconds: Vec<f64> = epochs.iter().filter(of_phase).filter_map(|epoch| epoch.seconds).collect();
+        let seconds: Vec<f64> = epochs
+            .iter()
+            .filter(of_phase)
+            .filter_map(|epoch| epoch.seconds)
+            .collect();
         done += summary.epochs;
         PhaseSpeed {
             name: &phase.name,

@@ -1,4 +1,5 @@
-//! What the network saw in the same few images after each epoch: written during a run, shown by its report.
+//! What the network saw in the same few images after each epoch: written during a run, shown by its
+//! report.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -36,20 +37,36 @@ pub(crate) struct Strip {
 impl Strip {
     /// Takes images at equal distances from the dataset, which `network` is validated on.
     pub(crate) fn new(network: &Network, dataset: &Arc<dyn Dataset>) -> Result<Self> {
-        let order = (0..IMAGES.min(dataset.len())).map(|image| image * dataset.len() / IMAGES).collect();
+        let order = (0..IMAGES.min(dataset.len()))
+            .map(|image| image * dataset.len() / IMAGES)
+            .collect();
         let record = network.preprocessing().clone();
-        let plan = BatchPlan::new(dataset.clone(), record.clone()).with_order(order).with_batch_size(IMAGES);
+        let plan = BatchPlan::new(dataset.clone(), record.clone())
+            .with_order(order)
+            .with_batch_size(IMAGES);
         let (mut photos, mut labels, mut inputs) = (Vec::new(), Vec::new(), None);
         if let Some(batch) = plan.start()?.next() {
             let batch = batch?;
             for &index in &batch.indices {
                 photos.push(thumbnail(&dataset.content(index)?.into_image()?, SIDE)?);
-                labels.push(dataset.label(index).map_or_else(String::new, |label| dataset.classes()[label].clone()));
+                labels.push(
+                    dataset
+                        .label(index)
+                        .map_or_else(String::new, |label| dataset.classes()[label].clone()),
+                );
             }
             inputs = Some(FeatureMap::from_nhwc(&batch.images)?);
         }
         let (model, names) = (network.build(Mode::Eval)?, inference::class_names(network));
-        Ok(Self { model, names, record, photos, labels, inputs, folder: OnceCell::new() })
+        Ok(Self {
+            model,
+            names,
+            record,
+            photos,
+            labels,
+            inputs,
+            folder: OnceCell::new(),
+        })
     }
 
     /// Says where the run keeps its files.
@@ -58,7 +75,8 @@ impl Strip {
             return Ok(());
         }
         let folder = self.folder.get_or_init(|| directory.join(FOLDER));
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
         for (number, photo) in self.photos.iter().enumerate() {
             photo.write_png(&image_path(folder, number))?;
         }
@@ -73,14 +91,28 @@ impl Strip {
     }
 
     fn write(&self, epoch: usize) -> Result<()> {
-        let (Some(folder), Some(inputs)) = (self.folder.get(), &self.inputs) else { return Ok(()) };
-        let logits = self.model.forward(inputs, &Context::eval())?.to_vec2::<f32>()?;
-        let explanation = Explainer::new(self.model.as_ref()).explain(Method::GradCam, inputs, &[Target::PREDICTED])?;
+        let (Some(folder), Some(inputs)) = (self.folder.get(), &self.inputs) else {
+            return Ok(());
+        };
+        let logits = self
+            .model
+            .forward(inputs, &Context::eval())?
+            .to_vec2::<f32>()?;
+        let explanation = Explainer::new(self.model.as_ref()).explain(
+            Method::GradCam,
+            inputs,
+            &[Target::PREDICTED],
+        )?;
         let mut captions = Vec::new();
         for (number, (map, logits)) in explanation.maps.iter().zip(&logits).enumerate() {
-            overlay(&self.photos[number], map, &self.record)?.write_png(&cell_path(folder, epoch, number))?;
+            overlay(&self.photos[number], map, &self.record)?
+                .write_png(&cell_path(folder, epoch, number))?;
             let best = top_k(logits, 1)?[0];
-            captions.push(format!("{} {:.0} %", self.names[best.index], 100. * best.probability));
+            captions.push(format!(
+                "{} {:.0} %",
+                self.names[best.index],
+                100. * best.probability
+            ));
         }
         write_texts(&folder.join(format!("epoch-{epoch}.json")), &captions)
     }
@@ -99,12 +131,23 @@ pub(crate) fn read(directory: &Path, epochs: &[usize]) -> Option<EpochStrip> {
     let row = |(number, label): (usize, String)| {
         let cell = |&epoch: &usize| {
             let captions = read_texts(&folder.join(format!("epoch-{epoch}.json")))?;
-            Some((open_image(&cell_path(&folder, epoch, number)).ok()?, captions.get(number)?.clone()))
+            Some((
+                open_image(&cell_path(&folder, epoch, number)).ok()?,
+                captions.get(number)?.clone(),
+            ))
         };
         let cells = epochs.iter().map(cell).collect::<Option<Vec<_>>>()?;
-        Some(StripRow { image: open_image(&image_path(&folder, number)).ok()?, label, cells })
+        Some(StripRow {
+            image: open_image(&image_path(&folder, number)).ok()?,
+            label,
+            cells,
+        })
     };
-    let rows = labels.into_iter().enumerate().map(row).collect::<Option<Vec<_>>>()?;
+    let rows = labels
+        .into_iter()
+        .enumerate()
+        .map(row)
+        .collect::<Option<Vec<_>>>()?;
     (shown > 0).then_some(EpochStrip { epochs, rows })
 }
 

@@ -1,4 +1,5 @@
-//! What the commands that train have in common: data, augmentation, interruption, progress, the report.
+//! What the commands that train have in common: data, augmentation, interruption, progress, the
+//! report.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,14 +9,17 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 use cnn_core::{Key, Preprocessing, write_atomic};
 use cnn_data::{
-    Augmentation, BatchMix, CachedDataset, ColorJitter, CutMix, Dataset, Mixup, RandomCrop, RandomErasing,
-    RandomHorizontalFlip, RandomResizedCrop, RandomRotation, Resize, Split, stratified_split,
+    Augmentation, BatchMix, CachedDataset, ColorJitter, CutMix, Dataset, Mixup, RandomCrop,
+    RandomErasing, RandomHorizontalFlip, RandomResizedCrop, RandomRotation, Resize, Split,
+    stratified_split,
 };
 use cnn_train::{Notice, OptimizerConfig, ScheduleKind, SplitRecord};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Interrupted, Size, Unusable, mixing_alpha, not_negative, positive, share, share_or_all};
+use crate::args::{
+    Interrupted, Size, Unusable, mixing_alpha, not_negative, positive, share, share_or_all,
+};
 use crate::datasets::Source;
 use crate::output;
 use crate::strip::Strip;
@@ -100,7 +104,8 @@ pub(crate) enum Augment {
     None,
     /// Shift by up to an eighth, mirror
     CropFlip,
-    /// Cut out a part, 8 to 100 % in training from scratch, 35 to 100 % in fine-tuning, resize, mirror
+    /// Cut out a part, 8 to 100 % in training from scratch, 35 to 100 % in fine-tuning, resize,
+    /// mirror
     ResizedCrop,
 }
 
@@ -114,7 +119,8 @@ pub(crate) struct Data {
 }
 
 impl Data {
-    /// Writes `split.csv` into the directory of a run that begins; a run that goes on must find the images that it began with.
+    /// Writes `split.csv` into the directory of a run that begins; a run that goes on must find the
+    /// images that it began with.
     pub(crate) fn record_in(&self, directory: &Path) -> Result<()> {
         let path = directory.join(SplitRecord::FILE);
         if !path.exists() {
@@ -136,32 +142,48 @@ const ARGUMENTS: &str = "args.toml";
 impl TrainingArgs {
     /// Opens the data that `--data` names; where they have no `val`, a part is held out.
     pub(crate) fn open_data(&self, data: &str) -> Result<Data> {
-        let cached =
-            |dataset: Arc<dyn Dataset>| -> Arc<dyn Dataset> { Arc::new(CachedDataset::new(dataset, CACHE_BYTES)) };
+        let cached = |dataset: Arc<dyn Dataset>| -> Arc<dyn Dataset> {
+            Arc::new(CachedDataset::new(dataset, CACHE_BYTES))
+        };
         let source = Source::parse(data)?;
         let splits = source.splits()?;
         let open = |split: Option<Split>| source.open(split);
         let has = |split| splits.contains(&split);
         let whole = open(has(Split::Train).then_some(Split::Train))?;
-        let test = has(Split::Test).then(|| open(Some(Split::Test))).transpose()?;
+        let test = has(Split::Test)
+            .then(|| open(Some(Split::Test)))
+            .transpose()?;
         let (train, val): (Arc<dyn Dataset>, Arc<dyn Dataset>) = if has(Split::Val) {
             (whole, open(Some(Split::Val))?)
         } else {
             let key = Key::new(self.seed).stream("held-out");
-            let (train, val) = stratified_split(&whole, self.val_fraction, key).context(Unusable)?;
-            ensure!(val.len() > 0, "{data}: no class has two images, of which one could be held out for validation");
+            let (train, val) =
+                stratified_split(&whole, self.val_fraction, key).context(Unusable)?;
+            ensure!(
+                val.len() > 0,
+                "{data}: no class has two images, of which one could be held out for validation"
+            );
             (Arc::new(train), Arc::new(val))
         };
-        let mut parts: Vec<(Split, &dyn Dataset)> = vec![(Split::Train, train.as_ref()), (Split::Val, val.as_ref())];
+        let mut parts: Vec<(Split, &dyn Dataset)> =
+            vec![(Split::Train, train.as_ref()), (Split::Val, val.as_ref())];
         parts.extend(test.as_deref().map(|test| (Split::Test, test)));
         let record = SplitRecord::of(&parts);
         for (part, name) in [(Split::Val, "validation"), (Split::Test, "test")] {
             let twins = record.seen_in_training(part);
             if let Some((one, twin)) = twins.first() {
-                eprintln!("note: {} {name} images are also training images, as {twin} is {one}", twins.len());
+                eprintln!(
+                    "note: {} {name} images are also training images, as {twin} is {one}",
+                    twins.len()
+                );
             }
         }
-        Ok(Data { train: cached(train), val: cached(val), test, record })
+        Ok(Data {
+            train: cached(train),
+            val: cached(val),
+            test,
+            record,
+        })
     }
 
     /// With `--balance` a weight per class: the inverse of its share of the training images.
@@ -180,16 +202,25 @@ impl TrainingArgs {
 
     /// How the images of a batch are mixed.
     pub(crate) fn mix(&self) -> Result<Option<BatchMix>> {
-        let mixup = (self.mixup != 0.).then(|| Mixup::new(self.mixup)).transpose()?;
-        let cutmix = (self.cutmix != 0.).then(|| CutMix::new(self.cutmix)).transpose()?;
+        let mixup = (self.mixup != 0.)
+            .then(|| Mixup::new(self.mixup))
+            .transpose()?;
+        let cutmix = (self.cutmix != 0.)
+            .then(|| CutMix::new(self.cutmix))
+            .transpose()?;
         Ok(match (mixup, cutmix) {
             (Some(mixup), Some(cutmix)) => Some(BatchMix::either(mixup, cutmix)),
             (mixup, cutmix) => mixup.map(BatchMix::mixup).or(cutmix.map(BatchMix::cutmix)),
         })
     }
 
-    /// What is done to training images for a network with this record; cuts leave at least the share `smallest` of the image.
-    pub(crate) fn augmentation(&self, record: &Preprocessing, smallest: f64) -> Result<Augmentation> {
+    /// What is done to training images for a network with this record; cuts leave at least the
+    /// share `smallest` of the image.
+    pub(crate) fn augmentation(
+        &self,
+        record: &Preprocessing,
+        smallest: f64,
+    ) -> Result<Augmentation> {
         let [channels, height, width] = record.input_size;
         let side = height.min(width);
         let kind = match self.augment {
@@ -205,11 +236,16 @@ impl TrainingArgs {
         augmentation = match kind {
             Augment::CropFlip => {
                 let crop = RandomCrop::new(height, width)?.with_padding(side / 8)?;
-                augmentation.then(Resize::new(height, width)?).then(crop).then(RandomHorizontalFlip::new(0.5)?)
+                augmentation
+                    .then(Resize::new(height, width)?)
+                    .then(crop)
+                    .then(RandomHorizontalFlip::new(0.5)?)
             }
             Augment::ResizedCrop => {
                 let crop = RandomResizedCrop::new(height, width)?.with_scale(smallest, 1.)?;
-                augmentation.then(crop).then(RandomHorizontalFlip::new(0.5)?)
+                augmentation
+                    .then(crop)
+                    .then(RandomHorizontalFlip::new(0.5)?)
             }
             Augment::None | Augment::Auto => augmentation,
         };
@@ -226,19 +262,26 @@ impl TrainingArgs {
 
 /// What `--schedule` takes, each name with its defaults.
 pub(crate) fn schedule_help() -> String {
-    let kinds = ScheduleKind::NAMES.iter().flat_map(|name| ScheduleKind::named(name));
+    let kinds = ScheduleKind::NAMES
+        .iter()
+        .flat_map(|name| ScheduleKind::named(name));
     choices_help("How the learning rate changes", kinds)
 }
 
 /// What `--optimizer` takes, each name with its defaults.
 pub(crate) fn optimizer_help() -> String {
-    let rules = OptimizerConfig::NAMES.iter().flat_map(|name| OptimizerConfig::named(name));
+    let rules = OptimizerConfig::NAMES
+        .iter()
+        .flat_map(|name| OptimizerConfig::named(name));
     choices_help("Update rule", rules) + "; `sgd:nesterov` and `rmsprop:centered` turn those on"
 }
 
 fn choices_help(what: &str, choices: impl Iterator<Item = impl std::fmt::Display>) -> String {
     let choices: Vec<String> = choices.map(|choice| format!("`{choice}`")).collect();
-    format!("{what}: {}; settings that are left out are as here", choices.join(", "))
+    format!(
+        "{what}: {}; settings that are left out are as here",
+        choices.join(", ")
+    )
 }
 
 /// Where [`save_arguments`] writes them.
@@ -249,24 +292,36 @@ pub(crate) fn arguments_path(directory: &Path) -> PathBuf {
 /// Writes the arguments of a run into its directory.
 pub(crate) fn save_arguments(arguments: &impl Serialize, directory: &Path) -> Result<()> {
     let text = toml::to_string(arguments).context("cannot write the arguments as TOML")?;
-    Ok(write_atomic(&arguments_path(directory), |file| file.write_all(text.as_bytes()))?)
+    Ok(write_atomic(&arguments_path(directory), |file| {
+        file.write_all(text.as_bytes())
+    })?)
 }
 
 /// Reads the arguments of a run to go on with.
 pub(crate) fn saved_arguments<T: DeserializeOwned>(directory: &Path) -> Result<T> {
     let path = arguments_path(directory);
     let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}; --resume needs a run directory", path.display()))
+        .with_context(|| {
+            format!(
+                "cannot read {}; --resume needs a run directory",
+                path.display()
+            )
+        })
         .context(Unusable)?;
     toml::from_str(&text).with_context(|| path.display().to_string())
 }
 
-/// An existing path made absolute, since a run may go on from another working directory; a name, as `shapes` or `builtin`, as it is, also where a
-/// file is called so, and so is anything else.
+/// An existing path made absolute, since a run may go on from another working directory; a name, as
+/// `shapes` or `builtin`, as it is, also where a file is called so, and so is anything else.
 pub(crate) fn absolute(text: &str) -> Result<String> {
-    let is_name = ["builtin", "none"].contains(&text) || matches!(Source::parse(text), Ok(Source::Shapes(_)));
-    let path = (!is_name && Path::new(text).exists()).then(|| std::path::absolute(text)).transpose()?;
-    Ok(path.and_then(|path| path.into_os_string().into_string().ok()).unwrap_or_else(|| text.to_string()))
+    let is_name =
+        ["builtin", "none"].contains(&text) || matches!(Source::parse(text), Ok(Source::Shapes(_)));
+    let path = (!is_name && Path::new(text).exists())
+        .then(|| std::path::absolute(text))
+        .transpose()?;
+    Ok(path
+        .and_then(|path| path.into_os_string().into_string().ok())
+        .unwrap_or_else(|| text.to_string()))
 }
 
 /// A flag that Ctrl-C sets; pressed again, it ends the program.
@@ -286,7 +341,11 @@ pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
 
 /// The error of a run that was interrupted: it says how to go on.
 pub(crate) fn interrupted(command: &str, epochs: usize, directory: &Path) -> anyhow::Error {
-    let resume = format!("{} {command} --resume {}", output::program(), directory.display());
+    let resume = format!(
+        "{} {command} --resume {}",
+        output::program(),
+        directory.display()
+    );
     anyhow::anyhow!("interrupted after epoch {epochs}; `{resume}` goes on").context(Interrupted)
 }
 
@@ -313,7 +372,14 @@ struct Pass {
 
 impl<'a> Watcher<'a> {
     pub(crate) fn new(strip: &'a Strip, patience: Option<u32>) -> Self {
-        Self { strip, patience, images: 0, progress: None, pass: None, lr: 0. }
+        Self {
+            strip,
+            patience,
+            images: 0,
+            progress: None,
+            pass: None,
+            lr: 0.,
+        }
     }
 
     /// A trainer begins that goes through so many images.
@@ -334,7 +400,12 @@ impl<'a> Watcher<'a> {
         if self.pass.as_ref().is_none_or(|pass| pass.of != of) {
             self.finish_pass();
             let progress = output::Progress::new(&format!("features of {of} images"), images);
-            self.pass = Some(Pass { of, progress, done: 0, images });
+            self.pass = Some(Pass {
+                of,
+                progress,
+                done: 0,
+                images,
+            });
         }
         if let Some(pass) = &mut self.pass {
             pass.progress.advance(done.saturating_sub(pass.done));
@@ -346,9 +417,21 @@ impl<'a> Watcher<'a> {
     }
 
     fn finish_pass(&mut self) {
-        let Some(Pass { of, progress, done, images }) = self.pass.take() else { return };
+        let Some(Pass {
+            of,
+            progress,
+            done,
+            images,
+        }) = self.pass.take()
+        else {
+            return;
+        };
         progress.finish();
-        let images = if done == images { format!("{done}") } else { format!("{done} of {images}") };
+        let images = if done == images {
+            format!("{done}")
+        } else {
+            format!("{done} of {images}")
+        };
         eprintln!("features of {images} {of} images");
     }
 
@@ -359,13 +442,28 @@ impl<'a> Watcher<'a> {
                 self.lr = rates.lr;
                 match &mut self.progress {
                     Some(progress) => progress.advance(report.samples),
-                    None => self.progress.insert(output::Progress::new("train", self.images)).skip(report.samples),
+                    None => self
+                        .progress
+                        .insert(output::Progress::new("train", self.images))
+                        .skip(report.samples),
                 }
             }
-            Notice::Epoch { epoch, row, is_best, stale_epochs } => {
+            Notice::Epoch {
+                epoch,
+                row,
+                is_best,
+                stale_epochs,
+            } => {
                 self.strip.add(*epoch);
-                self.println(&format!("{}{}", epoch_line(row, self.lr), if *is_best { "  best so far" } else { "" }));
-                if self.patience.is_some_and(|patience| patience as usize == *stale_epochs) {
+                self.println(&format!(
+                    "{}{}",
+                    epoch_line(row, self.lr),
+                    if *is_best { "  best so far" } else { "" }
+                ));
+                if self
+                    .patience
+                    .is_some_and(|patience| patience as usize == *stale_epochs)
+                {
                     self.println(&format!(
                         "no better epoch in the last {stale_epochs} (--patience): this was the last"
                     ));
@@ -396,21 +494,35 @@ fn epoch_line(row: &[(String, String)], lr: f64) -> String {
 pub(crate) fn explained(error: anyhow::Error, directory: &Path) -> anyhow::Error {
     use cnn_train::Error::{Diverged, NotFinite};
     let is = |cause: &cnn_train::Error| matches!(cause, Diverged { .. } | NotFinite { .. });
-    let diverged = error.chain().any(|cause| cause.downcast_ref::<cnn_train::Error>().is_some_and(is));
+    let diverged = error
+        .chain()
+        .any(|cause| cause.downcast_ref::<cnn_train::Error>().is_some_and(is));
     if !diverged {
         return error;
     }
     let kept = match directory.join("best").exists() {
-        true => format!("the best epoch so far is kept in {}", directory.join("best").display()),
-        false => format!("no epoch was completed; {} holds the start", directory.display()),
+        true => format!(
+            "the best epoch so far is kept in {}",
+            directory.join("best").display()
+        ),
+        false => format!(
+            "no epoch was completed; {} holds the start",
+            directory.display()
+        ),
     };
-    error.context(format!("training stopped, {kept}; a lower --lr, --clip-norm or a longer --warmup may help"))
+    error.context(format!(
+        "training stopped, {kept}; a lower --lr, --clip-norm or a longer --warmup may help"
+    ))
 }
 
 /// Four decimals are enough to read.
 fn rounded(value: &str) -> String {
     value.parse::<f64>().map_or(value.to_string(), |number| {
-        if number.fract() == 0. { format!("{number}") } else { format!("{number:.4}") }
+        if number.fract() == 0. {
+            format!("{number}")
+        } else {
+            format!("{number:.4}")
+        }
     })
 }
 
@@ -420,9 +532,20 @@ mod tests {
 
     #[test]
     fn an_epochs_line_says_the_rate_that_it_ended_with() {
-        let row = [("epoch", "1"), ("lr", "0.00002"), ("train_loss", "2.34159"), ("val_top1", "1")];
+        let row = [
+            ("epoch", "1"),
+            ("lr", "0.00002"),
+            ("train_loss", "2.34159"),
+            ("val_top1", "1"),
+        ];
         let row = row.map(|(name, value)| (name.to_string(), value.to_string()));
-        assert_eq!(epoch_line(&row, 0.001_984_2), "epoch 1  lr 0.00198  train_loss 2.3416  val_top1 1");
-        assert_eq!(epoch_line(&row, 0.000_02), "epoch 1  lr 2e-5  train_loss 2.3416  val_top1 1");
+        assert_eq!(
+            epoch_line(&row, 0.001_984_2),
+            "epoch 1  lr 0.00198  train_loss 2.3416  val_top1 1"
+        );
+        assert_eq!(
+            epoch_line(&row, 0.000_02),
+            "epoch 1  lr 2e-5  train_loss 2.3416  val_top1 1"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The Markdown pages: links lead somewhere, code is code that runs, and the guide's index is whole.
+//! The Markdown pages: links lead somewhere, code is code that runs, and the guide's index is
+//! whole.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,15 +13,22 @@ fn relative_links_lead_to_files_and_headings() {
         for target in links(&prose(&read(&page))) {
             checked += 1;
             if let Some(problem) = problem_of(&page, &target) {
-                broken.push(format!("{}: ({target}) {problem}", page.strip_prefix(&root).unwrap().display()));
+                broken.push(format!(
+                    "{}: ({target}) {problem}",
+                    page.strip_prefix(&root).unwrap().display()
+                ));
             }
         }
     }
-    assert!(checked > 50, "only {checked} links were found: does the check still see them?");
+    assert!(
+        checked > 50,
+        "only {checked} links were found: does the check still see them?"
+    );
     assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
 }
 
-/// A chapter's Rust is a doctest of `examples/lib.rs`, or it is quoted word for word from an example, which CI runs.
+/// A chapter's Rust is a doctest of `examples/lib.rs`, or it is quoted word for word from an
+/// example, which CI runs.
 #[test]
 fn the_guides_code_is_compiled() {
     let examples_lib = read(&root().join("examples/lib.rs"));
@@ -35,13 +43,20 @@ fn the_guides_code_is_compiled() {
         for block in blocks(&read(&chapter), "rust") {
             quotes += 1;
             let is_quote = sources.iter().any(|source| source.contains(&block));
-            assert!(is_quote, "{name}: this code is neither a doctest nor quoted from examples/*.rs:\n{block}");
+            assert!(
+                is_quote,
+                "{name}: this code is neither a doctest nor quoted from examples/*.rs:\n{block}"
+            );
         }
     }
-    assert!(quotes > 0, "no quote was found: does the check still see them?");
+    assert!(
+        quotes > 0,
+        "no quote was found: does the check still see them?"
+    );
 }
 
-/// The commands of these chapters, run one after another in a directory of their own. In what they print, `…` stands for anything.
+/// The commands of these chapters, run one after another in a directory of their own. In what they
+/// print, `…` stands for anything.
 #[cfg(unix)]
 #[test]
 fn commands_print_what_the_guide_shows() {
@@ -73,7 +88,10 @@ fn commands_print_what_the_guide_shows() {
         for transcript in blocks(&page, "console") {
             for exchange in transcript.strip_prefix("$ ").unwrap().split("\n$ ") {
                 let (command, expected) = exchange.split_once('\n').unwrap();
-                if let Some(name) = absent.iter().find(|name| command.split(' ').any(|word| word == **name)) {
+                if let Some(name) = absent
+                    .iter()
+                    .find(|name| command.split(' ').any(|word| word == **name))
+                {
                     eprintln!("shared data {name} absent, skipped");
                     continue;
                 }
@@ -86,7 +104,10 @@ fn commands_print_what_the_guide_shows() {
             }
         }
     }
-    assert!(compared > 25, "only {compared} commands were found: does the check still see them?");
+    assert!(
+        compared > 25,
+        "only {compared} commands were found: does the check still see them?"
+    );
 }
 
 #[test]
@@ -95,8 +116,14 @@ fn transcripts_are_compared_line_by_line() {
     assert_eq!(difference(&["a: … of 2", "b", "c"], printed), None);
     assert_eq!(difference(&["a…", "…", "c"], printed), None);
     assert_eq!(difference(&["…", "b", "…"], printed), None);
-    for wrong in [&["a: … of 3", "…"][..], &["a…", "c"], &["…", "d"], &["a…", "b"], &["…", "b"], &["a…", "b", "c", "d"]]
-    {
+    for wrong in [
+        &["a: … of 3", "…"][..],
+        &["a…", "c"],
+        &["…", "d"],
+        &["a…", "b"],
+        &["…", "b"],
+        &["a…", "b", "c", "d"],
+    ] {
         assert!(difference(wrong, printed).is_some(), "{wrong:?}");
     }
 }
@@ -106,7 +133,10 @@ fn the_guides_index_lists_every_chapter() {
     let index = links(&prose(&read(&root().join("docs/guide/README.md"))));
     for chapter in chapters() {
         let name = chapter.file_name().unwrap().to_str().unwrap().to_string();
-        assert!(name == "README.md" || index.contains(&name), "docs/guide/README.md does not list {name}");
+        assert!(
+            name == "README.md" || index.contains(&name),
+            "docs/guide/README.md does not list {name}"
+        );
     }
 }
 
@@ -115,7 +145,10 @@ fn headings_have_the_anchors_that_github_gives_them() {
     let page = "# Use `it`, now!\n\n## The knobs – all of them\n```sh\n# no heading\n```\n## Twice\n## Twice\n";
     let expected = ["use-it-now", "the-knobs--all-of-them", "twice", "twice-1"];
     assert_eq!(anchors(page), expected.map(str::to_string).into());
-    assert_eq!(links("[a](b.md) ![c](d/e.png \"title\") [f](<g h.md>) `[no](link)`"), ["b.md", "d/e.png", "g h.md"]);
+    assert_eq!(
+        links("[a](b.md) ![c](d/e.png \"title\") [f](<g h.md>) `[no](link)`"),
+        ["b.md", "d/e.png", "g h.md"]
+    );
 }
 
 fn root() -> PathBuf {
@@ -147,9 +180,12 @@ fn chapters() -> Vec<PathBuf> {
 }
 
 fn files_with_ending(directory: &Path, ending: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> =
-        entries.filter(|path| path.extension().is_some_and(|found| found == ending)).collect();
+    let entries = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries
+        .filter(|path| path.extension().is_some_and(|found| found == ending))
+        .collect();
     files.sort();
     files
 }
@@ -172,24 +208,39 @@ fn prose(page: &str) -> String {
 /// The code blocks of a language, as they stand.
 fn blocks(page: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
-    page.split(&fence).skip(1).map(|block| block.split("```").next().unwrap().to_string()).collect()
+    page.split(&fence)
+        .skip(1)
+        .map(|block| block.split("```").next().unwrap().to_string())
+        .collect()
 }
 
-/// Runs a command as a reader would, with the program in place of `cargo xtask`; gives its status and what it printed.
+/// Runs a command as a reader would, with the program in place of `cargo xtask`; gives its status
+/// and what it printed.
 fn shell(command: &str, place: &Path) -> (i32, String) {
     let script = format!("set -e; exec 2>&1; cargo() {{ shift; \"$CNN\" \"$@\"; }}\n{command}");
     let program = env!("CARGO_BIN_EXE_cnn");
-    let output =
-        std::process::Command::new("bash").args(["-c", &script]).current_dir(place).env("CNN", program).output();
+    let output = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(place)
+        .env("CNN", program)
+        .output();
     let output = output.unwrap();
-    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).to_string())
+    (
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&output.stdout).to_string(),
+    )
 }
 
-/// What of the expected lines was not printed, in order and without others between; a line `…` stands for any number of lines.
+/// What of the expected lines was not printed, in order and without others between; a line `…`
+/// stands for any number of lines.
 fn difference(expected: &[&str], printed: &str) -> Option<String> {
     // A slow machine says how far it has come, and many commands end with what to do next.
-    let is_aside =
-        |line: &&str| line.contains(" images/s") || ["next: ", "      "].iter().any(|start| is_step(line, start));
+    let is_aside = |line: &&str| {
+        line.contains(" images/s")
+            || ["next: ", "      "]
+                .iter()
+                .any(|start| is_step(line, start))
+    };
     let mut rest: Vec<&str> = printed.lines().filter(|line| !is_aside(line)).collect();
     let mut skips = false;
     for line in expected {
@@ -200,7 +251,12 @@ fn difference(expected: &[&str], printed: &str) -> Option<String> {
         let found = rest.iter().position(|printed| resembles(line, printed));
         match found {
             Some(position) if skips || position == 0 => drop(rest.drain(..=position)),
-            _ => return Some(format!("should have printed `{line}` here: {:?}", rest.first())),
+            _ => {
+                return Some(format!(
+                    "should have printed `{line}` here: {:?}",
+                    rest.first()
+                ));
+            }
         }
         skips = false;
     }
@@ -209,33 +265,54 @@ fn difference(expected: &[&str], printed: &str) -> Option<String> {
 
 /// Whether a line names a next step: a command and, in brackets, what it is for.
 fn is_step(line: &str, start: &str) -> bool {
-    line.strip_prefix(start).is_some_and(|step| step.starts_with("cargo xtask ") && step.ends_with(')'))
+    line.strip_prefix(start)
+        .is_some_and(|step| step.starts_with("cargo xtask ") && step.ends_with(')'))
 }
 
 /// Whether a line is `pattern` with some text in place of each `…`.
 fn resembles(pattern: &str, line: &str) -> bool {
-    let Some((before, after)) = pattern.split_once('…') else { return pattern == line };
-    let Some(line) = line.strip_prefix(before) else { return false };
-    line.char_indices().map(|(at, _)| at).chain([line.len()]).any(|at| resembles(after, &line[at..]))
+    let Some((before, after)) = pattern.split_once('…') else {
+        return pattern == line;
+    };
+    let Some(line) = line.strip_prefix(before) else {
+        return false;
+    };
+    line.char_indices()
+        .map(|(at, _)| at)
+        .chain([line.len()])
+        .any(|at| resembles(after, &line[at..]))
 }
 
 /// The targets of `[text](target)` and `![text](target "title")`, without those in `code`.
 fn links(prose: &str) -> Vec<String> {
     let without_code: String = prose.split('`').step_by(2).collect();
-    let targets = without_code.split("](").skip(1).filter_map(|rest| match rest.strip_prefix('<') {
-        Some(rest) => rest.split_once('>').map(|(target, _)| target),
-        None => rest.split_once(')').and_then(|(inside, _)| inside.split_whitespace().next()),
-    });
+    let targets =
+        without_code
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| match rest.strip_prefix('<') {
+                Some(rest) => rest.split_once('>').map(|(target, _)| target),
+                None => rest
+                    .split_once(')')
+                    .and_then(|(inside, _)| inside.split_whitespace().next()),
+            });
     targets.map(str::to_string).collect()
 }
 
-/// Why a link does not lead anywhere; `None` for one that does, or that leads out of the repository.
+/// Why a link does not lead anywhere; `None` for one that does, or that leads out of the
+/// repository.
 fn problem_of(page: &Path, target: &str) -> Option<String> {
     if target.contains("://") || target.starts_with("mailto:") {
         return None;
     }
-    let (file, anchor) = target.split_once('#').map_or((target, None), |(file, anchor)| (file, Some(anchor)));
-    let path = if file.is_empty() { page.to_path_buf() } else { page.parent().unwrap().join(file) };
+    let (file, anchor) = target
+        .split_once('#')
+        .map_or((target, None), |(file, anchor)| (file, Some(anchor)));
+    let path = if file.is_empty() {
+        page.to_path_buf()
+    } else {
+        page.parent().unwrap().join(file)
+    };
     if !path.exists() {
         return Some("does not exist".to_string());
     }
@@ -244,23 +321,33 @@ fn problem_of(page: &Path, target: &str) -> Option<String> {
     (!known.contains(anchor)).then(|| format!("has no such heading, but {known:?}"))
 }
 
-/// The anchors of a page's headings: lower case, letters, digits, hyphens and underscores kept, spaces as hyphens, repetitions numbered.
+/// The anchors of a page's headings: lower case, letters, digits, hyphens and underscores kept,
+/// spaces as hyphens, repetitions numbered.
 fn anchors(page: &str) -> BTreeSet<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let page = prose(page);
-    let headings = page
-        .lines()
-        .filter_map(|line| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
+    let headings = page.lines().filter_map(|line| {
+        line.trim_start_matches('#')
+            .strip_prefix(' ')
+            .filter(|_| line.starts_with('#'))
+    });
     let anchor = |heading: &str| -> String {
         let kept = heading.trim().to_lowercase();
-        let kept = kept.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
-        kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+        let kept = kept
+            .chars()
+            .filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+        kept.map(|letter| if letter == ' ' { '-' } else { letter })
+            .collect()
     };
     let numbered = headings.map(|heading| {
         let anchor = anchor(heading);
         let count = counts.entry(anchor.clone()).or_default();
         *count += 1;
-        if *count == 1 { anchor } else { format!("{anchor}-{}", *count - 1) }
+        if *count == 1 {
+            anchor
+        } else {
+            format!("{anchor}-{}", *count - 1)
+        }
     });
     numbered.collect()
 }

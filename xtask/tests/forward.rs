@@ -10,11 +10,21 @@ use cnn_models::{ModelConfig, Network};
 use cnn_weights::{TensorFile, save_safetensors};
 
 fn forward(directory: &Path, flags: &[&str]) -> TensorFile {
-    let (input, output) = (directory.join("x.safetensors"), directory.join("y.safetensors"));
-    let numbers: Vec<f32> = (0..2 * 3 * 20 * 28).map(|i| ((i * 7919) % 1000) as f32 / 500. - 1.).collect();
+    let (input, output) = (
+        directory.join("x.safetensors"),
+        directory.join("y.safetensors"),
+    );
+    let numbers: Vec<f32> = (0..2 * 3 * 20 * 28)
+        .map(|i| ((i * 7919) % 1000) as f32 / 500. - 1.)
+        .collect();
     let xs = Tensor::from_vec(numbers, (2, 3, 20, 28), &Device::Cpu).unwrap();
     let upstream = Tensor::ones((2, 10), DType::F32, &Device::Cpu).unwrap();
-    save_safetensors(&input, &[("input".into(), xs), ("upstream".into(), upstream)], &BTreeMap::new()).unwrap();
+    save_safetensors(
+        &input,
+        &[("input".into(), xs), ("upstream".into(), upstream)],
+        &BTreeMap::new(),
+    )
+    .unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_cnn"));
     command
         .args(["forward", "--weights"])
@@ -25,13 +35,24 @@ fn forward(directory: &Path, flags: &[&str]) -> TensorFile {
         .arg("--output")
         .arg(&output);
     let answer = command.output().unwrap();
-    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    assert!(
+        answer.status.success(),
+        "{}",
+        String::from_utf8_lossy(&answer.stderr)
+    );
     assert!(answer.stdout.is_empty());
     TensorFile::open(output).unwrap()
 }
 
 fn values(file: &TensorFile, name: &str) -> Vec<f64> {
-    file.tensor(name).unwrap().to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    file.tensor(name)
+        .unwrap()
+        .to_dtype(DType::F64)
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .to_vec1()
+        .unwrap()
 }
 
 #[test]
@@ -48,10 +69,23 @@ fn logits_stages_and_gradients_have_pytorchs_names_and_shapes() {
     assert_eq!(shape("grad.input"), [2, 3, 20, 28]);
     assert_eq!(shape("grad.layer3.0.conv2.weight"), [64, 64, 3, 3]);
     assert_eq!(values(&full, "grad.linear.bias"), [2.; 10]);
-    let parameters = network.store().entries().iter().filter(|entry| entry.kind == cnn_layers::Kind::Parameter).count();
-    assert_eq!(full.names().filter(|name| name.starts_with("grad.")).count(), parameters + 1);
-    let difference =
-        values(&plain, "logits").iter().zip(values(&full, "logits")).map(|(a, b)| (a - b).abs()).fold(0., f64::max);
+    let parameters = network
+        .store()
+        .entries()
+        .iter()
+        .filter(|entry| entry.kind == cnn_layers::Kind::Parameter)
+        .count();
+    assert_eq!(
+        full.names()
+            .filter(|name| name.starts_with("grad."))
+            .count(),
+        parameters + 1
+    );
+    let difference = values(&plain, "logits")
+        .iter()
+        .zip(values(&full, "logits"))
+        .map(|(a, b)| (a - b).abs())
+        .fold(0., f64::max);
     assert!(difference < 1e-4, "f32 and f64 differ by {difference}");
     let train = forward(directory.path(), &["--train"]);
     assert_ne!(values(&train, "logits"), values(&plain, "logits"));

@@ -12,16 +12,28 @@ struct Answer {
 }
 
 fn models(arguments: &[&str]) -> Answer {
-    let output = Command::new(env!("CARGO_BIN_EXE_cnn")).arg("models").args(arguments).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cnn"))
+        .arg("models")
+        .args(arguments)
+        .output()
+        .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).to_string();
-    Answer { status: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Answer {
+        status: output.status.code().unwrap(),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
 }
 
 fn names(filter: &str) -> Vec<String> {
     let answer = models(&[filter, "--json"]);
     assert_eq!(answer.status, 0, "{filter}: {}", answer.stderr);
     let list: Value = serde_json::from_str(&answer.stdout).unwrap();
-    list.as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap().to_string()).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|model| model["name"].as_str().unwrap().to_string())
+        .collect()
 }
 
 #[test]
@@ -41,7 +53,12 @@ fn a_filter_is_the_beginning_of_a_word() {
     let begins = |filter: &str, words: &[&str]| {
         let found = names(filter);
         assert!(found.len() > 2, "{filter}: {found:?}");
-        assert!(found.iter().all(|name| words.iter().any(|word| name.starts_with(word))), "{filter}: {found:?}");
+        assert!(
+            found
+                .iter()
+                .all(|name| words.iter().any(|word| name.starts_with(word))),
+            "{filter}: {found:?}"
+        );
     };
     begins("v2", &["mobilenetv2"]);
     begins("mobile", &["mobilenetv1", "mobilenetv2"]);
@@ -54,22 +71,58 @@ fn a_filter_is_the_beginning_of_a_word() {
 fn a_filter_that_begins_no_word_falls_back_and_says_so() {
     let answer = models(&["enetv"]);
     assert_eq!(answer.status, 0);
-    assert!(answer.stderr.contains("no word of a name begins with `enetv`"), "{}", answer.stderr);
-    assert!(answer.stdout.contains("mobilenetv1_100") && !answer.stdout.contains("resnet"), "{}", answer.stdout);
-    for (filter, hint) in [("resnett", "did you mean `resnet`?"), ("zzz", "no model is called like `zzz`; ")] {
+    assert!(
+        answer
+            .stderr
+            .contains("no word of a name begins with `enetv`"),
+        "{}",
+        answer.stderr
+    );
+    assert!(
+        answer.stdout.contains("mobilenetv1_100") && !answer.stdout.contains("resnet"),
+        "{}",
+        answer.stdout
+    );
+    for (filter, hint) in [
+        ("resnett", "did you mean `resnet`?"),
+        ("zzz", "no model is called like `zzz`; "),
+    ] {
         let answer = models(&[filter]);
         assert_eq!((answer.status, &*answer.stdout), (2, ""), "{filter}");
-        assert!(answer.stderr.contains(hint) && answer.stderr.contains("models` lists all"), "{}", answer.stderr);
+        assert!(
+            answer.stderr.contains(hint) && answer.stderr.contains("models` lists all"),
+            "{}",
+            answer.stderr
+        );
     }
 }
 
 #[test]
 fn the_table_says_which_weights_are_published_and_the_entry_where() {
     let table = models(&[]);
-    let row = |name: &str| table.stdout.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
-    assert!(row("resnet18").contains("IMAGENET1K_V1, a1_in1k"), "{}", row("resnet18"));
-    assert!(row("lenet5").ends_with("none published"), "{}", row("lenet5"));
-    let widest = table.stdout.lines().map(|line| line.chars().count()).max().unwrap();
+    let row = |name: &str| {
+        table
+            .stdout
+            .lines()
+            .find(|line| line.starts_with(&format!("{name} ")))
+            .unwrap()
+    };
+    assert!(
+        row("resnet18").contains("IMAGENET1K_V1, a1_in1k"),
+        "{}",
+        row("resnet18")
+    );
+    assert!(
+        row("lenet5").ends_with("none published"),
+        "{}",
+        row("lenet5")
+    );
+    let widest = table
+        .stdout
+        .lines()
+        .map(|line| line.chars().count())
+        .max()
+        .unwrap();
     assert!(widest <= 120, "{widest} columns:\n{}", table.stdout);
     assert!(table.stderr.starts_with("next: "), "{}", table.stderr);
 

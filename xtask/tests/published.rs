@@ -8,19 +8,30 @@ use serde_json::Value;
 
 /// A path of the shared data; `None` where it is absent, which CI does not accept.
 fn shared(path: &str) -> Option<String> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(path);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared")
+        .join(path);
     if path.exists() {
         return Some(path.display().to_string());
     }
-    assert!(std::env::var_os("CNN_REQUIRE_SHARED").is_none(), "{} is absent", path.display());
+    assert!(
+        std::env::var_os("CNN_REQUIRE_SHARED").is_none(),
+        "{} is absent",
+        path.display()
+    );
     println!("shared data absent, skipped");
     None
 }
 
 fn xtask(arguments: &[&str]) -> (String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_cnn")).args(arguments).output().unwrap();
-    let (stdout, stderr) =
-        (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr).to_string());
+    let output = Command::new(env!("CARGO_BIN_EXE_cnn"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let (stdout, stderr) = (
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8_lossy(&output.stderr).to_string(),
+    );
     assert!(output.status.success(), "{arguments:?}: {stderr}");
     (stdout, stderr)
 }
@@ -31,9 +42,17 @@ fn json(arguments: &[&str]) -> Value {
 
 #[test]
 fn resnet20_reaches_its_published_accuracy_on_cifar10() {
-    let Some(weights) = shared("hub/resnet20_cifar10/resnet20-12fca82f.th") else { return };
+    let Some(weights) = shared("hub/resnet20_cifar10/resnet20-12fca82f.th") else {
+        return;
+    };
     let data = shared("data/cifar10").unwrap();
-    let model = ["evaluate", "--model", "resnet20_cifar10", "--weights", &weights];
+    let model = [
+        "evaluate",
+        "--model",
+        "resnet20_cifar10",
+        "--weights",
+        &weights,
+    ];
     let answer = json(&[&model[..], &["--data", &data, "--split", "test", "--json"]].concat());
     assert_eq!(answer["samples"], 10_000);
     let top1 = answer["top1"].as_f64().unwrap();
@@ -44,7 +63,9 @@ fn resnet20_reaches_its_published_accuracy_on_cifar10() {
 
 #[test]
 fn published_imagenet_weights_name_the_photos() {
-    let Some(photos) = shared("data/imagenet_photos") else { return };
+    let Some(photos) = shared("data/imagenet_photos") else {
+        return;
+    };
     let table = [
         ("mobilenetv2_100.tf_in1k", 36, 39),
         ("mobilenetv1_075.tf_in1k", 37, 38),
@@ -55,7 +76,12 @@ fn published_imagenet_weights_name_the_photos() {
         let answer = json(&["predict", &photos, "--weights", &weights, "--json"]);
         let predictions = answer["predictions"].as_array().unwrap();
         let ranks: Vec<Option<usize>> = predictions.iter().map(rank_of_truth).collect();
-        let within = |k: usize| ranks.iter().filter(|rank| rank.is_some_and(|rank| rank < k)).count() as i64;
+        let within = |k: usize| {
+            ranks
+                .iter()
+                .filter(|rank| rank.is_some_and(|rank| rank < k))
+                .count() as i64
+        };
         assert_eq!(predictions.len(), 40);
         assert!(
             (within(1) - top1).abs() <= 1 && (within(5) - top5).abs() <= 1,
@@ -63,9 +89,26 @@ fn published_imagenet_weights_name_the_photos() {
             within(1),
             within(5)
         );
-        assert!(answer["predictions"][0]["top"][0]["label"].as_str().unwrap().contains("tench"), "{folder}");
-        let alone = json(&["predict", &photos, "--weights", &weights, "--json", "--threads", "1"]);
-        assert_eq!(alone, answer, "{folder}: the numbers depend on the number of threads");
+        assert!(
+            answer["predictions"][0]["top"][0]["label"]
+                .as_str()
+                .unwrap()
+                .contains("tench"),
+            "{folder}"
+        );
+        let alone = json(&[
+            "predict",
+            &photos,
+            "--weights",
+            &weights,
+            "--json",
+            "--threads",
+            "1",
+        ]);
+        assert_eq!(
+            alone, answer,
+            "{folder}: the numbers depend on the number of threads"
+        );
     }
 }
 
@@ -74,48 +117,108 @@ fn rank_of_truth(prediction: &Value) -> Option<usize> {
     let path = PathBuf::from(prediction["path"].as_str().unwrap());
     let name = path.file_name().unwrap().to_str().unwrap();
     let truth: u64 = name.split('_').next().unwrap().parse().unwrap();
-    prediction["top"].as_array().unwrap().iter().position(|class| class["index"] == truth)
+    prediction["top"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .position(|class| class["index"] == truth)
 }
 
 #[test]
 fn broken_files_in_a_folder_are_skipped_named_and_counted() {
-    let Some(photos) = shared("data/imagenet_photos") else { return };
+    let Some(photos) = shared("data/imagenet_photos") else {
+        return;
+    };
     let weights = shared("hub/squeezenet1_1.caffe_in1k").unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let photo = std::fs::read_dir(photos).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    let photo = std::fs::read_dir(photos)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .min()
+        .unwrap();
     std::fs::copy(&photo, directory.path().join("good.jpg")).unwrap();
-    std::fs::write(directory.path().join("cut.jpg"), &std::fs::read(&photo).unwrap()[..5000]).unwrap();
+    std::fs::write(
+        directory.path().join("cut.jpg"),
+        &std::fs::read(&photo).unwrap()[..5000],
+    )
+    .unwrap();
     std::fs::write(directory.path().join("text.jpg"), "not a photo").unwrap();
-    let (folder, csv) = (directory.path().display().to_string(), directory.path().join("out.csv"));
-    let arguments = ["predict", &folder, "--weights", &weights, "--top", "2", "--csv", csv.to_str().unwrap()];
+    let (folder, csv) = (
+        directory.path().display().to_string(),
+        directory.path().join("out.csv"),
+    );
+    let arguments = [
+        "predict",
+        &folder,
+        "--weights",
+        &weights,
+        "--top",
+        "2",
+        "--csv",
+        csv.to_str().unwrap(),
+    ];
     let answer = json(&[&arguments[..], &["--json"]].concat());
     assert_eq!(answer["predictions"].as_array().unwrap().len(), 1);
-    let skipped: Vec<&str> =
-        answer["skipped"].as_array().unwrap().iter().map(|s| s["path"].as_str().unwrap()).collect();
-    assert!(skipped.len() == 2 && skipped[0].ends_with("cut.jpg") && skipped[1].ends_with("text.jpg"), "{skipped:?}");
+    let skipped: Vec<&str> = answer["skipped"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["path"].as_str().unwrap())
+        .collect();
+    assert!(
+        skipped.len() == 2 && skipped[0].ends_with("cut.jpg") && skipped[1].ends_with("text.jpg"),
+        "{skipped:?}"
+    );
     let (stdout, stderr) = xtask(&arguments);
-    assert!(stdout.contains("good.jpg: tench") && stderr.contains("skipped 2 in all"), "{stdout}{stderr}");
+    assert!(
+        stdout.contains("good.jpg: tench") && stderr.contains("skipped 2 in all"),
+        "{stdout}{stderr}"
+    );
     let lines = std::fs::read_to_string(csv).unwrap();
     assert_eq!(lines.lines().count(), 3, "{lines}");
-    assert!(lines.starts_with("path,rank,index,label,probability\n") && lines.contains(",1,0,\"tench"), "{lines}");
+    assert!(
+        lines.starts_with("path,rank,index,label,probability\n") && lines.contains(",1,0,\"tench"),
+        "{lines}"
+    );
 }
 
 #[test]
 fn a_dataset_of_other_classes_is_refused_by_name() {
-    let Some(photos) = shared("data/hymenoptera") else { return };
+    let Some(photos) = shared("data/hymenoptera") else {
+        return;
+    };
     let weights = shared("hub/squeezenet1_1.caffe_in1k").unwrap();
-    let arguments = ["evaluate", "--weights", &weights, "--data", &photos, "--split", "val"];
-    let output = Command::new(env!("CARGO_BIN_EXE_cnn")).args(arguments).output().unwrap();
+    let arguments = [
+        "evaluate",
+        "--weights",
+        &weights,
+        "--data",
+        &photos,
+        "--split",
+        "val",
+    ];
+    let output = Command::new(env!("CARGO_BIN_EXE_cnn"))
+        .args(arguments)
+        .output()
+        .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).to_string();
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr.contains("squeezenet1_1 does not know the classes ants, bees; it has 1000"), "{stderr}");
+    assert!(
+        stderr.contains("squeezenet1_1 does not know the classes ants, bees; it has 1000"),
+        "{stderr}"
+    );
 }
 
 #[test]
 fn data_describes_a_folder() {
-    let Some(path) = shared("data/hymenoptera") else { return };
+    let Some(path) = shared("data/hymenoptera") else {
+        return;
+    };
     let survey = json(&["data", &path, "--json"]);
-    assert_eq!((survey["samples"].as_u64(), survey["format"].as_str()), (Some(398), Some("image-folder")));
+    assert_eq!(
+        (survey["samples"].as_u64(), survey["format"].as_str()),
+        (Some(398), Some("image-folder"))
+    );
     assert_eq!(survey["splits"][0]["classes"][0]["samples"], 124);
     assert!(xtask(&["data", &path]).0.contains("bees     121   83"));
 }

@@ -8,21 +8,23 @@ use tempfile::{Builder, NamedTempFile};
 
 use crate::Error;
 
-/// Writes a file so that under `path` there is, at any moment and after any crash, either the old content or the new
-/// one, whole.
+/// Writes a file so that under `path` there is, at any moment and after any crash, either the old
+/// content or the new one, whole.
 ///
-/// `write` gets a buffered writer to a temporary file in the same directory, which is synced to disk and renamed to
-/// `path` at the end. If `write` fails or panics, `path` is as it was and the temporary file is gone; only a killed
-/// process can leave one (`.tmp-*`).
+/// `write` gets a buffered writer to a temporary file in the same directory, which is synced to
+/// disk and renamed to `path` at the end. If `write` fails or panics, `path` is as it was and the
+/// temporary file is gone; only a killed process can leave one (`.tmp-*`).
 ///
-/// - The file's mode is that of any new file, 0666 less the umask, also where it replaces one of another mode.
+/// - The file's mode is that of any new file, 0666 less the umask, also where it replaces one of
+///   another mode.
 /// - A symbolic link to a file stays, and the file that it points to is replaced.
 /// - What is neither file nor directory (`/dev/stdout`, a pipe) is written to directly.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] naming `path` if the directory does not exist or cannot be written, or if `write` fails (its error
-/// is the source); [`Error::IsDirectory`] if `path` is a directory. In either case nothing has changed.
+/// [`Error::Io`] naming `path` if the directory does not exist or cannot be written, or if `write`
+/// fails (its error is the source); [`Error::IsDirectory`] if `path` is a directory. In either case
+/// nothing has changed.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,9 +35,16 @@ use crate::Error;
 /// # Ok(())
 /// # }
 /// ```
-pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
+pub fn write_atomic(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Error> {
     match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => return Err(Error::IsDirectory { path: path.to_owned() }),
+        Ok(metadata) if metadata.is_dir() => {
+            return Err(Error::IsDirectory {
+                path: path.to_owned(),
+            });
+        }
         Ok(metadata) if !metadata.is_file() => write_through(path, write),
         Ok(_) => fs::canonicalize(path).and_then(|target| replace(&target, write)),
         Err(_) => replace(path, write),
@@ -56,7 +65,10 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     Ok(())
 }
 
-fn write_through(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn write_through(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let mut buffered = BufWriter::new(File::options().write(true).open(path)?);
     write(&mut buffered)?;
     buffered.flush()
@@ -72,8 +84,8 @@ fn directory_of(path: &Path) -> PathBuf {
 fn temporary_in(directory: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
     builder.prefix(".tmp-");
-    // Temporary files are private by default; this one becomes an ordinary file, and the umask applies when it is
-    // opened.
+    // Temporary files are private by default; this one becomes an ordinary file, and the umask
+    // applies when it is opened.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(directory)
@@ -98,8 +110,10 @@ mod tests {
     use super::*;
 
     fn entries(directory: &Path) -> Vec<String> {
-        let mut names: Vec<String> =
-            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -140,7 +154,10 @@ mod tests {
             Err(io::Error::other("disk full"))
         })
         .unwrap_err();
-        assert_eq!(error.to_string(), format!("cannot write {}", path.display()));
+        assert_eq!(
+            error.to_string(),
+            format!("cannot write {}", path.display())
+        );
         assert_eq!(error.source().unwrap().to_string(), "disk full");
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(entries(directory.path()), ["weights"]);
@@ -206,11 +223,16 @@ mod tests {
 
         const TARGET: &str = "CNN_CORE_TEST_TARGET";
 
-        /// Umask and file size limit belong to the process, so they are set in one of its own: runs this test again
-        /// after the shell commands `limits`, with `path` in the environment, and tells whether it passed.
+        /// Umask and file size limit belong to the process, so they are set in one of its own: runs
+        /// this test again after the shell commands `limits`, with `path` in the environment, and
+        /// tells whether it passed.
         fn passes_under(limits: &str, test: &str, path: &Path) -> bool {
             std::process::Command::new("sh")
-                .args(["-c", &format!(r#"{limits}; exec "$1" --exact "files::tests::unix::$2""#), "sh"])
+                .args([
+                    "-c",
+                    &format!(r#"{limits}; exec "$1" --exact "files::tests::unix::$2""#),
+                    "sh",
+                ])
                 .arg(std::env::current_exe().unwrap())
                 .arg(test)
                 .env(TARGET, path)
@@ -226,26 +248,46 @@ mod tests {
                 return write_atomic(Path::new(&path), |_| Ok(())).unwrap();
             }
             let directory = tempfile::tempdir().unwrap();
-            for (umask, expected) in [("000", 0o666), ("022", 0o644), ("027", 0o640), ("077", 0o600)] {
+            for (umask, expected) in [
+                ("000", 0o666),
+                ("022", 0o644),
+                ("027", 0o640),
+                ("077", 0o600),
+            ] {
                 let path = directory.path().join(umask);
-                assert!(passes_under(&format!("umask {umask}"), "the_mode_follows_the_umask", &path), "umask {umask}");
+                assert!(
+                    passes_under(
+                        &format!("umask {umask}"),
+                        "the_mode_follows_the_umask",
+                        &path
+                    ),
+                    "umask {umask}"
+                );
                 assert_eq!(mode(&path) & 0o7777, expected, "umask {umask}");
             }
         }
 
-        // These few bytes reach the system when the buffer is flushed, after the closure has returned.
+        // These few bytes reach the system when the buffer is flushed, after the closure has
+        // returned.
         #[test]
         fn an_error_at_the_very_end_is_reported() {
             if let Some(path) = std::env::var_os(TARGET) {
-                let error = write_atomic(Path::new(&path), |file| file.write_all(b"new")).unwrap_err();
-                assert!(matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge));
+                let error =
+                    write_atomic(Path::new(&path), |file| file.write_all(b"new")).unwrap_err();
+                assert!(
+                    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge)
+                );
                 return;
             }
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("weights");
             fs::write(&path, "old").unwrap();
             let limits = "trap '' XFSZ; ulimit -f 0";
-            assert!(passes_under(limits, "an_error_at_the_very_end_is_reported", &path));
+            assert!(passes_under(
+                limits,
+                "an_error_at_the_very_end_is_reported",
+                &path
+            ));
             assert_eq!(fs::read_to_string(&path).unwrap(), "old");
             assert_eq!(entries(directory.path()), ["weights"]);
         }
@@ -267,7 +309,13 @@ mod tests {
         fn what_is_no_file_is_written_to_and_not_replaced() {
             let directory = tempfile::tempdir().unwrap();
             let pipe = directory.path().join("pipe");
-            assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            assert!(
+                std::process::Command::new("mkfifo")
+                    .arg(&pipe)
+                    .status()
+                    .unwrap()
+                    .success()
+            );
             let reader = std::thread::spawn({
                 let pipe = pipe.clone();
                 move || fs::read(pipe)

@@ -4,7 +4,8 @@
 //! - [`write_atomic`]: files that are there whole or not at all;
 //! - [`RunDir`]: numbered directories for the output of a run, never overwritten;
 //! - [`Preprocessing`]: how a network wants its images, as in timm's `pretrained_cfg`;
-//! - [`suggest`] and [`did_you_mean`]: the nearest of the accepted names; [`begins_a_word`]: what a beginning may stand for.
+//! - [`suggest`] and [`did_you_mean`]: the nearest of the accepted names; [`begins_a_word`]: what a
+//!   beginning may stand for.
 //!
 //! ```
 //! use cnn_core::{Key, Preprocessing, did_you_mean};
@@ -21,11 +22,14 @@
 //!
 //! # Its neighbours
 //!
-//! It uses no other crate of the toolkit; `cnn-weights`, `cnn-data`, `cnn-layers` and all that stand on them use it. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//! It uses no other crate of the toolkit; `cnn-weights`, `cnn-data`, `cnn-layers` and all that
+//! stand on them use it. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are
+//! on one page.
 //!
 //! # In your project
 //!
-//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//! A debug build of a project that depends on this crate is slow unless its dependencies are
+//! optimised: build with `--release`, or add to the workspace's `Cargo.toml`
 //!
 //! ```toml
 //! [profile.dev.package."*"]
@@ -34,7 +38,8 @@
 //! overflow-checks = false
 //! ```
 //!
-//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md)
+//! has the dependencies and the figures.
 
 #![forbid(unsafe_code)]
 
@@ -50,8 +55,8 @@ pub use error::Error;
 pub use files::write_atomic;
 pub use hex::hex;
 pub use preprocessing::{
-    CropMode, DEFAULT_CROP_PCT, IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD, IMAGENET_MEAN, IMAGENET_STD,
-    Interpolation, MAX_IMAGE_SIDE, Preprocessing,
+    CropMode, DEFAULT_CROP_PCT, IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD, IMAGENET_MEAN,
+    IMAGENET_STD, Interpolation, MAX_IMAGE_SIDE, Preprocessing,
 };
 pub use random::{Key, Rng};
 pub use run_dir::RunDir;

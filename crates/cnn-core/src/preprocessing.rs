@@ -1,4 +1,5 @@
-//! How a network wants its images: the part of timm's `pretrained_cfg` that preparing an image needs.
+//! How a network wants its images: the part of timm's `pretrained_cfg` that preparing an image
+//! needs.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -12,18 +13,21 @@ pub const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 pub const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 /// The mean that brings 0..1 to −1..1, as TensorFlow's Inception and MobileNet want it.
 pub const IMAGENET_INCEPTION_MEAN: [f64; 3] = [0.5, 0.5, 0.5];
-/// The standard deviation that brings 0..1 to −1..1, as TensorFlow's Inception and MobileNet want it.
+/// The standard deviation that brings 0..1 to −1..1, as TensorFlow's Inception and MobileNet want
+/// it.
 pub const IMAGENET_INCEPTION_STD: [f64; 3] = [0.5, 0.5, 0.5];
-/// The share of the resized image's side that the crop keeps where a record does not say: 224 of 256.
+/// The share of the resized image's side that the crop keeps where a record does not say: 224 of
+/// 256.
 pub const DEFAULT_CROP_PCT: f64 = 0.875;
 /// The longest side that an image is resized or cropped to.
 pub const MAX_IMAGE_SIDE: usize = 65_535;
 
-/// How an image becomes a network's input: resize, crop, normalise by `(x − mean) / std` with `x` in 0..1.
+/// How an image becomes a network's input: resize, crop, normalise by `(x − mean) / std` with `x`
+/// in 0..1.
 ///
-/// Field names and values are those of timm's `pretrained_cfg`, so the record reads from and writes to a
-/// `config.json`. Reading ignores keys that it does not know, gives missing and null ones timm's defaults, and
-/// [validates](Self::validate).
+/// Field names and values are those of timm's `pretrained_cfg`, so the record reads from and writes
+/// to a `config.json`. Reading ignores keys that it does not know, gives missing and null ones
+/// timm's defaults, and [validates](Self::validate).
 ///
 /// ```
 /// use cnn_core::{Interpolation, Preprocessing};
@@ -40,7 +44,8 @@ pub struct Preprocessing {
     pub input_size: [usize; 3],
     /// How the image is resampled. Default bicubic.
     pub interpolation: Interpolation,
-    /// The share of the resized image's side that the crop keeps, in (0, 1]. Default [`DEFAULT_CROP_PCT`].
+    /// The share of the resized image's side that the crop keeps, in (0, 1]. Default
+    /// [`DEFAULT_CROP_PCT`].
     pub crop_pct: f64,
     /// How an image of another aspect ratio is brought to the input size. Default centre.
     pub crop_mode: CropMode,
@@ -60,11 +65,23 @@ impl Preprocessing {
     /// [`Error::InvalidPreprocessing`] naming the field if a value has the wrong type or fails
     /// [`Preprocessing::validate`].
     pub fn from_pretrained_cfg(cfg: &Value) -> Result<Self, Error> {
-        let fields = cfg.as_object().ok_or_else(|| invalid("pretrained_cfg", cfg, "an object"))?;
+        let fields = cfg
+            .as_object()
+            .ok_or_else(|| invalid("pretrained_cfg", cfg, "an object"))?;
         let default = Self::default();
         let record = Self {
-            input_size: field(fields, "input_size", "[channels, height, width]", default.input_size)?,
-            interpolation: field(fields, "interpolation", Interpolation::ACCEPTED, default.interpolation)?,
+            input_size: field(
+                fields,
+                "input_size",
+                "[channels, height, width]",
+                default.input_size,
+            )?,
+            interpolation: field(
+                fields,
+                "interpolation",
+                Interpolation::ACCEPTED,
+                default.interpolation,
+            )?,
             crop_pct: field(fields, "crop_pct", "a number", default.crop_pct)?,
             crop_mode: field(fields, "crop_mode", CropMode::ACCEPTED, default.crop_mode)?,
             mean: field(fields, "mean", "a list of numbers", default.mean)?,
@@ -79,29 +96,51 @@ impl Preprocessing {
     /// # Errors
     ///
     /// [`Error::InvalidPreprocessing`] naming the first field that is out of bounds: sizes are 1 to
-    /// [`MAX_IMAGE_SIDE`], `crop_pct` in (0, 1] and so large that the resized side stays within the same limit,
-    /// `mean` and `std` finite with one number per channel, `std` above 0.
+    /// [`MAX_IMAGE_SIDE`], `crop_pct` in (0, 1] and so large that the resized side stays within the
+    /// same limit, `mean` and `std` finite with one number per channel, `std` above 0.
     pub fn validate(&self) -> Result<(), Error> {
-        if self.input_size.iter().any(|size| !(1..=MAX_IMAGE_SIDE).contains(size)) {
-            return Err(invalid("input_size", format!("{:?}", self.input_size), "three numbers from 1 to 65535"));
+        if self
+            .input_size
+            .iter()
+            .any(|size| !(1..=MAX_IMAGE_SIDE).contains(size))
+        {
+            return Err(invalid(
+                "input_size",
+                format!("{:?}", self.input_size),
+                "three numbers from 1 to 65535",
+            ));
         }
         if !(self.crop_pct > 0.0 && self.crop_pct <= 1.0) {
-            return Err(invalid("crop_pct", self.crop_pct, "a number above 0 and at most 1"));
+            return Err(invalid(
+                "crop_pct",
+                self.crop_pct,
+                "a number above 0 and at most 1",
+            ));
         }
-        if let Some(side) = self.resize_size().into_iter().find(|side| *side > MAX_IMAGE_SIDE) {
+        if let Some(side) = self
+            .resize_size()
+            .into_iter()
+            .find(|side| *side > MAX_IMAGE_SIDE)
+        {
             let found = format!("{:?}, which resizes to {side} pixels", self.crop_pct);
-            return Err(invalid("crop_pct", found, "a number that keeps the resized side at or below 65535 pixels"));
+            return Err(invalid(
+                "crop_pct",
+                found,
+                "a number that keeps the resized side at or below 65535 pixels",
+            ));
         }
         self.validate_channels("mean", &self.mean, "finite", f64::is_finite)?;
-        self.validate_channels("std", &self.std, "finite and above 0", |value| value.is_finite() && value > 0.0)
+        self.validate_channels("std", &self.std, "finite and above 0", |value| {
+            value.is_finite() && value > 0.0
+        })
     }
 
-    /// Height and width that the image is resized to before the crop: `⌊size / crop_pct⌋` of the input's height and
-    /// width.
+    /// Height and width that the image is resized to before the crop: `⌊size / crop_pct⌋` of the
+    /// input's height and width.
     ///
-    /// With [`CropMode::Center`] the image covers this size keeping its aspect ratio (so its short side equals it
-    /// where height and width agree), with [`CropMode::Border`] it fits inside, with [`CropMode::Squash`] it is
-    /// stretched to it.
+    /// With [`CropMode::Center`] the image covers this size keeping its aspect ratio (so its short
+    /// side equals it where height and width agree), with [`CropMode::Border`] it fits inside, with
+    /// [`CropMode::Squash`] it is stretched to it.
     pub fn resize_size(&self) -> [usize; 2] {
         let [_, height, width] = self.input_size;
         [height, width].map(|side| (side as f64 / self.crop_pct).floor() as usize)
@@ -132,7 +171,11 @@ impl Preprocessing {
         if values.len() == self.channels() && values.iter().all(|&value| accepted(value)) {
             return Ok(());
         }
-        Err(invalid(field, format!("{values:?}"), format!("{} numbers, each {range}", self.channels())))
+        Err(invalid(
+            field,
+            format!("{values:?}"),
+            format!("{} numbers, each {range}", self.channels()),
+        ))
     }
 }
 
@@ -178,14 +221,14 @@ impl Interpolation {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CropMode {
-    /// Resize keeping the aspect ratio until the image covers the resize size, cut out the centre: the ends of the
-    /// long side are lost.
+    /// Resize keeping the aspect ratio until the image covers the resize size, cut out the centre:
+    /// the ends of the long side are lost.
     #[default]
     Center,
     /// Resize to the resize size without keeping the aspect ratio, cut out the centre.
     Squash,
-    /// Resize keeping the aspect ratio until the image fits into the resize size, fill what is missing with the mean
-    /// colour.
+    /// Resize keeping the aspect ratio until the image fits into the resize size, fill what is
+    /// missing with the mean colour.
     Border,
 }
 
@@ -206,7 +249,11 @@ fn field<T: DeserializeOwned>(
 }
 
 fn invalid(field: &'static str, found: impl ToString, expected: impl Into<String>) -> Error {
-    Error::InvalidPreprocessing { field, found: found.to_string(), expected: expected.into() }
+    Error::InvalidPreprocessing {
+        field,
+        found: found.to_string(),
+        expected: expected.into(),
+    }
 }
 
 #[cfg(test)]
@@ -223,7 +270,10 @@ mod tests {
     fn the_default_is_timms() {
         let record = Preprocessing::default();
         record.validate().unwrap();
-        assert_eq!(Preprocessing::from_pretrained_cfg(&json!({})).unwrap(), record);
+        assert_eq!(
+            Preprocessing::from_pretrained_cfg(&json!({})).unwrap(),
+            record
+        );
         assert_eq!(
             serde_json::to_value(&record).unwrap(),
             json!({
@@ -247,7 +297,10 @@ mod tests {
             "num_classes": 1000, "classifier": "classifier.1"
         }"#;
         let record: Preprocessing = serde_json::from_str(squeezenet).unwrap();
-        assert_eq!((record.channels(), record.height(), record.width()), (3, 227, 227));
+        assert_eq!(
+            (record.channels(), record.height(), record.width()),
+            (3, 227, 227)
+        );
         assert_eq!(record.crop_pct, 0.887);
         assert_eq!(record.mean, [123.0 / 255.0, 117.0 / 255.0, 104.0 / 255.0]);
         assert_eq!(record.std, [1.0 / 255.0; 3]);
@@ -256,21 +309,35 @@ mod tests {
         let record = Preprocessing::from_pretrained_cfg(&yolox).unwrap();
         assert_eq!(record.input_size, [3, 416, 416]);
         assert_eq!((record.mean, record.std), (vec![0.0; 3], vec![1.0; 3]));
-        assert_eq!((record.interpolation, record.crop_pct), (Interpolation::Bicubic, 0.875));
+        assert_eq!(
+            (record.interpolation, record.crop_pct),
+            (Interpolation::Bicubic, 0.875)
+        );
     }
 
     #[test]
     fn null_means_default() {
-        let record = json!({"input_size": [3, 32, 48], "crop_pct": null, "crop_mode": null, "mean": null});
-        let expected = Preprocessing { input_size: [3, 32, 48], ..Preprocessing::default() };
-        assert_eq!(Preprocessing::from_pretrained_cfg(&record).unwrap(), expected);
+        let record =
+            json!({"input_size": [3, 32, 48], "crop_pct": null, "crop_mode": null, "mean": null});
+        let expected = Preprocessing {
+            input_size: [3, 32, 48],
+            ..Preprocessing::default()
+        };
+        assert_eq!(
+            Preprocessing::from_pretrained_cfg(&record).unwrap(),
+            expected
+        );
     }
 
     #[test]
     fn what_is_written_reads_back_equal() {
         let odd = 0.1 + 0.2;
         for crop_mode in [CropMode::Center, CropMode::Squash, CropMode::Border] {
-            for interpolation in [Interpolation::Nearest, Interpolation::Bilinear, Interpolation::Bicubic] {
+            for interpolation in [
+                Interpolation::Nearest,
+                Interpolation::Bilinear,
+                Interpolation::Bicubic,
+            ] {
                 let record = Preprocessing {
                     input_size: [2, 31, 65_535],
                     interpolation,
@@ -280,12 +347,16 @@ mod tests {
                     std: vec![5e-324, odd],
                 };
                 let text = serde_json::to_string(&record).unwrap();
-                assert_eq!(serde_json::from_str::<Preprocessing>(&text).unwrap(), record);
+                assert_eq!(
+                    serde_json::from_str::<Preprocessing>(&text).unwrap(),
+                    record
+                );
             }
         }
     }
 
-    // math.floor(size / crop_pct) as in timm 1.0.31, data/transforms_factory.py, transforms_imagenet_eval.
+    // math.floor(size / crop_pct) as in timm 1.0.31, data/transforms_factory.py,
+    // transforms_imagenet_eval.
     #[test]
     fn the_resize_size_is_timms() {
         let cases = [
@@ -299,8 +370,16 @@ mod tests {
             ([1, 1], 0.3, [3, 3]),
         ];
         for ([height, width], crop_pct, expected) in cases {
-            let record = Preprocessing { input_size: [3, height, width], crop_pct, ..Preprocessing::default() };
-            assert_eq!(record.resize_size(), expected, "{height}x{width} at {crop_pct}");
+            let record = Preprocessing {
+                input_size: [3, height, width],
+                crop_pct,
+                ..Preprocessing::default()
+            };
+            assert_eq!(
+                record.resize_size(),
+                expected,
+                "{height}x{width} at {crop_pct}"
+            );
         }
     }
 
@@ -315,16 +394,34 @@ mod tests {
                 json!({"input_size": [3, 224, 65_536]}),
                 "`input_size`: found [3, 224, 65536], expected three numbers from 1 to 65535",
             ),
-            (json!({"input_size": [224, 224]}), "`input_size`: found [224,224], expected [channels, height, width]"),
-            (json!({"input_size": [3, -1, 8]}), "`input_size`: found [3,-1,8], expected [channels, height, width]"),
-            (json!({"crop_pct": 0}), "`crop_pct`: found 0, expected a number above 0 and at most 1"),
-            (json!({"crop_pct": 1.5}), "`crop_pct`: found 1.5, expected a number above 0 and at most 1"),
-            (json!({"crop_pct": "0.9"}), "`crop_pct`: found \"0.9\", expected a number"),
+            (
+                json!({"input_size": [224, 224]}),
+                "`input_size`: found [224,224], expected [channels, height, width]",
+            ),
+            (
+                json!({"input_size": [3, -1, 8]}),
+                "`input_size`: found [3,-1,8], expected [channels, height, width]",
+            ),
+            (
+                json!({"crop_pct": 0}),
+                "`crop_pct`: found 0, expected a number above 0 and at most 1",
+            ),
+            (
+                json!({"crop_pct": 1.5}),
+                "`crop_pct`: found 1.5, expected a number above 0 and at most 1",
+            ),
+            (
+                json!({"crop_pct": "0.9"}),
+                "`crop_pct`: found \"0.9\", expected a number",
+            ),
             (
                 json!({"crop_pct": 0.001}),
                 "`crop_pct`: found 0.001, which resizes to 224000 pixels, expected a number that keeps",
             ),
-            (json!({"crop_pct": 1e-320}), "`crop_pct`: found 1e-320, which resizes to "),
+            (
+                json!({"crop_pct": 1e-320}),
+                "`crop_pct`: found 1e-320, which resizes to ",
+            ),
             (
                 json!({"interpolation": "lanczos"}),
                 "`interpolation`: found \"lanczos\", expected \"nearest\", \"bilinear\" or \"bicubic\"",
@@ -333,20 +430,42 @@ mod tests {
                 json!({"crop_mode": "middle"}),
                 "`crop_mode`: found \"middle\", expected \"center\", \"squash\" or \"border\"",
             ),
-            (json!({"mean": [0.5]}), "`mean`: found [0.5], expected 3 numbers, each finite"),
+            (
+                json!({"mean": [0.5]}),
+                "`mean`: found [0.5], expected 3 numbers, each finite",
+            ),
             (
                 json!({"input_size": [1, 28, 28]}),
                 "`mean`: found [0.485, 0.456, 0.406], expected 1 numbers, each finite",
             ),
-            (json!({"std": [1, 1, 0]}), "`std`: found [1.0, 1.0, 0.0], expected 3 numbers, each finite and above 0"),
-            (json!({"std": [1, -1, 1]}), "`std`: found [1.0, -1.0, 1.0], expected 3 numbers"),
-            (json!({"std": 1}), "`std`: found 1, expected a list of numbers"),
-            (json!([1, 2]), "`pretrained_cfg`: found [1,2], expected an object"),
+            (
+                json!({"std": [1, 1, 0]}),
+                "`std`: found [1.0, 1.0, 0.0], expected 3 numbers, each finite and above 0",
+            ),
+            (
+                json!({"std": [1, -1, 1]}),
+                "`std`: found [1.0, -1.0, 1.0], expected 3 numbers",
+            ),
+            (
+                json!({"std": 1}),
+                "`std`: found 1, expected a list of numbers",
+            ),
+            (
+                json!([1, 2]),
+                "`pretrained_cfg`: found [1,2], expected an object",
+            ),
         ];
         for (cfg, expected) in cases {
-            let message = Preprocessing::from_pretrained_cfg(&cfg).unwrap_err().to_string();
-            assert!(message.starts_with(&format!("preprocessing field {expected}")), "{message}");
-            let through_serde = serde_json::from_value::<Preprocessing>(cfg).unwrap_err().to_string();
+            let message = Preprocessing::from_pretrained_cfg(&cfg)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                message.starts_with(&format!("preprocessing field {expected}")),
+                "{message}"
+            );
+            let through_serde = serde_json::from_value::<Preprocessing>(cfg)
+                .unwrap_err()
+                .to_string();
             assert_eq!(through_serde, message);
         }
     }
@@ -354,13 +473,25 @@ mod tests {
     #[test]
     fn values_that_json_cannot_hold_are_found_too() {
         let bad = [
-            Preprocessing { crop_pct: f64::NAN, ..Preprocessing::default() },
-            Preprocessing { mean: vec![0.0, f64::INFINITY, 0.0], ..Preprocessing::default() },
-            Preprocessing { std: vec![1.0, f64::NAN, 1.0], ..Preprocessing::default() },
+            Preprocessing {
+                crop_pct: f64::NAN,
+                ..Preprocessing::default()
+            },
+            Preprocessing {
+                mean: vec![0.0, f64::INFINITY, 0.0],
+                ..Preprocessing::default()
+            },
+            Preprocessing {
+                std: vec![1.0, f64::NAN, 1.0],
+                ..Preprocessing::default()
+            },
         ];
         for (record, field) in bad.into_iter().zip(["crop_pct", "mean", "std"]) {
             let error = record.validate().unwrap_err();
-            assert!(matches!(error, Error::InvalidPreprocessing { field: named, .. } if named == field), "{error}");
+            assert!(
+                matches!(error, Error::InvalidPreprocessing { field: named, .. } if named == field),
+                "{error}"
+            );
         }
     }
 
@@ -368,22 +499,36 @@ mod tests {
     fn every_published_config_round_trips() {
         let hub = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/hub"));
         let Ok(folders) = std::fs::read_dir(hub) else {
-            assert!(std::env::var_os("CNN_REQUIRE_SHARED").is_none(), "{} is absent", hub.display());
+            assert!(
+                std::env::var_os("CNN_REQUIRE_SHARED").is_none(),
+                "{} is absent",
+                hub.display()
+            );
             println!("shared data absent, skipped");
             return;
         };
-        let configs: Vec<_> =
-            folders.map(|folder| folder.unwrap().path().join("config.json")).filter(|path| path.exists()).collect();
+        let configs: Vec<_> = folders
+            .map(|folder| folder.unwrap().path().join("config.json"))
+            .filter(|path| path.exists())
+            .collect();
         assert!(!configs.is_empty());
         for path in configs {
-            let config: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            let config: Value =
+                serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
             let cfg = &config["pretrained_cfg"];
             let record = Preprocessing::from_pretrained_cfg(cfg).unwrap();
             let written = serde_json::to_value(&record).unwrap();
-            assert_eq!(Preprocessing::from_pretrained_cfg(&written).unwrap(), record);
+            assert_eq!(
+                Preprocessing::from_pretrained_cfg(&written).unwrap(),
+                record
+            );
             for (name, value) in written.as_object().unwrap() {
                 let stored = cfg.get(name).unwrap_or(value);
-                assert!(same_numbers(stored, value), "{}: {name}: {stored} became {value}", path.display());
+                assert!(
+                    same_numbers(stored, value),
+                    "{}: {name}: {stored} became {value}",
+                    path.display()
+                );
             }
         }
     }

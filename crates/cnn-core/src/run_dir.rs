@@ -30,21 +30,23 @@ pub struct RunDir {
 impl RunDir {
     /// Creates a new, empty run directory, and the directories above it where they are missing.
     ///
-    /// Its number is one more than the highest there, 1 at first. Creating the directory is what claims the number,
-    /// so no two runs share one, also when several processes start at once; gaps that deleted runs left are not
-    /// filled.
+    /// Its number is one more than the highest there, 1 at first. Creating the directory is what
+    /// claims the number, so no two runs share one, also when several processes start at once; gaps
+    /// that deleted runs left are not filled.
     ///
-    /// `command` and `name` are each one path component that every system accepts: 1 to 200 bytes, not beginning with
-    /// a dot, without control characters and `/ \ < > : " | ? *`.
+    /// `command` and `name` are each one path component that every system accepts: 1 to 200 bytes,
+    /// not beginning with a dot, without control characters and `/ \ < > : " | ? *`.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidName`] for other names, [`Error::Io`] if a directory cannot be read or created.
+    /// [`Error::InvalidName`] for other names, [`Error::Io`] if a directory cannot be read or
+    /// created.
     pub fn create(root: &Path, command: &str, name: &str) -> Result<Self, Error> {
         check_name("command", command)?;
         check_name("run name", name)?;
         let parent = root.join(command);
-        fs::create_dir_all(&parent).map_err(|source| Error::io("create directory", &parent, source))?;
+        fs::create_dir_all(&parent)
+            .map_err(|source| Error::io("create directory", &parent, source))?;
         let mut number = highest_number(&parent, name)?;
         loop {
             number += 1;
@@ -86,17 +88,24 @@ fn check_name(role: &'static str, name: &str) -> Result<(), Error> {
     } else {
         return Ok(());
     };
-    Err(Error::InvalidName { role, name: name.to_owned(), reason })
+    Err(Error::InvalidName {
+        role,
+        name: name.to_owned(),
+        reason,
+    })
 }
 
-/// The highest number of a `<name>-<n>` in `parent`, or 0. Numbers beyond 32 bits are not ours, so counting up cannot
-/// overflow.
+/// The highest number of a `<name>-<n>` in `parent`, or 0. Numbers beyond 32 bits are not ours, so
+/// counting up cannot overflow.
 fn highest_number(parent: &Path, name: &str) -> Result<u64, Error> {
     let failed = |source| Error::io("read directory", parent, source);
     let mut highest = 0;
     for entry in fs::read_dir(parent).map_err(failed)? {
         let entry = entry.map_err(failed)?.file_name();
-        let number = entry.to_str().and_then(|entry| run_number(entry, name)).unwrap_or(0);
+        let number = entry
+            .to_str()
+            .and_then(|entry| run_number(entry, name))
+            .unwrap_or(0);
         highest = highest.max(u64::from(number));
     }
     Ok(highest)
@@ -104,7 +113,11 @@ fn highest_number(parent: &Path, name: &str) -> Result<u64, Error> {
 
 fn run_number(entry: &str, name: &str) -> Option<u32> {
     let digits = entry.strip_prefix(name)?.strip_prefix('-')?;
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        digits.parse().ok()
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -131,13 +144,25 @@ mod tests {
         assert_eq!(created(&root, "a"), "a-3");
         let evaluation = RunDir::create(&root, "evaluate", "a").unwrap();
         assert_eq!(evaluation.path(), root.join("evaluate/a-1"));
-        assert_eq!(evaluation.join("report.html"), root.join("evaluate/a-1/report.html"));
+        assert_eq!(
+            evaluation.join("report.html"),
+            root.join("evaluate/a-1/report.html")
+        );
     }
 
     #[test]
     fn gaps_stay_and_what_is_not_a_run_is_passed_over() {
         let root = tempfile::tempdir().unwrap();
-        for entry in ["a-9", "a-x", "a-", "a-+40", "a--50", "ab-60", "a-99999999999999999999", "a-7.bak"] {
+        for entry in [
+            "a-9",
+            "a-x",
+            "a-",
+            "a-+40",
+            "a--50",
+            "ab-60",
+            "a-99999999999999999999",
+            "a-7.bak",
+        ] {
             fs::create_dir_all(root.path().join("train").join(entry)).unwrap();
         }
         fs::write(root.path().join("train/a-10"), "a file").unwrap();
@@ -153,13 +178,23 @@ mod tests {
         let mut names: Vec<String> = std::thread::scope(|scope| {
             let claim = || {
                 start.wait();
-                (0..10).map(|_| created(root.path(), "a")).collect::<Vec<_>>()
+                (0..10)
+                    .map(|_| created(root.path(), "a"))
+                    .collect::<Vec<_>>()
             };
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(claim)).collect();
-            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+            threads
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap())
+                .collect()
         });
         names.sort_by_key(|name| name[2..].parse::<u32>().unwrap());
-        assert_eq!(names, (1..=80).map(|number| format!("a-{number}")).collect::<Vec<_>>());
+        assert_eq!(
+            names,
+            (1..=80)
+                .map(|number| format!("a-{number}"))
+                .collect::<Vec<_>>()
+        );
     }
 
     #[test]
@@ -185,7 +220,10 @@ mod tests {
                 ("run name", RunDir::create(root.path(), "train", name)),
             ] {
                 let message = result.unwrap_err().to_string();
-                assert!(message.starts_with(&format!("{role} {name:?} ")), "{message}");
+                assert!(
+                    message.starts_with(&format!("{role} {name:?} ")),
+                    "{message}"
+                );
                 assert!(message.contains(reason), "{message}");
             }
         }
@@ -198,6 +236,9 @@ mod tests {
         let file = root.path().join("runs");
         fs::write(&file, "").unwrap();
         let error = RunDir::create(&file, "train", "a").unwrap_err();
-        assert_eq!(error.to_string(), format!("cannot create directory {}", file.join("train").display()));
+        assert_eq!(
+            error.to_string(),
+            format!("cannot create directory {}", file.join("train").display())
+        );
     }
 }

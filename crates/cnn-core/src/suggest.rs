@@ -6,11 +6,14 @@ const NEAR_ENOUGH: f64 = 0.7;
 /// A beginning of fewer characters says too little.
 const SHORTEST_BEGINNING: usize = 2;
 
-/// The candidate nearest to `name`, or `None` if none is near; upper and lower case count as the same.
+/// The candidate nearest to `name`, or `None` if none is near; upper and lower case count as the
+/// same.
 ///
-/// A candidate that begins with `name` is nearest, then one of which a word begins with it ([`begins_a_word`]), both from two characters on; then those that
-/// look like it. Within each of these, nearness is the mean of the normalised Damerau–Levenshtein similarity (typing errors, transpositions) and the
-/// Jaro–Winkler similarity (a common beginning), 1 being equal; 0.7 is near enough for what only looks like it. Among equals the first candidate wins.
+/// A candidate that begins with `name` is nearest, then one of which a word begins with it
+/// ([`begins_a_word`]), both from two characters on; then those that look like it. Within each of
+/// these, nearness is the mean of the normalised Damerau–Levenshtein similarity (typing errors,
+/// transpositions) and the Jaro–Winkler similarity (a common beginning), 1 being equal; 0.7 is near
+/// enough for what only looks like it. Among equals the first candidate wins.
 ///
 /// ```
 /// use cnn_core::suggest;
@@ -27,7 +30,9 @@ pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         let lower = candidate.to_lowercase();
         let nearness = nearness(&name, &lower);
         let likeness = match lower.as_str() {
-            lower if is_beginning && joined(lower).starts_with(&joined(&name)) => Likeness::Beginning,
+            lower if is_beginning && joined(lower).starts_with(&joined(&name)) => {
+                Likeness::Beginning
+            }
             lower if is_beginning && begins_a_word(&name, lower) => Likeness::Word,
             _ if nearness >= NEAR_ENOUGH => Likeness::Spelling,
             _ => continue,
@@ -47,9 +52,11 @@ enum Likeness {
     Beginning,
 }
 
-/// Whether a word of `name` begins with `text`, whatever the case and whatever separates the words of either.
+/// Whether a word of `name` begins with `text`, whatever the case and whatever separates the words
+/// of either.
 ///
-/// A word begins at the start, after whatever is neither letter nor digit, where letters meet digits, and at a `v` before a digit.
+/// A word begins at the start, after whatever is neither letter nor digit, where letters meet
+/// digits, and at a `v` before a digit.
 ///
 /// ```
 /// use cnn_core::begins_a_word;
@@ -63,9 +70,14 @@ pub fn begins_a_word(text: &str, name: &str) -> bool {
     let (text, name) = (text.to_lowercase(), name.to_lowercase());
     let letters: Vec<char> = name.chars().collect();
     let begins = |at: usize| {
-        let (before, letter, after) = (at.checked_sub(1).map(|at| letters[at]), letters[at], letters.get(at + 1));
+        let (before, letter, after) = (
+            at.checked_sub(1).map(|at| letters[at]),
+            letters[at],
+            letters.get(at + 1),
+        );
         let is_version = letter == 'v' && after.is_some_and(char::is_ascii_digit);
-        let joins = |before: char| before.is_alphanumeric() && before.is_numeric() == letter.is_numeric();
+        let joins =
+            |before: char| before.is_alphanumeric() && before.is_numeric() == letter.is_numeric();
         letter.is_alphanumeric() && (is_version || !before.is_some_and(joins))
     };
     let rest = |at: usize| joined(&letters[at..].iter().collect::<String>());
@@ -73,11 +85,16 @@ pub fn begins_a_word(text: &str, name: &str) -> bool {
     (0..letters.len()).any(|at| begins(at) && rest(at).starts_with(&text))
 }
 
-/// The letters and digits, with one point for whatever separates two digits: `resnet20` for `resnet-20`, but `1.0` for `1_0`.
+/// The letters and digits, with one point for whatever separates two digits: `resnet20` for
+/// `resnet-20`, but `1.0` for `1_0`.
 fn joined(text: &str) -> String {
     let mut joined = String::new();
-    for word in text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()) {
-        let are_digits = [joined.chars().last(), word.chars().next()].map(|edge| edge.is_some_and(char::is_numeric));
+    for word in text
+        .split(|letter: char| !letter.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+    {
+        let are_digits = [joined.chars().last(), word.chars().next()]
+            .map(|edge| edge.is_some_and(char::is_numeric));
         if are_digits == [true; 2] {
             joined.push('.');
         }
@@ -154,7 +171,18 @@ mod tests {
 
     #[test]
     fn nothing_is_better_than_something_far_off() {
-        for name in ["", "x", "-", "r", "net", "transformer", "vgg16", "yolo", "/tmp/file", "swin_base"] {
+        for name in [
+            "",
+            "x",
+            "-",
+            "r",
+            "net",
+            "transformer",
+            "vgg16",
+            "yolo",
+            "/tmp/file",
+            "swin_base",
+        ] {
             assert_eq!(suggest(name, MODELS), None, "{name}");
         }
         assert_eq!(suggest("resnet18", []), None);
@@ -165,9 +193,20 @@ mod tests {
     fn words_begin_at_separators_numbers_and_versions() {
         let cases: [(&str, &[&str]); 9] = [
             ("lenet", &["lenet5"]),
-            ("resnet", &["resnet18", "resnet34", "resnet101", "resnet20_cifar10"]),
+            (
+                "resnet",
+                &["resnet18", "resnet34", "resnet101", "resnet20_cifar10"],
+            ),
             ("18", &["resnet18"]),
-            ("10", &["resnet101", "resnet20_cifar10", "mobilenetv1_100", "mobilenetv2_100"]),
+            (
+                "10",
+                &[
+                    "resnet101",
+                    "resnet20_cifar10",
+                    "mobilenetv1_100",
+                    "mobilenetv2_100",
+                ],
+            ),
             ("v2", &["mobilenetv2_100"]),
             ("Cifar", &["resnet20_cifar10"]),
             ("1.0", &["squeezenet1_0"]),
@@ -175,7 +214,10 @@ mod tests {
             ("squeeze-net1", &["squeezenet1_0", "squeezenet1_1"]),
         ];
         for (text, expected) in cases {
-            let found: Vec<_> = MODELS.into_iter().filter(|name| begins_a_word(text, name)).collect();
+            let found: Vec<_> = MODELS
+                .into_iter()
+                .filter(|name| begins_a_word(text, name))
+                .collect();
             assert_eq!(found, expected, "{text}");
         }
     }
@@ -183,6 +225,9 @@ mod tests {
     #[test]
     fn characters_beyond_ascii_count_as_one() {
         assert_eq!(suggest("ÄHRE", ["ähre", "Möhre"]), Some("ähre"));
-        assert_eq!(did_you_mean("Mohre", ["ähre", "Möhre"]), ", did you mean `Möhre`?");
+        assert_eq!(
+            did_you_mean("Mohre", ["ähre", "Möhre"]),
+            ", did you mean `Möhre`?"
+        );
     }
 }

@@ -10,7 +10,9 @@ use cnn_core::{Key, Preprocessing};
 use rayon::ThreadPool;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
-use crate::{BatchMix, Dataset, Error, FloatImage, Mixing, Skipped, Transform, normalize, preprocess};
+use crate::{
+    BatchMix, Dataset, Error, FloatImage, Mixing, Skipped, Transform, normalize, preprocess,
+};
 
 /// Some samples of a dataset as one tensor.
 #[derive(Clone, Debug)]
@@ -75,8 +77,8 @@ pub struct BatchPlan {
 }
 
 impl BatchPlan {
-    /// Batches of 32 images of the whole dataset in its order, prepared as `record` asks, decoded by rayon's global
-    /// threads.
+    /// Batches of 32 images of the whole dataset in its order, prepared as `record` asks, decoded
+    /// by rayon's global threads.
     pub fn new(dataset: Arc<dyn Dataset>, record: Preprocessing) -> Self {
         let (order, pool, augmentation, mix) = (None, None, None, None);
         Self {
@@ -93,54 +95,78 @@ impl BatchPlan {
         }
     }
 
-    /// How many images a batch holds; the last one, and those with broken images, hold fewer. Default 32.
+    /// How many images a batch holds; the last one, and those with broken images, hold fewer.
+    /// Default 32.
     pub fn with_batch_size(self, batch_size: usize) -> Self {
         Self { batch_size, ..self }
     }
 
     /// The numbers of the samples to read, in this order. Default all, in the dataset's order.
     pub fn with_order(self, order: Vec<usize>) -> Self {
-        Self { order: Some(order), ..self }
+        Self {
+            order: Some(order),
+            ..self
+        }
     }
 
     /// The threads that decode. Default rayon's global ones.
     pub fn with_pool(self, pool: Arc<ThreadPool>) -> Self {
-        Self { pool: Some(pool), ..self }
+        Self {
+            pool: Some(pool),
+            ..self
+        }
     }
 
-    /// What to do to each sample before it becomes the network's input. A sample's randomness is drawn from `key` at its
-    /// place in the order. An image that has the record's input size afterwards is only normalised, any other is resized
-    /// and cropped as the record asks.
+    /// What to do to each sample before it becomes the network's input. A sample's randomness is
+    /// drawn from `key` at its place in the order. An image that has the record's input size
+    /// afterwards is only normalised, any other is resized and cropped as the record asks.
     pub fn with_augmentation(self, augmentation: Arc<dyn Transform>, key: Key) -> Self {
-        Self { augmentation: Some((augmentation, key)), ..self }
+        Self {
+            augmentation: Some((augmentation, key)),
+            ..self
+        }
     }
 
-    /// Mixes the images of each batch; a batch's randomness is drawn from `key` at the batch's number.
+    /// Mixes the images of each batch; a batch's randomness is drawn from `key` at the batch's
+    /// number.
     pub fn with_mix(self, mix: BatchMix, key: Key) -> Self {
-        Self { mix: Some((mix, key)), ..self }
+        Self {
+            mix: Some((mix, key)),
+            ..self
+        }
     }
 
     /// Begins with this batch, counted from 0; those that follow are the same as without it.
     pub fn with_start(self, batch: usize) -> Self {
-        Self { start: batch, ..self }
+        Self {
+            start: batch,
+            ..self
+        }
     }
 
     /// Leaves out a last batch that is not full.
     pub fn dropping_last(self) -> Self {
-        Self { drop_last: true, ..self }
+        Self {
+            drop_last: true,
+            ..self
+        }
     }
 
     /// Yields a batch also where none of its images can be read, so that batches can be counted.
     pub fn keeping_empty(self) -> Self {
-        Self { keep_empty: true, ..self }
+        Self {
+            keep_empty: true,
+            ..self
+        }
     }
 
     /// Starts reading.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if the batch size is zero, [`Error::NoSuchSample`] if the order names a sample that
-    /// does not exist, and what the preprocessing record is to blame for, as [`preprocess`].
+    /// [`Error::InvalidArgument`] if the batch size is zero, [`Error::NoSuchSample`] if the order
+    /// names a sample that does not exist, and what the preprocessing record is to blame for, as
+    /// [`preprocess`].
     pub fn start(self) -> Result<Batches, Error> {
         if self.batch_size == 0 {
             return Err(Error::argument("batch_size", 0, "at least 1"));
@@ -159,10 +185,12 @@ impl BatchPlan {
     }
 }
 
-/// An iterator over [`Batch`]es, in the same order and with the same bytes at any number of threads.
+/// An iterator over [`Batch`]es, in the same order and with the same bytes at any number of
+/// threads.
 ///
-/// While one batch is used the next is decoded, and at most one more waits: memory is bounded by three batches and the
-/// images in work. Samples that cannot be read are left out, and named by [`Batches::skipped`].
+/// While one batch is used the next is decoded, and at most one more waits: memory is bounded by
+/// three batches and the images in work. Samples that cannot be read are left out, and named by
+/// [`Batches::skipped`].
 ///
 /// ```no_run
 /// use cnn_core::Preprocessing;
@@ -203,13 +231,23 @@ impl Batches {
         let worker = thread::spawn(move || {
             for (number, indices) in order.chunks(plan.batch_size).enumerate().skip(plan.start) {
                 let prepare = || plan.prepare(number, indices);
-                let prepared = plan.pool.as_ref().map_or_else(prepare, |pool| pool.install(prepare));
+                let prepared = plan
+                    .pool
+                    .as_ref()
+                    .map_or_else(prepare, |pool| pool.install(prepare));
                 if sender.send(prepared).is_err() {
                     return;
                 }
             }
         });
-        Self { receiver: Some(receiver), worker: Some(worker), dataset, shape, keep_empty, skipped: Vec::new() }
+        Self {
+            receiver: Some(receiver),
+            worker: Some(worker),
+            dataset,
+            shape,
+            keep_empty,
+            skipped: Vec::new(),
+        }
     }
 
     /// The samples that could not be read so far, in order.
@@ -218,14 +256,33 @@ impl Batches {
     }
 
     fn batch(&self, prepared: Prepared) -> Result<Batch, Error> {
-        let Prepared { indices, values, mixing, skipped } = prepared;
+        let Prepared {
+            indices,
+            values,
+            mixing,
+            skipped,
+        } = prepared;
         let [height, width, channels] = self.shape;
-        let images = Tensor::from_vec(values, (indices.len(), height, width, channels), &Device::Cpu)?;
-        let labels = indices.iter().map(|&index| self.dataset.label(index)).collect();
-        Ok(Batch { images, labels, indices, mixing, skipped })
+        let images = Tensor::from_vec(
+            values,
+            (indices.len(), height, width, channels),
+            &Device::Cpu,
+        )?;
+        let labels = indices
+            .iter()
+            .map(|&index| self.dataset.label(index))
+            .collect();
+        Ok(Batch {
+            images,
+            labels,
+            indices,
+            mixing,
+            skipped,
+        })
     }
 
-    /// Waits for the worker's end; a panic in a dataset's own code goes on in the caller, where it can be seen.
+    /// Waits for the worker's end; a panic in a dataset's own code goes on in the caller, where it
+    /// can be seen.
     fn finish(&mut self) {
         self.receiver = None;
         if let Some(Err(panic)) = self.worker.take().map(JoinHandle::join) {
@@ -255,17 +312,24 @@ impl BatchPlan {
     fn prepare(&self, number: usize, indices: &[usize]) -> Prepared {
         let first = number * self.batch_size;
         let read = |(place, &index): (usize, &usize)| self.input(index, (first + place) as u64);
-        let results: Vec<Result<FloatImage, Error>> = indices.par_iter().enumerate().map(read).collect();
+        let results: Vec<Result<FloatImage, Error>> =
+            indices.par_iter().enumerate().map(read).collect();
         let len = self.record.input_size.iter().product::<usize>() * indices.len();
-        let mut prepared =
-            Prepared { indices: Vec::new(), values: Vec::with_capacity(len), skipped: Vec::new(), mixing: None };
+        let mut prepared = Prepared {
+            indices: Vec::new(),
+            values: Vec::with_capacity(len),
+            skipped: Vec::new(),
+            mixing: None,
+        };
         for (&index, result) in indices.iter().zip(results) {
             match result {
                 Ok(image) => {
                     prepared.indices.push(index);
                     prepared.values.extend_from_slice(image.values());
                 }
-                Err(error) => prepared.skipped.push(Skipped::new(self.dataset.id(index), &error)),
+                Err(error) => prepared
+                    .skipped
+                    .push(Skipped::new(self.dataset.id(index), &error)),
             }
         }
         if let Some((mix, key)) = self.mix.as_ref().filter(|_| !prepared.indices.is_empty()) {
@@ -279,7 +343,9 @@ impl BatchPlan {
 
     fn input(&self, index: usize, place: u64) -> Result<FloatImage, Error> {
         let sample = self.dataset.read(index)?;
-        let Some((augmentation, key)) = &self.augmentation else { return preprocess(&sample.image, &self.record) };
+        let Some((augmentation, key)) = &self.augmentation else {
+            return preprocess(&sample.image, &self.record);
+        };
         let image = augmentation.apply(sample, &mut key.at(place).rng())?.image;
         if [image.height(), image.width()] == [self.record.height(), self.record.width()] {
             return normalize(image, &self.record);

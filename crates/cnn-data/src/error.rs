@@ -48,7 +48,9 @@ pub enum Error {
         reason: String,
     },
     /// An image declares more pixels than the limits allow. Nothing was allocated for it.
-    #[error("declares {width}x{height} pixels, accepted are at most {max_side} on a side and {max_pixels} in all")]
+    #[error(
+        "declares {width}x{height} pixels, accepted are at most {max_side} on a side and {max_pixels} in all"
+    )]
     TooLarge {
         /// Declared width.
         width: u64,
@@ -60,7 +62,9 @@ pub enum Error {
         max_pixels: u64,
     },
     /// Pixels and dimensions do not go together.
-    #[error("{height}x{width} pixels with {channels} channels from {found} bytes, expected {expected}")]
+    #[error(
+        "{height}x{width} pixels with {channels} channels from {found} bytes, expected {expected}"
+    )]
     InvalidImage {
         /// Height.
         height: usize,
@@ -156,24 +160,42 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { action, path: path.to_owned(), source }
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
     }
 
     pub(crate) fn broken_dataset(path: &Path, reason: impl fmt::Display) -> Self {
-        Self::BrokenDataset { path: path.to_owned(), reason: reason.to_string() }
+        Self::BrokenDataset {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
     }
 
-    pub(crate) fn argument(name: &'static str, found: impl fmt::Display, expected: impl Into<String>) -> Self {
-        Self::InvalidArgument { name, found: found.to_string(), expected: expected.into() }
+    pub(crate) fn argument(
+        name: &'static str,
+        found: impl fmt::Display,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::InvalidArgument {
+            name,
+            found: found.to_string(),
+            expected: expected.into(),
+        }
     }
 
     /// Says which file or sample the error is about.
     pub(crate) fn at(self, id: impl Into<String>) -> Self {
-        Self::At { id: id.into(), source: Box::new(self) }
+        Self::At {
+            id: id.into(),
+            source: Box::new(self),
+        }
     }
 
-    /// The error without the name of the file or sample that it is about: the reason in a list that has a column
-    /// for the name.
+    /// The error without the name of the file or sample that it is about: the reason in a list that
+    /// has a column for the name.
     pub fn reason(&self) -> String {
         let mut error = self;
         while let Self::At { source, .. } = error {

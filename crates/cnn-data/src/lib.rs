@@ -1,14 +1,16 @@
 //! Image datasets, strict decoding and preprocessing for convolutional networks.
 //!
-//! - [`decode()`], [`open_image`]: JPEG, PNG, BMP, GIF and WebP to an [`Image`], as Pillow decodes them but strict and
-//!   within [`Limits`];
+//! - [`decode()`], [`open_image`]: JPEG, PNG, BMP, GIF and WebP to an [`Image`], as Pillow decodes
+//!   them but strict and within [`Limits`];
 //! - [`resize`], [`preprocess`]: timm's evaluation transform to a [`FloatImage`];
-//! - [`Dataset`], [`open_dataset`]: [`ImageFolder`], [`IdxImages`], [`ParquetImages`], [`PhotoList`];
-//! - [`BatchPlan`], [`Batches`]: tensors `(N, H, W, C)`, decoded in parallel and ahead, in the same order at any number
-//!   of threads;
-//! - [`Shapes`]: a procedural dataset with classes, boxes and masks; [`contact_sheet`] to look at any images;
-//! - [`Augmentation`], [`Transform`], [`BatchMix`]: random changes of image, [`BoundingBox`]es and [`Mask`] together, and
-//!   of whole batches;
+//! - [`Dataset`], [`open_dataset`]: [`ImageFolder`], [`IdxImages`], [`ParquetImages`],
+//!   [`PhotoList`];
+//! - [`BatchPlan`], [`Batches`]: tensors `(N, H, W, C)`, decoded in parallel and ahead, in the same
+//!   order at any number of threads;
+//! - [`Shapes`]: a procedural dataset with classes, boxes and masks; [`contact_sheet`] to look at
+//!   any images;
+//! - [`Augmentation`], [`Transform`], [`BatchMix`]: random changes of image, [`BoundingBox`]es and
+//!   [`Mask`] together, and of whole batches;
 //! - [`survey()`]: what is in a folder;
 //! - [`imagenet_class_names`].
 //!
@@ -34,11 +36,13 @@
 //!
 //! # Its neighbours
 //!
-//! It uses `cnn-core`; `cnn-train` trains on its batches, and `cnn-viz` lays maps over its photos. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//! It uses `cnn-core`; `cnn-train` trains on its batches, and `cnn-viz` lays maps over its photos.
+//! [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
 //!
 //! # In your project
 //!
-//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//! A debug build of a project that depends on this crate is slow unless its dependencies are
+//! optimised: build with `--release`, or add to the workspace's `Cargo.toml`
 //!
 //! ```toml
 //! [profile.dev.package."*"]
@@ -47,7 +51,8 @@
 //! overflow-checks = false
 //! ```
 //!
-//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md)
+//! has the dependencies and the figures.
 
 #![forbid(unsafe_code)]
 
@@ -65,26 +70,28 @@ mod transform;
 
 pub use annotation::{BoundingBox, Mask};
 pub use augment::{
-    Augmentation, BatchMix, ColorJitter, CutMix, EraseFill, Mixing, Mixup, RandomAffine, RandomCrop, RandomErasing,
-    RandomHorizontalFlip, RandomResizedCrop, RandomRotation, RandomVerticalFlip, Resize, Transform,
+    Augmentation, BatchMix, ColorJitter, CutMix, EraseFill, Mixing, Mixup, RandomAffine,
+    RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop, RandomRotation,
+    RandomVerticalFlip, Resize, Transform,
 };
 #[cfg(feature = "tensors")]
 pub use batches::{Batch, BatchPlan, Batches};
 #[cfg(feature = "parquet")]
 pub use dataset::ParquetImages;
 pub use dataset::{
-    CachedDataset, Content, Dataset, DatasetFormat, IdxArray, IdxImages, ImageFolder, PhotoList, RecurringFolders,
-    Sample, Skipped, Split, Subset, dataset_splits, duplicates_across, open_dataset, recurring_folders,
-    stratified_split,
+    CachedDataset, Content, Dataset, DatasetFormat, IdxArray, IdxImages, ImageFolder, PhotoList,
+    RecurringFolders, Sample, Skipped, Split, Subset, dataset_splits, duplicates_across,
+    open_dataset, recurring_folders, stratified_split,
 };
 pub use error::Error;
 pub use image::{
-    ColorModel, Decoded, FileFormat, Image, ImageInfo, Limits, contact_sheet, decode, decode_with_limits, open_image,
+    ColorModel, Decoded, FileFormat, Image, ImageInfo, Limits, contact_sheet, decode,
+    decode_with_limits, open_image,
 };
 pub use imagenet::imagenet_class_names;
 pub use shapes::{Shapes, ShapesConfig, ShapesDomain};
 pub use survey::{
-    ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey, survey,
-    survey_parts,
+    ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey,
+    Survey, survey, survey_parts,
 };
 pub use transform::{FloatImage, InputPlacement, input_placement, normalize, preprocess, resize};

@@ -1,10 +1,13 @@
-//! Decoding, resizing and preprocessing against Pillow 13.0 and timm 1.0.31; `tools/goldens/images.py` writes the files.
+//! Decoding, resizing and preprocessing against Pillow 13.0 and timm 1.0.31;
+//! `tools/goldens/images.py` writes the files.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
 use cnn_core::{CropMode, Interpolation, Preprocessing};
-use cnn_data::{ColorModel, FileFormat, Image, Limits, decode_with_limits, open_image, preprocess, resize};
+use cnn_data::{
+    ColorModel, FileFormat, Image, Limits, decode_with_limits, open_image, preprocess, resize,
+};
 use common::{difference, golden, golden_bytes, read_ppm};
 use serde_json::Value;
 
@@ -23,8 +26,9 @@ fn side(case: &Value, key: &str) -> usize {
     case[key].as_u64().unwrap() as usize
 }
 
-// Largest and mean difference from Pillow in steps of 1 of 255. Lossless formats are equal. JPEG decoders may differ in
-// the inverse cosine transform by 1, and in how they interpolate chroma that is stored at half the size.
+// Largest and mean difference from Pillow in steps of 1 of 255. Lossless formats are equal. JPEG
+// decoders may differ in the inverse cosine transform by 1, and in how they interpolate chroma that
+// is stored at half the size.
 #[test]
 fn every_format_decodes_as_in_pillow() {
     for case in cases("decode") {
@@ -37,7 +41,10 @@ fn every_format_decodes_as_in_pillow() {
             _ => (0, 0.0),
         };
         println!("{file}: {max} {mean:.4}");
-        assert!(max <= max_accepted && mean <= mean_accepted, "{file}: largest {max}, mean {mean}");
+        assert!(
+            max <= max_accepted && mean <= mean_accepted,
+            "{file}: largest {max}, mean {mean}"
+        );
     }
 }
 
@@ -46,17 +53,31 @@ fn resized_as_in_pillow() {
     let all: Value = serde_json::from_slice(&golden_bytes("cases.json")).unwrap();
     let source = read_ppm(text(&all, "resize_source"));
     for case in cases("resize") {
-        let interpolation: Interpolation = serde_json::from_value(case["interpolation"].clone()).unwrap();
-        let found = resize(&source, side(&case, "height"), side(&case, "width"), interpolation).unwrap();
+        let interpolation: Interpolation =
+            serde_json::from_value(case["interpolation"].clone()).unwrap();
+        let found = resize(
+            &source,
+            side(&case, "height"),
+            side(&case, "width"),
+            interpolation,
+        )
+        .unwrap();
         let (max, mean) = difference(&found, &read_ppm(text(&case, "expected")));
         println!("{case}: {max} {mean:.4}");
-        let accepted = if interpolation == Interpolation::Nearest { (0, 0.0) } else { (1, 0.025) };
-        assert!(max <= accepted.0 && mean <= accepted.1, "{case}: largest {max}, mean {mean}");
+        let accepted = if interpolation == Interpolation::Nearest {
+            (0, 0.0)
+        } else {
+            (1, 0.025)
+        };
+        assert!(
+            max <= accepted.0 && mean <= accepted.1,
+            "{case}: largest {max}, mean {mean}"
+        );
     }
 }
 
-// Pillow 13 shrinks rows first where they shrink more and the image is tall; all versions before shrink columns first, as
-// is done here. The order shows in the last bit.
+// Pillow 13 shrinks rows first where they shrink more and the image is tall; all versions before
+// shrink columns first, as is done here. The order shows in the last bit.
 #[test]
 fn evaluated_as_in_timm() {
     for case in cases("evaluate") {
@@ -70,28 +91,52 @@ fn evaluated_as_in_timm() {
         let found = bytes_before_normalisation(&read_ppm(text(&case, "source")), &record);
         let (max, mean) = difference(&found, &read_ppm(text(&case, "expected")));
         println!("{case}: {max} {mean:.4}");
-        let mean_accepted = if record.crop_mode == CropMode::Center { 0.02 } else { 0.3 };
-        assert!(max <= 1 && mean <= mean_accepted, "{case}: largest {max}, mean {mean}");
+        let mean_accepted = if record.crop_mode == CropMode::Center {
+            0.02
+        } else {
+            0.3
+        };
+        assert!(
+            max <= 1 && mean <= mean_accepted,
+            "{case}: largest {max}, mean {mean}"
+        );
     }
 }
 
 fn bytes_before_normalisation(source: &Image, record: &Preprocessing) -> Image {
     let found = preprocess(source, record).unwrap();
     let channels = record.mean.iter().zip(&record.std).cycle();
-    let bytes = found.values().iter().zip(channels).map(|(&value, (mean, std))| {
-        let byte = (f64::from(value) * std + mean) * 255.0;
-        assert!((byte - byte.round()).abs() < 1e-4, "{byte}");
-        byte.round() as u8
-    });
-    Image::from_pixels(found.height(), found.width(), found.channels(), bytes.collect()).unwrap()
+    let bytes = found
+        .values()
+        .iter()
+        .zip(channels)
+        .map(|(&value, (mean, std))| {
+            let byte = (f64::from(value) * std + mean) * 255.0;
+            assert!((byte - byte.round()).abs() < 1e-4, "{byte}");
+            byte.round() as u8
+        });
+    Image::from_pixels(
+        found.height(),
+        found.width(),
+        found.channels(),
+        bytes.collect(),
+    )
+    .unwrap()
 }
 
 #[test]
 fn normalised_as_in_torchvision() {
-    let record = Preprocessing { input_size: [3, 16, 16], crop_pct: 1.0, ..Preprocessing::default() };
+    let record = Preprocessing {
+        input_size: [3, 16, 16],
+        crop_pct: 1.0,
+        ..Preprocessing::default()
+    };
     let found = preprocess(&read_ppm("normalized.ppm"), &record).unwrap();
     let bytes = golden_bytes("normalized.f32");
-    let expected: Vec<f32> = bytes.chunks_exact(4).map(|value| f32::from_le_bytes(value.try_into().unwrap())).collect();
+    let expected: Vec<f32> = bytes
+        .chunks_exact(4)
+        .map(|value| f32::from_le_bytes(value.try_into().unwrap()))
+        .collect();
     assert_eq!(found.values(), expected);
 }
 
@@ -115,8 +160,14 @@ fn headers_say_how_images_are_stored() {
         ("orientation-8.webp", FileFormat::WebP, ColorModel::Rgb, 8),
     ];
     for (file, format, color, bits) in cases {
-        let info = decode_with_limits(&golden_bytes(file), &Limits::default()).unwrap().info;
-        assert_eq!((info.format, info.color, info.bits), (format, color, bits), "{file}");
+        let info = decode_with_limits(&golden_bytes(file), &Limits::default())
+            .unwrap()
+            .info;
+        assert_eq!(
+            (info.format, info.color, info.bits),
+            (format, color, bits),
+            "{file}"
+        );
         assert_eq!((info.width, info.height), (23, 17), "{file}");
     }
 }

@@ -11,24 +11,46 @@ use flate2::Crc;
 
 fn mutate_images(format: FileFormat, names: &[&str], repair: impl Fn(&mut Vec<u8>, &mut Rng)) {
     let files: Vec<_> = names.iter().map(|name| golden_bytes(name)).collect();
-    let Tally { accepted, rejected, .. } = mutate_100_000(&format.to_string(), &files, repair, |bytes| {
+    let Tally {
+        accepted, rejected, ..
+    } = mutate_100_000(&format.to_string(), &files, repair, |bytes| {
         let image = decode(bytes).map_err(|error| error.to_string())?;
-        assert_eq!(image.bytes().len(), image.height() * image.width() * image.channels());
+        assert_eq!(
+            image.bytes().len(),
+            image.height() * image.width() * image.channels()
+        );
         Ok(())
     });
-    assert!(accepted > 1_000 && rejected > 10_000, "the damage is too heavy or too light to test anything");
+    assert!(
+        accepted > 1_000 && rejected > 10_000,
+        "the damage is too heavy or too light to test anything"
+    );
 }
 
 #[test]
 fn damaged_jpeg() {
-    let names =
-        ["rgb-420.jpg", "progressive.jpg", "restart.jpg", "grey.jpg", "ycck.jpg", "rgb-422.jpg", "orientation-6.jpg"];
+    let names = [
+        "rgb-420.jpg",
+        "progressive.jpg",
+        "restart.jpg",
+        "grey.jpg",
+        "ycck.jpg",
+        "rgb-422.jpg",
+        "orientation-6.jpg",
+    ];
     mutate_images(FileFormat::Jpeg, &names, |_, _| {});
 }
 
 #[test]
 fn damaged_png() {
-    let names = ["rgb.png", "palette.png", "one-bit.png", "rgba-16.png", "grey-alpha.png", "orientation-6.png"];
+    let names = [
+        "rgb.png",
+        "palette.png",
+        "one-bit.png",
+        "rgba-16.png",
+        "grey-alpha.png",
+        "orientation-6.png",
+    ];
     mutate_images(FileFormat::Png, &names, |bytes, rng| {
         // Half the files get right checksums, so that the damage is seen behind them.
         if rng.bernoulli(0.5) {
@@ -39,22 +61,41 @@ fn damaged_png() {
 
 #[test]
 fn damaged_bmp() {
-    mutate_images(FileFormat::Bmp, &["rgb.bmp", "palette.bmp", "one-bit.bmp"], |_, _| {});
+    mutate_images(
+        FileFormat::Bmp,
+        &["rgb.bmp", "palette.bmp", "one-bit.bmp"],
+        |_, _| {},
+    );
 }
 
 #[test]
 fn damaged_gif() {
-    let names = ["palette.gif", "transparent.gif", "animation.gif", "offset.gif"];
+    let names = [
+        "palette.gif",
+        "transparent.gif",
+        "animation.gif",
+        "offset.gif",
+    ];
     mutate_images(FileFormat::Gif, &names, |_, _| {});
 }
 
 #[test]
 fn damaged_webp() {
-    let names = ["lossless.webp", "lossless-alpha.webp", "lossy.webp", "lossy-alpha.webp", "orientation-8.webp"];
+    let names = [
+        "lossless.webp",
+        "lossless-alpha.webp",
+        "lossy.webp",
+        "lossy-alpha.webp",
+        "orientation-8.webp",
+    ];
     mutate_images(FileFormat::WebP, &names, |bytes, rng| {
         if rng.bernoulli(0.5) {
             let size = (bytes.len() as u32).saturating_sub(8).to_le_bytes();
-            bytes.iter_mut().skip(4).zip(size).for_each(|(byte, right)| *byte = right);
+            bytes
+                .iter_mut()
+                .skip(4)
+                .zip(size)
+                .for_each(|(byte, right)| *byte = right);
         }
     });
 }
@@ -69,9 +110,14 @@ fn damaged_idx() {
         |_, _| {},
         |bytes| {
             let array = IdxArray::parse(bytes)?;
-            assert_eq!(array.dimensions().iter().product::<usize>(), array.bytes().len());
+            assert_eq!(
+                array.dimensions().iter().product::<usize>(),
+                array.bytes().len()
+            );
             let dataset = IdxImages::parse(bytes, &labels)?;
-            (0..dataset.len()).try_for_each(|index| dataset.read(index).map(drop)).map_err(|error| error.to_string())
+            (0..dataset.len())
+                .try_for_each(|index| dataset.read(index).map(drop))
+                .map_err(|error| error.to_string())
         },
     );
     assert!(tally.accepted > 1_000 && tally.rejected > 10_000 && tally.contained == 0);

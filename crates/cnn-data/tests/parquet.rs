@@ -3,7 +3,10 @@
 
 mod common;
 
-use cnn_data::{Content, Dataset, DatasetFormat, Error, ParquetImages, Split, dataset_splits, open_dataset, survey};
+use cnn_data::{
+    Content, Dataset, DatasetFormat, Error, ParquetImages, Split, dataset_splits, open_dataset,
+    survey,
+};
 use common::mutate::mutate_100_000;
 use common::{folder_with, golden, golden_bytes, open_error, samples};
 
@@ -12,35 +15,67 @@ fn parquet_files() {
     let tiny = golden_bytes("tiny.parquet");
     let folder = folder_with(&[
         ("data/train-00000-of-00002.parquet", &tiny),
-        ("data/train-00001-of-00002.parquet", &golden_bytes("tiny-compressed.parquet")),
+        (
+            "data/train-00001-of-00002.parquet",
+            &golden_bytes("tiny-compressed.parquet"),
+        ),
         ("data/test/0000.parquet", &tiny),
     ]);
-    assert_eq!(dataset_splits(folder.path()).unwrap(), (DatasetFormat::Parquet, vec![Split::Train, Split::Test]));
+    assert_eq!(
+        dataset_splits(folder.path()).unwrap(),
+        (DatasetFormat::Parquet, vec![Split::Train, Split::Test])
+    );
     let train = open_dataset(folder.path(), Split::Train).unwrap();
-    assert_eq!((train.len(), train.classes()), (6, &["ant", "bee"].map(String::from)[..]));
+    assert_eq!(
+        (train.len(), train.classes()),
+        (6, &["ant", "bee"].map(String::from)[..])
+    );
     let labels: Vec<_> = (0..6).map(|index| train.label(index).unwrap()).collect();
     assert_eq!(labels, [1, 0, 1, 1, 0, 1]);
-    assert_eq!(samples(&*train, folder.path())[5].0, "data/train-00001-of-00002.parquet#2");
+    assert_eq!(
+        samples(&*train, folder.path())[5].0,
+        "data/train-00001-of-00002.parquet#2"
+    );
     for index in [5, 0, 3, 2, 4, 1] {
         let image = train.read(index).unwrap().image;
-        assert_eq!((image.height(), image.width(), image.channels()), (4, 5, if index % 3 == 1 { 1 } else { 3 }));
+        assert_eq!(
+            (image.height(), image.width(), image.channels()),
+            (4, 5, if index % 3 == 1 { 1 } else { 3 })
+        );
     }
     assert_eq!(train.read(0).unwrap(), train.read(3).unwrap());
-    assert!(matches!(train.content(6), Err(Error::NoSuchSample { index: 6, len: 6 })));
+    assert!(matches!(
+        train.content(6),
+        Err(Error::NoSuchSample { index: 6, len: 6 })
+    ));
     assert_eq!(open_dataset(folder.path(), Split::Test).unwrap().len(), 3);
     let single = open_dataset(&golden("tiny.parquet"), None).unwrap();
     assert_eq!(single.content(0).unwrap(), train.content(0).unwrap());
-    assert!(matches!(single.content(0).unwrap(), Content::Encoded(bytes) if bytes.starts_with(b"\x89PNG")));
+    assert!(
+        matches!(single.content(0).unwrap(), Content::Encoded(bytes) if bytes.starts_with(b"\x89PNG"))
+    );
 }
 
 #[test]
 fn nulls_in_parquet_are_broken_samples_without_labels() {
     let dataset = open_dataset(&golden("nulls.parquet"), None).unwrap();
-    assert_eq!((dataset.len(), dataset.classes()), (3, &["0", "1", "2", "3"].map(String::from)[..]));
-    assert_eq!([0, 1, 2].map(|index| dataset.label(index)), [Some(3), None, None]);
-    assert_eq!([0, 1, 2].map(|index| dataset.read(index).is_ok()), [true, false, false]);
+    assert_eq!(
+        (dataset.len(), dataset.classes()),
+        (3, &["0", "1", "2", "3"].map(String::from)[..])
+    );
+    assert_eq!(
+        [0, 1, 2].map(|index| dataset.label(index)),
+        [Some(3), None, None]
+    );
+    assert_eq!(
+        [0, 1, 2].map(|index| dataset.read(index).is_ok()),
+        [true, false, false]
+    );
     let message = dataset.read(2).unwrap_err().to_string();
-    assert!(message.ends_with("nulls.parquet: row 2 has no image bytes"), "{message}");
+    assert!(
+        message.ends_with("nulls.parquet: row 2 has no image bytes"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -51,7 +86,10 @@ fn bad_parquet_files() {
             &golden_bytes("no-label.parquet"),
             "no label column, expected one of label, labels, fine_label of type [INT32, INT64], found image.bytes (BYTE_ARRAY), image.path (BYTE_ARRAY), text (BYTE_ARRAY)",
         ),
-        (&golden_bytes("label-out-of-range.parquet"), "label 2 of row 2, expected -1 or a number below 2"),
+        (
+            &golden_bytes("label-out-of-range.parquet"),
+            "label 2 of row 2, expected -1 or a number below 2",
+        ),
         (&tiny[..tiny.len() / 2], "broken parquet: "),
         (&tiny[..3], "broken parquet: "),
         (b"", "broken parquet: "),
@@ -69,7 +107,13 @@ fn bad_parquet_files() {
 fn parquet_samples_can_be_duplicates() {
     let survey = survey(&golden("tiny.parquet")).unwrap();
     assert_eq!(survey.duplicates.len(), 1);
-    assert!(survey.duplicates[0].samples.iter().map(|sample| &sample.path).all(|path| path.contains(".parquet#")));
+    assert!(
+        survey.duplicates[0]
+            .samples
+            .iter()
+            .map(|sample| &sample.path)
+            .all(|path| path.contains(".parquet#"))
+    );
 }
 
 #[test]
@@ -82,7 +126,9 @@ fn damaged_parquet() {
         |_, _| {},
         |bytes| {
             let dataset = ParquetImages::parse(bytes.to_vec())?;
-            (0..dataset.len()).try_for_each(|index| dataset.content(index).map(drop)).map_err(|error| error.to_string())
+            (0..dataset.len())
+                .try_for_each(|index| dataset.content(index).map(drop))
+                .map_err(|error| error.to_string())
         },
     );
     assert!(tally.accepted > 1_000 && tally.rejected > 10_000);

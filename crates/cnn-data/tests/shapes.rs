@@ -1,7 +1,9 @@
 //! The procedural dataset `shapes`: what its images, boxes and masks promise.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use cnn_data::{BoundingBox, Dataset, DatasetFormat, Error, Sample, Shapes, ShapesConfig, ShapesDomain, Split};
+use cnn_data::{
+    BoundingBox, Dataset, DatasetFormat, Error, Sample, Shapes, ShapesConfig, ShapesDomain, Split,
+};
 
 fn config() -> ShapesConfig {
     ShapesConfig::default().with_samples(40)
@@ -9,7 +11,9 @@ fn config() -> ShapesConfig {
 
 fn samples(config: ShapesConfig) -> Vec<Sample> {
     let shapes = Shapes::new(config).unwrap();
-    (0..shapes.len()).map(|index| shapes.read(index).unwrap()).collect()
+    (0..shapes.len())
+        .map(|index| shapes.read(index).unwrap())
+        .collect()
 }
 
 fn mask_of(sample: &Sample) -> &[u8] {
@@ -18,7 +22,8 @@ fn mask_of(sample: &Sample) -> &[u8] {
 
 /// The columns and rows of a box's pixels.
 fn pixels_of(object: &BoundingBox) -> impl Iterator<Item = (usize, usize)> + use<> {
-    let [x_min, y_min, x_max, y_max] = [object.x_min, object.y_min, object.x_max, object.y_max].map(|at| at as usize);
+    let [x_min, y_min, x_max, y_max] =
+        [object.x_min, object.y_min, object.x_max, object.y_max].map(|at| at as usize);
     (y_min..y_max).flat_map(move |y| (x_min..x_max).map(move |x| (x, y)))
 }
 
@@ -26,11 +31,21 @@ fn pixels_of(object: &BoundingBox) -> impl Iterator<Item = (usize, usize)> + use
 fn the_same_seed_gives_the_same_bytes_and_another_seed_or_split_none_of_them() {
     let first = samples(config());
     assert_eq!(samples(config()), first);
-    let others = [config().with_seed(1), config().with_split(Split::Val), config().with_split(Split::Test)];
+    let others = [
+        config().with_seed(1),
+        config().with_split(Split::Val),
+        config().with_split(Split::Test),
+    ];
     for other in others {
         let name = format!("{other:?}");
-        let images: Vec<_> = samples(other).into_iter().map(|sample| sample.image).collect();
-        assert!(first.iter().all(|sample| !images.contains(&sample.image)), "{name}");
+        let images: Vec<_> = samples(other)
+            .into_iter()
+            .map(|sample| sample.image)
+            .collect();
+        assert!(
+            first.iter().all(|sample| !images.contains(&sample.image)),
+            "{name}"
+        );
     }
 }
 
@@ -38,10 +53,17 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_or_split_none_of_them() {
 #[test]
 fn images_never_change() {
     let digest = |config: ShapesConfig| {
-        let content = Shapes::new(config.with_size(24, 40)).unwrap().content(3).unwrap();
-        content.sha256()[..4].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        let content = Shapes::new(config.with_size(24, 40))
+            .unwrap()
+            .content(3)
+            .unwrap();
+        content.sha256()[..4]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
     };
-    let domains = ShapesDomain::ALL.map(|domain| digest(config().with_objects(2..=3).with_domain(domain)));
+    let domains =
+        ShapesDomain::ALL.map(|domain| digest(config().with_objects(2..=3).with_domain(domain)));
     assert_eq!(domains, GOLDEN);
 }
 
@@ -58,10 +80,18 @@ fn a_sample_depends_on_its_number_and_not_on_how_many_there_are() {
 #[test]
 fn each_ten_samples_hold_each_class_once_in_varying_order() {
     let shapes = Shapes::new(config().with_samples(200)).unwrap();
-    let names = ["circle", "square", "triangle", "star", "cross", "ring", "heart", "crescent", "arrow", "bolt"];
+    let names = [
+        "circle", "square", "triangle", "star", "cross", "ring", "heart", "crescent", "arrow",
+        "bolt",
+    ];
     assert_eq!(shapes.classes(), names);
-    let blocks: Vec<Vec<usize>> =
-        (0..20).map(|block| (0..10).map(|at| shapes.label(block * 10 + at).unwrap()).collect()).collect();
+    let blocks: Vec<Vec<usize>> = (0..20)
+        .map(|block| {
+            (0..10)
+                .map(|at| shapes.label(block * 10 + at).unwrap())
+                .collect()
+        })
+        .collect();
     for block in &blocks {
         let mut sorted = block.clone();
         sorted.sort_unstable();
@@ -73,12 +103,21 @@ fn each_ten_samples_hold_each_class_once_in_varying_order() {
 #[test]
 fn the_label_is_the_first_box_and_content_holds_the_same_pixels() {
     let shapes = Shapes::new(config().with_objects(1..=5).with_size(48, 70)).unwrap();
-    assert_eq!((shapes.format(), shapes.id(17).as_str()), (DatasetFormat::Procedural, "shapes/train#17"));
+    assert_eq!(
+        (shapes.format(), shapes.id(17).as_str()),
+        (DatasetFormat::Procedural, "shapes/train#17")
+    );
     assert_eq!(DatasetFormat::Procedural.to_string(), "procedural");
     for index in 0..shapes.len() {
         let sample = shapes.read(index).unwrap();
-        assert_eq!((sample.label, shapes.label(index)), (Some(sample.boxes[0].class), sample.label));
-        assert_eq!(shapes.content(index).unwrap().into_image().unwrap(), sample.image);
+        assert_eq!(
+            (sample.label, shapes.label(index)),
+            (Some(sample.boxes[0].class), sample.label)
+        );
+        assert_eq!(
+            shapes.content(index).unwrap().into_image().unwrap(),
+            sample.image
+        );
         assert_eq!((sample.image.height(), sample.image.width()), (48, 70));
     }
 }
@@ -88,7 +127,10 @@ fn boxes_are_the_hulls_of_the_masks_pixels() {
     let sizes = [(32, 32), (9, 40), (64, 48), (8, 8), (160, 96)];
     for (height, width) in sizes {
         for (objects, difficulty) in [(1..=1, 0.0), (1..=1, 1.0), (2..=5, 0.3), (4..=16, 1.0)] {
-            let config = config().with_size(height, width).with_objects(objects).with_difficulty(difficulty);
+            let config = config()
+                .with_size(height, width)
+                .with_objects(objects)
+                .with_difficulty(difficulty);
             for sample in samples(config.clone()) {
                 check_hulls(&sample, &config);
             }
@@ -98,7 +140,10 @@ fn boxes_are_the_hulls_of_the_masks_pixels() {
 
 fn check_hulls(sample: &Sample, config: &ShapesConfig) {
     let (mask, width) = (mask_of(sample), sample.image.width());
-    assert!((1..=*config.objects.end()).contains(&sample.boxes.len()), "{config:?}");
+    assert!(
+        (1..=*config.objects.end()).contains(&sample.boxes.len()),
+        "{config:?}"
+    );
     let mut boxed = vec![false; mask.len()];
     for object in &sample.boxes {
         let class = object.class as u8 + 1;
@@ -110,37 +155,72 @@ fn check_hulls(sample: &Sample, config: &ShapesConfig) {
             pixels_of(object).any(|(x, y)| on_side(x, y) && mask[y * width + x] == class)
         };
         let side = |x: usize, y: usize| [x as f32, y as f32, x as f32 + 1.0, y as f32 + 1.0];
-        assert!(touches(&|x, y| side(x, y)[0] == object.x_min), "{object:?} {config:?}");
-        assert!(touches(&|x, y| side(x, y)[1] == object.y_min), "{object:?} {config:?}");
-        assert!(touches(&|x, y| side(x, y)[2] == object.x_max), "{object:?} {config:?}");
-        assert!(touches(&|x, y| side(x, y)[3] == object.y_max), "{object:?} {config:?}");
+        assert!(
+            touches(&|x, y| side(x, y)[0] == object.x_min),
+            "{object:?} {config:?}"
+        );
+        assert!(
+            touches(&|x, y| side(x, y)[1] == object.y_min),
+            "{object:?} {config:?}"
+        );
+        assert!(
+            touches(&|x, y| side(x, y)[2] == object.x_max),
+            "{object:?} {config:?}"
+        );
+        assert!(
+            touches(&|x, y| side(x, y)[3] == object.y_max),
+            "{object:?} {config:?}"
+        );
     }
     // No side can be moved inwards, and nothing lies outside of all boxes.
-    assert!(mask.iter().zip(&boxed).all(|(&class, &boxed)| class == 0 || boxed), "{config:?}");
+    assert!(
+        mask.iter()
+            .zip(&boxed)
+            .all(|(&class, &boxed)| class == 0 || boxed),
+        "{config:?}"
+    );
 }
 
-// From the pixels alone: colours change where the mask does, and less where it would be one pixel beside.
+// From the pixels alone: colours change where the mask does, and less where it would be one pixel
+// beside.
 #[test]
 fn masks_lie_on_what_is_seen() {
     for domain in ShapesDomain::ALL {
-        let easy = config().with_samples(100).with_difficulty(0.0).with_size(48, 60).with_domain(domain);
+        let easy = config()
+            .with_samples(100)
+            .with_difficulty(0.0)
+            .with_size(48, 60)
+            .with_domain(domain);
         let samples = samples(easy);
         let [left, here, right] = [-1, 0, 1].map(|shift| {
-            samples.iter().map(|sample| change_across_outlines(sample, shift)).sum::<f32>() / samples.len() as f32
+            samples
+                .iter()
+                .map(|sample| change_across_outlines(sample, shift))
+                .sum::<f32>()
+                / samples.len() as f32
         });
-        assert!(here > 2.0 && here > 1.2 * left && here > 1.2 * right, "{domain}: {left} {here} {right}");
+        assert!(
+            here > 2.0 && here > 1.2 * left && here > 1.2 * right,
+            "{domain}: {left} {here} {right}"
+        );
     }
 }
 
-/// How much stronger colours change between neighbours in a row across the outlines of the mask, moved to the right by
-/// `shift`, than between all other neighbours.
+/// How much stronger colours change between neighbours in a row across the outlines of the mask,
+/// moved to the right by `shift`, than between all other neighbours.
 fn change_across_outlines(sample: &Sample, shift: isize) -> f32 {
     let (mask, width, bytes) = (mask_of(sample), sample.image.width(), sample.image.bytes());
     let (mut across, mut elsewhere) = ((0.0, 0.0), (0.0, 0.0));
     for at in (0..mask.len()).filter(|at| (1..width - 2).contains(&(at % width))) {
-        let change: i32 = (0..3).map(|c| (i32::from(bytes[3 * at + c]) - i32::from(bytes[3 * at + 3 + c])).abs()).sum();
+        let change: i32 = (0..3)
+            .map(|c| (i32::from(bytes[3 * at + c]) - i32::from(bytes[3 * at + 3 + c])).abs())
+            .sum();
         let there = at.strict_add_signed(-shift);
-        let sums = if mask[there] == mask[there + 1] { &mut elsewhere } else { &mut across };
+        let sums = if mask[there] == mask[there + 1] {
+            &mut elsewhere
+        } else {
+            &mut across
+        };
         *sums = (sums.0 + change as f32, sums.1 + 1.0);
     }
     (across.0 / across.1) / (elsewhere.0 / elsewhere.1)
@@ -148,7 +228,14 @@ fn change_across_outlines(sample: &Sample, shift: isize) -> f32 {
 
 #[test]
 fn domains_share_their_scenes_and_look_different() {
-    let of = |domain| samples(config().with_objects(1..=4).with_size(40, 56).with_domain(domain));
+    let of = |domain| {
+        samples(
+            config()
+                .with_objects(1..=4)
+                .with_size(40, 56)
+                .with_domain(domain),
+        )
+    };
     let [day, night, sketch] = ShapesDomain::ALL.map(of);
     let brightness = |samples: &[Sample]| {
         let bytes = samples.iter().flat_map(|sample| sample.image.bytes());
@@ -170,14 +257,21 @@ fn domains_parse_by_name() {
         assert_eq!(domain.to_string().parse::<ShapesDomain>().unwrap(), domain);
     }
     let message = "dusk".parse::<ShapesDomain>().unwrap_err().to_string();
-    assert_eq!(message, "`domain`: found `dusk`, expected day, night or sketch");
+    assert_eq!(
+        message,
+        "`domain`: found `dusk`, expected day, night or sketch"
+    );
 }
 
 #[test]
 fn difficulty_makes_objects_smaller_on_average() {
     let areas = [0.0, 0.5, 1.0].map(|difficulty| {
         let samples = samples(config().with_samples(200).with_difficulty(difficulty));
-        samples.iter().flat_map(mask_of).filter(|&&class| class > 0).count()
+        samples
+            .iter()
+            .flat_map(mask_of)
+            .filter(|&&class| class > 0)
+            .count()
     });
     assert!(areas[0] > areas[1] && areas[1] > areas[2], "{areas:?}");
 }
@@ -186,21 +280,54 @@ fn difficulty_makes_objects_smaller_on_average() {
 #[allow(clippy::reversed_empty_ranges)]
 fn bad_settings_are_named() {
     let cases = [
-        (config().with_size(0, 32), "`size`: found 0x32, expected 8 to 4096 pixels on each side"),
-        (config().with_size(32, 7), "`size`: found 32x7, expected 8 to 4096 pixels on each side"),
-        (config().with_size(5000, 32), "`size`: found 5000x32, expected 8 to 4096 pixels on each side"),
-        (config().with_samples(0), "`samples`: found 0, expected at least 1"),
-        (config().with_objects(0..=2), "`objects`: found 0..=2, expected a range within 1 to 16 that is not empty"),
-        (config().with_objects(3..=2), "`objects`: found 3..=2, expected a range within 1 to 16 that is not empty"),
-        (config().with_objects(1..=17), "`objects`: found 1..=17, expected a range within 1 to 16 that is not empty"),
-        (config().with_difficulty(-0.1), "`difficulty`: found -0.1, expected a number from 0 to 1"),
-        (config().with_difficulty(1.5), "`difficulty`: found 1.5, expected a number from 0 to 1"),
-        (config().with_difficulty(f64::NAN), "`difficulty`: found NaN, expected a number from 0 to 1"),
+        (
+            config().with_size(0, 32),
+            "`size`: found 0x32, expected 8 to 4096 pixels on each side",
+        ),
+        (
+            config().with_size(32, 7),
+            "`size`: found 32x7, expected 8 to 4096 pixels on each side",
+        ),
+        (
+            config().with_size(5000, 32),
+            "`size`: found 5000x32, expected 8 to 4096 pixels on each side",
+        ),
+        (
+            config().with_samples(0),
+            "`samples`: found 0, expected at least 1",
+        ),
+        (
+            config().with_objects(0..=2),
+            "`objects`: found 0..=2, expected a range within 1 to 16 that is not empty",
+        ),
+        (
+            config().with_objects(3..=2),
+            "`objects`: found 3..=2, expected a range within 1 to 16 that is not empty",
+        ),
+        (
+            config().with_objects(1..=17),
+            "`objects`: found 1..=17, expected a range within 1 to 16 that is not empty",
+        ),
+        (
+            config().with_difficulty(-0.1),
+            "`difficulty`: found -0.1, expected a number from 0 to 1",
+        ),
+        (
+            config().with_difficulty(1.5),
+            "`difficulty`: found 1.5, expected a number from 0 to 1",
+        ),
+        (
+            config().with_difficulty(f64::NAN),
+            "`difficulty`: found NaN, expected a number from 0 to 1",
+        ),
     ];
     for (config, message) in cases {
         assert_eq!(Shapes::new(config).unwrap_err().to_string(), message);
     }
     let shapes = Shapes::new(config()).unwrap();
-    assert!(matches!(shapes.read(40), Err(Error::NoSuchSample { index: 40, len: 40 })));
+    assert!(matches!(
+        shapes.read(40),
+        Err(Error::NoSuchSample { index: 40, len: 40 })
+    ));
     assert_eq!(shapes.label(40), None);
 }

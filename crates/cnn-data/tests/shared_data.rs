@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use cnn_core::Preprocessing;
 use cnn_data::{
-    BatchPlan, Content, Dataset, DatasetFormat, FileFormat, PhotoList, Split, dataset_splits, decode,
-    imagenet_class_names, open_dataset, survey,
+    BatchPlan, Content, Dataset, DatasetFormat, FileFormat, PhotoList, Split, dataset_splits,
+    decode, imagenet_class_names, open_dataset, survey,
 };
 use common::shared;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
@@ -69,21 +69,38 @@ const DIGITS: [Digits; 4] = [
 #[test]
 fn mnist_and_usps() {
     for digits in DIGITS {
-        let Some(path) = shared(&format!("data/{}", digits.name)) else { return };
+        let Some(path) = shared(&format!("data/{}", digits.name)) else {
+            return;
+        };
         let dataset = open_dataset(&path, digits.split).unwrap();
-        assert_eq!((dataset.format(), dataset.len()), (DatasetFormat::Idx, digits.counts.iter().sum()));
+        assert_eq!(
+            (dataset.format(), dataset.len()),
+            (DatasetFormat::Idx, digits.counts.iter().sum())
+        );
         assert_eq!(class_counts(&*dataset), digits.counts);
         assert_eq!(dataset.label(0), Some(digits.first_label));
         let first = dataset.read(0).unwrap().image;
-        assert_eq!(first.bytes().iter().map(|&byte| u32::from(byte)).sum::<u32>(), digits.first_sum);
+        assert_eq!(
+            first
+                .bytes()
+                .iter()
+                .map(|&byte| u32::from(byte))
+                .sum::<u32>(),
+            digits.first_sum
+        );
         assert_eq!(first.bytes()[7 * first.width() + 9], digits.first_pixel);
     }
 }
 
 #[test]
 fn cifar10() {
-    let Some(path) = shared("data/cifar10") else { return };
-    assert_eq!(dataset_splits(&path).unwrap(), (DatasetFormat::Parquet, vec![Split::Train, Split::Test]));
+    let Some(path) = shared("data/cifar10") else {
+        return;
+    };
+    assert_eq!(
+        dataset_splits(&path).unwrap(),
+        (DatasetFormat::Parquet, vec![Split::Train, Split::Test])
+    );
     let cases = [
         (Split::Test, 10_000, 9, [31, 26, 10], [73, 74, 72], 333_715),
         (Split::Train, 15_000, 5, [56, 57, 59], [32, 32, 34], 297_873),
@@ -91,43 +108,104 @@ fn cifar10() {
     for (split, len, label, corner, inside, sum) in cases {
         let dataset = open_dataset(&path, split).unwrap();
         assert_eq!(dataset.len(), len);
-        let names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+        let names = [
+            "airplane",
+            "automobile",
+            "bird",
+            "cat",
+            "deer",
+            "dog",
+            "frog",
+            "horse",
+            "ship",
+            "truck",
+        ];
         assert_eq!(dataset.classes(), names);
         assert_eq!(class_counts(&*dataset), [len / 10; 10]);
         let sample = dataset.read(0).unwrap();
         assert_eq!(sample.label, Some(label));
         assert_eq!(sample.image.bytes()[..3], corner);
         assert_eq!(sample.image.bytes()[(16 * 32 + 5) * 3..][..3], inside);
-        assert_eq!(sample.image.bytes().iter().map(|&byte| u32::from(byte)).sum::<u32>(), sum);
-        assert!(dataset.id(123).ends_with("-00000-of-00001.parquet#123"), "{}", dataset.id(123));
-        let record = Preprocessing { input_size: [3, 32, 32], crop_pct: 1.0, ..Preprocessing::default() };
-        let batches = BatchPlan::new(dataset, record).with_batch_size(256).start().unwrap();
-        assert_eq!(batches.map(|batch| batch.unwrap().len()).sum::<usize>(), len);
+        assert_eq!(
+            sample
+                .image
+                .bytes()
+                .iter()
+                .map(|&byte| u32::from(byte))
+                .sum::<u32>(),
+            sum
+        );
+        assert!(
+            dataset.id(123).ends_with("-00000-of-00001.parquet#123"),
+            "{}",
+            dataset.id(123)
+        );
+        let record = Preprocessing {
+            input_size: [3, 32, 32],
+            crop_pct: 1.0,
+            ..Preprocessing::default()
+        };
+        let batches = BatchPlan::new(dataset, record)
+            .with_batch_size(256)
+            .start()
+            .unwrap();
+        assert_eq!(
+            batches.map(|batch| batch.unwrap().len()).sum::<usize>(),
+            len
+        );
     }
 }
 
-// The GIF is what a photo site sends instead of a photo: an image that says that there is none. It is valid, but no photo.
+// The GIF is what a photo site sends instead of a photo: an image that says that there is none. It
+// is valid, but no photo.
 #[test]
 fn hymenoptera_shows_its_odd_one_out() {
-    let Some(path) = shared("data/hymenoptera") else { return };
+    let Some(path) = shared("data/hymenoptera") else {
+        return;
+    };
     let survey = survey(&path).unwrap();
     assert_eq!(survey.classes, ["ants", "bees"]);
-    assert_eq!(survey.splits.iter().map(|split| split.samples).collect::<Vec<_>>(), [245, 153]);
+    assert_eq!(
+        survey
+            .splits
+            .iter()
+            .map(|split| split.samples)
+            .collect::<Vec<_>>(),
+        [245, 153]
+    );
     assert_eq!((survey.readable, survey.broken.len()), (397, 1));
-    assert!(survey.broken[0].path.ends_with("train/ants/imageNotFound.gif"), "{:?}", survey.broken);
-    assert!(survey.broken[0].reason.contains("GIF"), "{:?}", survey.broken);
-    let kinds: Vec<_> = survey.kinds.iter().map(|kind| (kind.format.unwrap(), kind.samples)).collect();
+    assert!(
+        survey.broken[0]
+            .path
+            .ends_with("train/ants/imageNotFound.gif"),
+        "{:?}",
+        survey.broken
+    );
+    assert!(
+        survey.broken[0].reason.contains("GIF"),
+        "{:?}",
+        survey.broken
+    );
+    let kinds: Vec<_> = survey
+        .kinds
+        .iter()
+        .map(|kind| (kind.format.unwrap(), kind.samples))
+        .collect();
     assert_eq!(kinds, [(FileFormat::Jpeg, 397)]);
 }
 
 #[test]
 fn every_real_jpeg_cut_in_half_is_rejected() {
-    let Some(path) = shared("data/hymenoptera") else { return };
+    let Some(path) = shared("data/hymenoptera") else {
+        return;
+    };
     let dataset = open_dataset(&path, Split::Val).unwrap();
     let accepted: Vec<_> = (0..dataset.len())
         .into_par_iter()
         .filter(|&index| {
-            let Content::Encoded(bytes) = dataset.content(index).unwrap() else { panic!("bare pixels") };
+            let Content::Encoded(bytes) = dataset.content(index).unwrap() else {
+                panic!("bare pixels")
+            };
             decode(&bytes).unwrap();
             decode(&bytes[..bytes.len() / 2]).is_ok()
         })
@@ -135,18 +213,39 @@ fn every_real_jpeg_cut_in_half_is_rejected() {
     assert_eq!((dataset.len(), accepted), (153, vec![]));
 }
 
-// Mean and standard deviation from numpy on Pillow's pixels; zune-jpeg rounds chroma up where it interpolates it, libjpeg
-// up and down by turns: a quarter of 1 of 255.
+// Mean and standard deviation from numpy on Pillow's pixels; zune-jpeg rounds chroma up where it
+// interpolates it, libjpeg up and down by turns: a quarter of 1 of 255.
 #[test]
 fn flowers_have_duplicates_even_across_classes() {
-    let Some(path) = shared("data/flowers") else { return };
+    let Some(path) = shared("data/flowers") else {
+        return;
+    };
     let survey = survey(&path).unwrap();
-    assert_eq!(survey.classes, ["daisy", "dandelion", "rose", "sunflower", "tulip"]);
+    assert_eq!(
+        survey.classes,
+        ["daisy", "dandelion", "rose", "sunflower", "tulip"]
+    );
     assert_eq!((survey.samples, survey.readable), (4317, 4317));
-    let pairs: Vec<_> = survey.duplicates.iter().map(|group| (group.samples.len(), group.across_classes)).collect();
-    assert_eq!(pairs, [(2, true), (2, true), (2, true), (2, true), (2, false), (2, false)]);
+    let pairs: Vec<_> = survey
+        .duplicates
+        .iter()
+        .map(|group| (group.samples.len(), group.across_classes))
+        .collect();
+    assert_eq!(
+        pairs,
+        [
+            (2, true),
+            (2, true),
+            (2, true),
+            (2, true),
+            (2, false),
+            (2, false)
+        ]
+    );
     let statistics = survey.statistics.unwrap();
-    let expected = [0.458_944, 0.420_328, 0.308_767, 0.266_829, 0.240_746, 0.257_017];
+    let expected = [
+        0.458_944, 0.420_328, 0.308_767, 0.266_829, 0.240_746, 0.257_017,
+    ];
     for (found, expected) in statistics.mean.iter().chain(&statistics.std).zip(expected) {
         assert!((found - expected).abs() < 0.3 / 255.0, "{statistics:?}");
     }
@@ -154,17 +253,33 @@ fn flowers_have_duplicates_even_across_classes() {
 
 #[test]
 fn imagenet_photos_carry_their_class_names() {
-    let Some(path) = shared("data/imagenet_photos") else { return };
+    let Some(path) = shared("data/imagenet_photos") else {
+        return;
+    };
     let photos = Arc::new(PhotoList::open(&[&path]).unwrap());
     assert_eq!(photos.len(), 40);
     for file in photos.files() {
         let stem = file.file_stem().unwrap().to_str().unwrap();
-        let [index, _, name] = stem.splitn(3, '_').collect::<Vec<_>>()[..] else { panic!("{stem}") };
-        let first = imagenet_class_names()[index.parse::<usize>().unwrap()].split(", ").next().unwrap();
+        let [index, _, name] = stem.splitn(3, '_').collect::<Vec<_>>()[..] else {
+            panic!("{stem}")
+        };
+        let first = imagenet_class_names()[index.parse::<usize>().unwrap()]
+            .split(", ")
+            .next()
+            .unwrap();
         assert_eq!(first.replace(' ', "_"), name);
     }
-    let mut batches = BatchPlan::new(photos, Preprocessing::default()).with_batch_size(16).start().unwrap();
-    let sizes: Vec<_> = batches.by_ref().map(|batch| batch.unwrap().images.dims().to_vec()).collect();
-    assert_eq!(sizes, [[16, 224, 224, 3], [16, 224, 224, 3], [8, 224, 224, 3]]);
+    let mut batches = BatchPlan::new(photos, Preprocessing::default())
+        .with_batch_size(16)
+        .start()
+        .unwrap();
+    let sizes: Vec<_> = batches
+        .by_ref()
+        .map(|batch| batch.unwrap().images.dims().to_vec())
+        .collect();
+    assert_eq!(
+        sizes,
+        [[16, 224, 224, 3], [16, 224, 224, 3], [8, 224, 224, 3]]
+    );
     assert!(batches.skipped().is_empty());
 }

@@ -29,7 +29,14 @@ fn a_folder_with_everything_in_it() {
     let survey = survey(folder.path()).unwrap();
     let mut json = serde_json::to_value(&survey).unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    assert_eq!(json["duplicates"][0]["sha256"].take().as_str().unwrap().len(), 64);
+    assert_eq!(
+        json["duplicates"][0]["sha256"]
+            .take()
+            .as_str()
+            .unwrap()
+            .len(),
+        64
+    );
     let statistics = json["statistics"].take();
     assert_eq!(statistics["mean"].as_array().unwrap().len(), 3);
     assert_eq!(
@@ -78,13 +85,26 @@ fn photos_without_labels_are_surveyed_too() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("1.png"), golden_bytes("grey.png")).unwrap();
     let survey = survey(folder.path()).unwrap();
-    assert_eq!((survey.format.to_string().as_str(), survey.samples, survey.splits[0].unlabelled), ("photos", 1, 1));
+    assert_eq!(
+        (
+            survey.format.to_string().as_str(),
+            survey.samples,
+            survey.splits[0].unlabelled
+        ),
+        ("photos", 1, 1)
+    );
     assert_eq!(survey.statistics.unwrap().mean.len(), 1);
 }
 
 #[test]
 fn nothing_to_survey() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(survey(folder.path()), Err(Error::UnknownDataset { .. })));
-    assert!(matches!(survey(&folder.path().join("absent")), Err(Error::Io { .. })));
+    assert!(matches!(
+        survey(folder.path()),
+        Err(Error::UnknownDataset { .. })
+    ));
+    assert!(matches!(
+        survey(&folder.path().join("absent")),
+        Err(Error::Io { .. })
+    ));
 }

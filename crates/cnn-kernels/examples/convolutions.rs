@@ -1,14 +1,19 @@
-//! Time, rate and share of the processor's peak of every convolution of ResNet-50, ResNet-20, MobileNetV2 and LeNet-5.
+//! Time, rate and share of the processor's peak of every convolution of ResNet-50, ResNet-20,
+//! MobileNetV2 and LeNet-5.
 //!
-//! `cargo run -p cnn-kernels --example convolutions -- [resnet50|resnet20|mobilenetv2|lenet5]… [number of a shape]…` prints a line per shape: milliseconds, GFLOP/s
-//! and share of the peak for the output, the gradient of the input and that of the weight, each alone and again and again; `cargo xtask bench --ops` has them where they stand
-//! in a network. The peak is measured before and after each call; all numbers are medians.
+//! `cargo run -p cnn-kernels --example convolutions -- [resnet50|resnet20|mobilenetv2|lenet5]… [number of a shape]…`
+//! prints a line per shape: milliseconds, GFLOP/s and share of the peak for the output, the
+//! gradient of the input and that of the weight, each alone and again and again;
+//! `cargo xtask bench --ops` has them where they stand in a network. The peak is measured before
+//! and after each call; all numbers are medians.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
-use cnn_kernels::{Conv2dSpec, FeatureMap, InstructionSet, Padding, conv2d, conv2d_gradients, peak_flops};
+use cnn_kernels::{
+    Conv2dSpec, FeatureMap, InstructionSet, Padding, conv2d, conv2d_gradients, peak_flops,
+};
 
 /// One convolution and how often the network has it.
 struct Shape {
@@ -22,11 +27,27 @@ struct Shape {
 }
 
 fn shape([c_in, size, c_out, kernel, stride, times]: [usize; 6]) -> Shape {
-    Shape { c_in, size, c_out, kernel, stride, groups: 1, times }
+    Shape {
+        c_in,
+        size,
+        c_out,
+        kernel,
+        stride,
+        groups: 1,
+        times,
+    }
 }
 
 fn depthwise([channels, size, stride, times]: [usize; 4]) -> Shape {
-    Shape { c_in: channels, size, c_out: channels, kernel: 3, stride, groups: channels, times }
+    Shape {
+        c_in: channels,
+        size,
+        c_out: channels,
+        kernel: 3,
+        stride,
+        groups: channels,
+        times,
+    }
 }
 
 /// Name, batch and shapes.
@@ -99,8 +120,16 @@ fn networks() -> Vec<(&'static str, usize, Vec<Shape>)> {
         [576, 14, 2, 1],
         [960, 7, 1, 3],
     ];
-    let mobilenet = pointwise.into_iter().map(shape).chain(of_channels.into_iter().map(depthwise)).collect();
-    let lenet5 = [[1, 28, 6, 5, 1, 1], [6, 14, 16, 5, 1, 1], [400, 1, 120, 1, 1, 1]];
+    let mobilenet = pointwise
+        .into_iter()
+        .map(shape)
+        .chain(of_channels.into_iter().map(depthwise))
+        .collect();
+    let lenet5 = [
+        [1, 28, 6, 5, 1, 1],
+        [6, 14, 16, 5, 1, 1],
+        [400, 1, 120, 1, 1, 1],
+    ];
     vec![
         ("resnet50", 8, resnet50.map(shape).into()),
         ("resnet20", 128, resnet20.map(shape).into()),
@@ -114,8 +143,9 @@ fn median(mut seconds: Vec<f64>) -> f64 {
     seconds[seconds.len() / 2]
 }
 
-/// Median seconds of a call, and the median of (peak during the call) · seconds: multiply-adds that would have been possible, in GFLOP. The peak
-/// is measured before and after each call, because the machine's speed changes from one moment to the next.
+/// Median seconds of a call, and the median of (peak during the call) · seconds: multiply-adds that
+/// would have been possible, in GFLOP. The peak is measured before and after each call, because the
+/// machine's speed changes from one moment to the next.
 fn time(mut call: impl FnMut()) -> [f64; 2] {
     call();
     let (start, mut seconds, mut possible) = (Instant::now(), Vec::new(), Vec::new());
@@ -135,19 +165,39 @@ fn time(mut call: impl FnMut()) -> [f64; 2] {
 fn times(batch: usize, shape: &Shape) -> [[f64; 2]; 3] {
     let random = |dims: [usize; 4]| Tensor::rand(-1f32, 1., &dims[..], &Device::Cpu).unwrap();
     let xs = FeatureMap::from_nhwc(&random([batch, shape.size, shape.size, shape.c_in])).unwrap();
-    let weight = random([shape.c_out, shape.c_in / shape.groups, shape.kernel, shape.kernel]);
+    let weight = random([
+        shape.c_out,
+        shape.c_in / shape.groups,
+        shape.kernel,
+        shape.kernel,
+    ]);
     let padding = Padding::all(shape.kernel / 2);
-    let spec = Conv2dSpec { stride: [shape.stride; 2], padding, groups: shape.groups, ..Conv2dSpec::default() };
+    let spec = Conv2dSpec {
+        stride: [shape.stride; 2],
+        padding,
+        groups: shape.groups,
+        ..Conv2dSpec::default()
+    };
     let ys = conv2d(&xs, &weight, None, &spec).unwrap();
     let gradients = |wanted| drop(conv2d_gradients(&xs, &weight, &ys, &spec, wanted).unwrap());
     let forward = || drop(conv2d(&xs, &weight, None, &spec).unwrap());
-    [time(forward), time(|| gradients([true, false])), time(|| gradients([false, true]))]
+    [
+        time(forward),
+        time(|| gradients([true, false])),
+        time(|| gradients([false, true])),
+    ]
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (numbers, names): (Vec<_>, Vec<_>) = arguments.iter().partition(|argument| argument.parse::<usize>().is_ok());
-    println!("{:?}, {} threads", InstructionSet::current(), rayon::current_num_threads());
+    let (numbers, names): (Vec<_>, Vec<_>) = arguments
+        .iter()
+        .partition(|argument| argument.parse::<usize>().is_ok());
+    println!(
+        "{:?}, {} threads",
+        InstructionSet::current(),
+        rayon::current_num_threads()
+    );
     for (name, batch, shapes) in networks() {
         if !names.is_empty() && !names.iter().any(|wanted| *wanted == name) {
             continue;
@@ -165,9 +215,22 @@ fn main() {
             let taps = shape.kernel * shape.kernel * shape.c_in / shape.groups;
             let gflop = 2e-9 * (batch * out * out * shape.c_out * taps) as f64;
             let rates = times.map(|[seconds, possible]| {
-                format!("{:8.3} {:6.1} {:3.0} %", 1e3 * seconds, gflop / seconds, 100. * gflop / possible)
+                format!(
+                    "{:8.3} {:6.1} {:3.0} %",
+                    1e3 * seconds,
+                    gflop / seconds,
+                    100. * gflop / possible
+                )
             });
-            let Shape { c_in, size, c_out, kernel, stride, times: count, groups } = shape;
+            let Shape {
+                c_in,
+                size,
+                c_out,
+                kernel,
+                stride,
+                times: count,
+                groups,
+            } = shape;
             let kind = if *groups > 1 { "dw" } else { "" };
             println!(
                 "{index:2} {c_in:5} {size:3} {c_out:5} {kernel}x{kernel}/{stride} {kind:2} x{count} | {}",
@@ -182,7 +245,12 @@ fn main() {
         }
         let line = |which: usize| {
             let (spent, possible) = (spent[which], possible[which]);
-            format!("{:8.2} {:6.1} {:3.0} %", 1e3 * spent, all / spent, 100. * all / possible)
+            format!(
+                "{:8.2} {:6.1} {:3.0} %",
+                1e3 * spent,
+                all / spent,
+                100. * all / possible
+            )
         };
         println!("all: {}", [line(0), line(1), line(2)].join(" | "));
     }

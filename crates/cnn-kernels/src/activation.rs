@@ -45,13 +45,15 @@ pub enum Activation {
     GeluTanh,
 }
 
-/// How the gradient passes a rectifying activation (ReLU, leaky ReLU, ReLU6); the others always use the standard rule.
+/// How the gradient passes a rectifying activation (ReLU, leaky ReLU, ReLU6); the others always use
+/// the standard rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BackwardRule {
     /// The derivative.
     #[default]
     Standard,
-    /// The derivative, and only positive gradients (Springenberg et al. 2014, guided backpropagation).
+    /// The derivative, and only positive gradients (Springenberg et al. 2014, guided
+    /// backpropagation).
     Guided,
     /// Only positive gradients, wherever the input was (Zeiler & Fergus 2013, deconvnet).
     Deconvnet,
@@ -65,7 +67,15 @@ pub fn activate(xs: &FeatureMap, activation: Activation, rule: BackwardRule) -> 
     if activation == Activation::Identity {
         return Ok(xs.clone());
     }
-    apply(Activate { shape: xs.values().dims().to_vec(), activation, rule }, &[xs], &[])
+    apply(
+        Activate {
+            shape: xs.values().dims().to_vec(),
+            activation,
+            rule,
+        },
+        &[xs],
+        &[],
+    )
 }
 
 /// [`activate`] for a tensor of any shape, such as one vector per image.
@@ -73,17 +83,28 @@ pub fn activate(xs: &FeatureMap, activation: Activation, rule: BackwardRule) -> 
 /// # Errors
 /// As [`activate`].
 pub fn activate_tensor(xs: &Tensor, activation: Activation, rule: BackwardRule) -> Result<Tensor> {
-    tape::leave(&activate(&tape::enter(&xs.contiguous()?)?, activation, rule)?)
+    tape::leave(&activate(
+        &tape::enter(&xs.contiguous()?)?,
+        activation,
+        rule,
+    )?)
 }
 
-/// `e^x_i / Σ e^x_j` along the last dimension, shifted by the maximum so that it cannot overflow. Differentiable.
+/// `e^x_i / Σ e^x_j` along the last dimension, shifted by the maximum so that it cannot overflow.
+/// Differentiable.
 ///
 /// # Errors
 /// If the tensor is a scalar or the element type is neither f32 nor f64.
 pub fn softmax(xs: &Tensor) -> Result<Tensor> {
     if !matches!(xs.dtype(), DType::F32 | DType::F64) {
         let (found, expected) = (format!("{:?}", xs.dtype()), "F32 or F64".to_string());
-        return Err(Error::Element { op: "softmax", what: "the input's element type", found, expected }.into());
+        return Err(Error::Element {
+            op: "softmax",
+            what: "the input's element type",
+            found,
+            expected,
+        }
+        .into());
     }
     if xs.elem_count() == 0 {
         return Ok(xs.clone());
@@ -98,7 +119,8 @@ impl Activation {
         matches!(self, Self::Relu | Self::LeakyRelu(_) | Self::Relu6)
     }
 
-    /// Whether the slope at `x` follows from `y` as it follows from `x`, so that `x` can be forgotten.
+    /// Whether the slope at `x` follows from `y` as it follows from `x`, so that `x` can be
+    /// forgotten.
     pub(crate) fn slope_is_in_the_output(self) -> bool {
         match self {
             Self::Relu | Self::Relu6 => true,
@@ -155,17 +177,28 @@ impl Activation {
             }
             Self::HardSwish => {
                 let inside = (constant(2.) * x + constant(3.)) / constant(6.);
-                select(x <= constant(-3.), zero, select(x >= constant(3.), one, inside))
+                select(
+                    x <= constant(-3.),
+                    zero,
+                    select(x >= constant(3.), one, inside),
+                )
             }
-            Self::HardSigmoid => select(x > constant(-3.) && x < constant(3.), one / constant(6.), zero),
+            Self::HardSigmoid => select(
+                x > constant(-3.) && x < constant(3.),
+                one / constant(6.),
+                zero,
+            ),
             Self::Tanh => {
                 let y = x.tanh();
                 one - y * y
             }
-            Self::Gelu => gaussian_cdf(x) + x * constant(INVERSE_ROOT_TWO_PI) * (constant(-0.5) * x * x).exp(),
+            Self::Gelu => {
+                gaussian_cdf(x) + x * constant(INVERSE_ROOT_TWO_PI) * (constant(-0.5) * x * x).exp()
+            }
             Self::GeluTanh => {
                 let tanh = gelu_inner(x).tanh();
-                let inner_slope = constant(GELU_TANH_SCALE) * (one + constant(3. * GELU_TANH_CUBIC) * x * x);
+                let inner_slope =
+                    constant(GELU_TANH_SCALE) * (one + constant(3. * GELU_TANH_CUBIC) * x * x);
                 constant(0.5) * (one + tanh) + constant(0.5) * x * (one - tanh * tanh) * inner_slope
             }
         }
@@ -215,7 +248,11 @@ impl Kernel for Activate {
     }
 
     fn saved(&self) -> Saved {
-        if self.activation.slope_is_in_the_output() { Saved::Output } else { Saved::Inputs }
+        if self.activation.slope_is_in_the_output() {
+            Saved::Output
+        } else {
+            Saved::Inputs
+        }
     }
 
     fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
@@ -223,7 +260,11 @@ impl Kernel for Activate {
         unsafe {
             filled_chunks(inputs[0].len(), CHUNK, |start, ys| {
                 let xs = &inputs[0][start..start + ys.len()];
-                vectorised(Values { activation: self.activation, xs, ys });
+                vectorised(Values {
+                    activation: self.activation,
+                    xs,
+                    ys,
+                });
             })
         }
     }
@@ -236,10 +277,23 @@ impl Kernel for Activate {
         _: &[bool],
     ) -> Vec<Option<Arc<Buffer<T>>>> {
         let activation = self.activation;
-        let rule = if activation.is_rectifier() { self.rule } else { BackwardRule::Standard };
-        let xs = if activation.slope_is_in_the_output() { output } else { inputs[0] };
+        let rule = if activation.is_rectifier() {
+            self.rule
+        } else {
+            BackwardRule::Standard
+        };
+        let xs = if activation.slope_is_in_the_output() {
+            output
+        } else {
+            inputs[0]
+        };
         let grad_xs = grad.updated(CHUNK, |start, grad| {
-            vectorised(Slopes { activation, rule, xs: &xs[start..start + grad.len()], grad });
+            vectorised(Slopes {
+                activation,
+                rule,
+                xs: &xs[start..start + grad.len()],
+                grad,
+            });
         });
         vec![Some(grad_xs)]
     }
@@ -256,11 +310,17 @@ pub(crate) fn passed_by_output<T: Element>(
     }
     grad.updated(CHUNK, |start, grad| {
         let (rule, xs) = (BackwardRule::Standard, &output[start..start + grad.len()]);
-        vectorised(Slopes { activation, rule, xs, grad });
+        vectorised(Slopes {
+            activation,
+            rule,
+            xs,
+            grad,
+        });
     })
 }
 
-/// Evaluates an expression with `$activation` known to the compiler, so that each activation is a loop of its own.
+/// Evaluates an expression with `$activation` known to the compiler, so that each activation is a
+/// loop of its own.
 macro_rules! for_each_activation {
     ($activation:expr, $constant:ident => $loop:expr) => {
         for_each_activation!(
@@ -311,9 +371,11 @@ impl<T: Element> Loop for Slopes<'_, T> {
     fn run<S: Simd>(self) {
         let (zero, pairs) = (T::zero(), self.grad.iter_mut().zip(self.xs));
         match self.rule {
-            BackwardRule::Standard => for_each_activation!(self.activation, activation => for (grad, &x) in pairs {
-                *grad = activation.passed(*grad, x);
-            }),
+            BackwardRule::Standard => {
+                for_each_activation!(self.activation, activation => for (grad, &x) in pairs {
+                    *grad = activation.passed(*grad, x);
+                })
+            }
             BackwardRule::Guided => {
                 for (grad, &x) in pairs {
                     *grad = select(*grad > zero, self.activation.passed(*grad, x), zero);
@@ -334,26 +396,54 @@ mod tests {
     use super::*;
     use candle_core::{Device, Var};
 
-    fn gradient(activation: Activation, rule: BackwardRule, xs: &[f32], upstream: &[f32]) -> Vec<f32> {
+    fn gradient(
+        activation: Activation,
+        rule: BackwardRule,
+        xs: &[f32],
+        upstream: &[f32],
+    ) -> Vec<f32> {
         let xs = Var::new(xs, &Device::Cpu).unwrap();
         let ys = activate_tensor(&xs, activation, rule).unwrap();
-        let loss = (ys * Tensor::new(upstream, &Device::Cpu).unwrap()).unwrap().sum_all().unwrap();
-        loss.backward().unwrap().get(&xs).unwrap().to_vec1().unwrap()
+        let loss = (ys * Tensor::new(upstream, &Device::Cpu).unwrap())
+            .unwrap()
+            .sum_all()
+            .unwrap();
+        loss.backward()
+            .unwrap()
+            .get(&xs)
+            .unwrap()
+            .to_vec1()
+            .unwrap()
     }
 
     #[test]
     fn explanation_rules_gate_the_gradient_of_rectifiers_only() {
         let (xs, upstream) = ([-1., -1., 0., 2., 2.], [3., -3., 3., 3., -3.]);
-        assert_eq!(gradient(Activation::Relu, BackwardRule::Standard, &xs, &upstream), [0., 0., 0., 3., -3.]);
-        assert_eq!(gradient(Activation::Relu, BackwardRule::Guided, &xs, &upstream), [0., 0., 0., 3., 0.]);
-        assert_eq!(gradient(Activation::Relu, BackwardRule::Deconvnet, &xs, &upstream), [3., 0., 3., 3., 0.]);
+        assert_eq!(
+            gradient(Activation::Relu, BackwardRule::Standard, &xs, &upstream),
+            [0., 0., 0., 3., -3.]
+        );
+        assert_eq!(
+            gradient(Activation::Relu, BackwardRule::Guided, &xs, &upstream),
+            [0., 0., 0., 3., 0.]
+        );
+        assert_eq!(
+            gradient(Activation::Relu, BackwardRule::Deconvnet, &xs, &upstream),
+            [3., 0., 3., 3., 0.]
+        );
         let standard = gradient(Activation::Tanh, BackwardRule::Standard, &xs, &upstream);
-        assert_eq!(gradient(Activation::Tanh, BackwardRule::Guided, &xs, &upstream), standard);
+        assert_eq!(
+            gradient(Activation::Tanh, BackwardRule::Guided, &xs, &upstream),
+            standard
+        );
     }
 
     #[test]
     fn softmax_of_large_logits_stays_finite() {
         let logits = Tensor::new(&[[1000f32, 1000.], [-1000., 0.]], &Device::Cpu).unwrap();
-        assert_eq!(softmax(&logits).unwrap().to_vec2::<f32>().unwrap(), [[0.5, 0.5], [0., 1.]]);
+        assert_eq!(
+            softmax(&logits).unwrap().to_vec2::<f32>().unwrap(),
+            [[0.5, 0.5], [0., 1.]]
+        );
     }
 }

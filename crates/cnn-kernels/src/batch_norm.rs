@@ -27,14 +27,16 @@ const OP: &str = "batch_norm";
 pub struct BatchStatistics {
     /// Means, `(C)`, detached.
     pub mean: Tensor,
-    /// Unbiased variances (divided by `count − 1`), `(C)`, detached: what PyTorch averages into `running_var`.
+    /// Unbiased variances (divided by `count − 1`), `(C)`, detached: what PyTorch averages into
+    /// `running_var`.
     pub unbiased_var: Tensor,
     /// Values per channel, `N·H·W`.
     pub count: usize,
 }
 
-/// `activation((x − mean) / √(var + eps) · weight + bias + residual)` with the batch's own mean and biased variance per channel; also returns them for the
-/// running averages. Gradients flow through the statistics. A residual, and a rectifier or none, cost no pass of their own.
+/// `activation((x − mean) / √(var + eps) · weight + bias + residual)` with the batch's own mean and
+/// biased variance per channel; also returns them for the running averages. Gradients flow through
+/// the statistics. A residual, and a rectifier or none, cost no pass of their own.
 ///
 /// # Shapes
 /// `xs` and `residual` `(N, H, W, C)`; `weight` and `bias` `(C)`.
@@ -54,14 +56,28 @@ pub fn batch_norm_train(
     let count = n * h * w;
     if count < 2 {
         let expected = "at least 2: a variance needs more than one".to_string();
-        return Err(Error::Argument { op: OP, what: "values per channel", found: count.to_string(), expected }.into());
+        return Err(Error::Argument {
+            op: OP,
+            what: "values per channel",
+            found: count.to_string(),
+            expected,
+        }
+        .into());
     }
     let moments = Arc::new(OnceLock::new());
-    let kernel = BatchNorm::new(xs, eps, Source::Batch, residual, activation, moments.clone());
+    let kernel = BatchNorm::new(
+        xs,
+        eps,
+        Source::Batch,
+        residual,
+        activation,
+        moments.clone(),
+    );
     let ys = kernel.apply(xs, residual, [weight, bias], activation)?;
     let moments: &Moments = moments.get().expect("the forward pass has run");
     let unbiased = count as f64 / (count - 1) as f64;
-    let vector = |values: Vec<f64>| Tensor::from_vec(values, channels, xs.device())?.to_dtype(xs.dtype());
+    let vector =
+        |values: Vec<f64>| Tensor::from_vec(values, channels, xs.device())?.to_dtype(xs.dtype());
     let statistics = BatchStatistics {
         mean: vector(moments.mean.clone())?,
         unbiased_var: vector(moments.var.iter().map(|var| var * unbiased).collect())?,
@@ -70,15 +86,18 @@ pub fn batch_norm_train(
     Ok((ys, statistics))
 }
 
-/// `activation((x − running_mean) / √(running_var + eps) · weight + bias + residual)`: an affine map per channel. No gradient flows to the running
-/// statistics.
+/// `activation((x − running_mean) / √(running_var + eps) · weight + bias + residual)`: an affine
+/// map per channel. No gradient flows to the running statistics.
 ///
 /// # Shapes
 /// `xs` and `residual` `(N, H, W, C)`; all vectors `(C)`.
 ///
 /// # Errors
 /// If shapes or element types differ.
-#[expect(clippy::too_many_arguments, reason = "the arguments of PyTorch's functional batch_norm, and what is fused")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the arguments of PyTorch's functional batch_norm, and what is fused"
+)]
 pub fn batch_norm_running(
     xs: &FeatureMap,
     weight: &Tensor,
@@ -89,12 +108,26 @@ pub fn batch_norm_running(
     residual: Option<&FeatureMap>,
     activation: Activation,
 ) -> Result<FeatureMap> {
-    let vectors =
-        [("the weight", weight), ("the bias", bias), ("running_mean", running_mean), ("running_var", running_var)];
+    let vectors = [
+        ("the weight", weight),
+        ("the bias", bias),
+        ("running_mean", running_mean),
+        ("running_var", running_var),
+    ];
     check_vectors(xs.channels(), &vectors)?;
     let values = |vector: &Tensor| vector.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>();
-    let moments = OnceLock::from(Moments { mean: values(running_mean)?, var: values(running_var)? });
-    let kernel = BatchNorm::new(xs, eps, Source::Running, residual, activation, Arc::new(moments));
+    let moments = OnceLock::from(Moments {
+        mean: values(running_mean)?,
+        var: values(running_var)?,
+    });
+    let kernel = BatchNorm::new(
+        xs,
+        eps,
+        Source::Running,
+        residual,
+        activation,
+        Arc::new(moments),
+    );
     kernel.apply(xs, residual, [weight, bias], activation)
 }
 
@@ -102,7 +135,12 @@ fn check_vectors(channels: usize, vectors: &[(&'static str, &Tensor)]) -> Checke
     for (what, vector) in vectors {
         if vector.dims() != [channels] {
             let expected = format!("[{channels}], one per channel");
-            return Err(Error::Shape { op: OP, what, found: vector.dims().to_vec(), expected });
+            return Err(Error::Shape {
+                op: OP,
+                what,
+                found: vector.dims().to_vec(),
+                expected,
+            });
         }
     }
     Ok(())
@@ -149,10 +187,23 @@ impl BatchNorm {
         activation: Activation,
         moments: Arc<OnceLock<Moments>>,
     ) -> Self {
-        // Other activations are operations of their own, as are those whose slope would need the sum behind the residual.
-        let fits = activation.is_rectifier() && (residual.is_none() || activation.slope_is_in_the_output());
-        let activation = if fits { activation } else { Activation::Identity };
-        Self { dims: xs.dims(), eps, source, residual: residual.is_some(), activation, moments }
+        // Other activations are operations of their own, as are those whose slope would need the
+        // sum behind the residual.
+        let fits = activation.is_rectifier()
+            && (residual.is_none() || activation.slope_is_in_the_output());
+        let activation = if fits {
+            activation
+        } else {
+            Activation::Identity
+        };
+        Self {
+            dims: xs.dims(),
+            eps,
+            source,
+            residual: residual.is_some(),
+            activation,
+            moments,
+        }
     }
 
     fn apply(
@@ -163,12 +214,29 @@ impl BatchNorm {
         activation: Activation,
     ) -> Result<FeatureMap> {
         if let Some(residual) = residual.filter(|residual| residual.dims() != self.dims) {
-            let (found, expected) = (residual.dims().to_vec(), format!("{:?} as the input", self.dims));
-            return Err(Error::Shape { op: OP, what: "the residual", found, expected }.into());
+            let (found, expected) = (
+                residual.dims().to_vec(),
+                format!("{:?} as the input", self.dims),
+            );
+            return Err(Error::Shape {
+                op: OP,
+                what: "the residual",
+                found,
+                expected,
+            }
+            .into());
         }
-        let after = if self.activation == activation { Activation::Identity } else { activation };
+        let after = if self.activation == activation {
+            Activation::Identity
+        } else {
+            activation
+        };
         let maps: Vec<&FeatureMap> = [xs].into_iter().chain(residual).collect();
-        activate(&apply(self, &maps, &parameters)?, after, BackwardRule::Standard)
+        activate(
+            &apply(self, &maps, &parameters)?,
+            after,
+            BackwardRule::Standard,
+        )
     }
 
     fn channels(&self) -> usize {
@@ -181,16 +249,33 @@ impl BatchNorm {
     }
 
     fn inverse_std(&self, moments: &Moments) -> Vec<f64> {
-        moments.var.iter().map(|var| 1. / (var + self.eps).sqrt()).collect()
+        moments
+            .var
+            .iter()
+            .map(|var| 1. / (var + self.eps).sqrt())
+            .collect()
     }
 
-    /// The mean's negative, scale and shift per channel: what is activated is `(x − mean) · scale + shift` in `T`.
+    /// The mean's negative, scale and shift per channel: what is activated is
+    /// `(x − mean) · scale + shift` in `T`.
     fn affine<T: Element>(&self, weight: &[T], bias: &[T], moments: &Moments) -> [Vec<f64>; 3] {
-        let scale: Vec<f64> = weight.iter().zip(self.inverse_std(moments)).map(|(w, s)| w.to_f64() * s).collect();
+        let scale: Vec<f64> = weight
+            .iter()
+            .zip(self.inverse_std(moments))
+            .map(|(w, s)| w.to_f64() * s)
+            .collect();
         // The mean in T is not quite the mean; what it lacks goes into the shift.
-        let shift =
-            bias.iter().zip(&scale).zip(&moments.mean).map(|((b, s), &m)| b.to_f64() + s * lost::<T>(m)).collect();
-        [moments.mean.iter().map(|mean| -mean).collect(), scale, shift]
+        let shift = bias
+            .iter()
+            .zip(&scale)
+            .zip(&moments.mean)
+            .map(|((b, s), &m)| b.to_f64() + s * lost::<T>(m))
+            .collect();
+        [
+            moments.mean.iter().map(|mean| -mean).collect(),
+            scale,
+            shift,
+        ]
     }
 
     /// Elements of a parallel task: whole pixels.
@@ -229,7 +314,9 @@ impl Kernel for BatchNorm {
 
     fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
         let (maps, parameters) = inputs.split_at(self.maps());
-        let moments = self.moments.get_or_init(|| batch_moments(maps[0], self.channels()));
+        let moments = self
+            .moments
+            .get_or_init(|| batch_moments(maps[0], self.channels()));
         let vectors = all_rounded(self.affine(parameters[0], parameters[1], moments));
         // SAFETY: the loop writes every element.
         unsafe {
@@ -237,7 +324,14 @@ impl Kernel for BatchNorm {
                 let part = |map: &&'_ [T]| map[start..start + ys.len()].as_ptr();
                 let (xs, residual) = (part(&maps[0]), maps.get(1).map(part));
                 let (channels, activation) = (self.channels(), self.activation);
-                vectorised(Normalise { activation, channels, xs, residual, ys, vectors: &vectors });
+                vectorised(Normalise {
+                    activation,
+                    channels,
+                    xs,
+                    residual,
+                    ys,
+                    vectors: &vectors,
+                });
             })
         }
     }
@@ -252,30 +346,43 @@ impl Kernel for BatchNorm {
         let (maps, parameters) = inputs.split_at(self.maps());
         let moments = self.moments.get().expect("the forward pass has run");
         let affine = self.affine(parameters[0], parameters[1], moments);
-        // What passes the activation is the gradient of the residual; only without one it is told from the input, on the way.
+        // What passes the activation is the gradient of the residual; only without one it is told
+        // from the input, on the way.
         let (grad, of_residual, activation) = match self.residual {
             false => (grad, None, self.activation),
             true => {
                 let passed = passed_by_output(self.activation, grad, output);
-                (Gradient::Shared(passed.clone()), Some(passed), Activation::Identity)
+                (
+                    Gradient::Shared(passed.clone()),
+                    Some(passed),
+                    Activation::Identity,
+                )
             }
         };
         let [of_input, of_parameters] = [wanted[0], wanted[self.maps()] || wanted[self.maps() + 1]];
         let needs_sums = of_parameters || of_input && self.source == Source::Batch;
-        let sums = needs_sums.then(|| self.parameter_gradients(maps[0], &grad, &affine, activation, moments));
+        let sums = needs_sums
+            .then(|| self.parameter_gradients(maps[0], &grad, &affine, activation, moments));
         let of_parameters = [0, 1].map(|which| {
             let sums = sums.as_ref().filter(|_| wanted[self.maps() + which])?;
-            Some(Buffer::shared(sums[which].iter().map(|&sum| T::from_f64(sum)).collect()))
+            Some(Buffer::shared(
+                sums[which].iter().map(|&sum| T::from_f64(sum)).collect(),
+            ))
         });
         let sums = sums.as_ref().filter(|_| self.source == Source::Batch);
         let of_input = of_input.then(|| self.grad_input(maps[0], grad, affine, activation, sums));
         let of_residual = self.residual.then(|| of_residual.filter(|_| wanted[1]));
-        [of_input].into_iter().chain(of_residual).chain(of_parameters).collect()
+        [of_input]
+            .into_iter()
+            .chain(of_residual)
+            .chain(of_parameters)
+            .collect()
     }
 }
 
 impl BatchNorm {
-    /// `scale · (dy − mean(dy) − x̂ · mean(dy · x̂))` with the sums of the batch, else `scale · dy`; `dy` is what passes the activation.
+    /// `scale · (dy − mean(dy) − x̂ · mean(dy · x̂))` with the sums of the batch, else
+    /// `scale · dy`; `dy` is what passes the activation.
     fn grad_input<T: Element>(
         &self,
         xs: &[T],
@@ -285,17 +392,32 @@ impl BatchNorm {
         sums: Option<&[Vec<f64>; 2]>,
     ) -> Arc<Buffer<T>> {
         let moments = self.moments.get().expect("the forward pass has run");
-        let (inverse_std, count) = (self.inverse_std(moments), (xs.len() / self.channels().max(1)) as f64);
+        let (inverse_std, count) = (
+            self.inverse_std(moments),
+            (xs.len() / self.channels().max(1)) as f64,
+        );
         let (through_x, constant): (Vec<f64>, Vec<f64>) = match sums {
             Some([of_weight, of_bias]) => (0..self.channels())
-                .map(|c| (-scale[c] * inverse_std[c] * of_weight[c] / count, -scale[c] * of_bias[c] / count))
+                .map(|c| {
+                    (
+                        -scale[c] * inverse_std[c] * of_weight[c] / count,
+                        -scale[c] * of_bias[c] / count,
+                    )
+                })
                 .unzip(),
             None => (vec![0.; self.channels()], vec![0.; self.channels()]),
         };
         let vectors = all_rounded([mean, scale, shift, through_x, constant]);
         grad.updated(self.chunk(), |start, grad| {
             let (xs, channels) = (xs[start..start + grad.len()].as_ptr(), self.channels());
-            vectorised(Centre { activation, channels, centred: sums.is_some(), xs, grad, vectors: &vectors });
+            vectorised(Centre {
+                activation,
+                channels,
+                centred: sums.is_some(),
+                xs,
+                grad,
+                vectors: &vectors,
+            });
         })
     }
 
@@ -314,7 +436,12 @@ impl BatchNorm {
             channel_sums([xs, grad], vectors, self.channels(), &Passed(rectifier))
         });
         let inverse_std = self.inverse_std(moments);
-        for (((sum, bias), &mean), inverse_std) in weight.iter_mut().zip(&bias).zip(&moments.mean).zip(inverse_std) {
+        for (((sum, bias), &mean), inverse_std) in weight
+            .iter_mut()
+            .zip(&bias)
+            .zip(&moments.mean)
+            .zip(inverse_std)
+        {
             *sum = (*sum + bias * lost::<T>(mean)) * inverse_std;
         }
         [weight, bias]
@@ -326,7 +453,11 @@ struct Passed<F>(F);
 
 impl<T: Element, F: Rectifier> Terms<T, 2, 3> for Passed<F> {
     #[inline(always)]
-    unsafe fn of<R: Register<Value = T>>(&self, [x, grad]: [R; 2], [mean, scale, shift]: [R; 3]) -> [R; 2] {
+    unsafe fn of<R: Register<Value = T>>(
+        &self,
+        [x, grad]: [R; 2],
+        [mean, scale, shift]: [R; 3],
+    ) -> [R; 2] {
         // SAFETY: the caller's promise.
         unsafe {
             let deviation = x.add(mean);
@@ -401,10 +532,17 @@ where
     F: Rectifier,
 {
     #[inline(always)]
-    unsafe fn run<const PIXELS: usize, const FULL: bool>(&mut self, pixel: usize, channel: usize, count: usize) {
+    unsafe fn run<const PIXELS: usize, const FULL: bool>(
+        &mut self,
+        pixel: usize,
+        channel: usize,
+        count: usize,
+    ) {
         // SAFETY: the caller's promise.
         unsafe {
-            let [mean, scale, shift] = self.vectors.map(|vector| load::<R, FULL>(vector.add(channel), count));
+            let [mean, scale, shift] = self
+                .vectors
+                .map(|vector| load::<R, FULL>(vector.add(channel), count));
             for pixel in pixel..pixel + PIXELS {
                 let place = pixel * self.channels + channel;
                 R::prefetch(self.xs.wrapping_add(place + self.ahead));
@@ -421,7 +559,8 @@ where
     }
 }
 
-/// `dy · scale`, and if it is `centred` `+ (x − mean) · through_x + constant`, in place of the output's gradient, with the `dy` that passes the activation.
+/// `dy · scale`, and if it is `centred` `+ (x − mean) · through_x + constant`, in place of the
+/// output's gradient, with the `dy` that passes the activation.
 struct Centre<'a, T> {
     activation: Activation,
     channels: usize,
@@ -468,20 +607,30 @@ where
     F: Rectifier,
 {
     #[inline(always)]
-    unsafe fn run<const PIXELS: usize, const FULL: bool>(&mut self, pixel: usize, channel: usize, count: usize) {
+    unsafe fn run<const PIXELS: usize, const FULL: bool>(
+        &mut self,
+        pixel: usize,
+        channel: usize,
+        count: usize,
+    ) {
         // SAFETY: the caller's promise.
         unsafe {
-            let [mean, scale, shift, through_x, constant] =
-                self.vectors.map(|vector| load::<R, FULL>(vector.add(channel), count));
+            let [mean, scale, shift, through_x, constant] = self
+                .vectors
+                .map(|vector| load::<R, FULL>(vector.add(channel), count));
             for pixel in pixel..pixel + PIXELS {
                 let place = pixel * self.channels + channel;
                 R::prefetch(self.xs.wrapping_add(place + self.ahead));
                 R::prefetch_to_write(self.grad.wrapping_add(place + self.ahead));
                 let deviation = load::<R, FULL>(self.xs.add(place), count).add(mean);
                 let grad = load::<R, FULL>(self.grad.add(place), count);
-                let passed = self.rectifier.passed(grad, shift.add_product(deviation, scale));
+                let passed = self
+                    .rectifier
+                    .passed(grad, shift.add_product(deviation, scale));
                 let of_input = match CENTRED {
-                    true => constant.add_product(deviation, through_x).add_product(passed, scale),
+                    true => constant
+                        .add_product(deviation, through_x)
+                        .add_product(passed, scale),
                     false => passed.multiply(scale),
                 };
                 store::<R, FULL>(of_input, self.grad.add(place), count);
@@ -490,8 +639,9 @@ where
     }
 }
 
-/// Sums of differences to provisional means, so that a large mean does not swallow the variance: with means of a few pixels from everywhere, what is
-/// left of the mean is small beside the standard deviation.
+/// Sums of differences to provisional means, so that a large mean does not swallow the variance:
+/// with means of a few pixels from everywhere, what is left of the mean is small beside the
+/// standard deviation.
 fn batch_moments<T: Element>(xs: &[T], channels: usize) -> Moments {
     let pixels = xs.len() / channels.max(1);
     let count = pixels as f64;
@@ -501,7 +651,14 @@ fn batch_moments<T: Element>(xs: &[T], channels: usize) -> Moments {
     let rests: Vec<f64> = sums.into_iter().map(|sum| sum / count).collect();
     let variance = |(sum, rest): (f64, &f64)| (sum / count - rest * rest).at_least_zero();
     let var = squares.into_iter().zip(&rests).map(variance).collect();
-    Moments { mean: provisional.iter().zip(rests).map(|(mean, rest)| mean + rest).collect(), var }
+    Moments {
+        mean: provisional
+            .iter()
+            .zip(rests)
+            .map(|(mean, rest)| mean + rest)
+            .collect(),
+        var,
+    }
 }
 
 /// Means over evenly spaced pixels, as `T` holds them.
@@ -510,9 +667,15 @@ fn provisional_means<T: Element>(xs: &[T], channels: usize, pixels: usize) -> Ve
     let mut means = vec![0.; channels];
     for pixel in (0..sample).map(|index| index * pixels / sample) {
         let values = &xs[pixel * channels..][..channels];
-        means.iter_mut().zip(values).for_each(|(mean, x)| *mean += x.to_f64() / sample as f64);
+        means
+            .iter_mut()
+            .zip(values)
+            .for_each(|(mean, x)| *mean += x.to_f64() / sample as f64);
     }
-    means.into_iter().map(|mean| T::from_f64(mean).to_f64()).collect()
+    means
+        .into_iter()
+        .map(|mean| T::from_f64(mean).to_f64())
+        .collect()
 }
 
 #[cfg(test)]
@@ -523,15 +686,34 @@ mod tests {
 
     #[test]
     fn one_value_per_channel_and_wrong_vectors_are_errors() {
-        let tensor = |shape: &[usize]| Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
-        let (one, vector) = (FeatureMap::from_nchw(&tensor(&[1, 3, 1, 1])).unwrap(), tensor(&[3]));
-        let message =
-            batch_norm_train(&one, &vector, &vector, 1e-5, None, Activation::Identity).unwrap_err().to_string();
-        assert!(message.contains("values per channel is 1, expected at least 2"), "{message}");
-        let message =
-            batch_norm_running(&one, &vector, &vector, &tensor(&[2]), &vector, 1e-5, None, Activation::Identity)
-                .unwrap_err()
-                .to_string();
-        assert!(message.contains("running_mean has shape [2], expected [3]"), "{message}");
+        let tensor =
+            |shape: &[usize]| Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let (one, vector) = (
+            FeatureMap::from_nchw(&tensor(&[1, 3, 1, 1])).unwrap(),
+            tensor(&[3]),
+        );
+        let message = batch_norm_train(&one, &vector, &vector, 1e-5, None, Activation::Identity)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("values per channel is 1, expected at least 2"),
+            "{message}"
+        );
+        let message = batch_norm_running(
+            &one,
+            &vector,
+            &vector,
+            &tensor(&[2]),
+            &vector,
+            1e-5,
+            None,
+            Activation::Identity,
+        )
+        .unwrap_err()
+        .to_string();
+        assert!(
+            message.contains("running_mean has shape [2], expected [3]"),
+            "{message}"
+        );
     }
 }

@@ -7,11 +7,13 @@ use std::sync::Once;
 pub struct BuildProfile {
     /// `0`, `1`, `2`, `3`, `s` or `z`; empty where the build system does not say.
     pub opt_level: &'static str,
-    /// Whether debug assertions are compiled in. Cargo's profiles switch overflow checks together with them.
+    /// Whether debug assertions are compiled in. Cargo's profiles switch overflow checks together
+    /// with them.
     pub debug_assertions: bool,
 }
 
-/// What a program that depends on these crates adds to the `Cargo.toml` of its workspace, so that its debug builds are fast too.
+/// What a program that depends on these crates adds to the `Cargo.toml` of its workspace, so that
+/// its debug builds are fast too.
 const PROFILE: &str = r#"[profile.dev.package."*"]
 opt-level = 3
 debug-assertions = false
@@ -24,7 +26,10 @@ overflow-checks = false"#;
 /// assert_eq!((profile.opt_level, profile.is_slow()), ("3", false));
 /// ```
 pub const fn build_profile() -> BuildProfile {
-    BuildProfile { opt_level: env!("CNN_KERNELS_OPT_LEVEL"), debug_assertions: cfg!(debug_assertions) }
+    BuildProfile {
+        opt_level: env!("CNN_KERNELS_OPT_LEVEL"),
+        debug_assertions: cfg!(debug_assertions),
+    }
 }
 
 impl BuildProfile {
@@ -43,7 +48,14 @@ impl BuildProfile {
             "1" | "s" | "z" => "several times as long as they need",
             _ => "half as long again as they need",
         };
-        let (level, with) = (self.opt_level, if self.debug_assertions { "with" } else { "without" });
+        let (level, with) = (
+            self.opt_level,
+            if self.debug_assertions {
+                "with"
+            } else {
+                "without"
+            },
+        );
         Some(format!(
             "this build of cnn-kernels is slow: opt-level {level}, {with} debug assertions; networks take about {slowdown}\n\
              build with `--release`, or add to the Cargo.toml of your workspace:\n\n{PROFILE}\n"
@@ -51,14 +63,16 @@ impl BuildProfile {
     }
 }
 
-/// Says once in a process that this build is slow, if it is, as a `tracing` event and on standard error. The first feature map does it, and the first parameter store of `cnn-layers`; a
-/// program that works for long before either can do it itself.
+/// Says once in a process that this build is slow, if it is, as a `tracing` event and on standard
+/// error. The first feature map does it, and the first parameter store of `cnn-layers`; a program
+/// that works for long before either can do it itself.
 pub fn warn_if_slow() {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
         if let Some(warning) = build_profile().warning() {
             tracing::warn!("{}", warning.trim_end());
-            // Most programs have no subscriber, and that of others may write elsewhere: being told twice is better than waiting for hours.
+            // Most programs have no subscriber, and that of others may write elsewhere: being told
+            // twice is better than waiting for hours.
             eprintln!("warning: {warning}");
         }
     });
@@ -71,7 +85,10 @@ mod tests {
 
     #[test]
     fn a_build_is_slow_below_level_2_or_with_debug_assertions() {
-        let profile = |opt_level, debug_assertions| BuildProfile { opt_level, debug_assertions };
+        let profile = |opt_level, debug_assertions| BuildProfile {
+            opt_level,
+            debug_assertions,
+        };
         for fast in [profile("3", false), profile("2", false), profile("", false)] {
             assert_eq!((fast.is_slow(), fast.warning()), (false, None), "{fast:?}");
         }
@@ -82,10 +99,14 @@ mod tests {
         ] {
             let warning = slow.warning().unwrap();
             assert!(
-                warning.contains(&format!("opt-level {},", slow.opt_level)) && warning.contains(slowdown),
+                warning.contains(&format!("opt-level {},", slow.opt_level))
+                    && warning.contains(slowdown),
                 "{warning}"
             );
-            assert!(warning.contains("--release") && warning.contains(PROFILE), "{warning}");
+            assert!(
+                warning.contains("--release") && warning.contains(PROFILE),
+                "{warning}"
+            );
         }
     }
 }

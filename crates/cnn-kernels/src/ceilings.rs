@@ -8,12 +8,14 @@ use crate::isa::{Loop, vectorised};
 use crate::parallel;
 use crate::simd::Simd;
 
-/// Steps of the loop that measures multiply-adds, a fraction of a millisecond, and its independent sums: enough to hide the latency of each.
+/// Steps of the loop that measures multiply-adds, a fraction of a millisecond, and its independent
+/// sums: enough to hide the latency of each.
 const STEPS: usize = 300_000;
 const SUMS: usize = 12;
 
-/// Floating-point operations per second of multiply-adds in registers on all threads, with the process's instruction set. Takes a fraction of a
-/// millisecond: as the speed of a machine changes from one moment to the next, measure before and after what is compared.
+/// Floating-point operations per second of multiply-adds in registers on all threads, with the
+/// process's instruction set. Takes a fraction of a millisecond: as the speed of a machine changes
+/// from one moment to the next, measure before and after what is compared.
 pub fn peak_flops() -> f64 {
     let start = Instant::now();
     let lanes = parallel::map(rayon::current_num_threads(), |_| {
@@ -41,7 +43,9 @@ impl Loop for MultiplyAdds<'_> {
                     *sum = y.add_product(x, *sum);
                 }
             }
-            let sum = sums.into_iter().fold(S::splat(0.), |sum, next| sum.add(next));
+            let sum = sums
+                .into_iter()
+                .fold(S::splat(0.), |sum, next| sum.add(next));
             let mut values = [0f32; crate::simd::MAX_LANES];
             sum.store(values.as_mut_ptr());
             black_box(values);
@@ -53,15 +57,19 @@ impl Loop for MultiplyAdds<'_> {
 /// Floats of a block of the copy.
 const BLOCK: usize = 1 << 14;
 
-/// Bytes read and written per second by a copy on all threads that reads and writes `bytes` in all, from and to memory that was touched
-/// before: the second of two copies after another is timed until ten milliseconds have passed.
+/// Bytes read and written per second by a copy on all threads that reads and writes `bytes` in all,
+/// from and to memory that was touched before: the second of two copies after another is timed
+/// until ten milliseconds have passed.
 pub fn copy_bandwidth(bytes: usize) -> f64 {
     let floats = (bytes / 8).max(BLOCK);
     let from = vec![1f32; floats];
     let mut to = vec![0f32; floats];
     let mut copy = || {
         parallel::for_each_chunk(&mut to, BLOCK, |start, to| {
-            vectorised(Copy { from: &from[start..start + to.len()], to })
+            vectorised(Copy {
+                from: &from[start..start + to.len()],
+                to,
+            })
         });
     };
     copy();
@@ -85,7 +93,11 @@ struct Copy<'a> {
 impl Loop for Copy<'_> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        for (to, from) in self.to.chunks_exact_mut(S::LANES).zip(self.from.chunks_exact(S::LANES)) {
+        for (to, from) in self
+            .to
+            .chunks_exact_mut(S::LANES)
+            .zip(self.from.chunks_exact(S::LANES))
+        {
             // SAFETY: both are a register long.
             unsafe { S::load(from.as_ptr()).store(to.as_mut_ptr()) };
         }

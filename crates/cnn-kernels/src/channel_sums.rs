@@ -16,22 +16,23 @@ const TASK: usize = 1 << 15;
 /// Pixels that are read at a time for each register of channels.
 const GROUP: usize = 8;
 
-/// Floats ahead of what is read that should be on their way: a few groups of pixels. Groups are read line by line of several pixels in turn, which
-/// the processor does not foresee.
+/// Floats ahead of what is read that should be on their way: a few groups of pixels. Groups are
+/// read line by line of several pixels in turn, which the processor does not foresee.
 pub(crate) fn ahead(channels: usize) -> usize {
     1024usize.next_multiple_of(GROUP * channels.max(1))
 }
 
-/// What one value of each of `N` maps adds to the two sums of its channel, which has the values `of_channel`. Implementations are
-/// `#[inline(always)]`: a closure would not be compiled for the instruction set of the loop.
+/// What one value of each of `N` maps adds to the two sums of its channel, which has the values
+/// `of_channel`. Implementations are `#[inline(always)]`: a closure would not be compiled for the
+/// instruction set of the loop.
 pub(crate) trait Terms<T, const N: usize, const K: usize>: Sync {
     /// # Safety
     /// That of [`Register`].
     unsafe fn of<R: Register<Value = T>>(&self, values: [R; N], of_channel: [R; K]) -> [R; 2];
 }
 
-/// Two sums per channel of terms of the maps and the channel's values of `vectors`: short sums in the element type, those of a task and then the
-/// tasks in order in f64.
+/// Two sums per channel of terms of the maps and the channel's values of `vectors`: short sums in
+/// the element type, those of a task and then the tasks in order in f64.
 pub(crate) fn channel_sums<T: Element, const N: usize, const K: usize>(
     maps: [&[T]; N],
     vectors: [&[T]; K],
@@ -39,18 +40,29 @@ pub(crate) fn channel_sums<T: Element, const N: usize, const K: usize>(
     terms: &impl Terms<T, N, K>,
 ) -> [Vec<f64>; 2] {
     let pixels = maps[0].len() / channels.max(1);
-    let task = (TASK / channels.max(1)).next_multiple_of(GROUP).max(4 * GROUP);
+    let task = (TASK / channels.max(1))
+        .next_multiple_of(GROUP)
+        .max(4 * GROUP);
     let of_task = |index: usize| {
         let mut sums = [vec![0.; channels], vec![0.; channels]];
         let range = index * task..pixels.min((index + 1) * task);
-        vectorised(Sums { maps, vectors, channels, range, sums: &mut sums, terms });
+        vectorised(Sums {
+            maps,
+            vectors,
+            channels,
+            range,
+            sums: &mut sums,
+            terms,
+        });
         sums
     };
     let partials: Vec<[Vec<f64>; 2]> = parallel::map(pixels.div_ceil(task), of_task);
     let mut sums = [vec![0.; channels], vec![0.; channels]];
     for partial in partials {
         for (sums, partial) in sums.iter_mut().zip(partial) {
-            sums.iter_mut().zip(partial).for_each(|(sum, value)| *sum += value);
+            sums.iter_mut()
+                .zip(partial)
+                .for_each(|(sum, value)| *sum += value);
         }
     }
     sums
@@ -98,10 +110,13 @@ impl<T: Element, F: Terms<T, N, K>, const N: usize, const K: usize> Loop for Sum
                 sums,
                 terms: self.terms,
             };
-            // SAFETY: the pixels lie in the maps, the short sums are whole registers, and `S` is what the caller is compiled for.
+            // SAFETY: the pixels lie in the maps, the short sums are whole registers, and `S` is
+            // what the caller is compiled for.
             unsafe { walk::<T::Register<S>>(pixels, self.channels, &mut body) };
             for (sums, short) in self.sums.iter_mut().zip(&mut short) {
-                sums.iter_mut().zip(&*short).for_each(|(sum, value)| *sum += value.to_f64());
+                sums.iter_mut()
+                    .zip(&*short)
+                    .for_each(|(sum, value)| *sum += value.to_f64());
                 short.fill(T::zero());
             }
         }
@@ -124,11 +139,17 @@ where
     F: Terms<T, N, K>,
 {
     #[inline(always)]
-    unsafe fn run<const PIXELS: usize, const FULL: bool>(&mut self, pixel: usize, channel: usize, count: usize) {
+    unsafe fn run<const PIXELS: usize, const FULL: bool>(
+        &mut self,
+        pixel: usize,
+        channel: usize,
+        count: usize,
+    ) {
         // SAFETY: the caller's promise.
         unsafe {
-            let vectors: [R; K] =
-                std::array::from_fn(|k| load::<R, FULL>(self.vectors[k].as_ptr().add(channel), count));
+            let vectors: [R; K] = std::array::from_fn(|k| {
+                load::<R, FULL>(self.vectors[k].as_ptr().add(channel), count)
+            });
             let [first, second] = self.sums.map(|sums| sums.add(channel));
             let mut sums = [R::load(first), R::load(second)];
             for pixel in pixel..pixel + PIXELS {
@@ -149,20 +170,30 @@ where
 
 /// What [`walk`] does for a register of channels of some neighbouring pixels.
 pub(crate) trait Body<R: Register> {
-    /// Works on `PIXELS` pixels from `pixel` on; a register that is not `FULL` has `count` channels.
+    /// Works on `PIXELS` pixels from `pixel` on; a register that is not `FULL` has `count`
+    /// channels.
     ///
     /// # Safety
     /// The pixels and channels exist, and that of [`Register`].
-    unsafe fn run<const PIXELS: usize, const FULL: bool>(&mut self, pixel: usize, channel: usize, count: usize);
+    unsafe fn run<const PIXELS: usize, const FULL: bool>(
+        &mut self,
+        pixel: usize,
+        channel: usize,
+        count: usize,
+    );
 }
 
-/// Some pixels at a time, register after register of their channels: what belongs to a channel is loaded once for several pixels, and memory is
-/// read as it lies.
+/// Some pixels at a time, register after register of their channels: what belongs to a channel is
+/// loaded once for several pixels, and memory is read as it lies.
 ///
 /// # Safety
 /// That of the body.
 #[inline(always)]
-pub(crate) unsafe fn walk<R: Register>(pixels: Range<usize>, channels: usize, body: &mut impl Body<R>) {
+pub(crate) unsafe fn walk<R: Register>(
+    pixels: Range<usize>,
+    channels: usize,
+    body: &mut impl Body<R>,
+) {
     let mut pixel = pixels.start;
     // SAFETY: the caller's promise.
     unsafe {
@@ -178,7 +209,11 @@ pub(crate) unsafe fn walk<R: Register>(pixels: Range<usize>, channels: usize, bo
 }
 
 #[inline(always)]
-unsafe fn registers<R: Register, const PIXELS: usize>(pixel: usize, channels: usize, body: &mut impl Body<R>) {
+unsafe fn registers<R: Register, const PIXELS: usize>(
+    pixel: usize,
+    channels: usize,
+    body: &mut impl Body<R>,
+) {
     let mut channel = 0;
     // SAFETY: the caller's promise.
     unsafe {
@@ -200,8 +235,12 @@ mod tests {
     fn every_pixel_counts_once_whatever_the_channels() {
         for channels in [1, 3, 16, 511, 512, 700] {
             let pixels = 3 * TASK / channels + 5;
-            let values: Vec<f32> = (0..pixels * channels).map(|i| (i % channels) as f32).collect();
-            let expected: Vec<f32> = (0..channels).map(|channel| (channel * pixels) as f32).collect();
+            let values: Vec<f32> = (0..pixels * channels)
+                .map(|i| (i % channels) as f32)
+                .collect();
+            let expected: Vec<f32> = (0..channels)
+                .map(|channel| (channel * pixels) as f32)
+                .collect();
             assert_eq!(sum_over_pixels(&values, channels), expected, "{channels}");
         }
         assert!(sum_over_pixels::<f32>(&[], 0).is_empty());

@@ -15,14 +15,21 @@ use crate::shared::filled_chunks;
 use crate::simd::Simd;
 use crate::{Error, FeatureMap};
 
-/// Element-wise sum of two maps of one shape, the residual connection (He et al. 2015). Differentiable.
+/// Element-wise sum of two maps of one shape, the residual connection (He et al. 2015).
+/// Differentiable.
 ///
 /// # Errors
 /// If shapes or element types differ: nothing is broadcast.
 pub fn add(xs: &FeatureMap, ys: &FeatureMap) -> Result<FeatureMap> {
     if xs.dims() != ys.dims() {
         let expected = format!("{:?} as the first (N, H, W, C)", xs.dims());
-        return Err(Error::Shape { op: "add", what: "the second map", found: ys.dims().to_vec(), expected }.into());
+        return Err(Error::Shape {
+            op: "add",
+            what: "the second map",
+            found: ys.dims().to_vec(),
+            expected,
+        }
+        .into());
     }
     apply(Add { dims: xs.dims() }, &[xs, ys], &[])
 }
@@ -34,16 +41,35 @@ pub fn add(xs: &FeatureMap, ys: &FeatureMap) -> Result<FeatureMap> {
 pub fn concat(maps: &[&FeatureMap]) -> Result<FeatureMap> {
     let Some(first) = maps.first() else {
         let (found, expected) = ("0".to_string(), "at least 1".to_string());
-        return Err(Error::Argument { op: "concat", what: "number of maps", found, expected }.into());
+        return Err(Error::Argument {
+            op: "concat",
+            what: "number of maps",
+            found,
+            expected,
+        }
+        .into());
     };
     for map in maps {
         if map.dims()[..3] != first.dims()[..3] {
             let expected = format!("{:?} and any channels (N, H, W, C)", &first.dims()[..3]);
-            return Err(Error::Shape { op: "concat", what: "a map", found: map.dims().to_vec(), expected }.into());
+            return Err(Error::Shape {
+                op: "concat",
+                what: "a map",
+                found: map.dims().to_vec(),
+                expected,
+            }
+            .into());
         }
     }
     let [n, h, w, _] = first.dims();
-    apply(Concat { pixels: [n, h, w], channels: maps.iter().map(|map| map.channels()).collect() }, maps, &[])
+    apply(
+        Concat {
+            pixels: [n, h, w],
+            channels: maps.iter().map(|map| map.channels()).collect(),
+        },
+        maps,
+        &[],
+    )
 }
 
 /// Elements per parallel task.
@@ -70,7 +96,11 @@ impl Kernel for Add {
         unsafe {
             filled_chunks(xs.len(), CHUNK, |start, sums| {
                 let range = start..start + sums.len();
-                vectorised(Sums { xs: &xs[range.clone()], ys: &ys[range], sums });
+                vectorised(Sums {
+                    xs: &xs[range.clone()],
+                    ys: &ys[range],
+                    sums,
+                });
             })
         }
     }
@@ -83,7 +113,10 @@ impl Kernel for Add {
         wanted: &[bool],
     ) -> Vec<Option<Arc<Buffer<T>>>> {
         let grad = grad.into_shared();
-        wanted.iter().map(|wanted| wanted.then(|| grad.clone())).collect()
+        wanted
+            .iter()
+            .map(|wanted| wanted.then(|| grad.clone()))
+            .collect()
     }
 }
 
@@ -121,7 +154,10 @@ impl Kernel for Concat {
     const NAME: &'static str = "concat";
 
     fn output_shape(&self) -> Vec<usize> {
-        self.pixels.into_iter().chain([self.all_channels()]).collect()
+        self.pixels
+            .into_iter()
+            .chain([self.all_channels()])
+            .collect()
     }
 
     fn saved(&self) -> Saved {
@@ -153,7 +189,9 @@ impl Kernel for Concat {
         wanted: &[bool],
     ) -> Vec<Option<Arc<Buffer<T>>>> {
         let (all, pixels): (usize, usize) = (self.all_channels(), self.pixels.iter().product());
-        let starts = self.channels.iter().scan(0, |sum, channels| Some(std::mem::replace(sum, *sum + channels)));
+        let starts = self.channels.iter().scan(0, |sum, channels| {
+            Some(std::mem::replace(sum, *sum + channels))
+        });
         let part = |(first, &channels): (usize, &usize)| {
             // SAFETY: each pixel is copied whole.
             let values = unsafe {
@@ -166,7 +204,9 @@ impl Kernel for Concat {
             Buffer::shared(values)
         };
         let parts = starts.zip(&self.channels).zip(wanted);
-        parts.map(|(place, wanted)| wanted.then(|| part(place))).collect()
+        parts
+            .map(|(place, wanted)| wanted.then(|| part(place)))
+            .collect()
     }
 }
 
@@ -182,11 +222,26 @@ mod tests {
 
     #[test]
     fn shapes_must_agree() {
-        assert_eq!(concat(&[&map([1, 2, 3, 4]), &map([1, 2, 3, 5])]).unwrap().dims(), [1, 2, 3, 9]);
-        let message = concat(&[&map([1, 2, 3, 4]), &map([1, 3, 3, 4])]).unwrap_err().to_string();
-        assert!(message.contains("a map has shape [1, 3, 3, 4], expected [1, 2, 3]"), "{message}");
-        let message = add(&map([1, 2, 3, 4]), &map([1, 2, 3, 1])).unwrap_err().to_string();
-        assert!(message.contains("[1, 2, 3, 1], expected [1, 2, 3, 4]"), "{message}");
+        assert_eq!(
+            concat(&[&map([1, 2, 3, 4]), &map([1, 2, 3, 5])])
+                .unwrap()
+                .dims(),
+            [1, 2, 3, 9]
+        );
+        let message = concat(&[&map([1, 2, 3, 4]), &map([1, 3, 3, 4])])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("a map has shape [1, 3, 3, 4], expected [1, 2, 3]"),
+            "{message}"
+        );
+        let message = add(&map([1, 2, 3, 4]), &map([1, 2, 3, 1]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("[1, 2, 3, 1], expected [1, 2, 3, 4]"),
+            "{message}"
+        );
         assert!(concat(&[]).is_err());
     }
 }

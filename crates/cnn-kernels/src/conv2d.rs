@@ -1,4 +1,5 @@
-//! 2-D convolution (cross-correlation, as in every deep-learning library), its geometry and its choice of algorithm.
+//! 2-D convolution (cross-correlation, as in every deep-learning library), its geometry and its
+//! choice of algorithm.
 
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ use crate::kernel::{Kernel, apply};
 use crate::packed_weights::PackedWeights;
 use crate::recycle::Buffer;
 use crate::{
-    FeatureMap, Geometry, Padding, Window, conv2d_depthwise, conv2d_depthwise_direct, conv2d_direct, conv2d_general,
-    conv2d_weight_gradient, conv2d_winograd,
+    FeatureMap, Geometry, Padding, Window, conv2d_depthwise, conv2d_depthwise_direct,
+    conv2d_direct, conv2d_general, conv2d_weight_gradient, conv2d_winograd,
 };
 
 const OP: &str = "conv2d";
@@ -25,7 +26,8 @@ const OP: &str = "conv2d";
 /// Pixels per parallel task that adds the bias.
 const BIAS_PIXELS: usize = 1024;
 
-/// Floats of a padded row of windows beyond which patches are gathered instead: padding or dilation of absurd size.
+/// Floats of a padded row of windows beyond which patches are gathered instead: padding or dilation
+/// of absurd size.
 pub(crate) const MAX_SCRATCH: usize = 1 << 26;
 
 /// How a convolution's window moves; the kernel's extent is the weight's.
@@ -37,13 +39,19 @@ pub struct Conv2dSpec {
     pub padding: Padding,
     /// Distance between the taps of the kernel; default 1.
     pub dilation: [usize; 2],
-    /// Groups of channels that do not see each other; default 1. As many groups as channels is a depthwise convolution.
+    /// Groups of channels that do not see each other; default 1. As many groups as channels is a
+    /// depthwise convolution.
     pub groups: usize,
 }
 
 impl Default for Conv2dSpec {
     fn default() -> Self {
-        Self { stride: [1, 1], padding: Padding::Valid, dilation: [1, 1], groups: 1 }
+        Self {
+            stride: [1, 1],
+            padding: Padding::Valid,
+            dilation: [1, 1],
+            groups: 1,
+        }
     }
 }
 
@@ -52,13 +60,19 @@ impl Default for Conv2dSpec {
 ///
 /// # Shapes
 /// - `xs`: `(N, H, W, C_in)`
-/// - `weight`: `(C_out, C_in / groups, K_h, K_w)`, PyTorch's, or a linear layer's `(C_out, C_in / groups)` for a window of one pixel
+/// - `weight`: `(C_out, C_in / groups, K_h, K_w)`, PyTorch's, or a linear layer's
+///   `(C_out, C_in / groups)` for a window of one pixel
 /// - `bias`: `(C_out)`
 /// - output: `(N, ⌊(H + padding − dilation·(K_h − 1) − 1) / stride⌋ + 1, …, C_out)`
 ///
 /// # Errors
 /// If a shape does not fit, with the numbers.
-pub fn conv2d(xs: &FeatureMap, weight: &Tensor, bias: Option<&Tensor>, spec: &Conv2dSpec) -> Result<FeatureMap> {
+pub fn conv2d(
+    xs: &FeatureMap,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    spec: &Conv2dSpec,
+) -> Result<FeatureMap> {
     let kernel = Convolution::new(xs.dims(), weight.dims(), bias.map(Tensor::dims), spec)?;
     let parameters: Vec<&Tensor> = [weight].into_iter().chain(bias).collect();
     apply(kernel, &[xs], &parameters)
@@ -75,29 +89,56 @@ pub(crate) struct Convolution {
 }
 
 impl Convolution {
-    pub(crate) fn new(xs: [usize; 4], weight: &[usize], bias: Option<&[usize]>, spec: &Conv2dSpec) -> Checked<Self> {
+    pub(crate) fn new(
+        xs: [usize; 4],
+        weight: &[usize],
+        bias: Option<&[usize]>,
+        spec: &Conv2dSpec,
+    ) -> Checked<Self> {
         let [batch, height, width, c_in] = xs;
         let groups = spec.groups;
         if c_in == 0 {
             let (found, expected) = (c_in.to_string(), "at least 1".to_string());
-            return Err(Error::Argument { op: OP, what: "number of input channels", found, expected });
+            return Err(Error::Argument {
+                op: OP,
+                what: "number of input channels",
+                found,
+                expected,
+            });
         }
         if groups == 0 || !c_in.is_multiple_of(groups) {
             let expected = format!("a divisor of the {c_in} input channels");
-            return Err(Error::Argument { op: OP, what: "groups", found: groups.to_string(), expected });
+            return Err(Error::Argument {
+                op: OP,
+                what: "groups",
+                found: groups.to_string(),
+                expected,
+            });
         }
         let [c_out, group_in, kernel_rows, kernel_columns] = match *weight {
             [c_out, group_in] => [c_out, group_in, 1, 1],
             [c_out, group_in, rows, columns] => [c_out, group_in, rows, columns],
             _ => {
                 let expected = "(out_channels, in_channels / groups, rows, columns)".to_string();
-                return Err(Error::Shape { op: OP, what: "the weight", found: weight.to_vec(), expected });
+                return Err(Error::Shape {
+                    op: OP,
+                    what: "the weight",
+                    found: weight.to_vec(),
+                    expected,
+                });
             }
         };
         if group_in != c_in / groups || !c_out.is_multiple_of(groups) || c_out == 0 {
-            let expected =
-                format!("(a multiple of {groups}, {}, rows, columns) for {c_in} input channels", c_in / groups);
-            return Err(Error::Shape { op: OP, what: "the weight", found: weight.to_vec(), expected });
+            let expected = format!(
+                "(a multiple of {groups}, {}, rows, columns) for {c_in} input channels",
+                c_in / groups
+            );
+            return Err(Error::Shape {
+                op: OP,
+                what: "the weight",
+                found: weight.to_vec(),
+                expected,
+            });
         }
         if let Some(bias) = bias
             && bias != [c_out]
@@ -116,7 +157,13 @@ impl Convolution {
             dilation: spec.dilation,
             ceil_mode: false,
         };
-        Ok(Self { batch, c_in, c_out, groups, geometry: window.place(OP, [height, width])? })
+        Ok(Self {
+            batch,
+            c_in,
+            c_out,
+            groups,
+            geometry: window.place(OP, [height, width])?,
+        })
     }
 
     pub(crate) fn taps(&self) -> usize {
@@ -154,7 +201,11 @@ impl Kernel for Convolution {
 
     fn geometry(&self) -> String {
         let (rows, columns) = (self.geometry.rows, self.geometry.columns);
-        let groups = if self.is_depthwise() { " depthwise" } else { "" };
+        let groups = if self.is_depthwise() {
+            " depthwise"
+        } else {
+            ""
+        };
         format!("{}x{}/{}{groups}", rows.kernel, columns.kernel, rows.stride)
     }
 
@@ -207,7 +258,10 @@ impl Kernel for Convolution {
         if let Some(&wanted) = wanted.get(2) {
             grads.push(wanted.then(|| sum_over_pixels(&grad, self.c_out)));
         }
-        grads.into_iter().map(|grad| grad.map(Buffer::shared)).collect()
+        grads
+            .into_iter()
+            .map(|grad| grad.map(Buffer::shared))
+            .collect()
     }
 
     fn forward_f32(&self, inputs: &[&[f32]]) -> Vec<f32> {
@@ -231,7 +285,8 @@ impl Kernel for Convolution {
         wanted: &[bool],
     ) -> Vec<Option<Arc<Buffer<f32>>>> {
         let (forward, backward) = (Plan::forward(self), Plan::backward(self));
-        let scratch = conv2d_direct::least_scratch(&forward).max(conv2d_direct::least_scratch(&backward));
+        let scratch =
+            conv2d_direct::least_scratch(&forward).max(conv2d_direct::least_scratch(&backward));
         let depthwise = self.is_depthwise();
         if !depthwise && scratch > MAX_SCRATCH {
             return self.backward(inputs, output, grad, wanted);
@@ -254,7 +309,10 @@ impl Kernel for Convolution {
         if let Some(&wanted) = wanted.get(2) {
             grads.push(wanted.then(|| sum_over_pixels(&grad, self.c_out)));
         }
-        grads.into_iter().map(|grad| grad.map(Buffer::shared)).collect()
+        grads
+            .into_iter()
+            .map(|grad| grad.map(Buffer::shared))
+            .collect()
     }
 }
 
@@ -279,23 +337,63 @@ mod tests {
     #[test]
     fn shapes_that_cannot_work_are_named() {
         let xs = FeatureMap::from_nchw(&zeros(&[1, 6, 5, 7])).unwrap();
-        let groups = |groups| Conv2dSpec { groups, ..Conv2dSpec::default() };
+        let groups = |groups| Conv2dSpec {
+            groups,
+            ..Conv2dSpec::default()
+        };
         let table: [(&[usize], Option<usize>, Conv2dSpec, &str); 7] = [
-            (&[4, 6, 3], None, groups(1), "the weight has shape [4, 6, 3], expected (out_channels"),
-            (&[4, 5, 3, 3], None, groups(1), "the weight has shape [4, 5, 3, 3], expected (a multiple of 1, 6, rows"),
-            (&[4, 6, 3, 3], Some(5), groups(1), "the bias has shape [5], expected [4]"),
-            (&[4, 2, 3, 3], None, groups(3), "expected (a multiple of 3, 2, rows, columns) for 6 input channels"),
-            (&[4, 2, 3, 3], None, groups(4), "groups is 4, expected a divisor of the 6 input channels"),
+            (
+                &[4, 6, 3],
+                None,
+                groups(1),
+                "the weight has shape [4, 6, 3], expected (out_channels",
+            ),
+            (
+                &[4, 5, 3, 3],
+                None,
+                groups(1),
+                "the weight has shape [4, 5, 3, 3], expected (a multiple of 1, 6, rows",
+            ),
+            (
+                &[4, 6, 3, 3],
+                Some(5),
+                groups(1),
+                "the bias has shape [5], expected [4]",
+            ),
+            (
+                &[4, 2, 3, 3],
+                None,
+                groups(3),
+                "expected (a multiple of 3, 2, rows, columns) for 6 input channels",
+            ),
+            (
+                &[4, 2, 3, 3],
+                None,
+                groups(4),
+                "groups is 4, expected a divisor of the 6 input channels",
+            ),
             (&[4, 6, 3, 3], None, groups(0), "groups is 0"),
-            (&[4, 6, 6, 3], None, groups(1), "a window of 6 along the height does not fit into an input of 5"),
+            (
+                &[4, 6, 6, 3],
+                None,
+                groups(1),
+                "a window of 6 along the height does not fit into an input of 5",
+            ),
         ];
         for (weight, bias, spec, expected) in table {
             let bias = bias.map(|bias| zeros(&[bias]));
-            let message = conv2d(&xs, &zeros(weight), bias.as_ref(), &spec).unwrap_err().to_string();
+            let message = conv2d(&xs, &zeros(weight), bias.as_ref(), &spec)
+                .unwrap_err()
+                .to_string();
             assert!(message.contains(expected), "{message}");
         }
         let double = zeros(&[4, 6, 3, 3]).to_dtype(DType::F64).unwrap();
-        let message = conv2d(&xs, &double, None, &groups(1)).unwrap_err().to_string();
-        assert!(message.contains("a parameter's element type is F64, expected F32"), "{message}");
+        let message = conv2d(&xs, &double, None, &groups(1))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("a parameter's element type is F64, expected F32"),
+            "{message}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Depthwise convolution, one kernel per channel, for any element type: a multiply-add along the channels of each pixel.
+//! Depthwise convolution, one kernel per channel, for any element type: a multiply-add along the
+//! channels of each pixel.
 
 use rayon::prelude::*;
 
@@ -12,38 +13,66 @@ const WEIGHT_ROWS: usize = 8;
 pub(crate) fn forward<T: Element>(conv: &Convolution, xs: &[T], weight: &[T], ys: &mut [T]) {
     let (c, rows, columns) = (conv.c_in, conv.geometry.rows, conv.geometry.columns);
     let packed = transpose(weight, c, conv.taps());
-    ys.par_chunks_mut(columns.output * c).enumerate().for_each(|(index, ys)| {
-        let (image, y) = (index / rows.output, index % rows.output);
-        for i in 0..rows.kernel {
-            let Some(source) = rows.source(y, i) else { continue };
-            let line = &xs[(image * rows.input + source) * columns.input * c..][..columns.input * c];
-            for (x, ys) in ys.chunks_exact_mut(c).enumerate() {
-                for j in 0..columns.kernel {
-                    let Some(source) = columns.source(x, j) else { continue };
-                    multiply_add(ys, &line[source * c..][..c], &packed[(i * columns.kernel + j) * c..][..c]);
+    ys.par_chunks_mut(columns.output * c)
+        .enumerate()
+        .for_each(|(index, ys)| {
+            let (image, y) = (index / rows.output, index % rows.output);
+            for i in 0..rows.kernel {
+                let Some(source) = rows.source(y, i) else {
+                    continue;
+                };
+                let line =
+                    &xs[(image * rows.input + source) * columns.input * c..][..columns.input * c];
+                for (x, ys) in ys.chunks_exact_mut(c).enumerate() {
+                    for j in 0..columns.kernel {
+                        let Some(source) = columns.source(x, j) else {
+                            continue;
+                        };
+                        multiply_add(
+                            ys,
+                            &line[source * c..][..c],
+                            &packed[(i * columns.kernel + j) * c..][..c],
+                        );
+                    }
                 }
             }
-        }
-    });
+        });
 }
 
 /// `grad_xs` is zero-filled by the caller.
-pub(crate) fn grad_input<T: Element>(conv: &Convolution, weight: &[T], grad: &[T], grad_xs: &mut [T]) {
+pub(crate) fn grad_input<T: Element>(
+    conv: &Convolution,
+    weight: &[T],
+    grad: &[T],
+    grad_xs: &mut [T],
+) {
     let (c, rows, columns) = (conv.c_in, conv.geometry.rows, conv.geometry.columns);
     let packed = transpose(weight, c, conv.taps());
-    grad_xs.par_chunks_mut(columns.input * c).enumerate().for_each(|(index, grad_xs)| {
-        let (image, y) = (index / rows.input, index % rows.input);
-        for i in 0..rows.kernel {
-            let Some(target) = rows.target(y, i) else { continue };
-            let line = &grad[(image * rows.output + target) * columns.output * c..][..columns.output * c];
-            for (x, grad_xs) in grad_xs.chunks_exact_mut(c).enumerate() {
-                for j in 0..columns.kernel {
-                    let Some(target) = columns.target(x, j) else { continue };
-                    multiply_add(grad_xs, &line[target * c..][..c], &packed[(i * columns.kernel + j) * c..][..c]);
+    grad_xs
+        .par_chunks_mut(columns.input * c)
+        .enumerate()
+        .for_each(|(index, grad_xs)| {
+            let (image, y) = (index / rows.input, index % rows.input);
+            for i in 0..rows.kernel {
+                let Some(target) = rows.target(y, i) else {
+                    continue;
+                };
+                let line = &grad[(image * rows.output + target) * columns.output * c..]
+                    [..columns.output * c];
+                for (x, grad_xs) in grad_xs.chunks_exact_mut(c).enumerate() {
+                    for j in 0..columns.kernel {
+                        let Some(target) = columns.target(x, j) else {
+                            continue;
+                        };
+                        multiply_add(
+                            grad_xs,
+                            &line[target * c..][..c],
+                            &packed[(i * columns.kernel + j) * c..][..c],
+                        );
+                    }
                 }
             }
-        }
-    });
+        });
 }
 
 /// The gradient in PyTorch's weight order, `(C, 1, K_h, K_w)`.
@@ -58,11 +87,16 @@ pub(crate) fn grad_weight<T: Element>(conv: &Convolution, xs: &[T], grad: &[T]) 
                 let (image, y) = (line / rows.output, line % rows.output);
                 let grad = &grad[line * columns.output * c..][..columns.output * c];
                 for i in 0..rows.kernel {
-                    let Some(source) = rows.source(y, i) else { continue };
-                    let xs = &xs[(image * rows.input + source) * columns.input * c..][..columns.input * c];
+                    let Some(source) = rows.source(y, i) else {
+                        continue;
+                    };
+                    let xs = &xs[(image * rows.input + source) * columns.input * c..]
+                        [..columns.input * c];
                     for (x, grad) in grad.chunks_exact(c).enumerate() {
                         for j in 0..columns.kernel {
-                            let Some(source) = columns.source(x, j) else { continue };
+                            let Some(source) = columns.source(x, j) else {
+                                continue;
+                            };
                             let sums = &mut sums[(i * columns.kernel + j) * c..][..c];
                             multiply_add(sums, &xs[source * c..][..c], grad);
                         }
@@ -74,7 +108,10 @@ pub(crate) fn grad_weight<T: Element>(conv: &Convolution, xs: &[T], grad: &[T]) 
         .collect();
     let mut packed = vec![T::zero(); conv.taps() * c];
     for partial in partials {
-        packed.iter_mut().zip(partial).for_each(|(sum, value)| *sum += value);
+        packed
+            .iter_mut()
+            .zip(partial)
+            .for_each(|(sum, value)| *sum += value);
     }
     transpose(&packed, conv.taps(), c)
 }

@@ -1,8 +1,11 @@
-//! Depthwise convolution and both its gradients in f32: sums stay in registers over all taps, straight from the channels-last input.
+//! Depthwise convolution and both its gradients in f32: sums stay in registers over all taps,
+//! straight from the channels-last input.
 //!
-//! Windows of at most three neighbouring columns have [tiles](crate::conv2d_depthwise_tiles) of their own; this is for all others.
-//! Pixels whose window lies inside the source along the columns are computed several at a time, the others one by one with the taps that they
-//! have; rows outside the source are left out. The order of every sum depends on the shape alone, not on the number of threads.
+//! Windows of at most three neighbouring columns have [tiles](crate::conv2d_depthwise_tiles) of
+//! their own; this is for all others. Pixels whose window lies inside the source along the columns
+//! are computed several at a time, the others one by one with the taps that they have; rows outside
+//! the source are left out. The order of every sum depends on the shape alone, not on the number of
+//! threads.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -20,9 +23,11 @@ use crate::simd::Simd;
 
 /// Tasks that are enough for any machine.
 const TASKS: usize = 64;
-/// Pixels over which the weight gradient sums in registers: what they read for all taps should stay in the first-level cache.
+/// Pixels over which the weight gradient sums in registers: what they read for all taps should stay
+/// in the first-level cache.
 const RUN: usize = 32;
-/// Pixels of a task of the weight gradient for each tap: its sums are then few beside what it reads.
+/// Pixels of a task of the weight gradient for each tap: its sums are then few beside what it
+/// reads.
 const PIXELS_PER_TAP: usize = 8;
 /// Taps that are summed at a time in the weight gradient.
 const MAX_TAPS: usize = 9;
@@ -33,7 +38,12 @@ pub(crate) fn pack(plan: &Plan, weight: &[f32]) -> Vec<f32> {
 }
 
 /// The plan's target from its source, with weights that are [`pack`]ed.
-pub(crate) fn convolve(plan: &Plan, source: &[f32], weights: &[f32], epilogue: Epilogue) -> Vec<f32> {
+pub(crate) fn convolve(
+    plan: &Plan,
+    source: &[f32],
+    weights: &[f32],
+    epilogue: Epilogue,
+) -> Vec<f32> {
     let all_rows = plan.batch * plan.rows.count();
     let rows = all_rows.div_ceil(parallel::wanted_tasks()).max(1);
     let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
@@ -44,15 +54,30 @@ pub(crate) fn convolve(plan: &Plan, source: &[f32], weights: &[f32], epilogue: E
             parallel::for_each(all_rows.div_ceil(rows), |block| {
                 let rows = block * rows..all_rows.min((block + 1) * rows);
                 match tiled {
-                    true => vectorised(conv2d_depthwise_tiles::Rows { plan, source, weights, epilogue, target, rows }),
-                    false => vectorised(Rows { plan, source, weights, epilogue, target, rows }),
+                    true => vectorised(conv2d_depthwise_tiles::Rows {
+                        plan,
+                        source,
+                        weights,
+                        epilogue,
+                        target,
+                        rows,
+                    }),
+                    false => vectorised(Rows {
+                        plan,
+                        source,
+                        weights,
+                        epilogue,
+                        target,
+                        rows,
+                    }),
                 }
             });
         })
     }
 }
 
-/// What one tap adds: the source at a distance from the window's pixel, times one row of the weights.
+/// What one tap adds: the source at a distance from the window's pixel, times one row of the
+/// weights.
 #[derive(Clone, Copy)]
 struct Term {
     offset: isize,
@@ -73,14 +98,25 @@ impl Terms {
         let (c, source_row) = (plan.c_source as isize, plan.columns.source as isize);
         let at = (t * plan.rows.step) as isize;
         let (mut terms, mut shifts) = (Vec::new(), Vec::new());
-        for row in rows.taps.iter().filter(|row| (0..plan.rows.source as isize).contains(&(at + row.shift))) {
+        for row in rows
+            .taps
+            .iter()
+            .filter(|row| (0..plan.rows.source as isize).contains(&(at + row.shift)))
+        {
             for column in &columns.taps {
                 let offset = (row.shift * source_row + column.shift) * c;
-                terms.push(Term { offset, weights: (row.index * plan.kernel_columns + column.index) * plan.c_source });
+                terms.push(Term {
+                    offset,
+                    weights: (row.index * plan.kernel_columns + column.index) * plan.c_source,
+                });
                 shifts.push(column.shift);
             }
         }
-        Self { terms, columns: shifts, inside: inside(&plan.columns, &columns.taps, columns.count) }
+        Self {
+            terms,
+            columns: shifts,
+            inside: inside(&plan.columns, &columns.taps, columns.count),
+        }
     }
 
     /// The terms that pixel `u` has.
@@ -96,11 +132,17 @@ impl Terms {
 
 /// The positions whose taps all lie inside the source.
 fn inside(axis: &AxisPlan, taps: &[Tap], count: usize) -> Range<usize> {
-    let (Some(first), Some(last)) = (taps.first(), taps.last()) else { return 0..count };
+    let (Some(first), Some(last)) = (taps.first(), taps.last()) else {
+        return 0..count;
+    };
     let step = axis.step as isize;
     let start = (-first.shift).max(0).unsigned_abs().div_ceil(axis.step);
     let beyond = axis.source as isize - last.shift;
-    let end = if beyond <= 0 { 0 } else { ((beyond - 1) / step + 1) as usize };
+    let end = if beyond <= 0 {
+        0
+    } else {
+        ((beyond - 1) / step + 1) as usize
+    };
     start.min(count)..end.min(count).max(start.min(count))
 }
 
@@ -135,24 +177,34 @@ impl Rows<'_> {
         let (plan, c) = (self.plan, self.plan.c_source);
         let terms = Terms::new(plan, rows, columns, t);
         let source = (image * plan.rows.source + t * plan.rows.step) * plan.columns.source * c;
-        let target_row = (image * plan.rows.target + rows.first + t * rows.stride) * plan.columns.target;
+        let target_row =
+            (image * plan.rows.target + rows.first + t * rows.stride) * plan.columns.target;
         let start = |values: Option<&[f32]>| values.map_or(std::ptr::null(), <[f32]>::as_ptr);
         let tile = |u: usize| Tile {
-            source: self.source.as_ptr().wrapping_add(source + u * plan.columns.step * c),
+            source: self
+                .source
+                .as_ptr()
+                .wrapping_add(source + u * plan.columns.step * c),
             source_step: plan.columns.step * c,
             weights: self.weights.as_ptr(),
             bias: start(self.epilogue.bias),
             residual: match self.epilogue.residual {
-                Some(residual) => residual[(target_row + columns.first + u * columns.stride) * c..].as_ptr(),
+                Some(residual) => {
+                    residual[(target_row + columns.first + u * columns.stride) * c..].as_ptr()
+                }
                 None => std::ptr::null(),
             },
             bounds: self.epilogue.bounds,
             // SAFETY: row, column and channel lie in the target.
-            target: unsafe { self.target.at((target_row + columns.first + u * columns.stride) * c) },
+            target: unsafe {
+                self.target
+                    .at((target_row + columns.first + u * columns.stride) * c)
+            },
             target_step: columns.stride * c,
             channels: c,
         };
-        // SAFETY: each pixel's terms read inside the source; `S` is what the caller is compiled for.
+        // SAFETY: each pixel's terms read inside the source; `S` is what the caller is compiled
+        // for.
         unsafe {
             for u in (0..terms.inside.start).chain(terms.inside.end..columns.count) {
                 tile(u).run::<S, 1>(&terms.of_pixel(&plan.columns, u));
@@ -208,18 +260,27 @@ impl Tile {
     }
 
     #[inline(always)]
-    unsafe fn register<S: Simd, const N: usize, const FULL: bool>(&self, terms: &[Term], channel: usize) {
+    unsafe fn register<S: Simd, const N: usize, const FULL: bool>(
+        &self,
+        terms: &[Term],
+        channel: usize,
+    ) {
         let count = self.channels - channel;
         // SAFETY: the caller's promise.
         unsafe {
-            let start = if self.bias.is_null() { S::splat(0.) } else { load::<S, FULL>(self.bias.add(channel), count) };
+            let start = if self.bias.is_null() {
+                S::splat(0.)
+            } else {
+                load::<S, FULL>(self.bias.add(channel), count)
+            };
             let mut sums = [start; N];
             let source = self.source.wrapping_add(channel);
             for term in terms {
                 let weight = load::<S, FULL>(self.weights.add(term.weights + channel), count);
                 let source = source.wrapping_offset(term.offset);
                 for (pixel, sum) in sums.iter_mut().enumerate() {
-                    let value = load::<S, FULL>(source.wrapping_add(pixel * self.source_step), count);
+                    let value =
+                        load::<S, FULL>(source.wrapping_add(pixel * self.source_step), count);
                     *sum = sum.add_product(value, weight);
                 }
             }
@@ -239,24 +300,46 @@ impl Tile {
 pub(crate) fn grad_weight(conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f32> {
     let plan = Plan::forward(conv);
     let (taps, all_rows) = (plan.taps, plan.batch * plan.rows.count());
-    let rows = (PIXELS_PER_TAP * taps).div_ceil(plan.columns.count().max(1)).max(all_rows.div_ceil(TASKS)).max(1);
+    let rows = (PIXELS_PER_TAP * taps)
+        .div_ceil(plan.columns.count().max(1))
+        .max(all_rows.div_ceil(TASKS))
+        .max(1);
     let tiled = conv2d_depthwise_tiles::suits(&plan);
     let of_block = |block: usize| {
         let mut sums = vec![0.; taps * conv.c_in];
         let rows = block * rows..all_rows.min((block + 1) * rows);
         let (plan, into) = (&plan, &mut sums[..]);
         match tiled {
-            true => vectorised(conv2d_depthwise_tiles::WeightRows { plan, xs, grad, rows, sums: into }),
-            false => vectorised(WeightRows { plan, xs, grad, rows, sums: into }),
+            true => vectorised(conv2d_depthwise_tiles::WeightRows {
+                plan,
+                xs,
+                grad,
+                rows,
+                sums: into,
+            }),
+            false => vectorised(WeightRows {
+                plan,
+                xs,
+                grad,
+                rows,
+                sums: into,
+            }),
         }
         sums
     };
     let partials: Vec<Vec<f32>> = parallel::map(all_rows.div_ceil(rows), of_block);
     let mut sums = vec![0f64; taps * conv.c_in];
     for partial in partials {
-        vectorised(AddTo { sums: &mut sums, terms: &partial });
+        vectorised(AddTo {
+            sums: &mut sums,
+            terms: &partial,
+        });
     }
-    transpose(&sums.into_iter().map(|sum| sum as f32).collect::<Vec<_>>(), taps, conv.c_in)
+    transpose(
+        &sums.into_iter().map(|sum| sum as f32).collect::<Vec<_>>(),
+        taps,
+        conv.c_in,
+    )
 }
 
 /// Adds to sums of higher precision.
@@ -268,11 +351,15 @@ struct AddTo<'a> {
 impl Loop for AddTo<'_> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        self.sums.iter_mut().zip(self.terms).for_each(|(sum, &term)| *sum += f64::from(term));
+        self.sums
+            .iter_mut()
+            .zip(self.terms)
+            .for_each(|(sum, &term)| *sum += f64::from(term));
     }
 }
 
-/// The part of the weight gradient that some rows of outputs, counted over the whole batch, add to `sums`, `[tap][channel]`.
+/// The part of the weight gradient that some rows of outputs, counted over the whole batch, add to
+/// `sums`, `[tap][channel]`.
 struct WeightRows<'a> {
     plan: &'a Plan,
     xs: &'a [f32],
@@ -294,19 +381,28 @@ impl Loop for WeightRows<'_> {
                 self.pixels::<S>(row, source, u..u + 1, &terms.of_pixel(&plan.columns, u));
             }
             for start in terms.inside.clone().step_by(RUN) {
-                self.pixels::<S>(row, source, start..terms.inside.end.min(start + RUN), &terms.terms);
+                self.pixels::<S>(
+                    row,
+                    source,
+                    start..terms.inside.end.min(start + RUN),
+                    &terms.terms,
+                );
             }
         }
     }
 }
 
 impl WeightRows<'_> {
-    /// Adds what neighbouring pixels of a row give; `source` is where the row's windows begin in the input.
+    /// Adds what neighbouring pixels of a row give; `source` is where the row's windows begin in
+    /// the input.
     #[inline(always)]
     fn pixels<S: Simd>(&mut self, row: usize, source: usize, pixels: Range<usize>, terms: &[Term]) {
         let (plan, c) = (self.plan, self.plan.c_source);
         let mut run = Pixels {
-            xs: self.xs.as_ptr().wrapping_add(source + pixels.start * plan.columns.step * c),
+            xs: self
+                .xs
+                .as_ptr()
+                .wrapping_add(source + pixels.start * plan.columns.step * c),
             xs_step: plan.columns.step * c,
             grad: self.grad[(row * plan.columns.count() + pixels.start) * c..].as_ptr(),
             count: pixels.len(),
@@ -314,7 +410,8 @@ impl WeightRows<'_> {
             sums: self.sums.as_mut_ptr(),
         };
         for terms in terms.chunks(MAX_TAPS) {
-            // SAFETY: each pixel's terms read inside the input; `S` is what the caller is compiled for.
+            // SAFETY: each pixel's terms read inside the input; `S` is what the caller is compiled
+            // for.
             unsafe { run.add::<S>(terms) };
         }
     }
@@ -368,7 +465,11 @@ impl Pixels {
     }
 
     #[inline(always)]
-    unsafe fn register<S: Simd, const N: usize, const FULL: bool>(&mut self, terms: &[Term], channel: usize) {
+    unsafe fn register<S: Simd, const N: usize, const FULL: bool>(
+        &mut self,
+        terms: &[Term],
+        channel: usize,
+    ) {
         let count = self.channels - channel;
         // SAFETY: the caller's promise.
         unsafe {
@@ -378,7 +479,10 @@ impl Pixels {
             for _ in 0..self.count {
                 let value = load::<S, FULL>(grad, count);
                 for n in 0..N {
-                    sums[n] = sums[n].add_product(load::<S, FULL>(xs.wrapping_offset(offsets[n]), count), value);
+                    sums[n] = sums[n].add_product(
+                        load::<S, FULL>(xs.wrapping_offset(offsets[n]), count),
+                        value,
+                    );
                 }
                 xs = xs.wrapping_add(self.xs_step);
                 grad = grad.wrapping_add(self.channels);
@@ -404,12 +508,27 @@ mod tests {
             (5, 3, vec![2], 9),
             (4, 2, vec![], 3),
         ] {
-            let taps: Vec<Tap> = shifts.iter().map(|&shift| Tap { shift, index: 0 }).collect();
-            let axis = AxisPlan { source, target: count, step, phases: Vec::new() };
-            let reads =
-                |u: &usize| shifts.iter().all(|shift| (0..source as isize).contains(&((u * step) as isize + shift)));
+            let taps: Vec<Tap> = shifts
+                .iter()
+                .map(|&shift| Tap { shift, index: 0 })
+                .collect();
+            let axis = AxisPlan {
+                source,
+                target: count,
+                step,
+                phases: Vec::new(),
+            };
+            let reads = |u: &usize| {
+                shifts
+                    .iter()
+                    .all(|shift| (0..source as isize).contains(&((u * step) as isize + shift)))
+            };
             let expected: Vec<usize> = (0..count).filter(reads).collect();
-            assert_eq!(inside(&axis, &taps, count).collect::<Vec<_>>(), expected, "{shifts:?}");
+            assert_eq!(
+                inside(&axis, &taps, count).collect::<Vec<_>>(),
+                expected,
+                "{shifts:?}"
+            );
         }
     }
 }

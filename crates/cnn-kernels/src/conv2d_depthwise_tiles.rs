@@ -1,8 +1,10 @@
-//! Depthwise convolution through windows of at most three neighbouring columns, and the gradient of its weight: tiles of neighbouring pixels of a
-//! row, each value of the source loaded once for all pixels of the tile that read it.
+//! Depthwise convolution through windows of at most three neighbouring columns, and the gradient of
+//! its weight: tiles of neighbouring pixels of a row, each value of the source loaded once for all
+//! pixels of the tile that read it.
 //!
-//! The sums of a tile stay in registers over all taps. Columns outside the source are zeros and rows outside it are left out, so that maps of few
-//! pixels, which are mostly border, cost no more than others.
+//! The sums of a tile stay in registers over all taps. Columns outside the source are zeros and
+//! rows outside it are left out, so that maps of few pixels, which are mostly border, cost no more
+//! than others.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -22,8 +24,8 @@ const EDGE: usize = 2;
 const MANY: usize = 7;
 /// Pixels of a tile where there are 16 registers, or of narrow maps.
 const FEW: usize = 3;
-/// Channels that are computed for all rows of a strip before the next ones, about: what three rows of a tile read, and the weights, stay in the
-/// first-level cache.
+/// Channels that are computed for all rows of a strip before the next ones, about: what three rows
+/// of a tile read, and the weights, stay in the first-level cache.
 const BLOCK: usize = 192;
 /// Floats of the source under a row of a strip, about, likewise.
 const STRIP: usize = 2048;
@@ -38,7 +40,9 @@ const MAX_SPAN: usize = (MANY - 1) * 2 + MAX_COLUMNS;
 pub(crate) fn suits(plan: &Plan) -> bool {
     let axis = &plan.columns;
     let fits = |phase: &Phase| {
-        let (Some(first), Some(last)) = (phase.taps.first(), phase.taps.last()) else { return false };
+        let (Some(first), Some(last)) = (phase.taps.first(), phase.taps.last()) else {
+            return false;
+        };
         let are_neighbours = last.shift - first.shift + 1 == phase.taps.len() as isize;
         let behind = (phase.count.max(1) - 1) * axis.step + 1;
         let beyond = behind as isize + last.shift - axis.source as isize;
@@ -47,7 +51,10 @@ pub(crate) fn suits(plan: &Plan) -> bool {
             2 => MAX_COLUMNS..=MAX_COLUMNS,
             _ => return false,
         };
-        are_neighbours && widths.contains(&phase.taps.len()) && -first.shift <= EDGE as isize && beyond <= EDGE as isize
+        are_neighbours
+            && widths.contains(&phase.taps.len())
+            && -first.shift <= EDGE as isize
+            && beyond <= EDGE as isize
     };
     axis.phases.iter().all(fits)
 }
@@ -61,13 +68,27 @@ struct Line {
 }
 
 /// Adds the rows of the kernel that the `t`th row of a phase reads inside the source.
-fn add_lines(lines: &mut Vec<Line>, plan: &Plan, source: *const f32, phase: &Phase, image: usize, t: usize) {
+fn add_lines(
+    lines: &mut Vec<Line>,
+    plan: &Plan,
+    source: *const f32,
+    phase: &Phase,
+    image: usize,
+    t: usize,
+) {
     let inside = 0..plan.rows.source as isize;
     let at = (t * plan.rows.step) as isize;
-    for tap in phase.taps.iter().filter(|tap| inside.contains(&(at + tap.shift))) {
+    for tap in phase
+        .taps
+        .iter()
+        .filter(|tap| inside.contains(&(at + tap.shift)))
+    {
         let row = image * plan.rows.source + (at + tap.shift) as usize;
         let source = source.wrapping_add(row * plan.columns.source * plan.c_source);
-        lines.push(Line { source, weights: tap.index * plan.kernel_columns * plan.c_source });
+        lines.push(Line {
+            source,
+            weights: tap.index * plan.kernel_columns * plan.c_source,
+        });
     }
 }
 
@@ -85,9 +106,15 @@ impl<'a> Span<'a> {
     /// `columns` neighbouring columns from `first`.
     fn new(plan: &Plan, lines: &'a [Line], first: isize, columns: usize) -> Self {
         let source = plan.columns.source as isize;
-        let within = |column: isize| (column.clamp(0, source) - first).clamp(0, columns as isize) as usize;
+        let within =
+            |column: isize| (column.clamp(0, source) - first).clamp(0, columns as isize) as usize;
         let inside = within(first)..within(first + columns as isize);
-        Self { lines, offset: first * plan.c_source as isize, inside, channels: plan.c_source }
+        Self {
+            lines,
+            offset: first * plan.c_source as isize,
+            inside,
+            channels: plan.c_source,
+        }
     }
 
     fn is_whole(&self, columns: usize) -> bool {
@@ -97,7 +124,8 @@ impl<'a> Span<'a> {
     /// The first `columns` columns of a line at a register of channels, the others zero.
     ///
     /// # Safety
-    /// The columns inside lie in the source with this many channels; unless `BORDER`, all are inside.
+    /// The columns inside lie in the source with this many channels; unless `BORDER`, all are
+    /// inside.
     #[inline(always)]
     unsafe fn load<S: Simd, const FULL: bool, const BORDER: bool>(
         &self,
@@ -112,7 +140,10 @@ impl<'a> Span<'a> {
             for (j, x) in xs.iter_mut().enumerate().take(columns) {
                 let may_be_outside = BORDER && (j < EDGE || j + EDGE >= columns);
                 if !may_be_outside || self.inside.contains(&j) {
-                    *x = load::<S, FULL>(from.wrapping_add(j * self.channels), self.channels - channel);
+                    *x = load::<S, FULL>(
+                        from.wrapping_add(j * self.channels),
+                        self.channels - channel,
+                    );
                 }
             }
             xs
@@ -138,7 +169,8 @@ struct Row {
 }
 
 impl Loop for Rows<'_> {
-    /// Strips of tiles from the first row to the last, so that a row of the source is still in the first-level cache when the next ones read it.
+    /// Strips of tiles from the first row to the last, so that a row of the source is still in the
+    /// first-level cache when the next ones read it.
     #[inline(always)]
     fn run<S: Simd>(self) {
         let (plan, mut lines) = (self.plan, Vec::new());
@@ -149,7 +181,10 @@ impl Loop for Rows<'_> {
                 let first = lines.len();
                 add_lines(&mut lines, plan, self.source.as_ptr(), phase, image, t);
                 let target = image * plan.rows.target + phase.first + t * phase.stride;
-                rows.push(Row { target, lines: first..lines.len() });
+                rows.push(Row {
+                    target,
+                    lines: first..lines.len(),
+                });
             }
         }
         let tiles = |phase: &Phase| phase.count.div_ceil(pixels::<S>(phase.count));
@@ -159,8 +194,18 @@ impl Loop for Rows<'_> {
             for first in (0..most).step_by(strip) {
                 for row in &rows {
                     for tile in first..most.min(first + strip) {
-                        for columns in plan.columns.phases.iter().filter(|phase| tile < tiles(phase)) {
-                            let place = Place { lines: &lines[row.lines.clone()], columns, row: row.target, tile };
+                        for columns in plan
+                            .columns
+                            .phases
+                            .iter()
+                            .filter(|phase| tile < tiles(phase))
+                        {
+                            let place = Place {
+                                lines: &lines[row.lines.clone()],
+                                columns,
+                                row: row.target,
+                                tile,
+                            };
                             match (plan.columns.step, columns.taps.len()) {
                                 (1, 1) => self.any_tile::<S, 1, 1>(&place, channels.clone()),
                                 (1, 2) => self.any_tile::<S, 2, 1>(&place, channels.clone()),
@@ -179,10 +224,14 @@ impl Loop for Rows<'_> {
 #[inline(always)]
 fn pixels<S: Simd>(count: usize) -> usize {
     let most = if S::LANES == MAX_LANES { MANY } else { FEW };
-    [most, FEW].into_iter().find(|&pixels| pixels <= count).unwrap_or(1)
+    [most, FEW]
+        .into_iter()
+        .find(|&pixels| pixels <= count)
+        .unwrap_or(1)
 }
 
-/// Whether the source is too large for a cache. Then whole rows in their order are faster than strips, and asking for them early is.
+/// Whether the source is too large for a cache. Then whole rows in their order are faster than
+/// strips, and asking for them early is.
 fn comes_from_memory(plan: &Plan) -> bool {
     plan.batch * plan.rows.source * plan.columns.source * plan.c_source > CACHE
 }
@@ -190,15 +239,25 @@ fn comes_from_memory(plan: &Plan) -> bool {
 /// Equal parts of the channels, of whole registers but for the last.
 fn channel_blocks(plan: &Plan) -> impl Iterator<Item = Range<usize>> {
     let channels = plan.c_source;
-    let parts = if comes_from_memory(plan) { 1 } else { channels.div_ceil(BLOCK).max(1) };
+    let parts = if comes_from_memory(plan) {
+        1
+    } else {
+        channels.div_ceil(BLOCK).max(1)
+    };
     let block = channels.div_ceil(parts).next_multiple_of(MAX_LANES);
-    (0..channels).step_by(block).map(move |first| first..channels.min(first + block))
+    (0..channels)
+        .step_by(block)
+        .map(move |first| first..channels.min(first + block))
 }
 
 /// Tiles of a row that belong to a strip.
 fn strip(plan: &Plan, channels: usize) -> usize {
     let under_tile = MANY * plan.columns.step * channels;
-    if comes_from_memory(plan) { plan.columns.count().max(1) } else { (STRIP / under_tile).max(1) }
+    if comes_from_memory(plan) {
+        plan.columns.count().max(1)
+    } else {
+        (STRIP / under_tile).max(1)
+    }
 }
 
 /// A tile's place: in a row of the target, which one of a phase.
@@ -211,7 +270,11 @@ struct Place<'a> {
 
 impl Rows<'_> {
     #[inline(always)]
-    fn any_tile<S: Simd, const K: usize, const STEP: usize>(&self, place: &Place, channels: Range<usize>) {
+    fn any_tile<S: Simd, const K: usize, const STEP: usize>(
+        &self,
+        place: &Place,
+        channels: Range<usize>,
+    ) {
         match pixels::<S>(place.columns.count) {
             MANY => self.tile::<S, K, STEP, MANY>(place, channels),
             FEW => self.tile::<S, K, STEP, FEW>(place, channels),
@@ -221,15 +284,29 @@ impl Rows<'_> {
 
     /// A last tile that would reach beyond the row begins earlier, and computes some outputs again.
     #[inline(always)]
-    fn tile<S: Simd, const K: usize, const STEP: usize, const N: usize>(&self, place: &Place, channels: Range<usize>) {
+    fn tile<S: Simd, const K: usize, const STEP: usize, const N: usize>(
+        &self,
+        place: &Place,
+        channels: Range<usize>,
+    ) {
         let (plan, columns, lines) = (self.plan, place.columns, place.lines);
         let (c, span) = (plan.c_source, (N - 1) * STEP + K);
         let u = (place.tile * N).min(columns.count - N);
         let pixel = place.row * plan.columns.target + columns.first + u * columns.stride;
-        let start = |values: Option<&[f32]>, offset: usize| values.map_or(std::ptr::null(), |v| v[offset..].as_ptr());
-        let soon = |line: &Line| line.source.wrapping_add((ROWS_AHEAD * plan.columns.source + u * STEP) * c);
+        let start = |values: Option<&[f32]>, offset: usize| {
+            values.map_or(std::ptr::null(), |v| v[offset..].as_ptr())
+        };
+        let soon = |line: &Line| {
+            line.source
+                .wrapping_add((ROWS_AHEAD * plan.columns.source + u * STEP) * c)
+        };
         let tile = Tile::<K> {
-            source: Span::new(plan, lines, (u * STEP) as isize + columns.taps[0].shift, span),
+            source: Span::new(
+                plan,
+                lines,
+                (u * STEP) as isize + columns.taps[0].shift,
+                span,
+            ),
             weights: self.weights.as_ptr(),
             taps: std::array::from_fn(|k| columns.taps[k].index * c),
             bias: start(self.epilogue.bias, 0),
@@ -241,7 +318,8 @@ impl Rows<'_> {
             ahead: lines.last().filter(|_| comes_from_memory(plan)).map(soon),
             source_row: plan.columns.source * c,
         };
-        // SAFETY: the lines lie in the source, the pixels in the target; `S` is what the caller is compiled for.
+        // SAFETY: the lines lie in the source, the pixels in the target; `S` is what the caller is
+        // compiled for.
         unsafe {
             match tile.source.is_whole(span) {
                 true => tile.run::<S, STEP, N, false>(channels),
@@ -264,7 +342,8 @@ struct Tile<'a, const K: usize> {
     bounds: [f32; 2],
     target: *mut f32,
     target_step: usize,
-    /// The first pixel of the columns under the tile in the rows that will be read soon, if they are to be asked for.
+    /// The first pixel of the columns under the tile in the rows that will be read soon, if they
+    /// are to be asked for.
     ahead: Option<*const f32>,
     /// Elements between rows of the source.
     source_row: usize,
@@ -272,9 +351,13 @@ struct Tile<'a, const K: usize> {
 
 impl<const K: usize> Tile<'_, K> {
     /// # Safety
-    /// The columns inside lie in the source, `N` pixels in the target, all with their channels; unless `BORDER`, all columns are inside.
+    /// The columns inside lie in the source, `N` pixels in the target, all with their channels;
+    /// unless `BORDER`, all columns are inside.
     #[inline(always)]
-    unsafe fn run<S: Simd, const STEP: usize, const N: usize, const BORDER: bool>(&self, channels: Range<usize>) {
+    unsafe fn run<S: Simd, const STEP: usize, const N: usize, const BORDER: bool>(
+        &self,
+        channels: Range<usize>,
+    ) {
         let (end, mut channel) = (channels.end, channels.start);
         // SAFETY: the caller's promise; whole registers first, then what is left.
         unsafe {
@@ -289,7 +372,13 @@ impl<const K: usize> Tile<'_, K> {
     }
 
     #[inline(always)]
-    unsafe fn register<S: Simd, const STEP: usize, const N: usize, const FULL: bool, const BORDER: bool>(
+    unsafe fn register<
+        S: Simd,
+        const STEP: usize,
+        const N: usize,
+        const FULL: bool,
+        const BORDER: bool,
+    >(
         &self,
         channel: usize,
     ) {
@@ -299,10 +388,16 @@ impl<const K: usize> Tile<'_, K> {
             for n in 0..N {
                 S::prefetch_to_write(self.target.add(n * self.target_step + channel));
             }
-            let start = if self.bias.is_null() { S::splat(0.) } else { load::<S, FULL>(self.bias.add(channel), count) };
+            let start = if self.bias.is_null() {
+                S::splat(0.)
+            } else {
+                load::<S, FULL>(self.bias.add(channel), count)
+            };
             let mut sums = [start; N];
             for line in self.source.lines {
-                let xs = self.source.load::<S, FULL, BORDER>(line, (N - 1) * STEP + K, channel);
+                let xs = self
+                    .source
+                    .load::<S, FULL, BORDER>(line, (N - 1) * STEP + K, channel);
                 let weights = self.weights.add(line.weights + channel);
                 for (k, tap) in self.taps.iter().enumerate() {
                     let weight = load::<S, FULL>(weights.add(*tap), count);
@@ -314,7 +409,9 @@ impl<const K: usize> Tile<'_, K> {
             if let Some(ahead) = self.ahead {
                 for row in 0..STEP {
                     for n in 0..N * STEP {
-                        S::prefetch(ahead.wrapping_add(row * self.source_row + n * self.source.channels + channel));
+                        S::prefetch(ahead.wrapping_add(
+                            row * self.source_row + n * self.source.channels + channel,
+                        ));
                     }
                 }
             }
@@ -330,7 +427,8 @@ impl<const K: usize> Tile<'_, K> {
     }
 }
 
-/// The part of the weight gradient that some rows of outputs, counted over the whole batch, add to `sums`, `[tap][channel]`.
+/// The part of the weight gradient that some rows of outputs, counted over the whole batch, add to
+/// `sums`, `[tap][channel]`.
 pub(crate) struct WeightRows<'a> {
     /// The forward pass.
     pub(crate) plan: &'a Plan,
@@ -348,8 +446,18 @@ impl Loop for WeightRows<'_> {
         let columns = &plan.columns.phases[0];
         for row in self.rows.clone() {
             let (first, count) = (lines.len(), plan.rows.count());
-            add_lines(&mut lines, plan, self.xs.as_ptr(), &plan.rows.phases[0], row / count, row % count);
-            rows.push(Row { target: row, lines: first..lines.len() });
+            add_lines(
+                &mut lines,
+                plan,
+                self.xs.as_ptr(),
+                &plan.rows.phases[0],
+                row / count,
+                row % count,
+            );
+            rows.push(Row {
+                target: row,
+                lines: first..lines.len(),
+            });
         }
         for channels in channel_blocks(plan) {
             let strip = strip(plan, channels.len()) * MANY;
@@ -397,12 +505,24 @@ impl WeightRows<'_> {
     }
 
     #[inline(always)]
-    fn tile<S: Simd, const K: usize, const STEP: usize, const N: usize>(&mut self, place: &WeightPlace, u: usize) {
+    fn tile<S: Simd, const K: usize, const STEP: usize, const N: usize>(
+        &mut self,
+        place: &WeightPlace,
+        u: usize,
+    ) {
         let (plan, c, span) = (self.plan, self.plan.c_source, (N - 1) * STEP + K);
         let columns = &plan.columns.phases[0];
-        let soon = |line: &Line| line.source.wrapping_add((ROWS_AHEAD * plan.columns.source + u * STEP) * c);
+        let soon = |line: &Line| {
+            line.source
+                .wrapping_add((ROWS_AHEAD * plan.columns.source + u * STEP) * c)
+        };
         let tile = WeightTile::<K> {
-            xs: Span::new(plan, place.lines, (u * STEP) as isize + columns.taps[0].shift, span),
+            xs: Span::new(
+                plan,
+                place.lines,
+                (u * STEP) as isize + columns.taps[0].shift,
+                span,
+            ),
             grad: self.grad[(place.row * columns.count + u) * c..].as_ptr(),
             grad_row: columns.count * c,
             taps: std::array::from_fn(|k| columns.taps[k].index * c),
@@ -411,7 +531,8 @@ impl WeightRows<'_> {
             ahead: place.lines.last().map(soon),
             source_row: plan.columns.source * c,
         };
-        // SAFETY: the lines lie in the input, the pixels in the gradient; `S` is what the caller is compiled for.
+        // SAFETY: the lines lie in the input, the pixels in the gradient; `S` is what the caller is
+        // compiled for.
         unsafe {
             match tile.xs.is_whole(span) {
                 true => tile.run::<S, STEP, N, false>(place.channels.clone()),
@@ -436,10 +557,13 @@ struct WeightTile<'a, const K: usize> {
 
 impl<const K: usize> WeightTile<'_, K> {
     /// # Safety
-    /// The columns inside lie in the input, `N` pixels in the gradient, all taps in the sums, all with their channels; unless `BORDER`, all
-    /// columns are inside.
+    /// The columns inside lie in the input, `N` pixels in the gradient, all taps in the sums, all
+    /// with their channels; unless `BORDER`, all columns are inside.
     #[inline(always)]
-    unsafe fn run<S: Simd, const STEP: usize, const N: usize, const BORDER: bool>(&self, channels: Range<usize>) {
+    unsafe fn run<S: Simd, const STEP: usize, const N: usize, const BORDER: bool>(
+        &self,
+        channels: Range<usize>,
+    ) {
         let (end, mut channel) = (channels.end, channels.start);
         // SAFETY: the caller's promise; whole registers first, then what is left.
         unsafe {
@@ -454,7 +578,13 @@ impl<const K: usize> WeightTile<'_, K> {
     }
 
     #[inline(always)]
-    unsafe fn register<S: Simd, const STEP: usize, const N: usize, const FULL: bool, const BORDER: bool>(
+    unsafe fn register<
+        S: Simd,
+        const STEP: usize,
+        const N: usize,
+        const FULL: bool,
+        const BORDER: bool,
+    >(
         &self,
         channel: usize,
     ) {
@@ -466,7 +596,9 @@ impl<const K: usize> WeightTile<'_, K> {
                 *grad = load::<S, FULL>(self.grad.add(n * channels + channel), count);
             }
             for line in self.xs.lines {
-                let xs = self.xs.load::<S, FULL, BORDER>(line, (N - 1) * STEP + K, channel);
+                let xs = self
+                    .xs
+                    .load::<S, FULL, BORDER>(line, (N - 1) * STEP + K, channel);
                 let mut sums = [S::splat(0.); K];
                 for (n, grad) in grad.iter().enumerate() {
                     for (k, sum) in sums.iter_mut().enumerate() {
@@ -481,11 +613,16 @@ impl<const K: usize> WeightTile<'_, K> {
             if let Some(ahead) = self.ahead {
                 for row in 0..STEP {
                     for n in 0..N * STEP {
-                        S::prefetch(ahead.wrapping_add(row * self.source_row + n * channels + channel));
+                        S::prefetch(
+                            ahead.wrapping_add(row * self.source_row + n * channels + channel),
+                        );
                     }
                 }
                 for n in 0..N {
-                    S::prefetch(self.grad.wrapping_add(ROWS_AHEAD * self.grad_row + n * channels + channel));
+                    S::prefetch(
+                        self.grad
+                            .wrapping_add(ROWS_AHEAD * self.grad_row + n * channels + channel),
+                    );
                 }
             }
         }

@@ -1,7 +1,9 @@
-//! Convolution and the gradient of its input in f32: register tiles of pixels by output channels, straight from the channels-last input.
+//! Convolution and the gradient of its input in f32: register tiles of pixels by output channels,
+//! straight from the channels-last input.
 //!
-//! A task computes a block of output rows for some panels of channels. It copies the rows that it reads only if they need padding; weights are
-//! packed once per call. The order of every sum depends on the shape alone, not on how the work is cut into tasks.
+//! A task computes a block of output rows for some panels of channels. It copies the rows that it
+//! reads only if they need padding; weights are packed once per call. The order of every sum
+//! depends on the shape alone, not on how the work is cut into tasks.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -25,10 +27,15 @@ const FEW_TILES: usize = 8;
 /// Fewest pixels of a task, so that weights are read for several tiles.
 const TASK_PIXELS: usize = 56;
 
-/// Floats of the copy that is the least for any block of this plan: the source rows under one row of outputs.
+/// Floats of the copy that is the least for any block of this plan: the source rows under one row
+/// of outputs.
 pub(crate) fn least_scratch(plan: &Plan) -> usize {
     let layout = Layout::of(plan);
-    if layout.copied { layout.floats(plan, 1) } else { 0 }
+    if layout.copied {
+        layout.floats(plan, 1)
+    } else {
+        0
+    }
 }
 
 /// What becomes of a sum before it is stored.
@@ -45,17 +52,35 @@ pub(crate) struct Epilogue<'a> {
 impl<'a> Epilogue<'a> {
     /// A bias or none, nothing else.
     pub(crate) fn bias(bias: Option<&'a [f32]>) -> Self {
-        Self { bias, residual: None, bounds: [f32::NEG_INFINITY, f32::INFINITY] }
+        Self {
+            bias,
+            residual: None,
+            bounds: [f32::NEG_INFINITY, f32::INFINITY],
+        }
     }
 }
 
 /// The plan's target from its source.
-pub(crate) fn convolve(plan: &Plan, source: &[f32], weights: &PackedWeights, epilogue: Epilogue) -> Vec<f32> {
+pub(crate) fn convolve(
+    plan: &Plan,
+    source: &[f32],
+    weights: &PackedWeights,
+    epilogue: Epilogue,
+) -> Vec<f32> {
     let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
     // SAFETY: every output is written once.
     unsafe {
         filled(elements, |start| {
-            convolve_into(plan, source, weights, epilogue, Target { start, pixel: plan.c_target });
+            convolve_into(
+                plan,
+                source,
+                weights,
+                epilogue,
+                Target {
+                    start,
+                    pixel: plan.c_target,
+                },
+            );
         })
     }
 }
@@ -73,16 +98,34 @@ pub(crate) unsafe fn convolve_into(
 ) {
     let (kernels, panels) = (weights.kernels, &weights.panels);
     let layout = Layout::of(plan);
-    let phases: Vec<PhasePair> =
-        phase_pairs(plan).map(|(rows, columns)| PhasePair::new(plan, &layout, rows, columns)).collect();
-    let work = Work { kernels, plan, layout, phases, weights, source, epilogue };
+    let phases: Vec<PhasePair> = phase_pairs(plan)
+        .map(|(rows, columns)| PhasePair::new(plan, &layout, rows, columns))
+        .collect();
+    let work = Work {
+        kernels,
+        plan,
+        layout,
+        phases,
+        weights,
+        source,
+        epilogue,
+    };
     let (rows, panels_per_task) = task_size(plan, &layout, panels.len());
     let all_rows = plan.batch * plan.rows.count();
-    let blocks = (0..all_rows).step_by(rows).map(|first| first..all_rows.min(first + rows));
-    let tasks: Vec<_> =
-        blocks.flat_map(|block| panels.chunks(panels_per_task).map(move |panels| (block.clone(), panels))).collect();
+    let blocks = (0..all_rows)
+        .step_by(rows)
+        .map(|first| first..all_rows.min(first + rows));
+    let tasks: Vec<_> = blocks
+        .flat_map(|block| {
+            panels
+                .chunks(panels_per_task)
+                .map(move |panels| (block.clone(), panels))
+        })
+        .collect();
     // The blocks of rows with the panels cover every output once, whatever the phase.
-    parallel::for_each(tasks.len(), |task| work.run(tasks[task].0.clone(), tasks[task].1, target));
+    parallel::for_each(tasks.len(), |task| {
+        work.run(tasks[task].0.clone(), tasks[task].1, target)
+    });
 }
 
 /// Output rows and panels of one task.
@@ -90,8 +133,11 @@ fn task_size(plan: &Plan, layout: &Layout, panels: usize) -> (usize, usize) {
     let all_rows = (plan.batch * plan.rows.count()).max(1);
     let row_floats = plan.rows.step * layout.row;
     let most = (STRIP / row_floats.max(1)).clamp(1, all_rows);
-    let taps: usize = phase_pairs(plan).map(|(rows, columns)| rows.taps.len() * columns.taps.len()).sum();
-    let multiply_adds = all_rows * plan.columns.count() * taps * plan.group_source() * plan.c_target;
+    let taps: usize = phase_pairs(plan)
+        .map(|(rows, columns)| rows.taps.len() * columns.taps.len())
+        .sum();
+    let multiply_adds =
+        all_rows * plan.columns.count() * taps * plan.group_source() * plan.c_target;
     let wanted = (multiply_adds / TASK_WORK).clamp(1, parallel::wanted_tasks());
     let least = TASK_PIXELS.div_ceil(plan.columns.count().max(1)).min(most);
     let rows = most.min(all_rows.div_ceil(wanted)).max(least);
@@ -113,7 +159,12 @@ impl<'a> PhasePair<'a> {
     fn new(plan: &Plan, layout: &Layout, rows: &'a Phase, columns: &'a Phase) -> Self {
         let segments = segments(plan, layout, rows, columns);
         let depth = segments.iter().map(|segment| segment.len).sum();
-        Self { rows, columns, segments, depth }
+        Self {
+            rows,
+            columns,
+            segments,
+            depth,
+        }
     }
 
     /// The segments cut into chunks of at most about `most` values, equally large.
@@ -128,17 +179,38 @@ impl<'a> PhasePair<'a> {
                     room = size;
                 }
                 let len = rest.len.min(room);
-                chunks.last_mut().expect("there is always a chunk").push(Segment { offset: rest.offset, len });
-                (rest, room) = (Segment { offset: rest.offset + len, len: rest.len - len }, room - len);
+                chunks
+                    .last_mut()
+                    .expect("there is always a chunk")
+                    .push(Segment {
+                        offset: rest.offset,
+                        len,
+                    });
+                (rest, room) = (
+                    Segment {
+                        offset: rest.offset + len,
+                        len: rest.len - len,
+                    },
+                    room - len,
+                );
             }
         }
         chunks
     }
 }
 
-/// What each pixel of a phase reads, relative to the start of its window; taps that read neighbouring pixels whole are one segment.
-pub(crate) fn segments(plan: &Plan, layout: &Layout, rows: &Phase, columns: &Phase) -> Vec<Segment> {
-    let (first_row, first_column) = (plan.rows.window(0..1).start, plan.columns.window(0..1).start);
+/// What each pixel of a phase reads, relative to the start of its window; taps that read
+/// neighbouring pixels whole are one segment.
+pub(crate) fn segments(
+    plan: &Plan,
+    layout: &Layout,
+    rows: &Phase,
+    columns: &Phase,
+) -> Vec<Segment> {
+    let (first_row, first_column) = (
+        plan.rows.window(0..1).start,
+        plan.columns.window(0..1).start,
+    );
     let depth = plan.group_source();
     let mut segments: Vec<Segment> = Vec::new();
     for row in &rows.taps {
@@ -183,7 +255,13 @@ impl Work<'_> {
     }
 
     /// Where each pixel of the block begins in the strip and in the target.
-    fn pixels(&self, phase: &PhasePair, strip: &Strip, block: Range<usize>, pixel: usize) -> (Vec<usize>, Vec<usize>) {
+    fn pixels(
+        &self,
+        phase: &PhasePair,
+        strip: &Strip,
+        block: Range<usize>,
+        pixel: usize,
+    ) -> (Vec<usize>, Vec<usize>) {
         let (plan, count) = (self.plan, block.len() * phase.columns.count);
         let (mut reads, mut writes) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for (index, row) in block.enumerate() {
@@ -218,20 +296,36 @@ impl Work<'_> {
         let few_tiles = reads.len() <= FEW_TILES * self.kernels.rows(panel.vectors);
         for (index, chunk) in chunks.iter().enumerate() {
             let depth: usize = chunk.iter().map(|segment| segment.len).sum();
-            let Epilogue { bias, residual, bounds } = self.epilogue;
+            let Epilogue {
+                bias,
+                residual,
+                bounds,
+            } = self.epilogue;
             let (first, last) = (index == 0, index + 1 == chunks.len());
             let from_channel = |values: &[f32]| values[channel..].as_ptr();
-            let bias = bias.filter(|_| first).map_or(std::ptr::null(), from_channel);
-            let residual = residual.filter(|_| last).map_or(std::ptr::null(), from_channel);
-            let bounds = if last { bounds } else { Epilogue::bias(None).bounds };
-            for (number, tile) in equal_parts(reads.len(), self.kernels.rows(panel.vectors)).enumerate() {
-                // SAFETY: the strip holds all that the segments of these pixels reach, the panel's packed weights are whole registers,
-                // and these pixels and channels of the target belong to this task.
+            let bias = bias
+                .filter(|_| first)
+                .map_or(std::ptr::null(), from_channel);
+            let residual = residual
+                .filter(|_| last)
+                .map_or(std::ptr::null(), from_channel);
+            let bounds = if last {
+                bounds
+            } else {
+                Epilogue::bias(None).bounds
+            };
+            for (number, tile) in
+                equal_parts(reads.len(), self.kernels.rows(panel.vectors)).enumerate()
+            {
+                // SAFETY: the strip holds all that the segments of these pixels reach, the panel's
+                // packed weights are whole registers, and these pixels and channels of the target
+                // belong to this task.
                 unsafe {
                     let next = reads.get(tile.end).filter(|_| new);
                     let ahead = match (few_tiles, next) {
                         // Each tile asks for its share of the next chunk of weights.
-                        (true, _) => weights.wrapping_add((done + depth) * width + number * depth * MAX_LANES),
+                        (true, _) => weights
+                            .wrapping_add((done + depth) * width + number * depth * MAX_LANES),
                         (false, Some(&next)) => strip.start().add(next),
                         (false, None) => std::ptr::null(),
                     };

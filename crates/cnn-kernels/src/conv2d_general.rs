@@ -1,4 +1,5 @@
-//! Convolution as matrix multiplication over tiles of gathered patches, for any kernel, stride, dilation and groups.
+//! Convolution as matrix multiplication over tiles of gathered patches, for any kernel, stride,
+//! dilation and groups.
 
 use std::ops::Range;
 
@@ -8,12 +9,13 @@ use crate::conv2d::Convolution;
 use crate::element::Element;
 use crate::gemm::{Matrix, gemm};
 
-/// Elements of one tile of patches: it should stay in a core's second-level cache, unless so few pixels would fit that a product
-/// takes less time than packing the weights for it.
+/// Elements of one tile of patches: it should stay in a core's second-level cache, unless so few
+/// pixels would fit that a product takes less time than packing the weights for it.
 const TILE_ELEMENTS: usize = 1 << 16;
 /// Output channels copied at a time between the two orders of weights: one line of the cache.
 const REORDER_BLOCK: usize = 16;
-/// Most input channels of one task of the weight gradient, so that a 1×1 kernel has more than one task.
+/// Most input channels of one task of the weight gradient, so that a 1×1 kernel has more than one
+/// task.
 const WEIGHT_BLOCK: usize = 64;
 
 /// `ys` is zero-filled by the caller.
@@ -21,18 +23,30 @@ pub(crate) fn forward<T: Element>(conv: &Convolution, xs: &[T], weight: &[T], ys
     let packed = pack(conv, weight);
     let (group_out, depth) = (conv.group_out(), conv.taps() * conv.group_in());
     let tile = tile_pixels(depth);
-    ys.par_chunks_mut(tile * conv.c_out).enumerate().for_each_init(Vec::new, |patches, (index, ys)| {
-        let pixels = ys.len() / conv.c_out;
-        for group in 0..conv.groups {
-            let lhs = patch_matrix(conv, xs, index * tile, pixels, group, patches);
-            let rhs = Matrix::new(&packed[group * depth * group_out..], depth, group_out, group_out);
-            gemm(&mut ys[group * group_out..], conv.c_out, lhs, rhs, false);
-        }
-    });
+    ys.par_chunks_mut(tile * conv.c_out)
+        .enumerate()
+        .for_each_init(Vec::new, |patches, (index, ys)| {
+            let pixels = ys.len() / conv.c_out;
+            for group in 0..conv.groups {
+                let lhs = patch_matrix(conv, xs, index * tile, pixels, group, patches);
+                let rhs = Matrix::new(
+                    &packed[group * depth * group_out..],
+                    depth,
+                    group_out,
+                    group_out,
+                );
+                gemm(&mut ys[group * group_out..], conv.c_out, lhs, rhs, false);
+            }
+        });
 }
 
 /// `grad_xs` is zero-filled by the caller.
-pub(crate) fn grad_input<T: Element>(conv: &Convolution, weight: &[T], grad: &[T], grad_xs: &mut [T]) {
+pub(crate) fn grad_input<T: Element>(
+    conv: &Convolution,
+    weight: &[T],
+    grad: &[T],
+    grad_xs: &mut [T],
+) {
     let packed = pack(conv, weight);
     if conv.geometry.is_pointwise() && conv.groups == 1 {
         return grad_input_pointwise(conv, &packed, grad, grad_xs);
@@ -40,33 +54,62 @@ pub(crate) fn grad_input<T: Element>(conv: &Convolution, weight: &[T], grad: &[T
     let (group_out, depth) = (conv.group_out(), conv.taps() * conv.group_in());
     let (pixels_in, pixels_out) = (conv.input_pixels(), conv.output_pixels());
     let tile = tile_pixels(depth);
-    grad_xs.par_chunks_mut(pixels_in * conv.c_in).enumerate().for_each_init(Vec::new, |patches, (image, grad_xs)| {
-        for first in (0..pixels_out).step_by(tile) {
-            let pixels = tile.min(pixels_out - first);
-            for group in 0..conv.groups {
-                let start = (image * pixels_out + first) * conv.c_out + group * group_out;
-                let lhs = Matrix::new(&grad[start..], pixels, group_out, conv.c_out);
-                let rhs = Matrix::new(&packed[group * depth * group_out..], depth, group_out, group_out).transposed();
-                patches.resize(pixels * depth, T::zero());
-                gemm(patches, depth, lhs, rhs, false);
-                PatchBlock::whole(conv, group).scatter(conv, patches, first, grad_xs);
+    grad_xs
+        .par_chunks_mut(pixels_in * conv.c_in)
+        .enumerate()
+        .for_each_init(Vec::new, |patches, (image, grad_xs)| {
+            for first in (0..pixels_out).step_by(tile) {
+                let pixels = tile.min(pixels_out - first);
+                for group in 0..conv.groups {
+                    let start = (image * pixels_out + first) * conv.c_out + group * group_out;
+                    let lhs = Matrix::new(&grad[start..], pixels, group_out, conv.c_out);
+                    let rhs = Matrix::new(
+                        &packed[group * depth * group_out..],
+                        depth,
+                        group_out,
+                        group_out,
+                    )
+                    .transposed();
+                    patches.resize(pixels * depth, T::zero());
+                    gemm(patches, depth, lhs, rhs, false);
+                    PatchBlock::whole(conv, group).scatter(conv, patches, first, grad_xs);
+                }
             }
-        }
-    });
+        });
 }
 
-fn grad_input_pointwise<T: Element>(conv: &Convolution, packed: &[T], grad: &[T], grad_xs: &mut [T]) {
+fn grad_input_pointwise<T: Element>(
+    conv: &Convolution,
+    packed: &[T],
+    grad: &[T],
+    grad_xs: &mut [T],
+) {
     let tile = tile_pixels(conv.c_in);
-    grad_xs.par_chunks_mut(tile * conv.c_in).enumerate().for_each(|(index, grad_xs)| {
-        let lhs = Matrix::new(&grad[index * tile * conv.c_out..], grad_xs.len() / conv.c_in, conv.c_out, conv.c_out);
-        gemm(grad_xs, conv.c_in, lhs, Matrix::new(packed, conv.c_in, conv.c_out, conv.c_out).transposed(), false);
-    });
+    grad_xs
+        .par_chunks_mut(tile * conv.c_in)
+        .enumerate()
+        .for_each(|(index, grad_xs)| {
+            let lhs = Matrix::new(
+                &grad[index * tile * conv.c_out..],
+                grad_xs.len() / conv.c_in,
+                conv.c_out,
+                conv.c_out,
+            );
+            gemm(
+                grad_xs,
+                conv.c_in,
+                lhs,
+                Matrix::new(packed, conv.c_in, conv.c_out, conv.c_out).transposed(),
+                false,
+            );
+        });
 }
 
-/// The gradient in PyTorch's weight order. Each task owns one block of the patch and sums over the pixels in order, so the result
-/// does not depend on the number of threads.
+/// The gradient in PyTorch's weight order. Each task owns one block of the patch and sums over the
+/// pixels in order, so the result does not depend on the number of threads.
 pub(crate) fn grad_weight<T: Element>(conv: &Convolution, xs: &[T], grad: &[T]) -> Vec<T> {
-    let mut packed = vec![T::zero(); conv.groups * conv.taps() * conv.group_in() * conv.group_out()];
+    let mut packed =
+        vec![T::zero(); conv.groups * conv.taps() * conv.group_in() * conv.group_out()];
     let mut tasks = Vec::new();
     let mut rest = packed.as_mut_slice();
     for group in 0..conv.groups {
@@ -76,9 +119,18 @@ pub(crate) fn grad_weight<T: Element>(conv: &Convolution, xs: &[T], grad: &[T]) 
             rest = after;
         }
     }
-    tasks.into_par_iter().for_each_init(Vec::new, |gathered, (group, block, out)| {
-        grad_weight_block(conv, xs, &grad[group * conv.group_out()..], &block, gathered, out);
-    });
+    tasks
+        .into_par_iter()
+        .for_each_init(Vec::new, |gathered, (group, block, out)| {
+            grad_weight_block(
+                conv,
+                xs,
+                &grad[group * conv.group_out()..],
+                &block,
+                gathered,
+                out,
+            );
+        });
     unpack(conv, &packed)
 }
 
@@ -107,8 +159,8 @@ fn tile_pixels(row_elements: usize) -> usize {
     (TILE_ELEMENTS / row_elements.max(1)).clamp(64, 1024)
 }
 
-/// The patches of `pixels` outputs from `first` on: one row each of `taps · group_in` values. A pointwise convolution's patches are
-/// the input itself.
+/// The patches of `pixels` outputs from `first` on: one row each of `taps · group_in` values. A
+/// pointwise convolution's patches are the input itself.
 fn patch_matrix<'a, T: Element>(
     conv: &Convolution,
     xs: &'a [T],
@@ -120,7 +172,12 @@ fn patch_matrix<'a, T: Element>(
     let group_in = conv.group_in();
     let offset = group * group_in;
     if conv.geometry.is_pointwise() {
-        return Matrix::new(&xs[first * conv.c_in + offset..], pixels, group_in, conv.c_in);
+        return Matrix::new(
+            &xs[first * conv.c_in + offset..],
+            pixels,
+            group_in,
+            conv.c_in,
+        );
     }
     PatchBlock::whole(conv, group).gather(conv, xs, first..first + pixels, patches);
     let depth = conv.taps() * group_in;
@@ -139,22 +196,39 @@ impl PatchBlock {
     /// All that one group reads.
     fn whole(conv: &Convolution, group: usize) -> Self {
         let channels = group * conv.group_in()..(group + 1) * conv.group_in();
-        Self { rows: 0..conv.geometry.rows.kernel, columns: 0..conv.geometry.columns.kernel, channels }
+        Self {
+            rows: 0..conv.geometry.rows.kernel,
+            columns: 0..conv.geometry.columns.kernel,
+            channels,
+        }
     }
 
-    /// The same in blocks for the tasks of the weight gradient, in order: whole rows of few channels, else single taps.
+    /// The same in blocks for the tasks of the weight gradient, in order: whole rows of few
+    /// channels, else single taps.
     fn split(conv: &Convolution, group: usize) -> Vec<Self> {
-        let Self { rows, columns, channels } = Self::whole(conv, group);
+        let Self {
+            rows,
+            columns,
+            channels,
+        } = Self::whole(conv, group);
         if channels.len() < WEIGHT_BLOCK / 2 {
             return rows
-                .map(|i| Self { rows: i..i + 1, columns: columns.clone(), channels: channels.clone() })
+                .map(|i| Self {
+                    rows: i..i + 1,
+                    columns: columns.clone(),
+                    channels: channels.clone(),
+                })
                 .collect();
         }
         let mut blocks = Vec::new();
         for (i, j) in rows.flat_map(|i| columns.clone().map(move |j| (i, j))) {
             for first in channels.clone().step_by(WEIGHT_BLOCK) {
                 let channels = first..channels.end.min(first + WEIGHT_BLOCK);
-                blocks.push(Self { rows: i..i + 1, columns: j..j + 1, channels });
+                blocks.push(Self {
+                    rows: i..i + 1,
+                    columns: j..j + 1,
+                    channels,
+                });
             }
         }
         blocks
@@ -165,8 +239,15 @@ impl PatchBlock {
         self.rows.len() * self.columns.len() * self.channels.len()
     }
 
-    /// Copies the block of each output pixel, counted over the whole batch, into a row of `gathered`; zeros for the padding.
-    fn gather<T: Element>(&self, conv: &Convolution, xs: &[T], pixels: Range<usize>, gathered: &mut Vec<T>) {
+    /// Copies the block of each output pixel, counted over the whole batch, into a row of
+    /// `gathered`; zeros for the padding.
+    fn gather<T: Element>(
+        &self,
+        conv: &Convolution,
+        xs: &[T],
+        pixels: Range<usize>,
+        gathered: &mut Vec<T>,
+    ) {
         gathered.clear();
         gathered.resize(pixels.len() * self.len(), T::zero());
         for (pixel, row) in pixels.zip(gathered.chunks_exact_mut(self.len())) {
@@ -176,33 +257,47 @@ impl PatchBlock {
         }
     }
 
-    /// Adds rows as [`PatchBlock::gather`] makes them, of the pixels from `first` on, to where they came from.
+    /// Adds rows as [`PatchBlock::gather`] makes them, of the pixels from `first` on, to where they
+    /// came from.
     fn scatter<T: Element>(&self, conv: &Convolution, gathered: &[T], first: usize, xs: &mut [T]) {
         for (pixel, row) in (first..).zip(gathered.chunks_exact(self.len())) {
             self.for_each_run(conv, pixel, |in_block, in_input, len| {
                 let sums = xs[in_input..in_input + len].iter_mut();
-                sums.zip(&row[in_block..in_block + len]).for_each(|(sum, &value)| *sum += value);
+                sums.zip(&row[in_block..in_block + len])
+                    .for_each(|(sum, &value)| *sum += value);
             });
         }
     }
 
-    /// Calls `f(start in the block, start in the input, length)` for each run of values that lie side by side in both.
+    /// Calls `f(start in the block, start in the input, length)` for each run of values that lie
+    /// side by side in both.
     #[inline]
-    fn for_each_run(&self, conv: &Convolution, pixel: usize, mut f: impl FnMut(usize, usize, usize)) {
+    fn for_each_run(
+        &self,
+        conv: &Convolution,
+        pixel: usize,
+        mut f: impl FnMut(usize, usize, usize),
+    ) {
         let (rows, columns) = (&conv.geometry.rows, &conv.geometry.columns);
         let (image, place) = (pixel / conv.output_pixels(), pixel % conv.output_pixels());
         let (y, x) = (place / columns.output, place % columns.output);
-        let (inside_rows, inside) =
-            (intersect(rows.taps_inside(y), &self.rows), intersect(columns.taps_inside(x), &self.columns));
+        let (inside_rows, inside) = (
+            intersect(rows.taps_inside(y), &self.rows),
+            intersect(columns.taps_inside(x), &self.columns),
+        );
         let channels = self.channels.len();
         // Neighbouring taps that read all channels of neighbouring pixels are one run.
         let together = columns.dilation == 1 && channels == conv.c_in;
         for i in inside_rows {
-            let line = (image * rows.input + y * rows.stride + i * rows.dilation - rows.before) * columns.input;
+            let line = (image * rows.input + y * rows.stride + i * rows.dilation - rows.before)
+                * columns.input;
             let block_row = (i - self.rows.start) * self.columns.len();
             let run = |j: usize| {
                 let pixel = line + x * columns.stride + j * columns.dilation - columns.before;
-                ((block_row + j - self.columns.start) * channels, pixel * conv.c_in + self.channels.start)
+                (
+                    (block_row + j - self.columns.start) * channels,
+                    pixel * conv.c_in + self.channels.start,
+                )
             };
             if together && !inside.is_empty() {
                 let (in_block, in_input) = run(inside.start);
@@ -231,10 +326,18 @@ fn unpack<T: Element>(conv: &Convolution, packed: &[T]) -> Vec<T> {
 }
 
 /// Copies between the two orders; `direction` turns (packed index, PyTorch index) into (to, from).
-fn reorder<T: Element>(conv: &Convolution, from: &[T], direction: fn(usize, usize) -> (usize, usize)) -> Vec<T> {
+fn reorder<T: Element>(
+    conv: &Convolution,
+    from: &[T],
+    direction: fn(usize, usize) -> (usize, usize),
+) -> Vec<T> {
     let (taps, group_in, group_out) = (conv.taps(), conv.group_in(), conv.group_out());
     let mut to = vec![T::zero(); from.len()];
-    let blocks = (0..conv.groups).flat_map(|group| (0..group_out).step_by(REORDER_BLOCK).map(move |out| (group, out)));
+    let blocks = (0..conv.groups).flat_map(|group| {
+        (0..group_out)
+            .step_by(REORDER_BLOCK)
+            .map(move |out| (group, out))
+    });
     for (group, first) in blocks {
         for channel in 0..group_in {
             for tap in 0..taps {

@@ -1,4 +1,5 @@
-//! The gradients of a convolution outside any graph, as PyTorch's `torch.nn.grad.conv2d_input` and `conv2d_weight`.
+//! The gradients of a convolution outside any graph, as PyTorch's `torch.nn.grad.conv2d_input` and
+//! `conv2d_weight`.
 
 use candle_core::{Result, Tensor};
 
@@ -8,8 +9,8 @@ use crate::feature_map::Held;
 use crate::kernel::{Kernel, gradients};
 use crate::{Conv2dSpec, FeatureMap};
 
-/// The gradients of `Σ grad · conv2d(xs, weight)` with respect to `xs` and `weight`, `None` for what is not wanted: what `backward`
-/// computes, without a graph.
+/// The gradients of `Σ grad · conv2d(xs, weight)` with respect to `xs` and `weight`, `None` for
+/// what is not wanted: what `backward` computes, without a graph.
 ///
 /// # Shapes
 /// As [`conv2d`](crate::conv2d()); `grad` has the output's shape.
@@ -27,11 +28,24 @@ pub fn conv2d_gradients(
     if grad.dims()[..] != kernel.output_shape()[..] {
         let (op, found) = ("conv2d_gradients", grad.dims().to_vec());
         let expected = format!("{:?} as the output", kernel.output_shape());
-        return Err(Error::Shape { op, what: "the gradient", found, expected }.into());
+        return Err(Error::Shape {
+            op,
+            what: "the gradient",
+            found,
+            expected,
+        }
+        .into());
     }
     let (xs, grad) = (xs.values(), grad.values());
-    let mut grads = gradients(&kernel, &[xs, weight], grad, &[input_wanted, weight_wanted])?.into_iter();
-    Ok((grads.next().flatten().map(|grad| FeatureMap::wrap(Held::ours(grad), None)), grads.next().flatten()))
+    let mut grads =
+        gradients(&kernel, &[xs, weight], grad, &[input_wanted, weight_wanted])?.into_iter();
+    Ok((
+        grads
+            .next()
+            .flatten()
+            .map(|grad| FeatureMap::wrap(Held::ours(grad), None)),
+        grads.next().flatten(),
+    ))
 }
 
 #[cfg(test)]
@@ -49,13 +63,28 @@ mod tests {
         let graph = ys.to_nhwc().backward().unwrap();
         let ones = FeatureMap::from_nhwc(&ys.to_nhwc().ones_like().unwrap()).unwrap();
         let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let (grad_xs, grad_weight) = conv2d_gradients(&map, &weight, &ones, &spec, [true, true]).unwrap();
-        assert_eq!(values(&grad_xs.unwrap().to_nhwc()), values(graph.get(&xs).unwrap()));
-        assert_eq!(values(&grad_weight.unwrap()), values(graph.get(&weight).unwrap()));
-        let (grad_xs, grad_weight) = conv2d_gradients(&map, &weight, &ones, &spec, [false, true]).unwrap();
+        let (grad_xs, grad_weight) =
+            conv2d_gradients(&map, &weight, &ones, &spec, [true, true]).unwrap();
+        assert_eq!(
+            values(&grad_xs.unwrap().to_nhwc()),
+            values(graph.get(&xs).unwrap())
+        );
+        assert_eq!(
+            values(&grad_weight.unwrap()),
+            values(graph.get(&weight).unwrap())
+        );
+        let (grad_xs, grad_weight) =
+            conv2d_gradients(&map, &weight, &ones, &spec, [false, true]).unwrap();
         assert!(grad_xs.is_none() && grad_weight.is_some());
-        let wrong = conv2d_gradients(&map, &weight, &map, &spec, [true, true]).unwrap_err().to_string();
-        assert!(wrong.contains("the gradient has shape [2, 5, 7, 3], expected [2, 3, 6, 4] as the output"), "{wrong}");
+        let wrong = conv2d_gradients(&map, &weight, &map, &spec, [true, true])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            wrong.contains(
+                "the gradient has shape [2, 5, 7, 3], expected [2, 3, 6, 4] as the output"
+            ),
+            "{wrong}"
+        );
         let double = weight.to_dtype(DType::F64).unwrap();
         assert!(conv2d_gradients(&map, &double, &ones, &spec, [true, true]).is_err());
     }

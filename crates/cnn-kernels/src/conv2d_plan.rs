@@ -1,7 +1,9 @@
-//! A convolution, or the gradient of its input, as one gather: which taps each output pixel reads, and at what distance.
+//! A convolution, or the gradient of its input, as one gather: which taps each output pixel reads,
+//! and at what distance.
 //!
-//! The forward pass reads, for output `t`, input `t · stride + shift` through each tap. The gradient of the input is the same sum over the
-//! output's gradients with step 1, but which taps take part depends on the position modulo the stride: it is one [`Phase`] per remainder.
+//! The forward pass reads, for output `t`, input `t · stride + shift` through each tap. The
+//! gradient of the input is the same sum over the output's gradients with step 1, but which taps
+//! take part depends on the position modulo the stride: it is one [`Phase`] per remainder.
 
 use std::ops::Range;
 
@@ -42,33 +44,77 @@ impl AxisPlan {
     /// The forward pass: one phase.
     pub(crate) fn forward(axis: &Axis) -> Self {
         let shift = |index: usize| (index * axis.dilation) as isize - axis.before as isize;
-        let taps = (0..axis.kernel).map(|index| Tap { shift: shift(index), index }).collect();
-        let phase = Phase { first: 0, stride: 1, count: axis.output, taps };
-        Self { source: axis.input, target: axis.output, step: axis.stride, phases: vec![phase] }
+        let taps = (0..axis.kernel)
+            .map(|index| Tap {
+                shift: shift(index),
+                index,
+            })
+            .collect();
+        let phase = Phase {
+            first: 0,
+            stride: 1,
+            count: axis.output,
+            taps,
+        };
+        Self {
+            source: axis.input,
+            target: axis.output,
+            step: axis.stride,
+            phases: vec![phase],
+        }
     }
 
     /// The gradient of the input: one phase per remainder of the position by the stride.
     pub(crate) fn backward(axis: &Axis) -> Self {
         let stride = axis.stride as isize;
         let phase = |first: usize| {
-            let distance = |index: usize| (first + axis.before) as isize - (index * axis.dilation) as isize;
-            let indices = (0..axis.kernel).rev().filter(|&index| distance(index) % stride == 0);
-            let taps = indices.map(|index| Tap { shift: distance(index) / stride, index }).collect();
-            Phase { first, stride: axis.stride, count: (axis.input - first).div_ceil(axis.stride), taps }
+            let distance =
+                |index: usize| (first + axis.before) as isize - (index * axis.dilation) as isize;
+            let indices = (0..axis.kernel)
+                .rev()
+                .filter(|&index| distance(index) % stride == 0);
+            let taps = indices
+                .map(|index| Tap {
+                    shift: distance(index) / stride,
+                    index,
+                })
+                .collect();
+            Phase {
+                first,
+                stride: axis.stride,
+                count: (axis.input - first).div_ceil(axis.stride),
+                taps,
+            }
         };
         let phases = (0..axis.stride.min(axis.input)).map(phase).collect();
-        Self { source: axis.output, target: axis.input, step: 1, phases }
+        Self {
+            source: axis.output,
+            target: axis.input,
+            step: 1,
+            phases,
+        }
     }
 
     /// Outputs of the longest phase.
     pub(crate) fn count(&self) -> usize {
-        self.phases.iter().map(|phase| phase.count).max().unwrap_or(0)
+        self.phases
+            .iter()
+            .map(|phase| phase.count)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Places that outputs `positions` of any phase read, some of them perhaps outside the source.
     pub(crate) fn window(&self, positions: Range<usize>) -> Range<isize> {
-        let shifts = || self.phases.iter().flat_map(|phase| &phase.taps).map(|tap| tap.shift);
-        let (Some(low), Some(high)) = (shifts().min(), shifts().max()) else { return 0..0 };
+        let shifts = || {
+            self.phases
+                .iter()
+                .flat_map(|phase| &phase.taps)
+                .map(|tap| tap.shift)
+        };
+        let (Some(low), Some(high)) = (shifts().min(), shifts().max()) else {
+            return 0..0;
+        };
         let at = |position: usize| (position * self.step) as isize;
         at(positions.start) + low..at(positions.end.max(1) - 1) + high + 1
     }
@@ -90,7 +136,8 @@ pub(crate) struct Plan {
     /// Channels read and written, of all groups.
     pub(crate) c_source: usize,
     pub(crate) c_target: usize,
-    /// How packed weights lie in PyTorch's order: elements between neighbouring source channels and target channels.
+    /// How packed weights lie in PyTorch's order: elements between neighbouring source channels and
+    /// target channels.
     pub(crate) source_stride: usize,
     pub(crate) target_stride: usize,
     /// Elements between neighbouring groups, and between rows of the kernel.
@@ -144,7 +191,8 @@ impl Plan {
     /// Whether neighbouring outputs read neighbouring pixels, each its own.
     pub(crate) fn is_pointwise(&self) -> bool {
         let axes = [&self.rows, &self.columns];
-        axes.iter().all(|axis| axis.source == axis.target && axis.step == 1 && axis.window(0..1) == (0..1))
+        axes.iter()
+            .all(|axis| axis.source == axis.target && axis.step == 1 && axis.window(0..1) == (0..1))
     }
 
     /// Whether no pixel reads padding.

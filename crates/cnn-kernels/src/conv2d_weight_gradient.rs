@@ -1,7 +1,8 @@
-//! The gradient of a convolution's weight in f32: register tiles of (tap, input channel) by output channels, summed over pixels.
+//! The gradient of a convolution's weight in f32: register tiles of (tap, input channel) by output
+//! channels, summed over pixels.
 //!
-//! A task sums some rows of the batch for some panels of output channels; the partial sums of the tasks are added in order. How many there are
-//! depends on the shape alone.
+//! A task sums some rows of the batch for some panels of output channels; the partial sums of the
+//! tasks are added in order. How many there are depends on the shape alone.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -19,7 +20,8 @@ use crate::strip::{Layout, Strip};
 
 /// Floats of the input that are copied at a time: they should stay in a core's second-level cache.
 const STRIP: usize = 96 << 10;
-/// Floats of the gradient that one tile after the other reads: they should stay in the first-level cache.
+/// Floats of the gradient that one tile after the other reads: they should stay in the first-level
+/// cache.
 const GRADS: usize = 8 << 10;
 /// Multiply-adds that are worth a task of their own, and tasks that are enough for any machine.
 const TASK_WORK: usize = 1 << 19;
@@ -44,24 +46,41 @@ pub(crate) fn grad_weight(conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f
     let multiply_adds = rows * plan.columns.count() * values.offsets.len() * conv.c_out;
     let wanted = (multiply_adds / TASK_WORK).clamp(1, TASKS);
     let splits = splits(wanted.min(rows.max(1)), panels.len(), floats, xs.len());
-    let panels_per_task = panels.len().div_ceil(wanted.div_ceil(splits).min(panels.len()));
+    let panels_per_task = panels
+        .len()
+        .div_ceil(wanted.div_ceil(splits).min(panels.len()));
     let mut partials = Scratch::take(splits * floats);
     let sums = Shared::new(partials.as_mut_ptr());
     let tiles = std::array::from_fn(|vectors| values.tiles(kernels.rows(vectors + 1)));
-    let work = Work { kernels, conv, plan: &plan, layout, values: &values, tiles, xs, grad, sums };
-    let parts: Vec<Range<usize>> = (0..splits).map(|part| part * rows / splits..(part + 1) * rows / splits).collect();
+    let work = Work {
+        kernels,
+        conv,
+        plan: &plan,
+        layout,
+        values: &values,
+        tiles,
+        xs,
+        grad,
+        sums,
+    };
+    let parts: Vec<Range<usize>> = (0..splits)
+        .map(|part| part * rows / splits..(part + 1) * rows / splits)
+        .collect();
     let tasks: Vec<_> = parts
         .iter()
         .enumerate()
         .flat_map(|(part, rows)| {
-            panels.chunks(panels_per_task).map(move |panels| (part * floats, rows.clone(), panels))
+            panels
+                .chunks(panels_per_task)
+                .map(move |panels| (part * floats, rows.clone(), panels))
         })
         .collect();
     parallel::for_each(tasks.len(), |task| {
         let (start, rows, panels) = &tasks[task];
         work.run(*start, rows.clone(), panels);
     });
-    // SAFETY: every panel puts its channels' values in place, and the tasks have filled every partial sum.
+    // SAFETY: every panel puts its channels' values in place, and the tasks have filled every
+    // partial sum.
     unsafe {
         filled(conv.c_out * values.offsets.len(), |target| {
             let blocks = conv.group_in().div_ceil(BLOCK);
@@ -74,13 +93,16 @@ pub(crate) fn grad_weight(conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f
     }
 }
 
-/// Into how many parts the rows are divided: as many as leave enough tasks, and beyond that those that move the fewest floats. Each part's sums
-/// are written, read and made room for; each group of panels reads the whole input.
+/// Into how many parts the rows are divided: as many as leave enough tasks, and beyond that those
+/// that move the fewest floats. Each part's sums are written, read and made room for; each group of
+/// panels reads the whole input.
 fn splits(wanted: usize, panels: usize, floats: usize, input: usize) -> usize {
     let most = (PARTIALS / floats).clamp(1, wanted);
     let least = wanted.div_ceil(panels.max(1)).min(most);
     let moved = |splits: usize| 3 * splits * floats + wanted.div_ceil(splits).min(panels) * input;
-    (least..=most).min_by_key(|&splits| moved(splits)).unwrap_or(1)
+    (least..=most)
+        .min_by_key(|&splits| moved(splits))
+        .unwrap_or(1)
 }
 
 /// The input values under one output pixel, in the order (row tap, column tap, channel).
@@ -101,7 +123,8 @@ impl Values {
         Self { offsets, runs }
     }
 
-    /// Tiles of at most `most` values: neighbours, or values from here and there where runs are short.
+    /// Tiles of at most `most` values: neighbours, or values from here and there where runs are
+    /// short.
     fn tiles(&self, most: usize) -> Vec<Range<usize>> {
         if self.runs.iter().any(|run| run.len() * 2 < most) {
             return equal_parts(self.offsets.len(), most).collect();
@@ -133,7 +156,8 @@ impl Work<'_> {
     /// Sums over `rows` for some panels; the part's sums begin at `start`.
     fn run(&self, start: usize, rows: Range<usize>, panels: &[Panel]) {
         let (columns, depth) = (self.plan.columns.count(), self.values.offsets.len());
-        let strip_rows = (STRIP / (self.plan.rows.step * self.layout.row).max(1)).clamp(1, rows.len().max(1));
+        let strip_rows =
+            (STRIP / (self.plan.rows.step * self.layout.row).max(1)).clamp(1, rows.len().max(1));
         let mut grads = Scratch::take(GRADS.max(columns * WIDEST));
         let grads = grads.as_mut_ptr();
         for first in rows.clone().step_by(strip_rows) {
@@ -145,20 +169,35 @@ impl Work<'_> {
                 for row in block.clone().step_by(at_a_time) {
                     let part = row..block.end.min(row + at_a_time);
                     self.gather(part.clone(), panel, grads);
-                    let run = |row: usize| Run { start: strip.row_start(row - block.start), pixels: columns };
+                    let run = |row: usize| Run {
+                        start: strip.row_start(row - block.start),
+                        pixels: columns,
+                    };
                     let runs: Vec<Run> = part.clone().map(run).collect();
                     // What comes next in memory has not been read before unless another panel did.
                     let new = index == 0 && !self.layout.copied && self.plan.is_pointwise();
-                    let next = strip.start().wrapping_add(runs[0].start + part.len() * self.layout.row);
+                    let next = strip
+                        .start()
+                        .wrapping_add(runs[0].start + part.len() * self.layout.row);
                     let ahead = if new { next } else { std::ptr::null() };
-                    self.add_rows(sums, panel, strip.start(), &runs, grads, row > rows.start, ahead);
+                    self.add_rows(
+                        sums,
+                        panel,
+                        strip.start(),
+                        &runs,
+                        grads,
+                        row > rows.start,
+                        ahead,
+                    );
                 }
             }
         }
         if rows.is_empty() {
             for panel in panels {
-                let (start, width) =
-                    (start + panel.vectors_before * self.kernels.lanes * depth, panel.vectors * self.kernels.lanes);
+                let (start, width) = (
+                    start + panel.vectors_before * self.kernels.lanes * depth,
+                    panel.vectors * self.kernels.lanes,
+                );
                 // SAFETY: the sums of this part and panel are this task's.
                 unsafe { self.sums.at(start).write_bytes(0, width * depth) };
             }
@@ -173,11 +212,18 @@ impl Work<'_> {
         // SAFETY: the rows lie in the gradient; `to` holds as many pixels of whole registers.
         unsafe {
             let (pixels, channels) = (rows.len() * columns, panel.channels);
-            self.kernels.gather(&Gather { from, step: c_out, pixels, channels, to });
+            self.kernels.gather(&Gather {
+                from,
+                step: c_out,
+                pixels,
+                channels,
+                to,
+            });
         }
     }
 
-    /// Adds some rows, whose input begins at `xs` and whose gradients at `grads`, to a panel's sums.
+    /// Adds some rows, whose input begins at `xs` and whose gradients at `grads`, to a panel's
+    /// sums.
     #[expect(clippy::too_many_arguments, reason = "the body of a loop, split off")]
     fn add_rows(
         &self,
@@ -192,7 +238,8 @@ impl Work<'_> {
         let width = panel.vectors * self.kernels.lanes;
         let pixels = runs.len() * self.plan.columns.count();
         for (index, tile) in self.tiles[panel.vectors - 1].iter().enumerate() {
-            // SAFETY: the strip holds all that these values of these pixels reach; the sums of this part and panel are this task's.
+            // SAFETY: the strip holds all that these values of these pixels reach; the sums of this
+            // part and panel are this task's.
             unsafe {
                 self.kernels.correlate(
                     panel.vectors,
@@ -205,7 +252,11 @@ impl Work<'_> {
                         b_step: width,
                         c: self.sums.at(sums + tile.start * width),
                         accumulate,
-                        ahead: if ahead.is_null() { ahead } else { ahead.wrapping_add(index * pixels * MAX_LANES) },
+                        ahead: if ahead.is_null() {
+                            ahead
+                        } else {
+                            ahead.wrapping_add(index * pixels * MAX_LANES)
+                        },
                     },
                 );
             }
@@ -216,12 +267,25 @@ impl Work<'_> {
     ///
     /// # Safety
     /// `target` holds the whole gradient, and no other thread writes these channels of this panel.
-    unsafe fn add_and_unpack(&self, panel: &Panel, channels: Range<usize>, parts: usize, part: usize, target: Shared) {
-        let (lanes, taps, depth) = (self.kernels.lanes, self.conv.taps(), self.values.offsets.len());
+    unsafe fn add_and_unpack(
+        &self,
+        panel: &Panel,
+        channels: Range<usize>,
+        parts: usize,
+        part: usize,
+        target: Shared,
+    ) {
+        let (lanes, taps, depth) = (
+            self.kernels.lanes,
+            self.conv.taps(),
+            self.values.offsets.len(),
+        );
         let (width, group_in) = (panel.vectors * lanes, self.conv.group_in());
         let first = panel.group * self.conv.group_out() + panel.first;
-        let columns: Vec<usize> =
-            channels.clone().flat_map(|channel| (0..taps).map(move |tap| (tap * group_in + channel) * width)).collect();
+        let columns: Vec<usize> = channels
+            .clone()
+            .flat_map(|channel| (0..taps).map(move |tap| (tap * group_in + channel) * width))
+            .collect();
         for lane in (0..panel.channels).step_by(lanes) {
             // SAFETY: each part holds every panel's rows; the rest is the caller's promise.
             unsafe {

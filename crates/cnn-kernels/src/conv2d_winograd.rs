@@ -1,7 +1,9 @@
-//! 3×3 convolution with stride 1 by Winograd's minimal filtering F(4×4, 3×3) in f32 (Lavin & Gray 2015): 36 multiplications for 16 outputs instead of 144.
+//! 3×3 convolution with stride 1 by Winograd's minimal filtering F(4×4, 3×3) in f32 (Lavin & Gray
+//! 2015): 36 multiplications for 16 outputs instead of 144.
 //!
-//! A 6×6 tile of the input becomes 36 values per channel, which are multiplied by 36 matrices made of the weights and become a 4×4 tile of the output. The
-//! transforms evaluate polynomials at 0, ±1/√2, ±√2 and ∞: of the usual choices, those lose the least to rounding.
+//! A 6×6 tile of the input becomes 36 values per channel, which are multiplied by 36 matrices made
+//! of the weights and become a 4×4 tile of the output. The transforms evaluate polynomials at 0,
+//! ±1/√2, ±√2 and ∞: of the usual choices, those lose the least to rounding.
 #![allow(unsafe_code)]
 
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
@@ -21,18 +23,23 @@ use crate::simd::{MAX_LANES, Simd};
 const OUT: usize = 4;
 const IN: usize = 6;
 const MATRICES: usize = IN * IN;
-/// Floats of the transformed inputs and outputs of a task: they should stay in a core's second-level cache.
+/// Floats of the transformed inputs and outputs of a task: they should stay in a core's
+/// second-level cache.
 const WORKSPACE: usize = 320 << 10;
 /// Tiles of a task at least, so that the matrices made of the weights are read for several.
 const LEAST_TILES: usize = 28;
 /// Channels that a task computes at least: it transforms its inputs for them alone.
 const LEAST_CHANNELS: usize = 64;
 
-/// Whether the plan is a 3×3 convolution with stride 1 for which the detour pays; `made` says that the matrices exist already.
+/// Whether the plan is a 3×3 convolution with stride 1 for which the detour pays; `made` says that
+/// the matrices exist already.
 pub(crate) fn suits(plan: &Plan, made: bool) -> bool {
     let axis = |axis: &AxisPlan| match &axis.phases[..] {
         [phase] => {
-            let neighbours = phase.taps.windows(2).all(|pair| pair[0].shift + 1 == pair[1].shift);
+            let neighbours = phase
+                .taps
+                .windows(2)
+                .all(|pair| pair[0].shift + 1 == pair[1].shift);
             axis.step == 1 && phase.stride == 1 && phase.taps.len() == 3 && neighbours
         }
         _ => false,
@@ -40,13 +47,20 @@ pub(crate) fn suits(plan: &Plan, made: bool) -> bool {
     if plan.groups != 1 || !axis(&plan.rows) || !axis(&plan.columns) {
         return false;
     }
-    // Cycles of one core, roughly: multiply-adds and transforms of registers, and matrices that come from memory once for each task.
-    let (tiles, pixels) = (Tiles::of(plan).count(), plan.batch * plan.rows.target * plan.columns.target);
-    let (from, to) =
-        (plan.c_source.next_multiple_of(MAX_LANES) as f64, plan.c_target.next_multiple_of(MAX_LANES) as f64);
+    // Cycles of one core, roughly: multiply-adds and transforms of registers, and matrices that
+    // come from memory once for each task.
+    let (tiles, pixels) = (
+        Tiles::of(plan).count(),
+        plan.batch * plan.rows.target * plan.columns.target,
+    );
+    let (from, to) = (
+        plan.c_source.next_multiple_of(MAX_LANES) as f64,
+        plan.c_target.next_multiple_of(MAX_LANES) as f64,
+    );
     let matrices = MATRICES as f64 * from * to;
     let transforms = tiles as f64 * (10. * from + 8. * to);
-    let detour = tiles as f64 * matrices / 28. + transforms + if made { 0.6 } else { 1.6 } * matrices;
+    let detour =
+        tiles as f64 * matrices / 28. + transforms + if made { 0.6 } else { 1.6 } * matrices;
     detour < 0.9 * (pixels as f64 * 9. * plan.c_source as f64 * to / 28.)
 }
 
@@ -81,12 +95,21 @@ impl Matrices {
                 len,
             });
         });
-        Self { kernels, panels, _buffer: buffer, start, len }
+        Self {
+            kernels,
+            panels,
+            _buffer: buffer,
+            start,
+            len,
+        }
     }
 
     fn panel(&self, matrix: usize, panel: &Panel, depth: usize) -> *const f32 {
         // SAFETY: the buffer holds every panel of every matrix.
-        unsafe { self.start.at(matrix * self.len + panel.vectors_before * self.kernels.lanes * depth) }
+        unsafe {
+            self.start
+                .at(matrix * self.len + panel.vectors_before * self.kernels.lanes * depth)
+        }
     }
 }
 
@@ -101,7 +124,11 @@ struct Tiles {
 impl Tiles {
     fn of(plan: &Plan) -> Self {
         let [rows, columns] = [&plan.rows, &plan.columns].map(|axis| axis.target.div_ceil(OUT));
-        Self { images: plan.batch, rows, columns }
+        Self {
+            images: plan.batch,
+            rows,
+            columns,
+        }
     }
 
     fn count(self) -> usize {
@@ -116,12 +143,26 @@ impl Tiles {
 }
 
 /// The plan's target from its source.
-pub(crate) fn convolve(plan: &Plan, source: &[f32], matrices: &Matrices, epilogue: Epilogue) -> Vec<f32> {
+pub(crate) fn convolve(
+    plan: &Plan,
+    source: &[f32],
+    matrices: &Matrices,
+    epilogue: Epilogue,
+) -> Vec<f32> {
     let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
     // SAFETY: every output is written once.
     unsafe {
         filled(elements, |start| {
-            convolve_into(plan, source, matrices, epilogue, Target { start, pixel: plan.c_target });
+            convolve_into(
+                plan,
+                source,
+                matrices,
+                epilogue,
+                Target {
+                    start,
+                    pixel: plan.c_target,
+                },
+            );
         })
     }
 }
@@ -139,13 +180,22 @@ pub(crate) unsafe fn convolve_into(
 ) {
     let tiles = Tiles::of(plan);
     let (groups, panels_per_task) = task_size(plan, tiles, matrices.panels.len());
-    let groups: Vec<Range<usize>> = equal_parts(tiles.count(), tiles.count().div_ceil(groups).max(1)).collect();
+    let groups: Vec<Range<usize>> =
+        equal_parts(tiles.count(), tiles.count().div_ceil(groups).max(1)).collect();
     let divisions = matrices.panels.len().div_ceil(panels_per_task);
     // The groups of tiles with the panels cover every output once.
     parallel::for_each(groups.len() * divisions, |task| {
         let panels = task % divisions * panels_per_task;
         let panels = &matrices.panels[panels..matrices.panels.len().min(panels + panels_per_task)];
-        Task { plan, tiles, group: groups[task / divisions].clone(), panels, matrices, epilogue }.run(source, target);
+        Task {
+            plan,
+            tiles,
+            group: groups[task / divisions].clone(),
+            panels,
+            matrices,
+            epilogue,
+        }
+        .run(source, target);
     });
 }
 
@@ -153,9 +203,14 @@ pub(crate) unsafe fn convolve_into(
 fn task_size(plan: &Plan, tiles: Tiles, panels: usize) -> (usize, usize) {
     let per_tile = MATRICES * (plan.c_source + plan.c_target);
     let wanted = parallel::wanted_tasks();
-    let most = (WORKSPACE / per_tile).max(LEAST_TILES).min(tiles.count().div_ceil(wanted).max(LEAST_TILES));
+    let most = (WORKSPACE / per_tile)
+        .max(LEAST_TILES)
+        .min(tiles.count().div_ceil(wanted).max(LEAST_TILES));
     let groups = tiles.count().div_ceil(most).max(1);
-    let divisions = wanted.div_ceil(groups).min(plan.c_target.div_ceil(LEAST_CHANNELS)).clamp(1, panels.max(1));
+    let divisions = wanted
+        .div_ceil(groups)
+        .min(plan.c_target.div_ceil(LEAST_CHANNELS))
+        .clamp(1, panels.max(1));
     (groups, panels.div_ceil(divisions).max(1))
 }
 
@@ -172,7 +227,8 @@ struct Task<'a> {
 /// Where the values of a task's tiles lie: `[matrix][tile][channel]`.
 #[derive(Clone, Copy)]
 struct Places {
-    /// Floats between neighbouring tiles and matrices: whole cache lines, an odd number of them, so that they do not all fall into the same set.
+    /// Floats between neighbouring tiles and matrices: whole cache lines, an odd number of them, so
+    /// that they do not all fall into the same set.
     tile: usize,
     matrix: usize,
 }
@@ -180,19 +236,31 @@ struct Places {
 impl Places {
     fn new(tiles: usize, channels: usize) -> Self {
         let odd_lines = |floats: usize| (floats.div_ceil(MAX_LANES) | 1) * MAX_LANES;
-        let tile =
-            if channels.is_multiple_of(1024) { odd_lines(channels) } else { channels.next_multiple_of(MAX_LANES) };
-        Self { tile, matrix: odd_lines(tiles * tile) }
+        let tile = if channels.is_multiple_of(1024) {
+            odd_lines(channels)
+        } else {
+            channels.next_multiple_of(MAX_LANES)
+        };
+        Self {
+            tile,
+            matrix: odd_lines(tiles * tile),
+        }
     }
 }
 
 impl Task<'_> {
     fn run(self, source: &[f32], target: Target) {
         let (plan, kernels) = (self.plan, self.matrices.kernels);
-        let Some((first, last)) = self.panels.first().zip(self.panels.last()) else { return };
+        let Some((first, last)) = self.panels.first().zip(self.panels.last()) else {
+            return;
+        };
         let channels = last.first + last.channels - first.first;
-        let (inputs, outputs) = (Places::new(self.group.len(), plan.c_source), Places::new(self.group.len(), channels));
-        let mut buffer = Scratch::take(MATRICES * (inputs.matrix + outputs.matrix) + plan.c_source + MAX_LANES);
+        let (inputs, outputs) = (
+            Places::new(self.group.len(), plan.c_source),
+            Places::new(self.group.len(), channels),
+        );
+        let mut buffer =
+            Scratch::take(MATRICES * (inputs.matrix + outputs.matrix) + plan.c_source + MAX_LANES);
         let values = buffer.as_mut_ptr();
         // SAFETY: the buffer has room for the inputs, the outputs and a pixel of zeros.
         let (sums, zeros) = unsafe {
@@ -201,17 +269,33 @@ impl Task<'_> {
             zeros.write_bytes(0, plan.c_source);
             (sums, zeros)
         };
-        vectorised(InputTransform { task: &self, source, zeros, places: inputs, to: values });
-        let segments = [Segment { offset: 0, len: plan.c_source }];
-        let reads: Vec<usize> = (0..self.group.len()).map(|tile| tile * inputs.tile).collect();
-        let writes: Vec<usize> = (0..self.group.len()).map(|tile| tile * outputs.tile).collect();
+        vectorised(InputTransform {
+            task: &self,
+            source,
+            zeros,
+            places: inputs,
+            to: values,
+        });
+        let segments = [Segment {
+            offset: 0,
+            len: plan.c_source,
+        }];
+        let reads: Vec<usize> = (0..self.group.len())
+            .map(|tile| tile * inputs.tile)
+            .collect();
+        let writes: Vec<usize> = (0..self.group.len())
+            .map(|tile| tile * outputs.tile)
+            .collect();
         let none = Epilogue::bias(None);
         for matrix in 0..MATRICES {
             for panel in self.panels {
                 let weights = self.matrices.panel(matrix, panel, plan.c_source);
                 let next = weights.wrapping_add(panel.vectors * kernels.lanes * plan.c_source);
-                for (number, tile) in equal_parts(reads.len(), kernels.rows(panel.vectors)).enumerate() {
-                    // SAFETY: all places lie in the buffer, the panel's weights are whole registers.
+                for (number, tile) in
+                    equal_parts(reads.len(), kernels.rows(panel.vectors)).enumerate()
+                {
+                    // SAFETY: all places lie in the buffer, the panel's weights are whole
+                    // registers.
                     unsafe {
                         kernels.multiply(&Multiply {
                             a: values.add(matrix * inputs.matrix),
@@ -224,7 +308,8 @@ impl Task<'_> {
                             residual: std::ptr::null(),
                             bounds: none.bounds,
                             accumulate: false,
-                            // Whole registers, so that the output transform finds zeros behind the last channel.
+                            // Whole registers, so that the output transform finds zeros behind the
+                            // last channel.
                             channels: panel.vectors * kernels.lanes,
                             ahead: next.wrapping_add(number * plan.c_source * MAX_LANES),
                         });
@@ -232,13 +317,23 @@ impl Task<'_> {
                 }
             }
         }
-        vectorised(OutputTransform { task: &self, first: first.first, channels, places: outputs, from: sums, target });
+        vectorised(OutputTransform {
+            task: &self,
+            first: first.first,
+            channels,
+            places: outputs,
+            from: sums,
+            target,
+        });
     }
 }
 
-/// Pixels of a tile that lie within an axis: those `first..` of `size`, as a function of the place in the tile.
+/// Pixels of a tile that lie within an axis: those `first..` of `size`, as a function of the place
+/// in the tile.
 fn inside(first: isize, place: usize, size: usize) -> Option<usize> {
-    usize::try_from(first + place as isize).ok().filter(|&position| position < size)
+    usize::try_from(first + place as isize)
+        .ok()
+        .filter(|&position| position < size)
 }
 
 struct InputTransform<'a> {
@@ -254,13 +349,18 @@ impl Loop for InputTransform<'_> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         let (plan, channels) = (self.task.plan, self.task.plan.c_source);
-        let [first_row, first_column] = [&plan.rows, &plan.columns].map(|axis| axis.phases[0].taps[0].shift);
+        let [first_row, first_column] =
+            [&plan.rows, &plan.columns].map(|axis| axis.phases[0].taps[0].shift);
         let mut pixels = [self.zeros; MATRICES];
         for (number, tile) in self.task.group.clone().enumerate() {
             let [image, row, column] = self.task.tiles.place(tile);
             for (place, pixel) in pixels.iter_mut().enumerate() {
                 let row = inside(row as isize + first_row, place / IN, plan.rows.source);
-                let column = inside(column as isize + first_column, place % IN, plan.columns.source);
+                let column = inside(
+                    column as isize + first_column,
+                    place % IN,
+                    plan.columns.source,
+                );
                 *pixel = match row.zip(column) {
                     Some((row, column)) => {
                         let pixel = (image * plan.rows.source + row) * plan.columns.source + column;
@@ -274,11 +374,23 @@ impl Loop for InputTransform<'_> {
             unsafe {
                 let to = self.to.add(number * self.places.tile);
                 while channel + S::LANES <= channels {
-                    input_tile::<S, true>(&pixels, channel, S::LANES, to.add(channel), self.places.matrix);
+                    input_tile::<S, true>(
+                        &pixels,
+                        channel,
+                        S::LANES,
+                        to.add(channel),
+                        self.places.matrix,
+                    );
                     channel += S::LANES;
                 }
                 if channel < channels {
-                    input_tile::<S, false>(&pixels, channel, channels - channel, to.add(channel), self.places.matrix);
+                    input_tile::<S, false>(
+                        &pixels,
+                        channel,
+                        channels - channel,
+                        to.add(channel),
+                        self.places.matrix,
+                    );
                 }
             }
         }
@@ -286,7 +398,8 @@ impl Loop for InputTransform<'_> {
 }
 
 /// # Safety
-/// Each pixel has `count` values at `channel`; `to` is valid for a register at each multiple of `step`.
+/// Each pixel has `count` values at `channel`; `to` is valid for a register at each multiple of
+/// `step`.
 #[inline(always)]
 unsafe fn input_tile<S: Simd, const FULL: bool>(
     pixels: &[*const f32; MATRICES],
@@ -301,7 +414,11 @@ unsafe fn input_tile<S: Simd, const FULL: bool>(
         for (place, row) in rows.iter_mut().enumerate() {
             let load = |column: usize| {
                 let from = pixels[place * IN + column].add(channel);
-                if FULL { S::load(from) } else { S::load_first(from, count) }
+                if FULL {
+                    S::load(from)
+                } else {
+                    S::load_first(from, count)
+                }
             };
             *row = input_line([load(0), load(1), load(2), load(3), load(4), load(5)]);
         }
@@ -315,15 +432,22 @@ unsafe fn input_tile<S: Simd, const FULL: bool>(
     }
 }
 
-/// The polynomial with these coefficients at the points, times what makes the transform an identity.
+/// The polynomial with these coefficients at the points, times what makes the transform an
+/// identity.
 #[inline(always)]
 unsafe fn input_line<S: Simd>([d0, d1, d2, d3, d4, d5]: [S; IN]) -> [S; IN] {
     // SAFETY: `S` is what the caller is compiled for.
     unsafe {
         let times = |value: S, factor: f32| S::splat(0.).add_product(value, S::splat(factor));
         let plus = |sum: S, value: S, factor: f32| sum.add_product(value, S::splat(factor));
-        let (near_even, near_odd) = (plus(d4, d2, -2.), plus(times(d3, FRAC_1_SQRT_2), d1, -SQRT_2));
-        let (far_even, far_odd) = (plus(d4, d2, -0.5), plus(times(d3, SQRT_2), d1, -FRAC_1_SQRT_2));
+        let (near_even, near_odd) = (
+            plus(d4, d2, -2.),
+            plus(times(d3, FRAC_1_SQRT_2), d1, -SQRT_2),
+        );
+        let (far_even, far_odd) = (
+            plus(d4, d2, -0.5),
+            plus(times(d3, SQRT_2), d1, -FRAC_1_SQRT_2),
+        );
         [
             plus(d0.add(d4), d2, -2.5),
             near_even.add(near_odd),
@@ -350,9 +474,12 @@ impl Loop for WeightTransform {
     #[inline(always)]
     fn run<S: Simd>(self) {
         for place in (0..self.width).step_by(S::LANES) {
-            // SAFETY: the panel has whole registers for each tap, and its part of each matrix as many.
+            // SAFETY: the panel has whole registers for each tap, and its part of each matrix as
+            // many.
             unsafe {
-                let tap = |row: usize, column: usize| S::load(self.from.add((3 * row + column) * self.taps + place));
+                let tap = |row: usize, column: usize| {
+                    S::load(self.from.add((3 * row + column) * self.taps + place))
+                };
                 let mut rows = [[S::splat(0.); IN]; 3];
                 for (index, row) in rows.iter_mut().enumerate() {
                     *row = weight_line([tap(index, 0), tap(index, 1), tap(index, 2)]);
@@ -375,8 +502,14 @@ unsafe fn weight_line<S: Simd>([g0, g1, g2]: [S; 3]) -> [S; IN] {
     unsafe {
         let times = |value: S, factor: f32| S::splat(0.).add_product(value, S::splat(factor));
         let plus = |sum: S, value: S, factor: f32| sum.add_product(value, S::splat(factor));
-        let (near_even, near_odd) = (plus(times(g0, -2. / 3.), g2, -1. / 3.), times(g1, -SQRT_2 / 3.));
-        let (far_even, far_odd) = (plus(times(g0, 1. / 6.), g2, 1. / 3.), times(g1, SQRT_2 / 6.));
+        let (near_even, near_odd) = (
+            plus(times(g0, -2. / 3.), g2, -1. / 3.),
+            times(g1, -SQRT_2 / 3.),
+        );
+        let (far_even, far_odd) = (
+            plus(times(g0, 1. / 6.), g2, 1. / 3.),
+            times(g1, SQRT_2 / 6.),
+        );
         [
             g0,
             near_even.add(near_odd),
@@ -404,7 +537,10 @@ impl Loop for OutputTransform<'_> {
         let plan = self.task.plan;
         for (number, tile) in self.task.group.clone().enumerate() {
             let [image, row, column] = self.task.tiles.place(tile);
-            let (rows, columns) = (OUT.min(plan.rows.target - row), OUT.min(plan.columns.target - column));
+            let (rows, columns) = (
+                OUT.min(plan.rows.target - row),
+                OUT.min(plan.columns.target - column),
+            );
             let pixel = (image * plan.rows.target + row) * plan.columns.target + column;
             let (mut channel, start) = (0, pixel * self.target.pixel + self.first);
             // SAFETY: the tile's place is in the buffer, and its outputs belong to this task.
@@ -426,7 +562,8 @@ impl Loop for OutputTransform<'_> {
 }
 
 impl OutputTransform<'_> {
-    /// Writes `rows` × `columns` pixels of a register of channels; the first value lies at `start` of the target.
+    /// Writes `rows` × `columns` pixels of a register of channels; the first value lies at `start`
+    /// of the target.
     ///
     /// # Safety
     /// `from` has a register for each matrix; the outputs belong to this task.
@@ -439,17 +576,29 @@ impl OutputTransform<'_> {
     ) {
         // SAFETY: the caller's promise.
         unsafe {
-            let load = |from: *const f32| if FULL { S::load(from) } else { S::load_first(from, count) };
+            let load = |from: *const f32| {
+                if FULL {
+                    S::load(from)
+                } else {
+                    S::load_first(from, count)
+                }
+            };
             let mut lines = [[S::splat(0.); IN]; OUT];
             #[expect(clippy::needless_range_loop, reason = "a column of an array of rows")]
             for column in 0..IN {
-                let value = |row: usize| S::load(from.add((row * IN + column) * self.places.matrix));
-                let line = output_line([value(0), value(1), value(2), value(3), value(4), value(5)]);
+                let value =
+                    |row: usize| S::load(from.add((row * IN + column) * self.places.matrix));
+                let line =
+                    output_line([value(0), value(1), value(2), value(3), value(4), value(5)]);
                 for (row, value) in line.into_iter().enumerate() {
                     lines[row][column] = value;
                 }
             }
-            let Epilogue { bias, residual, bounds } = self.task.epilogue;
+            let Epilogue {
+                bias,
+                residual,
+                bounds,
+            } = self.task.epilogue;
             let bias = bias.map_or(S::splat(0.), |bias| load(bias[channel..].as_ptr()));
             let [low, high] = bounds.map(|bound| S::splat(bound));
             let plan = self.task.plan;
@@ -462,7 +611,11 @@ impl OutputTransform<'_> {
                         sum = sum.add(load(residual[place..].as_ptr()));
                     }
                     let (sum, to) = (sum.within(low, high), self.target.start.at(place));
-                    if FULL { sum.store(to) } else { sum.store_first(to, count) }
+                    if FULL {
+                        sum.store(to)
+                    } else {
+                        sum.store_first(to, count)
+                    }
                 }
             }
         }
@@ -494,16 +647,22 @@ mod tests {
     use crate::{Conv2dSpec, Padding, conv2d_direct};
 
     fn numbers(len: usize, seed: u32) -> Vec<f32> {
-        let value = |i: u32| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / 2f32.powi(23) - 1.;
+        let value = |i: u32| {
+            (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / 2f32.powi(23) - 1.
+        };
         (0..len as u32).map(value).collect()
     }
 
     fn plan(xs: [usize; 4], c_out: usize, padding: Padding) -> Convolution {
-        let spec = Conv2dSpec { padding, ..Conv2dSpec::default() };
+        let spec = Conv2dSpec {
+            padding,
+            ..Conv2dSpec::default()
+        };
         Convolution::new(xs, &[c_out, xs[3], 3, 3], None, &spec).unwrap()
     }
 
-    /// Whether it suits or not: borders, tiles that are cut, channels that fill no register, several tasks, both directions.
+    /// Whether it suits or not: borders, tiles that are cut, channels that fill no register,
+    /// several tasks, both directions.
     #[test]
     fn it_computes_what_the_direct_way_does() {
         let cases = [
@@ -525,15 +684,26 @@ mod tests {
                     (&plan.rows.target, &plan.columns.target, plan.c_target),
                 ]
                 .map(|(rows, columns, channels)| plan.batch * rows * columns * channels);
-                let (source, bias, residual) = (numbers(source, 2), numbers(plan.c_target, 3), numbers(target, 4));
-                let epilogue = Epilogue { bias: Some(&bias), residual: Some(&residual), bounds: [-0.5, 3.] };
+                let (source, bias, residual) = (
+                    numbers(source, 2),
+                    numbers(plan.c_target, 3),
+                    numbers(target, 4),
+                );
+                let epilogue = Epilogue {
+                    bias: Some(&bias),
+                    residual: Some(&residual),
+                    bounds: [-0.5, 3.],
+                };
                 let weights = PackedWeights::new(&plan, &weight);
                 let expected = conv2d_direct::convolve(&plan, &source, &weights, epilogue);
                 let found = convolve(&plan, &source, &Matrices::new(&plan, &weights), epilogue);
                 assert_eq!(found.len(), expected.len());
                 let scale = (9. * plan.c_source as f32).sqrt();
                 for (found, expected) in found.iter().zip(&expected) {
-                    assert!((found - expected).abs() < 4e-6 * scale, "{xs:?}: {found} for {expected}");
+                    assert!(
+                        (found - expected).abs() < 4e-6 * scale,
+                        "{xs:?}: {found} for {expected}"
+                    );
                 }
             }
         }
@@ -543,13 +713,24 @@ mod tests {
     fn it_suits_what_networks_repeat_and_nothing_else() {
         let forward = |xs, c_out, padding| Plan::forward(&plan(xs, c_out, padding));
         assert!(suits(&forward([8, 56, 56, 64], 64, Padding::all(1)), false));
-        assert!(suits(&forward([1, 28, 28, 128], 128, Padding::all(1)), true));
+        assert!(suits(
+            &forward([1, 28, 28, 128], 128, Padding::all(1)),
+            true
+        ));
         // Too few tiles for the matrices, and a larger kernel.
         assert!(!suits(&forward([1, 7, 7, 512], 512, Padding::all(1)), true));
-        let spec = Conv2dSpec { padding: Padding::all(1), stride: [2, 2], ..Conv2dSpec::default() };
+        let spec = Conv2dSpec {
+            padding: Padding::all(1),
+            stride: [2, 2],
+            ..Conv2dSpec::default()
+        };
         let strided = Convolution::new([8, 56, 56, 64], &[64, 64, 3, 3], None, &spec).unwrap();
         assert!(!suits(&Plan::forward(&strided), true) && !suits(&Plan::backward(&strided), true));
-        let spec = Conv2dSpec { padding: Padding::all(2), dilation: [2, 2], ..Conv2dSpec::default() };
+        let spec = Conv2dSpec {
+            padding: Padding::all(2),
+            dilation: [2, 2],
+            ..Conv2dSpec::default()
+        };
         let dilated = Convolution::new([8, 56, 56, 64], &[64, 64, 3, 3], None, &spec).unwrap();
         assert!(!suits(&Plan::forward(&dilated), true));
     }

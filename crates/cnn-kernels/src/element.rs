@@ -34,7 +34,11 @@ pub(crate) trait Element: WithDType + Default {
     /// `max(self, 0)`; NaN stays NaN.
     #[inline(always)]
     fn at_least_zero(self) -> Self {
-        if self < Self::zero() { Self::zero() } else { self }
+        if self < Self::zero() {
+            Self::zero()
+        } else {
+            self
+        }
     }
     /// `self` within `[low, high]`; NaN stays NaN.
     #[inline(always)]

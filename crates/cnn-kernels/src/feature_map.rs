@@ -10,8 +10,9 @@ use crate::{Error, recycle, warn_if_slow};
 
 /// A batch of feature maps, stored contiguously as `(N, H, W, C)`.
 ///
-/// The tensor inside is private on purpose: candle's own convolution, pooling and activations expect channels first and cannot be
-/// called on it by accident, and the layout can change without its users noticing.
+/// The tensor inside is private on purpose: candle's own convolution, pooling and activations
+/// expect channels first and cannot be called on it by accident, and the layout can change without
+/// its users noticing.
 #[derive(Clone, Debug)]
 pub struct FeatureMap {
     values: Arc<Held>,
@@ -43,7 +44,8 @@ impl FeatureMap {
         tape::leave(self)?.permute((0, 3, 1, 2))?.contiguous()
     }
 
-    /// The maps as a contiguous `(N, H, W, C)` tensor, without a copy unless gradients flow through them. Differentiable.
+    /// The maps as a contiguous `(N, H, W, C)` tensor, without a copy unless gradients flow through
+    /// them. Differentiable.
     pub fn to_nhwc(&self) -> Tensor {
         tape::leave(self).expect("maps with a place in the graph are f32 or f64 on the CPU")
     }
@@ -129,7 +131,8 @@ impl FeatureMap {
     }
 }
 
-/// A map's values. The memory of those that were computed here is used again when nobody needs them.
+/// A map's values. The memory of those that were computed here is used again when nobody needs
+/// them.
 #[derive(Debug)]
 pub(crate) struct Held {
     tensor: Tensor,
@@ -140,12 +143,18 @@ pub(crate) struct Held {
 impl Held {
     /// A tensor that was just computed and that nobody else has.
     pub(crate) fn ours(tensor: Tensor) -> Arc<Self> {
-        Arc::new(Self { tensor, shared: AtomicBool::new(false) })
+        Arc::new(Self {
+            tensor,
+            shared: AtomicBool::new(false),
+        })
     }
 
     /// A tensor from outside.
     pub(crate) fn lent(tensor: Tensor) -> Arc<Self> {
-        Arc::new(Self { tensor, shared: AtomicBool::new(true) })
+        Arc::new(Self {
+            tensor,
+            shared: AtomicBool::new(true),
+        })
     }
 
     pub(crate) fn tensor(&self) -> &Tensor {
@@ -188,7 +197,13 @@ fn check_rank(op: &'static str, xs: &Tensor, expected: &str) -> Result<()> {
     if xs.rank() == 4 {
         return Ok(());
     }
-    Err(Error::Shape { op, what: "the tensor", found: xs.dims().to_vec(), expected: expected.to_string() }.into())
+    Err(Error::Shape {
+        op,
+        what: "the tensor",
+        found: xs.dims().to_vec(),
+        expected: expected.to_string(),
+    }
+    .into())
 }
 
 #[cfg(test)]
@@ -198,13 +213,30 @@ mod tests {
 
     #[test]
     fn layouts_round_trip_and_flatten_in_pytorch_order() {
-        let nchw = Tensor::arange(0f32, 24., &Device::Cpu).unwrap().reshape((1, 2, 3, 4)).unwrap();
+        let nchw = Tensor::arange(0f32, 24., &Device::Cpu)
+            .unwrap()
+            .reshape((1, 2, 3, 4))
+            .unwrap();
         let map = FeatureMap::from_nchw(&nchw).unwrap();
         assert_eq!(map.dims(), [1, 3, 4, 2]);
-        assert_eq!((map.batch(), map.height(), map.width(), map.channels()), (1, 3, 4, 2));
-        let nhwc = map.to_nhwc().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(
+            (map.batch(), map.height(), map.width(), map.channels()),
+            (1, 3, 4, 2)
+        );
+        let nhwc = map
+            .to_nhwc()
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap();
         assert_eq!(nhwc[..4], [0., 12., 1., 13.]);
-        let back = map.to_nchw().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let back = map
+            .to_nchw()
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap();
         assert_eq!(back, (0..24).map(|v| v as f32).collect::<Vec<_>>());
         assert_eq!(map.flatten().unwrap().to_vec2::<f32>().unwrap()[0], back);
         let again = FeatureMap::from_nhwc(&map.to_nhwc()).unwrap();
@@ -214,14 +246,23 @@ mod tests {
     #[test]
     fn a_tensor_outlives_the_map_that_it_came_from() {
         let sum_of = |value: f32| {
-            let ones = FeatureMap::from_nhwc(&Tensor::full(value, (1, 64, 64, 8), &Device::Cpu).unwrap()).unwrap();
+            let ones =
+                FeatureMap::from_nhwc(&Tensor::full(value, (1, 64, 64, 8), &Device::Cpu).unwrap())
+                    .unwrap();
             crate::add(&ones, &ones).unwrap()
         };
-        let tensors = [sum_of(1.).to_nhwc(), sum_of(1.).detach().to_nhwc(), sum_of(1.).to_nchw().unwrap()];
+        let tensors = [
+            sum_of(1.).to_nhwc(),
+            sum_of(1.).detach().to_nhwc(),
+            sum_of(1.).to_nchw().unwrap(),
+        ];
         // Operations of the same size, which would take over the memory.
         drop([sum_of(5.), sum_of(7.), sum_of(9.)]);
         for tensor in tensors {
-            assert_eq!(tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap(), vec![2.; 64 * 64 * 8]);
+            assert_eq!(
+                tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+                vec![2.; 64 * 64 * 8]
+            );
         }
     }
 
@@ -229,6 +270,9 @@ mod tests {
     fn a_flat_tensor_is_named() {
         let flat = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
         let message = FeatureMap::from_nchw(&flat).unwrap_err().to_string();
-        assert!(message.contains("[2, 3], expected (N, C, H, W)"), "{message}");
+        assert!(
+            message.contains("[2, 3], expected (N, C, H, W)"),
+            "{message}"
+        );
     }
 }

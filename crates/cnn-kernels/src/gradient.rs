@@ -1,4 +1,5 @@
-//! Gradients on their way through a graph: summed and changed in place where nobody else reads them.
+//! Gradients on their way through a graph: summed and changed in place where nobody else reads
+//! them.
 #![allow(unsafe_code)]
 
 use std::ops::Deref;
@@ -42,8 +43,13 @@ impl<T: Element> Gradient<'_, T> {
         }
     }
 
-    /// The values after `update`, in parallel chunks: it gets the place of the chunk's first value and the chunk. In place if this is the last owner.
-    pub(crate) fn updated(self, chunk: usize, update: impl Fn(usize, &mut [T]) + Sync) -> Arc<Buffer<T>> {
+    /// The values after `update`, in parallel chunks: it gets the place of the chunk's first value
+    /// and the chunk. In place if this is the last owner.
+    pub(crate) fn updated(
+        self,
+        chunk: usize,
+        update: impl Fn(usize, &mut [T]) + Sync,
+    ) -> Arc<Buffer<T>> {
         let chunk = chunk.max(1);
         let shared = match self {
             Self::Borrowed(values) => Err(Gradient::Borrowed(values)),
@@ -103,9 +109,16 @@ impl std::fmt::Debug for Slot {
 }
 
 fn added<T: Element>(a: Arc<Buffer<T>>, b: Arc<Buffer<T>>) -> Arc<Buffer<T>> {
-    let (mine, other) = if Arc::strong_count(&a) == 1 { (a, b) } else { (b, a) };
+    let (mine, other) = if Arc::strong_count(&a) == 1 {
+        (a, b)
+    } else {
+        (b, a)
+    };
     Gradient::Shared(mine).updated(CHUNK, |start, sums| {
-        vectorised(AddTo { terms: &other[start..start + sums.len()], sums });
+        vectorised(AddTo {
+            terms: &other[start..start + sums.len()],
+            sums,
+        });
     })
 }
 
@@ -117,7 +130,10 @@ struct AddTo<'a, T> {
 impl<T: Element> Loop for AddTo<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        self.sums.iter_mut().zip(self.terms).for_each(|(sum, &term)| *sum += term);
+        self.sums
+            .iter_mut()
+            .zip(self.terms)
+            .for_each(|(sum, &term)| *sum += term);
     }
 }
 
@@ -128,13 +144,20 @@ mod tests {
 
     #[test]
     fn a_gradient_that_others_read_is_copied_before_it_changes() {
-        let double = |_: usize, values: &mut [f32]| values.iter_mut().for_each(|value| *value *= 2.);
+        let double =
+            |_: usize, values: &mut [f32]| values.iter_mut().for_each(|value| *value *= 2.);
         let shared = Buffer::shared(vec![1f32, 2., 3.]);
-        assert_eq!(**Gradient::Shared(shared.clone()).updated(2, double), [2., 4., 6.]);
+        assert_eq!(
+            **Gradient::Shared(shared.clone()).updated(2, double),
+            [2., 4., 6.]
+        );
         assert_eq!(**shared, [1., 2., 3.]);
         let address = shared.as_ptr();
         let updated = Gradient::Shared(shared).updated(2, double);
-        assert_eq!((updated.as_ptr(), updated.as_slice()), (address, &[2f32, 4., 6.][..]));
+        assert_eq!(
+            (updated.as_ptr(), updated.as_slice()),
+            (address, &[2f32, 4., 6.][..])
+        );
     }
 
     #[test]

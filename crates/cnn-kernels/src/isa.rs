@@ -1,4 +1,5 @@
-//! Which instruction set the f32 kernels use: the best that the processor has, or the one that `CNN_ISA` names.
+//! Which instruction set the f32 kernels use: the best that the processor has, or the one that
+//! `CNN_ISA` names.
 
 use std::sync::OnceLock;
 
@@ -6,8 +7,8 @@ use std::sync::OnceLock;
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Portable, Simd};
 
-/// The instruction sets that the f32 kernels are compiled for. Results differ between them in the last bits, never between numbers of
-/// threads.
+/// The instruction sets that the f32 kernels are compiled for. Results differ between them in the
+/// last bits, never between numbers of threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstructionSet {
     /// Sixteen lanes with fused multiply-add (AVX-512 F, VL, DQ and BW).
@@ -25,8 +26,9 @@ impl InstructionSet {
     /// All sets, the fastest first.
     pub const ALL: [Self; 3] = [Self::Avx512, Self::Avx2, Self::Portable];
 
-    /// The set that this process uses: the fastest that the processor supports, unless the environment variable `CNN_ISA` names another
-    /// (`avx512`, `avx2` or `portable`). Decided once; a name that is unknown or not supported here is said on standard error and ignored.
+    /// The set that this process uses: the fastest that the processor supports, unless the
+    /// environment variable `CNN_ISA` names another (`avx512`, `avx2` or `portable`). Decided once;
+    /// a name that is unknown or not supported here is said on standard error and ignored.
     pub fn current() -> Self {
         static CHOSEN: OnceLock<InstructionSet> = OnceLock::new();
         *CHOSEN.get_or_init(|| match std::env::var(VARIABLE) {
@@ -60,13 +62,23 @@ impl InstructionSet {
     }
 
     fn best() -> Self {
-        Self::ALL.into_iter().find(|set| set.is_supported()).unwrap_or(Self::Portable)
+        Self::ALL
+            .into_iter()
+            .find(|set| set.is_supported())
+            .unwrap_or(Self::Portable)
     }
 
     fn named(name: &str) -> Result<Self, String> {
         let set = Self::ALL.into_iter().find(|set| set.name() == name);
-        let set = set.ok_or_else(|| format!("{VARIABLE}={name} is none of avx512, avx2, portable"))?;
-        if set.is_supported() { Ok(set) } else { Err(format!("{VARIABLE}={name} is not supported by this processor")) }
+        let set =
+            set.ok_or_else(|| format!("{VARIABLE}={name} is none of avx512, avx2, portable"))?;
+        if set.is_supported() {
+            Ok(set)
+        } else {
+            Err(format!(
+                "{VARIABLE}={name} is not supported by this processor"
+            ))
+        }
     }
 }
 
@@ -86,8 +98,8 @@ fn has_avx2() -> bool {
 
 /// A loop over numbers that is compiled once for each instruction set.
 pub(crate) trait Loop {
-    /// Runs it. Implementations are `#[inline(always)]`, so that the compiler vectorises them with what the caller enables; those that
-    /// want explicit registers use `S`.
+    /// Runs it. Implementations are `#[inline(always)]`, so that the compiler vectorises them with
+    /// what the caller enables; those that want explicit registers use `S`.
     fn run<S: Simd>(self);
 }
 
@@ -124,7 +136,10 @@ mod tests {
 
     #[test]
     fn names_lead_to_their_sets_and_others_are_refused() {
-        for set in InstructionSet::ALL.into_iter().filter(|set| set.is_supported()) {
+        for set in InstructionSet::ALL
+            .into_iter()
+            .filter(|set| set.is_supported())
+        {
             assert_eq!(InstructionSet::named(set.name()), Ok(set));
         }
         assert!(InstructionSet::Portable.is_supported());

@@ -17,7 +17,8 @@ pub(crate) trait Kernel: Send + Sync + 'static {
     /// Shape of the output.
     fn output_shape(&self) -> Vec<usize>;
 
-    /// What the backward pass reads beside the parameters and the gradient. The rest is empty there, so that its memory is free before.
+    /// What the backward pass reads beside the parameters and the gradient. The rest is empty
+    /// there, so that its memory is free before.
     fn saved(&self) -> Saved {
         Saved::Inputs
     }
@@ -32,7 +33,8 @@ pub(crate) trait Kernel: Send + Sync + 'static {
         0
     }
 
-    /// Whether a pass has to read its maps twice, because sums over all of them come before the first result.
+    /// Whether a pass has to read its maps twice, because sums over all of them come before the
+    /// first result.
     fn reads_twice(&self) -> bool {
         false
     }
@@ -92,16 +94,25 @@ impl Saved {
 }
 
 /// Runs a kernel on maps and at most two parameters, and records it when one of them is tracked.
-pub(crate) fn apply<K: Kernel>(kernel: K, maps: &[&FeatureMap], parameters: &[&Tensor]) -> Result<FeatureMap> {
+pub(crate) fn apply<K: Kernel>(
+    kernel: K,
+    maps: &[&FeatureMap],
+    parameters: &[&Tensor],
+) -> Result<FeatureMap> {
     check_size(K::NAME, &kernel.output_shape())?;
     let dtype = maps[0].dtype();
-    maps.iter().try_for_each(|map| check_type(K::NAME, map.values(), dtype))?;
+    maps.iter()
+        .try_for_each(|map| check_type(K::NAME, map.values(), dtype))?;
     let ready = |parameter: &&Tensor| {
         check_type(K::NAME, parameter, dtype)?;
         parameter.contiguous()
     };
     let parameters = parameters.iter().map(ready).collect::<Result<Vec<_>>>()?;
-    let inputs: Vec<&Tensor> = maps.iter().map(|map| map.values()).chain(&parameters).collect();
+    let inputs: Vec<&Tensor> = maps
+        .iter()
+        .map(|map| map.values())
+        .chain(&parameters)
+        .collect();
     let read = |inputs: &[&Tensor]| inputs.iter().map(|xs| xs.elem_count()).sum::<usize>();
     let cost = || Cost {
         read: read(&inputs[..maps.len()]),
@@ -129,7 +140,13 @@ pub(crate) struct Cost {
 }
 
 /// What is known of a part of an operation before it runs.
-pub(crate) fn op_time<K: Kernel>(kernel: &K, pass: Pass, label: &str, dtype: DType, cost: &Cost) -> OpTime {
+pub(crate) fn op_time<K: Kernel>(
+    kernel: &K,
+    pass: Pass,
+    label: &str,
+    dtype: DType,
+    cost: &Cost,
+) -> OpTime {
     let passes = if pass == Pass::Backward { 2. } else { 1. };
     let reads = if kernel.reads_twice() { 2 } else { 1 };
     OpTime {
@@ -148,25 +165,52 @@ pub(crate) fn op_time<K: Kernel>(kernel: &K, pass: Pass, label: &str, dtype: DTy
 const MAX_ELEMENTS: u64 = 1 << 40;
 
 fn check_size(op: &'static str, output: &[usize]) -> Result<()> {
-    let elements = output.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
+    let elements = output
+        .iter()
+        .try_fold(1u64, |product, &size| product.checked_mul(size as u64));
     if elements.is_some_and(|elements| elements <= MAX_ELEMENTS) {
         return Ok(());
     }
     let expected = format!("at most {MAX_ELEMENTS} elements");
-    Err(Error::Shape { op, what: "the output", found: output.to_vec(), expected }.into())
+    Err(Error::Shape {
+        op,
+        what: "the output",
+        found: output.to_vec(),
+        expected,
+    }
+    .into())
 }
 
 fn check_type(op: &'static str, xs: &Tensor, expected: DType) -> Result<()> {
     if !xs.device().is_cpu() {
-        return Err(Error::Device { op, found: format!("{:?}", xs.device().location()) }.into());
+        return Err(Error::Device {
+            op,
+            found: format!("{:?}", xs.device().location()),
+        }
+        .into());
     }
     if !matches!(expected, DType::F32 | DType::F64) {
         let (found, expected) = (format!("{expected:?}"), "F32 or F64".to_string());
-        return Err(Error::Element { op, what: "the input's element type", found, expected }.into());
+        return Err(Error::Element {
+            op,
+            what: "the input's element type",
+            found,
+            expected,
+        }
+        .into());
     }
     if xs.dtype() != expected {
-        let (found, expected) = (format!("{:?}", xs.dtype()), format!("{expected:?} as the input"));
-        return Err(Error::Element { op, what: "a parameter's element type", found, expected }.into());
+        let (found, expected) = (
+            format!("{:?}", xs.dtype()),
+            format!("{expected:?} as the input"),
+        );
+        return Err(Error::Element {
+            op,
+            what: "a parameter's element type",
+            found,
+            expected,
+        }
+        .into());
     }
     Ok(())
 }
@@ -187,14 +231,20 @@ pub(crate) fn with_slices<T: Element, O>(
         .iter()
         .map(|(storage, layout)| match &**storage {
             Storage::Cpu(storage) => slice::<T>(storage, layout),
-            _ => Err(Error::Device { op, found: "another device".to_string() }.into()),
+            _ => Err(Error::Device {
+                op,
+                found: "another device".to_string(),
+            }
+            .into()),
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(f(&slices))
 }
 
 fn slice<'a, T: Element>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
-    let (start, end) = layout.contiguous_offsets().expect("inputs are made contiguous before a kernel is applied");
+    let (start, end) = layout
+        .contiguous_offsets()
+        .expect("inputs are made contiguous before a kernel is applied");
     Ok(&T::cpu_storage_as_slice(storage)?[start..end])
 }
 
@@ -209,7 +259,11 @@ pub(crate) fn gradients<K: Kernel>(
         check_type(K::NAME, xs, grad.dtype())?;
         xs.contiguous()
     };
-    let tensors = inputs.iter().chain([&grad]).map(ready).collect::<Result<Vec<_>>>()?;
+    let tensors = inputs
+        .iter()
+        .chain([&grad])
+        .map(ready)
+        .collect::<Result<Vec<_>>>()?;
     match grad.dtype() {
         DType::F32 => gradients_as::<K, f32>(kernel, &tensors, wanted),
         _ => gradients_as::<K, f64>(kernel, &tensors, wanted),
@@ -217,14 +271,19 @@ pub(crate) fn gradients<K: Kernel>(
 }
 
 /// `tensors` are the inputs and the output's gradient.
-fn gradients_as<K: Kernel, T: Element>(kernel: &K, tensors: &[Tensor], wanted: &[bool]) -> Result<Vec<Option<Tensor>>> {
+fn gradients_as<K: Kernel, T: Element>(
+    kernel: &K,
+    tensors: &[Tensor],
+    wanted: &[bool],
+) -> Result<Vec<Option<Tensor>>> {
     let references: Vec<&Tensor> = tensors.iter().collect();
     let grads = with_slices(K::NAME, &references, |slices| {
         let (inputs, grad) = slices.split_at(wanted.len());
         T::backward(kernel, inputs, &[], Gradient::Borrowed(grad[0]), wanted)
     })?;
     let tensor = |(grad, xs): (Option<Arc<Buffer<T>>>, &Tensor)| {
-        grad.map(|grad| Tensor::from_vec(Buffer::into_vec(grad), xs.shape(), xs.device())).transpose()
+        grad.map(|grad| Tensor::from_vec(Buffer::into_vec(grad), xs.shape(), xs.device()))
+            .transpose()
     };
     grads.into_iter().zip(tensors).map(tensor).collect()
 }

@@ -1,4 +1,5 @@
-//! Layer normalisation over the channels of each pixel (Ba et al. 2016), as ConvNeXt's `LayerNorm2d`.
+//! Layer normalisation over the channels of each pixel (Ba et al. 2016), as ConvNeXt's
+//! `LayerNorm2d`.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use crate::kernel::{Kernel, apply};
 use crate::recycle::Buffer;
 use crate::{Error, FeatureMap};
 
-/// `(x − mean) / √(var + eps) · weight + bias` with mean and biased variance over the channels of each pixel.
+/// `(x − mean) / √(var + eps) · weight + bias` with mean and biased variance over the channels of
+/// each pixel.
 ///
 /// # Shapes
 /// `xs` `(N, H, W, C)`; `weight` and `bias` `(C)`.
@@ -23,10 +25,23 @@ pub fn layer_norm(xs: &FeatureMap, weight: &Tensor, bias: &Tensor, eps: f64) -> 
     for (what, vector) in [("the weight", weight), ("the bias", bias)] {
         if vector.dims() != [channels] {
             let expected = format!("[{channels}], one per channel");
-            return Err(Error::Shape { op: LayerNorm::NAME, what, found: vector.dims().to_vec(), expected }.into());
+            return Err(Error::Shape {
+                op: LayerNorm::NAME,
+                what,
+                found: vector.dims().to_vec(),
+                expected,
+            }
+            .into());
         }
     }
-    apply(LayerNorm { dims: xs.dims(), eps }, &[xs], &[weight, bias])
+    apply(
+        LayerNorm {
+            dims: xs.dims(),
+            eps,
+        },
+        &[xs],
+        &[weight, bias],
+    )
 }
 
 /// Pixels per parallel task and per partial sum.
@@ -42,7 +57,11 @@ impl LayerNorm {
     fn moments<T: Element>(&self, pixel: &[T]) -> (f64, f64) {
         let count = pixel.len() as f64;
         let mean = pixel.iter().map(|x| x.to_f64()).sum::<f64>() / count;
-        let var = pixel.iter().map(|x| (x.to_f64() - mean) * (x.to_f64() - mean)).sum::<f64>() / count;
+        let var = pixel
+            .iter()
+            .map(|x| (x.to_f64() - mean) * (x.to_f64() - mean))
+            .sum::<f64>()
+            / count;
         (mean, 1. / (var + self.eps).sqrt())
     }
 
@@ -84,14 +103,18 @@ impl Kernel for LayerNorm {
         let (channels, weight, bias) = (self.dims[3], inputs[1], inputs[2]);
         let mut ys = vec![T::zero(); inputs[0].len()];
         let chunk = (CHUNK_PIXELS * channels).max(1);
-        ys.par_chunks_mut(chunk).zip(inputs[0].par_chunks(chunk)).for_each(|(ys, xs)| {
-            for (ys, xs) in ys.chunks_exact_mut(channels).zip(xs.chunks_exact(channels)) {
-                let (mean, inverse_std) = self.moments(xs);
-                for (((y, x), w), b) in ys.iter_mut().zip(xs).zip(weight).zip(bias) {
-                    *y = T::from_f64((x.to_f64() - mean) * inverse_std * w.to_f64() + b.to_f64());
+        ys.par_chunks_mut(chunk)
+            .zip(inputs[0].par_chunks(chunk))
+            .for_each(|(ys, xs)| {
+                for (ys, xs) in ys.chunks_exact_mut(channels).zip(xs.chunks_exact(channels)) {
+                    let (mean, inverse_std) = self.moments(xs);
+                    for (((y, x), w), b) in ys.iter_mut().zip(xs).zip(weight).zip(bias) {
+                        *y = T::from_f64(
+                            (x.to_f64() - mean) * inverse_std * w.to_f64() + b.to_f64(),
+                        );
+                    }
                 }
-            }
-        });
+            });
         ys
     }
 
@@ -105,12 +128,17 @@ impl Kernel for LayerNorm {
         let channels = self.dims[3];
         let mut grad_xs = vec![T::zero(); grad.len()];
         let chunk = (CHUNK_PIXELS * channels).max(1);
-        let chunks = grad_xs.par_chunks_mut(chunk).zip(inputs[0].par_chunks(chunk)).zip(grad.par_chunks(chunk));
+        let chunks = grad_xs
+            .par_chunks_mut(chunk)
+            .zip(inputs[0].par_chunks(chunk))
+            .zip(grad.par_chunks(chunk));
         let partials: Vec<[Vec<f64>; 2]> = chunks
             .map(|((grad_xs, xs), grad)| {
                 let mut sums = [vec![0.; channels], vec![0.; channels]];
-                let pixels =
-                    grad_xs.chunks_exact_mut(channels).zip(xs.chunks_exact(channels)).zip(grad.chunks_exact(channels));
+                let pixels = grad_xs
+                    .chunks_exact_mut(channels)
+                    .zip(xs.chunks_exact(channels))
+                    .zip(grad.chunks_exact(channels));
                 for ((grad_xs, xs), grad) in pixels {
                     self.pixel_backward(xs, inputs[1], grad, grad_xs, &mut sums);
                 }
@@ -118,8 +146,12 @@ impl Kernel for LayerNorm {
             })
             .collect();
         let [grad_weight, grad_bias] = [0, 1].map(|which| {
-            (0..channels).map(|c| T::from_f64(partials.iter().map(|sums| sums[which][c]).sum())).collect()
+            (0..channels)
+                .map(|c| T::from_f64(partials.iter().map(|sums| sums[which][c]).sum()))
+                .collect()
         });
-        [grad_xs, grad_weight, grad_bias].map(|grad| Some(Buffer::shared(grad))).into()
+        [grad_xs, grad_weight, grad_bias]
+            .map(|grad| Some(Buffer::shared(grad)))
+            .into()
     }
 }

@@ -1,13 +1,15 @@
 //! The operations a convolutional network spends its time in, forward and backward.
 //!
-//! Feature maps travel as [`FeatureMap`], a newtype over a contiguous channels-last `(N, H, W, C)` tensor; weights keep
-//! PyTorch's shapes. Every operation is differentiable through candle's autograd, checks its shapes before it computes, and sums
-//! in an order that does not depend on the number of threads. Gradients are of first order: those that `backward` returns are
-//! constants. A batch may be empty, except where statistics are taken over it. Two element types are supported: `f32`, and `f64` as the reference
-//! for gradient checks.
+//! Feature maps travel as [`FeatureMap`], a newtype over a contiguous channels-last `(N, H, W, C)`
+//! tensor; weights keep PyTorch's shapes. Every operation is differentiable through candle's
+//! autograd, checks its shapes before it computes, and sums in an order that does not depend on the
+//! number of threads. Gradients are of first order: those that `backward` returns are constants. A
+//! batch may be empty, except where statistics are taken over it. Two element types are supported:
+//! `f32`, and `f64` as the reference for gradient checks.
 //!
-//! An operation runs on as many threads as rayon's pool has, of which the caller is one, with the fastest [`InstructionSet`] that the processor has. Large
-//! buffers that are no longer needed are kept for the operations that follow. [`profile`](profile()) says what each operation costs.
+//! An operation runs on as many threads as rayon's pool has, of which the caller is one, with the
+//! fastest [`InstructionSet`] that the processor has. Large buffers that are no longer needed are
+//! kept for the operations that follow. [`profile`](profile()) says what each operation costs.
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
@@ -23,11 +25,13 @@
 //!
 //! # Its neighbours
 //!
-//! It stands on candle alone; `cnn-layers` gives its operations parameters, names and a place in a network. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//! It stands on candle alone; `cnn-layers` gives its operations parameters, names and a place in a
+//! network. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
 //!
 //! # In your project
 //!
-//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//! A debug build of a project that depends on this crate is slow unless its dependencies are
+//! optimised: build with `--release`, or add to the workspace's `Cargo.toml`
 //!
 //! ```toml
 //! [profile.dev.package."*"]
@@ -36,7 +40,8 @@
 //! overflow-checks = false
 //! ```
 //!
-//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md)
+//! has the dependencies and the figures.
 
 mod activation;
 mod batch_norm;
@@ -93,7 +98,8 @@ pub use isa::InstructionSet;
 pub use layer_norm::layer_norm;
 pub use packed_conv2d::PackedConv2d;
 pub use pool::{
-    adaptive_avg_pool, adaptive_max_pool, avg_pool, global_avg_pool, global_max_pool, max_pool, upsample_nearest,
+    adaptive_avg_pool, adaptive_max_pool, avg_pool, global_avg_pool, global_max_pool, max_pool,
+    upsample_nearest,
 };
 pub use profile::{OpTime, Pass, labelled, profile};
 pub use tape::backward;

@@ -1,4 +1,5 @@
-//! The two inner loops of convolution, products of small matrices whose result stays in registers, for each instruction set.
+//! The two inner loops of convolution, products of small matrices whose result stays in registers,
+//! for each instruction set.
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 
 use crate::isa::InstructionSet;
@@ -35,7 +36,8 @@ pub(crate) struct Multiply<'a> {
     pub(crate) accumulate: bool,
     /// Output channels of this panel.
     pub(crate) channels: usize,
-    /// Input that is wanted next: a cache line of it is asked for with each value read. Null if it is near already.
+    /// Input that is wanted next: a cache line of it is asked for with each value read. Null if it
+    /// is near already.
     pub(crate) ahead: *const f32,
 }
 
@@ -61,11 +63,13 @@ pub(crate) struct Correlate<'a> {
     pub(crate) c: *mut f32,
     /// Adds to what `c` holds instead of replacing it.
     pub(crate) accumulate: bool,
-    /// Input that is wanted next: a cache line of it is asked for with each pixel. Null if it is near already.
+    /// Input that is wanted next: a cache line of it is asked for with each pixel. Null if it is
+    /// near already.
     pub(crate) ahead: *const f32,
 }
 
-/// Copies channels of consecutive pixels into rows of whole registers, zeros behind the last channel.
+/// Copies channels of consecutive pixels into rows of whole registers, zeros behind the last
+/// channel.
 pub(crate) struct Gather {
     pub(crate) from: *const f32,
     /// Floats between neighbouring pixels.
@@ -75,7 +79,8 @@ pub(crate) struct Gather {
     pub(crate) to: *mut f32,
 }
 
-/// Copies `rows` rows of floats so that column `j` becomes a row of one register, zeros behind the last row.
+/// Copies `rows` rows of floats so that column `j` becomes a row of one register, zeros behind the
+/// last row.
 pub(crate) struct Pack<'a> {
     /// Rows, `step` floats apart, at most as many as lanes.
     pub(crate) from: *const f32,
@@ -138,7 +143,8 @@ impl Microkernels {
     /// Runs on `tile.pixels.len()` pixels, 1 to [`Microkernels::rows`].
     ///
     /// # Safety
-    /// The processor has the instruction set; every address that the tile names is valid, `b` is padded to whole registers.
+    /// The processor has the instruction set; every address that the tile names is valid, `b` is
+    /// padded to whole registers.
     pub(crate) unsafe fn multiply(&self, tile: &Multiply) {
         self.multiply[tile.channels.div_ceil(self.lanes) - 1][tile.pixels.len() - 1](tile);
     }
@@ -149,7 +155,11 @@ impl Microkernels {
     /// As [`Microkernels::multiply`]; `b` and `c` are rows of whole registers.
     pub(crate) unsafe fn correlate(&self, vectors: usize, tile: &Correlate) {
         let consecutive = tile.values.windows(2).all(|pair| pair[0] + 1 == pair[1]);
-        let table = if consecutive { &self.contiguous } else { &self.scattered };
+        let table = if consecutive {
+            &self.contiguous
+        } else {
+            &self.scattered
+        };
         table[vectors - 1][tile.values.len() - 1](tile);
     }
 
@@ -182,14 +192,19 @@ impl Microkernels {
 unsafe fn multiply<S: Simd, const M: usize, const V: usize>(tile: &Multiply) {
     let mut sums = [[S::splat(0.); V]; M];
     let mut b = tile.b;
-    let (mut ahead, line) = if tile.ahead.is_null() { (tile.b, 0) } else { (tile.ahead, MAX_LANES) };
+    let (mut ahead, line) = if tile.ahead.is_null() {
+        (tile.b, 0)
+    } else {
+        (tile.ahead, MAX_LANES)
+    };
     for &output in tile.outputs {
         for v in 0..V {
             S::prefetch_to_write(tile.c.add(output + v * S::LANES));
         }
     }
     for segment in tile.segments {
-        let rows: [*const f32; M] = std::array::from_fn(|i| tile.a.add(*tile.pixels.get_unchecked(i) + segment.offset));
+        let rows: [*const f32; M] =
+            std::array::from_fn(|i| tile.a.add(*tile.pixels.get_unchecked(i) + segment.offset));
         let mut k = 0;
         while k + 4 <= segment.len {
             for k in k..k + 4 {
@@ -211,7 +226,8 @@ unsafe fn multiply<S: Simd, const M: usize, const V: usize>(tile: &Multiply) {
             *bias = load(tile.bias.add(v * S::LANES), v + 1 == V, tail);
         }
     }
-    // Loops of few instructions each: the compiler unrolls those, and only then do the sums stay in registers.
+    // Loops of few instructions each: the compiler unrolls those, and only then do the sums stay in
+    // registers.
     let [low, high] = tile.bounds.map(|bound| S::splat(bound));
     if !tile.residual.is_null() {
         for (i, sums) in sums.iter_mut().enumerate() {
@@ -225,8 +241,18 @@ unsafe fn multiply<S: Simd, const M: usize, const V: usize>(tile: &Multiply) {
         let c = tile.c.add(*tile.outputs.get_unchecked(i));
         for (v, &sum) in sums.iter().enumerate() {
             let (c, last) = (c.add(v * S::LANES), v + 1 == V);
-            let sum = sum.add(if tile.accumulate { load(c, last, tail) } else { bias[v] }).within(low, high);
-            if last && tail < S::LANES { sum.store_first(c, tail) } else { sum.store(c) }
+            let sum = sum
+                .add(if tile.accumulate {
+                    load(c, last, tail)
+                } else {
+                    bias[v]
+                })
+                .within(low, high);
+            if last && tail < S::LANES {
+                sum.store_first(c, tail)
+            } else {
+                sum.store(c)
+            }
         }
     }
 }
@@ -251,15 +277,25 @@ unsafe fn add_row<S: Simd, const M: usize, const V: usize>(
 
 #[inline(always)]
 unsafe fn load<S: Simd>(from: *const f32, last: bool, tail: usize) -> S {
-    if last && tail < S::LANES { S::load_first(from, tail) } else { S::load(from) }
+    if last && tail < S::LANES {
+        S::load_first(from, tail)
+    } else {
+        S::load(from)
+    }
 }
 
 #[inline(always)]
-unsafe fn correlate<S: Simd, const M: usize, const V: usize, const CONTIGUOUS: bool>(tile: &Correlate) {
+unsafe fn correlate<S: Simd, const M: usize, const V: usize, const CONTIGUOUS: bool>(
+    tile: &Correlate,
+) {
     let mut sums = [[S::splat(0.); V]; M];
     let values: [usize; M] = std::array::from_fn(|i| *tile.values.get_unchecked(i));
     let mut b = tile.b;
-    let (mut ahead, line) = if tile.ahead.is_null() { (tile.b, 0) } else { (tile.ahead, MAX_LANES) };
+    let (mut ahead, line) = if tile.ahead.is_null() {
+        (tile.b, 0)
+    } else {
+        (tile.ahead, MAX_LANES)
+    };
     for run in tile.runs {
         let mut a = tile.a.add(run.start + values[0]);
         for _ in 0..run.pixels {
@@ -279,7 +315,12 @@ unsafe fn correlate<S: Simd, const M: usize, const V: usize, const CONTIGUOUS: b
     for (i, sums) in sums.iter().enumerate() {
         for (v, &sum) in sums.iter().enumerate() {
             let c = tile.c.add((i * V + v) * S::LANES);
-            (if tile.accumulate { sum.add(S::load(c)) } else { sum }).store(c);
+            (if tile.accumulate {
+                sum.add(S::load(c))
+            } else {
+                sum
+            })
+            .store(c);
         }
     }
 }
@@ -304,7 +345,11 @@ unsafe fn gather<S: Simd>(rows: &Gather) {
 unsafe fn pack<S: Simd>(block: &Pack) {
     for (index, columns) in block.columns.chunks(S::LANES).enumerate() {
         let mut registers = [S::splat(0.); MAX_LANES];
-        for (row, register) in registers.iter_mut().enumerate().take(block.rows.min(S::LANES)) {
+        for (row, register) in registers
+            .iter_mut()
+            .enumerate()
+            .take(block.rows.min(S::LANES))
+        {
             let from = block.from.add(row * block.step + index * S::LANES);
             *register = load(from, true, columns.len());
         }
@@ -329,12 +374,17 @@ unsafe fn unpack<S: Simd>(block: &Unpack) {
         S::transpose(&mut registers);
         for (row, register) in registers.iter().enumerate().take(block.rows.min(S::LANES)) {
             let to = block.to.add(row * block.step + index * S::LANES);
-            if columns.len() == S::LANES { register.store(to) } else { register.store_first(to, columns.len()) }
+            if columns.len() == S::LANES {
+                register.store(to)
+            } else {
+                register.store_first(to, columns.len())
+            }
         }
     }
 }
 
-/// The loops for one instruction set: wrappers that enable it, and tables of them by panel width and number of rows.
+/// The loops for one instruction set: wrappers that enable it, and tables of them by panel width
+/// and number of rows.
 macro_rules! compile_for {
     ($name:ident, $simd:ident, $($features:literal)?, [$($one:literal)*], [$($two:literal)*], [$($three:literal)*]) => {
         mod $name {
@@ -378,7 +428,8 @@ macro_rules! compile_for {
     };
 }
 
-// As many rows as leave registers for one row of weights and one value: 32 registers, then twice 16.
+// As many rows as leave registers for one row of weights and one value: 32 registers, then twice
+// 16.
 #[cfg(target_arch = "x86_64")]
 compile_for!(avx512, Avx512, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma",
     [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4 5 6 7 8 9 10 11 12 13 14], [1 2 3 4 5 6 7 8 9]);

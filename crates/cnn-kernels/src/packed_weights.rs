@@ -1,4 +1,5 @@
-//! Weights in the order in which the microkernels read them: `[phase][panel][row tap][column tap][source channel][lanes of the panel]`.
+//! Weights in the order in which the microkernels read them:
+//! `[phase][panel][row tap][column tap][source channel][lanes of the panel]`.
 #![allow(unsafe_code)]
 
 use crate::conv2d_plan::{Phase, Plan};
@@ -21,17 +22,28 @@ pub(crate) struct Panel {
 }
 
 impl Panel {
-    /// All panels of `groups` groups of `channels` channels: two registers wide, an odd number of registers with one panel of three.
+    /// All panels of `groups` groups of `channels` channels: two registers wide, an odd number of
+    /// registers with one panel of three.
     pub(crate) fn split(groups: usize, channels: usize, lanes: usize) -> Vec<Self> {
         let all = channels.div_ceil(lanes);
         let mut panels = Vec::new();
         for group in 0..groups {
             let mut done = 0;
             while done < all {
-                let vectors = if all - done == MAX_VECTORS { MAX_VECTORS } else { (all - done).min(2) };
+                let vectors = if all - done == MAX_VECTORS {
+                    MAX_VECTORS
+                } else {
+                    (all - done).min(2)
+                };
                 let first = done * lanes;
                 let channels = (vectors * lanes).min(channels - first);
-                panels.push(Self { group, first, channels, vectors, vectors_before: group * all + done });
+                panels.push(Self {
+                    group,
+                    first,
+                    channels,
+                    vectors,
+                    vectors_before: group * all + done,
+                });
                 done += vectors;
             }
         }
@@ -59,9 +71,14 @@ impl PackedWeights {
         let (mut phases, mut floats, mut tasks) = (Vec::new(), 0, Vec::new());
         for (rows, columns) in phase_pairs(plan) {
             let depth = rows.taps.len() * columns.taps.len() * plan.group_source();
-            tasks.extend(
-                panels.iter().map(|panel| (rows, columns, panel, floats + panel.vectors_before * lanes * depth)),
-            );
+            tasks.extend(panels.iter().map(|panel| {
+                (
+                    rows,
+                    columns,
+                    panel,
+                    floats + panel.vectors_before * lanes * depth,
+                )
+            }));
             phases.push((floats, depth));
             floats += vectors * lanes * depth;
         }
@@ -70,9 +87,24 @@ impl PackedWeights {
         parallel::for_each(tasks.len(), |task| {
             let (rows, columns, panel, start) = tasks[task];
             // SAFETY: each panel of each pair of phases has its own part of the buffer.
-            unsafe { pack_panel(kernels, plan, (rows, columns), panel, weight, shared.at(start)) };
+            unsafe {
+                pack_panel(
+                    kernels,
+                    plan,
+                    (rows, columns),
+                    panel,
+                    weight,
+                    shared.at(start),
+                )
+            };
         });
-        Self { kernels, panels, _buffer: buffer, start: shared, phases }
+        Self {
+            kernels,
+            panels,
+            _buffer: buffer,
+            start: shared,
+            phases,
+        }
     }
 
     /// The weights of the forward pass in PyTorch's order again.
@@ -83,7 +115,9 @@ impl PackedWeights {
             let (from, width) = (self.panel(0, panel), panel.vectors * self.kernels.lanes);
             let first = panel.group * plan.group_stride + panel.first * plan.target_stride;
             for (tap, channel, lane) in (0..taps).flat_map(|tap| {
-                (0..depth).flat_map(move |channel| (0..panel.channels).map(move |lane| (tap, channel, lane)))
+                (0..depth).flat_map(move |channel| {
+                    (0..panel.channels).map(move |lane| (tap, channel, lane))
+                })
             }) {
                 let index = first + lane * plan.target_stride + channel * plan.source_stride + tap;
                 // SAFETY: the panel has a register row for each tap and channel.
@@ -97,13 +131,21 @@ impl PackedWeights {
     pub(crate) fn panel(&self, pair: usize, panel: &Panel) -> *const f32 {
         let (start, depth) = self.phases[pair];
         // SAFETY: the buffer holds every panel of every pair.
-        unsafe { self.start.at(start + panel.vectors_before * self.kernels.lanes * depth) }
+        unsafe {
+            self.start
+                .at(start + panel.vectors_before * self.kernels.lanes * depth)
+        }
     }
 }
 
 /// Row phases with column phases, in the order in which weights are packed.
 pub(crate) fn phase_pairs(plan: &Plan) -> impl Iterator<Item = (&Phase, &Phase)> {
-    plan.rows.phases.iter().flat_map(|rows| plan.columns.phases.iter().map(move |columns| (rows, columns)))
+    plan.rows.phases.iter().flat_map(|rows| {
+        plan.columns
+            .phases
+            .iter()
+            .map(move |columns| (rows, columns))
+    })
 }
 
 /// # Safety
@@ -122,33 +164,57 @@ unsafe fn pack_panel(
     let (width, depth) = (panel.vectors * kernels.lanes, plan.group_source());
     let weight = &weight[panel.group * plan.group_stride + panel.first * plan.target_stride..];
     if plan.target_stride == 1 {
-        let rows =
-            Gather { from: weight.as_ptr(), step: plan.source_stride, pixels: depth, channels: panel.channels, to };
-        // SAFETY: one tap: `depth` rows of the panel's lanes, read from weights that lie side by side.
+        let rows = Gather {
+            from: weight.as_ptr(),
+            step: plan.source_stride,
+            pixels: depth,
+            channels: panel.channels,
+            to,
+        };
+        // SAFETY: one tap: `depth` rows of the panel's lanes, read from weights that lie side by
+        // side.
         return unsafe { kernels.gather(&rows) };
     }
     // Where each tap of the kernel goes; those of other phases nowhere.
     let mut places = vec![SKIPPED; plan.taps];
-    let taps = rows
-        .taps
-        .iter()
-        .flat_map(|row| columns.taps.iter().map(|column| row.index * plan.kernel_columns + column.index));
-    taps.enumerate().for_each(|(place, index)| places[index] = place * depth * width);
-    // Weights of one target channel that lie side by side: all of them, or the taps of one source channel.
-    let together = if plan.source_stride == plan.taps { depth } else { 1 };
+    let taps = rows.taps.iter().flat_map(|row| {
+        columns
+            .taps
+            .iter()
+            .map(|column| row.index * plan.kernel_columns + column.index)
+    });
+    taps.enumerate()
+        .for_each(|(place, index)| places[index] = place * depth * width);
+    // Weights of one target channel that lie side by side: all of them, or the taps of one source
+    // channel.
+    let together = if plan.source_stride == plan.taps {
+        depth
+    } else {
+        1
+    };
     let columns: Vec<usize> = (0..together)
-        .flat_map(|channel| places.iter().map(move |place| place.saturating_add(channel * width)))
+        .flat_map(|channel| {
+            places
+                .iter()
+                .map(move |place| place.saturating_add(channel * width))
+        })
         .collect();
     for channel in (0..depth).step_by(together) {
         for lane in (0..width).step_by(kernels.lanes) {
             let rows = panel.channels.saturating_sub(lane);
             let start = channel * plan.source_stride + lane * plan.target_stride;
             let from = weight.as_ptr().wrapping_add(start);
-            // SAFETY: rows and columns are weights of this panel, no row where the panel has no channel; `to` has a register for each wanted
-            // column.
+            // SAFETY: rows and columns are weights of this panel, no row where the panel has no
+            // channel; `to` has a register for each wanted column.
             unsafe {
                 let to = to.add(channel * width + lane);
-                kernels.pack(&Pack { from, step: plan.target_stride, rows, to, columns: &columns });
+                kernels.pack(&Pack {
+                    from,
+                    step: plan.target_stride,
+                    rows,
+                    to,
+                    columns: &columns,
+                });
             }
         }
     }

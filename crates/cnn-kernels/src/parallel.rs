@@ -1,8 +1,9 @@
 //! Tasks on a few threads, of which the caller is one.
 //!
-//! rayon hands all work to its pool and puts a caller from outside to sleep: waking its threads and then the caller costs more than many an operation takes,
-//! and operations follow each other closely. Here the caller works along, and the other threads wait for the next operation awake for a moment.
-//! How many take part is rayon's number of threads.
+//! rayon hands all work to its pool and puts a caller from outside to sleep: waking its threads and
+//! then the caller costs more than many an operation takes, and operations follow each other
+//! closely. Here the caller works along, and the other threads wait for the next operation awake
+//! for a moment. How many take part is rayon's number of threads.
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -19,26 +20,31 @@ const SPINS: usize = 64;
 /// How long a thread waits for the next operation before it sleeps.
 const AWAKE: Duration = Duration::from_micros(200);
 
-/// Tasks into which work is cut whose result does not depend on where: a few for each thread, so that none waits long for another.
+/// Tasks into which work is cut whose result does not depend on where: a few for each thread, so
+/// that none waits long for another.
 pub(crate) fn wanted_tasks() -> usize {
     4 * rayon::current_num_threads()
 }
 
-/// Runs `task(0)`, `task(1)`, … up to `count` in any order on any thread; returns when all are done. If tasks panic, so does this.
+/// Runs `task(0)`, `task(1)`, … up to `count` in any order on any thread; returns when all are
+/// done. If tasks panic, so does this.
 pub(crate) fn for_each(count: usize, task: impl Fn(usize) + Sync) {
     let helpers = rayon::current_num_threads().min(count).saturating_sub(1);
     if helpers == 0 {
         return (0..count).for_each(task);
     }
     let task: &(dyn Fn(usize) + Sync) = &task;
-    // SAFETY: only the lifetime changes. A thread calls the task only with a number below `count` that it has drawn, and this function does
-    // not return before as many calls have ended as there are numbers.
+    // SAFETY: only the lifetime changes. A thread calls the task only with a number below `count`
+    // that it has drawn, and this function does not return before as many calls have ended as there
+    // are numbers.
     let task: &'static (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(task) };
     let (parts, all) = (helpers as u64 + 1, u64::try_from(count).unwrap_or(u64::MAX));
     let bounds = |part: u64| part * all / parts;
     let work = Arc::new(Work {
         task,
-        ranges: (0..parts).map(|part| AtomicU64::new(bounds(part) << 32 | bounds(part + 1))).collect(),
+        ranges: (0..parts)
+            .map(|part| AtomicU64::new(bounds(part) << 32 | bounds(part + 1)))
+            .collect(),
         joined: AtomicUsize::new(0),
         done: AtomicUsize::new(0),
         panic: Mutex::default(),
@@ -48,7 +54,11 @@ pub(crate) fn for_each(count: usize, task: impl Fn(usize) + Sync) {
     let mut spins = 0;
     while work.done.load(Ordering::Acquire) < count {
         spins += 1;
-        if spins < SPINS { hint::spin_loop() } else { thread::yield_now() }
+        if spins < SPINS {
+            hint::spin_loop()
+        } else {
+            thread::yield_now()
+        }
     }
     let panic = locked(&work.panic).take();
     if let Some(panic) = panic {
@@ -58,8 +68,9 @@ pub(crate) fn for_each(count: usize, task: impl Fn(usize) + Sync) {
 
 struct Work {
     task: &'static (dyn Fn(usize) + Sync),
-    /// The numbers that are left in each thread's share: the first, and that behind the last, in the upper and lower half. Neighbouring tasks
-    /// stay with one thread, which then finds in its cache what it wrote in the operation before.
+    /// The numbers that are left in each thread's share: the first, and that behind the last, in
+    /// the upper and lower half. Neighbouring tasks stay with one thread, which then finds in its
+    /// cache what it wrote in the operation before.
     ranges: Vec<AtomicU64>,
     /// Threads that have joined.
     joined: AtomicUsize,
@@ -71,7 +82,10 @@ struct Work {
 
 impl Work {
     fn help(&self) {
-        let (mine, parts) = (self.joined.fetch_add(1, Ordering::Relaxed), self.ranges.len());
+        let (mine, parts) = (
+            self.joined.fetch_add(1, Ordering::Relaxed),
+            self.ranges.len(),
+        );
         for part in (mine..mine + parts).map(|part| part % parts) {
             // The own share from its start, those of others from their ends.
             while let Some(number) = self.draw(part, part == mine) {
@@ -86,10 +100,22 @@ impl Work {
     fn draw(&self, part: usize, first: bool) -> Option<usize> {
         let taken = |range: u64| {
             let (start, end) = (range >> 32, range & u64::from(u32::MAX));
-            (start < end).then(|| if first { (start + 1) << 32 | end } else { start << 32 | (end - 1) })
+            (start < end).then(|| {
+                if first {
+                    (start + 1) << 32 | end
+                } else {
+                    start << 32 | (end - 1)
+                }
+            })
         };
-        let range = self.ranges[part].fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).ok()?;
-        Some(if first { range >> 32 } else { (range & u64::from(u32::MAX)) - 1 } as usize)
+        let range = self.ranges[part]
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken)
+            .ok()?;
+        Some(if first {
+            range >> 32
+        } else {
+            (range & u64::from(u32::MAX)) - 1
+        } as usize)
     }
 }
 
@@ -117,7 +143,11 @@ impl Helpers {
         while *threads < helpers {
             let name = format!("cnn-kernels {threads}");
             // Without another thread, the caller does it all.
-            if thread::Builder::new().name(name).spawn(|| self.serve()).is_err() {
+            if thread::Builder::new()
+                .name(name)
+                .spawn(|| self.serve())
+                .is_err()
+            {
                 break;
             }
             *threads += 1;
@@ -153,7 +183,10 @@ impl Helpers {
             }
             let mut queue = locked(&self.queue);
             while asleep && queue.is_empty() {
-                queue = self.woken.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue = self
+                    .woken
+                    .wait(queue)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
             if let Some(work) = queue.pop_front() {
                 self.waiting.store(queue.len(), Ordering::Release);
@@ -175,17 +208,28 @@ pub(crate) fn map<T: Send>(count: usize, task: impl Fn(usize) -> T + Sync) -> Ve
         *locked(&slots[number]) = Some(result);
     });
     let result = |slot: Mutex<Option<T>>| slot.into_inner().unwrap_or_else(PoisonError::into_inner);
-    slots.into_iter().map(|slot| result(slot).expect("every task has run")).collect()
+    slots
+        .into_iter()
+        .map(|slot| result(slot).expect("every task has run"))
+        .collect()
 }
 
 /// Runs `task` on consecutive chunks of the values, with the place of the chunk's first value.
-pub(crate) fn for_each_chunk<T: Send>(values: &mut [T], chunk: usize, task: impl Fn(usize, &mut [T]) + Sync) {
+pub(crate) fn for_each_chunk<T: Send>(
+    values: &mut [T],
+    chunk: usize,
+    task: impl Fn(usize, &mut [T]) + Sync,
+) {
     let (chunk, len) = (chunk.max(1), values.len());
-    let shared = Chunks { start: values.as_mut_ptr(), values: PhantomData::<&mut [T]> };
+    let shared = Chunks {
+        start: values.as_mut_ptr(),
+        values: PhantomData::<&mut [T]>,
+    };
     for_each(len.div_ceil(chunk), |number| {
         let first = number * chunk;
         // SAFETY: the chunks lie in the values and do not overlap.
-        let part = unsafe { std::slice::from_raw_parts_mut(shared.at(first), chunk.min(len - first)) };
+        let part =
+            unsafe { std::slice::from_raw_parts_mut(shared.at(first), chunk.min(len - first)) };
         task(first, part);
     });
 }
@@ -211,18 +255,27 @@ mod tests {
     use super::*;
 
     fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap()
+            .install(work)
     }
 
     #[test]
     fn every_task_runs_once_and_results_keep_their_order() {
         for threads in [1, 2, 5] {
             let squares = with_threads(threads, || map(1000, |number| number * number));
-            assert_eq!(squares, (0..1000).map(|number| number * number).collect::<Vec<_>>());
+            assert_eq!(
+                squares,
+                (0..1000).map(|number| number * number).collect::<Vec<_>>()
+            );
             let mut values = vec![0; 1001];
             with_threads(threads, || {
                 for_each_chunk(&mut values, 10, |first, part| {
-                    part.iter_mut().enumerate().for_each(|(index, value)| *value += first + index);
+                    part.iter_mut()
+                        .enumerate()
+                        .for_each(|(index, value)| *value += first + index);
                 })
             });
             assert_eq!(values, (0..1001).collect::<Vec<_>>());
@@ -236,7 +289,11 @@ mod tests {
         let sum = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..3 {
-                scope.spawn(|| for_each(20, |_| for_each(10, |number| _ = sum.fetch_add(number, Ordering::Relaxed))));
+                scope.spawn(|| {
+                    for_each(20, |_| {
+                        for_each(10, |number| _ = sum.fetch_add(number, Ordering::Relaxed))
+                    })
+                });
             }
         });
         assert_eq!(sum.into_inner(), 3 * 20 * 45);
@@ -251,7 +308,13 @@ mod tests {
                 assert_ne!(number, 7, "unlucky");
             });
         }));
-        assert!(result.unwrap_err().downcast_ref::<String>().unwrap().contains("unlucky"));
+        assert!(
+            result
+                .unwrap_err()
+                .downcast_ref::<String>()
+                .unwrap()
+                .contains("unlucky")
+        );
         assert!(ran.into_inner() == 50 || rayon::current_num_threads() == 1);
     }
 }

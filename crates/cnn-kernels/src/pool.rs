@@ -1,4 +1,5 @@
-//! Pooling, adaptive and global pooling, and nearest upsampling: one kernel that reduces the taps of separable windows.
+//! Pooling, adaptive and global pooling, and nearest upsampling: one kernel that reduces the taps
+//! of separable windows.
 #![allow(unsafe_code)]
 
 mod rows;
@@ -20,21 +21,22 @@ use crate::shared::filled_chunks;
 use crate::{FeatureMap, Padding, Window};
 use rows::{GradRow, InRegisters, Row};
 
-/// Max-pooling: the largest value under the window; padding never wins. The gradient goes to the first of equal values, as in
-/// PyTorch; NaN wins over every number.
+/// Max-pooling: the largest value under the window; padding never wins. The gradient goes to the
+/// first of equal values, as in PyTorch; NaN wins over every number.
 ///
 /// # Shapes
 /// `(N, H, W, C)` to `(N, H', W', C)` with the size rule of [`Window::place`].
 ///
 /// # Errors
-/// If the window does not fit, or padding exceeds half of the (dilated) window: such a window could see nothing but padding.
+/// If the window does not fit, or padding exceeds half of the (dilated) window: such a window could
+/// see nothing but padding.
 pub fn max_pool(xs: &FeatureMap, window: &Window) -> Result<FeatureMap> {
     let [rows, columns] = windows("max_pool", xs, window)?;
     pool(xs, rows, columns, Reduce::Max)
 }
 
-/// Average pooling. With `count_include_pad` (PyTorch's default) zeros of the padding count in the divisor, otherwise only the
-/// values inside the input do.
+/// Average pooling. With `count_include_pad` (PyTorch's default) zeros of the padding count in the
+/// divisor, otherwise only the values inside the input do.
 ///
 /// # Shapes
 /// As [`max_pool`].
@@ -44,13 +46,15 @@ pub fn max_pool(xs: &FeatureMap, window: &Window) -> Result<FeatureMap> {
 pub fn avg_pool(xs: &FeatureMap, window: &Window, count_include_pad: bool) -> Result<FeatureMap> {
     let [mut rows, mut columns] = windows("avg_pool", xs, window)?;
     if !count_include_pad {
-        rows.iter_mut().chain(columns.iter_mut()).for_each(|taps| taps.divisor = taps.count);
+        rows.iter_mut()
+            .chain(columns.iter_mut())
+            .for_each(|taps| taps.divisor = taps.count);
     }
     pool(xs, rows, columns, Reduce::Mean)
 }
 
-/// Average over windows that divide the input into `output` = `[rows, columns]` bins: bin `i` covers `⌊i·H/rows⌋` up to
-/// `⌈(i+1)·H/rows⌉`, as PyTorch's `AdaptiveAvgPool2d`.
+/// Average over windows that divide the input into `output` = `[rows, columns]` bins: bin `i`
+/// covers `⌊i·H/rows⌋` up to `⌈(i+1)·H/rows⌉`, as PyTorch's `AdaptiveAvgPool2d`.
 ///
 /// # Errors
 /// If a number is zero.
@@ -84,8 +88,8 @@ pub fn global_max_pool(xs: &FeatureMap) -> Result<FeatureMap> {
     adaptive_max_pool(xs, [1, 1])
 }
 
-/// Nearest-neighbour resizing to `[height, width]`: output `i` reads input `⌊i · H / height⌋`, in f32 arithmetic as PyTorch's
-/// `interpolate(mode="nearest")` does.
+/// Nearest-neighbour resizing to `[height, width]`: output `i` reads input `⌊i · H / height⌋`, in
+/// f32 arithmetic as PyTorch's `interpolate(mode="nearest")` does.
 ///
 /// # Errors
 /// If a number is zero.
@@ -94,7 +98,14 @@ pub fn upsample_nearest(xs: &FeatureMap, size: [usize; 2]) -> Result<FeatureMap>
     let axis = |index: usize| {
         let scale = input[index] as f32 / size[index] as f32;
         let source = move |i: usize| ((i as f32 * scale) as usize).min(input[index] - 1);
-        (0..size[index]).map(|i| Taps { start: source(i), step: 1, count: 1, divisor: 1 }).collect()
+        (0..size[index])
+            .map(|i| Taps {
+                start: source(i),
+                step: 1,
+                count: 1,
+                divisor: 1,
+            })
+            .collect()
     };
     pool(xs, axis(0), axis(1), Reduce::Mean)
 }
@@ -105,18 +116,30 @@ struct Taps {
     start: usize,
     step: usize,
     count: usize,
-    /// What a mean divides by along this axis; more than `count` where zeros of the padding take part.
+    /// What a mean divides by along this axis; more than `count` where zeros of the padding take
+    /// part.
     divisor: usize,
 }
 
 fn windows(op: &'static str, xs: &FeatureMap, window: &Window) -> Checked<[Vec<Taps>; 2]> {
     let geometry = window.place(op, [xs.height(), xs.width()])?;
-    for (axis, what) in [(geometry.rows, "padding of the rows"), (geometry.columns, "padding of the columns")] {
+    for (axis, what) in [
+        (geometry.rows, "padding of the rows"),
+        (geometry.columns, "padding of the columns"),
+    ] {
         let extent = axis.dilation * (axis.kernel - 1) + 1;
         let padding = axis.before.max(axis.after);
         if padding > extent / 2 && window.padding != Padding::Same {
-            let expected = format!("at most {}, half of the window's extent {extent}", extent / 2);
-            return Err(Error::Argument { op, what, found: padding.to_string(), expected });
+            let expected = format!(
+                "at most {}, half of the window's extent {extent}",
+                extent / 2
+            );
+            return Err(Error::Argument {
+                op,
+                what,
+                found: padding.to_string(),
+                expected,
+            });
         }
     }
     Ok([taps(&geometry.rows), taps(&geometry.columns)])
@@ -125,7 +148,9 @@ fn windows(op: &'static str, xs: &FeatureMap, window: &Window) -> Checked<[Vec<T
 fn taps(axis: &Axis) -> Vec<Taps> {
     let within_padding = |i: usize| {
         (0..axis.kernel)
-            .filter(|tap| i * axis.stride + tap * axis.dilation < axis.before + axis.input + axis.after)
+            .filter(|tap| {
+                i * axis.stride + tap * axis.dilation < axis.before + axis.input + axis.after
+            })
             .count()
     };
     (0..axis.output)
@@ -148,7 +173,12 @@ fn bins(op: &'static str, xs: &FeatureMap, output: [usize; 2]) -> Checked<[Vec<T
         let bin = |i: usize| (i * input / output, ((i + 1) * input).div_ceil(output));
         (0..output)
             .map(bin)
-            .map(|(start, end)| Taps { start, step: 1, count: end - start, divisor: end - start })
+            .map(|(start, end)| Taps {
+                start,
+                step: 1,
+                count: end - start,
+                divisor: end - start,
+            })
             .collect()
     }))
 }
@@ -156,20 +186,40 @@ fn bins(op: &'static str, xs: &FeatureMap, output: [usize; 2]) -> Checked<[Vec<T
 fn check_sizes(op: &'static str, xs: &FeatureMap, output: [usize; 2]) -> Checked<[usize; 2]> {
     const LARGEST: usize = 1 << 20;
     let input = [xs.height(), xs.width()];
-    for (what, size) in
-        [("output size", output[0]), ("output size", output[1]), ("input size", input[0]), ("input size", input[1])]
-    {
+    for (what, size) in [
+        ("output size", output[0]),
+        ("output size", output[1]),
+        ("input size", input[0]),
+        ("input size", input[1]),
+    ] {
         if size == 0 || size > LARGEST {
             let expected = format!("1 to {LARGEST}");
-            return Err(Error::Argument { op, what, found: size.to_string(), expected });
+            return Err(Error::Argument {
+                op,
+                what,
+                found: size.to_string(),
+                expected,
+            });
         }
     }
     Ok(input)
 }
 
-fn pool(xs: &FeatureMap, rows: Vec<Taps>, columns: Vec<Taps>, reduce: Reduce) -> Result<FeatureMap> {
+fn pool(
+    xs: &FeatureMap,
+    rows: Vec<Taps>,
+    columns: Vec<Taps>,
+    reduce: Reduce,
+) -> Result<FeatureMap> {
     let keeps_places = reduce == Reduce::Max && xs.node().is_some();
-    let kernel = Pool { input: xs.dims(), rows, columns, reduce, keeps_places, places: OnceLock::new() };
+    let kernel = Pool {
+        input: xs.dims(),
+        rows,
+        columns,
+        reduce,
+        keeps_places,
+        places: OnceLock::new(),
+    };
     apply(kernel, &[xs], &[])
 }
 
@@ -246,7 +296,8 @@ struct Cover {
 fn covers(taps: &[Taps], input: usize) -> Vec<Vec<Cover>> {
     let mut covers = vec![Vec::new(); input];
     for (output, taps) in taps.iter().enumerate() {
-        (0..taps.count).for_each(|tap| covers[taps.start + tap * taps.step].push(Cover { output, tap }));
+        (0..taps.count)
+            .for_each(|tap| covers[taps.start + tap * taps.step].push(Cover { output, tap }));
     }
     covers
 }
@@ -259,14 +310,17 @@ impl Pool {
         let [_, _, width, channels] = self.input;
         (0..rows.count).flat_map(move |i| {
             let row = rows.start + i * rows.step;
-            (0..columns.count).map(move |j| (row * width + columns.start + j * columns.step) * channels)
+            (0..columns.count)
+                .map(move |j| (row * width + columns.start + j * columns.step) * channels)
         })
     }
 
     /// Rows that the outputs of row `y + 1` read and those before do not, if windows have no holes.
     fn rows_ahead(&self, y: usize) -> Range<usize> {
         match (&self.rows[y], self.rows.get(y + 1)) {
-            (taps, Some(next)) if next.step == 1 => (taps.start + taps.count).max(next.start)..next.start + next.count,
+            (taps, Some(next)) if next.step == 1 => {
+                (taps.start + taps.count).max(next.start)..next.start + next.count
+            }
             _ => 0..0,
         }
     }
@@ -287,16 +341,26 @@ impl Pool {
 
     /// The output, row by row, and the places of its maxima if they are kept.
     fn pooled<T: Element, P: Place>(&self, xs: &[T], compute: impl Fn(Row<T, P>) + Sync) -> Vec<T> {
-        let (len, row) = (self.output_shape().iter().product(), self.columns.len() * self.input[3]);
+        let (len, row) = (
+            self.output_shape().iter().product(),
+            self.columns.len() * self.input[3],
+        );
         let mut places = Vec::with_capacity(if self.keeps_places { len } else { 0 });
         let start = Start(places.as_mut_ptr());
-        // SAFETY: the loop writes every pixel; the tasks' rows do not overlap and lie in the output.
+        // SAFETY: the loop writes every pixel; the tasks' rows do not overlap and lie in the
+        // output.
         let ys = unsafe {
             filled_chunks(len, row, |first, ys| {
                 let (image, y) = (first / row / self.rows.len(), first / row % self.rows.len());
                 let xs = &xs[image * self.image_elements()..][..self.image_elements()];
                 let places = self.keeps_places.then(|| start.part(first, ys.len()));
-                compute(Row { pool: self, xs, y, ys, places });
+                compute(Row {
+                    pool: self,
+                    xs,
+                    y,
+                    ys,
+                    places,
+                });
             })
         };
         if self.keeps_places {
@@ -307,7 +371,8 @@ impl Pool {
         ys
     }
 
-    /// The gradient of the input, row by row, from the output's, which is divided already; no places for means.
+    /// The gradient of the input, row by row, from the output's, which is divided already; no
+    /// places for means.
     fn gathered<T: Element, P: Place>(
         &self,
         grad: &[T],
@@ -316,15 +381,29 @@ impl Pool {
     ) -> Vec<Option<Arc<Buffer<T>>>> {
         let [_, height, width, channels] = self.input;
         let (rows, columns) = (covers(&self.rows, height), covers(&self.columns, width));
-        let (row, outputs) = (width * channels, self.rows.len() * self.columns.len() * channels);
+        let (row, outputs) = (
+            width * channels,
+            self.rows.len() * self.columns.len() * channels,
+        );
         // SAFETY: the loop writes every pixel.
         let grad_xs = unsafe {
             filled_chunks(self.input.iter().product(), row, |first, grad_xs| {
                 let (image, y) = (first / row / height, first / row % height);
                 let of_image = image * outputs..(image + 1) * outputs;
-                let places = if places.is_empty() { places } else { &places[of_image.clone()] };
+                let places = if places.is_empty() {
+                    places
+                } else {
+                    &places[of_image.clone()]
+                };
                 let (rows, columns, grad) = (&rows[y], &columns[..], &grad[of_image]);
-                compute(GradRow { pool: self, rows, columns, grad, places, grad_xs });
+                compute(GradRow {
+                    pool: self,
+                    rows,
+                    columns,
+                    grad,
+                    places,
+                    grad_xs,
+                });
             })
         };
         vec![Some(Buffer::shared(grad_xs))]
@@ -343,7 +422,9 @@ impl Pool {
     }
 
     fn kept_places(&self) -> &Places {
-        self.places.get().expect("the forward pass of a tracked input has run")
+        self.places
+            .get()
+            .expect("the forward pass of a tracked input has run")
     }
 }
 
@@ -351,7 +432,12 @@ impl Kernel for Pool {
     const NAME: &'static str = "pool";
 
     fn output_shape(&self) -> Vec<usize> {
-        vec![self.input[0], self.rows.len(), self.columns.len(), self.input[3]]
+        vec![
+            self.input[0],
+            self.rows.len(),
+            self.columns.len(),
+            self.input[3],
+        ]
     }
 
     fn saved(&self) -> Saved {
@@ -396,9 +482,13 @@ impl Kernel for Pool {
         wanted: &[bool],
     ) -> Vec<Option<Arc<Buffer<f32>>>> {
         match self.reduce {
-            Reduce::Mean => self.gathered(&self.divided(grad), &[], |row| vectorised(InRegisters(row))),
+            Reduce::Mean => {
+                self.gathered(&self.divided(grad), &[], |row| vectorised(InRegisters(row)))
+            }
             Reduce::Max => match self.kept_places() {
-                Places::Few(places) => self.gathered(&grad, places, |row| vectorised(InRegisters(row))),
+                Places::Few(places) => {
+                    self.gathered(&grad, places, |row| vectorised(InRegisters(row)))
+                }
                 Places::Many(_) => self.backward(inputs, output, grad, wanted),
             },
         }
@@ -413,22 +503,49 @@ mod tests {
 
     #[test]
     fn the_first_of_equal_values_gets_the_gradient() {
-        let xs = Var::from_tensor(&Tensor::ones((1, 1, 2, 4), candle_core::DType::F32, &Device::Cpu).unwrap()).unwrap();
+        let xs = Var::from_tensor(
+            &Tensor::ones((1, 1, 2, 4), candle_core::DType::F32, &Device::Cpu).unwrap(),
+        )
+        .unwrap();
         let map = FeatureMap::from_nchw(&xs).unwrap();
-        let ys = max_pool(&map, &Window { stride: [2, 2], ..Window::new([2, 2]) }).unwrap();
+        let ys = max_pool(
+            &map,
+            &Window {
+                stride: [2, 2],
+                ..Window::new([2, 2])
+            },
+        )
+        .unwrap();
         let grads = ys.to_nchw().unwrap().sum_all().unwrap().backward().unwrap();
-        let grad = grads.get(&xs).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let grad = grads
+            .get(&xs)
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap();
         assert_eq!(grad, [1., 0., 1., 0., 0., 0., 0., 0.]);
     }
 
     #[test]
     fn padding_beyond_half_of_the_window_is_an_error() {
-        let xs =
-            FeatureMap::from_nchw(&Tensor::ones((1, 1, 5, 4), candle_core::DType::F32, &Device::Cpu).unwrap()).unwrap();
-        let message =
-            max_pool(&xs, &Window { padding: Padding::all(2), ..Window::new([3, 3]) }).unwrap_err().to_string();
+        let xs = FeatureMap::from_nchw(
+            &Tensor::ones((1, 1, 5, 4), candle_core::DType::F32, &Device::Cpu).unwrap(),
+        )
+        .unwrap();
+        let message = max_pool(
+            &xs,
+            &Window {
+                padding: Padding::all(2),
+                ..Window::new([3, 3])
+            },
+        )
+        .unwrap_err()
+        .to_string();
         assert!(
-            message.contains("padding of the rows is 2, expected at most 1, half of the window's extent 3"),
+            message.contains(
+                "padding of the rows is 2, expected at most 1, half of the window's extent 3"
+            ),
             "{message}"
         );
         assert!(upsample_nearest(&xs, [0, 4]).is_err());

@@ -18,9 +18,11 @@ pub struct OpTime {
     pub shape: Vec<usize>,
     /// Wall-clock seconds.
     pub seconds: f64,
-    /// Floating-point operations of the definition, a multiply-add counted as two; 0 where memory is what costs.
+    /// Floating-point operations of the definition, a multiply-add counted as two; 0 where memory
+    /// is what costs.
     pub flops: f64,
-    /// Bytes of the maps and parameters that this part has to read and write, once for each pass over them that it cannot do without.
+    /// Bytes of the maps and parameters that this part has to read and write, once for each pass
+    /// over them that it cannot do without.
     pub bytes: f64,
 }
 
@@ -54,8 +56,9 @@ thread_local! {
     static LABEL: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Runs `work` and returns what every operation of this crate cost that this thread ran in it, in order. The gradients of a convolution's input
-/// and weight are computed, and timed, one after the other.
+/// Runs `work` and returns what every operation of this crate cost that this thread ran in it, in
+/// order. The gradients of a convolution's input and weight are computed, and timed, one after the
+/// other.
 pub fn profile<T>(work: impl FnOnce() -> T) -> (T, Vec<OpTime>) {
     let outer = TIMES.replace(Some(Vec::new()));
     let result = work();
@@ -63,7 +66,8 @@ pub fn profile<T>(work: impl FnOnce() -> T) -> (T, Vec<OpTime>) {
     (result, times)
 }
 
-/// Runs `work`; operations in it, and their backward passes, carry this label while [`profile`] watches.
+/// Runs `work`; operations in it, and their backward passes, carry this label while [`profile`]
+/// watches.
 pub fn labelled<T>(label: &str, work: impl FnOnce() -> T) -> T {
     if !is_watched() {
         return work();
@@ -92,6 +96,10 @@ pub(crate) fn timed<T>(describe: impl FnOnce() -> OpTime, work: impl FnOnce() ->
     let start = Instant::now();
     let result = work();
     let seconds = start.elapsed().as_secs_f64();
-    TIMES.with_borrow_mut(|times| times.as_mut().map(|times| times.push(OpTime { seconds, ..time })));
+    TIMES.with_borrow_mut(|times| {
+        times
+            .as_mut()
+            .map(|times| times.push(OpTime { seconds, ..time }))
+    });
     result
 }

@@ -82,16 +82,29 @@ impl Rectifier for LeakyRelu {
     #[inline(always)]
     unsafe fn value<T: Element, R: Register<Value = T>>(self, x: R) -> R {
         // SAFETY: the caller's promise.
-        unsafe { x.where_greater(R::splat(T::zero()), x, x.multiply(R::splat(T::from_f64(self.0)))) }
+        unsafe {
+            x.where_greater(
+                R::splat(T::zero()),
+                x,
+                x.multiply(R::splat(T::from_f64(self.0))),
+            )
+        }
     }
     #[inline(always)]
     unsafe fn passed<T: Element, R: Register<Value = T>>(self, grad: R, x: R) -> R {
         // SAFETY: the caller's promise.
-        unsafe { x.where_greater(R::splat(T::zero()), grad, grad.multiply(R::splat(T::from_f64(self.0)))) }
+        unsafe {
+            x.where_greater(
+                R::splat(T::zero()),
+                grad,
+                grad.multiply(R::splat(T::from_f64(self.0))),
+            )
+        }
     }
 }
 
-/// Evaluates an expression with `$rectifier` for an activation that is one, or none, so that each is a loop of its own.
+/// Evaluates an expression with `$rectifier` for an activation that is one, or none, so that each
+/// is a loop of its own.
 macro_rules! for_each_rectifier {
     ($activation:expr, $rectifier:ident => $body:expr) => {
         match $activation {

@@ -1,4 +1,5 @@
-//! Large buffers used again: the system's allocator would give each back to the system, and the next operation would wait for fresh, zeroed pages.
+//! Large buffers used again: the system's allocator would give each back to the system, and the
+//! next operation would wait for fresh, zeroed pages.
 
 use std::any::{Any, TypeId};
 use std::mem;
@@ -7,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Values of the smallest buffer worth keeping: 64 KiB.
 const LEAST: usize = 1 << 14;
-/// A buffer that nobody has taken while so many others were is freed; a training step of a large network takes about a thousand.
+/// A buffer that nobody has taken while so many others were is freed; a training step of a large
+/// network takes about a thousand.
 const PATIENCE: u64 = 4096;
 
 /// Values that were computed here; their memory is used again.
@@ -56,22 +58,32 @@ struct Idle {
     time: u64,
 }
 
-static IDLE: Mutex<Idle> = Mutex::new(Idle { buffers: Vec::new(), time: 0 });
+static IDLE: Mutex<Idle> = Mutex::new(Idle {
+    buffers: Vec::new(),
+    time: 0,
+});
 
 /// An empty vector with room for `len` values.
 pub(crate) fn take<T: 'static>(len: usize) -> Vec<T> {
     if len < LEAST || TypeId::of::<T>() != TypeId::of::<f32>() {
         return Vec::with_capacity(len);
     }
-    let mut buffer = IDLE.lock().unwrap_or_else(PoisonError::into_inner).take(len);
-    let buffer = (&mut buffer as &mut dyn Any).downcast_mut::<Option<Vec<T>>>().and_then(Option::take);
+    let mut buffer = IDLE
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take(len);
+    let buffer = (&mut buffer as &mut dyn Any)
+        .downcast_mut::<Option<Vec<T>>>()
+        .and_then(Option::take);
     buffer.unwrap_or_else(|| Vec::with_capacity(len))
 }
 
 /// Keeps the memory of a vector that is no longer needed.
 pub(crate) fn give<T: 'static>(values: Vec<T>) {
     let mut values = Some(values);
-    let values = (&mut values as &mut dyn Any).downcast_mut::<Option<Vec<f32>>>().and_then(Option::take);
+    let values = (&mut values as &mut dyn Any)
+        .downcast_mut::<Option<Vec<f32>>>()
+        .and_then(Option::take);
     if let Some(mut values) = values.filter(|values| values.capacity() >= LEAST) {
         values.clear();
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,8 +95,15 @@ pub(crate) fn give<T: 'static>(values: Vec<T>) {
 impl Idle {
     fn take(&mut self, len: usize) -> Option<Vec<f32>> {
         self.time += 1;
-        let fits = |(_, (buffer, _)): &(usize, &(Vec<f32>, u64))| (len..=len + len / 4).contains(&buffer.capacity());
-        let smallest = self.buffers.iter().enumerate().filter(fits).min_by_key(|(_, (buffer, _))| buffer.capacity());
+        let fits = |(_, (buffer, _)): &(usize, &(Vec<f32>, u64))| {
+            (len..=len + len / 4).contains(&buffer.capacity())
+        };
+        let smallest = self
+            .buffers
+            .iter()
+            .enumerate()
+            .filter(fits)
+            .min_by_key(|(_, (buffer, _))| buffer.capacity());
         let found = smallest.map(|(index, _)| index);
         if found.is_none() {
             let oldest = self.time.saturating_sub(PATIENCE);
@@ -101,10 +120,18 @@ mod tests {
 
     #[test]
     fn buffers_that_fit_come_again_and_old_ones_go() {
-        let mut idle = Idle { buffers: Vec::new(), time: 0 };
+        let mut idle = Idle {
+            buffers: Vec::new(),
+            time: 0,
+        };
         assert!(idle.take(LEAST).is_none());
-        idle.buffers.extend([3, 2, 1].map(|times| (Vec::with_capacity(times * LEAST), 1)));
-        assert_eq!(idle.take(LEAST + LEAST / 8), None, "three quarters would lie idle");
+        idle.buffers
+            .extend([3, 2, 1].map(|times| (Vec::with_capacity(times * LEAST), 1)));
+        assert_eq!(
+            idle.take(LEAST + LEAST / 8),
+            None,
+            "three quarters would lie idle"
+        );
         assert_eq!(idle.take(2 * LEAST - 100).unwrap().capacity(), 2 * LEAST);
         assert_eq!(idle.take(LEAST).unwrap().capacity(), LEAST);
         idle.time += PATIENCE + 1;

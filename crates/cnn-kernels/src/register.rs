@@ -1,4 +1,5 @@
-//! A register of either element type, so that loops with explicit registers serve f32 and its reference alike.
+//! A register of either element type, so that loops with explicit registers serve f32 and its
+//! reference alike.
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 
 use crate::simd::Simd;
@@ -155,7 +156,11 @@ impl Register for Double {
 /// That of [`Register::load`], or of [`Register::load_first`].
 #[inline(always)]
 pub(crate) unsafe fn load<R: Register, const FULL: bool>(from: *const R::Value, count: usize) -> R {
-    if FULL { R::load(from) } else { R::load_first(from, count) }
+    if FULL {
+        R::load(from)
+    } else {
+        R::load_first(from, count)
+    }
 }
 
 /// Writes as [`load`] reads.
@@ -163,6 +168,14 @@ pub(crate) unsafe fn load<R: Register, const FULL: bool>(from: *const R::Value, 
 /// # Safety
 /// As [`load`].
 #[inline(always)]
-pub(crate) unsafe fn store<R: Register, const FULL: bool>(value: R, to: *mut R::Value, count: usize) {
-    if FULL { value.store(to) } else { value.store_first(to, count) }
+pub(crate) unsafe fn store<R: Register, const FULL: bool>(
+    value: R,
+    to: *mut R::Value,
+    count: usize,
+) {
+    if FULL {
+        value.store(to)
+    } else {
+        value.store_first(to, count)
+    }
 }

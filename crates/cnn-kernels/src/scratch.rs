@@ -10,7 +10,8 @@ struct Line(#[expect(dead_code, reason = "only reached through pointers")] [f32;
 
 const LINE: usize = 16;
 
-/// Buffers that a thread keeps for its next call, and the lines of the largest worth keeping (64 MiB).
+/// Buffers that a thread keeps for its next call, and the lines of the largest worth keeping (64
+/// MiB).
 const KEPT: usize = 4;
 const LARGEST_KEPT: usize = 1 << 20;
 
@@ -26,8 +27,13 @@ impl Scratch {
     pub(crate) fn take(len: usize) -> Self {
         let lines = len.div_ceil(LINE);
         let mut buffer = FREE.with_borrow_mut(|free| {
-            let fitting = free.iter().position(|buffer| buffer.capacity() >= lines).or(free.len().checked_sub(1));
-            fitting.map(|index| free.swap_remove(index)).unwrap_or_default()
+            let fitting = free
+                .iter()
+                .position(|buffer| buffer.capacity() >= lines)
+                .or(free.len().checked_sub(1));
+            fitting
+                .map(|index| free.swap_remove(index))
+                .unwrap_or_default()
         });
         if buffer.capacity() < lines {
             buffer = Vec::with_capacity(lines);

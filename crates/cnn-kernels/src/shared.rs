@@ -10,7 +10,8 @@ use crate::recycle;
 #[derive(Clone, Copy)]
 pub(crate) struct Shared(*mut f32);
 
-// SAFETY: the pointer is only a number here; whoever writes through it promises to be the only one at that place.
+// SAFETY: the pointer is only a number here; whoever writes through it promises to be the only one
+// at that place.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
@@ -52,7 +53,8 @@ pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
     values
 }
 
-/// A vector of `len` values that `fill` writes in parallel, `chunk` at a time: it gets the place of the chunk's first value and the chunk.
+/// A vector of `len` values that `fill` writes in parallel, `chunk` at a time: it gets the place of
+/// the chunk's first value and the chunk.
 ///
 /// # Safety
 /// `fill` writes every element of the chunk.

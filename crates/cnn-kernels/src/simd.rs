@@ -1,4 +1,5 @@
-//! A register of f32 lanes: the one thing that differs between instruction sets, so that each kernel is written once.
+//! A register of f32 lanes: the one thing that differs between instruction sets, so that each
+//! kernel is written once.
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 
 /// Lanes of the widest register.
@@ -7,8 +8,9 @@ pub(crate) const MAX_LANES: usize = 16;
 /// A register of [`Simd::LANES`] values.
 ///
 /// # Safety
-/// Every method may run only on a processor that has the implementor's instructions, and only inlined into a function that enables
-/// them (else it is merely slow). Pointers must be valid for as many values as the method says.
+/// Every method may run only on a processor that has the implementor's instructions, and only
+/// inlined into a function that enables them (else it is merely slow). Pointers must be valid for
+/// as many values as the method says.
 pub(crate) trait Simd: Copy {
     /// Values per register.
     const LANES: usize;
@@ -17,7 +19,8 @@ pub(crate) trait Simd: Copy {
     unsafe fn splat(value: f32) -> Self;
     /// [`Simd::LANES`] values from `from`, which needs no alignment.
     unsafe fn load(from: *const f32) -> Self;
-    /// The first `count` values from `from`, zeros in the other lanes; no other memory is touched. `count` is at most the lanes.
+    /// The first `count` values from `from`, zeros in the other lanes; no other memory is touched.
+    /// `count` is at most the lanes.
     unsafe fn load_first(from: *const f32, count: usize) -> Self;
     /// Writes [`Simd::LANES`] values.
     unsafe fn store(self, to: *mut f32);
@@ -33,13 +36,16 @@ pub(crate) trait Simd: Copy {
     unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self;
     /// Each lane within two bounds, of which the first is not the greater; NaN stays NaN.
     unsafe fn within(self, low: Self, high: Self) -> Self;
-    /// Where `value` is greater than `self`, or the first NaN of the two, `value` and `value_place`; elsewhere `self` and `place`.
+    /// Where `value` is greater than `self`, or the first NaN of the two, `value` and
+    /// `value_place`; elsewhere `self` and `place`.
     unsafe fn larger(self, place: Self, value: Self, value_place: Self) -> (Self, Self);
     /// `value` where `self` equals `other`, zero elsewhere.
     unsafe fn where_equal(self, other: Self, value: Self) -> Self;
-    /// The first `count` bytes from `from` as numbers, anything in the other lanes; no other memory is touched. `count` is at most the lanes.
+    /// The first `count` bytes from `from` as numbers, anything in the other lanes; no other memory
+    /// is touched. `count` is at most the lanes.
     unsafe fn load_bytes(from: *const u8, count: usize) -> Self;
-    /// Writes the first `count` values, whole numbers below 256, as bytes and touches no other memory.
+    /// Writes the first `count` values, whole numbers below 256, as bytes and touches no other
+    /// memory.
     unsafe fn store_bytes(self, to: *mut u8, count: usize);
     /// Exchanges rows and columns of the first [`Simd::LANES`] registers.
     unsafe fn transpose(rows: &mut [Self; MAX_LANES]);
@@ -84,7 +90,9 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
-        Self(std::array::from_fn(|lane| self.0[lane] + a.0[lane] * b.0[lane]))
+        Self(std::array::from_fn(|lane| {
+            self.0[lane] + a.0[lane] * b.0[lane]
+        }))
     }
     #[inline(always)]
     unsafe fn multiply(self, other: Self) -> Self {
@@ -92,13 +100,21 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self {
-        Self(std::array::from_fn(|lane| if self.0[lane] > than.0[lane] { yes.0[lane] } else { no.0[lane] }))
+        Self(std::array::from_fn(|lane| {
+            if self.0[lane] > than.0[lane] {
+                yes.0[lane]
+            } else {
+                no.0[lane]
+            }
+        }))
     }
     #[inline(always)]
     unsafe fn within(self, low: Self, high: Self) -> Self {
         let at_least = |x: f32, low: f32| if x < low { low } else { x };
         let at_most = |x: f32, high: f32| if x > high { high } else { x };
-        Self(std::array::from_fn(|lane| at_most(at_least(self.0[lane], low.0[lane]), high.0[lane])))
+        Self(std::array::from_fn(|lane| {
+            at_most(at_least(self.0[lane], low.0[lane]), high.0[lane])
+        }))
     }
     #[inline(always)]
     unsafe fn larger(self, place: Self, value: Self, value_place: Self) -> (Self, Self) {
@@ -106,25 +122,45 @@ impl Simd for Portable {
             let (best, value) = (self.0[lane], value.0[lane]);
             value > best || (value.is_nan() && !best.is_nan())
         });
-        let chosen =
-            |yes: Self, no: Self| Self(std::array::from_fn(|lane| if wins[lane] { yes.0[lane] } else { no.0[lane] }));
+        let chosen = |yes: Self, no: Self| {
+            Self(std::array::from_fn(|lane| {
+                if wins[lane] { yes.0[lane] } else { no.0[lane] }
+            }))
+        };
         (chosen(value, self), chosen(value_place, place))
     }
     #[inline(always)]
     unsafe fn where_equal(self, other: Self, value: Self) -> Self {
-        Self(std::array::from_fn(|lane| if self.0[lane] == other.0[lane] { value.0[lane] } else { 0. }))
+        Self(std::array::from_fn(|lane| {
+            if self.0[lane] == other.0[lane] {
+                value.0[lane]
+            } else {
+                0.
+            }
+        }))
     }
     #[inline(always)]
     unsafe fn load_bytes(from: *const u8, count: usize) -> Self {
-        Self(std::array::from_fn(|lane| if lane < count { f32::from(*from.add(lane)) } else { 0. }))
+        Self(std::array::from_fn(|lane| {
+            if lane < count {
+                f32::from(*from.add(lane))
+            } else {
+                0.
+            }
+        }))
     }
     #[inline(always)]
     unsafe fn store_bytes(self, to: *mut u8, count: usize) {
-        self.0.iter().take(count).enumerate().for_each(|(lane, &value)| *to.add(lane) = value as u8);
+        self.0
+            .iter()
+            .take(count)
+            .enumerate()
+            .for_each(|(lane, &value)| *to.add(lane) = value as u8);
     }
     #[inline(always)]
     unsafe fn transpose(rows: &mut [Self; MAX_LANES]) {
-        let columns: [Self; 4] = std::array::from_fn(|i| Self(std::array::from_fn(|j| rows[j].0[i])));
+        let columns: [Self; 4] =
+            std::array::from_fn(|i| Self(std::array::from_fn(|j| rows[j].0[i])));
         rows[..4].copy_from_slice(&columns);
     }
     #[inline(always)]
@@ -192,7 +228,11 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self {
-            Self(_mm256_blendv_ps(no.0, yes.0, _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, than.0)))
+            Self(_mm256_blendv_ps(
+                no.0,
+                yes.0,
+                _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, than.0),
+            ))
         }
         // Of a NaN and a number, these instructions give the second operand.
         #[inline(always)]
@@ -208,7 +248,10 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn where_equal(self, other: Self, value: Self) -> Self {
-            Self(_mm256_and_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(self.0, other.0), value.0))
+            Self(_mm256_and_ps(
+                _mm256_cmp_ps::<_CMP_EQ_OQ>(self.0, other.0),
+                value.0,
+            ))
         }
         #[inline(always)]
         unsafe fn load_bytes(from: *const u8, count: usize) -> Self {
@@ -224,7 +267,10 @@ mod x86 {
         #[inline(always)]
         unsafe fn store_bytes(self, to: *mut u8, count: usize) {
             let numbers = _mm256_cvtps_epi32(self.0);
-            let halves = _mm_packs_epi32(_mm256_castsi256_si128(numbers), _mm256_extracti128_si256::<1>(numbers));
+            let halves = _mm_packs_epi32(
+                _mm256_castsi256_si128(numbers),
+                _mm256_extracti128_si256::<1>(numbers),
+            );
             let bytes = _mm_packus_epi16(halves, halves);
             if count >= Self::LANES {
                 _mm_storel_epi64(to.cast(), bytes);
@@ -312,7 +358,11 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self {
-            Self(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, than.0), no.0, yes.0))
+            Self(_mm512_mask_blend_ps(
+                _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, than.0),
+                no.0,
+                yes.0,
+            ))
         }
         // Of a NaN and a number, these instructions give the second operand.
         #[inline(always)]
@@ -324,11 +374,17 @@ mod x86 {
             let is_number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(self.0, self.0);
             let wins = _mm512_mask_cmp_ps_mask::<_CMP_NLE_UQ>(is_number, value.0, self.0);
             let place = _mm512_mask_blend_ps(wins, place.0, value_place.0);
-            (Self(_mm512_mask_blend_ps(wins, self.0, value.0)), Self(place))
+            (
+                Self(_mm512_mask_blend_ps(wins, self.0, value.0)),
+                Self(place),
+            )
         }
         #[inline(always)]
         unsafe fn where_equal(self, other: Self, value: Self) -> Self {
-            Self(_mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(self.0, other.0), value.0))
+            Self(_mm512_maskz_mov_ps(
+                _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(self.0, other.0),
+                value.0,
+            ))
         }
         #[inline(always)]
         unsafe fn load_bytes(from: *const u8, count: usize) -> Self {
@@ -357,8 +413,14 @@ mod x86 {
             }
             for i in 0..4 {
                 let [a, b, c, d] = [fours[i], fours[4 + i], fours[8 + i], fours[12 + i]];
-                let (ab_low, ab_high) = (_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xEE>(a, b));
-                let (cd_low, cd_high) = (_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xEE>(c, d));
+                let (ab_low, ab_high) = (
+                    _mm512_shuffle_f32x4::<0x44>(a, b),
+                    _mm512_shuffle_f32x4::<0xEE>(a, b),
+                );
+                let (cd_low, cd_high) = (
+                    _mm512_shuffle_f32x4::<0x44>(c, d),
+                    _mm512_shuffle_f32x4::<0xEE>(c, d),
+                );
                 rows[i].0 = _mm512_shuffle_f32x4::<0x88>(ab_low, cd_low);
                 rows[4 + i].0 = _mm512_shuffle_f32x4::<0xDD>(ab_low, cd_low);
                 rows[8 + i].0 = _mm512_shuffle_f32x4::<0x88>(ab_high, cd_high);
@@ -382,7 +444,9 @@ mod tests {
 
     /// Loads, transposes and stores a matrix whose element (i, j) is 100 i + j.
     unsafe fn check<S: Simd>() {
-        let matrix: Vec<f32> = (0..S::LANES * S::LANES).map(|e| (100 * (e / S::LANES) + e % S::LANES) as f32).collect();
+        let matrix: Vec<f32> = (0..S::LANES * S::LANES)
+            .map(|e| (100 * (e / S::LANES) + e % S::LANES) as f32)
+            .collect();
         let mut rows = [S::splat(0.); MAX_LANES];
         for (row, values) in rows.iter_mut().zip(matrix.chunks(S::LANES)) {
             *row = S::load(values.as_ptr());
@@ -392,13 +456,25 @@ mod tests {
             let mut values = [0.; MAX_LANES];
             row.store(values.as_mut_ptr());
             for (j, &value) in values[..S::LANES].iter().enumerate() {
-                assert_eq!(value, (100 * j + i) as f32, "({i}, {j}) of {} lanes", S::LANES);
+                assert_eq!(
+                    value,
+                    (100 * j + i) as f32,
+                    "({i}, {j}) of {} lanes",
+                    S::LANES
+                );
             }
         }
         for count in 1..=S::LANES {
             let mut values = [-1.; MAX_LANES];
-            S::load_first(matrix.as_ptr(), count).add(S::splat(1.)).store_first(values.as_mut_ptr(), count);
-            assert!(values[..count].iter().zip(&matrix).all(|(value, from)| *value == from + 1.));
+            S::load_first(matrix.as_ptr(), count)
+                .add(S::splat(1.))
+                .store_first(values.as_mut_ptr(), count);
+            assert!(
+                values[..count]
+                    .iter()
+                    .zip(&matrix)
+                    .all(|(value, from)| *value == from + 1.)
+            );
             assert!(values[count..].iter().all(|&value| value == -1.));
         }
     }

@@ -1,4 +1,5 @@
-//! The part of the source that a block of output rows reads: the source itself where that is possible, else a copy with its padding.
+//! The part of the source that a block of output rows reads: the source itself where that is
+//! possible, else a copy with its padding.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
@@ -6,7 +7,8 @@ use std::ops::Range;
 use crate::conv2d_plan::Plan;
 use crate::scratch::Scratch;
 
-/// Floats between pixels of which more than a few fall into the same set of the first-level cache: 4 KiB.
+/// Floats between pixels of which more than a few fall into the same set of the first-level cache:
+/// 4 KiB.
 const ALIASING: usize = 1024;
 
 /// How a plan's source is read.
@@ -24,9 +26,17 @@ impl Layout {
         let aliased = plan.c_source.is_multiple_of(ALIASING);
         let copied = aliased || !plan.stays_inside();
         let columns = plan.columns.window(0..plan.columns.count());
-        let width = if copied { columns.len() } else { plan.columns.source };
+        let width = if copied {
+            columns.len()
+        } else {
+            plan.columns.source
+        };
         let pixel = plan.c_source + if aliased { 16 } else { 0 };
-        Self { copied, pixel, row: width * pixel }
+        Self {
+            copied,
+            pixel,
+            row: width * pixel,
+        }
     }
 
     /// Floats of the copy that a block of `rows` output rows of one image needs.
@@ -57,7 +67,8 @@ impl Strip {
         self.start
     }
 
-    /// Where the window of the `row`th output row of the block begins: what the taps with the least shifts read for its first pixel.
+    /// Where the window of the `row`th output row of the block begins: what the taps with the least
+    /// shifts read for its first pixel.
     pub(crate) fn row_start(&self, row: usize) -> usize {
         self.row_starts[row]
     }
@@ -69,7 +80,11 @@ impl Strip {
             (image * plan.rows.source + t * plan.rows.step + rows.start as usize) * layout.row
                 + columns.start as usize * layout.pixel
         };
-        Self { _copy: None, start: source.as_ptr(), row_starts: block.map(row_start).collect() }
+        Self {
+            _copy: None,
+            start: source.as_ptr(),
+            row_starts: block.map(row_start).collect(),
+        }
     }
 
     fn copied(plan: &Plan, layout: &Layout, source: &[f32], block: Range<usize>) -> Self {
@@ -90,13 +105,20 @@ impl Strip {
         for (image, window, offset) in sections {
             let image = &source[image * plan.rows.source * plan.columns.source * plan.c_source..];
             for (line, row) in window.enumerate() {
-                let inside = usize::try_from(row).ok().filter(|&row| row < plan.rows.source);
+                let inside = usize::try_from(row)
+                    .ok()
+                    .filter(|&row| row < plan.rows.source);
                 let row = inside.map(|row| &image[row * plan.columns.source * plan.c_source..]);
-                // SAFETY: the section has `window.len()` lines of `layout.row` floats, all within the `floats` taken.
+                // SAFETY: the section has `window.len()` lines of `layout.row` floats, all within
+                // the `floats` taken.
                 unsafe { copy_row(plan, layout, row, start.add(offset + line * layout.row)) };
             }
         }
-        Self { _copy: Some(copy), start, row_starts }
+        Self {
+            _copy: Some(copy),
+            start,
+            row_starts,
+        }
     }
 }
 
@@ -113,7 +135,8 @@ unsafe fn copy_row(plan: &Plan, layout: &Layout, row: Option<&[f32]>, to: *mut f
     };
     let (left, pixels) = ((inside.start - window.start) as usize, inside.len());
     let from = &row[inside.start as usize * plan.c_source..][..pixels * plan.c_source];
-    // SAFETY: left padding, the pixels inside, and right padding are together the window's `layout.row` floats.
+    // SAFETY: left padding, the pixels inside, and right padding are together the window's
+    // `layout.row` floats.
     unsafe {
         to.write_bytes(0, left * layout.pixel);
         let first = to.add(left * layout.pixel);
@@ -121,7 +144,9 @@ unsafe fn copy_row(plan: &Plan, layout: &Layout, row: Option<&[f32]>, to: *mut f
             first.copy_from_nonoverlapping(from.as_ptr(), from.len());
         } else {
             for (index, pixel) in from.chunks_exact(plan.c_source).enumerate() {
-                first.add(index * layout.pixel).copy_from_nonoverlapping(pixel.as_ptr(), pixel.len());
+                first
+                    .add(index * layout.pixel)
+                    .copy_from_nonoverlapping(pixel.as_ptr(), pixel.len());
             }
         }
         let written = (left + pixels) * layout.pixel;

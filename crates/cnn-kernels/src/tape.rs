@@ -1,9 +1,11 @@
-//! The bridge to candle's autograd: candle decides in which order the operations go backward, the gradients of maps travel beside its graph.
+//! The bridge to candle's autograd: candle decides in which order the operations go backward, the
+//! gradients of maps travel beside its graph.
 //!
-//! candle adds each gradient to a tensor of zeros, two passes and two allocations for every map, and keeps all inputs and outputs alive. So its graph
-//! sees one number in place of a map, the handle, and each operation leaves the gradients of its input maps in their [`Slot`]s: moved, not
-//! copied, and summed only where there are several. The gradients of parameters are candle's as always. A graph goes backward on one thread
-//! at a time.
+//! candle adds each gradient to a tensor of zeros, two passes and two allocations for every map,
+//! and keeps all inputs and outputs alive. So its graph sees one number in place of a map, the
+//! handle, and each operation leaves the gradients of its input maps in their [`Slot`]s: moved, not
+//! copied, and summed only where there are several. The gradients of parameters are candle's as
+//! always. A graph goes backward on one thread at a time.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,7 +14,8 @@ use std::sync::Arc;
 
 use candle_core::backprop::GradStore;
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, TensorId,
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor,
+    TensorId,
 };
 
 use crate::FeatureMap;
@@ -23,7 +26,8 @@ use crate::kernel::{Cost, Kernel, op_time, with_slices};
 use crate::profile::{self, Pass, timed};
 use crate::recycle::Buffer;
 
-/// The gradients of a loss, as `loss.backward()` gives them, with less work: those of variables that operations of this crate read are handed over as they are, where candle adds each to a
+/// The gradients of a loss, as `loss.backward()` gives them, with less work: those of variables
+/// that operations of this crate read are handed over as they are, where candle adds each to a
 /// tensor of zeros, and does so on threads of its own that go on spinning beside these operations'.
 ///
 /// ```
@@ -61,7 +65,8 @@ thread_local! {
     static OF_VARIABLES: RefCell<Option<HashMap<TensorId, Tensor>>> = const { RefCell::new(None) };
 }
 
-/// While it lives, gradients of variables are collected; what was collected before comes back at its end, a panic included.
+/// While it lives, gradients of variables are collected; what was collected before comes back at
+/// its end, a panic included.
 struct Collecting(Option<HashMap<TensorId, Tensor>>);
 
 impl Collecting {
@@ -119,7 +124,10 @@ pub(crate) fn record<K: Kernel>(
     parameters: &[Tensor],
     output: Tensor,
 ) -> Result<FeatureMap> {
-    let handles = maps.iter().filter_map(|map| map.node()).map(|node| Ok(node.handle.clone()));
+    let handles = maps
+        .iter()
+        .filter_map(|map| map.node())
+        .map(|node| Ok(node.handle.clone()));
     let handle = handles.reduce(|sum, handle| sum? + handle?).transpose()?;
     let (dtype, output) = (output.dtype(), Held::ours(output));
     if handle.is_none() && !parameters.iter().any(Tensor::track_op) {
@@ -168,7 +176,8 @@ struct Input {
 }
 
 impl<K: Kernel> Op<K> {
-    /// Leaves the gradients of the maps in their slots; returns that of the handle and those of the parameters.
+    /// Leaves the gradients of the maps in their slots; returns that of the handle and those of the
+    /// parameters.
     fn backward(&self, parameters: &[&Tensor]) -> Result<Vec<Option<Tensor>>> {
         match self.dtype {
             DType::F32 => self.backward_as::<f32>(parameters),
@@ -178,13 +187,20 @@ impl<K: Kernel> Op<K> {
 
     fn backward_as<T: Element>(&self, parameters: &[&Tensor]) -> Result<Vec<Option<Tensor>>> {
         let tracked = self.inputs.iter().map(|input| input.gradient.is_some());
-        let wanted: Vec<bool> = tracked.chain(parameters.iter().map(|parameter| parameter.track_op())).collect();
+        let wanted: Vec<bool> = tracked
+            .chain(parameters.iter().map(|parameter| parameter.track_op()))
+            .collect();
         let elements = self.kernel.output_shape().iter().product();
-        let grad = self.gradient.take::<T>().unwrap_or_else(|| Buffer::shared(vec![T::zero(); elements]));
+        let grad = self
+            .gradient
+            .take::<T>()
+            .unwrap_or_else(|| Buffer::shared(vec![T::zero(); elements]));
         let nothing = Tensor::zeros(0, self.dtype, &Device::Cpu)?;
         let values = self.inputs.iter().map(|input| input.values.as_ref());
         let held = values.chain([self.output.as_ref()]);
-        let mut tensors: Vec<&Tensor> = held.map(|held| held.map_or(&nothing, |held| held.tensor())).collect();
+        let mut tensors: Vec<&Tensor> = held
+            .map(|held| held.map_or(&nothing, |held| held.tensor()))
+            .collect();
         // In the kernel's order: maps, parameters, and the output at the end.
         let maps = self.inputs.len();
         tensors.splice(maps..maps, parameters.iter().copied());
@@ -198,17 +214,28 @@ impl<K: Kernel> Op<K> {
                 slot.add(grad);
             }
         }
-        let of_handle = wanted[..self.inputs.len()].contains(&true).then(number_tensor).transpose()?;
+        let of_handle = wanted[..self.inputs.len()]
+            .contains(&true)
+            .then(number_tensor)
+            .transpose()?;
         let of_parameters = grads.zip(parameters).map(|(grad, parameter)| {
             let Some(grad) = grad else { return Ok(None) };
-            collected(parameter, Tensor::from_vec(Buffer::into_vec(grad), parameter.shape(), parameter.device())?)
+            collected(
+                parameter,
+                Tensor::from_vec(
+                    Buffer::into_vec(grad),
+                    parameter.shape(),
+                    parameter.device(),
+                )?,
+            )
         });
         [Ok(of_handle)].into_iter().chain(of_parameters).collect()
     }
 }
 
 impl<K: Kernel> Op<K> {
-    /// The kernel's backward pass; under the clock, those with multiply-adds compute their gradients one after the other.
+    /// The kernel's backward pass; under the clock, those with multiply-adds compute their
+    /// gradients one after the other.
     fn timed_backward<T: Element>(
         &self,
         inputs: &[&[T]],
@@ -219,35 +246,66 @@ impl<K: Kernel> Op<K> {
         let maps = self.inputs.len();
         let part = |pass: Pass, grad: Gradient<'_, T>, wanted: &[bool]| {
             let time = || {
-                let elements = |range: Range<usize>| inputs[range].iter().map(|values| values.len()).sum::<usize>();
-                let of_maps = self.inputs.iter().zip(wanted).filter(|(_, wanted)| **wanted);
-                let (written, parameters) =
-                    (of_maps.map(|(input, _)| input.elements).sum(), elements(maps..inputs.len()));
+                let elements = |range: Range<usize>| {
+                    inputs[range]
+                        .iter()
+                        .map(|values| values.len())
+                        .sum::<usize>()
+                };
+                let of_maps = self
+                    .inputs
+                    .iter()
+                    .zip(wanted)
+                    .filter(|(_, wanted)| **wanted);
+                let (written, parameters) = (
+                    of_maps.map(|(input, _)| input.elements).sum(),
+                    elements(maps..inputs.len()),
+                );
                 let saved = elements(0..maps) + output.len();
-                // The gradient of the input follows from that of the output and the parameters alone where they are told apart.
+                // The gradient of the input follows from that of the output and the parameters
+                // alone where they are told apart.
                 let (read, once) = match pass {
                     Pass::Backward => (saved + grad.len(), 2 * parameters),
                     Pass::InputGradient => (grad.len(), parameters),
                     _ => (saved + grad.len(), parameters),
                 };
-                let cost = Cost { read, once, written };
+                let cost = Cost {
+                    read,
+                    once,
+                    written,
+                };
                 op_time(&self.kernel, pass, &self.label, T::DTYPE, &cost)
             };
             let time = profile::is_watched().then(time);
-            timed(|| time.expect("somebody watches"), || T::backward(&self.kernel, inputs, output, grad, wanted))
+            timed(
+                || time.expect("somebody watches"),
+                || T::backward(&self.kernel, inputs, output, grad, wanted),
+            )
         };
         if !profile::is_watched() || self.kernel.multiply_adds() == 0 {
             return part(Pass::Backward, grad, wanted);
         }
         let only = |range: Range<usize>| -> Vec<bool> {
-            wanted.iter().enumerate().map(|(index, wanted)| *wanted && range.contains(&index)).collect()
+            wanted
+                .iter()
+                .enumerate()
+                .map(|(index, wanted)| *wanted && range.contains(&index))
+                .collect()
         };
         let mut grads = vec![None; wanted.len()];
-        for (pass, range) in [(Pass::InputGradient, 0..maps), (Pass::ParameterGradient, maps..wanted.len())] {
+        for (pass, range) in [
+            (Pass::InputGradient, 0..maps),
+            (Pass::ParameterGradient, maps..wanted.len()),
+        ] {
             let wanted = only(range.clone());
             if wanted.contains(&true) {
                 let parts = part(pass, Gradient::Borrowed(&grad), &wanted);
-                parts.into_iter().enumerate().skip(range.start).take(range.len()).for_each(|(i, part)| grads[i] = part);
+                parts
+                    .into_iter()
+                    .enumerate()
+                    .skip(range.start)
+                    .take(range.len())
+                    .for_each(|(i, part)| grads[i] = part);
             }
         }
         grads
@@ -270,10 +328,22 @@ impl<K: Kernel> CustomOp2 for Op<K> {
     fn name(&self) -> &'static str {
         K::NAME
     }
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         Ok(number())
     }
-    fn bwd(&self, _: &Tensor, a: &Tensor, _: &Tensor, _: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        _: &Tensor,
+        a: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let mut grads = self.backward(&[a])?.into_iter();
         Ok((grads.next().flatten(), grads.next().flatten()))
     }
@@ -303,19 +373,26 @@ impl<K: Kernel> CustomOp3 for Op<K> {
         _: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let mut grads = self.backward(&[a, b])?.into_iter();
-        Ok((grads.next().flatten(), grads.next().flatten(), grads.next().flatten()))
+        Ok((
+            grads.next().flatten(),
+            grads.next().flatten(),
+            grads.next().flatten(),
+        ))
     }
 }
 
-/// The values of a contiguous tensor as a map, with a place in the graph if the tensor is tracked. Types and devices that no kernel takes stay in
-/// candle's graph.
+/// The values of a contiguous tensor as a map, with a place in the graph if the tensor is tracked.
+/// Types and devices that no kernel takes stay in candle's graph.
 pub(crate) fn enter(xs: &Tensor) -> Result<FeatureMap> {
     if !xs.track_op() || !xs.device().is_cpu() || !matches!(xs.dtype(), DType::F32 | DType::F64) {
         return Ok(FeatureMap::wrap(Held::lent(xs.clone()), None));
     }
     let gradient = Slot::default();
     let handle = xs.apply_op1(Enter(gradient.clone()))?;
-    Ok(FeatureMap::wrap(Held::lent(xs.detach()), Some(Node { handle, gradient })))
+    Ok(FeatureMap::wrap(
+        Held::lent(xs.detach()),
+        Some(Node { handle, gradient }),
+    ))
 }
 
 /// A map's values as a tensor of candle's graph.
@@ -323,7 +400,10 @@ pub(crate) fn leave(map: &FeatureMap) -> Result<Tensor> {
     match map.node() {
         None => Ok(map.held().share()),
         Some(node) => {
-            let op = Leave { values: map.held().clone(), gradient: node.gradient.clone() };
+            let op = Leave {
+                values: map.held().clone(),
+                gradient: node.gradient.clone(),
+            };
             node.handle.apply_op1(op)
         }
     }
@@ -336,7 +416,10 @@ impl Enter {
     fn gradient<T: Element>(&self, xs: &Tensor) -> Result<Option<Tensor>> {
         match self.0.take::<T>() {
             None => Ok(Some(xs.zeros_like()?)),
-            Some(grad) => collected(xs, Tensor::from_vec(Buffer::into_vec(grad), xs.shape(), xs.device())?),
+            Some(grad) => collected(
+                xs,
+                Tensor::from_vec(Buffer::into_vec(grad), xs.shape(), xs.device())?,
+            ),
         }
     }
 }
@@ -364,8 +447,15 @@ struct Leave {
 
 impl Leave {
     fn copy<T: Element>(&self) -> Result<(CpuStorage, Shape)> {
-        let values = with_slices(self.name(), &[self.values.tensor()], |slices: &[&[T]]| slices[0].to_vec())?;
-        Ok((T::to_cpu_storage_owned(values), self.values.tensor().shape().clone()))
+        let values = with_slices(
+            self.name(),
+            &[self.values.tensor()],
+            |slices: &[&[T]]| slices[0].to_vec(),
+        )?;
+        Ok((
+            T::to_cpu_storage_owned(values),
+            self.values.tensor().shape().clone(),
+        ))
     }
 
     fn keep<T: Element>(&self, grad: &Tensor) -> Result<()> {

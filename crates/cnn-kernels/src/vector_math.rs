@@ -1,6 +1,8 @@
-//! Exponential, hyperbolic tangent and error function in f32 without branches or tables, so that loops over them vectorise.
+//! Exponential, hyperbolic tangent and error function in f32 without branches or tables, so that
+//! loops over them vectorise.
 //!
-//! The rational approximations of tanh and erf are those of Eigen's `GenericPacketMath`. NaN stays NaN.
+//! The rational approximations of tanh and erf are those of Eigen's `GenericPacketMath`. NaN stays
+//! NaN.
 
 /// `e^x`, to 2 units in the last place; beyond ±88 the value at ±88.
 #[inline(always)]
@@ -14,7 +16,17 @@ pub(crate) fn exp(x: f32) -> f32 {
     let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23));
     let integer = rounded - ROUND;
     let r = (x - integer * LN_2_HIGH) - integer * LN_2_LOW;
-    let tail = horner(r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_66, 0.5]);
+    let tail = horner(
+        r,
+        [
+            1.987_569_1e-4,
+            1.398_199_9e-3,
+            8.333_452e-3,
+            4.166_579_6e-2,
+            0.166_666_66,
+            0.5,
+        ],
+    );
     (tail * r * r + r + 1.) * power
 }
 
@@ -47,7 +59,13 @@ pub(crate) fn erf(x: f32) -> f32 {
         -2.954_6e-3,
         -1.609_603_3e-2,
     ];
-    const EVEN: [f32; 5] = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2];
+    const EVEN: [f32; 5] = [
+        -1.456_607_2e-5,
+        -2.133_740_6e-4,
+        -1.682_827e-3,
+        -7.373_329e-3,
+        -1.426_473_9e-2,
+    ];
     let x = clamped(x, -4., 4.);
     x * horner(x * x, ODD) / horner(x * x, EVEN)
 }
@@ -62,7 +80,9 @@ fn clamped(x: f32, low: f32, high: f32) -> f32 {
 /// A polynomial, the coefficient of the highest power first.
 #[inline(always)]
 fn horner<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
-    coefficients.into_iter().fold(0., |sum, coefficient| sum * x + coefficient)
+    coefficients
+        .into_iter()
+        .fold(0., |sum, coefficient| sum * x + coefficient)
 }
 
 #[cfg(test)]
@@ -89,6 +109,9 @@ mod tests {
             assert!(found(f32::NAN).is_nan(), "{name}");
         }
         assert!(exp(f32::INFINITY) > 2e38 && exp(f32::NEG_INFINITY) < 2e-38);
-        assert_eq!((tanh(f32::INFINITY), erf(f32::NEG_INFINITY)), (tanh(12.), erf(-6.)));
+        assert_eq!(
+            (tanh(f32::INFINITY), erf(f32::NEG_INFINITY)),
+            (tanh(12.), erf(-6.))
+        );
     }
 }

@@ -1,6 +1,8 @@
-//! A program says once that its kernels are slow, if they were compiled so, and is silent otherwise.
+//! A program says once that its kernels are slow, if they were compiled so, and is silent
+//! otherwise.
 //!
-//! Run as it is, this holds the optimised build; `.ci/run` runs it a second time with kernels that are not optimised.
+//! Run as it is, this holds the optimised build; `.ci/run` runs it a second time with kernels that
+//! are not optimised.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Command;
@@ -16,7 +18,10 @@ fn the_level_is_that_of_the_profile() {
     // The workspace's profiles, and the level that CI compiles a second time with.
     let expected = std::env::var("CNN_EXPECTED_OPT_LEVEL").unwrap_or_else(|_| "3".to_string());
     assert_eq!(build_profile().opt_level, expected);
-    assert_eq!(build_profile().is_slow(), !matches!(expected.as_str(), "2" | "3"));
+    assert_eq!(
+        build_profile().is_slow(),
+        !matches!(expected.as_str(), "2" | "3")
+    );
 }
 
 #[test]
@@ -24,7 +29,9 @@ fn two_operations() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
-    let images = FeatureMap::from_nhwc(&Tensor::ones((1, 4, 5, 3), DType::F32, &Device::Cpu).unwrap()).unwrap();
+    let images =
+        FeatureMap::from_nhwc(&Tensor::ones((1, 4, 5, 3), DType::F32, &Device::Cpu).unwrap())
+            .unwrap();
     global_avg_pool(&images).unwrap();
     global_avg_pool(&images).unwrap();
 }
@@ -32,10 +39,16 @@ fn two_operations() {
 #[test]
 fn a_slow_build_says_so_once_and_a_fast_one_does_not() {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    let output = child.args(["--exact", "two_operations", "--nocapture"]).env(CHILD, "1").output().unwrap();
+    let output = child
+        .args(["--exact", "two_operations", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
     let said = String::from_utf8_lossy(&output.stderr).to_string();
-    let expected = build_profile().warning().map_or(String::new(), |warning| format!("warning: {warning}\n"));
+    let expected = build_profile()
+        .warning()
+        .map_or(String::new(), |warning| format!("warning: {warning}\n"));
     assert_eq!(said, expected);
 }

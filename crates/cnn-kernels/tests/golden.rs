@@ -1,18 +1,21 @@
-//! Every kernel held against PyTorch: values and gradients of the cases in `golden/`, made by `tools/goldens/kernels.py`.
+//! Every kernel held against PyTorch: values and gradients of the cases in `golden/`, made by
+//! `tools/goldens/kernels.py`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor, Var};
 use cnn_kernels::{
-    Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate_tensor, adaptive_avg_pool,
-    adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train, concat, conv2d, global_avg_pool,
-    global_max_pool, layer_norm, max_pool, softmax, upsample_nearest,
+    Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate_tensor,
+    adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
+    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, max_pool, softmax,
+    upsample_nearest,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-/// The element types and the largest difference to PyTorch's f64, relative to the largest element of the tensor.
+/// The element types and the largest difference to PyTorch's f64, relative to the largest element
+/// of the tensor.
 const TOLERANCES: [(DType, f64); 2] = [(DType::F64, 1e-12), (DType::F32, 1e-5)];
 
 #[test]
@@ -40,7 +43,8 @@ fn activations_softmax_concat_and_add_equal_pytorch() {
     check_group("pointwise", 25);
 }
 
-/// Runs every case of a group in both element types and compares every tensor that its file holds for the case.
+/// Runs every case of a group in both element types and compares every tensor that its file holds
+/// for the case.
 fn check_group(group: &str, cases: usize) {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
     let bytes = std::fs::read(folder.join(format!("{group}.safetensors"))).unwrap();
@@ -60,7 +64,8 @@ fn check_group(group: &str, cases: usize) {
             );
             for (key, tensor) in found {
                 let name = format!("{}.{key}", case.name);
-                let (expected, shape) = goldens.values(&name).unwrap_or_else(|| panic!("no {name}"));
+                let (expected, shape) =
+                    goldens.values(&name).unwrap_or_else(|| panic!("no {name}"));
                 assert_eq!(tensor.dims(), shape, "{name}");
                 assert_close(&name, dtype, &tensor, &expected, tolerance);
             }
@@ -70,12 +75,23 @@ fn check_group(group: &str, cases: usize) {
 
 fn assert_close(name: &str, dtype: DType, found: &Tensor, expected: &[f64], tolerance: f64) {
     assert_eq!(found.dtype(), dtype, "{name}");
-    let found = found.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
-    let scale = expected.iter().fold(f64::MIN_POSITIVE, |scale, value| scale.max(value.abs()));
+    let found = found
+        .to_dtype(DType::F64)
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .to_vec1::<f64>()
+        .unwrap();
+    let scale = expected
+        .iter()
+        .fold(f64::MIN_POSITIVE, |scale, value| scale.max(value.abs()));
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
         // Not `>`: a NaN must fail.
         let close = (found - expected).abs() <= tolerance * scale;
-        assert!(close, "{name} as {dtype:?}: element {index} is {found}, PyTorch has {expected} (largest {scale})");
+        assert!(
+            close,
+            "{name} as {dtype:?}: element {index} is {found}, PyTorch has {expected} (largest {scale})"
+        );
     }
 }
 
@@ -86,13 +102,21 @@ impl Goldens<'_> {
     fn values(&self, name: &str) -> Option<(Vec<f64>, Vec<usize>)> {
         let view = self.0.tensor(name).ok()?;
         assert_eq!(view.dtype(), safetensors::Dtype::F64, "{name}");
-        let values = view.data().chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap())).collect();
+        let values = view
+            .data()
+            .chunks_exact(8)
+            .map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap()))
+            .collect();
         Some((values, view.shape().to_vec()))
     }
 
     fn count(&self, case: &str) -> usize {
         let prefix = format!("{case}.");
-        self.0.names().iter().filter(|name| name.starts_with(&prefix)).count()
+        self.0
+            .names()
+            .iter()
+            .filter(|name| name.starts_with(&prefix))
+            .count()
     }
 }
 
@@ -115,22 +139,41 @@ impl<'a> Case<'a> {
             let kept = goldens.values(&full);
             stored += usize::from(kept.is_some());
             let values = kept.map_or_else(|| formula(&full, &shape), |(values, _)| values);
-            let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            let tensor = Tensor::from_vec(values, shape, &Device::Cpu)
+                .unwrap()
+                .to_dtype(dtype)
+                .unwrap();
             inputs.push((role.clone(), Var::from_tensor(&tensor).unwrap()));
         }
-        Self { name, options, dtype, inputs, stored }
+        Self {
+            name,
+            options,
+            dtype,
+            inputs,
+            stored,
+        }
     }
 
     /// Forward and backward: every result with the key it has in the golden file.
     fn run(&self, goldens: &Goldens) -> Vec<(String, Tensor)> {
         let (output, mut found) = self.forward();
         let upstream = formula(&format!("{}.upstream", self.name), output.dims());
-        let upstream = Tensor::from_vec(upstream, output.dims(), &Device::Cpu).unwrap().to_dtype(self.dtype).unwrap();
-        let gradients = (&output * upstream).unwrap().sum_all().unwrap().backward().unwrap();
+        let upstream = Tensor::from_vec(upstream, output.dims(), &Device::Cpu)
+            .unwrap()
+            .to_dtype(self.dtype)
+            .unwrap();
+        let gradients = (&output * upstream)
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap();
         for (role, input) in &self.inputs {
             let key = format!("grad.{role}");
             if goldens.values(&format!("{}.{key}", self.name)).is_some() {
-                let gradient = gradients.get(input).unwrap_or_else(|| panic!("{}: no {key}", self.name));
+                let gradient = gradients
+                    .get(input)
+                    .unwrap_or_else(|| panic!("{}: no {key}", self.name));
                 found.push((key, gradient.clone()));
             }
         }
@@ -143,7 +186,9 @@ impl<'a> Case<'a> {
         let map = |role: &str| FeatureMap::from_nchw(self.input(role)).unwrap();
         let ys = match self.options["op"].as_str().unwrap() {
             "conv2d" => {
-                let bias = self.options["inputs"].get("bias").map(|_| self.input("bias"));
+                let bias = self.options["inputs"]
+                    .get("bias")
+                    .map(|_| self.input("bias"));
                 let spec = Conv2dSpec {
                     stride: self.pair("stride"),
                     padding: self.padding(),
@@ -153,7 +198,11 @@ impl<'a> Case<'a> {
                 conv2d(&map("input"), self.input("weight"), bias, &spec)
             }
             "max_pool" => max_pool(&map("input"), &self.window()),
-            "avg_pool" => avg_pool(&map("input"), &self.window(), self.options["count_include_pad"].as_bool().unwrap()),
+            "avg_pool" => avg_pool(
+                &map("input"),
+                &self.window(),
+                self.options["count_include_pad"].as_bool().unwrap(),
+            ),
             "adaptive_avg_pool" => adaptive_avg_pool(&map("input"), self.pair("output")),
             "adaptive_max_pool" => adaptive_max_pool(&map("input"), self.pair("output")),
             "global_avg_pool" => global_avg_pool(&map("input")),
@@ -174,7 +223,12 @@ impl<'a> Case<'a> {
                     Activation::Identity,
                 )
             }
-            "layer_norm" => layer_norm(&map("input"), self.input("weight"), self.input("bias"), self.number("eps")),
+            "layer_norm" => layer_norm(
+                &map("input"),
+                self.input("weight"),
+                self.input("bias"),
+                self.number("eps"),
+            ),
             "concat" => {
                 let maps: Vec<FeatureMap> = self.inputs.iter().map(|(role, _)| map(role)).collect();
                 concat(&maps.iter().collect::<Vec<_>>())
@@ -182,13 +236,23 @@ impl<'a> Case<'a> {
             "add" => add(&map("input0"), &map("input1")),
             "softmax" => return (softmax(self.input("input")).unwrap(), Vec::new()),
             "activation" => {
-                let scale = self.options.get("scale").map_or(1.0, |scale| scale.as_f64().unwrap());
+                let scale = self
+                    .options
+                    .get("scale")
+                    .map_or(1.0, |scale| scale.as_f64().unwrap());
                 let xs = self.input("input").affine(scale, 0.0).unwrap();
-                return (activate_tensor(&xs, self.activation(), BackwardRule::Standard).unwrap(), Vec::new());
+                return (
+                    activate_tensor(&xs, self.activation(), BackwardRule::Standard).unwrap(),
+                    Vec::new(),
+                );
             }
             other => panic!("no operation {other}"),
         };
-        (ys.and_then(|ys| ys.to_nchw()).unwrap_or_else(|error| panic!("{}: {error}", self.name)), Vec::new())
+        (
+            ys.and_then(|ys| ys.to_nchw())
+                .unwrap_or_else(|error| panic!("{}: {error}", self.name)),
+            Vec::new(),
+        )
     }
 
     fn batch_norm_train(&self) -> (Tensor, Vec<(String, Tensor)>) {
@@ -203,9 +267,15 @@ impl<'a> Case<'a> {
         )
         .unwrap();
         let momentum = self.number("momentum");
-        let updated = [("running_mean", batch.mean), ("running_var", batch.unbiased_var)].map(|(role, new)| {
+        let updated = [
+            ("running_mean", batch.mean),
+            ("running_var", batch.unbiased_var),
+        ]
+        .map(|(role, new)| {
             let old = self.input(role).detach();
-            let average = (old.affine(1.0 - momentum, 0.0).unwrap() + new.affine(momentum, 0.0).unwrap()).unwrap();
+            let average = (old.affine(1.0 - momentum, 0.0).unwrap()
+                + new.affine(momentum, 0.0).unwrap())
+            .unwrap();
             (format!("updated.{role}"), average)
         });
         (ys.to_nchw().unwrap(), updated.to_vec())
@@ -228,7 +298,12 @@ impl<'a> Case<'a> {
     }
 
     fn input(&self, role: &str) -> &Tensor {
-        &self.inputs.iter().find(|(name, _)| name == role).unwrap_or_else(|| panic!("{}: no {role}", self.name)).1
+        &self
+            .inputs
+            .iter()
+            .find(|(name, _)| name == role)
+            .unwrap_or_else(|| panic!("{}: no {role}", self.name))
+            .1
     }
 
     fn window(&self) -> Window {
@@ -246,7 +321,12 @@ impl<'a> Case<'a> {
             return Padding::Same;
         }
         let [top, bottom, left, right] = numbers(&self.options["padding"]).try_into().unwrap();
-        Padding::Explicit { top, bottom, left, right }
+        Padding::Explicit {
+            top,
+            bottom,
+            left,
+            right,
+        }
     }
 
     fn pair(&self, option: &str) -> [usize; 2] {
@@ -259,13 +339,19 @@ impl<'a> Case<'a> {
 }
 
 fn numbers(list: &Value) -> Vec<usize> {
-    list.as_array().unwrap().iter().map(|number| number.as_u64().unwrap() as usize).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|number| number.as_u64().unwrap() as usize)
+        .collect()
 }
 
-/// `tools/goldens/formula.py`: f32 values that depend on the tensor's name and shape alone, widened.
+/// `tools/goldens/formula.py`: f32 values that depend on the tensor's name and shape alone,
+/// widened.
 fn formula(name: &str, shape: &[usize]) -> Vec<f64> {
-    let hash =
-        name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3));
+    let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, byte| {
+        (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3)
+    });
     let bound = (6.0 / shape.iter().skip(1).product::<usize>() as f64).sqrt();
     let value = |u: f64| match name.rsplit('.').next().unwrap() {
         "running_mean" => 0.2 * (2.0 * u - 1.0),
@@ -282,5 +368,7 @@ fn formula(name: &str, shape: &[usize]) -> Vec<f64> {
         x ^= x >> 31;
         f64::from(value((x >> 11) as f64 / (1u64 << 53) as f64) as f32)
     };
-    (1..=shape.iter().product::<usize>() as u64).map(element).collect()
+    (1..=shape.iter().product::<usize>() as u64)
+        .map(element)
+        .collect()
 }

@@ -18,7 +18,10 @@ pub struct Activate {
 impl Activate {
     /// The activation at the builder's place, as `layer1.0.act1`; it has no parameters.
     pub fn new(activation: Activation, builder: &Builder) -> Self {
-        Self { path: builder.path().to_string(), activation }
+        Self {
+            path: builder.path().to_string(),
+            activation,
+        }
     }
 
     /// Applies it to vectors, `(N, features)`.
@@ -26,12 +29,16 @@ impl Activate {
     /// # Errors
     /// If the element type is neither f32 nor f64.
     pub fn forward_vectors(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
-        cx.layer(&self.path, self.kind(), &[xs.into()], || activate_tensor(xs, self.activation, cx.backward_rule()))
+        cx.layer(&self.path, self.kind(), &[xs.into()], || {
+            activate_tensor(xs, self.activation, cx.backward_rule())
+        })
     }
 
-    /// The activation, if it may be computed together with the layer before it: nobody watches, and gradients follow the derivative.
+    /// The activation, if it may be computed together with the layer before it: nobody watches, and
+    /// gradients follow the derivative.
     pub(crate) fn fusible(&self, cx: &Context<'_>) -> Option<Activation> {
-        (!cx.is_observed() && cx.backward_rule() == BackwardRule::Standard).then_some(self.activation)
+        (!cx.is_observed() && cx.backward_rule() == BackwardRule::Standard)
+            .then_some(self.activation)
     }
 
     pub(crate) fn activation(&self) -> Activation {
@@ -56,7 +63,9 @@ impl Activate {
 
 impl Layer for Activate {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        cx.layer(&self.path, self.kind(), &[xs.into()], || activate(xs, self.activation, cx.backward_rule()))
+        cx.layer(&self.path, self.kind(), &[xs.into()], || {
+            activate(xs, self.activation, cx.backward_rule())
+        })
     }
 }
 
@@ -72,7 +81,9 @@ pub struct Softmax {
 impl Softmax {
     /// The layer at the builder's place; it has no parameters.
     pub fn new(builder: &Builder) -> Self {
-        Self { path: builder.path().to_string() }
+        Self {
+            path: builder.path().to_string(),
+        }
     }
 
     /// Applies it to vectors, `(N, features)`.
@@ -86,6 +97,8 @@ impl Softmax {
 
 impl Layer for Softmax {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        cx.layer(&self.path, "softmax", &[xs.into()], || FeatureMap::from_nhwc(&softmax(&xs.to_nhwc())?))
+        cx.layer(&self.path, "softmax", &[xs.into()], || {
+            FeatureMap::from_nhwc(&softmax(&xs.to_nhwc())?)
+        })
     }
 }

@@ -17,7 +17,12 @@ pub struct BatchNorm2dConfig {
 impl BatchNorm2dConfig {
     /// PyTorch's defaults: eps 1e-5, momentum 0.1, weight 1, bias 0.
     pub const fn new(channels: usize) -> Self {
-        Self { channels, eps: 1e-5, momentum: 0.1, weight_init: Init::ONES }
+        Self {
+            channels,
+            eps: 1e-5,
+            momentum: 0.1,
+            weight_init: Init::ONES,
+        }
     }
 
     /// Another number added to the variance.
@@ -26,19 +31,22 @@ impl BatchNorm2dConfig {
         self
     }
 
-    /// Another share of the batch in the running averages: `running = (1 − momentum) · running + momentum · batch`.
+    /// Another share of the batch in the running averages:
+    /// `running = (1 − momentum) · running + momentum · batch`.
     pub const fn with_momentum(mut self, momentum: f64) -> Self {
         self.momentum = momentum;
         self
     }
 
-    /// Another initialisation of the weight; zeros for the last norm of a residual branch (Goyal et al. 2017).
+    /// Another initialisation of the weight; zeros for the last norm of a residual branch (Goyal et
+    /// al. 2017).
     pub const fn with_weight_init(mut self, init: Init) -> Self {
         self.weight_init = init;
         self
     }
 
-    /// Takes `weight`, `bias`, `running_mean`, `running_var` (all `(channels)`) and `num_batches_tracked` from the builder's place.
+    /// Takes `weight`, `bias`, `running_mean`, `running_var` (all `(channels)`) and
+    /// `num_batches_tracked` from the builder's place.
     ///
     /// # Errors
     /// If the store holds one of them with another shape.
@@ -57,10 +65,12 @@ impl BatchNorm2dConfig {
     }
 }
 
-/// `(x − mean) / √(var + eps) · weight + bias` per channel (Ioffe & Szegedy 2015); the context's [`BatchNormPolicy`] says whose mean and
-/// variance. The running variance is the unbiased one, as in PyTorch.
+/// `(x − mean) / √(var + eps) · weight + bias` per channel (Ioffe & Szegedy 2015); the context's
+/// [`BatchNormPolicy`] says whose mean and variance. The running variance is the unbiased one, as
+/// in PyTorch.
 ///
-/// A layer whose parameters are frozen in a model built for training uses its running statistics and keeps them.
+/// A layer whose parameters are frozen in a model built for training uses its running statistics
+/// and keeps them.
 ///
 /// # Shapes
 /// `(N, H, W, channels)` to the same.
@@ -85,13 +95,19 @@ impl BatchNorm2d {
         activation: Activation,
         cx: &Context<'_>,
     ) -> Result<FeatureMap> {
-        cx.layer(&self.path, "batch_norm", &[xs.into()], || self.compute(xs, cx.batch_norm(), residual, activation))
+        cx.layer(&self.path, "batch_norm", &[xs.into()], || {
+            self.compute(xs, cx.batch_norm(), residual, activation)
+        })
     }
 
-    /// The factor and the offset of each channel with running statistics, `(channels, 1, 1, 1)` and `(channels)`, in f64: what a convolution before it takes in.
+    /// The factor and the offset of each channel with running statistics, `(channels, 1, 1, 1)` and
+    /// `(channels)`, in f64: what a convolution before it takes in.
     pub(crate) fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
         let double = |tensor: &Tensor| tensor.to_dtype(candle_core::DType::F64);
-        let (mean, var) = (double(&self.running_mean.get())?, double(&self.running_var.get())?);
+        let (mean, var) = (
+            double(&self.running_mean.get())?,
+            double(&self.running_var.get())?,
+        );
         let scale = (double(&self.weight)? / (var + self.config.eps)?.sqrt()?)?;
         let shift = (double(&self.bias)? - (mean * &scale)?)?;
         Ok((scale.reshape((self.config.channels, 1, 1, 1))?, shift))
@@ -107,9 +123,19 @@ impl BatchNorm2d {
         let eps = self.config.eps;
         if policy == BatchNormPolicy::Running || self.frozen {
             let (mean, var) = (self.running_mean.get(), self.running_var.get());
-            return batch_norm_running(xs, &self.weight, &self.bias, &mean, &var, eps, residual, activation);
+            return batch_norm_running(
+                xs,
+                &self.weight,
+                &self.bias,
+                &mean,
+                &var,
+                eps,
+                residual,
+                activation,
+            );
         }
-        let (ys, statistics) = batch_norm_train(xs, &self.weight, &self.bias, eps, residual, activation)?;
+        let (ys, statistics) =
+            batch_norm_train(xs, &self.weight, &self.bias, eps, residual, activation)?;
         if policy == BatchNormPolicy::Update {
             self.update(&statistics)?;
         }
@@ -118,12 +144,16 @@ impl BatchNorm2d {
 
     fn update(&self, statistics: &BatchStatistics) -> Result<()> {
         let momentum = self.config.momentum;
-        let averages = [(&self.running_mean, &statistics.mean), (&self.running_var, &statistics.unbiased_var)];
+        let averages = [
+            (&self.running_mean, &statistics.mean),
+            (&self.running_var, &statistics.unbiased_var),
+        ];
         for (running, batch) in averages {
             running.set(&((running.get() * (1. - momentum))? + (batch * momentum)?)?)?;
         }
         let one = Tensor::new(1i64, self.num_batches_tracked.get().device())?;
-        self.num_batches_tracked.set(&(self.num_batches_tracked.get() + one)?)
+        self.num_batches_tracked
+            .set(&(self.num_batches_tracked.get() + one)?)
     }
 }
 
@@ -142,36 +172,59 @@ mod tests {
     use cnn_core::Key;
 
     fn forward(store: &Store, mode: Mode, cx: &Context<'_>) -> Vec<f32> {
-        let norm = BatchNorm2dConfig::new(1).build(&store.builder(mode).pp("bn")).unwrap();
+        let norm = BatchNorm2dConfig::new(1)
+            .build(&store.builder(mode).pp("bn"))
+            .unwrap();
         let xs = Tensor::new(&[[[[1f32, 2., 3., 6.]]]], &Device::Cpu).unwrap();
-        let ys = norm.forward(&FeatureMap::from_nchw(&xs).unwrap(), cx).unwrap();
-        ys.to_nchw().unwrap().flatten_all().unwrap().to_vec1().unwrap()
+        let ys = norm
+            .forward(&FeatureMap::from_nchw(&xs).unwrap(), cx)
+            .unwrap();
+        ys.to_nchw()
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1()
+            .unwrap()
     }
 
     fn running(store: &Store) -> (f32, f32, i64) {
         let scalar = |name: &str| store.get(name).unwrap().to_vec1::<f32>().unwrap()[0];
-        let tracked = store.get("bn.num_batches_tracked").unwrap().to_scalar().unwrap();
+        let tracked = store
+            .get("bn.num_batches_tracked")
+            .unwrap()
+            .to_scalar()
+            .unwrap();
         (scalar("bn.running_mean"), scalar("bn.running_var"), tracked)
     }
 
-    /// bn = torch.nn.BatchNorm2d(1); bn(torch.tensor([[[[1., 2., 3., 6.]]]])); bn.running_mean, bn.running_var
-    /// -> 0.3, 1.366667; output of the batch -1.0690 -0.5345 0.0000 1.6036
+    /// bn = torch.nn.BatchNorm2d(1); bn(torch.tensor([[[[1., 2., 3., 6.]]]])); bn.running_mean,
+    /// bn.running_var -> 0.3, 1.366667; output of the batch -1.0690 -0.5345 0.0000 1.6036
     #[test]
     fn policies_use_and_move_the_right_statistics() {
         let store = Store::new(0);
         let train = Context::train(Key::new(0));
-        let batch_only = forward(&store, Mode::Train, &train.with_batch_norm(BatchNormPolicy::BatchOnly));
+        let batch_only = forward(
+            &store,
+            Mode::Train,
+            &train.with_batch_norm(BatchNormPolicy::BatchOnly),
+        );
         assert_eq!(running(&store), (0., 1., 0));
         let updated = forward(&store, Mode::Train, &train);
         assert_eq!(batch_only, updated);
-        assert!((updated[0] + 1.0690).abs() < 1e-3 && (updated[3] - 1.6036).abs() < 1e-3, "{updated:?}");
+        assert!(
+            (updated[0] + 1.0690).abs() < 1e-3 && (updated[3] - 1.6036).abs() < 1e-3,
+            "{updated:?}"
+        );
         let (mean, var, tracked) = running(&store);
         assert!(
             (mean - 0.3).abs() < 1e-6 && (var - 1.366_666_7).abs() < 1e-6 && tracked == 1,
             "{mean} {var} {tracked}"
         );
         let eval = forward(&store, Mode::Eval, &Context::eval());
-        assert!((eval[0] - (1. - 0.3) / (1.366_676_7f32).sqrt()).abs() < 1e-5, "{eval:?}");
+        assert!(
+            (eval[0] - (1. - 0.3) / (1.366_676_7f32).sqrt()).abs() < 1e-5,
+            "{eval:?}"
+        );
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::{BackwardRule, Error, Event, Observer, Value, Window};
 /// Which statistics batch normalisation uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchNormPolicy {
-    /// The batch's, which also move the running averages; frozen layers use the running ones and keep them.
+    /// The batch's, which also move the running averages; frozen layers use the running ones and
+    /// keep them.
     Update,
     /// The batch's; the running averages stay.
     BatchOnly,
@@ -16,7 +17,8 @@ pub enum BatchNormPolicy {
     Running,
 }
 
-/// What a forward pass needs beside its input: randomness, the batch-norm policy, the activations' backward rule, and who watches.
+/// What a forward pass needs beside its input: randomness, the batch-norm policy, the activations'
+/// backward rule, and who watches.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     random: Option<Key>,
@@ -29,13 +31,22 @@ impl<'a> Context<'a> {
     /// Evaluation: nothing random, running statistics.
     pub fn eval() -> Self {
         let (batch_norm, backward_rule) = (BatchNormPolicy::Running, BackwardRule::Standard);
-        Self { random: None, batch_norm, backward_rule, observer: None }
+        Self {
+            random: None,
+            batch_norm,
+            backward_rule,
+            observer: None,
+        }
     }
 
-    /// One training step: dropout and drop-path draw from `key`, which should differ from step to step, and batch-norm uses the
-    /// batch's statistics and moves the running ones.
+    /// One training step: dropout and drop-path draw from `key`, which should differ from step to
+    /// step, and batch-norm uses the batch's statistics and moves the running ones.
     pub fn train(key: Key) -> Self {
-        Self { random: Some(key), batch_norm: BatchNormPolicy::Update, ..Self::eval() }
+        Self {
+            random: Some(key),
+            batch_norm: BatchNormPolicy::Update,
+            ..Self::eval()
+        }
     }
 
     /// The same with another batch-norm policy.
@@ -45,7 +56,10 @@ impl<'a> Context<'a> {
 
     /// The same with another backward rule of the rectifying activations.
     pub fn with_backward_rule(self, backward_rule: BackwardRule) -> Self {
-        Self { backward_rule, ..self }
+        Self {
+            backward_rule,
+            ..self
+        }
     }
 
     /// The same with an observer that sees every layer.
@@ -53,7 +67,10 @@ impl<'a> Context<'a> {
     where
         'a: 'b,
     {
-        Context { observer: Some(observer), ..self }
+        Context {
+            observer: Some(observer),
+            ..self
+        }
     }
 
     /// The batch-norm policy.
@@ -76,8 +93,8 @@ impl<'a> Context<'a> {
         self.random.map(|key| key.stream(path))
     }
 
-    /// Runs a layer's computation under the observer and gives its errors the layer's path. Every leaf layer calls this, and so should
-    /// a layer of one's own.
+    /// Runs a layer's computation under the observer and gives its errors the layer's path. Every
+    /// leaf layer calls this, and so should a layer of one's own.
     ///
     /// # Errors
     /// Those of `compute` and of the observer.
@@ -132,7 +149,13 @@ impl<'a> Context<'a> {
             source,
         })?;
         if let Some(observer) = self.observer {
-            observer.exit(&Event { path, kind, window, inputs, output: Value::from(&output) })?;
+            observer.exit(&Event {
+                path,
+                kind,
+                window,
+                inputs,
+                output: Value::from(&output),
+            })?;
         }
         Ok(output)
     }

@@ -20,9 +20,15 @@ pub struct Conv2dConfig {
 }
 
 impl Conv2dConfig {
-    /// A square kernel with stride 1, no padding, one group and a bias, initialised as PyTorch does.
+    /// A square kernel with stride 1, no padding, one group and a bias, initialised as PyTorch
+    /// does.
     pub const fn new(in_channels: usize, out_channels: usize, kernel_size: usize) -> Self {
-        let spec = Conv2dSpec { stride: [1, 1], padding: Padding::Valid, dilation: [1, 1], groups: 1 };
+        let spec = Conv2dSpec {
+            stride: [1, 1],
+            padding: Padding::Valid,
+            dilation: [1, 1],
+            groups: 1,
+        };
         Self {
             in_channels,
             out_channels,
@@ -87,7 +93,8 @@ impl Conv2dConfig {
         self
     }
 
-    /// Takes `weight` `(out, in / groups, rows, columns)` and `bias` `(out)` from the builder's place.
+    /// Takes `weight` `(out, in / groups, rows, columns)` and `bias` `(out)` from the builder's
+    /// place.
     ///
     /// # Errors
     /// If a number is zero or the groups do not divide the channels.
@@ -105,17 +112,36 @@ impl Conv2dConfig {
         let [rows, columns] = self.kernel_size;
         let group_in = self.in_channels / self.spec.groups;
         let init = self.init.with_groups(self.spec.groups);
-        let weight = builder.param("weight", &[self.out_channels, group_in, rows, columns], init)?;
+        let weight = builder.param(
+            "weight",
+            &[self.out_channels, group_in, rows, columns],
+            init,
+        )?;
         let bound = 1. / ((group_in * rows * columns) as f64).sqrt();
         let bias_init = self.bias_init.unwrap_or(Init::Uniform { bound });
-        let bias = self.bias.then(|| builder.param("bias", &[self.out_channels], bias_init)).transpose()?;
-        Ok(Conv2d { path: builder.path().to_string(), spec: self.spec, weight, bias, packed: None })
+        let bias = self
+            .bias
+            .then(|| builder.param("bias", &[self.out_channels], bias_init))
+            .transpose()?;
+        Ok(Conv2d {
+            path: builder.path().to_string(),
+            spec: self.spec,
+            weight,
+            bias,
+            packed: None,
+        })
     }
 
     fn check(&self, path: &str) -> Result<()> {
         let [rows, columns] = self.kernel_size;
         let config = |what, found: usize, expected: String| {
-            Err(Error::Config { layer: path.to_string(), what, found: found.to_string(), expected }.into())
+            Err(Error::Config {
+                layer: path.to_string(),
+                what,
+                found: found.to_string(),
+                expected,
+            }
+            .into())
         };
         let numbers = [
             ("in_channels", self.in_channels),
@@ -132,8 +158,14 @@ impl Conv2dConfig {
             }
         }
         let (groups, channels) = (self.spec.groups, [self.in_channels, self.out_channels]);
-        if channels.iter().any(|channels| !channels.is_multiple_of(groups)) {
-            let expected = format!("a divisor of {} in_channels and {} out_channels", channels[0], channels[1]);
+        if channels
+            .iter()
+            .any(|channels| !channels.is_multiple_of(groups))
+        {
+            let expected = format!(
+                "a divisor of {} in_channels and {} out_channels",
+                channels[0], channels[1]
+            );
             return config("groups", groups, expected);
         }
         Ok(())
@@ -167,8 +199,21 @@ impl Conv2d {
 
     /// What slides over the input.
     fn window(&self) -> Window {
-        let (dims, Conv2dSpec { stride, padding, dilation, .. }) = (self.weight.dims(), self.spec);
-        Window { stride, padding, dilation, ..Window::new([dims[2], dims[3]]) }
+        let (
+            dims,
+            Conv2dSpec {
+                stride,
+                padding,
+                dilation,
+                ..
+            },
+        ) = (self.weight.dims(), self.spec);
+        Window {
+            stride,
+            padding,
+            dilation,
+            ..Window::new([dims[2], dims[3]])
+        }
     }
 
     /// Lays out weights for inference: its own, or those into which a norm is folded.

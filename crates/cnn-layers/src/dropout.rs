@@ -5,8 +5,8 @@ use cnn_core::Key;
 
 use crate::{Builder, Context, Error, FeatureMap, Layer};
 
-/// In training, sets each value to zero with probability `p` and divides the rest by `1 − p` (Srivastava et al. 2014); otherwise the
-/// identity.
+/// In training, sets each value to zero with probability `p` and divides the rest by `1 − p`
+/// (Srivastava et al. 2014); otherwise the identity.
 ///
 /// # Shapes
 /// Any to the same.
@@ -22,7 +22,10 @@ impl Dropout {
     /// # Errors
     /// If `p` is not in `[0, 1)`.
     pub fn new(p: f64, builder: &Builder) -> Result<Self> {
-        Ok(Self { path: builder.path().to_string(), p: probability(p, builder)? })
+        Ok(Self {
+            path: builder.path().to_string(),
+            p: probability(p, builder)?,
+        })
     }
 
     /// Applies it to vectors, `(N, features)`.
@@ -48,8 +51,9 @@ impl Layer for Dropout {
     }
 }
 
-/// In training, sets a whole image's maps to zero with probability `p` and divides the others by `1 − p`: placed on a residual branch,
-/// stochastic depth (Huang et al. 2016). Otherwise the identity.
+/// In training, sets a whole image's maps to zero with probability `p` and divides the others by
+/// `1 − p`: placed on a residual branch, stochastic depth (Huang et al. 2016). Otherwise the
+/// identity.
 ///
 /// # Shapes
 /// `(N, H, W, C)` to the same.
@@ -65,7 +69,10 @@ impl DropPath {
     /// # Errors
     /// If `p` is not in `[0, 1)`.
     pub fn new(p: f64, builder: &Builder) -> Result<Self> {
-        Ok(Self { path: builder.path().to_string(), p: probability(p, builder)? })
+        Ok(Self {
+            path: builder.path().to_string(),
+            p: probability(p, builder)?,
+        })
     }
 
     /// Whether it drops anything now.
@@ -76,12 +83,19 @@ impl DropPath {
 
 impl Layer for DropPath {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        cx.layer(&self.path, "drop_path", &[xs.into()], || match cx.random(&self.path) {
-            Some(key) if self.p > 0. => {
-                let values = xs.to_nhwc();
-                FeatureMap::from_nhwc(&values.broadcast_mul(&mask(key, self.p, &[xs.batch(), 1, 1, 1], &values)?)?)
+        cx.layer(&self.path, "drop_path", &[xs.into()], || {
+            match cx.random(&self.path) {
+                Some(key) if self.p > 0. => {
+                    let values = xs.to_nhwc();
+                    FeatureMap::from_nhwc(&values.broadcast_mul(&mask(
+                        key,
+                        self.p,
+                        &[xs.batch(), 1, 1, 1],
+                        &values,
+                    )?)?)
+                }
+                _ => Ok(xs.clone()),
             }
-            _ => Ok(xs.clone()),
         })
     }
 }
@@ -90,15 +104,27 @@ fn probability(p: f64, builder: &Builder) -> Result<f64> {
     if (0. ..1.).contains(&p) {
         return Ok(p);
     }
-    let (layer, expected) = (builder.path().to_string(), "at least 0 and less than 1".to_string());
-    Err(Error::Config { layer, what: "the drop probability", found: p.to_string(), expected }.into())
+    let (layer, expected) = (
+        builder.path().to_string(),
+        "at least 0 and less than 1".to_string(),
+    );
+    Err(Error::Config {
+        layer,
+        what: "the drop probability",
+        found: p.to_string(),
+        expected,
+    }
+    .into())
 }
 
-/// Zeros with probability `p`, `1 / (1 − p)` otherwise, of the element type and on the device of `like`.
+/// Zeros with probability `p`, `1 / (1 − p)` otherwise, of the element type and on the device of
+/// `like`.
 fn mask(key: Key, p: f64, shape: &[usize], like: &Tensor) -> Result<Tensor> {
     let mut rng = key.rng();
     let keep = (1. / (1. - p)) as f32;
-    let values: Vec<f32> = (0..shape.iter().product()).map(|_| if rng.bernoulli(p) { 0. } else { keep }).collect();
+    let values: Vec<f32> = (0..shape.iter().product())
+        .map(|_| if rng.bernoulli(p) { 0. } else { keep })
+        .collect();
     Tensor::from_vec(values, shape, like.device())?.to_dtype(like.dtype())
 }
 
@@ -115,7 +141,9 @@ mod tests {
         let dropout = Dropout::new(0.25, &builder).unwrap();
         let xs = Tensor::ones((100, 100), DType::F32, &Device::Cpu).unwrap();
         let draw = |seed| {
-            let ys = dropout.forward_vectors(&xs, &Context::train(Key::new(seed))).unwrap();
+            let ys = dropout
+                .forward_vectors(&xs, &Context::train(Key::new(seed)))
+                .unwrap();
             ys.flatten_all().unwrap().to_vec1::<f32>().unwrap()
         };
         let ys = draw(1);
@@ -125,17 +153,35 @@ mod tests {
         assert_eq!(ys, draw(1));
         assert_ne!(ys, draw(2));
         let eval = dropout.forward_vectors(&xs, &Context::eval()).unwrap();
-        assert!(eval.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|&y| y == 1.));
+        assert!(
+            eval.flatten_all()
+                .unwrap()
+                .to_vec1::<f32>()
+                .unwrap()
+                .iter()
+                .all(|&y| y == 1.)
+        );
         assert!(Dropout::new(1., &builder).is_err() && DropPath::new(f64::NAN, &builder).is_err());
     }
 
     #[test]
     fn drop_path_drops_whole_images() {
         let drop = DropPath::new(0.5, &Store::new(0).builder(Mode::Train)).unwrap();
-        let xs = FeatureMap::from_nhwc(&Tensor::ones((64, 2, 3, 4), DType::F32, &Device::Cpu).unwrap()).unwrap();
-        let ys = drop.forward(&xs, &Context::train(Key::new(3))).unwrap().to_nhwc().flatten_from(1).unwrap();
+        let xs =
+            FeatureMap::from_nhwc(&Tensor::ones((64, 2, 3, 4), DType::F32, &Device::Cpu).unwrap())
+                .unwrap();
+        let ys = drop
+            .forward(&xs, &Context::train(Key::new(3)))
+            .unwrap()
+            .to_nhwc()
+            .flatten_from(1)
+            .unwrap();
         let images = ys.to_vec2::<f32>().unwrap();
-        assert!(images.iter().all(|image| image.iter().all(|&v| v == image[0] && (v == 0. || v == 2.))));
+        assert!(
+            images
+                .iter()
+                .all(|image| image.iter().all(|&v| v == image[0] && (v == 0. || v == 2.)))
+        );
         let kept = images.iter().filter(|image| image[0] > 0.).count();
         assert!((20..44).contains(&kept), "{kept} of 64 kept");
     }

@@ -3,7 +3,8 @@
 use cnn_core::{Key, Rng};
 use rayon::prelude::*;
 
-/// A rule that fills a new parameter. The numbers depend only on the store's seed, the parameter's name and its shape.
+/// A rule that fills a new parameter. The numbers depend only on the store's seed, the parameter's
+/// name and its shape.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
     /// The same value everywhere; 0 and 1 are [`Init::ZEROS`] and [`Init::ONES`].
@@ -59,7 +60,8 @@ pub enum Init {
 pub enum Fan {
     /// Inputs of one output: `C_in / groups · K_h · K_w`.
     In,
-    /// Outputs of one input: `C_out / groups · K_h · K_w`, so that depthwise convolutions keep the variance as others do.
+    /// Outputs of one input: `C_out / groups · K_h · K_w`, so that depthwise convolutions keep the
+    /// variance as others do.
     Out,
 }
 
@@ -68,17 +70,38 @@ impl Init {
     pub const ZEROS: Self = Self::Constant(0.);
     /// Ones.
     pub const ONES: Self = Self::Constant(1.);
-    /// He et al.'s rule for layers before a ReLU, over the outputs: torchvision's choice for ResNet.
-    pub const KAIMING_NORMAL_OUT: Self = Self::KaimingNormal { fan: Fan::Out, gain: std::f64::consts::SQRT_2 };
-    /// PyTorch's default for the weights of convolutions and linear layers: uniform in `±1/√fan_in`.
-    pub const PYTORCH_DEFAULT: Self = Self::KaimingUniform { fan: Fan::In, gain: 0.577_350_269_189_625_8 };
+    /// He et al.'s rule for layers before a ReLU, over the outputs: torchvision's choice for
+    /// ResNet.
+    pub const KAIMING_NORMAL_OUT: Self = Self::KaimingNormal {
+        fan: Fan::Out,
+        gain: std::f64::consts::SQRT_2,
+    };
+    /// PyTorch's default for the weights of convolutions and linear layers: uniform in
+    /// `±1/√fan_in`.
+    pub const PYTORCH_DEFAULT: Self = Self::KaimingUniform {
+        fan: Fan::In,
+        gain: 0.577_350_269_189_625_8,
+    };
 
-    /// The same rule for a convolution with groups, whose shape alone gives `groups` times too many outputs of one input.
+    /// The same rule for a convolution with groups, whose shape alone gives `groups` times too many
+    /// outputs of one input.
     pub(crate) fn with_groups(self, groups: usize) -> Self {
         let factor = (groups as f64).sqrt();
         match self {
-            Self::KaimingUniform { fan: Fan::Out, gain } => Self::KaimingUniform { fan: Fan::Out, gain: gain * factor },
-            Self::KaimingNormal { fan: Fan::Out, gain } => Self::KaimingNormal { fan: Fan::Out, gain: gain * factor },
+            Self::KaimingUniform {
+                fan: Fan::Out,
+                gain,
+            } => Self::KaimingUniform {
+                fan: Fan::Out,
+                gain: gain * factor,
+            },
+            Self::KaimingNormal {
+                fan: Fan::Out,
+                gain,
+            } => Self::KaimingNormal {
+                fan: Fan::Out,
+                gain: gain * factor,
+            },
             other => other,
         }
     }
@@ -97,9 +120,16 @@ impl Init {
             Self::Normal { std } => normal(key, count, std, f64::INFINITY),
             Self::TruncatedNormal { std, bound } => normal(key, count, std, bound),
             Self::KaimingUniform { fan: which, gain } => uniform(gain * gain / fan(which)),
-            Self::KaimingNormal { fan: which, gain } => normal(key, count, gain / fan(which).sqrt(), f64::INFINITY),
+            Self::KaimingNormal { fan: which, gain } => {
+                normal(key, count, gain / fan(which).sqrt(), f64::INFINITY)
+            }
             Self::XavierUniform { gain } => uniform(2. * gain * gain / (fan_in + fan_out)),
-            Self::XavierNormal { gain } => normal(key, count, gain * (2. / (fan_in + fan_out)).sqrt(), f64::INFINITY),
+            Self::XavierNormal { gain } => normal(
+                key,
+                count,
+                gain * (2. / (fan_in + fan_out)).sqrt(),
+                f64::INFINITY,
+            ),
         }
     }
 }
@@ -127,10 +157,13 @@ const CHUNK: usize = 1 << 16;
 /// Draws `count` values, each chunk from a stream of its own.
 fn fill(key: Key, count: usize, draw: impl Fn(&mut Rng) -> f64 + Sync) -> Vec<f64> {
     let mut values = vec![0.; count];
-    values.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, values)| {
-        let mut rng = key.at(chunk as u64).rng();
-        values.iter_mut().for_each(|value| *value = draw(&mut rng));
-    });
+    values
+        .par_chunks_mut(CHUNK)
+        .enumerate()
+        .for_each(|(chunk, values)| {
+            let mut rng = key.at(chunk as u64).rng();
+            values.iter_mut().for_each(|value| *value = draw(&mut rng));
+        });
     values
 }
 
@@ -141,7 +174,11 @@ mod tests {
     fn moments(values: &[f64]) -> (f64, f64, f64) {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
-        (mean, var, values.iter().fold(0f64, |largest, v| largest.max(v.abs())))
+        (
+            mean,
+            var,
+            values.iter().fold(0f64, |largest, v| largest.max(v.abs())),
+        )
     }
 
     #[test]
@@ -151,17 +188,46 @@ mod tests {
         let table = [
             (Init::Uniform { bound: 0.5 }, 1. / 12., 0.5),
             (Init::Normal { std: 0.3 }, 0.09, 9.),
-            (Init::KaimingUniform { fan: Fan::In, gain: 2f64.sqrt() }, 2. / fan_in, (6f64 / fan_in).sqrt()),
+            (
+                Init::KaimingUniform {
+                    fan: Fan::In,
+                    gain: 2f64.sqrt(),
+                },
+                2. / fan_in,
+                (6f64 / fan_in).sqrt(),
+            ),
             (Init::KAIMING_NORMAL_OUT, 2. / fan_out, 9.),
-            (Init::PYTORCH_DEFAULT, 1. / 3. / fan_in, 1. / f64::sqrt(fan_in)),
-            (Init::XavierUniform { gain: 1. }, 2. / (fan_in + fan_out), (6f64 / (fan_in + fan_out)).sqrt()),
-            (Init::XavierNormal { gain: 5. / 3. }, 2. * 25. / 9. / (fan_in + fan_out), 9.),
-            (Init::TruncatedNormal { std: 0.02, bound: 2. }, 0.7737 * 0.0004, 0.04),
+            (
+                Init::PYTORCH_DEFAULT,
+                1. / 3. / fan_in,
+                1. / f64::sqrt(fan_in),
+            ),
+            (
+                Init::XavierUniform { gain: 1. },
+                2. / (fan_in + fan_out),
+                (6f64 / (fan_in + fan_out)).sqrt(),
+            ),
+            (
+                Init::XavierNormal { gain: 5. / 3. },
+                2. * 25. / 9. / (fan_in + fan_out),
+                9.,
+            ),
+            (
+                Init::TruncatedNormal {
+                    std: 0.02,
+                    bound: 2.,
+                },
+                0.7737 * 0.0004,
+                0.04,
+            ),
         ];
         for (init, variance, largest) in table {
             let (mean, var, max) = moments(&init.values(&shape, Key::new(1)));
             assert!(mean.abs() < 0.02 * variance.sqrt(), "{init:?}: mean {mean}");
-            assert!((var / variance - 1.).abs() < 0.03, "{init:?}: variance {var}, expected {variance}");
+            assert!(
+                (var / variance - 1.).abs() < 0.03,
+                "{init:?}: variance {var}, expected {variance}"
+            );
             assert!(max <= largest, "{init:?}: largest {max}");
         }
     }
@@ -169,7 +235,9 @@ mod tests {
     /// timm divides fan_out by the groups: std of a depthwise 3×3 kernel is √(2 / 9).
     #[test]
     fn depthwise_kernels_keep_the_variance() {
-        let values = Init::KAIMING_NORMAL_OUT.with_groups(512).values(&[512, 1, 3, 3], Key::new(1));
+        let values = Init::KAIMING_NORMAL_OUT
+            .with_groups(512)
+            .values(&[512, 1, 3, 3], Key::new(1));
         let (_, var, _) = moments(&values);
         assert!((var * 9. / 2. - 1.).abs() < 0.06, "variance {var}");
     }

@@ -6,7 +6,8 @@ use crate::{Context, FeatureMap};
 
 /// A function of feature maps, with parameters of its own.
 ///
-/// A layer of one's own runs inside [`Context::layer`], which shows it to observers and puts its path into errors:
+/// A layer of one's own runs inside [`Context::layer`], which shows it to observers and puts its
+/// path into errors:
 ///
 /// ```
 /// use candle_core::{Device, Result, Tensor};
@@ -56,7 +57,10 @@ impl Sequential {
     }
 
     /// The chain with `layer` at its end.
-    #[expect(clippy::should_implement_trait, reason = "a chain grows by a layer; nothing is summed")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a chain grows by a layer; nothing is summed"
+    )]
     pub fn add(mut self, layer: impl Layer + 'static) -> Self {
         self.0.push(Box::new(layer));
         self
@@ -75,12 +79,19 @@ impl Sequential {
 
 impl<L: Layer + 'static> FromIterator<L> for Sequential {
     fn from_iter<I: IntoIterator<Item = L>>(layers: I) -> Self {
-        Self(layers.into_iter().map(|layer| Box::new(layer) as Box<dyn Layer>).collect())
+        Self(
+            layers
+                .into_iter()
+                .map(|layer| Box::new(layer) as Box<dyn Layer>)
+                .collect(),
+        )
     }
 }
 
 impl Layer for Sequential {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        self.0.iter().try_fold(xs.clone(), |xs, layer| layer.forward(&xs, cx))
+        self.0
+            .iter()
+            .try_fold(xs.clone(), |xs, layer| layer.forward(&xs, cx))
     }
 }

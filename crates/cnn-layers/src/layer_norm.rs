@@ -15,7 +15,10 @@ pub struct LayerNorm2dConfig {
 impl LayerNorm2dConfig {
     /// ConvNeXt's default eps, 1e-6.
     pub const fn new(channels: usize) -> Self {
-        Self { channels, eps: 1e-6 }
+        Self {
+            channels,
+            eps: 1e-6,
+        }
     }
 
     /// Another number added to the variance.
@@ -31,11 +34,17 @@ impl LayerNorm2dConfig {
     pub fn build(&self, builder: &Builder) -> Result<LayerNorm2d> {
         let weight = builder.param("weight", &[self.channels], Init::ONES)?;
         let bias = builder.param("bias", &[self.channels], Init::ZEROS)?;
-        Ok(LayerNorm2d { path: builder.path().to_string(), eps: self.eps, weight, bias })
+        Ok(LayerNorm2d {
+            path: builder.path().to_string(),
+            eps: self.eps,
+            weight,
+            bias,
+        })
     }
 }
 
-/// `(x − mean) / √(var + eps) · weight + bias` with mean and biased variance over the channels of each pixel (Ba et al. 2016).
+/// `(x − mean) / √(var + eps) · weight + bias` with mean and biased variance over the channels of
+/// each pixel (Ba et al. 2016).
 ///
 /// # Shapes
 /// `(N, H, W, channels)` to the same.
@@ -49,6 +58,8 @@ pub struct LayerNorm2d {
 
 impl Layer for LayerNorm2d {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        cx.layer(&self.path, "layer_norm", &[xs.into()], || layer_norm(xs, &self.weight, &self.bias, self.eps))
+        cx.layer(&self.path, "layer_norm", &[xs.into()], || {
+            layer_norm(xs, &self.weight, &self.bias, self.eps)
+        })
     }
 }

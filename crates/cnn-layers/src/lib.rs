@@ -1,7 +1,9 @@
-//! Convolutional-network layers on candle tensors, the parameter store they are built from, and the contract of a model.
+//! Convolutional-network layers on candle tensors, the parameter store they are built from, and the
+//! contract of a model.
 //!
-//! A network is a function of a configuration, a [`Store`] and a [`Mode`]; its layers carry PyTorch's names, so a published weight
-//! file loads by name. Feature maps travel as [`FeatureMap`], channels last.
+//! A network is a function of a configuration, a [`Store`] and a [`Mode`]; its layers carry
+//! PyTorch's names, so a published weight file loads by name. Feature maps travel as
+//! [`FeatureMap`], channels last.
 //!
 //! | feature | what it adds |
 //! |---|---|
@@ -22,11 +24,14 @@
 //!
 //! # Its neighbours
 //!
-//! It uses `cnn-kernels`, `cnn-weights` and `cnn-core`; `cnn-models` has networks made of its layers, `cnn-train` trains them and one's own. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//! It uses `cnn-kernels`, `cnn-weights` and `cnn-core`; `cnn-models` has networks made of its
+//! layers, `cnn-train` trains them and one's own. [All
+//! crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
 //!
 //! # In your project
 //!
-//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//! A debug build of a project that depends on this crate is slow unless its dependencies are
+//! optimised: build with `--release`, or add to the workspace's `Cargo.toml`
 //!
 //! ```toml
 //! [profile.dev.package."*"]
@@ -35,7 +40,8 @@
 //! overflow-checks = false
 //! ```
 //!
-//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md)
+//! has the dependencies and the figures.
 #![forbid(unsafe_code)]
 
 mod activation;
@@ -60,11 +66,14 @@ mod var_builder;
 pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
-    BlockOptions, ConvAct, ConvNormAct, ConvNormActConfig, DepthwiseSeparable, DepthwiseSeparableConfig,
-    InvertedResidual, InvertedResidualConfig, ResidualSum, SqueezeExcite, SqueezeExciteConfig,
+    BlockOptions, ConvAct, ConvNormAct, ConvNormActConfig, DepthwiseSeparable,
+    DepthwiseSeparableConfig, InvertedResidual, InvertedResidualConfig, ResidualSum, SqueezeExcite,
+    SqueezeExciteConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
-pub use cnn_kernels::{Activation, BackwardRule, FeatureMap, Padding, Window, add, backward, concat};
+pub use cnn_kernels::{
+    Activation, BackwardRule, FeatureMap, Padding, Window, add, backward, concat,
+};
 pub use context::{BatchNormPolicy, Context};
 pub use conv2d::{Conv2d, Conv2dConfig};
 pub use dropout::{DropPath, Dropout};
@@ -76,6 +85,7 @@ pub use linear::{Linear, LinearConfig};
 pub use model::{Backbone, Classifier, ParameterGroup, StageInfo};
 pub use observer::{Event, Observer, Value};
 pub use pool::{
-    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d, UpsampleNearest2d,
+    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d,
+    UpsampleNearest2d,
 };
 pub use store::{EntryInfo, Kind, Store};

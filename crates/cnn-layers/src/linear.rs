@@ -19,7 +19,12 @@ pub struct LinearConfig {
 impl LinearConfig {
     /// A layer with a bias, initialised as PyTorch does.
     pub const fn new(in_features: usize, out_features: usize) -> Self {
-        Self { in_features, out_features, bias: true, init: Init::PYTORCH_DEFAULT }
+        Self {
+            in_features,
+            out_features,
+            bias: true,
+            init: Init::PYTORCH_DEFAULT,
+        }
     }
 
     /// No bias.
@@ -39,19 +44,36 @@ impl LinearConfig {
     /// # Errors
     /// If a number is zero.
     pub fn build(&self, builder: &Builder) -> Result<Linear> {
-        for (what, value) in [("in_features", self.in_features), ("out_features", self.out_features)] {
+        for (what, value) in [
+            ("in_features", self.in_features),
+            ("out_features", self.out_features),
+        ] {
             if value == 0 {
                 let (layer, expected) = (builder.path().to_string(), "at least 1".to_string());
-                return Err(Error::Config { layer, what, found: value.to_string(), expected }.into());
+                return Err(Error::Config {
+                    layer,
+                    what,
+                    found: value.to_string(),
+                    expected,
+                }
+                .into());
             }
         }
         let weight = builder.param("weight", &[self.out_features, self.in_features], self.init)?;
         let bound = 1. / (self.in_features as f64).sqrt();
-        let bias =
-            self.bias.then(|| builder.param("bias", &[self.out_features], Init::Uniform { bound })).transpose()?;
-        let mut linear = Linear { path: builder.path().to_string(), weight, bias, packed: None };
+        let bias = self
+            .bias
+            .then(|| builder.param("bias", &[self.out_features], Init::Uniform { bound }))
+            .transpose()?;
+        let mut linear = Linear {
+            path: builder.path().to_string(),
+            weight,
+            bias,
+            packed: None,
+        };
         if builder.mode() == Mode::Inference {
-            let packed = PackedConv2d::new(&linear.weight, linear.bias.as_ref(), &Conv2dSpec::default())?;
+            let packed =
+                PackedConv2d::new(&linear.weight, linear.bias.as_ref(), &Conv2dSpec::default())?;
             linear.packed = Some(Arc::new(packed));
         }
         Ok(linear)
@@ -82,15 +104,29 @@ impl Linear {
             let images = match *xs.dims() {
                 [images, features] if features == in_features => images,
                 ref found => {
-                    let (found, expected) = (found.to_vec(), vec![found.first().copied().unwrap_or(1), in_features]);
-                    return Err(Error::Shape { name: "the input".to_string(), found, expected }.into());
+                    let (found, expected) = (
+                        found.to_vec(),
+                        vec![found.first().copied().unwrap_or(1), in_features],
+                    );
+                    return Err(Error::Shape {
+                        name: "the input".to_string(),
+                        found,
+                        expected,
+                    }
+                    .into());
                 }
             };
-            // A 1×1 convolution over single pixels: candle's matmul would also compute the gradient of a frozen weight.
+            // A 1×1 convolution over single pixels: candle's matmul would also compute the gradient
+            // of a frozen weight.
             let pixels = FeatureMap::from_nhwc(&xs.reshape((images, 1, 1, in_features))?)?;
             match &self.packed {
                 Some(packed) => packed.forward(&pixels, None, Activation::Identity),
-                None => conv2d(&pixels, &self.weight, self.bias.as_ref(), &Conv2dSpec::default()),
+                None => conv2d(
+                    &pixels,
+                    &self.weight,
+                    self.bias.as_ref(),
+                    &Conv2dSpec::default(),
+                ),
             }?
             .flatten()
         })

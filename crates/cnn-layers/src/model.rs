@@ -17,7 +17,8 @@ pub struct StageInfo {
 
 /// A network that turns an image into maps, stage by stage. Object-safe.
 ///
-/// Where timm has the architecture, stage `i` is output `i` of its `features_only=True`; else the family's page says which map it is.
+/// Where timm has the architecture, stage `i` is output `i` of its `features_only=True`; else the
+/// family's page says which map it is.
 ///
 /// ```
 /// use candle_core::{DType, Device, Result, Tensor};
@@ -66,25 +67,32 @@ pub trait Backbone: Send + Sync {
     /// The outputs of all stages.
     ///
     /// # Shapes
-    /// `xs` `(N, H, W, C)` to maps of `stages()[i].channels` channels, `H / reduction` rows (rounded as the layers do).
+    /// `xs` `(N, H, W, C)` to maps of `stages()[i].channels` channels, `H / reduction` rows
+    /// (rounded as the layers do).
     ///
     /// # Errors
     /// If the input does not fit.
     fn forward_stages(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>>;
 
-    /// The output of one stage, which [`forward_from`](Self::forward_from) goes on from; later stages are not computed where the model can stop there.
+    /// The output of one stage, which [`forward_from`](Self::forward_from) goes on from; later
+    /// stages are not computed where the model can stop there.
     ///
     /// # Errors
     /// If the stage does not exist or the input does not fit.
     fn forward_to(&self, stage: usize, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let mut stages = self.forward_stages(xs, cx)?;
         if stage >= stages.len() {
-            return Err(Error::Stage { stage, last: stages.len().saturating_sub(1) }.into());
+            return Err(Error::Stage {
+                stage,
+                last: stages.len().saturating_sub(1),
+            }
+            .into());
         }
         Ok(stages.swap_remove(stage))
     }
 
-    /// Goes on from the output of `stage` and returns the last map, which the head reads: where a class activation map cuts the graph.
+    /// Goes on from the output of `stage` and returns the last map, which the head reads: where a
+    /// class activation map cuts the graph.
     ///
     /// # Errors
     /// If the stage does not exist or the map does not fit.
@@ -169,8 +177,9 @@ pub trait Classifier: Backbone {
     /// Channels of the last map, which the head reads.
     fn num_features(&self) -> usize;
 
-    /// The least that the head needs of the last map, as a map that [`forward_head`](Self::forward_head) gives the same scores for: `(N, 1, 1, C)` where the head begins with global average
-    /// pooling. Default: the map itself.
+    /// The least that the head needs of the last map, as a map that
+    /// [`forward_head`](Self::forward_head) gives the same scores for: `(N, 1, 1, C)` where the
+    /// head begins with global average pooling. Default: the map itself.
     ///
     /// # Errors
     /// If the map does not fit.
@@ -188,7 +197,8 @@ pub trait Classifier: Backbone {
     /// If the map does not fit.
     fn forward_head(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor>;
 
-    /// The parameters in groups by depth, from the input to the head, which is the last group. Each parameter is in exactly one.
+    /// The parameters in groups by depth, from the input to the head, which is the last group. Each
+    /// parameter is in exactly one.
     fn parameter_groups(&self) -> Vec<ParameterGroup>;
 
     /// Class scores of images.
@@ -214,14 +224,21 @@ pub struct ParameterGroup {
 
 impl ParameterGroup {
     /// A group of modules.
-    pub fn new(name: impl Into<String>, modules: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { name: name.into(), modules: modules.into_iter().map(Into::into).collect() }
+    pub fn new(
+        name: impl Into<String>,
+        modules: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            modules: modules.into_iter().map(Into::into).collect(),
+        }
     }
 
     /// Whether the parameter called `name` lies in one of the group's modules.
     pub fn contains(&self, name: &str) -> bool {
         self.modules.iter().any(|module| {
-            name.strip_prefix(module.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            name.strip_prefix(module.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         })
     }
 }

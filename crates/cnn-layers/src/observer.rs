@@ -22,7 +22,8 @@ impl Value<'_> {
         }
     }
 
-    /// Tells values from each other: a layer that reads what another gave reads the same number, as long as it is held.
+    /// Tells values from each other: a layer that reads what another gave reads the same number, as
+    /// long as it is held.
     pub fn id(&self) -> TensorId {
         match self {
             Self::Maps(maps) => maps.id(),
@@ -51,7 +52,11 @@ impl Value<'_> {
             Self::Vectors(vectors) => vectors.detach(),
         };
         // x · 0 is 0 for finite x and NaN otherwise, so the sum cannot overflow.
-        let sum = values.affine(0., 0.)?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        let sum = values
+            .affine(0., 0.)?
+            .sum_all()?
+            .to_dtype(DType::F64)?
+            .to_scalar::<f64>()?;
         Ok(sum == 0.)
     }
 }

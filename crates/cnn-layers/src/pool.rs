@@ -15,12 +15,21 @@ pub struct MaxPool2d {
 impl MaxPool2d {
     /// A square window that moves by `stride`, without padding.
     pub fn new(kernel_size: usize, stride: usize, builder: &Builder) -> Self {
-        Self::with_window(Window { stride: [stride; 2], ..Window::new([kernel_size; 2]) }, builder)
+        Self::with_window(
+            Window {
+                stride: [stride; 2],
+                ..Window::new([kernel_size; 2])
+            },
+            builder,
+        )
     }
 
     /// Any window.
     pub fn with_window(window: Window, builder: &Builder) -> Self {
-        Self { path: builder.path().to_string(), window }
+        Self {
+            path: builder.path().to_string(),
+            window,
+        }
     }
 
     /// The same with padding, which never wins.
@@ -54,12 +63,23 @@ pub struct AvgPool2d {
 impl AvgPool2d {
     /// A square window that moves by `stride`, without padding.
     pub fn new(kernel_size: usize, stride: usize, builder: &Builder) -> Self {
-        Self::with_window(Window { stride: [stride; 2], ..Window::new([kernel_size; 2]) }, true, builder)
+        Self::with_window(
+            Window {
+                stride: [stride; 2],
+                ..Window::new([kernel_size; 2])
+            },
+            true,
+            builder,
+        )
     }
 
     /// Any window; `count_include_pad` says whether zeros of the padding count in the average.
     pub fn with_window(window: Window, count_include_pad: bool, builder: &Builder) -> Self {
-        Self { path: builder.path().to_string(), window, count_include_pad }
+        Self {
+            path: builder.path().to_string(),
+            window,
+            count_include_pad,
+        }
     }
 }
 

@@ -20,8 +20,9 @@ pub enum Kind {
 
 /// Parameters and buffers under PyTorch's names, in the order in which the model asks for them.
 ///
-/// A handle: clones share their content. Layers built from a store share its storage, so an optimiser's step or a loaded file shows in
-/// them at once; after a change of what is trainable, build the model again (which copies nothing).
+/// A handle: clones share their content. Layers built from a store share its storage, so an
+/// optimiser's step or a loaded file shows in them at once; after a change of what is trainable,
+/// build the model again (which copies nothing).
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -54,7 +55,8 @@ struct Content {
     guest: Option<Guest>,
 }
 
-/// Where a tensor comes from before it is in the store: by name and shape; `None` where the guest lacks the name.
+/// Where a tensor comes from before it is in the store: by name and shape; `None` where the guest
+/// lacks the name.
 pub(crate) type Guest = Box<dyn Fn(&str, &[usize]) -> Option<Result<Tensor>> + Send + Sync>;
 
 struct Entry {
@@ -86,7 +88,8 @@ impl Store {
 
     /// An empty store with another element type or device. Files are converted to it as they load.
     pub fn with_dtype(seed: u64, dtype: DType, device: &Device) -> Self {
-        // Here rather than with the first image: where kernels are slow, reading that takes its time too.
+        // Here rather than with the first image: where kernels are slow, reading that takes its
+        // time too.
         cnn_kernels::warn_if_slow();
         let key = Key::new(seed).stream("init");
         Self(Arc::new(RwLock::new(Content {
@@ -154,9 +157,16 @@ impl Store {
         self.find(name, |entry| {
             if entry.value.dims() != value.dims() {
                 let (found, expected) = (value.dims().to_vec(), entry.value.dims().to_vec());
-                return Err(Error::Shape { name: name.to_string(), found, expected }.into());
+                return Err(Error::Shape {
+                    name: name.to_string(),
+                    found,
+                    expected,
+                }
+                .into());
             }
-            let value = value.to_dtype(entry.value.dtype())?.to_device(entry.value.device())?;
+            let value = value
+                .to_dtype(entry.value.dtype())?
+                .to_device(entry.value.device())?;
             // A copy, so that a variable is never set from its own storage.
             entry.value.set(&value.detach().copy()?)
         })
@@ -166,14 +176,19 @@ impl Store {
     pub fn trainable(&self) -> Vec<(String, Var)> {
         let content = self.read();
         let trainable = content.entries.iter().filter(|(_, entry)| entry.trainable);
-        trainable.map(|(name, entry)| (name.clone(), entry.value.clone())).collect()
+        trainable
+            .map(|(name, entry)| (name.clone(), entry.value.clone()))
+            .collect()
     }
 
-    /// Freezes or unfreezes the parameters whose names `select` picks and returns how many it picked. Models built before keep their
-    /// state: build again.
+    /// Freezes or unfreezes the parameters whose names `select` picks and returns how many it
+    /// picked. Models built before keep their state: build again.
     pub fn set_trainable(&self, trainable: bool, select: impl Fn(&str) -> bool) -> usize {
         let mut content = self.write();
-        let picked = content.entries.iter_mut().filter(|(name, entry)| entry.kind == Kind::Parameter && select(name));
+        let picked = content
+            .entries
+            .iter_mut()
+            .filter(|(name, entry)| entry.kind == Kind::Parameter && select(name));
         picked.map(|(_, entry)| entry.trainable = trainable).count()
     }
 
@@ -191,15 +206,23 @@ impl Store {
     /// All tensors, detached, in order: what a file saves.
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         let content = self.read();
-        content.entries.iter().map(|(name, entry)| (name.clone(), entry.value.as_detached_tensor())).collect()
+        content
+            .entries
+            .iter()
+            .map(|(name, entry)| (name.clone(), entry.value.as_detached_tensor()))
+            .collect()
     }
 
-    /// Copies tensors into the entries of the same name and shape and reports the rest; nothing is ever half copied. Missing
-    /// `num_batches_tracked` counters, which older files lack, stay as they are and are not reported.
+    /// Copies tensors into the entries of the same name and shape and reports the rest; nothing is
+    /// ever half copied. Missing `num_batches_tracked` counters, which older files lack, stay as
+    /// they are and are not reported.
     ///
     /// # Errors
     /// If a tensor cannot be converted to the store's element type or device.
-    pub fn load<'a>(&self, tensors: impl IntoIterator<Item = (&'a str, Tensor)>) -> Result<LoadReport> {
+    pub fn load<'a>(
+        &self,
+        tensors: impl IntoIterator<Item = (&'a str, Tensor)>,
+    ) -> Result<LoadReport> {
         let mut report = LoadReport::default();
         let mut missing: indexmap::IndexSet<String> = self.names().into_iter().collect();
         for (name, tensor) in tensors {
@@ -219,7 +242,10 @@ impl Store {
                 });
             }
         }
-        report.missing = missing.into_iter().filter(|name| !name.ends_with("num_batches_tracked")).collect();
+        report.missing = missing
+            .into_iter()
+            .filter(|name| !name.ends_with("num_batches_tracked"))
+            .collect();
         Ok(report)
     }
 
@@ -235,9 +261,18 @@ impl Store {
         let mut content = self.write();
         if let Some(entry) = content.entries.get(name) {
             if entry.kind != kind || entry.value.dims() != shape {
-                let describe = |kind, shape: &[usize]| format!("a {kind:?} of shape {shape:?}").to_lowercase();
-                let (found, wanted) = (describe(entry.kind, entry.value.dims()), describe(kind, shape));
-                return Err(Error::Conflict { name: name.to_string(), found, wanted }.into());
+                let describe =
+                    |kind, shape: &[usize]| format!("a {kind:?} of shape {shape:?}").to_lowercase();
+                let (found, wanted) = (
+                    describe(entry.kind, entry.value.dims()),
+                    describe(kind, shape),
+                );
+                return Err(Error::Conflict {
+                    name: name.to_string(),
+                    found,
+                    wanted,
+                }
+                .into());
             }
             return Ok(entry.value.clone());
         }
@@ -245,16 +280,25 @@ impl Store {
             Some(tensor) => Var::from_tensor(&tensor?)?,
             None => {
                 let values = init.values(shape, content.key.stream(name));
-                Var::from_tensor(&Tensor::from_vec(values, shape, &content.device)?.to_dtype(dtype)?)?
+                Var::from_tensor(
+                    &Tensor::from_vec(values, shape, &content.device)?.to_dtype(dtype)?,
+                )?
             }
         };
-        let entry = Entry { kind, trainable: kind == Kind::Parameter, value: value.clone() };
+        let entry = Entry {
+            kind,
+            trainable: kind == Kind::Parameter,
+            value: value.clone(),
+        };
         content.entries.insert(name.to_string(), entry);
         Ok(value)
     }
 
     pub(crate) fn is_trainable(&self, name: &str) -> bool {
-        self.read().entries.get(name).is_some_and(|entry| entry.trainable)
+        self.read()
+            .entries
+            .get(name)
+            .is_some_and(|entry| entry.trainable)
     }
 
     fn find<T>(&self, name: &str, f: impl FnOnce(&Entry) -> Result<T>) -> Result<T> {
@@ -262,19 +306,29 @@ impl Store {
         match content.entries.get(name) {
             Some(entry) => f(entry),
             None => {
-                let suggestion = cnn_core::did_you_mean(name, content.entries.keys().map(String::as_str));
-                Err(Error::Unknown { name: name.to_string(), suggestion }.into())
+                let suggestion =
+                    cnn_core::did_you_mean(name, content.entries.keys().map(String::as_str));
+                Err(Error::Unknown {
+                    name: name.to_string(),
+                    suggestion,
+                }
+                .into())
             }
         }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Content> {
-        // A panic while the lock was held cannot leave an entry half written: entries are inserted whole.
-        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        // A panic while the lock was held cannot leave an entry half written: entries are inserted
+        // whole.
+        self.0
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Content> {
-        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -290,7 +344,10 @@ mod tests {
     use super::*;
 
     fn param(store: &Store, name: &str, shape: &[usize]) -> Tensor {
-        store.builder(Mode::Train).param(name, shape, Init::PYTORCH_DEFAULT).unwrap()
+        store
+            .builder(Mode::Train)
+            .param(name, shape, Init::PYTORCH_DEFAULT)
+            .unwrap()
     }
 
     #[test]
@@ -303,7 +360,10 @@ mod tests {
         assert_eq!(values(&second), values(&second_again));
         assert_ne!(values(&first), values(&second));
         assert_ne!(values(&first), values(&param(&Store::new(8), "x", &[2, 3])));
-        assert_eq!((a.names(), b.names()), (vec!["x".into(), "y".into()], vec!["y".into(), "x".into()]));
+        assert_eq!(
+            (a.names(), b.names()),
+            (vec!["x".into(), "y".into()], vec!["y".into(), "x".into()])
+        );
     }
 
     #[test]
@@ -312,7 +372,10 @@ mod tests {
         param(&store, "a.weight", &[2, 2]);
         param(&store, "b.weight", &[2, 2]);
         assert_eq!(store.set_trainable(false, |name| name.starts_with("a.")), 1);
-        let (a, b) = (param(&store, "a.weight", &[2, 2]), param(&store, "b.weight", &[2, 2]));
+        let (a, b) = (
+            param(&store, "a.weight", &[2, 2]),
+            param(&store, "b.weight", &[2, 2]),
+        );
         let grads = a.matmul(&b).unwrap().sum_all().unwrap().backward().unwrap();
         let vars = store.trainable();
         assert_eq!(vars.len(), 1);
@@ -326,26 +389,58 @@ mod tests {
         param(&store, "good", &[2, 2]);
         param(&store, "wrong", &[3]);
         param(&store, "absent", &[1]);
-        store.builder(Mode::Eval).counter("bn.num_batches_tracked").unwrap();
+        store
+            .builder(Mode::Eval)
+            .counter("bn.num_batches_tracked")
+            .unwrap();
         let half = Tensor::ones((2, 2), DType::F16, &Device::Cpu).unwrap();
-        let report = store.load([("good", half.clone()), ("wrong", half.clone()), ("extra", half)]).unwrap();
+        let report = store
+            .load([
+                ("good", half.clone()),
+                ("wrong", half.clone()),
+                ("extra", half),
+            ])
+            .unwrap();
         assert_eq!(report.loaded, ["good"]);
-        assert_eq!((report.missing, report.unexpected), (vec!["absent".to_string()], vec!["extra".to_string()]));
-        assert_eq!((report.mismatched[0].name.as_str(), &report.mismatched[0].found[..]), ("wrong", &[2, 2][..]));
-        assert_eq!(store.get("good").unwrap().to_vec2::<f32>().unwrap(), [[1., 1.], [1., 1.]]);
+        assert_eq!(
+            (report.missing, report.unexpected),
+            (vec!["absent".to_string()], vec!["extra".to_string()])
+        );
+        assert_eq!(
+            (
+                report.mismatched[0].name.as_str(),
+                &report.mismatched[0].found[..]
+            ),
+            ("wrong", &[2, 2][..])
+        );
+        assert_eq!(
+            store.get("good").unwrap().to_vec2::<f32>().unwrap(),
+            [[1., 1.], [1., 1.]]
+        );
     }
 
     #[test]
     fn conflicts_and_unknown_names_are_errors() {
         let store = Store::new(0);
         param(&store, "conv.weight", &[2, 2]);
-        let message = store.builder(Mode::Eval).param("conv.weight", &[3], Init::ZEROS).unwrap_err().to_string();
+        let message = store
+            .builder(Mode::Eval)
+            .param("conv.weight", &[3], Init::ZEROS)
+            .unwrap_err()
+            .to_string();
         assert!(
             message.contains("conv.weight is a parameter of shape [2, 2] in the store, but a parameter of shape [3]"),
             "{message}"
         );
         let message = store.get("conv.wieght").unwrap_err().to_string();
         assert!(message.contains("did you mean `conv.weight`?"), "{message}");
-        assert!(store.set("conv.weight", &Tensor::zeros(2, DType::F32, &Device::Cpu).unwrap()).is_err());
+        assert!(
+            store
+                .set(
+                    "conv.weight",
+                    &Tensor::zeros(2, DType::F32, &Device::Cpu).unwrap()
+                )
+                .is_err()
+        );
     }
 }

@@ -6,14 +6,17 @@ use std::sync::Mutex;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cnn_core::Key;
 use cnn_layers::{
-    Activate, Activation, AvgPool2d, BackwardRule, BlockOptions, Context, Conv2dConfig, DepthwiseSeparableConfig,
-    Event, FeatureMap, GlobalMaxPool2d, InvertedResidualConfig, Layer, LayerNorm2dConfig, LinearConfig, MaxPool2d,
-    Mode, Observer, Padding, Sequential, Softmax, SqueezeExciteConfig, Store, UpsampleNearest2d,
+    Activate, Activation, AvgPool2d, BackwardRule, BlockOptions, Context, Conv2dConfig,
+    DepthwiseSeparableConfig, Event, FeatureMap, GlobalMaxPool2d, InvertedResidualConfig, Layer,
+    LayerNorm2dConfig, LinearConfig, MaxPool2d, Mode, Observer, Padding, Sequential, Softmax,
+    SqueezeExciteConfig, Store, UpsampleNearest2d,
 };
 
 fn maps(shape: [usize; 4]) -> FeatureMap {
     let mut rng = Key::new(0).stream("maps").rng();
-    let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal() as f32).collect();
+    let values: Vec<f32> = (0..shape.iter().product())
+        .map(|_| rng.normal() as f32)
+        .collect();
     FeatureMap::from_nhwc(&Tensor::from_vec(values, &shape[..], &Device::Cpu).unwrap()).unwrap()
 }
 
@@ -26,14 +29,28 @@ fn blocks_have_timms_names_and_keep_their_shapes() {
     let se = SqueezeExciteConfig::new(12, 4).with_activation(Activation::Silu);
     let store = Store::new(0);
     let root = store.builder(Mode::Eval);
-    let wide = InvertedResidualConfig::new(8, 12, 8, 1)
-        .with_options(BlockOptions::new().with_kernel(5, Padding::all(2)).with_squeeze_excite(se));
-    let separable = DepthwiseSeparableConfig::new(8, 10, 2)
-        .with_options(BlockOptions::new().with_kernel(3, Padding::Same).with_drop_path(0.5));
-    let chain = Sequential::new().add(wide.build(&root.pp(0)).unwrap()).add(separable.build(&root.pp(1)).unwrap());
-    let ys = chain.forward(&maps([2, 7, 9, 8]), &Context::eval()).unwrap();
+    let wide = InvertedResidualConfig::new(8, 12, 8, 1).with_options(
+        BlockOptions::new()
+            .with_kernel(5, Padding::all(2))
+            .with_squeeze_excite(se),
+    );
+    let separable = DepthwiseSeparableConfig::new(8, 10, 2).with_options(
+        BlockOptions::new()
+            .with_kernel(3, Padding::Same)
+            .with_drop_path(0.5),
+    );
+    let chain = Sequential::new()
+        .add(wide.build(&root.pp(0)).unwrap())
+        .add(separable.build(&root.pp(1)).unwrap());
+    let ys = chain
+        .forward(&maps([2, 7, 9, 8]), &Context::eval())
+        .unwrap();
     assert_eq!(ys.dims(), [2, 4, 5, 10]);
-    let parameters: Vec<String> = store.names().into_iter().filter(|name| name.contains("conv")).collect();
+    let parameters: Vec<String> = store
+        .names()
+        .into_iter()
+        .filter(|name| name.contains("conv"))
+        .collect();
     let expected = [
         "0.conv_pw.weight",
         "0.conv_dw.weight",
@@ -56,7 +73,10 @@ struct Log(Mutex<Vec<(String, &'static str, Vec<usize>)>>);
 impl Observer for Log {
     fn exit(&self, event: &Event<'_>) -> Result<()> {
         assert!(event.output.is_finite()?);
-        self.0.lock().unwrap().push((event.path.to_string(), event.kind, event.output.dims()));
+        self.0
+            .lock()
+            .unwrap()
+            .push((event.path.to_string(), event.kind, event.output.dims()));
         Ok(())
     }
 }
@@ -67,13 +87,19 @@ fn observers_see_every_layer_in_order_and_may_stop_the_pass() {
     let chain = Sequential::new()
         .add(Conv2dConfig::new(3, 4, 3).build(&root.pp("conv")).unwrap())
         .add(LayerNorm2dConfig::new(4).build(&root.pp("norm")).unwrap())
-        .add(MaxPool2d::new(3, 2, &root.pp("pool")).with_padding(Padding::all(1)).with_ceil_mode())
+        .add(
+            MaxPool2d::new(3, 2, &root.pp("pool"))
+                .with_padding(Padding::all(1))
+                .with_ceil_mode(),
+        )
         .add(UpsampleNearest2d::new([5, 7], &root.pp("up")))
         .add(AvgPool2d::new(2, 1, &root.pp("smooth")))
         .add(Softmax::new(&root.pp("softmax")))
         .add(GlobalMaxPool2d::new(&root.pp("top")));
     let log = Log::default();
-    chain.forward(&maps([1, 8, 9, 3]), &Context::eval().with_observer(&log)).unwrap();
+    chain
+        .forward(&maps([1, 8, 9, 3]), &Context::eval().with_observer(&log))
+        .unwrap();
     let seen = log.0.into_inner().unwrap();
     let expected = [
         ("conv", "conv2d", vec![1, 4, 6, 7]),
@@ -84,7 +110,10 @@ fn observers_see_every_layer_in_order_and_may_stop_the_pass() {
         ("softmax", "softmax", vec![1, 4, 4, 6]),
         ("top", "global_max_pool", vec![1, 4, 1, 1]),
     ];
-    assert_eq!(seen, expected.map(|(path, kind, dims)| (path.to_string(), kind, dims)));
+    assert_eq!(
+        seen,
+        expected.map(|(path, kind, dims)| (path.to_string(), kind, dims))
+    );
 
     struct Stop;
     impl Observer for Stop {
@@ -92,28 +121,49 @@ fn observers_see_every_layer_in_order_and_may_stop_the_pass() {
             candle_core::bail!("seen enough at {}", event.path)
         }
     }
-    let message = chain.forward(&maps([1, 8, 9, 3]), &Context::eval().with_observer(&Stop)).unwrap_err().to_string();
+    let message = chain
+        .forward(&maps([1, 8, 9, 3]), &Context::eval().with_observer(&Stop))
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("seen enough at conv"), "{message}");
 }
 
 #[test]
 fn errors_say_which_layer_and_why() {
     let root = Store::new(0).builder(Mode::Eval);
-    let conv = Conv2dConfig::new(3, 4, 5).build(&root.pp("features").pp(0)).unwrap();
-    let message = conv.forward(&maps([1, 4, 9, 3]), &Context::eval()).unwrap_err().to_string();
+    let conv = Conv2dConfig::new(3, 4, 5)
+        .build(&root.pp("features").pp(0))
+        .unwrap();
+    let message = conv
+        .forward(&maps([1, 4, 9, 3]), &Context::eval())
+        .unwrap_err()
+        .to_string();
     assert!(
         message
             .starts_with("features.0 (conv2d): conv2d: a window of 5 along the height does not fit into an input of 4"),
         "{message}"
     );
-    let message = Conv2dConfig::new(3, 4, 5).with_groups(2).build(&root.pp("x")).unwrap_err().to_string();
-    assert!(message.contains("x: groups is 2, expected a divisor of 3 in_channels and 4 out_channels"), "{message}");
-    let linear = LinearConfig::new(6, 2).build(&root.pp("fc")).unwrap();
-    let message = linear
-        .forward(&Tensor::zeros((3, 5), DType::F32, &Device::Cpu).unwrap(), &Context::eval())
+    let message = Conv2dConfig::new(3, 4, 5)
+        .with_groups(2)
+        .build(&root.pp("x"))
         .unwrap_err()
         .to_string();
-    assert!(message.contains("fc (linear): the input has shape [3, 5], expected [3, 6]"), "{message}");
+    assert!(
+        message.contains("x: groups is 2, expected a divisor of 3 in_channels and 4 out_channels"),
+        "{message}"
+    );
+    let linear = LinearConfig::new(6, 2).build(&root.pp("fc")).unwrap();
+    let message = linear
+        .forward(
+            &Tensor::zeros((3, 5), DType::F32, &Device::Cpu).unwrap(),
+            &Context::eval(),
+        )
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("fc (linear): the input has shape [3, 5], expected [3, 6]"),
+        "{message}"
+    );
     assert!(LinearConfig::new(0, 2).build(&root.pp("none")).is_err());
 }
 
@@ -123,25 +173,56 @@ fn gradients_reach_trainable_parameters_only_and_follow_the_backward_rule() {
     let build = || {
         let root = store.builder(Mode::Train);
         Sequential::new()
-            .add(Conv2dConfig::new(2, 3, 3).build(&root.pp("frozen")).unwrap())
+            .add(
+                Conv2dConfig::new(2, 3, 3)
+                    .build(&root.pp("frozen"))
+                    .unwrap(),
+            )
             .add(Activate::new(Activation::Relu, &root.pp("act")))
             .add(Conv2dConfig::new(3, 1, 1).build(&root.pp("free")).unwrap())
     };
     build();
-    assert_eq!(store.set_trainable(false, |name| name.starts_with("frozen")), 2);
+    assert_eq!(
+        store.set_trainable(false, |name| name.starts_with("frozen")),
+        2
+    );
     // Gradients of both signs, so that the rules differ.
-    store.set("free.weight", &Tensor::new(&[[[[1f32]], [[-1.]], [[0.5]]]], &Device::Cpu).unwrap()).unwrap();
+    store
+        .set(
+            "free.weight",
+            &Tensor::new(&[[[[1f32]], [[-1.]], [[0.5]]]], &Device::Cpu).unwrap(),
+        )
+        .unwrap();
     let input = Var::from_tensor(&maps([1, 5, 6, 2]).to_nhwc()).unwrap();
     let gradient = |rule| {
         let xs = FeatureMap::from_nhwc(&input).unwrap();
-        let ys = build().forward(&xs, &Context::eval().with_backward_rule(rule)).unwrap();
+        let ys = build()
+            .forward(&xs, &Context::eval().with_backward_rule(rule))
+            .unwrap();
         let grads = ys.to_nhwc().sum_all().unwrap().backward().unwrap();
         assert_eq!(store.trainable().len(), 2);
-        assert!(store.trainable().iter().all(|(name, var)| name.starts_with("free") && grads.get(var).is_some()));
-        grads.get(&input).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        assert!(
+            store
+                .trainable()
+                .iter()
+                .all(|(name, var)| name.starts_with("free") && grads.get(var).is_some())
+        );
+        grads
+            .get(&input)
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap()
     };
-    assert_ne!(gradient(BackwardRule::Standard), gradient(BackwardRule::Guided));
-    assert_ne!(gradient(BackwardRule::Guided), gradient(BackwardRule::Deconvnet));
+    assert_ne!(
+        gradient(BackwardRule::Standard),
+        gradient(BackwardRule::Guided)
+    );
+    assert_ne!(
+        gradient(BackwardRule::Guided),
+        gradient(BackwardRule::Deconvnet)
+    );
 }
 
 #[test]
@@ -156,21 +237,46 @@ fn no_gradient_is_computed_for_frozen_weights() {
     store.set_trainable(false, |name| name.ends_with("weight"));
     let (conv, linear) = build();
     let cx = Context::eval();
-    let pixels = conv.forward(&maps([2, 2, 2, 2]), &cx).unwrap().flatten().unwrap();
-    let grads = linear.forward(&pixels, &cx).unwrap().sum_all().unwrap().backward().unwrap();
+    let pixels = conv
+        .forward(&maps([2, 2, 2, 2]), &cx)
+        .unwrap()
+        .flatten()
+        .unwrap();
+    let grads = linear
+        .forward(&pixels, &cx)
+        .unwrap()
+        .sum_all()
+        .unwrap()
+        .backward()
+        .unwrap();
     assert!(grads.get(conv.weight()).is_none() && grads.get(linear.weight()).is_none());
-    assert!(store.trainable().iter().all(|(name, var)| name.ends_with("bias") && grads.get(var).is_some()));
+    assert!(
+        store
+            .trainable()
+            .iter()
+            .all(|(name, var)| name.ends_with("bias") && grads.get(var).is_some())
+    );
 }
 
 #[test]
 fn evaluation_records_no_graph_and_training_draws_from_its_key() {
     let store = Store::new(0);
-    let block =
-        DepthwiseSeparableConfig::new(4, 4, 1).with_residual().with_options(BlockOptions::new().with_drop_path(0.5));
+    let block = DepthwiseSeparableConfig::new(4, 4, 1)
+        .with_residual()
+        .with_options(BlockOptions::new().with_drop_path(0.5));
     let eval = block.build(&store.builder(Mode::Eval)).unwrap();
-    assert!(!eval.forward(&maps([8, 3, 5, 4]), &Context::eval()).unwrap().is_tracked());
+    assert!(
+        !eval
+            .forward(&maps([8, 3, 5, 4]), &Context::eval())
+            .unwrap()
+            .is_tracked()
+    );
     let train = block.build(&store.builder(Mode::Train)).unwrap();
-    let draw = |seed| train.forward(&maps([8, 3, 5, 4]), &Context::train(Key::new(seed))).unwrap();
+    let draw = |seed| {
+        train
+            .forward(&maps([8, 3, 5, 4]), &Context::train(Key::new(seed)))
+            .unwrap()
+    };
     assert!(draw(1).is_tracked());
     assert_eq!(sum(&draw(1)), sum(&draw(1)));
     assert_ne!(sum(&draw(1)), sum(&draw(2)));

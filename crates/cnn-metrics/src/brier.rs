@@ -1,10 +1,11 @@
-//! Brier score (G. W. Brier, "Verification of forecasts expressed in terms of probability", 1950, equation 2).
+//! Brier score (G. W. Brier, "Verification of forecasts expressed in terms of probability", 1950,
+//! equation 2).
 
 use crate::Error;
 use crate::batch::{Batch, softmax};
 
-/// The mean over samples of `Σ_c (p_c − y_c)²`, with `p` the softmax and `y` 1 for the label and 0 elsewhere: 0 at
-/// best, 2 at worst.
+/// The mean over samples of `Σ_c (p_c − y_c)²`, with `p` the softmax and `y` 1 for the label and 0
+/// elsewhere: 0 at best, 2 at worst.
 ///
 /// With two classes it is twice the score that considers only one of them.
 ///
@@ -14,8 +15,8 @@ use crate::batch::{Batch, softmax};
 ///
 /// # Errors
 ///
-/// [`Error::LogitCount`], [`Error::ClassOutOfRange`], [`Error::InvalidLogit`], [`Error::NoSamples`],
-/// [`Error::InvalidArgument`] if `classes` is 0.
+/// [`Error::LogitCount`], [`Error::ClassOutOfRange`], [`Error::InvalidLogit`],
+/// [`Error::NoSamples`], [`Error::InvalidArgument`] if `classes` is 0.
 ///
 /// ```
 /// // (1/2)² for each of two classes.
@@ -25,8 +26,18 @@ use crate::batch::{Batch, softmax};
 pub fn brier_score(logits: &[f32], classes: usize, labels: &[u32]) -> Result<f64, Error> {
     let batch = Batch::non_empty(logits, classes, labels)?;
     Ok(batch.mean(|sample| {
-        let squared = |(class, p): (usize, f64)| if class == sample.label { (p - 1.0).powi(2) } else { p.powi(2) };
-        softmax(sample.logits).into_iter().enumerate().map(squared).sum()
+        let squared = |(class, p): (usize, f64)| {
+            if class == sample.label {
+                (p - 1.0).powi(2)
+            } else {
+                p.powi(2)
+            }
+        };
+        softmax(sample.logits)
+            .into_iter()
+            .enumerate()
+            .map(squared)
+            .sum()
     }))
 }
 

@@ -12,8 +12,8 @@ pub const DEFAULT_BINS: usize = 15;
 
 const MAX_BINS: usize = 1 << 20;
 
-/// The expected calibration error in `bins` bins of equal width ([`DEFAULT_BINS`] to compare with papers):
-/// [`Reliability::ece`] of these samples.
+/// The expected calibration error in `bins` bins of equal width ([`DEFAULT_BINS`] to compare with
+/// papers): [`Reliability::ece`] of these samples.
 ///
 /// # Shapes
 ///
@@ -31,15 +31,22 @@ const MAX_BINS: usize = 1 << 20;
 /// assert_eq!(expected_calibration_error(&logits, 2, &[0, 1], DEFAULT_BINS)?, 0.5);
 /// # Ok::<(), cnn_metrics::Error>(())
 /// ```
-pub fn expected_calibration_error(logits: &[f32], classes: usize, labels: &[u32], bins: usize) -> Result<f64, Error> {
+pub fn expected_calibration_error(
+    logits: &[f32],
+    classes: usize,
+    labels: &[u32],
+    bins: usize,
+) -> Result<f64, Error> {
     let mut reliability = Reliability::new(bins)?;
     reliability.update(logits, classes, labels)?;
     reliability.ece()
 }
 
-/// The reliability diagram: accuracy against confidence in bins of equal width, gathered batch by batch.
+/// The reliability diagram: accuracy against confidence in bins of equal width, gathered batch by
+/// batch.
 ///
-/// A sample's confidence is the probability of its predicted class; bin `i` of `n` holds those in `(i/n, (i+1)/n]`.
+/// A sample's confidence is the probability of its predicted class; bin `i` of `n` holds those in
+/// `(i/n, (i+1)/n]`.
 ///
 /// ```
 /// use cnn_metrics::Reliability;
@@ -95,15 +102,17 @@ impl Reliability {
         if !(1..=MAX_BINS).contains(&bins) {
             return Err(Error::argument("bins", bins, "1 to 1048576"));
         }
-        Ok(Self { bins: vec![BinSums::default(); bins] })
+        Ok(Self {
+            bins: vec![BinSums::default(); bins],
+        })
     }
 
     /// Counts further samples, `logits` being `labels.len()` rows of `classes` numbers.
     ///
     /// # Errors
     ///
-    /// [`Error::LogitCount`], [`Error::ClassOutOfRange`], [`Error::InvalidLogit`], [`Error::InvalidArgument`] if
-    /// `classes` is 0; nothing is counted then.
+    /// [`Error::LogitCount`], [`Error::ClassOutOfRange`], [`Error::InvalidLogit`],
+    /// [`Error::InvalidArgument`] if `classes` is 0; nothing is counted then.
     pub fn update(&mut self, logits: &[f32], classes: usize, labels: &[u32]) -> Result<(), Error> {
         for sample in Batch::new(logits, classes, labels)?.samples() {
             let confidence = sample.confidence();
@@ -129,7 +138,8 @@ impl Reliability {
         self.bins.iter().enumerate().map(describe).collect()
     }
 
-    /// Expected calibration error, `Σ_bins (samples in bin / samples) · |accuracy − confidence|`, in 0..1.
+    /// Expected calibration error, `Σ_bins (samples in bin / samples) · |accuracy − confidence|`,
+    /// in 0..1.
     ///
     /// # Errors
     ///
@@ -142,14 +152,18 @@ impl Reliability {
         Ok(self.bins.iter().map(BinSums::total_gap).sum::<f64>() / samples as f64)
     }
 
-    /// Maximum calibration error, the largest `|accuracy − confidence|` of any bin with samples, in 0..1.
+    /// Maximum calibration error, the largest `|accuracy − confidence|` of any bin with samples, in
+    /// 0..1.
     ///
     /// # Errors
     ///
     /// [`Error::NoSamples`].
     pub fn mce(&self) -> Result<f64, Error> {
         let occupied = self.bins.iter().filter(|bin| bin.samples > 0);
-        occupied.map(|bin| bin.total_gap() / bin.samples as f64).reduce(f64::max).ok_or(Error::NoSamples)
+        occupied
+            .map(|bin| bin.total_gap() / bin.samples as f64)
+            .reduce(f64::max)
+            .ok_or(Error::NoSamples)
     }
 
     fn edge(&self, index: usize) -> f64 {
@@ -162,7 +176,9 @@ impl Reliability {
         let near = ((confidence * self.bins.len() as f64) as usize).min(last);
         // Rounding of the product can be off by one edge in either direction.
         let first = near.saturating_sub(1);
-        (first..last).find(|&index| confidence <= self.edge(index + 1)).unwrap_or(last)
+        (first..last)
+            .find(|&index| confidence <= self.edge(index + 1))
+            .unwrap_or(last)
     }
 }
 
@@ -205,8 +221,16 @@ mod tests {
             for index in 0..bins {
                 let upper = reliability.edge(index + 1);
                 assert_eq!(reliability.bin_of(upper), index, "{upper} of {bins}");
-                assert_eq!(reliability.bin_of(upper.next_down()), index, "below {upper} of {bins}");
-                assert_eq!(reliability.bin_of(upper.next_up()), (index + 1).min(bins - 1), "above {upper} of {bins}");
+                assert_eq!(
+                    reliability.bin_of(upper.next_down()),
+                    index,
+                    "below {upper} of {bins}"
+                );
+                assert_eq!(
+                    reliability.bin_of(upper.next_up()),
+                    (index + 1).min(bins - 1),
+                    "above {upper} of {bins}"
+                );
             }
         }
     }
@@ -216,9 +240,16 @@ mod tests {
         let mut reliability = Reliability::new(4).unwrap();
         reliability.update(&[0.0, 0.0], 2, &[0]).unwrap();
         let bins = reliability.bins();
-        assert_eq!((bins[1].samples, bins[1].confidence, bins[1].accuracy), (1, Some(0.5), Some(1.0)));
+        assert_eq!(
+            (bins[1].samples, bins[1].confidence, bins[1].accuracy),
+            (1, Some(0.5), Some(1.0))
+        );
         assert_eq!((bins[1].lower, bins[1].upper), (0.25, 0.5));
-        assert!([0, 2, 3].iter().all(|&empty| bins[empty].accuracy.is_none() && bins[empty].confidence.is_none()));
+        assert!(
+            [0, 2, 3]
+                .iter()
+                .all(|&empty| bins[empty].accuracy.is_none() && bins[empty].confidence.is_none())
+        );
     }
 
     #[test]
@@ -228,7 +259,10 @@ mod tests {
             assert_eq!(message, format!("bins is {bins}, expected 1 to 1048576"));
         }
         let mut reliability = Reliability::new(2).unwrap();
-        assert!(matches!(reliability.update(&[0.0, f32::NAN], 1, &[0, 0]), Err(Error::InvalidLogit { sample: 1, .. })));
+        assert!(matches!(
+            reliability.update(&[0.0, f32::NAN], 1, &[0, 0]),
+            Err(Error::InvalidLogit { sample: 1, .. })
+        ));
         assert_eq!(reliability.ece(), Err(Error::NoSamples));
         assert_eq!(reliability.mce(), Err(Error::NoSamples));
     }

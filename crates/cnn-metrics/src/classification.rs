@@ -27,7 +27,8 @@ pub struct ClassificationResult {
     pub loss: f64,
     /// The share of samples whose label has the highest logit.
     pub top1: f64,
-    /// The share of samples whose label is among the five highest logits; 1 with five classes or fewer.
+    /// The share of samples whose label is among the five highest logits; 1 with five classes or
+    /// fewer.
     pub top5: f64,
     /// Precision, recall and F1 of each class, by index.
     pub per_class: Vec<ClassScores>,
@@ -47,7 +48,12 @@ impl Classification {
     /// [`Error::InvalidArgument`] if `classes` is 0.
     pub fn new(classes: usize) -> Result<Self, Error> {
         let confusion = ConfusionMatrix::new(classes)?;
-        Ok(Self { confusion, zero_division: ZeroDivision::default(), loss: 0.0, top5: 0 })
+        Ok(Self {
+            confusion,
+            zero_division: ZeroDivision::default(),
+            loss: 0.0,
+            top5: 0,
+        })
     }
 
     /// Sets what a ratio is where its denominator is 0.
@@ -57,12 +63,13 @@ impl Classification {
         self
     }
 
-    /// Adds a batch: `labels.len()` rows of logits, one number per class. An empty batch is allowed.
+    /// Adds a batch: `labels.len()` rows of logits, one number per class. An empty batch is
+    /// allowed.
     ///
     /// # Errors
     ///
-    /// [`Error::LogitCount`], [`Error::ClassOutOfRange`], [`Error::InvalidLogit`]; nothing of the batch is counted
-    /// then.
+    /// [`Error::LogitCount`], [`Error::ClassOutOfRange`], [`Error::InvalidLogit`]; nothing of the
+    /// batch is counted then.
     pub fn update(&mut self, logits: &[f32], labels: &[u32]) -> Result<(), Error> {
         for sample in Batch::new(logits, self.confusion.classes(), labels)?.samples() {
             self.confusion.count_one(sample.label, sample.prediction());
@@ -123,9 +130,18 @@ mod tests {
         let scores = precision_recall(&confusion, ZeroDivision::Zero).unwrap();
         assert_eq!(gathered(40).confusion(), &confusion);
         assert_eq!(result.samples, 40);
-        assert_eq!(result.loss, cross_entropy(&logits(), CLASSES, &LABELS).unwrap());
-        assert_eq!(result.top1, top_k_accuracy(&logits(), CLASSES, &LABELS, 1).unwrap());
-        assert_eq!(result.top5, top_k_accuracy(&logits(), CLASSES, &LABELS, 5).unwrap());
+        assert_eq!(
+            result.loss,
+            cross_entropy(&logits(), CLASSES, &LABELS).unwrap()
+        );
+        assert_eq!(
+            result.top1,
+            top_k_accuracy(&logits(), CLASSES, &LABELS, 1).unwrap()
+        );
+        assert_eq!(
+            result.top5,
+            top_k_accuracy(&logits(), CLASSES, &LABELS, 5).unwrap()
+        );
         assert_eq!(result.per_class, scores.per_class);
         assert_eq!(result.macro_average, scores.macro_average);
         assert_eq!(result.micro_average, scores.micro_average);
@@ -144,7 +160,9 @@ mod tests {
     fn with_few_classes_all_are_among_the_top_five() {
         for classes in 1..=5 {
             let mut metrics = Classification::new(classes).unwrap();
-            metrics.update(&vec![0.0; classes], &[classes as u32 - 1]).unwrap();
+            metrics
+                .update(&vec![0.0; classes], &[classes as u32 - 1])
+                .unwrap();
             let result = metrics.result().unwrap();
             assert_eq!(result.top5, 1.0);
             assert_eq!(result.top1, if classes == 1 { 1.0 } else { 0.0 });
@@ -157,22 +175,43 @@ mod tests {
         let before = metrics.result();
         let mut broken = logits();
         broken[39 * CLASSES + 2] = f32::NAN;
-        assert!(matches!(metrics.update(&broken, &LABELS), Err(Error::InvalidLogit { sample: 39, class: 2, .. })));
-        assert!(matches!(metrics.update(&logits()[1..], &LABELS), Err(Error::LogitCount { logits: 279, .. })));
-        assert!(matches!(metrics.update(&[0.0; CLASSES], &[7]), Err(Error::ClassOutOfRange { class: 7, .. })));
+        assert!(matches!(
+            metrics.update(&broken, &LABELS),
+            Err(Error::InvalidLogit {
+                sample: 39,
+                class: 2,
+                ..
+            })
+        ));
+        assert!(matches!(
+            metrics.update(&logits()[1..], &LABELS),
+            Err(Error::LogitCount { logits: 279, .. })
+        ));
+        assert!(matches!(
+            metrics.update(&[0.0; CLASSES], &[7]),
+            Err(Error::ClassOutOfRange { class: 7, .. })
+        ));
         metrics.update(&[], &[]).unwrap();
         assert_eq!(metrics.result(), before);
     }
 
     #[test]
     fn nothing_gathered_is_an_error() {
-        assert_eq!(Classification::new(3).unwrap().result(), Err(Error::NoSamples));
-        assert_eq!(Classification::new(0).err().unwrap().to_string(), "classes is 0, expected at least 1");
+        assert_eq!(
+            Classification::new(3).unwrap().result(),
+            Err(Error::NoSamples)
+        );
+        assert_eq!(
+            Classification::new(0).err().unwrap().to_string(),
+            "classes is 0, expected at least 1"
+        );
     }
 
     #[test]
     fn the_zero_division_policy_reaches_the_result() {
-        let mut metrics = Classification::new(2).unwrap().with_zero_division(ZeroDivision::One);
+        let mut metrics = Classification::new(2)
+            .unwrap()
+            .with_zero_division(ZeroDivision::One);
         metrics.update(&[1.0, 0.0], &[0]).unwrap();
         assert_eq!(metrics.result().unwrap().per_class[1].recall, 1.0);
     }
@@ -180,7 +219,9 @@ mod tests {
     #[test]
     fn the_result_is_written_as_json() {
         let mut metrics = Classification::new(2).unwrap();
-        metrics.update(&[0.0, 0.0, 0.0, f32::NEG_INFINITY], &[0, 0]).unwrap();
+        metrics
+            .update(&[0.0, 0.0, 0.0, f32::NEG_INFINITY], &[0, 0])
+            .unwrap();
         let perfect = json!({"precision": 1.0, "recall": 1.0, "f1": 1.0});
         let expected = json!({
             "samples": 2,
@@ -195,6 +236,9 @@ mod tests {
             "micro_average": perfect,
             "weighted_average": perfect,
         });
-        assert_eq!(serde_json::to_value(metrics.result().unwrap()).unwrap(), expected);
+        assert_eq!(
+            serde_json::to_value(metrics.result().unwrap()).unwrap(),
+            expected
+        );
     }
 }

@@ -46,7 +46,11 @@ impl ConfusionMatrix {
     /// [`Error::InvalidArgument`] if `classes` is 0.
     pub fn new(classes: usize) -> Result<Self, Error> {
         check_classes(classes)?;
-        Ok(Self { classes, counts: BTreeMap::new(), samples: 0 })
+        Ok(Self {
+            classes,
+            counts: BTreeMap::new(),
+            samples: 0,
+        })
     }
 
     /// The matrix of these samples.
@@ -64,11 +68,14 @@ impl ConfusionMatrix {
     ///
     /// # Errors
     ///
-    /// [`Error::PredictionCount`] if there are not as many predictions as labels, [`Error::ClassOutOfRange`]; nothing
-    /// is counted then.
+    /// [`Error::PredictionCount`] if there are not as many predictions as labels,
+    /// [`Error::ClassOutOfRange`]; nothing is counted then.
     pub fn update(&mut self, labels: &[u32], predictions: &[u32]) -> Result<(), Error> {
         if labels.len() != predictions.len() {
-            return Err(Error::PredictionCount { predictions: predictions.len(), labels: labels.len() });
+            return Err(Error::PredictionCount {
+                predictions: predictions.len(),
+                labels: labels.len(),
+            });
         }
         check_indices("label", labels, self.classes)?;
         check_indices("prediction", predictions, self.classes)?;
@@ -94,14 +101,18 @@ impl ConfusionMatrix {
         self.samples
     }
 
-    /// How many samples of class `label` were taken for class `prediction`; 0 for classes that there are not.
+    /// How many samples of class `label` were taken for class `prediction`; 0 for classes that
+    /// there are not.
     pub fn count(&self, label: usize, prediction: usize) -> u64 {
         self.counts.get(&(label, prediction)).copied().unwrap_or(0)
     }
 
     /// How many samples were taken for what they are.
     pub fn correct(&self) -> u64 {
-        self.pairs().filter(|pair| pair.label == pair.prediction).map(|pair| pair.samples).sum()
+        self.pairs()
+            .filter(|pair| pair.label == pair.prediction)
+            .map(|pair| pair.samples)
+            .sum()
     }
 
     /// The share of samples that were taken for what they are, in 0..1.
@@ -110,7 +121,11 @@ impl ConfusionMatrix {
     ///
     /// [`Error::NoSamples`].
     pub fn accuracy(&self) -> Result<f64, Error> {
-        if self.samples == 0 { Err(Error::NoSamples) } else { Ok(self.correct() as f64 / self.samples as f64) }
+        if self.samples == 0 {
+            Err(Error::NoSamples)
+        } else {
+            Ok(self.correct() as f64 / self.samples as f64)
+        }
     }
 
     /// The whole matrix, `classes` rows of `classes` counts: `rows()[label][prediction]`.
@@ -122,7 +137,8 @@ impl ConfusionMatrix {
         rows
     }
 
-    /// The `limit` most frequent mistakes, the most frequent first; equally frequent ones by label, then by prediction.
+    /// The `limit` most frequent mistakes, the most frequent first; equally frequent ones by label,
+    /// then by prediction.
     ///
     /// ```
     /// # use cnn_metrics::ConfusionMatrix;
@@ -132,7 +148,10 @@ impl ConfusionMatrix {
     /// # Ok::<(), cnn_metrics::Error>(())
     /// ```
     pub fn most_confused(&self, limit: usize) -> Vec<ConfusedPair> {
-        let mut mistakes: Vec<_> = self.pairs().filter(|pair| pair.label != pair.prediction).collect();
+        let mut mistakes: Vec<_> = self
+            .pairs()
+            .filter(|pair| pair.label != pair.prediction)
+            .collect();
         // The sort is stable, and pairs come by label and prediction.
         mistakes.sort_by_key(|pair| std::cmp::Reverse(pair.samples));
         mistakes.truncate(limit);
@@ -141,7 +160,13 @@ impl ConfusionMatrix {
 
     /// The pairs that occur, by label and then by prediction.
     pub(crate) fn pairs(&self) -> impl Iterator<Item = ConfusedPair> {
-        self.counts.iter().map(|(&(label, prediction), &samples)| ConfusedPair { label, prediction, samples })
+        self.counts
+            .iter()
+            .map(|(&(label, prediction), &samples)| ConfusedPair {
+                label,
+                prediction,
+                samples,
+            })
     }
 }
 
@@ -166,17 +191,38 @@ mod tests {
             [0, 0, 0, 0, 0, 0, 0],
         ];
         assert_eq!(matrix.rows(), expected);
-        assert_eq!((matrix.samples(), matrix.correct(), matrix.classes()), (40, 21, 7));
+        assert_eq!(
+            (matrix.samples(), matrix.correct(), matrix.classes()),
+            (40, 21, 7)
+        );
         assert_eq!(matrix.accuracy().unwrap(), 0.525);
-        assert_eq!((matrix.count(4, 6), matrix.count(6, 4), matrix.count(7, 0)), (4, 0, 0));
+        assert_eq!(
+            (matrix.count(4, 6), matrix.count(6, 4), matrix.count(7, 0)),
+            (4, 0, 0)
+        );
     }
 
     #[test]
     fn mistakes_come_by_frequency_then_label_then_prediction() {
         let matrix = ConfusionMatrix::from_pairs(CLASSES, &LABELS, &PREDICTIONS).unwrap();
-        let order: Vec<_> =
-            matrix.most_confused(8).iter().map(|pair| (pair.label, pair.prediction, pair.samples)).collect();
-        assert_eq!(order, [(4, 6, 4), (2, 3, 2), (2, 4, 2), (3, 5, 2), (5, 1, 2), (5, 2, 2), (1, 6, 1), (2, 6, 1)]);
+        let order: Vec<_> = matrix
+            .most_confused(8)
+            .iter()
+            .map(|pair| (pair.label, pair.prediction, pair.samples))
+            .collect();
+        assert_eq!(
+            order,
+            [
+                (4, 6, 4),
+                (2, 3, 2),
+                (2, 4, 2),
+                (3, 5, 2),
+                (5, 1, 2),
+                (5, 2, 2),
+                (1, 6, 1),
+                (2, 6, 1)
+            ]
+        );
         assert_eq!(matrix.most_confused(0), []);
         let all = matrix.most_confused(usize::MAX);
         assert_eq!(all.iter().map(|pair| pair.samples).sum::<u64>(), 40 - 21);
@@ -196,15 +242,33 @@ mod tests {
     fn bad_input_is_an_error_and_counts_nothing() {
         let mut matrix = ConfusionMatrix::new(3).unwrap();
         let cases: [(&[u32], &[u32], &str); 3] = [
-            (&[0, 1], &[0], "1 predictions for 2 labels, expected as many of either"),
-            (&[0, 3], &[0, 0], "label 3 of sample 1 is out of range, expected an index below 3"),
-            (&[0, 2], &[1, u32::MAX], "prediction 4294967295 of sample 1 is out of range, expected an index below 3"),
+            (
+                &[0, 1],
+                &[0],
+                "1 predictions for 2 labels, expected as many of either",
+            ),
+            (
+                &[0, 3],
+                &[0, 0],
+                "label 3 of sample 1 is out of range, expected an index below 3",
+            ),
+            (
+                &[0, 2],
+                &[1, u32::MAX],
+                "prediction 4294967295 of sample 1 is out of range, expected an index below 3",
+            ),
         ];
         for (labels, predictions, expected) in cases {
-            assert_eq!(matrix.update(labels, predictions).unwrap_err().to_string(), expected);
+            assert_eq!(
+                matrix.update(labels, predictions).unwrap_err().to_string(),
+                expected
+            );
         }
         assert_eq!(matrix, ConfusionMatrix::new(3).unwrap());
         assert_eq!(matrix.accuracy(), Err(Error::NoSamples));
-        assert_eq!(ConfusionMatrix::new(0).unwrap_err().to_string(), "classes is 0, expected at least 1");
+        assert_eq!(
+            ConfusionMatrix::new(0).unwrap_err().to_string(),
+            "classes is 0, expected at least 1"
+        );
     }
 }

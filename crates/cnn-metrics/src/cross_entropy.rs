@@ -3,8 +3,8 @@
 use crate::Error;
 use crate::batch::Batch;
 
-/// The mean of `−ln softmax(logits)[label]` in nats: 0 for certainty in the right class, `ln(classes)` for
-/// indifference, ∞ where a label's class was ruled out by −∞.
+/// The mean of `−ln softmax(logits)[label]` in nats: 0 for certainty in the right class,
+/// `ln(classes)` for indifference, ∞ where a label's class was ruled out by −∞.
 ///
 /// # Shapes
 ///
@@ -12,8 +12,8 @@ use crate::batch::Batch;
 ///
 /// # Errors
 ///
-/// [`Error::LogitCount`], [`Error::ClassOutOfRange`], [`Error::InvalidLogit`], [`Error::NoSamples`],
-/// [`Error::InvalidArgument`] if `classes` is 0.
+/// [`Error::LogitCount`], [`Error::ClassOutOfRange`], [`Error::InvalidLogit`],
+/// [`Error::NoSamples`], [`Error::InvalidArgument`] if `classes` is 0.
 ///
 /// ```
 /// let loss = cnn_metrics::cross_entropy(&[0.0; 8], 4, &[3, 1])?;
@@ -42,7 +42,10 @@ mod tests {
     fn a_shift_of_all_logits_changes_nothing() {
         // Multiples of 1/32 far below 2²³/32 stay exact.
         let shifted: Vec<f32> = logits().iter().map(|logit| logit + 10_000.0).collect();
-        assert_eq!(cross_entropy(&shifted, CLASSES, &LABELS), cross_entropy(&logits(), CLASSES, &LABELS));
+        assert_eq!(
+            cross_entropy(&shifted, CLASSES, &LABELS),
+            cross_entropy(&logits(), CLASSES, &LABELS)
+        );
     }
 
     #[test]

@@ -67,12 +67,24 @@ fn product(labels: usize, classes: usize) -> u128 {
 }
 
 impl Error {
-    pub(crate) fn argument(name: &'static str, found: impl ToString, expected: &'static str) -> Self {
-        Self::InvalidArgument { name, found: found.to_string(), expected }
+    pub(crate) fn argument(
+        name: &'static str,
+        found: impl ToString,
+        expected: &'static str,
+    ) -> Self {
+        Self::InvalidArgument {
+            name,
+            found: found.to_string(),
+            expected,
+        }
     }
 }
 
 /// Fails unless there is at least one class.
 pub(crate) fn check_classes(classes: usize) -> Result<(), Error> {
-    if classes == 0 { Err(Error::argument("classes", classes, "at least 1")) } else { Ok(()) }
+    if classes == 0 {
+        Err(Error::argument("classes", classes, "at least 1"))
+    } else {
+        Ok(())
+    }
 }

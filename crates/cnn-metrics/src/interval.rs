@@ -1,7 +1,7 @@
 //! How uncertain an accuracy is.
 //!
-//! E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927; B. Efron, "Bootstrap methods: another look at
-//! the jackknife", 1979.
+//! E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927; B.
+//! Efron, "Bootstrap methods: another look at the jackknife", 1979.
 
 use serde::Serialize;
 
@@ -16,19 +16,21 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Wilson's score interval of an accuracy of `correct` out of `samples`, at `confidence` (such as 0.95).
+/// Wilson's score interval of an accuracy of `correct` out of `samples`, at `confidence` (such as
+/// 0.95).
 ///
 /// With `p = correct / samples` and `z` the normal quantile at `(1 + confidence) / 2`, its ends are
 /// `(p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n)`, always within 0..1.
 ///
-/// It covers the true accuracy about as often as it says also for small samples and for accuracies near 0 and 1,
-/// where the textbook's `p ± z·√(p(1−p)/n)` and the percentile bootstrap (which for an accuracy only resamples a
-/// binomial distribution) shrink to a point. Samples are taken to be independent.
+/// It covers the true accuracy about as often as it says also for small samples and for accuracies
+/// near 0 and 1, where the textbook's `p ± z·√(p(1−p)/n)` and the percentile bootstrap (which for
+/// an accuracy only resamples a binomial distribution) shrink to a point. Samples are taken to be
+/// independent.
 ///
 /// # Errors
 ///
-/// [`Error::NoSamples`]; [`Error::InvalidArgument`] if `correct > samples` or `confidence` is not strictly between 0
-/// and 1.
+/// [`Error::NoSamples`]; [`Error::InvalidArgument`] if `correct > samples` or `confidence` is not
+/// strictly between 0 and 1.
 ///
 /// ```
 /// let interval = cnn_metrics::wilson_interval(9173, 10_000, 0.95)?;
@@ -44,16 +46,26 @@ pub fn wilson_interval(correct: u64, samples: u64, confidence: f64) -> Result<In
     let centre = (p + z * z / (2.0 * n)) / scale;
     let reach = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt() / scale;
     // Rounding must not lift the ends off the bounds that they reach exactly.
-    let low = if correct == 0 { 0.0 } else { (centre - reach).max(0.0) };
-    let high = if correct == samples { 1.0 } else { (centre + reach).min(1.0) };
+    let low = if correct == 0 {
+        0.0
+    } else {
+        (centre - reach).max(0.0)
+    };
+    let high = if correct == samples {
+        1.0
+    } else {
+        (centre + reach).min(1.0)
+    };
     Ok(Interval { low, high })
 }
 
-/// The percentile bootstrap interval of an accuracy of `correct` out of `samples`, at `confidence` (such as 0.95).
+/// The percentile bootstrap interval of an accuracy of `correct` out of `samples`, at `confidence`
+/// (such as 0.95).
 ///
-/// Resampling right and wrong answers with replacement gives a binomial number of right ones, so the interval that ever
-/// more resamples approach needs none: its ends are the binomial quantiles at `(1 ∓ confidence) / 2`, divided by `samples`.
-/// The same every time. It is a point where all or no answers are right; see [`wilson_interval`] for those.
+/// Resampling right and wrong answers with replacement gives a binomial number of right ones, so
+/// the interval that ever more resamples approach needs none: its ends are the binomial quantiles
+/// at `(1 ∓ confidence) / 2`, divided by `samples`. The same every time. It is a point where all or
+/// no answers are right; see [`wilson_interval`] for those.
 ///
 /// # Errors
 ///
@@ -68,14 +80,19 @@ pub fn bootstrap_interval(correct: u64, samples: u64, confidence: f64) -> Result
     check(correct, samples, confidence)?;
     let tail = (1.0 - confidence) / 2.0;
     let share = |count: u64| count as f64 / samples as f64;
-    // By symmetry the upper quantile is the lower one of the wrong answers, where small sums keep their precision.
+    // By symmetry the upper quantile is the lower one of the wrong answers, where small sums keep
+    // their precision.
     let wrong = samples - correct;
     let low = binomial_lower_quantile(correct, samples, tail);
     let high = samples - binomial_lower_quantile(wrong, samples, tail);
-    Ok(Interval { low: share(low), high: share(high) })
+    Ok(Interval {
+        low: share(low),
+        high: share(high),
+    })
 }
 
-/// The smallest `k` such that `P(X ≤ k) ≥ tail`, for X binomial with `samples` draws of probability `correct / samples`.
+/// The smallest `k` such that `P(X ≤ k) ≥ tail`, for X binomial with `samples` draws of probability
+/// `correct / samples`.
 fn binomial_lower_quantile(correct: u64, samples: u64, tail: f64) -> u64 {
     if correct == 0 || correct == samples {
         return correct;
@@ -85,7 +102,9 @@ fn binomial_lower_quantile(correct: u64, samples: u64, tail: f64) -> u64 {
     let mut cumulative = 0.0;
     for k in 0..samples {
         let successes = k as f64;
-        let ways = libm::lgamma(n + 1.0) - libm::lgamma(successes + 1.0) - libm::lgamma(n - successes + 1.0);
+        let ways = libm::lgamma(n + 1.0)
+            - libm::lgamma(successes + 1.0)
+            - libm::lgamma(n - successes + 1.0);
         cumulative += libm::exp(ways + successes * log_odds + n * log_wrong);
         if cumulative >= tail {
             return k;
@@ -99,18 +118,28 @@ fn check(correct: u64, samples: u64, confidence: f64) -> Result<(), Error> {
         return Err(Error::NoSamples);
     }
     if correct > samples {
-        return Err(Error::argument("correct", format!("{correct} of {samples}"), "at most the number of samples"));
+        return Err(Error::argument(
+            "correct",
+            format!("{correct} of {samples}"),
+            "at most the number of samples",
+        ));
     }
     if !(confidence > 0.0 && confidence < 1.0) {
-        return Err(Error::argument("confidence", confidence, "a number above 0 and below 1"));
+        return Err(Error::argument(
+            "confidence",
+            confidence,
+            "a number above 0 and below 1",
+        ));
     }
     Ok(())
 }
 
-/// The `z` that a standard normal value exceeds in magnitude with probability `outside`, by bisection of `erfc(z/√2)`.
+/// The `z` that a standard normal value exceeds in magnitude with probability `outside`, by
+/// bisection of `erfc(z/√2)`.
 fn two_sided_quantile(outside: f64) -> f64 {
     let (mut low, mut high) = (0.0, 40.0);
-    // Halves the interval down to neighbouring numbers: 2⁻¹⁰⁰ of 40 is below the spacing of any quantile above 10⁻¹³.
+    // Halves the interval down to neighbouring numbers: 2⁻¹⁰⁰ of 40 is below the spacing of any
+    // quantile above 10⁻¹³.
     for _ in 0..100 {
         let middle = (low + high) / 2.0;
         if libm::erfc(middle / std::f64::consts::SQRT_2) > outside {
@@ -149,7 +178,8 @@ mod tests {
         }
     }
 
-    // scipy.stats.binom.ppf([(1 - c) / 2, (1 + c) / 2], samples, correct / samples) / samples, scipy 1.17.1
+    // scipy.stats.binom.ppf([(1 - c) / 2, (1 + c) / 2], samples, correct / samples) / samples,
+    // scipy 1.17.1
     #[test]
     fn the_bootstrap_equals_binomial_quantiles() {
         let cases = [
@@ -174,7 +204,11 @@ mod tests {
     // 2 * scipy.stats.norm.sf(z) for z = 1.959963984540054, 2.5758293035489004, 0.2533471031357997
     #[test]
     fn quantiles_are_those_of_the_normal_distribution() {
-        for (outside, z) in [(0.05, 1.959963984540054), (0.01, 2.5758293035489004), (0.8, 0.2533471031357997)] {
+        for (outside, z) in [
+            (0.05, 1.959963984540054),
+            (0.01, 2.5758293035489004),
+            (0.8, 0.2533471031357997),
+        ] {
             assert!((two_sided_quantile(outside) - z).abs() < 1e-14, "{outside}");
         }
     }
@@ -184,9 +218,15 @@ mod tests {
         for samples in 1..60 {
             for correct in 0..=samples {
                 for confidence in [1e-9, 0.5, 0.95, 1.0 - f64::EPSILON] {
-                    let Interval { low, high } = wilson_interval(correct, samples, confidence).unwrap();
+                    let Interval { low, high } =
+                        wilson_interval(correct, samples, confidence).unwrap();
                     let accuracy = correct as f64 / samples as f64;
-                    assert!(0.0 <= low && low <= accuracy + 1e-15 && accuracy <= high + 1e-15 && high <= 1.0);
+                    assert!(
+                        0.0 <= low
+                            && low <= accuracy + 1e-15
+                            && accuracy <= high + 1e-15
+                            && high <= 1.0
+                    );
                 }
             }
         }
@@ -201,7 +241,10 @@ mod tests {
         );
         for confidence in [0.0, 1.0, -0.5, 95.0, f64::NAN] {
             let message = wilson_interval(1, 2, confidence).unwrap_err().to_string();
-            assert_eq!(message, format!("confidence is {confidence}, expected a number above 0 and below 1"));
+            assert_eq!(
+                message,
+                format!("confidence is {confidence}, expected a number above 0 and below 1")
+            );
         }
     }
 }

@@ -11,12 +11,14 @@
 //!
 //! # Conventions
 //!
-//! - `logits` are row-major, one row of `classes` numbers per sample; `labels` are class indices. Who has
-//!   probabilities passes their logarithms: softmax turns these into the same probabilities again.
-//! - A logit may be −∞ (a class that is ruled out) as long as its row has a finite one; NaN and +∞ are errors, never
-//!   silently ranked.
+//! - `logits` are row-major, one row of `classes` numbers per sample; `labels` are class indices.
+//!   Who has probabilities passes their logarithms: softmax turns these into the same probabilities
+//!   again.
+//! - A logit may be −∞ (a class that is ruled out) as long as its row has a finite one; NaN and +∞
+//!   are errors, never silently ranked.
 //! - Where logits are equal the lower class index ranks first.
-//! - Sums are taken in f64, sample by sample, so that results do not depend on how samples were batched.
+//! - Sums are taken in f64, sample by sample, so that results do not depend on how samples were
+//!   batched.
 //!
 //! ```
 //! use cnn_metrics::Classification;
@@ -35,11 +37,14 @@
 //!
 //! # Its neighbours
 //!
-//! It stands alone, beside any framework; `cnn-train` evaluates with it, and `cnn-viz` shows what it measured. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//! It stands alone, beside any framework; `cnn-train` evaluates with it, and `cnn-viz` shows what
+//! it measured. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one
+//! page.
 //!
 //! # In your project
 //!
-//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//! A debug build of a project that depends on this crate is slow unless its dependencies are
+//! optimised: build with `--release`, or add to the workspace's `Cargo.toml`
 //!
 //! ```toml
 //! [profile.dev.package."*"]
@@ -48,7 +53,8 @@
 //! overflow-checks = false
 //! ```
 //!
-//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md)
+//! has the dependencies and the figures.
 
 #![forbid(unsafe_code)]
 

@@ -1,11 +1,12 @@
-//! Precision, recall and F1 per class and averaged (C. J. van Rijsbergen, "Information Retrieval", 1979, chapter 7).
+//! Precision, recall and F1 per class and averaged (C. J. van Rijsbergen, "Information Retrieval",
+//! 1979, chapter 7).
 
 use serde::Serialize;
 
 use crate::{ConfusionMatrix, Error};
 
-/// What a ratio is where its denominator is 0: the precision of a class that was never predicted, the recall of a
-/// class without samples.
+/// What a ratio is where its denominator is 0: the precision of a class that was never predicted,
+/// the recall of a class without samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ZeroDivision {
     /// 0, scikit-learn's default.
@@ -48,17 +49,18 @@ pub struct Average {
 pub struct PrecisionRecall {
     /// One entry per class, by index.
     pub per_class: Vec<ClassScores>,
-    /// Every class counts the same. Classes that neither a label nor a prediction names are left out, as scikit-learn
-    /// does.
+    /// Every class counts the same. Classes that neither a label nor a prediction names are left
+    /// out, as scikit-learn does.
     pub macro_average: Average,
-    /// Every sample counts the same: all three are the accuracy, as each sample has one label and one prediction.
+    /// Every sample counts the same: all three are the accuracy, as each sample has one label and
+    /// one prediction.
     pub micro_average: Average,
     /// Every class counts by its number of samples; the recall is the accuracy.
     pub weighted_average: Average,
 }
 
-/// Precision, recall and F1 of each class, with their macro, micro and weighted averages, equal to scikit-learn's
-/// `precision_recall_fscore_support`.
+/// Precision, recall and F1 of each class, with their macro, micro and weighted averages, equal to
+/// scikit-learn's `precision_recall_fscore_support`.
 ///
 /// # Errors
 ///
@@ -75,16 +77,32 @@ pub struct PrecisionRecall {
 /// assert_eq!(scores.micro_average.f1, matrix.accuracy()?);
 /// # Ok::<(), cnn_metrics::Error>(())
 /// ```
-pub fn precision_recall(matrix: &ConfusionMatrix, zero_division: ZeroDivision) -> Result<PrecisionRecall, Error> {
+pub fn precision_recall(
+    matrix: &ConfusionMatrix,
+    zero_division: ZeroDivision,
+) -> Result<PrecisionRecall, Error> {
     let accuracy = matrix.accuracy()?;
     let counts = class_counts(matrix);
-    let per_class: Vec<_> =
-        counts.iter().enumerate().map(|(label, counts)| counts.scores(label, zero_division)).collect();
-    let occurring = |(_, counts): &(&ClassScores, &ClassCounts)| counts.labelled + counts.predicted > 0;
-    let occurring: Vec<_> = per_class.iter().zip(&counts).filter(occurring).map(|(scores, _)| *scores).collect();
+    let per_class: Vec<_> = counts
+        .iter()
+        .enumerate()
+        .map(|(label, counts)| counts.scores(label, zero_division))
+        .collect();
+    let occurring =
+        |(_, counts): &(&ClassScores, &ClassCounts)| counts.labelled + counts.predicted > 0;
+    let occurring: Vec<_> = per_class
+        .iter()
+        .zip(&counts)
+        .filter(occurring)
+        .map(|(scores, _)| *scores)
+        .collect();
     Ok(PrecisionRecall {
         macro_average: average(&occurring, |_| 1),
-        micro_average: Average { precision: accuracy, recall: accuracy, f1: accuracy },
+        micro_average: Average {
+            precision: accuracy,
+            recall: accuracy,
+            f1: accuracy,
+        },
         weighted_average: average(&occurring, |scores| scores.samples),
         per_class,
     })
@@ -104,7 +122,11 @@ impl ClassCounts {
             samples: self.labelled,
             precision: ratio(self.correct, self.predicted, zero_division),
             recall: ratio(self.correct, self.labelled, zero_division),
-            f1: ratio(2 * self.correct, self.labelled + self.predicted, zero_division),
+            f1: ratio(
+                2 * self.correct,
+                self.labelled + self.predicted,
+                zero_division,
+            ),
         }
     }
 }
@@ -135,10 +157,14 @@ fn average(classes: &[ClassScores], weight: impl Fn(&ClassScores) -> u64) -> Ave
         let defined = || classes.iter().filter(|scores| !score(scores).is_nan());
         let total: u64 = defined().map(&weight).sum();
         if total == 0 {
-            // All the weight lies on classes whose score is undefined: scikit-learn then weighs the others equally.
+            // All the weight lies on classes whose score is undefined: scikit-learn then weighs the
+            // others equally.
             return defined().map(score).sum::<f64>() / defined().count() as f64;
         }
-        defined().map(|scores| score(scores) * weight(scores) as f64).sum::<f64>() / total as f64
+        defined()
+            .map(|scores| score(scores) * weight(scores) as f64)
+            .sum::<f64>()
+            / total as f64
     };
     Average {
         precision: mean(|scores| scores.precision),
@@ -169,7 +195,9 @@ mod tests {
 
     fn assert_classes(found: &[ClassScores], expected: &[[f64; 4]]) {
         assert_eq!(found.len(), expected.len());
-        for (label, (scores, &[precision, recall, f1, samples])) in found.iter().zip(expected).enumerate() {
+        for (label, (scores, &[precision, recall, f1, samples])) in
+            found.iter().zip(expected).enumerate()
+        {
             assert_equal(
                 [scores.precision, scores.recall, scores.f1],
                 [precision, recall, f1],
@@ -179,8 +207,8 @@ mod tests {
         }
     }
 
-    // precision_recall_fscore_support(labels, pred, labels=range(7), zero_division=0.0), then with average=... in
-    // place of labels
+    // precision_recall_fscore_support(labels, pred, labels=range(7), zero_division=0.0), then with
+    // average=... in place of labels
     #[test]
     fn equals_scikit_learn() {
         let matrix = ConfusionMatrix::from_pairs(CLASSES, &LABELS, &PREDICTIONS).unwrap();
@@ -190,16 +218,34 @@ mod tests {
             &[
                 [0.8571428571428571, 1.0, 0.9230769230769231, 6.0],
                 [0.6, 0.75, 0.6666666666666666, 4.0],
-                [0.6666666666666666, 0.4444444444444444, 0.5333333333333333, 9.0],
+                [
+                    0.6666666666666666,
+                    0.4444444444444444,
+                    0.5333333333333333,
+                    9.0,
+                ],
                 [0.0, 0.0, 0.0, 2.0],
-                [0.7777777777777778, 0.5833333333333334, 0.6666666666666666, 12.0],
+                [
+                    0.7777777777777778,
+                    0.5833333333333334,
+                    0.6666666666666666,
+                    12.0,
+                ],
                 [0.25, 0.14285714285714285, 0.18181818181818182, 7.0],
                 [0.0, 0.0, 0.0, 0.0],
             ],
         );
-        assert_average(scores.macro_average, [0.4502267573696145, 0.417233560090703, 0.4245088245088245], "macro");
+        assert_average(
+            scores.macro_average,
+            [0.4502267573696145, 0.417233560090703, 0.4245088245088245],
+            "macro",
+        );
         assert_average(scores.micro_average, [0.525, 0.525, 0.525], "micro");
-        assert_average(scores.weighted_average, [0.6156547619047619, 0.525, 0.556946386946387], "weighted");
+        assert_average(
+            scores.weighted_average,
+            [0.6156547619047619, 0.525, 0.556946386946387],
+            "weighted",
+        );
     }
 
     // labels = [0, 0, 0, 1, 1, 1, 2, 2, 4, 4, 4, 0, 1]; pred = [0, 1, 0, 1, 1, 0, 4, 0, 4, 4, 5, 0, 1]
@@ -215,19 +261,31 @@ mod tests {
         let cases = [
             (
                 ZeroDivision::Zero,
-                [[0.0, 0.0, 0.0, 2.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]],
+                [
+                    [0.0, 0.0, 0.0, 2.0],
+                    [0.0, 0.0, 0.0, 0.0],
+                    [0.0, 0.0, 0.0, 0.0],
+                ],
                 [0.4033333333333333, 0.4333333333333333, 0.41666666666666663],
                 [0.5692307692307692, 0.6153846153846154, 0.5897435897435896],
             ),
             (
                 ZeroDivision::One,
-                [[1.0, 0.0, 0.0, 2.0], [1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0]],
+                [
+                    [1.0, 0.0, 0.0, 2.0],
+                    [1.0, 1.0, 1.0, 0.0],
+                    [0.0, 1.0, 0.0, 0.0],
+                ],
                 [0.6033333333333333, 0.6333333333333333, 0.41666666666666663],
                 [0.7230769230769231, 0.6153846153846154, 0.5897435897435896],
             ),
             (
                 ZeroDivision::NaN,
-                [[NAN, 0.0, 0.0, 2.0], [NAN, NAN, NAN, 0.0], [0.0, NAN, 0.0, 0.0]],
+                [
+                    [NAN, 0.0, 0.0, 2.0],
+                    [NAN, NAN, NAN, 0.0],
+                    [0.0, NAN, 0.0, 0.0],
+                ],
                 [0.5041666666666667, 0.5416666666666666, 0.41666666666666663],
                 [0.6727272727272727, 0.6153846153846154, 0.5897435897435896],
             ),
@@ -238,9 +296,21 @@ mod tests {
             let one = [0.75, 0.75, 0.75, 4.0];
             let four = [two_thirds, two_thirds, two_thirds, 3.0];
             assert_classes(&scores.per_class, &[zero, one, two, three, four, five]);
-            assert_average(scores.macro_average, macro_average, &format!("{policy:?} macro"));
-            assert_average(scores.micro_average, [0.6153846153846154; 3], &format!("{policy:?} micro"));
-            assert_average(scores.weighted_average, weighted_average, &format!("{policy:?} weighted"));
+            assert_average(
+                scores.macro_average,
+                macro_average,
+                &format!("{policy:?} macro"),
+            );
+            assert_average(
+                scores.micro_average,
+                [0.6153846153846154; 3],
+                &format!("{policy:?} micro"),
+            );
+            assert_average(
+                scores.weighted_average,
+                weighted_average,
+                &format!("{policy:?} weighted"),
+            );
         }
     }
 
@@ -256,6 +326,9 @@ mod tests {
     #[test]
     fn no_samples_is_an_error() {
         let matrix = ConfusionMatrix::new(3).unwrap();
-        assert_eq!(precision_recall(&matrix, ZeroDivision::Zero), Err(Error::NoSamples));
+        assert_eq!(
+            precision_recall(&matrix, ZeroDivision::Zero),
+            Err(Error::NoSamples)
+        );
     }
 }

@@ -29,16 +29,26 @@ impl CheckpointConfig {
     /// Reads a `config.json`.
     ///
     /// # Errors
-    /// If the file cannot be read, is no JSON object, or says something that the model cannot be built with.
+    /// If the file cannot be read, is no JSON object, or says something that the model cannot be
+    /// built with.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let fail = |what: String| Error::Config { path: path.to_path_buf(), what };
-        let unreadable = |source| Error::Read { path: path.to_path_buf(), source };
+        let fail = |what: String| Error::Config {
+            path: path.to_path_buf(),
+            what,
+        };
+        let unreadable = |source| Error::Read {
+            path: path.to_path_buf(),
+            source,
+        };
         let length = std::fs::metadata(path).map_err(unreadable)?.len();
         if length > MAX_BYTES {
-            return Err(fail(format!("{length} bytes are no configuration, expected at most {MAX_BYTES}")));
+            return Err(fail(format!(
+                "{length} bytes are no configuration, expected at most {MAX_BYTES}"
+            )));
         }
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        let value: Value = serde_json::from_str(&text).map_err(|error| fail(format!("no JSON: {error}")))?;
+        let value: Value =
+            serde_json::from_str(&text).map_err(|error| fail(format!("no JSON: {error}")))?;
         Self::from_json(&value).map_err(fail)
     }
 
@@ -48,10 +58,11 @@ impl CheckpointConfig {
     /// A sentence that names the key, what it says and what would be accepted.
     pub fn from_json(value: &Value) -> Result<Self, String> {
         let root = value.as_object().ok_or("the top level is not an object")?;
-        let architecture = text(root, "architecture")?.ok_or("`architecture` is missing, expected a model's name")?;
+        let architecture = text(root, "architecture")?
+            .ok_or("`architecture` is missing, expected a model's name")?;
         let pretrained = object(root, "pretrained_cfg")?.unwrap_or_default();
-        let preprocessing =
-            Preprocessing::from_pretrained_cfg(&Value::Object(pretrained.clone())).map_err(|e| e.to_string())?;
+        let preprocessing = Preprocessing::from_pretrained_cfg(&Value::Object(pretrained.clone()))
+            .map_err(|e| e.to_string())?;
         let mut model = model_args(&object(root, "model_args")?.unwrap_or_default())?;
         for source in [root, &pretrained] {
             model.num_classes = model.num_classes.or(count(source, "num_classes")?);
@@ -63,15 +74,42 @@ impl CheckpointConfig {
         if let (Some(names), Some(classes)) = (&label_names, model.num_classes)
             && names.len() != classes
         {
-            return Err(format!("`label_names` has {} names for {classes} classes", names.len()));
+            return Err(format!(
+                "`label_names` has {} names for {classes} classes",
+                names.len()
+            ));
         }
-        let known = ["input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std", "num_classes"];
-        let extra = pretrained.into_iter().filter(|(key, _)| !known.contains(&key.as_str())).collect();
-        Ok(Self { architecture, model, preprocessing, label_names, extra })
+        let known = [
+            "input_size",
+            "interpolation",
+            "crop_pct",
+            "crop_mode",
+            "mean",
+            "std",
+            "num_classes",
+        ];
+        let extra = pretrained
+            .into_iter()
+            .filter(|(key, _)| !known.contains(&key.as_str()))
+            .collect();
+        Ok(Self {
+            architecture,
+            model,
+            preprocessing,
+            label_names,
+            extra,
+        })
     }
 
-    /// The JSON that timm reads: `num_classes`, `num_features` and the names of first convolution and classifier come from the model.
-    pub(crate) fn to_json(&self, num_classes: usize, num_features: usize, first_conv: &str, classifier: &str) -> Value {
+    /// The JSON that timm reads: `num_classes`, `num_features` and the names of first convolution
+    /// and classifier come from the model.
+    pub(crate) fn to_json(
+        &self,
+        num_classes: usize,
+        num_features: usize,
+        first_conv: &str,
+        classifier: &str,
+    ) -> Value {
         let mut root = json!({
             "architecture": self.architecture,
             "num_classes": num_classes,
@@ -106,19 +144,38 @@ impl CheckpointConfig {
     fn model_args(&self) -> Map<String, Value> {
         let model = &self.model;
         let pairs = [
-            ("in_chans", model.in_channels.filter(|&channels| channels != 3).map(|channels| json!(channels))),
+            (
+                "in_chans",
+                model
+                    .in_channels
+                    .filter(|&channels| channels != 3)
+                    .map(|channels| json!(channels)),
+            ),
             ("drop_rate", model.drop_rate.map(|rate| json!(rate))),
-            ("drop_path_rate", model.drop_path_rate.map(|rate| json!(rate))),
-            ("channel_multiplier", model.channel_multiplier.map(|multiplier| json!(multiplier))),
-            ("pad_type", (model.pad_type == PadType::Same).then(|| json!("same"))),
+            (
+                "drop_path_rate",
+                model.drop_path_rate.map(|rate| json!(rate)),
+            ),
+            (
+                "channel_multiplier",
+                model.channel_multiplier.map(|multiplier| json!(multiplier)),
+            ),
+            (
+                "pad_type",
+                (model.pad_type == PadType::Same).then(|| json!("same")),
+            ),
             ("bn_eps", model.bn_eps.map(|eps| json!(eps))),
         ];
-        pairs.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect()
+        pairs
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_string(), value?)))
+            .collect()
     }
 }
 
 fn model_args(args: &Map<String, Value>) -> Result<ModelConfig, String> {
-    const ACCEPTED: &str = "num_classes, in_chans, drop_rate, drop_path_rate, channel_multiplier, pad_type, bn_eps";
+    const ACCEPTED: &str =
+        "num_classes, in_chans, drop_rate, drop_path_rate, channel_multiplier, pad_type, bn_eps";
     let mut model = ModelConfig::default();
     for (key, value) in args {
         match key.as_str() {
@@ -132,12 +189,18 @@ fn model_args(args: &Map<String, Value>) -> Result<ModelConfig, String> {
                 model.pad_type = match value.as_str() {
                     Some("same") => PadType::Same,
                     Some("") => PadType::Symmetric,
-                    _ => return Err(format!("`model_args.pad_type` is {value}, expected \"same\" or \"\"")),
+                    _ => {
+                        return Err(format!(
+                            "`model_args.pad_type` is {value}, expected \"same\" or \"\""
+                        ));
+                    }
                 }
             }
             _ => {
                 let hint = cnn_core::did_you_mean(key, ACCEPTED.split(", "));
-                return Err(format!("`model_args.{key}` is not known{hint} (accepted: {ACCEPTED})"));
+                return Err(format!(
+                    "`model_args.{key}` is not known{hint} (accepted: {ACCEPTED})"
+                ));
             }
         }
     }
@@ -166,17 +229,26 @@ fn count(object: &Map<String, Value>, key: &str) -> Result<Option<usize>, String
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_u64() {
             Some(count @ 1..=LARGEST) => Ok(Some(count as usize)),
-            _ => Err(format!("`{key}` is {value}, expected a whole number from 1 to {LARGEST}")),
+            _ => Err(format!(
+                "`{key}` is {value}, expected a whole number from 1 to {LARGEST}"
+            )),
         },
     }
 }
 
-fn number(object: &Map<String, Value>, key: &str, low: f64, high: f64) -> Result<Option<f64>, String> {
+fn number(
+    object: &Map<String, Value>,
+    key: &str,
+    low: f64,
+    high: f64,
+) -> Result<Option<f64>, String> {
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_f64() {
             Some(number) if (low..=high).contains(&number) => Ok(Some(number)),
-            _ => Err(format!("`{key}` is {value}, expected a number from {low} to {high}")),
+            _ => Err(format!(
+                "`{key}` is {value}, expected a number from {low} to {high}"
+            )),
         },
     }
 }
@@ -186,11 +258,15 @@ fn labels(root: &Map<String, Value>) -> Result<Option<Vec<String>>, String> {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Array(names)) => {
             let name = |name: &Value| {
-                name.as_str().map(str::to_string).ok_or(format!("`label_names` has {name}, expected strings"))
+                name.as_str()
+                    .map(str::to_string)
+                    .ok_or(format!("`label_names` has {name}, expected strings"))
             };
             names.iter().map(name).collect::<Result<_, _>>().map(Some)
         }
-        Some(other) => Err(format!("`label_names` is {other}, expected a list of strings")),
+        Some(other) => Err(format!(
+            "`label_names` is {other}, expected a list of strings"
+        )),
     }
 }
 
@@ -209,12 +285,18 @@ mod tests {
         });
         let config = CheckpointConfig::from_json(&value).unwrap();
         assert_eq!(config.model.channel_multiplier, Some(0.75));
-        assert_eq!((config.model.pad_type, config.model.bn_eps), (PadType::Same, Some(0.001)));
+        assert_eq!(
+            (config.model.pad_type, config.model.bn_eps),
+            (PadType::Same, Some(0.001))
+        );
         assert_eq!(config.model.input_size, Some([192, 160]));
         assert_eq!(config.extra["tag"], "tf_in1k");
         let written = config.to_json(3, 768, "conv_stem", "classifier");
         assert_eq!(written["model_args"], value["model_args"]);
-        assert_eq!(CheckpointConfig::from_json(&written).unwrap().preprocessing, config.preprocessing);
+        assert_eq!(
+            CheckpointConfig::from_json(&written).unwrap().preprocessing,
+            config.preprocessing
+        );
     }
 
     #[test]
@@ -222,9 +304,18 @@ mod tests {
         let table = [
             (json!([]), "the top level is not an object"),
             (json!({}), "`architecture` is missing"),
-            (json!({"architecture": 3}), "`architecture` is 3, expected a string"),
-            (json!({"architecture": "a", "num_classes": 0}), "`num_classes` is 0, expected a whole number from 1"),
-            (json!({"architecture": "a", "num_classes": -1}), "`num_classes` is -1"),
+            (
+                json!({"architecture": 3}),
+                "`architecture` is 3, expected a string",
+            ),
+            (
+                json!({"architecture": "a", "num_classes": 0}),
+                "`num_classes` is 0, expected a whole number from 1",
+            ),
+            (
+                json!({"architecture": "a", "num_classes": -1}),
+                "`num_classes` is -1",
+            ),
             (
                 json!({"architecture": "a", "model_args": {"chanel_multiplier": 1}}),
                 "did you mean `channel_multiplier`?",
@@ -233,7 +324,10 @@ mod tests {
                 json!({"architecture": "a", "model_args": {"bn_eps": "x"}}),
                 "`bn_eps` is \"x\", expected a number from 0 to 1",
             ),
-            (json!({"architecture": "a", "pretrained_cfg": {"crop_pct": 2}}), "crop_pct"),
+            (
+                json!({"architecture": "a", "pretrained_cfg": {"crop_pct": 2}}),
+                "crop_pct",
+            ),
             (
                 json!({"architecture": "a", "num_classes": 2, "label_names": ["x"]}),
                 "`label_names` has 1 names for 2 classes",

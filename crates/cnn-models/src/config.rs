@@ -19,11 +19,14 @@ pub struct ModelConfig {
     pub num_classes: Option<usize>,
     /// Channels of the input images; default 3, for LeNet 1.
     pub in_channels: Option<usize>,
-    /// Height and width of the images. Only LeNet depends on it; the other models take any size that their layers fit.
+    /// Height and width of the images. Only LeNet depends on it; the other models take any size
+    /// that their layers fit.
     pub input_size: Option<[usize; 2]>,
-    /// Probability of dropping a feature before the classifier in training; default 0, for SqueezeNet 0.5.
+    /// Probability of dropping a feature before the classifier in training; default 0, for
+    /// SqueezeNet 0.5.
     pub drop_rate: Option<f64>,
-    /// Probability of dropping the deepest residual branch in training; shallower ones in proportion. Default 0.
+    /// Probability of dropping the deepest residual branch in training; shallower ones in
+    /// proportion. Default 0.
     pub drop_path_rate: Option<f64>,
     /// Width of a MobileNet relative to the paper's; default the variant's.
     pub channel_multiplier: Option<f64>,
@@ -52,10 +55,15 @@ impl ModelConfig {
     }
 }
 
-/// The nearest multiple of 8 that is not more than 10 % below `channels`, as MobileNets round their widths.
+/// The nearest multiple of 8 that is not more than 10 % below `channels`, as MobileNets round their
+/// widths.
 pub(crate) fn make_divisible(channels: f64) -> usize {
     let rounded = ((channels + 4.) as usize / 8 * 8).max(8);
-    if (rounded as f64) < 0.9 * channels { rounded + 8 } else { rounded }
+    if (rounded as f64) < 0.9 * channels {
+        rounded + 8
+    } else {
+        rounded
+    }
 }
 
 #[cfg(test)]
@@ -64,9 +72,14 @@ mod tests {
 
     #[test]
     fn widths_round_as_in_timm() {
-        for (channels, rounded) in
-            [(32. * 0.35, 16), (16. * 0.35, 8), (24. * 1.1, 24), (32. * 1.4, 48), (96. * 1.1, 104), (1., 8)]
-        {
+        for (channels, rounded) in [
+            (32. * 0.35, 16),
+            (16. * 0.35, 8),
+            (24. * 1.1, 24),
+            (32. * 1.4, 48),
+            (96. * 1.1, 104),
+            (1., 8),
+        ] {
             assert_eq!(make_divisible(channels), rounded, "{channels}");
         }
     }

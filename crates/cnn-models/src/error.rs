@@ -32,7 +32,8 @@ pub enum Error {
         /// The weight file or directory.
         path: PathBuf,
     },
-    /// The checkpoints of a run do not say which model they are for, as those of a program that does not write it.
+    /// The checkpoints of a run do not say which model they are for, as those of a program that
+    /// does not write it.
     #[error(
         "{} holds weights, but no config.json says which architecture they are for: name the model; a program writes that file with \
          `Trainer::with_companion(\"config.json\", network.config_json())`",

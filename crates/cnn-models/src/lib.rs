@@ -1,7 +1,7 @@
 //! Convolutional model families and their registry.
 //!
-//! Weights published for PyTorch load by name: [`Network::load`] takes a directory as timm saves it or a bare weight file, and
-//! [`Network::save`] writes the same format back.
+//! Weights published for PyTorch load by name: [`Network::load`] takes a directory as timm saves it
+//! or a bare weight file, and [`Network::save`] writes the same format back.
 //!
 //! ```
 //! use cnn_layers::{Context, FeatureMap};
@@ -17,11 +17,14 @@
 //!
 //! # Its neighbours
 //!
-//! It uses `cnn-layers`; `cnn-train` trains its networks from scratch, `cnn-transfer` fine-tunes them, and `cnn-viz` explains them. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//! It uses `cnn-layers`; `cnn-train` trains its networks from scratch, `cnn-transfer` fine-tunes
+//! them, and `cnn-viz` explains them. [All
+//! crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
 //!
 //! # In your project
 //!
-//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//! A debug build of a project that depends on this crate is slow unless its dependencies are
+//! optimised: build with `--release`, or add to the workspace's `Cargo.toml`
 //!
 //! ```toml
 //! [profile.dev.package."*"]
@@ -30,7 +33,8 @@
 //! overflow-checks = false
 //! ```
 //!
-//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md)
+//! has the dependencies and the figures.
 #![forbid(unsafe_code)]
 
 mod checkpoint;

@@ -52,8 +52,8 @@ pub struct LoadOptions {
     pub new_head: bool,
     /// Another height and width of the input, for networks that take any.
     pub input_size: Option<[usize; 2]>,
-    /// Another number of input channels: the first convolution's weights are summed over RGB for one channel, and repeated and scaled
-    /// for others.
+    /// Another number of input channels: the first convolution's weights are summed over RGB for
+    /// one channel, and repeated and scaled for others.
     pub in_channels: Option<usize>,
     /// Decides the initialisation of what the file does not have.
     pub seed: u64,
@@ -74,7 +74,12 @@ impl Network {
     ///
     /// # Errors
     /// As [`Network::new`].
-    pub fn with_dtype(name: &str, config: &ModelConfig, seed: u64, dtype: DType) -> Result<Self, Error> {
+    pub fn with_dtype(
+        name: &str,
+        config: &ModelConfig,
+        seed: u64,
+        dtype: DType,
+    ) -> Result<Self, Error> {
         let spec = find(name)?;
         let mut preprocessing = spec.preprocessing();
         if let Some([height, width]) = config.input_size {
@@ -92,34 +97,53 @@ impl Network {
         };
         let store = Store::with_dtype(seed, dtype, &Device::Cpu);
         let model = (spec.build)(&config.model, &store.builder(Mode::Eval))?;
-        Ok(Self { spec, config, store, model, report: LoadReport::default(), weights_file: None })
+        Ok(Self {
+            spec,
+            config,
+            store,
+            model,
+            report: LoadReport::default(),
+            weights_file: None,
+        })
     }
 
-    /// Loads a network from a directory with `config.json` and weights, a run directory (its `best`), or from a bare weight file (`.safetensors`, `.pth`, `.pt`, `.th`,
-    /// `.bin`) whose model is named in the options. The weights must fit: what the file has too much is reported, what it lacks is an
-    /// error.
+    /// Loads a network from a directory with `config.json` and weights, a run directory (its
+    /// `best`), or from a bare weight file (`.safetensors`, `.pth`, `.pt`, `.th`, `.bin`) whose
+    /// model is named in the options. The weights must fit: what the file has too much is reported,
+    /// what it lacks is an error.
     ///
     /// # Errors
-    /// If nothing can be read, the model is unknown or contradicted, or a tensor is missing or has another shape; it is named.
+    /// If nothing can be read, the model is unknown or contradicted, or a tensor is missing or has
+    /// another shape; it is named.
     pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, Error> {
         let (weights, config_path) = locate(path)?;
-        let declared = config_path.as_deref().map(CheckpointConfig::read).transpose()?;
+        let declared = config_path
+            .as_deref()
+            .map(CheckpointConfig::read)
+            .transpose()?;
         if let (Some(declared), Some(asked), Some(path)) = (&declared, &options.model, &config_path)
             && declared.architecture != *asked
         {
             find(asked)?;
             let (found, asked) = (declared.architecture.clone(), asked.clone());
-            return Err(Error::Contradiction { path: path.clone(), found, asked });
+            return Err(Error::Contradiction {
+                path: path.clone(),
+                found,
+                asked,
+            });
         }
-        let name = declared.as_ref().map(|config| config.architecture.clone()).or_else(|| options.model.clone());
+        let name = declared
+            .as_ref()
+            .map(|config| config.architecture.clone())
+            .or_else(|| options.model.clone());
         let Some(name) = name else {
             // What is no weight file needs no model.
             TensorFile::open(&weights)?;
             return Err(no_architecture(path, &weights));
         };
         let spec = find(&name)?;
-        let file =
-            TensorFile::open(&weights)?.rename(|name| (spec.rename)(name).unwrap_or_else(|| name.to_string()))?;
+        let file = TensorFile::open(&weights)?
+            .rename(|name| (spec.rename)(name).unwrap_or_else(|| name.to_string()))?;
         let mut config = declared.unwrap_or_else(|| config_of_file(spec, &file));
         check_declared(spec, &config.model, &file, &weights)?;
         if let Some(channels) = options.in_channels {
@@ -130,16 +154,27 @@ impl Network {
             config.model.input_size = Some([height, width]);
             config.preprocessing.input_size[1..].copy_from_slice(&[height, width]);
         }
-        let other_classes = options.num_classes.filter(|&classes| Some(classes) != config.model.num_classes);
+        let other_classes = options
+            .num_classes
+            .filter(|&classes| Some(classes) != config.model.num_classes);
         if let Some(classes) = other_classes {
-            (config.model.num_classes, config.label_names) = (Some(classes), spec.label_names(classes));
+            (config.model.num_classes, config.label_names) =
+                (Some(classes), spec.label_names(classes));
         }
         let new_head = options.new_head || other_classes.is_some();
 
-        let store = Store::with_dtype(options.seed, options.dtype.unwrap_or(DType::F32), &Device::Cpu);
+        let store = Store::with_dtype(
+            options.seed,
+            options.dtype.unwrap_or(DType::F32),
+            &Device::Cpu,
+        );
         let model = (spec.build)(&config.model, &store.builder(Mode::Eval))?;
         let tensors = read_tensors(spec, &file, &store, new_head)?;
-        let mut report = store.load(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())))?;
+        let mut report = store.load(
+            tensors
+                .iter()
+                .map(|(name, tensor)| (name.as_str(), tensor.clone())),
+        )?;
         let classifier = format!("{}.", spec.classifier);
         if new_head {
             report.missing.retain(|name| !name.starts_with(&classifier));
@@ -149,30 +184,51 @@ impl Network {
             model: spec.name.to_string(),
             source: Box::new(source),
         })?;
-        Ok(Self { spec, config, store, model, report, weights_file: Some(weights) })
+        Ok(Self {
+            spec,
+            config,
+            store,
+            model,
+            report,
+            weights_file: Some(weights),
+        })
     }
 
-    /// Writes `config.json` and `model.safetensors` into a directory, which is made where it does not exist. timm loads it where it has
-    /// the architecture.
+    /// Writes `config.json` and `model.safetensors` into a directory, which is made where it does
+    /// not exist. timm loads it where it has the architecture.
     ///
     /// # Errors
     /// If a file cannot be written; each file is there whole or as it was.
     pub fn save(&self, directory: &Path) -> Result<(), Error> {
-        std::fs::create_dir_all(directory)
-            .map_err(|source| Error::Directory { path: directory.to_path_buf(), source })?;
-        save_safetensors(&directory.join("model.safetensors"), &self.store.tensors(), &BTreeMap::new())?;
-        write_atomic(&directory.join("config.json"), |file| file.write_all(self.config_json().as_bytes()))?;
+        std::fs::create_dir_all(directory).map_err(|source| Error::Directory {
+            path: directory.to_path_buf(),
+            source,
+        })?;
+        save_safetensors(
+            &directory.join("model.safetensors"),
+            &self.store.tensors(),
+            &BTreeMap::new(),
+        )?;
+        write_atomic(&directory.join("config.json"), |file| {
+            file.write_all(self.config_json().as_bytes())
+        })?;
         Ok(())
     }
 
     /// The text of the `config.json` that [`Network::save`] writes.
     pub fn config_json(&self) -> String {
         let (first_conv, classifier) = (self.spec.first_conv, self.spec.classifier);
-        let json = self.config.to_json(self.model.num_classes(), self.model.num_features(), first_conv, classifier);
+        let json = self.config.to_json(
+            self.model.num_classes(),
+            self.model.num_features(),
+            first_conv,
+            classifier,
+        );
         serde_json::to_string_pretty(&json).expect("a JSON value always serialises") + "\n"
     }
 
-    /// Builds the model again for another mode, or after the store's trainable set changed. Copies no weights.
+    /// Builds the model again for another mode, or after the store's trainable set changed. Copies
+    /// no weights.
     ///
     /// # Errors
     /// If the store was changed so that the model no longer fits.
@@ -181,7 +237,8 @@ impl Network {
         Ok(())
     }
 
-    /// Builds the model for a mode, sharing this network's weights: an optimiser's step on one shows in all.
+    /// Builds the model for a mode, sharing this network's weights: an optimiser's step on one
+    /// shows in all.
     ///
     /// # Errors
     /// As [`Network::rebuild`].
@@ -225,8 +282,16 @@ impl Network {
     /// If there are not as many names as classes.
     pub fn set_label_names(&mut self, names: Vec<String>) -> Result<(), Error> {
         if names.len() != self.model.num_classes() {
-            let (found, expected) = (names.len().to_string(), format!("{} classes", self.model.num_classes()));
-            return Err(Error::Argument { model: self.spec.name, what: "the number of label names", found, expected });
+            let (found, expected) = (
+                names.len().to_string(),
+                format!("{} classes", self.model.num_classes()),
+            );
+            return Err(Error::Argument {
+                model: self.spec.name,
+                what: "the number of label names",
+                found,
+                expected,
+            });
         }
         self.config.label_names = Some(names);
         Ok(())
@@ -245,11 +310,19 @@ impl Network {
 
 impl std::fmt::Debug for Network {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Network").field("model", &self.spec.name).field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Network")
+            .field("model", &self.spec.name)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
-const WEIGHT_NAMES: [&str; 4] = ["model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth"];
+const WEIGHT_NAMES: [&str; 4] = [
+    "model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.pth",
+    "model.pth",
+];
 /// What a training run goes on from: weights among much else.
 const RESUME: &str = "resume.safetensors";
 const WEIGHT_ENDINGS: [&str; 5] = ["safetensors", "pth", "pt", "th", "bin"];
@@ -257,80 +330,154 @@ const WEIGHT_ENDINGS: [&str; 5] = ["safetensors", "pth", "pt", "th", "bin"];
 /// The weight file that a path means, and the `config.json` beside it.
 fn locate(path: &Path) -> Result<(PathBuf, Option<PathBuf>), Error> {
     let best = path.join("best");
-    let has_weights = |directory: &Path| WEIGHT_NAMES.iter().any(|name| directory.join(name).is_file());
+    let has_weights = |directory: &Path| {
+        WEIGHT_NAMES
+            .iter()
+            .any(|name| directory.join(name).is_file())
+    };
     let is_run = best.join("config.json").is_file() || (has_weights(&best) && !has_weights(path));
     if is_run && !path.join("config.json").exists() {
         return locate(&best);
     }
-    let metadata = std::fs::metadata(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
-    let directory = if metadata.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    let metadata = std::fs::metadata(path).map_err(|source| Error::Read {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    let directory = if metadata.is_dir() {
+        path
+    } else {
+        path.parent().unwrap_or(Path::new(""))
+    };
     let config = Some(directory.join("config.json")).filter(|path| path.is_file());
-    if metadata.is_dir() { Ok((weight_file(path)?, config)) } else { Ok((path.to_path_buf(), config)) }
+    if metadata.is_dir() {
+        Ok((weight_file(path)?, config))
+    } else {
+        Ok((path.to_path_buf(), config))
+    }
 }
 
 /// Why it is not known what the weights are for that a path led to.
 fn no_architecture(path: &Path, weights: &Path) -> Error {
-    let checkpoint = weights.parent().filter(|directory| directory.ends_with("best") || directory.ends_with("last"));
+    let checkpoint = weights
+        .parent()
+        .filter(|directory| directory.ends_with("best") || directory.ends_with("last"));
     match checkpoint {
-        Some(directory) => Error::RunWithoutConfig { path: directory.to_path_buf() },
-        None => Error::NoArchitecture { path: path.to_path_buf() },
+        Some(directory) => Error::RunWithoutConfig {
+            path: directory.to_path_buf(),
+        },
+        None => Error::NoArchitecture {
+            path: path.to_path_buf(),
+        },
     }
 }
 
 fn weight_file(directory: &Path) -> Result<PathBuf, Error> {
-    if let Some(named) = WEIGHT_NAMES.iter().map(|name| directory.join(name)).find(|path| path.is_file()) {
+    if let Some(named) = WEIGHT_NAMES
+        .iter()
+        .map(|name| directory.join(name))
+        .find(|path| path.is_file())
+    {
         return Ok(named);
     }
-    let entries =
-        std::fs::read_dir(directory).map_err(|source| Error::Read { path: directory.to_path_buf(), source })?;
+    let entries = std::fs::read_dir(directory).map_err(|source| Error::Read {
+        path: directory.to_path_buf(),
+        source,
+    })?;
     let is_weights = |path: &PathBuf| {
         let is_state = path.file_name().is_some_and(|name| name == RESUME);
         let ending = path.extension().and_then(|ending| ending.to_str());
         path.is_file() && !is_state && ending.is_some_and(|ending| WEIGHT_ENDINGS.contains(&ending))
     };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_weights).collect();
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(is_weights)
+        .collect();
     files.sort();
     let found = match files.as_slice() {
         [file] => return Ok(file.clone()),
-        [] if directory.join(RESUME).is_file() => "a run that has no epoch behind it yet".to_string(),
+        [] if directory.join(RESUME).is_file() => {
+            "a run that has no epoch behind it yet".to_string()
+        }
         [] => "no weight file".to_string(),
         [first, second, ..] => {
-            let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().to_string();
-            format!("{} weight files, as {} and {}", files.len(), name(first), name(second))
+            let name = |path: &Path| {
+                path.file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .to_string()
+            };
+            format!(
+                "{} weight files, as {} and {}",
+                files.len(),
+                name(first),
+                name(second)
+            )
         }
     };
     let expected = "model.safetensors, or exactly one .safetensors, .pth, .pt, .th or .bin file";
-    Err(Error::WeightFiles { path: directory.to_path_buf(), found, expected })
+    Err(Error::WeightFiles {
+        path: directory.to_path_buf(),
+        found,
+        expected,
+    })
 }
 
 /// Compares what was declared with the weights, before memory is taken for it.
-fn check_declared(spec: &ModelSpec, model: &ModelConfig, file: &TensorFile, path: &Path) -> Result<(), Error> {
+fn check_declared(
+    spec: &ModelSpec,
+    model: &ModelConfig,
+    file: &TensorFile,
+    path: &Path,
+) -> Result<(), Error> {
     let declarations = [
-        ("num_classes", model.num_classes.unwrap_or(spec.num_classes), spec.classifier, 0),
-        ("the number of input channels", model.in_channels.unwrap_or(spec.in_channels), spec.first_conv, 1),
+        (
+            "num_classes",
+            model.num_classes.unwrap_or(spec.num_classes),
+            spec.classifier,
+            0,
+        ),
+        (
+            "the number of input channels",
+            model.in_channels.unwrap_or(spec.in_channels),
+            spec.first_conv,
+            1,
+        ),
     ];
     for (what, declared, module, dim) in declarations {
         let tensor = format!("{module}.weight");
         if let Some(&found) = file.info(&tensor).and_then(|info| info.shape.get(dim))
             && found != declared
         {
-            return Err(Error::Declared { path: path.to_path_buf(), what, declared, tensor, found });
+            return Err(Error::Declared {
+                path: path.to_path_buf(),
+                what,
+                declared,
+                tensor,
+                found,
+            });
         }
     }
     Ok(())
 }
 
-/// What a bare weight file says about its model: the shapes of the first convolution and of the classifier.
+/// What a bare weight file says about its model: the shapes of the first convolution and of the
+/// classifier.
 fn config_of_file(spec: &ModelSpec, file: &TensorFile) -> CheckpointConfig {
     let dim = |module: &str, dim: usize| {
-        file.info(&format!("{module}.weight")).and_then(|info| info.shape.get(dim).copied()).filter(|&size| size > 0)
+        file.info(&format!("{module}.weight"))
+            .and_then(|info| info.shape.get(dim).copied())
+            .filter(|&size| size > 0)
     };
     let mut preprocessing = spec.preprocessing();
     let in_channels = dim(spec.first_conv, 1).unwrap_or(spec.in_channels);
     set_channels(&mut preprocessing, in_channels);
     let num_classes = dim(spec.classifier, 0).unwrap_or(spec.num_classes);
-    let model =
-        ModelConfig { num_classes: Some(num_classes), in_channels: Some(in_channels), ..ModelConfig::default() };
+    let model = ModelConfig {
+        num_classes: Some(num_classes),
+        in_channels: Some(in_channels),
+        ..ModelConfig::default()
+    };
     CheckpointConfig {
         architecture: spec.name.to_string(),
         model,
@@ -340,7 +487,8 @@ fn config_of_file(spec: &ModelSpec, file: &TensorFile) -> CheckpointConfig {
     }
 }
 
-/// Sets the channels of a preprocessing record; mean and standard deviation become the average over the old channels.
+/// Sets the channels of a preprocessing record; mean and standard deviation become the average over
+/// the old channels.
 fn set_channels(preprocessing: &mut Preprocessing, channels: usize) {
     if preprocessing.input_size[0] == channels {
         return;
@@ -352,7 +500,8 @@ fn set_channels(preprocessing: &mut Preprocessing, channels: usize) {
     }
 }
 
-/// All tensors of the file, the first convolution adapted to the model's channels, the classifier left out for a new head.
+/// All tensors of the file, the first convolution adapted to the model's channels, the classifier
+/// left out for a new head.
 fn read_tensors(
     spec: &ModelSpec,
     file: &TensorFile,
@@ -375,10 +524,12 @@ fn read_tensors(
     Ok(tensors)
 }
 
-/// Brings the weight of a first convolution to other input channels, as timm does: the sum over the old ones for a single channel,
-/// repetition scaled by `old / new` otherwise.
+/// Brings the weight of a first convolution to other input channels, as timm does: the sum over the
+/// old ones for a single channel, repetition scaled by `old / new` otherwise.
 fn adapt_channels(weight: Tensor, expected: &[usize]) -> Result<Tensor, Error> {
-    let (&[_, old, _, _], &[_, new, _, _]) = (weight.dims(), expected) else { return Ok(weight) };
+    let (&[_, old, _, _], &[_, new, _, _]) = (weight.dims(), expected) else {
+        return Ok(weight);
+    };
     if old == new || old == 0 || new == 0 {
         return Ok(weight);
     }

@@ -1,7 +1,8 @@
 //! The list of models that can be built by name.
 
 use cnn_core::{
-    IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD, IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocessing,
+    IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD, IMAGENET_MEAN, IMAGENET_STD, Interpolation,
+    Preprocessing,
 };
 use cnn_layers::{Builder, Classifier};
 
@@ -82,7 +83,8 @@ pub enum Preset {
     ImageNet,
     /// 224×224, bicubic, crop 0.875, mean and standard deviation 0.5.
     Inception,
-    /// 32×32, no crop, ImageNet's mean and standard deviation, with which the published CIFAR ResNets were trained.
+    /// 32×32, no crop, ImageNet's mean and standard deviation, with which the published CIFAR
+    /// ResNets were trained.
     Cifar10,
     /// 28×28 grey, no crop, mean 0.1307 and standard deviation 0.3081.
     Mnist,
@@ -91,9 +93,16 @@ pub enum Preset {
 impl Preset {
     /// The record.
     pub fn preprocessing(self) -> Preprocessing {
-        let imagenet =
-            Preprocessing { mean: IMAGENET_MEAN.to_vec(), std: IMAGENET_STD.to_vec(), ..Preprocessing::default() };
-        let uncropped = Preprocessing { crop_pct: 1., interpolation: Interpolation::Bilinear, ..imagenet.clone() };
+        let imagenet = Preprocessing {
+            mean: IMAGENET_MEAN.to_vec(),
+            std: IMAGENET_STD.to_vec(),
+            ..Preprocessing::default()
+        };
+        let uncropped = Preprocessing {
+            crop_pct: 1.,
+            interpolation: Interpolation::Bilinear,
+            ..imagenet.clone()
+        };
         match self {
             Self::ImageNet => imagenet,
             Self::Inception => Preprocessing {
@@ -101,10 +110,16 @@ impl Preset {
                 std: IMAGENET_INCEPTION_STD.to_vec(),
                 ..imagenet
             },
-            Self::Cifar10 => Preprocessing { input_size: [3, 32, 32], ..uncropped },
-            Self::Mnist => {
-                Preprocessing { input_size: [1, 28, 28], mean: vec![0.1307], std: vec![0.3081], ..uncropped }
-            }
+            Self::Cifar10 => Preprocessing {
+                input_size: [3, 32, 32],
+                ..uncropped
+            },
+            Self::Mnist => Preprocessing {
+                input_size: [1, 28, 28],
+                mean: vec![0.1307],
+                std: vec![0.3081],
+                ..uncropped
+            },
         }
     }
 }
@@ -133,12 +148,33 @@ impl WeightSource {
         }
     }
 
-    pub(crate) const fn torchvision(tag: &'static str, url: &'static str, sha256: &'static str, top1: f64) -> Self {
-        Self { tag, location: url, sha256_prefix: Some(sha256), license: "bsd-3-clause", top1: Some(top1) }
+    pub(crate) const fn torchvision(
+        tag: &'static str,
+        url: &'static str,
+        sha256: &'static str,
+        top1: f64,
+    ) -> Self {
+        Self {
+            tag,
+            location: url,
+            sha256_prefix: Some(sha256),
+            license: "bsd-3-clause",
+            top1: Some(top1),
+        }
     }
 
-    pub(crate) const fn hub(tag: &'static str, repository: &'static str, license: &'static str) -> Self {
-        Self { tag, location: repository, sha256_prefix: None, license, top1: None }
+    pub(crate) const fn hub(
+        tag: &'static str,
+        repository: &'static str,
+        license: &'static str,
+    ) -> Self {
+        Self {
+            tag,
+            location: repository,
+            sha256_prefix: None,
+            license,
+            top1: None,
+        }
     }
 }
 
@@ -161,11 +197,13 @@ pub fn models() -> impl Iterator<Item = &'static ModelSpec> {
 /// # Errors
 /// [`Error::UnknownModel`] with the nearest registered name.
 pub fn find(name: &str) -> Result<&'static ModelSpec, Error> {
-    models().find(|spec| spec.name == name).ok_or_else(|| Error::UnknownModel {
-        name: name.to_string(),
-        suggestion: cnn_core::did_you_mean(name, models().map(|spec| spec.name)),
-        count: models().count(),
-    })
+    models()
+        .find(|spec| spec.name == name)
+        .ok_or_else(|| Error::UnknownModel {
+            name: name.to_string(),
+            suggestion: cnn_core::did_you_mean(name, models().map(|spec| spec.name)),
+            count: models().count(),
+        })
 }
 
 #[cfg(test)]
@@ -177,16 +215,27 @@ mod tests {
     fn names_are_unique_and_near_misses_are_suggested() {
         let names: std::collections::BTreeSet<_> = models().map(|spec| spec.name).collect();
         assert_eq!(names.len(), models().count());
-        for (name, nearest) in [("resnet-18", "resnet18"), ("resnet20", "resnet20_cifar10"), ("v2", "mobilenetv2_")] {
+        for (name, nearest) in [
+            ("resnet-18", "resnet18"),
+            ("resnet20", "resnet20_cifar10"),
+            ("v2", "mobilenetv2_"),
+        ] {
             let message = find(name).unwrap_err().to_string();
-            assert!(message.contains(&format!("did you mean `{nearest}")), "{message}");
+            assert!(
+                message.contains(&format!("did you mean `{nearest}")),
+                "{message}"
+            );
         }
     }
 
     #[test]
     fn published_weights_have_an_address() {
         for source in models().flat_map(|spec| spec.weights) {
-            assert!(source.url().starts_with("https://") && !source.url().contains("hf:"), "{}", source.url());
+            assert!(
+                source.url().starts_with("https://") && !source.url().contains("hf:"),
+                "{}",
+                source.url()
+            );
         }
     }
 }

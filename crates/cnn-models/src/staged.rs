@@ -2,8 +2,8 @@
 
 use candle_core::{Result, Tensor};
 use cnn_layers::{
-    Backbone, Builder, Classifier, Context, Dropout, Error, FeatureMap, GlobalAvgPool2d, Layer, Linear, LinearConfig,
-    ParameterGroup, Sequential, StageInfo,
+    Backbone, Builder, Classifier, Context, Dropout, Error, FeatureMap, GlobalAvgPool2d, Layer,
+    Linear, LinearConfig, ParameterGroup, Sequential, StageInfo,
 };
 
 /// A classifier made of stages, a tail between the last stage and the head, and a head.
@@ -38,8 +38,18 @@ pub(crate) struct StagedBuilder {
 
 impl StagedBuilder {
     /// Adds a stage whose output is that of `module`, with one pixel for `reduction` input pixels.
-    pub(crate) fn stage(&mut self, module: impl Into<String>, channels: usize, reduction: usize, layers: Sequential) {
-        self.infos.push(StageInfo { module: module.into(), channels, reduction });
+    pub(crate) fn stage(
+        &mut self,
+        module: impl Into<String>,
+        channels: usize,
+        reduction: usize,
+        layers: Sequential,
+    ) {
+        self.infos.push(StageInfo {
+            module: module.into(),
+            channels,
+            reduction,
+        });
         self.stages.push(layers);
     }
 
@@ -50,7 +60,8 @@ impl StagedBuilder {
 
     /// Adds a parameter group, from the input on; the head's group comes last.
     pub(crate) fn group(&mut self, name: &str, modules: &[&str]) {
-        self.groups.push(ParameterGroup::new(name, modules.iter().copied()));
+        self.groups
+            .push(ParameterGroup::new(name, modules.iter().copied()));
     }
 
     pub(crate) fn finish(
@@ -59,8 +70,21 @@ impl StagedBuilder {
         num_classes: usize,
         head: impl Head + 'static,
     ) -> Box<dyn Classifier> {
-        let Self { infos, stages, tail, groups } = self;
-        Box::new(Staged { infos, stages, tail, head: Box::new(head), groups, num_features, num_classes })
+        let Self {
+            infos,
+            stages,
+            tail,
+            groups,
+        } = self;
+        Box::new(Staged {
+            infos,
+            stages,
+            tail,
+            head: Box::new(head),
+            groups,
+            num_features,
+            num_classes,
+        })
     }
 }
 
@@ -80,21 +104,36 @@ impl Backbone for Staged {
 
     fn forward_to(&self, stage: usize, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let Some(stages) = self.stages.get(..=stage) else {
-            return Err(Error::Stage { stage, last: self.stages.len() - 1 }.into());
+            return Err(Error::Stage {
+                stage,
+                last: self.stages.len() - 1,
+            }
+            .into());
         };
-        stages.iter().try_fold(xs.clone(), |xs, stage| stage.forward(&xs, cx))
+        stages
+            .iter()
+            .try_fold(xs.clone(), |xs, stage| stage.forward(&xs, cx))
     }
 
     fn forward_from(&self, stage: usize, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let Some(rest) = self.stages.get(stage.saturating_add(1)..) else {
-            return Err(Error::Stage { stage, last: self.stages.len() - 1 }.into());
+            return Err(Error::Stage {
+                stage,
+                last: self.stages.len() - 1,
+            }
+            .into());
         };
-        let last = rest.iter().try_fold(xs.clone(), |xs, stage| stage.forward(&xs, cx))?;
+        let last = rest
+            .iter()
+            .try_fold(xs.clone(), |xs, stage| stage.forward(&xs, cx))?;
         self.tail.forward(&last, cx)
     }
 
     fn forward_features(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        let last = self.stages.iter().try_fold(xs.clone(), |xs, stage| stage.forward(&xs, cx))?;
+        let last = self
+            .stages
+            .iter()
+            .try_fold(xs.clone(), |xs, stage| stage.forward(&xs, cx))?;
         self.tail.forward(&last, cx)
     }
 }
@@ -130,7 +169,13 @@ pub(crate) struct LinearHead {
 
 impl LinearHead {
     /// The linear layer at `root.<name>`.
-    pub(crate) fn build(root: &Builder, name: &str, features: usize, classes: usize, drop_rate: f64) -> Result<Self> {
+    pub(crate) fn build(
+        root: &Builder,
+        name: &str,
+        features: usize,
+        classes: usize,
+        drop_rate: f64,
+    ) -> Result<Self> {
         Ok(Self {
             pool: GlobalAvgPool2d::new(&root.pp("global_pool")),
             dropout: Dropout::new(drop_rate, &root.pp("head_drop"))?,
@@ -146,6 +191,7 @@ impl Head for LinearHead {
 
     fn forward(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
         let pooled = self.pool.forward(features, cx)?.flatten()?;
-        self.linear.forward(&self.dropout.forward_vectors(&pooled, cx)?, cx)
+        self.linear
+            .forward(&self.dropout.forward_vectors(&pooled, cx)?, cx)
     }
 }

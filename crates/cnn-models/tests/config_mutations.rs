@@ -37,9 +37,14 @@ fn a_hundred_thousand_mutations_that_are_json_find_no_panic() {
                 1 => text.truncate(at.max(1)),
                 // A value, from after a colon or comma to the next delimiter, becomes another.
                 _ => {
-                    let start = text[..at].iter().rposition(|byte| b":,[".contains(byte)).map_or(at, |place| place + 1);
-                    let end =
-                        text[at..].iter().position(|byte| b",]}".contains(byte)).map_or(text.len(), |place| at + place);
+                    let start = text[..at]
+                        .iter()
+                        .rposition(|byte| b":,[".contains(byte))
+                        .map_or(at, |place| place + 1);
+                    let end = text[at..]
+                        .iter()
+                        .position(|byte| b",]}".contains(byte))
+                        .map_or(text.len(), |place| at + place);
                     let piece = PIECES[rng.below(PIECES.len() as u64) as usize];
                     text.splice(start..end, piece.bytes());
                 }
@@ -50,5 +55,8 @@ fn a_hundred_thousand_mutations_that_are_json_find_no_panic() {
             accepted += u32::from(CheckpointConfig::from_json(&value).is_ok());
         }
     }
-    assert!((1_000..99_000).contains(&accepted), "{accepted} of them were accepted");
+    assert!(
+        (1_000..99_000).contains(&accepted),
+        "{accepted} of them were accepted"
+    );
 }

@@ -1,6 +1,8 @@
-//! Every registered model against PyTorch: outputs, stages, gradients and running statistics for weights that a formula gives.
+//! Every registered model against PyTorch: outputs, stages, gradients and running statistics for
+//! weights that a formula gives.
 //!
-//! The golden files hold outputs and inner products only; `python tools/goldens/models.py` makes them (see `tools/goldens/README.md`).
+//! The golden files hold outputs and inner products only; `python tools/goldens/models.py` makes
+//! them (see `tools/goldens/README.md`).
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::PathBuf;
@@ -23,23 +25,50 @@ fn cases() -> Vec<Case> {
     let case = |golden: &str, model: &'static str, config: ModelConfig| {
         let golden = Golden::open(golden);
         let [_, channels, height, width] = golden.input("input");
-        assert_ne!(height, width, "{model}: a square input hides exchanged axes");
+        assert_ne!(
+            height, width,
+            "{model}: a square input hides exchanged axes"
+        );
         let input_size = (find(model).unwrap().family == "lenet").then_some([height, width]);
         let in_channels = Some(channels);
-        let config = ModelConfig { num_classes: Some(CLASSES), drop_rate: Some(0.), in_channels, input_size, ..config };
-        Case { model, config, golden }
+        let config = ModelConfig {
+            num_classes: Some(CLASSES),
+            drop_rate: Some(0.),
+            in_channels,
+            input_size,
+            ..config
+        };
+        Case {
+            model,
+            config,
+            golden,
+        }
     };
-    let same = ModelConfig { pad_type: PadType::Same, bn_eps: Some(1e-3), ..ModelConfig::default() };
-    let narrow = ModelConfig { channel_multiplier: Some(0.75), ..same.clone() };
-    let mut cases: Vec<Case> = models().map(|spec| case(spec.name, spec.name, ModelConfig::default())).collect();
-    assert_eq!(cases.len(), models().count(), "every registered model is held against PyTorch");
+    let same = ModelConfig {
+        pad_type: PadType::Same,
+        bn_eps: Some(1e-3),
+        ..ModelConfig::default()
+    };
+    let narrow = ModelConfig {
+        channel_multiplier: Some(0.75),
+        ..same.clone()
+    };
+    let mut cases: Vec<Case> = models()
+        .map(|spec| case(spec.name, spec.name, ModelConfig::default()))
+        .collect();
+    assert_eq!(
+        cases.len(),
+        models().count(),
+        "every registered model is held against PyTorch"
+    );
     cases.push(case("mobilenetv1_100.same", "mobilenetv1_100", narrow));
     cases.push(case("mobilenetv2_100.same", "mobilenetv2_100", same));
     cases.push(case("resnet18.in1", "resnet18", ModelConfig::default()));
     cases
 }
 
-/// Evaluation mode in f32 at the tolerances of a port: outputs to 1e-4, gradients to 1e-4 in norm and 1e-5 in inner products.
+/// Evaluation mode in f32 at the tolerances of a port: outputs to 1e-4, gradients to 1e-4 in norm
+/// and 1e-5 in inner products.
 #[test]
 fn evaluation_in_f32_equals_pytorch() {
     for case in cases() {
@@ -49,12 +78,25 @@ fn evaluation_in_f32_equals_pytorch() {
         let error = relative_error(&values(&run.logits), &values(&logits));
         assert!(error <= 1e-4, "{label}: logits differ by {error:.2e}");
         for (index, stage) in run.stages.iter().enumerate() {
-            let shape = golden.tensor(&format!("stage{index}.shape")).to_vec1::<i64>().unwrap();
+            let shape = golden
+                .tensor(&format!("stage{index}.shape"))
+                .to_vec1::<i64>()
+                .unwrap();
             let dims: Vec<i64> = stage.dims().iter().map(|&dim| dim as i64).collect();
             assert_eq!(dims, shape, "{label} stage {index}");
-            let (ours, theirs) =
-                (fingerprint(stage, &format!("stage{index}"), 4), golden.row(&format!("stage{index}"), 0));
-            check(&format!("{label} stage {index}"), &ours, &theirs, stage.elem_count(), 1e-4, 1e-4, 0.);
+            let (ours, theirs) = (
+                fingerprint(stage, &format!("stage{index}"), 4),
+                golden.row(&format!("stage{index}"), 0),
+            );
+            check(
+                &format!("{label} stage {index}"),
+                &ours,
+                &theirs,
+                stage.elem_count(),
+                1e-4,
+                1e-4,
+                0.,
+            );
         }
         golden.check_gradients("grad.eval", &run, 1e-4, 1e-5);
     }
@@ -65,12 +107,19 @@ fn evaluation_in_f32_equals_pytorch() {
 fn training_and_evaluation_in_f64_equal_pytorch() {
     for case in cases() {
         let (golden, label) = (&case.golden, &case.golden.name);
-        for (mode, input, cx) in
-            [("eval64", "input", Context::eval()), ("train64", "input.train", Context::train(Key::new(0)))]
-        {
+        for (mode, input, cx) in [
+            ("eval64", "input", Context::eval()),
+            ("train64", "input.train", Context::train(Key::new(0))),
+        ] {
             let run = Run::new(&case, input, DType::F64, &cx);
-            let error = relative_error(&values(&run.logits), &values(&golden.tensor(&format!("logits.{mode}"))));
-            assert!(error <= 1e-8, "{label} {mode}: logits differ by {error:.2e}");
+            let error = relative_error(
+                &values(&run.logits),
+                &values(&golden.tensor(&format!("logits.{mode}"))),
+            );
+            assert!(
+                error <= 1e-8,
+                "{label} {mode}: logits differ by {error:.2e}"
+            );
             golden.check_gradients(&format!("grad.{mode}"), &run, 1e-8, 1e-8);
             if mode == "train64" && golden.file.names().any(|name| name == "running.train64") {
                 golden.check_running_statistics(&run.store);
@@ -98,21 +147,43 @@ impl Run {
         let features = model.forward_from(last, &stages[last], cx).unwrap();
         let logits = model.forward_head(&features, cx).unwrap();
         let upstream = formula("upstream", logits.dims(), dtype);
-        let grads = (&logits * upstream).unwrap().sum_all().unwrap().backward().unwrap();
-        let mut gradients: Vec<(String, Tensor)> =
-            store.trainable().iter().map(|(name, var)| (name.clone(), grads.get(var).unwrap().detach())).collect();
+        let grads = (&logits * upstream)
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap();
+        let mut gradients: Vec<(String, Tensor)> = store
+            .trainable()
+            .iter()
+            .map(|(name, var)| (name.clone(), grads.get(var).unwrap().detach()))
+            .collect();
         gradients.sort_by(|a, b| a.0.cmp(&b.0));
-        gradients.insert(0, ("input".to_string(), grads.get(&input).unwrap().detach()));
-        let stages = stages.iter().map(|stage| stage.to_nchw().unwrap().detach()).collect();
-        Self { store, logits: logits.detach(), stages, gradients }
+        gradients.insert(
+            0,
+            ("input".to_string(), grads.get(&input).unwrap().detach()),
+        );
+        let stages = stages
+            .iter()
+            .map(|stage| stage.to_nchw().unwrap().detach())
+            .collect();
+        Self {
+            store,
+            logits: logits.detach(),
+            stages,
+            gradients,
+        }
     }
 }
 
 fn build(case: &Case, dtype: DType) -> (Store, Box<dyn Classifier>) {
     let store = Store::with_dtype(0, dtype, &Device::Cpu);
-    let model = (find(case.model).unwrap().build)(&case.config, &store.builder(Mode::Train)).unwrap();
+    let model =
+        (find(case.model).unwrap().build)(&case.config, &store.builder(Mode::Train)).unwrap();
     for entry in store.entries() {
-        store.set(&entry.name, &formula(&entry.name, &entry.shape, dtype)).unwrap();
+        store
+            .set(&entry.name, &formula(&entry.name, &entry.shape, dtype))
+            .unwrap();
     }
     (store, model)
 }
@@ -124,13 +195,21 @@ struct Golden {
 
 impl Golden {
     fn open(name: &str) -> Self {
-        let path = format!("{}/tests/golden/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
-        Self { name: name.to_string(), file: TensorFile::open(PathBuf::from(path)).unwrap() }
+        let path = format!(
+            "{}/tests/golden/{name}.safetensors",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        Self {
+            name: name.to_string(),
+            file: TensorFile::open(PathBuf::from(path)).unwrap(),
+        }
     }
 
     /// Shape of the input, `(N, C, H, W)`; training has a larger one (`input.train`).
     fn input(&self, which: &str) -> [usize; 4] {
-        let numbers = self.file.metadata()[which].split(',').map(|number| number.parse().unwrap());
+        let numbers = self.file.metadata()[which]
+            .split(',')
+            .map(|number| number.parse().unwrap());
         numbers.collect::<Vec<_>>().try_into().unwrap()
     }
 
@@ -140,23 +219,43 @@ impl Golden {
 
     fn row(&self, name: &str, row: usize) -> Vec<f64> {
         let tensor = self.tensor(name);
-        if tensor.rank() == 1 { tensor.to_vec1().unwrap() } else { tensor.to_vec2::<f64>().unwrap()[row].clone() }
+        if tensor.rank() == 1 {
+            tensor.to_vec1().unwrap()
+        } else {
+            tensor.to_vec2::<f64>().unwrap()[row].clone()
+        }
     }
 
     fn check_gradients(&self, key: &str, run: &Run, norm: f64, inner: f64) {
         let rows = self.tensor(key).dims()[0];
-        assert_eq!(rows, run.gradients.len(), "{} {key}: number of gradients", self.name);
-        let largest = (0..rows).map(|row| self.row(key, row)[0]).fold(0., f64::max);
+        assert_eq!(
+            rows,
+            run.gradients.len(),
+            "{} {key}: number of gradients",
+            self.name
+        );
+        let largest = (0..rows)
+            .map(|row| self.row(key, row)[0])
+            .fold(0., f64::max);
         for (row, (name, gradient)) in run.gradients.iter().enumerate() {
             let ours = fingerprint(gradient, &format!("grad.{name}"), 1);
             let label = format!("{} {key} {name}", self.name);
             // A gradient that is zero but for rounding is compared on the scale of the others.
-            check(&label, &ours, &self.row(key, row), gradient.elem_count(), norm, inner, 1e-6 * largest);
+            check(
+                &label,
+                &ours,
+                &self.row(key, row),
+                gradient.elem_count(),
+                norm,
+                inner,
+                1e-6 * largest,
+            );
         }
     }
 
     fn check_running_statistics(&self, store: &Store) {
-        let is_statistic = |name: &str| name.ends_with("running_mean") || name.ends_with("running_var");
+        let is_statistic =
+            |name: &str| name.ends_with("running_mean") || name.ends_with("running_var");
         let mut buffers: Vec<String> = store
             .entries()
             .into_iter()
@@ -174,7 +273,15 @@ impl Golden {
             let buffer = store.get(name).unwrap();
             let ours = fingerprint(&buffer, name, 1);
             let label = format!("{} {name}", self.name);
-            check(&label, &ours, &self.row("running.train64", row), buffer.elem_count(), 1e-8, 1e-8, 0.);
+            check(
+                &label,
+                &ours,
+                &self.row("running.train64", row),
+                buffer.elem_count(),
+                1e-8,
+                1e-8,
+                0.,
+            );
         }
     }
 }
@@ -184,26 +291,54 @@ fn fingerprint(xs: &Tensor, name: &str, probes: usize) -> Vec<f64> {
     let xs = values(xs);
     let norm = xs.iter().map(|x| x * x).sum::<f64>().sqrt();
     let inner = |k: usize| {
-        let probe = values(&formula(&format!("probe.{k}.{name}"), &[xs.len()], DType::F64));
+        let probe = values(&formula(
+            &format!("probe.{k}.{name}"),
+            &[xs.len()],
+            DType::F64,
+        ));
         xs.iter().zip(probe).map(|(x, v)| x * v).sum()
     };
-    std::iter::once(norm).chain((0..probes).map(inner)).collect()
+    std::iter::once(norm)
+        .chain((0..probes).map(inner))
+        .collect()
 }
 
-/// Norms to a relative tolerance, inner products to a share of `‖x‖‖v‖`; norms below `floor` count as `floor`.
-fn check(label: &str, ours: &[f64], theirs: &[f64], count: usize, norm: f64, inner: f64, floor: f64) {
+/// Norms to a relative tolerance, inner products to a share of `‖x‖‖v‖`; norms below `floor` count
+/// as `floor`.
+fn check(
+    label: &str,
+    ours: &[f64],
+    theirs: &[f64],
+    count: usize,
+    norm: f64,
+    inner: f64,
+    floor: f64,
+) {
     assert_eq!(ours.len(), theirs.len(), "{label}");
     let scale = theirs[0].max(floor);
-    assert!((ours[0] - theirs[0]).abs() <= norm * scale, "{label}: norm {} instead of {}", ours[0], theirs[0]);
+    assert!(
+        (ours[0] - theirs[0]).abs() <= norm * scale,
+        "{label}: norm {} instead of {}",
+        ours[0],
+        theirs[0]
+    );
     // A probe is uniform in ±1, its norm √(count / 3) but for chance.
     let bound = inner * scale * (count as f64 / 3.).sqrt();
     for (ours, theirs) in ours[1..].iter().zip(&theirs[1..]) {
-        assert!((ours - theirs).abs() <= bound, "{label}: inner product {ours} instead of {theirs}, bound {bound:.2e}");
+        assert!(
+            (ours - theirs).abs() <= bound,
+            "{label}: inner product {ours} instead of {theirs}, bound {bound:.2e}"
+        );
     }
 }
 
 fn values(xs: &Tensor) -> Vec<f64> {
-    xs.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    xs.to_dtype(DType::F64)
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .to_vec1()
+        .unwrap()
 }
 
 fn relative_error(ours: &[f64], theirs: &[f64]) -> f64 {
@@ -215,12 +350,13 @@ fn relative_error(ours: &[f64], theirs: &[f64]) -> f64 {
 /// The values that `tools/goldens/formula.py` gives for this name and shape, to the bit.
 fn formula(name: &str, shape: &[usize], dtype: DType) -> Tensor {
     let fan_in = shape.iter().skip(1).product::<usize>().max(1) as f64;
-    let hash = name
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
     let count = shape.iter().product::<usize>() as u64;
     let unit = |i: u64| {
-        (splitmix64(hash.wrapping_add((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))) >> 11) as f64 / (1u64 << 53) as f64
+        (splitmix64(hash.wrapping_add((i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))) >> 11) as f64
+            / (1u64 << 53) as f64
     };
     let value = |u: f64| match () {
         () if name.starts_with("probe.") => 2. * u - 1.,
@@ -233,7 +369,10 @@ fn formula(name: &str, shape: &[usize], dtype: DType) -> Tensor {
         () => 2. * u - 1.,
     };
     let values: Vec<f32> = (0..count).map(|i| value(unit(i)) as f32).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+    Tensor::from_vec(values, shape, &Device::Cpu)
+        .unwrap()
+        .to_dtype(dtype)
+        .unwrap()
 }
 
 fn splitmix64(state: u64) -> u64 {
@@ -248,19 +387,30 @@ fn observers_see_pytorchs_shapes() {
     struct Shapes(std::sync::Mutex<Vec<(String, Vec<usize>)>>);
     impl cnn_layers::Observer for Shapes {
         fn exit(&self, event: &cnn_layers::Event<'_>) -> candle_core::Result<()> {
-            self.0.lock().unwrap().push((event.path.to_string(), event.output.dims()));
+            self.0
+                .lock()
+                .unwrap()
+                .push((event.path.to_string(), event.output.dims()));
             Ok(())
         }
     }
-    let case = cases().into_iter().find(|case| case.golden.name == "resnet18").unwrap();
+    let case = cases()
+        .into_iter()
+        .find(|case| case.golden.name == "resnet18")
+        .unwrap();
     let (_, model) = build(&case, DType::F32);
     let shapes = Shapes(Default::default());
-    let xs = FeatureMap::from_nchw(&formula("input", &case.golden.input("input"), DType::F32)).unwrap();
-    let logits = model.forward(&xs, &Context::eval().with_observer(&shapes)).unwrap();
+    let xs =
+        FeatureMap::from_nchw(&formula("input", &case.golden.input("input"), DType::F32)).unwrap();
+    let logits = model
+        .forward(&xs, &Context::eval().with_observer(&shapes))
+        .unwrap();
     assert_eq!(Value::from(&logits).dims(), [2, CLASSES]);
     let seen = shapes.0.into_inner().unwrap();
     let [_, _, height, width] = case.golden.input("input");
-    let halved = |times| [height, width].map(|size| (0..times).fold(size, |size: usize, _| size.div_ceil(2)));
+    let halved = |times| {
+        [height, width].map(|size| (0..times).fold(size, |size: usize, _| size.div_ceil(2)))
+    };
     let maps = |[height, width]: [usize; 2]| vec![2, 64, height, width];
     assert_eq!(seen[0], ("conv1".to_string(), maps(halved(1))));
     assert!(seen.contains(&("layer1.0.act2".to_string(), maps(halved(2)))));

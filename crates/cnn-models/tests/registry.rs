@@ -13,49 +13,103 @@ fn build(spec: &ModelSpec, config: &ModelConfig) -> (Store, Box<dyn cnn_layers::
     (store, model)
 }
 
-/// The counts that timm and torchvision publish, from the shared reference files where these are present.
+/// The counts that timm and torchvision publish, from the shared reference files where these are
+/// present.
 #[test]
 fn parameter_counts_are_the_published_ones() {
     for spec in models() {
-        assert_eq!(build(spec, &ModelConfig::default()).0.parameter_count(), spec.parameters, "{}", spec.name);
+        assert_eq!(
+            build(spec, &ModelConfig::default()).0.parameter_count(),
+            spec.parameters,
+            "{}",
+            spec.name
+        );
     }
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/reference/torchvision_weights.json");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../shared/reference/torchvision_weights.json"
+    );
     let Ok(text) = std::fs::read_to_string(path) else {
-        assert!(std::env::var_os("CNN_REQUIRE_SHARED").is_none(), "{path} is absent");
+        assert!(
+            std::env::var_os("CNN_REQUIRE_SHARED").is_none(),
+            "{path} is absent"
+        );
         println!("shared data absent, skipped");
         return;
     };
     let entries: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
-    let published: BTreeMap<&str, u64> =
-        entries.iter().map(|entry| (entry["model"].as_str().unwrap(), entry["num_params"].as_u64().unwrap())).collect();
+    let published: BTreeMap<&str, u64> = entries
+        .iter()
+        .map(|entry| {
+            (
+                entry["model"].as_str().unwrap(),
+                entry["num_params"].as_u64().unwrap(),
+            )
+        })
+        .collect();
     let mut compared = 0;
     for spec in models() {
-        let theirs = if spec.name == "mobilenetv2_100" { "mobilenet_v2" } else { spec.name };
+        let theirs = if spec.name == "mobilenetv2_100" {
+            "mobilenet_v2"
+        } else {
+            spec.name
+        };
         if let Some(&count) = published.get(theirs) {
             assert_eq!(spec.parameters as u64, count, "{}", spec.name);
             compared += 1;
         }
     }
-    assert_eq!(compared, 8, "five ResNets, MobileNetV2 and two SqueezeNets are published by torchvision");
+    assert_eq!(
+        compared, 8,
+        "five ResNets, MobileNetV2 and two SqueezeNets are published by torchvision"
+    );
 }
 
 #[test]
 fn stages_have_the_declared_channels_and_reductions_on_a_non_square_input() {
     for spec in models() {
-        let (height, width) = if spec.family == "lenet" { (28, 44) } else { (64, 96) };
-        let config = ModelConfig { input_size: Some([height, width]), ..ModelConfig::default() };
+        let (height, width) = if spec.family == "lenet" {
+            (28, 44)
+        } else {
+            (64, 96)
+        };
+        let config = ModelConfig {
+            input_size: Some([height, width]),
+            ..ModelConfig::default()
+        };
         let (_, model) = build(spec, &config);
-        let xs = Tensor::zeros((1, spec.in_channels, height, width), DType::F32, &Device::Cpu).unwrap();
+        let xs = Tensor::zeros(
+            (1, spec.in_channels, height, width),
+            DType::F32,
+            &Device::Cpu,
+        )
+        .unwrap();
         let xs = FeatureMap::from_nchw(&xs).unwrap();
         let stages = model.forward_stages(&xs, &Context::eval()).unwrap();
         assert_eq!(stages.len(), model.stages().len());
         for (map, info) in stages.iter().zip(model.stages()) {
-            assert_eq!(map.channels(), info.channels, "{} {}", spec.name, info.module);
+            assert_eq!(
+                map.channels(),
+                info.channels,
+                "{} {}",
+                spec.name,
+                info.module
+            );
             for (size, input) in [(map.height(), height), (map.width(), width)] {
                 // LeNet's second convolution and SqueezeNet's first lose a border.
                 let lost = input / info.reduction - size;
-                let border = if matches!(spec.family, "lenet" | "squeezenet") { 3 } else { 0 };
-                assert!(lost <= border, "{} {}: {size} for {input} at 1/{}", spec.name, info.module, info.reduction);
+                let border = if matches!(spec.family, "lenet" | "squeezenet") {
+                    3
+                } else {
+                    0
+                };
+                assert!(
+                    lost <= border,
+                    "{} {}: {size} for {input} at 1/{}",
+                    spec.name,
+                    info.module,
+                    info.reduction
+                );
             }
         }
         // Going on from any stage ends in the same map as going through.
@@ -63,10 +117,23 @@ fn stages_have_the_declared_channels_and_reductions_on_a_non_square_input() {
         assert_eq!(whole.channels(), model.num_features());
         for (index, map) in stages.iter().enumerate().rev().step_by(2) {
             let features = model.forward_from(index, map, &Context::eval()).unwrap();
-            let difference = (features.to_nhwc() - whole.to_nhwc()).unwrap().abs().unwrap().max_all().unwrap();
-            assert_eq!(difference.to_scalar::<f32>().unwrap(), 0., "{} from stage {index}", spec.name);
+            let difference = (features.to_nhwc() - whole.to_nhwc())
+                .unwrap()
+                .abs()
+                .unwrap()
+                .max_all()
+                .unwrap();
+            assert_eq!(
+                difference.to_scalar::<f32>().unwrap(),
+                0.,
+                "{} from stage {index}",
+                spec.name
+            );
         }
-        let message = model.forward_from(99, &whole, &Context::eval()).unwrap_err().to_string();
+        let message = model
+            .forward_from(99, &whole, &Context::eval())
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("stage 99 does not exist"), "{message}");
     }
 }
@@ -76,13 +143,34 @@ fn each_parameter_is_in_exactly_one_group_and_the_head_is_last() {
     for spec in models() {
         let (store, model) = build(spec, &ModelConfig::default());
         let groups = model.parameter_groups();
-        for entry in store.entries().iter().filter(|entry| entry.kind == Kind::Parameter) {
-            let count = groups.iter().filter(|group| group.contains(&entry.name)).count();
-            assert_eq!(count, 1, "{}: {} is in {count} groups", spec.name, entry.name);
+        for entry in store
+            .entries()
+            .iter()
+            .filter(|entry| entry.kind == Kind::Parameter)
+        {
+            let count = groups
+                .iter()
+                .filter(|group| group.contains(&entry.name))
+                .count();
+            assert_eq!(
+                count, 1,
+                "{}: {} is in {count} groups",
+                spec.name, entry.name
+            );
         }
         let head = groups.last().unwrap();
-        assert!(head.contains(&format!("{}.weight", spec.classifier)), "{}: {head:?}", spec.name);
-        assert!(store.names().contains(&format!("{}.weight", spec.first_conv)), "{}", spec.name);
+        assert!(
+            head.contains(&format!("{}.weight", spec.classifier)),
+            "{}: {head:?}",
+            spec.name
+        );
+        assert!(
+            store
+                .names()
+                .contains(&format!("{}.weight", spec.first_conv)),
+            "{}",
+            spec.name
+        );
     }
 }
 
@@ -90,20 +178,41 @@ fn each_parameter_is_in_exactly_one_group_and_the_head_is_last() {
 fn a_saved_network_loads_again_with_the_same_logits() {
     let directory = tempfile::tempdir().unwrap();
     for spec in models().filter(|spec| spec.parameters < 3_000_000) {
-        let config = ModelConfig { num_classes: Some(3), ..ModelConfig::default() };
+        let config = ModelConfig {
+            num_classes: Some(3),
+            ..ModelConfig::default()
+        };
         let mut network = Network::new(spec.name, &config, 7).unwrap();
-        network.set_label_names(vec!["a".into(), "b".into(), "c".into()]).unwrap();
+        network
+            .set_label_names(vec!["a".into(), "b".into(), "c".into()])
+            .unwrap();
         let path = directory.path().join(spec.name);
         network.save(&path).unwrap();
         let again = Network::load(&path, &LoadOptions::default()).unwrap();
         assert_eq!(again.label_names().unwrap(), ["a", "b", "c"]);
-        assert_eq!((again.spec().name, again.preprocessing()), (spec.name, network.preprocessing()));
+        assert_eq!(
+            (again.spec().name, again.preprocessing()),
+            (spec.name, network.preprocessing())
+        );
         assert!(again.report().is_exact(), "{}", again.report());
         for (name, tensor) in network.store().tensors() {
             let bytes = |t: &Tensor| {
-                format!("{:?}", t.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap())
+                format!(
+                    "{:?}",
+                    t.flatten_all()
+                        .unwrap()
+                        .to_dtype(DType::F32)
+                        .unwrap()
+                        .to_vec1::<f32>()
+                        .unwrap()
+                )
             };
-            assert_eq!(bytes(&tensor), bytes(&again.store().get(&name).unwrap()), "{} {name}", spec.name);
+            assert_eq!(
+                bytes(&tensor),
+                bytes(&again.store().get(&name).unwrap()),
+                "{} {name}",
+                spec.name
+            );
         }
     }
 }
@@ -114,19 +223,48 @@ fn other_channels_and_classes_adapt_the_weights() {
     let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0).unwrap();
     network.save(directory.path()).unwrap();
     let load = |options| Network::load(directory.path(), &options).unwrap();
-    let grey = load(LoadOptions { in_channels: Some(1), ..LoadOptions::default() });
+    let grey = load(LoadOptions {
+        in_channels: Some(1),
+        ..LoadOptions::default()
+    });
     let rgb = network.store().get("conv1.weight").unwrap();
-    let sum = (rgb.sum_keepdim(1).unwrap() - grey.store().get("conv1.weight").unwrap()).unwrap().abs().unwrap();
+    let sum = (rgb.sum_keepdim(1).unwrap() - grey.store().get("conv1.weight").unwrap())
+        .unwrap()
+        .abs()
+        .unwrap();
     assert!(sum.max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-6);
-    assert_eq!((grey.preprocessing().channels(), grey.preprocessing().mean.len()), (1, 1));
-    let four = load(LoadOptions { in_channels: Some(4), ..LoadOptions::default() });
-    assert_eq!(four.store().get("conv1.weight").unwrap().dims(), [16, 4, 3, 3]);
-    let seven = load(LoadOptions { num_classes: Some(7), ..LoadOptions::default() });
+    assert_eq!(
+        (
+            grey.preprocessing().channels(),
+            grey.preprocessing().mean.len()
+        ),
+        (1, 1)
+    );
+    let four = load(LoadOptions {
+        in_channels: Some(4),
+        ..LoadOptions::default()
+    });
+    assert_eq!(
+        four.store().get("conv1.weight").unwrap().dims(),
+        [16, 4, 3, 3]
+    );
+    let seven = load(LoadOptions {
+        num_classes: Some(7),
+        ..LoadOptions::default()
+    });
     assert_eq!(seven.model().num_classes(), 7);
     assert_eq!(seven.store().get("linear.weight").unwrap().dims(), [7, 64]);
     let same = |name: &str| {
-        let difference = (network.store().get(name).unwrap() - seven.store().get(name).unwrap()).unwrap();
-        difference.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() == 0.
+        let difference =
+            (network.store().get(name).unwrap() - seven.store().get(name).unwrap()).unwrap();
+        difference
+            .abs()
+            .unwrap()
+            .max_all()
+            .unwrap()
+            .to_scalar::<f32>()
+            .unwrap()
+            == 0.
     };
     assert!(same("layer3.0.conv2.weight"));
 }
@@ -137,28 +275,46 @@ fn what_does_not_fit_is_named() {
     let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0).unwrap();
     network.save(directory.path()).unwrap();
     let load = |model: &str| {
-        let options = LoadOptions { model: Some(model.to_string()), ..LoadOptions::default() };
-        Network::load(directory.path(), &options).unwrap_err().to_string()
+        let options = LoadOptions {
+            model: Some(model.to_string()),
+            ..LoadOptions::default()
+        };
+        Network::load(directory.path(), &options)
+            .unwrap_err()
+            .to_string()
     };
-    assert!(
-        load("resnet20_cifar10")
-            .contains("says architecture `resnet8_cifar10`, but model `resnet20_cifar10` was asked for")
-    );
+    assert!(load("resnet20_cifar10").contains(
+        "says architecture `resnet8_cifar10`, but model `resnet20_cifar10` was asked for"
+    ));
     assert!(load("resnet20_cifar").contains("did you mean `resnet20_cifar10`?"));
     let config = directory.path().join("config.json");
-    let text = std::fs::read_to_string(&config).unwrap().replace("\"num_classes\": 10", "\"num_classes\": 100000");
+    let text = std::fs::read_to_string(&config)
+        .unwrap()
+        .replace("\"num_classes\": 10", "\"num_classes\": 100000");
     let text = text.replace("\"label_names\"", "\"names\"");
     std::fs::write(&config, text).unwrap();
-    let message = Network::load(directory.path(), &LoadOptions::default()).unwrap_err().to_string();
-    assert!(message.contains("num_classes is 100000, but the weights' `linear.weight` is made for 10"), "{message}");
+    let message = Network::load(directory.path(), &LoadOptions::default())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("num_classes is 100000, but the weights' `linear.weight` is made for 10"),
+        "{message}"
+    );
     std::fs::remove_file(config).unwrap();
     let message = load("resnet20_cifar10");
     assert!(message.contains("layer1.1.conv1.weight"), "{message}");
-    let message = Network::load(directory.path(), &LoadOptions::default()).unwrap_err().to_string();
+    let message = Network::load(directory.path(), &LoadOptions::default())
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("name the model"), "{message}");
-    let message = Network::load(&directory.path().join("absent"), &LoadOptions::default()).unwrap_err().to_string();
+    let message = Network::load(&directory.path().join("absent"), &LoadOptions::default())
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("absent"), "{message}");
-    let tiny = ModelConfig { input_size: Some([8, 8]), ..ModelConfig::default() };
+    let tiny = ModelConfig {
+        input_size: Some([8, 8]),
+        ..ModelConfig::default()
+    };
     assert!(
         Network::new("lenet5", &tiny, 0)
             .unwrap_err()
@@ -167,20 +323,39 @@ fn what_does_not_fit_is_named() {
     );
 }
 
-/// `base + spread · x` for every value of a buffer or parameter whose name ends so, with `x` between -1 and 1: trained norms are not what they start as.
+/// `base + spread · x` for every value of a buffer or parameter whose name ends so, with `x`
+/// between -1 and 1: trained norms are not what they start as.
 fn disturb(store: &Store, ending: &str, base: f64, spread: f64) {
-    for name in store.names().into_iter().filter(|name| name.ends_with(ending)) {
+    for name in store
+        .names()
+        .into_iter()
+        .filter(|name| name.ends_with(ending))
+    {
         let old = store.get(&name).unwrap();
-        let values: Vec<f64> = (0..old.elem_count()).map(|i| base + spread * (0.7 + 1.9 * i as f64).sin()).collect();
-        store.set(&name, &Tensor::from_vec(values, old.shape(), &Device::Cpu).unwrap()).unwrap();
+        let values: Vec<f64> = (0..old.elem_count())
+            .map(|i| base + spread * (0.7 + 1.9 * i as f64).sin())
+            .collect();
+        store
+            .set(
+                &name,
+                &Tensor::from_vec(values, old.shape(), &Device::Cpu).unwrap(),
+            )
+            .unwrap();
     }
 }
 
 #[test]
 fn the_inference_mode_computes_what_evaluation_does_in_both_types() {
     for spec in models() {
-        let size = if spec.family == "lenet" { [28, 44] } else { [64, 96] };
-        let config = ModelConfig { input_size: Some(size), ..ModelConfig::default() };
+        let size = if spec.family == "lenet" {
+            [28, 44]
+        } else {
+            [64, 96]
+        };
+        let config = ModelConfig {
+            input_size: Some(size),
+            ..ModelConfig::default()
+        };
         for (dtype, tolerance) in [(DType::F32, 3e-5), (DType::F64, 1e-12)] {
             if dtype == DType::F64 && spec.multiply_adds > 2_000_000_000 {
                 continue;
@@ -189,27 +364,47 @@ fn the_inference_mode_computes_what_evaluation_does_in_both_types() {
             let eval = (spec.build)(&config, &store.builder(Mode::Eval)).unwrap();
             disturb(&store, "running_mean", 0.1, 0.2);
             disturb(&store, "running_var", 1.1, 0.3);
-            store.names().iter().filter(|name| name.contains("bn")).for_each(|name| {
-                let (base, spread) = if name.ends_with("weight") { (0.9, 0.3) } else { (0.05, 0.1) };
-                if name.ends_with("weight") || name.ends_with("bias") {
-                    disturb(&store, name, base, spread);
-                }
-            });
+            store
+                .names()
+                .iter()
+                .filter(|name| name.contains("bn"))
+                .for_each(|name| {
+                    let (base, spread) = if name.ends_with("weight") {
+                        (0.9, 0.3)
+                    } else {
+                        (0.05, 0.1)
+                    };
+                    if name.ends_with("weight") || name.ends_with("bias") {
+                        disturb(&store, name, base, spread);
+                    }
+                });
             let inference = (spec.build)(&config, &store.builder(Mode::Inference)).unwrap();
             let elements = 2 * spec.in_channels * size[0] * size[1];
             let image: Vec<f64> = (0..elements).map(|i| (0.37 * i as f64).sin()).collect();
-            let image = Tensor::from_vec(image, (2, size[0], size[1], spec.in_channels), &Device::Cpu).unwrap();
+            let image =
+                Tensor::from_vec(image, (2, size[0], size[1], spec.in_channels), &Device::Cpu)
+                    .unwrap();
             let xs = FeatureMap::from_nhwc(&image.to_dtype(dtype).unwrap()).unwrap();
             let logits = |model: &dyn cnn_layers::Classifier| -> Vec<f64> {
-                let logits = model.forward(&xs, &Context::eval()).unwrap().to_dtype(DType::F64).unwrap();
+                let logits = model
+                    .forward(&xs, &Context::eval())
+                    .unwrap()
+                    .to_dtype(DType::F64)
+                    .unwrap();
                 logits.flatten_all().unwrap().to_vec1().unwrap()
             };
             let (expected, found) = (logits(eval.as_ref()), logits(inference.as_ref()));
-            let largest = expected.iter().fold(0f64, |largest, value| largest.max(value.abs()));
+            let largest = expected
+                .iter()
+                .fold(0f64, |largest, value| largest.max(value.abs()));
             assert!(largest > 0., "{}", spec.name);
             for (found, expected) in found.iter().zip(&expected) {
                 let difference = (found - expected).abs() / largest;
-                assert!(difference <= tolerance, "{} {dtype:?}: {found} for {expected}", spec.name);
+                assert!(
+                    difference <= tolerance,
+                    "{} {dtype:?}: {found} for {expected}",
+                    spec.name
+                );
             }
         }
     }
@@ -224,27 +419,58 @@ fn a_run_whose_program_wrote_no_config_is_read_once_the_model_is_named() {
         network.save(&run.join(place)).unwrap();
         std::fs::remove_file(run.join(place).join("config.json")).unwrap();
     }
-    std::fs::copy(run.join("best/model.safetensors"), run.join("resume.safetensors")).unwrap();
-    std::fs::copy(run.join("best/model.safetensors"), run.join("start.safetensors")).unwrap();
+    std::fs::copy(
+        run.join("best/model.safetensors"),
+        run.join("resume.safetensors"),
+    )
+    .unwrap();
+    std::fs::copy(
+        run.join("best/model.safetensors"),
+        run.join("start.safetensors"),
+    )
+    .unwrap();
     for (path, named) in [(run.clone(), "best"), (run.join("last"), "last")] {
-        let message = Network::load(&path, &LoadOptions::default()).unwrap_err().to_string();
+        let message = Network::load(&path, &LoadOptions::default())
+            .unwrap_err()
+            .to_string();
         let named = run.join(named).display().to_string();
-        assert!(message.starts_with(&named) && message.contains("no config.json"), "{message}");
-        assert!(message.contains("name the model") && message.contains("with_companion"), "{message}");
+        assert!(
+            message.starts_with(&named) && message.contains("no config.json"),
+            "{message}"
+        );
+        assert!(
+            message.contains("name the model") && message.contains("with_companion"),
+            "{message}"
+        );
     }
-    let options = LoadOptions { model: Some("resnet8_cifar10".to_string()), ..LoadOptions::default() };
+    let options = LoadOptions {
+        model: Some("resnet8_cifar10".to_string()),
+        ..LoadOptions::default()
+    };
     let loaded = Network::load(&run, &options).unwrap();
-    assert_eq!(loaded.weights_file(), Some(&*run.join("best/model.safetensors")));
+    assert_eq!(
+        loaded.weights_file(),
+        Some(&*run.join("best/model.safetensors"))
+    );
 
     // What the trainer goes on from is no weight file.
     std::fs::remove_dir_all(run.join("best")).unwrap();
-    assert_eq!(Network::load(&run, &options).unwrap().weights_file(), Some(&*run.join("start.safetensors")));
+    assert_eq!(
+        Network::load(&run, &options).unwrap().weights_file(),
+        Some(&*run.join("start.safetensors"))
+    );
     std::fs::copy(run.join("start.safetensors"), run.join("other.bin")).unwrap();
     let message = Network::load(&run, &options).unwrap_err().to_string();
-    assert!(message.contains("2 weight files, as other.bin and start.safetensors"), "{message}");
+    assert!(
+        message.contains("2 weight files, as other.bin and start.safetensors"),
+        "{message}"
+    );
     for name in ["start.safetensors", "other.bin"] {
         std::fs::remove_file(run.join(name)).unwrap();
     }
     let message = Network::load(&run, &options).unwrap_err().to_string();
-    assert!(message.contains("a run that has no epoch behind it yet"), "{message}");
+    assert!(
+        message.contains("a run that has no epoch behind it yet"),
+        "{message}"
+    );
 }

@@ -12,7 +12,8 @@ use cnn_metrics::ClassificationResult;
 use crate::{Batches, CrossEntropy, Epoch, Error, Evaluation, Losses, Targets, Task};
 
 /// A network as a function from images to class scores `(N, K)`.
-pub type Forward = Box<dyn Fn(&FeatureMap, &Context<'_>) -> candle_core::Result<Tensor> + Send + Sync>;
+pub type Forward =
+    Box<dyn Fn(&FeatureMap, &Context<'_>) -> candle_core::Result<Tensor> + Send + Sync>;
 
 /// Training a classifier on labelled images, evaluated on others.
 pub struct Classification {
@@ -29,8 +30,10 @@ pub struct Classification {
 }
 
 impl Classification {
-    /// Trains `forward_train`, built in [`Mode::Train`](cnn_layers::Mode), on `train` and evaluates `forward_eval`, built from the same store in `Mode::Eval`, on `val`. The networks have one output for each of
-    /// `train`'s classes. Default: batches of 32, no augmentation, cross-entropy.
+    /// Trains `forward_train`, built in [`Mode::Train`](cnn_layers::Mode), on `train` and evaluates
+    /// `forward_eval`, built from the same store in `Mode::Eval`, on `val`. The networks have one
+    /// output for each of `train`'s classes. Default: batches of 32, no augmentation,
+    /// cross-entropy.
     ///
     /// # Errors
     /// As [`check_datasets`].
@@ -73,13 +76,19 @@ impl Classification {
     /// What to do to each training image.
     #[must_use]
     pub fn with_augmentation(self, augmentation: Augmentation) -> Self {
-        Self { augmentation, ..self }
+        Self {
+            augmentation,
+            ..self
+        }
     }
 
     /// How to mix the images of a batch.
     #[must_use]
     pub fn with_mix(self, mix: BatchMix) -> Self {
-        Self { mix: Some(mix), ..self }
+        Self {
+            mix: Some(mix),
+            ..self
+        }
     }
 
     /// The loss.
@@ -93,13 +102,14 @@ impl Classification {
     /// # Errors
     /// If no image can be read or the forward pass fails.
     pub fn measure(&self) -> Result<ClassificationResult, Error> {
-        let plan =
-            BatchPlan::new(self.val.clone(), self.preprocessing.clone()).with_batch_size(self.batch_size.max(32));
+        let plan = BatchPlan::new(self.val.clone(), self.preprocessing.clone())
+            .with_batch_size(self.batch_size.max(32));
         let mut metrics = cnn_metrics::Classification::new(self.classes())?;
         let mut batches = plan.start()?;
         for batch in &mut batches {
             let batch = batch?;
-            let logits = (self.forward_eval)(&FeatureMap::from_nhwc(&batch.images)?, &Context::eval())?;
+            let logits =
+                (self.forward_eval)(&FeatureMap::from_nhwc(&batch.images)?, &Context::eval())?;
             count_predictions(&mut metrics, &logits, &labels(&batch)?)?;
         }
         self.note_skipped(batches.skipped());
@@ -109,12 +119,23 @@ impl Classification {
     /// The files that could not be read so far, by name.
     pub fn skipped(&self) -> Vec<Skipped> {
         let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
-        skipped.iter().map(|(path, reason)| Skipped { path: path.clone(), reason: reason.clone() }).collect()
+        skipped
+            .iter()
+            .map(|(path, reason)| Skipped {
+                path: path.clone(),
+                reason: reason.clone(),
+            })
+            .collect()
     }
 
     fn note_skipped(&self, skipped: &[Skipped]) {
-        let named = skipped.iter().map(|skipped| (skipped.path.clone(), skipped.reason.clone()));
-        self.skipped.lock().unwrap_or_else(PoisonError::into_inner).extend(named);
+        let named = skipped
+            .iter()
+            .map(|skipped| (skipped.path.clone(), skipped.reason.clone()));
+        self.skipped
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(named);
     }
 
     fn classes(&self) -> usize {
@@ -122,10 +143,16 @@ impl Classification {
     }
 
     fn targets(&self, batch: &Batch, labels: &[u32]) -> Result<Targets, Error> {
-        let Some(mixing) = &batch.mixing else { return Ok(Targets::Classes(labels.to_vec())) };
+        let Some(mixing) = &batch.mixing else {
+            return Ok(Targets::Classes(labels.to_vec()));
+        };
         let labels: Vec<usize> = labels.iter().map(|&label| label as usize).collect();
         let soft = mixing.soft_targets(&labels, self.classes())?;
-        Ok(Targets::Soft(Tensor::from_vec(soft, (labels.len(), self.classes()), &Device::Cpu)?))
+        Ok(Targets::Soft(Tensor::from_vec(
+            soft,
+            (labels.len(), self.classes()),
+            &Device::Cpu,
+        )?))
     }
 }
 
@@ -149,8 +176,14 @@ impl Task for Classification {
         if let Some(mix) = &self.mix {
             plan = plan.with_mix(mix.clone(), stream("mix"));
         }
-        let note = |batch: &Result<Batch, _>| batch.as_ref().map_or((), |batch| self.note_skipped(&batch.skipped));
-        Ok(Box::new(plan.start()?.inspect(note).map(|batch| Ok(batch?))))
+        let note = |batch: &Result<Batch, _>| {
+            batch
+                .as_ref()
+                .map_or((), |batch| self.note_skipped(&batch.skipped))
+        };
+        Ok(Box::new(
+            plan.start()?.inspect(note).map(|batch| Ok(batch?)),
+        ))
     }
 
     fn samples(&self, batch: &Batch) -> usize {
@@ -170,15 +203,20 @@ impl Task for Classification {
     }
 
     fn names(&self, batch: &Batch) -> Vec<String> {
-        batch.indices.iter().map(|&index| self.train.id(index)).collect()
+        batch
+            .indices
+            .iter()
+            .map(|&index| self.train.id(index))
+            .collect()
     }
 }
 
 /// Checks that a classifier can learn from `train` and be judged on `val`.
 ///
 /// # Errors
-/// [`Error::Argument`] if there are fewer than two classes, a class without training images, or images without a label, if the two datasets' classes differ, or if one of them holds no
-/// readable image.
+/// [`Error::Argument`] if there are fewer than two classes, a class without training images, or
+/// images without a label, if the two datasets' classes differ, or if one of them holds no readable
+/// image.
 pub fn check_datasets(train: &dyn Dataset, val: &dyn Dataset) -> Result<(), Error> {
     let classes = train.classes();
     if classes.len() < 2 {
@@ -187,21 +225,37 @@ pub fn check_datasets(train: &dyn Dataset, val: &dyn Dataset) -> Result<(), Erro
     }
     if classes != val.classes() {
         let found = format!("{} for validation", val.classes().join(", "));
-        return Err(Error::argument("classes", found, format!("as for training: {}", classes.join(", "))));
+        return Err(Error::argument(
+            "classes",
+            found,
+            format!("as for training: {}", classes.join(", ")),
+        ));
     }
     let mut counts = vec![0usize; classes.len()];
     for index in 0..train.len() {
         let label = train.label(index);
         let Some(count) = label.and_then(|label| counts.get_mut(label)) else {
             let found = label.map_or("no label".to_string(), |label| label.to_string());
-            return Err(Error::argument("label", format!("{found} of {}", train.id(index)), "a class's number"));
+            return Err(Error::argument(
+                "label",
+                format!("{found} of {}", train.id(index)),
+                "a class's number",
+            ));
         };
         *count += 1;
     }
     if let Some(empty) = counts.iter().position(|&count| count == 0) {
-        let highest = (0..train.len()).max_by_key(|&index| train.label(index)).unwrap_or(0);
-        let (class, at) = (train.label(highest).map_or("", |class| &classes[class]), train.id(highest));
-        let found = format!("no image of class `{}`; the highest is `{class}`, of {at}", classes[empty]);
+        let highest = (0..train.len())
+            .max_by_key(|&index| train.label(index))
+            .unwrap_or(0);
+        let (class, at) = (
+            train.label(highest).map_or("", |class| &classes[class]),
+            train.id(highest),
+        );
+        let found = format!(
+            "no image of class `{}`; the highest is `{class}`, of {at}",
+            classes[empty]
+        );
         let expected = format!("at least one image of each of {} classes", classes.len());
         return Err(Error::argument("labels", found, expected));
     }
@@ -215,10 +269,14 @@ fn check_readable(name: &'static str, dataset: &dyn Dataset) -> Result<(), Error
     for index in 0..dataset.len() {
         match dataset.read(index) {
             Ok(_) => return Ok(()),
-            Err(error) => first_error = first_error.or(Some(format!("{} of {}", error, dataset.id(index)))),
+            Err(error) => {
+                first_error = first_error.or(Some(format!("{} of {}", error, dataset.id(index))))
+            }
         }
     }
-    let found = first_error.map_or("none".to_string(), |error| format!("none that can be read; the first: {error}"));
+    let found = first_error.map_or("none".to_string(), |error| {
+        format!("none that can be read; the first: {error}")
+    });
     Err(Error::argument(name, found, "at least one"))
 }
 
@@ -229,22 +287,29 @@ fn labels(batch: &Batch) -> Result<Vec<u32>, Error> {
 }
 
 fn to_vec(logits: &Tensor) -> Result<Vec<f32>, Error> {
-    Ok(logits.detach().to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1()?)
+    Ok(logits
+        .detach()
+        .to_dtype(candle_core::DType::F32)?
+        .flatten_all()?
+        .to_vec1()?)
 }
 
 /// Adds the predictions of logits `(N, K)` to metrics of `K` classes.
 ///
 /// # Errors
-/// [`Error::NotFinite`] for logits that are not numbers, and what the metrics report of labels out of range.
+/// [`Error::NotFinite`] for logits that are not numbers, and what the metrics report of labels out
+/// of range.
 pub fn count_predictions(
     metrics: &mut cnn_metrics::Classification,
     logits: &Tensor,
     labels: &[u32],
 ) -> Result<(), Error> {
-    metrics.update(&to_vec(logits)?, labels).map_err(|error| match error {
-        cnn_metrics::Error::InvalidLogit { .. } => Error::not_finite("the logits"),
-        other => other.into(),
-    })
+    metrics
+        .update(&to_vec(logits)?, labels)
+        .map_err(|error| match error {
+            cnn_metrics::Error::InvalidLogit { .. } => Error::not_finite("the logits"),
+            other => other.into(),
+        })
 }
 
 /// How many rows of logits `(N, K)` are largest, the first of equals, at their label.
@@ -254,17 +319,29 @@ pub fn count_predictions(
 pub fn right_predictions(logits: &Tensor, labels: &[u32]) -> Result<usize, Error> {
     let logits = to_vec(logits)?;
     let classes = logits.len() / labels.len().max(1);
-    let right = logits.chunks(classes.max(1)).zip(labels).filter(|(row, label)| {
-        let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)));
-        best == Some(**label as usize)
-    });
+    let right = logits
+        .chunks(classes.max(1))
+        .zip(labels)
+        .filter(|(row, label)| {
+            let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)));
+            best == Some(**label as usize)
+        });
     Ok(right.count())
 }
 
 /// Scored by top-1 accuracy.
 impl From<&ClassificationResult> for Evaluation {
     fn from(result: &ClassificationResult) -> Self {
-        let metrics = [("loss", result.loss), ("top1", result.top1), ("top5", result.top5)];
-        Self { score: result.top1, metrics: metrics.map(|(name, value)| (name.to_string(), value)).into() }
+        let metrics = [
+            ("loss", result.loss),
+            ("top1", result.top1),
+            ("top5", result.top5),
+        ];
+        Self {
+            score: result.top1,
+            metrics: metrics
+                .map(|(name, value)| (name.to_string(), value))
+                .into(),
+        }
     }
 }

@@ -53,10 +53,18 @@ impl TrainConfig {
         positive("accumulation", self.accumulation)?;
         positive("patience", self.patience.unwrap_or(1))?;
         if !(self.learning_rate > 0. && self.learning_rate.is_finite()) {
-            return Err(Error::argument("learning_rate", self.learning_rate, "a finite number above 0"));
+            return Err(Error::argument(
+                "learning_rate",
+                self.learning_rate,
+                "a finite number above 0",
+            ));
         }
         if !(self.weight_decay >= 0. && self.weight_decay.is_finite()) {
-            return Err(Error::argument("weight_decay", self.weight_decay, "a finite number, at least 0"));
+            return Err(Error::argument(
+                "weight_decay",
+                self.weight_decay,
+                "a finite number, at least 0",
+            ));
         }
         self.optimizer.validate()?;
         self.schedule.validate()

@@ -88,21 +88,48 @@ pub enum Error {
 const SHOWN: usize = 5;
 
 fn some(names: &[String]) -> String {
-    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
+    let shown = names
+        .iter()
+        .take(SHOWN)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > SHOWN {
+        format!("{shown} and {} more", names.len() - SHOWN)
+    } else {
+        shown
+    }
 }
 
 impl Error {
-    pub(crate) fn argument(name: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
-        Self::Argument { name, found: found.to_string(), expected: expected.into() }
+    pub(crate) fn argument(
+        name: &'static str,
+        found: impl ToString,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Argument {
+            name,
+            found: found.to_string(),
+            expected: expected.into(),
+        }
     }
 
-    /// What a step or a task of one's own reports of a value that is not finite; the trainer adds where in the run it was.
+    /// What a step or a task of one's own reports of a value that is not finite; the trainer adds
+    /// where in the run it was.
     pub fn not_finite(place: impl Into<String>) -> Self {
-        Self::NotFinite { epoch: 0, step: 0, place: place.into(), batch: Vec::new() }
+        Self::NotFinite {
+            epoch: 0,
+            step: 0,
+            place: place.into(),
+            batch: Vec::new(),
+        }
     }
 
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
-        Self::Io { action, path: path.into(), source }
+        Self::Io {
+            action,
+            path: path.into(),
+            source,
+        }
     }
 }

@@ -1,19 +1,24 @@
-//! Training of convolutional networks: losses, optimisers, schedules and a loop that resumes to the byte.
+//! Training of convolutional networks: losses, optimisers, schedules and a loop that resumes to the
+//! byte.
 //!
-//! - [`Trainer`] owns epochs, schedule, checkpoints, logs and resuming; a [`Task`] owns what is learnt: its batches, losses and evaluation; a
-//!   [`Step`] owns forward, backward and update;
+//! - [`Trainer`] owns epochs, schedule, checkpoints, logs and resuming; a [`Task`] owns what is
+//!   learnt: its batches, losses and evaluation; a [`Step`] owns forward, backward and update;
 //! - [`Classification`] is the task of telling classes apart;
 //! - [`CrossEntropy`], [`binary_cross_entropy_with_logits`], [`mean_squared_error`];
 //! - [`SplitRecord`]: which image was in which part of a run;
-//! - [`Optimizer`] with [`ParamGroup`]s: SGD, Adam, AdamW, RMSprop; [`Schedule`]: the learning rate over time.
+//! - [`Optimizer`] with [`ParamGroup`]s: SGD, Adam, AdamW, RMSprop; [`Schedule`]: the learning rate
+//!   over time.
 //!
 //! # Its neighbours
 //!
-//! It uses `cnn-layers`, `cnn-data` and `cnn-metrics`; networks are one's own or come from `cnn-models`, and `cnn-transfer` builds on its trainer. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//! It uses `cnn-layers`, `cnn-data` and `cnn-metrics`; networks are one's own or come from
+//! `cnn-models`, and `cnn-transfer` builds on its trainer. [All
+//! crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
 //!
 //! # In your project
 //!
-//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//! A debug build of a project that depends on this crate is slow unless its dependencies are
+//! optimised: build with `--release`, or add to the workspace's `Cargo.toml`
 //!
 //! ```toml
 //! [profile.dev.package."*"]
@@ -22,7 +27,8 @@
 //! overflow-checks = false
 //! ```
 //!
-//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md)
+//! has the dependencies and the figures.
 
 #![forbid(unsafe_code)]
 
@@ -43,7 +49,9 @@ mod task;
 mod tensorboard;
 mod trainer;
 
-pub use classification::{Classification, Forward, check_datasets, count_predictions, right_predictions};
+pub use classification::{
+    Classification, Forward, check_datasets, count_predictions, right_predictions,
+};
 pub use config::TrainConfig;
 pub use error::Error;
 pub use loss::{CrossEntropy, Targets, binary_cross_entropy_with_logits, mean_squared_error};

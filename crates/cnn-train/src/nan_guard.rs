@@ -8,7 +8,8 @@ use cnn_layers::{BatchNormPolicy, Context, Event, Observer};
 
 use crate::Task;
 
-/// Runs the batches again under observation and names the first layer whose output is not finite; running statistics stay as they are.
+/// Runs the batches again under observation and names the first layer whose output is not finite;
+/// running statistics stay as they are.
 pub(crate) fn first_layer<T: Task>(task: &T, batches: &[T::Batch], key: Key) -> Option<String> {
     let finder = Finder::default();
     for (number, batch) in batches.iter().enumerate() {
@@ -30,9 +31,18 @@ struct Finder {
 impl Observer for Finder {
     fn exit(&self, event: &Event<'_>) -> Result<()> {
         if self.found.borrow().is_none() && !event.output.is_finite()? {
-            let inputs = event.inputs.iter().map(|input| input.is_finite()).collect::<Result<Vec<_>>>()?;
-            let cause = if inputs.iter().all(|&finite| finite) { "" } else { ", whose input already was not finite" };
-            *self.found.borrow_mut() = Some(format!("layer {} ({}){cause}", event.path, event.kind));
+            let inputs = event
+                .inputs
+                .iter()
+                .map(|input| input.is_finite())
+                .collect::<Result<Vec<_>>>()?;
+            let cause = if inputs.iter().all(|&finite| finite) {
+                ""
+            } else {
+                ", whose input already was not finite"
+            };
+            *self.found.borrow_mut() =
+                Some(format!("layer {} ({}){cause}", event.path, event.kind));
         }
         Ok(())
     }

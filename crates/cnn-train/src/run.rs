@@ -41,8 +41,19 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(state: State, best: Vec<(String, Tensor)>, optimizer: Optimizer, log: RunLog) -> Self {
-        Self { state, best, optimizer, log, clock: Instant::now() }
+    pub(crate) fn new(
+        state: State,
+        best: Vec<(String, Tensor)>,
+        optimizer: Optimizer,
+        log: RunLog,
+    ) -> Self {
+        Self {
+            state,
+            best,
+            optimizer,
+            log,
+            clock: Instant::now(),
+        }
     }
 
     /// Adds an update to the sums and the logs.
@@ -60,30 +71,58 @@ impl Run {
         state.samples += report.samples as u64;
         let loss = report.values.first().map_or(0., |(_, loss)| *loss);
         let first = *state.first_loss.get_or_insert(loss);
-        state.diverging = if loss > DIVERGED_FACTOR * first.abs().max(1e-3) { state.diverging + 1 } else { 0 };
+        state.diverging = if loss > DIVERGED_FACTOR * first.abs().max(1e-3) {
+            state.diverging + 1
+        } else {
+            0
+        };
         if state.diverging >= DIVERGED_UPDATES {
-            return Err(Error::Diverged { epoch: state.epoch + 1, step: state.batch + 1, loss, first });
+            return Err(Error::Diverged {
+                epoch: state.epoch + 1,
+                step: state.batch + 1,
+                loss,
+                first,
+            });
         }
-        let values: serde_json::Map<_, _> =
-            report.values.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        let values: serde_json::Map<_, _> = report
+            .values
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect();
         let event = json!({
             "event": "update", "step": state.step, "epoch": state.epoch + 1, "lr": rates.lr,
             "gradient_norm": report.gradient_norm, "train": values,
         });
         self.log.event(&event)?;
-        let mut scalars = vec![("lr".to_string(), rates.lr), ("gradient_norm".to_string(), report.gradient_norm)];
-        scalars.extend(report.values.iter().map(|(name, value)| (format!("update_{name}"), *value)));
+        let mut scalars = vec![
+            ("lr".to_string(), rates.lr),
+            ("gradient_norm".to_string(), report.gradient_norm),
+        ];
+        scalars.extend(
+            report
+                .values
+                .iter()
+                .map(|(name, value)| (format!("update_{name}"), *value)),
+        );
         self.log.scalars(self.state.step, &scalars)
     }
 
-    /// Says of a value that is not finite where in the run it appeared, in the error and with all names in the events.
+    /// Says of a value that is not finite where in the run it appeared, in the error and with all
+    /// names in the events.
     pub(crate) fn place(&mut self, error: Error, batch: Vec<String>) -> Error {
-        let Error::NotFinite { place, .. } = error else { return error };
+        let Error::NotFinite { place, .. } = error else {
+            return error;
+        };
         let (epoch, step) = (self.state.epoch + 1, self.state.batch + 1);
         let event = json!({"event": "not finite", "epoch": epoch, "batch": step, "place": place, "samples": batch});
         // The error at hand matters more than one of the log.
         let _ = self.log.event(&event);
-        Error::NotFinite { epoch, step, place, batch }
+        Error::NotFinite {
+            epoch,
+            step,
+            place,
+            batch,
+        }
     }
 
     pub(crate) fn tick(&mut self) {

@@ -1,4 +1,5 @@
-//! The run's logs: `metrics.csv`, `events.jsonl`, TensorBoard events. Each is appended to, and cut back to a known length when a run goes on.
+//! The run's logs: `metrics.csv`, `events.jsonl`, TensorBoard events. Each is appended to, and cut
+//! back to a known length when a run goes on.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -28,10 +29,20 @@ struct LogFile {
 }
 
 impl RunLog {
-    /// Opens the logs in `directory`, cut back to these lengths; a log without a length starts empty.
+    /// Opens the logs in `directory`, cut back to these lengths; a log without a length starts
+    /// empty.
     pub(crate) fn open(directory: &Path, lengths: &BTreeMap<String, u64>) -> Result<Self, Error> {
-        let open = |name: &str| LogFile::open(directory.join(name), lengths.get(name).copied().unwrap_or(0));
-        let mut log = Self { metrics: open(METRICS)?, events: open(EVENTS)?, tensorboard: open(TENSORBOARD)? };
+        let open = |name: &str| {
+            LogFile::open(
+                directory.join(name),
+                lengths.get(name).copied().unwrap_or(0),
+            )
+        };
+        let mut log = Self {
+            metrics: open(METRICS)?,
+            events: open(EVENTS)?,
+            tensorboard: open(TENSORBOARD)?,
+        };
         if log.tensorboard.length == 0 {
             log.tensorboard.append(&tensorboard::file_version())?;
         }
@@ -40,8 +51,15 @@ impl RunLog {
 
     /// How long each log is now.
     pub(crate) fn lengths(&self) -> BTreeMap<String, u64> {
-        let files = [(METRICS, &self.metrics), (EVENTS, &self.events), (TENSORBOARD, &self.tensorboard)];
-        files.into_iter().map(|(name, file)| (name.to_string(), file.length)).collect()
+        let files = [
+            (METRICS, &self.metrics),
+            (EVENTS, &self.events),
+            (TENSORBOARD, &self.tensorboard),
+        ];
+        files
+            .into_iter()
+            .map(|(name, file)| (name.to_string(), file.length))
+            .collect()
     }
 
     /// Adds an event, one JSON object.
@@ -51,27 +69,34 @@ impl RunLog {
 
     /// Adds scalars for TensorBoard.
     pub(crate) fn scalars(&mut self, step: u64, scalars: &[(String, f64)]) -> Result<(), Error> {
-        self.tensorboard.append(&tensorboard::scalars(step, scalars))
+        self.tensorboard
+            .append(&tensorboard::scalars(step, scalars))
     }
 
     /// Adds a row to the table, and the header before the first.
     pub(crate) fn row(&mut self, row: &[(String, String)]) -> Result<(), Error> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let write = |writer: &mut csv::Writer<Vec<u8>>, cells: Vec<&String>| {
-            writer.write_record(cells).map_err(|error| Error::io("write", &self.metrics.path, error.into()))
+            writer
+                .write_record(cells)
+                .map_err(|error| Error::io("write", &self.metrics.path, error.into()))
         };
         if self.metrics.length == 0 {
             write(&mut writer, row.iter().map(|(name, _)| name).collect())?;
         }
         write(&mut writer, row.iter().map(|(_, value)| value).collect())?;
-        let bytes = writer.into_inner().expect("writing into memory does not fail");
+        let bytes = writer
+            .into_inner()
+            .expect("writing into memory does not fail");
         self.metrics.append(&bytes)
     }
 
     /// Brings everything to the disk, before a state is written that relies on it.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         for log in [&self.metrics, &self.events, &self.tensorboard] {
-            log.file.sync_data().map_err(|error| Error::io("write", &log.path, error))?;
+            log.file
+                .sync_data()
+                .map_err(|error| Error::io("write", &log.path, error))?;
         }
         Ok(())
     }
@@ -79,13 +104,25 @@ impl RunLog {
 
 impl LogFile {
     fn open(path: PathBuf, length: u64) -> Result<Self, Error> {
-        let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let opened = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
         let mut file = opened.map_err(|error| Error::io("open", &path, error))?;
-        let found = file.metadata().map_err(|error| Error::io("read", &path, error))?.len();
+        let found = file
+            .metadata()
+            .map_err(|error| Error::io("read", &path, error))?
+            .len();
         if found < length {
-            return Err(Error::State { path, reason: format!("{found} bytes, the saved state expects {length}") });
+            return Err(Error::State {
+                path,
+                reason: format!("{found} bytes, the saved state expects {length}"),
+            });
         }
-        let cut = file.set_len(length).and_then(|()| file.seek(SeekFrom::Start(length)));
+        let cut = file
+            .set_len(length)
+            .and_then(|()| file.seek(SeekFrom::Start(length)));
         cut.map_err(|error| Error::io("cut back", &path, error))?;
         Ok(Self { path, file, length })
     }
@@ -108,7 +145,10 @@ mod tests {
     use super::*;
 
     fn row(epoch: usize) -> Vec<(String, String)> {
-        vec![("epoch".into(), epoch.to_string()), ("val, loss".into(), "0.5".into())]
+        vec![
+            ("epoch".into(), epoch.to_string()),
+            ("val, loss".into(), "0.5".into()),
+        ]
     }
 
     #[test]
@@ -135,7 +175,13 @@ mod tests {
     fn a_log_that_is_too_short_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let lengths = BTreeMap::from([(METRICS.to_string(), 7)]);
-        let message = RunLog::open(directory.path(), &lengths).err().unwrap().to_string();
-        assert!(message.ends_with("metrics.csv: 0 bytes, the saved state expects 7"), "{message}");
+        let message = RunLog::open(directory.path(), &lengths)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            message.ends_with("metrics.csv: 0 bytes, the saved state expects 7"),
+            "{message}"
+        );
     }
 }

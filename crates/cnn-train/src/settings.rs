@@ -1,4 +1,5 @@
-//! Choices with settings, as people write them: `step:every=10,gamma=0.5`, `sgd:momentum=0.9,nesterov`.
+//! Choices with settings, as people write them: `step:every=10,gamma=0.5`,
+//! `sgd:momentum=0.9,nesterov`.
 
 use std::fmt;
 
@@ -32,25 +33,52 @@ pub(crate) trait Choice: Sized + Clone {
     /// Checks the ranges.
     fn check(&self) -> Result<(), Error>;
 
-    /// Reads `name`, or `name:key=value,key=value`; what is not set keeps its default, and keys may be written with `-` for `_`.
+    /// Reads `name`, or `name:key=value,key=value`; what is not set keeps its default, and keys may
+    /// be written with `-` for `_`.
     fn read(text: &str) -> Result<Self, Error> {
-        let (name, parts) = text.split_once(':').map_or((text, None), |(name, parts)| (name, Some(parts)));
-        let mut choice = Self::with_defaults(name.trim()).map_err(|unknown| match name.contains([',', '=']) {
-            true => Error::argument(Self::WHAT, format!("`{text}`"), "a name, or `NAME:KEY=VALUE,KEY=VALUE`"),
-            false => unknown,
+        let (name, parts) = text
+            .split_once(':')
+            .map_or((text, None), |(name, parts)| (name, Some(parts)));
+        let mut choice = Self::with_defaults(name.trim()).map_err(|unknown| {
+            match name.contains([',', '=']) {
+                true => Error::argument(
+                    Self::WHAT,
+                    format!("`{text}`"),
+                    "a name, or `NAME:KEY=VALUE,KEY=VALUE`",
+                ),
+                false => unknown,
+            }
         })?;
-        for part in parts.into_iter().flat_map(|parts| parts.split(',')).map(str::trim) {
+        for part in parts
+            .into_iter()
+            .flat_map(|parts| parts.split(','))
+            .map(str::trim)
+        {
             let (name, settings) = choice.settings();
-            let (key, value) = part.split_once('=').map_or((part, None), |(key, value)| (key, Some(value)));
+            let (key, value) = part
+                .split_once('=')
+                .map_or((part, None), |(key, value)| (key, Some(value)));
             let key = key.replace('-', "_");
             let keys: Vec<&str> = settings.iter().map(|(key, _)| *key).collect();
             let Some((_, setting)) = settings.into_iter().find(|(known, _)| *known == key) else {
-                let accepted = if keys.is_empty() { "no settings".to_string() } else { keys.join(", ") };
+                let accepted = if keys.is_empty() {
+                    "no settings".to_string()
+                } else {
+                    keys.join(", ")
+                };
                 let accepted = format!("{accepted}{}", did_you_mean(&key, keys));
-                return Err(Error::argument(Self::WHAT, format!("`{part}` of `{name}`"), accepted));
+                return Err(Error::argument(
+                    Self::WHAT,
+                    format!("`{part}` of `{name}`"),
+                    accepted,
+                ));
             };
-            let fault = |accepted: &str| Error::argument(Self::WHAT, format!("`{part}` of `{name}`"), accepted);
-            setting.set(value).map_err(|example| fault(&format!("`{key}{example}")))?;
+            let fault = |accepted: &str| {
+                Error::argument(Self::WHAT, format!("`{part}` of `{name}`"), accepted)
+            };
+            setting
+                .set(value)
+                .map_err(|example| fault(&format!("`{key}{example}")))?;
         }
         choice.check()?;
         Ok(choice)
@@ -61,17 +89,19 @@ pub(crate) trait Choice: Sized + Clone {
         let mut copy = self.clone();
         let (name, settings) = copy.settings();
         f.write_str(name)?;
-        let written = settings.into_iter().filter_map(|(key, setting)| match setting {
-            Setting::Number(value) => Some(format!("{key}={}", number(*value))),
-            Setting::Count(value) => Some(format!("{key}={value}")),
-            Setting::List(values) => {
-                let values: Vec<String> = values.iter().map(|value| number(*value)).collect();
-                Some(format!("{key}={}", values.join("+")))
-            }
-            Setting::Range(None) => Some(format!("{key}=none")),
-            Setting::Range(Some([low, high])) => Some(format!("{key}={low}-{high}")),
-            Setting::Flag(is_on) => is_on.then(|| key.to_string()),
-        });
+        let written = settings
+            .into_iter()
+            .filter_map(|(key, setting)| match setting {
+                Setting::Number(value) => Some(format!("{key}={}", number(*value))),
+                Setting::Count(value) => Some(format!("{key}={value}")),
+                Setting::List(values) => {
+                    let values: Vec<String> = values.iter().map(|value| number(*value)).collect();
+                    Some(format!("{key}={}", values.join("+")))
+                }
+                Setting::Range(None) => Some(format!("{key}=none")),
+                Setting::Range(Some([low, high])) => Some(format!("{key}={low}-{high}")),
+                Setting::Flag(is_on) => is_on.then(|| key.to_string()),
+            });
         for (place, setting) in written.enumerate() {
             write!(f, "{}{setting}", if place == 0 { ':' } else { ',' })?;
         }
@@ -94,7 +124,13 @@ impl Setting<'_> {
             Self::Count(place) => (put(place, value.and_then(read)), "=COUNT`, a whole number"),
             Self::List(place) => {
                 let numbers = |value: &str| value.split('+').map(read).collect();
-                let list = value.and_then(|value| if value.is_empty() { Some(Vec::new()) } else { numbers(value) });
+                let list = value.and_then(|value| {
+                    if value.is_empty() {
+                        Some(Vec::new())
+                    } else {
+                        numbers(value)
+                    }
+                });
                 (put(place, list), "=NUMBERS`, joined by `+` as in 30+60")
             }
             Self::Range(place) => {
@@ -104,7 +140,10 @@ impl Setting<'_> {
                 });
                 (put(place, range), "=LOW-HIGH`, as 0.85-0.95, or `none`")
             }
-            Self::Flag(place) => (put(place, value.is_none().then_some(true)), "` without a value"),
+            Self::Flag(place) => (
+                put(place, value.is_none().then_some(true)),
+                "` without a value",
+            ),
         };
         done.ok_or(example)
     }
@@ -112,5 +151,9 @@ impl Setting<'_> {
 
 /// The shortest text that reads as this number.
 fn number(value: f64) -> String {
-    if value != 0. && value.abs() < 1e-3 { format!("{value:e}") } else { value.to_string() }
+    if value != 0. && value.abs() < 1e-3 {
+        format!("{value:e}")
+    } else {
+        value.to_string()
+    }
 }

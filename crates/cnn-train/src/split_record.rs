@@ -13,8 +13,10 @@ use crate::Error;
 
 /// The images of a run, each with its part, as the table `split.csv` of a run directory.
 ///
-/// The columns are `path`, `label`, `part` (train, val or test) and `sha256`, the hash of the stored bytes, which is empty for a file that could not be read.
-/// Paths are [`Dataset::id`]s. A run's own images are found by path; images of any other dataset by their content, so that copies and renamed files are recognised.
+/// The columns are `path`, `label`, `part` (train, val or test) and `sha256`, the hash of the
+/// stored bytes, which is empty for a file that could not be read. Paths are [`Dataset::id`]s. A
+/// run's own images are found by path; images of any other dataset by their content, so that copies
+/// and renamed files are recognised.
 ///
 /// ```
 /// use cnn_data::{Dataset, Shapes, ShapesConfig, Split};
@@ -60,7 +62,8 @@ impl SplitRecord {
     /// The name of the file in a run directory.
     pub const FILE: &str = "split.csv";
 
-    /// The record of these datasets, each with what it is used for. Reads every image's bytes once, on all threads.
+    /// The record of these datasets, each with what it is used for. Reads every image's bytes once,
+    /// on all threads.
     pub fn of(parts: &[(Split, &dyn Dataset)]) -> Self {
         let rows = |&(part, dataset): &(Split, &dyn Dataset)| {
             let row = |index| SplitRow {
@@ -69,9 +72,14 @@ impl SplitRecord {
                 part,
                 sha256: content_hash(dataset, index),
             };
-            (0..dataset.len()).into_par_iter().map(row).collect::<Vec<_>>()
+            (0..dataset.len())
+                .into_par_iter()
+                .map(row)
+                .collect::<Vec<_>>()
         };
-        Self { rows: parts.iter().flat_map(rows).collect() }
+        Self {
+            rows: parts.iter().flat_map(rows).collect(),
+        }
     }
 
     /// Reads a `split.csv`.
@@ -79,19 +87,32 @@ impl SplitRecord {
     /// # Errors
     /// [`Error::State`] if the file cannot be read or is no such table.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let fail = |reason: String| Error::State { path: path.to_path_buf(), reason };
+        let fail = |reason: String| Error::State {
+            path: path.to_path_buf(),
+            reason,
+        };
         let mut reader = csv::Reader::from_path(path).map_err(|error| fail(error.to_string()))?;
         let header = reader.headers().map_err(|error| fail(error.to_string()))?;
         if !header.iter().eq(COLUMNS) {
             let found = header.iter().collect::<Vec<_>>().join(",");
-            return Err(fail(format!("found the columns `{found}`, expected `{}`", COLUMNS.join(","))));
+            return Err(fail(format!(
+                "found the columns `{found}`, expected `{}`",
+                COLUMNS.join(",")
+            )));
         }
         let mut rows = Vec::new();
         for (number, record) in reader.records().enumerate() {
             let record = record.map_err(|error| fail(error.to_string()))?;
-            let part = record[2].parse().map_err(|error| fail(format!("line {}: {error}", number + 2)))?;
+            let part = record[2]
+                .parse()
+                .map_err(|error| fail(format!("line {}: {error}", number + 2)))?;
             let [path, label, sha256] = [0, 1, 3].map(|column| record[column].to_string());
-            rows.push(SplitRow { path, label, part, sha256: Some(sha256).filter(|hash| !hash.is_empty()) });
+            rows.push(SplitRow {
+                path,
+                label,
+                part,
+                sha256: Some(sha256).filter(|hash| !hash.is_empty()),
+            });
         }
         Ok(Self { rows })
     }
@@ -106,7 +127,12 @@ impl SplitRecord {
             table.write_record(COLUMNS)?;
             for row in &self.rows {
                 let sha256 = row.sha256.as_deref().unwrap_or_default();
-                table.write_record([row.path.as_str(), row.label.as_str(), row.part.name(), sha256])?;
+                table.write_record([
+                    row.path.as_str(),
+                    row.label.as_str(),
+                    row.part.name(),
+                    sha256,
+                ])?;
             }
             table.flush()
         };
@@ -123,15 +149,23 @@ impl SplitRecord {
         self.rows.iter().filter(|row| row.part == part).count()
     }
 
-    /// One SHA-256 for the images of a part, in hexadecimal: of the sorted lines of content hash and label. It does not depend on where the images lie or in which order.
+    /// One SHA-256 for the images of a part, in hexadecimal: of the sorted lines of content hash
+    /// and label. It does not depend on where the images lie or in which order.
     pub fn fingerprint(&self, part: Split) -> String {
-        let line = |row: &SplitRow| format!("{}\t{}\n", row.sha256.as_deref().unwrap_or("-"), row.label);
-        let mut lines: Vec<String> = self.rows.iter().filter(|row| row.part == part).map(line).collect();
+        let line =
+            |row: &SplitRow| format!("{}\t{}\n", row.sha256.as_deref().unwrap_or("-"), row.label);
+        let mut lines: Vec<String> = self
+            .rows
+            .iter()
+            .filter(|row| row.part == part)
+            .map(line)
+            .collect();
         lines.sort_unstable();
         hex(&Sha256::digest(lines.concat()))
     }
 
-    /// Images of `part` with the content of a training image, as pairs of the latter's path and the former's.
+    /// Images of `part` with the content of a training image, as pairs of the latter's path and the
+    /// former's.
     pub fn seen_in_training(&self, part: Split) -> Vec<(&str, &str)> {
         let of = |part| self.rows.iter().filter(move |row| row.part == part);
         let hash = |row: &'_ SplitRow| row.sha256.clone();
@@ -141,7 +175,9 @@ impl SplitRecord {
                 training.entry(hash).or_insert(row.path.as_str());
             }
         }
-        of(part).filter_map(|row| Some((*training.get(&hash(row)?)?, row.path.as_str()))).collect()
+        of(part)
+            .filter_map(|row| Some((*training.get(&hash(row)?)?, row.path.as_str())))
+            .collect()
     }
 
     /// The images of a part, by path, in the dataset that the run was made with.
@@ -149,31 +185,44 @@ impl SplitRecord {
     /// # Errors
     /// Only if the dataset changes its length while this goes on.
     pub fn find(&self, part: Split, dataset: &Arc<dyn Dataset>) -> Result<FoundPart, Error> {
-        let index_of: HashMap<String, usize> = (0..dataset.len()).map(|index| (dataset.id(index), index)).collect();
+        let index_of: HashMap<String, usize> = (0..dataset.len())
+            .map(|index| (dataset.id(index), index))
+            .collect();
         let of_part: Vec<&SplitRow> = self.rows.iter().filter(|row| row.part == part).collect();
         let place = |row: &&SplitRow| {
             let index = *index_of.get(&row.path)?;
             (content_hash(dataset.as_ref(), index) == row.sha256).then_some(index)
         };
         let places: Vec<Option<usize>> = of_part.par_iter().map(place).collect();
-        let lost = of_part.iter().zip(&places).filter(|(_, place)| place.is_none());
+        let lost = of_part
+            .iter()
+            .zip(&places)
+            .filter(|(_, place)| place.is_none());
         let lost = lost.map(|(row, _)| row.path.clone()).collect();
-        Ok(FoundPart { images: Subset::new(dataset.clone(), places.into_iter().flatten().collect())?, lost })
+        Ok(FoundPart {
+            images: Subset::new(dataset.clone(), places.into_iter().flatten().collect())?,
+            lost,
+        })
     }
 
-    /// In which part of the run each image of a dataset was, by content; `None` for one that had no part in it. What was in several parts counts for the first of train, val and test.
+    /// In which part of the run each image of a dataset was, by content; `None` for one that had no
+    /// part in it. What was in several parts counts for the first of train, val and test.
     pub fn parts_of(&self, dataset: &dyn Dataset) -> Vec<Option<Split>> {
         let mut part_of: HashMap<&str, Split> = HashMap::new();
         for row in &self.rows {
             if let Some(hash) = row.sha256.as_deref() {
-                part_of.entry(hash).and_modify(|part| *part = row.part.min(*part)).or_insert(row.part);
+                part_of
+                    .entry(hash)
+                    .and_modify(|part| *part = row.part.min(*part))
+                    .or_insert(row.part);
             }
         }
         let part = |index| part_of.get(content_hash(dataset, index)?.as_str()).copied();
         (0..dataset.len()).into_par_iter().map(part).collect()
     }
 
-    /// In what the images of another record differ, in a sentence; `None` where path, label and part of all are the same.
+    /// In what the images of another record differ, in a sentence; `None` where path, label and
+    /// part of all are the same.
     ///
     /// The bytes may be others: a broken file that was mended is the same image.
     pub fn difference(&self, now: &Self) -> Option<String> {
@@ -181,20 +230,32 @@ impl SplitRecord {
         let keys = |record: &Self| record.rows.iter().map(key).collect::<HashSet<_>>();
         let (before, after) = (keys(self), keys(now));
         let count = |these: &HashSet<(String, String, Split)>, those: &HashSet<_>| {
-            let mut paths: Vec<String> = these.difference(those).map(|(path, ..)| path.clone()).collect();
+            let mut paths: Vec<String> = these
+                .difference(those)
+                .map(|(path, ..)| path.clone())
+                .collect();
             paths.sort_unstable();
             paths
         };
         let (gone, new) = (count(&before, &after), count(&after, &before));
-        let part =
-            |what: &str, paths: &[String]| paths.first().map(|path| format!("{} {what}, as {path}", paths.len()));
-        let parts: Vec<String> = [part("gone", &gone), part("new", &new)].into_iter().flatten().collect();
+        let part = |what: &str, paths: &[String]| {
+            paths
+                .first()
+                .map(|path| format!("{} {what}, as {path}", paths.len()))
+        };
+        let parts: Vec<String> = [part("gone", &gone), part("new", &new)]
+            .into_iter()
+            .flatten()
+            .collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
 
 fn label(dataset: &dyn Dataset, index: usize) -> &str {
-    dataset.label(index).and_then(|label| dataset.classes().get(label)).map_or("", String::as_str)
+    dataset
+        .label(index)
+        .and_then(|label| dataset.classes().get(label))
+        .map_or("", String::as_str)
 }
 
 fn content_hash(dataset: &dyn Dataset, index: usize) -> Option<String> {
@@ -212,16 +273,23 @@ mod tests {
     /// One-pixel images of these brightnesses, in two classes by turns.
     fn images(pixels: &[u8]) -> Arc<dyn Dataset> {
         let size = (pixels.len() as u32).to_be_bytes();
-        let head = |dimensions: &[[u8; 4]]| [vec![0, 0, 8, dimensions.len() as u8], dimensions.concat()].concat();
+        let head = |dimensions: &[[u8; 4]]| {
+            [vec![0, 0, 8, dimensions.len() as u8], dimensions.concat()].concat()
+        };
         let one = 1u32.to_be_bytes();
         let labels: Vec<u8> = (0..pixels.len()).map(|index| (index % 2) as u8).collect();
-        let (pictures, labels) =
-            ([&head(&[size, one, one])[..], pixels].concat(), [&head(&[size])[..], &labels].concat());
+        let (pictures, labels) = (
+            [&head(&[size, one, one])[..], pixels].concat(),
+            [&head(&[size])[..], &labels].concat(),
+        );
         Arc::new(IdxImages::parse(&pictures, &labels).unwrap())
     }
 
     fn record(train: &[u8], val: &[u8]) -> SplitRecord {
-        SplitRecord::of(&[(Split::Train, images(train).as_ref()), (Split::Val, images(val).as_ref())])
+        SplitRecord::of(&[
+            (Split::Train, images(train).as_ref()),
+            (Split::Val, images(val).as_ref()),
+        ])
     }
 
     #[test]
@@ -242,15 +310,24 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(SplitRecord::FILE);
         let cases = [
-            ("path,part\na,train\n", "found the columns `path,part`, expected `path,label,part,sha256`"),
-            ("path,label,part,sha256\na,b,dev,\n", "line 2: `split`: found `dev`, expected train, val or test"),
+            (
+                "path,part\na,train\n",
+                "found the columns `path,part`, expected `path,label,part,sha256`",
+            ),
+            (
+                "path,label,part,sha256\na,b,dev,\n",
+                "line 2: `split`: found `dev`, expected train, val or test",
+            ),
             ("path,label,part,sha256\na,b\n", "2 fields"),
             ("", "found the columns ``"),
         ];
         for (text, expected) in cases {
             std::fs::write(&path, text).unwrap();
             let message = SplitRecord::read(&path).unwrap_err().to_string();
-            assert!(message.contains("split.csv") && message.contains(expected), "{message}");
+            assert!(
+                message.contains("split.csv") && message.contains(expected),
+                "{message}"
+            );
         }
     }
 
@@ -258,8 +335,19 @@ mod tests {
     fn images_are_known_by_content_and_training_comes_first() {
         let record = record(&[1, 2], &[2, 3]);
         let parts = record.parts_of(images(&[3, 1, 2, 9]).as_ref());
-        assert_eq!(parts, [Some(Split::Val), Some(Split::Train), Some(Split::Train), None]);
-        assert_eq!(record.seen_in_training(Split::Val), [(record.rows[1].path.as_str(), record.rows[2].path.as_str())]);
+        assert_eq!(
+            parts,
+            [
+                Some(Split::Val),
+                Some(Split::Train),
+                Some(Split::Train),
+                None
+            ]
+        );
+        assert_eq!(
+            record.seen_in_training(Split::Val),
+            [(record.rows[1].path.as_str(), record.rows[2].path.as_str())]
+        );
         assert!(record.seen_in_training(Split::Test).is_empty());
     }
 
@@ -270,7 +358,10 @@ mod tests {
         let record = SplitRecord::of(&[(Split::Val, &held)]);
         let found = record.find(Split::Val, &whole).unwrap();
         assert_eq!((found.images.len(), found.lost.len()), (2, 0));
-        assert_eq!([0, 1].map(|index| found.images.id(index)), [1, 3].map(|index| whole.id(index)));
+        assert_eq!(
+            [0, 1].map(|index| found.images.id(index)),
+            [1, 3].map(|index| whole.id(index))
+        );
         let found = record.find(Split::Val, &images(&[1, 2, 3, 7])).unwrap();
         assert_eq!((found.images.len(), found.lost), (1, vec![whole.id(3)]));
         let found = record.find(Split::Val, &images(&[1, 2, 3])).unwrap();
@@ -282,10 +373,17 @@ mod tests {
         let fingerprint = |record: &SplitRecord| record.fingerprint(Split::Train);
         let of = record(&[1, 2], &[3]);
         assert_eq!(fingerprint(&of), fingerprint(&record(&[1, 2], &[9])));
-        for other in [record(&[1, 5], &[3]), record(&[2, 1], &[3]), record(&[1], &[2, 3])] {
+        for other in [
+            record(&[1, 5], &[3]),
+            record(&[2, 1], &[3]),
+            record(&[1], &[2, 3]),
+        ] {
             assert_ne!(fingerprint(&of), fingerprint(&other));
         }
-        assert_eq!(record(&[7], &[1, 2]).fingerprint(Split::Val), fingerprint(&of));
+        assert_eq!(
+            record(&[7], &[1, 2]).fingerprint(Split::Val),
+            fingerprint(&of)
+        );
         let mut moved = of.clone();
         moved.rows.swap(0, 1);
         moved.rows[0].path = "elsewhere".to_string();
@@ -295,9 +393,16 @@ mod tests {
     #[test]
     fn a_difference_names_the_first_image() {
         let (one, more) = (record(&[1, 2], &[3]), record(&[1, 2, 4], &[3]));
-        assert_eq!(one.difference(&record(&[7, 2], &[3])), None, "bytes may change");
+        assert_eq!(
+            one.difference(&record(&[7, 2], &[3])),
+            None,
+            "bytes may change"
+        );
         let new = one.difference(&more).unwrap();
-        assert!(new.starts_with("1 new, as ") && new.ends_with(&more.rows[2].path), "{new}");
+        assert!(
+            new.starts_with("1 new, as ") && new.ends_with(&more.rows[2].path),
+            "{new}"
+        );
         assert!(more.difference(&one).unwrap().starts_with("1 gone, as "));
         let mut relabelled = one.clone();
         relabelled.rows[0].part = Split::Val;

@@ -1,4 +1,5 @@
-//! The resume file: everything that a run needs to go on, in one safetensors file that is the truth; weights and logs derive from it.
+//! The resume file: everything that a run needs to go on, in one safetensors file that is the
+//! truth; weights and logs derive from it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +16,8 @@ use crate::{Error, Optimizer, PlateauState, TrainSummary};
 pub(crate) struct State {
     /// What must be equal for a run to go on: the configuration in words.
     pub(crate) fingerprint: String,
-    /// How many epochs were completed when each phase after the first began; empty in the first, or only, one.
+    /// How many epochs were completed when each phase after the first began; empty in the first, or
+    /// only, one.
     #[serde(default)]
     pub(crate) phase_starts: Vec<usize>,
     /// Epochs completed.
@@ -83,8 +85,14 @@ impl State {
     }
 
     fn of(file: &TensorFile, path: &Path) -> Result<Self, Error> {
-        let broken = |reason: String| Error::State { path: path.to_path_buf(), reason };
-        let text = file.metadata().get(KEY).ok_or_else(|| broken("it holds no training state".to_string()))?;
+        let broken = |reason: String| Error::State {
+            path: path.to_path_buf(),
+            reason,
+        };
+        let text = file
+            .metadata()
+            .get(KEY)
+            .ok_or_else(|| broken("it holds no training state".to_string()))?;
         toml::from_str(text).map_err(|error| broken(error.to_string()))
     }
 
@@ -103,57 +111,120 @@ impl State {
         self.phase() > phase || (self.phase() == phase && self.finished)
     }
 
-    /// Reads a state: the weights into the store, and, if it is one of this phase, the optimiser's part into it. Returns it with the best epoch's weights.
+    /// Reads a state: the weights into the store, and, if it is one of this phase, the optimiser's
+    /// part into it. Returns it with the best epoch's weights.
     pub(crate) fn load(
         path: &Path,
         store: &Store,
         optimizer: &mut Optimizer,
         phase: usize,
     ) -> Result<(Self, Vec<(String, Tensor)>), Error> {
-        let broken = |reason: String| Error::State { path: path.to_path_buf(), reason };
+        let broken = |reason: String| Error::State {
+            path: path.to_path_buf(),
+            reason,
+        };
         let file = TensorFile::open(path)?;
         let state = Self::of(&file, path)?;
         let part = |prefix: &str| -> Result<Vec<(String, Tensor)>, Error> {
-            let names = file.names().filter_map(|name| name.strip_prefix(prefix).map(|rest| (name, rest)));
-            names.map(|(name, rest)| Ok((rest.to_string(), file.tensor(name)?))).collect()
+            let names = file
+                .names()
+                .filter_map(|name| name.strip_prefix(prefix).map(|rest| (name, rest)));
+            names
+                .map(|(name, rest)| Ok((rest.to_string(), file.tensor(name)?)))
+                .collect()
         };
         let model = part(MODEL)?;
-        let report = store.load(model.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())))?;
-        report.into_result().map_err(|error| broken(format!("its weights belong to another network: {error}")))?;
+        let report = store.load(
+            model
+                .iter()
+                .map(|(name, tensor)| (name.as_str(), tensor.clone())),
+        )?;
+        report
+            .into_result()
+            .map_err(|error| broken(format!("its weights belong to another network: {error}")))?;
         if state.phase() == phase {
             optimizer.load_state(&part(OPTIMIZER)?)?;
         }
-        let best = if state.best_is_now() { copied(store)? } else { part(BEST)? };
+        let best = if state.best_is_now() {
+            copied(store)?
+        } else {
+            part(BEST)?
+        };
         Ok((state, best))
     }
 
-    /// The state at the start of the next phase: what the run has learnt stays, what belongs to one phase begins anew.
+    /// The state at the start of the next phase: what the run has learnt stays, what belongs to one
+    /// phase begins anew.
     pub(crate) fn next_phase(self, fingerprint: String) -> Self {
-        let Self { epoch, step, seconds, samples, best, logs, mut phase_starts, .. } = self;
+        let Self {
+            epoch,
+            step,
+            seconds,
+            samples,
+            best,
+            logs,
+            mut phase_starts,
+            ..
+        } = self;
         phase_starts.push(epoch);
-        Self { fingerprint, phase_starts, epoch, step, seconds, samples, best, logs, ..Self::default() }
+        Self {
+            fingerprint,
+            phase_starts,
+            epoch,
+            step,
+            seconds,
+            samples,
+            best,
+            logs,
+            ..Self::default()
+        }
     }
 
     /// What the run amounts to.
     pub(crate) fn summary(self, interrupted: bool) -> TrainSummary {
-        let Self { epoch: epochs, best, seconds, samples, phase_starts, .. } = self;
+        let Self {
+            epoch: epochs,
+            best,
+            seconds,
+            samples,
+            phase_starts,
+            ..
+        } = self;
         let starts = std::iter::once(0).chain(phase_starts.iter().copied());
         let ends = phase_starts.iter().copied().chain([epochs]);
         let phase_epochs = starts.zip(ends).map(|(start, end)| end - start).collect();
-        TrainSummary { epochs, phase_epochs, interrupted, best, seconds, samples }
+        TrainSummary {
+            epochs,
+            phase_epochs,
+            interrupted,
+            best,
+            seconds,
+            samples,
+        }
     }
 
     /// Whether the weights are the best epoch's, so that one copy is enough.
     pub(crate) fn best_is_now(&self) -> bool {
-        self.batch == 0 && self.best.as_ref().is_some_and(|best| best.epoch == self.epoch)
+        self.batch == 0
+            && self
+                .best
+                .as_ref()
+                .is_some_and(|best| best.epoch == self.epoch)
     }
 }
 
 /// The store's tensors in storage of their own, which no optimiser moves.
 pub(crate) fn copied(store: &Store) -> Result<Vec<(String, Tensor)>, Error> {
-    store.tensors().into_iter().map(|(name, tensor)| Ok((name, tensor.copy()?))).collect()
+    store
+        .tensors()
+        .into_iter()
+        .map(|(name, tensor)| Ok((name, tensor.copy()?)))
+        .collect()
 }
 
 fn prefixed(prefix: &str, tensors: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
-    tensors.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)).collect()
+    tensors
+        .into_iter()
+        .map(|(name, tensor)| (format!("{prefix}{name}"), tensor))
+        .collect()
 }

@@ -7,7 +7,8 @@ use crate::{Error, Gradients, Optimizer, Rates, Task};
 
 /// How one update is made from its batches.
 ///
-/// [`GradientStep`] is the usual one. One of one's own, that clips the gradients and takes each update twice as far where the loss is below a bound:
+/// [`GradientStep`] is the usual one. One of one's own, that clips the gradients and takes each
+/// update twice as far where the loss is below a bound:
 ///
 /// ```
 /// use cnn_layers::{Context, backward};
@@ -79,8 +80,14 @@ pub trait Step<T: Task> {
     /// Computes gradients and updates the parameters.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] before anything is updated if a value is not finite, and what the task reports.
-    fn step(&mut self, task: &T, batches: &[T::Batch], update: &mut Update<'_>) -> Result<StepReport, Error>;
+    /// [`Error::NotFinite`] before anything is updated if a value is not finite, and what the task
+    /// reports.
+    fn step(
+        &mut self,
+        task: &T,
+        batches: &[T::Batch],
+        update: &mut Update<'_>,
+    ) -> Result<StepReport, Error>;
 }
 
 /// What a step works with.
@@ -104,7 +111,8 @@ pub struct StepReport {
     pub gradient_norm: f64,
 }
 
-/// Plain gradient descent: the gradients of one or several batches, averaged over their samples, clipped where asked, one update.
+/// Plain gradient descent: the gradients of one or several batches, averaged over their samples,
+/// clipped where asked, one update.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct GradientStep {
     /// Scales the gradients so that their global norm is at most this.
@@ -114,15 +122,29 @@ pub struct GradientStep {
 }
 
 impl<T: Task> Step<T> for GradientStep {
-    fn step(&mut self, task: &T, batches: &[T::Batch], update: &mut Update<'_>) -> Result<StepReport, Error> {
+    fn step(
+        &mut self,
+        task: &T,
+        batches: &[T::Batch],
+        update: &mut Update<'_>,
+    ) -> Result<StepReport, Error> {
         let samples: usize = batches.iter().map(|batch| task.samples(batch)).sum();
-        let mut report = StepReport { samples, ..StepReport::default() };
+        let mut report = StepReport {
+            samples,
+            ..StepReport::default()
+        };
         let mut sum: Option<Gradients> = None;
         for (number, batch) in batches.iter().enumerate() {
             let weight = task.samples(batch) as f64 / samples as f64;
             let losses = task.loss(batch, &Context::train(update.key.at(number as u64)))?;
-            let loss = losses.total.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
-            report.add(weight, std::iter::once(("loss".to_string(), loss)).chain(losses.named));
+            let loss = losses
+                .total
+                .to_dtype(candle_core::DType::F64)?
+                .to_scalar::<f64>()?;
+            report.add(
+                weight,
+                std::iter::once(("loss".to_string(), loss)).chain(losses.named),
+            );
             if !loss.is_finite() {
                 return Err(Error::not_finite("the loss"));
             }
@@ -136,10 +158,15 @@ impl<T: Task> Step<T> for GradientStep {
                 Some(sum) => sum.add(&gradients, weight)?,
             }
         }
-        let Some(mut gradients) = sum else { return Ok(report) };
+        let Some(mut gradients) = sum else {
+            return Ok(report);
+        };
         report.gradient_norm = gradients.norm()?;
         if !report.gradient_norm.is_finite() {
-            let parameter = gradients.first_non_finite()?.unwrap_or("the sum of squares").to_string();
+            let parameter = gradients
+                .first_non_finite()?
+                .unwrap_or("the sum of squares")
+                .to_string();
             return Err(Error::not_finite(format!("the gradient of {parameter}")));
         }
         if let Some(max) = self.clip_value {

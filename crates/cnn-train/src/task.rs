@@ -6,10 +6,12 @@ use cnn_layers::Context;
 
 use crate::Error;
 
-/// What the [`Trainer`](crate::Trainer) trains: where batches come from, what their loss is, how good the network is.
+/// What the [`Trainer`](crate::Trainer) trains: where batches come from, what their loss is, how
+/// good the network is.
 ///
-/// A task owns its data and its network or networks, built from the [`Store`](cnn_layers::Store) that the trainer saves. A batch may hold anything: images and
-/// labels, or one batch of a source and one of a target domain.
+/// A task owns its data and its network or networks, built from the [`Store`](cnn_layers::Store)
+/// that the trainer saves. A batch may hold anything: images and labels, or one batch of a source
+/// and one of a target domain.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -71,14 +73,15 @@ pub trait Task {
     /// How many batches an epoch has, at least 1 and the same in every epoch.
     fn batches_per_epoch(&self) -> usize;
 
-    /// The batches of one epoch, without the first `epoch.start` ones. What is random is drawn from `epoch.key`, so that an epoch begun in its middle yields the same batches as a whole
-    /// one.
+    /// The batches of one epoch, without the first `epoch.start` ones. What is random is drawn from
+    /// `epoch.key`, so that an epoch begun in its middle yields the same batches as a whole one.
     ///
     /// # Errors
     /// If the data cannot be read.
     fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error>;
 
-    /// How many samples a batch holds: its weight in the averages. A batch without samples is passed over.
+    /// How many samples a batch holds: its weight in the averages. A batch without samples is
+    /// passed over.
     fn samples(&self, batch: &Self::Batch) -> usize;
 
     /// The loss of a batch, averaged over its samples, as a differentiable scalar.
@@ -118,14 +121,18 @@ pub struct Epoch {
 pub struct Losses {
     /// What is minimised: a scalar.
     pub total: Tensor,
-    /// Further values to log, averaged over the batch, such as the loss's parts or the accuracy. Each step gives the same names.
+    /// Further values to log, averaged over the batch, such as the loss's parts or the accuracy.
+    /// Each step gives the same names.
     pub named: Vec<(String, f64)>,
 }
 
 impl Losses {
     /// A loss without further values.
     pub fn new(total: Tensor) -> Self {
-        Self { total, named: Vec::new() }
+        Self {
+            total,
+            named: Vec::new(),
+        }
     }
 
     /// Adds a value to log.

@@ -1,6 +1,8 @@
-//! TensorBoard's event files: `Event` protocol buffers framed as TFRecords, each with masked CRC-32C sums.
+//! TensorBoard's event files: `Event` protocol buffers framed as TFRecords, each with masked
+//! CRC-32C sums.
 //!
-//! Scalars need five fields of two messages, so they are written here: <https://protobuf.dev/programming-guides/encoding/>.
+//! Scalars need five fields of two messages, so they are written here:
+//! <https://protobuf.dev/programming-guides/encoding/>.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +17,9 @@ pub(crate) fn scalars(step: u64, scalars: &[(String, f64)]) -> Vec<u8> {
 }
 
 fn wall_time() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0., |elapsed| elapsed.as_secs_f64())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0., |elapsed| elapsed.as_secs_f64())
 }
 
 // Numbers of fields in `tensorflow.Event`, `Summary` and `Summary.Value`.
@@ -86,14 +90,19 @@ fn record(message: &[u8]) -> Vec<u8> {
 }
 
 fn masked(bytes: &[u8]) -> [u8; 4] {
-    crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
+    crc32c(bytes)
+        .rotate_right(15)
+        .wrapping_add(0xa282_ead8)
+        .to_le_bytes()
 }
 
 /// Castagnoli's CRC, bit by bit: a record has a few hundred bytes.
 fn crc32c(bytes: &[u8]) -> u32 {
     const REVERSED_POLYNOMIAL: u32 = 0x82f6_3b78;
     let shift = |crc: u32| (crc >> 1) ^ if crc & 1 == 1 { REVERSED_POLYNOMIAL } else { 0 };
-    !bytes.iter().fold(u32::MAX, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |crc, _| shift(crc)))
+    !bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| shift(crc))
+    })
 }
 
 #[cfg(test)]
@@ -116,7 +125,10 @@ mod tests {
     #[test]
     fn records_are_those_of_tensorboard() {
         let version = record(&event(1.5, 0, FILE_VERSION, b"brain.Event:2"));
-        assert_eq!(hex(&version), "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c");
+        assert_eq!(
+            hex(&version),
+            "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c"
+        );
         let scalars = [("train/loss".to_string(), 0.25), ("lr".to_string(), 0.)];
         let scalars = record(&event(1_234_567.5, 300, SUMMARY, &summary(&scalars)));
         assert_eq!(

@@ -15,15 +15,17 @@ use crate::run::Run;
 use crate::run_log::RunLog;
 use crate::state::{State, copied};
 use crate::{
-    Best, Epoch, Error, Evaluation, Optimizer, ParamGroup, Progress, Rates, ScheduleKind, Step, StepReport, Task,
-    TrainConfig, TrainSummary, Update, decay_groups, nan_guard,
+    Best, Epoch, Error, Evaluation, Optimizer, ParamGroup, Progress, Rates, ScheduleKind, Step,
+    StepReport, Task, TrainConfig, TrainSummary, Update, decay_groups, nan_guard,
 };
 
-/// Trains a task: owns epochs, schedule, checkpoints, logs and resuming, and knows nothing of what is learnt.
+/// Trains a task: owns epochs, schedule, checkpoints, logs and resuming, and knows nothing of what
+/// is learnt.
 ///
-/// In the run directory it keeps `resume.safetensors`, the truth from which all else derives; `last/` and `best/` with `model.safetensors`; `metrics.csv` with a row per epoch,
-/// `events.jsonl` with a line per update, and TensorBoard events. When the directory already holds a resume file, the run goes on from it and ends in the same bytes as one that was never
-/// interrupted.
+/// In the run directory it keeps `resume.safetensors`, the truth from which all else derives;
+/// `last/` and `best/` with `model.safetensors`; `metrics.csv` with a row per epoch, `events.jsonl`
+/// with a line per update, and TensorBoard events. When the directory already holds a resume file,
+/// the run goes on from it and ends in the same bytes as one that was never interrupted.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -103,7 +105,8 @@ pub enum Notice<'a> {
         row: &'a [(String, String)],
         /// Whether it is the best so far.
         is_best: bool,
-        /// Epochs since the best one, or since the phase began; the phase ends when they are [`TrainConfig::patience`].
+        /// Epochs since the best one, or since the phase began; the phase ends when they are
+        /// [`TrainConfig::patience`].
         stale_epochs: usize,
     },
 }
@@ -131,40 +134,62 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// Trains these parameters with their own rates and weight decays, rather than all that is trainable in the store by [`decay_groups`].
+    /// Trains these parameters with their own rates and weight decays, rather than all that is
+    /// trainable in the store by [`decay_groups`].
     #[must_use]
     pub fn with_groups(self, groups: Vec<ParamGroup>) -> Self {
-        Self { groups: Some(groups), ..self }
+        Self {
+            groups: Some(groups),
+            ..self
+        }
     }
 
-    /// Makes this the phase of that number, counted from 0, of a run of several, such as a new head first and then all layers: one trainer after the other, in the same directory, each with
-    /// its configuration, its task and its groups. Epochs are counted on, the best epoch is that of all phases, and the schedule and the optimiser begin anew. Each phase leaves its last
-    /// weights in [`phase_directory`](Self::phase_directory).
+    /// Makes this the phase of that number, counted from 0, of a run of several, such as a new head
+    /// first and then all layers: one trainer after the other, in the same directory, each with its
+    /// configuration, its task and its groups. Epochs are counted on, the best epoch is that of all
+    /// phases, and the schedule and the optimiser begin anew. Each phase leaves its last weights in
+    /// [`phase_directory`](Self::phase_directory).
     ///
-    /// A phase that the directory's resume file has behind it is passed over, so a program that runs its phases in order goes on where it was interrupted.
+    /// A phase that the directory's resume file has behind it is passed over, so a program that
+    /// runs its phases in order goes on where it was interrupted.
     #[must_use]
     pub fn with_phase(self, number: usize, name: &str) -> Self {
-        Self { phase: number, phase_checkpoint: Some(Self::phase_directory(number, name)), ..self }
+        Self {
+            phase: number,
+            phase_checkpoint: Some(Self::phase_directory(number, name)),
+            ..self
+        }
     }
 
     /// Where in the run directory a phase leaves its last weights, as `phases/1-head`.
     pub fn phase_directory(number: usize, name: &str) -> String {
-        format!("phases/{}-{}", number + 1, name.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
+        format!(
+            "phases/{}-{}",
+            number + 1,
+            name.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+        )
     }
 
     /// A flag that, once true, makes the run save its state after the current update and return.
     #[must_use]
     pub fn with_interrupt(self, interrupt: Arc<AtomicBool>) -> Self {
-        Self { interrupt: Some(interrupt), ..self }
+        Self {
+            interrupt: Some(interrupt),
+            ..self
+        }
     }
 
     /// Who watches.
     #[must_use]
     pub fn with_listener(self, listener: impl FnMut(&Notice<'_>) + 'a) -> Self {
-        Self { listener: Box::new(listener), ..self }
+        Self {
+            listener: Box::new(listener),
+            ..self
+        }
     }
 
-    /// What the directory's run amounts to if it has this trainer's phase behind it, so that its task need not be made.
+    /// What the directory's run amounts to if it has this trainer's phase behind it, so that its
+    /// task need not be made.
     ///
     /// # Errors
     /// If there is a resume file that cannot be read.
@@ -180,13 +205,22 @@ impl<'a> Trainer<'a> {
     /// Trains to the end, or goes on where the directory's resume file stands.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a configuration out of range, [`Error::State`] for a resume file of another run, [`Error::NotFinite`] and [`Error::Diverged`], what the task and the step report,
-    /// and what the disk refuses. The last state that was saved stays as it is.
-    pub fn run<T: Task>(&mut self, task: &T, step: &mut impl Step<T>) -> Result<TrainSummary, Error> {
+    /// [`Error::Argument`] for a configuration out of range, [`Error::State`] for a resume file of
+    /// another run, [`Error::NotFinite`] and [`Error::Diverged`], what the task and the step
+    /// report, and what the disk refuses. The last state that was saved stays as it is.
+    pub fn run<T: Task>(
+        &mut self,
+        task: &T,
+        step: &mut impl Step<T>,
+    ) -> Result<TrainSummary, Error> {
         self.config.validate()?;
         let batches = task.batches_per_epoch();
         if batches == 0 {
-            return Err(Error::argument("batches per epoch", 0, "at least 1: fewer samples than one batch holds"));
+            return Err(Error::argument(
+                "batches per epoch",
+                0,
+                "at least 1: fewer samples than one batch holds",
+            ));
         }
         let mut run = self.open(batches)?;
         while !run.state.has_behind(self.phase) {
@@ -195,14 +229,24 @@ impl<'a> Trainer<'a> {
                 return Ok(run.state.summary(true));
             }
             if run.state.epoch_samples == 0 {
-                return Err(Error::argument("readable samples of an epoch", 0, "at least 1"));
+                return Err(Error::argument(
+                    "readable samples of an epoch",
+                    0,
+                    "at least 1",
+                ));
             }
-            let evaluation =
-                task.evaluate().map_err(|error| run.place(error, vec!["the evaluation's samples".to_string()]))?;
+            let evaluation = task
+                .evaluate()
+                .map_err(|error| run.place(error, vec!["the evaluation's samples".to_string()]))?;
             let row = self.finish_epoch(&mut run, &evaluation)?;
             let stale_epochs = run.state.stale_epochs;
             let is_best = stale_epochs == 0;
-            (self.listener)(&Notice::Epoch { epoch: run.state.epoch, row: &row, is_best, stale_epochs });
+            (self.listener)(&Notice::Epoch {
+                epoch: run.state.epoch,
+                row: &row,
+                is_best,
+                stale_epochs,
+            });
         }
         Ok(run.state.summary(false))
     }
@@ -210,13 +254,21 @@ impl<'a> Trainer<'a> {
     /// Reads the resume file, or writes the first one, and brings weights and logs to its position.
     fn open(&self, batches: usize) -> Result<Run, Error> {
         let groups = self.groups.clone();
-        let groups = groups.unwrap_or_else(|| decay_groups(self.store.trainable(), self.config.weight_decay));
+        let groups = groups
+            .unwrap_or_else(|| decay_groups(self.store.trainable(), self.config.weight_decay));
         let described = groups.iter().map(|group| {
-            format!("{} ×{} decay {} of {}", group.name, group.lr_scale, group.weight_decay, group.parameters.len())
+            format!(
+                "{} ×{} decay {} of {}",
+                group.name,
+                group.lr_scale,
+                group.weight_decay,
+                group.parameters.len()
+            )
         });
         let described = described.collect::<Vec<_>>().join(", ");
         let mut optimizer = Optimizer::new(self.config.optimizer, groups)?;
-        let config = serde_json::to_string(&self.config).expect("a configuration always serialises");
+        let config =
+            serde_json::to_string(&self.config).expect("a configuration always serialises");
         let fingerprint = format!("{batches} batches, {config}, {described}");
         let path = self.resume_path();
         let exists = path.exists();
@@ -229,7 +281,11 @@ impl<'a> Trainer<'a> {
             match state.phase() + 1 == self.phase && state.finished {
                 true => (state.next_phase(fingerprint), best),
                 false if state.phase() < self.phase => {
-                    let reason = format!("phase {} comes before phase {}", state.phase() + 1, self.phase + 1);
+                    let reason = format!(
+                        "phase {} comes before phase {}",
+                        state.phase() + 1,
+                        self.phase + 1
+                    );
                     return Err(Error::State { path, reason });
                 }
                 false => (state, best),
@@ -238,17 +294,25 @@ impl<'a> Trainer<'a> {
             let reason = format!("phase {} needs the phases before it", self.phase + 1);
             return Err(Error::State { path, reason });
         } else {
-            (State { fingerprint, ..State::default() }, Vec::new())
+            (
+                State {
+                    fingerprint,
+                    ..State::default()
+                },
+                Vec::new(),
+            )
         };
         let directory = &self.directory;
-        std::fs::create_dir_all(directory).map_err(|error| Error::io("create directory", directory, error))?;
+        std::fs::create_dir_all(directory)
+            .map_err(|error| Error::io("create directory", directory, error))?;
         self.remove_leftovers();
         let log = RunLog::open(&self.directory, &state.logs)?;
         let mut run = Run::new(state, best, optimizer, log);
         if !exists {
             self.save(&mut run)?;
         } else if run.state.epoch > 0 && are_finite(&self.store)? {
-            // Damaged weights stay out of `last/` and `best/`; the first update says where they are.
+            // Damaged weights stay out of `last/` and `best/`; the first update says where they
+            // are.
             self.write_checkpoint("last", &self.store.tensors())?;
             self.write_checkpoint("best", &run.best)?;
         }
@@ -265,30 +329,59 @@ impl<'a> Trainer<'a> {
     ) -> Result<bool, Error> {
         let key = Key::new(self.config.seed);
         let (number, start) = (run.state.epoch, run.state.batch);
-        let epoch = Epoch { number, start, key: key.stream("data").at(number as u64) };
+        let epoch = Epoch {
+            number,
+            start,
+            key: key.stream("data").at(number as u64),
+        };
         let mut source = task.batches(&epoch)?;
         while run.state.batch < batches {
-            if self.interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+            if self
+                .interrupt
+                .as_ref()
+                .is_some_and(|flag| flag.load(Ordering::Relaxed))
+            {
                 return Ok(false);
             }
             let wanted = self.config.accumulation.min(batches - run.state.batch);
-            let group = source.by_ref().take(wanted).collect::<Result<Vec<_>, _>>()?;
+            let group = source
+                .by_ref()
+                .take(wanted)
+                .collect::<Result<Vec<_>, _>>()?;
             if group.len() < wanted {
                 let found = format!("{} of {batches}", run.state.batch + group.len());
-                return Err(Error::argument("batches of an epoch", found, "as many as the task announced"));
+                return Err(Error::argument(
+                    "batches of an epoch",
+                    found,
+                    "as many as the task announced",
+                ));
             }
             let rates = self.rates(run, number as f64 + run.state.batch as f64 / batches as f64);
-            let group: Vec<T::Batch> = group.into_iter().filter(|batch| task.samples(batch) > 0).collect();
+            let group: Vec<T::Batch> = group
+                .into_iter()
+                .filter(|batch| task.samples(batch) > 0)
+                .collect();
             if !group.is_empty() {
                 let key = key.stream("step").at(run.state.step);
-                let mut update = Update { optimizer: &mut run.optimizer, rates, key };
+                let mut update = Update {
+                    optimizer: &mut run.optimizer,
+                    rates,
+                    key,
+                };
                 let report = step.step(task, &group, &mut update);
-                let report =
-                    report.map_err(|error| run.place(locate(error, task, &group, key), names(task, &group)))?;
+                let report = report.map_err(|error| {
+                    run.place(locate(error, task, &group, key), names(task, &group))
+                })?;
                 drop(group);
                 run.count(&report, &rates)?;
                 let batch = run.state.batch + wanted;
-                (self.listener)(&Notice::Update { epoch: number + 1, batch, batches, rates, report: &report });
+                (self.listener)(&Notice::Update {
+                    epoch: number + 1,
+                    batch,
+                    batches,
+                    rates,
+                    report: &report,
+                });
             }
             run.state.batch += wanted;
         }
@@ -296,14 +389,29 @@ impl<'a> Trainer<'a> {
     }
 
     fn rates(&self, run: &Run, epoch: f64) -> Rates {
-        let progress = Progress { epoch: epoch - run.state.phase_start() as f64, epochs: self.config.epochs as f64 };
-        self.config.schedule.rates(self.config.learning_rate, progress, run.state.plateau.factor)
+        let progress = Progress {
+            epoch: epoch - run.state.phase_start() as f64,
+            epochs: self.config.epochs as f64,
+        };
+        self.config.schedule.rates(
+            self.config.learning_rate,
+            progress,
+            run.state.plateau.factor,
+        )
     }
 
     /// Logs the epoch, decides whether it is the best and whether to stop, and saves.
-    fn finish_epoch(&self, run: &mut Run, evaluation: &Evaluation) -> Result<Vec<(String, String)>, Error> {
+    fn finish_epoch(
+        &self,
+        run: &mut Run,
+        evaluation: &Evaluation,
+    ) -> Result<Vec<(String, String)>, Error> {
         if !evaluation.score.is_finite() {
-            return Err(Error::argument("evaluation score", evaluation.score, "a finite number"));
+            return Err(Error::argument(
+                "evaluation score",
+                evaluation.score,
+                "a finite number",
+            ));
         }
         let lr = self.rates(run, run.state.epoch as f64).lr;
         run.tick();
@@ -311,12 +419,30 @@ impl<'a> Trainer<'a> {
         state.epoch += 1;
         state.batch = 0;
         let samples = state.epoch_samples.max(1) as f64;
-        let train = state.sums.iter().map(|(name, sum)| (format!("train_{name}"), sum / samples));
-        let val = evaluation.metrics.iter().map(|(name, value)| (format!("val_{name}"), *value));
+        let train = state
+            .sums
+            .iter()
+            .map(|(name, sum)| (format!("train_{name}"), sum / samples));
+        let val = evaluation
+            .metrics
+            .iter()
+            .map(|(name, value)| (format!("val_{name}"), *value));
         let values: Vec<(String, f64)> = train.chain(val).collect();
-        if state.best.as_ref().is_none_or(|best| evaluation.score > best.score) {
-            let metrics = evaluation.metrics.iter().cloned().collect::<BTreeMap<_, _>>();
-            state.best = Some(Best { epoch: state.epoch, score: evaluation.score, metrics });
+        if state
+            .best
+            .as_ref()
+            .is_none_or(|best| evaluation.score > best.score)
+        {
+            let metrics = evaluation
+                .metrics
+                .iter()
+                .cloned()
+                .collect::<BTreeMap<_, _>>();
+            state.best = Some(Best {
+                epoch: state.epoch,
+                score: evaluation.score,
+                metrics,
+            });
             state.stale_epochs = 0;
             run.best = copied(&self.store)?;
         } else {
@@ -325,15 +451,26 @@ impl<'a> Trainer<'a> {
         if let ScheduleKind::Plateau(config) = &self.config.schedule.kind {
             state.plateau.update(config, evaluation.score);
         }
-        let stale = self.config.patience.is_some_and(|patience| state.stale_epochs >= patience);
+        let stale = self
+            .config
+            .patience
+            .is_some_and(|patience| state.stale_epochs >= patience);
         state.finished = state.epoch - state.phase_start() >= self.config.epochs || stale;
 
-        let first = [("epoch".to_string(), state.epoch.to_string()), ("lr".to_string(), lr.to_string())];
-        let middle = values.iter().map(|(name, value)| (name.clone(), value.to_string()));
+        let first = [
+            ("epoch".to_string(), state.epoch.to_string()),
+            ("lr".to_string(), lr.to_string()),
+        ];
+        let middle = values
+            .iter()
+            .map(|(name, value)| (name.clone(), value.to_string()));
         let last = [("seconds".to_string(), format!("{:.3}", state.epoch_seconds))];
         let row: Vec<(String, String)> = first.into_iter().chain(middle).chain(last).collect();
         run.log.row(&row)?;
-        let numbers: serde_json::Map<_, _> = values.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        let numbers: serde_json::Map<_, _> = values
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect();
         run.log.event(&json!({"event": "epoch", "epoch": state.epoch, "step": state.step, "metrics": numbers}))?;
         run.log.scalars(state.step, &values)?;
         state.sums.clear();
@@ -351,7 +488,8 @@ impl<'a> Trainer<'a> {
         run.tick();
         run.log.sync()?;
         run.state.logs = run.log.lengths();
-        run.state.save(&self.resume_path(), &self.store, &run.optimizer, &run.best)?;
+        run.state
+            .save(&self.resume_path(), &self.store, &run.optimizer, &run.best)?;
         if run.state.epoch > 0 {
             self.write_checkpoint("last", &self.store.tensors())?;
         }
@@ -363,19 +501,36 @@ impl<'a> Trainer<'a> {
 
     fn write_checkpoint(&self, name: &str, tensors: &[(String, Tensor)]) -> Result<(), Error> {
         let directory = self.directory.join(name);
-        std::fs::create_dir_all(&directory).map_err(|error| Error::io("create directory", &directory, error))?;
+        std::fs::create_dir_all(&directory)
+            .map_err(|error| Error::io("create directory", &directory, error))?;
         for (name, content) in &self.companions {
-            write_atomic(&directory.join(name), |file| file.write_all(content.as_bytes()))?;
+            write_atomic(&directory.join(name), |file| {
+                file.write_all(content.as_bytes())
+            })?;
         }
-        save_safetensors(&directory.join("model.safetensors"), tensors, &BTreeMap::new())?;
+        save_safetensors(
+            &directory.join("model.safetensors"),
+            tensors,
+            &BTreeMap::new(),
+        )?;
         Ok(())
     }
 
     /// Files that a killed process was still writing; what cannot be removed does no harm.
     fn remove_leftovers(&self) {
-        for folder in ["", "last", "best", self.phase_checkpoint.as_deref().unwrap_or_default()] {
-            let entries = std::fs::read_dir(self.directory.join(folder)).into_iter().flatten().flatten();
-            for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(".tmp-")) {
+        for folder in [
+            "",
+            "last",
+            "best",
+            self.phase_checkpoint.as_deref().unwrap_or_default(),
+        ] {
+            let entries = std::fs::read_dir(self.directory.join(folder))
+                .into_iter()
+                .flatten()
+                .flatten();
+            for entry in
+                entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(".tmp-"))
+            {
                 let _ = std::fs::remove_file(entry.path());
             }
         }

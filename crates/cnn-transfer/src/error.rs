@@ -17,7 +17,9 @@ pub enum Error {
         expected: String,
     },
     /// The network and the data have different numbers of classes.
-    #[error("the network has {network} classes and the data {data}; load it with a new head of {data}")]
+    #[error(
+        "the network has {network} classes and the data {data}; load it with a new head of {data}"
+    )]
     Classes {
         /// Of the network.
         network: usize,
@@ -52,7 +54,15 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn argument(name: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
-        Self::Argument { name, found: found.to_string(), expected: expected.into() }
+    pub(crate) fn argument(
+        name: &'static str,
+        found: impl ToString,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Argument {
+            name,
+            found: found.to_string(),
+            expected: expected.into(),
+        }
     }
 }

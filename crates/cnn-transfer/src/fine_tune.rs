@@ -10,8 +10,8 @@ use cnn_data::{Augmentation, BatchMix, Dataset, Skipped};
 use cnn_layers::{BatchNormPolicy, Mode, Store};
 use cnn_models::Network;
 use cnn_train::{
-    Classification, CrossEntropy, Forward, GradientStep, Notice, Task, TrainConfig, TrainSummary, Trainer,
-    check_datasets,
+    Classification, CrossEntropy, Forward, GradientStep, Notice, Task, TrainConfig, TrainSummary,
+    Trainer, check_datasets,
 };
 use cnn_weights::TensorFile;
 use serde::Serialize;
@@ -23,8 +23,11 @@ use crate::{Error, FeatureCache, Features, FineTuneConfig, Phase};
 
 /// Fine-tunes a loaded network on one's own images.
 ///
-/// The network comes with a head for the data's classes ([`LoadOptions::num_classes`](cnn_models::LoadOptions)). The run directory is that of a [`Trainer`], so a run that was interrupted goes on
-/// and ends in the same bytes. While the head alone is trained, images are not augmented by default, and the frozen backbone's features are computed once.
+/// The network comes with a head for the data's classes
+/// ([`LoadOptions::num_classes`](cnn_models::LoadOptions)). The run directory is that of a
+/// [`Trainer`], so a run that was interrupted goes on and ends in the same bytes. While the head
+/// alone is trained, images are not augmented by default, and the frozen backbone's features are
+/// computed once.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -114,12 +117,14 @@ pub struct PhaseSummary {
     pub trained: Vec<String>,
     /// The layer groups of which a tensor is another at its end than at its start.
     pub changed: Vec<String>,
-    /// Whether its epochs went over features that the frozen backbone had made of the images once, instead of over the images.
+    /// Whether its epochs went over features that the frozen backbone had made of the images once,
+    /// instead of over the images.
     pub on_features: bool,
 }
 
 impl<'a> FineTune<'a> {
-    /// Fine-tunes on `train`, judged on `val`. Default: [`FineTuneConfig::default`], no augmentation, features kept in memory only.
+    /// Fine-tunes on `train`, judged on `val`. Default: [`FineTuneConfig::default`], no
+    /// augmentation, features kept in memory only.
     pub fn new(network: Network, train: Arc<dyn Dataset>, val: Arc<dyn Dataset>) -> Self {
         Self {
             network,
@@ -146,25 +151,38 @@ impl<'a> FineTune<'a> {
     /// What to do to each training image while more than the head is trained.
     #[must_use]
     pub fn with_augmentation(self, augmentation: Augmentation) -> Self {
-        Self { augmentation, ..self }
+        Self {
+            augmentation,
+            ..self
+        }
     }
 
-    /// What to do to each training image while the head alone is trained. Features then differ from epoch to epoch and cannot be computed once.
+    /// What to do to each training image while the head alone is trained. Features then differ from
+    /// epoch to epoch and cannot be computed once.
     #[must_use]
     pub fn with_head_augmentation(self, augmentation: Augmentation) -> Self {
-        Self { head_augmentation: Some(augmentation), ..self }
+        Self {
+            head_augmentation: Some(augmentation),
+            ..self
+        }
     }
 
     /// How to mix the images of a batch while more than the head is trained.
     #[must_use]
     pub fn with_mix(self, mix: BatchMix) -> Self {
-        Self { mix: Some(mix), ..self }
+        Self {
+            mix: Some(mix),
+            ..self
+        }
     }
 
     /// A weight per class in the loss.
     #[must_use]
     pub fn with_class_weights(self, weights: Vec<f64>) -> Self {
-        Self { class_weights: Some(weights), ..self }
+        Self {
+            class_weights: Some(weights),
+            ..self
+        }
     }
 
     /// Where features are kept for later runs.
@@ -182,7 +200,10 @@ impl<'a> FineTune<'a> {
     /// Who watches.
     #[must_use]
     pub fn with_listener(self, listener: impl FnMut(&FineTuneNotice<'_>) + 'a) -> Self {
-        Self { listener: Box::new(listener), ..self }
+        Self {
+            listener: Box::new(listener),
+            ..self
+        }
     }
 
     /// The network; after a run it holds the last epoch's weights.
@@ -190,12 +211,17 @@ impl<'a> FineTune<'a> {
         &self.network
     }
 
-    /// The phases that a run will have, once network, data and configuration are found to go together.
+    /// The phases that a run will have, once network, data and configuration are found to go
+    /// together.
     ///
     /// # Errors
-    /// [`Error::Classes`] if the network's head does not fit the data, and as [`check_datasets`] and [`FineTuneConfig::phases`].
+    /// [`Error::Classes`] if the network's head does not fit the data, and as [`check_datasets`]
+    /// and [`FineTuneConfig::phases`].
     pub fn phases(&self) -> Result<Vec<Phase>, Error> {
-        let (network, data) = (self.network.model().num_classes(), self.train.classes().len());
+        let (network, data) = (
+            self.network.model().num_classes(),
+            self.train.classes().len(),
+        );
         if network != data {
             return Err(Error::Classes { network, data });
         }
@@ -215,7 +241,10 @@ impl<'a> FineTune<'a> {
         let mut train = TrainSummary::default();
         let mut completed = 0;
         for number in 0..phases.len() {
-            (self.listener)(&FineTuneNotice::Phase { number, phases: &phases });
+            (self.listener)(&FineTuneNotice::Phase {
+                number,
+                phases: &phases,
+            });
             match self.run_phase(number, &phases, directory, &mut skipped)? {
                 Some(summary) => train = summary,
                 None => break,
@@ -226,9 +255,22 @@ impl<'a> FineTune<'a> {
             completed += 1;
         }
         let interrupted = completed < phases.len();
-        let phases = if interrupted { Vec::new() } else { self.summaries(&phases, &train, source, directory)? };
-        let skipped = skipped.into_iter().map(|(path, reason)| Skipped { path, reason }).collect();
-        Ok(FineTuneSummary { interrupted, train, feature_seconds: self.feature_seconds, phases, skipped })
+        let phases = if interrupted {
+            Vec::new()
+        } else {
+            self.summaries(&phases, &train, source, directory)?
+        };
+        let skipped = skipped
+            .into_iter()
+            .map(|(path, reason)| Skipped { path, reason })
+            .collect();
+        Ok(FineTuneSummary {
+            interrupted,
+            train,
+            feature_seconds: self.feature_seconds,
+            phases,
+            skipped,
+        })
     }
 
     fn is_interrupted(&self) -> bool {
@@ -260,22 +302,41 @@ impl<'a> FineTune<'a> {
                 skipped.insert(file.path.clone(), file.reason.clone());
             }
             let (train, val) = ((train, &self.train), (val, &self.val));
-            let task = HeadTask::new(&self.network, train, val, self.config.batch_size, self.loss())?;
+            let task = HeadTask::new(
+                &self.network,
+                train,
+                val,
+                self.config.batch_size,
+                self.loss(),
+            )?;
             return Ok(Some(self.train(phase, place, directory, &task)?));
         }
         self.run_on_images(phase, place, directory, skipped)
     }
 
-    /// Whether a phase goes over kept features instead of images: the head alone moves, every epoch sees the same images, and they are not too many.
+    /// Whether a phase goes over kept features instead of images: the head alone moves, every epoch
+    /// sees the same images, and they are not too many.
     fn reads_features(&self, phase: &Phase) -> Result<bool, Error> {
         let images = self.train.len().max(self.val.len());
-        Ok(phase.is_head_only() && self.head_augmentation.is_none() && features_fit(&self.network, images)?)
+        Ok(phase.is_head_only()
+            && self.head_augmentation.is_none()
+            && features_fit(&self.network, images)?)
     }
 
     /// `None` if it was interrupted, or if the features are too many to be kept.
-    fn features(&mut self, of: &'static str, dataset: Arc<dyn Dataset>) -> Result<Option<Features>, Error> {
+    fn features(
+        &mut self,
+        of: &'static str,
+        dataset: Arc<dyn Dataset>,
+    ) -> Result<Option<Features>, Error> {
         let (images, start) = (dataset.len(), Instant::now());
-        let Self { cache, network, interrupt, listener, .. } = self;
+        let Self {
+            cache,
+            network,
+            interrupt,
+            listener,
+            ..
+        } = self;
         let features = cache.features(network, &dataset, interrupt, |done| {
             listener(&FineTuneNotice::Features { of, done, images });
         });
@@ -297,14 +358,22 @@ impl<'a> FineTune<'a> {
             true => BatchNormPolicy::Running,
             false => BatchNormPolicy::Update,
         };
-        let (training, evaluating) = (self.network.build(Mode::Train)?, self.network.build(Mode::Eval)?);
-        let for_training: Forward = Box::new(move |images, cx| training.forward(images, &cx.with_batch_norm(policy)));
+        let (training, evaluating) = (
+            self.network.build(Mode::Train)?,
+            self.network.build(Mode::Eval)?,
+        );
+        let for_training: Forward =
+            Box::new(move |images, cx| training.forward(images, &cx.with_batch_norm(policy)));
         let for_evaluation: Forward = Box::new(move |images, cx| evaluating.forward(images, cx));
         let augmentation = match phase.is_head_only() {
             true => self.head_augmentation.clone().unwrap_or_default(),
             false => self.augmentation.clone(),
         };
-        let (train, val, record) = (self.train.clone(), self.val.clone(), self.network.preprocessing().clone());
+        let (train, val, record) = (
+            self.train.clone(),
+            self.val.clone(),
+            self.network.preprocessing().clone(),
+        );
         let mut task = Classification::new(train, val, record, for_training, for_evaluation)?
             .with_batch_size(self.config.batch_size.min(self.train.len()))?
             .with_augmentation(augmentation)
@@ -313,7 +382,11 @@ impl<'a> FineTune<'a> {
             task = task.with_mix(mix);
         }
         let summary = self.train(phase, place, directory, &task);
-        skipped.extend(task.skipped().into_iter().map(|file| (file.path, file.reason)));
+        skipped.extend(
+            task.skipped()
+                .into_iter()
+                .map(|file| (file.path, file.reason)),
+        );
         Ok(Some(summary?))
     }
 
@@ -327,12 +400,25 @@ impl<'a> FineTune<'a> {
         let trainer = self.trainer(phase, place, directory)?;
         let listener = &mut self.listener;
         let mut trainer = trainer.with_listener(|notice| listener(&FineTuneNotice::Train(notice)));
-        let mut step = GradientStep { clip_norm: self.config.clip_norm, clip_value: None };
+        let mut step = GradientStep {
+            clip_norm: self.config.clip_norm,
+            clip_value: None,
+        };
         Ok(trainer.run(task, &mut step)?)
     }
 
-    fn trainer<'b>(&self, phase: &Phase, place: Option<usize>, directory: &Path) -> Result<Trainer<'b>, Error> {
-        let FineTuneConfig { optimizer, weight_decay, seed, .. } = self.config;
+    fn trainer<'b>(
+        &self,
+        phase: &Phase,
+        place: Option<usize>,
+        directory: &Path,
+    ) -> Result<Trainer<'b>, Error> {
+        let FineTuneConfig {
+            optimizer,
+            weight_decay,
+            seed,
+            ..
+        } = self.config;
         let config = TrainConfig {
             seed,
             optimizer,
@@ -354,7 +440,10 @@ impl<'a> FineTune<'a> {
     }
 
     fn loss(&self) -> CrossEntropy {
-        CrossEntropy { label_smoothing: self.config.label_smoothing, class_weights: self.class_weights.clone() }
+        CrossEntropy {
+            label_smoothing: self.config.label_smoothing,
+            class_weights: self.class_weights.clone(),
+        }
     }
 
     /// What each phase changed: the weights that it left against those that it began with.
@@ -375,7 +464,11 @@ impl<'a> FineTune<'a> {
             let after = digests_of_file(&left.join("model.safetensors"))?;
             let differs = |name: &String| before.get(name) != after.get(name);
             let changed = phase.groups.iter().map(|rate| &rate.group);
-            let changed = changed.filter(|group| after.keys().any(|name| group.contains(name) && differs(name)));
+            let changed = changed.filter(|group| {
+                after
+                    .keys()
+                    .any(|name| group.contains(name) && differs(name))
+            });
             summaries.push(PhaseSummary {
                 name: phase.name.clone(),
                 epochs: train.phase_epochs[number],
@@ -392,10 +485,16 @@ impl<'a> FineTune<'a> {
 type Digests = BTreeMap<String, [u8; 32]>;
 
 fn digests(store: &Store) -> Result<Digests, Error> {
-    store.tensors().into_iter().map(|(name, tensor)| Ok((name, digest(&tensor)?))).collect()
+    store
+        .tensors()
+        .into_iter()
+        .map(|(name, tensor)| Ok((name, digest(&tensor)?)))
+        .collect()
 }
 
 fn digests_of_file(path: &Path) -> Result<Digests, Error> {
     let file = TensorFile::open(path)?;
-    file.names().map(|name| Ok((name.to_string(), digest(&file.tensor(name)?)?))).collect()
+    file.names()
+        .map(|name| Ok((name.to_string(), digest(&file.tensor(name)?)?)))
+        .collect()
 }

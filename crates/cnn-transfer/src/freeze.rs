@@ -22,13 +22,18 @@ pub struct FreezeProof {
 }
 
 impl FreezeProof {
-    /// Compares by SHA-256 the tensors of `source`, freshly loaded from where the network came from, that `frozen` picks by name with those of the file at `saved`.
+    /// Compares by SHA-256 the tensors of `source`, freshly loaded from where the network came
+    /// from, that `frozen` picks by name with those of the file at `saved`.
     ///
     /// # Errors
     /// If the file cannot be read or lacks a tensor.
     pub fn of(source: &Store, saved: &Path, frozen: impl Fn(&str) -> bool) -> Result<Self, Error> {
         let file = TensorFile::open(saved)?;
-        let mut proof = Self { tensors: 0, unchanged: 0, changed: Vec::new() };
+        let mut proof = Self {
+            tensors: 0,
+            unchanged: 0,
+            changed: Vec::new(),
+        };
         for (name, tensor) in source.tensors() {
             if !frozen(&name) {
                 continue;
@@ -50,12 +55,22 @@ pub(crate) fn digest(tensor: &Tensor) -> Result<[u8; 32], Error> {
     hasher.update(format!("{:?} {:?}", tensor.dtype(), tensor.dims()));
     let flat = tensor.flatten_all()?;
     match tensor.dtype() {
-        DType::F32 => flat.to_vec1::<f32>()?.iter().for_each(|value| hasher.update(value.to_le_bytes())),
-        DType::F64 => flat.to_vec1::<f64>()?.iter().for_each(|value| hasher.update(value.to_le_bytes())),
-        DType::I64 => flat.to_vec1::<i64>()?.iter().for_each(|value| hasher.update(value.to_le_bytes())),
+        DType::F32 => flat
+            .to_vec1::<f32>()?
+            .iter()
+            .for_each(|value| hasher.update(value.to_le_bytes())),
+        DType::F64 => flat
+            .to_vec1::<f64>()?
+            .iter()
+            .for_each(|value| hasher.update(value.to_le_bytes())),
+        DType::I64 => flat
+            .to_vec1::<i64>()?
+            .iter()
+            .for_each(|value| hasher.update(value.to_le_bytes())),
         _ => {
             let wide = flat.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-            wide.iter().for_each(|value| hasher.update(value.to_le_bytes()));
+            wide.iter()
+                .for_each(|value| hasher.update(value.to_le_bytes()));
         }
     }
     Ok(hasher.finalize().into())

@@ -42,18 +42,43 @@ impl Labelled {
         let label = |&index: &usize| {
             let label = dataset.label(index).map(|label| label as u32);
             label.ok_or_else(|| {
-                crate::Error::argument("labels", format!("none of {}", dataset.id(index)), "one for each image")
+                crate::Error::argument(
+                    "labels",
+                    format!("none of {}", dataset.id(index)),
+                    "one for each image",
+                )
             })
         };
-        let labels = features.indices.iter().map(label).collect::<Result<_, _>>()?;
-        let names = features.indices.iter().map(|&index| dataset.id(index)).collect();
-        Ok(Self { maps: features.maps, labels, names })
+        let labels = features
+            .indices
+            .iter()
+            .map(label)
+            .collect::<Result<_, _>>()?;
+        let names = features
+            .indices
+            .iter()
+            .map(|&index| dataset.id(index))
+            .collect();
+        Ok(Self {
+            maps: features.maps,
+            labels,
+            names,
+        })
     }
 
     fn select(&self, places: Vec<u32>) -> Result<FeatureBatch, Error> {
-        let labels = places.iter().map(|&place| self.labels[place as usize]).collect();
-        let maps = self.maps.index_select(&Tensor::new(places.as_slice(), &Device::Cpu)?, 0)?;
-        Ok(FeatureBatch { maps: FeatureMap::from_nhwc(&maps)?, labels, places })
+        let labels = places
+            .iter()
+            .map(|&place| self.labels[place as usize])
+            .collect();
+        let maps = self
+            .maps
+            .index_select(&Tensor::new(places.as_slice(), &Device::Cpu)?, 0)?;
+        Ok(FeatureBatch {
+            maps: FeatureMap::from_nhwc(&maps)?,
+            labels,
+            places,
+        })
     }
 }
 
@@ -66,10 +91,20 @@ impl HeadTask {
         batch_size: usize,
         loss: CrossEntropy,
     ) -> Result<Self, crate::Error> {
-        let (train, val) = (Labelled::new(train.0, train.1)?, Labelled::new(val.0, val.1)?);
+        let (train, val) = (
+            Labelled::new(train.0, train.1)?,
+            Labelled::new(val.0, val.1)?,
+        );
         let (model_train, model_eval) = (network.build(Mode::Train)?, network.build(Mode::Eval)?);
         let batch_size = batch_size.min(train.labels.len());
-        Ok(Self { train, val, model_train, model_eval, batch_size, loss })
+        Ok(Self {
+            train,
+            val,
+            model_train,
+            model_eval,
+            batch_size,
+            loss,
+        })
     }
 }
 
@@ -81,10 +116,15 @@ impl Task for HeadTask {
     }
 
     fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, FeatureBatch>, Error> {
-        let order = epoch.key.stream("order").rng().permutation(self.train.labels.len());
+        let order = epoch
+            .key
+            .stream("order")
+            .rng()
+            .permutation(self.train.labels.len());
         let batches = (epoch.start..self.batches_per_epoch()).map(move |batch| {
             let places = &order[batch * self.batch_size..(batch + 1) * self.batch_size];
-            self.train.select(places.iter().map(|&place| place as u32).collect())
+            self.train
+                .select(places.iter().map(|&place| place as u32).collect())
         });
         Ok(Box::new(batches))
     }
@@ -96,7 +136,9 @@ impl Task for HeadTask {
     fn loss(&self, batch: &FeatureBatch, cx: &Context<'_>) -> Result<Losses, Error> {
         let logits = self.model_train.forward_head(&batch.maps, cx)?;
         let right = cnn_train::right_predictions(&logits, &batch.labels)?;
-        let loss = self.loss.loss(&logits, &Targets::Classes(batch.labels.clone()))?;
+        let loss = self
+            .loss
+            .loss(&logits, &Targets::Classes(batch.labels.clone()))?;
         Ok(Losses::new(loss).with("top1", right as f64 / batch.labels.len() as f64))
     }
 
@@ -105,13 +147,19 @@ impl Task for HeadTask {
         let all: Vec<u32> = (0..self.val.labels.len() as u32).collect();
         for places in all.chunks(EVALUATION_BATCH) {
             let batch = self.val.select(places.to_vec())?;
-            let logits = self.model_eval.forward_head(&batch.maps, &Context::eval())?;
+            let logits = self
+                .model_eval
+                .forward_head(&batch.maps, &Context::eval())?;
             cnn_train::count_predictions(&mut metrics, &logits, &batch.labels)?;
         }
         Ok(Evaluation::from(&metrics.result()?))
     }
 
     fn names(&self, batch: &FeatureBatch) -> Vec<String> {
-        batch.places.iter().map(|&place| self.train.names[place as usize].clone()).collect()
+        batch
+            .places
+            .iter()
+            .map(|&place| self.train.names[place as usize].clone())
+            .collect()
     }
 }

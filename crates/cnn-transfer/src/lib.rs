@@ -1,18 +1,21 @@
 //! Transfer learning: a network trained on one task becomes good at another with little data.
 //!
-//! - [`FineTune`] trains a loaded network on one's own images, phase by phase, as a [`Strategy`] says: the head alone, everything, first one and then the other, or stage by stage from
-//!   the top; it is interruptible and reproducible to the byte like any training run;
+//! - [`FineTune`] trains a loaded network on one's own images, phase by phase, as a [`Strategy`]
+//!   says: the head alone, everything, first one and then the other, or stage by stage from the
+//!   top; it is interruptible and reproducible to the byte like any training run;
 //! - [`Phase`] and [`GroupRate`]: which layer groups move in a phase, and how fast;
 //! - [`FeatureCache`]: what a frozen backbone makes of a dataset, computed once;
 //! - [`FreezeProof`]: that what was frozen is in the saved file what it was in the source, by hash.
 //!
 //! # Its neighbours
 //!
-//! It uses `cnn-train` and `cnn-models`; `cnn-data` has the images, and `cnn-viz` shows what was learnt. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//! It uses `cnn-train` and `cnn-models`; `cnn-data` has the images, and `cnn-viz` shows what was
+//! learnt. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
 //!
 //! # In your project
 //!
-//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//! A debug build of a project that depends on this crate is slow unless its dependencies are
+//! optimised: build with `--release`, or add to the workspace's `Cargo.toml`
 //!
 //! ```toml
 //! [profile.dev.package."*"]
@@ -21,7 +24,8 @@
 //! overflow-checks = false
 //! ```
 //!
-//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md)
+//! has the dependencies and the figures.
 #![forbid(unsafe_code)]
 
 mod error;

@@ -26,42 +26,70 @@ pub struct GroupRate {
 impl Phase {
     /// Whether the head alone is trained, so that the backbone's features stay as they are.
     pub fn is_head_only(&self) -> bool {
-        self.groups.iter().rev().skip(1).all(|group| group.learning_rate.is_none())
+        self.groups
+            .iter()
+            .rev()
+            .skip(1)
+            .all(|group| group.learning_rate.is_none())
     }
 
     /// The largest learning rate: the trainer's, which the groups scale.
     pub fn learning_rate(&self) -> f64 {
-        self.groups.iter().filter_map(|group| group.learning_rate).fold(0., f64::max)
+        self.groups
+            .iter()
+            .filter_map(|group| group.learning_rate)
+            .fold(0., f64::max)
     }
 
     /// Names of the groups that are trained.
     pub fn trained(&self) -> Vec<&str> {
-        let trained = self.groups.iter().filter(|group| group.learning_rate.is_some());
+        let trained = self
+            .groups
+            .iter()
+            .filter(|group| group.learning_rate.is_some());
         trained.map(|group| group.group.name.as_str()).collect()
     }
 
-    /// Freezes and unfreezes the store's parameters as this phase wants them; build the network anew after it.
+    /// Freezes and unfreezes the store's parameters as this phase wants them; build the network
+    /// anew after it.
     pub fn apply(&self, store: &Store) {
         store.set_trainable(false, |_| true);
-        for GroupRate { group, learning_rate } in &self.groups {
+        for GroupRate {
+            group,
+            learning_rate,
+        } in &self.groups
+        {
             if learning_rate.is_some() {
                 store.set_trainable(true, |name| group.contains(name));
             }
         }
     }
 
-    /// The trainable parameters of the store with their rates, relative to [`Phase::learning_rate`].
+    /// The trainable parameters of the store with their rates, relative to
+    /// [`Phase::learning_rate`].
     pub fn param_groups(&self, store: &Store, weight_decay: f64) -> Vec<ParamGroup> {
         let base = self.learning_rate();
         let mut groups = Vec::new();
-        for GroupRate { group, learning_rate } in &self.groups {
+        for GroupRate {
+            group,
+            learning_rate,
+        } in &self.groups
+        {
             let Some(rate) = learning_rate else { continue };
-            let parameters = store.trainable().into_iter().filter(|(name, _)| group.contains(name)).collect();
-            groups.extend(decay_groups(parameters, weight_decay).into_iter().map(|part| ParamGroup {
-                name: format!("{} {}", group.name, part.name),
-                lr_scale: rate / base,
-                ..part
-            }));
+            let parameters = store
+                .trainable()
+                .into_iter()
+                .filter(|(name, _)| group.contains(name))
+                .collect();
+            groups.extend(
+                decay_groups(parameters, weight_decay)
+                    .into_iter()
+                    .map(|part| ParamGroup {
+                        name: format!("{} {}", group.name, part.name),
+                        lr_scale: rate / base,
+                        ..part
+                    }),
+            );
         }
         groups
     }

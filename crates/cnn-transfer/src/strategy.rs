@@ -14,14 +14,17 @@ use crate::{Error, GroupRate, Phase};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
-    /// The new head alone, on a frozen backbone: feature extraction. Fast, and safe where there are few images.
+    /// The new head alone, on a frozen backbone: feature extraction. Fast, and safe where there are
+    /// few images.
     Head,
     /// All layers at once.
     Full,
-    /// The head first, then all layers with rates that fall with the distance from it, so that the random head's first gradients do not spoil the backbone.
+    /// The head first, then all layers with rates that fall with the distance from it, so that the
+    /// random head's first gradients do not spoil the backbone.
     #[default]
     TwoPhase,
-    /// The head, then one layer group more in each phase, from the top (Howard and Ruder 2018, <https://arxiv.org/abs/1801.06146>, section 3.3).
+    /// The head, then one layer group more in each phase, from the top (Howard and Ruder 2018,
+    /// <https://arxiv.org/abs/1801.06146>, section 3.3).
     Gradual,
 }
 
@@ -51,21 +54,28 @@ impl FromStr for Strategy {
             "two-phase" => Ok(Self::TwoPhase),
             "gradual" => Ok(Self::Gradual),
             other => {
-                let expected = format!("one of {}{}", Self::NAMES.join(", "), did_you_mean(other, Self::NAMES));
+                let expected = format!(
+                    "one of {}{}",
+                    Self::NAMES.join(", "),
+                    did_you_mean(other, Self::NAMES)
+                );
                 Err(Error::argument("strategy", other, expected))
             }
         }
     }
 }
 
-/// How a network is fine-tuned. The defaults hold for networks with and without batch normalisation and from a few hundred images on.
+/// How a network is fine-tuned. The defaults hold for networks with and without batch normalisation
+/// and from a few hundred images on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FineTuneConfig {
     /// Default [`Strategy::TwoPhase`].
     pub strategy: Strategy,
-    /// Epochs of the head alone, where the strategy begins with it; default 10. They are cheap: the backbone's features are computed once.
+    /// Epochs of the head alone, where the strategy begins with it; default 10. They are cheap: the
+    /// backbone's features are computed once.
     pub head_epochs: usize,
-    /// Epochs with more than the head, in [`Strategy::Gradual`] split over the groups, at least one for each; default 5.
+    /// Epochs with more than the head, in [`Strategy::Gradual`] split over the groups, at least one
+    /// for each; default 5.
     pub epochs: usize,
     /// Learning rate of the head while it is trained alone; default 2e-3.
     pub head_learning_rate: f64,
@@ -77,19 +87,23 @@ pub struct FineTuneConfig {
     pub layer_decay: f64,
     /// Pull of the weights towards 0; biases and norm parameters are left alone. Default 0.01.
     pub weight_decay: f64,
-    /// Default AdamW: its steps are bounded also for channels with tiny variances and huge gains, where SGD falls to chance.
+    /// Default AdamW: its steps are bounded also for channels with tiny variances and huge gains,
+    /// where SGD falls to chance.
     pub optimizer: OptimizerConfig,
-    /// How the rates change within each phase, which runs through the whole of it; default a cosine to 0.
+    /// How the rates change within each phase, which runs through the whole of it; default a cosine
+    /// to 0.
     #[serde(default = "cosine")]
     pub schedule: ScheduleKind,
-    /// Epochs over which the rates rise at the start of each phase; a phase that is shorter only rises. Default a tenth of the phase's epochs, at most 1.
+    /// Epochs over which the rates rise at the start of each phase; a phase that is shorter only
+    /// rises. Default a tenth of the phase's epochs, at most 1.
     #[serde(default)]
     pub warmup: Option<f64>,
-    /// Ends a phase after this many epochs in a row, all of that phase, without a better score than the run's best; the next phase begins as usual, with the
-    /// last epoch's weights. Default none.
+    /// Ends a phase after this many epochs in a row, all of that phase, without a better score than
+    /// the run's best; the next phase begins as usual, with the last epoch's weights. Default none.
     #[serde(default)]
     pub patience: Option<usize>,
-    /// Whether batch normalisation keeps the statistics that it came with while its other parameters are trained; default true.
+    /// Whether batch normalisation keeps the statistics that it came with while its other
+    /// parameters are trained; default true.
     pub frozen_statistics: bool,
     /// Images per batch; default 32, or all of them where there are fewer.
     pub batch_size: usize,
@@ -130,21 +144,36 @@ impl Default for FineTuneConfig {
 }
 
 impl FineTuneConfig {
-    /// For networks of small images, as those of CIFAR-10: they are cheap to train, and what they have seen is far from most data, so all layers move alike, ten times as fast, with
-    /// batch statistics that follow; 8 epochs.
+    /// For networks of small images, as those of CIFAR-10: they are cheap to train, and what they
+    /// have seen is far from most data, so all layers move alike, ten times as fast, with batch
+    /// statistics that follow; 8 epochs.
     pub fn small_images() -> Self {
-        let config = Self { learning_rate: 5e-3, body_scale: 1., layer_decay: 1., ..Self::default() };
-        Self { epochs: 8, frozen_statistics: false, ..config }
+        let config = Self {
+            learning_rate: 5e-3,
+            body_scale: 1.,
+            layer_decay: 1.,
+            ..Self::default()
+        };
+        Self {
+            epochs: 8,
+            frozen_statistics: false,
+            ..config
+        }
     }
 
-    /// The phases for a network with these layer groups, from the input to the head, as [`Classifier::parameter_groups`](cnn_layers::Classifier::parameter_groups) lists them.
+    /// The phases for a network with these layer groups, from the input to the head, as
+    /// [`Classifier::parameter_groups`](cnn_layers::Classifier::parameter_groups) lists them.
     ///
     /// # Errors
     /// [`Error::Argument`] if a number is out of its range or there is no group below the head.
     pub fn phases(&self, groups: &[ParameterGroup]) -> Result<Vec<Phase>, Error> {
         self.validate()?;
         let Some(below) = groups.len().checked_sub(1).filter(|&below| below > 0) else {
-            return Err(Error::argument("layer groups", groups.len(), "at least one below the head"));
+            return Err(Error::argument(
+                "layer groups",
+                groups.len(),
+                "at least one below the head",
+            ));
         };
         let head = self.phase("head".to_string(), self.head_epochs, groups, 0);
         let all = |name: &str| self.phase(name.to_string(), self.epochs, groups, below);
@@ -165,17 +194,36 @@ impl FineTuneConfig {
     }
 
     /// A phase in which the head and this many groups below it are trained.
-    fn phase(&self, name: String, epochs: usize, groups: &[ParameterGroup], thawed: usize) -> Phase {
-        let head_rate = if thawed == 0 { self.head_learning_rate } else { self.learning_rate };
+    fn phase(
+        &self,
+        name: String,
+        epochs: usize,
+        groups: &[ParameterGroup],
+        thawed: usize,
+    ) -> Phase {
+        let head_rate = if thawed == 0 {
+            self.head_learning_rate
+        } else {
+            self.learning_rate
+        };
         let rate = |(place, group): (usize, &ParameterGroup)| {
             let scale = match groups.len() - 1 - place {
                 0 => Some(1.),
-                distance if distance <= thawed => Some(self.body_scale * self.layer_decay.powi(distance as i32 - 1)),
+                distance if distance <= thawed => {
+                    Some(self.body_scale * self.layer_decay.powi(distance as i32 - 1))
+                }
                 _ => None,
             };
-            GroupRate { group: group.clone(), learning_rate: scale.map(|scale| scale * head_rate) }
+            GroupRate {
+                group: group.clone(),
+                learning_rate: scale.map(|scale| scale * head_rate),
+            }
         };
-        Phase { name, epochs, groups: groups.iter().enumerate().map(rate).collect() }
+        Phase {
+            name,
+            epochs,
+            groups: groups.iter().enumerate().map(rate).collect(),
+        }
     }
 
     /// The schedule of a phase of so many epochs.
@@ -186,22 +234,37 @@ impl FineTuneConfig {
 
     fn validate(&self) -> Result<(), Error> {
         self.schedule_of(self.epochs)?;
-        let counts = [("head_epochs", self.head_epochs), ("epochs", self.epochs), ("batch_size", self.batch_size)];
-        for (name, count) in counts.into_iter().chain([("patience", self.patience.unwrap_or(1))]) {
+        let counts = [
+            ("head_epochs", self.head_epochs),
+            ("epochs", self.epochs),
+            ("batch_size", self.batch_size),
+        ];
+        for (name, count) in counts
+            .into_iter()
+            .chain([("patience", self.patience.unwrap_or(1))])
+        {
             if count == 0 {
                 return Err(Error::argument(name, 0, "at least 1"));
             }
         }
-        let rates = [("head_learning_rate", self.head_learning_rate), ("learning_rate", self.learning_rate)];
-        for (name, rate) in
-            rates.into_iter().chain([("body_scale", self.body_scale), ("layer_decay", self.layer_decay)])
-        {
+        let rates = [
+            ("head_learning_rate", self.head_learning_rate),
+            ("learning_rate", self.learning_rate),
+        ];
+        for (name, rate) in rates.into_iter().chain([
+            ("body_scale", self.body_scale),
+            ("layer_decay", self.layer_decay),
+        ]) {
             if !(rate > 0. && rate.is_finite()) {
                 return Err(Error::argument(name, rate, "a finite number above 0"));
             }
         }
         if !(0.0..=1.0).contains(&self.label_smoothing) {
-            return Err(Error::argument("label_smoothing", self.label_smoothing, "a number from 0 to 1"));
+            return Err(Error::argument(
+                "label_smoothing",
+                self.label_smoothing,
+                "a number from 0 to 1",
+            ));
         }
         Ok(())
     }
@@ -213,32 +276,69 @@ mod tests {
     use super::*;
 
     fn groups() -> Vec<ParameterGroup> {
-        ["stem", "stage1", "stage2", "head"].map(|name| ParameterGroup::new(name, [name])).into()
+        ["stem", "stage1", "stage2", "head"]
+            .map(|name| ParameterGroup::new(name, [name]))
+            .into()
     }
 
     fn rates(phase: &Phase) -> Vec<Option<f64>> {
-        phase.groups.iter().map(|group| group.learning_rate).collect()
+        phase
+            .groups
+            .iter()
+            .map(|group| group.learning_rate)
+            .collect()
     }
 
     fn config(strategy: Strategy) -> FineTuneConfig {
-        let config = FineTuneConfig { strategy, head_epochs: 2, epochs: 4, ..FineTuneConfig::default() };
-        FineTuneConfig { head_learning_rate: 1., learning_rate: 0.5, body_scale: 0.5, layer_decay: 0.5, ..config }
+        let config = FineTuneConfig {
+            strategy,
+            head_epochs: 2,
+            epochs: 4,
+            ..FineTuneConfig::default()
+        };
+        FineTuneConfig {
+            head_learning_rate: 1.,
+            learning_rate: 0.5,
+            body_scale: 0.5,
+            layer_decay: 0.5,
+            ..config
+        }
     }
 
     #[test]
     fn rates_fall_with_the_distance_from_the_head() {
         let phases = config(Strategy::TwoPhase).phases(&groups()).unwrap();
         assert_eq!(phases.len(), 2);
-        assert_eq!((rates(&phases[0]), phases[0].epochs), (vec![None, None, None, Some(1.)], 2));
-        assert_eq!((rates(&phases[1]), phases[1].epochs), (vec![Some(0.0625), Some(0.125), Some(0.25), Some(0.5)], 4));
+        assert_eq!(
+            (rates(&phases[0]), phases[0].epochs),
+            (vec![None, None, None, Some(1.)], 2)
+        );
+        assert_eq!(
+            (rates(&phases[1]), phases[1].epochs),
+            (vec![Some(0.0625), Some(0.125), Some(0.25), Some(0.5)], 4)
+        );
     }
 
     #[test]
     fn gradual_thaws_from_the_top() {
         let phases = config(Strategy::Gradual).phases(&groups()).unwrap();
-        let names: Vec<_> = phases.iter().map(|phase| (phase.name.as_str(), phase.epochs)).collect();
-        assert_eq!(names, [("head", 2), ("from stage2", 2), ("from stage1", 1), ("from stem", 1)]);
-        assert_eq!(rates(&phases[2]), [None, Some(0.125), Some(0.25), Some(0.5)]);
+        let names: Vec<_> = phases
+            .iter()
+            .map(|phase| (phase.name.as_str(), phase.epochs))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("head", 2),
+                ("from stage2", 2),
+                ("from stage1", 1),
+                ("from stem", 1)
+            ]
+        );
+        assert_eq!(
+            rates(&phases[2]),
+            [None, Some(0.125), Some(0.25), Some(0.5)]
+        );
     }
 
     #[test]
@@ -248,15 +348,50 @@ mod tests {
         }
         let message = "two-fase".parse::<Strategy>().unwrap_err().to_string();
         assert!(message.contains("did you mean `two-phase`?"), "{message}");
-        let message = FineTuneConfig { epochs: 0, ..FineTuneConfig::default() }.phases(&groups()).unwrap_err();
-        assert_eq!(message.to_string(), "`epochs`: found 0, expected at least 1");
-        let message = FineTuneConfig { patience: Some(0), ..FineTuneConfig::default() }.phases(&groups()).unwrap_err();
-        assert_eq!(message.to_string(), "`patience`: found 0, expected at least 1");
-        let schedule = ScheduleKind::Step { every: 0., gamma: 0.1 };
-        let message = FineTuneConfig { schedule, ..FineTuneConfig::default() }.phases(&groups()).unwrap_err();
-        assert_eq!(message.to_string(), "`every`: found 0, expected a finite number above 0");
-        let message = FineTuneConfig { warmup: Some(-1.), ..FineTuneConfig::default() }.phases(&groups()).unwrap_err();
-        assert!(message.to_string().starts_with("`warmup_epochs`: found -1"), "{message}");
+        let message = FineTuneConfig {
+            epochs: 0,
+            ..FineTuneConfig::default()
+        }
+        .phases(&groups())
+        .unwrap_err();
+        assert_eq!(
+            message.to_string(),
+            "`epochs`: found 0, expected at least 1"
+        );
+        let message = FineTuneConfig {
+            patience: Some(0),
+            ..FineTuneConfig::default()
+        }
+        .phases(&groups())
+        .unwrap_err();
+        assert_eq!(
+            message.to_string(),
+            "`patience`: found 0, expected at least 1"
+        );
+        let schedule = ScheduleKind::Step {
+            every: 0.,
+            gamma: 0.1,
+        };
+        let message = FineTuneConfig {
+            schedule,
+            ..FineTuneConfig::default()
+        }
+        .phases(&groups())
+        .unwrap_err();
+        assert_eq!(
+            message.to_string(),
+            "`every`: found 0, expected a finite number above 0"
+        );
+        let message = FineTuneConfig {
+            warmup: Some(-1.),
+            ..FineTuneConfig::default()
+        }
+        .phases(&groups())
+        .unwrap_err();
+        assert!(
+            message.to_string().starts_with("`warmup_epochs`: found -1"),
+            "{message}"
+        );
         assert!(FineTuneConfig::default().phases(&groups()[..1]).is_err());
     }
 }

@@ -8,25 +8,48 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cnn_data::{Augmentation, Dataset, RandomHorizontalFlip, Shapes, ShapesConfig, Split};
 use cnn_models::{LoadOptions, ModelConfig, Network};
 use cnn_train::Notice;
-use cnn_transfer::{Error, FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FreezeProof, Strategy};
+use cnn_transfer::{
+    Error, FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FreezeProof, Strategy,
+};
 
 fn shapes(split: Split, samples: usize, seed: u64) -> Arc<dyn Dataset> {
-    let config = ShapesConfig::default().with_samples(samples).with_split(split).with_seed(seed);
+    let config = ShapesConfig::default()
+        .with_samples(samples)
+        .with_split(split)
+        .with_seed(seed);
     Arc::new(Shapes::new(config.with_size(20, 24)).unwrap())
 }
 
 /// A ResNet-8 with weights of its own, saved, and loaded from there with a new head.
 fn network(directory: &Path) -> Network {
     if !directory.join("model.safetensors").exists() {
-        let config = ModelConfig { num_classes: Some(10), input_size: Some([20, 24]), ..ModelConfig::default() };
-        Network::new("resnet8_cifar10", &config, 3).unwrap().save(directory).unwrap();
+        let config = ModelConfig {
+            num_classes: Some(10),
+            input_size: Some([20, 24]),
+            ..ModelConfig::default()
+        };
+        Network::new("resnet8_cifar10", &config, 3)
+            .unwrap()
+            .save(directory)
+            .unwrap();
     }
-    let options = LoadOptions { num_classes: Some(10), new_head: true, seed: 1, ..LoadOptions::default() };
+    let options = LoadOptions {
+        num_classes: Some(10),
+        new_head: true,
+        seed: 1,
+        ..LoadOptions::default()
+    };
     Network::load(directory, &options).unwrap()
 }
 
 fn config(strategy: Strategy) -> FineTuneConfig {
-    FineTuneConfig { strategy, head_epochs: 2, epochs: 2, batch_size: 8, ..FineTuneConfig::default() }
+    FineTuneConfig {
+        strategy,
+        head_epochs: 2,
+        epochs: 2,
+        batch_size: 8,
+        ..FineTuneConfig::default()
+    }
 }
 
 fn tuning(source: &Path, strategy: Strategy) -> FineTune<'static> {
@@ -51,18 +74,40 @@ fn each_phase_changes_what_it_names_and_nothing_else() {
     ];
     for (strategy, groups) in cases {
         let run = root.path().join(strategy.to_string());
-        let summary = tuning(&source, strategy).with_augmentation(flip()).run(&run).unwrap();
+        let summary = tuning(&source, strategy)
+            .with_augmentation(flip())
+            .run(&run)
+            .unwrap();
         assert!(!summary.interrupted);
         assert_eq!(summary.phases.len(), groups.len(), "{strategy}");
         for (phase, &groups) in summary.phases.iter().zip(groups) {
-            assert_eq!(phase.trained, all[5 - groups..], "{strategy} {}", phase.name);
+            assert_eq!(
+                phase.trained,
+                all[5 - groups..],
+                "{strategy} {}",
+                phase.name
+            );
             assert_eq!(phase.changed, phase.trained, "{strategy} {}", phase.name);
         }
         let saved = run.join("last/model.safetensors");
-        let backbone = FreezeProof::of(network(&source).store(), &saved, |name| !name.starts_with("linear.")).unwrap();
-        let statistics = FreezeProof::of(network(&source).store(), &saved, |name| name.contains("running_")).unwrap();
-        assert_eq!(backbone.tensors == backbone.unchanged, strategy == Strategy::Head, "{strategy} {backbone:?}");
-        assert_eq!((statistics.tensors, statistics.unchanged), (14, 14), "{strategy}");
+        let backbone = FreezeProof::of(network(&source).store(), &saved, |name| {
+            !name.starts_with("linear.")
+        })
+        .unwrap();
+        let statistics = FreezeProof::of(network(&source).store(), &saved, |name| {
+            name.contains("running_")
+        })
+        .unwrap();
+        assert_eq!(
+            backbone.tensors == backbone.unchanged,
+            strategy == Strategy::Head,
+            "{strategy} {backbone:?}"
+        );
+        assert_eq!(
+            (statistics.tensors, statistics.unchanged),
+            (14, 14),
+            "{strategy}"
+        );
     }
 }
 
@@ -74,10 +119,19 @@ fn flip() -> Augmentation {
 fn statistics_move_where_asked() {
     let root = tempfile::tempdir().unwrap();
     let source = root.path().join("source");
-    let config = FineTuneConfig { frozen_statistics: false, ..config(Strategy::TwoPhase) };
-    tuning(&source, Strategy::TwoPhase).with_config(config).run(root.path()).unwrap();
+    let config = FineTuneConfig {
+        frozen_statistics: false,
+        ..config(Strategy::TwoPhase)
+    };
+    tuning(&source, Strategy::TwoPhase)
+        .with_config(config)
+        .run(root.path())
+        .unwrap();
     let saved = root.path().join("last/model.safetensors");
-    let proof = FreezeProof::of(network(&source).store(), &saved, |name| name.contains("running_")).unwrap();
+    let proof = FreezeProof::of(network(&source).store(), &saved, |name| {
+        name.contains("running_")
+    })
+    .unwrap();
     assert_eq!((proof.tensors, proof.unchanged), (14, 0));
 }
 
@@ -85,12 +139,20 @@ fn statistics_move_where_asked() {
 fn features_give_the_same_head_as_images() {
     let root = tempfile::tempdir().unwrap();
     let source = root.path().join("source");
-    tuning(&source, Strategy::Head).run(&root.path().join("features")).unwrap();
+    tuning(&source, Strategy::Head)
+        .run(&root.path().join("features"))
+        .unwrap();
     let nothing = Augmentation::new();
-    tuning(&source, Strategy::Head).with_head_augmentation(nothing).run(&root.path().join("images")).unwrap();
+    tuning(&source, Strategy::Head)
+        .with_head_augmentation(nothing)
+        .run(&root.path().join("images"))
+        .unwrap();
     let losses = |run: &str| -> Vec<f64> {
         let text = std::fs::read_to_string(root.path().join(run).join("metrics.csv")).unwrap();
-        text.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().parse().unwrap()).collect()
+        text.lines()
+            .skip(1)
+            .map(|line| line.split(',').nth(2).unwrap().parse().unwrap())
+            .collect()
     };
     let (features, images) = (losses("features"), losses("images"));
     assert_eq!(features.len(), 2);
@@ -126,19 +188,26 @@ fn interrupted_anywhere_it_ends_in_the_same_bytes() {
             let listener = move |notice: &FineTuneNotice<'_>| {
                 if let FineTuneNotice::Train(Notice::Update { .. }) = notice {
                     seen += 1;
-                    // The first sitting stops after `stop` updates, the next ones four updates later each.
+                    // The first sitting stops after `stop` updates, the next ones four updates
+                    // later each.
                     if seen > if sittings == 0 { stop } else { 3 } {
                         raise.store(true, Ordering::Relaxed);
                     }
                 }
             };
-            let summary = tuning(&source, Strategy::Gradual).with_interrupt(flag).with_listener(listener).run(&run);
+            let summary = tuning(&source, Strategy::Gradual)
+                .with_interrupt(flag)
+                .with_listener(listener)
+                .run(&run);
             if !summary.unwrap().interrupted {
                 break;
             }
             sittings += 1;
         }
-        assert!(bytes(&run) == bytes(&whole), "stopped after {stop} updates, {sittings} times");
+        assert!(
+            bytes(&run) == bytes(&whole),
+            "stopped after {stop} updates, {sittings} times"
+        );
     }
 }
 
@@ -148,8 +217,19 @@ fn an_interruption_before_anything_leaves_nothing_to_trip_over() {
     let source = root.path().join("source");
     let run = root.path().join("run");
     let raised = Arc::new(AtomicBool::new(true));
-    assert!(tuning(&source, Strategy::TwoPhase).with_interrupt(raised).run(&run).unwrap().interrupted);
-    assert!(!tuning(&source, Strategy::TwoPhase).run(&run).unwrap().interrupted);
+    assert!(
+        tuning(&source, Strategy::TwoPhase)
+            .with_interrupt(raised)
+            .run(&run)
+            .unwrap()
+            .interrupted
+    );
+    assert!(
+        !tuning(&source, Strategy::TwoPhase)
+            .run(&run)
+            .unwrap()
+            .interrupted
+    );
     let whole = root.path().join("whole");
     tuning(&source, Strategy::TwoPhase).run(&whole).unwrap();
     assert!(bytes(&run) == bytes(&whole));
@@ -162,12 +242,19 @@ fn cached_features_are_used_only_where_they_belong() {
     let directory = root.path().join("cache");
     let cache = FeatureCache::in_directory(&directory);
     let never = AtomicBool::new(false);
-    let features =
-        |network: &Network, data: &Arc<dyn Dataset>| cache.features(network, data, &never, |_| ()).unwrap().unwrap();
+    let features = |network: &Network, data: &Arc<dyn Dataset>| {
+        cache
+            .features(network, data, &never, |_| ())
+            .unwrap()
+            .unwrap()
+    };
     let files = || std::fs::read_dir(&directory).unwrap().count();
     let (first, data) = (network(&source), shapes(Split::Train, 9, 0));
     let fresh = features(&first, &data);
-    assert_eq!((fresh.from_file, files(), fresh.maps.dims()), (false, 1, [9, 1, 1, 64].as_slice()));
+    assert_eq!(
+        (fresh.from_file, files(), fresh.maps.dims()),
+        (false, 1, [9, 1, 1, 64].as_slice())
+    );
     let again = features(&first, &data);
     assert!(again.from_file && again.indices == fresh.indices);
     assert_eq!(
@@ -178,12 +265,19 @@ fn cached_features_are_used_only_where_they_belong() {
     // Another head is no other backbone; another weight, other images or another size of them are.
     first
         .store()
-        .set("linear.bias", &candle_core::Tensor::ones(10, candle_core::DType::F32, &candle_core::Device::Cpu).unwrap())
+        .set(
+            "linear.bias",
+            &candle_core::Tensor::ones(10, candle_core::DType::F32, &candle_core::Device::Cpu)
+                .unwrap(),
+        )
         .unwrap();
     assert!(features(&first, &data).from_file);
     assert!(!features(&first, &shapes(Split::Train, 9, 1)).from_file);
     let weight = first.store().get("bn1.bias").unwrap();
-    first.store().set("bn1.bias", &(weight + 1e-3).unwrap()).unwrap();
+    first
+        .store()
+        .set("bn1.bias", &(weight + 1e-3).unwrap())
+        .unwrap();
     assert!(!features(&first, &data).from_file);
     assert_eq!(files(), 3);
 
@@ -196,17 +290,37 @@ fn cached_features_are_used_only_where_they_belong() {
     assert!(!features(&network(&source), &data).from_file);
     assert!(features(&network(&source), &data).from_file);
     let raised = AtomicBool::new(true);
-    assert!(FeatureCache::default().features(&first, &data, &raised, |_| ()).unwrap().is_none());
+    assert!(
+        FeatureCache::default()
+            .features(&first, &data, &raised, |_| ())
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
 fn a_head_of_other_classes_is_an_error() {
     let root = tempfile::tempdir().unwrap();
-    let config = ModelConfig { num_classes: Some(7), input_size: Some([20, 24]), ..ModelConfig::default() };
+    let config = ModelConfig {
+        num_classes: Some(7),
+        input_size: Some([20, 24]),
+        ..ModelConfig::default()
+    };
     let network = Network::new("resnet8_cifar10", &config, 3).unwrap();
     let (train, val) = (shapes(Split::Train, 20, 0), shapes(Split::Val, 10, 0));
-    let error = FineTune::new(network, train, val).run(root.path()).unwrap_err();
-    assert!(matches!(error, Error::Classes { network: 7, data: 10 }), "{error}");
+    let error = FineTune::new(network, train, val)
+        .run(root.path())
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Classes {
+                network: 7,
+                data: 10
+            }
+        ),
+        "{error}"
+    );
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
 }
 
@@ -215,12 +329,16 @@ fn rates(config: FineTuneConfig, run: &Path, source: &Path) -> Vec<(usize, Vec<f
     let mut phases: Vec<(usize, Vec<f64>)> = Vec::new();
     let listener = |notice: &FineTuneNotice<'_>| match notice {
         FineTuneNotice::Phase { .. } => phases.push((0, Vec::new())),
-        FineTuneNotice::Train(Notice::Update { rates, .. }) => phases.last_mut().unwrap().1.push(rates.lr),
+        FineTuneNotice::Train(Notice::Update { rates, .. }) => {
+            phases.last_mut().unwrap().1.push(rates.lr)
+        }
         FineTuneNotice::Train(Notice::Epoch { .. }) => phases.last_mut().unwrap().0 += 1,
         _ => {}
     };
     let (train, val) = (shapes(Split::Train, 20, 0), shapes(Split::Val, 10, 0));
-    let mut tuning = FineTune::new(network(source), train, val).with_config(config).with_listener(listener);
+    let mut tuning = FineTune::new(network(source), train, val)
+        .with_config(config)
+        .with_listener(listener);
     tuning.run(run).unwrap();
     drop(tuning);
     phases
@@ -230,18 +348,32 @@ fn rates(config: FineTuneConfig, run: &Path, source: &Path) -> Vec<(usize, Vec<f
 fn each_phase_runs_through_schedule_and_warm_up() {
     let root = tempfile::tempdir().unwrap();
     let source = root.path().join("source");
-    let config = FineTuneConfig { head_epochs: 3, ..config(Strategy::TwoPhase) };
+    let config = FineTuneConfig {
+        head_epochs: 3,
+        ..config(Strategy::TwoPhase)
+    };
     let (head, body) = (config.head_learning_rate, config.learning_rate);
     // Two updates in each epoch.
-    let step =
-        FineTuneConfig { schedule: "step:every=1,gamma=0.5".parse().unwrap(), warmup: Some(0.), ..config.clone() };
+    let step = FineTuneConfig {
+        schedule: "step:every=1,gamma=0.5".parse().unwrap(),
+        warmup: Some(0.),
+        ..config.clone()
+    };
     let expected = vec![
-        (3, [1., 1., 0.5, 0.5, 0.25, 0.25].map(|factor| factor * head).to_vec()),
+        (
+            3,
+            [1., 1., 0.5, 0.5, 0.25, 0.25]
+                .map(|factor| factor * head)
+                .to_vec(),
+        ),
         (2, [1., 1., 0.5, 0.5].map(|factor| factor * body).to_vec()),
     ];
     assert_eq!(rates(step, &root.path().join("step"), &source), expected);
     // By default half a cosine wave behind a warm-up of a tenth of the phase.
-    for (phase, (epochs, lrs)) in rates(config, &root.path().join("usual"), &source).into_iter().enumerate() {
+    for (phase, (epochs, lrs)) in rates(config, &root.path().join("usual"), &source)
+        .into_iter()
+        .enumerate()
+    {
         let (peak, warmup) = ([head, body][phase], 0.1 * epochs as f64);
         assert!((lrs[0] - 0.01 * peak).abs() < 1e-12, "{lrs:?}");
         let done = (0.5 - warmup) / (epochs as f64 - warmup);
@@ -254,12 +386,33 @@ fn each_phase_runs_through_schedule_and_warm_up() {
 fn patience_ends_a_phase_and_not_the_run() {
     let root = tempfile::tempdir().unwrap();
     let source = root.path().join("source");
-    // A rate at which nothing is learnt: the first epoch stays the best, and the first phase ends two epochs after it, the second after two.
-    let still = FineTuneConfig { head_learning_rate: 1e-30, learning_rate: 1e-30, ..config(Strategy::TwoPhase) };
-    let still = FineTuneConfig { head_epochs: 9, epochs: 8, ..still };
-    let epochs = |config: FineTuneConfig, run: &str| -> Vec<usize> {
-        rates(config, &root.path().join(run), &source).into_iter().map(|(epochs, _)| epochs).collect()
+    // A rate at which nothing is learnt: the first epoch stays the best, and the first phase ends
+    // two epochs after it, the second after two.
+    let still = FineTuneConfig {
+        head_learning_rate: 1e-30,
+        learning_rate: 1e-30,
+        ..config(Strategy::TwoPhase)
     };
-    assert_eq!(epochs(FineTuneConfig { patience: Some(2), ..still.clone() }, "patient"), [3, 2]);
+    let still = FineTuneConfig {
+        head_epochs: 9,
+        epochs: 8,
+        ..still
+    };
+    let epochs = |config: FineTuneConfig, run: &str| -> Vec<usize> {
+        rates(config, &root.path().join(run), &source)
+            .into_iter()
+            .map(|(epochs, _)| epochs)
+            .collect()
+    };
+    assert_eq!(
+        epochs(
+            FineTuneConfig {
+                patience: Some(2),
+                ..still.clone()
+            },
+            "patient"
+        ),
+        [3, 2]
+    );
     assert_eq!(epochs(still, "without"), [9, 8]);
 }

@@ -15,12 +15,14 @@ use cnn_data::{Dataset, Shapes, ShapesConfig, Skipped};
 use cnn_metrics::ConfusionMatrix;
 use cnn_models::{ModelConfig, Network};
 use cnn_viz::{
-    ClassResults, Epoch, Fact, FilterReport, FreezeProof, ImagePrediction, InspectConfig, LayerGroup, NormStatistics,
-    Phase, PictureGroup, Report, Timing, filter_grid, inspect,
+    ClassResults, Epoch, Fact, FilterReport, FreezeProof, ImagePrediction, InspectConfig,
+    LayerGroup, NormStatistics, Phase, PictureGroup, Report, Timing, filter_grid, inspect,
 };
 
 fn main() -> Result<()> {
-    let path = std::env::args().nth(1).context("where to? give a path, such as report.html")?;
+    let path = std::env::args()
+        .nth(1)
+        .context("where to? give a path, such as report.html")?;
     let shapes = Shapes::new(ShapesConfig::default().with_size(96, 128).with_samples(400))?;
     let report = Report {
         title: "finetune: resnet20_cifar10 on shapes".into(),
@@ -79,14 +81,20 @@ fn main() -> Result<()> {
 }
 
 fn facts(pairs: &[(&str, &str)]) -> Vec<Fact> {
-    pairs.iter().map(|&(name, value)| Fact::new(name, value)).collect()
+    pairs
+        .iter()
+        .map(|&(name, value)| Fact::new(name, value))
+        .collect()
 }
 
 /// A fresh network, inspected.
 fn filters(shapes: &Shapes) -> Result<FilterReport> {
     let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
     let images: Arc<dyn Dataset> = Arc::new(shapes.clone());
-    let config = InspectConfig { images: 32, ..InspectConfig::default() };
+    let config = InspectConfig {
+        images: 32,
+        ..InspectConfig::default()
+    };
     let inspection = inspect(&network, &[images], &config, &mut |_| ())?;
     Ok(inspection.report("val images, fresh weights", Some(filter_grid(&network)?)))
 }
@@ -98,7 +106,11 @@ fn epoch(epoch: usize) -> Epoch {
     let loss = 2.3 - 2.1 * progress;
     Epoch {
         epoch,
-        learning_rate: Some(if epoch <= 3 { 0.01 } else { 0.003 * (12.5 - epoch as f64) / 9.0 }),
+        learning_rate: Some(if epoch <= 3 {
+            0.01
+        } else {
+            0.003 * (12.5 - epoch as f64) / 9.0
+        }),
         train_loss: Some(loss + 0.03 * noise.normal()),
         val_loss: Some(loss + 0.05 + 0.05 * noise.normal()),
         train_accuracy: Some((0.25 + 0.71 * progress + 0.01 * noise.normal()).min(1.0)),
@@ -111,8 +123,13 @@ fn epoch(epoch: usize) -> Epoch {
 fn class_results(shapes: &Shapes) -> Result<ClassResults> {
     let mut chance = Key::new(0).stream("predictions").rng();
     let labels: Vec<u32> = (0..shapes.len() as u32).map(|index| index % 10).collect();
-    let mut predict =
-        |&label: &u32| if chance.bernoulli(1.0 / 15.0) { (label + 1 + chance.below(2) as u32) % 10 } else { label };
+    let mut predict = |&label: &u32| {
+        if chance.bernoulli(1.0 / 15.0) {
+            (label + 1 + chance.below(2) as u32) % 10
+        } else {
+            label
+        }
+    };
     let predictions: Vec<u32> = labels.iter().map(&mut predict).collect();
     Ok(ClassResults {
         evaluated_on: "val split, weights of epoch 11".into(),
@@ -148,9 +165,23 @@ fn phase(name: &str, first_epoch: usize, last_epoch: usize, trained: usize) -> P
             name: name.into(),
             parameters,
             learning_rate: trains.then(|| 0.01 * 0.5f64.powi((groups.len() - 1 - index) as i32)),
-            norm_statistics: if name == "head" { NormStatistics::None } else { NormStatistics::Fixed },
+            norm_statistics: if name == "head" {
+                NormStatistics::None
+            } else {
+                NormStatistics::Fixed
+            },
         }
     };
-    let groups = groups.iter().zip(&parameters).enumerate().map(group).collect();
-    Phase { name: name.into(), first_epoch, last_epoch, groups }
+    let groups = groups
+        .iter()
+        .zip(&parameters)
+        .enumerate()
+        .map(group)
+        .collect();
+    Phase {
+        name: name.into(),
+        first_epoch,
+        last_epoch,
+        groups,
+    }
 }

@@ -57,7 +57,9 @@ pub enum Error {
     #[error("cannot read the images")]
     Data(#[source] Box<cnn_data::Error>),
     /// No gradient came back to the input.
-    #[error("no gradient reaches the {what}: build the model in `Mode::Eval`, not `Mode::Inference`")]
+    #[error(
+        "no gradient reaches the {what}: build the model in `Mode::Eval`, not `Mode::Inference`"
+    )]
     NoGradient {
         /// What it was asked for.
         what: &'static str,
@@ -89,10 +91,21 @@ impl From<cnn_data::Error> for Error {
 impl Error {
     /// For what an image library refused.
     pub(crate) fn picture(path: impl Into<String>, source: cnn_data::Error) -> Self {
-        Self::Picture { path: path.into(), source: Box::new(source) }
+        Self::Picture {
+            path: path.into(),
+            source: Box::new(source),
+        }
     }
 
-    pub(crate) fn argument(name: &'static str, found: impl fmt::Display, expected: impl Into<String>) -> Self {
-        Self::InvalidArgument { name, found: found.to_string(), expected: expected.into() }
+    pub(crate) fn argument(
+        name: &'static str,
+        found: impl fmt::Display,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::InvalidArgument {
+            name,
+            found: found.to_string(),
+            expected: expected.into(),
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! What a network sees, why it decides, which of its filters do nothing, and the report of a run.
 //!
-//! - [`Explainer`]: attributions and class activation maps ([`Method`]) for any network that fills the contract of `cnn-layers`; [`Heatmap`], [`overlay`] to look at them;
-//! - [`TrustChecks`], [`Trust::verdicts`], [`insertion_deletion`], [`road()`], [`randomized`]: whether a map can be believed;
+//! - [`Explainer`]: attributions and class activation maps ([`Method`]) for any network that fills
+//!   the contract of `cnn-layers`; [`Heatmap`], [`overlay`] to look at them;
+//! - [`TrustChecks`], [`Trust::verdicts`], [`insertion_deletion`], [`road()`], [`randomized`]:
+//!   whether a map can be believed;
 //! - [`feature_maps`], [`map_grid`]: what any stage or layer gives for an image;
 //! - [`inspect()`]: filters that do nothing, activations and weights, receptive fields;
 //! - [`Report`], [`Gallery`]: pages that need no other file (the feature `report`).
@@ -10,8 +12,9 @@
 //! |---|---|
 //! | `report` | [`Report`], [`Gallery`] and what goes into them, [`Inspection::report`], [`thumbnail`]; it is not on by default |
 //!
-//! A [`Report`] is plain data (facts, epochs, a confusion matrix, pictures, phases, ...); [`Report::to_html`] makes the page. Any
-//! part may be missing and is then left out, so that a program which knows only its losses has a report too.
+//! A [`Report`] is plain data (facts, epochs, a confusion matrix, pictures, phases, ...);
+//! [`Report::to_html`] makes the page. Any part may be missing and is then left out, so that a
+//! program which knows only its losses has a report too.
 //!
 //! ```
 //! # #[cfg(feature = "report")] {
@@ -39,11 +42,14 @@
 //!
 //! # Its neighbours
 //!
-//! It uses `cnn-models`, `cnn-data` and `cnn-metrics`; it explains whatever fills the contract of `cnn-layers`, and reports runs of `cnn-train` and `cnn-transfer`. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//! It uses `cnn-models`, `cnn-data` and `cnn-metrics`; it explains whatever fills the contract of
+//! `cnn-layers`, and reports runs of `cnn-train` and `cnn-transfer`. [All
+//! crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
 //!
 //! # In your project
 //!
-//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//! A debug build of a project that depends on this crate is slow unless its dependencies are
+//! optimised: build with `--release`, or add to the workspace's `Cargo.toml`
 //!
 //! ```toml
 //! [profile.dev.package."*"]
@@ -52,7 +58,8 @@
 //! overflow-checks = false
 //! ```
 //!
-//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md)
+//! has the dependencies and the figures.
 
 #![forbid(unsafe_code)]
 
@@ -67,22 +74,25 @@ mod report;
 mod trust;
 
 pub use error::Error;
-pub use explain::{Explainer, Explanation, Method, Place, Region, Score, Smoothing, Target, feature_maps};
+pub use explain::{
+    Explainer, Explanation, Method, Place, Region, Score, Smoothing, Target, feature_maps,
+};
 pub use inspect::{
-    ChannelStatistics, FilterCounts, FilterGraph, FilterKind, FilterUnit, Finding, HeldOut, InspectConfig,
-    InspectedLayer, Inspection, OtherLayer, Rarefaction, RarefactionPoint, Reader, ReceptiveField, Removal, Savings,
-    Spread, StageField, Totals, UnitActivation, WeightStatistics, filter_grid, inspect,
+    ChannelStatistics, FilterCounts, FilterGraph, FilterKind, FilterUnit, Finding, HeldOut,
+    InspectConfig, InspectedLayer, Inspection, OtherLayer, Rarefaction, RarefactionPoint, Reader,
+    ReceptiveField, Removal, Savings, Spread, StageField, Totals, UnitActivation, WeightStatistics,
+    filter_grid, inspect,
 };
 #[cfg(feature = "report")]
 pub use page::thumbnail;
 pub use picture::{ColorMap, Heatmap, map_grid, overlay};
 #[cfg(feature = "report")]
 pub use report::{
-    ClassResults, DataPart, Epoch, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FileLink, FilterLayer,
-    FilterReport, FreezeProof, Gallery, ImagePrediction, LayerGroup, NextStep, NormStatistics, Phase, PictureGroup,
-    RatePoint, Report, StripRow, Timing,
+    ClassResults, DataPart, Epoch, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FileLink,
+    FilterLayer, FilterReport, FreezeProof, Gallery, ImagePrediction, LayerGroup, NextStep,
+    NormStatistics, Phase, PictureGroup, RatePoint, Report, StripRow, Timing,
 };
 pub use trust::{
-    InsertionDeletion, Road, Trust, TrustCheck, TrustChecks, TrustVerdict, cascade, insertion_deletion, randomized,
-    rank_correlation, road,
+    InsertionDeletion, Road, Trust, TrustCheck, TrustChecks, TrustVerdict, cascade,
+    insertion_deletion, randomized, rank_correlation, road,
 };

@@ -13,7 +13,10 @@ use common::{batch, published, shared};
 const PHOTOS: usize = 10;
 
 fn maps(network: &cnn_models::Network, images: &FeatureMap, targets: &[Target]) -> Vec<Heatmap> {
-    Explainer::new(network.model()).explain(Method::GradCam, images, targets).unwrap().maps
+    Explainer::new(network.model())
+        .explain(Method::GradCam, images, targets)
+        .unwrap()
+        .maps
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -23,24 +26,45 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[test]
 fn random_weights_in_the_top_stage_of_mobilenet_change_grad_cam() {
-    let (Some(network), Some(folder)) = (published("mobilenetv2_100"), shared("data/imagenet_photos")) else { return };
+    let (Some(network), Some(folder)) =
+        (published("mobilenetv2_100"), shared("data/imagenet_photos"))
+    else {
+        return;
+    };
     let photos = PhotoList::open(&[folder]).unwrap();
-    let order = (0..PHOTOS).map(|photo| photo * photos.len() / PHOTOS).collect();
+    let order = (0..PHOTOS)
+        .map(|photo| photo * photos.len() / PHOTOS)
+        .collect();
     let images = batch(Arc::new(photos), order, network.preprocessing());
-    let explanation = Explainer::new(network.model()).explain(Method::GradCam, &images, &[Target::PREDICTED]).unwrap();
-    let targets: Vec<Target> = (0..PHOTOS).map(|image| explanation.target(image).unwrap()).collect();
+    let explanation = Explainer::new(network.model())
+        .explain(Method::GradCam, &images, &[Target::PREDICTED])
+        .unwrap();
+    let targets: Vec<Target> = (0..PHOTOS)
+        .map(|image| explanation.target(image).unwrap())
+        .collect();
     let groups = network.model().parameter_groups();
     let named = |names: &[&str]| -> Vec<ParameterGroup> {
-        groups.iter().filter(|group| names.contains(&group.name.as_str())).cloned().collect()
+        groups
+            .iter()
+            .filter(|group| names.contains(&group.name.as_str()))
+            .cloned()
+            .collect()
     };
-    // The backbone's last stage (blocks.5 and blocks.6), what lies between it and the head, both, and that with the head as the checks of trust take it.
-    for top in [&["stage6", "stage7"][..], &["tail"], &["stage6", "stage7", "tail"], &["tail", "head"]] {
+    // The backbone's last stage (blocks.5 and blocks.6), what lies between it and the head, both,
+    // and that with the head as the checks of trust take it.
+    for top in [
+        &["stage6", "stage7"][..],
+        &["tail"],
+        &["stage6", "stage7", "tail"],
+        &["tail", "head"],
+    ] {
         assert_eq!(named(top).len(), top.len());
         for seed in 0..3 {
             let copy = randomized(&network, &named(top), seed).unwrap();
             let after = maps(&copy, &images, &targets);
             let pairs = explanation.maps.iter().zip(&after);
-            let correlations = pairs.map(|(before, after)| rank_correlation(before.values(), after.values()));
+            let correlations =
+                pairs.map(|(before, after)| rank_correlation(before.values(), after.values()));
             let median = median(correlations.collect());
             println!("{top:?} random, seed {seed}: {median:.2}");
             assert!(median < 0.3, "{top:?}, seed {seed}: {median}");
@@ -50,7 +74,9 @@ fn random_weights_in_the_top_stage_of_mobilenet_change_grad_cam() {
 
 #[test]
 fn only_what_is_named_becomes_random() {
-    let Some(network) = published("resnet20_cifar10") else { return };
+    let Some(network) = published("resnet20_cifar10") else {
+        return;
+    };
     let groups = network.model().parameter_groups();
     let copy = randomized(&network, &groups[groups.len() - 2..groups.len() - 1], 0).unwrap();
     let bytes = |network: &cnn_models::Network, name: &str| -> Vec<f32> {

@@ -19,14 +19,24 @@ fn network(name: &str, family: &str) -> (Network, [usize; 3]) {
         _ => ([64, 96], 3),
     };
     let input_size = (family == "lenet").then_some(size);
-    let config = ModelConfig { num_classes: Some(CLASSES), input_size, ..ModelConfig::default() };
-    (Network::new(name, &config, 1).unwrap(), [size[0], size[1], channels])
+    let config = ModelConfig {
+        num_classes: Some(CLASSES),
+        input_size,
+        ..ModelConfig::default()
+    };
+    (
+        Network::new(name, &config, 1).unwrap(),
+        [size[0], size[1], channels],
+    )
 }
 
 fn images([height, width, channels]: [usize; 3]) -> FeatureMap {
     let mut values = vec![0f32; height * width * channels];
     Key::new(7).rng().fill_normal(&mut values, 0., 1.);
-    FeatureMap::from_nhwc(&Tensor::from_vec(values, (1, height, width, channels), &Device::Cpu).unwrap()).unwrap()
+    FeatureMap::from_nhwc(
+        &Tensor::from_vec(values, (1, height, width, channels), &Device::Cpu).unwrap(),
+    )
+    .unwrap()
 }
 
 fn is_constant(values: &[f32]) -> bool {
@@ -45,25 +55,50 @@ fn every_method_gives_a_map_of_the_inputs_size() {
             .with_samples(2, 0.1)
             .with_window([size[0] / 4, size[1] / 3], [size[0] / 8, size[1] / 3]);
         for method in Method::ALL {
-            // Hundreds of channels at the last map, each a pass through the whole network, would take minutes.
+            // Hundreds of channels at the last map, each a pass through the whole network, would
+            // take minutes.
             let place = match method {
                 Method::ScoreCam | Method::AblationCam => Place::Stage(0),
                 _ => Place::Last,
             };
             let map = |target| {
-                let explained = explainer.clone().with_places(vec![place]).explain(method, &images, &[target]);
-                let explanation = explained.unwrap_or_else(|error| panic!("{} {method}: {error}", spec.name));
+                let explained =
+                    explainer
+                        .clone()
+                        .with_places(vec![place])
+                        .explain(method, &images, &[target]);
+                let explanation =
+                    explained.unwrap_or_else(|error| panic!("{} {method}: {error}", spec.name));
                 let [map] = explanation.maps.try_into().unwrap();
-                assert_eq!([map.height(), map.width()], size[..2], "{} {method}", spec.name);
-                assert!(map.values().iter().all(|value| value.is_finite()), "{} {method}", spec.name);
+                assert_eq!(
+                    [map.height(), map.width()],
+                    size[..2],
+                    "{} {method}",
+                    spec.name
+                );
+                assert!(
+                    map.values().iter().all(|value| value.is_finite()),
+                    "{} {method}",
+                    spec.name
+                );
                 map
             };
-            // What speaks against a class leaves its map empty; some class of an untrained network has something to show.
-            let targets = (0..CLASSES).map(|class| Target::class(class).against((class + 1) % CLASSES));
+            // What speaks against a class leaves its map empty; some class of an untrained network
+            // has something to show.
+            let targets =
+                (0..CLASSES).map(|class| Target::class(class).against((class + 1) % CLASSES));
             let mut maps = targets.map(map);
-            assert!(maps.any(|map| !is_constant(map.values())), "{} {method}", spec.name);
+            assert!(
+                maps.any(|map| !is_constant(map.values())),
+                "{} {method}",
+                spec.name
+            );
             if method == Method::EigenCam {
-                assert_eq!(map(Target::class(0)), map(Target::class(1)), "it knows no class");
+                assert_eq!(
+                    map(Target::class(0)),
+                    map(Target::class(1)),
+                    "it knows no class"
+                );
             }
         }
     }
@@ -76,28 +111,52 @@ fn every_stage_of_every_model_can_be_read() {
         let images = images(size);
         for (index, stage) in network.model().stages().iter().enumerate() {
             let place = Place::find(&stage.module, network.model()).unwrap();
-            assert_eq!(place, Place::find(&format!("stage{index}"), network.model()).unwrap());
+            assert_eq!(
+                place,
+                Place::find(&format!("stage{index}"), network.model()).unwrap()
+            );
             let explainer = Explainer::new(network.model()).with_places(vec![place]);
-            let map = &explainer.explain(Method::LayerCam, &images, &[Target::class(2)]).unwrap().maps[0];
-            assert!(map.values().iter().all(|value| value.is_finite()), "{} {place}", spec.name);
+            let map = &explainer
+                .explain(Method::LayerCam, &images, &[Target::class(2)])
+                .unwrap()
+                .maps[0];
+            assert!(
+                map.values().iter().all(|value| value.is_finite()),
+                "{} {place}",
+                spec.name
+            );
             let maps = feature_maps(network.model(), &images, &[&format!("stage{index}")]).unwrap();
             assert_eq!(maps[0].dims()[1], stage.channels, "{} {place}", spec.name);
         }
-        let message = Place::find("layer9.9", network.model()).unwrap_err().to_string();
+        let message = Place::find("layer9.9", network.model())
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("expected last, 0 to"), "{message}");
     }
 }
 
 #[test]
 fn frozen_models_are_explained_as_others() {
-    for name in ["resnet8_cifar10", "mobilenetv2_050", "squeezenet1_1", "lenet5"] {
-        let Ok(spec) = cnn_models::find(name) else { continue };
+    for name in [
+        "resnet8_cifar10",
+        "mobilenetv2_050",
+        "squeezenet1_1",
+        "lenet5",
+    ] {
+        let Ok(spec) = cnn_models::find(name) else {
+            continue;
+        };
         let (mut network, size) = network(name, spec.family);
         let images = images(size);
         let methods = [Method::GradCam, Method::Gradient, Method::GuidedBackprop];
         let maps = |network: &Network| {
             let explainer = Explainer::new(network.model());
-            methods.map(|method| explainer.explain(method, &images, &[Target::class(3)]).unwrap().maps)
+            methods.map(|method| {
+                explainer
+                    .explain(method, &images, &[Target::class(3)])
+                    .unwrap()
+                    .maps
+            })
         };
         let before = maps(&network);
         network.store().set_trainable(false, |_| true);
@@ -114,30 +173,62 @@ fn a_model_built_for_inference_says_so() {
     network.rebuild(Mode::Inference).unwrap();
     let explainer = Explainer::new(network.model());
     for method in [Method::GradCam, Method::SmoothGrad] {
-        let error = explainer.explain(method, &images(size), &[Target::PREDICTED]).unwrap_err();
+        let error = explainer
+            .explain(method, &images(size), &[Target::PREDICTED])
+            .unwrap_err();
         assert!(error.to_string().contains("Mode::Eval"), "{error}");
     }
-    assert!(explainer.explain(Method::EigenCam, &images(size), &[Target::PREDICTED]).is_ok());
+    assert!(
+        explainer
+            .explain(Method::EigenCam, &images(size), &[Target::PREDICTED])
+            .is_ok()
+    );
 }
 
 #[test]
 fn noise_depends_on_the_key_and_batches_on_nothing_else() {
     let (network, size) = network("resnet8_cifar10", "resnet_cifar");
     let one = images(size);
-    let two = FeatureMap::from_nhwc(&Tensor::cat(&[one.to_nhwc(), one.to_nhwc().neg().unwrap()], 0).unwrap()).unwrap();
+    let two = FeatureMap::from_nhwc(
+        &Tensor::cat(&[one.to_nhwc(), one.to_nhwc().neg().unwrap()], 0).unwrap(),
+    )
+    .unwrap();
     let explainer = Explainer::new(network.model()).with_samples(3, 0.2);
     let map = |explainer: &Explainer<'_>, images, method| {
-        explainer.explain(method, images, &[Target::class(1)]).unwrap().maps.remove(0)
+        explainer
+            .explain(method, images, &[Target::class(1)])
+            .unwrap()
+            .maps
+            .remove(0)
     };
     let smooth = map(&explainer, &one, Method::SmoothGrad);
     assert_eq!(smooth, map(&explainer, &one, Method::SmoothGrad));
-    assert_ne!(smooth, map(&explainer.clone().with_key(Key::new(1)), &one, Method::SmoothGrad));
-    for method in [Method::GradCam, Method::ScoreCam, Method::Occlusion, Method::Gradient, Method::EigenCam] {
+    assert_ne!(
+        smooth,
+        map(
+            &explainer.clone().with_key(Key::new(1)),
+            &one,
+            Method::SmoothGrad
+        )
+    );
+    for method in [
+        Method::GradCam,
+        Method::ScoreCam,
+        Method::Occlusion,
+        Method::Gradient,
+        Method::EigenCam,
+    ] {
         let alone = map(&explainer, &one, method);
         let batched = map(&explainer.clone().with_batch_size(3), &two, method);
-        let scale = alone.values().iter().fold(0f32, |most, value| most.max(value.abs()));
+        let scale = alone
+            .values()
+            .iter()
+            .fold(0f32, |most, value| most.max(value.abs()));
         let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 2e-4 * scale;
-        assert!(alone.values().iter().zip(batched.values()).all(close), "{method}");
+        assert!(
+            alone.values().iter().zip(batched.values()).all(close),
+            "{method}"
+        );
     }
 }
 
@@ -192,20 +283,41 @@ impl Classifier for Counting<'_> {
 #[test]
 fn methods_of_many_passes_keep_to_the_batch_size_and_tell_their_progress() {
     let (network, size) = network("resnet8_cifar10", "resnet_cifar");
-    let model = Counting { model: network.model(), largest: AtomicUsize::new(0) };
+    let model = Counting {
+        model: network.model(),
+        largest: AtomicUsize::new(0),
+    };
     let images = images(size);
-    for method in [Method::ScoreCam, Method::AblationCam, Method::Occlusion, Method::IntegratedGradients] {
+    for method in [
+        Method::ScoreCam,
+        Method::AblationCam,
+        Method::Occlusion,
+        Method::IntegratedGradients,
+    ] {
         model.largest.store(0, Ordering::Relaxed);
         let told = RefCell::new(Vec::new());
         let progress = |done, total| told.borrow_mut().push((done, total));
-        let explainer = Explainer::new(&model).with_batch_size(7).with_progress(&progress);
-        explainer.explain(method, &images, &[Target::class(3)]).unwrap();
+        let explainer = Explainer::new(&model)
+            .with_batch_size(7)
+            .with_progress(&progress);
+        explainer
+            .explain(method, &images, &[Target::class(3)])
+            .unwrap();
         assert_eq!(model.largest.load(Ordering::Relaxed), 7, "{method}");
         let told = told.into_inner();
-        assert!(told.windows(2).all(|pair| pair[0].0 < pair[1].0), "{method}: {told:?}");
-        assert!(told.iter().all(|(done, total)| done <= total), "{method}: {told:?}");
+        assert!(
+            told.windows(2).all(|pair| pair[0].0 < pair[1].0),
+            "{method}: {told:?}"
+        );
+        assert!(
+            told.iter().all(|(done, total)| done <= total),
+            "{method}: {told:?}"
+        );
         if method != Method::IntegratedGradients {
-            assert!(told.last().is_some_and(|(done, total)| done == total), "{method}: {told:?}");
+            assert!(
+                told.last().is_some_and(|(done, total)| done == total),
+                "{method}: {told:?}"
+            );
         }
     }
 }

@@ -64,7 +64,8 @@ impl ElementType {
         }
     }
 
-    /// The type of the tensor that [`TensorFile::tensor`](crate::TensorFile::tensor) gives, `None` for [`ElementType::Other`].
+    /// The type of the tensor that [`TensorFile::tensor`](crate::TensorFile::tensor) gives, `None`
+    /// for [`ElementType::Other`].
     pub fn dtype(self) -> Option<DType> {
         Some(match self {
             Self::Bool | Self::U8 => DType::U8,
@@ -96,15 +97,42 @@ impl ElementType {
             "U64" => Self::U64,
             "I64" => Self::I64,
             "F64" => Self::F64,
-            "F4" => Self::Other { name: "F4", bits: 4 },
-            "F6_E2M3" => Self::Other { name: "F6_E2M3", bits: 6 },
-            "F6_E3M2" => Self::Other { name: "F6_E3M2", bits: 6 },
-            "F8_E5M2" => Self::Other { name: "F8_E5M2", bits: 8 },
-            "F8_E4M3" => Self::Other { name: "F8_E4M3", bits: 8 },
-            "F8_E8M0" => Self::Other { name: "F8_E8M0", bits: 8 },
-            "F8_E4M3FNUZ" => Self::Other { name: "F8_E4M3FNUZ", bits: 8 },
-            "F8_E5M2FNUZ" => Self::Other { name: "F8_E5M2FNUZ", bits: 8 },
-            "C64" => Self::Other { name: "C64", bits: 64 },
+            "F4" => Self::Other {
+                name: "F4",
+                bits: 4,
+            },
+            "F6_E2M3" => Self::Other {
+                name: "F6_E2M3",
+                bits: 6,
+            },
+            "F6_E3M2" => Self::Other {
+                name: "F6_E3M2",
+                bits: 6,
+            },
+            "F8_E5M2" => Self::Other {
+                name: "F8_E5M2",
+                bits: 8,
+            },
+            "F8_E4M3" => Self::Other {
+                name: "F8_E4M3",
+                bits: 8,
+            },
+            "F8_E8M0" => Self::Other {
+                name: "F8_E8M0",
+                bits: 8,
+            },
+            "F8_E4M3FNUZ" => Self::Other {
+                name: "F8_E4M3FNUZ",
+                bits: 8,
+            },
+            "F8_E5M2FNUZ" => Self::Other {
+                name: "F8_E5M2FNUZ",
+                bits: 8,
+            },
+            "C64" => Self::Other {
+                name: "C64",
+                bits: 64,
+            },
             _ => return None,
         })
     }
@@ -125,14 +153,38 @@ impl ElementType {
             "uint64" => Self::U64,
             "int64" | "long" => Self::I64,
             "float64" | "double" => Self::F64,
-            "float8_e4m3fn" => Self::Other { name: "float8_e4m3fn", bits: 8 },
-            "float8_e5m2" => Self::Other { name: "float8_e5m2", bits: 8 },
-            "float8_e4m3fnuz" => Self::Other { name: "float8_e4m3fnuz", bits: 8 },
-            "float8_e5m2fnuz" => Self::Other { name: "float8_e5m2fnuz", bits: 8 },
-            "float8_e8m0fnu" => Self::Other { name: "float8_e8m0fnu", bits: 8 },
-            "complex32" => Self::Other { name: "complex32", bits: 32 },
-            "complex64" | "cfloat" => Self::Other { name: "complex64", bits: 64 },
-            "complex128" | "cdouble" => Self::Other { name: "complex128", bits: 128 },
+            "float8_e4m3fn" => Self::Other {
+                name: "float8_e4m3fn",
+                bits: 8,
+            },
+            "float8_e5m2" => Self::Other {
+                name: "float8_e5m2",
+                bits: 8,
+            },
+            "float8_e4m3fnuz" => Self::Other {
+                name: "float8_e4m3fnuz",
+                bits: 8,
+            },
+            "float8_e5m2fnuz" => Self::Other {
+                name: "float8_e5m2fnuz",
+                bits: 8,
+            },
+            "float8_e8m0fnu" => Self::Other {
+                name: "float8_e8m0fnu",
+                bits: 8,
+            },
+            "complex32" => Self::Other {
+                name: "complex32",
+                bits: 32,
+            },
+            "complex64" | "cfloat" => Self::Other {
+                name: "complex64",
+                bits: 64,
+            },
+            "complex128" | "cdouble" => Self::Other {
+                name: "complex128",
+                bits: 128,
+            },
             _ => return None,
         })
     }
@@ -150,25 +202,59 @@ impl ElementType {
             "Float" => Self::F32,
             "Long" => Self::I64,
             "Double" => Self::F64,
-            "ComplexFloat" => Self::Other { name: "complex64", bits: 64 },
-            "ComplexDouble" => Self::Other { name: "complex128", bits: 128 },
-            "QInt8" => Self::Other { name: "qint8", bits: 8 },
-            "QUInt8" => Self::Other { name: "quint8", bits: 8 },
-            "QInt32" => Self::Other { name: "qint32", bits: 32 },
-            "QUInt4x2" => Self::Other { name: "quint4x2", bits: 8 },
-            "QUInt2x4" => Self::Other { name: "quint2x4", bits: 8 },
+            "ComplexFloat" => Self::Other {
+                name: "complex64",
+                bits: 64,
+            },
+            "ComplexDouble" => Self::Other {
+                name: "complex128",
+                bits: 128,
+            },
+            "QInt8" => Self::Other {
+                name: "qint8",
+                bits: 8,
+            },
+            "QUInt8" => Self::Other {
+                name: "quint8",
+                bits: 8,
+            },
+            "QInt32" => Self::Other {
+                name: "qint32",
+                bits: 32,
+            },
+            "QUInt4x2" => Self::Other {
+                name: "quint4x2",
+                bits: 8,
+            },
+            "QUInt2x4" => Self::Other {
+                name: "quint2x4",
+                bits: 8,
+            },
             _ => return None,
         })
     }
 
-    /// Makes a tensor of `shape` on the CPU from little-endian `bytes`, one element after the other.
+    /// Makes a tensor of `shape` on the CPU from little-endian `bytes`, one element after the
+    /// other.
     pub(crate) fn to_tensor(self, bytes: &[u8], shape: &[usize]) -> Result<Tensor> {
         let cpu = &Device::Cpu;
         match self {
-            Self::Bool => Tensor::from_vec(bytes.iter().map(|&b| u8::from(b != 0)).collect(), shape, cpu),
+            Self::Bool => Tensor::from_vec(
+                bytes.iter().map(|&b| u8::from(b != 0)).collect(),
+                shape,
+                cpu,
+            ),
             Self::U8 => Tensor::from_vec(bytes.to_vec(), shape, cpu),
-            Self::I8 => Tensor::from_vec(words(bytes, |[b]| i16::from(i8::from_le_bytes([b]))), shape, cpu),
-            Self::U16 => Tensor::from_vec(words(bytes, |b| u32::from(u16::from_le_bytes(b))), shape, cpu),
+            Self::I8 => Tensor::from_vec(
+                words(bytes, |[b]| i16::from(i8::from_le_bytes([b]))),
+                shape,
+                cpu,
+            ),
+            Self::U16 => Tensor::from_vec(
+                words(bytes, |b| u32::from(u16::from_le_bytes(b))),
+                shape,
+                cpu,
+            ),
             Self::I16 => Tensor::from_vec(words(bytes, i16::from_le_bytes), shape, cpu),
             Self::F16 => Tensor::from_vec(words(bytes, f16::from_le_bytes), shape, cpu),
             Self::BF16 => Tensor::from_vec(words(bytes, bf16::from_le_bytes), shape, cpu),
@@ -188,7 +274,12 @@ impl ElementType {
 }
 
 fn words<const N: usize, T>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|&word| convert(word)).collect()
+    bytes
+        .as_chunks::<N>()
+        .0
+        .iter()
+        .map(|&word| convert(word))
+        .collect()
 }
 
 #[cfg(test)]
@@ -201,12 +292,25 @@ mod tests {
         let values = |element: ElementType, bytes: &[u8], count: usize| {
             let tensor = element.to_tensor(bytes, &[count]).unwrap();
             assert_eq!(Some(tensor.dtype()), element.dtype());
-            tensor.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap()
+            tensor
+                .to_dtype(DType::F64)
+                .unwrap()
+                .to_vec1::<f64>()
+                .unwrap()
         };
         assert_eq!(values(ElementType::Bool, &[0, 1, 2], 3), [0.0, 1.0, 1.0]);
-        assert_eq!(values(ElementType::I8, &[0x80, 0x7f, 0xff], 3), [-128.0, 127.0, -1.0]);
-        assert_eq!(values(ElementType::U16, &[0xff, 0xff, 1, 0], 2), [65535.0, 1.0]);
-        assert_eq!(values(ElementType::U64, &[7, 0, 0, 0, 0, 0, 0, 0], 1), [7.0]);
+        assert_eq!(
+            values(ElementType::I8, &[0x80, 0x7f, 0xff], 3),
+            [-128.0, 127.0, -1.0]
+        );
+        assert_eq!(
+            values(ElementType::U16, &[0xff, 0xff, 1, 0], 2),
+            [65535.0, 1.0]
+        );
+        assert_eq!(
+            values(ElementType::U64, &[7, 0, 0, 0, 0, 0, 0, 0], 1),
+            [7.0]
+        );
         assert!(ElementType::U64.to_tensor(&[0xff; 8], &[1]).is_err());
     }
 }

@@ -119,14 +119,24 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn tensor(name: &str, reason: impl Into<String>) -> Self {
-        Self::Tensor { name: name.to_string(), reason: reason.into() }
+        Self::Tensor {
+            name: name.to_string(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn limit(what: impl Into<String>, found: usize, limit: usize) -> Self {
-        Self::Limit { what: what.into(), found: found as u64, limit: limit as u64 }
+        Self::Limit {
+            what: what.into(),
+            found: found as u64,
+            limit: limit as u64,
+        }
     }
 }
 
 fn hint(suggestion: &Option<String>) -> String {
-    suggestion.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+    suggestion
+        .as_ref()
+        .map(|name| format!("; did you mean `{name}`?"))
+        .unwrap_or_default()
 }

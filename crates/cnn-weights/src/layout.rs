@@ -1,4 +1,5 @@
-//! Where a tensor's elements lie in a byte buffer: checked strided views, gathered into contiguous bytes.
+//! Where a tensor's elements lie in a byte buffer: checked strided views, gathered into contiguous
+//! bytes.
 
 use std::borrow::Cow;
 
@@ -24,16 +25,27 @@ impl Layout {
         end: usize,
     ) -> Result<Self, String> {
         let bytes = byte_count(element, &shape)?;
-        let found = end.checked_sub(start).ok_or_else(|| format!("offsets [{start}, {end}] run backwards"))?;
+        let found = end
+            .checked_sub(start)
+            .ok_or_else(|| format!("offsets [{start}, {end}] run backwards"))?;
         if bytes != found {
-            return Err(format!("shape {shape:?} of {element:?} takes {bytes} bytes, the offsets give it {found}"));
+            return Err(format!(
+                "shape {shape:?} of {element:?} takes {bytes} bytes, the offsets give it {found}"
+            ));
         }
-        Ok(Self { element, start, shape, strides: None })
+        Ok(Self {
+            element,
+            start,
+            shape,
+            strides: None,
+        })
     }
 
-    /// A view into the `available` bytes from `base`: its first element is element `offset`, its `strides` count elements.
+    /// A view into the `available` bytes from `base`: its first element is element `offset`, its
+    /// `strides` count elements.
     ///
-    /// `largest` bounds the bytes of the gathered tensor, which may exceed the buffer's where elements repeat.
+    /// `largest` bounds the bytes of the gathered tensor, which may exceed the buffer's where
+    /// elements repeat.
     pub(crate) fn strided(
         element: ElementType,
         shape: Vec<usize>,
@@ -51,7 +63,12 @@ impl Layout {
         }
         let bytes = byte_count(element, &shape)?;
         if bytes == 0 {
-            return Ok(Self { element, start: base, shape, strides: None });
+            return Ok(Self {
+                element,
+                start: base,
+                shape,
+                strides: None,
+            });
         }
         let size = element.bits() / 8;
         let end = last_element(&shape, &strides)
@@ -70,7 +87,12 @@ impl Layout {
             ));
         }
         let strides = (!is_contiguous(&shape, &strides)).then(|| used_strides(&shape, strides));
-        Ok(Self { element, start: base + offset * size, shape, strides })
+        Ok(Self {
+            element,
+            start: base + offset * size,
+            shape,
+            strides,
+        })
     }
 
     pub(crate) fn element(&self) -> ElementType {
@@ -91,7 +113,10 @@ impl Layout {
         let size = self.element.bits() / 8;
         let count: usize = self.shape.iter().product();
         let Some(strides) = &self.strides else {
-            let bytes = self.start..self.start.checked_add(count.checked_mul(self.element.bits())?.div_ceil(8))?;
+            let bytes = self.start
+                ..self
+                    .start
+                    .checked_add(count.checked_mul(self.element.bits())?.div_ceil(8))?;
             return buffer.get(bytes).map(Cow::Borrowed);
         };
         let mut gathered = Vec::with_capacity(count * size);
@@ -115,26 +140,43 @@ impl Layout {
 
 /// Bytes of a contiguous tensor of `shape`.
 ///
-/// Dimensions of zero count as one for the overflow check, since whoever computes strides multiplies the others.
+/// Dimensions of zero count as one for the overflow check, since whoever computes strides
+/// multiplies the others.
 fn byte_count(element: ElementType, shape: &[usize]) -> Result<usize, String> {
     let too_large = || format!("shape {shape:?} of {element:?} is beyond any memory");
-    let nonzero = shape.iter().try_fold(element.bits(), |product, &dim| product.checked_mul(dim.max(1)));
-    let bits = nonzero.filter(|&bits| bits <= isize::MAX as usize).ok_or_else(too_large)?;
+    let nonzero = shape.iter().try_fold(element.bits(), |product, &dim| {
+        product.checked_mul(dim.max(1))
+    });
+    let bits = nonzero
+        .filter(|&bits| bits <= isize::MAX as usize)
+        .ok_or_else(too_large)?;
     let bits = if shape.contains(&0) { 0 } else { bits };
     if bits % 8 != 0 {
-        return Err(format!("shape {shape:?} of {element:?} takes {bits} bits, which is no whole number of bytes"));
+        return Err(format!(
+            "shape {shape:?} of {element:?} takes {bits} bits, which is no whole number of bytes"
+        ));
     }
     Ok(bits / 8)
 }
 
 /// Distance in elements from the first to the furthest element of a non-empty view.
 fn last_element(shape: &[usize], strides: &[usize]) -> Option<usize> {
-    shape.iter().zip(strides).try_fold(0usize, |sum, (&dim, &stride)| sum.checked_add((dim - 1).checked_mul(stride)?))
+    shape
+        .iter()
+        .zip(strides)
+        .try_fold(0usize, |sum, (&dim, &stride)| {
+            sum.checked_add((dim - 1).checked_mul(stride)?)
+        })
 }
 
-/// Strides of dimensions of one are never walked and may be anything: zero keeps the arithmetic of `gather` in bounds.
+/// Strides of dimensions of one are never walked and may be anything: zero keeps the arithmetic of
+/// `gather` in bounds.
 fn used_strides(shape: &[usize], mut strides: Vec<usize>) -> Vec<usize> {
-    strides.iter_mut().zip(shape).filter(|&(_, &dim)| dim == 1).for_each(|(stride, _)| *stride = 0);
+    strides
+        .iter_mut()
+        .zip(shape)
+        .filter(|&(_, &dim)| dim == 1)
+        .for_each(|(stride, _)| *stride = 0);
     strides
 }
 
@@ -152,8 +194,20 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
-    fn view(shape: &[usize], strides: &[usize], offset: usize, bytes: usize) -> Result<Layout, String> {
-        Layout::strided(ElementType::U8, shape.to_vec(), strides.to_vec(), offset, (0, bytes), 64)
+    fn view(
+        shape: &[usize],
+        strides: &[usize],
+        offset: usize,
+        bytes: usize,
+    ) -> Result<Layout, String> {
+        Layout::strided(
+            ElementType::U8,
+            shape.to_vec(),
+            strides.to_vec(),
+            offset,
+            (0, bytes),
+            64,
+        )
     }
 
     type Case<'a, T> = (&'a [usize], &'a [usize], usize, T);
@@ -172,7 +226,11 @@ mod tests {
         ];
         for (shape, strides, offset, expected) in cases {
             let layout = view(shape, strides, offset, buffer.len()).unwrap();
-            assert_eq!(layout.gather(&buffer).unwrap(), expected, "{shape:?} {strides:?} {offset}");
+            assert_eq!(
+                layout.gather(&buffer).unwrap(),
+                expected,
+                "{shape:?} {strides:?} {offset}"
+            );
         }
     }
 
@@ -190,13 +248,24 @@ mod tests {
             let error = view(shape, strides, offset, 24).unwrap_err();
             assert!(error.contains(message), "{error}");
         }
-        assert!(view(&[2], &[usize::MAX], 5, 24).unwrap_err().contains("beyond any memory"));
+        assert!(
+            view(&[2], &[usize::MAX], 5, 24)
+                .unwrap_err()
+                .contains("beyond any memory")
+        );
     }
 
     #[test]
     fn elements_below_a_byte_count_in_bits() {
-        let element = ElementType::Other { name: "F4", bits: 4 };
+        let element = ElementType::Other {
+            name: "F4",
+            bits: 4,
+        };
         assert!(Layout::contiguous(element, vec![2, 3], 0, 3).is_ok());
-        assert!(Layout::contiguous(element, vec![3], 0, 2).unwrap_err().contains("12 bits"));
+        assert!(
+            Layout::contiguous(element, vec![3], 0, 2)
+                .unwrap_err()
+                .contains("12 bits")
+        );
     }
 }

@@ -1,8 +1,10 @@
-//! Weight files in and out: safetensors and PyTorch `.pth`/`.pt`/`.th`/`.bin`, read without executing anything.
+//! Weight files in and out: safetensors and PyTorch `.pth`/`.pt`/`.th`/`.bin`, read without
+//! executing anything.
 //!
-//! [`TensorFile::open`] recognises the format by content and gives an ordered map from name to tensor; tensors are
-//! converted one by one when asked for. [`save_safetensors`] writes a file whose bytes depend on its content alone.
-//! [`LoadReport`] says which tensors a model took from a file and which it did not.
+//! [`TensorFile::open`] recognises the format by content and gives an ordered map from name to
+//! tensor; tensors are converted one by one when asked for. [`save_safetensors`] writes a file
+//! whose bytes depend on its content alone. [`LoadReport`] says which tensors a model took from a
+//! file and which it did not.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -22,26 +24,32 @@
 //!
 //! # Files of strangers
 //!
-//! A weight file may come from anyone. Every size in it is checked, with overflow-checked arithmetic, against the
-//! bytes that are there before memory is allocated; nothing recurses on the input; and a pickle is interpreted as
-//! data: no function named in it is ever called. A pickle that would call a function outside a list of harmless
-//! ones is refused with that function's name (see [`Error::Refused`]).
+//! A weight file may come from anyone. Every size in it is checked, with overflow-checked
+//! arithmetic, against the bytes that are there before memory is allocated; nothing recurses on the
+//! input; and a pickle is interpreted as data: no function named in it is ever called. A pickle
+//! that would call a function outside a list of harmless ones is refused with that function's name
+//! (see [`Error::Refused`]).
 //!
-//! The list holds what rebuilds tensors and what makes plain data: containers, numbers, dates, paths, `Namespace`s, numpy
-//! scalars. Instances of unknown classes that are made without a call, as pickle does for optimisers and whole modules,
-//! are kept as inert objects, so that the tensors beside or within them load.
+//! The list holds what rebuilds tensors and what makes plain data: containers, numbers, dates,
+//! paths, `Namespace`s, numpy scalars. Instances of unknown classes that are made without a call,
+//! as pickle does for optimisers and whole modules, are kept as inert objects, so that the tensors
+//! beside or within them load.
 //!
-//! The memory that reading takes is bounded by the file's size: the file itself, its inflated records (at most 32 times the
-//! file plus 1 MiB, and only where it was compressed, which `torch.save` does not do), and the pickle's objects. The tensors
-//! of a PyTorch file take together at most 8 times what it stores, plus 1 MiB.
+//! The memory that reading takes is bounded by the file's size: the file itself, its inflated
+//! records (at most 32 times the file plus 1 MiB, and only where it was compressed, which
+//! `torch.save` does not do), and the pickle's objects. The tensors of a PyTorch file take together
+//! at most 8 times what it stores, plus 1 MiB.
 //!
 //! # Its neighbours
 //!
-//! It uses `cnn-core`; `cnn-layers` has the store that takes a file's tensors, `cnn-models` the networks that load whole directories. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//! It uses `cnn-core`; `cnn-layers` has the store that takes a file's tensors, `cnn-models` the
+//! networks that load whole directories. [All
+//! crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
 //!
 //! # In your project
 //!
-//! A debug build of a project that depends on this crate is slow unless its dependencies are optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//! A debug build of a project that depends on this crate is slow unless its dependencies are
+//! optimised: build with `--release`, or add to the workspace's `Cargo.toml`
 //!
 //! ```toml
 //! [profile.dev.package."*"]
@@ -50,7 +58,8 @@
 //! overflow-checks = false
 //! ```
 //!
-//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md) has the dependencies and the figures.
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md)
+//! has the dependencies and the figures.
 
 #![forbid(unsafe_code)]
 

@@ -35,9 +35,12 @@ pub struct ShapeMismatch {
 }
 
 impl LoadReport {
-    /// What loading `file` into a model with the `expected` names and shapes gives: `loaded`, `missing` and `mismatched`
-    /// in the model's order, `unexpected` in the file's.
-    pub fn compare<'a>(expected: impl IntoIterator<Item = (&'a str, &'a [usize])>, file: &TensorFile) -> Self {
+    /// What loading `file` into a model with the `expected` names and shapes gives: `loaded`,
+    /// `missing` and `mismatched` in the model's order, `unexpected` in the file's.
+    pub fn compare<'a>(
+        expected: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+        file: &TensorFile,
+    ) -> Self {
         let mut report = Self::default();
         let mut known = HashSet::new();
         for (name, shape) in expected {
@@ -52,7 +55,11 @@ impl LoadReport {
                 }),
             }
         }
-        report.unexpected = file.names().filter(|name| !known.contains(name)).map(str::to_string).collect();
+        report.unexpected = file
+            .names()
+            .filter(|name| !known.contains(name))
+            .map(str::to_string)
+            .collect();
         report
     }
 
@@ -70,9 +77,14 @@ impl LoadReport {
     ///
     /// # Errors
     ///
-    /// [`Error::Incomplete`], which names the missing tensors, and the mismatched ones with both shapes.
+    /// [`Error::Incomplete`], which names the missing tensors, and the mismatched ones with both
+    /// shapes.
     pub fn into_result(self) -> Result<Self, Error> {
-        if self.is_complete() { Ok(self) } else { Err(Error::Incomplete(Box::new(self))) }
+        if self.is_complete() {
+            Ok(self)
+        } else {
+            Err(Error::Incomplete(Box::new(self)))
+        }
     }
 }
 
@@ -94,7 +106,11 @@ impl fmt::Display for LoadReport {
 
 impl fmt::Display for ShapeMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: expected {:?}, found {:?}", self.name, self.expected, self.found)
+        write!(
+            f,
+            "{}: expected {:?}, found {:?}",
+            self.name, self.expected, self.found
+        )
     }
 }
 
@@ -119,24 +135,40 @@ mod tests {
             loaded: vec!["a".into(), "b".into()],
             missing: (0..12).map(|i| format!("layer{i}.weight")).collect(),
             unexpected: vec![],
-            mismatched: vec![ShapeMismatch { name: "fc.weight".into(), expected: vec![10, 64], found: vec![1000, 64] }],
+            mismatched: vec![ShapeMismatch {
+                name: "fc.weight".into(),
+                expected: vec![10, 64],
+                found: vec![1000, 64],
+            }],
         };
         let text = report.to_string();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], "2 loaded, 12 missing, 0 unexpected, 1 mismatched");
         assert_eq!(lines[1], "  missing    layer0.weight");
         assert_eq!(lines[11], "  missing    … and 2 more");
-        assert_eq!(lines[12], "  mismatched fc.weight: expected [10, 64], found [1000, 64]");
+        assert_eq!(
+            lines[12],
+            "  mismatched fc.weight: expected [10, 64], found [1000, 64]"
+        );
         assert_eq!(lines.len(), 13);
 
         let error = report.into_result().unwrap_err().to_string();
-        assert!(error.starts_with("the weights do not fit the model\n"), "{error}");
-        assert!(error.contains("fc.weight: expected [10, 64], found [1000, 64]"), "{error}");
+        assert!(
+            error.starts_with("the weights do not fit the model\n"),
+            "{error}"
+        );
+        assert!(
+            error.contains("fc.weight: expected [10, 64], found [1000, 64]"),
+            "{error}"
+        );
     }
 
     #[test]
     fn unexpected_tensors_leave_it_complete() {
-        let report = LoadReport { unexpected: vec!["num_batches_tracked".into()], ..LoadReport::default() };
+        let report = LoadReport {
+            unexpected: vec!["num_batches_tracked".into()],
+            ..LoadReport::default()
+        };
         assert!(report.is_complete() && !report.is_exact());
         assert!(report.into_result().is_ok());
     }

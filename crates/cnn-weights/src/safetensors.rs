@@ -1,7 +1,7 @@
 //! Reading safetensors: eight bytes of header length, a JSON header, the tensors' bytes.
 //!
-//! The header is parsed here and not by the `safetensors` crate because the errors there name no tensor and its sum of
-//! offset and header length overflows on a crafted file (version 0.8).
+//! The header is parsed here and not by the `safetensors` crate because the errors there name no
+//! tensor and its sum of offset and header length overflows on a crafted file (version 0.8).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,9 +21,13 @@ pub(crate) const METADATA: &str = "__metadata__";
 
 pub(crate) fn read(bytes: Vec<u8>) -> Result<TensorFile, Error> {
     let (header, start) = header(&bytes)?;
-    let Header { metadata, mut tensors } =
-        serde_json::from_slice(header).map_err(|e| malformed(format!("header: {e}")))?;
-    tensors.sort_by(|(a_name, a), (b_name, b)| (a.data_offsets, a_name).cmp(&(b.data_offsets, b_name)));
+    let Header {
+        metadata,
+        mut tensors,
+    } = serde_json::from_slice(header).map_err(|e| malformed(format!("header: {e}")))?;
+    tensors.sort_by(|(a_name, a), (b_name, b)| {
+        (a.data_offsets, a_name).cmp(&(b.data_offsets, b_name))
+    });
 
     let mut file = TensorFile {
         format: Format::Safetensors,
@@ -36,7 +40,9 @@ pub(crate) fn read(bytes: Vec<u8>) -> Result<TensorFile, Error> {
     let available = file.bytes.len() - start;
     let mut expected = 0;
     for (name, tensor) in tensors {
-        let layout = tensor.layout(expected, available).map_err(|reason| Error::tensor(&name, reason))?;
+        let layout = tensor
+            .layout(expected, available)
+            .map_err(|reason| Error::tensor(&name, reason))?;
         expected = tensor.data_offsets[1];
         tensor_file::add(&mut file.entries, &mut file.skipped, name, layout, 0)?;
     }
@@ -50,21 +56,33 @@ pub(crate) fn read(bytes: Vec<u8>) -> Result<TensorFile, Error> {
 
 /// The header's bytes and where the data starts.
 fn header(bytes: &[u8]) -> Result<(&[u8], usize), Error> {
-    let (length, rest) = bytes.split_first_chunk().ok_or_else(|| malformed("shorter than 8 bytes"))?;
+    let (length, rest) = bytes
+        .split_first_chunk()
+        .ok_or_else(|| malformed("shorter than 8 bytes"))?;
     let length = u64::from_le_bytes(*length);
     if length > MAX_HEADER as u64 {
-        return Err(Error::Limit { what: "safetensors header bytes".into(), found: length, limit: MAX_HEADER as u64 });
+        return Err(Error::Limit {
+            what: "safetensors header bytes".into(),
+            found: length,
+            limit: MAX_HEADER as u64,
+        });
     }
     // Cannot truncate: it is at most `MAX_HEADER`.
     let length = length as usize;
     let header = rest.get(..length).ok_or_else(|| {
-        malformed(format!("the header takes {length} bytes, the file holds {} after its length", rest.len()))
+        malformed(format!(
+            "the header takes {length} bytes, the file holds {} after its length",
+            rest.len()
+        ))
     })?;
     Ok((header, 8 + length))
 }
 
 fn malformed(reason: impl Into<String>) -> Error {
-    Error::Malformed { format: "safetensors", reason: reason.into() }
+    Error::Malformed {
+        format: "safetensors",
+        reason: reason.into(),
+    }
 }
 
 struct Header {
@@ -82,11 +100,17 @@ struct RawTensor {
 impl RawTensor {
     fn layout(&self, expected: usize, available: usize) -> Result<Layout, String> {
         let [start, end] = self.data_offsets;
-        let element =
-            ElementType::from_safetensors(&self.dtype).ok_or_else(|| format!("unknown dtype `{}`", self.dtype))?;
+        let element = ElementType::from_safetensors(&self.dtype)
+            .ok_or_else(|| format!("unknown dtype `{}`", self.dtype))?;
         if start != expected {
-            let what = if start < expected { "overlap the tensor before it" } else { "leave a hole" };
-            return Err(format!("offsets [{start}, {end}] {what}, which ends at {expected}"));
+            let what = if start < expected {
+                "overlap the tensor before it"
+            } else {
+                "leave a hole"
+            };
+            return Err(format!(
+                "offsets [{start}, {end}] {what}, which ends at {expected}"
+            ));
         }
         if end > available {
             return Err(format!(
@@ -113,12 +137,17 @@ impl<'de> Visitor<'de> for HeaderVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-        let mut header = Header { metadata: BTreeMap::new(), tensors: Vec::new() };
+        let mut header = Header {
+            metadata: BTreeMap::new(),
+            tensors: Vec::new(),
+        };
         while let Some(name) = map.next_key::<String>()? {
             if name == METADATA {
                 header.metadata = map.next_value()?;
             } else {
-                let tensor = map.next_value().map_err(|e| serde::de::Error::custom(format!("tensor `{name}`: {e}")))?;
+                let tensor = map
+                    .next_value()
+                    .map_err(|e| serde::de::Error::custom(format!("tensor `{name}`: {e}")))?;
                 header.tensors.push((name, tensor));
             }
         }
@@ -174,12 +203,18 @@ mod tests {
         let mut bytes = (1u64 << 60).to_le_bytes().to_vec();
         bytes.extend(b"{}");
         let error = TensorFile::from_bytes(bytes).unwrap_err().to_string();
-        assert_eq!(error, "safetensors header bytes: 1152921504606846976, at most 100000000 allowed");
+        assert_eq!(
+            error,
+            "safetensors header bytes: 1152921504606846976, at most 100000000 allowed"
+        );
 
         let mut bytes = file("{}", 0);
         bytes[0] = 200;
         let error = TensorFile::from_bytes(bytes).unwrap_err().to_string();
-        assert_eq!(error, "broken safetensors file: the header takes 200 bytes, the file holds 2 after its length");
+        assert_eq!(
+            error,
+            "broken safetensors file: the header takes 200 bytes, the file holds 2 after its length"
+        );
     }
 
     #[test]
@@ -188,6 +223,9 @@ mod tests {
         let file = read(file(header, 5)).unwrap();
         assert_eq!(file.names().collect::<Vec<_>>(), ["b"]);
         assert_eq!(file.skipped()[0].name, "a");
-        assert_eq!(file.tensor("a").unwrap_err().to_string(), "tensor `a`: there is no candle type for `F8_E5M2`");
+        assert_eq!(
+            file.tensor("a").unwrap_err().to_string(),
+            "tensor `a`: there is no candle type for `F8_E5M2`"
+        );
     }
 }

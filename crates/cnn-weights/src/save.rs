@@ -13,14 +13,16 @@ use crate::safetensors::{MAX_HEADER, METADATA};
 
 /// Writes `tensors` to a safetensors file that Python's `safetensors`, PyTorch and timm read.
 ///
-/// The bytes depend on the arguments alone: tensors are laid out by decreasing alignment of their type, then by name, the
-/// metadata is in the order of its keys, and the header is padded to a multiple of 8 bytes. `format: pt` is always in the
-/// metadata. The file appears under its name only when whole, with the mode that the umask gives.
+/// The bytes depend on the arguments alone: tensors are laid out by decreasing alignment of their
+/// type, then by name, the metadata is in the order of its keys, and the header is padded to a
+/// multiple of 8 bytes. `format: pt` is always in the metadata. The file appears under its name
+/// only when whole, with the mode that the umask gives.
 ///
 /// # Errors
 ///
-/// [`Error::Duplicate`] for a name given twice; [`Error::Tensor`] for the name `__metadata__` and for types without a
-/// safetensors form; [`Error::Write`] if the file cannot be written, in which case nothing has changed.
+/// [`Error::Duplicate`] for a name given twice; [`Error::Tensor`] for the name `__metadata__` and
+/// for types without a safetensors form; [`Error::Write`] if the file cannot be written, in which
+/// case nothing has changed.
 pub fn save_safetensors(
     path: &Path,
     tensors: &[(String, Tensor)],
@@ -34,7 +36,10 @@ pub fn save_safetensors(
         out.write_all(header.as_bytes())?;
         for &(name, tensor, _) in &tensors {
             let bytes = bytes(tensor).map_err(|source| {
-                failed = Some(Error::Candle { name: name.to_string(), source });
+                failed = Some(Error::Candle {
+                    name: name.to_string(),
+                    source,
+                });
                 io::Error::other("a tensor cannot be read")
             })?;
             out.write_all(&bytes)?;
@@ -111,14 +116,25 @@ fn header(tensors: &[Ordered<'_>], metadata: &BTreeMap<String, String>) -> Resul
     let mut start = 0;
     for &(name, tensor, dtype) in tensors {
         let end = start + tensor.elem_count() * tensor.dtype().size_in_bytes();
-        let tensor = TensorHeader { dtype, shape: tensor.dims(), data_offsets: [start, end] };
+        let tensor = TensorHeader {
+            dtype,
+            shape: tensor.dims(),
+            data_offsets: [start, end],
+        };
         header += &format!(",{}:{}", json(name), json(&tensor));
         start = end;
     }
     header.push('}');
-    header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
+    header.extend(std::iter::repeat_n(
+        ' ',
+        header.len().next_multiple_of(8) - header.len(),
+    ));
     if header.len() > MAX_HEADER {
-        return Err(Error::limit("safetensors header bytes", header.len(), MAX_HEADER));
+        return Err(Error::limit(
+            "safetensors header bytes",
+            header.len(),
+            MAX_HEADER,
+        ));
     }
     Ok(header)
 }
@@ -146,6 +162,9 @@ fn le_bytes<T: WithDType, const N: usize>(
     tensor: &Tensor,
     convert: impl Fn(T) -> [u8; N],
 ) -> candle_core::Result<Vec<u8>> {
-    let values = tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<T>()?;
+    let values = tensor
+        .to_device(&Device::Cpu)?
+        .flatten_all()?
+        .to_vec1::<T>()?;
     Ok(values.into_iter().flat_map(convert).collect())
 }

@@ -18,10 +18,11 @@ use crate::{ElementType, Error, pth, safetensors};
 ///
 /// # PyTorch files
 ///
-/// Nested dictionaries, lists and pickled `nn.Module`s are flattened, their keys joined with dots. Where the checkpoint is a
-/// dictionary in which one of `state_dict`, `model_state_dict`, `model`, `net`, `state_dict_ema` (the first in this
-/// order) holds tensors, only that entry is read. A `module.` that starts every name, as `DataParallel` leaves it, is dropped.
-/// A single tensor is named `tensor`.
+/// Nested dictionaries, lists and pickled `nn.Module`s are flattened, their keys joined with dots.
+/// Where the checkpoint is a dictionary in which one of `state_dict`, `model_state_dict`, `model`,
+/// `net`, `state_dict_ema` (the first in this order) holds tensors, only that entry is read. A
+/// `module.` that starts every name, as `DataParallel` leaves it, is dropped. A single tensor is
+/// named `tensor`.
 ///
 /// ```
 /// use std::collections::BTreeMap;
@@ -112,12 +113,19 @@ impl TensorFile {
     ///
     /// # Errors
     ///
-    /// [`Error::Read`] if the file cannot be read, else [`Error::File`] with what is wrong inside it: an unknown format, a
-    /// malformed or cut file, a refused pickle, a tensor that does not fit its storage.
+    /// [`Error::Read`] if the file cannot be read, else [`Error::File`] with what is wrong inside
+    /// it: an unknown format, a malformed or cut file, a refused pickle, a tensor that does not fit
+    /// its storage.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let bytes = read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
-        Self::from_bytes(bytes).map_err(|reason| Error::File { path: path.to_path_buf(), reason: Box::new(reason) })
+        let bytes = read(path).map_err(|source| Error::Read {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        Self::from_bytes(bytes).map_err(|reason| Error::File {
+            path: path.to_path_buf(),
+            reason: Box::new(reason),
+        })
     }
 
     /// Reads a weight file that is already in memory.
@@ -158,31 +166,38 @@ impl TensorFile {
         self.entries.get(name).map(|entry| &entry.info)
     }
 
-    /// Makes the tensor of this name: on the CPU, contiguous, in the type that [`info`](Self::info) tells.
+    /// Makes the tensor of this name: on the CPU, contiguous, in the type that [`info`](Self::info)
+    /// tells.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] with a similar name if there is one; [`Error::Tensor`] for a [skipped](Self::skipped) tensor;
-    /// [`Error::Candle`] if a value does not fit the type.
+    /// [`Error::NotFound`] with a similar name if there is one; [`Error::Tensor`] for a
+    /// [skipped](Self::skipped) tensor; [`Error::Candle`] if a value does not fit the type.
     pub fn tensor(&self, name: &str) -> Result<Tensor, Error> {
         let entry = self.entries.get(name).ok_or_else(|| self.not_found(name))?;
         let buffer = self.buffers[entry.buffer].bytes(&self.bytes);
-        let bytes =
-            entry.layout.gather(buffer).expect("layouts are checked against their buffer when the file is read");
+        let bytes = entry
+            .layout
+            .gather(buffer)
+            .expect("layouts are checked against their buffer when the file is read");
         entry
             .layout
             .element()
             .to_tensor(&bytes, entry.layout.shape())
-            .map_err(|source| Error::Candle { name: name.to_string(), source })
+            .map_err(|source| Error::Candle {
+                name: name.to_string(),
+                source,
+            })
     }
 
-    /// Tensors that are in the file but cannot be loaded: sparse and quantised ones, complex numbers, 8-bit floats.
+    /// Tensors that are in the file but cannot be loaded: sparse and quantised ones, complex
+    /// numbers, 8-bit floats.
     pub fn skipped(&self) -> &[SkippedTensor] {
         &self.skipped
     }
 
-    /// The safetensors metadata, or the numbers, truth values and short texts beside the tensors of a PyTorch checkpoint
-    /// (`epoch`, `arch`, `best_prec1`).
+    /// The safetensors metadata, or the numbers, truth values and short texts beside the tensors of
+    /// a PyTorch checkpoint (`epoch`, `arch`, `best_prec1`).
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
@@ -209,7 +224,10 @@ impl TensorFile {
             Some(skipped) => Error::tensor(name, &skipped.reason),
             None => {
                 let suggestion = cnn_core::suggest(name, self.names()).map(str::to_string);
-                Error::NotFound { name: name.to_string(), suggestion }
+                Error::NotFound {
+                    name: name.to_string(),
+                    suggestion,
+                }
             }
         }
     }
@@ -232,8 +250,20 @@ pub(crate) fn add(
         skipped.push(SkippedTensor { name, reason });
         return Ok(());
     };
-    let info = TensorInfo { dtype, stored, shape: layout.shape().to_vec() };
-    insert(entries, name, Entry { info, layout, buffer })
+    let info = TensorInfo {
+        dtype,
+        stored,
+        shape: layout.shape().to_vec(),
+    };
+    insert(
+        entries,
+        name,
+        Entry {
+            info,
+            layout,
+            buffer,
+        },
+    )
 }
 
 fn insert(entries: &mut IndexMap<String, Entry>, name: String, entry: Entry) -> Result<(), Error> {
@@ -242,7 +272,9 @@ fn insert(entries: &mut IndexMap<String, Entry>, name: String, entry: Entry) -> 
             vacant.insert(entry);
             Ok(())
         }
-        indexmap::map::Entry::Occupied(occupied) => Err(Error::Duplicate { name: occupied.key().clone() }),
+        indexmap::map::Entry::Occupied(occupied) => Err(Error::Duplicate {
+            name: occupied.key().clone(),
+        }),
     }
 }
 
@@ -251,7 +283,10 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
     }
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(metadata.len()).map_err(io::Error::other)?)?;
@@ -259,9 +294,14 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The ninth byte tells first: a safetensors header length may begin with any byte, a zip's or pickle's too.
+/// The ninth byte tells first: a safetensors header length may begin with any byte, a zip's or
+/// pickle's too.
 fn recognise(bytes: &[u8]) -> Result<Format, Error> {
-    let unknown = |found: &str| Err(Error::UnknownFormat { found: found.to_string() });
+    let unknown = |found: &str| {
+        Err(Error::UnknownFormat {
+            found: found.to_string(),
+        })
+    };
     match bytes {
         [_, _, _, _, _, _, _, _, b'{', ..] => Ok(Format::Safetensors),
         [_, _, _, _, 0, 0, 0, 0, b' ', ..] => Ok(Format::Safetensors),
@@ -271,11 +311,20 @@ fn recognise(bytes: &[u8]) -> Result<Format, Error> {
         _ if bytes.starts_with(b"version https://git-lfs") => {
             unknown("this is a Git LFS pointer, not the file it stands for (run `git lfs pull`)")
         }
-        _ if bytes.trim_ascii_start().starts_with(b"<") => unknown("this is a web page, not a weight file"),
+        _ if bytes.trim_ascii_start().starts_with(b"<") => {
+            unknown("this is a web page, not a weight file")
+        }
         _ if bytes.get(257..262) == Some(b"ustar") => unknown("this is a tar archive"),
         _ => {
-            let start: Vec<_> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            unknown(&format!("the content starts with {}, which no known format does", start.join(" ")))
+            let start: Vec<_> = bytes
+                .iter()
+                .take(8)
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            unknown(&format!(
+                "the content starts with {}, which no known format does",
+                start.join(" ")
+            ))
         }
     }
 }

@@ -15,7 +15,8 @@ fn corpus() -> PathBuf {
 }
 
 fn open(name: &str, form: &str) -> TensorFile {
-    TensorFile::open(corpus().join(format!("{name}.{form}.pth"))).unwrap_or_else(|e| panic!("{name}.{form}: {e}"))
+    TensorFile::open(corpus().join(format!("{name}.{form}.pth")))
+        .unwrap_or_else(|e| panic!("{name}.{form}: {e}"))
 }
 
 fn values(file: &TensorFile, name: &str) -> Vec<f64> {
@@ -24,7 +25,13 @@ fn values(file: &TensorFile, name: &str) -> Vec<f64> {
     assert_eq!(tensor.dims(), info.shape, "{name}");
     assert_eq!(tensor.dtype(), info.dtype, "{name}");
     assert!(tensor.is_contiguous(), "{name}");
-    tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+    tensor
+        .flatten_all()
+        .unwrap()
+        .to_dtype(DType::F64)
+        .unwrap()
+        .to_vec1()
+        .unwrap()
 }
 
 /// Checks names in order, shapes and values in both formats.
@@ -66,7 +73,11 @@ fn parameters_may_share_a_storage() {
     let tied = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
     check(
         "good_shared",
-        &[("encoder.weight", &[3, 2], &tied), ("decoder.weight", &[3, 2], &tied), ("half", &[2, 2], &tied[2..])],
+        &[
+            ("encoder.weight", &[3, 2], &tied),
+            ("decoder.weight", &[3, 2], &tied),
+            ("half", &[2, 2], &tied[2..]),
+        ],
     );
 }
 
@@ -90,7 +101,13 @@ fn every_element_type_is_read() {
     );
     let stored: Vec<_> = {
         let file = open("good_types", "zip");
-        file.names().map(|name| file.info(name).map(|info| (info.stored, info.dtype)).unwrap()).collect()
+        file.names()
+            .map(|name| {
+                file.info(name)
+                    .map(|info| (info.stored, info.dtype))
+                    .unwrap()
+            })
+            .collect()
     };
     assert_eq!(stored[0], (ElementType::F16, DType::F16));
     assert_eq!(stored[1], (ElementType::BF16, DType::BF16));
@@ -100,12 +117,25 @@ fn every_element_type_is_read() {
 
 #[test]
 fn untyped_storages_and_types_that_candle_lacks() {
-    check("good_more_types", &[("u16", &[2], &[0.0, 65535.0]), ("u32", &[1], &[4_294_967_295.0])]);
+    check(
+        "good_more_types",
+        &[
+            ("u16", &[2], &[0.0, 65535.0]),
+            ("u32", &[1], &[4_294_967_295.0]),
+        ],
+    );
     let file = open("good_more_types", "zip");
-    let skipped: Vec<_> = file.skipped().iter().map(|skipped| skipped.name.as_str()).collect();
+    let skipped: Vec<_> = file
+        .skipped()
+        .iter()
+        .map(|skipped| skipped.name.as_str())
+        .collect();
     assert_eq!(skipped, ["complex", "f8"]);
     let error = file.tensor("complex").unwrap_err().to_string();
-    assert_eq!(error, "tensor `complex`: there is no candle type for `complex64`");
+    assert_eq!(
+        error,
+        "tensor `complex`: there is no candle type for `complex64`"
+    );
 }
 
 #[test]
@@ -119,7 +149,11 @@ fn tensors_of_other_kinds_are_named_with_the_reason() {
     ];
     for (form, _) in FORMS {
         let file = open("good_unreadable", form);
-        let skipped: Vec<_> = file.skipped().iter().map(|s| (s.name.as_str(), s.reason.as_str())).collect();
+        let skipped: Vec<_> = file
+            .skipped()
+            .iter()
+            .map(|s| (s.name.as_str(), s.reason.as_str()))
+            .collect();
         assert_eq!(skipped, expected, "{form}");
         let error = file.tensor("sparse").unwrap_err().to_string();
         assert_eq!(error, "tensor `sparse`: sparse tensors are not read");
@@ -139,8 +173,20 @@ fn a_checkpoint_gives_its_state_dict_without_the_parallel_prefix() {
     );
     for (form, _) in FORMS {
         let facts = open("good_checkpoint", form).metadata().clone();
-        let facts: Vec<_> = facts.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        assert_eq!(facts, [("arch", "tiny"), ("done", "false"), ("epoch", "17"), ("lr", "0.25")], "{form}");
+        let facts: Vec<_> = facts
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            facts,
+            [
+                ("arch", "tiny"),
+                ("done", "false"),
+                ("epoch", "17"),
+                ("lr", "0.25")
+            ],
+            "{form}"
+        );
     }
 }
 
@@ -158,7 +204,10 @@ fn nested_dictionaries_and_lists_are_joined_with_dots() {
 
 #[test]
 fn other_roots_cycles_and_locations() {
-    check("good_tensor", &[("tensor", &[3, 2], &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0])]);
+    check(
+        "good_tensor",
+        &[("tensor", &[3, 2], &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0])],
+    );
     check("good_cuda", &[("weight", &[3], &[0.0, 1.0, 2.0])]);
     check("good_cycle", &[("weight", &[2, 2], &[0.0, 1.0, 2.0, 3.0])]);
     check("good_pairs", &[("weight", &[2, 2], &[0.0, 1.0, 2.0, 3.0])]);
@@ -168,15 +217,30 @@ fn other_roots_cycles_and_locations() {
 fn a_pickled_module_gives_its_parameters_and_buffers() {
     let file = open("good_module", "zip");
     let names: Vec<_> = file.names().collect();
-    assert_eq!(names, ["0.weight", "1.running_mean", "1.running_var", "1.num_batches_tracked"]);
+    assert_eq!(
+        names,
+        [
+            "0.weight",
+            "1.running_mean",
+            "1.running_var",
+            "1.num_batches_tracked"
+        ]
+    );
     assert_eq!(values(&file, "1.running_var"), [20.0, 21.0, 22.0]);
-    assert_eq!(values(&open("good_module", "legacy"), "weight"), [0.25, 0.25]);
+    assert_eq!(
+        values(&open("good_module", "legacy"), "weight"),
+        [0.25, 0.25]
+    );
 }
 
 #[test]
 fn all_protocols_that_torch_can_write() {
     for (name, form) in [("3", "zip"), ("4", "zip"), ("5", "zip"), ("4", "legacy")] {
-        assert_eq!(values(&open(&format!("good_protocol{name}"), form), "a"), [0.0, 1.0], "{name} {form}");
+        assert_eq!(
+            values(&open(&format!("good_protocol{name}"), form), "a"),
+            [0.0, 1.0],
+            "{name} {form}"
+        );
     }
 }
 
@@ -188,28 +252,73 @@ fn deflated_storages_are_inflated() {
 
 /// Name of a file in the corpus and what its error says, in each form it is there.
 const BAD: &[(&str, &str)] = &[
-    ("system", "refused: the pickle calls `posix.system`; only tensors are read"),
-    ("eval", "refused: the pickle calls `__builtin__.eval`; only tensors are read"),
-    ("inst", "refused: the pickle calls `os.system`; only tensors are read"),
-    ("stack_global", "refused: the pickle calls `posix.system`; only tensors are read"),
-    ("popen", "refused: the pickle calls `subprocess.Popen`; only tensors are read"),
-    ("deep", "depth of nested dictionaries: 101, at most 100 allowed"),
-    ("laughs", "the pickle repeats its dictionaries until they are larger than the file allows"),
-    ("laughs_lists", "the pickle repeats its dictionaries until they are larger than the file allows"),
-    ("huge_numel", "a storage of 4611686018427387904 elements of F32 is beyond any memory"),
-    ("huge_shape", "tensor `w`: shape [2147483648, 2147483648, 2147483648] of F32 is beyond any memory"),
-    ("expand_bomb", "tensor `w`: shape [1099511627776] takes 4398046511104 bytes, 10"),
+    (
+        "system",
+        "refused: the pickle calls `posix.system`; only tensors are read",
+    ),
+    (
+        "eval",
+        "refused: the pickle calls `__builtin__.eval`; only tensors are read",
+    ),
+    (
+        "inst",
+        "refused: the pickle calls `os.system`; only tensors are read",
+    ),
+    (
+        "stack_global",
+        "refused: the pickle calls `posix.system`; only tensors are read",
+    ),
+    (
+        "popen",
+        "refused: the pickle calls `subprocess.Popen`; only tensors are read",
+    ),
+    (
+        "deep",
+        "depth of nested dictionaries: 101, at most 100 allowed",
+    ),
+    (
+        "laughs",
+        "the pickle repeats its dictionaries until they are larger than the file allows",
+    ),
+    (
+        "laughs_lists",
+        "the pickle repeats its dictionaries until they are larger than the file allows",
+    ),
+    (
+        "huge_numel",
+        "a storage of 4611686018427387904 elements of F32 is beyond any memory",
+    ),
+    (
+        "huge_shape",
+        "tensor `w`: shape [2147483648, 2147483648, 2147483648] of F32 is beyond any memory",
+    ),
+    (
+        "expand_bomb",
+        "tensor `w`: shape [1099511627776] takes 4398046511104 bytes, 10",
+    ),
     ("negative_stride", "a tensor's stride is negative: -1"),
-    ("negative_offset", "a tensor's storage offset is negative: -1"),
+    (
+        "negative_offset",
+        "a tensor's storage offset is negative: -1",
+    ),
     (
         "beyond_storage",
         "tensor `w`: shape [2, 2] with strides [2, 1] at offset 1 needs a storage of 20 bytes, it has 16",
     ),
-    ("short_storage", "storage `0` holds 16 bytes, the pickle takes 20 from it"),
+    (
+        "short_storage",
+        "storage `0` holds 16 bytes, the pickle takes 20 from it",
+    ),
     ("missing_storage", "storage `1` is not in the file"),
-    ("rank", "a tensor's size has 500 dimensions, at most 32 are read"),
+    (
+        "rank",
+        "a tensor's size has 500 dimensions, at most 32 are read",
+    ),
     ("duplicate", "two tensors are named `a.b`"),
-    ("long_name", "bytes in a tensor's name: 2000, at most 1000 allowed"),
+    (
+        "long_name",
+        "bytes in a tensor's name: 2000, at most 1000 allowed",
+    ),
     ("stack_underflow", "the stack is empty"),
     ("unknown_opcode", "0xff is no opcode"),
     ("huge_string", "it ends in the middle: the file is cut"),
@@ -217,19 +326,33 @@ const BAD: &[(&str, &str)] = &[
     ("big_endian", "big-endian files are not read"),
     ("half", "the file is cut"),
     ("magic", "this is a pickle without PyTorch's magic number"),
-    ("plain_pickle", "this is a pickle without PyTorch's magic number"),
-    ("protocol", "PyTorch file protocol 1002 is not known, 1001 is"),
+    (
+        "plain_pickle",
+        "this is a pickle without PyTorch's magic number",
+    ),
+    (
+        "protocol",
+        "PyTorch file protocol 1002 is not known, 1001 is",
+    ),
     ("no_pickle", "this is a zip archive without a `data.pkl`"),
     ("torchscript", "TorchScript archives are not read"),
-    ("bomb", "bytes after inflating the archive: 4294967294, at most"),
-    ("lying_bomb", "a record inflates to more than the 16 bytes that were promised"),
+    (
+        "bomb",
+        "bytes after inflating the archive: 4294967294, at most",
+    ),
+    (
+        "lying_bomb",
+        "a record inflates to more than the 16 bytes that were promised",
+    ),
 ];
 
 #[test]
 fn hostile_and_broken_files_are_errors_that_say_why() {
     let mut tested = 0;
     for &(name, message) in BAD {
-        let forms = FORMS.iter().map(|(form, _)| corpus().join(format!("bad_{name}.{form}.pth")));
+        let forms = FORMS
+            .iter()
+            .map(|(form, _)| corpus().join(format!("bad_{name}.{form}.pth")));
         let files: Vec<_> = forms.filter(|path| path.exists()).collect();
         assert!(!files.is_empty(), "{name}");
         for path in files {
@@ -238,18 +361,32 @@ fn hostile_and_broken_files_are_errors_that_say_why() {
             assert!(matches!(error, Error::File { .. }), "{error:?}");
             let text = error.to_string();
             assert!(text.contains(message), "{text}\nlacks: {message}");
-            assert!(text.starts_with(&format!("`{}`: ", path.display())), "{text}");
-            assert!(started.elapsed() < Duration::from_secs(2), "{name} took {:?}", started.elapsed());
+            assert!(
+                text.starts_with(&format!("`{}`: ", path.display())),
+                "{text}"
+            );
+            assert!(
+                started.elapsed() < Duration::from_secs(2),
+                "{name} took {:?}",
+                started.elapsed()
+            );
             tested += 1;
         }
     }
-    let files = std::fs::read_dir(corpus()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert_eq!(tested, files.filter(|name| name.starts_with("bad_")).count(), "a file of the corpus is not tested");
+    let files = std::fs::read_dir(corpus())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(
+        tested,
+        files.filter(|name| name.starts_with("bad_")).count(),
+        "a file of the corpus is not tested"
+    );
 }
 
 #[test]
 fn a_large_state_that_many_objects_share_takes_no_time() {
-    let mut file = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.".to_vec();
+    let mut file =
+        b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.".to_vec();
     file.extend(b"\x80\x02}q\x00(");
     file.extend(b"NN".repeat(100_000));
     file.extend(b"u](");
@@ -258,7 +395,11 @@ fn a_large_state_that_many_objects_share_takes_no_time() {
     let started = Instant::now();
     let error = TensorFile::from_bytes(file).unwrap_err().to_string();
     assert!(error.contains("repeats its dictionaries"), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[test]
@@ -266,7 +407,10 @@ fn a_file_cut_anywhere_is_an_error() {
     for name in ["good_types.zip.pth", "good_types.legacy.pth"] {
         let whole = std::fs::read(corpus().join(name)).unwrap();
         for len in 0..whole.len() {
-            assert!(TensorFile::from_bytes(whole[..len].to_vec()).is_err(), "{name} cut at {len}");
+            assert!(
+                TensorFile::from_bytes(whole[..len].to_vec()).is_err(),
+                "{name} cut at {len}"
+            );
         }
     }
 }
@@ -275,14 +419,22 @@ fn a_file_cut_anywhere_is_an_error() {
 fn what_is_no_weight_file_is_named() {
     let cases: [(&[u8], &str); 6] = [
         (b"", "the file is empty"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "this is a Git LFS pointer"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "this is a Git LFS pointer",
+        ),
         (b"\n<!DOCTYPE html><html>", "this is a web page"),
-        (b"\xff\xd8\xff\xe0\0\x10JFIF", "the content starts with ff d8 ff e0 00 10 4a 46"),
+        (
+            b"\xff\xd8\xff\xe0\0\x10JFIF",
+            "the content starts with ff d8 ff e0 00 10 4a 46",
+        ),
         (b"PK\x05\x06\0\0\0\0", "the content starts with"),
         (b"hello", "accepted are safetensors files and PyTorch files"),
     ];
     for (content, message) in cases {
-        let error = TensorFile::from_bytes(content.to_vec()).unwrap_err().to_string();
+        let error = TensorFile::from_bytes(content.to_vec())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(message), "{error}");
     }
 }
@@ -300,9 +452,15 @@ fn paths_that_cannot_be_read_are_named() {
 fn names_are_suggested_and_can_be_changed() {
     let file = open("good_checkpoint", "zip");
     let error = file.tensor("1.runing_mean").unwrap_err().to_string();
-    assert_eq!(error, "no tensor is named `1.runing_mean`; did you mean `1.running_mean`?");
+    assert_eq!(
+        error,
+        "no tensor is named `1.runing_mean`; did you mean `1.running_mean`?"
+    );
 
     let file = file.rename(|name| format!("net.{name}")).unwrap();
     assert_eq!(values(&file, "net.1.running_mean"), [10.0, 11.0, 12.0]);
-    assert_eq!(file.rename(|_| "same".into()).unwrap_err().to_string(), "two tensors are named `same`");
+    assert_eq!(
+        file.rename(|_| "same".into()).unwrap_err().to_string(),
+        "two tensors are named `same`"
+    );
 }

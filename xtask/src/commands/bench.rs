@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: how fast a network runs here, where its time goes, and what the machine could do.
+//! `cargo xtask bench`: how fast a network runs here, where its time goes, and what the machine
+//! could do.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -10,7 +11,9 @@ use cnn_core::Key;
 use cnn_kernels::{InstructionSet, OpTime, Pass, backward, copy_bandwidth, peak_flops, profile};
 use cnn_layers::{Classifier, Context, FeatureMap, Mode};
 use cnn_models::{ModelConfig, Network};
-use cnn_train::{CrossEntropy, Gradients, Optimizer, OptimizerConfig, Rates, Targets, decay_groups};
+use cnn_train::{
+    CrossEntropy, Gradients, Optimizer, OptimizerConfig, Rates, Targets, decay_groups,
+};
 use cnn_viz::{Explainer, Method, Target};
 use serde_json::{Value, json};
 
@@ -18,14 +21,16 @@ use crate::args::{Size, Unusable, set_threads};
 use crate::next_steps::{self, NextStep};
 use crate::output;
 
-/// Measure a network's speed on random images, operation by operation with --ops, and the machine's ceilings with --peak
+/// Measure a network's speed on random images, operation by operation with --ops, and the machine's
+/// ceilings with --peak
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// Registered name of the model (the command `models` lists them)
     #[arg(long, value_name = "NAME", required_unless_present = "peak")]
     model: Option<String>,
 
-    /// What is measured: `infer`, the network built for inference, or `train`, a step of forward, backward and SGD with momentum
+    /// What is measured: `infer`, the network built for inference, or `train`, a step of forward,
+    /// backward and SGD with momentum
     #[arg(long, value_enum, default_value_t = Work::Infer)]
     mode: Work,
 
@@ -80,17 +85,26 @@ const LARGEST_INPUT: usize = 1 << 28;
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
         set_threads(self.threads)?;
-        let Some(model) = &self.model else { return self.print_peak() };
+        let Some(model) = &self.model else {
+            return self.print_peak();
+        };
         let mut call = self.work(model)?;
         for _ in 0..WARM_UP_CALLS {
             call()?;
         }
-        if self.ops { self.print_ops(call) } else { self.print_speed(call) }
+        if self.ops {
+            self.print_ops(call)
+        } else {
+            self.print_speed(call)
+        }
     }
 
     /// What one call does.
     fn work(&self, model: &str) -> Result<Box<dyn FnMut() -> Result<()>>> {
-        let config = ModelConfig { input_size: self.size.map(|Size(size)| size), ..ModelConfig::default() };
+        let config = ModelConfig {
+            input_size: self.size.map(|Size(size)| size),
+            ..ModelConfig::default()
+        };
         let network = Network::new(model, &config, 0)?;
         let [channels, height, width] = network.preprocessing().input_size;
         let batch = usize::from(self.batch);
@@ -100,7 +114,11 @@ impl Bench {
             return Err(anyhow!("{found}, expected at most {LARGEST_INPUT}").context(Unusable));
         }
         let values = (0..elements).map(noise).collect::<Vec<_>>();
-        let images = FeatureMap::from_nhwc(&Tensor::from_vec(values, (batch, height, width, channels), &Device::Cpu)?)?;
+        let images = FeatureMap::from_nhwc(&Tensor::from_vec(
+            values,
+            (batch, height, width, channels),
+            &Device::Cpu,
+        )?)?;
         let mode = match self.mode {
             Work::Infer => Mode::Inference,
             Work::Eval | Work::Gradcam => Mode::Eval,
@@ -116,19 +134,33 @@ impl Bench {
             }
             Work::Gradcam => {
                 return Ok(Box::new(move || {
-                    Explainer::new(model.as_ref()).explain(Method::GradCam, &images, &[Target::PREDICTED])?;
+                    Explainer::new(model.as_ref()).explain(
+                        Method::GradCam,
+                        &images,
+                        &[Target::PREDICTED],
+                    )?;
                     Ok(())
                 }));
             }
             Work::Train => {}
         }
-        let targets = Targets::Classes((0..batch).map(|image| (image % model.num_classes()) as u32).collect());
+        let targets = Targets::Classes(
+            (0..batch)
+                .map(|image| (image % model.num_classes()) as u32)
+                .collect(),
+        );
         let groups = decay_groups(network.store().trainable(), 0.);
         let mut optimizer = Optimizer::new(OptimizerConfig::sgd(), groups)?;
         let mut steps = 0;
         Ok(Box::new(move || {
             steps += 1;
-            step(model.as_ref(), &images, &targets, &mut optimizer, Key::new(steps))
+            step(
+                model.as_ref(),
+                &images,
+                &targets,
+                &mut optimizer,
+                Key::new(steps),
+            )
         }))
     }
 
@@ -143,7 +175,11 @@ impl Bench {
             seconds.push(start.elapsed().as_secs_f64());
             peaks.push(peak_flops());
         }
-        let (p50, p95, peak) = (quantile(&mut seconds, 0.5), quantile(&mut seconds, 0.95), quantile(&mut peaks, 0.5));
+        let (p50, p95, peak) = (
+            quantile(&mut seconds, 0.5),
+            quantile(&mut seconds, 0.95),
+            quantile(&mut peaks, 0.5),
+        );
         let images_per_second = f64::from(self.batch) / p50;
         let rss = peak_rss_mb();
         if self.json {
@@ -156,14 +192,25 @@ impl Bench {
                 "peak_rss_mb": rss,
             }));
         }
-        println!("{images_per_second:.1} images/s: {:.2} ms a call, 95 % within {:.2} ms", 1e3 * p50, 1e3 * p95);
+        println!(
+            "{images_per_second:.1} images/s: {:.2} ms a call, 95 % within {:.2} ms",
+            1e3 * p50,
+            1e3 * p95
+        );
         let share = 100. * flops / p50 / peak;
-        println!("{:.0} GFLOP/s, {share:.0} % of the {:.0} that this machine can do", 1e-9 * flops / p50, 1e-9 * peak);
+        println!(
+            "{:.0} GFLOP/s, {share:.0} % of the {:.0} that this machine can do",
+            1e-9 * flops / p50,
+            1e-9 * peak
+        );
         if let Some(rss) = rss {
             println!("{rss:.0} MB of memory at most");
         }
         if let Some(model) = &self.model {
-            next_steps::print(&[NextStep::new("see where the time goes", &["bench", "--model", model, "--ops"])]);
+            next_steps::print(&[NextStep::new(
+                "see where the time goes",
+                &["bench", "--model", model, "--ops"],
+            )]);
         }
         Ok(())
     }
@@ -179,12 +226,26 @@ impl Bench {
             calls.push(ops);
             peaks.push(peak_flops());
         }
-        let mut ceilings = Ceilings { flops: quantile(&mut peaks, 0.5), copies: BTreeMap::new() };
-        let measured = |index: usize, op: &OpTime| {
-            let mut seconds: Vec<f64> = calls.iter().filter_map(|ops| ops.get(index)).map(|op| op.seconds).collect();
-            OpTime { seconds: quantile(&mut seconds, 0.5), ..op.clone() }
+        let mut ceilings = Ceilings {
+            flops: quantile(&mut peaks, 0.5),
+            copies: BTreeMap::new(),
         };
-        let ops: Vec<OpTime> = calls[0].iter().enumerate().map(|(index, op)| measured(index, op)).collect();
+        let measured = |index: usize, op: &OpTime| {
+            let mut seconds: Vec<f64> = calls
+                .iter()
+                .filter_map(|ops| ops.get(index))
+                .map(|op| op.seconds)
+                .collect();
+            OpTime {
+                seconds: quantile(&mut seconds, 0.5),
+                ..op.clone()
+            }
+        };
+        let ops: Vec<OpTime> = calls[0]
+            .iter()
+            .enumerate()
+            .map(|(index, op)| measured(index, op))
+            .collect();
         let rows: Vec<Row> = ops.iter().map(|op| Row::of(op, &mut ceilings)).collect();
         let total = quantile(&mut totals, 0.5);
         if self.json {
@@ -196,13 +257,26 @@ impl Bench {
                 "peak_gflops": 1e-9 * ceilings.flops,
             }));
         }
-        let columns = [("place", false), ("operation", false), ("part", false), ("output", false)];
+        let columns = [
+            ("place", false),
+            ("operation", false),
+            ("part", false),
+            ("output", false),
+        ];
         let columns = [&columns[..], &Row::COLUMNS].concat();
         let cells = |(op, row): (&OpTime, &Row)| {
-            let place = [op.label.clone(), title(op), op.pass.name().to_string(), format!("{:?}", op.shape)];
+            let place = [
+                op.label.clone(),
+                title(op),
+                op.pass.name().to_string(),
+                format!("{:?}", op.shape),
+            ];
             [&place[..], &row.cells()].concat()
         };
-        output::table(&columns, &ops.iter().zip(&rows).map(cells).collect::<Vec<_>>())?;
+        output::table(
+            &columns,
+            &ops.iter().zip(&rows).map(cells).collect::<Vec<_>>(),
+        )?;
         println!();
         print_groups(&ops, &rows, total)?;
         println!(
@@ -215,8 +289,13 @@ impl Bench {
     fn print_peak(&self) -> Result<()> {
         let mut peaks: Vec<f64> = (0..200).map(|_| peak_flops()).collect();
         let peak = quantile(&mut peaks, 0.5);
-        let copies: Vec<(usize, f64)> = (20..=28).map(|power| (1 << power, best_copy(1 << power))).collect();
-        let (set, threads) = (InstructionSet::current().name(), rayon::current_num_threads());
+        let copies: Vec<(usize, f64)> = (20..=28)
+            .map(|power| (1 << power, best_copy(1 << power)))
+            .collect();
+        let (set, threads) = (
+            InstructionSet::current().name(),
+            rayon::current_num_threads(),
+        );
         if self.json {
             let copy = |(bytes, rate): &(usize, f64)| json!({ "bytes": bytes, "gb_per_second": 1e-9 * rate });
             return output::json(&json!({
@@ -226,9 +305,16 @@ impl Bench {
                 "copies": copies.iter().map(copy).collect::<Vec<_>>(),
             }));
         }
-        println!("{:.0} GFLOP/s of multiply-adds in registers ({set}, {threads} threads)", 1e-9 * peak);
+        println!(
+            "{:.0} GFLOP/s of multiply-adds in registers ({set}, {threads} threads)",
+            1e-9 * peak
+        );
         for (bytes, rate) in copies {
-            println!("{:6.1} GB/s copying {} MiB to and fro", 1e-9 * rate, bytes >> 20);
+            println!(
+                "{:6.1} GB/s copying {} MiB to and fro",
+                1e-9 * rate,
+                bytes >> 20
+            );
         }
         Ok(())
     }
@@ -247,11 +333,18 @@ fn step(
     optimizer: &mut Optimizer,
     key: Key,
 ) -> Result<()> {
-    let loss = CrossEntropy::default().loss(&model.forward(images, &Context::train(key))?, targets)?;
+    let loss =
+        CrossEntropy::default().loss(&model.forward(images, &Context::train(key))?, targets)?;
     let mut gradients = backward(&loss)?;
     drop(loss);
     let gradients = Gradients::take(&mut gradients, optimizer);
-    Ok(optimizer.step(&gradients, &Rates { lr: 1e-3, momentum: None })?)
+    Ok(optimizer.step(
+        &gradients,
+        &Rates {
+            lr: 1e-3,
+            momentum: None,
+        },
+    )?)
 }
 
 /// What the machine can do.
@@ -261,7 +354,8 @@ struct Ceilings {
     copies: BTreeMap<u32, f64>,
 }
 
-/// Bytes per second of the best of several copies: what neighbours of a machine take away is no limit of the machine.
+/// Bytes per second of the best of several copies: what neighbours of a machine take away is no
+/// limit of the machine.
 fn best_copy(bytes: usize) -> f64 {
     (0..4).map(|_| copy_bandwidth(bytes)).fold(0., f64::max)
 }
@@ -270,7 +364,10 @@ impl Ceilings {
     /// Seconds that an operation takes at least.
     fn least(&mut self, op: &OpTime) -> f64 {
         let power = (op.bytes.max(1.).log2().round() as u32).clamp(16, 30);
-        let bandwidth = *self.copies.entry(power).or_insert_with(|| best_copy(1 << power));
+        let bandwidth = *self
+            .copies
+            .entry(power)
+            .or_insert_with(|| best_copy(1 << power));
         (op.flops / self.flops).max(op.bytes / bandwidth)
     }
 }
@@ -285,10 +382,20 @@ struct Row {
 }
 
 impl Row {
-    const COLUMNS: [(&str, bool); 4] = [("ms", true), ("GFLOP/s", true), ("GB/s", true), ("% of the limit", true)];
+    const COLUMNS: [(&str, bool); 4] = [
+        ("ms", true),
+        ("GFLOP/s", true),
+        ("GB/s", true),
+        ("% of the limit", true),
+    ];
 
     fn of(op: &OpTime, ceilings: &mut Ceilings) -> Self {
-        Self { seconds: op.seconds, flops: op.flops, bytes: op.bytes, least: ceilings.least(op) }
+        Self {
+            seconds: op.seconds,
+            flops: op.flops,
+            bytes: op.bytes,
+            least: ceilings.least(op),
+        }
     }
 
     fn plus(self, other: &Self) -> Self {
@@ -301,10 +408,20 @@ impl Row {
     }
 
     fn cells(&self) -> [String; 4] {
-        let rate =
-            |amount: f64| if amount > 0. { format!("{:.1}", 1e-9 * amount / self.seconds) } else { String::new() };
+        let rate = |amount: f64| {
+            if amount > 0. {
+                format!("{:.1}", 1e-9 * amount / self.seconds)
+            } else {
+                String::new()
+            }
+        };
         let share = format!("{:.0}", 100. * self.least / self.seconds);
-        [format!("{:.3}", 1e3 * self.seconds), rate(self.flops), rate(self.bytes), share]
+        [
+            format!("{:.3}", 1e3 * self.seconds),
+            rate(self.flops),
+            rate(self.bytes),
+            share,
+        ]
     }
 
     fn json(&self, op: &OpTime) -> Value {
@@ -329,10 +446,25 @@ fn title(op: &OpTime) -> String {
 fn print_groups(ops: &[OpTime], rows: &[Row], total: f64) -> Result<()> {
     let mut groups: BTreeMap<(String, Pass), (Row, usize, f64)> = BTreeMap::new();
     for (op, row) in ops.iter().zip(rows) {
-        let kind = if op.geometry.ends_with("depthwise") { format!("{} depthwise", op.op) } else { op.op.to_string() };
-        let none = Row { seconds: 0., flops: 0., bytes: 0., least: 0. };
-        let group = groups.entry((kind, op.pass)).or_insert((none, 0, f64::INFINITY));
-        *group = (group.0.plus(row), group.1 + 1, group.2.min(row.least / row.seconds));
+        let kind = if op.geometry.ends_with("depthwise") {
+            format!("{} depthwise", op.op)
+        } else {
+            op.op.to_string()
+        };
+        let none = Row {
+            seconds: 0.,
+            flops: 0.,
+            bytes: 0.,
+            least: 0.,
+        };
+        let group = groups
+            .entry((kind, op.pass))
+            .or_insert((none, 0, f64::INFINITY));
+        *group = (
+            group.0.plus(row),
+            group.1 + 1,
+            group.2.min(row.least / row.seconds),
+        );
     }
     let columns = [("all of a kind", false), ("part", false), ("number", true)];
     let columns = [&columns[..], &Row::COLUMNS, &[("the least", true)]].concat();
@@ -359,7 +491,9 @@ fn quantile(values: &mut [f64], share: f64) -> f64 {
 /// The most memory that the process has held, where the system says so.
 fn peak_rss_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes / 1024.)
 }

@@ -14,18 +14,21 @@ use crate::inference::Measured;
 use crate::run_images::{RunImages, RunPart};
 use crate::{inference, next_steps, output, predictions};
 
-/// Measure a network on a labelled dataset: loss, top-1, top-5, and each class's precision, recall and F1
+/// Measure a network on a labelled dataset: loss, top-1, top-5, and each class's precision, recall
+/// and F1
 #[derive(Debug, Args)]
 pub(crate) struct Evaluate {
     #[command(flatten)]
     network: NetworkArgs,
 
-    /// A folder of class folders (with or without train, val, test above them), MNIST-like IDX files, an image parquet, or `shapes`; for the
-    /// directory of a run default the images that it kept for this, its test images or else those that it was validated on
+    /// A folder of class folders (with or without train, val, test above them), MNIST-like IDX
+    /// files, an image parquet, or `shapes`; for the directory of a run default the images that it
+    /// kept for this, its test images or else those that it was validated on
     #[arg(long, value_name = "PATH")]
     data: Option<String>,
 
-    /// Which part of the dataset, or of the run's images: train, val or test; may be left out where there is only one
+    /// Which part of the dataset, or of the run's images: train, val or test; may be left out where
+    /// there is only one
     #[arg(long)]
     split: Option<Split>,
 
@@ -33,7 +36,8 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
 
-    /// Also write a CSV file with the columns path, part, truth, prediction, their probabilities, and those of all classes where there are at most a hundred
+    /// Also write a CSV file with the columns path, part, truth, prediction, their probabilities,
+    /// and those of all classes where there are at most a hundred
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 
@@ -54,10 +58,17 @@ struct Images {
 }
 
 impl Images {
-    /// For each image whether the run was not trained on it; `None` where that makes no difference: it was trained on none of them, or they were asked for as training images.
+    /// For each image whether the run was not trained on it; `None` where that makes no difference:
+    /// it was trained on none of them, or they were asked for as training images.
     fn unseen(&self) -> Option<Vec<bool>> {
-        let parts = self.parts.as_ref().filter(|_| self.part != Some(Split::Train))?;
-        let unseen: Vec<bool> = parts.iter().map(|part| *part != Some(Split::Train)).collect();
+        let parts = self
+            .parts
+            .as_ref()
+            .filter(|_| self.part != Some(Split::Train))?;
+        let unseen: Vec<bool> = parts
+            .iter()
+            .map(|part| *part != Some(Split::Train))
+            .collect();
         unseen.contains(&false).then_some(unseen)
     }
 
@@ -87,11 +98,21 @@ impl Evaluate {
         let images = self.images()?;
         let batch = self.batch.into();
         let figures = match images.unseen() {
-            None => Figures { of_all: inference::measure(&network, &images.dataset, batch)?, mixed: None },
+            None => Figures {
+                of_all: inference::measure(&network, &images.dataset, batch)?,
+                mixed: None,
+            },
             Some(unseen) => {
                 let trained_on = unseen.iter().filter(|unseen| !**unseen).count();
-                let (of_all, of_unseen) = inference::measure_with_part(&network, &images.dataset, batch, &unseen)?;
-                Figures { of_all, mixed: Some(Mixed { trained_on, of_unseen }) }
+                let (of_all, of_unseen) =
+                    inference::measure_with_part(&network, &images.dataset, batch, &unseen)?;
+                Figures {
+                    of_all,
+                    mixed: Some(Mixed {
+                        trained_on,
+                        of_unseen,
+                    }),
+                }
             }
         };
         let names = inference::class_names(&network);
@@ -106,44 +127,86 @@ impl Evaluate {
         }
         print(&figures, &images, &names)?;
         let split = self.split.map(Split::name);
-        next_steps::print(&next_steps::after_measuring(self.data.as_deref(), split, &self.network));
+        next_steps::print(&next_steps::after_measuring(
+            self.data.as_deref(),
+            split,
+            &self.network,
+        ));
         Ok(())
     }
 
     fn images(&self) -> Result<Images> {
         let Some(data) = &self.data else {
-            let RunPart { dataset, part, data } = RunImages::instead_of_data(self.network.weights(), self.split)?;
-            return Ok(Images { data, dataset, parts: None, part: Some(part) });
+            let RunPart {
+                dataset,
+                part,
+                data,
+            } = RunImages::instead_of_data(self.network.weights(), self.split)?;
+            return Ok(Images {
+                data,
+                dataset,
+                parts: None,
+                part: Some(part),
+            });
         };
         let (source, data) = (Source::parse(data)?, data.clone());
         let Some(run) = RunImages::of(self.network.weights())? else {
-            return Ok(Images { data, dataset: source.open(self.split)?, parts: None, part: self.split });
+            return Ok(Images {
+                data,
+                dataset: source.open(self.split)?,
+                parts: None,
+                part: self.split,
+            });
         };
         if let Some(part) = self.split
             && source.splits()?.is_empty()
         {
             let dataset = part_of_run(&run, part, source.open(None)?, &data)?;
-            return Ok(Images { data, dataset, parts: None, part: Some(part) });
+            return Ok(Images {
+                data,
+                dataset,
+                parts: None,
+                part: Some(part),
+            });
         }
         let dataset = source.open(self.split)?;
         let parts = Some(run.record.parts_of(dataset.as_ref()));
-        Ok(Images { data, dataset, parts, part: self.split })
+        Ok(Images {
+            data,
+            dataset,
+            parts,
+            part: self.split,
+        })
     }
 }
 
 /// The images of a dataset in one piece that were a part of the run, which knows them by content.
-fn part_of_run(run: &RunImages, part: Split, whole: Arc<dyn Dataset>, data: &str) -> Result<Arc<dyn Dataset>> {
+fn part_of_run(
+    run: &RunImages,
+    part: Split,
+    whole: Arc<dyn Dataset>,
+    data: &str,
+) -> Result<Arc<dyn Dataset>> {
     let parts = run.record.parts_of(whole.as_ref());
-    let indices: Vec<usize> = (0..whole.len()).filter(|&index| parts[index] == Some(part)).collect();
+    let indices: Vec<usize> = (0..whole.len())
+        .filter(|&index| parts[index] == Some(part))
+        .collect();
     if indices.is_empty() {
-        bail!("{data} is in one piece, and none of its images is one of the run's {part} images; leave --split out");
+        bail!(
+            "{data} is in one piece, and none of its images is one of the run's {part} images; leave --split out"
+        );
     }
     Ok(Arc::new(Subset::new(whole, indices)?))
 }
 
 fn report(figures: &Figures, images: &Images, names: &[String]) -> Result<Value> {
     let measured = &figures.of_all;
-    let occurring = measured.result.per_class.iter().zip(names).filter(|(scores, _)| scores.samples > 0);
+    let occurring = measured
+        .result
+        .per_class
+        .iter()
+        .zip(names)
+        .filter(|(scores, _)| scores.samples > 0);
     let per_class = occurring.map(|(scores, name)| {
         json!({
             "label": name,
@@ -179,11 +242,28 @@ fn totals(measured: &Measured) -> Result<Value> {
 
 fn print(figures: &Figures, images: &Images, names: &[String]) -> Result<()> {
     let measured = &figures.of_all;
-    let columns = [("class", false), ("samples", true), ("precision", true), ("recall", true), ("F1", true)];
-    let occurring = measured.result.per_class.iter().zip(names).filter(|(scores, _)| scores.samples > 0);
+    let columns = [
+        ("class", false),
+        ("samples", true),
+        ("precision", true),
+        ("recall", true),
+        ("F1", true),
+    ];
+    let occurring = measured
+        .result
+        .per_class
+        .iter()
+        .zip(names)
+        .filter(|(scores, _)| scores.samples > 0);
     let share = |share: f64| format!("{share:.3}");
     let rows = occurring.map(|(scores, name)| {
-        vec![name.clone(), scores.samples.to_string(), share(scores.precision), share(scores.recall), share(scores.f1)]
+        vec![
+            name.clone(),
+            scores.samples.to_string(),
+            share(scores.precision),
+            share(scores.recall),
+            share(scores.f1),
+        ]
     });
     output::table(&columns, &rows.collect::<Vec<_>>())?;
     println!();
@@ -193,11 +273,19 @@ fn print(figures: &Figures, images: &Images, names: &[String]) -> Result<()> {
     }
     match &figures.mixed {
         None => {}
-        Some(Mixed { trained_on, of_unseen: None }) => {
+        Some(Mixed {
+            trained_on,
+            of_unseen: None,
+        }) => {
             println!();
-            println!("The run was trained on all of these {trained_on} images: this says nothing about new ones.");
+            println!(
+                "The run was trained on all of these {trained_on} images: this says nothing about new ones."
+            );
         }
-        Some(Mixed { trained_on, of_unseen: Some(measured) }) => {
+        Some(Mixed {
+            trained_on,
+            of_unseen: Some(measured),
+        }) => {
             println!();
             println!(
                 "The run was trained on {trained_on} of these images, which flatters the figures above. Of the others:"

@@ -14,8 +14,9 @@ use cnn_layers::{Classifier, Context, FeatureMap, Mode};
 use cnn_metrics::{Ranked, top_k};
 use cnn_models::Network;
 use cnn_viz::{
-    ExplainedOverlay, ExplainedPhoto, Explainer, Explanation, Fact, Gallery, Method, Place, Region, Smoothing, Target,
-    Trust, TrustCheck, TrustChecks, TrustVerdict, feature_maps, map_grid, overlay, thumbnail,
+    ExplainedOverlay, ExplainedPhoto, Explainer, Explanation, Fact, Gallery, Method, Place, Region,
+    Smoothing, Target, Trust, TrustCheck, TrustChecks, TrustVerdict, feature_maps, map_grid,
+    overlay, thumbnail,
 };
 use cnn_weights::save_safetensors;
 use serde_json::{Value, json};
@@ -34,7 +35,8 @@ const CLASSES: usize = 3;
 const SIDE: usize = 384;
 const SIDE_ALONE: usize = 640;
 
-/// Show what a network's decision rests on: maps over the photos, with checks of whether they can be trusted
+/// Show what a network's decision rests on: maps over the photos, with checks of whether they can
+/// be trusted
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// Image files, and folders that are searched for them
@@ -44,9 +46,15 @@ pub(crate) struct Explain {
     #[command(flatten)]
     network: NetworkArgs,
 
-    /// Class activation maps: gradcam, gradcampp, hirescam, layercam, xgradcam, eigencam, scorecam, ablationcam; attributions: gradient, gradxinput,
-    /// smoothgrad, vargrad, ig, guided, deconvnet, occlusion
-    #[arg(long = "method", value_name = "NAME", value_delimiter = ',', default_value = "gradcam")]
+    /// Class activation maps: gradcam, gradcampp, hirescam, layercam, xgradcam, eigencam, scorecam,
+    /// ablationcam; attributions: gradient, gradxinput, smoothgrad, vargrad, ig, guided, deconvnet,
+    /// occlusion
+    #[arg(
+        long = "method",
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "gradcam"
+    )]
     methods: Vec<String>,
 
     /// The class to explain: `predicted`, its name or its number
@@ -57,7 +65,8 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "CLASS")]
     against: Option<String>,
 
-    /// Explain the score of this part of the network's view alone: from and to in shares of its height and width
+    /// Explain the score of this part of the network's view alone: from and to in shares of its
+    /// height and width
     #[arg(
         long,
         value_name = "TOP,LEFT,BOTTOM,RIGHT",
@@ -67,11 +76,18 @@ pub(crate) struct Explain {
     )]
     region: Vec<f64>,
 
-    /// Where class activation maps are read: `last`, which the head reads, a stage's number, or its module; of several the mean
-    #[arg(long = "stage", value_name = "STAGE", value_delimiter = ',', default_value = "last")]
+    /// Where class activation maps are read: `last`, which the head reads, a stage's number, or its
+    /// module; of several the mean
+    #[arg(
+        long = "stage",
+        value_name = "STAGE",
+        value_delimiter = ',',
+        default_value = "last"
+    )]
     stages: Vec<String>,
 
-    /// Smooth class activation maps: over six changed copies of the photo, by their first principal component, or both
+    /// Smooth class activation maps: over six changed copies of the photo, by their first principal
+    /// component, or both
     #[arg(long, value_name = "HOW", value_delimiter = ',')]
     smooth: Vec<Smooth>,
 
@@ -95,7 +111,8 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Also write the maps before colouring: `map.<method>` (N, H, W), of attributions `attribution.<method>` (N, C, H, W), and `input` (N, C, H, W)
+    /// Also write the maps before colouring: `map.<method>` (N, H, W), of attributions
+    /// `attribution.<method>` (N, C, H, W), and `input` (N, C, H, W)
     #[arg(long, value_name = "FILE.safetensors")]
     raw: Option<PathBuf>,
 
@@ -123,7 +140,11 @@ impl Explain {
             target: self.target(&names)?,
             places: self.places(&network)?,
             scorer: network.build(Mode::Inference)?,
-            checks: if self.no_checks { None } else { Some(TrustChecks::new(&network, self.network.seed)?) },
+            checks: if self.no_checks {
+                None
+            } else {
+                Some(TrustChecks::new(&network, self.network.seed)?)
+            },
             command: self,
             methods,
             names,
@@ -132,7 +153,8 @@ impl Explain {
         for name in &self.maps {
             session.check_layer(name)?;
         }
-        let directory = output::directory(self.out.as_deref(), COMMAND, session.network.spec().name)?;
+        let directory =
+            output::directory(self.out.as_deref(), COMMAND, session.network.spec().name)?;
         let finished = session.explain(&photos, &directory).inspect_err(|_| {
             // Only where nothing was written into it.
             let _ = std::fs::remove_dir(&directory);
@@ -161,27 +183,45 @@ impl Explain {
         }
         match self.region.as_slice() {
             [] => Ok(target),
-            &[top, left, bottom, right] => Ok(target.within(Region::new(top, left, bottom, right).context(Unusable)?)),
-            other => Err(anyhow!("--region takes four numbers, found {}", other.len())).context(Unusable),
+            &[top, left, bottom, right] => {
+                Ok(target.within(Region::new(top, left, bottom, right).context(Unusable)?))
+            }
+            other => Err(anyhow!(
+                "--region takes four numbers, found {}",
+                other.len()
+            ))
+            .context(Unusable),
         }
     }
 
     fn places(&self, network: &Network) -> Result<Vec<Place>> {
-        self.stages.iter().map(|stage| Place::find(stage, network.model()).context(Unusable)).collect()
+        self.stages
+            .iter()
+            .map(|stage| Place::find(stage, network.model()).context(Unusable))
+            .collect()
     }
 }
 
 /// A class by its name or one of its synonyms, whatever the case, or by its number.
 fn class(name: &str, names: &[String]) -> Result<usize> {
     let those = |is_meant: &dyn Fn(&str) -> bool| -> Vec<usize> {
-        (0..names.len()).filter(|&class| is_meant(&names[class])).collect()
+        (0..names.len())
+            .filter(|&class| is_meant(&names[class]))
+            .collect()
     };
     let mut candidates = those(&|known| known.eq_ignore_ascii_case(name));
     if candidates.is_empty() {
         // ImageNet's names are lists of synonyms, as `tench, Tinca tinca`.
-        candidates = those(&|known| known.split(',').any(|synonym| synonym.trim().eq_ignore_ascii_case(name)));
+        candidates = those(&|known| {
+            known
+                .split(',')
+                .any(|synonym| synonym.trim().eq_ignore_ascii_case(name))
+        });
     }
-    let number = name.parse::<usize>().ok().filter(|&number| number < names.len());
+    let number = name
+        .parse::<usize>()
+        .ok()
+        .filter(|&number| number < names.len());
     match (&candidates[..], number) {
         (&[class], _) | ([], Some(class)) => Ok(class),
         ([], None) => {
@@ -230,7 +270,8 @@ impl Raw {
     }
 
     fn write(&self, path: &Path, metadata: &BTreeMap<String, String>) -> Result<()> {
-        let tensor = |(name, parts): (&String, &Vec<Tensor>)| Ok((name.clone(), Tensor::cat(parts, 0)?));
+        let tensor =
+            |(name, parts): (&String, &Vec<Tensor>)| Ok((name.clone(), Tensor::cat(parts, 0)?));
         let tensors = self.0.iter().map(tensor).collect::<Result<Vec<_>>>()?;
         Ok(save_safetensors(path, &tensors, metadata)?)
     }
@@ -240,14 +281,18 @@ impl Session<'_> {
     fn explain(&self, photos: &Arc<dyn Dataset>, directory: &Path) -> Result<Finished> {
         let mut finished = Finished::default();
         let mut names = FileNames::default();
-        let progress = RefCell::new(Progress::new(COMMAND, photos.len() * self.methods.len()).of("maps"));
-        let mut batches =
-            BatchPlan::new(photos.clone(), self.network.preprocessing().clone()).with_batch_size(1).start()?;
+        let progress =
+            RefCell::new(Progress::new(COMMAND, photos.len() * self.methods.len()).of("maps"));
+        let mut batches = BatchPlan::new(photos.clone(), self.network.preprocessing().clone())
+            .with_batch_size(1)
+            .start()?;
         for batch in &mut batches {
             let batch = batch?;
             let path = photos.id(batch.indices[0]);
             let stem = names.of(Path::new(&path));
-            let content = photos.content(batch.indices[0]).and_then(|content| content.into_image());
+            let content = photos
+                .content(batch.indices[0])
+                .and_then(|content| content.into_image());
             let photo = match content {
                 Ok(photo) => photo,
                 Err(error) => {
@@ -257,13 +302,32 @@ impl Session<'_> {
             };
             let input = FeatureMap::from_nhwc(&batch.images)?;
             let side = if photos.len() == 1 { SIDE_ALONE } else { SIDE };
-            self.one(&Photo { path, stem, photo, input, side }, directory, &progress, &mut finished)?;
+            self.one(
+                &Photo {
+                    path,
+                    stem,
+                    photo,
+                    input,
+                    side,
+                },
+                directory,
+                &progress,
+                &mut finished,
+            )?;
         }
         progress.borrow().finish();
-        finished.skipped.splice(0..0, batches.skipped().iter().cloned());
+        finished
+            .skipped
+            .splice(0..0, batches.skipped().iter().cloned());
         if finished.photos.is_empty() {
-            let reasons = finished.skipped.iter().map(|skipped| format!("{}: {}", skipped.path, skipped.reason));
-            bail!("nothing readable: {}", reasons.take(3).collect::<Vec<_>>().join("; "));
+            let reasons = finished
+                .skipped
+                .iter()
+                .map(|skipped| format!("{}: {}", skipped.path, skipped.reason));
+            bail!(
+                "nothing readable: {}",
+                reasons.take(3).collect::<Vec<_>>().join("; ")
+            );
         }
         Ok(finished)
     }
@@ -276,19 +340,32 @@ impl Session<'_> {
         progress: &RefCell<Progress>,
         finished: &mut Finished,
     ) -> Result<()> {
-        let logits = self.scorer.forward(&photo.input, &Context::eval())?.flatten_all()?.to_vec1::<f32>()?;
+        let logits = self
+            .scorer
+            .forward(&photo.input, &Context::eval())?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
         let classes = top_k(&logits, CLASSES.min(self.names.len()))?;
         let mut overlays = Vec::new();
         let mut maps = Vec::new();
         let mut target = String::new();
         for &method in &self.methods {
-            let passes = |done: usize, total: usize| progress.borrow_mut().within(method.name(), done, total);
+            let passes = |done: usize, total: usize| {
+                progress.borrow_mut().within(method.name(), done, total)
+            };
             let explainer = self.explainer().with_progress(&passes);
             let explanation = explainer.explain(method, &photo.input, &[self.target])?;
-            let trust = self.checks.as_ref().map(|checks| checks.check(&explainer, &photo.input, &explanation));
+            let trust = self
+                .checks
+                .as_ref()
+                .map(|checks| checks.check(&explainer, &photo.input, &explanation));
             let trust = trust.transpose()?;
             target = self.target_text(&explanation);
-            let picture = overlay(&photo.photo, &explanation.maps[0], self.network.preprocessing())?;
+            let picture = overlay(
+                &photo.photo,
+                &explanation.maps[0],
+                self.network.preprocessing(),
+            )?;
             let file = format!("{}.{}.png", photo.stem, method.name());
             picture.write_png(&directory.join(&file))?;
             maps.push(map_json(&explanation, &file, trust.as_ref()));
@@ -301,16 +378,23 @@ impl Session<'_> {
                 trust,
             });
             if self.command.raw.is_some() {
-                finished.raw.add(format!("map.{}", method.name()), explanation.to_tensor()?);
+                finished
+                    .raw
+                    .add(format!("map.{}", method.name()), explanation.to_tensor()?);
                 if let Some(attribution) = &explanation.attribution {
-                    finished.raw.add(format!("attribution.{}", method.name()), attribution.clone());
+                    finished.raw.add(
+                        format!("attribution.{}", method.name()),
+                        attribution.clone(),
+                    );
                 }
             }
             progress.borrow_mut().advance(1);
         }
         self.draw_feature_maps(photo, directory)?;
         if self.command.raw.is_some() {
-            finished.raw.add("input".to_string(), photo.input.to_nchw()?);
+            finished
+                .raw
+                .add("input".to_string(), photo.input.to_nchw()?);
         }
         let named = |ranked: &Ranked| (self.names[ranked.index].clone(), ranked.probability);
         finished.explanations.push(json!({
@@ -334,22 +418,37 @@ impl Session<'_> {
         Explainer::new(self.network.model())
             .with_scorer(self.scorer.as_ref())
             .with_places(self.places.clone())
-            .with_smoothing(Smoothing { augment: smooth(Smooth::Augment), eigen: smooth(Smooth::Eigen) })
+            .with_smoothing(Smoothing {
+                augment: smooth(Smooth::Augment),
+                eigen: smooth(Smooth::Eigen),
+            })
             .with_batch_size(self.command.batch.into())
             .with_key(Key::new(self.command.network.seed))
     }
 
     fn target_text(&self, explanation: &Explanation) -> String {
         let score = &explanation.scores[0];
-        let against = score.against.map(|other| format!(" rather than {}", self.names[other])).unwrap_or_default();
-        let region = if score.region.is_some() { ", within the region" } else { "" };
+        let against = score
+            .against
+            .map(|other| format!(" rather than {}", self.names[other]))
+            .unwrap_or_default();
+        let region = if score.region.is_some() {
+            ", within the region"
+        } else {
+            ""
+        };
         format!("{}{against}{region}", self.names[score.class])
     }
 
     fn draw_feature_maps(&self, photo: &Photo, directory: &Path) -> Result<()> {
         let layers: Vec<&str> = self.command.maps.iter().map(String::as_str).collect();
-        for (name, maps) in layers.iter().zip(feature_maps(self.network.model(), &photo.input, &layers)?) {
-            map_grid(&maps.get(0)?)?.write_png(&directory.join(format!("{}.maps.{name}.png", photo.stem)))?;
+        for (name, maps) in
+            layers
+                .iter()
+                .zip(feature_maps(self.network.model(), &photo.input, &layers)?)
+        {
+            map_grid(&maps.get(0)?)?
+                .write_png(&directory.join(format!("{}.maps.{name}.png", photo.stem)))?;
         }
         Ok(())
     }
@@ -362,7 +461,12 @@ impl Session<'_> {
             candle_core::DType::F32,
             &Device::Cpu,
         )?;
-        feature_maps(self.network.model(), &FeatureMap::from_nhwc(&black)?, &[name]).context(Unusable)?;
+        feature_maps(
+            self.network.model(),
+            &FeatureMap::from_nhwc(&black)?,
+            &[name],
+        )
+        .context(Unusable)?;
         Ok(())
     }
 }
@@ -384,10 +488,15 @@ struct FileNames(BTreeSet<String>);
 
 impl FileNames {
     fn of(&mut self, path: &Path) -> String {
-        let stem = path.file_stem().map_or_else(|| "photo".to_string(), |stem| stem.to_string_lossy().into_owned());
+        let stem = path.file_stem().map_or_else(
+            || "photo".to_string(),
+            |stem| stem.to_string_lossy().into_owned(),
+        );
         // File systems may take upper and lower case for the same.
         let numbered = (2..).map(|number| format!("{stem}-{number}"));
-        let free = std::iter::once(stem.clone()).chain(numbered).find(|name| self.0.insert(name.to_lowercase()));
+        let free = std::iter::once(stem.clone())
+            .chain(numbered)
+            .find(|name| self.0.insert(name.to_lowercase()));
         free.expect("numbers do not end")
     }
 }
@@ -398,8 +507,7 @@ fn map_json(explanation: &Explanation, file: &str, trust: Option<&Trust>) -> Val
         map["completeness_gap"] = json!(gaps[0]);
     }
     if let Some(trust) = trust {
-        let randomized =
-            |(name, correlation): &(String, f64)| json!({ "layers": name, "rank_correlation": correlation });
+        let randomized = |(name, correlation): &(String, f64)| json!({ "layers": name, "rank_correlation": correlation });
         map["checks"] = json!({
             "insertion_auc": trust.insertion_auc,
             "deletion_auc": trust.deletion_auc,
@@ -414,7 +522,12 @@ fn map_json(explanation: &Explanation, file: &str, trust: Option<&Trust>) -> Val
 impl Finished {
     /// Writes the page, the summary and the raw maps, and prints the summary as JSON or for people.
     fn write(self, session: &Session<'_>, directory: &Path) -> Result<()> {
-        let Self { photos, explanations, skipped, raw } = self;
+        let Self {
+            photos,
+            explanations,
+            skipped,
+            raw,
+        } = self;
         if let Some(path) = &session.command.raw {
             let paths: Vec<&str> = photos.iter().map(|photo| photo.path.as_str()).collect();
             let metadata = [("paths".to_string(), json!(paths).to_string())].into();
@@ -429,15 +542,26 @@ impl Finished {
             "skipped": skipped,
         });
         let text = serde_json::to_string_pretty(&summary)? + "\n";
-        write_atomic(&directory.join(SUMMARY), |file| file.write_all(text.as_bytes()))?;
-        let titles = session.methods.iter().map(|method| method.title()).collect::<Vec<_>>().join(", ");
+        write_atomic(&directory.join(SUMMARY), |file| {
+            file.write_all(text.as_bytes())
+        })?;
+        let titles = session
+            .methods
+            .iter()
+            .map(|method| method.title())
+            .collect::<Vec<_>>()
+            .join(", ");
         let methods = match session.methods.len() {
             1 => Fact::new("method", titles),
             count => Fact::new("methods", count.to_string()).with_note(titles),
         };
         let gallery = Gallery {
             title: format!("What {model} sees"),
-            summary: vec![Fact::new("network", model), methods, Fact::new("photos", photos.len().to_string())],
+            summary: vec![
+                Fact::new("network", model),
+                methods,
+                Fact::new("photos", photos.len().to_string()),
+            ],
             byline: Some(byline()),
             photos,
             skipped: skipped.clone(),
@@ -445,7 +569,9 @@ impl Finished {
             ..Gallery::default()
         };
         let html = gallery.to_html()?;
-        write_atomic(&directory.join(report::NAME), |file| file.write_all(html.as_bytes()))?;
+        write_atomic(&directory.join(report::NAME), |file| {
+            file.write_all(html.as_bytes())
+        })?;
         if session.command.json {
             inference::print_skipped(&skipped);
             return output::json(&summary);
@@ -464,16 +590,35 @@ fn number(value: f64) -> String {
 
 /// How the program was called.
 fn command_line() -> String {
-    let arguments = std::env::args_os().skip(1).map(|argument| quoted(&argument.to_string_lossy()));
-    format!("{} {}", output::program(), arguments.collect::<Vec<_>>().join(" "))
+    let arguments = std::env::args_os()
+        .skip(1)
+        .map(|argument| quoted(&argument.to_string_lossy()));
+    format!(
+        "{} {}",
+        output::program(),
+        arguments.collect::<Vec<_>>().join(" ")
+    )
 }
 
 fn print(gallery: &Gallery, methods: &[Method]) -> Result<()> {
-    let maps =
-        || gallery.photos.iter().flat_map(|photo| photo.overlays.iter().zip(methods).map(move |map| (photo, map)));
+    let maps = || {
+        gallery.photos.iter().flat_map(|photo| {
+            photo
+                .overlays
+                .iter()
+                .zip(methods)
+                .map(move |map| (photo, map))
+        })
+    };
     let steps: Vec<&str> = maps()
         .find_map(|(_, (overlay, _))| overlay.trust.as_ref())
-        .map_or_else(Vec::new, |trust| trust.randomization.iter().map(|(name, _)| name.as_str()).collect());
+        .map_or_else(Vec::new, |trust| {
+            trust
+                .randomization
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect()
+        });
     let random: Vec<String> = steps.iter().map(|step| format!("random {step}")).collect();
     let mut columns = vec![("photo", false), ("explained", false), ("method", false)];
     if !steps.is_empty() {
@@ -482,12 +627,28 @@ fn print(gallery: &Gallery, methods: &[Method]) -> Result<()> {
         columns.push(("verdict", false));
     }
     let row = |(photo, (overlay, method)): (&ExplainedPhoto, (&ExplainedOverlay, &Method))| {
-        let mut row = vec![photo.path.clone(), photo.target.clone(), method.name().to_string()];
+        let mut row = vec![
+            photo.path.clone(),
+            photo.target.clone(),
+            method.name().to_string(),
+        ];
         if let Some(trust) = &overlay.trust {
             row.extend([trust.insertion_auc, trust.deletion_auc, trust.road].map(number));
-            row.extend(trust.randomization.iter().map(|(_, correlation)| number(*correlation)));
-            let failed: Vec<_> = failed(overlay).iter().map(|verdict| verdict.check.name()).collect();
-            row.push(if failed.is_empty() { "passes".to_string() } else { format!("fails {}", failed.join(", ")) });
+            row.extend(
+                trust
+                    .randomization
+                    .iter()
+                    .map(|(_, correlation)| number(*correlation)),
+            );
+            let failed: Vec<_> = failed(overlay)
+                .iter()
+                .map(|verdict| verdict.check.name())
+                .collect();
+            row.push(if failed.is_empty() {
+                "passes".to_string()
+            } else {
+                format!("fails {}", failed.join(", "))
+            });
         }
         row
     };
@@ -498,17 +659,31 @@ fn print(gallery: &Gallery, methods: &[Method]) -> Result<()> {
     println!();
     for (photo, (overlay, method)) in maps() {
         for failed in failed(overlay) {
-            println!("{}, {}: fails {}: {}", photo.path, method.name(), failed.check.name(), failed.finding);
+            println!(
+                "{}, {}: fails {}: {}",
+                photo.path,
+                method.name(),
+                failed.check.name(),
+                failed.finding
+            );
         }
     }
-    TrustCheck::ALL.iter().for_each(|check| println!("{}: {}", check.name(), check.rule()));
+    TrustCheck::ALL
+        .iter()
+        .for_each(|check| println!("{}: {}", check.name(), check.rule()));
     Ok(())
 }
 
 /// The checks that a map fails.
 fn failed(overlay: &ExplainedOverlay) -> Vec<TrustVerdict> {
-    let verdicts = overlay.trust.as_ref().map_or_else(Vec::new, Trust::verdicts);
-    verdicts.into_iter().filter(|verdict| !verdict.passed).collect()
+    let verdicts = overlay
+        .trust
+        .as_ref()
+        .map_or_else(Vec::new, Trust::verdicts);
+    verdicts
+        .into_iter()
+        .filter(|verdict| !verdict.passed)
+        .collect()
 }
 
 #[cfg(test)]
@@ -518,14 +693,37 @@ mod tests {
 
     #[test]
     fn a_class_is_found_by_name_synonym_or_number() {
-        let names = ["tench, Tinca tinca", "crane", "crane", "goldfish, Carassius auratus"].map(String::from);
-        for (said, expected) in [("tench, Tinca tinca", 0), ("Tinca Tinca", 0), ("tench", 0), ("goldfish", 3), ("2", 2)]
-        {
+        let names = [
+            "tench, Tinca tinca",
+            "crane",
+            "crane",
+            "goldfish, Carassius auratus",
+        ]
+        .map(String::from);
+        for (said, expected) in [
+            ("tench, Tinca tinca", 0),
+            ("Tinca Tinca", 0),
+            ("tench", 0),
+            ("goldfish", 3),
+            ("2", 2),
+        ] {
             assert_eq!(class(said, &names).unwrap(), expected, "{said}");
         }
         let refusal = |said: &str| format!("{:#}", class(said, &names).unwrap_err());
-        assert!(refusal("Crane").contains("the name of 2 classes: 1 (crane), 2 (crane)"), "{}", refusal("Crane"));
-        assert!(refusal("gold").contains("did you mean `goldfish"), "{}", refusal("gold"));
-        assert!(refusal("4").contains("numbers from 0 to 3"), "{}", refusal("4"));
+        assert!(
+            refusal("Crane").contains("the name of 2 classes: 1 (crane), 2 (crane)"),
+            "{}",
+            refusal("Crane")
+        );
+        assert!(
+            refusal("gold").contains("did you mean `goldfish"),
+            "{}",
+            refusal("gold")
+        );
+        assert!(
+            refusal("4").contains("numbers from 0 to 3"),
+            "{}",
+            refusal("4")
+        );
     }
 }

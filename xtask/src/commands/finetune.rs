@@ -8,39 +8,47 @@ use cnn_core::RunDir;
 use cnn_models::{LoadOptions, ModelConfig, Network};
 use cnn_train::{OptimizerConfig, ScheduleKind};
 use cnn_transfer::{
-    FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FineTuneSummary, FreezeProof, Phase, Strategy,
+    FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FineTuneSummary, FreezeProof, Phase,
+    Strategy,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Unusable, as_text, count, not_negative, note_unused, positive, set_threads, share};
+use crate::args::{
+    Unusable, as_text, count, not_negative, note_unused, positive, set_threads, share,
+};
 use crate::conclusion::{Run, Tuning};
 use crate::strip::Strip;
 use crate::training::{
-    Augment, Data, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted, optimizer_help,
-    save_arguments, saved_arguments, schedule_help,
+    Augment, Data, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
+    optimizer_help, save_arguments, saved_arguments, schedule_help,
 };
 use crate::{builtin, report};
 
 const COMMAND: &str = "finetune";
 
-/// Fine-tune a pretrained network on your own images, reproducibly to the byte, and go on after an interruption
+/// Fine-tune a pretrained network on your own images, reproducibly to the byte, and go on after an
+/// interruption
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub(crate) struct Finetune {
-    /// A directory with config.json and weights, a run directory (its best epoch), a .safetensors, .pth, .pt, .th or .bin file, `builtin`, a
-    /// ResNet-20 that this project trained on CIFAR-10, or `none` for fresh weights, to compare with
+    /// A directory with config.json and weights, a run directory (its best epoch), a .safetensors,
+    /// .pth, .pt, .th or .bin file, `builtin`, a ResNet-20 that this project trained on CIFAR-10,
+    /// or `none` for fresh weights, to compare with
     #[arg(long, value_name = "PATH", default_value = "builtin")]
     weights: String,
 
-    /// Registered name of the model (the command `models` lists them); needed for a bare weight file and for `--weights none`
+    /// Registered name of the model (the command `models` lists them); needed for a bare weight
+    /// file and for `--weights none`
     #[arg(long, value_name = "NAME")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<String>,
 
-    /// A folder of class folders, MNIST-like IDX files, an image parquet, or `shapes`, a dataset that is drawn as it is read
+    /// A folder of class folders, MNIST-like IDX files, an image parquet, or `shapes`, a dataset
+    /// that is drawn as it is read
     #[arg(long, value_name = "PATH", default_value = "shapes:samples=1000")]
     data: String,
 
-    /// `head`: the new head alone on a frozen backbone; `full`: all layers at once; `two-phase`: the head first, then all layers; `gradual`: stage by stage from the top
+    /// `head`: the new head alone on a frozen backbone; `full`: all layers at once; `two-phase`:
+    /// the head first, then all layers; `gradual`: stage by stage from the top
     #[arg(long, value_name = "NAME", default_value = "two-phase")]
     strategy: Strategy,
 
@@ -65,17 +73,20 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "RATE", default_value_t = 2e-3, value_parser = positive)]
     head_lr: f64,
 
-    /// Learning rate of the head together with other layers; default 0.0005, for inputs of up to 64 pixels 0.005
+    /// Learning rate of the head together with other layers; default 0.0005, for inputs of up to 64
+    /// pixels 0.005
     #[arg(long, value_name = "RATE", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
 
-    /// Learning rate of the layers next to the head, as a share of the head's; default 0.1, for inputs of up to 64 pixels 1
+    /// Learning rate of the layers next to the head, as a share of the head's; default 0.1, for
+    /// inputs of up to 64 pixels 1
     #[arg(long, value_name = "FACTOR", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body_scale: Option<f64>,
 
-    /// Learning rate of each layer group, as a share of that of the group above it; default 0.8, for inputs of up to 64 pixels 1
+    /// Learning rate of each layer group, as a share of that of the group above it; default 0.8,
+    /// for inputs of up to 64 pixels 1
     #[arg(long, value_name = "FACTOR", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     layer_decay: Option<f64>,
@@ -88,12 +99,14 @@ pub(crate) struct Finetune {
     #[serde(default = "cosine", with = "as_text")]
     schedule: ScheduleKind,
 
-    /// Epochs over which the learning rate rises at the start of each phase; default a tenth of the phase's epochs, at most 1
+    /// Epochs over which the learning rate rises at the start of each phase; default a tenth of the
+    /// phase's epochs, at most 1
     #[arg(long, value_name = "EPOCHS", value_parser = not_negative)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     warmup: Option<f64>,
 
-    /// End a phase after this many of its epochs in a row without a better validation accuracy than the run's best; the next phase follows
+    /// End a phase after this many of its epochs in a row without a better validation accuracy than
+    /// the run's best; the next phase follows
     #[arg(long, value_name = "EPOCHS", value_parser = count)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     patience: Option<u32>,
@@ -102,7 +115,8 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     label_smoothing: f64,
 
-    /// Statistics of batch normalisation while its layers are trained; default frozen, for inputs of up to 64 pixels moving
+    /// Statistics of batch normalisation while its layers are trained; default frozen, for inputs
+    /// of up to 64 pixels moving
     #[arg(long, value_enum)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch_norm: Option<Statistics>,
@@ -131,7 +145,8 @@ enum Statistics {
     Moving,
 }
 
-/// The smallest share of an image that a random cut leaves: less would show another thing than its label says.
+/// The smallest share of an image that a random cut leaves: less would show another thing than its
+/// label says.
 const SMALLEST_CUT: f64 = 0.35;
 
 impl Finetune {
@@ -139,10 +154,19 @@ impl Finetune {
         set_threads(self.training.threads)?;
         let Some(directory) = &self.training.resume else {
             let (data, weights) = (absolute(&self.data)?, absolute(&self.weights)?);
-            return Self { data, weights, ..self.clone() }.tune_in(None);
+            return Self {
+                data,
+                weights,
+                ..self.clone()
+            }
+            .tune_in(None);
         };
         let saved: Self = saved_arguments(directory)?;
-        let training = TrainingArgs { threads: self.training.threads, json: self.training.json, ..saved.training };
+        let training = TrainingArgs {
+            threads: self.training.threads,
+            json: self.training.json,
+            ..saved.training
+        };
         Self { training, ..saved }.tune_in(Some(directory))
     }
 
@@ -154,7 +178,10 @@ impl Finetune {
         network.set_label_names(classes.to_vec())?;
         let name = network.spec().name;
         let config = self.config(&network).context(Unusable)?;
-        let augmentation = self.training.augmentation(network.preprocessing(), SMALLEST_CUT).context(Unusable)?;
+        let augmentation = self
+            .training
+            .augmentation(network.preprocessing(), SMALLEST_CUT)
+            .context(Unusable)?;
         let interrupt = interrupt_flag()?;
         let strip = Strip::new(&network, &data.val)?;
         let mut watcher = Watcher::new(&strip, self.patience);
@@ -179,7 +206,9 @@ impl Finetune {
         let phases = tuning.phases().context(Unusable)?;
         let directory = match directory {
             Some(directory) => directory.to_path_buf(),
-            None => RunDir::create(&self.training.out, COMMAND, name)?.path().to_path_buf(),
+            None => RunDir::create(&self.training.out, COMMAND, name)?
+                .path()
+                .to_path_buf(),
         };
         save_arguments(&self.resolved(&config), &directory)?;
         data.record_in(&directory)?;
@@ -190,21 +219,37 @@ impl Finetune {
             classes.len(),
             directory.display()
         );
-        let summary = tuning.run(&directory).map_err(|error| explained(error.into(), &directory))?;
+        let summary = tuning
+            .run(&directory)
+            .map_err(|error| explained(error.into(), &directory))?;
         if summary.interrupted {
             report::write_interrupted(COMMAND, &self.data, name, &directory)?;
             return Err(interrupted(COMMAND, summary.train.epochs, &directory));
         }
         drop(tuning);
-        self.conclude(&summary, &phases, config.frozen_statistics, &data, &directory)
+        self.conclude(
+            &summary,
+            &phases,
+            config.frozen_statistics,
+            &data,
+            &directory,
+        )
     }
 
     /// The pretrained network with a new head.
     fn network(&self, classes: usize) -> Result<Network> {
         let input_size = self.training.size.map(|size| size.0);
         if self.weights == "none" {
-            let name = self.model.as_deref().context("`--weights none` needs --model").context(Unusable)?;
-            let config = ModelConfig { num_classes: Some(classes), input_size, ..ModelConfig::default() };
+            let name = self
+                .model
+                .as_deref()
+                .context("`--weights none` needs --model")
+                .context(Unusable)?;
+            let config = ModelConfig {
+                num_classes: Some(classes),
+                input_size,
+                ..ModelConfig::default()
+            };
             return Ok(Network::new(name, &config, self.training.seed)?);
         }
         let options = LoadOptions {
@@ -219,7 +264,11 @@ impl Finetune {
     }
 
     fn weights(&self) -> Result<PathBuf> {
-        if self.weights == "builtin" { builtin::unpack(&self.caches()) } else { Ok(PathBuf::from(&self.weights)) }
+        if self.weights == "builtin" {
+            builtin::unpack(&self.caches())
+        } else {
+            Ok(PathBuf::from(&self.weights))
+        }
     }
 
     /// What runs share.
@@ -229,7 +278,11 @@ impl Finetune {
 
     fn config(&self, network: &Network) -> Result<FineTuneConfig> {
         let [_, height, width] = network.preprocessing().input_size;
-        let base = if height.max(width) <= 64 { FineTuneConfig::small_images() } else { FineTuneConfig::default() };
+        let base = if height.max(width) <= 64 {
+            FineTuneConfig::small_images()
+        } else {
+            FineTuneConfig::default()
+        };
         Ok(FineTuneConfig {
             strategy: self.strategy,
             head_epochs: self.head_epochs as usize,
@@ -243,7 +296,9 @@ impl Finetune {
             schedule: self.schedule.clone(),
             warmup: self.warmup,
             patience: self.patience.map(|epochs| epochs as usize),
-            frozen_statistics: self.batch_norm.map_or(base.frozen_statistics, |kind| kind == Statistics::Frozen),
+            frozen_statistics: self
+                .batch_norm
+                .map_or(base.frozen_statistics, |kind| kind == Statistics::Frozen),
             batch_size: self.batch as usize,
             label_smoothing: self.label_smoothing,
             clip_norm: self.training.clip_norm,
@@ -251,14 +306,19 @@ impl Finetune {
         })
     }
 
-    /// With the defaults that depend on the network written out, so that the run directory says what was done.
+    /// With the defaults that depend on the network written out, so that the run directory says
+    /// what was done.
     fn resolved(&self, config: &FineTuneConfig) -> Self {
         Self {
             epochs: u32::try_from(config.epochs).ok(),
             lr: Some(config.learning_rate),
             body_scale: Some(config.body_scale),
             layer_decay: Some(config.layer_decay),
-            batch_norm: Some(if config.frozen_statistics { Statistics::Frozen } else { Statistics::Moving }),
+            batch_norm: Some(if config.frozen_statistics {
+                Statistics::Frozen
+            } else {
+                Statistics::Moving
+            }),
             ..self.clone()
         }
     }
@@ -274,11 +334,18 @@ impl Finetune {
         let source = self.network(data.train.classes().len())?;
         let is_frozen = |name: &str| {
             let trained = |phase: &Phase| {
-                phase.groups.iter().any(|rate| rate.learning_rate.is_some() && rate.group.contains(name))
+                phase
+                    .groups
+                    .iter()
+                    .any(|rate| rate.learning_rate.is_some() && rate.group.contains(name))
             };
             !plan.iter().any(trained) || (statistics_frozen && is_statistic(&source, name))
         };
-        let proof = FreezeProof::of(source.store(), &directory.join("last/model.safetensors"), is_frozen)?;
+        let proof = FreezeProof::of(
+            source.store(),
+            &directory.join("last/model.safetensors"),
+            is_frozen,
+        )?;
         let (phases, feature_seconds) = (&summary.phases, summary.feature_seconds);
         let run = Run {
             directory,
@@ -288,7 +355,14 @@ impl Finetune {
             batch: self.batch as usize,
             summary: &summary.train,
             skipped: summary.skipped.clone(),
-            tuning: Some(Tuning { source, plan, phases, proof, statistics_frozen, feature_seconds }),
+            tuning: Some(Tuning {
+                source,
+                plan,
+                phases,
+                proof,
+                statistics_frozen,
+                feature_seconds,
+            }),
         };
         run.conclude(self.training.json)
     }
@@ -296,7 +370,11 @@ impl Finetune {
 
 /// Whether a tensor is a buffer: a running statistic or its counter.
 fn is_statistic(network: &Network, name: &str) -> bool {
-    network.store().entries().iter().any(|entry| entry.name == name && entry.kind == cnn_layers::Kind::Buffer)
+    network
+        .store()
+        .entries()
+        .iter()
+        .any(|entry| entry.name == name && entry.kind == cnn_layers::Kind::Buffer)
 }
 
 fn listen(notice: &FineTuneNotice<'_>, images: usize, watcher: &mut Watcher<'_>) {

@@ -15,8 +15,9 @@ use crate::args::{DType, NetworkArgs};
 
 /// Run one raw batch, without preprocessing, and write what the network gives
 ///
-/// Reads the tensor `input` (N,C,H,W) and writes `logits`; with --stages also `stage0`…; with --grad also `grad.input` and
-/// `grad.<parameter>` of sum(logits · upstream), `upstream` being a tensor of the input file.
+/// Reads the tensor `input` (N,C,H,W) and writes `logits`; with --stages also `stage0`…; with
+/// --grad also `grad.input` and `grad.<parameter>` of sum(logits · upstream), `upstream` being a
+/// tensor of the input file.
 #[derive(Debug, Args)]
 pub(crate) struct Forward {
     #[command(flatten)]
@@ -57,14 +58,31 @@ impl Forward {
         let input = self.tensor(&file, "input")?;
         let outputs = self.compute(&network, &input, &file)?;
         save_safetensors(&self.output, &outputs, &BTreeMap::new())?;
-        eprintln!("wrote {} tensors to {}", outputs.len(), self.output.display());
+        eprintln!(
+            "wrote {} tensors to {}",
+            outputs.len(),
+            self.output.display()
+        );
         Ok(())
     }
 
-    fn compute(&self, network: &Network, input: &Tensor, file: &TensorFile) -> Result<Vec<(String, Tensor)>> {
+    fn compute(
+        &self,
+        network: &Network,
+        input: &Tensor,
+        file: &TensorFile,
+    ) -> Result<Vec<(String, Tensor)>> {
         let key = Key::new(self.network.seed).stream("forward");
-        let cx = if self.train { Context::train(key) } else { Context::eval() };
-        let input = if self.grad { Var::from_tensor(input)?.as_tensor().clone() } else { input.clone() };
+        let cx = if self.train {
+            Context::train(key)
+        } else {
+            Context::eval()
+        };
+        let input = if self.grad {
+            Var::from_tensor(input)?.as_tensor().clone()
+        } else {
+            input.clone()
+        };
         let model = network.model();
         let stages = model.forward_stages(&FeatureMap::from_nchw(&input)?, &cx)?;
         let last = stages.len() - 1;
@@ -78,12 +96,22 @@ impl Forward {
         if self.grad {
             let upstream = self.tensor(file, "upstream")?;
             if upstream.dims() != logits.dims() {
-                bail!("`upstream` has shape {:?}, expected that of the logits, {:?}", upstream.dims(), logits.dims());
+                bail!(
+                    "`upstream` has shape {:?}, expected that of the logits, {:?}",
+                    upstream.dims(),
+                    logits.dims()
+                );
             }
             let grads = (&logits * upstream)?.sum_all()?.backward()?;
-            let named = network.store().trainable().into_iter().map(|(name, var)| (name, var.as_tensor().clone()));
+            let named = network
+                .store()
+                .trainable()
+                .into_iter()
+                .map(|(name, var)| (name, var.as_tensor().clone()));
             for (name, tensor) in std::iter::once(("input".to_string(), input)).chain(named) {
-                let grad = grads.get(&tensor).with_context(|| format!("no gradient reached `{name}`"))?;
+                let grad = grads
+                    .get(&tensor)
+                    .with_context(|| format!("no gradient reached `{name}`"))?;
                 outputs.push((format!("grad.{name}"), grad.detach()));
             }
         }
@@ -91,7 +119,9 @@ impl Forward {
     }
 
     fn tensor(&self, file: &TensorFile, name: &str) -> Result<Tensor> {
-        let tensor = file.tensor(name).with_context(|| self.input.display().to_string())?;
+        let tensor = file
+            .tensor(name)
+            .with_context(|| self.input.display().to_string())?;
         Ok(tensor.to_dtype(self.dtype.into())?)
     }
 }

@@ -10,8 +10,8 @@ use cnn_core::write_atomic;
 use cnn_data::{Dataset, Split};
 use cnn_models::Network;
 use cnn_viz::{
-    Fact, FilterKind, HeldOut, InspectConfig, InspectedLayer, Inspection, RarefactionPoint, Report, filter_grid,
-    inspect,
+    Fact, FilterKind, HeldOut, InspectConfig, InspectedLayer, Inspection, RarefactionPoint, Report,
+    filter_grid, inspect,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -28,7 +28,8 @@ const COMMAND: &str = "inspect";
 /// A table of so many layers is read as a whole; of more, those with findings are shown.
 const WHOLE_TABLE: usize = 24;
 
-/// Find filters that do nothing on given images, with proof that removing them changes no class score there, and how far that can be expected of other images
+/// Find filters that do nothing on given images, with proof that removing them changes no class
+/// score there, and how far that can be expected of other images
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     #[command(flatten)]
@@ -39,7 +40,8 @@ pub(crate) struct Inspect {
     #[arg(long, value_name = "PATH")]
     data: Option<String>,
 
-    /// Which part of the dataset, or of the run's images: train, val or test; may be left out where there is only one
+    /// Which part of the dataset, or of the run's images: train, val or test; may be left out where
+    /// there is only one
     #[arg(long)]
     split: Option<Split>,
 
@@ -79,12 +81,23 @@ impl Inspect {
     pub(crate) fn run(&self) -> Result<()> {
         let network = self.network.load(DType::F32)?;
         let (data, dataset) = self.images()?;
-        let config = InspectConfig { images: self.images, batch: self.batch.into(), time: None };
+        let config = InspectConfig {
+            images: self.images,
+            batch: self.batch.into(),
+            time: None,
+        };
         let available = dataset.len();
-        let images = if self.images == 0 { available } else { self.images.min(available) };
-        // Gone through once to measure, once to try what was found, and once in parts to try the same on others.
+        let images = if self.images == 0 {
+            available
+        } else {
+            self.images.min(available)
+        };
+        // Gone through once to measure, once to try what was found, and once in parts to try the
+        // same on others.
         let mut progress = Progress::new(network.spec().name, 3 * images);
-        let inspection = inspect(&network, &[dataset], &config, &mut |images| progress.advance(images))?;
+        let inspection = inspect(&network, &[dataset], &config, &mut |images| {
+            progress.advance(images)
+        })?;
         progress.finish();
         let directory = output::directory(self.out.as_deref(), COMMAND, network.spec().name)?;
         let summary = self.summary(&inspection)?;
@@ -106,7 +119,8 @@ impl Inspect {
         if let Some(data) = &self.data {
             return Ok((data.clone(), Source::parse(data)?.open_images(self.split)?));
         }
-        let RunPart { dataset, data, .. } = RunImages::instead_of_data(self.network.weights(), self.split)?;
+        let RunPart { dataset, data, .. } =
+            RunImages::instead_of_data(self.network.weights(), self.split)?;
         Ok((data, dataset))
     }
 
@@ -118,14 +132,39 @@ impl Inspect {
         if inspection.images + inspection.skipped.len() < available {
             let mut arguments = [&["inspect"], &network[..]].concat();
             arguments.extend(self.data.iter().flat_map(|data| ["--data", data]));
-            arguments.extend(self.split.iter().flat_map(|split| ["--split", split.name()]));
-            arguments.extend(["--images", if 4 * inspection.images < available { &images } else { "0" }]);
-            steps.push(NextStep::new("see how many remain on more images", &arguments));
+            arguments.extend(
+                self.split
+                    .iter()
+                    .flat_map(|split| ["--split", split.name()]),
+            );
+            arguments.extend([
+                "--images",
+                if 4 * inspection.images < available {
+                    &images
+                } else {
+                    "0"
+                },
+            ]);
+            steps.push(NextStep::new(
+                "see how many remain on more images",
+                &arguments,
+            ));
         }
-        let most = inspection.layers.iter().max_by_key(|layer| layer.counts.total());
+        let most = inspection
+            .layers
+            .iter()
+            .max_by_key(|layer| layer.counts.total());
         if let Some(layer) = most.filter(|layer| layer.counts.total() > 0) {
-            let arguments = [&["explain", "PHOTOS"], &network[..], &["--maps", &layer.unit.conv]].concat();
-            steps.push(NextStep::new("look at the maps of the layer with most of them", &arguments));
+            let arguments = [
+                &["explain", "PHOTOS"],
+                &network[..],
+                &["--maps", &layer.unit.conv],
+            ]
+            .concat();
+            steps.push(NextStep::new(
+                "look at the maps of the layer with most of them",
+                &arguments,
+            ));
         }
         steps
     }
@@ -158,13 +197,19 @@ impl Inspect {
         };
         save_arguments(&arguments, directory)?;
         let json = serde_json::to_string_pretty(summary)? + "\n";
-        write_atomic(&directory.join("inspect.json"), |file| file.write_all(json.as_bytes()))?;
-        write_atomic(&directory.join("channels.csv"), |file| write_channels(file, inspection))?;
+        write_atomic(&directory.join("inspect.json"), |file| {
+            file.write_all(json.as_bytes())
+        })?;
+        write_atomic(&directory.join("channels.csv"), |file| {
+            write_channels(file, inspection)
+        })?;
         let first_filters = filter_grid(network)?;
         first_filters.write_png(&directory.join("filters.png"))?;
         let filters = inspection.report(data, Some(first_filters));
         let svg = filters.to_svg()?;
-        write_atomic(&directory.join("dead-filters.svg"), |file| file.write_all(svg.as_bytes()))?;
+        write_atomic(&directory.join("dead-filters.svg"), |file| {
+            file.write_all(svg.as_bytes())
+        })?;
         let report = Report {
             title: format!("{} inspected", inspection.model),
             summary: facts(inspection),
@@ -173,7 +218,9 @@ impl Inspect {
             ..Report::default()
         };
         let html = report.to_html()?;
-        write_atomic(&directory.join(report::NAME), |file| file.write_all(html.as_bytes()))?;
+        write_atomic(&directory.join(report::NAME), |file| {
+            file.write_all(html.as_bytes())
+        })?;
         Ok(())
     }
 }
@@ -184,7 +231,8 @@ fn facts(inspection: &Inspection) -> Vec<Fact> {
     vec![
         Fact::new("model", inspection.model.clone())
             .with_note(format!("{} parameters", short(totals.parameters as f64))),
-        Fact::new("filters", totals.filters.to_string()).with_note(format!("in {} layers", inspection.layers.len())),
+        Fact::new("filters", totals.filters.to_string())
+            .with_note(format!("in {} layers", inspection.layers.len())),
         Fact::new("do nothing", totals.removable.to_string())
             .with_note(format!("on any of {} images", inspection.images)),
         Fact::new("images", inspection.images.to_string()),
@@ -194,17 +242,44 @@ fn facts(inspection: &Inspection) -> Vec<Fact> {
 /// What each channel of each convolution gave, behind norm and activation.
 fn write_channels(file: &mut dyn std::io::Write, inspection: &Inspection) -> std::io::Result<()> {
     let mut csv = csv::Writer::from_writer(file);
-    csv.write_record(["layer", "channel", "min", "max", "mean", "std", "zeros", "finding", "active_images"])?;
+    csv.write_record([
+        "layer",
+        "channel",
+        "min",
+        "max",
+        "mean",
+        "std",
+        "zeros",
+        "finding",
+        "active_images",
+    ])?;
     for layer in &inspection.layers {
         let name = &layer.unit.conv;
-        let found: HashMap<usize, FilterKind> =
-            inspection.findings_of(name).map(|finding| (finding.channel, finding.kind)).collect();
-        for (channel, (values, active)) in layer.per_channel.iter().zip(&layer.active_images).enumerate() {
-            let numbers = [values.min, values.max, values.mean, values.variance.sqrt(), values.zeros];
+        let found: HashMap<usize, FilterKind> = inspection
+            .findings_of(name)
+            .map(|finding| (finding.channel, finding.kind))
+            .collect();
+        for (channel, (values, active)) in layer
+            .per_channel
+            .iter()
+            .zip(&layer.active_images)
+            .enumerate()
+        {
+            let numbers = [
+                values.min,
+                values.max,
+                values.mean,
+                values.variance.sqrt(),
+                values.zeros,
+            ];
             let kind = found.get(&channel).map_or("", |kind| kind.name());
             let fields = [name.clone(), channel.to_string()].into_iter();
             let last = [kind.to_string(), active.to_string()];
-            csv.write_record(fields.chain(numbers.map(|number| number.to_string())).chain(last))?;
+            csv.write_record(
+                fields
+                    .chain(numbers.map(|number| number.to_string()))
+                    .chain(last),
+            )?;
         }
     }
     csv.flush()
@@ -232,8 +307,20 @@ fn print_layers(layers: &[InspectedLayer]) -> Result<()> {
         ("parameters saved", true),
         ("multiply-adds saved", true),
     ];
-    let number = |number: usize| if number == 0 { "·".to_string() } else { number.to_string() };
-    let amount = |number: f64| if number == 0. { "·".to_string() } else { short(number) };
+    let number = |number: usize| {
+        if number == 0 {
+            "·".to_string()
+        } else {
+            number.to_string()
+        }
+    };
+    let amount = |number: f64| {
+        if number == 0. {
+            "·".to_string()
+        } else {
+            short(number)
+        }
+    };
     let row = |layer: &InspectedLayer| {
         let (counts, saves) = (&layer.counts, &layer.saves);
         vec![
@@ -249,22 +336,41 @@ fn print_layers(layers: &[InspectedLayer]) -> Result<()> {
         ]
     };
     let whole = layers.len() <= WHOLE_TABLE;
-    let shown: Vec<_> = layers.iter().filter(|layer| whole || layer.counts.total() > 0).map(row).collect();
+    let shown: Vec<_> = layers
+        .iter()
+        .filter(|layer| whole || layer.counts.total() > 0)
+        .map(row)
+        .collect();
     let left_out = layers.len() - shown.len();
     if !shown.is_empty() {
         output::table(&columns, &shown)?;
     }
     if left_out > 0 {
-        println!("in {left_out} {}layers no filter was found", if shown.is_empty() { "" } else { "other " });
+        println!(
+            "in {left_out} {}layers no filter was found",
+            if shown.is_empty() { "" } else { "other " }
+        );
     }
     Ok(())
 }
 
 fn print_stages(inspection: &Inspection) -> Result<()> {
-    let columns = [("stage", false), ("channels", true), ("pixels apart", true), ("receptive field", true)];
+    let columns = [
+        ("stage", false),
+        ("channels", true),
+        ("pixels apart", true),
+        ("receptive field", true),
+    ];
     let rows = inspection.stages.iter().map(|stage| {
-        let field = stage.receptive_field.map_or("unknown".to_string(), |field| field.to_string());
-        vec![stage.module.clone(), stage.channels.to_string(), stage.reduction.to_string(), field]
+        let field = stage
+            .receptive_field
+            .map_or("unknown".to_string(), |field| field.to_string());
+        vec![
+            stage.module.clone(),
+            stage.channels.to_string(),
+            stage.reduction.to_string(),
+            field,
+        ]
     });
     output::table(&columns, &rows.collect::<Vec<_>>())
 }
@@ -294,7 +400,10 @@ fn print_totals(inspection: &Inspection) {
         short(totals.saves.parameters as f64),
         share(totals.saves.parameters as f64, totals.parameters as f64),
         short(totals.saves.multiply_adds as f64),
-        share(totals.saves.multiply_adds as f64, totals.multiply_adds as f64)
+        share(
+            totals.saves.multiply_adds as f64,
+            totals.multiply_adds as f64
+        )
     );
     if totals.class_filters > 0 {
         println!(
@@ -308,21 +417,40 @@ fn print_totals(inspection: &Inspection) {
 fn print_other_images(inspection: &Inspection) -> Result<()> {
     match &inspection.held_out {
         Some(held_out) => print_held_out(held_out),
-        None => println!("fewer than {} images: none are held out to try this on", HeldOut::LEAST_IMAGES),
+        None => println!(
+            "fewer than {} images: none are held out to try this on",
+            HeldOut::LEAST_IMAGES
+        ),
     }
     let rarefaction = &inspection.rarefaction;
     let row = |(point, about): (&RarefactionPoint, &str)| {
-        vec![point.images.to_string(), format!("{:.0}", point.filters), about.to_string()]
+        vec![
+            point.images.to_string(),
+            format!("{:.0}", point.filters),
+            about.to_string(),
+        ]
     };
     let counted = rarefaction.counted.iter().zip(std::iter::repeat("counted"));
-    let estimated = rarefaction.estimated.iter().zip(std::iter::repeat("estimated"));
+    let estimated = rarefaction
+        .estimated
+        .iter()
+        .zip(std::iter::repeat("estimated"));
     let rows = counted.chain(estimated).map(row).collect::<Vec<_>>();
     println!();
-    output::table(&[("images", true), ("constant filters", true), ("", false)], &rows)
+    output::table(
+        &[("images", true), ("constant filters", true), ("", false)],
+        &rows,
+    )
 }
 
 fn print_held_out(held_out: &HeldOut) {
-    let HeldOut { made_from, images, claimed, contradicted, max_logit_change } = *held_out;
+    let HeldOut {
+        made_from,
+        images,
+        claimed,
+        contradicted,
+        max_logit_change,
+    } = *held_out;
     println!(
         "from {made_from} of these images alone: {claimed} filters, of which {contradicted} ({:.1} %) do something on the {images} others",
         100. * held_out.contradicted_share()
@@ -330,6 +458,8 @@ fn print_held_out(held_out: &HeldOut) {
     match max_logit_change {
         _ if claimed == 0 => {}
         0. => println!("removed together these {claimed} change no logit of the others"),
-        change => println!("removed together these {claimed} change a logit of the others by up to {change:.1e}"),
+        change => println!(
+            "removed together these {claimed} change a logit of the others by up to {change:.1e}"
+        ),
     }
 }

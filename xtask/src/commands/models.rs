@@ -10,10 +10,12 @@ use crate::args::Unusable;
 use crate::next_steps::{self, NextStep};
 use crate::output;
 
-/// List the registered models: parameters, multiply-adds and where weights are published; of one model, all that is known
+/// List the registered models: parameters, multiply-adds and where weights are published; of one
+/// model, all that is known
 #[derive(Debug, Args)]
 pub(crate) struct Models {
-    /// A model's name, to see all of it, or what a word of a name or family begins with: `resnet`, `cifar`, `v2`, `18`
+    /// A model's name, to see all of it, or what a word of a name or family begins with: `resnet`,
+    /// `cifar`, `v2`, `18`
     filter: Option<String>,
 
     /// Print one JSON list on standard output
@@ -35,23 +37,34 @@ impl Models {
         Ok(())
     }
 
-    /// All models, the one of exactly this name, those with a word that begins so, or else those in whose name it occurs.
+    /// All models, the one of exactly this name, those with a word that begins so, or else those in
+    /// whose name it occurs.
     fn wanted(&self) -> Result<Vec<&'static ModelSpec>> {
-        let Some(filter) = self.filter.as_deref() else { return Ok(cnn_models::models().collect()) };
-        let choose = |wanted: &dyn Fn(&ModelSpec) -> bool| cnn_models::models().filter(|spec| wanted(spec)).collect();
+        let Some(filter) = self.filter.as_deref() else {
+            return Ok(cnn_models::models().collect());
+        };
+        let choose = |wanted: &dyn Fn(&ModelSpec) -> bool| {
+            cnn_models::models().filter(|spec| wanted(spec)).collect()
+        };
         let named: Vec<_> = choose(&|spec| spec.name == filter);
         if !named.is_empty() {
             return Ok(named);
         }
-        let beginning: Vec<_> = choose(&|spec| begins_a_word(filter, spec.name) || begins_a_word(filter, spec.family));
+        let beginning: Vec<_> =
+            choose(&|spec| begins_a_word(filter, spec.name) || begins_a_word(filter, spec.family));
         if !beginning.is_empty() {
             return Ok(beginning);
         }
         let containing: Vec<_> = choose(&|spec| spec.name.contains(&filter.to_lowercase()));
         if containing.is_empty() {
-            let nearest = did_you_mean(filter, cnn_models::models().flat_map(|spec| [spec.name, spec.family]));
+            let nearest = did_you_mean(
+                filter,
+                cnn_models::models().flat_map(|spec| [spec.name, spec.family]),
+            );
             let all = format!("`{} models` lists all", output::program());
-            return Err(anyhow!("no model is called like `{filter}`{nearest}; {all}").context(Unusable));
+            return Err(
+                anyhow!("no model is called like `{filter}`{nearest}; {all}").context(Unusable),
+            );
         }
         eprintln!("note: no word of a name begins with `{filter}`; these have it elsewhere");
         Ok(containing)
@@ -61,7 +74,8 @@ impl Models {
 fn next_steps(models: &[&ModelSpec]) -> Vec<NextStep> {
     let [spec] = models else {
         let published = models.iter().find(|spec| !spec.weights.is_empty());
-        let spec = published.map(|spec| NextStep::new("see where its weights are", &["models", spec.name]));
+        let spec = published
+            .map(|spec| NextStep::new("see where its weights are", &["models", spec.name]));
         return spec.into_iter().collect();
     };
     let of = ["--model", spec.name];
@@ -72,7 +86,10 @@ fn next_steps(models: &[&ModelSpec]) -> Vec<NextStep> {
             NextStep::new("use weights that were downloaded", &predict)
         }
     };
-    vec![NextStep::new("measure its speed here", &[&["bench"][..], &of].concat()), use_it]
+    vec![
+        NextStep::new("measure its speed here", &[&["bench"][..], &of].concat()),
+        use_it,
+    ]
 }
 
 fn print_table(models: &[&ModelSpec]) -> Result<()> {
@@ -92,7 +109,11 @@ fn print_table(models: &[&ModelSpec]) -> Result<()> {
             output::short(spec.multiply_adds as f64),
             input(spec),
             spec.num_classes.to_string(),
-            if tags.is_empty() { "none published".to_string() } else { tags.join(", ") },
+            if tags.is_empty() {
+                "none published".to_string()
+            } else {
+                tags.join(", ")
+            },
         ]
     };
     output::table(&columns, &models.iter().map(row).collect::<Vec<_>>())
@@ -100,7 +121,13 @@ fn print_table(models: &[&ModelSpec]) -> Result<()> {
 
 fn print_entry(spec: &ModelSpec) {
     let record = spec.preprocessing();
-    let numbers = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
+    let numbers = |values: &[f64]| {
+        values
+            .iter()
+            .map(f64::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     println!("{}", spec.name);
     println!("family         {}", spec.family);
     println!("paper          {}", spec.paper);
@@ -129,14 +156,25 @@ fn resizing(record: &Preprocessing) -> String {
     let interpolation = format!("{:?}", record.interpolation).to_lowercase();
     match record.crop_pct {
         1. => format!("resized ({interpolation})"),
-        part => format!("{} % of the resized ({interpolation}) image's side", 100. * part),
+        part => format!(
+            "{} % of the resized ({interpolation}) image's side",
+            100. * part
+        ),
     }
 }
 
 fn facts(source: &WeightSource) -> String {
-    let top1 = source.top1.map(|percent| format!("{percent} % top-1 on ImageNet's validation images"));
-    let hash = source.sha256_prefix.map(|prefix| format!("sha256 {prefix}…"));
-    [Some(source.license.to_string()), top1, hash].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let top1 = source
+        .top1
+        .map(|percent| format!("{percent} % top-1 on ImageNet's validation images"));
+    let hash = source
+        .sha256_prefix
+        .map(|prefix| format!("sha256 {prefix}…"));
+    [Some(source.license.to_string()), top1, hash]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn entry(spec: &ModelSpec) -> Value {

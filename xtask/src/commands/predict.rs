@@ -64,10 +64,20 @@ impl Predict {
             for (row, index) in logits.values.chunks(names.len()).zip(logits.indices) {
                 let class = |ranked: cnn_metrics::Ranked| {
                     let cnn_metrics::Ranked { index, probability } = ranked;
-                    Class { index, label: names[index].clone(), probability }
+                    Class {
+                        index,
+                        label: names[index].clone(),
+                        probability,
+                    }
                 };
-                let top = top_k(row, usize::from(self.top).min(names.len()))?.into_iter().map(class).collect();
-                predictions.push(Prediction { path: photos.id(index), top });
+                let top = top_k(row, usize::from(self.top).min(names.len()))?
+                    .into_iter()
+                    .map(class)
+                    .collect();
+                predictions.push(Prediction {
+                    path: photos.id(index),
+                    top,
+                });
             }
             Ok(())
         })?;
@@ -76,10 +86,15 @@ impl Predict {
         }
         if self.json {
             let weights = self.network.weights();
-            return output::json(&json!({ "weights": weights, "predictions": predictions, "skipped": skipped }));
+            return output::json(
+                &json!({ "weights": weights, "predictions": predictions, "skipped": skipped }),
+            );
         }
         print(&predictions, &skipped)?;
-        next_steps::print(&next_steps::after_predictions(Path::new(&predictions[0].path), &self.network));
+        next_steps::print(&next_steps::after_predictions(
+            Path::new(&predictions[0].path),
+            &self.network,
+        ));
         Ok(())
     }
 }
@@ -89,8 +104,12 @@ fn write_csv(file: &mut dyn std::io::Write, predictions: &[Prediction]) -> std::
     csv.write_record(["path", "rank", "index", "label", "probability"])?;
     for prediction in predictions {
         for (rank, class) in (1..).zip(&prediction.top) {
-            let fields =
-                [rank.to_string(), class.index.to_string(), class.label.clone(), class.probability.to_string()];
+            let fields = [
+                rank.to_string(),
+                class.index.to_string(),
+                class.label.clone(),
+                class.probability.to_string(),
+            ];
             csv.write_record(std::iter::once(prediction.path.clone()).chain(fields))?;
         }
     }
@@ -100,7 +119,16 @@ fn write_csv(file: &mut dyn std::io::Write, predictions: &[Prediction]) -> std::
 fn print(predictions: &[Prediction], skipped: &[Skipped]) -> Result<()> {
     for prediction in predictions {
         let class = |class: &Class| format!("{} {:.1} %", class.label, 100. * class.probability);
-        println!("{}: {}", prediction.path, prediction.top.iter().map(class).collect::<Vec<_>>().join("; "));
+        println!(
+            "{}: {}",
+            prediction.path,
+            prediction
+                .top
+                .iter()
+                .map(class)
+                .collect::<Vec<_>>()
+                .join("; ")
+        );
     }
     inference::print_skipped(skipped);
     Ok(())

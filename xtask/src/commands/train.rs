@@ -8,7 +8,8 @@ use cnn_core::RunDir;
 use cnn_layers::Mode;
 use cnn_models::{ModelConfig, Network};
 use cnn_train::{
-    Classification, CrossEntropy, Forward, GradientStep, OptimizerConfig, Schedule, ScheduleKind, TrainConfig, Trainer,
+    Classification, CrossEntropy, Forward, GradientStep, OptimizerConfig, Schedule, ScheduleKind,
+    TrainConfig, Trainer,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,21 +18,22 @@ use crate::conclusion::Run;
 use crate::report;
 use crate::strip::Strip;
 use crate::training::{
-    Data, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted, optimizer_help, save_arguments,
-    saved_arguments, schedule_help,
+    Data, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted, optimizer_help,
+    save_arguments, saved_arguments, schedule_help,
 };
 
 const COMMAND: &str = "train";
 
-/// Train a registered network from scratch, reproducibly to the byte, and go on after an interruption
+/// Train a registered network from scratch, reproducibly to the byte, and go on after an
+/// interruption
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub(crate) struct Train {
     /// Registered name of the model (the command `models` lists them)
     #[arg(long, value_name = "NAME", default_value = "resnet8_cifar10")]
     model: String,
 
-    /// A folder of class folders, MNIST-like IDX files, an image parquet, or `shapes`, a dataset that is drawn as it is read; with settings
-    /// as `shapes:night,difficulty=0.8,size=64`
+    /// A folder of class folders, MNIST-like IDX files, an image parquet, or `shapes`, a dataset
+    /// that is drawn as it is read; with settings as `shapes:night,difficulty=0.8,size=64`
     #[arg(long, value_name = "PATH", default_value = "shapes")]
     data: String,
 
@@ -86,7 +88,8 @@ pub(crate) struct Train {
     #[arg(long, value_name = "SHARE", default_value_t = 0., value_parser = share)]
     dropout: f64,
 
-    /// Probability of dropping a residual branch, rising with depth (Huang et al. 2016), in networks that have them
+    /// Probability of dropping a residual branch, rising with depth (Huang et al. 2016), in
+    /// networks that have them
     #[arg(long, value_name = "P", default_value_t = 0., value_parser = share)]
     drop_path: f64,
 
@@ -104,23 +107,39 @@ impl Train {
     pub(crate) fn run(&self) -> Result<()> {
         set_threads(self.training.threads)?;
         let Some(directory) = &self.training.resume else {
-            return Self { data: absolute(&self.data)?, ..self.clone() }.train_in(None);
+            return Self {
+                data: absolute(&self.data)?,
+                ..self.clone()
+            }
+            .train_in(None);
         };
         let saved: Self = saved_arguments(directory)?;
-        let training = TrainingArgs { threads: self.training.threads, json: self.training.json, ..saved.training };
+        let training = TrainingArgs {
+            threads: self.training.threads,
+            json: self.training.json,
+            ..saved.training
+        };
         Self { training, ..saved }.train_in(Some(directory))
     }
 
     fn train_in(&self, directory: Option<&Path>) -> Result<()> {
         let config = self.train_config().context(Unusable)?;
         let (lr, optimizer) = (Some(config.learning_rate), config.optimizer);
-        let resolved = Self { lr, optimizer, momentum: None, nesterov: false, ..self.clone() };
+        let resolved = Self {
+            lr,
+            optimizer,
+            momentum: None,
+            nesterov: false,
+            ..self.clone()
+        };
         let data = self.training.open_data(&self.data)?;
         let network = self.network(&data)?;
         let task = self.task(&data, &network)?;
         let directory = match directory {
             Some(directory) => directory.to_path_buf(),
-            None => RunDir::create(&self.training.out, COMMAND, &self.model)?.path().to_path_buf(),
+            None => RunDir::create(&self.training.out, COMMAND, &self.model)?
+                .path()
+                .to_path_buf(),
         };
         save_arguments(&resolved, &directory)?;
         data.record_in(&directory)?;
@@ -143,7 +162,13 @@ impl Train {
             .with_companion("config.json", network.config_json())
             .with_interrupt(interrupt_flag()?)
             .with_listener(|notice| watcher.show(notice))
-            .run(&task, &mut GradientStep { clip_norm: self.training.clip_norm, clip_value: None })
+            .run(
+                &task,
+                &mut GradientStep {
+                    clip_norm: self.training.clip_norm,
+                    clip_value: None,
+                },
+            )
             .map_err(|error| explained(error.into(), &directory))?;
         watcher.finish();
         if summary.interrupted {
@@ -165,13 +190,20 @@ impl Train {
 
     fn train_config(&self) -> Result<TrainConfig> {
         let optimizer = self.optimizer();
-        let lr = if matches!(optimizer, OptimizerConfig::Sgd { .. }) { 0.1 } else { 1e-3 };
+        let lr = if matches!(optimizer, OptimizerConfig::Sgd { .. }) {
+            0.1
+        } else {
+            1e-3
+        };
         let schedule = Schedule::new(self.schedule.clone()).with_warmup(self.warmup)?;
         let mut config = TrainConfig::new(self.epochs as usize);
-        (config.seed, config.optimizer, config.schedule) = (self.training.seed, optimizer, schedule);
+        (config.seed, config.optimizer, config.schedule) =
+            (self.training.seed, optimizer, schedule);
         (config.learning_rate, config.weight_decay) = (self.lr.unwrap_or(lr), self.weight_decay);
-        (config.accumulation, config.patience) =
-            (self.accumulate as usize, self.patience.map(|epochs| epochs as usize));
+        (config.accumulation, config.patience) = (
+            self.accumulate as usize,
+            self.patience.map(|epochs| epochs as usize),
+        );
         config.validate()?;
         Ok(config)
     }
@@ -194,7 +226,10 @@ impl Train {
 
     fn network(&self, data: &Data) -> Result<Network> {
         let classes = data.train.classes();
-        anyhow::ensure!(!classes.is_empty(), "the dataset has no labels, so there is nothing to learn");
+        anyhow::ensure!(
+            !classes.is_empty(),
+            "the dataset has no labels, so there is nothing to learn"
+        );
         let share = |share: f64| (share != 0.).then_some(share);
         let (drop_rate, drop_path_rate) = (share(self.dropout), share(self.drop_path));
         let config = ModelConfig {
@@ -215,16 +250,25 @@ impl Train {
             Ok(Box::new(move |images, cx| model.forward(images, cx)))
         };
         let preprocessing = network.preprocessing().clone();
-        let augmentation = self.training.augmentation(&preprocessing, 0.08).context(Unusable)?;
+        let augmentation = self
+            .training
+            .augmentation(&preprocessing, 0.08)
+            .context(Unusable)?;
         let (train, val) = (data.train.clone(), data.val.clone());
-        let mut task = Classification::new(train, val, preprocessing, forward(Mode::Train)?, forward(Mode::Eval)?)?
-            .with_batch_size(self.batch as usize)
-            .context(Unusable)?
-            .with_augmentation(augmentation)
-            .with_loss(CrossEntropy {
-                label_smoothing: self.label_smoothing,
-                class_weights: self.training.class_weights(data),
-            });
+        let mut task = Classification::new(
+            train,
+            val,
+            preprocessing,
+            forward(Mode::Train)?,
+            forward(Mode::Eval)?,
+        )?
+        .with_batch_size(self.batch as usize)
+        .context(Unusable)?
+        .with_augmentation(augmentation)
+        .with_loss(CrossEntropy {
+            label_smoothing: self.label_smoothing,
+            class_weights: self.training.class_weights(data),
+        });
         if let Some(mix) = self.training.mix().context(Unusable)? {
             task = task.with_mix(mix);
         }

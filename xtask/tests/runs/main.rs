@@ -1,5 +1,6 @@
-//! `cargo xtask train` and `cargo xtask finetune` as their users meet them: the same bytes at any number of threads and
-//! after any interruption, the run directory, what was frozen, guards, refusals.
+//! `cargo xtask train` and `cargo xtask finetune` as their users meet them: the same bytes at any
+//! number of threads and after any interruption, the run directory, what was frozen, guards,
+//! refusals.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 

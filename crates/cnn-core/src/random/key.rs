@@ -10,7 +10,8 @@ const POSITION_TAG: u8 = 2;
 
 /// A place in the tree of random streams: 256 bits, derived by SHA-256, cheap to copy.
 ///
-/// Different paths from the root give different keys; that two collide is as unlikely as a collision of SHA-256.
+/// Different paths from the root give different keys; that two collide is as unlikely as a
+/// collision of SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     bytes: [u8; 32],
@@ -24,11 +25,17 @@ impl Key {
 
     /// The child with this name, such as `"shuffle"` or a parameter's `"layer1.0.conv1.weight"`.
     ///
-    /// `stream("a").stream("b")`, `stream("ab")` and `stream("b").stream("a")` are three different keys.
+    /// `stream("a").stream("b")`, `stream("ab")` and `stream("b").stream("a")` are three different
+    /// keys.
     #[must_use]
     pub fn stream(&self, name: &str) -> Self {
         let length = name.len() as u64;
-        Self::derive(&[&self.bytes, &[STREAM_TAG], &length.to_le_bytes(), name.as_bytes()])
+        Self::derive(&[
+            &self.bytes,
+            &[STREAM_TAG],
+            &length.to_le_bytes(),
+            name.as_bytes(),
+        ])
     }
 
     /// The child at this position, such as an epoch or a sample's index.
@@ -47,7 +54,9 @@ impl Key {
         for part in parts {
             hasher.update(part);
         }
-        Self { bytes: hasher.finalize().into() }
+        Self {
+            bytes: hasher.finalize().into(),
+        }
     }
 }
 
@@ -64,7 +73,10 @@ mod tests {
     // From tests/random_reference.py.
     #[test]
     fn keys_never_change() {
-        assert_eq!(hex(Key::new(0)), "c2f9963dba109cdbe4208996b4c134538fa1c622180fe0140b7a2c50c76e3f6d");
+        assert_eq!(
+            hex(Key::new(0)),
+            "c2f9963dba109cdbe4208996b4c134538fa1c622180fe0140b7a2c50c76e3f6d"
+        );
         assert_eq!(
             hex(Key::new(42).stream("augment").at(7)),
             "35145f0995cb01b259f89eb308f820d46fa1988d802e37d34bf3be17fd792d1c"
@@ -99,7 +111,9 @@ mod tests {
     #[test]
     fn neighbouring_positions_are_uncorrelated() {
         let key = Key::new(3).stream("augment");
-        let first: Vec<f64> = (0..20_001).map(|position| key.at(position).rng().uniform() - 0.5).collect();
+        let first: Vec<f64> = (0..20_001)
+            .map(|position| key.at(position).rng().uniform() - 0.5)
+            .collect();
         let products = first.windows(2).map(|pair| pair[0] * pair[1]);
         let correlation = products.sum::<f64>() / 20_000.0 * 12.0;
         assert!(correlation.abs() < 4.0 / 20_000f64.sqrt(), "{correlation}");

@@ -2,8 +2,8 @@
 
 /// An object's extent in pixels and its class.
 ///
-/// Coordinates are edges, not centres of pixels: the box of a whole image of `height` and `width` is
-/// `(0, 0, width, height)`, that of the single pixel in row 0 and column 0 is `(0, 0, 1, 1)`.
+/// Coordinates are edges, not centres of pixels: the box of a whole image of `height` and `width`
+/// is `(0, 0, width, height)`, that of the single pixel in row 0 and column 0 is `(0, 0, 1, 1)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BoundingBox {
     /// Left edge.
@@ -52,7 +52,13 @@ mod tests {
     use super::*;
 
     fn bounding_box([x_min, y_min, x_max, y_max]: [f32; 4]) -> BoundingBox {
-        BoundingBox { x_min, y_min, x_max, y_max, class: 3 }
+        BoundingBox {
+            x_min,
+            y_min,
+            x_max,
+            y_max,
+            class: 3,
+        }
     }
 
     #[test]
@@ -65,7 +71,11 @@ mod tests {
         ];
         for (edges, area, clipped) in cases {
             assert_eq!(bounding_box(edges).area(), area, "{edges:?}");
-            assert_eq!(bounding_box(edges).clip(5, 7), bounding_box(clipped), "{edges:?}");
+            assert_eq!(
+                bounding_box(edges).clip(5, 7),
+                bounding_box(clipped),
+                "{edges:?}"
+            );
         }
     }
 }

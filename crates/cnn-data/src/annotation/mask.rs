@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::Error;
 
-/// One class number per pixel, row by row, for semantic segmentation; [`Mask::IGNORE`] where the class is unknown.
+/// One class number per pixel, row by row, for semantic segmentation; [`Mask::IGNORE`] where the
+/// class is unknown.
 ///
 /// No side is zero.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -22,16 +23,27 @@ impl Mask {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidImage`] if a side is zero or the number of bytes is not the product of the sides.
+    /// [`Error::InvalidImage`] if a side is zero or the number of bytes is not the product of the
+    /// sides.
     pub fn new(height: usize, width: usize, bytes: Vec<u8>) -> Result<Self, Error> {
-        let invalid = |expected| Error::InvalidImage { height, width, channels: 1, found: bytes.len(), expected };
+        let invalid = |expected| Error::InvalidImage {
+            height,
+            width,
+            channels: 1,
+            found: bytes.len(),
+            expected,
+        };
         if height == 0 || width == 0 {
             return Err(invalid("no side to be zero"));
         }
         if height.checked_mul(width) != Some(bytes.len()) {
             return Err(invalid("height · width bytes"));
         }
-        Ok(Self { height, width, bytes })
+        Ok(Self {
+            height,
+            width,
+            bytes,
+        })
     }
 
     /// Number of rows.
@@ -69,11 +81,24 @@ mod tests {
 
     #[test]
     fn bytes_and_sides_must_agree() {
-        let cases = [(2, 3, 6, true), (2, 3, 5, false), (0, 3, 0, false), (2, 0, 0, false), (usize::MAX, 2, 6, false)];
+        let cases = [
+            (2, 3, 6, true),
+            (2, 3, 5, false),
+            (0, 3, 0, false),
+            (2, 0, 0, false),
+            (usize::MAX, 2, 6, false),
+        ];
         for (height, width, len, accepted) in cases {
-            assert_eq!(Mask::new(height, width, vec![0; len]).is_ok(), accepted, "{height}x{width} from {len}");
+            assert_eq!(
+                Mask::new(height, width, vec![0; len]).is_ok(),
+                accepted,
+                "{height}x{width} from {len}"
+            );
         }
         let message = Mask::new(2, 3, vec![0; 5]).unwrap_err().to_string();
-        assert_eq!(message, "2x3 pixels with 1 channels from 5 bytes, expected height · width bytes");
+        assert_eq!(
+            message,
+            "2x3 pixels with 1 channels from 5 bytes, expected height · width bytes"
+        );
     }
 }

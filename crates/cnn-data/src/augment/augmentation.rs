@@ -48,7 +48,9 @@ impl Augmentation {
 
 impl Transform for Augmentation {
     fn apply(&self, sample: Sample, rng: &mut Rng) -> Result<Sample, Error> {
-        self.steps.iter().try_fold(sample, |sample, step| step.apply(sample, rng))
+        self.steps
+            .iter()
+            .try_fold(sample, |sample, step| step.apply(sample, rng))
     }
 }
 
@@ -68,8 +70,13 @@ mod tests {
     #[test]
     fn its_steps_can_be_read() {
         let inner = Augmentation::new().then(RandomVerticalFlip::new(1.0).unwrap());
-        let augmentation = Augmentation::new().then(RandomHorizontalFlip::new(0.5).unwrap()).then(inner);
-        assert_eq!(format!("{augmentation:?}"), "[RandomHorizontalFlip { p: 0.5 }, [RandomVerticalFlip { p: 1.0 }]]");
+        let augmentation = Augmentation::new()
+            .then(RandomHorizontalFlip::new(0.5).unwrap())
+            .then(inner);
+        assert_eq!(
+            format!("{augmentation:?}"),
+            "[RandomHorizontalFlip { p: 0.5 }, [RandomVerticalFlip { p: 1.0 }]]"
+        );
         assert_eq!(augmentation.steps().len(), 2);
     }
 }

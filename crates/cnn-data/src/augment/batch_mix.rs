@@ -52,7 +52,11 @@ impl BatchMix {
     }
 
     fn of(kinds: Kinds) -> Self {
-        Self { kinds, prob: 1.0, switch_prob: 0.5 }
+        Self {
+            kinds,
+            prob: 1.0,
+            switch_prob: 0.5,
+        }
     }
 
     /// The probability that a batch is mixed at all. Default 1.
@@ -61,7 +65,10 @@ impl BatchMix {
     ///
     /// [`Error::InvalidArgument`] if `prob` is not in `0..=1`.
     pub fn with_prob(self, prob: f64) -> Result<Self, Error> {
-        Ok(Self { prob: probability("prob", prob)?, ..self })
+        Ok(Self {
+            prob: probability("prob", prob)?,
+            ..self
+        })
     }
 
     /// Where there are two to choose from, the probability of CutMix. Default 0.5.
@@ -70,7 +77,10 @@ impl BatchMix {
     ///
     /// [`Error::InvalidArgument`] if `switch_prob` is not in `0..=1`.
     pub fn with_switch_prob(self, switch_prob: f64) -> Result<Self, Error> {
-        Ok(Self { switch_prob: probability("switch_prob", switch_prob)?, ..self })
+        Ok(Self {
+            switch_prob: probability("switch_prob", switch_prob)?,
+            ..self
+        })
     }
 
     /// Mixes a batch in place, or leaves it as it is.
@@ -81,15 +91,23 @@ impl BatchMix {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if the number of values is not the product of `dims` or an image is empty.
-    pub fn apply(&self, images: &mut [f32], dims: [usize; 4], rng: &mut Rng) -> Result<Mixing, Error> {
+    /// [`Error::InvalidArgument`] if the number of values is not the product of `dims` or an image
+    /// is empty.
+    pub fn apply(
+        &self,
+        images: &mut [f32],
+        dims: [usize; 4],
+        rng: &mut Rng,
+    ) -> Result<Mixing, Error> {
         if !rng.bernoulli(self.prob) {
             return batch_of(images, dims).map(|[count, _]| Mixing::none(count));
         }
         match &self.kinds {
             Kinds::Mixup(mixup) => mixup.apply(images, dims, rng),
             Kinds::CutMix(cutmix) => cutmix.apply(images, dims, rng),
-            Kinds::Either(_, cutmix) if rng.bernoulli(self.switch_prob) => cutmix.apply(images, dims, rng),
+            Kinds::Either(_, cutmix) if rng.bernoulli(self.switch_prob) => {
+                cutmix.apply(images, dims, rng)
+            }
             Kinds::Either(mixup, _) => mixup.apply(images, dims, rng),
         }
     }

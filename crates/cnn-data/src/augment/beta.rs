@@ -13,8 +13,8 @@ pub(super) fn beta(alpha: f64, rng: &mut Rng) -> f64 {
     1.0 / (1.0 + libm::exp(y - x))
 }
 
-/// The logarithm of a value of Gamma(α, 1) (G. Marsaglia and W. W. Tsang, "A simple method for generating gamma
-/// variables", 2000): for small α the value itself would underflow.
+/// The logarithm of a value of Gamma(α, 1) (G. Marsaglia and W. W. Tsang, "A simple method for
+/// generating gamma variables", 2000): for small α the value itself would underflow.
 fn log_gamma_variate(alpha: f64, rng: &mut Rng) -> f64 {
     // Gamma(α) is Gamma(α + 1) · U^(1/α), and the method needs a shape of at least 1.
     let d = alpha + 1.0 - 1.0 / 3.0;
@@ -45,12 +45,30 @@ mod tests {
             let mut rng = Key::new(0).stream("beta").rng();
             let values: Vec<f64> = (0..40_000).map(|_| beta(alpha, &mut rng)).collect();
             assert!(values.iter().all(|value| (0.0..=1.0).contains(value)));
-            let moment = |order: i32| values.iter().map(|value| (value - 0.5).powi(order)).sum::<f64>() / 40_000.0;
+            let moment = |order: i32| {
+                values
+                    .iter()
+                    .map(|value| (value - 0.5).powi(order))
+                    .sum::<f64>()
+                    / 40_000.0
+            };
             let variance = 0.25 / (2.0 * alpha + 1.0);
             let fourth = 3.0 / 16.0 / ((2.0 * alpha + 1.0) * (2.0 * alpha + 3.0));
-            assert!(moment(1).abs() < 4.0 * (variance / 40_000.0).sqrt(), "α {alpha}: mean − 1/2 is {}", moment(1));
-            assert!((moment(2) / variance - 1.0).abs() < 0.03, "α {alpha}: variance {} for {variance}", moment(2));
-            assert!((moment(4) / fourth - 1.0).abs() < 0.06, "α {alpha}: fourth moment {} for {fourth}", moment(4));
+            assert!(
+                moment(1).abs() < 4.0 * (variance / 40_000.0).sqrt(),
+                "α {alpha}: mean − 1/2 is {}",
+                moment(1)
+            );
+            assert!(
+                (moment(2) / variance - 1.0).abs() < 0.03,
+                "α {alpha}: variance {} for {variance}",
+                moment(2)
+            );
+            assert!(
+                (moment(4) / fourth - 1.0).abs() < 0.06,
+                "α {alpha}: fourth moment {} for {fourth}",
+                moment(4)
+            );
         }
     }
 
@@ -58,12 +76,18 @@ mod tests {
     #[test]
     fn distribution_functions_agree() {
         type Distribution = fn(f64) -> f64;
-        let cases: [(f64, Distribution); 2] = [(1.0, |x| x), (0.5, |x| x.sqrt().asin() * std::f64::consts::FRAC_2_PI)];
+        let cases: [(f64, Distribution); 2] = [
+            (1.0, |x| x),
+            (0.5, |x| x.sqrt().asin() * std::f64::consts::FRAC_2_PI),
+        ];
         for (alpha, distribution) in cases {
             let mut rng = Key::new(1).stream("beta").rng();
             let mut values: Vec<f64> = (0..20_000).map(|_| beta(alpha, &mut rng)).collect();
             values.sort_by(f64::total_cmp);
-            let distance = values.iter().enumerate().map(|(rank, &x)| (distribution(x) - rank as f64 / 20_000.0).abs());
+            let distance = values
+                .iter()
+                .enumerate()
+                .map(|(rank, &x)| (distribution(x) - rank as f64 / 20_000.0).abs());
             // Kolmogorov and Smirnov: exceeded once in 1000.
             let largest = distance.fold(0.0, f64::max) * 20_000f64.sqrt();
             assert!(largest < 1.95, "α {alpha}: {largest}");

@@ -21,7 +21,9 @@ pub(super) fn saturation(image: Image, factor: f32) -> Result<Image, Error> {
         return Ok(image);
     }
     let grey = image.to_grey();
-    map_pixels(image, |index, pixel| pixel.map(|byte| blend(grey.bytes()[index], byte, factor)))
+    map_pixels(image, |index, pixel| {
+        pixel.map(|byte| blend(grey.bytes()[index], byte, factor))
+    })
 }
 
 /// Turns the color wheel by `shift` of a whole turn. Grey images stay as they are.
@@ -46,7 +48,9 @@ fn map_bytes(image: Image, change: impl Fn(u8) -> u8) -> Result<Image, Error> {
     let table: [u8; 256] = std::array::from_fn(|byte| change(byte as u8));
     let (height, width, channels) = (image.height(), image.width(), image.channels());
     let mut bytes = image.into_bytes();
-    bytes.iter_mut().for_each(|byte| *byte = table[usize::from(*byte)]);
+    bytes
+        .iter_mut()
+        .for_each(|byte| *byte = table[usize::from(*byte)]);
     Image::from_pixels(height, width, channels, bytes)
 }
 
@@ -78,7 +82,11 @@ fn hsv_of_rgb([red, green, blue]: [u8; 3]) -> [u8; 3] {
     };
     let turns = (f64::from(sixths as f32) / 6.0 + 1.0) % 1.0;
     let saturation = range / f32::from(high);
-    [(f64::from(turns as f32) * 255.0) as u8, (f64::from(saturation) * 255.0) as u8, high]
+    [
+        (f64::from(turns as f32) * 255.0) as u8,
+        (f64::from(saturation) * 255.0) as u8,
+        high,
+    ]
 }
 
 fn rgb_of_hsv([hue, saturation, value]: [u8; 3]) -> [u8; 3] {
@@ -106,8 +114,8 @@ mod tests {
     use super::*;
 
     const SOURCE: [u8; 36] = [
-        5, 53, 175, 115, 129, 217, 123, 103, 157, 29, 231, 251, 89, 1, 243, 47, 181, 133, 159, 3, 177, 169, 235, 119,
-        77, 109, 215, 139, 137, 209, 99, 63, 101, 213, 143, 147,
+        5, 53, 175, 115, 129, 217, 123, 103, 157, 29, 231, 251, 89, 1, 243, 47, 181, 133, 159, 3,
+        177, 169, 235, 119, 77, 109, 215, 139, 137, 209, 99, 63, 101, 213, 143, 147,
     ];
 
     fn source() -> Image {

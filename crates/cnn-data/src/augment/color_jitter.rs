@@ -6,11 +6,11 @@ use super::arguments::within;
 use super::{Transform, color};
 use crate::{Error, Sample};
 
-/// Changes brightness, contrast, saturation and hue by random factors in random order: torchvision's `ColorJitter` with
-/// Pillow's arithmetic. Boxes and mask stay as they are.
+/// Changes brightness, contrast, saturation and hue by random factors in random order:
+/// torchvision's `ColorJitter` with Pillow's arithmetic. Boxes and mask stay as they are.
 ///
-/// Each factor is uniform in `[max(0, 1 − x), 1 + x]`, the turn of the color wheel in `[−hue, hue]`. Of grey images
-/// saturation and hue change nothing.
+/// Each factor is uniform in `[max(0, 1 − x), 1 + x]`, the turn of the color wheel in
+/// `[−hue, hue]`. Of grey images saturation and hue change nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColorJitter {
     brightness: f64,
@@ -24,8 +24,8 @@ impl ColorJitter {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `brightness`, `contrast` or `saturation` is not in `0..=100` or `hue` not in
-    /// `0..=0.5`.
+    /// [`Error::InvalidArgument`] if `brightness`, `contrast` or `saturation` is not in `0..=100`
+    /// or `hue` not in `0..=0.5`.
     pub fn new(brightness: f64, contrast: f64, saturation: f64, hue: f64) -> Result<Self, Error> {
         Ok(Self {
             brightness: within("brightness", brightness, 0.0..=100.0)?,
@@ -40,7 +40,8 @@ impl Transform for ColorJitter {
     fn apply(&self, mut sample: Sample, rng: &mut Rng) -> Result<Sample, Error> {
         let order = rng.permutation(4);
         let mut factor = |most: f64| rng.uniform_in((1.0 - most).max(0.0), 1.0 + most) as f32;
-        let [brightness, contrast, saturation] = [self.brightness, self.contrast, self.saturation].map(&mut factor);
+        let [brightness, contrast, saturation] =
+            [self.brightness, self.contrast, self.saturation].map(&mut factor);
         let hue = rng.uniform_in(-self.hue, self.hue);
         for step in order {
             sample.image = match step {

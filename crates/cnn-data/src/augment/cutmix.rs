@@ -7,12 +7,13 @@ use super::beta::{ALPHAS, beta};
 use super::mixing::{Mixing, batch_of, pairs};
 use crate::Error;
 
-/// Replaces a rectangle of each image by the same rectangle of its partner (S. Yun et al., "CutMix: Regularization
-/// Strategy to Train Strong Classifiers with Localizable Features", 2019).
+/// Replaces a rectangle of each image by the same rectangle of its partner (S. Yun et al., "CutMix:
+/// Regularization Strategy to Train Strong Classifiers with Localizable Features", 2019).
 ///
-/// λ is drawn from Beta(α, α) once for the batch. The rectangle has √(1 − λ) of either side, and its centre is uniform
-/// over the image; what reaches beyond the image is cut off, and [`Mixing::lambda`] is the share of pixels that is really
-/// left. Partners are taken from the reversed batch, as in timm: the batch should be shuffled.
+/// λ is drawn from Beta(α, α) once for the batch. The rectangle has √(1 − λ) of either side, and
+/// its centre is uniform over the image; what reaches beyond the image is cut off, and
+/// [`Mixing::lambda`] is the share of pixels that is really left. Partners are taken from the
+/// reversed batch, as in timm: the batch should be shuffled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CutMix {
     alpha: f64,
@@ -25,7 +26,9 @@ impl CutMix {
     ///
     /// [`Error::InvalidArgument`] if `alpha` is not in `0.001..=1000`.
     pub fn new(alpha: f64) -> Result<Self, Error> {
-        Ok(Self { alpha: within("alpha", alpha, ALPHAS)? })
+        Ok(Self {
+            alpha: within("alpha", alpha, ALPHAS)?,
+        })
     }
 
     /// Mixes a batch in place.
@@ -36,15 +39,25 @@ impl CutMix {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if the number of values is not the product of `dims` or an image is empty.
-    pub fn apply(&self, images: &mut [f32], dims: [usize; 4], rng: &mut Rng) -> Result<Mixing, Error> {
+    /// [`Error::InvalidArgument`] if the number of values is not the product of `dims` or an image
+    /// is empty.
+    pub fn apply(
+        &self,
+        images: &mut [f32],
+        dims: [usize; 4],
+        rng: &mut Rng,
+    ) -> Result<Mixing, Error> {
         let batch = batch_of(images, dims)?;
         let [count, height, width, channels] = dims;
         let share = (1.0 - beta(self.alpha, rng)).sqrt();
         let rows = Span::draw(height, share, rng);
         let columns = Span::draw(width, share, rng);
         for [first, last] in pairs(images, batch) {
-            let rows_of = |image| <[f32]>::chunks_exact_mut(image, width * channels).skip(rows.start).take(rows.len);
+            let rows_of = |image| {
+                <[f32]>::chunks_exact_mut(image, width * channels)
+                    .skip(rows.start)
+                    .take(rows.len)
+            };
             for (one, other) in rows_of(first).zip(rows_of(last)) {
                 let part = columns.start * channels..(columns.start + columns.len) * channels;
                 one[part.clone()].swap_with_slice(&mut other[part]);
@@ -67,6 +80,9 @@ impl Span {
         let centre = rng.below(side as u64) as usize;
         let start = centre.saturating_sub(cut / 2);
         let end = (centre + cut.div_ceil(2)).min(side);
-        Self { start, len: end - start }
+        Self {
+            start,
+            len: end - start,
+        }
     }
 }

@@ -13,7 +13,12 @@ pub(super) fn map_pixels(
     change_image: impl FnOnce(Image) -> Result<Image, Error>,
     change_mask: impl FnOnce(Image) -> Result<Image, Error>,
 ) -> Result<Sample, Error> {
-    let Sample { image, label, boxes, mask } = sample;
+    let Sample {
+        image,
+        label,
+        boxes,
+        mask,
+    } = sample;
     let changed = Sample::new(change_image(image)?, label).with_boxes(boxes);
     let Some(mask) = mask else { return Ok(changed) };
     let mask = Image::from_pixels(mask.height(), mask.width(), 1, mask.into_bytes())?;
@@ -21,12 +26,14 @@ pub(super) fn map_pixels(
     changed.with_mask(Mask::new(mask.height(), mask.width(), mask.into_bytes())?)
 }
 
-/// The sample with `place` applied to each box, cut at the image's edges; boxes of which (nearly) nothing is left go.
+/// The sample with `place` applied to each box, cut at the image's edges; boxes of which (nearly)
+/// nothing is left go.
 pub(super) fn map_boxes(mut sample: Sample, place: impl Fn(&BoundingBox) -> BoundingBox) -> Sample {
     let (height, width) = (sample.image.height(), sample.image.width());
     let placed = sample.boxes.iter().map(place);
     let clipped = placed.map(|whole| (whole.area(), whole.clip(height, width)));
-    let visible = clipped.filter(|(whole, left)| left.area() >= LEAST_AREA && left.area() >= LEAST_SHARE * whole);
+    let visible = clipped
+        .filter(|(whole, left)| left.area() >= LEAST_AREA && left.area() >= LEAST_SHARE * whole);
     sample.boxes = visible.map(|(_, left)| left).collect();
     sample
 }
@@ -39,16 +46,31 @@ pub(super) fn moved(
 ) -> BoundingBox {
     let x = |edge: f32| ((f64::from(edge) - left) * horizontal) as f32;
     let y = |edge: f32| ((f64::from(edge) - top) * vertical) as f32;
-    let BoundingBox { x_min, y_min, x_max, y_max, class } = *bounding_box;
-    BoundingBox { x_min: x(x_min), y_min: y(y_min), x_max: x(x_max), y_max: y(y_max), class }
+    let BoundingBox {
+        x_min,
+        y_min,
+        x_max,
+        y_max,
+        class,
+    } = *bounding_box;
+    BoundingBox {
+        x_min: x(x_min),
+        y_min: y(y_min),
+        x_max: x(x_max),
+        y_max: y(y_max),
+        class,
+    }
 }
 
 /// A color for an image of this many channels; grey images get its luma.
 pub(super) fn fill_color(rgb: [u8; 3], channels: usize) -> Result<Vec<u8>, Error> {
-    Ok(Image::from_pixels(1, 1, 3, rgb.to_vec())?.with_channels(channels)?.into_bytes())
+    Ok(Image::from_pixels(1, 1, 3, rgb.to_vec())?
+        .with_channels(channels)?
+        .into_bytes())
 }
 
-/// The part of an image that begins at row `top` and column `left`; where it reaches beyond the image it is `fill`.
+/// The part of an image that begins at row `top` and column `left`; where it reaches beyond the
+/// image it is `fill`.
 pub(super) fn crop(
     image: &Image,
     [top, left]: [i64; 2],
@@ -59,8 +81,14 @@ pub(super) fn crop(
     let mut bytes = fill.repeat(height * width);
     let rows = Overlap::of(top, height, image.height());
     let columns = Overlap::of(left, width, image.width());
-    let targets = bytes.chunks_exact_mut(width * channels).skip(rows.to).take(rows.len);
-    let sources = image.bytes().chunks_exact(image.width() * channels).skip(rows.from);
+    let targets = bytes
+        .chunks_exact_mut(width * channels)
+        .skip(rows.to)
+        .take(rows.len);
+    let sources = image
+        .bytes()
+        .chunks_exact(image.width() * channels)
+        .skip(rows.from);
     for (target, source) in targets.zip(sources) {
         let source = &source[columns.from * channels..][..columns.len * channels];
         target[columns.to * channels..][..columns.len * channels].copy_from_slice(source);
@@ -79,7 +107,11 @@ impl Overlap {
     fn of(start: i64, crop: usize, image: usize) -> Self {
         let from = (start.max(0) as usize).min(image);
         let to = (start.min(0).unsigned_abs() as usize).min(crop);
-        Self { from, to, len: (image - from).min(crop - to) }
+        Self {
+            from,
+            to,
+            len: (image - from).min(crop - to),
+        }
     }
 }
 
@@ -102,10 +134,17 @@ mod tests {
             ([0, -9], [1, 3], b"---"),
         ];
         for (corner, size, expected) in cases {
-            assert_eq!(crop(&image, corner, size, b"-").unwrap().bytes(), expected, "{corner:?} {size:?}");
+            assert_eq!(
+                crop(&image, corner, size, b"-").unwrap().bytes(),
+                expected,
+                "{corner:?} {size:?}"
+            );
         }
         let colors = Image::from_pixels(1, 2, 3, b"abcdef".to_vec()).unwrap();
-        assert_eq!(crop(&colors, [0, 1], [1, 2], b"xyz").unwrap().bytes(), b"defxyz");
+        assert_eq!(
+            crop(&colors, [0, 1], [1, 2], b"xyz").unwrap().bytes(),
+            b"defxyz"
+        );
     }
 
     #[test]
@@ -120,11 +159,22 @@ mod tests {
             ([20.0, 0.0, 30.0, 10.0], None),
         ];
         for ([x_min, y_min, x_max, y_max], expected) in cases {
-            let placed = BoundingBox { x_min, y_min, x_max, y_max, class: 1 };
+            let placed = BoundingBox {
+                x_min,
+                y_min,
+                x_max,
+                y_max,
+                class: 1,
+            };
             let image = Image::from_pixels(10, 20, 1, vec![0; 200]).unwrap();
-            let sample = map_boxes(Sample::new(image, None).with_boxes(vec![placed]), |whole| *whole);
-            let left: Vec<_> =
-                sample.boxes.iter().map(|left| [left.x_min, left.y_min, left.x_max, left.y_max]).collect();
+            let sample = map_boxes(Sample::new(image, None).with_boxes(vec![placed]), |whole| {
+                *whole
+            });
+            let left: Vec<_> = sample
+                .boxes
+                .iter()
+                .map(|left| [left.x_min, left.y_min, left.x_max, left.y_max])
+                .collect();
             assert_eq!(left, Vec::from_iter(expected), "{placed:?}");
         }
     }

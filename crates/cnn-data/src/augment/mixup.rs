@@ -7,8 +7,8 @@ use super::beta::{ALPHAS, beta};
 use super::mixing::{Mixing, batch_of, pairs};
 use crate::Error;
 
-/// Replaces each image by `λ·image + (1 − λ)·partner`, λ drawn from Beta(α, α) once for the batch (H. Zhang et al.,
-/// "mixup: Beyond Empirical Risk Minimization", 2017).
+/// Replaces each image by `λ·image + (1 − λ)·partner`, λ drawn from Beta(α, α) once for the batch
+/// (H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2017).
 ///
 /// Partners are taken from the reversed batch, as in timm: the batch should be shuffled.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,9 @@ impl Mixup {
     ///
     /// [`Error::InvalidArgument`] if `alpha` is not in `0.001..=1000`.
     pub fn new(alpha: f64) -> Result<Self, Error> {
-        Ok(Self { alpha: within("alpha", alpha, ALPHAS)? })
+        Ok(Self {
+            alpha: within("alpha", alpha, ALPHAS)?,
+        })
     }
 
     /// Mixes a batch in place.
@@ -34,8 +36,14 @@ impl Mixup {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if the number of values is not the product of `dims` or an image is empty.
-    pub fn apply(&self, images: &mut [f32], dims: [usize; 4], rng: &mut Rng) -> Result<Mixing, Error> {
+    /// [`Error::InvalidArgument`] if the number of values is not the product of `dims` or an image
+    /// is empty.
+    pub fn apply(
+        &self,
+        images: &mut [f32],
+        dims: [usize; 4],
+        rng: &mut Rng,
+    ) -> Result<Mixing, Error> {
         let batch = batch_of(images, dims)?;
         let mixing = Mixing::reversed(dims[0], beta(self.alpha, rng));
         let (own, others) = (mixing.lambda as f32, (1.0 - mixing.lambda) as f32);

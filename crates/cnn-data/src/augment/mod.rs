@@ -1,7 +1,7 @@
 //! Changing samples at random while a network learns from them.
 //!
-//! A [`Transform`] changes one [`Sample`](crate::Sample), image, boxes and mask together; [`Augmentation`] is a list of
-//! them. [`BatchMix`] mixes the images of a whole batch.
+//! A [`Transform`] changes one [`Sample`](crate::Sample), image, boxes and mask together;
+//! [`Augmentation`] is a list of them. [`BatchMix`] mixes the images of a whole batch.
 
 mod affine;
 mod arguments;

@@ -8,11 +8,12 @@ use super::arguments::{ordered, within};
 use super::warp::warp;
 use crate::{Error, Sample};
 
-/// A random affine map of image, boxes and mask about the image's centre, torchvision's `RandomAffine`; the size stays.
+/// A random affine map of image, boxes and mask about the image's centre, torchvision's
+/// `RandomAffine`; the size stays.
 ///
-/// Each part is uniform in its range: the angle in `−degrees..degrees`, the translation (rounded to whole pixels) within
-/// a share of each side, the scale, and the shear angles. Sampling, filling and boxes are as in
-/// [`RandomRotation`](crate::RandomRotation).
+/// Each part is uniform in its range: the angle in `−degrees..degrees`, the translation (rounded to
+/// whole pixels) within a share of each side, the scale, and the shear angles. Sampling, filling
+/// and boxes are as in [`RandomRotation`](crate::RandomRotation).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomAffine {
     degrees: f64,
@@ -30,7 +31,13 @@ impl RandomAffine {
     /// [`Error::InvalidArgument`] if `degrees` is not in `0..=180`.
     pub fn new(degrees: f64) -> Result<Self, Error> {
         let degrees = within("degrees", degrees, 0.0..=180.0)?;
-        Ok(Self { degrees, translation: [0.0; 2], scale: [1.0; 2], shear: [0.0; 2], fill: [0; 3] })
+        Ok(Self {
+            degrees,
+            translation: [0.0; 2],
+            scale: [1.0; 2],
+            shear: [0.0; 2],
+            fill: [0; 3],
+        })
     }
 
     /// The largest translations as shares of width and height. Default 0 and 0.
@@ -41,7 +48,10 @@ impl RandomAffine {
     pub fn with_translation(self, horizontal: f64, vertical: f64) -> Result<Self, Error> {
         let horizontal = within("horizontal translation", horizontal, 0.0..=1.0)?;
         let vertical = within("vertical translation", vertical, 0.0..=1.0)?;
-        Ok(Self { translation: [horizontal, vertical], ..self })
+        Ok(Self {
+            translation: [horizontal, vertical],
+            ..self
+        })
     }
 
     /// The smallest and the largest factor of size. Default 1 and 1.
@@ -50,7 +60,10 @@ impl RandomAffine {
     ///
     /// [`Error::InvalidArgument`] if they are out of order or not in `0.001..=1000`.
     pub fn with_scale(self, low: f64, high: f64) -> Result<Self, Error> {
-        Ok(Self { scale: ordered("scale", [low, high], 0.001..=1000.0)?, ..self })
+        Ok(Self {
+            scale: ordered("scale", [low, high], 0.001..=1000.0)?,
+            ..self
+        })
     }
 
     /// The largest shear along the rows and along the columns, in degrees. Default 0 and 0.
@@ -61,7 +74,10 @@ impl RandomAffine {
     pub fn with_shear(self, horizontal: f64, vertical: f64) -> Result<Self, Error> {
         let horizontal = within("horizontal shear", horizontal, 0.0..=89.0)?;
         let vertical = within("vertical shear", vertical, 0.0..=89.0)?;
-        Ok(Self { shear: [horizontal, vertical], ..self })
+        Ok(Self {
+            shear: [horizontal, vertical],
+            ..self
+        })
     }
 
     /// The color outside the image, red, green, blue; in grey images its luma. Default black.
@@ -73,7 +89,8 @@ impl RandomAffine {
         let mut symmetric = |most: f64| rng.uniform_in(-most, most);
         let angle = symmetric(self.degrees);
         let sides = [width as f64, height as f64];
-        let [x, y] = [0, 1].map(|axis| symmetric(self.translation[axis] * sides[axis]).round_ties_even());
+        let [x, y] =
+            [0, 1].map(|axis| symmetric(self.translation[axis] * sides[axis]).round_ties_even());
         let shear = self.shear.map(symmetric);
         let scale = rng.uniform_in(self.scale[0], self.scale[1]);
         Affine::about(sides.map(|side| side / 2.0), angle, [x, y], scale, shear)

@@ -7,10 +7,11 @@ use super::arguments::size;
 use super::geometry::{crop, fill_color, map_boxes, map_pixels, moved};
 use crate::{Error, Mask, Sample};
 
-/// Pads image, boxes and mask on all sides and cuts a window out, each place equally likely: torchvision's `RandomCrop`.
+/// Pads image, boxes and mask on all sides and cuts a window out, each place equally likely:
+/// torchvision's `RandomCrop`.
 ///
-/// An axis that is too short even with its padding is padded further on both ends by what is missing (torchvision's
-/// `pad_if_needed`). In the mask the padding is [`Mask::IGNORE`].
+/// An axis that is too short even with its padding is padded further on both ends by what is
+/// missing (torchvision's `pad_if_needed`). In the mask the padding is [`Mask::IGNORE`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomCrop {
     size: [usize; 2],
@@ -23,9 +24,14 @@ impl RandomCrop {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default [`Limits`](crate::Limits).
+    /// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default
+    /// [`Limits`](crate::Limits).
     pub fn new(height: usize, width: usize) -> Result<Self, Error> {
-        Ok(Self { size: size(height, width)?, padding: 0, fill: [0; 3] })
+        Ok(Self {
+            size: size(height, width)?,
+            padding: 0,
+            fill: [0; 3],
+        })
     }
 
     /// Puts so many pixels on each side of the image first. Default 0.
@@ -35,7 +41,11 @@ impl RandomCrop {
     /// [`Error::InvalidArgument`] if `padding` is above 65,535.
     pub fn with_padding(self, padding: usize) -> Result<Self, Error> {
         if padding > MAX_IMAGE_SIDE {
-            return Err(Error::argument("padding", padding, format!("at most {MAX_IMAGE_SIDE}")));
+            return Err(Error::argument(
+                "padding",
+                padding,
+                format!("at most {MAX_IMAGE_SIDE}"),
+            ));
         }
         Ok(Self { padding, ..self })
     }
@@ -65,7 +75,9 @@ impl Transform for RandomCrop {
             |image| crop(&image, [top, left], self.size, &fill),
             |mask| crop(&mask, [top, left], self.size, &[Mask::IGNORE]),
         )?;
-        Ok(map_boxes(cropped, |placed| moved(placed, [top as f64, left as f64], [1.0, 1.0])))
+        Ok(map_boxes(cropped, |placed| {
+            moved(placed, [top as f64, left as f64], [1.0, 1.0])
+        }))
     }
 }
 
@@ -81,12 +93,23 @@ mod tests {
     // Image, window, padding; the first and the last place.
     #[test]
     fn every_place_is_reached() {
-        let cases =
-            [(5, 5, 0, 0, 0), (7, 5, 0, 0, 2), (5, 5, 2, -2, 2), (3, 7, 1, -3, -1), (1, 4, 0, -3, 0), (9, 1, 0, 0, 8)];
+        let cases = [
+            (5, 5, 0, 0, 0),
+            (7, 5, 0, 0, 2),
+            (5, 5, 2, -2, 2),
+            (3, 7, 1, -3, -1),
+            (1, 4, 0, -3, 0),
+            (9, 1, 0, 0, 8),
+        ];
         for (image, window, padding, first, last) in cases {
-            let crop = RandomCrop::new(1, window).unwrap().with_padding(padding).unwrap();
+            let crop = RandomCrop::new(1, window)
+                .unwrap()
+                .with_padding(padding)
+                .unwrap();
             let mut rng = Key::new(0).rng();
-            let seen: HashSet<i64> = (0..400).map(|_| crop.start(image, window, &mut rng)).collect();
+            let seen: HashSet<i64> = (0..400)
+                .map(|_| crop.start(image, window, &mut rng))
+                .collect();
             assert_eq!(seen, (first..=last).collect(), "{image} {window} {padding}");
         }
     }

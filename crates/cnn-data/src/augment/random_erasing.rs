@@ -17,11 +17,13 @@ pub enum EraseFill {
     Noise,
 }
 
-/// Overwrites a random rectangle of the image with a given probability: Z. Zhong et al., "Random Erasing Data
-/// Augmentation", 2017, by the algorithm of torchvision's `RandomErasing`. Boxes and mask stay as they are.
+/// Overwrites a random rectangle of the image with a given probability: Z. Zhong et al., "Random
+/// Erasing Data Augmentation", 2017, by the algorithm of torchvision's `RandomErasing`. Boxes and
+/// mask stay as they are.
 ///
-/// The rectangle's area is uniform in `scale` times the image's, the logarithm of its aspect ratio (height over width)
-/// uniform in that of `ratio`, its place uniform. If it is not smaller than the image in ten draws, nothing is erased.
+/// The rectangle's area is uniform in `scale` times the image's, the logarithm of its aspect ratio
+/// (height over width) uniform in that of `ratio`, its place uniform. If it is not smaller than the
+/// image in ten draws, nothing is erased.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomErasing {
     p: f64,
@@ -38,7 +40,12 @@ impl RandomErasing {
     /// [`Error::InvalidArgument`] if `p` is not in `0..=1`.
     pub fn new(p: f64) -> Result<Self, Error> {
         let p = probability("p", p)?;
-        Ok(Self { p, scale: [0.02, 0.33], ratio: [0.3, 3.3], fill: EraseFill::Color([0; 3]) })
+        Ok(Self {
+            p,
+            scale: [0.02, 0.33],
+            ratio: [0.3, 3.3],
+            fill: EraseFill::Color([0; 3]),
+        })
     }
 
     /// Smallest and largest share of the image's area. Default 0.02 and 0.33.
@@ -47,7 +54,10 @@ impl RandomErasing {
     ///
     /// [`Error::InvalidArgument`] if they are out of order or not in `0..=1`.
     pub fn with_scale(self, low: f64, high: f64) -> Result<Self, Error> {
-        Ok(Self { scale: ordered("scale", [low, high], 0.0..=1.0)?, ..self })
+        Ok(Self {
+            scale: ordered("scale", [low, high], 0.0..=1.0)?,
+            ..self
+        })
     }
 
     /// Smallest and largest aspect ratio, height over width. Default 0.3 and 3.3.
@@ -56,7 +66,10 @@ impl RandomErasing {
     ///
     /// [`Error::InvalidArgument`] if they are out of order or not in `0.001..=1000`.
     pub fn with_ratio(self, low: f64, high: f64) -> Result<Self, Error> {
-        Ok(Self { ratio: ordered("ratio", [low, high], 0.001..=1000.0)?, ..self })
+        Ok(Self {
+            ratio: ordered("ratio", [low, high], 0.001..=1000.0)?,
+            ..self
+        })
     }
 
     /// What the rectangle is filled with. Default black.
@@ -75,7 +88,12 @@ impl RandomErasing {
             if rows < height && columns < width {
                 let top = rng.below((height - rows + 1) as u64) as usize;
                 let left = rng.below((width - columns + 1) as u64) as usize;
-                return Some(Rectangle { top, left, height: rows, width: columns });
+                return Some(Rectangle {
+                    top,
+                    left,
+                    height: rows,
+                    width: columns,
+                });
             }
         }
         None
@@ -84,14 +102,23 @@ impl RandomErasing {
     fn erase(&self, image: Image, rectangle: Rectangle, rng: &mut Rng) -> Result<Image, Error> {
         let (height, width, channels) = (image.height(), image.width(), image.channels());
         let mut bytes = image.into_bytes();
-        let rows = bytes.chunks_exact_mut(width * channels).skip(rectangle.top).take(rectangle.height);
-        let parts = rows.map(|row| &mut row[rectangle.left * channels..][..rectangle.width * channels]);
+        let rows = bytes
+            .chunks_exact_mut(width * channels)
+            .skip(rectangle.top)
+            .take(rectangle.height);
+        let parts =
+            rows.map(|row| &mut row[rectangle.left * channels..][..rectangle.width * channels]);
         match self.fill {
             EraseFill::Color(rgb) => {
                 let color = fill_color(rgb, channels)?;
-                parts.for_each(|part| part.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(&color)));
+                parts.for_each(|part| {
+                    part.chunks_exact_mut(channels)
+                        .for_each(|pixel| pixel.copy_from_slice(&color))
+                });
             }
-            EraseFill::Noise => parts.for_each(|part| part.fill_with(|| (rng.next_u32() >> 24) as u8)),
+            EraseFill::Noise => {
+                parts.for_each(|part| part.fill_with(|| (rng.next_u32() >> 24) as u8))
+            }
         }
         Image::from_pixels(height, width, channels, bytes)
     }

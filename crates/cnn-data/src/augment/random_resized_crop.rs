@@ -8,13 +8,13 @@ use super::geometry::{crop, map_boxes, map_pixels, moved};
 use super::resize::resize_sample;
 use crate::{Error, Sample};
 
-/// Cuts out a random part and resizes it: the crop of C. Szegedy et al., "Going Deeper with Convolutions", 2015, by the
-/// algorithm of torchvision's `RandomResizedCrop`.
+/// Cuts out a random part and resizes it: the crop of C. Szegedy et al., "Going Deeper with
+/// Convolutions", 2015, by the algorithm of torchvision's `RandomResizedCrop`.
 ///
-/// The part's area is uniform in `scale` times the image's, the logarithm of its aspect ratio (width over height)
-/// uniform in that of `ratio`, its place uniform. If it does not fit in ten draws, the centre is taken, as large as
-/// `ratio` permits. The mask is resized by its nearest pixels; boxes are cut, and go if less than a pixel or a tenth of
-/// them is left.
+/// The part's area is uniform in `scale` times the image's, the logarithm of its aspect ratio
+/// (width over height) uniform in that of `ratio`, its place uniform. If it does not fit in ten
+/// draws, the centre is taken, as large as `ratio` permits. The mask is resized by its nearest
+/// pixels; boxes are cut, and go if less than a pixel or a tenth of them is left.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomResizedCrop {
     size: [usize; 2],
@@ -28,7 +28,8 @@ impl RandomResizedCrop {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default [`Limits`](crate::Limits).
+    /// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default
+    /// [`Limits`](crate::Limits).
     pub fn new(height: usize, width: usize) -> Result<Self, Error> {
         Ok(Self {
             size: size(height, width)?,
@@ -44,7 +45,10 @@ impl RandomResizedCrop {
     ///
     /// [`Error::InvalidArgument`] if they are out of order or not in `1e-6..=1`.
     pub fn with_scale(self, low: f64, high: f64) -> Result<Self, Error> {
-        Ok(Self { scale: ordered("scale", [low, high], 1e-6..=1.0)?, ..self })
+        Ok(Self {
+            scale: ordered("scale", [low, high], 1e-6..=1.0)?,
+            ..self
+        })
     }
 
     /// Smallest and largest aspect ratio, width over height. Default 3/4 and 4/3.
@@ -53,12 +57,18 @@ impl RandomResizedCrop {
     ///
     /// [`Error::InvalidArgument`] if they are out of order or not in `0.001..=1000`.
     pub fn with_ratio(self, low: f64, high: f64) -> Result<Self, Error> {
-        Ok(Self { ratio: ordered("ratio", [low, high], 0.001..=1000.0)?, ..self })
+        Ok(Self {
+            ratio: ordered("ratio", [low, high], 0.001..=1000.0)?,
+            ..self
+        })
     }
 
     /// How the image is resampled. Default bilinear.
     pub fn with_interpolation(self, interpolation: Interpolation) -> Self {
-        Self { interpolation, ..self }
+        Self {
+            interpolation,
+            ..self
+        }
     }
 
     fn draw(&self, height: usize, width: usize, rng: &mut Rng) -> Window {
@@ -72,7 +82,12 @@ impl RandomResizedCrop {
             if (1..=width).contains(&columns) && (1..=height).contains(&rows) {
                 let top = rng.below((height - rows + 1) as u64) as usize;
                 let left = rng.below((width - columns + 1) as u64) as usize;
-                return Window { top, left, height: rows, width: columns };
+                return Window {
+                    top,
+                    left,
+                    height: rows,
+                    width: columns,
+                };
             }
         }
         self.centre(height, width)
@@ -89,18 +104,31 @@ impl RandomResizedCrop {
         } else {
             (height, width)
         };
-        Window { top: (height - rows) / 2, left: (width - columns) / 2, height: rows, width: columns }
+        Window {
+            top: (height - rows) / 2,
+            left: (width - columns) / 2,
+            height: rows,
+            width: columns,
+        }
     }
 }
 
 impl Transform for RandomResizedCrop {
     fn apply(&self, sample: Sample, rng: &mut Rng) -> Result<Sample, Error> {
-        let Window { top, left, height, width } = self.draw(sample.image.height(), sample.image.width(), rng);
+        let Window {
+            top,
+            left,
+            height,
+            width,
+        } = self.draw(sample.image.height(), sample.image.width(), rng);
         let corner = [top as i64, left as i64];
         // The window lies inside: nothing is filled.
-        let cut = |image: crate::Image| crop(&image, corner, [height, width], &vec![0; image.channels()]);
+        let cut =
+            |image: crate::Image| crop(&image, corner, [height, width], &vec![0; image.channels()]);
         let cropped = map_pixels(sample, cut, cut)?;
-        let cropped = map_boxes(cropped, |placed| moved(placed, [top as f64, left as f64], [1.0, 1.0]));
+        let cropped = map_boxes(cropped, |placed| {
+            moved(placed, [top as f64, left as f64], [1.0, 1.0])
+        });
         resize_sample(cropped, self.size, self.interpolation)
     }
 }
@@ -122,7 +150,9 @@ mod tests {
 
     fn draws(crop: &RandomResizedCrop, height: usize, width: usize) -> Vec<Window> {
         let mut rng = Key::new(3).rng();
-        (0..4000).map(|_| crop.draw(height, width, &mut rng)).collect()
+        (0..4000)
+            .map(|_| crop.draw(height, width, &mut rng))
+            .collect()
     }
 
     fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
@@ -130,27 +160,42 @@ mod tests {
         values.sum::<f64>() / count
     }
 
-    // Of small windows all fit, so that area and log-ratio are uniform: means 0.1 and 0, standard errors 0.0005 and 0.003.
+    // Of small windows all fit, so that area and log-ratio are uniform: means 0.1 and 0, standard
+    // errors 0.0005 and 0.003.
     #[test]
     fn area_and_ratio_are_uniform() {
-        let crop = RandomResizedCrop::new(8, 8).unwrap().with_scale(0.05, 0.15).unwrap();
+        let crop = RandomResizedCrop::new(8, 8)
+            .unwrap()
+            .with_scale(0.05, 0.15)
+            .unwrap();
         let (height, width) = (400, 300);
         let windows = draws(&crop, height, width);
-        let area = |window: &Window| (window.height * window.width) as f64 / (height * width) as f64;
+        let area =
+            |window: &Window| (window.height * window.width) as f64 / (height * width) as f64;
         let ratio = |window: &Window| window.width as f64 / window.height as f64;
         // Rounding a side of at least 67 pixels by half a pixel.
         let slack = 0.5 / 67.0;
         for window in &windows {
-            assert!((0.05 * (1.0 - 2.0 * slack)..=0.15 * (1.0 + 2.0 * slack)).contains(&area(window)), "{window:?}");
+            assert!(
+                (0.05 * (1.0 - 2.0 * slack)..=0.15 * (1.0 + 2.0 * slack)).contains(&area(window)),
+                "{window:?}"
+            );
             let (low, high) = (0.75 * (1.0 - 2.0 * slack), 4.0 / 3.0 * (1.0 + 2.0 * slack));
             assert!((low..=high).contains(&ratio(window)), "{window:?}");
             assert!(window.top + window.height <= height && window.left + window.width <= width);
         }
         let mean_area = mean(windows.iter().map(area));
         let mean_log_ratio = mean(windows.iter().map(|window| ratio(window).ln()));
-        assert!((mean_area - 0.1).abs() < 0.002 && mean_log_ratio.abs() < 0.011, "{mean_area} {mean_log_ratio}");
+        assert!(
+            (mean_area - 0.1).abs() < 0.002 && mean_log_ratio.abs() < 0.011,
+            "{mean_area} {mean_log_ratio}"
+        );
         let above = mean(windows.iter().map(|window| window.top as f64));
-        let below = mean(windows.iter().map(|window| (height - window.top - window.height) as f64));
+        let below = mean(
+            windows
+                .iter()
+                .map(|window| (height - window.top - window.height) as f64),
+        );
         assert!((above / below - 1.0).abs() < 0.06, "{above} {below}");
     }
 
@@ -164,25 +209,67 @@ mod tests {
         let crop = RandomResizedCrop::new(8, 8).unwrap();
         for (height, width, area, ratio) in TORCHVISION_MEANS {
             let windows = draws(&crop, height, width);
-            let areas = windows.iter().map(|window| (window.height * window.width) as f64 / (height * width) as f64);
-            let ratios = windows.iter().map(|window| window.width as f64 / window.height as f64);
+            let areas = windows
+                .iter()
+                .map(|window| (window.height * window.width) as f64 / (height * width) as f64);
+            let ratios = windows
+                .iter()
+                .map(|window| window.width as f64 / window.height as f64);
             let (found_area, found_ratio) = (mean(areas), mean(ratios));
-            assert!((found_area - area).abs() < 0.018, "{height}x{width}: {found_area}");
-            assert!((found_ratio - ratio).abs() < 0.015, "{height}x{width}: {found_ratio}");
+            assert!(
+                (found_area - area).abs() < 0.018,
+                "{height}x{width}: {found_area}"
+            );
+            assert!(
+                (found_ratio - ratio).abs() < 0.015,
+                "{height}x{width}: {found_ratio}"
+            );
         }
     }
 
     // Image and window by torchvision's fallback: int(round(w / min(ratio))) rows or int(round(h * max(ratio))) columns.
     #[test]
     fn what_never_fits_is_cut_from_the_centre() {
-        let crop = RandomResizedCrop::new(8, 8).unwrap().with_scale(1.0, 1.0).unwrap();
+        let crop = RandomResizedCrop::new(8, 8)
+            .unwrap()
+            .with_scale(1.0, 1.0)
+            .unwrap();
         let cases = [
-            ([100, 7], Window { top: 45, left: 0, height: 9, width: 7 }),
-            ([7, 100], Window { top: 0, left: 45, height: 7, width: 9 }),
-            ([1, 7], Window { top: 0, left: 3, height: 1, width: 1 }),
+            (
+                [100, 7],
+                Window {
+                    top: 45,
+                    left: 0,
+                    height: 9,
+                    width: 7,
+                },
+            ),
+            (
+                [7, 100],
+                Window {
+                    top: 0,
+                    left: 45,
+                    height: 7,
+                    width: 9,
+                },
+            ),
+            (
+                [1, 7],
+                Window {
+                    top: 0,
+                    left: 3,
+                    height: 1,
+                    width: 1,
+                },
+            ),
         ];
         for ([height, width], expected) in cases {
-            assert!(draws(&crop, height, width).iter().all(|&window| window == expected), "{height}x{width}");
+            assert!(
+                draws(&crop, height, width)
+                    .iter()
+                    .all(|&window| window == expected),
+                "{height}x{width}"
+            );
         }
     }
 }

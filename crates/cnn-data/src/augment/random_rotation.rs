@@ -8,10 +8,12 @@ use super::arguments::within;
 use super::warp::warp;
 use crate::{Error, Sample};
 
-/// Turns image, boxes and mask about the image's centre by an angle uniform in `−degrees..degrees`; the size stays.
+/// Turns image, boxes and mask about the image's centre by an angle uniform in `−degrees..degrees`;
+/// the size stays.
 ///
-/// The image is sampled bilinearly, the mask by its nearest pixels. What comes in from outside has the fill color, in
-/// the mask [`Mask::IGNORE`](crate::Mask::IGNORE). A box becomes the upright hull of its turned corners.
+/// The image is sampled bilinearly, the mask by its nearest pixels. What comes in from outside has
+/// the fill color, in the mask [`Mask::IGNORE`](crate::Mask::IGNORE). A box becomes the upright
+/// hull of its turned corners.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomRotation {
     degrees: f64,
@@ -25,7 +27,10 @@ impl RandomRotation {
     ///
     /// [`Error::InvalidArgument`] if `degrees` is not in `0..=180`.
     pub fn new(degrees: f64) -> Result<Self, Error> {
-        Ok(Self { degrees: within("degrees", degrees, 0.0..=180.0)?, fill: [0; 3] })
+        Ok(Self {
+            degrees: within("degrees", degrees, 0.0..=180.0)?,
+            fill: [0; 3],
+        })
     }
 
     /// The color outside the image, red, green, blue; in grey images its luma. Default black.
@@ -43,6 +48,13 @@ impl Transform for RandomRotation {
 
 /// Turns counter-clockwise, as torchvision's `rotate`.
 fn rotate(sample: Sample, degrees: f64, fill: [u8; 3]) -> Result<Sample, Error> {
-    let center = [sample.image.width() as f64 / 2.0, sample.image.height() as f64 / 2.0];
-    warp(sample, &Affine::about(center, -degrees, [0.0; 2], 1.0, [0.0; 2]), fill)
+    let center = [
+        sample.image.width() as f64 / 2.0,
+        sample.image.height() as f64 / 2.0,
+    ];
+    warp(
+        sample,
+        &Affine::about(center, -degrees, [0.0; 2], 1.0, [0.0; 2]),
+        fill,
+    )
 }

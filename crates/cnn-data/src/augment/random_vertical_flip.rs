@@ -20,7 +20,9 @@ impl RandomVerticalFlip {
     ///
     /// [`Error::InvalidArgument`] if `p` is not in `0..=1`.
     pub fn new(p: f64) -> Result<Self, Error> {
-        Ok(Self { p: probability("p", p)? })
+        Ok(Self {
+            p: probability("p", p)?,
+        })
     }
 }
 

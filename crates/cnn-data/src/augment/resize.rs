@@ -7,8 +7,8 @@ use super::arguments::size;
 use super::geometry::{map_boxes, map_pixels, moved};
 use crate::{Error, Sample};
 
-/// Resizes image, boxes and mask without regard to the aspect ratio, antialiased like [`resize`](crate::resize()); the
-/// mask by its nearest pixels.
+/// Resizes image, boxes and mask without regard to the aspect ratio, antialiased like
+/// [`resize`](crate::resize()); the mask by its nearest pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resize {
     size: [usize; 2],
@@ -20,14 +20,21 @@ impl Resize {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default [`Limits`](crate::Limits).
+    /// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default
+    /// [`Limits`](crate::Limits).
     pub fn new(height: usize, width: usize) -> Result<Self, Error> {
-        Ok(Self { size: size(height, width)?, interpolation: Interpolation::Bilinear })
+        Ok(Self {
+            size: size(height, width)?,
+            interpolation: Interpolation::Bilinear,
+        })
     }
 
     /// How the image is resampled. Default bilinear.
     pub fn with_interpolation(self, interpolation: Interpolation) -> Self {
-        Self { interpolation, ..self }
+        Self {
+            interpolation,
+            ..self
+        }
     }
 }
 
@@ -42,12 +49,16 @@ pub(super) fn resize_sample(
     [height, width]: [usize; 2],
     interpolation: Interpolation,
 ) -> Result<Sample, Error> {
-    let (vertical, horizontal) =
-        (height as f64 / sample.image.height() as f64, width as f64 / sample.image.width() as f64);
+    let (vertical, horizontal) = (
+        height as f64 / sample.image.height() as f64,
+        width as f64 / sample.image.width() as f64,
+    );
     let resized = map_pixels(
         sample,
         |image| crate::resize(&image, height, width, interpolation),
         |mask| crate::resize(&mask, height, width, Interpolation::Nearest),
     )?;
-    Ok(map_boxes(resized, |placed| moved(placed, [0.0, 0.0], [vertical, horizontal])))
+    Ok(map_boxes(resized, |placed| {
+        moved(placed, [0.0, 0.0], [vertical, horizontal])
+    }))
 }

@@ -4,22 +4,49 @@ use super::affine::Affine;
 use super::geometry::{fill_color, map_boxes, map_pixels};
 use crate::{BoundingBox, Error, Image, Mask, Sample};
 
-/// The sample under `map`, of the same size: the image bilinearly, with `fill` around it, the mask by its nearest
-/// pixels, with [`Mask::IGNORE`] around it, boxes as the hulls of their moved corners.
+/// The sample under `map`, of the same size: the image bilinearly, with `fill` around it, the mask
+/// by its nearest pixels, with [`Mask::IGNORE`] around it, boxes as the hulls of their moved
+/// corners.
 pub(super) fn warp(sample: Sample, map: &Affine, fill: [u8; 3]) -> Result<Sample, Error> {
     let back = map.inverse();
     let fill = fill_color(fill, sample.image.channels())?;
-    let warped = map_pixels(sample, |image| bilinear(&image, &back, &fill), |mask| nearest(&mask, &back))?;
+    let warped = map_pixels(
+        sample,
+        |image| bilinear(&image, &back, &fill),
+        |mask| nearest(&mask, &back),
+    )?;
     Ok(map_boxes(warped, |placed| hull(placed, map)))
 }
 
 fn hull(bounding_box: &BoundingBox, map: &Affine) -> BoundingBox {
-    let BoundingBox { x_min, y_min, x_max, y_max, class } = *bounding_box;
-    let corners = [[x_min, y_min], [x_max, y_min], [x_min, y_max], [x_max, y_max]];
-    let [first, rest @ ..] = corners.map(|corner| map.apply(corner.map(f64::from)).map(|value| value as f32));
-    let lowest = rest.iter().fold(first, |[x, y], corner| [x.min(corner[0]), y.min(corner[1])]);
-    let highest = rest.iter().fold(first, |[x, y], corner| [x.max(corner[0]), y.max(corner[1])]);
-    BoundingBox { x_min: lowest[0], y_min: lowest[1], x_max: highest[0], y_max: highest[1], class }
+    let BoundingBox {
+        x_min,
+        y_min,
+        x_max,
+        y_max,
+        class,
+    } = *bounding_box;
+    let corners = [
+        [x_min, y_min],
+        [x_max, y_min],
+        [x_min, y_max],
+        [x_max, y_max],
+    ];
+    let [first, rest @ ..] =
+        corners.map(|corner| map.apply(corner.map(f64::from)).map(|value| value as f32));
+    let lowest = rest
+        .iter()
+        .fold(first, |[x, y], corner| [x.min(corner[0]), y.min(corner[1])]);
+    let highest = rest
+        .iter()
+        .fold(first, |[x, y], corner| [x.max(corner[0]), y.max(corner[1])]);
+    BoundingBox {
+        x_min: lowest[0],
+        y_min: lowest[1],
+        x_max: highest[0],
+        y_max: highest[1],
+        class,
+    }
 }
 
 /// For every pixel in order, where its centre comes from.
@@ -30,8 +57,15 @@ fn sources(height: usize, width: usize, back: &Affine) -> impl Iterator<Item = [
 
 fn nearest(image: &Image, back: &Affine) -> Result<Image, Error> {
     let (height, width) = (image.height(), image.width());
-    let at = |[x, y]: [f64; 2]| pixel(image, x.floor() as i64, y.floor() as i64).map_or(Mask::IGNORE, |pixel| pixel[0]);
-    Image::from_pixels(height, width, 1, sources(height, width, back).map(at).collect())
+    let at = |[x, y]: [f64; 2]| {
+        pixel(image, x.floor() as i64, y.floor() as i64).map_or(Mask::IGNORE, |pixel| pixel[0])
+    };
+    Image::from_pixels(
+        height,
+        width,
+        1,
+        sources(height, width, back).map(at).collect(),
+    )
 }
 
 fn bilinear(image: &Image, back: &Affine, fill: &[u8]) -> Result<Image, Error> {
@@ -74,14 +108,28 @@ mod tests {
 
     fn pixels() -> Vec<u8> {
         let at = |index| (index % WIDTH, index / WIDTH);
-        (0..HEIGHT * WIDTH).map(at).map(|(x, y)| ((17 * x + 31 * y + 7 * x * y) % 256) as u8).collect()
+        (0..HEIGHT * WIDTH)
+            .map(at)
+            .map(|(x, y)| ((17 * x + 31 * y + 7 * x * y) % 256) as u8)
+            .collect()
     }
 
     fn warped(angle: f64, translation: [f64; 2], scale: f64, shear: [f64; 2]) -> Sample {
         let image = Image::from_pixels(HEIGHT, WIDTH, 1, pixels()).unwrap();
         let mask = Mask::new(HEIGHT, WIDTH, pixels()).unwrap();
-        let map = Affine::about([WIDTH as f64 / 2.0, HEIGHT as f64 / 2.0], angle, translation, scale, shear);
-        warp(Sample::new(image, None).with_mask(mask).unwrap(), &map, [0; 3]).unwrap()
+        let map = Affine::about(
+            [WIDTH as f64 / 2.0, HEIGHT as f64 / 2.0],
+            angle,
+            translation,
+            scale,
+            shear,
+        );
+        warp(
+            Sample::new(image, None).with_mask(mask).unwrap(),
+            &map,
+            [0; 3],
+        )
+        .unwrap()
     }
 
     // torchvision 0.29.2: t = torch.tensor([[(17*x + 31*y + 7*x*y) % 256 for x in range(9)] for y in range(6)], uint8)[None]
@@ -99,7 +147,10 @@ mod tests {
         for (angle, (translation, scale, shear), expected) in cases {
             let found = warped(angle, translation, scale, shear);
             for (index, (found, expected)) in found.image.bytes().iter().zip(expected).enumerate() {
-                assert!(found.abs_diff(expected) <= 1, "{angle}, pixel {index}: {found} for {expected}");
+                assert!(
+                    found.abs_diff(expected) <= 1,
+                    "{angle}, pixel {index}: {found} for {expected}"
+                );
             }
         }
         let mask = warped(25.0, [2.0, -1.0], 0.8, [10.0, -15.0]).mask.unwrap();

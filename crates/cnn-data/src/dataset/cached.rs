@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use super::{Content, Dataset, DatasetFormat, Sample};
 use crate::Error;
 
-/// Keeps decoded samples in memory as they are first read, until `limit` bytes of pixels are held; the rest is decoded each time. What is read is the
-/// same either way.
+/// Keeps decoded samples in memory as they are first read, until `limit` bytes of pixels are held;
+/// the rest is decoded each time. What is read is the same either way.
 pub struct CachedDataset {
     inner: Arc<dyn Dataset>,
     samples: Vec<OnceLock<Sample>>,
@@ -18,16 +18,27 @@ impl CachedDataset {
     /// Wraps a dataset; at most `limit` bytes of pixels are held.
     pub fn new(inner: Arc<dyn Dataset>, limit: usize) -> Self {
         let samples = (0..inner.len()).map(|_| OnceLock::new()).collect();
-        Self { inner, samples, free: AtomicUsize::new(limit) }
+        Self {
+            inner,
+            samples,
+            free: AtomicUsize::new(limit),
+        }
     }
 
     /// How many samples are held now.
     pub fn held(&self) -> usize {
-        self.samples.iter().filter(|sample| sample.get().is_some()).count()
+        self.samples
+            .iter()
+            .filter(|sample| sample.get().is_some())
+            .count()
     }
 
     fn claim(&self, bytes: usize) -> bool {
-        self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes)).is_ok()
+        self.free
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| {
+                free.checked_sub(bytes)
+            })
+            .is_ok()
     }
 }
 
@@ -57,7 +68,9 @@ impl Dataset for CachedDataset {
     }
 
     fn read(&self, index: usize) -> Result<Sample, Error> {
-        let Some(place) = self.samples.get(index) else { return self.inner.read(index) };
+        let Some(place) = self.samples.get(index) else {
+            return self.inner.read(index);
+        };
         if let Some(sample) = place.get() {
             return Ok(sample.clone());
         }
@@ -79,7 +92,11 @@ mod tests {
 
     fn idx(dimensions: &[usize], bytes: Vec<u8>) -> Vec<u8> {
         let mut file = vec![0, 0, 8, dimensions.len() as u8];
-        file.extend(dimensions.iter().flat_map(|&size| (size as u32).to_be_bytes()));
+        file.extend(
+            dimensions
+                .iter()
+                .flat_map(|&size| (size as u32).to_be_bytes()),
+        );
         file.extend(bytes);
         file
     }
@@ -87,7 +104,8 @@ mod tests {
     #[test]
     fn what_fits_is_held_and_all_is_the_same() {
         let images = idx(&[4, 2, 3], (0..24).collect());
-        let plain: Arc<dyn Dataset> = Arc::new(IdxImages::parse(&images, &idx(&[4], vec![0, 1, 1, 0])).unwrap());
+        let plain: Arc<dyn Dataset> =
+            Arc::new(IdxImages::parse(&images, &idx(&[4], vec![0, 1, 1, 0])).unwrap());
         let cached = CachedDataset::new(plain.clone(), 13);
         for _ in 0..2 {
             for index in 0..4 {

@@ -54,7 +54,10 @@ pub(crate) const LOOKED_FOR: &str = "folders of images named by class, directly 
 /// As [`open_dataset`](super::open_dataset).
 pub fn dataset_splits(path: &Path) -> Result<(DatasetFormat, Vec<Split>), Error> {
     let discovery = Discovery::of(path)?;
-    Ok((discovery.format(), discovery.splits().into_iter().flatten().collect()))
+    Ok((
+        discovery.format(),
+        discovery.splits().into_iter().flatten().collect(),
+    ))
 }
 
 /// A recognised dataset, not opened yet.
@@ -71,9 +74,18 @@ enum Layout {
 
 impl Discovery {
     pub(crate) fn of(path: &Path) -> Result<Self, Error> {
-        let metadata = path.metadata().map_err(|error| Error::io("read", path, error))?;
-        let layout = if metadata.is_dir() { of_folder(path)? } else { of_file(path)? };
-        Ok(Self { path: path.to_owned(), layout })
+        let metadata = path
+            .metadata()
+            .map_err(|error| Error::io("read", path, error))?;
+        let layout = if metadata.is_dir() {
+            of_folder(path)?
+        } else {
+            of_file(path)?
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            layout,
+        })
     }
 
     pub(crate) fn format(&self) -> DatasetFormat {
@@ -107,13 +119,19 @@ impl Discovery {
         let splits = self.splits();
         let existing = || list_splits(splits.iter().copied().flatten());
         match asked {
-            Some(asked) => splits.iter().position(|split| *split == Some(asked)).ok_or_else(|| Error::NoSuchSplit {
+            Some(asked) => splits
+                .iter()
+                .position(|split| *split == Some(asked))
+                .ok_or_else(|| Error::NoSuchSplit {
+                    path: self.path.clone(),
+                    asked,
+                    existing: existing(),
+                }),
+            None if splits.len() == 1 => Ok(0),
+            None => Err(Error::SplitNotChosen {
                 path: self.path.clone(),
-                asked,
                 existing: existing(),
             }),
-            None if splits.len() == 1 => Ok(0),
-            None => Err(Error::SplitNotChosen { path: self.path.clone(), existing: existing() }),
         }
     }
 }
@@ -128,7 +146,10 @@ fn of_folder(path: &Path) -> Result<Layout, Error> {
     }
     match FolderLayout::recognise(path)? {
         Ok(layout) => Ok(Layout::Folders(layout)),
-        Err(reason) => Err(Error::UnknownDataset { path: path.to_owned(), reason }),
+        Err(reason) => Err(Error::UnknownDataset {
+            path: path.to_owned(),
+            reason,
+        }),
     }
 }
 
@@ -138,10 +159,16 @@ fn of_file(path: &Path) -> Result<Layout, Error> {
         .and_then(|file| file.take(4).read_to_end(&mut start))
         .map_err(|error| Error::io("read", path, error))?;
     if start == b"PAR1" {
-        return Ok(Layout::Parquet(vec![(Split::of_file_name(&file_name(path)), vec![path.to_owned()])]));
+        return Ok(Layout::Parquet(vec![(
+            Split::of_file_name(&file_name(path)),
+            vec![path.to_owned()],
+        )]));
     }
     let reason = "it is a single file and not parquet".to_owned();
-    Err(Error::UnknownDataset { path: path.to_owned(), reason })
+    Err(Error::UnknownDataset {
+        path: path.to_owned(),
+        reason,
+    })
 }
 
 #[cfg(feature = "parquet")]
@@ -152,20 +179,35 @@ fn open_parquet(_: &Path, files: &[PathBuf]) -> Result<Box<dyn Dataset>, Error> 
 /// What is recognised is never "unknown": without the reader the error says what to enable.
 #[cfg(not(feature = "parquet"))]
 fn open_parquet(path: &Path, _: &[PathBuf]) -> Result<Box<dyn Dataset>, Error> {
-    Err(Error::WithoutFeature { path: path.to_owned(), format: DatasetFormat::Parquet, feature: "parquet" })
+    Err(Error::WithoutFeature {
+        path: path.to_owned(),
+        format: DatasetFormat::Parquet,
+        feature: "parquet",
+    })
 }
 
-/// Groups parquet files by the split that their name or the folder above them tells. Files that tell none make a part
-/// of their own only where no file tells one.
+/// Groups parquet files by the split that their name or the folder above them tells. Files that
+/// tell none make a part of their own only where no file tells one.
 fn parquet_parts(root: &Path, files: Vec<PathBuf>) -> Vec<(Option<Split>, Vec<PathBuf>)> {
     let split_of = |file: &Path| {
         let inside = file.strip_prefix(root).unwrap_or(file);
-        inside.iter().rev().find_map(|part| Split::of_file_name(&part.to_string_lossy()))
+        inside
+            .iter()
+            .rev()
+            .find_map(|part| Split::of_file_name(&part.to_string_lossy()))
     };
     let parts = Split::ALL.into_iter().filter_map(|split| {
-        let of_split: Vec<_> = files.iter().filter(|file| split_of(file) == Some(split)).cloned().collect();
+        let of_split: Vec<_> = files
+            .iter()
+            .filter(|file| split_of(file) == Some(split))
+            .cloned()
+            .collect();
         (!of_split.is_empty()).then_some((Some(split), of_split))
     });
     let parts: Vec<_> = parts.collect();
-    if parts.is_empty() { vec![(None, files)] } else { parts }
+    if parts.is_empty() {
+        vec![(None, files)]
+    } else {
+        parts
+    }
 }

@@ -8,15 +8,15 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::Error;
 
-/// What image files are called. The last row is not read here: such files are found so that they are named as
-/// skipped, not silently passed over.
+/// What image files are called. The last row is not read here: such files are found so that they
+/// are named as skipped, not silently passed over.
 const IMAGE_EXTENSIONS: &[&str] = &[
     "jpg", "jpeg", "jpe", "jfif", "png", "bmp", "gif", "webp", //
     "tif", "tiff", "ppm", "pgm", "heic", "heif", "avif", "jxl", "jp2",
 ];
 
-/// The image files below a folder, as torchvision's `ImageFolder` orders them: by folder, then by name. Hidden files
-/// and folders are ignored, links followed.
+/// The image files below a folder, as torchvision's `ImageFolder` orders them: by folder, then by
+/// name. Hidden files and folders are ignored, links followed.
 pub(super) fn image_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     files_below(folder, is_image_name)
 }
@@ -27,7 +27,10 @@ pub(super) fn is_image_name(path: &Path) -> bool {
 }
 
 /// The files below a folder that `wanted` accepts, in the order of [`image_files`].
-pub(super) fn files_below(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, Error> {
+pub(super) fn files_below(
+    folder: &Path,
+    wanted: impl Fn(&Path) -> bool,
+) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
     let entries = WalkDir::new(folder).follow_links(true).into_iter();
     for entry in entries.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
@@ -55,17 +58,26 @@ pub(super) fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 
 /// The last part of a path, as text.
 pub(super) fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 pub(super) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
-    path.extension().is_some_and(|found| extensions.iter().any(|known| found.eq_ignore_ascii_case(known)))
+    path.extension().is_some_and(|found| {
+        extensions
+            .iter()
+            .any(|known| found.eq_ignore_ascii_case(known))
+    })
 }
 
 fn entries_in(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(|error| Error::io("list", folder, error))? {
-        let path = entry.map_err(|error| Error::io("list", folder, error))?.path();
+        let path = entry
+            .map_err(|error| Error::io("list", folder, error))?
+            .path();
         if wanted(&path) && !is_hidden_name(path.file_name()) {
             found.push(path);
         }
@@ -84,8 +96,13 @@ fn is_hidden_name(name: Option<&OsStr>) -> bool {
 
 /// Folder and name as bytes, which sort as Python's strings do.
 fn torchvision_order(path: &Path) -> (&[u8], &[u8]) {
-    let folder = path.parent().map_or(&[][..], |folder| folder.as_os_str().as_encoded_bytes());
-    (folder, path.file_name().map_or(&[], OsStr::as_encoded_bytes))
+    let folder = path
+        .parent()
+        .map_or(&[][..], |folder| folder.as_os_str().as_encoded_bytes());
+    (
+        folder,
+        path.file_name().map_or(&[], OsStr::as_encoded_bytes),
+    )
 }
 
 #[cfg(test)]
@@ -98,17 +115,37 @@ mod tests {
     #[test]
     fn the_order_is_torchvisions() {
         let folder = tempfile::tempdir().unwrap();
-        for name in
-            ["b.png", "a/z.JPG", "a/b/c.jpeg", "a-b/d.gif", "Z.bmp", "a/.hidden.png", ".cache/e.png", "f.txt", "g.tif"]
-        {
+        for name in [
+            "b.png",
+            "a/z.JPG",
+            "a/b/c.jpeg",
+            "a-b/d.gif",
+            "Z.bmp",
+            "a/.hidden.png",
+            ".cache/e.png",
+            "f.txt",
+            "g.tif",
+        ] {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
         let found = image_files(folder.path()).unwrap();
-        let names: Vec<_> =
-            found.iter().map(|path| path.strip_prefix(folder.path()).unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["Z.bmp", "b.png", "g.tif", "a/z.JPG", "a-b/d.gif", "a/b/c.jpeg"]);
+        let names: Vec<_> = found
+            .iter()
+            .map(|path| path.strip_prefix(folder.path()).unwrap().to_str().unwrap())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "Z.bmp",
+                "b.png",
+                "g.tif",
+                "a/z.JPG",
+                "a-b/d.gif",
+                "a/b/c.jpeg"
+            ]
+        );
         assert_eq!(folders_in(folder.path()).unwrap().len(), 2);
         assert_eq!(files_in(folder.path()).unwrap().len(), 4);
     }

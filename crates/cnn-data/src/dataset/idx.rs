@@ -10,8 +10,8 @@ use super::files::{file_name, files_in};
 use super::{Content, Dataset, DatasetFormat, Split};
 use crate::{Error, Image, Limits};
 
-/// An array of bytes as an IDX file stores it: two zeros, the element type (8 for bytes), the number of dimensions,
-/// the dimensions in big-endian order, the elements.
+/// An array of bytes as an IDX file stores it: two zeros, the element type (8 for bytes), the
+/// number of dimensions, the dimensions in big-endian order, the elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdxArray {
     dimensions: Vec<usize>,
@@ -29,7 +29,10 @@ impl IdxArray {
     pub fn parse(file: &[u8]) -> Result<Self, String> {
         const MAX_GZIP_RATIO: usize = 1032;
         match file {
-            [0x1f, 0x8b, ..] => Self::read(GzDecoder::new(file), file.len().saturating_mul(MAX_GZIP_RATIO)),
+            [0x1f, 0x8b, ..] => Self::read(
+                GzDecoder::new(file),
+                file.len().saturating_mul(MAX_GZIP_RATIO),
+            ),
             _ => Self::read(file, file.len()),
         }
     }
@@ -46,26 +49,38 @@ impl IdxArray {
 
     fn read(mut source: impl Read, max_len: usize) -> Result<Self, String> {
         let mut magic = [0; 4];
-        source.read_exact(&mut magic).map_err(|error| format!("no whole header: {error}"))?;
+        source
+            .read_exact(&mut magic)
+            .map_err(|error| format!("no whole header: {error}"))?;
         let [0, 0, 8, rank @ 1..=4] = magic else {
-            return Err(format!("starts with {magic:02x?}, expected an IDX header of bytes: [00, 00, 08, 01 to 04]"));
+            return Err(format!(
+                "starts with {magic:02x?}, expected an IDX header of bytes: [00, 00, 08, 01 to 04]"
+            ));
         };
         let mut dimensions = Vec::with_capacity(usize::from(rank));
         for _ in 0..rank {
             let mut size = [0; 4];
-            source.read_exact(&mut size).map_err(|error| format!("no whole header: {error}"))?;
+            source
+                .read_exact(&mut size)
+                .map_err(|error| format!("no whole header: {error}"))?;
             dimensions.push(u32::from_be_bytes(size) as usize);
         }
-        let declared = dimensions.iter().try_fold(1, |product: usize, &size| product.checked_mul(size));
+        let declared = dimensions
+            .iter()
+            .try_fold(1, |product: usize, &size| product.checked_mul(size));
         let Some(declared) = declared.filter(|&declared| declared <= max_len) else {
-            return Err(format!("declares {dimensions:?} elements, more than a file of its size can hold"));
+            return Err(format!(
+                "declares {dimensions:?} elements, more than a file of its size can hold"
+            ));
         };
         let mut bytes = Vec::new();
         let read = source.take(declared as u64 + 1).read_to_end(&mut bytes);
         read.map_err(|error| format!("after {} of {declared} elements: {error}", bytes.len()))?;
         match bytes.len() {
             len if len < declared => Err(format!("truncated, {len} of {declared} elements")),
-            len if len > declared => Err(format!("holds more than the declared {declared} elements")),
+            len if len > declared => {
+                Err(format!("holds more than the declared {declared} elements"))
+            }
             _ => Ok(Self { dimensions, bytes }),
         }
     }
@@ -85,11 +100,12 @@ impl IdxImages {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if a file cannot be read, [`Error::BrokenDataset`] if one contradicts the format or their numbers
-    /// differ.
+    /// [`Error::Io`] if a file cannot be read, [`Error::BrokenDataset`] if one contradicts the
+    /// format or their numbers differ.
     pub fn open(images: &Path, labels: &Path) -> Result<Self, Error> {
         let [image_bytes, label_bytes] = [images, labels].map(read_file);
-        let labels_array = parse_labels(&label_bytes?).map_err(|reason| Error::broken_dataset(labels, reason))?;
+        let labels_array =
+            parse_labels(&label_bytes?).map_err(|reason| Error::broken_dataset(labels, reason))?;
         Self::from_parts(images.display().to_string(), &image_bytes?, labels_array)
             .map_err(|reason| Error::broken_dataset(images, reason))
     }
@@ -106,17 +122,29 @@ impl IdxImages {
     fn from_parts(name: String, images: &[u8], labels: Vec<u8>) -> Result<Self, String> {
         let images = IdxArray::parse(images)?;
         let &[count, height, width] = images.dimensions() else {
-            return Err(format!("dimensions {:?}, expected images, rows and columns", images.dimensions()));
+            return Err(format!(
+                "dimensions {:?}, expected images, rows and columns",
+                images.dimensions()
+            ));
         };
         if height == 0 || width == 0 {
-            return Err(format!("images of {height}x{width} pixels, expected no side to be zero"));
+            return Err(format!(
+                "images of {height}x{width} pixels, expected no side to be zero"
+            ));
         }
-        Limits::default().check(width as u64, height as u64).map_err(|error| error.to_string())?;
+        Limits::default()
+            .check(width as u64, height as u64)
+            .map_err(|error| error.to_string())?;
         if count != labels.len() {
             return Err(format!("{count} images, but {} labels", labels.len()));
         }
         let classes = class_names(class_count(&labels));
-        Ok(Self { name, images, labels, classes })
+        Ok(Self {
+            name,
+            images,
+            labels,
+            classes,
+        })
     }
 
     fn with_classes(mut self, classes: Vec<String>) -> Self {
@@ -154,7 +182,9 @@ impl Dataset for IdxImages {
             return Err(Error::NoSuchSample { index, len });
         }
         let pixels = self.images.bytes()[index * height * width..][..height * width].to_vec();
-        Ok(Content::Pixels(Image::from_pixels(height, width, 1, pixels)?))
+        Ok(Content::Pixels(Image::from_pixels(
+            height, width, 1, pixels,
+        )?))
     }
 }
 
@@ -186,11 +216,21 @@ impl IdxLayout {
                     "no file of labels beside it, expected the same name with labels and idx1",
                 )
             })?;
-            parts.push(IdxPart { split: Split::of_file_name(&name), images, labels });
+            parts.push(IdxPart {
+                split: Split::of_file_name(&name),
+                images,
+                labels,
+            });
         }
         parts.sort_by_key(|part| part.split);
-        if let Some([first, second]) = parts.array_windows().find(|[first, second]| first.split == second.split) {
-            let reason = format!("{} is of the same split, expected one file each", second.images.display());
+        if let Some([first, second]) = parts
+            .array_windows()
+            .find(|[first, second]| first.split == second.split)
+        {
+            let reason = format!(
+                "{} is of the same split, expected one file each",
+                second.images.display()
+            );
             return Err(Error::broken_dataset(&first.images, reason));
         }
         Ok((!parts.is_empty()).then_some(Self { parts }))
@@ -201,7 +241,8 @@ impl IdxLayout {
         let mut classes = 0;
         for part in &self.parts {
             let labels = read_file(&part.labels)?;
-            let labels = parse_labels(&labels).map_err(|reason| Error::broken_dataset(&part.labels, reason))?;
+            let labels = parse_labels(&labels)
+                .map_err(|reason| Error::broken_dataset(&part.labels, reason))?;
             classes = classes.max(class_count(&labels));
         }
         let part = &self.parts[number];
@@ -222,13 +263,18 @@ fn parse_labels(file: &[u8]) -> Result<Vec<u8>, String> {
     let array = IdxArray::parse(file)?;
     match array.dimensions() {
         [_] => Ok(array.bytes),
-        other => Err(format!("dimensions {other:?}, expected one: the number of labels")),
+        other => Err(format!(
+            "dimensions {other:?}, expected one: the number of labels"
+        )),
     }
 }
 
 /// Number of classes: one more than the largest label.
 fn class_count(labels: &[u8]) -> usize {
-    labels.iter().max().map_or(0, |&label| usize::from(label) + 1)
+    labels
+        .iter()
+        .max()
+        .map_or(0, |&label| usize::from(label) + 1)
 }
 
 fn class_names(count: usize) -> Vec<String> {

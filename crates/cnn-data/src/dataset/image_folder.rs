@@ -7,13 +7,14 @@ use super::files::{file_name, files_in, folders_in, image_files};
 use super::{Content, Dataset, DatasetFormat, Split};
 use crate::{Error, FileFormat};
 
-/// Images whose class is the name of their folder, with torchvision's semantics: classes are numbered by their sorted
-/// names, images found in subfolders too, hidden files ignored. As in torchvision a GIF is no training image, though it is listed, so that
-/// it is named as skipped: photo sites send one in place of a photo that is gone.
+/// Images whose class is the name of their folder, with torchvision's semantics: classes are
+/// numbered by their sorted names, images found in subfolders too, hidden files ignored. As in
+/// torchvision a GIF is no training image, though it is listed, so that it is named as skipped:
+/// photo sites send one in place of a photo that is gone.
 ///
-/// Where the dataset has splits, the classes are those of all of them together, so that a number means the same class
-/// in each even if one lacks some. A split without class folders, as the unlabelled test images of a competition, does
-/// not count as one.
+/// Where the dataset has splits, the classes are those of all of them together, so that a number
+/// means the same class in each even if one lacks some. A split without class folders, as the
+/// unlabelled test images of a competition, does not count as one.
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
     root: PathBuf,
@@ -26,7 +27,8 @@ impl ImageFolder {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if a folder cannot be listed, [`Error::NoImages`] if there are no images in class folders.
+    /// [`Error::Io`] if a folder cannot be listed, [`Error::NoImages`] if there are no images in
+    /// class folders.
     pub fn open(root: &Path) -> Result<Self, Error> {
         let classes = class_names([root])?;
         Self::open_with_classes(root, classes)
@@ -46,9 +48,15 @@ impl ImageFolder {
             }
         }
         if samples.is_empty() {
-            return Err(Error::NoImages { path: root.to_owned() });
+            return Err(Error::NoImages {
+                path: root.to_owned(),
+            });
         }
-        Ok(Self { root: root.to_owned(), classes, samples })
+        Ok(Self {
+            root: root.to_owned(),
+            classes,
+            samples,
+        })
     }
 
     /// The folder that holds the classes' folders.
@@ -87,7 +95,10 @@ impl Dataset for ImageFolder {
     }
 
     fn content(&self, index: usize) -> Result<Content, Error> {
-        let path = self.path(index).ok_or(Error::NoSuchSample { index, len: self.len() })?;
+        let path = self.path(index).ok_or(Error::NoSuchSample {
+            index,
+            len: self.len(),
+        })?;
         let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
         match FileFormat::recognise(&bytes) {
             Ok(FileFormat::Gif) => Err(Error::NotAPhoto.at(self.id(index))),
@@ -117,9 +128,14 @@ impl FolderLayout {
         if roots.is_empty() {
             return Ok(Err(why_not(&candidates[0].1)?));
         }
-        if let Some([(split, first), (_, second)]) = roots.array_windows().find(|[a, b]| a.0 == b.0) {
+        if let Some([(split, first), (_, second)]) = roots.array_windows().find(|[a, b]| a.0 == b.0)
+        {
             let split = split.map_or("", Split::name);
-            return Ok(Err(format!("both {} and {} could be its {split} split", first.display(), second.display())));
+            return Ok(Err(format!(
+                "both {} and {} could be its {split} split",
+                first.display(),
+                second.display()
+            )));
         }
         let classes = class_names(roots.iter().map(|(_, folder)| folder.as_path()))?;
         Ok(Ok(Self { classes, roots }))
@@ -165,6 +181,9 @@ fn why_not(folder: &Path) -> Result<String, Error> {
             format!("{} is empty", folder.display())
         }
         0 => format!("no images below {}", folder.display()),
-        _ => format!("the {images} images in {} lie in no class folders", folder.display()),
+        _ => format!(
+            "the {images} images in {} lie in no class folders",
+            folder.display()
+        ),
     })
 }

@@ -92,7 +92,8 @@ pub trait Dataset: Send + Sync {
     /// The classes' names in the order of their numbers; empty for images without labels.
     fn classes(&self) -> &[String];
 
-    /// A sample's lasting name: its file, with `#` and a number where a file holds several; something to print for an `index` that is not below [`Dataset::len`].
+    /// A sample's lasting name: its file, with `#` and a number where a file holds several;
+    /// something to print for an `index` that is not below [`Dataset::len`].
     fn id(&self, index: usize) -> String;
 
     /// A sample's class as a number into [`Dataset::classes`]; `None` where it has none.
@@ -102,7 +103,8 @@ pub trait Dataset: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchSample`] if `index` is not below [`Dataset::len`], and what reading its file gives.
+    /// [`Error::NoSuchSample`] if `index` is not below [`Dataset::len`], and what reading its file
+    /// gives.
     fn content(&self, index: usize) -> Result<Content, Error>;
 
     /// A sample, decoded.
@@ -111,7 +113,10 @@ pub trait Dataset: Send + Sync {
     ///
     /// As [`Dataset::content`] and [`decode`](crate::decode()), with the sample's name.
     fn read(&self, index: usize) -> Result<Sample, Error> {
-        let image = self.content(index)?.into_image().map_err(|error| error.at(self.id(index)))?;
+        let image = self
+            .content(index)?
+            .into_image()
+            .map_err(|error| error.at(self.id(index)))?;
         Ok(Sample::new(image, self.label(index)))
     }
 }

@@ -13,26 +13,35 @@ pub struct PhotoList {
 }
 
 impl PhotoList {
-    /// Lists files and folders. A file is taken whatever its name; of a folder those that are named like images.
+    /// Lists files and folders. A file is taken whatever its name; of a folder those that are named
+    /// like images.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if a path does not exist or a folder cannot be listed, [`Error::NoImages`] for a folder without
-    /// images, [`Error::InvalidArgument`] if no path is given.
+    /// [`Error::Io`] if a path does not exist or a folder cannot be listed, [`Error::NoImages`] for
+    /// a folder without images, [`Error::InvalidArgument`] if no path is given.
     pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Self, Error> {
         if paths.is_empty() {
-            return Err(Error::argument("paths", "none", "at least one image file or folder"));
+            return Err(Error::argument(
+                "paths",
+                "none",
+                "at least one image file or folder",
+            ));
         }
         let mut files = Vec::new();
         for path in paths.iter().map(AsRef::as_ref) {
-            let metadata = path.metadata().map_err(|error| Error::io("read", path, error))?;
+            let metadata = path
+                .metadata()
+                .map_err(|error| Error::io("read", path, error))?;
             if !metadata.is_dir() {
                 files.push(path.to_owned());
                 continue;
             }
             let found = image_files(path)?;
             if found.is_empty() {
-                return Err(Error::NoImages { path: path.to_owned() });
+                return Err(Error::NoImages {
+                    path: path.to_owned(),
+                });
             }
             files.extend(found);
         }
@@ -59,7 +68,9 @@ impl Dataset for PhotoList {
     }
 
     fn id(&self, index: usize) -> String {
-        self.files.get(index).map_or_else(|| format!("#{index}"), |path| path.display().to_string())
+        self.files
+            .get(index)
+            .map_or_else(|| format!("#{index}"), |path| path.display().to_string())
     }
 
     fn label(&self, _index: usize) -> Option<usize> {
@@ -67,7 +78,12 @@ impl Dataset for PhotoList {
     }
 
     fn content(&self, index: usize) -> Result<Content, Error> {
-        let path = self.files.get(index).ok_or(Error::NoSuchSample { index, len: self.len() })?;
-        std::fs::read(path).map(Content::Encoded).map_err(|error| Error::io("read", path, error))
+        let path = self.files.get(index).ok_or(Error::NoSuchSample {
+            index,
+            len: self.len(),
+        })?;
+        std::fs::read(path)
+            .map(Content::Encoded)
+            .map_err(|error| Error::io("read", path, error))
     }
 }

@@ -1,4 +1,5 @@
-//! Folders that count as classes and are probably something else: domains of one set of classes, or classes that each have splits.
+//! Folders that count as classes and are probably something else: domains of one set of classes, or
+//! classes that each have splits.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,8 +17,9 @@ const SHOWN: usize = 3;
 
 /// Class folders that hold, instead of images, folders whose names recur from class to class.
 ///
-/// Images in folders below a class folder are images of that class, as torchvision has it, so this is no error; but with `amazon/mug` and `dslr/mug` it is
-/// probably the mug that is to be recognised and not the shop. [`fmt::Display`] says so and names what to do.
+/// Images in folders below a class folder are images of that class, as torchvision has it, so this
+/// is no error; but with `amazon/mug` and `dslr/mug` it is probably the mug that is to be
+/// recognised and not the shop. [`fmt::Display`] says so and names what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecurringFolders {
@@ -31,8 +33,8 @@ pub struct RecurringFolders {
     pub first: PathBuf,
 }
 
-/// Looks for class folders at `path`, or in its `train`, `val` and `test`, of which none holds an image itself and most hold folders of the same names, two or
-/// more.
+/// Looks for class folders at `path`, or in its `train`, `val` and `test`, of which none holds an
+/// image itself and most hold folders of the same names, two or more.
 ///
 /// # Errors
 ///
@@ -52,7 +54,9 @@ pub fn recurring_folders(path: &Path) -> Result<Option<RecurringFolders>, Error>
 fn in_root(root: &Path) -> Result<Option<RecurringFolders>, Error> {
     let (mut classes, mut counts, mut first) = (Vec::new(), BTreeMap::<String, usize>::new(), None);
     for class in folders_in(root)? {
-        let Some(place) = several_folders(&class)? else { return Ok(None) };
+        let Some(place) = several_folders(&class)? else {
+            return Ok(None);
+        };
         for folder in folders_in(&place)? {
             *counts.entry(file_name(&folder)).or_default() += 1;
         }
@@ -60,13 +64,22 @@ fn in_root(root: &Path) -> Result<Option<RecurringFolders>, Error> {
         first.get_or_insert(place);
     }
     let names = counts.len();
-    let inside: Vec<String> =
-        counts.into_iter().filter(|(_, count)| 2 * count > classes.len()).map(|(name, _)| name).collect();
+    let inside: Vec<String> = counts
+        .into_iter()
+        .filter(|(_, count)| 2 * count > classes.len())
+        .map(|(name, _)| name)
+        .collect();
     let do_recur = classes.len() >= 2 && inside.len() >= 2 && 2 * inside.len() > names;
-    Ok(first.filter(|_| do_recur).map(|first| RecurringFolders { root: root.to_owned(), classes, inside, first }))
+    Ok(first.filter(|_| do_recur).map(|first| RecurringFolders {
+        root: root.to_owned(),
+        classes,
+        inside,
+        first,
+    }))
 }
 
-/// The folder, at `folder` or below it where each holds but one, that holds several; `None` if images come first.
+/// The folder, at `folder` or below it where each holds but one, that holds several; `None` if
+/// images come first.
 fn several_folders(folder: &Path) -> Result<Option<PathBuf>, Error> {
     let mut place = folder.to_owned();
     for _ in 0..DEEPEST {
@@ -84,7 +97,12 @@ fn several_folders(folder: &Path) -> Result<Option<PathBuf>, Error> {
 
 impl fmt::Display for RecurringFolders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { root, classes, inside, first } = self;
+        let Self {
+            root,
+            classes,
+            inside,
+            first,
+        } = self;
         write!(
             f,
             "{} in {} count as classes, but hold no images themselves, only folders of the same names ({})",
@@ -99,7 +117,11 @@ impl fmt::Display for RecurringFolders {
                 classes[0]
             );
         }
-        write!(f, "; if those are the classes, take one of the former alone, as {}", first.display())
+        write!(
+            f,
+            "; if those are the classes, take one of the former alone, as {}",
+            first.display()
+        )
     }
 }
 

@@ -29,7 +29,12 @@ pub struct Sample {
 impl Sample {
     /// An image with its class, if it has one; without boxes and mask.
     pub fn new(image: Image, label: Option<usize>) -> Self {
-        Self { image, label, boxes: Vec::new(), mask: None }
+        Self {
+            image,
+            label,
+            boxes: Vec::new(),
+            mask: None,
+        }
     }
 
     /// The sample with these boxes in place of its own.
@@ -43,12 +48,23 @@ impl Sample {
     ///
     /// [`Error::InvalidArgument`] if the mask is not of the image's size.
     pub fn with_mask(self, mask: Mask) -> Result<Self, Error> {
-        let (found, expected) = ([mask.height(), mask.width()], [self.image.height(), self.image.width()]);
+        let (found, expected) = (
+            [mask.height(), mask.width()],
+            [self.image.height(), self.image.width()],
+        );
         if found != expected {
-            let [found, expected] = [found, expected].map(|[height, width]| format!("{height}x{width}"));
-            return Err(Error::argument("mask", found, format!("the image's size, {expected}")));
+            let [found, expected] =
+                [found, expected].map(|[height, width]| format!("{height}x{width}"));
+            return Err(Error::argument(
+                "mask",
+                found,
+                format!("the image's size, {expected}"),
+            ));
         }
-        Ok(Self { mask: Some(mask), ..self })
+        Ok(Self {
+            mask: Some(mask),
+            ..self
+        })
     }
 }
 
@@ -61,8 +77,16 @@ mod tests {
     #[test]
     fn a_mask_has_the_images_size() {
         let sample = Sample::new(Image::from_pixels(2, 3, 1, vec![0; 6]).unwrap(), None);
-        assert!(sample.clone().with_mask(Mask::new(2, 3, vec![1; 6]).unwrap()).is_ok());
-        let message = sample.with_mask(Mask::new(3, 2, vec![1; 6]).unwrap()).unwrap_err().to_string();
+        assert!(
+            sample
+                .clone()
+                .with_mask(Mask::new(2, 3, vec![1; 6]).unwrap())
+                .is_ok()
+        );
+        let message = sample
+            .with_mask(Mask::new(3, 2, vec![1; 6]).unwrap())
+            .unwrap_err()
+            .to_string();
         assert_eq!(message, "`mask`: found 3x2, expected the image's size, 2x3");
     }
 }

@@ -16,6 +16,9 @@ pub struct Skipped {
 impl Skipped {
     /// The sample `path`, left out because of `error`.
     pub fn new(path: impl Into<String>, error: &Error) -> Self {
-        Self { path: path.into(), reason: error.reason() }
+        Self {
+            path: path.into(),
+            reason: error.reason(),
+        }
     }
 }

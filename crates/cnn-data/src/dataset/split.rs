@@ -43,12 +43,20 @@ impl Split {
 
     /// The split that a whole name stands for.
     pub(crate) fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|split| split.names().iter().any(|known| known.eq_ignore_ascii_case(name)))
+        Self::ALL.into_iter().find(|split| {
+            split
+                .names()
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(name))
+        })
     }
 
-    /// The split that a file's name tells by one of its words, as in "train-00000-of-00001.parquet".
+    /// The split that a file's name tells by one of its words, as in
+    /// "train-00000-of-00001.parquet".
     pub(crate) fn of_file_name(file_name: &str) -> Option<Self> {
-        file_name.split(|character: char| !character.is_alphanumeric()).find_map(Self::of_name)
+        file_name
+            .split(|character: char| !character.is_alphanumeric())
+            .find_map(Self::of_name)
     }
 }
 
@@ -72,7 +80,10 @@ impl FromStr for Split {
 
 /// "`train` and `val`", or what to say where there is none.
 pub(crate) fn list_splits(splits: impl IntoIterator<Item = Split>) -> String {
-    let names: Vec<_> = splits.into_iter().map(|split| format!("`{split}`")).collect();
+    let names: Vec<_> = splits
+        .into_iter()
+        .map(|split| format!("`{split}`"))
+        .collect();
     match names.split_last() {
         None => "no splits at all: leave the split out to read all of it".to_owned(),
         Some((only, [])) => only.clone(),
@@ -116,6 +127,9 @@ mod tests {
     fn splits_are_listed_in_words() {
         assert_eq!(list_splits([Split::Test]), "`test`");
         assert_eq!(list_splits(Split::ALL), "`train`, `val` and `test`");
-        assert_eq!(list_splits([]), "no splits at all: leave the split out to read all of it");
+        assert_eq!(
+            list_splits([]),
+            "no splits at all: leave the split out to read all of it"
+        );
     }
 }

@@ -29,7 +29,10 @@ impl Subset {
     }
 
     fn inner_index(&self, index: usize) -> Result<usize, Error> {
-        self.indices.get(index).copied().ok_or(Error::NoSuchSample { index, len: self.indices.len() })
+        self.indices.get(index).copied().ok_or(Error::NoSuchSample {
+            index,
+            len: self.indices.len(),
+        })
     }
 }
 
@@ -63,46 +66,67 @@ impl Dataset for Subset {
     }
 }
 
-/// Splits a dataset in two: of each class, the share `held_out` (rounded, at least one where the class has two or more samples) goes to the second part,
-/// drawn from `key`. Both parts keep the dataset's order; samples without a class are split like a class of their own.
+/// Splits a dataset in two: of each class, the share `held_out` (rounded, at least one where the
+/// class has two or more samples) goes to the second part, drawn from `key`. Both parts keep the
+/// dataset's order; samples without a class are split like a class of their own.
 ///
 /// # Errors
 ///
 /// [`Error::InvalidArgument`] if `held_out` is not strictly between 0 and 1.
-pub fn stratified_split(dataset: &Arc<dyn Dataset>, held_out: f64, key: Key) -> Result<(Subset, Subset), Error> {
+pub fn stratified_split(
+    dataset: &Arc<dyn Dataset>,
+    held_out: f64,
+    key: Key,
+) -> Result<(Subset, Subset), Error> {
     if !(held_out > 0.0 && held_out < 1.0) {
-        return Err(Error::argument("held_out", held_out, "a share above 0 and below 1"));
+        return Err(Error::argument(
+            "held_out",
+            held_out,
+            "a share above 0 and below 1",
+        ));
     }
     let mut of_class: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
     for index in 0..dataset.len() {
-        of_class.entry(dataset.label(index)).or_default().push(index);
+        of_class
+            .entry(dataset.label(index))
+            .or_default()
+            .push(index);
     }
     let (mut kept, mut held) = (Vec::new(), Vec::new());
     for (class, mut indices) in of_class {
         let position = class.map_or(0, |class| class as u64 + 1);
         key.at(position).rng().shuffle(&mut indices);
         let wanted = (held_out * indices.len() as f64).round() as usize;
-        let count = wanted.clamp(1, (indices.len() - 1).max(1)).min(indices.len() - 1);
+        let count = wanted
+            .clamp(1, (indices.len() - 1).max(1))
+            .min(indices.len() - 1);
         held.extend(indices.drain(..count));
         kept.extend(indices);
     }
     kept.sort_unstable();
     held.sort_unstable();
-    Ok((Subset::new(dataset.clone(), kept)?, Subset::new(dataset.clone(), held)?))
+    Ok((
+        Subset::new(dataset.clone(), kept)?,
+        Subset::new(dataset.clone(), held)?,
+    ))
 }
 
-/// Samples of two datasets that have the same stored bytes, as pairs of their names: what leaks from one into the other. Files that cannot be read are
-/// left out.
+/// Samples of two datasets that have the same stored bytes, as pairs of their names: what leaks
+/// from one into the other. Files that cannot be read are left out.
 pub fn duplicates_across(first: &dyn Dataset, second: &dyn Dataset) -> Vec<(String, String)> {
-    let hash = |dataset: &dyn Dataset, index| dataset.content(index).ok().map(|content| content.sha256());
+    let hash =
+        |dataset: &dyn Dataset, index| dataset.content(index).ok().map(|content| content.sha256());
     let mut seen: HashMap<[u8; 32], usize> = HashMap::new();
     for index in 0..first.len() {
         if let Some(hash) = hash(first, index) {
             seen.entry(hash).or_insert(index);
         }
     }
-    let twins = (0..second.len()).filter_map(|index| Some((*seen.get(&hash(second, index)?)?, index)));
-    twins.map(|(one, other)| (first.id(one), second.id(other))).collect()
+    let twins =
+        (0..second.len()).filter_map(|index| Some((*seen.get(&hash(second, index)?)?, index)));
+    twins
+        .map(|(one, other)| (first.id(one), second.id(other)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -113,20 +137,34 @@ mod tests {
 
     fn idx(dimensions: &[usize], bytes: Vec<u8>) -> Vec<u8> {
         let mut file = vec![0, 0, 8, dimensions.len() as u8];
-        file.extend(dimensions.iter().flat_map(|&size| (size as u32).to_be_bytes()));
+        file.extend(
+            dimensions
+                .iter()
+                .flat_map(|&size| (size as u32).to_be_bytes()),
+        );
         file.extend(bytes);
         file
     }
 
     /// One-pixel images whose value is their number modulo 250, of three classes in shares 6:3:1.
     fn dataset(len: usize) -> Arc<dyn Dataset> {
-        let images = idx(&[len, 1, 1], (0..len).map(|index| (index % 250) as u8).collect());
-        let labels = idx(&[len], (0..len).map(|index| [0, 0, 0, 0, 0, 0, 1, 1, 1, 2][index % 10]).collect());
+        let images = idx(
+            &[len, 1, 1],
+            (0..len).map(|index| (index % 250) as u8).collect(),
+        );
+        let labels = idx(
+            &[len],
+            (0..len)
+                .map(|index| [0, 0, 0, 0, 0, 0, 1, 1, 1, 2][index % 10])
+                .collect(),
+        );
         Arc::new(IdxImages::parse(&images, &labels).unwrap())
     }
 
     fn counts(dataset: &dyn Dataset) -> [usize; 3] {
-        let labels: Vec<_> = (0..dataset.len()).filter_map(|index| dataset.label(index)).collect();
+        let labels: Vec<_> = (0..dataset.len())
+            .filter_map(|index| dataset.label(index))
+            .collect();
         [0, 1, 2].map(|class| labels.iter().filter(|&&label| label == class).count())
     }
 
@@ -136,7 +174,11 @@ mod tests {
         let (train, val) = stratified_split(&whole, 0.2, Key::new(1)).unwrap();
         assert_eq!((counts(&train), counts(&val)), ([48, 24, 8], [12, 6, 2]));
         assert!(duplicates_across(&train, &val).is_empty());
-        let ids = |subset: &Subset| (0..subset.len()).map(|index| subset.id(index)).collect::<Vec<_>>();
+        let ids = |subset: &Subset| {
+            (0..subset.len())
+                .map(|index| subset.id(index))
+                .collect::<Vec<_>>()
+        };
         let (_, again) = stratified_split(&whole, 0.2, Key::new(1)).unwrap();
         let (_, other) = stratified_split(&whole, 0.2, Key::new(2)).unwrap();
         assert_eq!(ids(&val), ids(&again));
@@ -164,8 +206,14 @@ mod tests {
     #[test]
     fn bad_arguments_are_named() {
         for held_out in [0.0, 1.0, f64::NAN] {
-            let message = stratified_split(&dataset(10), held_out, Key::new(0)).err().unwrap().to_string();
-            assert!(message.contains("expected a share above 0 and below 1"), "{message}");
+            let message = stratified_split(&dataset(10), held_out, Key::new(0))
+                .err()
+                .unwrap()
+                .to_string();
+            assert!(
+                message.contains("expected a share above 0 and below 1"),
+                "{message}"
+            );
         }
         assert!(Subset::new(dataset(10), vec![10]).is_err());
     }

@@ -6,8 +6,9 @@ use crate::Error;
 const WHITE: u8 = 255;
 const MOST_BYTES: usize = 1 << 30;
 
-/// Puts images in rows of `columns`, each in the middle of a cell as large as the largest of them, with `gap` pixels of
-/// white between the cells and around them. Grey if all of them are, else RGB; the last row may stay short.
+/// Puts images in rows of `columns`, each in the middle of a cell as large as the largest of them,
+/// with `gap` pixels of white between the cells and around them. Grey if all of them are, else RGB;
+/// the last row may stay short.
 ///
 /// ```
 /// use cnn_data::{Image, contact_sheet};
@@ -20,23 +21,36 @@ const MOST_BYTES: usize = 1 << 30;
 ///
 /// # Errors
 ///
-/// [`Error::InvalidArgument`] without images or columns, or where the sheet would be larger than 1 GiB.
+/// [`Error::InvalidArgument`] without images or columns, or where the sheet would be larger than 1
+/// GiB.
 pub fn contact_sheet(images: &[Image], columns: usize, gap: usize) -> Result<Image, Error> {
     if columns == 0 {
         return Err(Error::argument("columns", 0, "at least 1"));
     }
     let largest = |side: fn(&Image) -> usize| images.iter().map(side).max();
-    let (Some(cell_height), Some(cell_width), Some(channels)) =
-        (largest(Image::height), largest(Image::width), largest(Image::channels))
-    else {
+    let (Some(cell_height), Some(cell_width), Some(channels)) = (
+        largest(Image::height),
+        largest(Image::width),
+        largest(Image::channels),
+    ) else {
         return Err(Error::argument("images", "none", "at least one"));
     };
     let columns = columns.min(images.len());
-    let side = |cells: usize, cell: usize| cell.checked_add(gap)?.checked_mul(cells)?.checked_add(gap);
-    let (height, width) = (side(images.len().div_ceil(columns), cell_height), side(columns, cell_width));
-    let bytes = height.zip(width).and_then(|(height, width)| height.checked_mul(width)?.checked_mul(channels));
+    let side =
+        |cells: usize, cell: usize| cell.checked_add(gap)?.checked_mul(cells)?.checked_add(gap);
+    let (height, width) = (
+        side(images.len().div_ceil(columns), cell_height),
+        side(columns, cell_width),
+    );
+    let bytes = height
+        .zip(width)
+        .and_then(|(height, width)| height.checked_mul(width)?.checked_mul(channels));
     let (Some(height), Some(width), Some(len @ ..=MOST_BYTES)) = (height, width, bytes) else {
-        return Err(Error::argument("gap", gap, format!("a sheet of at most {MOST_BYTES} bytes")));
+        return Err(Error::argument(
+            "gap",
+            gap,
+            format!("a sheet of at most {MOST_BYTES} bytes"),
+        ));
     };
     let mut sheet = vec![WHITE; len];
     for (number, image) in images.iter().enumerate() {
@@ -84,11 +98,26 @@ mod tests {
         let image = Image::from_pixels(1, 1, 1, vec![0]).unwrap();
         let cases = [
             (vec![], 2, 0, "`images`: found none, expected at least one"),
-            (vec![image.clone()], 0, 0, "`columns`: found 0, expected at least 1"),
-            (vec![image.clone()], 1, 1 << 20, "`gap`: found 1048576, expected a sheet of at most 1073741824 bytes"),
+            (
+                vec![image.clone()],
+                0,
+                0,
+                "`columns`: found 0, expected at least 1",
+            ),
+            (
+                vec![image.clone()],
+                1,
+                1 << 20,
+                "`gap`: found 1048576, expected a sheet of at most 1073741824 bytes",
+            ),
         ];
         for (images, columns, gap, message) in cases {
-            assert_eq!(contact_sheet(&images, columns, gap).unwrap_err().to_string(), message);
+            assert_eq!(
+                contact_sheet(&images, columns, gap)
+                    .unwrap_err()
+                    .to_string(),
+                message
+            );
         }
         assert!(contact_sheet(&[image], 1, usize::MAX).is_err());
     }

@@ -16,18 +16,19 @@ pub struct Decoded {
 
 /// Decodes an image file of any accepted format, with the default [`Limits`].
 ///
-/// The result is what Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` gives (for grey files
-/// `convert("L")`): the EXIF orientation is applied, 16 bits become 8 by keeping the upper byte, transparency is
-/// dropped and the colors under it shown as stored, CMYK becomes RGB without a color profile, embedded profiles are
-/// ignored, animations give their first frame.
+/// The result is what Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` gives (for
+/// grey files `convert("L")`): the EXIF orientation is applied, 16 bits become 8 by keeping the
+/// upper byte, transparency is dropped and the colors under it shown as stored, CMYK becomes RGB
+/// without a color profile, embedded profiles are ignored, animations give their first frame.
 ///
-/// Where Pillow is odd, not so: of 16-bit grey too the upper byte is kept, and what an animation's first frame leaves of
-/// its screen is black. A JPEG without an end marker is broken; pixels missing before one go unnoticed, as in libjpeg.
+/// Where Pillow is odd, not so: of 16-bit grey too the upper byte is kept, and what an animation's
+/// first frame leaves of its screen is black. A JPEG without an end marker is broken; pixels
+/// missing before one go unnoticed, as in libjpeg.
 ///
 /// # Errors
 ///
-/// [`Error::NotAnImage`] for bytes of another kind, [`Error::TooLarge`] for dimensions beyond the limits (before
-/// anything is allocated), [`Error::BrokenImage`] for damaged and truncated data.
+/// [`Error::NotAnImage`] for bytes of another kind, [`Error::TooLarge`] for dimensions beyond the
+/// limits (before anything is allocated), [`Error::BrokenImage`] for damaged and truncated data.
 pub fn decode(bytes: &[u8]) -> Result<Image, Error> {
     Ok(decode_with_limits(bytes, &Limits::default())?.image)
 }

@@ -42,8 +42,24 @@ impl FileFormat {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(Self::Png),
             [b'B', b'M', ..] => Ok(Self::Bmp),
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(Self::Gif),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Self::WebP),
-            _ => Err(Error::NotAnImage { found: describe_start(bytes) }),
+            [
+                b'R',
+                b'I',
+                b'F',
+                b'F',
+                _,
+                _,
+                _,
+                _,
+                b'W',
+                b'E',
+                b'B',
+                b'P',
+                ..,
+            ] => Ok(Self::WebP),
+            _ => Err(Error::NotAnImage {
+                found: describe_start(bytes),
+            }),
         }
     }
 }
@@ -141,12 +157,18 @@ mod tests {
         let cases: [(&[u8], &str); 4] = [
             (b"", "the file is empty"),
             (b"not a photo at all\n", "starts with `not a photo `"),
-            (b"II*\0\x08\0\0\0", "starts with `II*\\x00\\x08\\x00\\x00\\x00`"),
+            (
+                b"II*\0\x08\0\0\0",
+                "starts with `II*\\x00\\x08\\x00\\x00\\x00`",
+            ),
             (b"GIF80a", "starts with `GIF80a`"),
         ];
         for (bytes, expected) in cases {
             let message = FileFormat::recognise(bytes).unwrap_err().to_string();
-            assert_eq!(message, format!("not an image: {expected}; accepted: JPEG, PNG, BMP, GIF, WebP"));
+            assert_eq!(
+                message,
+                format!("not an image: {expected}; accepted: JPEG, PNG, BMP, GIF, WebP")
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What the fixed part of a PNG, BMP, GIF or WebP header declares, read before any decoder sees the file.
+//! What the fixed part of a PNG, BMP, GIF or WebP header declares, read before any decoder sees the
+//! file.
 
 use super::ColorModel;
 
@@ -22,38 +23,78 @@ pub(super) fn png(bytes: &[u8]) -> Option<Header> {
         6 => ColorModel::Rgba,
         _ => return None,
     };
-    let side = |at: usize| u64::from(u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
-    Some(Header { width: side(0), height: side(4), color, bits: header[8] })
+    let side = |at: usize| {
+        u64::from(u32::from_be_bytes([
+            header[at],
+            header[at + 1],
+            header[at + 2],
+            header[at + 3],
+        ]))
+    };
+    Some(Header {
+        width: side(0),
+        height: side(4),
+        color,
+        bits: header[8],
+    })
 }
 
 /// The OS/2 header of 12 bytes or a Windows header, which begin alike.
 pub(super) fn bmp(bytes: &[u8]) -> Option<Header> {
     const OS2_HEADER_SIZE: u32 = 12;
     let (width, height, bit_count) = if u32_le(bytes, 14)? == OS2_HEADER_SIZE {
-        (u64::from(u16_le(bytes, 18)?), u64::from(u16_le(bytes, 20)?), u16_le(bytes, 24)?)
+        (
+            u64::from(u16_le(bytes, 18)?),
+            u64::from(u16_le(bytes, 20)?),
+            u16_le(bytes, 24)?,
+        )
     } else {
         // A negative height means that the rows go from top to bottom.
         let magnitude = |stored: u32| u64::from(stored.cast_signed().unsigned_abs());
-        (magnitude(u32_le(bytes, 18)?), magnitude(u32_le(bytes, 22)?), u16_le(bytes, 28)?)
+        (
+            magnitude(u32_le(bytes, 18)?),
+            magnitude(u32_le(bytes, 22)?),
+            u16_le(bytes, 28)?,
+        )
     };
     let (color, bits) = match bit_count {
         1..=8 => (ColorModel::Palette, bit_count as u8),
         16 => (ColorModel::Rgb, 5),
         _ => (ColorModel::Rgb, 8),
     };
-    Some(Header { width, height, color, bits })
+    Some(Header {
+        width,
+        height,
+        color,
+        bits,
+    })
 }
 
 /// The logical screen.
 pub(super) fn gif(bytes: &[u8]) -> Option<Header> {
     let bits = (bytes.get(10)? & 7) + 1;
-    Some(Header { width: u16_le(bytes, 6)?.into(), height: u16_le(bytes, 8)?.into(), color: ColorModel::Palette, bits })
+    Some(Header {
+        width: u16_le(bytes, 6)?.into(),
+        height: u16_le(bytes, 8)?.into(),
+        color: ColorModel::Palette,
+        bits,
+    })
 }
 
 /// The first chunk: extended, lossless or lossy.
 pub(super) fn webp(bytes: &[u8]) -> Option<Header> {
-    let rgb = |width, height| Header { width, height, color: ColorModel::Rgb, bits: 8 };
-    let rgba = |width, height| Header { width, height, color: ColorModel::Rgba, bits: 8 };
+    let rgb = |width, height| Header {
+        width,
+        height,
+        color: ColorModel::Rgb,
+        bits: 8,
+    };
+    let rgba = |width, height| Header {
+        width,
+        height,
+        color: ColorModel::Rgba,
+        bits: 8,
+    };
     match bytes.get(12..16)? {
         b"VP8X" => {
             let has_alpha = bytes.get(20)? & 0x10 != 0;
@@ -68,7 +109,10 @@ pub(super) fn webp(bytes: &[u8]) -> Option<Header> {
             let of = if has_alpha { rgba } else { rgb };
             Some(of((packed & 0x3fff) + 1, (packed >> 14 & 0x3fff) + 1))
         }
-        b"VP8 " => Some(rgb(u64::from(u16_le(bytes, 26)? & 0x3fff), u64::from(u16_le(bytes, 28)? & 0x3fff))),
+        b"VP8 " => Some(rgb(
+            u64::from(u16_le(bytes, 26)? & 0x3fff),
+            u64::from(u16_le(bytes, 28)? & 0x3fff),
+        )),
         _ => None,
     }
 }
@@ -85,7 +129,9 @@ pub(super) fn check_webp_chunks(bytes: &[u8]) -> Result<(), String> {
         let size = u32_le(bytes, position + 4).map_or(0, |size| size as usize);
         let left = declared - position - CHUNK_HEADER;
         if size > left {
-            return Err(format!("a chunk at byte {position} claims {size} bytes where {left} are left"));
+            return Err(format!(
+                "a chunk at byte {position} claims {size} bytes where {left} are left"
+            ));
         }
         position += CHUNK_HEADER + size + size % 2;
     }

@@ -10,7 +10,8 @@ use super::contain::contain_panic;
 use super::{ColorModel, Decoded, FileFormat, Image, ImageInfo, Limits};
 use crate::Error;
 
-/// The most pixels that a byte of compressed data can stand for: a block of 8×8 pixels takes at least one bit.
+/// The most pixels that a byte of compressed data can stand for: a block of 8×8 pixels takes at
+/// least one bit.
 const MAX_PIXELS_PER_BYTE: u64 = 8 * 64;
 
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
@@ -19,13 +20,19 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
 
 fn decode_uncontained(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     if !has_end(bytes) {
-        return Err(broken(format!("truncated, no end marker in its {} bytes", bytes.len())));
+        return Err(broken(format!(
+            "truncated, no end marker in its {} bytes",
+            bytes.len()
+        )));
     }
     let header = read_header(bytes)?;
     let (width, height) = (header.width as u64, header.height as u64);
     limits.check(width, height)?;
     if width * height > MAX_PIXELS_PER_BYTE.saturating_mul(bytes.len() as u64) {
-        return Err(broken(format!("{} bytes cannot hold the declared {width}x{height} pixels", bytes.len())));
+        return Err(broken(format!(
+            "{} bytes cannot hold the declared {width}x{height} pixels",
+            bytes.len()
+        )));
     }
     let image = read_pixels(bytes, &header)?.oriented(header.orientation);
     let color = match header.stored {
@@ -33,7 +40,13 @@ fn decode_uncontained(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
         ColorSpace::CMYK | ColorSpace::YCCK => ColorModel::Cmyk,
         _ => ColorModel::Rgb,
     };
-    let info = ImageInfo { format: FileFormat::Jpeg, width: header.width, height: header.height, color, bits: 8 };
+    let info = ImageInfo {
+        format: FileFormat::Jpeg,
+        width: header.width,
+        height: header.height,
+        color,
+        bits: 8,
+    };
     Ok(Decoded { image, info })
 }
 
@@ -46,12 +59,25 @@ struct Header {
 
 fn read_header(bytes: &[u8]) -> Result<Header, Error> {
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options());
-    decoder.decode_headers().map_err(|error| broken(error.to_string()))?;
-    let (width, height) = decoder.dimensions().ok_or_else(|| broken("no dimensions".to_owned()))?;
-    let stored = decoder.input_colorspace().ok_or_else(|| broken("no color space".to_owned()))?;
-    let orientation =
-        decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
-    Ok(Header { width, height, stored, orientation })
+    decoder
+        .decode_headers()
+        .map_err(|error| broken(error.to_string()))?;
+    let (width, height) = decoder
+        .dimensions()
+        .ok_or_else(|| broken("no dimensions".to_owned()))?;
+    let stored = decoder
+        .input_colorspace()
+        .ok_or_else(|| broken("no color space".to_owned()))?;
+    let orientation = decoder
+        .exif()
+        .and_then(|exif| Orientation::from_exif_chunk(exif))
+        .unwrap_or(Orientation::NoTransforms);
+    Ok(Header {
+        width,
+        height,
+        stored,
+        orientation,
+    })
 }
 
 fn read_pixels(bytes: &[u8], header: &Header) -> Result<Image, Error> {
@@ -59,10 +85,19 @@ fn read_pixels(bytes: &[u8], header: &Header) -> Result<Image, Error> {
         ColorSpace::Luma => (1, ColorSpace::Luma),
         ColorSpace::YCbCr | ColorSpace::RGB => (3, ColorSpace::RGB),
         ColorSpace::CMYK | ColorSpace::YCCK => (4, header.stored),
-        other => return Err(broken(format!("color space {other:?}, accepted are grey, YCbCr, RGB, CMYK and YCCK"))),
+        other => {
+            return Err(broken(format!(
+                "color space {other:?}, accepted are grey, YCbCr, RGB, CMYK and YCCK"
+            )));
+        }
     };
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options().jpeg_set_out_colorspace(wanted));
-    let decoded = decoder.decode().map_err(|error| broken(error.to_string()))?;
+    let mut decoder = JpegDecoder::new_with_options(
+        ZCursor::new(bytes),
+        options().jpeg_set_out_colorspace(wanted),
+    );
+    let decoded = decoder
+        .decode()
+        .map_err(|error| broken(error.to_string()))?;
     let pixels = match header.stored {
         ColorSpace::CMYK => decoded
             .chunks_exact(4)
@@ -71,12 +106,16 @@ fn read_pixels(bytes: &[u8], header: &Header) -> Result<Image, Error> {
         ColorSpace::YCCK => decoded
             .chunks_exact(4)
             .flat_map(|ycck| {
-                rgb_of_inverted_inks(rgb_of_ycc(ycck[0], ycck[1], ycck[2]).map(|value| 255 - value), ycck[3])
+                rgb_of_inverted_inks(
+                    rgb_of_ycc(ycck[0], ycck[1], ycck[2]).map(|value| 255 - value),
+                    ycck[3],
+                )
             })
             .collect(),
         _ => decoded,
     };
-    Image::from_pixels(header.height, header.width, channels.min(3), pixels).map_err(|error| broken(error.to_string()))
+    Image::from_pixels(header.height, header.width, channels.min(3), pixels)
+        .map_err(|error| broken(error.to_string()))
 }
 
 /// RGB of inks as Adobe stores them, 255 being none, in Pillow's integer arithmetic.
@@ -118,7 +157,10 @@ fn has_end(bytes: &[u8]) -> bool {
     const STUFFING: u8 = 0x00;
     const TEMPORARY: u8 = 0x01;
     let mut position = 2;
-    while let Some(found) = bytes.get(position..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff)) {
+    while let Some(found) = bytes
+        .get(position..)
+        .and_then(|rest| rest.iter().position(|&byte| byte == 0xff))
+    {
         position += found + 1;
         match bytes.get(position) {
             None => return false,
@@ -138,5 +180,8 @@ fn has_end(bytes: &[u8]) -> bool {
 }
 
 fn broken(reason: String) -> Error {
-    Error::BrokenImage { format: FileFormat::Jpeg, reason }
+    Error::BrokenImage {
+        format: FileFormat::Jpeg,
+        reason,
+    }
 }

@@ -15,17 +15,27 @@ impl Limits {
     pub(crate) fn check(&self, width: u64, height: u64) -> Result<(), Error> {
         let within = width <= self.max_side
             && height <= self.max_side
-            && width.checked_mul(height).is_some_and(|pixels| pixels <= self.max_pixels);
+            && width
+                .checked_mul(height)
+                .is_some_and(|pixels| pixels <= self.max_pixels);
         if within {
             return Ok(());
         }
-        Err(Error::TooLarge { width, height, max_side: self.max_side, max_pixels: self.max_pixels })
+        Err(Error::TooLarge {
+            width,
+            height,
+            max_side: self.max_side,
+            max_pixels: self.max_pixels,
+        })
     }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_side: 32_768, max_pixels: 1 << 28 }
+        Self {
+            max_side: 32_768,
+            max_pixels: 1 << 28,
+        }
     }
 }
 
@@ -44,7 +54,11 @@ mod tests {
             (u64::MAX, u64::MAX, false),
         ];
         for (width, height, accepted) in cases {
-            assert_eq!(Limits::default().check(width, height).is_ok(), accepted, "{width}x{height}");
+            assert_eq!(
+                Limits::default().check(width, height).is_ok(),
+                accepted,
+                "{width}x{height}"
+            );
         }
     }
 }

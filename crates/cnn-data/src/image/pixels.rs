@@ -31,21 +31,39 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidImage`] if a side is zero, if there are not 1 or 3 channels, or if the number of bytes is not
-    /// their product.
-    pub fn from_pixels(height: usize, width: usize, channels: usize, bytes: Vec<u8>) -> Result<Self, Error> {
-        let invalid = |expected| Error::InvalidImage { height, width, channels, found: bytes.len(), expected };
+    /// [`Error::InvalidImage`] if a side is zero, if there are not 1 or 3 channels, or if the
+    /// number of bytes is not their product.
+    pub fn from_pixels(
+        height: usize,
+        width: usize,
+        channels: usize,
+        bytes: Vec<u8>,
+    ) -> Result<Self, Error> {
+        let invalid = |expected| Error::InvalidImage {
+            height,
+            width,
+            channels,
+            found: bytes.len(),
+            expected,
+        };
         if !matches!(channels, 1 | 3) {
             return Err(invalid("1 or 3 channels"));
         }
         if height == 0 || width == 0 {
             return Err(invalid("no side to be zero"));
         }
-        let expected = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(channels));
+        let expected = height
+            .checked_mul(width)
+            .and_then(|pixels| pixels.checked_mul(channels));
         if expected != Some(bytes.len()) {
             return Err(invalid("height · width · channels bytes"));
         }
-        Ok(Self { height, width, channels, bytes })
+        Ok(Self {
+            height,
+            width,
+            channels,
+            bytes,
+        })
     }
 
     /// Number of rows.
@@ -78,16 +96,24 @@ impl Image {
         if self.channels == 3 {
             return self.clone();
         }
-        Self { channels: 3, bytes: self.bytes.iter().flat_map(|&grey| [grey; 3]).collect(), ..*self }
+        Self {
+            channels: 3,
+            bytes: self.bytes.iter().flat_map(|&grey| [grey; 3]).collect(),
+            ..*self
+        }
     }
 
-    /// The same image with one channel: ITU-R 601-2 luma, `0.299 R + 0.587 G + 0.114 B` rounded, in Pillow's integer
-    /// arithmetic.
+    /// The same image with one channel: ITU-R 601-2 luma, `0.299 R + 0.587 G + 0.114 B` rounded, in
+    /// Pillow's integer arithmetic.
     pub fn to_grey(&self) -> Self {
         if self.channels == 1 {
             return self.clone();
         }
-        Self { channels: 1, bytes: self.bytes.chunks_exact(3).map(luma).collect(), ..*self }
+        Self {
+            channels: 1,
+            bytes: self.bytes.chunks_exact(3).map(luma).collect(),
+            ..*self
+        }
     }
 
     /// The same image with 1 or 3 channels, by [`Image::to_grey`] or [`Image::to_rgb`].
@@ -108,7 +134,8 @@ impl Image {
     pub(crate) fn oriented(self, orientation: Orientation) -> Self {
         let (height, width) = (self.height, self.width);
         let (bottom, right) = (height - 1, width - 1);
-        // For each pixel of the result, at row y and column x, the row and column that it comes from.
+        // For each pixel of the result, at row y and column x, the row and column that it comes
+        // from.
         match orientation {
             Orientation::NoTransforms => self,
             Orientation::FlipHorizontal => self.gathered(height, width, |y, x| (y, right - x)),
@@ -116,12 +143,19 @@ impl Image {
             Orientation::FlipVertical => self.gathered(height, width, |y, x| (bottom - y, x)),
             Orientation::Rotate90FlipH => self.gathered(width, height, |y, x| (x, y)),
             Orientation::Rotate90 => self.gathered(width, height, |y, x| (bottom - x, y)),
-            Orientation::Rotate270FlipH => self.gathered(width, height, |y, x| (bottom - x, right - y)),
+            Orientation::Rotate270FlipH => {
+                self.gathered(width, height, |y, x| (bottom - x, right - y))
+            }
             Orientation::Rotate270 => self.gathered(width, height, |y, x| (x, right - y)),
         }
     }
 
-    fn gathered(&self, height: usize, width: usize, source: impl Fn(usize, usize) -> (usize, usize)) -> Self {
+    fn gathered(
+        &self,
+        height: usize,
+        width: usize,
+        source: impl Fn(usize, usize) -> (usize, usize),
+    ) -> Self {
         let channels = self.channels;
         let mut bytes = Vec::with_capacity(self.bytes.len());
         for y in 0..height {
@@ -131,7 +165,12 @@ impl Image {
                 bytes.extend_from_slice(&self.bytes[start..start + channels]);
             }
         }
-        Self { height, width, channels, bytes }
+        Self {
+            height,
+            width,
+            channels,
+            bytes,
+        }
     }
 }
 
@@ -143,7 +182,11 @@ impl fmt::Debug for Image {
 
 fn luma(rgb: &[u8]) -> u8 {
     const WEIGHTS: [u32; 3] = [19_595, 38_470, 7_471];
-    let sum: u32 = rgb.iter().zip(WEIGHTS).map(|(&value, weight)| u32::from(value) * weight).sum();
+    let sum: u32 = rgb
+        .iter()
+        .zip(WEIGHTS)
+        .map(|(&value, weight)| u32::from(value) * weight)
+        .sum();
     ((sum + 0x8000) >> 16) as u8
 }
 
@@ -166,22 +209,38 @@ mod tests {
         ];
         for (height, width, channels, len, accepted) in cases {
             let image = Image::from_pixels(height, width, channels, vec![0; len]);
-            assert_eq!(image.is_ok(), accepted, "{height}x{width}x{channels} from {len}");
+            assert_eq!(
+                image.is_ok(),
+                accepted,
+                "{height}x{width}x{channels} from {len}"
+            );
         }
-        let message = Image::from_pixels(2, 3, 2, vec![0; 12]).unwrap_err().to_string();
-        assert_eq!(message, "2x3 pixels with 2 channels from 12 bytes, expected 1 or 3 channels");
+        let message = Image::from_pixels(2, 3, 2, vec![0; 12])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            message,
+            "2x3 pixels with 2 channels from 12 bytes, expected 1 or 3 channels"
+        );
     }
 
     #[test]
     fn grey_and_rgb_convert_to_each_other() {
         let grey = Image::from_pixels(2, 2, 1, vec![0, 1, 128, 255]).unwrap();
-        assert_eq!(grey.to_rgb().bytes(), [0, 0, 0, 1, 1, 1, 128, 128, 128, 255, 255, 255]);
+        assert_eq!(
+            grey.to_rgb().bytes(),
+            [0, 0, 0, 1, 1, 1, 128, 128, 128, 255, 255, 255]
+        );
         assert_eq!(grey.to_rgb().to_grey(), grey);
         assert_eq!(grey.clone().with_channels(1).unwrap(), grey);
-        assert_eq!(grey.with_channels(2).unwrap_err().to_string(), "`channels`: found 2, expected 1 or 3");
+        assert_eq!(
+            grey.with_channels(2).unwrap_err().to_string(),
+            "`channels`: found 2, expected 1 or 3"
+        );
     }
 
-    // For the picture `ab/cd/ef` (three rows, two columns): what each orientation makes of it upright.
+    // For the picture `ab/cd/ef` (three rows, two columns): what each orientation makes of it
+    // upright.
     #[test]
     fn orientations_move_pixels() {
         let cases: [(u8, usize, &[u8]); 8] = [
@@ -197,7 +256,11 @@ mod tests {
         for (exif, width, expected) in cases {
             let image = Image::from_pixels(3, 2, 1, b"abcdef".to_vec()).unwrap();
             let upright = image.oriented(Orientation::from_exif(exif).unwrap());
-            assert_eq!((upright.width(), upright.bytes()), (width, expected), "orientation {exif}");
+            assert_eq!(
+                (upright.width(), upright.bytes()),
+                (width, expected),
+                "orientation {exif}"
+            );
         }
     }
 }

@@ -16,23 +16,31 @@ use crate::Error;
 
 pub(super) fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     let header = header::png(bytes).ok_or_else(|| broken(FileFormat::Png, "no whole header"))?;
-    decode(FileFormat::Png, header, limits, || PngDecoder::with_limits(Cursor::new(bytes), decoder_limits(header)))
+    decode(FileFormat::Png, header, limits, || {
+        PngDecoder::with_limits(Cursor::new(bytes), decoder_limits(header))
+    })
 }
 
 pub(super) fn decode_bmp(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     let header = header::bmp(bytes).ok_or_else(|| broken(FileFormat::Bmp, "no whole header"))?;
-    decode(FileFormat::Bmp, header, limits, || BmpDecoder::new(Cursor::new(bytes)))
+    decode(FileFormat::Bmp, header, limits, || {
+        BmpDecoder::new(Cursor::new(bytes))
+    })
 }
 
 pub(super) fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     let header = header::gif(bytes).ok_or_else(|| broken(FileFormat::Gif, "no whole header"))?;
-    decode(FileFormat::Gif, header, limits, || GifDecoder::new(Cursor::new(bytes)))
+    decode(FileFormat::Gif, header, limits, || {
+        GifDecoder::new(Cursor::new(bytes))
+    })
 }
 
 pub(super) fn decode_webp(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     header::check_webp_chunks(bytes).map_err(|reason| broken(FileFormat::WebP, reason))?;
     let header = header::webp(bytes).ok_or_else(|| broken(FileFormat::WebP, "no whole header"))?;
-    decode(FileFormat::WebP, header, limits, || WebPDecoder::new(Cursor::new(bytes)))
+    decode(FileFormat::WebP, header, limits, || {
+        WebPDecoder::new(Cursor::new(bytes))
+    })
 }
 
 fn decode<D: ImageDecoder>(
@@ -46,7 +54,13 @@ fn decode<D: ImageDecoder>(
         .map_err(|panic| broken(format, panic))?
         .map_err(|error| broken(format, reason(error)))?;
     let (width, height) = dimensions;
-    let info = ImageInfo { format, width, height, color: header.color, bits: header.bits };
+    let info = ImageInfo {
+        format,
+        width,
+        height,
+        color: header.color,
+        bits: header.bits,
+    };
     Ok(Decoded { image, info })
 }
 
@@ -74,31 +88,55 @@ fn drop_alpha_and_low_bytes(buffer: Vec<u8>, color: ColorType) -> (usize, Vec<u8
     let bytes_per_channel = usize::from(color.bytes_per_pixel()) / stored;
     match bytes_per_channel {
         1 if stored == kept => (kept, buffer),
-        1 => (kept, buffer.chunks_exact(stored).flat_map(|pixel| &pixel[..kept]).copied().collect()),
+        1 => (
+            kept,
+            buffer
+                .chunks_exact(stored)
+                .flat_map(|pixel| &pixel[..kept])
+                .copied()
+                .collect(),
+        ),
         _ => {
             let upper = |channel: &[u8]| (u16::from_ne_bytes([channel[0], channel[1]]) >> 8) as u8;
             let pixels = buffer.chunks_exact(2 * stored);
-            (kept, pixels.flat_map(|pixel| pixel.chunks_exact(2).take(kept)).map(upper).collect())
+            (
+                kept,
+                pixels
+                    .flat_map(|pixel| pixel.chunks_exact(2).take(kept))
+                    .map(upper)
+                    .collect(),
+            )
         }
     }
 }
 
-/// What a decoder may allocate, animation frames and embedded profiles included: twice the declared pixels with four
-/// 16-bit channels, and something for the rest.
+/// What a decoder may allocate, animation frames and embedded profiles included: twice the declared
+/// pixels with four 16-bit channels, and something for the rest.
 fn decoder_limits(header: Header) -> image::Limits {
     const REST: u64 = 64 << 20;
     let mut limits = image::Limits::default();
-    limits.max_alloc = Some(header.width.saturating_mul(header.height).saturating_mul(16).saturating_add(REST));
+    limits.max_alloc = Some(
+        header
+            .width
+            .saturating_mul(header.height)
+            .saturating_mul(16)
+            .saturating_add(REST),
+    );
     limits
 }
 
 fn reason(error: ImageError) -> String {
     match error {
-        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => "truncated".to_owned(),
+        ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "truncated".to_owned()
+        }
         error => error.to_string(),
     }
 }
 
 fn broken(format: FileFormat, reason: impl Into<String>) -> Error {
-    Error::BrokenImage { format, reason: reason.into() }
+    Error::BrokenImage {
+        format,
+        reason: reason.into(),
+    }
 }

@@ -15,11 +15,20 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be written; [`Error::InvalidArgument`] if `path` is a directory.
+    /// [`Error::Io`] if the file cannot be written; [`Error::InvalidArgument`] if `path` is a
+    /// directory.
     pub fn write_png(&self, path: &Path) -> Result<(), Error> {
         let written = write_atomic(path, |file| encode_png(self, file));
         written.map_err(|error| match error {
-            cnn_core::Error::Io { action, path, source } => Error::Io { action, path, source },
+            cnn_core::Error::Io {
+                action,
+                path,
+                source,
+            } => Error::Io {
+                action,
+                path,
+                source,
+            },
             other => Error::argument("path", other, "a file name"),
         })
     }
@@ -38,10 +47,16 @@ impl Image {
 }
 
 fn encode_png(image: &Image, writer: impl Write) -> io::Result<()> {
-    let color = if image.channels() == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let color = if image.channels() == 1 {
+        ExtendedColorType::L8
+    } else {
+        ExtendedColorType::Rgb8
+    };
     let side = |side: usize| u32::try_from(side).map_err(io::Error::other);
     let (width, height) = (side(image.width())?, side(image.height())?);
-    PngEncoder::new(writer).write_image(image.bytes(), width, height, color).map_err(io::Error::other)
+    PngEncoder::new(writer)
+        .write_image(image.bytes(), width, height, color)
+        .map_err(io::Error::other)
 }
 
 #[cfg(test)]
@@ -69,7 +84,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = Image::from_pixels(1, 1, 1, vec![0]).unwrap();
         let message = image.write_png(folder.path()).unwrap_err().to_string();
-        assert!(message.starts_with("`path`: found cannot write") && message.contains("directory"), "{message}");
-        assert!(matches!(image.write_png(&folder.path().join("no/image.png")), Err(Error::Io { .. })));
+        assert!(
+            message.starts_with("`path`: found cannot write") && message.contains("directory"),
+            "{message}"
+        );
+        assert!(matches!(
+            image.write_png(&folder.path().join("no/image.png")),
+            Err(Error::Io { .. })
+        ));
     }
 }

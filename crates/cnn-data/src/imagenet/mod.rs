@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 static CLASS_NAMES: &str = include_str!("class_names.txt");
 
-/// The names of the 1,000 classes of ImageNet (ILSVRC 2012), in the order of the numbers that published networks
-/// predict.
+/// The names of the 1,000 classes of ImageNet (ILSVRC 2012), in the order of the numbers that
+/// published networks predict.
 ///
 /// A name is WordNet's lemmas separated by `, `, the usual one first.
 ///

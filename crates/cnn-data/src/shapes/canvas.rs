@@ -15,11 +15,20 @@ impl Canvas {
     /// A canvas whose colour at each pixel's centre `[x, y]` is given.
     pub(super) fn paint([height, width]: [usize; 2], color: impl Fn([f32; 2]) -> Color) -> Self {
         let centers = (0..height).flat_map(|row| (0..width).map(move |column| center(row, column)));
-        Self { height, width, pixels: centers.map(color).collect() }
+        Self {
+            height,
+            width,
+            pixels: centers.map(color).collect(),
+        }
     }
 
-    /// Calls `change(index, center, color)` for the pixels within bounds (left, top, right, bottom).
-    pub(super) fn within(&mut self, bounds: [f32; 4], mut change: impl FnMut(usize, [f32; 2], &mut Color)) {
+    /// Calls `change(index, center, color)` for the pixels within bounds (left, top, right,
+    /// bottom).
+    pub(super) fn within(
+        &mut self,
+        bounds: [f32; 4],
+        mut change: impl FnMut(usize, [f32; 2], &mut Color),
+    ) {
         // Casting clips what lies outside.
         let [left, top, right, bottom] = bounds;
         let rows = (top as usize).min(self.height)..((bottom + 1.0) as usize).min(self.height);
@@ -68,8 +77,9 @@ impl Canvas {
             return;
         }
         let reach = (3.0 * deviation) as usize + 1;
-        let weights: Vec<f32> =
-            (0..=reach).map(|at| libm::expf(-((at * at) as f32) / (2.0 * deviation * deviation))).collect();
+        let weights: Vec<f32> = (0..=reach)
+            .map(|at| libm::expf(-((at * at) as f32) / (2.0 * deviation * deviation)))
+            .collect();
         let sum = 2.0 * weights.iter().sum::<f32>() - 1.0;
         let weights: Vec<f32> = weights.iter().map(|weight| weight / sum).collect();
         for row in self.pixels.chunks_exact_mut(self.width) {
@@ -99,8 +109,15 @@ fn blur_line(line: &mut [Color], weights: &[f32]) {
     let last = source.len() - 1;
     for (at, color) in line.iter_mut().enumerate() {
         let neighbours = |(distance, &weight): (usize, &f32)| {
-            let (before, after) = (source[at.saturating_sub(distance)], source[(at + distance).min(last)]);
-            let both = if distance == 0 { before.map(|value| value / 2.0) } else { before };
+            let (before, after) = (
+                source[at.saturating_sub(distance)],
+                source[(at + distance).min(last)],
+            );
+            let both = if distance == 0 {
+                before.map(|value| value / 2.0)
+            } else {
+                before
+            };
             let after = if distance == 0 { both } else { after };
             [0, 1, 2].map(|channel: usize| (both[channel] + after[channel]) * weight)
         };
@@ -108,7 +125,9 @@ fn blur_line(line: &mut [Color], weights: &[f32]) {
             .iter()
             .enumerate()
             .map(neighbours)
-            .fold([0.0; 3], |sum, part| [sum[0] + part[0], sum[1] + part[1], sum[2] + part[2]]);
+            .fold([0.0; 3], |sum, part| {
+                [sum[0] + part[0], sum[1] + part[1], sum[2] + part[2]]
+            });
     }
 }
 
@@ -134,13 +153,29 @@ mod tests {
         let mut flat = Canvas::paint([5, 9], |_| [0.25, 0.5, 0.75]);
         flat.blur(1.3);
         for color in &flat.pixels {
-            assert!(color.iter().zip([0.25, 0.5, 0.75]).all(|(a, b)| (a - b).abs() < 1e-6), "{color:?}");
+            assert!(
+                color
+                    .iter()
+                    .zip([0.25, 0.5, 0.75])
+                    .all(|(a, b)| (a - b).abs() < 1e-6),
+                "{color:?}"
+            );
         }
-        let mut spot = Canvas::paint([21, 17], |at| if at == [8.5, 10.5] { [1.0; 3] } else { [0.0; 3] });
+        let mut spot = Canvas::paint([21, 17], |at| {
+            if at == [8.5, 10.5] {
+                [1.0; 3]
+            } else {
+                [0.0; 3]
+            }
+        });
         spot.blur(1.3);
         let sum: f32 = spot.pixels.iter().map(|color| color[1]).sum();
         assert!((sum - 1.0).abs() < 1e-4, "{sum}");
-        let squares = spot.pixels.iter().enumerate().map(|(at, color)| color[0] * ((at / 17) as f32 - 10.0).powi(2));
+        let squares = spot
+            .pixels
+            .iter()
+            .enumerate()
+            .map(|(at, color)| color[0] * ((at / 17) as f32 - 10.0).powi(2));
         let variance: f32 = squares.sum();
         assert!((variance - 1.69).abs() < 0.05, "{variance}");
     }
@@ -151,6 +186,9 @@ mod tests {
         let values: Vec<f32> = (0..20_000).map(|_| bell(rng.next_u32())).collect();
         let mean = values.iter().sum::<f32>() / 20_000.0;
         let variance = values.iter().map(|value| value * value).sum::<f32>() / 20_000.0;
-        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.03, "{mean} {variance}");
+        assert!(
+            mean.abs() < 0.03 && (variance - 1.0).abs() < 0.03,
+            "{mean} {variance}"
+        );
     }
 }

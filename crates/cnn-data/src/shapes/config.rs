@@ -22,11 +22,11 @@ pub struct ShapesConfig {
     pub seed: u64,
     /// Which of the disjoint streams of images; [`Split::Train`] by default.
     pub split: Split,
-    /// How many objects an image holds, within 1 to 16; exactly one by default. Where an image has no room left for
-    /// another object it holds fewer.
+    /// How many objects an image holds, within 1 to 16; exactly one by default. Where an image has
+    /// no room left for another object it holds fewer.
     pub objects: RangeInclusive<usize>,
-    /// From 0, where each object is named at a glance, to 1; 0.5 by default. It sets contrast, sizes, rotation,
-    /// occluding strokes, clutter, blur and noise.
+    /// From 0, where each object is named at a glance, to 1; 0.5 by default. It sets contrast,
+    /// sizes, rotation, occluding strokes, clutter, blur and noise.
     pub difficulty: f64,
     /// What the scenes look like; [`ShapesDomain::Day`] by default.
     pub domain: ShapesDomain,
@@ -50,7 +50,10 @@ impl ShapesConfig {
     /// Sets height and width.
     #[must_use]
     pub fn with_size(self, height: usize, width: usize) -> Self {
-        Self { size: [height, width], ..self }
+        Self {
+            size: [height, width],
+            ..self
+        }
     }
 
     /// Sets the number of images.
@@ -94,7 +97,11 @@ impl ShapesConfig {
         let sides = MIN_SIDE..=MAX_SIDE;
         if !sides.contains(&height) || !sides.contains(&width) {
             let expected = format!("{MIN_SIDE} to {MAX_SIDE} pixels on each side");
-            return Err(Error::argument("size", format!("{height}x{width}"), expected));
+            return Err(Error::argument(
+                "size",
+                format!("{height}x{width}"),
+                expected,
+            ));
         }
         if self.samples == 0 {
             return Err(Error::argument("samples", 0, "at least 1"));
@@ -102,10 +109,18 @@ impl ShapesConfig {
         let (fewest, most) = (*self.objects.start(), *self.objects.end());
         if fewest == 0 || fewest > most || most > MAX_OBJECTS {
             let expected = format!("a range within 1 to {MAX_OBJECTS} that is not empty");
-            return Err(Error::argument("objects", format!("{fewest}..={most}"), expected));
+            return Err(Error::argument(
+                "objects",
+                format!("{fewest}..={most}"),
+                expected,
+            ));
         }
         if !(0.0..=1.0).contains(&self.difficulty) {
-            return Err(Error::argument("difficulty", self.difficulty, "a number from 0 to 1"));
+            return Err(Error::argument(
+                "difficulty",
+                self.difficulty,
+                "a number from 0 to 1",
+            ));
         }
         Ok(())
     }

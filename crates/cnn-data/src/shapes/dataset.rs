@@ -11,17 +11,19 @@ use crate::{BoundingBox, Content, Dataset, DatasetFormat, Error, Image, Mask, Sa
 
 /// Textured objects of ten classes on textured ground, rendered when they are read.
 ///
-/// The classes are circle, square, triangle, star, cross, ring, heart, crescent, arrow and bolt. Each ten consecutive
-/// samples hold each class once, as the class of their largest object, which is their label; further objects are of
-/// any class.
+/// The classes are circle, square, triangle, star, cross, ring, heart, crescent, arrow and bolt.
+/// Each ten consecutive samples hold each class once, as the class of their largest object, which
+/// is their label; further objects are of any class.
 ///
-/// A sample depends on the seed, the split and its number, on size, objects, difficulty and domain, and on nothing
-/// else: not on how many samples there are, nor on the machine. The splits are disjoint streams, so that any number of
-/// samples may be taken from each. A sample's scene is the same in every domain.
+/// A sample depends on the seed, the split and its number, on size, objects, difficulty and domain,
+/// and on nothing else: not on how many samples there are, nor on the machine. The splits are
+/// disjoint streams, so that any number of samples may be taken from each. A sample's scene is the
+/// same in every domain.
 ///
-/// [`Dataset::read`] gives boxes and mask: a pixel belongs to the object that covers its centre and is not hidden there
-/// by another object or a stroke before it; the mask holds 1 + the class at such pixels and 0 elsewhere, and boxes are
-/// tight around their object's visible pixels, the largest object's first; an object that is wholly hidden has none.
+/// [`Dataset::read`] gives boxes and mask: a pixel belongs to the object that covers its centre and
+/// is not hidden there by another object or a stroke before it; the mask holds 1 + the class at
+/// such pixels and 0 elsewhere, and boxes are tight around their object's visible pixels, the
+/// largest object's first; an object that is wholly hidden has none.
 ///
 /// ```
 /// use cnn_data::{Dataset, Shapes, ShapesConfig};
@@ -45,12 +47,19 @@ impl Shapes {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] naming the setting that lies outside the range that [`ShapesConfig`] tells.
+    /// [`Error::InvalidArgument`] naming the setting that lies outside the range that
+    /// [`ShapesConfig`] tells.
     pub fn new(config: ShapesConfig) -> Result<Self, Error> {
         config.check()?;
         let classes = FIGURES.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let key = Key::new(config.seed).stream("shapes").stream(config.split.name());
-        Ok(Self { config, classes, key })
+        let key = Key::new(config.seed)
+            .stream("shapes")
+            .stream(config.split.name());
+        Ok(Self {
+            config,
+            classes,
+            key,
+        })
     }
 
     /// The settings.
@@ -116,12 +125,17 @@ impl Dataset for Shapes {
         let (height, width) = (image.height(), image.width());
         let classes: Vec<usize> = scene.objects.iter().map(|object| object.class).collect();
         let boxes = hulls(&owners, width, &classes);
-        let class_at = |&owner: &u8| match usize::from(owner).checked_sub(1).and_then(|number| classes.get(number)) {
+        let class_at = |&owner: &u8| match usize::from(owner)
+            .checked_sub(1)
+            .and_then(|number| classes.get(number))
+        {
             Some(class) => *class as u8 + 1,
             None => 0,
         };
         let mask = Mask::new(height, width, owners.iter().map(class_at).collect())?;
-        Sample::new(image, self.label(index)).with_boxes(boxes).with_mask(mask)
+        Sample::new(image, self.label(index))
+            .with_boxes(boxes)
+            .with_mask(mask)
     }
 }
 
@@ -130,14 +144,22 @@ fn hulls(owners: &[u8], width: usize, classes: &[usize]) -> Vec<BoundingBox> {
     let mut hulls: Vec<Option<[usize; 4]>> = vec![None; classes.len()];
     for (index, owner) in owners.iter().enumerate() {
         let number = usize::from(*owner).checked_sub(1);
-        let Some(hull) = number.and_then(|number| hulls.get_mut(number)) else { continue };
+        let Some(hull) = number.and_then(|number| hulls.get_mut(number)) else {
+            continue;
+        };
         let (x, y) = (index % width, index / width);
         let [left, top, right, bottom] = hull.unwrap_or([x, y, x + 1, y + 1]);
         *hull = Some([left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1)]);
     }
     let boxes = hulls.into_iter().zip(classes).filter_map(|(hull, &class)| {
         let [x_min, y_min, x_max, y_max] = hull?.map(|at| at as f32);
-        Some(BoundingBox { x_min, y_min, x_max, y_max, class })
+        Some(BoundingBox {
+            x_min,
+            y_min,
+            x_max,
+            y_max,
+            class,
+        })
     });
     boxes.collect()
 }

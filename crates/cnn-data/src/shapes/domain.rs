@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::Error;
 
-/// What a scene looks like: palette, textures, light and noise. Classes and geometry are the same in every domain.
+/// What a scene looks like: palette, textures, light and noise. Classes and geometry are the same
+/// in every domain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

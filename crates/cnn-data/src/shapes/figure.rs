@@ -27,8 +27,8 @@ pub(super) const FIGURES: [(&str, Figure); 10] = [
 const CIRCLE_RADIUS: f32 = 0.84;
 const RING_RADII: [f32; 2] = [0.48, 0.92];
 const HEART_SCALE: f32 = 1.45;
-/// Radius of the disc, radius of what is cut out of it, distance of the two centres, and how far all of it is moved
-/// to the left.
+/// Radius of the disc, radius of what is cut out of it, distance of the two centres, and how far
+/// all of it is moved to the left.
 const CRESCENT: [f32; 4] = [0.95, 0.76, 0.48, -0.04];
 
 const SQUARE: [[f32; 2]; 4] = [[-0.7, -0.7], [0.7, -0.7], [0.7, 0.7], [-0.7, 0.7]];
@@ -60,9 +60,23 @@ const CROSS: [[f32; 2]; 12] = [
     [-0.92, -0.29],
     [-0.29, -0.29],
 ];
-const ARROW: [[f32; 2]; 7] =
-    [[-0.95, -0.25], [0.02, -0.25], [0.02, -0.74], [0.98, 0.0], [0.02, 0.74], [0.02, 0.25], [-0.95, 0.25]];
-const BOLT: [[f32; 2]; 6] = [[0.22, -0.97], [-0.6, 0.2], [-0.08, 0.2], [-0.26, 0.96], [0.6, -0.26], [0.08, -0.26]];
+const ARROW: [[f32; 2]; 7] = [
+    [-0.95, -0.25],
+    [0.02, -0.25],
+    [0.02, -0.74],
+    [0.98, 0.0],
+    [0.02, 0.74],
+    [0.02, 0.25],
+    [-0.95, 0.25],
+];
+const BOLT: [[f32; 2]; 6] = [
+    [0.22, -0.97],
+    [-0.6, 0.2],
+    [-0.08, 0.2],
+    [-0.26, 0.96],
+    [0.6, -0.26],
+    [0.08, -0.26],
+];
 
 impl Figure {
     /// Distance of a point from the outline, negative inside.
@@ -106,13 +120,16 @@ fn crescent(x: f32, y: f32) -> f32 {
 }
 
 fn polygon(corners: &[[f32; 2]], x: f32, y: f32) -> f32 {
-    let Some(&last) = corners.last() else { return f32::INFINITY };
+    let Some(&last) = corners.last() else {
+        return f32::INFINITY;
+    };
     let mut from = last;
     let (mut nearest, mut inside) = (f32::INFINITY, false);
     for &to in corners {
         let edge = [to[0] - from[0], to[1] - from[1]];
         let point = [x - from[0], y - from[1]];
-        let along = (point[0] * edge[0] + point[1] * edge[1]) / (edge[0] * edge[0] + edge[1] * edge[1]);
+        let along =
+            (point[0] * edge[0] + point[1] * edge[1]) / (edge[0] * edge[0] + edge[1] * edge[1]);
         let along = along.clamp(0.0, 1.0);
         let beside = [point[0] - edge[0] * along, point[1] - edge[1] * along];
         nearest = nearest.min(beside[0] * beside[0] + beside[1] * beside[1]);
@@ -122,7 +139,11 @@ fn polygon(corners: &[[f32; 2]], x: f32, y: f32) -> f32 {
         }
         from = to;
     }
-    if inside { -nearest.sqrt() } else { nearest.sqrt() }
+    if inside {
+        -nearest.sqrt()
+    } else {
+        nearest.sqrt()
+    }
 }
 
 #[cfg(test)]
@@ -138,7 +159,9 @@ mod tests {
     }
 
     fn grid() -> impl Iterator<Item = [f32; 2]> {
-        (0..400).flat_map(|row| (0..400).map(move |column| [column as f32, row as f32].map(|at| at / 160.0 - 1.2469)))
+        (0..400).flat_map(|row| {
+            (0..400).map(move |column| [column as f32, row as f32].map(|at| at / 160.0 - 1.2469))
+        })
     }
 
     #[test]
@@ -155,15 +178,21 @@ mod tests {
             ("arrow", 0.97 * 0.5 + 0.96 * 0.74),
         ];
         for (name, expected) in cases {
-            let area = grid().filter(|&at| named(name).distance(at) < 0.0).count() as f32 / (160.0 * 160.0);
-            assert!((area - expected).abs() < 0.01 * expected, "{name}: {area}, expected {expected}");
+            let area = grid().filter(|&at| named(name).distance(at) < 0.0).count() as f32
+                / (160.0 * 160.0);
+            assert!(
+                (area - expected).abs() < 0.01 * expected,
+                "{name}: {area}, expected {expected}"
+            );
         }
     }
 
     #[test]
     fn outlines_fill_the_unit_circle_and_stay_inside() {
         for (name, figure) in FIGURES {
-            let inside = grid().filter(|&at| figure.distance(at) < 0.0).map(|[x, y]| x.hypot(y));
+            let inside = grid()
+                .filter(|&at| figure.distance(at) < 0.0)
+                .map(|[x, y]| x.hypot(y));
             let farthest = inside.fold(0.0, f32::max);
             assert!((0.8..=1.0).contains(&farthest), "{name} reaches {farthest}");
         }

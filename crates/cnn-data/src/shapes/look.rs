@@ -45,8 +45,14 @@ pub(super) struct Conditions<'a> {
     pub(super) radii: &'a [f32],
 }
 
-const GROUND_PATTERNS: [Pattern; 6] =
-    [Pattern::Clouds, Pattern::Clouds, Pattern::Wood, Pattern::Gradient, Pattern::Stripes, Pattern::Checks];
+const GROUND_PATTERNS: [Pattern; 6] = [
+    Pattern::Clouds,
+    Pattern::Clouds,
+    Pattern::Wood,
+    Pattern::Gradient,
+    Pattern::Stripes,
+    Pattern::Checks,
+];
 const OBJECT_PATTERNS: [Pattern; 7] = [
     Pattern::Plain,
     Pattern::Stripes,
@@ -68,7 +74,11 @@ impl Look {
             ShapesDomain::Night => night(&mut rng, conditions),
             ShapesDomain::Sketch => sketch(&mut rng, conditions),
         };
-        Self { light, blur, ..look }
+        Self {
+            light,
+            blur,
+            ..look
+        }
     }
 }
 
@@ -77,8 +87,8 @@ impl Conditions<'_> {
         Texture::draw(rng, patterns, [0.16 * self.short, 0.32 * self.short])
     }
 
-    /// One material per object: a texture of `patterns`, its period within `periods` radii, between the colours that
-    /// `colors` gives.
+    /// One material per object: a texture of `patterns`, its period within `periods` radii, between
+    /// the colours that `colors` gives.
     fn objects(
         &self,
         rng: &mut Rng,
@@ -102,17 +112,32 @@ fn day(rng: &mut Rng, conditions: &Conditions<'_>) -> Look {
     let spread = between(rng, 0.09, mix(0.16, 0.25, hard));
     let ground = Material {
         texture: conditions.ground(rng, &GROUND_PATTERNS),
-        colors: [tint(hue, chroma, level - spread / 2.0), tint(hue + 0.03, chroma, level + spread / 2.0)],
+        colors: [
+            tint(hue, chroma, level - spread / 2.0),
+            tint(hue + 0.03, chroma, level + spread / 2.0),
+        ],
     };
     let objects = conditions.objects(rng, &OBJECT_PATTERNS, [0.4, 0.75], |rng| {
         let hue = hue + between(rng, 0.18, 0.82);
         let contrast = between(rng, mix(0.34, 0.1, hard), mix(0.45, 0.3, hard));
         // Towards the side with more room, mostly: white on white ground is not to be had.
         let lighter = rng.bernoulli(f64::from(0.5 + 1.8 * (0.5 - level)));
-        let level = if lighter { level + contrast } else { level - contrast }.clamp(0.06, 0.94);
+        let level = if lighter {
+            level + contrast
+        } else {
+            level - contrast
+        }
+        .clamp(0.06, 0.94);
         let spread = between(rng, 0.1, mix(0.18, 0.3, hard)) * if lighter { 1.0 } else { -1.0 };
         let chroma = between(rng, mix(0.6, 0.12, hard), mix(0.8, 0.5, hard));
-        [tint(hue, chroma, level), tint(hue + between(rng, -0.06, 0.06), chroma, (level + spread).clamp(0.03, 0.97))]
+        [
+            tint(hue, chroma, level),
+            tint(
+                hue + between(rng, -0.06, 0.06),
+                chroma,
+                (level + spread).clamp(0.03, 0.97),
+            ),
+        ]
     });
     let strokes = [0.0, 0.33, 0.66].map(|turn| tint(hue + turn, 0.35, between(rng, 0.15, 0.85)));
     Look {
@@ -137,12 +162,18 @@ fn night(rng: &mut Rng, conditions: &Conditions<'_>) -> Look {
     let level = between(rng, 0.05, 0.12);
     let ground = Material {
         texture: conditions.ground(rng, &[Pattern::Clouds, Pattern::Wood, Pattern::Gradient]),
-        colors: [tint(hue, 0.1, level), tint(hue + 0.05, 0.16, level + between(rng, 0.05, 0.12))],
+        colors: [
+            tint(hue, 0.1, level),
+            tint(hue + 0.05, 0.16, level + between(rng, 0.05, 0.12)),
+        ],
     };
     let objects = conditions.objects(rng, &OBJECT_PATTERNS, [0.4, 0.75], |rng| {
         let hue = between(rng, 0.0, 1.0);
         let level = between(rng, mix(0.5, 0.22, hard), mix(0.65, 0.45, hard));
-        [tint(hue, 0.8, level), tint(hue + 0.08, 0.7, level * between(rng, 0.55, 0.75))]
+        [
+            tint(hue, 0.8, level),
+            tint(hue + 0.08, 0.7, level * between(rng, 0.55, 0.75)),
+        ]
     });
     let strokes = [hue, hue + 0.3, hue + 0.5].map(|hue| tint(hue, 0.3, between(rng, 0.02, 0.4)));
     Look {
@@ -167,15 +198,36 @@ fn sketch(rng: &mut Rng, conditions: &Conditions<'_>) -> Look {
     let ground_patterns = [Pattern::Clouds, Pattern::Clouds, Pattern::Hatching];
     let shade = between(rng, 0.05, mix(0.08, 0.24, hard));
     let ground = Material {
-        texture: Texture::draw(rng, &ground_patterns, [0.09 * conditions.short, 0.14 * conditions.short]),
+        texture: Texture::draw(
+            rng,
+            &ground_patterns,
+            [0.09 * conditions.short, 0.14 * conditions.short],
+        ),
         colors: [tint(0.12, 0.08, paper), tint(0.1, 0.05, paper - shade)],
     };
-    let object_patterns = [Pattern::Hatching, Pattern::Hatching, Pattern::Plain, Pattern::Clouds];
+    let object_patterns = [
+        Pattern::Hatching,
+        Pattern::Hatching,
+        Pattern::Plain,
+        Pattern::Clouds,
+    ];
     let objects = conditions.objects(rng, &object_patterns, [0.16, 0.3], |rng| {
-        let wash = tint(between(rng, 0.0, 1.0), between(rng, 0.0, 0.18), paper - between(rng, 0.0, 0.16));
-        [wash, tint(0.62, 0.04, paper - between(rng, mix(0.45, 0.2, hard), mix(0.6, 0.45, hard)))]
+        let wash = tint(
+            between(rng, 0.0, 1.0),
+            between(rng, 0.0, 0.18),
+            paper - between(rng, 0.0, 0.16),
+        );
+        [
+            wash,
+            tint(
+                0.62,
+                0.04,
+                paper - between(rng, mix(0.45, 0.2, hard), mix(0.6, 0.45, hard)),
+            ),
+        ]
     });
-    let strokes = [0.0, 0.1, 0.2].map(|lighter| tint(0.62, 0.04, 0.3 + lighter + between(rng, 0.0, 0.15)));
+    let strokes =
+        [0.0, 0.1, 0.2].map(|lighter| tint(0.62, 0.04, 0.3 + lighter + between(rng, 0.0, 0.15)));
     Look {
         ground,
         objects,
@@ -185,7 +237,10 @@ fn sketch(rng: &mut Rng, conditions: &Conditions<'_>) -> Look {
         shadow: 0.0,
         bevel: 0.0,
         glow: 0.0,
-        outline: (tint(0.62, 0.04, between(rng, 0.12, mix(0.2, 0.35, hard))), mix(0.95, 0.7, hard)),
+        outline: (
+            tint(0.62, 0.04, between(rng, 0.12, mix(0.2, 0.35, hard))),
+            mix(0.95, 0.7, hard),
+        ),
         vignette: 0.0,
         blur: 0.0,
         noise: [mix(0.012, 0.03, hard), 0.004],

@@ -12,13 +12,22 @@ pub(super) fn value_noise(seed: u32, x: f32, y: f32) -> f32 {
     let ((column, right), (row, down)) = (split(x), split(y));
     let (right, down) = (smooth(right), smooth(down));
     let height = |row: i32, column: i32| hashed(seed, row, column);
-    let above = mix(height(row, column), height(row, column.wrapping_add(1)), right);
+    let above = mix(
+        height(row, column),
+        height(row, column.wrapping_add(1)),
+        right,
+    );
     let row = row.wrapping_add(1);
-    let below = mix(height(row, column), height(row, column.wrapping_add(1)), right);
+    let below = mix(
+        height(row, column),
+        height(row, column.wrapping_add(1)),
+        right,
+    );
     mix(above, below, down)
 }
 
-/// Three octaves, each half as strong and twice as fine as the one before, stretched to use most of `[0, 1]`.
+/// Three octaves, each half as strong and twice as fine as the one before, stretched to use most of
+/// `[0, 1]`.
 pub(super) fn clouds(seed: u32, x: f32, y: f32) -> f32 {
     let sum = value_noise(seed, x, y)
         + value_noise(seed ^ 0x5bd1_e995, x * 2.0, y * 2.0) / 2.0
@@ -39,7 +48,8 @@ pub(super) fn smooth(t: f32) -> f32 {
 
 // The finaliser of MurmurHash3 (A. Appleby, 2011) over the mixed coordinates.
 fn hashed(seed: u32, row: i32, column: i32) -> f32 {
-    let mut bits = seed ^ (row as u32).wrapping_mul(0x85eb_ca6b) ^ (column as u32).wrapping_mul(0xc2b2_ae35);
+    let mut bits =
+        seed ^ (row as u32).wrapping_mul(0x85eb_ca6b) ^ (column as u32).wrapping_mul(0xc2b2_ae35);
     bits ^= bits >> 16;
     bits = bits.wrapping_mul(0x7feb_352d);
     bits ^= bits >> 15;
@@ -54,7 +64,12 @@ mod tests {
 
     #[test]
     fn splitting_floors() {
-        for (x, whole, rest) in [(1.25, 1, 0.25), (-1.25, -2, 0.75), (0.0, 0, 0.0), (-3.0, -3, 0.0)] {
+        for (x, whole, rest) in [
+            (1.25, 1, 0.25),
+            (-1.25, -2, 0.75),
+            (0.0, 0, 0.0),
+            (-3.0, -3, 0.0),
+        ] {
             assert_eq!(split(x), (whole, rest), "{x}");
         }
     }

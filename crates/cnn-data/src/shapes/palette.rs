@@ -16,8 +16,8 @@ pub(super) fn luma([red, green, blue]: Color) -> f32 {
     0.299 * red + 0.587 * green + 0.114 * blue
 }
 
-/// The colour of a hue (in turns, 0 red, ⅓ green) with a given luma; `chroma` 0 is grey. What lies outside the cube is
-/// clipped.
+/// The colour of a hue (in turns, 0 red, ⅓ green) with a given luma; `chroma` 0 is grey. What lies
+/// outside the cube is clipped.
 pub(super) fn tint(hue: f32, chroma: f32, target: f32) -> Color {
     let turn = (hue - hue as i32 as f32 + 1.0) * 6.0;
     let ramp = |offset: f32| {
@@ -42,10 +42,21 @@ mod tests {
     #[test]
     fn hues_are_where_they_are_expected() {
         let third = 1.0 / 3.0;
-        for (hue, brightest) in [(0.0, 0), (third, 1), (2.0 * third, 2), (1.0, 0), (third - 1.0, 1)] {
+        for (hue, brightest) in [
+            (0.0, 0),
+            (third, 1),
+            (2.0 * third, 2),
+            (1.0, 0),
+            (third - 1.0, 1),
+        ] {
             let color = tint(hue, 0.5, 0.5);
             let others = (0..3).filter(|&channel| channel != brightest);
-            assert!(others.into_iter().all(|other| color[brightest] > color[other] + 0.4), "{hue}: {color:?}");
+            assert!(
+                others
+                    .into_iter()
+                    .all(|other| color[brightest] > color[other] + 0.4),
+                "{hue}: {color:?}"
+            );
         }
     }
 

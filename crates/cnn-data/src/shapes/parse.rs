@@ -11,7 +11,9 @@ const ACCEPTED: &str = "`shapes`, or `shapes:` and any of day, night or sketch, 
 impl FromStr for ShapesConfig {
     type Err = Error;
 
-    /// Reads `shapes`, or with settings `shapes:night,difficulty=0.8,size=48x64,objects=1-4,samples=1000,seed=7`; what is not set keeps its default.
+    /// Reads `shapes`, or with settings
+    /// `shapes:night,difficulty=0.8,size=48x64,objects=1-4,samples=1000,seed=7`; what is not set
+    /// keeps its default.
     fn from_str(text: &str) -> Result<Self, Error> {
         let unknown = |part: &str| Error::argument("shapes", format!("`{part}`"), ACCEPTED);
         let settings = match text.strip_prefix("shapes") {
@@ -21,7 +23,11 @@ impl FromStr for ShapesConfig {
         };
         let config = settings
             .split(',')
-            .try_fold(Self::default(), |config, part| config.with_setting(part.trim()).ok_or_else(|| unknown(part)))?;
+            .try_fold(Self::default(), |config, part| {
+                config
+                    .with_setting(part.trim())
+                    .ok_or_else(|| unknown(part))
+            })?;
         config.check()?;
         Ok(config)
     }
@@ -30,7 +36,10 @@ impl FromStr for ShapesConfig {
 impl ShapesConfig {
     fn with_setting(self, part: &str) -> Option<Self> {
         let Some((key, value)) = part.split_once('=') else {
-            return part.parse::<ShapesDomain>().ok().map(|domain| self.with_domain(domain));
+            return part
+                .parse::<ShapesDomain>()
+                .ok()
+                .map(|domain| self.with_domain(domain));
         };
         let pair = |separator| match value.split_once(separator) {
             Some((first, second)) => Some((first.parse().ok()?, second.parse().ok()?)),
@@ -54,16 +63,27 @@ mod tests {
 
     #[test]
     fn settings_are_read_and_others_named() {
-        let config: ShapesConfig = "shapes:night,difficulty=0.8,size=48x64,objects=1-4,seed=7".parse().unwrap();
-        let expected = ShapesConfig::default().with_domain(ShapesDomain::Night).with_difficulty(0.8).with_size(48, 64);
+        let config: ShapesConfig = "shapes:night,difficulty=0.8,size=48x64,objects=1-4,seed=7"
+            .parse()
+            .unwrap();
+        let expected = ShapesConfig::default()
+            .with_domain(ShapesDomain::Night)
+            .with_difficulty(0.8)
+            .with_size(48, 64);
         assert_eq!(config, expected.with_objects(1..=4).with_seed(7));
-        assert_eq!("shapes".parse::<ShapesConfig>().unwrap(), ShapesConfig::default());
+        assert_eq!(
+            "shapes".parse::<ShapesConfig>().unwrap(),
+            ShapesConfig::default()
+        );
         for (text, found) in [
             ("shape", "`shape`"),
             ("shapes:", "``"),
             ("shapes:dusk", "`dusk`"),
             ("shapes:size=a", "`size=a`"),
-            ("shapes:difficulty=2", "found 2, expected a number from 0 to 1"),
+            (
+                "shapes:difficulty=2",
+                "found 2, expected a number from 0 to 1",
+            ),
             ("shapes:size=4", "4x4"),
         ] {
             let message = text.parse::<ShapesConfig>().unwrap_err().to_string();

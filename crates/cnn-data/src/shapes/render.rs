@@ -12,13 +12,17 @@ pub(super) const GROUND: u8 = 0;
 /// A painted scene.
 pub(super) struct Painting {
     pub(super) canvas: Canvas,
-    /// Per pixel [`GROUND`] or 1 + the number of the object that covers at least half of it, as far as it is visible.
+    /// Per pixel [`GROUND`] or 1 + the number of the object that covers at least half of it, as far
+    /// as it is visible.
     pub(super) owners: Vec<u8>,
 }
 
 impl Painting {
     pub(super) fn paint(size: [usize; 2], scene: &Scene, look: &Look) -> Self {
-        let mut painting = Self { canvas: paint_ground(size, look), owners: vec![GROUND; size[0] * size[1]] };
+        let mut painting = Self {
+            canvas: paint_ground(size, look),
+            owners: vec![GROUND; size[0] * size[1]],
+        };
         let colors = look.strokes.iter().cycle();
         for (stroke, color) in scene.behind.iter().zip(colors.clone()) {
             painting.stroke(stroke, *color);
@@ -35,40 +39,59 @@ impl Painting {
     fn stroke(&mut self, stroke: &Stroke, color: Color) {
         let [left, top, right, bottom] = stroke.bounds();
         let owners = &mut self.owners;
-        self.canvas.within([left - 1.0, top - 1.0, right + 1.0, bottom + 1.0], |index, at, below| {
-            let distance = stroke.distance(at);
-            cover(below, color, 0.5 - distance);
-            if distance <= 0.0 {
-                owners[index] = GROUND;
-            }
-        });
+        self.canvas.within(
+            [left - 1.0, top - 1.0, right + 1.0, bottom + 1.0],
+            |index, at, below| {
+                let distance = stroke.distance(at);
+                cover(below, color, 0.5 - distance);
+                if distance <= 0.0 {
+                    owners[index] = GROUND;
+                }
+            },
+        );
     }
 
     fn object(&mut self, object: &Placed, material: &Material, owner: u8, look: &Look) {
         let radius = object.radius;
         let outline = (0.045 * radius).max(0.6);
-        let reach = if look.shadow > 0.0 || look.glow > 0.0 { 1.7 * radius } else { radius } + 2.0 + outline;
+        let reach = if look.shadow > 0.0 || look.glow > 0.0 {
+            1.7 * radius
+        } else {
+            radius
+        } + 2.0
+            + outline;
         let [x, y] = object.center;
         let owners = &mut self.owners;
-        self.canvas.within([x - reach, y - reach, x + reach, y + reach], |index, at, below| {
-            let distance = object.distance(at);
-            if distance > -1.0 {
-                cast_shadow(below, object, at, look);
-                shine(below, material.colors[0], distance / radius, look);
-            }
-            if distance < 1.0 {
-                let [u, v] = object.inward(at);
-                let light = if look.bevel > 0.0 { bevel(object, at, distance, look) } else { 1.0 };
-                cover(below, material.at(u, v).map(|value| value * light), 0.5 - distance);
-            }
-            if look.outline.1 > 0.0 {
-                let share = (0.5 + outline - (distance + outline / 2.0).abs()).clamp(0.0, 1.0);
-                cover(below, look.outline.0, share * look.outline.1);
-            }
-            if distance <= 0.0 {
-                owners[index] = owner;
-            }
-        });
+        self.canvas.within(
+            [x - reach, y - reach, x + reach, y + reach],
+            |index, at, below| {
+                let distance = object.distance(at);
+                if distance > -1.0 {
+                    cast_shadow(below, object, at, look);
+                    shine(below, material.colors[0], distance / radius, look);
+                }
+                if distance < 1.0 {
+                    let [u, v] = object.inward(at);
+                    let light = if look.bevel > 0.0 {
+                        bevel(object, at, distance, look)
+                    } else {
+                        1.0
+                    };
+                    cover(
+                        below,
+                        material.at(u, v).map(|value| value * light),
+                        0.5 - distance,
+                    );
+                }
+                if look.outline.1 > 0.0 {
+                    let share = (0.5 + outline - (distance + outline / 2.0).abs()).clamp(0.0, 1.0);
+                    cover(below, look.outline.0, share * look.outline.1);
+                }
+                if distance <= 0.0 {
+                    owners[index] = owner;
+                }
+            },
+        );
     }
 }
 
@@ -78,7 +101,8 @@ fn paint_ground(size: [usize; 2], look: &Look) -> Canvas {
     Canvas::paint(size, |[x, y]| {
         // From the middle: a gradient's ramp lies around its origin.
         let (right, down) = (x - width / 2.0, y - height / 2.0);
-        let light = 1.0 + look.slope * (2.0 * right / width * light_x + 2.0 * down / height * light_y);
+        let light =
+            1.0 + look.slope * (2.0 * right / width * light_x + 2.0 * down / height * light_y);
         look.ground.at(right, down).map(|value| value * light)
     })
 }
@@ -104,7 +128,8 @@ fn shine(below: &mut Color, color: Color, distance: f32, look: &Look) {
     }
 }
 
-/// Brightness of an object's surface: lighter where its edge faces the light, darker where it turns away.
+/// Brightness of an object's surface: lighter where its edge faces the light, darker where it turns
+/// away.
 fn bevel(object: &Placed, [x, y]: [f32; 2], distance: f32, look: &Look) -> f32 {
     let width = 0.2 * object.radius + 1.0;
     let edge = 1.0 + distance / width;
@@ -112,6 +137,7 @@ fn bevel(object: &Placed, [x, y]: [f32; 2], distance: f32, look: &Look) -> f32 {
         return 1.0;
     }
     let step = 0.5;
-    let towards_light = object.distance([x + step * look.light[0], y + step * look.light[1]]) - distance;
+    let towards_light =
+        object.distance([x + step * look.light[0], y + step * look.light[1]]) - distance;
     1.0 + look.bevel * edge.min(1.0) * (towards_light / step).clamp(-1.0, 1.0)
 }

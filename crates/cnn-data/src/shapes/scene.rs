@@ -52,10 +52,16 @@ impl Scene {
         let mut rng = key.stream("clutter").rng();
         let mut strokes = |most: f32, longest: f32| -> Vec<Stroke> {
             let count = between(&mut rng, 0.3, 1.0) * most * difficulty;
-            (0..(count + 0.5) as usize).map(|_| Stroke::draw(&mut rng, [width, height], short, longest)).collect()
+            (0..(count + 0.5) as usize)
+                .map(|_| Stroke::draw(&mut rng, [width, height], short, longest))
+                .collect()
         };
         let (behind, front) = (strokes(10.0, 0.5), strokes(4.0, 0.8));
-        Self { objects, behind, front }
+        Self {
+            objects,
+            behind,
+            front,
+        }
     }
 }
 
@@ -73,21 +79,28 @@ fn draw_objects(key: &Key, main: usize, config: &ShapesConfig) -> Vec<Placed> {
         let mut rng = key.stream("object").at(number as u64).rng();
         let (class, radius) = match number {
             0 => (main, largest),
-            _ => (rng.below(FIGURES.len() as u64) as usize, largest * between(&mut rng, 0.6, 0.95)),
+            _ => (
+                rng.below(FIGURES.len() as u64) as usize,
+                largest * between(&mut rng, 0.6, 0.95),
+            ),
         };
         let radius = radius.max(MIN_RADIUS);
         let shape = Placed::draw(&mut rng, class, radius, difficulty);
         let placed = (0..PLACING_ATTEMPTS).find_map(|_| {
             let center = [width, height].map(|side| place(&mut rng, side, radius, difficulty));
             let placed = Placed { center, ..shape };
-            objects.iter().all(|other| placed.is_clear_of(other, difficulty)).then_some(placed)
+            objects
+                .iter()
+                .all(|other| placed.is_clear_of(other, difficulty))
+                .then_some(placed)
         });
         objects.extend(placed);
     }
     objects
 }
 
-/// A coordinate at which a circle lies inside the image, or at high difficulty reaches out of it a little.
+/// A coordinate at which a circle lies inside the image, or at high difficulty reaches out of it a
+/// little.
 fn place(rng: &mut Rng, side: f32, radius: f32, difficulty: f32) -> f32 {
     let margin = (radius * mix(1.0, 0.85, difficulty)).min(side / 2.0);
     between(rng, margin, side - margin)
@@ -98,8 +111,18 @@ impl Placed {
         let largest_turn = mix(0.1, PI, difficulty * difficulty);
         let (sin, cos) = libm::sincosf(between(rng, -largest_turn, largest_turn));
         let squeeze = between(rng, mix(0.95, 0.8, difficulty), 1.0);
-        let stretch = if rng.bernoulli(0.5) { [1.0, squeeze] } else { [squeeze, 1.0] };
-        Self { class, center: [0.0; 2], radius, stretch, turn: [sin, cos] }
+        let stretch = if rng.bernoulli(0.5) {
+            [1.0, squeeze]
+        } else {
+            [squeeze, 1.0]
+        };
+        Self {
+            class,
+            center: [0.0; 2],
+            radius,
+            stretch,
+            turn: [sin, cos],
+        }
     }
 
     /// A point of the image in the object's frame, in pixels: turned back, unscaled.
@@ -117,11 +140,16 @@ impl Placed {
     }
 
     fn figure(&self) -> Figure {
-        FIGURES.get(self.class).map_or(Figure::Circle, |(_, figure)| *figure)
+        FIGURES
+            .get(self.class)
+            .map_or(Figure::Circle, |(_, figure)| *figure)
     }
 
     fn is_clear_of(&self, other: &Self, difficulty: f32) -> bool {
-        let [x, y] = [self.center[0] - other.center[0], self.center[1] - other.center[1]];
+        let [x, y] = [
+            self.center[0] - other.center[0],
+            self.center[1] - other.center[1],
+        ];
         let apart = (self.radius + other.radius) * mix(0.98, 0.84, difficulty);
         x * x + y * y >= apart * apart
     }
@@ -137,8 +165,15 @@ impl Stroke {
         } else {
             (between(rng, 0.15, longest), between(rng, 0.008, 0.02))
         };
-        let to = [from[0] + cos * length * short, from[1] + sin * length * short];
-        Self { from, to, half_width: (short * half_width).max(0.4) }
+        let to = [
+            from[0] + cos * length * short,
+            from[1] + sin * length * short,
+        ];
+        Self {
+            from,
+            to,
+            half_width: (short * half_width).max(0.4),
+        }
     }
 
     /// Distance of a point from the stroke's edge, negative inside.

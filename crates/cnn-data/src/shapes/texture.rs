@@ -39,26 +39,37 @@ pub(super) struct Material {
 }
 
 impl Texture {
-    /// A texture of one of `patterns`, its period within `periods` pixels but never too fine to be seen.
+    /// A texture of one of `patterns`, its period within `periods` pixels but never too fine to be
+    /// seen.
     pub(super) fn draw(rng: &mut Rng, patterns: &[Pattern], periods: [f32; 2]) -> Self {
         let drawn = rng.below(patterns.len() as u64) as usize;
         let pattern = patterns.get(drawn).copied().unwrap_or(Pattern::Plain);
         let (sin, cos) = libm::sincosf(between(rng, 0.0, TAU));
         let period = between(rng, periods[0], periods[1]).max(3.0);
         let origin = [between(rng, 0.0, 100.0), between(rng, 0.0, 100.0)];
-        Self { pattern, turn: [sin, cos], period, origin, seed: rng.next_u32() }
+        Self {
+            pattern,
+            turn: [sin, cos],
+            period,
+            origin,
+            seed: rng.next_u32(),
+        }
     }
 
     /// From 0 to 1, anti-aliased for pixels of side 1.
     pub(super) fn at(&self, x: f32, y: f32) -> f32 {
         let [sin, cos] = self.turn;
-        let (u, v) = ((cos * x + sin * y) / self.period, (cos * y - sin * x) / self.period);
+        let (u, v) = (
+            (cos * x + sin * y) / self.period,
+            (cos * y - sin * x) / self.period,
+        );
         let (left, up) = (u + self.origin[0], v + self.origin[1]);
         match self.pattern {
             Pattern::Plain => 0.5 * value_noise(self.seed, left, up),
             Pattern::Stripes => self.sharpen(wave(left) - 0.5),
             Pattern::Checks => {
-                let (across, along) = (self.sharpen(wave(left) - 0.5), self.sharpen(wave(up) - 0.5));
+                let (across, along) =
+                    (self.sharpen(wave(left) - 0.5), self.sharpen(wave(up) - 0.5));
                 across + along - 2.0 * across * along
             }
             Pattern::Dots => {
@@ -80,7 +91,8 @@ impl Texture {
         }
     }
 
-    /// A step from 0 to 1 over one pixel where `signed`, which changes by 2 over a period, crosses 0.
+    /// A step from 0 to 1 over one pixel where `signed`, which changes by 2 over a period, crosses
+    /// 0.
     fn sharpen(&self, signed: f32) -> f32 {
         (0.5 + signed * self.period * 0.5).clamp(0.0, 1.0)
     }
@@ -106,11 +118,19 @@ mod tests {
     #[test]
     fn every_pattern_stays_in_range_and_varies() {
         use Pattern::*;
-        for pattern in [Plain, Stripes, Checks, Dots, Gradient, Wood, Clouds, Hatching] {
+        for pattern in [
+            Plain, Stripes, Checks, Dots, Gradient, Wood, Clouds, Hatching,
+        ] {
             let texture = Texture::draw(&mut Key::new(1).rng(), &[pattern], [6.0, 9.0]);
-            let values = (0..40 * 30).map(|at| texture.at((at % 40) as f32 - 20.0, (at / 40) as f32 - 15.0));
-            let (low, high) = values.fold((f32::MAX, f32::MIN), |(low, high), at| (low.min(at), high.max(at)));
-            assert!(low >= 0.0 && high <= 1.0 && high - low > 0.3, "{pattern:?}: {low} to {high}");
+            let values =
+                (0..40 * 30).map(|at| texture.at((at % 40) as f32 - 20.0, (at / 40) as f32 - 15.0));
+            let (low, high) = values.fold((f32::MAX, f32::MIN), |(low, high), at| {
+                (low.min(at), high.max(at))
+            });
+            assert!(
+                low >= 0.0 && high <= 1.0 && high - low > 0.3,
+                "{pattern:?}: {low} to {high}"
+            );
         }
     }
 }

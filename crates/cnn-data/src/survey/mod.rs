@@ -6,5 +6,7 @@ mod sample_facts;
 mod take;
 
 pub use moments::ChannelStatistics;
-pub use report::{ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey};
+pub use report::{
+    ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey,
+};
 pub use take::{survey, survey_parts};

@@ -34,7 +34,10 @@ impl Moments {
             histogram = [histogram[0]; 3];
         }
         let weighted = |counts: &[u64; 256], power: u32| {
-            (0_u128..).zip(counts).map(|(byte, &count)| byte.pow(power) * u128::from(count)).sum()
+            (0_u128..)
+                .zip(counts)
+                .map(|(byte, &count)| byte.pow(power) * u128::from(count))
+                .sum()
         };
         Self {
             pixels: (image.height() * image.width()) as u128,
@@ -66,7 +69,10 @@ impl Moments {
             let scaled_variance = self.pixels * squares - sum * sum;
             (scaled_variance as f64).sqrt() / pixels / 255.0
         };
-        Some(ChannelStatistics { mean: (0..channels).map(mean).collect(), std: (0..channels).map(std).collect() })
+        Some(ChannelStatistics {
+            mean: (0..channels).map(mean).collect(),
+            std: (0..channels).map(std).collect(),
+        })
     }
 }
 

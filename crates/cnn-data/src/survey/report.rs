@@ -87,7 +87,11 @@ impl Range {
         let mut values: Vec<_> = values.collect();
         values.sort_unstable();
         let middle = values.len().checked_sub(1)? / 2;
-        Some(Self { min: *values.first()?, median: values[middle], max: *values.last()? })
+        Some(Self {
+            min: *values.first()?,
+            median: values[middle],
+            max: *values.last()?,
+        })
     }
 }
 
@@ -138,7 +142,12 @@ mod tests {
     #[test]
     fn a_range_has_a_lower_median() {
         let range = |min, median, max| Some(Range { min, median, max });
-        let cases = [(&[][..], None), (&[7], range(7, 7, 7)), (&[3, 1], range(1, 1, 3)), (&[9, 1, 5], range(1, 5, 9))];
+        let cases = [
+            (&[][..], None),
+            (&[7], range(7, 7, 7)),
+            (&[3, 1], range(1, 1, 3)),
+            (&[9, 1, 5], range(1, 5, 9)),
+        ];
         for (values, expected) in cases {
             assert_eq!(Range::of(values.iter().copied()), expected, "{values:?}");
         }

@@ -26,7 +26,17 @@ impl SampleFacts {
         let sha256 = content.as_ref().ok().map(|content| content.sha256());
         let facts = content.and_then(|content| {
             let (image, info) = content.into_image_and_info()?;
-            let bare = || (None, if image.channels() == 1 { ColorModel::Grey } else { ColorModel::Rgb }, 8);
+            let bare = || {
+                (
+                    None,
+                    if image.channels() == 1 {
+                        ColorModel::Grey
+                    } else {
+                        ColorModel::Rgb
+                    },
+                    8,
+                )
+            };
             Ok(ImageFacts {
                 height: image.height(),
                 width: image.width(),
@@ -35,6 +45,11 @@ impl SampleFacts {
             })
         });
         let image = facts.map_err(|error: Error| Skipped::new(dataset.id(index), &error));
-        Self { index, label: dataset.label(index), sha256, image }
+        Self {
+            index,
+            label: dataset.label(index),
+            sha256,
+            image,
+        }
     }
 }

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::moments::Moments;
-use super::report::{ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey};
+use super::report::{
+    ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey,
+};
 use super::sample_facts::{ImageFacts, SampleFacts};
 use crate::dataset::Discovery;
 use crate::{Dataset, Error, PhotoList, Split};
 
 /// Reads every sample of the dataset at `path`, of all its splits, and tells what there is.
 ///
-/// A folder of images that is no dataset is surveyed as images without labels. The result is the same at any number of
-/// threads.
+/// A folder of images that is no dataset is surveyed as images without labels. The result is the
+/// same at any number of threads.
 ///
 /// # Errors
 ///
@@ -24,7 +26,8 @@ pub fn survey(path: &Path) -> Result<Survey, Error> {
     Ok(survey_parts(&path.display().to_string(), open_parts(path)?))
 }
 
-/// Reads every sample of a dataset's splits, and tells what there is; `name` is what the report calls it.
+/// Reads every sample of a dataset's splits, and tells what there is; `name` is what the report
+/// calls it.
 pub fn survey_parts(name: &str, parts: Vec<(Option<Split>, Arc<dyn Dataset>)>) -> Survey {
     let surveyed: Vec<Part> = parts.into_iter().map(Part::survey).collect();
     report(name, &surveyed)
@@ -38,31 +41,54 @@ struct Part {
 
 impl Part {
     fn survey((split, dataset): OpenPart) -> Self {
-        let facts = (0..dataset.len()).into_par_iter().map(|index| SampleFacts::of(dataset.as_ref(), index)).collect();
-        Self { split, dataset, facts }
+        let facts = (0..dataset.len())
+            .into_par_iter()
+            .map(|index| SampleFacts::of(dataset.as_ref(), index))
+            .collect();
+        Self {
+            split,
+            dataset,
+            facts,
+        }
     }
 
     fn images(&self) -> impl Iterator<Item = &ImageFacts> {
-        self.facts.iter().filter_map(|facts| facts.image.as_ref().ok())
+        self.facts
+            .iter()
+            .filter_map(|facts| facts.image.as_ref().ok())
     }
 
     fn counts(&self) -> SplitSurvey {
-        let with_label = |label: Option<usize>| self.facts.iter().filter(|facts| facts.label == label).count();
+        let with_label = |label: Option<usize>| {
+            self.facts
+                .iter()
+                .filter(|facts| facts.label == label)
+                .count()
+        };
         let classes = self.dataset.classes().iter().enumerate();
         SplitSurvey {
             split: self.split,
             samples: self.facts.len(),
             readable: self.images().count(),
             classes: classes
-                .map(|(number, label)| ClassCount { label: label.clone(), samples: with_label(Some(number)) })
+                .map(|(number, label)| ClassCount {
+                    label: label.clone(),
+                    samples: with_label(Some(number)),
+                })
                 .collect(),
             unlabelled: with_label(None),
         }
     }
 
     fn location(&self, facts: &SampleFacts) -> Location {
-        let class = facts.label.and_then(|label| self.dataset.classes().get(label));
-        Location { path: self.dataset.id(facts.index), split: self.split, label: class.cloned() }
+        let class = facts
+            .label
+            .and_then(|label| self.dataset.classes().get(label));
+        Location {
+            path: self.dataset.id(facts.index),
+            split: self.split,
+            label: class.cloned(),
+        }
     }
 }
 
@@ -70,9 +96,11 @@ type OpenPart = (Option<Split>, Arc<dyn Dataset>);
 
 fn open_parts(path: &Path) -> Result<Vec<OpenPart>, Error> {
     match Discovery::of(path) {
-        Ok(discovery) => {
-            discovery.splits().into_iter().map(|split| Ok((split, Arc::from(discovery.open(split)?)))).collect()
-        }
+        Ok(discovery) => discovery
+            .splits()
+            .into_iter()
+            .map(|split| Ok((split, Arc::from(discovery.open(split)?))))
+            .collect(),
         Err(unknown @ Error::UnknownDataset { .. }) => match PhotoList::open(&[path]) {
             Ok(photos) => Ok(vec![(None, Arc::new(photos))]),
             Err(_) => Err(unknown),
@@ -87,7 +115,10 @@ fn report(name: &str, parts: &[Part]) -> Survey {
     let widths = Range::of(images().map(|image| image.width));
     let mut moments = Moments::default();
     images().for_each(|image| moments.add(&image.moments));
-    let broken = parts.iter().flat_map(|part| &part.facts).filter_map(|facts| facts.image.as_ref().err());
+    let broken = parts
+        .iter()
+        .flat_map(|part| &part.facts)
+        .filter_map(|facts| facts.image.as_ref().err());
     Survey {
         path: name.to_string(),
         format: parts[0].dataset.format(),
@@ -95,7 +126,9 @@ fn report(name: &str, parts: &[Part]) -> Survey {
         samples: parts.iter().map(|part| part.facts.len()).sum(),
         readable: images().count(),
         splits: parts.iter().map(Part::counts).collect(),
-        sizes: heights.zip(widths).map(|(height, width)| Sizes { height, width }),
+        sizes: heights
+            .zip(widths)
+            .map(|(height, width)| Sizes { height, width }),
         kinds: kinds(images()),
         statistics: moments.statistics(),
         broken: broken.cloned().collect(),
@@ -108,8 +141,15 @@ fn kinds<'a>(images: impl Iterator<Item = &'a ImageFacts>) -> Vec<KindCount> {
     for image in images {
         *counts.entry(image.kind).or_default() += 1;
     }
-    let mut kinds: Vec<_> =
-        counts.into_iter().map(|((format, color, bits), samples)| KindCount { format, color, bits, samples }).collect();
+    let mut kinds: Vec<_> = counts
+        .into_iter()
+        .map(|((format, color, bits), samples)| KindCount {
+            format,
+            color,
+            bits,
+            samples,
+        })
+        .collect();
     kinds.sort_by_key(|kind| std::cmp::Reverse(kind.samples));
     kinds
 }
@@ -119,18 +159,33 @@ fn duplicates(parts: &[Part]) -> Vec<DuplicateGroup> {
     for (part_number, part) in parts.iter().enumerate() {
         for (fact_number, facts) in part.facts.iter().enumerate() {
             if let Some(sha256) = facts.sha256 {
-                same_bytes.entry(sha256).or_default().push((part_number, fact_number));
+                same_bytes
+                    .entry(sha256)
+                    .or_default()
+                    .push((part_number, fact_number));
             }
         }
     }
-    let mut groups: Vec<_> = same_bytes.into_iter().filter(|(_, samples)| samples.len() > 1).collect();
+    let mut groups: Vec<_> = same_bytes
+        .into_iter()
+        .filter(|(_, samples)| samples.len() > 1)
+        .collect();
     groups.sort_by_key(|(_, samples)| samples[0]);
-    groups.into_iter().map(|(sha256, samples)| duplicate_group(parts, &sha256, &samples)).collect()
+    groups
+        .into_iter()
+        .map(|(sha256, samples)| duplicate_group(parts, &sha256, &samples))
+        .collect()
 }
 
-fn duplicate_group(parts: &[Part], sha256: &[u8; 32], samples: &[(usize, usize)]) -> DuplicateGroup {
-    let samples: Vec<_> =
-        samples.iter().map(|&(part, facts)| parts[part].location(&parts[part].facts[facts])).collect();
+fn duplicate_group(
+    parts: &[Part],
+    sha256: &[u8; 32],
+    samples: &[(usize, usize)],
+) -> DuplicateGroup {
+    let samples: Vec<_> = samples
+        .iter()
+        .map(|&(part, facts)| parts[part].location(&parts[part].facts[facts]))
+        .collect();
     let first = &samples[0];
     DuplicateGroup {
         sha256: cnn_core::hex(sha256),

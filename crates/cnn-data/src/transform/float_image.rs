@@ -16,7 +16,12 @@ pub struct FloatImage {
 impl FloatImage {
     pub(super) fn new(height: usize, width: usize, channels: usize, values: Vec<f32>) -> Self {
         debug_assert_eq!(values.len(), height * width * channels);
-        Self { height, width, channels, values }
+        Self {
+            height,
+            width,
+            channels,
+            values,
+        }
     }
 
     /// Number of rows.
@@ -47,6 +52,10 @@ impl FloatImage {
 
 impl fmt::Debug for FloatImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FloatImage({}x{}x{})", self.height, self.width, self.channels)
+        write!(
+            f,
+            "FloatImage({}x{}x{})",
+            self.height, self.width, self.channels
+        )
     }
 }

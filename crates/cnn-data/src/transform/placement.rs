@@ -1,11 +1,13 @@
-//! Where the parts of an image go on their way to a network's input: timm's evaluation transform, in numbers.
+//! Where the parts of an image go on their way to a network's input: timm's evaluation transform,
+//! in numbers.
 
 use cnn_core::{CropMode, Preprocessing};
 
 use super::resize::Window;
 use crate::Error;
 
-/// Resize to `resized`, cut out `window`, put it at `top` and `left` of the input; the rest is filled.
+/// Resize to `resized`, cut out `window`, put it at `top` and `left` of the input; the rest is
+/// filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Placement {
     pub(super) resized: [usize; 2],
@@ -19,8 +21,18 @@ impl Placement {
         let resized = resized_size(image, record);
         let rows = Extent::centred(resized[0], record.height());
         let columns = Extent::centred(resized[1], record.width());
-        let window = Window { top: rows.from, left: columns.from, height: rows.len, width: columns.len };
-        Self { resized, window, top: rows.to, left: columns.to }
+        let window = Window {
+            top: rows.from,
+            left: columns.from,
+            height: rows.len,
+            width: columns.len,
+        };
+        Self {
+            resized,
+            window,
+            top: rows.to,
+            left: columns.to,
+        }
     }
 }
 
@@ -33,11 +45,13 @@ pub struct InputPlacement {
     pub target: [usize; 4],
 }
 
-/// Where the parts of an image of `[height, width]` go on their way to the input that [`preprocess`](crate::preprocess) makes of it.
+/// Where the parts of an image of `[height, width]` go on their way to the input that
+/// [`preprocess`](crate::preprocess) makes of it.
 ///
 /// # Errors
 ///
-/// [`Error::Preprocessing`] if the record is invalid, [`Error::InvalidArgument`] if the image has no pixels.
+/// [`Error::Preprocessing`] if the record is invalid, [`Error::InvalidArgument`] if the image has
+/// no pixels.
 ///
 /// ```
 /// use cnn_core::Preprocessing;
@@ -51,9 +65,18 @@ pub struct InputPlacement {
 pub fn input_placement(image: [usize; 2], record: &Preprocessing) -> Result<InputPlacement, Error> {
     record.validate()?;
     if image.contains(&0) {
-        return Err(Error::argument("image", format!("{}x{} pixels", image[0], image[1]), "at least one pixel"));
+        return Err(Error::argument(
+            "image",
+            format!("{}x{} pixels", image[0], image[1]),
+            "at least one pixel",
+        ));
     }
-    let Placement { resized, window, top, left } = Placement::of(image, record);
+    let Placement {
+        resized,
+        window,
+        top,
+        left,
+    } = Placement::of(image, record);
     let [rows, columns] = [0, 1].map(|axis| image[axis] as f64 / resized[axis] as f64);
     let source = [
         window.top as f64 * rows,
@@ -61,7 +84,10 @@ pub fn input_placement(image: [usize; 2], record: &Preprocessing) -> Result<Inpu
         window.height as f64 * rows,
         window.width as f64 * columns,
     ];
-    Ok(InputPlacement { source, target: [top, left, window.height, window.width] })
+    Ok(InputPlacement {
+        source,
+        target: [top, left, window.height, window.width],
+    })
 }
 
 fn resized_size(image: [usize; 2], record: &Preprocessing) -> [usize; 2] {
@@ -69,15 +95,25 @@ fn resized_size(image: [usize; 2], record: &Preprocessing) -> [usize; 2] {
     match record.crop_mode {
         CropMode::Squash => target,
         CropMode::Center if target[0] == target[1] => with_short_side(image, target[0]),
-        CropMode::Center => scaled(image, f64::min(ratio(image, target, 0), ratio(image, target, 1))),
-        CropMode::Border => scaled(image, f64::max(ratio(image, target, 0), ratio(image, target, 1))),
+        CropMode::Center => scaled(
+            image,
+            f64::min(ratio(image, target, 0), ratio(image, target, 1)),
+        ),
+        CropMode::Border => scaled(
+            image,
+            f64::max(ratio(image, target, 0), ratio(image, target, 1)),
+        ),
     }
 }
 
 /// torchvision's `Resize(side)`: the long side is rounded down.
 fn with_short_side([height, width]: [usize; 2], side: usize) -> [usize; 2] {
     let long = |long: usize, short: usize| ((side as u128 * long as u128) / short as u128) as usize;
-    if width <= height { [long(height, width), side] } else { [side, long(width, height)] }
+    if width <= height {
+        [long(height, width), side]
+    } else {
+        [side, long(width, height)]
+    }
 }
 
 /// timm's `ResizeKeepRatio`: both sides are rounded, halves to even.
@@ -89,7 +125,8 @@ fn ratio(image: [usize; 2], target: [usize; 2], axis: usize) -> f64 {
     image[axis] as f64 / target[axis] as f64
 }
 
-/// One axis of a centre crop: `len` pixels starting at `from` of the resized image go to `to` of the input.
+/// One axis of a centre crop: `len` pixels starting at `from` of the resized image go to `to` of
+/// the input.
 struct Extent {
     from: usize,
     to: usize,
@@ -97,12 +134,20 @@ struct Extent {
 }
 
 impl Extent {
-    /// torchvision's `CenterCrop`: a start of half a pixel is rounded to even, of an odd padding the smaller half
-    /// comes first.
+    /// torchvision's `CenterCrop`: a start of half a pixel is rounded to even, of an odd padding
+    /// the smaller half comes first.
     fn centred(resized: usize, input: usize) -> Self {
         match resized.checked_sub(input) {
-            Some(surplus) => Self { from: (surplus as f64 / 2.0).round_ties_even() as usize, to: 0, len: input },
-            None => Self { from: 0, to: (input - resized) / 2, len: resized },
+            Some(surplus) => Self {
+                from: (surplus as f64 / 2.0).round_ties_even() as usize,
+                to: 0,
+                len: input,
+            },
+            None => Self {
+                from: 0,
+                to: (input - resized) / 2,
+                len: resized,
+            },
         }
     }
 }
@@ -126,8 +171,16 @@ mod tests {
             ([30_000, 1], [224, 224], CropMode::Border, [256, 1]),
         ];
         for (image, [height, width], crop_mode, expected) in cases {
-            let record = Preprocessing { input_size: [3, height, width], crop_mode, ..Preprocessing::default() };
-            assert_eq!(resized_size(image, &record), expected, "{image:?} {crop_mode:?} {height}x{width}");
+            let record = Preprocessing {
+                input_size: [3, height, width],
+                crop_mode,
+                ..Preprocessing::default()
+            };
+            assert_eq!(
+                resized_size(image, &record),
+                expected,
+                "{image:?} {crop_mode:?} {height}x{width}"
+            );
         }
     }
 

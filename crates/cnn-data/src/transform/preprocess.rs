@@ -7,17 +7,20 @@ use super::placement::Placement;
 use super::resize::resize_window;
 use crate::{Error, Image, Limits};
 
-/// Makes a network's input of an image as `record` asks: `(x / 255 − mean) / std` of the resized and cropped image.
+/// Makes a network's input of an image as `record` asks: `(x / 255 − mean) / std` of the resized
+/// and cropped image.
 ///
-/// The steps and their rounding are those of timm's `transforms_imagenet_eval`. With [`CropMode::Center`] the image
-/// is resized until it covers [`Preprocessing::resize_size`] and its centre cut out (filled with black where it is
-/// smaller than the input), with [`CropMode::Squash`] it is stretched, with [`CropMode::Border`] it is fitted inside
-/// and the border filled with the mean color. The image is made grey or RGB by [`Image::with_channels`].
+/// The steps and their rounding are those of timm's `transforms_imagenet_eval`. With
+/// [`CropMode::Center`] the image is resized until it covers [`Preprocessing::resize_size`] and its
+/// centre cut out (filled with black where it is smaller than the input), with [`CropMode::Squash`]
+/// it is stretched, with [`CropMode::Border`] it is fitted inside and the border filled with the
+/// mean color. The image is made grey or RGB by [`Image::with_channels`].
 ///
 /// # Errors
 ///
-/// [`Error::Preprocessing`] if the record is invalid, [`Error::InvalidArgument`] if it asks for other than 1 or 3
-/// channels, [`Error::TooLarge`] if its input size is beyond the default [`Limits`].
+/// [`Error::Preprocessing`] if the record is invalid, [`Error::InvalidArgument`] if it asks for
+/// other than 1 or 3 channels, [`Error::TooLarge`] if its input size is beyond the default
+/// [`Limits`].
 ///
 /// ```
 /// use cnn_core::Preprocessing;
@@ -33,7 +36,8 @@ pub fn preprocess(image: &Image, record: &Preprocessing) -> Result<FloatImage, E
     normalize(resize_and_crop(image, record)?, record)
 }
 
-/// The last part of [`preprocess`] alone: `(x / 255 − mean) / std`, of an image that keeps its size.
+/// The last part of [`preprocess`] alone: `(x / 255 − mean) / std`, of an image that keeps its
+/// size.
 ///
 /// # Errors
 ///
@@ -45,20 +49,35 @@ pub fn normalize(image: Image, record: &Preprocessing) -> Result<FloatImage, Err
     let table = normalization_table(record);
     let mut values = Vec::with_capacity(image.bytes().len());
     for pixel in image.bytes().chunks_exact(channels) {
-        values.extend(pixel.iter().zip(&table).map(|(&byte, normalized)| normalized[usize::from(byte)]));
+        values.extend(
+            pixel
+                .iter()
+                .zip(&table)
+                .map(|(&byte, normalized)| normalized[usize::from(byte)]),
+        );
     }
-    Ok(FloatImage::new(image.height(), image.width(), channels, values))
+    Ok(FloatImage::new(
+        image.height(),
+        image.width(),
+        channels,
+        values,
+    ))
 }
 
 /// The part of [`preprocess`] before the normalisation.
 fn resize_and_crop(image: &Image, record: &Preprocessing) -> Result<Image, Error> {
     record.validate()?;
     Limits::default().check(record.width() as u64, record.height() as u64)?;
-    // Grey is resized as one channel and then multiplied, RGB made grey first: the results are equal, the work is less.
+    // Grey is resized as one channel and then multiplied, RGB made grey first: the results are
+    // equal, the work is less.
     let grey = (record.channels() == 1).then(|| image.to_grey());
     let placement = Placement::of([image.height(), image.width()], record);
-    let window =
-        resize_window(grey.as_ref().unwrap_or(image), placement.resized, placement.window, record.interpolation)?;
+    let window = resize_window(
+        grey.as_ref().unwrap_or(image),
+        placement.resized,
+        placement.window,
+        record.interpolation,
+    )?;
     let window = window.with_channels(record.channels())?;
     if [window.height(), window.width()] == [record.height(), record.width()] {
         return Ok(window);
@@ -69,12 +88,18 @@ fn resize_and_crop(image: &Image, record: &Preprocessing) -> Result<Image, Error
 fn pad(window: &Image, placement: &Placement, record: &Preprocessing) -> Result<Image, Error> {
     let channels = record.channels();
     let fill: Vec<u8> = match record.crop_mode {
-        CropMode::Border => record.mean.iter().map(|mean| (255.0 * mean).round_ties_even() as u8).collect(),
+        CropMode::Border => record
+            .mean
+            .iter()
+            .map(|mean| (255.0 * mean).round_ties_even() as u8)
+            .collect(),
         CropMode::Center | CropMode::Squash => vec![0; channels],
     };
     let mut bytes = fill.repeat(record.height() * record.width());
     let row_len = window.width() * channels;
-    let rows = bytes.chunks_exact_mut(record.width() * channels).skip(placement.top);
+    let rows = bytes
+        .chunks_exact_mut(record.width() * channels)
+        .skip(placement.top);
     for (row, source) in rows.zip(window.bytes().chunks_exact(row_len)) {
         row[placement.left * channels..][..row_len].copy_from_slice(source);
     }
@@ -84,7 +109,11 @@ fn pad(window: &Image, placement: &Placement, record: &Preprocessing) -> Result<
 /// For each channel what each byte becomes, in torchvision's order of f32 operations.
 fn normalization_table(record: &Preprocessing) -> Vec<[f32; 256]> {
     let channels = record.mean.iter().zip(&record.std);
-    channels.map(|(&mean, &std)| std::array::from_fn(|byte| (byte as f32 / 255.0 - mean as f32) / std as f32)).collect()
+    channels
+        .map(|(&mean, &std)| {
+            std::array::from_fn(|byte| (byte as f32 / 255.0 - mean as f32) / std as f32)
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -96,9 +125,18 @@ mod tests {
     #[test]
     fn grey_and_rgb_inputs_come_from_either_kind_of_image() {
         let grey = Image::from_pixels(9, 7, 1, (0..63).map(|value| value * 4).collect()).unwrap();
-        let three = Preprocessing { input_size: [3, 5, 4], ..Preprocessing::default() };
-        let one = Preprocessing { input_size: [1, 5, 4], mean: vec![0.485], std: vec![0.229], ..three.clone() };
-        let [from_grey, from_rgb] = [&grey, &grey.to_rgb()].map(|image| preprocess(image, &three).unwrap());
+        let three = Preprocessing {
+            input_size: [3, 5, 4],
+            ..Preprocessing::default()
+        };
+        let one = Preprocessing {
+            input_size: [1, 5, 4],
+            mean: vec![0.485],
+            std: vec![0.229],
+            ..three.clone()
+        };
+        let [from_grey, from_rgb] =
+            [&grey, &grey.to_rgb()].map(|image| preprocess(image, &three).unwrap());
         assert_eq!(from_grey, from_rgb);
         let single = preprocess(&grey.to_rgb(), &one).unwrap();
         assert_eq!(single.channels(), 1);
@@ -111,8 +149,14 @@ mod tests {
         for (height, width) in [(1, 30_000), (30_000, 1)] {
             let image = Image::from_pixels(height, width, 1, vec![9; 30_000]).unwrap();
             for crop_mode in [CropMode::Center, CropMode::Squash, CropMode::Border] {
-                let record = Preprocessing { crop_mode, ..Preprocessing::default() };
-                assert_eq!(preprocess(&image, &record).unwrap().values().len(), 3 * 224 * 224);
+                let record = Preprocessing {
+                    crop_mode,
+                    ..Preprocessing::default()
+                };
+                assert_eq!(
+                    preprocess(&image, &record).unwrap().values().len(),
+                    3 * 224 * 224
+                );
             }
         }
     }
@@ -121,7 +165,13 @@ mod tests {
     fn an_unusable_record_is_named() {
         let image = Image::from_pixels(2, 2, 1, vec![0; 4]).unwrap();
         let cases = [
-            (Preprocessing { crop_pct: 0.0, ..Preprocessing::default() }, "preprocessing field `crop_pct`: found 0"),
+            (
+                Preprocessing {
+                    crop_pct: 0.0,
+                    ..Preprocessing::default()
+                },
+                "preprocessing field `crop_pct`: found 0",
+            ),
             (
                 Preprocessing {
                     input_size: [2, 8, 8],
@@ -132,7 +182,11 @@ mod tests {
                 "`channels`: found 2, expected 1 or 3",
             ),
             (
-                Preprocessing { input_size: [3, 65_000, 65_000], crop_pct: 1.0, ..Preprocessing::default() },
+                Preprocessing {
+                    input_size: [3, 65_000, 65_000],
+                    crop_pct: 1.0,
+                    ..Preprocessing::default()
+                },
                 "declares 65000x65000 pixels, accepted are at most 32768 on a side",
             ),
         ];

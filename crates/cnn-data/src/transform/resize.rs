@@ -9,14 +9,30 @@ use crate::{Error, Image, Limits};
 
 /// Resizes an image without regard to its aspect ratio.
 ///
-/// Bilinear and bicubic (a = −0.5) are convolutions whose support grows with the shrinking factor, as in Pillow; the
-/// result differs from Pillow's by at most 1 of 255. Nearest takes the pixel under each centre and equals Pillow's.
+/// Bilinear and bicubic (a = −0.5) are convolutions whose support grows with the shrinking factor,
+/// as in Pillow; the result differs from Pillow's by at most 1 of 255. Nearest takes the pixel
+/// under each centre and equals Pillow's.
 ///
 /// # Errors
 ///
 /// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default [`Limits`].
-pub fn resize(image: &Image, height: usize, width: usize, interpolation: Interpolation) -> Result<Image, Error> {
-    resize_window(image, [height, width], Window { top: 0, left: 0, height, width }, interpolation)
+pub fn resize(
+    image: &Image,
+    height: usize,
+    width: usize,
+    interpolation: Interpolation,
+) -> Result<Image, Error> {
+    resize_window(
+        image,
+        [height, width],
+        Window {
+            top: 0,
+            left: 0,
+            height,
+            width,
+        },
+        interpolation,
+    )
 }
 
 /// A part of an image.
@@ -28,7 +44,8 @@ pub(super) struct Window {
     pub(super) width: usize,
 }
 
-/// What lies in `window` after resizing the image to `size` (height and width); the rest is never computed.
+/// What lies in `window` after resizing the image to `size` (height and width); the rest is never
+/// computed.
 pub(super) fn resize_window(
     image: &Image,
     size: [usize; 2],
@@ -36,10 +53,19 @@ pub(super) fn resize_window(
     interpolation: Interpolation,
 ) -> Result<Image, Error> {
     if window.height == 0 || window.width == 0 {
-        return Err(Error::argument("size", format!("{}x{}", window.height, window.width), "no side to be zero"));
+        return Err(Error::argument(
+            "size",
+            format!("{}x{}", window.height, window.width),
+            "no side to be zero",
+        ));
     }
     Limits::default().check(window.width as u64, window.height as u64)?;
-    let whole = Window { top: 0, left: 0, height: image.height(), width: image.width() };
+    let whole = Window {
+        top: 0,
+        left: 0,
+        height: image.height(),
+        width: image.width(),
+    };
     if size == [whole.height, whole.width] && window == whole {
         return Ok(image.clone());
     }
@@ -66,8 +92,8 @@ fn nearest(image: &Image, [height, width]: [usize; 2], window: Window) -> Vec<u8
     pixels
 }
 
-/// For positions `start..start + len` of `resized`, the source positions under their centres, in Pillow's arithmetic
-/// (which adds up the step).
+/// For positions `start..start + len` of `resized`, the source positions under their centres, in
+/// Pillow's arithmetic (which adds up the step).
 fn nearest_sources(source: usize, resized: usize, start: usize, len: usize) -> Vec<usize> {
     let step = source as f64 / resized as f64;
     std::iter::successors(Some(step * 0.5), |position| Some(position + step))
@@ -84,8 +110,16 @@ fn convolution(
     window: Window,
     filter: FilterType,
 ) -> Result<Vec<u8>, Error> {
-    let columns = Pass { resized: width, start: window.left, len: window.width };
-    let rows = Pass { resized: height, start: window.top, len: window.height };
+    let columns = Pass {
+        resized: width,
+        start: window.left,
+        len: window.width,
+    };
+    let rows = Pass {
+        resized: height,
+        start: window.top,
+        len: window.height,
+    };
     let narrowed = columns.along_width(image, filter)?;
     Ok(rows.along_height(&narrowed, filter)?.into_bytes())
 }
@@ -110,7 +144,8 @@ impl Pass {
         convolve(image, [self.len, image.width()], crop, filter)
     }
 
-    /// Start and length of the part of `source` pixels that becomes the wanted part; rounding must not lead outside.
+    /// Start and length of the part of `source` pixels that becomes the wanted part; rounding must
+    /// not lead outside.
     fn source(&self, source: usize) -> (f64, f64) {
         let scale = source as f64 / self.resized as f64;
         let start = self.start as f64 * scale;
@@ -124,8 +159,9 @@ fn convolve(
     [left, top, crop_width, crop_height]: [f64; 4],
     filter: FilterType,
 ) -> Result<Image, Error> {
-    let options =
-        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).crop(left, top, crop_width, crop_height);
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(filter))
+        .crop(left, top, crop_width, crop_height);
     let mut bytes = vec![0; height * width * image.channels()];
     // Named pixel types: choosing one at run time would compile the convolutions of all thirteen.
     let resized = match image.channels() {
@@ -133,7 +169,11 @@ fn convolve(
         _ => convolve_typed::<U8x3>(image, [height, width], &mut bytes, &options),
     };
     resized.map_err(|error| {
-        Error::argument("size", format!("{height}x{width}"), format!("a size that can be resized to ({error})"))
+        Error::argument(
+            "size",
+            format!("{height}x{width}"),
+            format!("a size that can be resized to ({error})"),
+        )
     })?;
     Image::from_pixels(height, width, image.channels(), bytes)
 }
@@ -146,7 +186,8 @@ fn convolve_typed<P: PixelTrait>(
 ) -> Result<(), ResizeError> {
     const SIZED: &str = "the buffer has exactly the bytes of its dimensions";
     let source =
-        TypedImageRef::<P>::from_buffer(image.width() as u32, image.height() as u32, image.bytes()).expect(SIZED);
+        TypedImageRef::<P>::from_buffer(image.width() as u32, image.height() as u32, image.bytes())
+            .expect(SIZED);
     let mut target = TypedImage::<P>::from_buffer(width as u32, height as u32, bytes).expect(SIZED);
     Resizer::new().resize_typed(&source, &mut target, options)
 }

@@ -9,7 +9,8 @@ pub(crate) struct Tally {
     pub(crate) contained: usize,
 }
 
-/// Damages each of `files` in turn, 100,000 cases in all, and parses what is left. A panic fails the test.
+/// Damages each of `files` in turn, 100,000 cases in all, and parses what is left. A panic fails
+/// the test.
 pub(crate) fn mutate_100_000(
     name: &str,
     files: &[Vec<u8>],
@@ -18,7 +19,11 @@ pub(crate) fn mutate_100_000(
 ) -> Tally {
     quiet_contained_panics();
     let key = Key::new(0).stream(name);
-    let mut tally = Tally { accepted: 0, rejected: 0, contained: 0 };
+    let mut tally = Tally {
+        accepted: 0,
+        rejected: 0,
+        contained: 0,
+    };
     for file in files {
         parse(file).unwrap();
     }
@@ -31,11 +36,16 @@ pub(crate) fn mutate_100_000(
         repair(&mut bytes, &mut rng);
         match parse(&bytes) {
             Ok(()) => tally.accepted += 1,
-            Err(message) if message.contains("gave up on inconsistent data") => tally.contained += 1,
+            Err(message) if message.contains("gave up on inconsistent data") => {
+                tally.contained += 1
+            }
             Err(_) => tally.rejected += 1,
         }
     }
-    println!("{name}: {} accepted, {} rejected, {} panics contained", tally.accepted, tally.rejected, tally.contained);
+    println!(
+        "{name}: {} accepted, {} rejected, {} panics contained",
+        tally.accepted, tally.rejected, tally.contained
+    );
     tally
 }
 
@@ -68,7 +78,9 @@ fn quiet_contained_panics() {
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            let ours = panic.location().is_none_or(|location| location.file().contains("cnn-data"));
+            let ours = panic
+                .location()
+                .is_none_or(|location| location.file().contains("cnn-data"));
             if ours {
                 usual(panic);
             }

@@ -24,22 +24,33 @@ impl<T: Element, P: Place> Loop for Row<'_, T, P> {
         let channels = self.pool.input[3];
         for (x, ys) in self.ys.chunks_exact_mut(channels).enumerate() {
             let mut pixels = self.pool.pixels(self.y, x);
-            let of_nothing = if self.pool.reduce == Reduce::Max { f64::NEG_INFINITY } else { 0. };
+            let of_nothing = if self.pool.reduce == Reduce::Max {
+                f64::NEG_INFINITY
+            } else {
+                0.
+            };
             match pixels.next() {
-                Some(first) => ys.iter_mut().zip(&self.xs[first..]).for_each(|(y, &x)| _ = y.write(x)),
+                Some(first) => ys
+                    .iter_mut()
+                    .zip(&self.xs[first..])
+                    .for_each(|(y, &x)| _ = y.write(x)),
                 None => ys.fill(MaybeUninit::new(T::from_f64(of_nothing))),
             }
             // SAFETY: all have just been written.
             let ys = unsafe { ys.assume_init_mut() };
             match self.pool.reduce {
                 Reduce::Max => {
-                    let places =
-                        self.places.as_mut().map_or(&mut [][..], |places| &mut places[x * channels..][..channels]);
+                    let places = self.places.as_mut().map_or(&mut [][..], |places| {
+                        &mut places[x * channels..][..channels]
+                    });
                     places.fill(MaybeUninit::new(P::new(0)));
                     for (tap, pixel) in (1..).zip(pixels) {
-                        let wins = |value: T, best: T| value > best || (is_nan(value) && !is_nan(best));
+                        let wins =
+                            |value: T, best: T| value > best || (is_nan(value) && !is_nan(best));
                         // The places first, while the maxima are still the old ones.
-                        for ((place, &best), &value) in places.iter_mut().zip(&*ys).zip(&self.xs[pixel..]) {
+                        for ((place, &best), &value) in
+                            places.iter_mut().zip(&*ys).zip(&self.xs[pixel..])
+                        {
                             if wins(value, best) {
                                 place.write(P::new(tap));
                             }
@@ -51,7 +62,9 @@ impl<T: Element, P: Place> Loop for Row<'_, T, P> {
                 }
                 Reduce::Mean => {
                     pixels.for_each(|pixel| {
-                        ys.iter_mut().zip(&self.xs[pixel..]).for_each(|(sum, &value)| *sum += value);
+                        ys.iter_mut()
+                            .zip(&self.xs[pixel..])
+                            .for_each(|(sum, &value)| *sum += value);
                     });
                     let divisor = T::from_f64(self.pool.divisor(self.y, x));
                     ys.iter_mut().for_each(|sum| *sum /= divisor);
@@ -74,14 +87,18 @@ pub(super) struct GradRow<'a, T, P> {
 }
 
 impl<T, P: Place> GradRow<'_, T, P> {
-    /// The windows over a pixel of the row: where their gradients begin, and which of their taps the pixel is.
+    /// The windows over a pixel of the row: where their gradients begin, and which of their taps
+    /// the pixel is.
     #[inline(always)]
     fn windows(&self, x: usize) -> impl Iterator<Item = (usize, usize)> {
         let columns = &self.pool.columns;
         self.rows.iter().flat_map(move |row| {
             self.columns[x].iter().map(move |column| {
                 let pixel = row.output * columns.len() + column.output;
-                (pixel * self.pool.input[3], row.tap * columns[column.output].count + column.tap)
+                (
+                    pixel * self.pool.input[3],
+                    row.tap * columns[column.output].count + column.tap,
+                )
             })
         })
     }
@@ -96,11 +113,15 @@ impl<T: Element, P: Place> Loop for GradRow<'_, T, P> {
             for (start, tap) in self.windows(x) {
                 let (grad, tap) = (&self.grad[start..start + channels], P::new(tap));
                 if is_max {
-                    for ((sum, &grad), &place) in sums.iter_mut().zip(grad).zip(&self.places[start..]) {
+                    for ((sum, &grad), &place) in
+                        sums.iter_mut().zip(grad).zip(&self.places[start..])
+                    {
                         *sum += if place == tap { grad } else { T::zero() };
                     }
                 } else {
-                    sums.iter_mut().zip(grad).for_each(|(sum, &grad)| *sum += grad);
+                    sums.iter_mut()
+                        .zip(grad)
+                        .for_each(|(sum, &grad)| *sum += grad);
                 }
             }
             self.grad_xs[x * channels..][..channels].write_copy_of_slice(&sums);
@@ -114,11 +135,22 @@ pub(super) struct InRegisters<R>(pub(super) R);
 impl Loop for InRegisters<Row<'_, f32, u8>> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let Self(Row { pool, xs, y, ys, places }) = self;
+        let Self(Row {
+            pool,
+            xs,
+            y,
+            ys,
+            places,
+        }) = self;
         let channels = pool.input[3];
-        let places = places.map_or(std::ptr::null_mut(), |places| places.as_mut_ptr().cast::<u8>());
+        let places = places.map_or(std::ptr::null_mut(), |places| {
+            places.as_mut_ptr().cast::<u8>()
+        });
         let [_, _, width, _] = pool.input;
-        let rows_ahead: Vec<usize> = pool.rows_ahead(y).map(|row| row * width * channels).collect();
+        let rows_ahead: Vec<usize> = pool
+            .rows_ahead(y)
+            .map(|row| row * width * channels)
+            .collect();
         let (mut offsets, mut columns_before, mut shape) = (Vec::new(), 0, None);
         for (x, taps) in pool.columns.iter().enumerate() {
             let first = pool.pixels(y, x).next().unwrap_or(0);
@@ -138,7 +170,11 @@ impl Loop for InRegisters<Row<'_, f32, u8>> {
                 columns_ahead,
                 channels,
                 y: ys[x * channels..(x + 1) * channels].as_mut_ptr().cast(),
-                places: if places.is_null() { places } else { places.wrapping_add(x * channels) },
+                places: if places.is_null() {
+                    places
+                } else {
+                    places.wrapping_add(x * channels)
+                },
             };
             // SAFETY: all pixels have the channels; `S` is what the caller is compiled for.
             unsafe {
@@ -172,7 +208,8 @@ impl MaxPixel<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd, const PLACES: bool>(&self) {
         let mut channel = 0;
-        // SAFETY: the caller's promise; several registers first, then whole ones, then what is left.
+        // SAFETY: the caller's promise; several registers first, then whole ones, then what is
+        // left.
         unsafe {
             while channel + 4 * S::LANES <= self.channels {
                 self.registers::<S, 4, true, PLACES>(channel);
@@ -190,8 +227,15 @@ impl MaxPixel<'_> {
 
     /// `V` registers; unless `FULL`, one with what is left of the channels.
     #[inline(always)]
-    unsafe fn registers<S: Simd, const V: usize, const FULL: bool, const PLACES: bool>(&self, channel: usize) {
-        let count = if FULL { S::LANES } else { self.channels - channel };
+    unsafe fn registers<S: Simd, const V: usize, const FULL: bool, const PLACES: bool>(
+        &self,
+        channel: usize,
+    ) {
+        let count = if FULL {
+            S::LANES
+        } else {
+            self.channels - channel
+        };
         // SAFETY: the caller's promise.
         unsafe {
             for v in 0..V {
@@ -242,13 +286,20 @@ impl Loop for InRegisters<GradRow<'_, f32, u8>> {
                 for over in &row.columns[x] {
                     let start = (over_row.output * columns.len() + over.output) * channels;
                     let tap = (over_row.tap * columns[over.output].count + over.tap) as f32;
-                    let (grad, places) =
-                        (row.grad.as_ptr().wrapping_add(start), row.places.as_ptr().wrapping_add(start));
+                    let (grad, places) = (
+                        row.grad.as_ptr().wrapping_add(start),
+                        row.places.as_ptr().wrapping_add(start),
+                    );
                     windows.push(Covering { grad, places, tap });
                 }
             }
-            let pixel = GradPixel { windows: &windows, channels, grad_x: grad_xs.as_mut_ptr().cast() };
-            // SAFETY: all pixels have the channels, and all windows have places or none; `S` is what the caller is compiled for.
+            let pixel = GradPixel {
+                windows: &windows,
+                channels,
+                grad_x: grad_xs.as_mut_ptr().cast(),
+            };
+            // SAFETY: all pixels have the channels, and all windows have places or none; `S` is
+            // what the caller is compiled for.
             unsafe {
                 match row.pool.reduce {
                     Reduce::Max => pixel.run::<S, true>(),
@@ -299,8 +350,15 @@ impl GradPixel<'_> {
 
     /// `V` registers; unless `FULL`, one with what is left of the channels.
     #[inline(always)]
-    unsafe fn registers<S: Simd, const V: usize, const FULL: bool, const MAX: bool>(&self, channel: usize) {
-        let count = if FULL { S::LANES } else { self.channels - channel };
+    unsafe fn registers<S: Simd, const V: usize, const FULL: bool, const MAX: bool>(
+        &self,
+        channel: usize,
+    ) {
+        let count = if FULL {
+            S::LANES
+        } else {
+            self.channels - channel
+        };
         // SAFETY: the caller's promise.
         unsafe {
             for v in 0..V {
@@ -326,7 +384,10 @@ impl GradPixel<'_> {
 }
 
 #[inline(always)]
-#[expect(clippy::eq_op, reason = "NaN is the one value that differs from itself, and the trait has no is_nan")]
+#[expect(
+    clippy::eq_op,
+    reason = "NaN is the one value that differs from itself, and the trait has no is_nan"
+)]
 fn is_nan<T: Element>(value: T) -> bool {
     value != value
 }

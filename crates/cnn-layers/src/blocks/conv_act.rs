@@ -18,30 +18,49 @@ impl ConvAct {
     /// # Errors
     /// Those of the convolution.
     pub fn build(conv: &Conv2dConfig, activation: Activate, builder: &Builder) -> Result<Self> {
-        Ok(Self { conv: conv.build(builder)?, activation })
+        Ok(Self {
+            conv: conv.build(builder)?,
+            activation,
+        })
     }
 
-    /// The channels of the outputs of several layers one after another, as the layer at `path`; without a pass of its own where all were built for
-    /// inference.
+    /// The channels of the outputs of several layers one after another, as the layer at `path`;
+    /// without a pass of its own where all were built for inference.
     ///
     /// # Errors
     /// If the outputs differ in height or width, and those of the layers.
-    pub fn concat(parts: &[(&Self, &FeatureMap)], path: &str, cx: &Context<'_>) -> Result<FeatureMap> {
-        let packed: Option<Vec<_>> =
-            parts.iter().map(|(part, xs)| Some((part.conv.packed()?, *xs, part.activation.activation()))).collect();
+    pub fn concat(
+        parts: &[(&Self, &FeatureMap)],
+        path: &str,
+        cx: &Context<'_>,
+    ) -> Result<FeatureMap> {
+        let packed: Option<Vec<_>> = parts
+            .iter()
+            .map(|(part, xs)| Some((part.conv.packed()?, *xs, part.activation.activation())))
+            .collect();
         if let Some(packed) = packed {
             let inputs: Vec<_> = parts.iter().map(|(_, xs)| (*xs).into()).collect();
-            return cx.layer(path, "concat", &inputs, || PackedConv2d::forward_concat(&packed));
+            return cx.layer(path, "concat", &inputs, || {
+                PackedConv2d::forward_concat(&packed)
+            });
         }
-        let outputs = parts.iter().map(|(part, xs)| part.forward(xs, cx)).collect::<Result<Vec<_>>>()?;
+        let outputs = parts
+            .iter()
+            .map(|(part, xs)| part.forward(xs, cx))
+            .collect::<Result<Vec<_>>>()?;
         let inputs: Vec<_> = outputs.iter().map(Into::into).collect();
-        cx.layer(path, "concat", &inputs, || concat(&outputs.iter().collect::<Vec<_>>()))
+        cx.layer(path, "concat", &inputs, || {
+            concat(&outputs.iter().collect::<Vec<_>>())
+        })
     }
 }
 
 impl Layer for ConvAct {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        match self.conv.forward_packed(xs, None, self.activation.activation(), cx) {
+        match self
+            .conv
+            .forward_packed(xs, None, self.activation.activation(), cx)
+        {
             Some(ys) => ys,
             None => self.activation.forward(&self.conv.forward(xs, cx)?, cx),
         }

@@ -3,8 +3,8 @@
 use candle_core::{DType, Result};
 
 use crate::{
-    Activate, Activation, BatchNorm2d, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig, FeatureMap, Layer,
-    Mode,
+    Activate, Activation, BatchNorm2d, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig,
+    FeatureMap, Layer, Mode,
 };
 
 /// What a [`ConvNormAct`] is built from.
@@ -16,13 +16,18 @@ pub struct ConvNormActConfig {
 }
 
 impl ConvNormActConfig {
-    /// A convolution (its bias is dropped: the norm has one), the norm after it, and the activation after that.
+    /// A convolution (its bias is dropped: the norm has one), the norm after it, and the activation
+    /// after that.
     pub const fn new(conv: Conv2dConfig, norm: BatchNorm2dConfig, activation: Activation) -> Self {
-        Self { conv: conv.without_bias(), norm, activation }
+        Self {
+            conv: conv.without_bias(),
+            norm,
+            activation,
+        }
     }
 
-    /// Takes the convolution's parameters from one place and the norm's from another, as `conv1` and `bn1` lie side by side in
-    /// published files.
+    /// Takes the convolution's parameters from one place and the norm's from another, as `conv1`
+    /// and `bn1` lie side by side in published files.
     ///
     /// # Errors
     /// Those of the layers.
@@ -32,19 +37,28 @@ impl ConvNormActConfig {
         if mode == Mode::Inference {
             let (scale, shift) = norm_layer.scale_and_shift()?;
             let dtype = conv.weight().dtype();
-            let weight = conv.weight().to_dtype(DType::F64)?.broadcast_mul(&scale)?.to_dtype(dtype)?;
+            let weight = conv
+                .weight()
+                .to_dtype(DType::F64)?
+                .broadcast_mul(&scale)?
+                .to_dtype(dtype)?;
             conv.pack(&weight, Some(&shift.to_dtype(dtype)?))?;
         }
-        let activation =
-            (self.activation != Activation::Identity).then(|| Activate::new(self.activation, &norm.pp("act")));
-        Ok(ConvNormAct { conv, norm: norm_layer, activation })
+        let activation = (self.activation != Activation::Identity)
+            .then(|| Activate::new(self.activation, &norm.pp("act")));
+        Ok(ConvNormAct {
+            conv,
+            norm: norm_layer,
+            activation,
+        })
     }
 }
 
 /// `activation(norm(conv(xs)))`.
 ///
-/// Norm and activation are one pass unless an observer watches, with the same values. Built for inference, all is one convolution with the norm's running statistics, whatever the
-/// context says; an observer sees it as such.
+/// Norm and activation are one pass unless an observer watches, with the same values. Built for
+/// inference, all is one convolution with the norm's running statistics, whatever the context says;
+/// an observer sees it as such.
 #[derive(Debug, Clone)]
 pub struct ConvNormAct {
     conv: Conv2d,
@@ -53,8 +67,9 @@ pub struct ConvNormAct {
 }
 
 impl ConvNormAct {
-    /// `activation(norm(conv(xs)) + shortcut)`, the sum in the norm's pass or, built for inference, in the convolution's; `None` if the layer has an
-    /// activation of its own or the parts have to be seen one by one.
+    /// `activation(norm(conv(xs)) + shortcut)`, the sum in the norm's pass or, built for inference,
+    /// in the convolution's; `None` if the layer has an activation of its own or the parts have to
+    /// be seen one by one.
     pub(super) fn forward_sum(
         &self,
         xs: &FeatureMap,
@@ -69,7 +84,9 @@ impl ConvNormAct {
         if let Some(sum) = self.conv.forward_packed(xs, Some(shortcut), kind, cx) {
             return Some(sum);
         }
-        let fusible = activation.map_or(!cx.is_observed(), |activation| activation.fusible(cx).is_some());
+        let fusible = activation.map_or(!cx.is_observed(), |activation| {
+            activation.fusible(cx).is_some()
+        });
         let norm = |ys: FeatureMap| self.norm.forward_fused(&ys, Some(shortcut), kind, cx);
         fusible.then(|| self.conv.forward(xs, cx).and_then(norm))
     }
@@ -77,12 +94,17 @@ impl ConvNormAct {
 
 impl Layer for ConvNormAct {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        let activation = self.activation.as_ref().map_or(Activation::Identity, Activate::activation);
+        let activation = self
+            .activation
+            .as_ref()
+            .map_or(Activation::Identity, Activate::activation);
         if let Some(ys) = self.conv.forward_packed(xs, None, activation, cx) {
             return ys;
         }
         let ys = self.conv.forward(xs, cx)?;
-        let Some(layer) = &self.activation else { return self.norm.forward(&ys, cx) };
+        let Some(layer) = &self.activation else {
+            return self.norm.forward(&ys, cx);
+        };
         match layer.fusible(cx) {
             Some(activation) => self.norm.forward_fused(&ys, None, activation, cx),
             None => layer.forward(&self.norm.forward(&ys, cx)?, cx),
@@ -113,21 +135,44 @@ mod tests {
     fn an_observer_sees_every_layer_and_changes_no_value() {
         let xs = Var::rand(-1f32, 1., (2, 3, 9, 7), &Device::Cpu).unwrap();
         let upstream = Tensor::rand(-1f32, 1., (2, 8, 7, 5), &Device::Cpu).unwrap();
-        for activation in [Activation::Relu, Activation::Relu6, Activation::LeakyRelu(0.1), Activation::HardSwish] {
-            let config = ConvNormActConfig::new(Conv2dConfig::new(3, 8, 3), BatchNorm2dConfig::new(8), activation);
+        for activation in [
+            Activation::Relu,
+            Activation::Relu6,
+            Activation::LeakyRelu(0.1),
+            Activation::HardSwish,
+        ] {
+            let config = ConvNormActConfig::new(
+                Conv2dConfig::new(3, 8, 3),
+                BatchNorm2dConfig::new(8),
+                activation,
+            );
             let run = |cx: &Context<'_>| -> [Vec<f32>; 2] {
                 let root = Store::new(0).builder(Mode::Train);
                 let unit = config.build(&root.pp("conv"), &root.pp("bn")).unwrap();
-                let ys = unit.forward(&FeatureMap::from_nchw(&xs).unwrap(), cx).unwrap().to_nchw().unwrap();
-                let grads = (&ys * &upstream).unwrap().sum_all().unwrap().backward().unwrap();
-                [&ys, grads.get(&xs).unwrap()].map(|tensor| tensor.flatten_all().unwrap().to_vec1().unwrap())
+                let ys = unit
+                    .forward(&FeatureMap::from_nchw(&xs).unwrap(), cx)
+                    .unwrap()
+                    .to_nchw()
+                    .unwrap();
+                let grads = (&ys * &upstream)
+                    .unwrap()
+                    .sum_all()
+                    .unwrap()
+                    .backward()
+                    .unwrap();
+                [&ys, grads.get(&xs).unwrap()]
+                    .map(|tensor| tensor.flatten_all().unwrap().to_vec1().unwrap())
             };
             let (cx, kinds) = (Context::train(Key::new(0)), Kinds::default());
             assert!(run(&cx) == run(&cx.with_observer(&kinds)), "{activation:?}");
             assert_eq!(kinds.0.borrow()[..2], ["conv2d", "batch_norm"]);
             assert_eq!(kinds.0.borrow().len(), 3);
             let guided = run(&cx.with_backward_rule(BackwardRule::Guided));
-            assert_eq!(guided[1] == run(&cx)[1], activation == Activation::HardSwish, "{activation:?}");
+            assert_eq!(
+                guided[1] == run(&cx)[1],
+                activation == Activation::HardSwish,
+                "{activation:?}"
+            );
         }
     }
 }

@@ -3,8 +3,8 @@
 use candle_core::Result;
 
 use crate::{
-    Activation, BatchNorm2dConfig, BlockOptions, Builder, Context, Conv2dConfig, ConvNormAct, ConvNormActConfig,
-    FeatureMap, Init, Layer, ResidualSum, SqueezeExcite,
+    Activation, BatchNorm2dConfig, BlockOptions, Builder, Context, Conv2dConfig, ConvNormAct,
+    ConvNormActConfig, FeatureMap, Init, Layer, ResidualSum, SqueezeExcite,
 };
 
 /// What a [`DepthwiseSeparable`] is built from.
@@ -57,20 +57,32 @@ impl DepthwiseSeparableConfig {
     /// Those of the layers.
     pub fn build(&self, builder: &Builder) -> Result<DepthwiseSeparable> {
         let norm = |channels| BatchNorm2dConfig::new(channels).with_eps(self.options.eps);
-        let depthwise = Conv2dConfig::new(self.in_channels, self.in_channels, self.options.kernel_size)
-            .with_stride(self.stride)
-            .with_padding(self.options.padding)
-            .with_groups(self.in_channels)
+        let depthwise =
+            Conv2dConfig::new(self.in_channels, self.in_channels, self.options.kernel_size)
+                .with_stride(self.stride)
+                .with_padding(self.options.padding)
+                .with_groups(self.in_channels)
+                .with_init(Init::KAIMING_NORMAL_OUT);
+        let pointwise = Conv2dConfig::new(self.in_channels, self.out_channels, 1)
             .with_init(Init::KAIMING_NORMAL_OUT);
-        let pointwise = Conv2dConfig::new(self.in_channels, self.out_channels, 1).with_init(Init::KAIMING_NORMAL_OUT);
         let residual = self.residual && self.stride == 1 && self.in_channels == self.out_channels;
         Ok(DepthwiseSeparable {
             depthwise: ConvNormActConfig::new(depthwise, norm(self.in_channels), self.activation)
                 .build(&builder.pp("conv_dw"), &builder.pp("bn1"))?,
-            squeeze_excite: self.options.squeeze_excite.map(|config| config.build(&builder.pp("se"))).transpose()?,
-            pointwise: ConvNormActConfig::new(pointwise, norm(self.out_channels), self.pointwise_activation)
-                .build(&builder.pp("conv_pw"), &builder.pp("bn2"))?,
-            sum: residual.then(|| ResidualSum::new(self.options.drop_path, None, builder)).transpose()?,
+            squeeze_excite: self
+                .options
+                .squeeze_excite
+                .map(|config| config.build(&builder.pp("se")))
+                .transpose()?,
+            pointwise: ConvNormActConfig::new(
+                pointwise,
+                norm(self.out_channels),
+                self.pointwise_activation,
+            )
+            .build(&builder.pp("conv_pw"), &builder.pp("bn2"))?,
+            sum: residual
+                .then(|| ResidualSum::new(self.options.drop_path, None, builder))
+                .transpose()?,
         })
     }
 }
@@ -78,7 +90,8 @@ impl DepthwiseSeparableConfig {
 /// A depthwise convolution that filters, a 1×1 convolution that mixes channels.
 ///
 /// # Shapes
-/// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default padding.
+/// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default
+/// padding.
 #[derive(Debug, Clone)]
 pub struct DepthwiseSeparable {
     depthwise: ConvNormAct,

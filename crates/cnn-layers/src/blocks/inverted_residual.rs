@@ -3,8 +3,8 @@
 use candle_core::Result;
 
 use crate::{
-    Activation, BatchNorm2dConfig, BlockOptions, Builder, Context, Conv2dConfig, ConvNormAct, ConvNormActConfig,
-    FeatureMap, Init, Layer, ResidualSum, SqueezeExcite,
+    Activation, BatchNorm2dConfig, BlockOptions, Builder, Context, Conv2dConfig, ConvNormAct,
+    ConvNormActConfig, FeatureMap, Init, Layer, ResidualSum, SqueezeExcite,
 };
 
 /// What an [`InvertedResidual`] is built from.
@@ -19,8 +19,14 @@ pub struct InvertedResidualConfig {
 }
 
 impl InvertedResidualConfig {
-    /// MobileNetV2's block: a 3×3 depthwise convolution over `hidden_channels` (the paper: 6 · `in_channels`), ReLU6.
-    pub const fn new(in_channels: usize, hidden_channels: usize, out_channels: usize, stride: usize) -> Self {
+    /// MobileNetV2's block: a 3×3 depthwise convolution over `hidden_channels` (the paper: 6 ·
+    /// `in_channels`), ReLU6.
+    pub const fn new(
+        in_channels: usize,
+        hidden_channels: usize,
+        out_channels: usize,
+        stride: usize,
+    ) -> Self {
         Self {
             in_channels,
             hidden_channels,
@@ -50,7 +56,8 @@ impl InvertedResidualConfig {
     pub fn build(&self, builder: &Builder) -> Result<InvertedResidual> {
         let (input, hidden, output) = (self.in_channels, self.hidden_channels, self.out_channels);
         let norm = |channels| BatchNorm2dConfig::new(channels).with_eps(self.options.eps);
-        let pointwise = |from, to| Conv2dConfig::new(from, to, 1).with_init(Init::KAIMING_NORMAL_OUT);
+        let pointwise =
+            |from, to| Conv2dConfig::new(from, to, 1).with_init(Init::KAIMING_NORMAL_OUT);
         let depthwise = Conv2dConfig::new(hidden, hidden, self.options.kernel_size)
             .with_stride(self.stride)
             .with_padding(self.options.padding)
@@ -62,19 +69,30 @@ impl InvertedResidualConfig {
                 .build(&builder.pp("conv_pw"), &builder.pp("bn1"))?,
             depthwise: ConvNormActConfig::new(depthwise, norm(hidden), self.activation)
                 .build(&builder.pp("conv_dw"), &builder.pp("bn2"))?,
-            squeeze_excite: self.options.squeeze_excite.map(|config| config.build(&builder.pp("se"))).transpose()?,
-            project: ConvNormActConfig::new(pointwise(hidden, output), norm(output), Activation::Identity)
-                .build(&builder.pp("conv_pwl"), &builder.pp("bn3"))?,
-            sum: residual.then(|| ResidualSum::new(self.options.drop_path, None, builder)).transpose()?,
+            squeeze_excite: self
+                .options
+                .squeeze_excite
+                .map(|config| config.build(&builder.pp("se")))
+                .transpose()?,
+            project: ConvNormActConfig::new(
+                pointwise(hidden, output),
+                norm(output),
+                Activation::Identity,
+            )
+            .build(&builder.pp("conv_pwl"), &builder.pp("bn3"))?,
+            sum: residual
+                .then(|| ResidualSum::new(self.options.drop_path, None, builder))
+                .transpose()?,
         })
     }
 }
 
-/// Widens with a 1×1 convolution, filters depthwise, and narrows without an activation; the input is added where stride and channels
-/// allow it.
+/// Widens with a 1×1 convolution, filters depthwise, and narrows without an activation; the input
+/// is added where stride and channels allow it.
 ///
 /// # Shapes
-/// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default padding.
+/// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default
+/// padding.
 #[derive(Debug, Clone)]
 pub struct InvertedResidual {
     expand: ConvNormAct,

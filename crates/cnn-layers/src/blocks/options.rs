@@ -13,9 +13,16 @@ pub struct BlockOptions {
 }
 
 impl BlockOptions {
-    /// The papers' blocks: 3×3 depthwise kernels padded by 1, PyTorch's eps 1e-5, neither squeeze-and-excitation nor drop-path.
+    /// The papers' blocks: 3×3 depthwise kernels padded by 1, PyTorch's eps 1e-5, neither
+    /// squeeze-and-excitation nor drop-path.
     pub const fn new() -> Self {
-        Self { kernel_size: 3, padding: Padding::all(1), eps: 1e-5, squeeze_excite: None, drop_path: 0. }
+        Self {
+            kernel_size: 3,
+            padding: Padding::all(1),
+            eps: 1e-5,
+            squeeze_excite: None,
+            drop_path: 0.,
+        }
     }
 
     /// Another depthwise kernel and its padding.

@@ -4,7 +4,8 @@ use candle_core::Result;
 
 use crate::{Activate, Builder, Context, ConvNormAct, DropPath, FeatureMap, Layer, add};
 
-/// The sum at the end of a residual block (He et al. 2015): `activation(drop_path(last(xs)) + shortcut)`.
+/// The sum at the end of a residual block (He et al. 2015):
+/// `activation(drop_path(last(xs)) + shortcut)`.
 #[derive(Debug, Clone)]
 pub struct ResidualSum {
     path: String,
@@ -13,16 +14,22 @@ pub struct ResidualSum {
 }
 
 impl ResidualSum {
-    /// A sum at the block's place, with the probability of dropping the branch in training, and the activation after it or none.
+    /// A sum at the block's place, with the probability of dropping the branch in training, and the
+    /// activation after it or none.
     ///
     /// # Errors
     /// If the probability is not in `0..1`.
     pub fn new(drop_path: f64, activation: Option<Activate>, builder: &Builder) -> Result<Self> {
         let drop_path = DropPath::new(drop_path, &builder.pp("drop_path"))?;
-        Ok(Self { path: builder.path().to_string(), drop_path, activation })
+        Ok(Self {
+            path: builder.path().to_string(),
+            drop_path,
+            activation,
+        })
     }
 
-    /// Runs `last`, the last layer of the branch, on `xs` and adds the shortcut; in its norm's pass, or in its convolution's where that was built for inference.
+    /// Runs `last`, the last layer of the branch, on `xs` and adds the shortcut; in its norm's
+    /// pass, or in its convolution's where that was built for inference.
     ///
     /// # Errors
     /// If the shapes of branch and shortcut differ, and those of the layers.
@@ -34,11 +41,19 @@ impl ResidualSum {
         cx: &Context<'_>,
     ) -> Result<FeatureMap> {
         let whole = !self.drop_path.drops(cx);
-        if let Some(sum) = whole.then(|| last.forward_sum(xs, shortcut, self.activation.as_ref(), cx)).flatten() {
+        if let Some(sum) = whole
+            .then(|| last.forward_sum(xs, shortcut, self.activation.as_ref(), cx))
+            .flatten()
+        {
             return sum;
         }
         let branch = self.drop_path.forward(&last.forward(xs, cx)?, cx)?;
-        let sum = cx.layer(&self.path, "add", &[(&branch).into(), shortcut.into()], || add(&branch, shortcut))?;
+        let sum = cx.layer(
+            &self.path,
+            "add",
+            &[(&branch).into(), shortcut.into()],
+            || add(&branch, shortcut),
+        )?;
         match &self.activation {
             Some(activation) => activation.forward(&sum, cx),
             None => Ok(sum),

@@ -2,7 +2,10 @@
 
 use candle_core::Result;
 
-use crate::{Activate, Activation, Builder, Context, Conv2d, Conv2dConfig, FeatureMap, GlobalAvgPool2d, Layer};
+use crate::{
+    Activate, Activation, Builder, Context, Conv2d, Conv2dConfig, FeatureMap, GlobalAvgPool2d,
+    Layer,
+};
 
 /// What a [`SqueezeExcite`] is built from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,7 +19,12 @@ pub struct SqueezeExciteConfig {
 impl SqueezeExciteConfig {
     /// `reduced` hidden channels (the paper: `channels / 16`) with a ReLU, and a sigmoid gate.
     pub const fn new(channels: usize, reduced: usize) -> Self {
-        Self { channels, reduced, activation: Activation::Relu, gate: Activation::Sigmoid }
+        Self {
+            channels,
+            reduced,
+            activation: Activation::Relu,
+            gate: Activation::Sigmoid,
+        }
     }
 
     /// Another activation between the two layers.
@@ -39,9 +47,11 @@ impl SqueezeExciteConfig {
         Ok(SqueezeExcite {
             path: builder.path().to_string(),
             pool: GlobalAvgPool2d::new(&builder.pp("pool")),
-            reduce: Conv2dConfig::new(self.channels, self.reduced, 1).build(&builder.pp("conv_reduce"))?,
+            reduce: Conv2dConfig::new(self.channels, self.reduced, 1)
+                .build(&builder.pp("conv_reduce"))?,
             activation: Activate::new(self.activation, &builder.pp("act1")),
-            expand: Conv2dConfig::new(self.reduced, self.channels, 1).build(&builder.pp("conv_expand"))?,
+            expand: Conv2dConfig::new(self.reduced, self.channels, 1)
+                .build(&builder.pp("conv_expand"))?,
             gate: Activate::new(self.gate, &builder.pp("gate")),
         })
     }
@@ -63,10 +73,21 @@ pub struct SqueezeExcite {
 
 impl Layer for SqueezeExcite {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        let chain: [&dyn Layer; 5] = [&self.pool, &self.reduce, &self.activation, &self.expand, &self.gate];
-        let factors = chain.iter().try_fold(xs.clone(), |xs, layer| layer.forward(&xs, cx))?;
-        cx.layer(&self.path, "channel_scale", &[xs.into(), (&factors).into()], || {
-            FeatureMap::from_nhwc(&xs.to_nhwc().broadcast_mul(&factors.to_nhwc())?)
-        })
+        let chain: [&dyn Layer; 5] = [
+            &self.pool,
+            &self.reduce,
+            &self.activation,
+            &self.expand,
+            &self.gate,
+        ];
+        let factors = chain
+            .iter()
+            .try_fold(xs.clone(), |xs, layer| layer.forward(&xs, cx))?;
+        cx.layer(
+            &self.path,
+            "channel_scale",
+            &[xs.into(), (&factors).into()],
+            || FeatureMap::from_nhwc(&xs.to_nhwc().broadcast_mul(&factors.to_nhwc())?),
+        )
     }
 }

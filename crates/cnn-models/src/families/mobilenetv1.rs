@@ -1,8 +1,9 @@
-//! MobileNetV1 (Howard et al. 2017, "Efficient Convolutional Neural Networks for Mobile Vision Applications"), names and stages as in timm.
+//! MobileNetV1 (Howard et al. 2017, "Efficient Convolutional Neural Networks for Mobile Vision
+//! Applications"), names and stages as in timm.
 
 use cnn_layers::{
-    Activation, BatchNorm2dConfig, BlockOptions, Builder, Conv2dConfig, ConvNormActConfig, DepthwiseSeparableConfig,
-    Init, Sequential,
+    Activation, BatchNorm2dConfig, BlockOptions, Builder, Conv2dConfig, ConvNormActConfig,
+    DepthwiseSeparableConfig, Init, Sequential,
 };
 
 use crate::ModelConfig;
@@ -11,7 +12,13 @@ use crate::registry::{Built, ModelSpec, Preset, WeightSource};
 use crate::staged::{LinearHead, StagedBuilder};
 
 /// Table 1 of the paper: (blocks, stride of the first, channels) of each stage.
-const STAGES: [(usize, usize, usize); 5] = [(1, 1, 64), (2, 2, 128), (2, 2, 256), (6, 2, 512), (2, 2, 1024)];
+const STAGES: [(usize, usize, usize); 5] = [
+    (1, 1, 64),
+    (2, 2, 128),
+    (2, 2, 256),
+    (6, 2, 512),
+    (2, 2, 1024),
+];
 
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
@@ -69,16 +76,30 @@ fn build(multiplier: f64, config: &ModelConfig, root: &Builder) -> Built {
         let name = format!("blocks.{stage}");
         for number in 0..blocks {
             let stride = if number == 0 { stride } else { 1 };
-            let options = BlockOptions::new().with_kernel(3, config.padding(3, stride)).with_eps(config.bn_eps());
-            let block = DepthwiseSeparableConfig::new(channels, width(base), stride).with_options(options);
+            let options = BlockOptions::new()
+                .with_kernel(3, config.padding(3, stride))
+                .with_eps(config.bn_eps());
+            let block =
+                DepthwiseSeparableConfig::new(channels, width(base), stride).with_options(options);
             layers = layers.add(block.build(&root.pp(&name).pp(number))?);
             channels = width(base);
         }
-        model.stage(name.as_str(), channels, 2 << stage, std::mem::take(&mut layers));
+        model.stage(
+            name.as_str(),
+            channels,
+            2 << stage,
+            std::mem::take(&mut layers),
+        );
         model.group(&format!("stage{}", stage + 1), &[&name]);
     }
 
     model.group("head", &["classifier"]);
-    let head = LinearHead::build(root, "classifier", channels, num_classes, config.drop_rate.unwrap_or(0.))?;
+    let head = LinearHead::build(
+        root,
+        "classifier",
+        channels,
+        num_classes,
+        config.drop_rate.unwrap_or(0.),
+    )?;
     Ok(model.finish(channels, num_classes, head))
 }

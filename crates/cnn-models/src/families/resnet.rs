@@ -1,10 +1,10 @@
-//! ResNet (He et al. 2015, "Deep Residual Learning for Image Recognition"), in torchvision's v1.5 form: a bottleneck's stride sits on its
-//! 3×3 convolution. Names and stages are timm's.
+//! ResNet (He et al. 2015, "Deep Residual Learning for Image Recognition"), in torchvision's v1.5
+//! form: a bottleneck's stride sits on its 3×3 convolution. Names and stages are timm's.
 
 use candle_core::Result;
 use cnn_layers::{
-    Activate, Activation, BatchNorm2dConfig, Builder, Conv2dConfig, ConvNormActConfig, Init, Layer, MaxPool2d, Padding,
-    ResidualSum, Sequential,
+    Activate, Activation, BatchNorm2dConfig, Builder, Conv2dConfig, ConvNormActConfig, Init, Layer,
+    MaxPool2d, Padding, ResidualSum, Sequential,
 };
 
 use crate::ModelConfig;
@@ -26,11 +26,26 @@ enum Block {
     Bottleneck,
 }
 
-const RESNET18: Variant = Variant { block: Block::Basic, blocks: [2, 2, 2, 2] };
-const RESNET34: Variant = Variant { block: Block::Basic, blocks: [3, 4, 6, 3] };
-const RESNET50: Variant = Variant { block: Block::Bottleneck, blocks: [3, 4, 6, 3] };
-const RESNET101: Variant = Variant { block: Block::Bottleneck, blocks: [3, 4, 23, 3] };
-const RESNET152: Variant = Variant { block: Block::Bottleneck, blocks: [3, 8, 36, 3] };
+const RESNET18: Variant = Variant {
+    block: Block::Basic,
+    blocks: [2, 2, 2, 2],
+};
+const RESNET34: Variant = Variant {
+    block: Block::Basic,
+    blocks: [3, 4, 6, 3],
+};
+const RESNET50: Variant = Variant {
+    block: Block::Bottleneck,
+    blocks: [3, 4, 6, 3],
+};
+const RESNET101: Variant = Variant {
+    block: Block::Bottleneck,
+    blocks: [3, 4, 23, 3],
+};
+const RESNET152: Variant = Variant {
+    block: Block::Bottleneck,
+    blocks: [3, 8, 36, 3],
+};
 
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
@@ -151,7 +166,12 @@ fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
 
     let conv1 = conv(config.in_channels.unwrap_or(3), 64, 7, 2);
     let stem = ConvNormActConfig::new(conv1, BatchNorm2dConfig::new(64), Activation::Relu);
-    model.stage("act1", 64, 2, Sequential::new().add(stem.build(&root.pp("conv1"), &root.pp("bn1"))?));
+    model.stage(
+        "act1",
+        64,
+        2,
+        Sequential::new().add(stem.build(&root.pp("conv1"), &root.pp("bn1"))?),
+    );
     model.group("stem", &["conv1", "bn1"]);
 
     let (mut channels, mut index) = (64, 0);
@@ -160,12 +180,20 @@ fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
         let (name, width) = (format!("layer{}", stage + 1), 64 << stage);
         let mut layers = Sequential::new();
         if stage == 0 {
-            layers = layers.add(MaxPool2d::new(3, 2, &root.pp("maxpool")).with_padding(Padding::all(1)));
+            layers =
+                layers.add(MaxPool2d::new(3, 2, &root.pp("maxpool")).with_padding(Padding::all(1)));
         }
         for number in 0..blocks {
             let stride = if stage > 0 && number == 0 { 2 } else { 1 };
             let drop_path = config.drop_path(index, block_count);
-            layers = layers.add(block(variant.block, channels, width, stride, drop_path, &root.pp(&name).pp(number))?);
+            layers = layers.add(block(
+                variant.block,
+                channels,
+                width,
+                stride,
+                drop_path,
+                &root.pp(&name).pp(number),
+            )?);
             channels = variant.block.expansion() * width;
             index += 1;
         }
@@ -174,7 +202,13 @@ fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
     }
 
     model.group("head", &["fc"]);
-    let head = LinearHead::build(root, "fc", channels, num_classes, config.drop_rate.unwrap_or(0.))?;
+    let head = LinearHead::build(
+        root,
+        "fc",
+        channels,
+        num_classes,
+        config.drop_rate.unwrap_or(0.),
+    )?;
     Ok(model.finish(channels, num_classes, head))
 }
 
@@ -192,14 +226,26 @@ fn conv(from: usize, to: usize, kernel_size: usize, stride: usize) -> Conv2dConf
         .with_init(Init::KAIMING_NORMAL_OUT)
 }
 
-fn block(kind: Block, input: usize, width: usize, stride: usize, drop_path: f64, at: &Builder) -> Result<Residual> {
+fn block(
+    kind: Block,
+    input: usize,
+    width: usize,
+    stride: usize,
+    drop_path: f64,
+    at: &Builder,
+) -> Result<Residual> {
     let output = kind.expansion() * width;
     let convolutions = match kind {
         Block::Basic => vec![conv(input, width, 3, stride), conv(width, output, 3, 1)],
-        Block::Bottleneck => vec![conv(input, width, 1, 1), conv(width, width, 3, stride), conv(width, output, 1, 1)],
+        Block::Bottleneck => vec![
+            conv(input, width, 1, 1),
+            conv(width, width, 3, stride),
+            conv(width, output, 1, 1),
+        ],
     };
     let count = convolutions.len();
-    // The branch ends without an activation and, as in timm, starts as zero: each block begins as the identity.
+    // The branch ends without an activation and, as in timm, starts as zero: each block begins as
+    // the identity.
     let units = (1..).zip(convolutions).map(|(number, convolution)| {
         let (channels, activation, weight_init) = match number == count {
             true => (output, Activation::Identity, Init::ZEROS),
@@ -207,7 +253,10 @@ fn block(kind: Block, input: usize, width: usize, stride: usize, drop_path: f64,
         };
         let norm = BatchNorm2dConfig::new(channels).with_weight_init(weight_init);
         let unit = ConvNormActConfig::new(convolution, norm, activation);
-        unit.build(&at.pp(format!("conv{number}")), &at.pp(format!("bn{number}")))
+        unit.build(
+            &at.pp(format!("conv{number}")),
+            &at.pp(format!("bn{number}")),
+        )
     });
     let mut units = units.collect::<Result<Vec<_>>>()?;
     let last = units.pop().expect("a block has convolutions");
@@ -217,7 +266,10 @@ fn block(kind: Block, input: usize, width: usize, stride: usize, drop_path: f64,
             BatchNorm2dConfig::new(output),
             Activation::Identity,
         );
-        Some(Box::new(unit.build(&at.pp("downsample").pp(0), &at.pp("downsample").pp(1))?) as Box<dyn Layer>)
+        Some(
+            Box::new(unit.build(&at.pp("downsample").pp(0), &at.pp("downsample").pp(1))?)
+                as Box<dyn Layer>,
+        )
     } else {
         None
     };
@@ -225,6 +277,13 @@ fn block(kind: Block, input: usize, width: usize, stride: usize, drop_path: f64,
         branch: units.into_iter().collect(),
         last,
         shortcut,
-        sum: ResidualSum::new(drop_path, Some(Activate::new(Activation::Relu, &at.pp(format!("act{count}")))), at)?,
+        sum: ResidualSum::new(
+            drop_path,
+            Some(Activate::new(
+                Activation::Relu,
+                &at.pp(format!("act{count}")),
+            )),
+            at,
+        )?,
     })
 }

@@ -1,10 +1,11 @@
-//! SqueezeNet (Iandola et al. 2016, "AlexNet-level accuracy with 50x fewer parameters"), names as in torchvision. Not in timm: a stage
-//! ends before each max-pooling, so `stage0` is the first ReLU and the others are the last Fire module at their resolution.
+//! SqueezeNet (Iandola et al. 2016, "AlexNet-level accuracy with 50x fewer parameters"), names as
+//! in torchvision. Not in timm: a stage ends before each max-pooling, so `stage0` is the first ReLU
+//! and the others are the last Fire module at their resolution.
 
 use candle_core::{Result, Tensor};
 use cnn_layers::{
-    Activate, Activation, Builder, Context, Conv2dConfig, ConvAct, Dropout, Fan, FeatureMap, GlobalAvgPool2d, Init,
-    Layer, MaxPool2d, Padding, Sequential,
+    Activate, Activation, Builder, Context, Conv2dConfig, ConvAct, Dropout, Fan, FeatureMap,
+    GlobalAvgPool2d, Init, Layer, MaxPool2d, Padding, Sequential,
 };
 
 use crate::ModelConfig;
@@ -15,12 +16,19 @@ use crate::staged::{Head, StagedBuilder};
 struct Variant {
     /// Channels and kernel of the first convolution.
     stem: (usize, usize),
-    /// Squeeze channels of the Fire modules of each stage after the first; they expand to eight times as many.
+    /// Squeeze channels of the Fire modules of each stage after the first; they expand to eight
+    /// times as many.
     stages: [&'static [usize]; 3],
 }
 
-const SQUEEZENET1_0: Variant = Variant { stem: (96, 7), stages: [&[16, 16, 32], &[32, 48, 48, 64], &[64]] };
-const SQUEEZENET1_1: Variant = Variant { stem: (64, 3), stages: [&[16, 16], &[32, 32], &[48, 48, 64, 64]] };
+const SQUEEZENET1_0: Variant = Variant {
+    stem: (96, 7),
+    stages: [&[16, 16, 32], &[32, 48, 48, 64], &[64]],
+};
+const SQUEEZENET1_1: Variant = Variant {
+    stem: (64, 3),
+    stages: [&[16, 16], &[32, 32], &[48, 48, 64, 64]],
+};
 
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
@@ -67,7 +75,11 @@ fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
 
     let (mut channels, kernel_size) = variant.stem;
     let stem = conv(config.in_channels.unwrap_or(3), channels, kernel_size).with_stride(2);
-    let stem = ConvAct::build(&stem, Activate::new(Activation::Relu, &features.pp(1)), &features.pp(0))?;
+    let stem = ConvAct::build(
+        &stem,
+        Activate::new(Activation::Relu, &features.pp(1)),
+        &features.pp(0),
+    )?;
     model.stage("features.1", channels, 2, Sequential::new().add(stem));
     model.group("stem", &["features.0"]);
 
@@ -83,7 +95,10 @@ fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
             modules.push(format!("features.{index}"));
         }
         model.stage(format!("features.{index}"), channels, 4 << stage, layers);
-        model.group(&format!("stage{}", stage + 1), &modules.iter().map(String::as_str).collect::<Vec<_>>());
+        model.group(
+            &format!("stage{}", stage + 1),
+            &modules.iter().map(String::as_str).collect::<Vec<_>>(),
+        );
         index += 1;
     }
 
@@ -102,11 +117,17 @@ fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
 }
 
 fn conv(from: usize, to: usize, kernel_size: usize) -> Conv2dConfig {
-    let init = Init::KaimingUniform { fan: Fan::In, gain: std::f64::consts::SQRT_2 };
-    Conv2dConfig::new(from, to, kernel_size).with_init(init).with_bias_init(Init::ZEROS)
+    let init = Init::KaimingUniform {
+        fan: Fan::In,
+        gain: std::f64::consts::SQRT_2,
+    };
+    Conv2dConfig::new(from, to, kernel_size)
+        .with_init(init)
+        .with_bias_init(Init::ZEROS)
 }
 
-/// A 1×1 convolution that squeezes, then 1×1 and 3×3 convolutions side by side that expand four times each.
+/// A 1×1 convolution that squeezes, then 1×1 and 3×3 convolutions side by side that expand four
+/// times each.
 struct Fire {
     squeeze: ConvAct,
     expand1x1: ConvAct,
@@ -123,7 +144,10 @@ impl Fire {
         Ok(Self {
             squeeze: unit("squeeze", conv(channels, squeeze, 1))?,
             expand1x1: unit("expand1x1", conv(squeeze, 4 * squeeze, 1))?,
-            expand3x3: unit("expand3x3", conv(squeeze, 4 * squeeze, 3).with_padding(Padding::all(1)))?,
+            expand3x3: unit(
+                "expand3x3",
+                conv(squeeze, 4 * squeeze, 3).with_padding(Padding::all(1)),
+            )?,
             path: at.path().to_string(),
         })
     }
@@ -132,7 +156,11 @@ impl Fire {
 impl Layer for Fire {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let squeezed = self.squeeze.forward(xs, cx)?;
-        ConvAct::concat(&[(&self.expand1x1, &squeezed), (&self.expand3x3, &squeezed)], &self.path, cx)
+        ConvAct::concat(
+            &[(&self.expand1x1, &squeezed), (&self.expand3x3, &squeezed)],
+            &self.path,
+            cx,
+        )
     }
 }
 
@@ -146,6 +174,9 @@ struct ConvHead {
 impl Head for ConvHead {
     fn forward(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
         let chain: [&dyn Layer; 3] = [&self.dropout, &self.conv, &self.pool];
-        chain.iter().try_fold(features.clone(), |xs, layer| layer.forward(&xs, cx))?.flatten()
+        chain
+            .iter()
+            .try_fold(features.clone(), |xs, layer| layer.forward(&xs, cx))?
+            .flatten()
     }
 }

@@ -6,13 +6,15 @@ use super::log_sigmoid::log_sigmoid;
 use super::same_shape;
 use crate::Error;
 
-/// `−mean(p·t·ln σ(x) + (1 − t)·ln(1 − σ(x)))` over all elements, as a scalar; `p` is `pos_weight`, 1 where it is `None`.
+/// `−mean(p·t·ln σ(x) + (1 − t)·ln(1 − σ(x)))` over all elements, as a scalar; `p` is `pos_weight`,
+/// 1 where it is `None`.
 ///
-/// The same as `max(x, 0) − x·t + ln(1 + e^(−|x|))` for `p = 1`: neither value nor gradient overflows or loses its digits for large `|x|`.
+/// The same as `max(x, 0) − x·t + ln(1 + e^(−|x|))` for `p = 1`: neither value nor gradient
+/// overflows or loses its digits for large `|x|`.
 ///
 /// # Shapes
-/// `logits` and `targets` have the same shape, targets in `0..=1`; `pos_weight` is broadcast to it, as `(K)` to `(N, K)`. Both are converted to the element type
-/// of `logits`, f32 or f64.
+/// `logits` and `targets` have the same shape, targets in `0..=1`; `pos_weight` is broadcast to it,
+/// as `(K)` to `(N, K)`. Both are converted to the element type of `logits`, f32 or f64.
 ///
 /// # Errors
 /// If the shapes do not fit or are empty, or the element type is another.
@@ -43,6 +45,8 @@ pub fn binary_cross_entropy_with_logits(
         })?;
         positive = positive.mul(&weight)?;
     }
-    let negative = targets.affine(-1., 1.)?.mul(&log_sigmoid(&logits.neg()?)?)?;
+    let negative = targets
+        .affine(-1., 1.)?
+        .mul(&log_sigmoid(&logits.neg()?)?)?;
     Ok((positive + negative)?.mean_all()?.neg()?)
 }

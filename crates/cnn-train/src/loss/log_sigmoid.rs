@@ -15,14 +15,22 @@ impl CustomOp1 for LogSigmoid {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (start, end) = layout.contiguous_offsets().ok_or(Error::RequiresContiguous { op: self.name() })?;
+        let (start, end) = layout
+            .contiguous_offsets()
+            .ok_or(Error::RequiresContiguous { op: self.name() })?;
         let ys = match storage {
-            CpuStorage::F32(xs) => {
-                CpuStorage::F32(xs[start..end].iter().map(|&x| x.min(0.) - (-x.abs()).exp().ln_1p()).collect())
-            }
-            CpuStorage::F64(xs) => {
-                CpuStorage::F64(xs[start..end].iter().map(|&x| x.min(0.) - (-x.abs()).exp().ln_1p()).collect())
-            }
+            CpuStorage::F32(xs) => CpuStorage::F32(
+                xs[start..end]
+                    .iter()
+                    .map(|&x| x.min(0.) - (-x.abs()).exp().ln_1p())
+                    .collect(),
+            ),
+            CpuStorage::F64(xs) => CpuStorage::F64(
+                xs[start..end]
+                    .iter()
+                    .map(|&x| x.min(0.) - (-x.abs()).exp().ln_1p())
+                    .collect(),
+            ),
             _ => candle_core::bail!("{}: expected f32 or f64", self.name()),
         };
         Ok((ys, layout.shape().clone()))

@@ -16,11 +16,19 @@ pub use mean_squared_error::mean_squared_error;
 /// The loss's targets have the outputs' shape, which is not empty.
 fn same_shape(xs: &Tensor, targets: &Tensor) -> Result<(), Error> {
     if xs.elem_count() == 0 {
-        return Err(Error::argument("outputs", format!("shape {:?}", xs.dims()), "at least one element"));
+        return Err(Error::argument(
+            "outputs",
+            format!("shape {:?}", xs.dims()),
+            "at least one element",
+        ));
     }
     if xs.dims() != targets.dims() {
         let expected = format!("shape {:?}, the outputs'", xs.dims());
-        return Err(Error::argument("targets", format!("shape {:?}", targets.dims()), expected));
+        return Err(Error::argument(
+            "targets",
+            format!("shape {:?}", targets.dims()),
+            expected,
+        ));
     }
     Ok(())
 }

@@ -13,7 +13,8 @@ use crate::Error;
 const CHUNK: usize = 1 << 14;
 const LANES: usize = 8;
 
-/// Detached gradients of named parameters, in the optimiser's order. A parameter that the loss does not depend on has none.
+/// Detached gradients of named parameters, in the optimiser's order. A parameter that the loss does
+/// not depend on has none.
 #[derive(Debug, Clone, Default)]
 pub struct Gradients(Vec<(String, Tensor)>);
 
@@ -31,12 +32,16 @@ impl Gradients {
 
     /// Name and gradient, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.0.iter().map(|(name, gradient)| (name.as_str(), gradient))
+        self.0
+            .iter()
+            .map(|(name, gradient)| (name.as_str(), gradient))
     }
 
     /// The gradient of a parameter.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.iter().find(|(other, _)| *other == name).map(|(_, gradient)| gradient)
+        self.iter()
+            .find(|(other, _)| *other == name)
+            .map(|(_, gradient)| gradient)
     }
 
     /// All gradients times `factor`.
@@ -47,7 +52,8 @@ impl Gradients {
         self.map(|gradient| gradient.affine(factor, 0.))
     }
 
-    /// Adds `weight` times the other gradients; those that are here only stay, those that are there only come at the end.
+    /// Adds `weight` times the other gradients; those that are here only stay, those that are there
+    /// only come at the end.
     ///
     /// # Errors
     /// If shapes or element types of the same name differ.
@@ -68,7 +74,8 @@ impl Gradients {
         Ok(())
     }
 
-    /// The Euclidean norm over all gradients, summed in f64 in an order that does not depend on the number of threads.
+    /// The Euclidean norm over all gradients, summed in f64 in an order that does not depend on the
+    /// number of threads.
     ///
     /// # Errors
     /// If a gradient is neither f32 nor f64.
@@ -77,7 +84,8 @@ impl Gradients {
         Ok(squares.sum::<Result<f64, Error>>()?.sqrt())
     }
 
-    /// Scales all gradients so that their common norm is at most `max`, as PyTorch's `clip_grad_norm_`, and returns the norm before.
+    /// Scales all gradients so that their common norm is at most `max`, as PyTorch's
+    /// `clip_grad_norm_`, and returns the norm before.
     ///
     /// # Errors
     /// If `max` is not above 0, or a gradient is neither f32 nor f64.
@@ -120,7 +128,10 @@ impl Gradients {
     }
 
     fn map(self, change: impl Fn(&Tensor) -> candle_core::Result<Tensor>) -> Result<Self, Error> {
-        let changed = self.0.into_iter().map(|(name, gradient)| Ok((name, change(&gradient)?)));
+        let changed = self
+            .0
+            .into_iter()
+            .map(|(name, gradient)| Ok((name, change(&gradient)?)));
         changed.collect::<Result<Vec<_>, Error>>().map(Self)
     }
 }
@@ -141,15 +152,26 @@ impl FromIterator<(String, Tensor)> for Gradients {
 }
 
 fn is_limit(name: &'static str, max: f64) -> Result<(), Error> {
-    if max > 0. { Ok(()) } else { Err(Error::argument(name, max, "a number above 0")) }
+    if max > 0. {
+        Ok(())
+    } else {
+        Err(Error::argument(name, max, "a number above 0"))
+    }
 }
 
 fn sum_of_squares(gradient: &Tensor) -> Result<f64, Error> {
-    with_values(gradient, |values| chunked(values, f64::from), |values| chunked(values, |value| value))
+    with_values(
+        gradient,
+        |values| chunked(values, f64::from),
+        |values| chunked(values, |value| value),
+    )
 }
 
 fn chunked<T: Copy + Sync>(values: &[T], widen: impl Fn(T) -> f64 + Sync) -> f64 {
-    let sums: Vec<f64> = values.par_chunks(CHUNK).map(|chunk| chunk_sum(chunk, &widen)).collect();
+    let sums: Vec<f64> = values
+        .par_chunks(CHUNK)
+        .map(|chunk| chunk_sum(chunk, &widen))
+        .collect();
     sums.into_iter().sum()
 }
 
@@ -165,13 +187,21 @@ fn chunk_sum<T: Copy>(chunk: &[T], widen: impl Fn(T) -> f64) -> f64 {
 }
 
 /// Calls one of the functions with the tensor's elements.
-fn with_values<R>(tensor: &Tensor, f32s: impl FnOnce(&[f32]) -> R, f64s: impl FnOnce(&[f64]) -> R) -> Result<R, Error> {
+fn with_values<R>(
+    tensor: &Tensor,
+    f32s: impl FnOnce(&[f32]) -> R,
+    f64s: impl FnOnce(&[f64]) -> R,
+) -> Result<R, Error> {
     let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     let (start, end) = layout.contiguous_offsets().expect("it was made contiguous");
     match &*storage {
         Storage::Cpu(CpuStorage::F32(values)) => Ok(f32s(&values[start..end])),
         Storage::Cpu(CpuStorage::F64(values)) => Ok(f64s(&values[start..end])),
-        _ => Err(Error::argument("gradient", tensor.dtype().as_str(), "f32 or f64")),
+        _ => Err(Error::argument(
+            "gradient",
+            tensor.dtype().as_str(),
+            "f32 or f64",
+        )),
     }
 }

@@ -15,8 +15,9 @@ pub struct ParamGroup {
     pub weight_decay: f64,
 }
 
-/// Splits parameters into the groups `decay` and `no_decay`: biases (names that end in `.bias`) and all with at most one dimension, such as a normalisation's
-/// weight or a layer scale, do not decay. An empty group is left out.
+/// Splits parameters into the groups `decay` and `no_decay`: biases (names that end in `.bias`) and
+/// all with at most one dimension, such as a normalisation's weight or a layer scale, do not decay.
+/// An empty group is left out.
 ///
 /// ```
 /// use candle_core::{DType, Device, Var};
@@ -38,6 +39,12 @@ pub fn decay_groups(trainable: Vec<(String, Var)>, weight_decay: f64) -> Vec<Par
         lr_scale: 1.,
         weight_decay,
     };
-    let groups = [group("decay", decay, weight_decay), group("no_decay", no_decay, 0.)];
-    groups.into_iter().filter(|group: &ParamGroup| !group.parameters.is_empty()).collect()
+    let groups = [
+        group("decay", decay, weight_decay),
+        group("no_decay", no_decay, 0.),
+    ];
+    groups
+        .into_iter()
+        .filter(|group: &ParamGroup| !group.parameters.is_empty())
+        .collect()
 }

@@ -1,4 +1,5 @@
-//! Optimisers: PyTorch's update rules, each as one pass over a parameter, its gradient and its state.
+//! Optimisers: PyTorch's update rules, each as one pass over a parameter, its gradient and its
+//! state.
 
 mod config;
 mod gradients;
@@ -18,7 +19,8 @@ pub use config::OptimizerConfig;
 pub use gradients::Gradients;
 pub use group::{ParamGroup, decay_groups};
 
-/// Changes parameters by their gradients, in place: layers that share a parameter's storage see the new value at once.
+/// Changes parameters by their gradients, in place: layers that share a parameter's storage see the
+/// new value at once.
 ///
 /// Parameters are f32 or f64 on the CPU. Results do not depend on the number of threads.
 ///
@@ -54,7 +56,8 @@ impl Optimizer {
     /// An optimiser of these parameters, its state all zeros.
     ///
     /// # Errors
-    /// If a constant is out of its range, a name occurs twice or an element type is neither f32 nor f64.
+    /// If a constant is out of its range, a name occurs twice or an element type is neither f32 nor
+    /// f64.
     pub fn new(config: OptimizerConfig, groups: Vec<ParamGroup>) -> Result<Self, Error> {
         config.validate()?;
         let slots = config.slots().len();
@@ -65,11 +68,22 @@ impl Optimizer {
             is_not_negative("weight_decay", group.weight_decay)?;
             for (name, var) in group.parameters {
                 if !names.insert(name.clone()) {
-                    return Err(Error::argument("parameters", format!("`{name}` twice"), "unique names"));
+                    return Err(Error::argument(
+                        "parameters",
+                        format!("`{name}` twice"),
+                        "unique names",
+                    ));
                 }
                 let slots = Slots::zeros(&name, &var, slots)?;
                 let (lr_scale, weight_decay) = (group.lr_scale, group.weight_decay);
-                parameters.push(Parameter { name, var, lr_scale, weight_decay, steps: 0, slots });
+                parameters.push(Parameter {
+                    name,
+                    var,
+                    lr_scale,
+                    weight_decay,
+                    steps: 0,
+                    slots,
+                });
             }
         }
         Ok(Self { config, parameters })
@@ -82,16 +96,23 @@ impl Optimizer {
 
     /// Names and parameters, group by group.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &Var)> {
-        self.parameters.iter().map(|parameter| (parameter.name.as_str(), &parameter.var))
+        self.parameters
+            .iter()
+            .map(|parameter| (parameter.name.as_str(), &parameter.var))
     }
 
-    /// One update. A parameter without a gradient stays as it is, and so does its state, as PyTorch does where `grad` is `None`.
+    /// One update. A parameter without a gradient stays as it is, and so does its state, as PyTorch
+    /// does where `grad` is `None`.
     ///
     /// # Errors
-    /// Before anything is changed: if a rate is out of its range, or a gradient has another shape or element type than its parameter, or belongs to none.
+    /// Before anything is changed: if a rate is out of its range, or a gradient has another shape
+    /// or element type than its parameter, or belongs to none.
     pub fn step(&mut self, gradients: &Gradients, rates: &Rates) -> Result<(), Error> {
         is_not_negative("lr", rates.lr)?;
-        if let Some(momentum) = rates.momentum.filter(|momentum| !(0.0..1.0).contains(momentum)) {
+        if let Some(momentum) = rates
+            .momentum
+            .filter(|momentum| !(0.0..1.0).contains(momentum))
+        {
             return Err(Error::argument("momentum", momentum, "0 or more, below 1"));
         }
         let gradients = self.matched(gradients)?;
@@ -110,8 +131,9 @@ impl Optimizer {
         Ok(())
     }
 
-    /// What a later optimiser needs to go on bitwise as this one would: `<parameter>.step` (i64, without dimensions) and the rule's tensors under PyTorch's names, as
-    /// `<parameter>.exp_avg`, each of its parameter's shape and element type.
+    /// What a later optimiser needs to go on bitwise as this one would: `<parameter>.step` (i64,
+    /// without dimensions) and the rule's tensors under PyTorch's names, as `<parameter>.exp_avg`,
+    /// each of its parameter's shape and element type.
     ///
     /// # Errors
     /// If candle reports one.
@@ -121,7 +143,10 @@ impl Optimizer {
         for parameter in &self.parameters {
             let step = Tensor::new(parameter.steps as i64, &candle_core::Device::Cpu)?;
             state.push((format!("{}.step", parameter.name), step));
-            for (slot, tensor) in names.iter().zip(parameter.slots.tensors(parameter.var.shape())?) {
+            for (slot, tensor) in names
+                .iter()
+                .zip(parameter.slots.tensors(parameter.var.shape())?)
+            {
                 state.push((format!("{}.{slot}", parameter.name), tensor));
             }
         }
@@ -131,31 +156,51 @@ impl Optimizer {
     /// Takes over what [`state`](Self::state) returned.
     ///
     /// # Errors
-    /// If something is missing, has another shape or element type, or belongs to no parameter of this rule; nothing is changed then.
+    /// If something is missing, has another shape or element type, or belongs to no parameter of
+    /// this rule; nothing is changed then.
     pub fn load_state(&mut self, tensors: &[(String, Tensor)]) -> Result<(), Error> {
         let slot_names = self.config.slots();
-        let mut found: HashMap<&str, &Tensor> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+        let mut found: HashMap<&str, &Tensor> = tensors
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor))
+            .collect();
         let mut loaded = Vec::new();
         for parameter in &self.parameters {
             let mut take = |slot: &str, dtype: DType, dims: &[usize]| {
                 let name = format!("{}.{slot}", parameter.name);
                 let expected = format!("`{name}` of {} {dims:?}", dtype.as_str());
                 match found.remove(name.as_str()) {
-                    None => Err(Error::argument("optimizer state", "nothing of this name", expected)),
+                    None => Err(Error::argument(
+                        "optimizer state",
+                        "nothing of this name",
+                        expected,
+                    )),
                     Some(tensor) if tensor.dtype() == dtype && tensor.dims() == dims => Ok(tensor),
-                    Some(tensor) => Err(Error::argument("optimizer state", described(tensor), expected)),
+                    Some(tensor) => Err(Error::argument(
+                        "optimizer state",
+                        described(tensor),
+                        expected,
+                    )),
                 }
             };
             let steps = take("step", DType::I64, &[])?.to_scalar::<i64>()?;
-            let steps = u64::try_from(steps)
-                .map_err(|_| Error::argument("optimizer state", format!("step {steps}"), "0 or more"))?;
+            let steps = u64::try_from(steps).map_err(|_| {
+                Error::argument("optimizer state", format!("step {steps}"), "0 or more")
+            })?;
             let (dtype, dims) = (parameter.var.dtype(), parameter.var.dims());
-            let slots = slot_names.iter().map(|slot| take(slot, dtype, dims)).collect::<Result<Vec<_>, _>>()?;
+            let slots = slot_names
+                .iter()
+                .map(|slot| take(slot, dtype, dims))
+                .collect::<Result<Vec<_>, _>>()?;
             loaded.push((steps, Slots::from_tensors(&parameter.var, &slots)?));
         }
         if let Some(name) = found.keys().min() {
             let expected = "only the state of this optimiser's parameters";
-            return Err(Error::argument("optimizer state", format!("`{name}`"), expected));
+            return Err(Error::argument(
+                "optimizer state",
+                format!("`{name}`"),
+                expected,
+            ));
         }
         for (parameter, (steps, slots)) in self.parameters.iter_mut().zip(loaded) {
             (parameter.steps, parameter.slots) = (steps, slots);
@@ -178,7 +223,11 @@ impl Optimizer {
             matched.push(gradient.map(Tensor::contiguous).transpose()?);
         }
         match by_name.keys().min() {
-            Some(name) => Err(Error::argument("gradients", format!("`{name}`"), "only this optimiser's parameters")),
+            Some(name) => Err(Error::argument(
+                "gradients",
+                format!("`{name}`"),
+                "only this optimiser's parameters",
+            )),
             None => Ok(matched),
         }
     }
@@ -187,7 +236,10 @@ impl Optimizer {
 impl std::fmt::Debug for Optimizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<&str> = self.parameters().map(|(name, _)| name).collect();
-        f.debug_struct("Optimizer").field("config", &self.config).field("parameters", &names).finish()
+        f.debug_struct("Optimizer")
+            .field("config", &self.config)
+            .field("parameters", &names)
+            .finish()
     }
 }
 
@@ -195,7 +247,11 @@ fn is_not_negative(name: &'static str, value: f64) -> Result<(), Error> {
     if value.is_finite() && value >= 0. {
         Ok(())
     } else {
-        Err(Error::argument(name, value, "a finite number, not negative"))
+        Err(Error::argument(
+            name,
+            value,
+            "a finite number, not negative",
+        ))
     }
 }
 

@@ -23,7 +23,13 @@ pub(super) struct Update {
 impl Update {
     /// Changes the parameter's storage and its state.
     pub(super) fn apply(&self, var: &Var, gradient: &Tensor, slots: &mut Slots) -> Result<()> {
-        var.inplace_op2(gradient, &InPlace { update: *self, slots: RefCell::new(slots) })
+        var.inplace_op2(
+            gradient,
+            &InPlace {
+                update: *self,
+                slots: RefCell::new(slots),
+            },
+        )
     }
 
     fn run<T: Element>(&self, params: &mut [T], grads: &[T], slots: &mut [Vec<T>]) {
@@ -31,49 +37,90 @@ impl Update {
         let decay = T::from_f64(self.weight_decay);
         match self.config {
             OptimizerConfig::Sgd { .. } if slots.is_empty() => {
-                each(params, grads, slots_of(slots), move |p, g, []| *p -= lr * (g + decay * *p));
+                each(params, grads, slots_of(slots), move |p, g, []| {
+                    *p -= lr * (g + decay * *p)
+                });
             }
             OptimizerConfig::Sgd { momentum, nesterov } => {
                 let momentum = T::from_f64(momentum);
                 each(params, grads, slots_of(slots), move |p, g, [buffer]| {
                     let g = g + decay * *p;
                     *buffer = momentum * *buffer + g;
-                    *p -= lr * if nesterov { g + momentum * *buffer } else { *buffer };
+                    *p -= lr
+                        * if nesterov {
+                            g + momentum * *buffer
+                        } else {
+                            *buffer
+                        };
                 });
             }
             OptimizerConfig::Adam { beta1, beta2, eps } => {
                 let adam = Adam::new(beta1, beta2, eps, self.lr, self.steps);
-                each(params, grads, slots_of(slots), move |p, g, [mean, square]| {
-                    *p -= adam.change(g + decay * *p, mean, square);
-                });
+                each(
+                    params,
+                    grads,
+                    slots_of(slots),
+                    move |p, g, [mean, square]| {
+                        *p -= adam.change(g + decay * *p, mean, square);
+                    },
+                );
             }
             OptimizerConfig::AdamW { beta1, beta2, eps } => {
                 let adam = Adam::new(beta1, beta2, eps, self.lr, self.steps);
                 let keep = T::from_f64(1. - self.lr * self.weight_decay);
-                each(params, grads, slots_of(slots), move |p, g, [mean, square]| {
-                    *p = *p * keep - adam.change(g, mean, square);
-                });
+                each(
+                    params,
+                    grads,
+                    slots_of(slots),
+                    move |p, g, [mean, square]| {
+                        *p = *p * keep - adam.change(g, mean, square);
+                    },
+                );
             }
-            OptimizerConfig::RmsProp { alpha, eps, momentum, centered } => {
+            OptimizerConfig::RmsProp {
+                alpha,
+                eps,
+                momentum,
+                centered,
+            } => {
                 let rms = RmsProp::new(alpha, eps);
                 let momentum_rate = T::from_f64(momentum);
                 // A schedule may set a momentum of 0 for a while; the buffer is there all the same.
                 let keeps_momentum = slots.len() == if centered { 3 } else { 2 };
                 match (keeps_momentum, centered) {
-                    (false, false) => each(params, grads, slots_of(slots), move |p, g, [square]| {
-                        *p -= lr * rms.change(g + decay * *p, square, None);
-                    }),
-                    (false, true) => each(params, grads, slots_of(slots), move |p, g, [square, mean]| {
-                        *p -= lr * rms.change(g + decay * *p, square, Some(mean));
-                    }),
-                    (true, false) => each(params, grads, slots_of(slots), move |p, g, [square, buffer]| {
-                        *buffer = momentum_rate * *buffer + rms.change(g + decay * *p, square, None);
-                        *p -= lr * *buffer;
-                    }),
-                    (true, true) => each(params, grads, slots_of(slots), move |p, g, [square, buffer, mean]| {
-                        *buffer = momentum_rate * *buffer + rms.change(g + decay * *p, square, Some(mean));
-                        *p -= lr * *buffer;
-                    }),
+                    (false, false) => {
+                        each(params, grads, slots_of(slots), move |p, g, [square]| {
+                            *p -= lr * rms.change(g + decay * *p, square, None);
+                        })
+                    }
+                    (false, true) => each(
+                        params,
+                        grads,
+                        slots_of(slots),
+                        move |p, g, [square, mean]| {
+                            *p -= lr * rms.change(g + decay * *p, square, Some(mean));
+                        },
+                    ),
+                    (true, false) => each(
+                        params,
+                        grads,
+                        slots_of(slots),
+                        move |p, g, [square, buffer]| {
+                            *buffer =
+                                momentum_rate * *buffer + rms.change(g + decay * *p, square, None);
+                            *p -= lr * *buffer;
+                        },
+                    ),
+                    (true, true) => each(
+                        params,
+                        grads,
+                        slots_of(slots),
+                        move |p, g, [square, buffer, mean]| {
+                            *buffer = momentum_rate * *buffer
+                                + rms.change(g + decay * *p, square, Some(mean));
+                            *p -= lr * *buffer;
+                        },
+                    ),
                 }
             }
         }
@@ -123,7 +170,11 @@ struct RmsProp<T> {
 
 impl<T: Element> RmsProp<T> {
     fn new(alpha: f64, eps: f64) -> Self {
-        Self { alpha: T::from_f64(alpha), one_minus_alpha: T::from_f64(1. - alpha), eps: T::from_f64(eps) }
+        Self {
+            alpha: T::from_f64(alpha),
+            one_minus_alpha: T::from_f64(1. - alpha),
+            eps: T::from_f64(eps),
+        }
     }
 
     /// The gradient over its root mean square, or over its deviation where a mean is kept.
@@ -142,7 +193,11 @@ impl<T: Element> RmsProp<T> {
 /// `start + weight · (end − start)`, computed from the nearer end as PyTorch does.
 #[inline]
 fn lerp<T: Element>(start: T, end: T, weight: T) -> T {
-    if weight + weight < T::one() { start + weight * (end - start) } else { end - (end - start) * (T::one() - weight) }
+    if weight + weight < T::one() {
+        start + weight * (end - start)
+    } else {
+        end - (end - start) * (T::one() - weight)
+    }
 }
 
 trait Element: WithDType {
@@ -173,8 +228,16 @@ impl InplaceOp2 for InPlace<'_> {
         "optimizer-step"
     }
 
-    fn cpu_fwd(&self, param: &mut CpuStorage, l1: &Layout, grad: &CpuStorage, l2: &Layout) -> Result<()> {
-        let not_contiguous = || Error::RequiresContiguous { op: "optimizer-step" };
+    fn cpu_fwd(
+        &self,
+        param: &mut CpuStorage,
+        l1: &Layout,
+        grad: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<()> {
+        let not_contiguous = || Error::RequiresContiguous {
+            op: "optimizer-step",
+        };
         let (p0, p1) = l1.contiguous_offsets().ok_or_else(not_contiguous)?;
         let (g0, g1) = l2.contiguous_offsets().ok_or_else(not_contiguous)?;
         match (param, grad, &mut **self.slots.borrow_mut()) {
@@ -184,18 +247,23 @@ impl InplaceOp2 for InPlace<'_> {
             (CpuStorage::F64(param), CpuStorage::F64(grad), Slots::F64(slots)) => {
                 self.update.run(&mut param[p0..p1], &grad[g0..g1], slots);
             }
-            _ => candle_core::bail!("optimizer-step: parameter, gradient and state differ in their element type"),
+            _ => candle_core::bail!(
+                "optimizer-step: parameter, gradient and state differ in their element type"
+            ),
         }
         Ok(())
     }
 }
 
 fn slots_of<T, const N: usize>(slots: &mut [Vec<T>]) -> [&mut [T]; N] {
-    let slots: &mut [Vec<T>; N] = slots.try_into().expect("a rule is given the slots that it names");
+    let slots: &mut [Vec<T>; N] = slots
+        .try_into()
+        .expect("a rule is given the slots that it names");
     slots.each_mut().map(Vec::as_mut_slice)
 }
 
-/// Applies `rule` to each element of the parameter with its gradient and its state; all have the same length.
+/// Applies `rule` to each element of the parameter with its gradient and its state; all have the
+/// same length.
 fn each<T, const N: usize>(
     params: &mut [T],
     grads: &[T],
@@ -211,7 +279,10 @@ fn each<T, const N: usize>(
         let mut halves = slots.map(|slot| slot.split_at_mut(length / 2));
         let slots = halves.each_mut().map(|(slot, _)| std::mem::take(slot));
         let more_slots = halves.map(|(_, slot)| slot);
-        rayon::join(|| each(params, grads, slots, rule), || each(more_params, more_grads, more_slots, rule));
+        rayon::join(
+            || each(params, grads, slots, rule),
+            || each(more_params, more_grads, more_slots, rule),
+        );
         return;
     }
     // Sliced once, so that the loop needs no bounds checks.

@@ -30,8 +30,9 @@ pub struct Progress {
 
 /// The learning rate and the momentum over time, evaluated before every update.
 ///
-/// A warm-up raises the rate linearly from `warmup_start` times the kind's first rate to that rate. Then the kind begins: its epochs, milestones included, count
-/// from the end of the warm-up, and its last epoch is the training's last.
+/// A warm-up raises the rate linearly from `warmup_start` times the kind's first rate to that rate.
+/// Then the kind begins: its epochs, milestones included, count from the end of the warm-up, and
+/// its last epoch is the training's last.
 ///
 /// ```
 /// use cnn_train::{Progress, Schedule, ScheduleKind};
@@ -61,7 +62,11 @@ fn default_warmup_start() -> f64 {
 impl Schedule {
     /// Without a warm-up.
     pub fn new(kind: ScheduleKind) -> Self {
-        Self { warmup_epochs: 0., warmup_start: default_warmup_start(), kind }
+        Self {
+            warmup_epochs: 0.,
+            warmup_start: default_warmup_start(),
+            kind,
+        }
     }
 
     /// Begins with these many epochs of warm-up.
@@ -69,7 +74,10 @@ impl Schedule {
     /// # Errors
     /// If the number is negative or not finite.
     pub fn with_warmup(self, epochs: f64) -> Result<Self, Error> {
-        let schedule = Self { warmup_epochs: epochs, ..self };
+        let schedule = Self {
+            warmup_epochs: epochs,
+            ..self
+        };
         schedule.validate()?;
         Ok(schedule)
     }
@@ -79,7 +87,10 @@ impl Schedule {
     /// # Errors
     /// If it is not in `0..=1`.
     pub fn with_warmup_start(self, factor: f64) -> Result<Self, Error> {
-        let schedule = Self { warmup_start: factor, ..self };
+        let schedule = Self {
+            warmup_start: factor,
+            ..self
+        };
         schedule.validate()?;
         Ok(schedule)
     }
@@ -90,7 +101,11 @@ impl Schedule {
     /// Names the first number that is out of its range.
     pub fn validate(&self) -> Result<(), Error> {
         if !(self.warmup_epochs.is_finite() && self.warmup_epochs >= 0.) {
-            return Err(Error::argument("warmup_epochs", self.warmup_epochs, "a finite number, not negative"));
+            return Err(Error::argument(
+                "warmup_epochs",
+                self.warmup_epochs,
+                "a finite number, not negative",
+            ));
         }
         if !(0. ..=1.).contains(&self.warmup_start) {
             return Err(Error::argument("warmup_start", self.warmup_start, "0 to 1"));
@@ -98,8 +113,9 @@ impl Schedule {
         self.kind.validate()
     }
 
-    /// The rates at a moment. `base_lr` is the rate of which the kind's factors are parts; `plateau_factor` is [`PlateauState::factor`], which counts for
-    /// [`ScheduleKind::Plateau`] only.
+    /// The rates at a moment. `base_lr` is the rate of which the kind's factors are parts;
+    /// `plateau_factor` is [`PlateauState::factor`], which counts for [`ScheduleKind::Plateau`]
+    /// only.
     pub fn rates(&self, base_lr: f64, progress: Progress, plateau_factor: f64) -> Rates {
         let epochs = progress.epochs - self.warmup_epochs;
         let epoch = progress.epoch - self.warmup_epochs;
@@ -109,6 +125,9 @@ impl Schedule {
             1.
         };
         let (factor, momentum) = self.kind.factor(epoch.max(0.), epochs, plateau_factor);
-        Rates { lr: base_lr * warmup * factor, momentum }
+        Rates {
+            lr: base_lr * warmup * factor,
+            momentum,
+        }
     }
 }

@@ -20,7 +20,12 @@ pub struct Plateau {
 
 impl Default for Plateau {
     fn default() -> Self {
-        Self { factor: 0.1, patience: 10, threshold: 1e-4, min_factor: 0. }
+        Self {
+            factor: 0.1,
+            patience: 10,
+            threshold: 1e-4,
+            min_factor: 0.,
+        }
     }
 }
 
@@ -30,7 +35,11 @@ impl Plateau {
             return Err(Error::argument("factor", self.factor, "between 0 and 1"));
         }
         if !(self.threshold.is_finite() && self.threshold >= 0.) {
-            return Err(Error::argument("threshold", self.threshold, "a finite number, not negative"));
+            return Err(Error::argument(
+                "threshold",
+                self.threshold,
+                "a finite number, not negative",
+            ));
         }
         if !(0. ..=1.).contains(&self.min_factor) {
             return Err(Error::argument("min_factor", self.min_factor, "0 to 1"));
@@ -52,12 +61,17 @@ pub struct PlateauState {
 
 impl Default for PlateauState {
     fn default() -> Self {
-        Self { best: None, bad_epochs: 0, factor: 1. }
+        Self {
+            best: None,
+            bad_epochs: 0,
+            factor: 1.,
+        }
     }
 }
 
 impl PlateauState {
-    /// Takes an evaluation's score into account: higher is better, a loss is given negated. NaN is never better.
+    /// Takes an evaluation's score into account: higher is better, a loss is given negated. NaN is
+    /// never better.
     ///
     /// ```
     /// use cnn_train::{Plateau, PlateauState};

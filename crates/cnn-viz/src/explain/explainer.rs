@@ -14,7 +14,8 @@ use crate::picture::Heatmap;
 
 /// Explains the scores of a model, with any [`Method`].
 ///
-/// The model must be built in [`Mode::Eval`](cnn_layers::Mode::Eval): gradients flow through it then, whether or not its weights are frozen.
+/// The model must be built in [`Mode::Eval`](cnn_layers::Mode::Eval): gradients flow through it
+/// then, whether or not its weights are frozen.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -45,8 +46,9 @@ pub struct Explainer<'a> {
 }
 
 impl<'a> Explainer<'a> {
-    /// Class activation maps at the last map, without smoothing; 16 images per pass; 25 noisy copies with a noise of 15 % of the input's range; complete Integrated
-    /// Gradients; occlusion by squares of an eighth of the input's shorter side that move by half of it; seed 0.
+    /// Class activation maps at the last map, without smoothing; 16 images per pass; 25 noisy
+    /// copies with a noise of 15 % of the input's range; complete Integrated Gradients; occlusion
+    /// by squares of an eighth of the input's shorter side that move by half of it; seed 0.
     pub fn new(model: &'a dyn Classifier) -> Self {
         Self {
             model,
@@ -64,22 +66,36 @@ impl<'a> Explainer<'a> {
         }
     }
 
-    /// The same with passes that need no gradients run on another build of the model, for [`Mode::Inference`](cnn_layers::Mode::Inference).
+    /// The same with passes that need no gradients run on another build of the model, for
+    /// [`Mode::Inference`](cnn_layers::Mode::Inference).
     pub fn with_scorer(self, scorer: &'a dyn Classifier) -> Self {
         Self { scorer, ..self }
     }
 
-    /// The same on another network of the same architecture, say a randomised copy, and its build for passes that need no gradients.
+    /// The same on another network of the same architecture, say a randomised copy, and its build
+    /// for passes that need no gradients.
     pub fn on<'b>(&self, model: &'b dyn Classifier, scorer: &'b dyn Classifier) -> Explainer<'b>
     where
         'a: 'b,
     {
-        Explainer { model, scorer, ..self.clone() }
+        Explainer {
+            model,
+            scorer,
+            ..self.clone()
+        }
     }
 
-    /// The same with class activation maps read elsewhere; of several places the mean. None stands for the last map.
+    /// The same with class activation maps read elsewhere; of several places the mean. None stands
+    /// for the last map.
     pub fn with_places(self, places: Vec<Place>) -> Self {
-        Self { places: if places.is_empty() { vec![Place::Last] } else { places }, ..self }
+        Self {
+            places: if places.is_empty() {
+                vec![Place::Last]
+            } else {
+                places
+            },
+            ..self
+        }
     }
 
     /// The same with class activation maps smoothed.
@@ -87,30 +103,54 @@ impl<'a> Explainer<'a> {
         Self { smoothing, ..self }
     }
 
-    /// The same with at most so many images in a pass of the methods that need many: their memory is bounded by it.
+    /// The same with at most so many images in a pass of the methods that need many: their memory
+    /// is bounded by it.
     pub fn with_batch_size(self, batch_size: usize) -> Self {
-        Self { batch_size: batch_size.max(1), ..self }
+        Self {
+            batch_size: batch_size.max(1),
+            ..self
+        }
     }
 
-    /// The same with so many noisy copies, whose noise has a standard deviation of `level` times the range of the image's values.
+    /// The same with so many noisy copies, whose noise has a standard deviation of `level` times
+    /// the range of the image's values.
     pub fn with_samples(self, samples: usize, level: f64) -> Self {
-        Self { samples: samples.max(1), noise_level: level, noise: None, ..self }
+        Self {
+            samples: samples.max(1),
+            noise_level: level,
+            noise: None,
+            ..self
+        }
     }
 
     /// The same with given noises, one tensor `(N, H, W, C)` for each noisy copy.
     pub fn with_noise(self, noise: Vec<Tensor>) -> Self {
-        Self { samples: noise.len(), noise: Some(noise), ..self }
+        Self {
+            samples: noise.len(),
+            noise: Some(noise),
+            ..self
+        }
     }
 
-    /// The same with Integrated Gradients by Gauss and Legendre's rule with so many steps. Default: the midpoint rule on intervals that are split
-    /// until the attribution is complete to half a percent, at most 600 gradients.
+    /// The same with Integrated Gradients by Gauss and Legendre's rule with so many steps. Default:
+    /// the midpoint rule on intervals that are split until the attribution is complete to half a
+    /// percent, at most 600 gradients.
     pub fn with_steps(self, steps: usize) -> Self {
-        Self { steps: Some(steps.max(1)), ..self }
+        Self {
+            steps: Some(steps.max(1)),
+            ..self
+        }
     }
 
     /// The same with occlusion by rectangles of `window` that move by `stride`, `[rows, columns]`.
     pub fn with_window(self, window: [usize; 2], stride: [usize; 2]) -> Self {
-        Self { window: Some((window.map(|side| side.max(1)), stride.map(|side| side.max(1)))), ..self }
+        Self {
+            window: Some((
+                window.map(|side| side.max(1)),
+                stride.map(|side| side.max(1)),
+            )),
+            ..self
+        }
     }
 
     /// The same with noise from another key.
@@ -120,7 +160,10 @@ impl<'a> Explainer<'a> {
 
     /// The same telling its progress: passes over single images done, and in all.
     pub fn with_progress(self, progress: &'a dyn Fn(usize, usize)) -> Self {
-        Self { progress: Some(progress), ..self }
+        Self {
+            progress: Some(progress),
+            ..self
+        }
     }
 
     /// The most images in a pass of the methods that need many.
@@ -134,21 +177,54 @@ impl<'a> Explainer<'a> {
     /// `images` `(N, H, W, C)`, any H and W that the model takes, to N maps of `(H, W)`.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if a class or stage does not exist or there are not as many targets or noises as images; [`Error::NoGradient`] if the model was built for inference and
+    /// [`Error::InvalidArgument`] if a class or stage does not exist or there are not as many
+    /// targets or noises as images; [`Error::NoGradient`] if the model was built for inference and
     /// the method needs gradients; [`Error::Network`] if the images do not fit.
-    pub fn explain(&self, method: Method, images: &FeatureMap, targets: &[Target]) -> Result<Explanation, Error> {
+    pub fn explain(
+        &self,
+        method: Method,
+        images: &FeatureMap,
+        targets: &[Target],
+    ) -> Result<Explanation, Error> {
         self.check_places()?;
         let images = images.detach();
         let xs = images.to_nhwc();
-        let Self { model, scorer, batch_size, progress, .. } = *self;
+        let Self {
+            model,
+            scorer,
+            batch_size,
+            progress,
+            ..
+        } = *self;
         let features = scorer.forward_features(&images, &Context::eval())?;
         let scores = resolve(targets, &scorer.forward_head(&features, &Context::eval())?)?;
-        let subject = Subject { model, scorer, batch_size, progress, known: Some((xs.id(), &features)) };
+        let subject = Subject {
+            model,
+            scorer,
+            batch_size,
+            progress,
+            known: Some((xs.id(), &features)),
+        };
         if method.is_cam() {
-            let maps = class_activation_maps(&subject, method, &self.places, self.smoothing, &xs, &scores)?;
-            let maps = maps.into_iter().map(|map| Heatmap::new(images.height(), images.width(), map, false));
+            let maps = class_activation_maps(
+                &subject,
+                method,
+                &self.places,
+                self.smoothing,
+                &xs,
+                &scores,
+            )?;
+            let maps = maps
+                .into_iter()
+                .map(|map| Heatmap::new(images.height(), images.width(), map, false));
             let maps = maps.collect::<Result<_, _>>()?;
-            return Ok(Explanation { method, scores, maps, attribution: None, completeness_gaps: None });
+            return Ok(Explanation {
+                method,
+                scores,
+                maps,
+                attribution: None,
+                completeness_gaps: None,
+            });
         }
         let gradient = |rule| Ok::<_, Error>(subject.gradient(&xs, &scores, rule)?.1);
         let mut completeness_gaps = None;
@@ -173,23 +249,44 @@ impl<'a> Explainer<'a> {
         let map = |image: usize| over_channels(&attribution.get(image)?, method.is_signed());
         let maps = (0..images.batch()).map(map).collect::<Result<_, _>>()?;
         let attribution = Some(attribution.permute((0, 3, 1, 2))?.contiguous()?);
-        Ok(Explanation { method, scores, maps, attribution, completeness_gaps })
+        Ok(Explanation {
+            method,
+            scores,
+            maps,
+            attribution,
+            completeness_gaps,
+        })
     }
 
-    fn noisy(&self, subject: &Subject<'_>, xs: &Tensor, scores: &[Score]) -> Result<Moments, Error> {
+    fn noisy(
+        &self,
+        subject: &Subject<'_>,
+        xs: &Tensor,
+        scores: &[Score],
+    ) -> Result<Moments, Error> {
         if let Some(noise) = &self.noise {
             if noise.is_empty() {
                 return Err(Error::argument("noise", "none", "at least one"));
             }
             if let Some(wrong) = noise.iter().find(|noise| noise.dims() != xs.dims()) {
-                return Err(Error::argument("noise", format!("{:?}", wrong.dims()), format!("{:?}", xs.dims())));
+                return Err(Error::argument(
+                    "noise",
+                    format!("{:?}", wrong.dims()),
+                    format!("{:?}", xs.dims()),
+                ));
             }
-            return noisy_gradients(subject, xs, scores, noise.len(), &mut |sample| Ok(noise[sample].clone()));
+            return noisy_gradients(subject, xs, scores, noise.len(), &mut |sample| {
+                Ok(noise[sample].clone())
+            });
         }
         let mut deviations = Vec::with_capacity(scores.len());
         for image in 0..scores.len() {
             let values = values(&xs.get(image)?)?;
-            let extreme = |sign: f32| values.iter().fold(f32::NEG_INFINITY, |most, value| most.max(sign * value));
+            let extreme = |sign: f32| {
+                values
+                    .iter()
+                    .fold(f32::NEG_INFINITY, |most, value| most.max(sign * value))
+            };
             deviations.push((extreme(1.) + extreme(-1.)) * self.noise_level as f32);
         }
         let per_image = xs.elem_count() / scores.len();
@@ -204,7 +301,12 @@ impl<'a> Explainer<'a> {
     }
 
     /// Integrated Gradients and how far from complete they are, image by image.
-    fn integrated(&self, subject: &Subject<'_>, xs: &Tensor, scores: &[Score]) -> Result<(Tensor, Vec<f64>), Error> {
+    fn integrated(
+        &self,
+        subject: &Subject<'_>,
+        xs: &Tensor,
+        scores: &[Score],
+    ) -> Result<(Tensor, Vec<f64>), Error> {
         let one = |(image, score): (usize, &Score)| {
             let image = xs.narrow(0, image, 1)?;
             match self.steps {
@@ -212,9 +314,19 @@ impl<'a> Explainer<'a> {
                 None => integrated_gradients::complete(subject, &image, score),
             }
         };
-        let found = scores.iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()?;
-        let attributions: Vec<&Tensor> = found.iter().map(|integrated| &integrated.attribution).collect();
-        Ok((Tensor::cat(&attributions, 0)?, found.iter().map(|integrated| integrated.gap).collect()))
+        let found = scores
+            .iter()
+            .enumerate()
+            .map(one)
+            .collect::<Result<Vec<_>, _>>()?;
+        let attributions: Vec<&Tensor> = found
+            .iter()
+            .map(|integrated| &integrated.attribution)
+            .collect();
+        Ok((
+            Tensor::cat(&attributions, 0)?,
+            found.iter().map(|integrated| integrated.gap).collect(),
+        ))
     }
 
     fn check_places(&self) -> Result<(), Error> {
@@ -224,15 +336,33 @@ impl<'a> Explainer<'a> {
             _ => None,
         });
         match unknown {
-            Some(stage) => Err(Error::argument("stage", stage, format!("0 to {}", stages.saturating_sub(1)))),
+            Some(stage) => Err(Error::argument(
+                "stage",
+                stage,
+                format!("0 to {}", stages.saturating_sub(1)),
+            )),
             None => Ok(()),
         }
     }
 }
 
-/// One value for each pixel of an attribution `(H, W, C)`: the sum over the channels, or of their magnitudes.
+/// One value for each pixel of an attribution `(H, W, C)`: the sum over the channels, or of their
+/// magnitudes.
 fn over_channels(attribution: &Tensor, signed: bool) -> Result<Heatmap, Error> {
     let (height, width, channels) = attribution.dims3()?;
-    let sum = |pixel: &[f32]| pixel.iter().map(|value| if signed { *value } else { value.abs() }).sum();
-    Heatmap::new(height, width, values(attribution)?.chunks_exact(channels).map(sum).collect(), signed)
+    let sum = |pixel: &[f32]| {
+        pixel
+            .iter()
+            .map(|value| if signed { *value } else { value.abs() })
+            .sum()
+    };
+    Heatmap::new(
+        height,
+        width,
+        values(attribution)?
+            .chunks_exact(channels)
+            .map(sum)
+            .collect(),
+        signed,
+    )
 }

@@ -10,14 +10,27 @@ use cnn_layers::{Classifier, Context, Event, FeatureMap, Observer, Value};
 use super::Place;
 use crate::Error;
 
-/// The outputs of stages (`last`, `stage2`) and of layers by path (`layer1.0.conv1`), each `(N, C, H, W)`, in the order asked for. A layer that gives vectors has `H` = `W` = 1.
+/// The outputs of stages (`last`, `stage2`) and of layers by path (`layer1.0.conv1`), each
+/// `(N, C, H, W)`, in the order asked for. A layer that gives vectors has `H` = `W` = 1.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] if no stage or layer has the name, or a layer is not one that `model` shows (built for inference, norms and
-/// activations are part of their convolution).
-pub fn feature_maps(model: &dyn Classifier, images: &FeatureMap, names: &[&str]) -> Result<Vec<Tensor>, Error> {
-    let layers: Vec<&str> = names.iter().copied().filter(|name| Place::find(name, model).is_err()).collect();
-    let collector = Collector { wanted: &layers, outputs: RefCell::default(), seen: RefCell::default() };
+/// [`Error::InvalidArgument`] if no stage or layer has the name, or a layer is not one that `model`
+/// shows (built for inference, norms and activations are part of their convolution).
+pub fn feature_maps(
+    model: &dyn Classifier,
+    images: &FeatureMap,
+    names: &[&str],
+) -> Result<Vec<Tensor>, Error> {
+    let layers: Vec<&str> = names
+        .iter()
+        .copied()
+        .filter(|name| Place::find(name, model).is_err())
+        .collect();
+    let collector = Collector {
+        wanted: &layers,
+        outputs: RefCell::default(),
+        seen: RefCell::default(),
+    };
     let images = images.detach();
     if !layers.is_empty() {
         model.forward(&images, &Context::eval().with_observer(&collector))?;
@@ -31,7 +44,10 @@ pub fn feature_maps(model: &dyn Classifier, images: &FeatureMap, names: &[&str])
             let stages = model.stages().len();
             let known = seen.iter().map(String::as_str);
             let nearest = did_you_mean(name, known);
-            let expected = format!("last, stage0 to stage{}, or a layer's path{nearest}", stages.saturating_sub(1));
+            let expected = format!(
+                "last, stage0 to stage{}, or a layer's path{nearest}",
+                stages.saturating_sub(1)
+            );
             Error::argument("layer", format!("`{name}`"), expected)
         })
     };
@@ -51,7 +67,9 @@ impl Observer for Collector<'_> {
                 Value::Maps(maps) => maps.to_nchw()?,
                 Value::Vectors(vectors) => vectors.unsqueeze(2)?.unsqueeze(3)?,
             };
-            self.outputs.borrow_mut().insert(event.path.to_string(), output);
+            self.outputs
+                .borrow_mut()
+                .insert(event.path.to_string(), output);
         }
         self.seen.borrow_mut().push(event.path.to_string());
         Ok(())

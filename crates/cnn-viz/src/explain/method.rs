@@ -12,19 +12,25 @@ use crate::Error;
 pub enum Method {
     /// Maps weighted by their mean gradient (Selvaraju et al. 2017, arXiv:1610.02391, equation 1).
     GradCam,
-    /// Maps weighted by their positive gradients, each pixel by equation 19 of Chattopadhyay et al. 2018 (arXiv:1710.11063).
+    /// Maps weighted by their positive gradients, each pixel by equation 19 of Chattopadhyay et al.
+    /// 2018 (arXiv:1710.11063).
     GradCamPlusPlus,
     /// Each pixel of a map times its own gradient (Draelos & Carin 2020, arXiv:2011.08891).
     HiResCam,
-    /// Each pixel of a map times its own gradient where that is positive (Jiang et al. 2021, doi:10.1109/TIP.2021.3089943).
+    /// Each pixel of a map times its own gradient where that is positive (Jiang et al. 2021,
+    /// doi:10.1109/TIP.2021.3089943).
     LayerCam,
-    /// Maps weighted by their mean gradient, each pixel's by its share of the map (Fu et al. 2020, arXiv:2008.02312).
+    /// Maps weighted by their mean gradient, each pixel's by its share of the map (Fu et al. 2020,
+    /// arXiv:2008.02312).
     XGradCam,
-    /// The first principal component of the maps; knows no class (Muhammad & Yeasin 2020, arXiv:2008.00299).
+    /// The first principal component of the maps; knows no class (Muhammad & Yeasin 2020,
+    /// arXiv:2008.00299).
     EigenCam,
-    /// Maps weighted by the score of the image seen through each of them; no gradients (Wang et al. 2020, arXiv:1910.01279).
+    /// Maps weighted by the score of the image seen through each of them; no gradients (Wang et al.
+    /// 2020, arXiv:1910.01279).
     ScoreCam,
-    /// Maps weighted by how much the score falls without each of them; no gradients (Desai & Ramaswamy 2020).
+    /// Maps weighted by how much the score falls without each of them; no gradients (Desai &
+    /// Ramaswamy 2020).
     AblationCam,
     /// The score's derivative by each pixel (Simonyan et al. 2013, arXiv:1312.6034).
     Gradient,
@@ -34,13 +40,17 @@ pub enum Method {
     SmoothGrad,
     /// The variance of the gradients of noisy copies (Adebayo et al. 2018, arXiv:1810.03307).
     VarGrad,
-    /// The gradients on the way from a grey image, summed (Sundararajan et al. 2017, arXiv:1703.01365): adds up to the score's difference.
+    /// The gradients on the way from a grey image, summed (Sundararajan et al. 2017,
+    /// arXiv:1703.01365): adds up to the score's difference.
     IntegratedGradients,
-    /// Positive gradients through active rectifiers alone (Springenberg et al. 2014, arXiv:1412.6806); insensitive to the weights, see the randomisation check.
+    /// Positive gradients through active rectifiers alone (Springenberg et al. 2014,
+    /// arXiv:1412.6806); insensitive to the weights, see the randomisation check.
     GuidedBackprop,
-    /// Positive gradients through all rectifiers (Zeiler & Fergus 2013, arXiv:1311.2901); insensitive to the weights likewise.
+    /// Positive gradients through all rectifiers (Zeiler & Fergus 2013, arXiv:1311.2901);
+    /// insensitive to the weights likewise.
     Deconvnet,
-    /// How much the score falls when a grey square covers each place (Zeiler & Fergus 2013, arXiv:1311.2901); no gradients.
+    /// How much the score falls when a grey square covers each place (Zeiler & Fergus 2013,
+    /// arXiv:1311.2901); no gradients.
     Occlusion,
 }
 
@@ -54,25 +64,60 @@ struct Entry {
     title: &'static str,
 }
 
-const fn entry(method: Method, name: &'static str, aliases: &'static [&'static str], title: &'static str) -> Entry {
-    Entry { method, name, aliases, title }
+const fn entry(
+    method: Method,
+    name: &'static str,
+    aliases: &'static [&'static str],
+    title: &'static str,
+) -> Entry {
+    Entry {
+        method,
+        name,
+        aliases,
+        title,
+    }
 }
 
 const ENTRIES: [Entry; 16] = [
     entry(GradCam, "gradcam", &["grad-cam"], "Grad-CAM"),
-    entry(GradCamPlusPlus, "gradcampp", &["gradcam++", "grad-cam++"], "Grad-CAM++"),
+    entry(
+        GradCamPlusPlus,
+        "gradcampp",
+        &["gradcam++", "grad-cam++"],
+        "Grad-CAM++",
+    ),
     entry(HiResCam, "hirescam", &["hires-cam"], "HiResCAM"),
     entry(LayerCam, "layercam", &["layer-cam"], "LayerCAM"),
     entry(XGradCam, "xgradcam", &["xgrad-cam"], "XGrad-CAM"),
     entry(EigenCam, "eigencam", &["eigen-cam"], "EigenCAM"),
     entry(ScoreCam, "scorecam", &["score-cam"], "Score-CAM"),
-    entry(AblationCam, "ablationcam", &["ablation-cam"], "Ablation-CAM"),
+    entry(
+        AblationCam,
+        "ablationcam",
+        &["ablation-cam"],
+        "Ablation-CAM",
+    ),
     entry(Gradient, "gradient", &["saliency", "vanilla"], "gradient"),
-    entry(GradientXInput, "gradxinput", &["gradient-x-input", "input-x-gradient"], "gradient × input"),
+    entry(
+        GradientXInput,
+        "gradxinput",
+        &["gradient-x-input", "input-x-gradient"],
+        "gradient × input",
+    ),
     entry(SmoothGrad, "smoothgrad", &[], "SmoothGrad"),
     entry(VarGrad, "vargrad", &[], "VarGrad"),
-    entry(IntegratedGradients, "ig", &["integrated-gradients"], "Integrated Gradients"),
-    entry(GuidedBackprop, "guided", &["guided-backprop", "guided-backpropagation"], "guided backpropagation"),
+    entry(
+        IntegratedGradients,
+        "ig",
+        &["integrated-gradients"],
+        "Integrated Gradients",
+    ),
+    entry(
+        GuidedBackprop,
+        "guided",
+        &["guided-backprop", "guided-backpropagation"],
+        "guided backpropagation",
+    ),
     entry(Deconvnet, "deconvnet", &["deconvolution"], "deconvnet"),
     entry(Occlusion, "occlusion", &[], "occlusion"),
 ];
@@ -99,9 +144,20 @@ impl Method {
         self.entry().title
     }
 
-    /// Whether it is a class activation map: the maps of a stage, weighted and summed, rather than a value for each pixel of the input.
+    /// Whether it is a class activation map: the maps of a stage, weighted and summed, rather than
+    /// a value for each pixel of the input.
     pub fn is_cam(self) -> bool {
-        matches!(self, GradCam | GradCamPlusPlus | HiResCam | LayerCam | XGradCam | EigenCam | ScoreCam | AblationCam)
+        matches!(
+            self,
+            GradCam
+                | GradCamPlusPlus
+                | HiResCam
+                | LayerCam
+                | XGradCam
+                | EigenCam
+                | ScoreCam
+                | AblationCam
+        )
     }
 
     /// Whether its maps have signs: parts that speak for the score and parts that speak against it.
@@ -152,10 +208,16 @@ mod tests {
             assert_eq!(entry.method as usize, index);
             for name in entry.aliases.iter().chain([&entry.name, &entry.title]) {
                 let found = name.to_uppercase().parse::<Method>();
-                assert!(found.is_ok_and(|found| found == entry.method) || name.contains('×'), "{name}");
+                assert!(
+                    found.is_ok_and(|found| found == entry.method) || name.contains('×'),
+                    "{name}"
+                );
             }
         }
         let message = "gradcamm".parse::<Method>().unwrap_err().to_string();
-        assert!(message.contains("did you mean `gradcam`") && message.contains("ig, guided"), "{message}");
+        assert!(
+            message.contains("did you mean `gradcam`") && message.contains("ig, guided"),
+            "{message}"
+        );
     }
 }

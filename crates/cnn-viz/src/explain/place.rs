@@ -19,13 +19,19 @@ pub enum Place {
 }
 
 impl Place {
-    /// Finds a place by name: `last`, a stage's number with or without `stage` before it, or the module whose output it is.
+    /// Finds a place by name: `last`, a stage's number with or without `stage` before it, or the
+    /// module whose output it is.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if the model has no such stage.
     pub fn find(text: &str, model: &dyn Backbone) -> std::result::Result<Self, Error> {
         let stages = model.stages();
-        let number = text.strip_prefix("stage").unwrap_or(text).parse().ok().filter(|&stage| stage < stages.len());
+        let number = text
+            .strip_prefix("stage")
+            .unwrap_or(text)
+            .parse()
+            .ok()
+            .filter(|&stage| stage < stages.len());
         let named = || stages.iter().position(|stage| stage.module == text);
         if text == "last" {
             return Ok(Self::Last);
@@ -43,7 +49,12 @@ impl Place {
     }
 
     /// The maps there.
-    pub(crate) fn reach(self, model: &dyn Backbone, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+    pub(crate) fn reach(
+        self,
+        model: &dyn Backbone,
+        xs: &FeatureMap,
+        cx: &Context<'_>,
+    ) -> Result<FeatureMap> {
         match self {
             Self::Last => model.forward_features(xs, cx),
             Self::Stage(stage) => model.forward_to(stage, xs, cx),
@@ -51,7 +62,12 @@ impl Place {
     }
 
     /// The last map, from the maps there.
-    pub(crate) fn go_on(self, model: &dyn Backbone, maps: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+    pub(crate) fn go_on(
+        self,
+        model: &dyn Backbone,
+        maps: &FeatureMap,
+        cx: &Context<'_>,
+    ) -> Result<FeatureMap> {
         match self {
             Self::Last => Ok(maps.clone()),
             Self::Stage(stage) => model.forward_from(stage, maps, cx),

@@ -27,12 +27,19 @@ impl Subject<'_> {
     /// The scores of images `(N, H, W, C)`, without gradients.
     pub(crate) fn scores(&self, images: &Tensor, targets: &[Score]) -> Result<Vec<f64>, Error> {
         let cx = Context::eval();
-        let features = self.scorer.forward_features(&FeatureMap::from_nhwc(images)?, &cx)?;
+        let features = self
+            .scorer
+            .forward_features(&FeatureMap::from_nhwc(images)?, &cx)?;
         numbers(&scores(self.scorer, &features, targets, &cx)?)
     }
 
     /// The scores that go on from maps at `place`, without gradients.
-    pub(crate) fn scores_from(&self, place: Place, maps: &Tensor, targets: &[Score]) -> Result<Vec<f64>, Error> {
+    pub(crate) fn scores_from(
+        &self,
+        place: Place,
+        maps: &Tensor,
+        targets: &[Score],
+    ) -> Result<Vec<f64>, Error> {
         let cx = Context::eval();
         let features = place.go_on(self.scorer, &FeatureMap::from_nhwc(maps)?, &cx)?;
         numbers(&scores(self.scorer, &features, targets, &cx)?)
@@ -47,10 +54,14 @@ impl Subject<'_> {
     ) -> Result<(Vec<f64>, Tensor), Error> {
         let cx = Context::eval().with_backward_rule(rule);
         let images = Var::from_tensor(images)?;
-        let features = self.model.forward_features(&FeatureMap::from_nhwc(&images)?, &cx)?;
+        let features = self
+            .model
+            .forward_features(&FeatureMap::from_nhwc(&images)?, &cx)?;
         let scores = scores(self.model, &features, targets, &cx)?;
         let gradients = backward(&scores.sum_all()?)?;
-        let gradient = gradients.get(&images).ok_or(Error::NoGradient { what: "image" })?;
+        let gradient = gradients
+            .get(&images)
+            .ok_or(Error::NoGradient { what: "image" })?;
         Ok((numbers(&scores)?, gradient.clone()))
     }
 
@@ -65,7 +76,9 @@ impl Subject<'_> {
         let maps = Var::from_tensor(&self.maps(place, images)?)?;
         let features = place.go_on(self.model, &FeatureMap::from_nhwc(&maps)?, &cx)?;
         let gradients = backward(&scores(self.model, &features, targets, &cx)?.sum_all()?)?;
-        let gradient = gradients.get(&maps).ok_or(Error::NoGradient { what: "maps" })?;
+        let gradient = gradients
+            .get(&maps)
+            .ok_or(Error::NoGradient { what: "maps" })?;
         Ok((maps.as_detached_tensor(), gradient.clone()))
     }
 
@@ -73,7 +86,13 @@ impl Subject<'_> {
     pub(crate) fn maps(&self, place: Place, images: &Tensor) -> Result<Tensor, Error> {
         match self.known {
             Some((id, maps)) if id == images.id() && place == Place::Last => Ok(maps.to_nhwc()),
-            _ => Ok(place.reach(self.scorer, &FeatureMap::from_nhwc(images)?, &Context::eval())?.to_nhwc()),
+            _ => Ok(place
+                .reach(
+                    self.scorer,
+                    &FeatureMap::from_nhwc(images)?,
+                    &Context::eval(),
+                )?
+                .to_nhwc()),
         }
     }
 
@@ -90,10 +109,16 @@ fn numbers(scores: &Tensor) -> Result<Vec<f64>, Error> {
 
 /// The values of a tensor in row-major order, in double precision.
 pub(crate) fn doubles(tensor: &Tensor) -> Result<Vec<f64>, Error> {
-    Ok(tensor.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1()?)
+    Ok(tensor
+        .to_dtype(candle_core::DType::F64)?
+        .flatten_all()?
+        .to_vec1()?)
 }
 
 /// The values of a tensor in row-major order.
 pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f32>, Error> {
-    Ok(tensor.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1()?)
+    Ok(tensor
+        .to_dtype(candle_core::DType::F32)?
+        .flatten_all()?
+        .to_vec1()?)
 }

@@ -4,7 +4,8 @@ use super::channel_sums::ChannelSums;
 
 /// Counts, for each channel, the images on which it gave something else than its resting value.
 ///
-/// At rest a channel gives one and the same number on every pixel of every image: 0, or what it gave on the first image, whichever it gave on more images.
+/// At rest a channel gives one and the same number on every pixel of every image: 0, or what it
+/// gave on the first image, whichever it gave on more images.
 #[derive(Debug, Clone)]
 pub(super) struct Activity {
     images: u32,
@@ -16,7 +17,12 @@ pub(super) struct Activity {
 
 impl Activity {
     pub(super) fn new(channels: usize) -> Self {
-        Self { images: 0, first: vec![f64::NAN; channels], not_first: vec![0; channels], not_zero: vec![0; channels] }
+        Self {
+            images: 0,
+            first: vec![f64::NAN; channels],
+            not_first: vec![0; channels],
+            not_zero: vec![0; channels],
+        }
     }
 
     /// Adds one image, given the sums over its pixels.
@@ -32,9 +38,14 @@ impl Activity {
         self.images += 1;
     }
 
-    /// Of each channel, the number of images on which it was not at rest: 0 for one that was constant on all of them.
+    /// Of each channel, the number of images on which it was not at rest: 0 for one that was
+    /// constant on all of them.
     pub(super) fn active_images(&self) -> Vec<u32> {
-        self.not_first.iter().zip(&self.not_zero).map(|(&first, &zero)| first.min(zero)).collect()
+        self.not_first
+            .iter()
+            .zip(&self.not_zero)
+            .map(|(&first, &zero)| first.min(zero))
+            .collect()
     }
 }
 
@@ -45,7 +56,8 @@ mod tests {
 
     #[test]
     fn images_on_which_a_channel_is_not_at_rest_are_counted() {
-        // Of two pixels and six channels: dead, constant, active once, first active and then dead, never the same, not a number once.
+        // Of two pixels and six channels: dead, constant, active once, first active and then dead,
+        // never the same, not a number once.
         let images: [[[f32; 6]; 2]; 3] = [
             [[0., 2., 0., 5., 1., 0.], [0., 2., 0., 5., 2., 0.]],
             [[0., 2., 1., 0., 3., 0.], [0., 2., 0., 0., 4., f32::NAN]],

@@ -69,7 +69,16 @@ pub(super) struct ChannelSums {
 
 impl ChannelSums {
     pub(super) fn new(channels: usize, detail: Detail) -> Self {
-        let sums = |wanted: bool| vec![0.; if detail == Detail::Range || !wanted { 0 } else { channels }];
+        let sums = |wanted: bool| {
+            vec![
+                0.;
+                if detail == Detail::Range || !wanted {
+                    0
+                } else {
+                    channels
+                }
+            ]
+        };
         Self {
             detail,
             values: 0,
@@ -131,7 +140,8 @@ impl ChannelSums {
         (0..self.min.len()).map(statistics).collect()
     }
 
-    /// The number that a channel gave everywhere; `None` where it gave several, or one that is none. Needs moments.
+    /// The number that a channel gave everywhere; `None` where it gave several, or one that is
+    /// none. Needs moments.
     pub(super) fn only_value(&self, channel: usize) -> Option<f64> {
         let value = self.max[channel];
         (self.min[channel] == value && self.sum[channel].is_finite()).then_some(value)
@@ -143,7 +153,9 @@ impl ChannelSums {
         let mean = self.sum.iter().sum::<f64>() / count;
         Spread {
             mean,
-            std: (self.squares.iter().sum::<f64>() / count - mean * mean).max(0.).sqrt(),
+            std: (self.squares.iter().sum::<f64>() / count - mean * mean)
+                .max(0.)
+                .sqrt(),
             min: self.min.iter().copied().fold(f64::NAN, f64::min),
             max: self.max.iter().copied().fold(f64::NAN, f64::max),
             zeros: self.zeros.iter().sum::<f64>() / count,
@@ -152,12 +164,18 @@ impl ChannelSums {
 
     /// The largest magnitude.
     pub(super) fn largest(&self) -> f64 {
-        self.min.iter().zip(&self.max).map(|(min, max)| min.abs().max(max.abs())).fold(0., f64::max)
+        self.min
+            .iter()
+            .zip(&self.max)
+            .map(|(min, max)| min.abs().max(max.abs()))
+            .fold(0., f64::max)
     }
 }
 
 fn combine(sums: &mut [f64], others: &[f64], f: impl Fn(f64, f64) -> f64) {
-    sums.iter_mut().zip(others).for_each(|(sum, &other)| *sum = f(*sum, other));
+    sums.iter_mut()
+        .zip(others)
+        .for_each(|(sum, &other)| *sum = f(*sum, other));
 }
 
 // Loops of their own: each is short enough to be compiled for several channels at once.
@@ -170,7 +188,12 @@ fn add_range<T: Copy + Into<f64>>(pixel: &[T], min: &mut [f64], max: &mut [f64])
     }
 }
 
-fn add_moments<T: Copy + Into<f64>>(pixel: &[T], sum: &mut [f64], squares: &mut [f64], zeros: &mut [f64]) {
+fn add_moments<T: Copy + Into<f64>>(
+    pixel: &[T],
+    sum: &mut [f64],
+    squares: &mut [f64],
+    zeros: &mut [f64],
+) {
     for (((&value, sum), squares), zeros) in pixel.iter().zip(sum).zip(squares).zip(zeros) {
         let value = value.into();
         *sum += value;
@@ -205,12 +228,20 @@ mod tests {
             part.add_image(values, |pixel| [1., pixel as f64]);
             sums.add(&part);
         }
-        let [first, second] = sums.statistics()[..] else { unreachable!("there are two channels") };
+        let [first, second] = sums.statistics()[..] else {
+            unreachable!("there are two channels")
+        };
         assert_eq!((first.min, first.max, first.zeros), (0., 3., 1. / 3.));
-        assert!((first.mean - 4. / 3.).abs() < 1e-12 && (first.variance - 14. / 9.).abs() < 1e-12, "{first:?}");
+        assert!(
+            (first.mean - 4. / 3.).abs() < 1e-12 && (first.variance - 14. / 9.).abs() < 1e-12,
+            "{first:?}"
+        );
         assert!(second.is_constant() && !first.is_constant());
         assert_eq!(sums.projections, [vec![4., 15.], vec![0., 5.]]);
-        assert_eq!((sums.spread().min, sums.spread().max, sums.largest()), (0., 5., 5.));
+        assert_eq!(
+            (sums.spread().min, sums.spread().max, sums.largest()),
+            (0., 5., 5.)
+        );
     }
 
     #[test]

@@ -45,10 +45,24 @@ pub(super) struct EditedNetwork<'a> {
 impl<'a> EditedNetwork<'a> {
     pub(super) fn new(network: &'a Network, graph: &'a FilterGraph) -> Result<Self, Error> {
         let original = network.store();
-        let copy = Network::with_dtype(network.spec().name, &network.config().model, 0, original.dtype())?;
+        let copy = Network::with_dtype(
+            network.spec().name,
+            &network.config().model,
+            0,
+            original.dtype(),
+        )?;
         let tensors = original.tensors();
-        copy.store().load(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())))?;
-        Ok(Self { graph, original, copy, edited: BTreeSet::new() })
+        copy.store().load(
+            tensors
+                .iter()
+                .map(|(name, tensor)| (name.as_str(), tensor.clone())),
+        )?;
+        Ok(Self {
+            graph,
+            original,
+            copy,
+            edited: BTreeSet::new(),
+        })
     }
 
     /// The copy.
@@ -57,12 +71,22 @@ impl<'a> EditedNetwork<'a> {
     }
 
     /// Makes these replacements and takes all others back.
-    pub(super) fn replace<'r>(&mut self, replacements: impl IntoIterator<Item = &'r Replacement>) -> CandleResult<()> {
+    pub(super) fn replace<'r>(
+        &mut self,
+        replacements: impl IntoIterator<Item = &'r Replacement>,
+    ) -> CandleResult<()> {
         let mut by_unit: BTreeMap<usize, Vec<&Replacement>> = BTreeMap::new();
         for replacement in replacements {
-            by_unit.entry(replacement.unit).or_default().push(replacement);
+            by_unit
+                .entry(replacement.unit)
+                .or_default()
+                .push(replacement);
         }
-        for &unit in self.edited.iter().filter(|unit| !by_unit.contains_key(unit)) {
+        for &unit in self
+            .edited
+            .iter()
+            .filter(|unit| !by_unit.contains_key(unit))
+        {
             self.write(&self.graph.units[unit], &[])?;
         }
         for (&unit, replacements) in &by_unit {
@@ -75,30 +99,52 @@ impl<'a> EditedNetwork<'a> {
     /// Writes a unit's parameters with these replacements.
     fn write(&self, unit: &FilterUnit, replacements: &[&Replacement]) -> CandleResult<()> {
         let copies = |row: &mut Rows<'_>, from: usize| row.copy_from(from);
-        self.write_tensor(&format!("{}.weight", unit.conv), replacements, |row, edit| match edit {
-            Edit::Constant { .. } => row.fill(0.),
-            Edit::Copy { from } => copies(row, from),
-        })?;
+        self.write_tensor(
+            &format!("{}.weight", unit.conv),
+            replacements,
+            |row, edit| match edit {
+                Edit::Constant { .. } => row.fill(0.),
+                Edit::Copy { from } => copies(row, from),
+            },
+        )?;
         if unit.bias {
-            self.write_tensor(&format!("{}.bias", unit.conv), replacements, |row, edit| match edit {
+            self.write_tensor(
+                &format!("{}.bias", unit.conv),
+                replacements,
+                |row, edit| match edit {
+                    Edit::Constant { before_activation } => row.fill(before_activation),
+                    Edit::Copy { from } => copies(row, from),
+                },
+            )?;
+        }
+        let Some(norm) = &unit.norm else {
+            return Ok(());
+        };
+        self.write_tensor(
+            &format!("{norm}.weight"),
+            replacements,
+            |row, edit| match edit {
+                Edit::Constant { .. } => row.fill(0.),
+                Edit::Copy { from } => copies(row, from),
+            },
+        )?;
+        self.write_tensor(
+            &format!("{norm}.bias"),
+            replacements,
+            |row, edit| match edit {
                 Edit::Constant { before_activation } => row.fill(before_activation),
                 Edit::Copy { from } => copies(row, from),
-            })?;
-        }
-        let Some(norm) = &unit.norm else { return Ok(()) };
-        self.write_tensor(&format!("{norm}.weight"), replacements, |row, edit| match edit {
-            Edit::Constant { .. } => row.fill(0.),
-            Edit::Copy { from } => copies(row, from),
-        })?;
-        self.write_tensor(&format!("{norm}.bias"), replacements, |row, edit| match edit {
-            Edit::Constant { before_activation } => row.fill(before_activation),
-            Edit::Copy { from } => copies(row, from),
-        })?;
+            },
+        )?;
         for statistic in ["running_mean", "running_var"] {
-            self.write_tensor(&format!("{norm}.{statistic}"), replacements, |row, edit| match edit {
-                Edit::Constant { .. } => {}
-                Edit::Copy { from } => copies(row, from),
-            })?;
+            self.write_tensor(
+                &format!("{norm}.{statistic}"),
+                replacements,
+                |row, edit| match edit {
+                    Edit::Constant { .. } => {}
+                    Edit::Copy { from } => copies(row, from),
+                },
+            )?;
         }
         Ok(())
     }
@@ -113,12 +159,25 @@ impl<'a> EditedNetwork<'a> {
         if replacements.is_empty() {
             return self.copy.store().set(name, &tensor);
         }
-        let mut values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+        let mut values = tensor
+            .to_dtype(DType::F64)?
+            .flatten_all()?
+            .to_vec1::<f64>()?;
         let length = values.len() / tensor.dims()[0].max(1);
         for replacement in replacements {
-            change(&mut Rows { values: &mut values, length, row: replacement.channel }, replacement.edit);
+            change(
+                &mut Rows {
+                    values: &mut values,
+                    length,
+                    row: replacement.channel,
+                },
+                replacement.edit,
+            );
         }
-        self.copy.store().set(name, &Tensor::from_vec(values, tensor.dims(), tensor.device())?)
+        self.copy.store().set(
+            name,
+            &Tensor::from_vec(values, tensor.dims(), tensor.device())?,
+        )
     }
 }
 
@@ -135,6 +194,9 @@ impl Rows<'_> {
     }
 
     fn copy_from(&mut self, row: usize) {
-        self.values.copy_within(row * self.length..(row + 1) * self.length, self.row * self.length);
+        self.values.copy_within(
+            row * self.length..(row + 1) * self.length,
+            self.row * self.length,
+        );
     }
 }

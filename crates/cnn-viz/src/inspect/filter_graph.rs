@@ -1,4 +1,5 @@
-//! The filters of a network as they follow each other: convolution, norm and activation as one unit, and who reads it.
+//! The filters of a network as they follow each other: convolution, norm and activation as one
+//! unit, and who reads it.
 
 use std::collections::HashMap;
 
@@ -53,7 +54,8 @@ pub(super) struct WeightedLayer {
     pub(super) taps: usize,
     /// Pixels of the output.
     pub(super) positions: usize,
-    /// Learnable values beside the weight for each output: its bias, the scale and shift of its norm.
+    /// Learnable values beside the weight for each output: its bias, the scale and shift of its
+    /// norm.
     pub(super) extras: usize,
 }
 
@@ -77,11 +79,16 @@ impl FilterGraph {
         Self::watch(model.as_ref(), network.store(), &noise(network)?)
     }
 
-    /// Watches any model that was built for evaluation over a store. The images should be noise: a flattened map is recognised by its values.
+    /// Watches any model that was built for evaluation over a store. The images should be noise: a
+    /// flattened map is recognised by its values.
     ///
     /// # Errors
     /// If the model cannot be run on them.
-    pub fn watch(model: &dyn Classifier, store: &Store, images: &FeatureMap) -> Result<Self, Error> {
+    pub fn watch(
+        model: &dyn Classifier,
+        store: &Store,
+        images: &FeatureMap,
+    ) -> Result<Self, Error> {
         let trace = Trace::of(model, images)?;
         let fields = receptive_fields(&trace);
         let mut layers = weighted_layers(&trace, store);
@@ -96,10 +103,18 @@ impl FilterGraph {
             module: info.module.clone(),
             channels: info.channels,
             reduction: info.reduction,
-            receptive_field: trace.stages.get(stage).and_then(|&source| of_source(source, &fields)),
+            receptive_field: trace
+                .stages
+                .get(stage)
+                .and_then(|&source| of_source(source, &fields)),
         };
         let stages = model.stages().iter().enumerate().map(stage).collect();
-        Ok(Self { units, stages, layers, trace })
+        Ok(Self {
+            units,
+            stages,
+            layers,
+            trace,
+        })
     }
 }
 
@@ -107,18 +122,30 @@ impl FilterGraph {
 fn noise(network: &Network) -> Result<FeatureMap, Error> {
     let [channels, height, width] = network.preprocessing().input_size;
     let mut values = vec![0.; channels * height * width];
-    Key::new(0).stream("inspect").stream("trace").rng().fill_uniform(&mut values, -1., 1.);
+    Key::new(0)
+        .stream("inspect")
+        .stream("trace")
+        .rng()
+        .fill_uniform(&mut values, -1., 1.);
     let image = Tensor::from_vec(values, (1, height, width, channels), &Device::Cpu)?;
-    Ok(FeatureMap::from_nhwc(&image.to_dtype(network.store().dtype())?)?)
+    Ok(FeatureMap::from_nhwc(
+        &image.to_dtype(network.store().dtype())?,
+    )?)
 }
 
 /// Every convolution and linear layer whose weight is in the store.
 fn weighted_layers(trace: &Trace, store: &Store) -> Vec<WeightedLayer> {
-    let shapes: HashMap<String, Vec<usize>> =
-        store.entries().into_iter().map(|entry| (entry.name, entry.shape)).collect();
+    let shapes: HashMap<String, Vec<usize>> = store
+        .entries()
+        .into_iter()
+        .map(|entry| (entry.name, entry.shape))
+        .collect();
     let layer = |(number, step): (usize, &Step)| {
         let inputs = step.inputs.first()?.channels;
-        let (linear, group_inputs, taps) = match (step.kind, shapes.get(&format!("{}.weight", step.path))?.as_slice()) {
+        let (linear, group_inputs, taps) = match (
+            step.kind,
+            shapes.get(&format!("{}.weight", step.path))?.as_slice(),
+        ) {
             ("conv2d", &[_, inputs, rows, columns]) => (false, inputs, rows * columns),
             ("linear", &[_, inputs]) => (true, inputs, 1),
             _ => return None,
@@ -135,7 +162,13 @@ fn weighted_layers(trace: &Trace, store: &Store) -> Vec<WeightedLayer> {
             extras: usize::from(shapes.contains_key(&format!("{}.bias", step.path))),
         })
     };
-    trace.steps.iter().enumerate().filter_map(layer).filter(|layer| layer.groups > 0).collect()
+    trace
+        .steps
+        .iter()
+        .enumerate()
+        .filter_map(layer)
+        .filter(|layer| layer.groups > 0)
+        .collect()
 }
 
 #[cfg(test)]
@@ -162,7 +195,12 @@ mod tests {
             let graph = graph(spec.name);
             let parameters: usize = graph.layers.iter().map(WeightedLayer::parameters).sum();
             let multiply_adds: u64 = graph.layers.iter().map(WeightedLayer::multiply_adds).sum();
-            assert_eq!((parameters, multiply_adds), (spec.parameters, spec.multiply_adds), "{}", spec.name);
+            assert_eq!(
+                (parameters, multiply_adds),
+                (spec.parameters, spec.multiply_adds),
+                "{}",
+                spec.name
+            );
         }
     }
 
@@ -172,12 +210,29 @@ mod tests {
         let unit = |conv: &str| graph.units.iter().find(|unit| unit.conv == conv).unwrap();
         let first = unit("layer2.0.conv1");
         let activation = first.activation.as_ref().unwrap();
-        assert_eq!((first.norm.as_deref(), activation.kind), (Some("layer2.0.bn1"), "relu"));
-        assert_eq!((first.in_channels, first.channels, first.groups, first.output), (16, 32, 1, [16, 16]));
-        assert_eq!((first.parameters, first.multiply_adds), (32 * (16 * 9 + 2), 32 * 16 * 9 * 256));
+        assert_eq!(
+            (first.norm.as_deref(), activation.kind),
+            (Some("layer2.0.bn1"), "relu")
+        );
+        assert_eq!(
+            (
+                first.in_channels,
+                first.channels,
+                first.groups,
+                first.output
+            ),
+            (16, 32, 1, [16, 16])
+        );
+        assert_eq!(
+            (first.parameters, first.multiply_adds),
+            (32 * (16 * 9 + 2), 32 * 16 * 9 * 256)
+        );
         // The activation at a block's end reads a sum.
         assert_eq!(
-            (unit("layer2.0.conv2").norm.as_deref(), &unit("layer2.0.conv2").activation),
+            (
+                unit("layer2.0.conv2").norm.as_deref(),
+                &unit("layer2.0.conv2").activation
+            ),
             (Some("layer2.0.bn2"), &None)
         );
     }
@@ -187,17 +242,29 @@ mod tests {
         let graph = graph("resnet20_cifar10");
         // The shortcut goes into a sum, behind which nobody counts.
         assert_eq!(readers(&graph, "conv1"), [("layer1.0.conv1", 0, 1)]);
-        assert_eq!(readers(&graph, "layer1.0.conv1"), [("layer1.0.conv2", 0, 1)]);
+        assert_eq!(
+            readers(&graph, "layer1.0.conv1"),
+            [("layer1.0.conv2", 0, 1)]
+        );
         assert_eq!(readers(&graph, "layer1.0.conv2"), []);
     }
 
     #[test]
     fn readers_of_a_concatenation_have_an_offset() {
         let graph = graph("squeezenet1_1");
-        assert_eq!(readers(&graph, "features.3.expand1x1"), [("features.4.squeeze", 0, 1)]);
-        assert_eq!(readers(&graph, "features.4.expand3x3"), [("features.6.squeeze", 64, 1)]);
+        assert_eq!(
+            readers(&graph, "features.3.expand1x1"),
+            [("features.4.squeeze", 0, 1)]
+        );
+        assert_eq!(
+            readers(&graph, "features.4.expand3x3"),
+            [("features.6.squeeze", 64, 1)]
+        );
         let classifier = graph.units.last().unwrap();
-        assert!(classifier.gives_logits && classifier.readers.is_empty(), "{classifier:?}");
+        assert!(
+            classifier.gives_logits && classifier.readers.is_empty(),
+            "{classifier:?}"
+        );
         assert!(graph.units[..25].iter().all(|unit| !unit.gives_logits));
     }
 
@@ -206,6 +273,9 @@ mod tests {
         let lenet = graph("lenet5");
         assert_eq!(readers(&lenet, "conv1"), [("conv2", 0, 1)]);
         assert_eq!(readers(&lenet, "conv2"), [("fc1", 0, 25)]);
-        assert_eq!(readers(&graph("mobilenetv2_035"), "conv_head"), [("classifier", 0, 1)]);
+        assert_eq!(
+            readers(&graph("mobilenetv2_035"), "conv_head"),
+            [("classifier", 0, 1)]
+        );
     }
 }

@@ -11,26 +11,48 @@ use crate::Error;
 const SIDE: usize = 48;
 const GAP: usize = 4;
 
-/// The filters of the first convolution, in rows: colours where it reads three channels, else the mean over the channels as grey. Mid-grey is a weight of 0; white and black
-/// are as far from it as the largest weight of all filters.
+/// The filters of the first convolution, in rows: colours where it reads three channels, else the
+/// mean over the channels as grey. Mid-grey is a weight of 0; white and black are as far from it as
+/// the largest weight of all filters.
 ///
 /// # Errors
 /// [`Error::Network`] if the network's first convolution has no weight of four dimensions.
 pub fn filter_grid(network: &Network) -> Result<Image, Error> {
-    let weight = network.store().get(&format!("{}.weight", network.spec().first_conv))?.to_dtype(DType::F64)?;
-    let weight = if weight.dim(1)? == 3 { weight } else { weight.mean_keepdim(1)? };
+    let weight = network
+        .store()
+        .get(&format!("{}.weight", network.spec().first_conv))?
+        .to_dtype(DType::F64)?;
+    let weight = if weight.dim(1)? == 3 {
+        weight
+    } else {
+        weight.mean_keepdim(1)?
+    };
     let (filters, channels, height, width) = weight.dims4()?;
     // Pixels are stored with their channels together.
-    let values = weight.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1::<f64>()?;
-    let largest = values.iter().map(|value| value.abs()).fold(f64::MIN_POSITIVE, f64::max);
+    let values = weight
+        .permute((0, 2, 3, 1))?
+        .flatten_all()?
+        .to_vec1::<f64>()?;
+    let largest = values
+        .iter()
+        .map(|value| value.abs())
+        .fold(f64::MIN_POSITIVE, f64::max);
     let byte = |&value: &f64| (127.5 + 127.5 * value / largest).round() as u8;
     let (factor, columns) = ((SIDE / height.max(width)).max(1), columns(filters));
     let picture = |values: &[f64]| {
         let small = Image::from_pixels(height, width, channels, values.iter().map(byte).collect())?;
-        resize(&small, height * factor, width * factor, Interpolation::Nearest)
+        resize(
+            &small,
+            height * factor,
+            width * factor,
+            Interpolation::Nearest,
+        )
     };
     let sheet = || {
-        let pictures = values.chunks((height * width * channels).max(1)).map(picture).collect::<Result<Vec<_>, _>>()?;
+        let pictures = values
+            .chunks((height * width * channels).max(1))
+            .map(picture)
+            .collect::<Result<Vec<_>, _>>()?;
         contact_sheet(&pictures, columns, GAP)
     };
     sheet().map_err(|source| Error::picture("the filters of the first convolution", source))
@@ -38,5 +60,7 @@ pub fn filter_grid(network: &Network) -> Result<Image, Error> {
 
 /// About twice as many columns as rows.
 fn columns(filters: usize) -> usize {
-    ((2. * filters as f64).sqrt().round() as usize).next_power_of_two().max(1)
+    ((2. * filters as f64).sqrt().round() as usize)
+        .next_power_of_two()
+        .max(1)
 }

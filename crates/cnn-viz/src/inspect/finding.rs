@@ -6,9 +6,11 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FilterKind {
-    /// Its output is 0 for every pixel of every image: a rectifier that never fires, or a norm whose scale and shift are 0.
+    /// Its output is 0 for every pixel of every image: a rectifier that never fires, or a norm
+    /// whose scale and shift are 0.
     NeverActive,
-    /// Its output is the same number for every pixel of every image, or varies so little that it might be.
+    /// Its output is the same number for every pixel of every image, or varies so little that it
+    /// might be.
     Constant,
     /// Its norm's scale is tiny beside those of its layer.
     NearZeroScale,
@@ -18,7 +20,12 @@ pub enum FilterKind {
 
 impl FilterKind {
     /// Every kind, in the order in which they are shown.
-    pub const ALL: [Self; 4] = [Self::NeverActive, Self::Constant, Self::Duplicate, Self::NearZeroScale];
+    pub const ALL: [Self; 4] = [
+        Self::NeverActive,
+        Self::Constant,
+        Self::Duplicate,
+        Self::NearZeroScale,
+    ];
 
     /// The kind in words.
     pub fn name(self) -> &'static str {
@@ -49,7 +56,8 @@ pub enum Removal {
     },
 }
 
-/// A filter that can be removed without a change of any logit beyond [`Inspection::LIMIT`](super::Inspection::LIMIT).
+/// A filter that can be removed without a change of any logit beyond
+/// [`Inspection::LIMIT`](super::Inspection::LIMIT).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
     /// Path of the convolution.
@@ -67,9 +75,11 @@ pub struct Finding {
     pub parameters: usize,
     /// Multiply-adds for one image that removing it alone saves.
     pub multiply_adds: u64,
-    /// Whether its output was the same number, to the last bit, for every pixel of every image, so that removing it changes nothing.
+    /// Whether its output was the same number, to the last bit, for every pixel of every image, so
+    /// that removing it changes nothing.
     pub exact: bool,
-    /// By how much any logit of any inspected image changed when all findings were removed together. An exact one has no part in that.
+    /// By how much any logit of any inspected image changed when all findings were removed
+    /// together. An exact one has no part in that.
     pub max_logit_change: f64,
     /// Its place among the units.
     #[serde(skip)]

@@ -12,8 +12,10 @@ use cnn_models::Network;
 use super::InspectConfig;
 use crate::Error;
 
-/// All that is done with an image takes about so many times as long as measuring it: the forward passes that follow, through the network and through the copies without some
-/// filters, are shorter. With MobileNetV2 it is 1.7 times; the rest is for what does not depend on the number of images.
+/// All that is done with an image takes about so many times as long as measuring it: the forward
+/// passes that follow, through the network and through the copies without some filters, are
+/// shorter. With MobileNetV2 it is 1.7 times; the rest is for what does not depend on the number of
+/// images.
 const PASSES: f64 = 2.;
 /// However little time there is, so many images are taken.
 const LEAST: usize = 32;
@@ -31,10 +33,12 @@ pub(super) struct Images<'a> {
 pub(super) type Take<'a> = dyn FnMut(&FeatureMap) -> CandleResult<()> + 'a;
 
 impl<'a> Images<'a> {
-    /// Reads as many images as `config` asks for and there is time for, which the second batch tells; the first one also starts threads. Returns those that can be read, and
-    /// what could not be.
+    /// Reads as many images as `config` asks for and there is time for, which the second batch
+    /// tells; the first one also starts threads. Returns those that can be read, and what could not
+    /// be.
     ///
-    /// Of each dataset all are taken before any of the next; over the last of which some are taken they are spread evenly.
+    /// Of each dataset all are taken before any of the next; over the last of which some are taken
+    /// they are spread evenly.
     pub(super) fn first_reading(
         network: &'a Network,
         datasets: &'a [Arc<dyn Dataset>],
@@ -43,9 +47,22 @@ impl<'a> Images<'a> {
         take: &mut Take<'_>,
     ) -> Result<(Self, Vec<Skipped>), Error> {
         let available: usize = datasets.iter().map(|dataset| dataset.len()).sum();
-        let wanted = if config.images == 0 { available } else { config.images.min(available) };
-        let begun = if config.time.is_some() { wanted.min(2 * config.batch) } else { wanted };
-        let none = Self { network, datasets, batch: config.batch, order: vec![Vec::new(); datasets.len()] };
+        let wanted = if config.images == 0 {
+            available
+        } else {
+            config.images.min(available)
+        };
+        let begun = if config.time.is_some() {
+            wanted.min(2 * config.batch)
+        } else {
+            wanted
+        };
+        let none = Self {
+            network,
+            datasets,
+            batch: config.batch,
+            order: vec![Vec::new(); datasets.len()],
+        };
         let mut images = none.beside(&none, begun);
         let tried = images.filtered(|_| true);
         let (mut of_one, mut last) = (f64::INFINITY, Instant::now());
@@ -59,9 +76,17 @@ impl<'a> Images<'a> {
             let affordable = affordable(time.as_secs_f64() / (PASSES * of_one), wanted);
             let mut rest = none.beside(&tried, affordable.saturating_sub(begun));
             skipped.extend(rest.read_some(progress, take)?);
-            images.order.iter_mut().zip(rest.order).for_each(|(order, rest)| order.extend(rest));
+            images
+                .order
+                .iter_mut()
+                .zip(rest.order)
+                .for_each(|(order, rest)| order.extend(rest));
         }
-        if images.len() == 0 { Err(nothing_readable(&skipped)) } else { Ok((images, skipped)) }
+        if images.len() == 0 {
+            Err(nothing_readable(&skipped))
+        } else {
+            Ok((images, skipped))
+        }
     }
 
     /// Number of images.
@@ -76,23 +101,42 @@ impl<'a> Images<'a> {
             number += 1;
             wanted(number - 1)
         };
-        let order = self.order.iter().map(|order| order.iter().copied().filter(|_| is_wanted()).collect()).collect();
+        let order = self
+            .order
+            .iter()
+            .map(|order| order.iter().copied().filter(|_| is_wanted()).collect())
+            .collect();
         Self { order, ..*self }
     }
 
     /// Gives every batch to `take`.
-    pub(super) fn read(&mut self, progress: &mut dyn FnMut(usize), take: &mut Take<'_>) -> Result<(), Error> {
+    pub(super) fn read(
+        &mut self,
+        progress: &mut dyn FnMut(usize),
+        take: &mut Take<'_>,
+    ) -> Result<(), Error> {
         let skipped = self.read_some(progress, take)?;
-        if self.len() == 0 { Err(nothing_readable(&skipped)) } else { Ok(()) }
+        if self.len() == 0 {
+            Err(nothing_readable(&skipped))
+        } else {
+            Ok(())
+        }
     }
 
     /// The same where there may be nothing readable; returns what was not.
-    fn read_some(&mut self, progress: &mut dyn FnMut(usize), take: &mut Take<'_>) -> Result<Vec<Skipped>, Error> {
+    fn read_some(
+        &mut self,
+        progress: &mut dyn FnMut(usize),
+        take: &mut Take<'_>,
+    ) -> Result<Vec<Skipped>, Error> {
         let dtype = self.network.store().dtype();
         let mut skipped = Vec::new();
         for (dataset, order) in self.datasets.iter().zip(&mut self.order) {
             let plan = BatchPlan::new(dataset.clone(), self.network.preprocessing().clone());
-            let mut batches = plan.with_batch_size(self.batch).with_order(std::mem::take(order)).start()?;
+            let mut batches = plan
+                .with_batch_size(self.batch)
+                .with_order(std::mem::take(order))
+                .start()?;
             for batch in &mut batches {
                 let batch = batch?;
                 take(&FeatureMap::from_nhwc(&batch.images.to_dtype(dtype)?)?)?;
@@ -107,18 +151,28 @@ impl<'a> Images<'a> {
     /// So many images, or as many as there are, that are not among `tried`.
     fn beside(&self, tried: &Self, images: usize) -> Self {
         let mut left = images;
-        let order = self.datasets.iter().zip(&tried.order).map(|(dataset, tried)| {
-            let tried: HashSet<usize> = tried.iter().copied().collect();
-            let others: Vec<usize> = (0..dataset.len()).filter(|index| !tried.contains(index)).collect();
-            let taken = spread(others.len(), left);
-            left -= taken.len();
-            taken.into_iter().map(|place| others[place]).collect()
-        });
-        Self { order: order.collect(), ..*self }
+        let order = self
+            .datasets
+            .iter()
+            .zip(&tried.order)
+            .map(|(dataset, tried)| {
+                let tried: HashSet<usize> = tried.iter().copied().collect();
+                let others: Vec<usize> = (0..dataset.len())
+                    .filter(|index| !tried.contains(index))
+                    .collect();
+                let taken = spread(others.len(), left);
+                left -= taken.len();
+                taken.into_iter().map(|place| others[place]).collect()
+            });
+        Self {
+            order: order.collect(),
+            ..*self
+        }
     }
 }
 
-/// `most` of `available` images, but at least [`LEAST`], rounded down to a power of two or one and a half times that, so that a little more or less speed seldom matters.
+/// `most` of `available` images, but at least [`LEAST`], rounded down to a power of two or one and
+/// a half times that, so that a little more or less speed seldom matters.
 fn affordable(most: f64, available: usize) -> usize {
     if most >= available as f64 {
         return available;
@@ -132,13 +186,24 @@ fn affordable(most: f64, available: usize) -> usize {
 /// At most `images` places spread evenly over a dataset.
 fn spread(len: usize, images: usize) -> Vec<usize> {
     let count = images.min(len);
-    (0..count).map(|place| (place as u128 * len as u128 / count as u128) as usize).collect()
+    (0..count)
+        .map(|place| (place as u128 * len as u128 / count as u128) as usize)
+        .collect()
 }
 
 fn nothing_readable(skipped: &[Skipped]) -> Error {
-    let reasons = skipped.iter().take(3).map(|skipped| format!("{}: {}", skipped.path, skipped.reason));
+    let reasons = skipped
+        .iter()
+        .take(3)
+        .map(|skipped| format!("{}: {}", skipped.path, skipped.reason));
     let reasons = reasons.collect::<Vec<_>>().join("; ");
-    Error::NothingReadable { reasons: if skipped.is_empty() { "there are no images".to_string() } else { reasons } }
+    Error::NothingReadable {
+        reasons: if skipped.is_empty() {
+            "there are no images".to_string()
+        } else {
+            reasons
+        },
+    }
 }
 
 #[cfg(test)]

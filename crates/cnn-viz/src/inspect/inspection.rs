@@ -32,13 +32,18 @@ pub struct InspectConfig {
     pub images: usize,
     /// Images per forward pass. Default 16.
     pub batch: usize,
-    /// About how long it may take, judged by the second batch: where there is not time for `images`, fewer are taken, 32 at least. Default `None`: as long as it takes.
+    /// About how long it may take, judged by the second batch: where there is not time for
+    /// `images`, fewer are taken, 32 at least. Default `None`: as long as it takes.
     pub time: Option<Duration>,
 }
 
 impl Default for InspectConfig {
     fn default() -> Self {
-        Self { images: 256, batch: 16, time: None }
+        Self {
+            images: 256,
+            batch: 16,
+            time: None,
+        }
     }
 }
 
@@ -49,7 +54,8 @@ pub struct Inspection {
     pub model: String,
     /// Number of images that it was inspected on, of which everything below is said.
     pub images: usize,
-    /// How often the claim does not hold on images that it was not made from; `None` for fewer than [`HeldOut::LEAST_IMAGES`].
+    /// How often the claim does not hold on images that it was not made from; `None` for fewer than
+    /// [`HeldOut::LEAST_IMAGES`].
     pub held_out: Option<HeldOut>,
     /// How the number of filters that do nothing falls with the number of images.
     pub rarefaction: Rarefaction,
@@ -77,7 +83,8 @@ pub struct InspectedLayer {
     pub activations: Spread,
     /// The convolution's weight.
     pub weights: WeightStatistics,
-    /// Share of the channels that a rectifier sets to 0 on every pixel of every image, in 0..1; `None` without a rectifier.
+    /// Share of the channels that a rectifier sets to 0 on every pixel of every image, in 0..1;
+    /// `None` without a rectifier.
     pub dead_relus: Option<f64>,
     /// Filters that can be removed.
     #[serde(flatten)]
@@ -87,7 +94,8 @@ pub struct InspectedLayer {
     /// The output of each channel.
     #[serde(skip)]
     pub per_channel: Vec<ChannelStatistics>,
-    /// On how many images each channel gave something else than the one number that it gives at rest, most often 0.
+    /// On how many images each channel gave something else than the one number that it gives at
+    /// rest, most often 0.
     #[serde(skip)]
     pub active_images: Vec<u32>,
 }
@@ -102,7 +110,8 @@ pub struct Totals {
     /// The same by kind.
     #[serde(flatten)]
     pub counts: FilterCounts,
-    /// How many of them give class scores. On these images they do nothing, but a class would go with them, so they are not in the savings.
+    /// How many of them give class scores. On these images they do nothing, but a class would go
+    /// with them, so they are not in the savings.
     pub class_filters: usize,
     /// Learnable values of the network.
     pub parameters: usize,
@@ -110,7 +119,8 @@ pub struct Totals {
     pub multiply_adds: u64,
     /// What removing all of them together saves.
     pub saves: Savings,
-    /// By how much any logit of any inspected image changed at most when all of them were removed together.
+    /// By how much any logit of any inspected image changed at most when all of them were removed
+    /// together.
     pub max_logit_change: f64,
 }
 
@@ -120,16 +130,21 @@ impl Inspection {
 
     /// The findings in one layer, by the path of its convolution.
     pub fn findings_of<'a>(&'a self, layer: &'a str) -> impl Iterator<Item = &'a Finding> {
-        self.findings.iter().filter(move |finding| finding.layer == layer)
+        self.findings
+            .iter()
+            .filter(move |finding| finding.layer == layer)
     }
 }
 
-/// Inspects a network on images, whose labels are not needed: goes through them once to measure, and at least once more to try whether what looks superfluous is, if
-/// anything does. Of several datasets the images of one are taken before those of the next. `progress` is told the number of images of each batch that was done.
+/// Inspects a network on images, whose labels are not needed: goes through them once to measure,
+/// and at least once more to try whether what looks superfluous is, if anything does. Of several
+/// datasets the images of one are taken before those of the next. `progress` is told the number of
+/// images of each batch that was done.
 ///
-/// The findings hold on all images. How far they hold on others is estimated twice: the same claim is made from four fifths of the images and tried on the rest ([`HeldOut`]),
-/// and the images on which each filter does something are counted ([`Rarefaction`]). The result does not depend on the number of threads, nor on speed unless
-/// [`InspectConfig::time`] is given.
+/// The findings hold on all images. How far they hold on others is estimated twice: the same claim
+/// is made from four fifths of the images and tried on the rest ([`HeldOut`]), and the images on
+/// which each filter does something are counted ([`Rarefaction`]). The result does not depend on
+/// the number of threads, nor on speed unless [`InspectConfig::time`] is given.
 ///
 /// Memory is bounded by a batch, its maps, numbers for each channel, and one copy of the weights.
 ///
@@ -150,7 +165,8 @@ impl Inspection {
 /// ```
 ///
 /// # Errors
-/// [`Error::NothingReadable`] if no image can be read, [`Error::Data`] if the batch is empty, [`Error::Network`] if the network cannot be run on them.
+/// [`Error::NothingReadable`] if no image can be read, [`Error::Data`] if the batch is empty,
+/// [`Error::Network`] if the network cannot be run on them.
 pub fn inspect(
     network: &Network,
     datasets: &[Arc<dyn Dataset>],
@@ -167,7 +183,9 @@ pub fn inspect(
     let found = candidates(&graph, &sums, network.store())?;
     let (found, verdict, held_out) = match images.len() < HeldOut::LEAST_IMAGES {
         true => {
-            let verdict = verify(network, &graph, &found, |take: &mut Take<'_>| images.read(progress, take))?;
+            let verdict = verify(network, &graph, &found, |take: &mut Take<'_>| {
+                images.read(progress, take)
+            })?;
             (found, verdict, None)
         }
         false => {
@@ -192,22 +210,44 @@ pub fn inspect(
     })
 }
 
-/// Of the filters that can be looked at one by one, those that were constant on all images being findings.
-fn rarefaction(graph: &FilterGraph, activity: &[Option<Activity>], findings: &[Finding], images: usize) -> Rarefaction {
-    let exact: HashSet<_> =
-        findings.iter().filter(|finding| finding.exact).map(|finding| (finding.unit, finding.channel)).collect();
-    let units = graph.units.iter().enumerate().filter(|(_, unit)| !unit.shared);
+/// Of the filters that can be looked at one by one, those that were constant on all images being
+/// findings.
+fn rarefaction(
+    graph: &FilterGraph,
+    activity: &[Option<Activity>],
+    findings: &[Finding],
+    images: usize,
+) -> Rarefaction {
+    let exact: HashSet<_> = findings
+        .iter()
+        .filter(|finding| finding.exact)
+        .map(|finding| (finding.unit, finding.channel))
+        .collect();
+    let units = graph
+        .units
+        .iter()
+        .enumerate()
+        .filter(|(_, unit)| !unit.shared);
     let active_images = units.flat_map(|(number, unit)| {
-        let of_unit = activity[unit.steps[1]].as_ref().map(Activity::active_images).unwrap_or_default();
+        let of_unit = activity[unit.steps[1]]
+            .as_ref()
+            .map(Activity::active_images)
+            .unwrap_or_default();
         let channels = of_unit.into_iter().enumerate();
-        let counted = channels.filter(|(channel, active)| *active > 0 || exact.contains(&(number, *channel)));
-        counted.map(|(_, active)| active as usize).collect::<Vec<_>>()
+        let counted =
+            channels.filter(|(channel, active)| *active > 0 || exact.contains(&(number, *channel)));
+        counted
+            .map(|(_, active)| active as usize)
+            .collect::<Vec<_>>()
     });
     Rarefaction::of(active_images, images)
 }
 
 fn findings(graph: &FilterGraph, candidates: &[Candidate], verdict: &Verdict) -> Vec<Finding> {
-    let accepted = candidates.iter().zip(&verdict.accepted).filter(|(_, accepted)| **accepted);
+    let accepted = candidates
+        .iter()
+        .zip(&verdict.accepted)
+        .filter(|(_, accepted)| **accepted);
     let finding = |(candidate, _): (&Candidate, &bool)| {
         let (number, channel) = (candidate.replacement.unit, candidate.replacement.channel);
         let unit = &graph.units[number];
@@ -237,16 +277,29 @@ fn layers(
 ) -> Result<Vec<InspectedLayer>, Error> {
     let mut layers = Vec::with_capacity(graph.units.len());
     for (number, unit) in graph.units.iter().enumerate() {
-        let (Some(sums), Some(activity)) = (&sums[unit.steps[1]], &activity[unit.steps[1]]) else { continue };
-        let found: Vec<&Finding> = findings.iter().filter(|finding| finding.unit == number).collect();
-        let rectified = unit.activation.as_ref().is_some_and(|activation| RECTIFIERS.contains(&activation.kind));
+        let (Some(sums), Some(activity)) = (&sums[unit.steps[1]], &activity[unit.steps[1]]) else {
+            continue;
+        };
+        let found: Vec<&Finding> = findings
+            .iter()
+            .filter(|finding| finding.unit == number)
+            .collect();
+        let rectified = unit
+            .activation
+            .as_ref()
+            .is_some_and(|activation| RECTIFIERS.contains(&activation.kind));
         layers.push(InspectedLayer {
             unit: unit.clone(),
             activations: sums.spread(),
             weights: WeightStatistics::of(&network.store().get(&format!("{}.weight", unit.conv))?)?,
             dead_relus: rectified.then(|| dead_share(sums)),
             counts: FilterCounts::of(found.iter().map(|finding| finding.kind)),
-            saves: savings(graph, found.iter().map(|finding| (number, finding.channel, &finding.removal))),
+            saves: savings(
+                graph,
+                found
+                    .iter()
+                    .map(|finding| (number, finding.channel, &finding.removal)),
+            ),
             per_channel: sums.statistics(),
             active_images: activity.active_images(),
         });
@@ -254,7 +307,12 @@ fn layers(
     Ok(layers)
 }
 
-fn totals(network: &Network, graph: &FilterGraph, findings: &[Finding], max_logit_change: f64) -> Totals {
+fn totals(
+    network: &Network,
+    graph: &FilterGraph,
+    findings: &[Finding],
+    max_logit_change: f64,
+) -> Totals {
     let gives_logits = |finding: &&Finding| graph.units[finding.unit].gives_logits;
     let others = findings.iter().filter(|finding| !gives_logits(finding));
     Totals {
@@ -264,7 +322,10 @@ fn totals(network: &Network, graph: &FilterGraph, findings: &[Finding], max_logi
         class_filters: findings.iter().filter(gives_logits).count(),
         parameters: network.store().parameter_count(),
         multiply_adds: graph.layers.iter().map(|layer| layer.multiply_adds()).sum(),
-        saves: savings(graph, others.map(|finding| (finding.unit, finding.channel, &finding.removal))),
+        saves: savings(
+            graph,
+            others.map(|finding| (finding.unit, finding.channel, &finding.removal)),
+        ),
         max_logit_change,
     }
 }

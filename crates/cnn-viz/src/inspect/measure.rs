@@ -62,20 +62,42 @@ pub(super) fn is_held_out(image: usize) -> bool {
 }
 
 impl<'a> Meter<'a> {
-    /// For the outputs of the graph's units before and after their activations, of its linear layers, and of rectifiers that stand alone.
+    /// For the outputs of the graph's units before and after their activations, of its linear
+    /// layers, and of rectifiers that stand alone.
     pub(super) fn new(graph: &'a FilterGraph) -> Self {
         let steps = &graph.trace.steps;
         let details = details(graph);
         let both = || steps.iter().zip(&details);
-        let sums = || both().map(|(step, detail)| detail.map(|detail| ChannelSums::new(step.channels(), detail)));
+        let sums = || {
+            both().map(|(step, detail)| {
+                detail.map(|detail| ChannelSums::new(step.channels(), detail))
+            })
+        };
         let activity = both().map(|(step, &detail)| {
             let of_unit = detail == Some(Detail::Signature);
             of_unit.then(|| Activity::new(step.channels()))
         });
-        let measured = Measured { kept: sums().collect(), held_out: sums().collect(), activity: activity.collect() };
-        let pixels = steps.iter().map(|step| step.extent().iter().product()).max().unwrap_or(0);
-        let state = RefCell::new(State { step: 0, images: 0, measured });
-        Self { trace: &graph.trace, details, projector: Projector::new(pixels), state }
+        let measured = Measured {
+            kept: sums().collect(),
+            held_out: sums().collect(),
+            activity: activity.collect(),
+        };
+        let pixels = steps
+            .iter()
+            .map(|step| step.extent().iter().product())
+            .max()
+            .unwrap_or(0);
+        let state = RefCell::new(State {
+            step: 0,
+            images: 0,
+            measured,
+        });
+        Self {
+            trace: &graph.trace,
+            details,
+            projector: Projector::new(pixels),
+            state,
+        }
     }
 
     /// Watches one batch pass through the model that the graph was made of.
@@ -114,18 +136,38 @@ impl Observer for Meter<'_> {
         let mut state = self.state.borrow_mut();
         let (step, images) = (state.step, state.images);
         state.step += 1;
-        if self.trace.steps.get(step).is_none_or(|expected| expected.path != event.path) {
-            let expected = self.trace.steps.get(step).map_or("the end", |expected| &expected.path);
-            return Err(Error::msg(format!("layer {step} of a forward pass is {}, expected {expected}", event.path)));
+        if self
+            .trace
+            .steps
+            .get(step)
+            .is_none_or(|expected| expected.path != event.path)
+        {
+            let expected = self
+                .trace
+                .steps
+                .get(step)
+                .map_or("the end", |expected| &expected.path);
+            return Err(Error::msg(format!(
+                "layer {step} of a forward pass is {}, expected {expected}",
+                event.path
+            )));
         }
-        let Some(detail) = self.details[step] else { return Ok(()) };
+        let Some(detail) = self.details[step] else {
+            return Ok(());
+        };
         let channels = self.trace.steps[step].channels();
         let parts = self.parts(&event.output, channels, detail, images)?;
         let measured = &mut state.measured;
         for (image, part) in (images..).zip(&parts) {
-            let sums = if is_held_out(image) { &mut measured.held_out } else { &mut measured.kept };
+            let sums = if is_held_out(image) {
+                &mut measured.held_out
+            } else {
+                &mut measured.kept
+            };
             sums[step].iter_mut().for_each(|sums| sums.add(part));
-            measured.activity[step].iter_mut().for_each(|activity| activity.add(part));
+            measured.activity[step]
+                .iter_mut()
+                .for_each(|activity| activity.add(part));
         }
         Ok(())
     }
@@ -133,16 +175,28 @@ impl Observer for Meter<'_> {
 
 impl Meter<'_> {
     /// The sums of each image of a batch.
-    fn parts(&self, output: &Value<'_>, channels: usize, detail: Detail, images: usize) -> Result<Vec<ChannelSums>> {
+    fn parts(
+        &self,
+        output: &Value<'_>,
+        channels: usize,
+        detail: Detail,
+        images: usize,
+    ) -> Result<Vec<ChannelSums>> {
         let tensor = match output {
             Value::Maps(maps) => maps.detach().to_nhwc(),
             Value::Vectors(vectors) => vectors.detach().contiguous()?,
         };
         let wide = [DType::F32, DType::F64].contains(&tensor.dtype());
-        let tensor = if wide { tensor } else { tensor.to_dtype(DType::F32)? };
+        let tensor = if wide {
+            tensor
+        } else {
+            tensor.to_dtype(DType::F32)?
+        };
         let batch = tensor.dims()[0].max(1);
         let (storage, layout) = tensor.storage_and_layout();
-        let (start, end) = layout.contiguous_offsets().ok_or_else(|| Error::msg("values that are not contiguous"))?;
+        let (start, end) = layout
+            .contiguous_offsets()
+            .ok_or_else(|| Error::msg("values that are not contiguous"))?;
         match &*storage {
             Storage::Cpu(CpuStorage::F32(values)) => {
                 Ok(self.sums(&values[start..end], batch, channels, detail, images))
@@ -169,7 +223,11 @@ impl Meter<'_> {
             sums.add_image(values, |pixel| projector.weight(factors, pixel));
             sums
         };
-        values.par_chunks((values.len() / batch).max(1)).enumerate().map(of_image).collect()
+        values
+            .par_chunks((values.len() / batch).max(1))
+            .enumerate()
+            .map(of_image)
+            .collect()
     }
 }
 
@@ -183,7 +241,10 @@ impl Projector {
     fn new(pixels: usize) -> Self {
         let key = Key::new(0).stream("inspect").stream("projections");
         let mut rng = key.stream("pixels").rng();
-        Self { pixels: (0..pixels).map(|_| draw(&mut rng)).collect(), key: key.stream("images") }
+        Self {
+            pixels: (0..pixels).map(|_| draw(&mut rng)).collect(),
+            key: key.stream("images"),
+        }
     }
 
     fn factors(&self, image: usize) -> [f64; PROJECTIONS] {

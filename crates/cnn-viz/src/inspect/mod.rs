@@ -1,4 +1,5 @@
-//! Looking into a network: which filters do nothing, what each stage sees of the image, how activations and weights are spread.
+//! Looking into a network: which filters do nothing, what each stage sees of the image, how
+//! activations and weights are spread.
 
 mod activity;
 mod candidates;

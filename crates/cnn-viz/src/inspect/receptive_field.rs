@@ -1,5 +1,6 @@
-//! What one output pixel of a layer sees of the image: the arithmetic of A. Araujo, W. Norris and J. Sim ("Computing Receptive Fields of Convolutional Neural Networks",
-//! Distill 2019) along the graph.
+//! What one output pixel of a layer sees of the image: the arithmetic of A. Araujo, W. Norris and
+//! J. Sim ("Computing Receptive Fields of Convolutional Neural Networks", Distill 2019) along the
+//! graph.
 
 use std::fmt;
 
@@ -8,7 +9,8 @@ use serde::{Serialize, Serializer};
 
 use super::trace::{Source, Step, Trace};
 
-/// The part of the image that one output pixel of a layer can depend on. Serialises as `{"size": [rows, columns], "jump": [rows, columns]}` or `"whole image"`.
+/// The part of the image that one output pixel of a layer can depend on. Serialises as
+/// `{"size": [rows, columns], "jump": [rows, columns]}` or `"whole image"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceptiveField {
     /// A rectangle of pixels, which may be larger than the image.
@@ -23,11 +25,16 @@ pub enum ReceptiveField {
 }
 
 impl ReceptiveField {
-    const PIXEL: Self = Self::Pixels { size: [1; 2], jump: [1; 2] };
+    const PIXEL: Self = Self::Pixels {
+        size: [1; 2],
+        jump: [1; 2],
+    };
 
     /// After a window slid over it.
     fn slide(self, window: &Window) -> Self {
-        let Self::Pixels { mut size, mut jump } = self else { return self };
+        let Self::Pixels { mut size, mut jump } = self else {
+            return self;
+        };
         for axis in 0..2 {
             let reach = window.dilation[axis] * window.kernel_size[axis].saturating_sub(1);
             size[axis] += reach * jump[axis];
@@ -39,7 +46,16 @@ impl ReceptiveField {
     /// What sees as much as both.
     fn union(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Pixels { size: a, jump: steps }, Self::Pixels { size: b, jump: others }) => Self::Pixels {
+            (
+                Self::Pixels {
+                    size: a,
+                    jump: steps,
+                },
+                Self::Pixels {
+                    size: b,
+                    jump: others,
+                },
+            ) => Self::Pixels {
                 size: [0, 1].map(|axis| a[axis].max(b[axis])),
                 jump: [0, 1].map(|axis| steps[axis].max(others[axis])),
             },
@@ -51,7 +67,10 @@ impl ReceptiveField {
 impl fmt::Display for ReceptiveField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pixels { size: [rows, columns], .. } => write!(f, "{rows} × {columns}"),
+            Self::Pixels {
+                size: [rows, columns],
+                ..
+            } => write!(f, "{rows} × {columns}"),
             Self::WholeImage => f.write_str("whole image"),
         }
     }
@@ -71,7 +90,8 @@ impl Serialize for ReceptiveField {
     }
 }
 
-/// The field of each step's output; `None` where it cannot be told: behind operations that no layer stands for, and behind those whose windows differ from pixel to pixel.
+/// The field of each step's output; `None` where it cannot be told: behind operations that no layer
+/// stands for, and behind those whose windows differ from pixel to pixel.
 pub(super) fn receptive_fields(trace: &Trace) -> Vec<Option<ReceptiveField>> {
     let mut fields = Vec::with_capacity(trace.steps.len());
     for step in &trace.steps {
@@ -81,7 +101,10 @@ pub(super) fn receptive_fields(trace: &Trace) -> Vec<Option<ReceptiveField>> {
 }
 
 /// The field of a value.
-pub(super) fn of_source(source: Source, fields: &[Option<ReceptiveField>]) -> Option<ReceptiveField> {
+pub(super) fn of_source(
+    source: Source,
+    fields: &[Option<ReceptiveField>],
+) -> Option<ReceptiveField> {
     match source {
         Source::Image => Some(ReceptiveField::PIXEL),
         Source::Step(step) => fields[step],
@@ -91,12 +114,18 @@ pub(super) fn of_source(source: Source, fields: &[Option<ReceptiveField>]) -> Op
 }
 
 fn after(step: &Step, fields: &[Option<ReceptiveField>]) -> Option<ReceptiveField> {
-    // Of several inputs those that can be told count: an unseen shortcut sees no more than its branch.
-    let known = step.inputs.iter().filter_map(|input| of_source(input.source, fields));
+    // Of several inputs those that can be told count: an unseen shortcut sees no more than its
+    // branch.
+    let known = step
+        .inputs
+        .iter()
+        .filter_map(|input| of_source(input.source, fields));
     let read = known.reduce(ReceptiveField::union)?;
     match (&step.window, step.kind) {
         (Some(window), _) => Some(read.slide(window)),
-        (None, "global_avg_pool" | "global_max_pool" | "channel_scale" | "linear") => Some(ReceptiveField::WholeImage),
+        (None, "global_avg_pool" | "global_max_pool" | "channel_scale" | "linear") => {
+            Some(ReceptiveField::WholeImage)
+        }
         (None, "adaptive_avg_pool" | "adaptive_max_pool") if step.extent() == [1, 1] => {
             Some(ReceptiveField::WholeImage)
         }
@@ -113,21 +142,59 @@ mod tests {
 
     #[test]
     fn windows_add_their_reach_times_the_jump() {
-        let window = |size: [usize; 2], stride| Window { stride: [stride; 2], ..Window::new(size) };
-        let stem = ReceptiveField::PIXEL.slide(&window([7, 7], 2)).slide(&window([3, 3], 2));
-        assert_eq!(stem, ReceptiveField::Pixels { size: [11, 11], jump: [4, 4] });
-        let dilated = Window { dilation: [2, 1], ..window([3, 5], 1) };
-        assert_eq!(stem.slide(&dilated), ReceptiveField::Pixels { size: [11 + 16, 11 + 16], jump: [4, 4] });
-        assert_eq!(ReceptiveField::WholeImage.slide(&dilated), ReceptiveField::WholeImage);
+        let window = |size: [usize; 2], stride| Window {
+            stride: [stride; 2],
+            ..Window::new(size)
+        };
+        let stem = ReceptiveField::PIXEL
+            .slide(&window([7, 7], 2))
+            .slide(&window([3, 3], 2));
+        assert_eq!(
+            stem,
+            ReceptiveField::Pixels {
+                size: [11, 11],
+                jump: [4, 4]
+            }
+        );
+        let dilated = Window {
+            dilation: [2, 1],
+            ..window([3, 5], 1)
+        };
+        assert_eq!(
+            stem.slide(&dilated),
+            ReceptiveField::Pixels {
+                size: [11 + 16, 11 + 16],
+                jump: [4, 4]
+            }
+        );
+        assert_eq!(
+            ReceptiveField::WholeImage.slide(&dilated),
+            ReceptiveField::WholeImage
+        );
     }
 
     #[test]
     fn a_sum_sees_what_its_parts_see() {
         let (wide, deep) = (
-            ReceptiveField::Pixels { size: [3, 9], jump: [2, 2] },
-            ReceptiveField::Pixels { size: [5, 5], jump: [2, 2] },
+            ReceptiveField::Pixels {
+                size: [3, 9],
+                jump: [2, 2],
+            },
+            ReceptiveField::Pixels {
+                size: [5, 5],
+                jump: [2, 2],
+            },
         );
-        assert_eq!(wide.union(deep), ReceptiveField::Pixels { size: [5, 9], jump: [2, 2] });
-        assert_eq!(wide.union(ReceptiveField::WholeImage), ReceptiveField::WholeImage);
+        assert_eq!(
+            wide.union(deep),
+            ReceptiveField::Pixels {
+                size: [5, 9],
+                jump: [2, 2]
+            }
+        );
+        assert_eq!(
+            wide.union(ReceptiveField::WholeImage),
+            ReceptiveField::WholeImage
+        );
     }
 }

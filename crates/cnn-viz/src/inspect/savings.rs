@@ -23,10 +23,12 @@ struct Removed {
     inputs: BTreeSet<usize>,
 }
 
-/// What removing filters together saves; each is a unit's number, a channel, and how it is removed. A weight between a removed filter and a removed reader counts once.
+/// What removing filters together saves; each is a unit's number, a channel, and how it is removed.
+/// A weight between a removed filter and a removed reader counts once.
 ///
-/// A dropped filter's readers lose what read it. So do those of a folded or merged one (the constant goes into their biases, the weights onto another channel's), but not
-/// behind a squeeze-and-excitation, where the constant varies with the image.
+/// A dropped filter's readers lose what read it. So do those of a folded or merged one (the
+/// constant goes into their biases, the weights onto another channel's), but not behind a
+/// squeeze-and-excitation, where the constant varies with the image.
 pub(super) fn savings<'a>(
     graph: &FilterGraph,
     removals: impl IntoIterator<Item = (usize, usize, &'a Removal)>,
@@ -34,10 +36,22 @@ pub(super) fn savings<'a>(
     let mut removed: BTreeMap<usize, Removed> = BTreeMap::new();
     for (unit, channel, removal) in removals {
         let unit = &graph.units[unit];
-        removed.entry(unit.layer).or_default().outputs.insert(channel);
-        for reader in unit.readers.iter().filter(|reader| !reader.scaled || *removal == Removal::Drop) {
+        removed
+            .entry(unit.layer)
+            .or_default()
+            .outputs
+            .insert(channel);
+        for reader in unit
+            .readers
+            .iter()
+            .filter(|reader| !reader.scaled || *removal == Removal::Drop)
+        {
             let first = reader.first + channel * reader.per_channel;
-            removed.entry(reader.index).or_default().inputs.extend(first..first + reader.per_channel);
+            removed
+                .entry(reader.index)
+                .or_default()
+                .inputs
+                .extend(first..first + reader.per_channel);
         }
     }
     let of_layer = |total: Savings, (&layer, removed): (&usize, &Removed)| {
@@ -52,7 +66,9 @@ pub(super) fn savings<'a>(
 
 fn of_layer(layer: &WeightedLayer, removed: &Removed) -> Savings {
     let [outputs, inputs] = [layer.outputs, layer.inputs].map(|channels| channels / layer.groups);
-    let lost = |set: &BTreeSet<usize>, size: usize, group: usize| set.range(group * size..(group + 1) * size).count();
+    let lost = |set: &BTreeSet<usize>, size: usize, group: usize| {
+        set.range(group * size..(group + 1) * size).count()
+    };
     let pairs = (0..layer.groups).map(|group| {
         let kept = outputs - lost(&removed.outputs, outputs, group);
         outputs * inputs - kept * (inputs - lost(&removed.inputs, inputs, group))

@@ -66,12 +66,16 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Watches `model` on `images`. They should be noise: what no layer stands for is recognised by its values.
+    /// Watches `model` on `images`. They should be noise: what no layer stands for is recognised by
+    /// its values.
     pub(super) fn of(model: &dyn Classifier, images: &FeatureMap) -> Result<Self> {
         let recorder = Recorder::new(images);
         let (stages, logits) = run(model, images, &Context::eval().with_observer(&recorder))?;
         let recording = recorder.0.into_inner();
-        let stages = stages.iter().map(|maps| recording.source(&maps.into())).collect::<Result<_>>()?;
+        let stages = stages
+            .iter()
+            .map(|maps| recording.source(&maps.into()))
+            .collect::<Result<_>>()?;
         let logits = recording.source(&(&logits).into())?;
         let mut readers = vec![Vec::new(); recording.steps.len()];
         for (reader, step) in recording.steps.iter().enumerate() {
@@ -81,7 +85,12 @@ impl Trace {
                 }
             }
         }
-        Ok(Self { steps: recording.steps, readers, stages, logits })
+        Ok(Self {
+            steps: recording.steps,
+            readers,
+            stages,
+            logits,
+        })
     }
 
     /// Who reads a step's output: the step and the number of the input there.
@@ -92,14 +101,21 @@ impl Trace {
     /// The step that alone reads a step's output, as it is.
     pub(super) fn only_reader(&self, step: usize) -> Option<usize> {
         match self.readers[step][..] {
-            [(reader, 0)] if self.steps[reader].inputs[0].source == Source::Step(step) => Some(reader),
+            [(reader, 0)] if self.steps[reader].inputs[0].source == Source::Step(step) => {
+                Some(reader)
+            }
             _ => None,
         }
     }
 }
 
-/// The outputs of the stages, and the logits: all that a forward pass computes, its layers always in the same order.
-pub(super) fn run(model: &dyn Classifier, images: &FeatureMap, cx: &Context<'_>) -> Result<(Vec<FeatureMap>, Tensor)> {
+/// The outputs of the stages, and the logits: all that a forward pass computes, its layers always
+/// in the same order.
+pub(super) fn run(
+    model: &dyn Classifier,
+    images: &FeatureMap,
+    cx: &Context<'_>,
+) -> Result<(Vec<FeatureMap>, Tensor)> {
     let stages = model.forward_stages(images, cx)?;
     let features = match stages.last() {
         Some(last) => model.forward_from(stages.len() - 1, last, cx)?,
@@ -115,7 +131,8 @@ struct Recorder(RefCell<Recording>);
 struct Recording {
     image: TensorId,
     steps: Vec<Step>,
-    /// The first step that gave a tensor: layers that do nothing now, such as dropout, pass theirs on.
+    /// The first step that gave a tensor: layers that do nothing now, such as dropout, pass theirs
+    /// on.
     outputs: HashMap<TensorId, usize>,
     /// Number and digest of an output's values; of equal ones the last.
     contents: HashMap<(usize, u64), usize>,
@@ -124,7 +141,12 @@ struct Recording {
 impl Recorder {
     fn new(images: &FeatureMap) -> Self {
         let (outputs, contents) = (HashMap::new(), HashMap::new());
-        Self(RefCell::new(Recording { image: images.id(), steps: Vec::new(), outputs, contents }))
+        Self(RefCell::new(Recording {
+            image: images.id(),
+            steps: Vec::new(),
+            outputs,
+            contents,
+        }))
     }
 }
 
@@ -133,7 +155,10 @@ impl Observer for Recorder {
         let mut recording = self.0.borrow_mut();
         let input = |value: &Value<'_>| {
             let channels = value.dims().get(1).copied().unwrap_or(0);
-            Ok(Input { source: recording.source(value)?, channels })
+            Ok(Input {
+                source: recording.source(value)?,
+                channels,
+            })
         };
         let inputs = event.inputs.iter().map(input).collect::<Result<_>>()?;
         let (content, number) = (content(&event.output)?, recording.steps.len());
@@ -159,7 +184,9 @@ impl Recording {
             return Ok(Source::Step(step));
         }
         // Flattened maps are no layer's output, but have its values.
-        let Some(&step) = self.contents.get(&content(value)?) else { return Ok(Source::Unseen) };
+        let Some(&step) = self.contents.get(&content(value)?) else {
+            return Ok(Source::Unseen);
+        };
         let (found, given) = (&self.steps[step].output[..], &value.dims()[1..]);
         Ok(match (found, given) {
             _ if found == given => Source::Step(step),
@@ -173,8 +200,15 @@ impl Recording {
 
 /// Number and digest of the values in PyTorch's order.
 fn content(value: &Value<'_>) -> Result<(usize, u64)> {
-    let values = value.to_tensor()?.detach().to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+    let values = value
+        .to_tensor()?
+        .detach()
+        .to_dtype(DType::F64)?
+        .flatten_all()?
+        .to_vec1::<f64>()?;
     let mut hasher = DefaultHasher::new();
-    values.iter().for_each(|value| value.to_bits().hash(&mut hasher));
+    values
+        .iter()
+        .for_each(|value| value.to_bits().hash(&mut hasher));
     Ok((values.len(), hasher.finish()))
 }

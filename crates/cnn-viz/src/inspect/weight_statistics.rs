@@ -22,10 +22,18 @@ pub struct WeightStatistics {
 
 impl WeightStatistics {
     pub(super) fn of(weight: &Tensor) -> Result<Self> {
-        let values = weight.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+        let values = weight
+            .to_dtype(DType::F64)?
+            .flatten_all()?
+            .to_vec1::<f64>()?;
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
-        let squares = |around: f64| values.iter().map(|value| (value - around).powi(2)).sum::<f64>();
+        let squares = |around: f64| {
+            values
+                .iter()
+                .map(|value| (value - around).powi(2))
+                .sum::<f64>()
+        };
         Ok(Self {
             mean,
             std: (squares(mean) / count).sqrt(),
@@ -46,8 +54,18 @@ mod tests {
     #[test]
     fn numbers_of_a_small_weight() {
         let weight = Tensor::new(&[[1f32, -3.], [0., 4.]], &Device::Cpu).unwrap();
-        let WeightStatistics { mean, std, min, max, norm, zeros } = WeightStatistics::of(&weight).unwrap();
+        let WeightStatistics {
+            mean,
+            std,
+            min,
+            max,
+            norm,
+            zeros,
+        } = WeightStatistics::of(&weight).unwrap();
         assert_eq!((mean, min, max, zeros), (0.5, -3., 4., 0.25));
-        assert!((std - 2.5f64.powi(2).sqrt()).abs() < 1e-12 && (norm - 26f64.sqrt()).abs() < 1e-12, "{std} {norm}");
+        assert!(
+            (std - 2.5f64.powi(2).sqrt()).abs() < 1e-12 && (norm - 26f64.sqrt()).abs() < 1e-12,
+            "{std} {norm}"
+        );
     }
 }

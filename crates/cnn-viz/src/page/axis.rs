@@ -1,5 +1,5 @@
-//! An axis with ticks of our choosing: the library's own knows no whole epochs, and its own way to bind ticks to an axis does not
-//! take numbers.
+//! An axis with ticks of our choosing: the library's own knows no whole epochs, and its own way to
+//! bind ticks to an axis does not take numbers.
 
 use std::ops::Range;
 
@@ -15,7 +15,10 @@ pub(crate) struct Axis {
 impl Axis {
     /// From `low` to `high`, with these ticks.
     pub(crate) fn new(low: f64, high: f64, ticks: Vec<f64>) -> Self {
-        Self { range: (low..high).into(), ticks }
+        Self {
+            range: (low..high).into(),
+            ticks,
+        }
     }
 }
 
@@ -29,7 +32,11 @@ impl Ranged for Axis {
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
         // The library asks a second time for lighter lines between the ticks.
-        if hint.weight().allow_light_points() { Vec::new() } else { self.ticks.clone() }
+        if hint.weight().allow_light_points() {
+            Vec::new()
+        } else {
+            self.ticks.clone()
+        }
     }
 
     fn range(&self) -> Range<f64> {

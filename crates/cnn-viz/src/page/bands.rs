@@ -6,10 +6,19 @@ use crate::{Error, Phase};
 pub(crate) fn check(phases: &[Phase]) -> Result<(), Error> {
     let mut after = 0;
     for phase in phases {
-        let Phase { name, first_epoch, last_epoch, .. } = phase;
+        let Phase {
+            name,
+            first_epoch,
+            last_epoch,
+            ..
+        } = phase;
         if *first_epoch <= after || last_epoch < first_epoch {
             let found = format!("`{name}` from epoch {first_epoch} to {last_epoch}");
-            return Err(Error::argument("phases", found, format!("one that begins after epoch {after} and then ends")));
+            return Err(Error::argument(
+                "phases",
+                found,
+                format!("one that begins after epoch {after} and then ends"),
+            ));
         }
         after = *last_epoch;
     }
@@ -24,8 +33,19 @@ pub(crate) fn labels(phases: &[Phase], room: impl Fn(&Phase) -> f64) -> Vec<Stri
     if phases.iter().all(|phase| fits(phase, &phase.name)) {
         return phases.iter().map(|phase| phase.name.clone()).collect();
     }
-    let numbered = phases.iter().enumerate().map(|(index, phase)| (phase, (index + 1).to_string()));
-    numbered.map(|(phase, number)| if fits(phase, &number) { number } else { String::new() }).collect()
+    let numbered = phases
+        .iter()
+        .enumerate()
+        .map(|(index, phase)| (phase, (index + 1).to_string()));
+    numbered
+        .map(|(phase, number)| {
+            if fits(phase, &number) {
+                number
+            } else {
+                String::new()
+            }
+        })
+        .collect()
 }
 
 /// The epochs of a phase in words.
@@ -43,18 +63,33 @@ mod tests {
     use super::*;
 
     fn phase(name: &str, first_epoch: usize, last_epoch: usize) -> Phase {
-        Phase { name: name.into(), first_epoch, last_epoch, groups: vec![] }
+        Phase {
+            name: name.into(),
+            first_epoch,
+            last_epoch,
+            groups: vec![],
+        }
     }
 
     #[test]
     fn phases_follow_each_other() {
-        assert!(check(&[phase("head", 1, 3), phase("all", 4, 4), phase("later", 9, 10)]).is_ok());
+        assert!(
+            check(&[
+                phase("head", 1, 3),
+                phase("all", 4, 4),
+                phase("later", 9, 10)
+            ])
+            .is_ok()
+        );
         let cases = [
             (
                 vec![phase("head", 0, 3)],
                 "`phases`: found `head` from epoch 0 to 3, expected one that begins after epoch 0",
             ),
-            (vec![phase("head", 3, 2)], "`phases`: found `head` from epoch 3 to 2, expected one"),
+            (
+                vec![phase("head", 3, 2)],
+                "`phases`: found `head` from epoch 3 to 2, expected one",
+            ),
             (
                 vec![phase("a", 1, 3), phase("b", 3, 4)],
                 "found `b` from epoch 3 to 4, expected one that begins after epoch 3",
@@ -69,8 +104,11 @@ mod tests {
     #[test]
     fn names_give_way_to_numbers_and_these_to_nothing() {
         let phases = [phase("head", 1, 1), phase("all layers", 2, 10)];
-        let labels =
-            |per_epoch: f64| labels(&phases, |phase| (phase.last_epoch + 1 - phase.first_epoch) as f64 * per_epoch);
+        let labels = |per_epoch: f64| {
+            labels(&phases, |phase| {
+                (phase.last_epoch + 1 - phase.first_epoch) as f64 * per_epoch
+            })
+        };
         assert_eq!(labels(5.0), ["head", "all layers"]);
         assert_eq!(labels(4.0), ["1", "2"]);
         assert_eq!(labels(1.0), ["", "2"]);

@@ -32,7 +32,9 @@ impl Calibration {
             return Ok(None);
         }
         let mean = |value: fn(&ReliabilityBin) -> Option<f64>| {
-            let weighted = bins.iter().filter_map(|bin| Some(bin.samples as f64 * value(bin)?));
+            let weighted = bins
+                .iter()
+                .filter_map(|bin| Some(bin.samples as f64 * value(bin)?));
             weighted.sum::<f64>() / samples as f64
         };
         let (confidence, accuracy) = (mean(|bin| bin.confidence), mean(|bin| bin.accuracy));
@@ -56,5 +58,10 @@ impl Calibration {
 fn row(bin: &ReliabilityBin) -> [String; 4] {
     let share = |share: Option<f64>| share.map_or_else(|| NOTHING.into(), percent);
     let ends = format!("{:.1} to {:.1}\u{a0}%", 100. * bin.lower, 100. * bin.upper);
-    [ends, count(bin.samples), share(bin.confidence), share(bin.accuracy)]
+    [
+        ends,
+        count(bin.samples),
+        share(bin.confidence),
+        share(bin.accuracy),
+    ]
 }

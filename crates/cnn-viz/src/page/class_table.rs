@@ -1,6 +1,8 @@
 //! Precision, recall and F1 per class.
 
-use cnn_metrics::{ClassScores, Interval, ZeroDivision, bootstrap_interval, precision_recall, wilson_interval};
+use cnn_metrics::{
+    ClassScores, Interval, ZeroDivision, bootstrap_interval, precision_recall, wilson_interval,
+};
 
 use super::format::{NOTHING, count, percent};
 use crate::{ClassResults, Error};
@@ -52,7 +54,11 @@ impl<'a> ClassTable<'a> {
         let average = scores.macro_average;
         let (correct, samples) = (results.confusion.correct(), results.confusion.samples());
         Ok(Self {
-            rows: ordered.iter().take(MOST_ROWS).map(row).collect::<Result<_, _>>()?,
+            rows: ordered
+                .iter()
+                .take(MOST_ROWS)
+                .map(row)
+                .collect::<Result<_, _>>()?,
             average: ClassRow {
                 name: "mean of the classes",
                 samples: count(samples),
@@ -73,7 +79,11 @@ impl<'a> ClassTable<'a> {
 fn class_row<'a>(scores: &ClassScores, results: &'a ClassResults) -> Result<ClassRow<'a>, Error> {
     let interval = match scores.samples {
         0 => None,
-        samples => Some(wilson_interval(results.confusion.count(scores.label, scores.label), samples, CONFIDENCE)?),
+        samples => Some(wilson_interval(
+            results.confusion.count(scores.label, scores.label),
+            samples,
+            CONFIDENCE,
+        )?),
     };
     Ok(ClassRow {
         name: &results.names[scores.label],
@@ -92,5 +102,9 @@ fn interval_text(Interval { low, high }: Interval) -> String {
 
 fn bar(Interval { low, high }: Interval, recall: f64) -> Bar {
     let position = |share: f64| format!("{:.1}%", share * 100.0);
-    Bar { low: position(low), length: position(high - low), point: position(recall) }
+    Bar {
+        low: position(low),
+        length: position(high - low),
+        point: position(recall),
+    }
 }

@@ -3,17 +3,20 @@
 use colorous::{CIVIDIS, Color};
 use plotters::style::{IntoFont as _, RGBColor, TextStyle};
 
-/// The charts' view box units per CSS pixel at their nominal size: the library rounds to whole units, which would show as steps.
+/// The charts' view box units per CSS pixel at their nominal size: the library rounds to whole
+/// units, which would show as steps.
 pub(crate) const FINE: i32 = 4;
 /// Characters of 14 nominal pixels, in the library's measure, which is 1.24 of CSS's.
 const TEXT: f64 = 14.0 * 1.24 * FINE as f64;
 
-/// Text and marks of charts. A page that is dark gives each of these colours another: `report.css` names them as they stand in the SVG.
+/// Text and marks of charts. A page that is dark gives each of these colours another: `report.css`
+/// names them as they stand in the SVG.
 pub(crate) const INK: RGBColor = RGBColor(0x33, 0x3f, 0x4d);
 pub(crate) const GRID: RGBColor = RGBColor(0xe3, 0xe7, 0xec);
 pub(crate) const BAND: RGBColor = RGBColor(0xf1, 0xf4, 0xf7);
 pub(crate) const BOUNDARY: RGBColor = RGBColor(0x8a, 0x94, 0xa0);
-/// Blue of the palette for colour-blind readers of M. Okabe and K. Ito ("Color Universal Design", 2008).
+/// Blue of the palette for colour-blind readers of M. Okabe and K. Ito ("Color Universal Design",
+/// 2008).
 pub(crate) const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xB2);
 /// Its vermilion.
 pub(crate) const VERMILION: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
@@ -28,13 +31,19 @@ pub(crate) fn text(size: f64) -> TextStyle<'static> {
     ("sans-serif", TEXT * size).into_font().color(&INK)
 }
 
-/// The background of a cell that holds this share in 0..1, and black or white, whichever is read better on it.
+/// The background of a cell that holds this share in 0..1, and black or white, whichever is read
+/// better on it.
 ///
-/// Cividis (J. R. Nuñez, C. R. Anderton, R. S. Renslow, "Optimizing colormaps with consideration for color vision deficiency", 2018)
-/// from light to dark: perceptually uniform, and the same to colour-blind readers.
+/// Cividis (J. R. Nuñez, C. R. Anderton, R. S. Renslow, "Optimizing colormaps with consideration
+/// for color vision deficiency", 2018) from light to dark: perceptually uniform, and the same to
+/// colour-blind readers.
 pub(crate) fn cell(share: f64) -> (String, &'static str) {
     let color = CIVIDIS.eval_continuous(1.0 - share.clamp(0.0, 1.0));
-    let text = if luminance(color) > 0.18 { "#000" } else { "#fff" };
+    let text = if luminance(color) > 0.18 {
+        "#000"
+    } else {
+        "#fff"
+    };
     (format!("#{color:x}"), text)
 }
 
@@ -52,11 +61,16 @@ pub(crate) struct Legend {
     pub(crate) high: &'static str,
 }
 
-/// Relative luminance (WCAG 2, "relative luminance"); black and white text have the same contrast at 0.179.
+/// Relative luminance (WCAG 2, "relative luminance"); black and white text have the same contrast
+/// at 0.179.
 fn luminance(color: Color) -> f64 {
     let linear = |channel: u8| {
         let value = f64::from(channel) / 255.0;
-        if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        if value <= 0.04045 {
+            value / 12.92
+        } else {
+            ((value + 0.055) / 1.055).powf(2.4)
+        }
     };
     0.2126 * linear(color.r) + 0.7152 * linear(color.g) + 0.0722 * linear(color.b)
 }
@@ -70,9 +84,20 @@ mod tests {
         for step in 0..=100 {
             let color = CIVIDIS.eval_continuous(1.0 - f64::from(step) / 100.0);
             let (background, text) = cell(f64::from(step) / 100.0);
-            let light = if text == "#fff" { 1.0 } else { luminance(color) };
-            let dark = if text == "#fff" { luminance(color) } else { 0.0 };
-            assert_eq!(background, format!("#{:02x}{:02x}{:02x}", color.r, color.g, color.b));
+            let light = if text == "#fff" {
+                1.0
+            } else {
+                luminance(color)
+            };
+            let dark = if text == "#fff" {
+                luminance(color)
+            } else {
+                0.0
+            };
+            assert_eq!(
+                background,
+                format!("#{:02x}{:02x}{:02x}", color.r, color.g, color.b)
+            );
             assert!((light + 0.05) / (dark + 0.05) >= 4.5, "{step}");
         }
     }
@@ -80,7 +105,9 @@ mod tests {
     #[test]
     fn more_is_darker() {
         let at = |share: f64| luminance(CIVIDIS.eval_continuous(1.0 - share));
-        assert!((0..100).all(|step| at(f64::from(step) / 100.0) >= at(f64::from(step + 1) / 100.0)));
+        assert!(
+            (0..100).all(|step| at(f64::from(step) / 100.0) >= at(f64::from(step + 1) / 100.0))
+        );
         assert_eq!(cell(-1.0), cell(0.0));
         assert_eq!(cell(2.0), cell(1.0));
     }

@@ -50,8 +50,15 @@ impl<'a> Matrix<'a> {
             cells: cells(&results.names, counts),
         };
         Some(Self {
-            heads: results.names.iter().map(|name| shortened(name, LONGEST_NAME)).collect(),
-            upright: results.names.iter().all(|name| name.chars().count() <= UPRIGHT),
+            heads: results
+                .names
+                .iter()
+                .map(|name| shortened(name, LONGEST_NAME))
+                .collect(),
+            upright: results
+                .names
+                .iter()
+                .all(|name| name.chars().count() <= UPRIGHT),
             rows: results.names.iter().zip(&rows).map(row).collect(),
             gradient: color::gradient(),
         })
@@ -62,7 +69,12 @@ fn cells<'a>(names: &'a [String], counts: &[u64]) -> Vec<Cell<'a>> {
     let total: u64 = counts.iter().sum();
     let cell = |(prediction, &samples): (&'a String, &u64)| {
         let share = samples as f64 / total as f64;
-        Cell { prediction, samples, share: percent(share), colors: (samples > 0).then(|| color::cell(share)) }
+        Cell {
+            prediction,
+            samples,
+            share: percent(share),
+            colors: (samples > 0).then(|| color::cell(share)),
+        }
     };
     names.iter().zip(counts).map(cell).collect()
 }
@@ -90,7 +102,9 @@ impl<'a> ConfusedPairs<'a> {
         let more = found.len() > most;
         found.truncate(most);
         let pair = |pair: &cnn_metrics::ConfusedPair| {
-            let of_class: u64 = (0..results.names.len()).map(|class| results.confusion.count(pair.label, class)).sum();
+            let of_class: u64 = (0..results.names.len())
+                .map(|class| results.confusion.count(pair.label, class))
+                .sum();
             Pair {
                 label: &results.names[pair.label],
                 prediction: &results.names[pair.prediction],
@@ -98,6 +112,9 @@ impl<'a> ConfusedPairs<'a> {
                 share: percent(pair.samples as f64 / of_class as f64),
             }
         };
-        Self { pairs: found.iter().map(pair).collect(), more }
+        Self {
+            pairs: found.iter().map(pair).collect(),
+            more,
+        }
     }
 }

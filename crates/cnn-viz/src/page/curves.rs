@@ -78,8 +78,18 @@ const PLANS: &[Plan] = &[
         best: true,
         more: More::LossNote,
         curves: &[
-            Curve { name: "train", color: VERMILION, dashed: true, value: |epoch| epoch.train_loss },
-            Curve { name: "validation", color: BLUE, dashed: false, value: |epoch| epoch.val_loss },
+            Curve {
+                name: "train",
+                color: VERMILION,
+                dashed: true,
+                value: |epoch| epoch.train_loss,
+            },
+            Curve {
+                name: "validation",
+                color: BLUE,
+                dashed: false,
+                value: |epoch| epoch.val_loss,
+            },
         ],
     },
     Plan {
@@ -95,7 +105,12 @@ const PLANS: &[Plan] = &[
                 dashed: true,
                 value: |epoch| epoch.train_accuracy.map(in_percent),
             },
-            Curve { name: "validation", color: BLUE, dashed: false, value: |epoch| epoch.val_accuracy.map(in_percent) },
+            Curve {
+                name: "validation",
+                color: BLUE,
+                dashed: false,
+                value: |epoch| epoch.val_accuracy.map(in_percent),
+            },
         ],
     },
     Plan {
@@ -104,7 +119,12 @@ const PLANS: &[Plan] = &[
         bounds: Bounds::FromZero,
         best: false,
         more: More::Updates,
-        curves: &[Curve { name: "learning rate", color: BLUE, dashed: false, value: |epoch| epoch.learning_rate }],
+        curves: &[Curve {
+            name: "learning rate",
+            color: BLUE,
+            dashed: false,
+            value: |epoch| epoch.learning_rate,
+        }],
     },
     Plan {
         title: "Time",
@@ -112,7 +132,12 @@ const PLANS: &[Plan] = &[
         bounds: Bounds::FromZero,
         best: false,
         more: More::Nothing,
-        curves: &[Curve { name: "seconds", color: BLUE, dashed: false, value: |epoch| epoch.seconds }],
+        curves: &[Curve {
+            name: "seconds",
+            color: BLUE,
+            dashed: false,
+            value: |epoch| epoch.seconds,
+        }],
     },
 ];
 
@@ -132,7 +157,10 @@ impl Curves {
     pub(crate) fn new(report: &Report) -> Result<Option<Self>, Error> {
         let ends = check(report)?;
         let Some(epochs) = ends else { return Ok(None) };
-        let charts = PLANS.iter().map(|plan| plan.chart(report, epochs)).collect::<Result<Vec<_>, _>>()?;
+        let charts = PLANS
+            .iter()
+            .map(|plan| plan.chart(report, epochs))
+            .collect::<Result<Vec<_>, _>>()?;
         let used: Vec<Column> = COLUMNS
             .iter()
             .copied()
@@ -140,9 +168,17 @@ impl Curves {
             .collect();
         Ok(Some(Self {
             charts: charts.into_iter().flatten().collect(),
-            phases: report.phases.iter().map(|phase| format!("{}, {}", phase.name, bands::epochs(phase))).collect(),
+            phases: report
+                .phases
+                .iter()
+                .map(|phase| format!("{}, {}", phase.name, bands::epochs(phase)))
+                .collect(),
             columns: used.iter().map(|(name, _, _)| *name).collect(),
-            rows: report.epochs.iter().map(|epoch| row(epoch, &used, report.best_epoch)).collect(),
+            rows: report
+                .epochs
+                .iter()
+                .map(|epoch| row(epoch, &used, report.best_epoch))
+                .collect(),
         }))
     }
 }
@@ -153,32 +189,56 @@ fn check(report: &Report) -> Result<Option<(usize, usize)>, Error> {
     let mut after = 0;
     for &number in &numbers {
         if number <= after {
-            return Err(Error::argument("epochs", format!("epoch {number}"), format!("a number above {after} there")));
+            return Err(Error::argument(
+                "epochs",
+                format!("epoch {number}"),
+                format!("a number above {after} there"),
+            ));
         }
         after = number;
     }
     if let Some(best) = report.best_epoch.filter(|best| !numbers.contains(best)) {
-        return Err(Error::argument("best_epoch", best, "the number of an epoch in `epochs`"));
+        return Err(Error::argument(
+            "best_epoch",
+            best,
+            "the number of an epoch in `epochs`",
+        ));
     }
     let rates = &report.learning_rates;
-    if let Some(pair) =
-        rates.windows(2).find(|pair| pair[0].epochs.partial_cmp(&pair[1].epochs).is_none_or(|o| o.is_gt()))
-    {
+    if let Some(pair) = rates.windows(2).find(|pair| {
+        pair[0]
+            .epochs
+            .partial_cmp(&pair[1].epochs)
+            .is_none_or(|o| o.is_gt())
+    }) {
         let found = format!("{} after {}", pair[1].epochs, pair[0].epochs);
-        return Err(Error::argument("learning_rates", found, "updates in their order"));
+        return Err(Error::argument(
+            "learning_rates",
+            found,
+            "updates in their order",
+        ));
     }
     Ok(numbers.first().map(|&first| (first, after)))
 }
 
 impl Plan {
     fn chart(&self, report: &Report, epochs: (usize, usize)) -> Result<Option<Chart>, Error> {
-        let given = |curve: &&Curve| report.epochs.iter().any(|epoch| (curve.value)(epoch).is_some());
+        let given = |curve: &&Curve| {
+            report
+                .epochs
+                .iter()
+                .any(|epoch| (curve.value)(epoch).is_some())
+        };
         let mut curves: Vec<&Curve> = self.curves.iter().filter(given).collect();
         let points = |curve: &Curve| {
             let value = curve.value;
-            report.epochs.iter().filter_map(move |epoch| Some((epoch.epoch, value(epoch)?)))
+            report
+                .epochs
+                .iter()
+                .filter_map(move |epoch| Some((epoch.epoch, value(epoch)?)))
         };
-        let of_epochs = |curve: &&Curve| Series::of_epochs(curve.color, curve.dashed, points(curve));
+        let of_epochs =
+            |curve: &&Curve| Series::of_epochs(curve.color, curve.dashed, points(curve));
         let mut series: Vec<Series> = curves.iter().map(of_epochs).collect();
         if self.more == More::Updates && !report.learning_rates.is_empty() {
             curves = self.curves.iter().collect();
@@ -195,24 +255,47 @@ impl Plan {
             phases: &report.phases,
             best_epoch,
         };
-        let key = |curve: &&Curve| Key { name: curve.name, color: class(curve.color), dashed: curve.dashed };
+        let key = |curve: &&Curve| Key {
+            name: curve.name,
+            color: class(curve.color),
+            dashed: curve.dashed,
+        };
         let key = curves.iter().map(key).collect();
-        let note = report.loss_note.clone().filter(|_| self.more == More::LossNote);
-        Ok(chart.to_svg()?.map(|svg| Chart { title: self.title, svg, key, best_epoch, left_out, note }))
+        let note = report
+            .loss_note
+            .clone()
+            .filter(|_| self.more == More::LossNote);
+        Ok(chart.to_svg()?.map(|svg| Chart {
+            title: self.title,
+            svg,
+            key,
+            best_epoch,
+            left_out,
+            note,
+        }))
     }
 }
 
-/// The rates of the updates of these epochs. An epoch takes the axis from half before its number to half behind it.
+/// The rates of the updates of these epochs. An epoch takes the axis from half before its number to
+/// half behind it.
 fn updates(report: &Report, (first, last): (usize, usize)) -> impl Iterator<Item = (f64, f64)> {
     let (left, right) = (first as f64 - 0.5, last as f64 + 0.5);
-    let points = report.learning_rates.iter().map(|point| (point.epochs + 0.5, point.learning_rate));
+    let points = report
+        .learning_rates
+        .iter()
+        .map(|point| (point.epochs + 0.5, point.learning_rate));
     points.filter(move |(epoch, _)| (left..=right).contains(epoch))
 }
 
 fn row(epoch: &Epoch, columns: &[Column], best_epoch: Option<usize>) -> Row {
     let cell = |(_, value, text): &Column| value(epoch).map_or_else(|| NOTHING.into(), text);
-    let cells = std::iter::once(epoch.epoch.to_string()).chain(columns.iter().map(cell)).collect();
-    Row { best: best_epoch == Some(epoch.epoch), cells }
+    let cells = std::iter::once(epoch.epoch.to_string())
+        .chain(columns.iter().map(cell))
+        .collect();
+    Row {
+        best: best_epoch == Some(epoch.epoch),
+        cells,
+    }
 }
 
 fn in_percent(share: f64) -> f64 {

@@ -7,9 +7,11 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::format::shortened;
 use crate::{Error, FilterKind, FilterLayer};
 
-/// The view box's units per CSS pixel: the library rounds to whole units, and a channel may be narrower than a pixel.
+/// The view box's units per CSS pixel: the library rounds to whole units, and a channel may be
+/// narrower than a pixel.
 const FINE: i32 = 4;
-/// Nominal sizes, in CSS pixels: those of the charts over the epochs, so that it can be read on a telephone, which shows it a fifth smaller.
+/// Nominal sizes, in CSS pixels: those of the charts over the epochs, so that it can be read on a
+/// telephone, which shows it a fifth smaller.
 const WIDTH: i32 = 440;
 const ROW: i32 = 18;
 const BAR: i32 = 12;
@@ -31,11 +33,18 @@ type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBacke
 
 /// The bars of all layers, one below the other.
 pub(crate) fn filter_chart(layers: &[FilterLayer]) -> Result<String, Error> {
-    let height = HEAD + ROW * i32::try_from(layers.len()).unwrap_or(i32::MAX / ROW / FINE - HEAD) + ROW / 2;
+    let height =
+        HEAD + ROW * i32::try_from(layers.len()).unwrap_or(i32::MAX / ROW / FINE - HEAD) + ROW / 2;
     let size = [WIDTH, height].map(|side| (side * FINE) as u32);
     let mut svg = String::new();
-    let drawn = draw(&SVGBackend::with_string(&mut svg, (size[0], size[1])).into_drawing_area(), layers);
-    drawn.map_err(|error| Error::Chart { chart: "filters", reason: error.to_string() })?;
+    let drawn = draw(
+        &SVGBackend::with_string(&mut svg, (size[0], size[1])).into_drawing_area(),
+        layers,
+    );
+    drawn.map_err(|error| Error::Chart {
+        chart: "filters",
+        reason: error.to_string(),
+    })?;
     // As a file of its own it has the nominal size.
     let fine = format!("width=\"{}\" height=\"{}\"", size[0], size[1]);
     Ok(svg.replacen(&fine, &format!("width=\"{WIDTH}\" height=\"{height}\""), 1))
@@ -67,12 +76,23 @@ fn draw_legend<'a>(area: &Area<'a>) -> Drawn<'a> {
         let middle = ROW / 2 + 2 + ROW * row as i32;
         let mut left = BARS.0;
         for &kind in *kinds {
-            rectangle(area, (left, middle - BAR / 2), (left + BAR, middle + BAR / 2), color(kind))?;
+            rectangle(
+                area,
+                (left, middle - BAR / 2),
+                (left + BAR, middle + BAR / 2),
+                color(kind),
+            )?;
             text(area, kind.name(), (left + BAR + 5, middle), HPos::Left, INK)?;
             left += 26 + 7 * kind.name().len() as i32;
         }
         if row == 1 {
-            text(area, "first to last channel", (WIDTH - 4, middle), HPos::Right, SOFT)?;
+            text(
+                area,
+                "first to last channel",
+                (WIDTH - 4, middle),
+                HPos::Right,
+                SOFT,
+            )?;
         }
     }
     Ok(())
@@ -81,16 +101,30 @@ fn draw_legend<'a>(area: &Area<'a>) -> Drawn<'a> {
 fn draw_layer<'a>(area: &Area<'a>, layer: &FilterLayer, top: i32) -> Drawn<'a> {
     let (middle, bar) = (top + ROW / 2, top + (ROW - BAR) / 2);
     let ink = if layer.found.is_empty() { SOFT } else { INK };
-    text(area, &shortened(&layer.name, LONGEST_NAME), (BARS.0 - 8, middle), HPos::Right, ink)?;
+    text(
+        area,
+        &shortened(&layer.name, LONGEST_NAME),
+        (BARS.0 - 8, middle),
+        HPos::Right,
+        ink,
+    )?;
     rectangle(area, (BARS.0, bar), (BARS.1, bar + BAR), CHANNELS)?;
-    for run in layer.found.chunk_by(|one, next| one.0 + 1 == next.0 && one.1 == next.1) {
-        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+    for run in layer
+        .found
+        .chunk_by(|one, next| one.0 + 1 == next.0 && one.1 == next.1)
+    {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            continue;
+        };
         let place = |channel: usize| {
             let share = channel.min(layer.channels) as f64 / layer.channels.max(1) as f64;
             BARS.0 * FINE + (share * f64::from((BARS.1 - BARS.0) * FINE)).round() as i32
         };
         let (left, right) = (place(first.0), place(last.0 + 1));
-        let mark = [(left, bar * FINE), (right.max(left + LEAST_MARK * FINE), (bar + BAR) * FINE)];
+        let mark = [
+            (left, bar * FINE),
+            (right.max(left + LEAST_MARK * FINE), (bar + BAR) * FINE),
+        ];
         area.draw(&Rectangle::new(mark, color(first.1).filled()))?;
     }
     let count = match layer.found.len() {
@@ -105,7 +139,16 @@ fn rectangle<'a>(area: &Area<'a>, from: (i32, i32), to: (i32, i32), color: RGBCo
     area.draw(&Rectangle::new(corners, color.filled()))
 }
 
-fn text<'a>(area: &Area<'a>, text: &str, (x, y): (i32, i32), anchor: HPos, color: RGBColor) -> Drawn<'a> {
-    let style = ("sans-serif", TEXT).into_font().color(&color).pos(Pos::new(anchor, VPos::Center));
+fn text<'a>(
+    area: &Area<'a>,
+    text: &str,
+    (x, y): (i32, i32),
+    anchor: HPos,
+    color: RGBColor,
+) -> Drawn<'a> {
+    let style = ("sans-serif", TEXT)
+        .into_font()
+        .color(&color)
+        .pos(Pos::new(anchor, VPos::Center));
     area.draw(&Text::new(text.to_string(), (x * FINE, y * FINE), style))
 }

@@ -4,9 +4,13 @@ use super::filter_chart::filter_chart;
 use super::format::{NOTHING, count, number, percent};
 use super::pictures::Thumbnail;
 use super::rarefaction_chart::rarefaction_chart;
-use crate::{Error, FilterCounts, FilterKind, FilterLayer, FilterReport, HeldOut, Rarefaction, RarefactionPoint};
+use crate::{
+    Error, FilterCounts, FilterKind, FilterLayer, FilterReport, HeldOut, Rarefaction,
+    RarefactionPoint,
+};
 
-/// A network of so many layers is listed as a whole; of a larger one, the layers in which something was found.
+/// A network of so many layers is listed as a whole; of a larger one, the layers in which something
+/// was found.
 const WHOLE_TABLE: usize = 24;
 
 /// What stands under "Filters".
@@ -23,7 +27,8 @@ pub(crate) struct Filters<'a> {
     pub(crate) left_out: usize,
     /// Where the filters are; `None` where there are none.
     pub(crate) chart: Option<String>,
-    /// Each layer with its activations (mean, deviation, range, zeros, dead rectifiers) and weights (mean, deviation, range, norm).
+    /// Each layer with its activations (mean, deviation, range, zeros, dead rectifiers) and weights
+    /// (mean, deviation, range, norm).
     pub(crate) statistics: Vec<(&'a str, [String; 9])>,
     pub(crate) stages: Vec<[String; 4]>,
     pub(crate) picture: Option<Thumbnail>,
@@ -71,7 +76,10 @@ impl<'a> Filters<'a> {
     pub(crate) fn new(about: &'a FilterReport) -> Result<Self, Error> {
         let found = about.layers.iter().any(|layer| !layer.found.is_empty());
         let whole = about.layers.len() <= WHOLE_TABLE;
-        let listed = about.layers.iter().filter(|layer| found && (whole || !layer.found.is_empty()));
+        let listed = about
+            .layers
+            .iter()
+            .filter(|layer| found && (whole || !layer.found.is_empty()));
         let rows: Vec<_> = listed.map(row).collect();
         Ok(Self {
             about,
@@ -79,12 +87,20 @@ impl<'a> Filters<'a> {
             held_out: held_out(about.held_out.as_ref()),
             outlook: outlook(&about.rarefaction, about.totals.removable),
             by_images: by_images(&about.rarefaction)?,
-            left_out: if found { about.layers.len() - rows.len() } else { 0 },
+            left_out: if found {
+                about.layers.len() - rows.len()
+            } else {
+                0
+            },
             rows,
             chart: found.then(|| filter_chart(&about.layers)).transpose()?,
             statistics: about.layers.iter().map(statistics).collect(),
             stages: about.stages.iter().map(stage).collect(),
-            picture: about.first_filters.as_ref().map(first_filters).transpose()?,
+            picture: about
+                .first_filters
+                .as_ref()
+                .map(first_filters)
+                .transpose()?,
         })
     }
 }
@@ -105,7 +121,11 @@ fn summary(about: &FilterReport) -> Summary {
 }
 
 fn images(number: usize) -> String {
-    format!("{} {}", count(number as u64), if number == 1 { "image" } else { "images" })
+    format!(
+        "{} {}",
+        count(number as u64),
+        if number == 1 { "image" } else { "images" }
+    )
 }
 
 fn held_out(about: Option<&HeldOut>) -> String {
@@ -115,7 +135,11 @@ fn held_out(about: Option<&HeldOut>) -> String {
             "There are too few images, fewer than {least}, to try this on some from which it was not made."
         );
     };
-    let (made_from, others, claimed) = (images(about.made_from), images(about.images), count(about.claimed as u64));
+    let (made_from, others, claimed) = (
+        images(about.made_from),
+        images(about.images),
+        count(about.claimed as u64),
+    );
     if about.claimed == 0 {
         return format!(
             "On {made_from} of these alone no filter does nothing, so there is nothing to try on the {others} left."
@@ -123,7 +147,11 @@ fn held_out(about: Option<&HeldOut>) -> String {
     }
     let contradicted = match about.contradicted {
         0 => "none does anything".to_string(),
-        some => format!("{} ({}) do something", count(some as u64), percent(about.contradicted_share())),
+        some => format!(
+            "{} ({}) do something",
+            count(some as u64),
+            percent(about.contradicted_share())
+        ),
     };
     let change = match about.max_logit_change {
         0. => "changes no class score".to_string(),
@@ -137,25 +165,43 @@ fn held_out(about: Option<&HeldOut>) -> String {
 /// `None` where no filter is left that more images could take away.
 fn outlook(about: &Rarefaction, found: usize) -> Option<String> {
     let now = about.counted.last().filter(|now| rounded(now) > 0)?;
-    let expected: Vec<String> =
-        about.estimated.iter().map(|point| format!("{} on {}", count(rounded(point)), images(point.images))).collect();
+    let expected: Vec<String> = about
+        .estimated
+        .iter()
+        .map(|point| format!("{} on {}", count(rounded(point)), images(point.images)))
+        .collect();
     let (last, others) = expected.split_last()?;
-    let all = if others.is_empty() { last.clone() } else { format!("{} and {last}", others.join(", ")) };
+    let all = if others.is_empty() {
+        last.clone()
+    } else {
+        format!("{} and {last}", others.join(", "))
+    };
     let once = match about.active_once {
         0 => "no other does something on a single image only".to_string(),
         1 => "1 other does something on a single image only".to_string(),
-        some => format!("{} others do something on a single image only", count(some as u64)),
+        some => format!(
+            "{} others do something on a single image only",
+            count(some as u64)
+        ),
     };
     let exact = match rounded(now) {
         1 if found == 1 => "The filter gives".to_string(),
         all if all == found as u64 => format!("All {} filters give", count(all)),
-        some => format!("Of the {} filters {} give", count(found as u64), count(some)),
+        some => format!(
+            "Of the {} filters {} give",
+            count(found as u64),
+            count(some)
+        ),
     };
-    Some(format!("{exact} one and the same number everywhere; {once}. More images would leave about {all}."))
+    Some(format!(
+        "{exact} one and the same number everywhere; {once}. More images would leave about {all}."
+    ))
 }
 
 fn by_images(about: &Rarefaction) -> Result<Option<ByImages>, Error> {
-    let Some(svg) = rarefaction_chart(about)? else { return Ok(None) };
+    let Some(svg) = rarefaction_chart(about)? else {
+        return Ok(None);
+    };
     let point = |is_estimate: bool| {
         move |point: &RarefactionPoint| Point {
             images: count(point.images as u64),
@@ -163,8 +209,15 @@ fn by_images(about: &Rarefaction) -> Result<Option<ByImages>, Error> {
             is_estimate,
         }
     };
-    let points = about.counted.iter().map(point(false)).chain(about.estimated.iter().map(point(true)));
-    Ok(Some(ByImages { svg, points: points.collect() }))
+    let points = about
+        .counted
+        .iter()
+        .map(point(false))
+        .chain(about.estimated.iter().map(point(true)));
+    Ok(Some(ByImages {
+        svg,
+        points: points.collect(),
+    }))
 }
 
 fn rounded(point: &RarefactionPoint) -> u64 {
@@ -205,12 +258,23 @@ fn counts(counts: &FilterCounts) -> [String; 4] {
 }
 
 fn some(number: u64) -> String {
-    if number == 0 { NOTHING.into() } else { count(number) }
+    if number == 0 {
+        NOTHING.into()
+    } else {
+        count(number)
+    }
 }
 
 fn stage(stage: &crate::StageField) -> [String; 4] {
-    let field = stage.receptive_field.map_or_else(|| "unknown".into(), |field| field.to_string());
-    [stage.module.clone(), count(stage.channels as u64), count(stage.reduction as u64), field]
+    let field = stage
+        .receptive_field
+        .map_or_else(|| "unknown".into(), |field| field.to_string());
+    [
+        stage.module.clone(),
+        count(stage.channels as u64),
+        count(stage.reduction as u64),
+        field,
+    ]
 }
 
 fn first_filters(image: &cnn_data::Image) -> Result<Thumbnail, Error> {

@@ -6,7 +6,11 @@ pub(crate) const NOTHING: &str = "–";
 /// A share in 0..1 as per cent with one decimal; nothing for what is no share by far.
 pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;
-    if percent.is_finite() && percent.abs() < 1e6 { format!("{percent:.1}\u{a0}%") } else { NOTHING.into() }
+    if percent.is_finite() && percent.abs() < 1e6 {
+        format!("{percent:.1}\u{a0}%")
+    } else {
+        NOTHING.into()
+    }
 }
 
 /// A whole number with a comma every three digits.
@@ -22,7 +26,8 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// At most four significant digits, without trailing zeros; a power of ten only where it is shorter to read.
+/// At most four significant digits, without trailing zeros; a power of ten only where it is shorter
+/// to read.
 pub(crate) fn number(value: f64) -> String {
     with_digits(value, 4)
 }
@@ -42,11 +47,19 @@ fn with_digits(value: f64, digits: usize) -> String {
     } else if (1e-4..1e6).contains(&magnitude) {
         let decimals = (digits as i32 - 1 - magnitude.log10().floor() as i32).max(0) as usize;
         let text = format!("{value:.decimals$}");
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
+        if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.').into()
+        } else {
+            text
+        }
     } else {
         let text = format!("{value:.0$e}", digits - 1);
         let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
-        let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+        let digits = if digits.contains('.') {
+            digits.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            digits
+        };
         format!("{digits}e{power}")
     }
 }
@@ -57,11 +70,19 @@ pub(crate) fn seconds(seconds: f64) -> String {
         return NOTHING.into();
     }
     if seconds < 59.95 {
-        return if seconds < 9.995 { format!("{seconds:.2}\u{a0}s") } else { format!("{seconds:.1}\u{a0}s") };
+        return if seconds < 9.995 {
+            format!("{seconds:.2}\u{a0}s")
+        } else {
+            format!("{seconds:.1}\u{a0}s")
+        };
     }
     let whole = seconds.round() as u64;
     let (hours, minutes, rest) = (whole / 3600, whole / 60 % 60, whole % 60);
-    if hours == 0 { format!("{minutes}\u{a0}min {rest}\u{a0}s") } else { format!("{hours}\u{a0}h {minutes}\u{a0}min") }
+    if hours == 0 {
+        format!("{minutes}\u{a0}min {rest}\u{a0}s")
+    } else {
+        format!("{hours}\u{a0}h {minutes}\u{a0}min")
+    }
 }
 
 /// The name, or its beginning and end with "…" between them if it is longer than `most` characters.
@@ -105,7 +126,13 @@ mod tests {
 
     #[test]
     fn rates_have_three_digits_at_most() {
-        let cases = [(1e-3, "0.001"), (0.0992656, "0.0993"), (2.716e-5, "2.72e-5"), (1.0, "1"), (0.0, "0")];
+        let cases = [
+            (1e-3, "0.001"),
+            (0.0992656, "0.0993"),
+            (2.716e-5, "2.72e-5"),
+            (1.0, "1"),
+            (0.0, "0"),
+        ];
         for (value, expected) in cases {
             assert_eq!(rate(value), expected);
         }
@@ -131,7 +158,13 @@ mod tests {
 
     #[test]
     fn counts_have_commas() {
-        let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (2_223_872, "2,223,872"), (12_345, "12,345")];
+        let cases = [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (2_223_872, "2,223,872"),
+            (12_345, "12,345"),
+        ];
         for (number, expected) in cases {
             assert_eq!(count(number), expected);
         }

@@ -48,11 +48,19 @@ impl<'a> Freezing<'a> {
                 let row = row_of(&mut rows, group, phases.len());
                 if row.cells[column].replace(cell(group)).is_some() {
                     let found = format!("`{}` twice in phase `{}`", group.name, phase.name);
-                    return Err(Error::argument("groups", found, "a name for each group of a phase"));
+                    return Err(Error::argument(
+                        "groups",
+                        found,
+                        "a name for each group of a phase",
+                    ));
                 }
             }
         }
-        Ok(Some(Self { phases: phases.iter().map(head).collect(), rows, proof }))
+        Ok(Some(Self {
+            phases: phases.iter().map(head).collect(),
+            rows,
+            proof,
+        }))
     }
 }
 
@@ -61,10 +69,17 @@ fn row_of<'rows, 'a>(
     group: &'a LayerGroup,
     phases: usize,
 ) -> &'rows mut GroupRow<'a> {
-    let position = rows.iter().position(|row| row.name == group.name).unwrap_or(rows.len());
+    let position = rows
+        .iter()
+        .position(|row| row.name == group.name)
+        .unwrap_or(rows.len());
     if position == rows.len() {
         let cells = (0..phases).map(|_| None).collect();
-        rows.push(GroupRow { name: &group.name, parameters: count(group.parameters), cells });
+        rows.push(GroupRow {
+            name: &group.name,
+            parameters: count(group.parameters),
+            cells,
+        });
     }
     &mut rows[position]
 }
@@ -75,15 +90,34 @@ fn cell(group: &LayerGroup) -> GroupCell {
         NormStatistics::Moving => "batch-norm moving",
         NormStatistics::Fixed => "batch-norm fixed",
     };
-    GroupCell { learning_rate: group.learning_rate.map(rate), statistics }
+    GroupCell {
+        learning_rate: group.learning_rate.map(rate),
+        statistics,
+    }
 }
 
 fn head(phase: &Phase) -> PhaseHead<'_> {
     let sum = |groups: &mut dyn Iterator<Item = &LayerGroup>| {
-        groups.map(|group| group.parameters).fold(0, u64::saturating_add)
+        groups
+            .map(|group| group.parameters)
+            .fold(0, u64::saturating_add)
     };
     let all = sum(&mut phase.groups.iter());
-    let trained = sum(&mut phase.groups.iter().filter(|group| group.learning_rate.is_some()));
-    let text = || format!("{} of {} ({})", count(trained), count(all), percent(trained as f64 / all as f64));
-    PhaseHead { name: &phase.name, epochs: bands::epochs(phase), trainable: (all > 0).then(text) }
+    let trained = sum(&mut phase
+        .groups
+        .iter()
+        .filter(|group| group.learning_rate.is_some()));
+    let text = || {
+        format!(
+            "{} of {} ({})",
+            count(trained),
+            count(all),
+            percent(trained as f64 / all as f64)
+        )
+    };
+    PhaseHead {
+        name: &phase.name,
+        epochs: bands::epochs(phase),
+        trainable: (all > 0).then(text),
+    }
 }

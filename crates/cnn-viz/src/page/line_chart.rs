@@ -11,7 +11,8 @@ use super::ticks::{ticks, whole_ticks};
 use super::{bands, format};
 use crate::{Error, Phase};
 
-/// Nominal size. Beside another on a desktop it is shown a fifth larger, on a telephone a fifth smaller.
+/// Nominal size. Beside another on a desktop it is shown a fifth larger, on a telephone a fifth
+/// smaller.
 const SIZE: (i32, i32) = (440 * FINE, 290 * FINE);
 /// The mean width of a character in view box units, rather too wide.
 const CHARACTER: f64 = 8.0 * FINE as f64;
@@ -62,19 +63,45 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    /// A value per epoch, of those that can be drawn: where the next epoch is missing the curve has a gap.
-    pub(crate) fn of_epochs(color: RGBColor, dashed: bool, points: impl Iterator<Item = (usize, f64)>) -> Self {
-        let (points, others): (Vec<_>, Vec<_>) = points.partition(|(_, value)| value.abs() <= LARGEST);
+    /// A value per epoch, of those that can be drawn: where the next epoch is missing the curve has
+    /// a gap.
+    pub(crate) fn of_epochs(
+        color: RGBColor,
+        dashed: bool,
+        points: impl Iterator<Item = (usize, f64)>,
+    ) -> Self {
+        let (points, others): (Vec<_>, Vec<_>) =
+            points.partition(|(_, value)| value.abs() <= LARGEST);
         let joined = points.chunk_by(|(epoch, _), (next, _)| epoch + 1 == *next);
-        let stretch = |points: &[(usize, f64)]| points.iter().map(|&(epoch, value)| (epoch as f64, value)).collect();
-        Self { color, dashed, stretches: joined.map(stretch).collect(), left_out: others.len() }
+        let stretch = |points: &[(usize, f64)]| {
+            points
+                .iter()
+                .map(|&(epoch, value)| (epoch as f64, value))
+                .collect()
+        };
+        Self {
+            color,
+            dashed,
+            stretches: joined.map(stretch).collect(),
+            left_out: others.len(),
+        }
     }
 
     /// One line through those of many points that can be drawn.
     pub(crate) fn line(color: RGBColor, points: impl Iterator<Item = (f64, f64)>) -> Self {
-        let (points, others): (Vec<_>, Vec<_>) = points.partition(|(_, value)| value.abs() <= LARGEST);
-        let stretches = if points.is_empty() { Vec::new() } else { vec![thinned(&points, MOST_POINTS)] };
-        Self { color, dashed: false, stretches, left_out: others.len() }
+        let (points, others): (Vec<_>, Vec<_>) =
+            points.partition(|(_, value)| value.abs() <= LARGEST);
+        let stretches = if points.is_empty() {
+            Vec::new()
+        } else {
+            vec![thinned(&points, MOST_POINTS)]
+        };
+        Self {
+            color,
+            dashed: false,
+            stretches,
+            left_out: others.len(),
+        }
     }
 
     /// Its points, from left to right.
@@ -86,23 +113,39 @@ impl Series {
 impl LineChart<'_> {
     /// The chart, or `None` if no value can be drawn.
     pub(crate) fn to_svg(&self) -> Result<Option<String>, Error> {
-        let Some(heights) = self.heights() else { return Ok(None) };
+        let Some(heights) = self.heights() else {
+            return Ok(None);
+        };
         let mut svg = String::new();
-        let drawn = self.draw(&SVGBackend::with_string(&mut svg, size()).into_drawing_area(), heights);
-        drawn.map_err(|error| Error::Chart { chart: self.name, reason: error.to_string() })?;
+        let drawn = self.draw(
+            &SVGBackend::with_string(&mut svg, size()).into_drawing_area(),
+            heights,
+        );
+        drawn.map_err(|error| Error::Chart {
+            chart: self.name,
+            reason: error.to_string(),
+        })?;
         Ok(Some(svg))
     }
 
     /// The ends of the vertical axis.
     fn heights(&self) -> Option<(f64, f64)> {
-        let values = || self.series.iter().flat_map(|series| series.points().map(|&(_, value)| value));
+        let values = || {
+            self.series
+                .iter()
+                .flat_map(|series| series.points().map(|&(_, value)| value))
+        };
         let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
         Some(match self.bounds {
             Bounds::FromZero => {
                 let low = low.min(0.0);
                 let span = high - low;
                 // Nothing but zeros, or next to them, still needs an axis.
-                if span < 1e-100 { (low, low + 1.0) } else { (low, high + span * 0.05) }
+                if span < 1e-100 {
+                    (low, low + 1.0)
+                } else {
+                    (low, high + span * 0.05)
+                }
             }
             Bounds::Percent => {
                 let low = (low / 10.0 - 0.1).floor().clamp(0.0, 9.0) * 10.0;
@@ -148,13 +191,20 @@ impl LineChart<'_> {
     /// Every other phase is shaded, and a line stands where one follows another.
     fn draw_bands<'a>(&self, chart: &mut Chart<'a, '_>, (low, high): (f64, f64)) -> Drawn<'a> {
         for (index, phase) in self.phases.iter().enumerate() {
-            let Some((start, end)) = self.extent(phase) else { continue };
+            let Some((start, end)) = self.extent(phase) else {
+                continue;
+            };
             if index % 2 == 1 {
                 chart.draw_series([Rectangle::new([(start, low), (end, high)], BAND.filled())])?;
             }
             if start > self.epochs.0 as f64 {
                 let style = BOUNDARY.stroke_width(FINE as u32);
-                chart.draw_series(DashedLineSeries::new([(start, low), (start, high)], 5 * FINE, 4 * FINE, style))?;
+                chart.draw_series(DashedLineSeries::new(
+                    [(start, low), (start, high)],
+                    5 * FINE,
+                    4 * FINE,
+                    style,
+                ))?;
             }
         }
         Ok(())
@@ -162,13 +212,21 @@ impl LineChart<'_> {
 
     /// The part of the horizontal axis that belongs to a phase.
     fn extent(&self, phase: &Phase) -> Option<(f64, f64)> {
-        let (first, last) = (phase.first_epoch.max(self.epochs.0), phase.last_epoch.min(self.epochs.1));
+        let (first, last) = (
+            phase.first_epoch.max(self.epochs.0),
+            phase.last_epoch.min(self.epochs.1),
+        );
         (first <= last).then_some((first as f64 - 0.5, last as f64 + 0.5))
     }
 
     fn draw_labels<'a>(&self, area: &Area<'a>, chart: &Chart<'a, '_>, top: f64) -> Drawn<'a> {
-        let pixels = |phase: &Phase| self.extent(phase).map(|ends| [ends.0, ends.1].map(|x| pixel(chart, x, top)));
-        let room = |phase: &Phase| pixels(phase).map_or(0.0, |[start, end]| f64::from(end.0 - start.0) / CHARACTER);
+        let pixels = |phase: &Phase| {
+            self.extent(phase)
+                .map(|ends| [ends.0, ends.1].map(|x| pixel(chart, x, top)))
+        };
+        let room = |phase: &Phase| {
+            pixels(phase).map_or(0.0, |[start, end]| f64::from(end.0 - start.0) / CHARACTER)
+        };
         let centred = text(1.).pos(Pos::new(HPos::Center, VPos::Bottom));
         for (phase, label) in self.phases.iter().zip(bands::labels(self.phases, room)) {
             if let (Some([start, end]), false) = (pixels(phase), label.is_empty()) {
@@ -181,9 +239,16 @@ impl LineChart<'_> {
 
     /// A dotted line, and a ring around the last curve's value there.
     fn draw_best_epoch<'a>(&self, chart: &mut Chart<'a, '_>, (low, high): (f64, f64)) -> Drawn<'a> {
-        let Some(best) = self.best_epoch else { return Ok(()) };
+        let Some(best) = self.best_epoch else {
+            return Ok(());
+        };
         let line = [(best as f64, low), (best as f64, high)];
-        chart.draw_series(DashedLineSeries::new(line, 2 * FINE, 3 * FINE, INK.stroke_width(FINE as u32)))?;
+        chart.draw_series(DashedLineSeries::new(
+            line,
+            2 * FINE,
+            3 * FINE,
+            INK.stroke_width(FINE as u32),
+        ))?;
         let points = self.series.last().into_iter().flat_map(Series::points);
         let there = points.filter(|(epoch, _)| *epoch == best as f64);
         let rings = there.map(|&point| Circle::new(point, 7 * FINE, outline(INK)));
@@ -197,13 +262,25 @@ fn draw_series<'a>(chart: &mut Chart<'a, '_>, series: &Series) -> Drawn<'a> {
     for points in &series.stretches {
         // A point on its own would not be seen without a mark.
         if marks || points.len() == 1 {
-            chart.draw_series(points.iter().map(|&point| Circle::new(point, 3 * FINE, series.color.filled())))?;
+            chart.draw_series(
+                points
+                    .iter()
+                    .map(|&point| Circle::new(point, 3 * FINE, series.color.filled())),
+            )?;
         }
         if series.dashed {
             let style = outline(series.color);
-            chart.draw_series(DashedLineSeries::new(points.clone(), 7 * FINE, 4 * FINE, style))?;
+            chart.draw_series(DashedLineSeries::new(
+                points.clone(),
+                7 * FINE,
+                4 * FINE,
+                style,
+            ))?;
         } else {
-            chart.draw_series(LineSeries::new(points.iter().copied(), outline(series.color)))?;
+            chart.draw_series(LineSeries::new(
+                points.iter().copied(),
+                outline(series.color),
+            ))?;
         }
     }
     Ok(())

@@ -1,7 +1,9 @@
-//! From a report's data to HTML: the template is `templates/report.html`; what it shows is prepared here as text.
+//! From a report's data to HTML: the template is `templates/report.html`; what it shows is prepared
+//! here as text.
 //!
-//! askama, because its templates are compiled: a field that does not exist or a tag that is not closed is an error of the build,
-//! not of a run. It escapes every value of an `.html` template; only the charts, which are made here, are marked as safe.
+//! askama, because its templates are compiled: a field that does not exist or a tag that is not
+//! closed is an error of the build, not of a run. It escapes every value of an `.html` template;
+//! only the charts, which are made here, are marked as safe.
 
 mod axis;
 mod bands;
@@ -45,6 +47,7 @@ pub(crate) fn render_gallery(gallery: &Gallery) -> Result<String, Error> {
 
 /// Control characters, which HTML forbids, can come with file names.
 fn printable(page: &str) -> String {
-    let forbidden = |character: char| character.is_control() && character != '\n' && character != '\t';
+    let forbidden =
+        |character: char| character.is_control() && character != '\n' && character != '\t';
     page.replace(forbidden, "\u{fffd}")
 }

@@ -17,7 +17,12 @@ const PIXELATED_BELOW: usize = 96;
 
 /// The groups that have pictures.
 pub(crate) fn groups(report: &Report) -> Result<Vec<Group<'_>>, Error> {
-    report.pictures.iter().filter(|group| !group.pictures.is_empty()).map(Group::new).collect()
+    report
+        .pictures
+        .iter()
+        .filter(|group| !group.pictures.is_empty())
+        .map(Group::new)
+        .collect()
 }
 
 /// Pictures under a heading.
@@ -35,8 +40,15 @@ impl<'a> Group<'a> {
         Ok(Self {
             title: &group.title,
             note: group.note.as_deref(),
-            pictures: group.pictures.iter().map(Picture::new).collect::<Result<_, _>>()?,
-            explained: group.pictures.iter().any(|picture| picture.explanation.is_some()),
+            pictures: group
+                .pictures
+                .iter()
+                .map(Picture::new)
+                .collect::<Result<_, _>>()?,
+            explained: group
+                .pictures
+                .iter()
+                .any(|picture| picture.explanation.is_some()),
             legend: ColorMap::Sequential.css_gradient(),
         })
     }
@@ -63,11 +75,22 @@ impl<'a> Strip<'a> {
                 let expected = format!("one for each of {} epochs", strip.epochs.len());
                 return Err(Error::argument("cells", row.cells.len(), expected));
             }
-            let cells = row.cells.iter().map(|(image, caption)| Ok((thumbnail(image)?, caption.as_str())));
-            Ok(Row { image: thumbnail(&row.image)?, label: &row.label, cells: cells.collect::<Result<_, Error>>()? })
+            let cells = row
+                .cells
+                .iter()
+                .map(|(image, caption)| Ok((thumbnail(image)?, caption.as_str())));
+            Ok(Row {
+                image: thumbnail(&row.image)?,
+                label: &row.label,
+                cells: cells.collect::<Result<_, Error>>()?,
+            })
         };
         let rows = strip.rows.iter().map(row).collect::<Result<_, _>>()?;
-        Ok(Self { epochs: &strip.epochs, rows, legend: ColorMap::Sequential.css_gradient() })
+        Ok(Self {
+            epochs: &strip.epochs,
+            rows,
+            legend: ColorMap::Sequential.css_gradient(),
+        })
     }
 }
 
@@ -124,8 +147,17 @@ pub fn thumbnail(image: &Image, longest: usize) -> Result<Image, cnn_data::Error
     if longer <= longest {
         return Ok(image.clone());
     }
-    let side = |side: usize| (side as f64 * longest as f64 / longer as f64).round().max(1.0) as usize;
-    resize(image, side(image.height()), side(image.width()), Interpolation::Bicubic)
+    let side = |side: usize| {
+        (side as f64 * longest as f64 / longer as f64)
+            .round()
+            .max(1.0) as usize
+    };
+    resize(
+        image,
+        side(image.height()),
+        side(image.width()),
+        Interpolation::Bicubic,
+    )
 }
 
 #[cfg(test)]
@@ -136,7 +168,12 @@ mod tests {
 
     #[test]
     fn thumbnails_keep_the_aspect_ratio_and_fit() {
-        let cases = [((32, 20), (32, 20)), ((192, 192), (192, 192)), ((400, 300), (192, 144)), ((1, 5000), (1, 192))];
+        let cases = [
+            ((32, 20), (32, 20)),
+            ((192, 192), (192, 192)),
+            ((400, 300), (192, 144)),
+            ((1, 5000), (1, 192)),
+        ];
         for ((height, width), expected) in cases {
             let image = Image::from_pixels(height, width, 1, vec![7; height * width]).unwrap();
             let small = thumbnail(&image, 192).unwrap();
@@ -147,7 +184,13 @@ mod tests {
 
     #[test]
     fn the_address_holds_the_thumbnail() {
-        let image = Image::from_pixels(200, 100, 3, (0..60_000).map(|at| (at % 251) as u8).collect()).unwrap();
+        let image = Image::from_pixels(
+            200,
+            100,
+            3,
+            (0..60_000).map(|at| (at % 251) as u8).collect(),
+        )
+        .unwrap();
         let about = ImagePrediction {
             image: image.clone(),
             path: "a.png".into(),
@@ -157,8 +200,16 @@ mod tests {
             explanation: None,
         };
         let picture = Picture::new(&about).unwrap().thumbnail;
-        let bytes = STANDARD.decode(picture.data.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
-        assert_eq!(cnn_data::decode(&bytes).unwrap(), thumbnail(&image, 192).unwrap());
-        assert_eq!((picture.height, picture.width, picture.pixelated), (192, 96, false));
+        let bytes = STANDARD
+            .decode(picture.data.strip_prefix("data:image/png;base64,").unwrap())
+            .unwrap();
+        assert_eq!(
+            cnn_data::decode(&bytes).unwrap(),
+            thumbnail(&image, 192).unwrap()
+        );
+        assert_eq!(
+            (picture.height, picture.width, picture.pixelated),
+            (192, 96, false)
+        );
     }
 }

@@ -23,10 +23,14 @@ type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBacke
 /// The share of right predictions in each bin of confidence over the number of its samples.
 pub(crate) fn reliability_chart(bins: &[ReliabilityBin]) -> Result<String, Error> {
     let mut svg = String::new();
-    let area = SVGBackend::with_string(&mut svg, (SIZE.0 as u32, SIZE.1 as u32)).into_drawing_area();
+    let area =
+        SVGBackend::with_string(&mut svg, (SIZE.0 as u32, SIZE.1 as u32)).into_drawing_area();
     let drawn = draw(&area, bins);
     drop(area);
-    drawn.map_err(|error| Error::Chart { chart: "reliability", reason: error.to_string() })?;
+    drawn.map_err(|error| Error::Chart {
+        chart: "reliability",
+        reason: error.to_string(),
+    })?;
     Ok(svg)
 }
 
@@ -44,7 +48,10 @@ fn draw_shares<'a>(area: &Area<'a>, bins: &[ReliabilityBin]) -> Drawn<'a> {
         .margin_top(10 * FINE)
         .x_label_area_size(6 * FINE)
         .y_label_area_size(68 * FINE)
-        .build_cartesian_2d(Axis::new(0., 100., TICKS.into()), Axis::new(0., 100., TICKS.into()))?;
+        .build_cartesian_2d(
+            Axis::new(0., 100., TICKS.into()),
+            Axis::new(0., 100., TICKS.into()),
+        )?;
     chart
         .configure_mesh()
         .bold_line_style(GRID.stroke_width(FINE as u32))
@@ -59,14 +66,24 @@ fn draw_shares<'a>(area: &Area<'a>, bins: &[ReliabilityBin]) -> Drawn<'a> {
         .draw()?;
     let bars = bins.iter().filter_map(|bin| Some((bin, bin.accuracy?)));
     chart.draw_series(bars.map(|(bin, accuracy)| {
-        Rectangle::new([(100. * bin.lower, 0.), (100. * bin.upper, 100. * accuracy)], BLUE.mix(0.55).filled())
+        Rectangle::new(
+            [(100. * bin.lower, 0.), (100. * bin.upper, 100. * accuracy)],
+            BLUE.mix(0.55).filled(),
+        )
     }))?;
-    let tops = bins.iter().filter_map(|bin| Some((bin, 100. * bin.accuracy?)));
+    let tops = bins
+        .iter()
+        .filter_map(|bin| Some((bin, 100. * bin.accuracy?)));
     for (bin, height) in tops {
         let top = [(100. * bin.lower, height), (100. * bin.upper, height)];
         chart.draw_series(LineSeries::new(top, BLUE.stroke_width(2 * FINE as u32)))?;
     }
-    let diagonal = DashedLineSeries::new([(0., 0.), (100., 100.)], 7 * FINE, 4 * FINE, INK.stroke_width(FINE as u32));
+    let diagonal = DashedLineSeries::new(
+        [(0., 0.), (100., 100.)],
+        7 * FINE,
+        4 * FINE,
+        INK.stroke_width(FINE as u32),
+    );
     chart.draw_series(diagonal)?;
     Ok(())
 }
@@ -80,7 +97,10 @@ fn draw_counts<'a>(area: &Area<'a>, bins: &[ReliabilityBin]) -> Drawn<'a> {
         .x_label_area_size(42 * FINE)
         .y_label_area_size(68 * FINE)
         // Room for a number over the highest bar.
-        .build_cartesian_2d(Axis::new(0., 100., TICKS.into()), Axis::new(0., most * 1.5, Vec::new()))?;
+        .build_cartesian_2d(
+            Axis::new(0., 100., TICKS.into()),
+            Axis::new(0., most * 1.5, Vec::new()),
+        )?;
     chart
         .configure_mesh()
         .bold_line_style(GRID.stroke_width(FINE as u32))
@@ -94,14 +114,24 @@ fn draw_counts<'a>(area: &Area<'a>, bins: &[ReliabilityBin]) -> Drawn<'a> {
         .draw()?;
     let occupied = || bins.iter().filter(|bin| bin.samples > 0);
     chart.draw_series(occupied().map(|bin| {
-        Rectangle::new([(100. * bin.lower, 0.), (100. * bin.upper, bin.samples as f64)], BOUNDARY.filled())
+        Rectangle::new(
+            [
+                (100. * bin.lower, 0.),
+                (100. * bin.upper, bin.samples as f64),
+            ],
+            BOUNDARY.filled(),
+        )
     }))?;
     for bin in occupied() {
         let middle = 50. * (bin.lower + bin.upper);
         let (x, y) = chart.backend_coord(&(middle, bin.samples as f64));
         let style = text(SMALL).pos(Pos::new(HPos::Center, VPos::Bottom));
         let (left, top) = (area.get_base_pixel().0, area.get_base_pixel().1);
-        area.draw(&Text::new(short(bin.samples), (x - left, y - top - FINE), style))?;
+        area.draw(&Text::new(
+            short(bin.samples),
+            (x - left, y - top - FINE),
+            style,
+        ))?;
     }
     Ok(())
 }

@@ -48,10 +48,17 @@ impl<'a> ReportPage<'a> {
             report,
             curves: Curves::new(report)?,
             classes: classes(report)?,
-            calibration: report.calibration.as_ref().map_or(Ok(None), Calibration::new)?,
+            calibration: report
+                .calibration
+                .as_ref()
+                .map_or(Ok(None), Calibration::new)?,
             pictures: groups(report)?,
             strip: report.strip.as_ref().map(Strip::new).transpose()?,
-            filters: report.filters.as_ref().map(FilterSection::new).transpose()?,
+            filters: report
+                .filters
+                .as_ref()
+                .map(FilterSection::new)
+                .transpose()?,
             freezing: Freezing::new(report)?,
             data: data(report),
             timings: timings(report),
@@ -60,10 +67,16 @@ impl<'a> ReportPage<'a> {
 }
 
 fn classes(report: &Report) -> Result<Option<Classes<'_>>, Error> {
-    let Some(results) = &report.classes else { return Ok(None) };
+    let Some(results) = &report.classes else {
+        return Ok(None);
+    };
     let (names, classes) = (results.names.len(), results.confusion.classes());
     if names != classes {
-        return Err(Error::argument("names", format!("{names} names"), format!("one for each of {classes} classes")));
+        return Err(Error::argument(
+            "names",
+            format!("{names} names"),
+            format!("one for each of {classes} classes"),
+        ));
     }
     if results.confusion.samples() == 0 {
         return Ok(None);
@@ -79,13 +92,21 @@ fn classes(report: &Report) -> Result<Option<Classes<'_>>, Error> {
 }
 
 fn data(report: &Report) -> Vec<[String; 3]> {
-    let row = |part: &crate::DataPart| [part.name.clone(), format::count(part.images as u64), part.fingerprint.clone()];
+    let row = |part: &crate::DataPart| {
+        [
+            part.name.clone(),
+            format::count(part.images as u64),
+            part.fingerprint.clone(),
+        ]
+    };
     report.data.iter().map(row).collect()
 }
 
 fn timings(report: &Report) -> Vec<[String; 3]> {
     let row = |timing: &crate::Timing| {
-        let rate = timing.images_per_second.map_or_else(|| format::NOTHING.into(), format::number);
+        let rate = timing
+            .images_per_second
+            .map_or_else(|| format::NOTHING.into(), format::number);
         [timing.name.clone(), format::seconds(timing.seconds), rate]
     };
     report.timings.iter().map(row).collect()

@@ -1,8 +1,11 @@
 //! Fewer points for a curve of many.
 
-/// At most about `most` of the points (4 or more), from left to right: the first, the last, and of each stretch the lowest and the highest, so that no peak is lost.
+/// At most about `most` of the points (4 or more), from left to right: the first, the last, and of
+/// each stretch the lowest and the highest, so that no peak is lost.
 pub(crate) fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
-    let (Some(&first), Some(&last)) = (points.first(), points.last()) else { return Vec::new() };
+    let (Some(&first), Some(&last)) = (points.first(), points.last()) else {
+        return Vec::new();
+    };
     if points.len() <= most {
         return points.to_vec();
     }
@@ -10,7 +13,10 @@ pub(crate) fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     let mut kept = vec![first];
     for stretch in points.chunks(stretch) {
         let by_height = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
-        let ends = [stretch.iter().min_by(by_height), stretch.iter().max_by(by_height)];
+        let ends = [
+            stretch.iter().min_by(by_height),
+            stretch.iter().max_by(by_height),
+        ];
         let mut ends: Vec<(f64, f64)> = ends.into_iter().flatten().copied().collect();
         ends.sort_by(|a, b| a.0.total_cmp(&b.0));
         kept.extend(ends);

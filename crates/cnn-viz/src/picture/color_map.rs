@@ -6,9 +6,11 @@ use colorous::{Color, Gradient, INFERNO, RED_BLUE};
 /// Colours for the values of a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColorMap {
-    /// 0 to 1 from black over red to light yellow: Inferno (N. Smith and S. van der Walt, 2015), perceptually uniform.
+    /// 0 to 1 from black over red to light yellow: Inferno (N. Smith and S. van der Walt, 2015),
+    /// perceptually uniform.
     Sequential,
-    /// −1 to 1 from blue over white to red: ColorBrewer's RdBu (C. Brewer, 2003), the same lightness on both sides.
+    /// −1 to 1 from blue over white to red: ColorBrewer's RdBu (C. Brewer, 2003), the same
+    /// lightness on both sides.
     Diverging,
 }
 
@@ -28,7 +30,12 @@ impl ColorMap {
     /// # Errors
     /// If there are not `height` × `width` values.
     pub fn paint(self, values: &[f32], height: usize, width: usize) -> Result<Image, Error> {
-        Image::from_pixels(height, width, 3, values.iter().flat_map(|&value| self.color(value)).collect())
+        Image::from_pixels(
+            height,
+            width,
+            3,
+            values.iter().flat_map(|&value| self.color(value)).collect(),
+        )
     }
 
     /// The map as a CSS gradient from left to right, for a legend.
@@ -39,9 +46,19 @@ impl ColorMap {
         };
         let stop = |stop: u8| {
             let share = f64::from(stop) / 16.;
-            format!("#{:x}", gradient.eval_continuous(if self == Self::Diverging { 1. - share } else { share }))
+            format!(
+                "#{:x}",
+                gradient.eval_continuous(if self == Self::Diverging {
+                    1. - share
+                } else {
+                    share
+                })
+            )
         };
-        format!("linear-gradient(to right, {})", (0..=16).map(stop).collect::<Vec<_>>().join(", "))
+        format!(
+            "linear-gradient(to right, {})",
+            (0..=16).map(stop).collect::<Vec<_>>().join(", ")
+        )
     }
 }
 
@@ -55,8 +72,9 @@ mod tests {
 
     #[test]
     fn more_is_lighter_and_either_sign_is_as_far_from_white() {
-        let sequential: Vec<f64> =
-            (0..=50).map(|step| lightness(ColorMap::Sequential.color(step as f32 / 50.))).collect();
+        let sequential: Vec<f64> = (0..=50)
+            .map(|step| lightness(ColorMap::Sequential.color(step as f32 / 50.)))
+            .collect();
         assert!(sequential.windows(2).all(|pair| pair[0] < pair[1]));
         let [blue, white, red] = [-1., 0., 1.].map(|value| ColorMap::Diverging.color(value));
         assert!(blue[2] > blue[0] && red[0] > red[2] && lightness(white) > 230.);

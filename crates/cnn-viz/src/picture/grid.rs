@@ -12,7 +12,8 @@ const TILE: usize = 48;
 /// Most maps in one picture.
 const MOST: usize = 256;
 
-/// The maps of one image, `(C, H, W)`, side by side, at most the first 256, each in its own units: black is 0 or less, light yellow the map's 99th percentile.
+/// The maps of one image, `(C, H, W)`, side by side, at most the first 256, each in its own units:
+/// black is 0 or less, light yellow the map's 99th percentile.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] if there are none.
@@ -22,10 +23,23 @@ pub fn map_grid(maps: &Tensor) -> Result<Image, Error> {
     let shown = channels.min(MOST);
     let factor = TILE.div_ceil(height.max(width).max(1));
     let tile = |channel: usize| {
-        let values = maps.get(channel)?.to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1()?;
+        let values = maps
+            .get(channel)?
+            .to_dtype(candle_core::DType::F32)?
+            .flatten_all()?
+            .to_vec1()?;
         let map = Heatmap::new(height, width, values, false)?;
-        let image = map.color_map().paint(map.normalized().values(), height, width).map_err(failed)?;
-        resize(&image, height * factor, width * factor, Interpolation::Nearest).map_err(failed)
+        let image = map
+            .color_map()
+            .paint(map.normalized().values(), height, width)
+            .map_err(failed)?;
+        resize(
+            &image,
+            height * factor,
+            width * factor,
+            Interpolation::Nearest,
+        )
+        .map_err(failed)
     };
     let tiles = (0..shown).map(tile).collect::<Result<Vec<_>, Error>>()?;
     if tiles.is_empty() {

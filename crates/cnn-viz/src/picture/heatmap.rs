@@ -20,9 +20,18 @@ impl Heatmap {
     pub fn new(height: usize, width: usize, values: Vec<f32>, signed: bool) -> Result<Self, Error> {
         if values.is_empty() || values.len() != height * width {
             let expected = format!("{height}x{width}, at least one");
-            return Err(Error::argument("values", format!("{} values", values.len()), expected));
+            return Err(Error::argument(
+                "values",
+                format!("{} values", values.len()),
+                expected,
+            ));
         }
-        Ok(Self { height, width, values, signed })
+        Ok(Self {
+            height,
+            width,
+            values,
+            signed,
+        })
     }
 
     /// Rows.
@@ -47,23 +56,43 @@ impl Heatmap {
 
     /// The colours that show it.
     pub fn color_map(&self) -> ColorMap {
-        if self.signed { ColorMap::Diverging } else { ColorMap::Sequential }
+        if self.signed {
+            ColorMap::Diverging
+        } else {
+            ColorMap::Sequential
+        }
     }
 
-    /// The values as colours show them: in units of the 99th percentile of their magnitudes, cut off at ±1. A few pixels of a gradient are so much larger than the others that
-    /// nothing else would be seen.
+    /// The values as colours show them: in units of the 99th percentile of their magnitudes, cut
+    /// off at ±1. A few pixels of a gradient are so much larger than the others that nothing else
+    /// would be seen.
     pub fn normalized(&self) -> Self {
         let unit = self.unit();
-        let values = self.values.iter().map(|value| if unit > 0. { (value / unit).clamp(-1., 1.) } else { 0. });
-        Self { values: values.collect(), ..self.clone() }
+        let values = self.values.iter().map(|value| {
+            if unit > 0. {
+                (value / unit).clamp(-1., 1.)
+            } else {
+                0.
+            }
+        });
+        Self {
+            values: values.collect(),
+            ..self.clone()
+        }
     }
 
-    /// What ±1 of [`Heatmap::normalized`] stands for: the 99th percentile of the magnitudes, or the largest where that is 0.
+    /// What ±1 of [`Heatmap::normalized`] stands for: the 99th percentile of the magnitudes, or the
+    /// largest where that is 0.
     pub fn unit(&self) -> f32 {
         let mut magnitudes: Vec<f32> = self.values.iter().map(|value| value.abs()).collect();
         let last = magnitudes.len() - 1;
-        let (_, &mut percentile, above) = magnitudes.select_nth_unstable_by(last * 99 / 100, f32::total_cmp);
-        if percentile > 0. { percentile } else { above.iter().copied().fold(0., f32::max) }
+        let (_, &mut percentile, above) =
+            magnitudes.select_nth_unstable_by(last * 99 / 100, f32::total_cmp);
+        if percentile > 0. {
+            percentile
+        } else {
+            above.iter().copied().fold(0., f32::max)
+        }
     }
 }
 
@@ -79,11 +108,27 @@ mod tests {
         let map = Heatmap::new(10, 20, values, true).unwrap();
         assert_eq!(map.unit(), 1.98);
         let normalized = map.normalized();
-        assert_eq!((normalized.values()[7], normalized.values()[199], normalized.values()[99]), (-1., 1., 0.5));
+        assert_eq!(
+            (
+                normalized.values()[7],
+                normalized.values()[199],
+                normalized.values()[99]
+            ),
+            (-1., 1., 0.5)
+        );
         let mut single = vec![0.; 200];
         single[3] = 4.;
         assert_eq!(Heatmap::new(10, 20, single, false).unwrap().unit(), 4.);
-        assert_eq!(Heatmap::new(1, 2, vec![0., 0.], false).unwrap().normalized().values(), [0., 0.]);
-        assert!(Heatmap::new(0, 3, vec![], false).is_err() && Heatmap::new(2, 2, vec![0.], false).is_err());
+        assert_eq!(
+            Heatmap::new(1, 2, vec![0., 0.], false)
+                .unwrap()
+                .normalized()
+                .values(),
+            [0., 0.]
+        );
+        assert!(
+            Heatmap::new(0, 3, vec![], false).is_err()
+                && Heatmap::new(2, 2, vec![0.], false).is_err()
+        );
     }
 }

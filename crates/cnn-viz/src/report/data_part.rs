@@ -9,6 +9,7 @@ pub struct DataPart {
     pub name: String,
     /// Number of images.
     pub images: usize,
-    /// What is the same for the same images under the same classes and for no others, such as a SHA-256 in hexadecimal.
+    /// What is the same for the same images under the same classes and for no others, such as a
+    /// SHA-256 in hexadecimal.
     pub fingerprint: String,
 }

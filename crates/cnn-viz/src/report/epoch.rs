@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-/// What was measured in one epoch; a curve has a gap where there is no value or none that is finite.
+/// What was measured in one epoch; a curve has a gap where there is no value or none that is
+/// finite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Epoch {
     /// The epoch's number, the first is 1.

@@ -16,7 +16,11 @@ pub struct Fact {
 impl Fact {
     /// A fact without small print.
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), value: value.into(), note: None }
+        Self {
+            name: name.into(),
+            value: value.into(),
+            note: None,
+        }
     }
 
     /// The same with a line of small print.

@@ -3,20 +3,23 @@
 use cnn_data::Image;
 
 use crate::{
-    Error, FilterKind, HeldOut, InspectedLayer, Inspection, Rarefaction, Savings, Spread, StageField, Totals,
-    WeightStatistics, page,
+    Error, FilterKind, HeldOut, InspectedLayer, Inspection, Rarefaction, Savings, Spread,
+    StageField, Totals, WeightStatistics, page,
 };
 
-/// The filters of a network that can be removed, what each stage sees, and the filters of its first layer. [`Inspection::report`] makes one.
+/// The filters of a network that can be removed, what each stage sees, and the filters of its first
+/// layer. [`Inspection::report`] makes one.
 ///
-/// The page lists the layers in which something was found, or all if they are few, and draws where in them it was.
+/// The page lists the layers in which something was found, or all if they are few, and draws where
+/// in them it was.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FilterReport {
     /// What was inspected on what images, such as "test images, weights of the best epoch".
     pub inspected_on: String,
     /// Number of images of which it is said.
     pub images: usize,
-    /// How often the same claim, made from a part of the images, did not hold on the others; `None` where there were too few.
+    /// How often the same claim, made from a part of the images, did not hold on the others; `None`
+    /// where there were too few.
     pub held_out: Option<HeldOut>,
     /// How the number of filters that do nothing falls with the number of images.
     pub rarefaction: Rarefaction,
@@ -50,7 +53,8 @@ pub struct FilterLayer {
 }
 
 impl FilterReport {
-    /// A bar for each layer with its channels from the first to the last, in which those that do nothing are marked by kind; an SVG image of its own.
+    /// A bar for each layer with its channels from the first to the last, in which those that do
+    /// nothing are marked by kind; an SVG image of its own.
     ///
     /// # Errors
     /// [`Error::Chart`] if the library behind it refuses, which is not known to happen.
@@ -60,12 +64,20 @@ impl FilterReport {
 }
 
 impl Inspection {
-    /// What a page shows of it, with what kind of images it was inspected on, and the picture of the first layer's filters where it is given.
-    pub fn report(&self, inspected_on: impl Into<String>, first_filters: Option<Image>) -> FilterReport {
+    /// What a page shows of it, with what kind of images it was inspected on, and the picture of
+    /// the first layer's filters where it is given.
+    pub fn report(
+        &self,
+        inspected_on: impl Into<String>,
+        first_filters: Option<Image>,
+    ) -> FilterReport {
         let layer = |layer: &InspectedLayer| FilterLayer {
             name: layer.unit.conv.clone(),
             channels: layer.unit.channels,
-            found: self.findings_of(&layer.unit.conv).map(|finding| (finding.channel, finding.kind)).collect(),
+            found: self
+                .findings_of(&layer.unit.conv)
+                .map(|finding| (finding.channel, finding.kind))
+                .collect(),
             activations: layer.activations,
             weights: layer.weights,
             dead_relus: layer.dead_relus,

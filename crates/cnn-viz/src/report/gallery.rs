@@ -50,19 +50,23 @@ pub struct ExplainedOverlay {
     pub colors: ColorMap,
     /// The file of the whole picture, relative to the page, to which it links.
     pub file: Option<String>,
-    /// Of Integrated Gradients, how far its sum is from the score that it shares out, as a share of that.
+    /// Of Integrated Gradients, how far its sum is from the score that it shares out, as a share of
+    /// that.
     pub completeness_gap: Option<f64>,
-    /// How far it can be trusted. The page has the numbers in a table for each photo, with [`Trust::verdicts`], and marks the picture of a map that fails.
+    /// How far it can be trusted. The page has the numbers in a table for each photo, with
+    /// [`Trust::verdicts`], and marks the picture of a map that fails.
     pub trust: Option<Trust>,
 }
 
 impl Gallery {
-    /// The gallery as an HTML page that needs no other file, but links to the whole pictures where they are given; no script.
+    /// The gallery as an HTML page that needs no other file, but links to the whole pictures where
+    /// they are given; no script.
     ///
     /// Every string is shown as text, whatever it holds. The same gallery gives the same bytes.
     ///
     /// # Errors
-    /// [`Error::Picture`] if an image cannot be encoded, [`Error::Template`] if the library behind the page refuses.
+    /// [`Error::Picture`] if an image cannot be encoded, [`Error::Template`] if the library behind
+    /// the page refuses.
     pub fn to_html(&self) -> Result<String, Error> {
         page::render_gallery(self)
     }

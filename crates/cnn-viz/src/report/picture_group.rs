@@ -31,6 +31,7 @@ pub struct StripRow {
     pub image: Image,
     /// What it shows.
     pub label: String,
-    /// For each epoch an [`overlay`](crate::overlay) of the image's size and a caption, as the class that was seen.
+    /// For each epoch an [`overlay`](crate::overlay) of the image's size and a caption, as the
+    /// class that was seen.
     pub cells: Vec<(Image, String)>,
 }

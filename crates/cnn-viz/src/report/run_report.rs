@@ -4,36 +4,42 @@ use cnn_data::Skipped;
 use cnn_metrics::Reliability;
 
 use super::{
-    ClassResults, DataPart, Epoch, EpochStrip, Fact, FileLink, FilterReport, FreezeProof, NextStep, Phase,
-    PictureGroup, RatePoint, Timing,
+    ClassResults, DataPart, Epoch, EpochStrip, Fact, FileLink, FilterReport, FreezeProof, NextStep,
+    Phase, PictureGroup, RatePoint, Timing,
 };
 use crate::{Error, page};
 
 /// What the report of a run shows, in the order of the page. What is empty or `None` is left out.
 ///
-/// Fields will be added: end a literal with `..Report::default()`. See the [crate's example](crate).
+/// Fields will be added: end a literal with `..Report::default()`. See the [crate's
+/// example](crate).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     /// The page's title: model and data, or the run's name.
     pub title: String,
     /// A line below it: what made the run, and when it ended.
     pub byline: Option<String>,
-    /// The headline, shown as cards: best accuracy with its interval, epoch, model, data, seconds, images per second.
+    /// The headline, shown as cards: best accuracy with its interval, epoch, model, data, seconds,
+    /// images per second.
     pub summary: Vec<Fact>,
-    /// Sentences that a reader must not miss: "interrupted after epoch 3", "the val split was taken from train".
+    /// Sentences that a reader must not miss: "interrupted after epoch 3", "the val split was taken
+    /// from train".
     pub notes: Vec<String>,
     /// The curves' points, in the order of their numbers.
     pub epochs: Vec<Epoch>,
-    /// The learning rate update by update, of the fastest parameter group, in the order of the updates; the page draws at most some hundreds of them and never leaves
-    /// out a peak or a dip. Where it is empty, the rates of `epochs` are drawn.
+    /// The learning rate update by update, of the fastest parameter group, in the order of the
+    /// updates; the page draws at most some hundreds of them and never leaves out a peak or a dip.
+    /// Where it is empty, the rates of `epochs` are drawn.
     pub learning_rates: Vec<RatePoint>,
-    /// What stands below the chart of the losses, such as why training and validation are not alike.
+    /// What stands below the chart of the losses, such as why training and validation are not
+    /// alike.
     pub loss_note: Option<String>,
     /// The epoch whose weights were kept, marked in the curves.
     pub best_epoch: Option<usize>,
     /// Confusion matrix, most confused pairs, table of classes.
     pub classes: Option<ClassResults>,
-    /// How sure the network was of the same samples, and how often it was right: reliability diagram and expected calibration error.
+    /// How sure the network was of the same samples, and how often it was right: reliability
+    /// diagram and expected calibration error.
     pub calibration: Option<Reliability>,
     /// Pictures by kind: worst mistakes, right examples. A group without pictures is left out.
     pub pictures: Vec<PictureGroup>,
@@ -64,19 +70,21 @@ pub struct Report {
 }
 
 impl Report {
-    /// The report as an HTML page that needs no other file, but links to those of `files`: charts are inline SVG, pictures inline PNG; no script. It is light or dark as
-    /// the reader's system is.
+    /// The report as an HTML page that needs no other file, but links to those of `files`: charts
+    /// are inline SVG, pictures inline PNG; no script. It is light or dark as the reader's system
+    /// is.
     ///
-    /// Every string is shown as text, whatever it holds; control characters become U+FFFD. The same report gives the
-    /// same bytes.
+    /// Every string is shown as text, whatever it holds; control characters become U+FFFD. The same
+    /// report gives the same bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if epochs are not numbered upwards from 1 or more, if learning rates do not go on from left to right, if a phase ends before it begins or
-    /// names a layer group twice, if `best_epoch` is not among the epochs, or if there are not as many names as classes, or cells of
-    /// a strip as epochs.
-    /// [`Error::Picture`] if an image cannot be encoded; [`Error::Metrics`], [`Error::Chart`], [`Error::Template`] if the
-    /// libraries behind them refuse, which no report is known to cause.
+    /// [`Error::InvalidArgument`] if epochs are not numbered upwards from 1 or more, if learning
+    /// rates do not go on from left to right, if a phase ends before it begins or names a layer
+    /// group twice, if `best_epoch` is not among the epochs, or if there are not as many names as
+    /// classes, or cells of a strip as epochs. [`Error::Picture`] if an image cannot be encoded;
+    /// [`Error::Metrics`], [`Error::Chart`], [`Error::Template`] if the libraries behind them
+    /// refuse, which no report is known to cause.
     pub fn to_html(&self) -> Result<String, Error> {
         page::render(self)
     }

@@ -20,9 +20,11 @@ pub struct Trust {
     pub insertion_auc: f64,
     /// Area under the deletion curve, in 0..1; smaller is better.
     pub deletion_auc: f64,
-    /// ROAD over four percentiles, in −1..=1; larger is better, 0 for a map without information. See [`road`](super::road()).
+    /// ROAD over four percentiles, in −1..=1; larger is better, 0 for a map without information.
+    /// See [`road`](super::road()).
     pub road: f64,
-    /// What was randomised, and the rank correlation of the map then with the map now, in −1..=1: should fall to about 0.
+    /// What was randomised, and the rank correlation of the map then with the map now, in −1..=1:
+    /// should fall to about 0.
     pub randomization: Vec<(String, f64)>,
 }
 
@@ -57,7 +59,8 @@ struct Randomized {
 }
 
 impl TrustChecks {
-    /// Prepares the checks; `seed` decides the random weights, which are others than those of a fresh network of the same seed, and ROAD's noise.
+    /// Prepares the checks; `seed` decides the random weights, which are others than those of a
+    /// fresh network of the same seed, and ROAD's noise.
     ///
     /// # Errors
     /// If a copy of the network cannot be built.
@@ -66,13 +69,25 @@ impl TrustChecks {
         let weights = key.stream("randomized").rng().next_u64();
         let copy = |(name, groups): (String, Vec<_>)| {
             let network = randomized(network, &groups, weights)?;
-            Ok::<_, Error>(Randomized { name, scorer: network.build(Mode::Inference)?, network })
+            Ok::<_, Error>(Randomized {
+                name,
+                scorer: network.build(Mode::Inference)?,
+                network,
+            })
         };
-        let randomized = cascade(network).into_iter().map(copy).collect::<Result<_, _>>()?;
-        Ok(Self { scorer: network.build(Mode::Inference)?, randomized, key })
+        let randomized = cascade(network)
+            .into_iter()
+            .map(copy)
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            scorer: network.build(Mode::Inference)?,
+            randomized,
+            key,
+        })
     }
 
-    /// Checks the map of one image `(1, H, W, C)` that `explainer` made, for the class that it explains.
+    /// Checks the map of one image `(1, H, W, C)` that `explainer` made, for the class that it
+    /// explains.
     ///
     /// # Errors
     /// Those of the checks, if the explanation is not of this one image.
@@ -83,22 +98,50 @@ impl TrustChecks {
         explanation: &Explanation,
     ) -> Result<Trust, Error> {
         let ([map], [score]) = (explanation.maps.as_slice(), explanation.scores.as_slice()) else {
-            return Err(Error::argument("explanation", format!("{} maps", explanation.maps.len()), "one map"));
+            return Err(Error::argument(
+                "explanation",
+                format!("{} maps", explanation.maps.len()),
+                "one map",
+            ));
         };
         let scorer = self.scorer.as_ref();
-        let curves = insertion_deletion(scorer, image, map, score.class, STEPS, explainer.batch_size())?;
-        let road = road(scorer, image, map, score.class, &PERCENTILES, NOISE, &self.key)?;
+        let curves = insertion_deletion(
+            scorer,
+            image,
+            map,
+            score.class,
+            STEPS,
+            explainer.batch_size(),
+        )?;
+        let road = road(
+            scorer,
+            image,
+            map,
+            score.class,
+            &PERCENTILES,
+            NOISE,
+            &self.key,
+        )?;
         let correlation = |copy: &Randomized| {
             // Of a random network's attribution nobody asks whether it is complete.
-            let explainer = explainer.on(copy.network.model(), copy.scorer.as_ref()).with_steps(STEPS);
+            let explainer = explainer
+                .on(copy.network.model(), copy.scorer.as_ref())
+                .with_steps(STEPS);
             let without = explainer.explain(explanation.method, image, &[score.as_target()])?;
-            Ok::<_, Error>((copy.name.clone(), rank_correlation(map.values(), without.maps[0].values())))
+            Ok::<_, Error>((
+                copy.name.clone(),
+                rank_correlation(map.values(), without.maps[0].values()),
+            ))
         };
         Ok(Trust {
             insertion_auc: curves.insertion_auc(),
             deletion_auc: curves.deletion_auc(),
             road: road.combined(),
-            randomization: self.randomized.iter().map(correlation).collect::<Result<_, _>>()?,
+            randomization: self
+                .randomized
+                .iter()
+                .map(correlation)
+                .collect::<Result<_, _>>()?,
         })
     }
 }

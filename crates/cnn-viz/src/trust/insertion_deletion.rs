@@ -1,5 +1,6 @@
-//! Insertion and deletion (Petsiuk et al. 2018, "RISE", arXiv:1806.07421, section 4.1): how the class's probability grows as the most important
-//! pixels come into a blurred image, and how it falls as they go.
+//! Insertion and deletion (Petsiuk et al. 2018, "RISE", arXiv:1806.07421, section 4.1): how the
+//! class's probability grows as the most important pixels come into a blurred image, and how it
+//! falls as they go.
 
 use candle_core::Tensor;
 use cnn_kernels::{Conv2dSpec, Padding, conv2d};
@@ -36,7 +37,8 @@ impl InsertionDeletion {
 /// Both curves for one image `(1, H, W, C)`, with `steps` steps, `batch_size` images in a pass.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] if the map is not of the image's size, the class does not exist, or `steps` is 0.
+/// [`Error::InvalidArgument`] if the map is not of the image's size, the class does not exist, or
+/// `steps` is 0.
 pub fn insertion_deletion(
     model: &dyn Classifier,
     image: &FeatureMap,
@@ -58,10 +60,20 @@ pub fn insertion_deletion(
             }
             Ok(values)
         };
-        probabilities(model, &image.detach().to_nhwc(), class, steps + 1, batch_size, step)
+        probabilities(
+            model,
+            &image.detach().to_nhwc(),
+            class,
+            steps + 1,
+            batch_size,
+            step,
+        )
     };
     let insertion = curve(&blurred(image)?, &|at| sharp[at])?;
-    Ok(InsertionDeletion { insertion, deletion: curve(&sharp, &|_| 0.)? })
+    Ok(InsertionDeletion {
+        insertion,
+        deletion: curve(&sharp, &|_| 0.)?,
+    })
 }
 
 /// The trapezoids under values at equal distances over 0..1.
@@ -72,15 +84,38 @@ fn area(values: &[f64]) -> f64 {
 
 /// Each channel under a Gaussian, beyond the border the mean colour.
 fn blurred(image: &FeatureMap) -> Result<Vec<f32>, Error> {
-    let tap = |at: usize| (-(at as f64 - (BLUR_SIDE / 2) as f64).powi(2) / (2. * BLUR_DEVIATION.powi(2))).exp();
+    let tap = |at: usize| {
+        (-(at as f64 - (BLUR_SIDE / 2) as f64).powi(2) / (2. * BLUR_DEVIATION.powi(2))).exp()
+    };
     let taps: Vec<f64> = (0..BLUR_SIDE).map(tap).collect();
     let sum: f64 = taps.iter().sum::<f64>().powi(2);
-    let kernel: Vec<f64> = taps.iter().flat_map(|row| taps.iter().map(move |column| row * column / sum)).collect();
+    let kernel: Vec<f64> = taps
+        .iter()
+        .flat_map(|row| taps.iter().map(move |column| row * column / sum))
+        .collect();
     let channels = image.channels();
-    let weight = Tensor::from_vec(kernel.repeat(channels), (channels, 1, BLUR_SIDE, BLUR_SIDE), image.device())?;
-    let spec = Conv2dSpec { stride: [1, 1], padding: Padding::all(BLUR_SIDE / 2), dilation: [1, 1], groups: channels };
-    let blurred = conv2d(&image.detach(), &weight.to_dtype(image.dtype())?, None, &spec)?;
-    Ok(blurred.to_nhwc().to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1()?)
+    let weight = Tensor::from_vec(
+        kernel.repeat(channels),
+        (channels, 1, BLUR_SIDE, BLUR_SIDE),
+        image.device(),
+    )?;
+    let spec = Conv2dSpec {
+        stride: [1, 1],
+        padding: Padding::all(BLUR_SIDE / 2),
+        dilation: [1, 1],
+        groups: channels,
+    };
+    let blurred = conv2d(
+        &image.detach(),
+        &weight.to_dtype(image.dtype())?,
+        None,
+        &spec,
+    )?;
+    Ok(blurred
+        .to_nhwc()
+        .to_dtype(candle_core::DType::F32)?
+        .flatten_all()?
+        .to_vec1()?)
 }
 
 #[cfg(test)]

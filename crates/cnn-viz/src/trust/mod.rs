@@ -1,4 +1,5 @@
-//! Whether a map can be believed: does the score follow the pixels that it names, and does the map follow the weights?
+//! Whether a map can be believed: does the score follow the pixels that it names, and does the map
+//! follow the weights?
 
 mod checks;
 mod insertion_deletion;
@@ -19,7 +20,8 @@ use cnn_layers::{Classifier, Context, FeatureMap};
 
 use crate::Error;
 
-/// The probability of a class for each of a number of images, `batch_size` at a time; `make` gives the values `(H, W, C)` of one.
+/// The probability of a class for each of a number of images, `batch_size` at a time; `make` gives
+/// the values `(H, W, C)` of one.
 fn probabilities(
     model: &dyn Classifier,
     like: &Tensor,
@@ -36,10 +38,21 @@ fn probabilities(
         for &number in batch {
             images.extend(make(number)?);
         }
-        let images = Tensor::from_vec(images, (batch.len(), height, width, channels), like.device())?;
+        let images = Tensor::from_vec(
+            images,
+            (batch.len(), height, width, channels),
+            like.device(),
+        )?;
         let images = FeatureMap::from_nhwc(&images.to_dtype(like.dtype())?)?;
-        let logits = model.forward(&images, &Context::eval())?.to_dtype(candle_core::DType::F64)?;
-        found.extend(logits.to_vec2::<f64>()?.iter().map(|logits| probability(logits, class)));
+        let logits = model
+            .forward(&images, &Context::eval())?
+            .to_dtype(candle_core::DType::F64)?;
+        found.extend(
+            logits
+                .to_vec2::<f64>()?
+                .iter()
+                .map(|logits| probability(logits, class)),
+        );
     }
     Ok(found)
 }
@@ -48,10 +61,13 @@ fn probabilities(
 fn probability(logits: &[f64], class: usize) -> f64 {
     let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let sum: f64 = logits.iter().map(|logit| (logit - largest).exp()).sum();
-    logits.get(class).map_or(f64::NAN, |logit| (logit - largest).exp() / sum)
+    logits
+        .get(class)
+        .map_or(f64::NAN, |logit| (logit - largest).exp() / sum)
 }
 
-/// Checks that a class exists and that a map belongs to the only image of a batch, and gives the image's values.
+/// Checks that a class exists and that a map belongs to the only image of a batch, and gives the
+/// image's values.
 fn values_of_one(
     model: &dyn Classifier,
     image: &FeatureMap,
@@ -60,13 +76,30 @@ fn values_of_one(
 ) -> Result<Vec<f32>, Error> {
     let [count, height, width, _] = image.dims();
     if [count, height, width] != [1, map.height(), map.width()] {
-        let found = format!("a map of {}x{} for {count} images of {height}x{width}", map.height(), map.width());
-        return Err(Error::argument("map", found, "one image and a map of its size"));
+        let found = format!(
+            "a map of {}x{} for {count} images of {height}x{width}",
+            map.height(),
+            map.width()
+        );
+        return Err(Error::argument(
+            "map",
+            found,
+            "one image and a map of its size",
+        ));
     }
     if class >= model.num_classes() {
-        return Err(Error::argument("class", class, format!("0 to {}", model.num_classes() - 1)));
+        return Err(Error::argument(
+            "class",
+            class,
+            format!("0 to {}", model.num_classes() - 1),
+        ));
     }
-    Ok(image.detach().to_nhwc().to_dtype(candle_core::DType::F32)?.flatten_all()?.to_vec1()?)
+    Ok(image
+        .detach()
+        .to_nhwc()
+        .to_dtype(candle_core::DType::F32)?
+        .flatten_all()?
+        .to_vec1()?)
 }
 
 /// The pixels of a map from the most to the least important; equals in the order of the image.

@@ -1,18 +1,29 @@
-//! The weight-randomisation check (Adebayo et al. 2018, "Sanity Checks for Saliency Maps", arXiv:1810.03292): a map that stays as layers
-//! lose what they learnt does not show what they learnt.
+//! The weight-randomisation check (Adebayo et al. 2018, "Sanity Checks for Saliency Maps",
+//! arXiv:1810.03292): a map that stays as layers lose what they learnt does not show what they
+//! learnt.
 
 use cnn_layers::ParameterGroup;
 use cnn_models::Network;
 
 use crate::Error;
 
-/// A copy of the network in which the parameters and statistics of these groups are as before training; `seed` decides them.
+/// A copy of the network in which the parameters and statistics of these groups are as before
+/// training; `seed` decides them.
 ///
 /// # Errors
 /// If the copy cannot be built.
-pub fn randomized(network: &Network, groups: &[ParameterGroup], seed: u64) -> Result<Network, Error> {
+pub fn randomized(
+    network: &Network,
+    groups: &[ParameterGroup],
+    seed: u64,
+) -> Result<Network, Error> {
     let config = network.config();
-    let copy = Network::with_dtype(&config.architecture, &config.model, seed, network.store().dtype())?;
+    let copy = Network::with_dtype(
+        &config.architecture,
+        &config.model,
+        seed,
+        network.store().dtype(),
+    )?;
     for (name, tensor) in network.store().tensors() {
         if !groups.iter().any(|group| group.contains(&name)) {
             copy.store().set(&name, &tensor)?;
@@ -21,7 +32,8 @@ pub fn randomized(network: &Network, groups: &[ParameterGroup], seed: u64) -> Re
     Ok(copy)
 }
 
-/// Three steps of the cascade from the output to the input, as a name and the groups that are randomised: the head; the head and what feeds it; everything.
+/// Three steps of the cascade from the output to the input, as a name and the groups that are
+/// randomised: the head; the head and what feeds it; everything.
 pub fn cascade(network: &Network) -> Vec<(String, Vec<ParameterGroup>)> {
     let groups = network.model().parameter_groups();
     let from_end = |count: usize| groups[groups.len().saturating_sub(count)..].to_vec();

@@ -1,5 +1,6 @@
-//! ROAD, "Remove and Debias" (Rong et al. 2022, arXiv:2202.00449): how the class's probability changes when the most, or the least,
-//! important pixels are replaced by what their surroundings suggest, so that the hole's shape tells nothing.
+//! ROAD, "Remove and Debias" (Rong et al. 2022, arXiv:2202.00449): how the class's probability
+//! changes when the most, or the least, important pixels are replaced by what their surroundings
+//! suggest, so that the hole's shape tells nothing.
 
 use cnn_core::Key;
 use cnn_layers::{Classifier, FeatureMap};
@@ -30,18 +31,21 @@ pub struct Road {
 }
 
 impl Road {
-    /// Half the difference of the means, least relevant less most relevant, in −1..=1: the larger the better, 0 for a random map.
+    /// Half the difference of the means, least relevant less most relevant, in −1..=1: the larger
+    /// the better, 0 for a random map.
     pub fn combined(&self) -> f64 {
         let mean = |changes: &[f64]| changes.iter().sum::<f64>() / changes.len().max(1) as f64;
         (mean(&self.least_relevant) - mean(&self.most_relevant)) / 2.
     }
 }
 
-/// Removes pixels of one image `(1, H, W, C)` at each percentile of its map and scores what is left. `noise` is the standard deviation of what is added to
-/// filled pixels, in units of the input, 0.01 in the paper.
+/// Removes pixels of one image `(1, H, W, C)` at each percentile of its map and scores what is
+/// left. `noise` is the standard deviation of what is added to filled pixels, in units of the
+/// input, 0.01 in the paper.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] if the map is not of the image's size, the class does not exist, or a percentile is not in 0 to 100.
+/// [`Error::InvalidArgument`] if the map is not of the image's size, the class does not exist, or a
+/// percentile is not in 0 to 100.
 pub fn road(
     model: &dyn Classifier,
     image: &FeatureMap,
@@ -52,7 +56,10 @@ pub fn road(
     key: &Key,
 ) -> Result<Road, Error> {
     let values = values_of_one(model, image, map, class)?;
-    if let Some(wrong) = percentiles.iter().find(|share| !(0.0..=100.0).contains(*share)) {
+    if let Some(wrong) = percentiles
+        .iter()
+        .find(|share| !(0.0..=100.0).contains(*share))
+    {
         return Err(Error::argument("percentiles", wrong, "0 to 100"));
     }
     let size = [map.height(), map.width()];
@@ -63,7 +70,12 @@ pub fn road(
         sorted.sort_unstable_by(f32::total_cmp);
         for &percentile in percentiles {
             let threshold = percentile_of(&sorted, percentile);
-            removed.push(importance.iter().map(|&value| f64::from(value) >= threshold).collect());
+            removed.push(
+                importance
+                    .iter()
+                    .map(|&value| f64::from(value) >= threshold)
+                    .collect(),
+            );
         }
     }
     let channels = image.channels();
@@ -71,8 +83,14 @@ pub fn road(
         let mut filled = values.clone();
         fill_from_surroundings(&mut filled, removed, size, channels);
         let mut rng = key.stream("road").at(number as u64).rng();
-        for (pixel, _) in filled.chunks_exact_mut(channels).zip(removed).filter(|(_, removed)| **removed) {
-            pixel.iter_mut().for_each(|value| *value += noise * rng.normal() as f32);
+        for (pixel, _) in filled
+            .chunks_exact_mut(channels)
+            .zip(removed)
+            .filter(|(_, removed)| **removed)
+        {
+            pixel
+                .iter_mut()
+                .for_each(|value| *value += noise * rng.normal() as f32);
         }
         filled
     };
@@ -80,40 +98,73 @@ pub fn road(
     let like = image.detach().to_nhwc();
     let whole = probabilities(model, &like, class, 1, 1, |_| Ok(values.clone()))?[0];
     let count = images.len();
-    let changed = probabilities(model, &like, class, count, count, |number| Ok(images[number].clone()))?;
-    let changes = |from: usize| changed[from..from + percentiles.len()].iter().map(|after| after - whole).collect();
-    Ok(Road { most_relevant: changes(0), least_relevant: changes(percentiles.len()) })
+    let changed = probabilities(model, &like, class, count, count, |number| {
+        Ok(images[number].clone())
+    })?;
+    let changes = |from: usize| {
+        changed[from..from + percentiles.len()]
+            .iter()
+            .map(|after| after - whole)
+            .collect()
+    };
+    Ok(Road {
+        most_relevant: changes(0),
+        least_relevant: changes(percentiles.len()),
+    })
 }
 
 /// numpy's percentile of sorted values: linear between neighbours.
 fn percentile_of(sorted: &[f32], percentile: f64) -> f64 {
     let place = percentile / 100. * (sorted.len() - 1) as f64;
-    let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    let (low, high) = (
+        sorted[place.floor() as usize],
+        sorted[place.ceil() as usize],
+    );
     f64::from(low) + (f64::from(high) - f64::from(low)) * place.fract()
 }
 
-/// Gives each removed pixel the weighted mean of its neighbours, all of them at once: a system of linear equations, symmetric and positive,
-/// solved by conjugate gradients from the solution at half the size on (Deuflhard 1994, cascadic multigrid). An image of which nothing is left becomes 0.
-fn fill_from_surroundings(values: &mut [f32], removed: &[bool], [height, width]: [usize; 2], channels: usize) {
+/// Gives each removed pixel the weighted mean of its neighbours, all of them at once: a system of
+/// linear equations, symmetric and positive, solved by conjugate gradients from the solution at
+/// half the size on (Deuflhard 1994, cascadic multigrid). An image of which nothing is left becomes
+/// 0.
+fn fill_from_surroundings(
+    values: &mut [f32],
+    removed: &[bool],
+    [height, width]: [usize; 2],
+    channels: usize,
+) {
     if removed.iter().all(|&removed| removed) {
         values.fill(0.);
         return;
     }
     if height.min(width) > 4 && removed.contains(&true) {
         let (mut coarse, coarse_removed) = halved(values, removed, [height, width], channels);
-        fill_from_surroundings(&mut coarse, &coarse_removed, [height.div_ceil(2), width.div_ceil(2)], channels);
+        fill_from_surroundings(
+            &mut coarse,
+            &coarse_removed,
+            [height.div_ceil(2), width.div_ceil(2)],
+            channels,
+        );
         for (pixel, _) in removed.iter().enumerate().filter(|(_, removed)| **removed) {
             let from = pixel / width / 2 * width.div_ceil(2) + pixel % width / 2;
-            values[pixel * channels..][..channels].copy_from_slice(&coarse[from * channels..][..channels]);
+            values[pixel * channels..][..channels]
+                .copy_from_slice(&coarse[from * channels..][..channels]);
         }
     }
     let mut unknown_of = vec![usize::MAX; removed.len()];
     let pixels: Vec<usize> = (0..removed.len()).filter(|&pixel| removed[pixel]).collect();
-    pixels.iter().enumerate().for_each(|(unknown, &pixel)| unknown_of[pixel] = unknown);
+    pixels
+        .iter()
+        .enumerate()
+        .for_each(|(unknown, &pixel)| unknown_of[pixel] = unknown);
     let neighbours = |pixel: usize| {
         NEIGHBOURS.iter().filter_map(move |&(down, right, weight)| {
-            let row = (pixel / width).checked_add_signed(down).filter(|&row| row < height)?;
-            let column = (pixel % width).checked_add_signed(right).filter(|&column| column < width)?;
+            let row = (pixel / width)
+                .checked_add_signed(down)
+                .filter(|&row| row < height)?;
+            let column = (pixel % width)
+                .checked_add_signed(right)
+                .filter(|&column| column < width)?;
             Some((row * width + column, weight))
         })
     };
@@ -132,7 +183,9 @@ fn fill_from_surroundings(values: &mut [f32], removed: &[bool], [height, width]:
         for (unknown, &end) in ends.iter().enumerate() {
             let mut sum = xs[unknown].map(|x| diagonal[unknown] * x);
             for &(other, weight) in &links[start..end] {
-                sum.iter_mut().zip(xs[other as usize]).for_each(|(sum, x)| *sum -= weight * x);
+                sum.iter_mut()
+                    .zip(xs[other as usize])
+                    .for_each(|(sum, x)| *sum -= weight * x);
             }
             ys[unknown] = sum;
             start = end;
@@ -141,19 +194,31 @@ fn fill_from_surroundings(values: &mut [f32], removed: &[bool], [height, width]:
     for first in (0..channels).step_by(LANES) {
         let lanes = LANES.min(channels - first);
         let at = |pixel: usize, lane: usize| f64::from(values[pixel * channels + first + lane]);
-        let of = |pixel: usize| std::array::from_fn(|lane| if lane < lanes { at(pixel, lane) } else { 0. });
+        let of = |pixel: usize| {
+            std::array::from_fn(|lane| if lane < lanes { at(pixel, lane) } else { 0. })
+        };
         let known = |pixel: usize| {
             let mut sum: Lanes = [0.; LANES];
-            for (neighbour, weight) in neighbours(pixel).filter(|&(neighbour, _)| !removed[neighbour]) {
-                sum.iter_mut().zip(of(neighbour)).for_each(|(sum, value)| *sum += weight * value);
+            for (neighbour, weight) in
+                neighbours(pixel).filter(|&(neighbour, _)| !removed[neighbour])
+            {
+                sum.iter_mut()
+                    .zip(of(neighbour))
+                    .for_each(|(sum, value)| *sum += weight * value);
             }
             sum
         };
         let right: Vec<Lanes> = pixels.iter().map(|&pixel| known(pixel)).collect();
-        let solution = conjugate_gradients(multiply, &right, pixels.iter().map(|&pixel| of(pixel)).collect());
+        let solution = conjugate_gradients(
+            multiply,
+            &right,
+            pixels.iter().map(|&pixel| of(pixel)).collect(),
+        );
         for (&pixel, solution) in pixels.iter().zip(solution) {
             let to = &mut values[pixel * channels + first..][..lanes];
-            to.iter_mut().zip(solution).for_each(|(value, solution)| *value = solution as f32);
+            to.iter_mut()
+                .zip(solution)
+                .for_each(|(value, solution)| *value = solution as f32);
         }
     }
 }
@@ -162,10 +227,19 @@ fn fill_from_surroundings(values: &mut [f32], removed: &[bool], [height, width]:
 const LANES: usize = 4;
 type Lanes = [f64; LANES];
 
-/// The image at half the size: each pixel the mean of what is left of four, removed where nothing is.
-fn halved(values: &[f32], removed: &[bool], [height, width]: [usize; 2], channels: usize) -> (Vec<f32>, Vec<bool>) {
+/// The image at half the size: each pixel the mean of what is left of four, removed where nothing
+/// is.
+fn halved(
+    values: &[f32],
+    removed: &[bool],
+    [height, width]: [usize; 2],
+    channels: usize,
+) -> (Vec<f32>, Vec<bool>) {
     let (rows, columns) = (height.div_ceil(2), width.div_ceil(2));
-    let (mut sums, mut counts) = (vec![0f32; rows * columns * channels], vec![0f32; rows * columns]);
+    let (mut sums, mut counts) = (
+        vec![0f32; rows * columns * channels],
+        vec![0f32; rows * columns],
+    );
     for pixel in (0..removed.len()).filter(|&pixel| !removed[pixel]) {
         let to = pixel / width / 2 * columns + pixel % width / 2;
         counts[to] += 1.;
@@ -179,8 +253,13 @@ fn halved(values: &[f32], removed: &[bool], [height, width]: [usize; 2], channel
     (sums, counts.iter().map(|&count| count == 0.).collect())
 }
 
-/// Solves `A x = b` for a symmetric positive `A` and several `b`, from a guess on, to a hundred-thousandth of `b`.
-fn conjugate_gradients(multiply: impl Fn(&[Lanes], &mut [Lanes]), right: &[Lanes], guess: Vec<Lanes>) -> Vec<Lanes> {
+/// Solves `A x = b` for a symmetric positive `A` and several `b`, from a guess on, to a
+/// hundred-thousandth of `b`.
+fn conjugate_gradients(
+    multiply: impl Fn(&[Lanes], &mut [Lanes]),
+    right: &[Lanes],
+    guess: Vec<Lanes>,
+) -> Vec<Lanes> {
     let mut solution = guess;
     let mut image = vec![[0.; LANES]; right.len()];
     multiply(&solution, &mut image);
@@ -190,7 +269,11 @@ fn conjugate_gradients(multiply: impl Fn(&[Lanes], &mut [Lanes]), right: &[Lanes
     let mut square = dot(&residual, &residual);
     let enough = dot(right, right).map(|square| square * 1e-10);
     for _ in 0..10 * right.len() {
-        if square.iter().zip(enough).all(|(square, enough)| *square <= enough) {
+        if square
+            .iter()
+            .zip(enough)
+            .all(|(square, enough)| *square <= enough)
+        {
             break;
         }
         multiply(&direction, &mut image);
@@ -215,13 +298,21 @@ fn add(xs: &mut [Lanes], factor: Lanes, ys: &[Lanes]) {
 }
 
 fn dot(xs: &[Lanes], ys: &[Lanes]) -> Lanes {
-    let term = |sum: Lanes, (x, y): (&Lanes, &Lanes)| std::array::from_fn(|lane| sum[lane] + x[lane] * y[lane]);
+    let term = |sum: Lanes, (x, y): (&Lanes, &Lanes)| {
+        std::array::from_fn(|lane| sum[lane] + x[lane] * y[lane])
+    };
     xs.iter().zip(ys).fold([0.; LANES], term)
 }
 
 /// 0 for a lane that is solved.
 fn quotient(xs: Lanes, ys: Lanes) -> Lanes {
-    std::array::from_fn(|lane| if ys[lane] > 0. { xs[lane] / ys[lane] } else { 0. })
+    std::array::from_fn(|lane| {
+        if ys[lane] > 0. {
+            xs[lane] / ys[lane]
+        } else {
+            0.
+        }
+    })
 }
 
 #[cfg(test)]
@@ -231,15 +322,28 @@ mod tests {
     #[test]
     fn a_slope_is_filled_as_it_was() {
         let (height, width) = (9, 7);
-        let slope: Vec<f32> = (0..height * width).flat_map(|at| [at as f32 % 7., 3. - (at / 7) as f32]).collect();
-        let removed: Vec<bool> =
-            (0..height * width).map(|at| (2..6).contains(&(at / 7)) && (1..5).contains(&(at % 7))).collect();
+        let slope: Vec<f32> = (0..height * width)
+            .flat_map(|at| [at as f32 % 7., 3. - (at / 7) as f32])
+            .collect();
+        let removed: Vec<bool> = (0..height * width)
+            .map(|at| (2..6).contains(&(at / 7)) && (1..5).contains(&(at % 7)))
+            .collect();
         let mut filled = slope.clone();
-        for (pixel, _) in filled.chunks_exact_mut(2).zip(&removed).filter(|(_, removed)| **removed) {
+        for (pixel, _) in filled
+            .chunks_exact_mut(2)
+            .zip(&removed)
+            .filter(|(_, removed)| **removed)
+        {
             pixel.fill(99.);
         }
         fill_from_surroundings(&mut filled, &removed, [height, width], 2);
-        assert!(filled.iter().zip(&slope).all(|(filled, slope)| (filled - slope).abs() < 1e-3), "{filled:?}");
+        assert!(
+            filled
+                .iter()
+                .zip(&slope)
+                .all(|(filled, slope)| (filled - slope).abs() < 1e-3),
+            "{filled:?}"
+        );
     }
 
     #[test]
@@ -252,7 +356,8 @@ mod tests {
     // numpy.percentile([1, 2, 4, 8], [0, 20, 50, 100])
     #[test]
     fn percentiles_are_numpys() {
-        let found = [0., 20., 50., 100.].map(|percentile| percentile_of(&[1., 2., 4., 8.], percentile));
+        let found =
+            [0., 20., 50., 100.].map(|percentile| percentile_of(&[1., 2., 4., 8.], percentile));
         for (found, expected) in found.into_iter().zip([1., 1.6, 3., 8.]) {
             assert!((found - expected).abs() < 1e-12);
         }

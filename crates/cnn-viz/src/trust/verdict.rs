@@ -8,16 +8,19 @@ use super::Trust;
 const LEAST_INSERTION: f64 = 2.;
 /// A map passes if it gets at least this by ROAD.
 const LEAST_ROAD: f64 = 0.05;
-/// A map passes if its correlations with the maps of networks with random weights have a median below this.
+/// A map passes if its correlations with the maps of networks with random weights have a median
+/// below this.
 const MOST_CORRELATION: f64 = 0.5;
 
 /// A check that a map passes or fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrustCheck {
-    /// Whether the class's probability rises with the pixels that the map marks and falls without them.
+    /// Whether the class's probability rises with the pixels that the map marks and falls without
+    /// them.
     InsertionDeletion,
-    /// Whether it falls more when the marked pixels are replaced by their surroundings than when the others are.
+    /// Whether it falls more when the marked pixels are replaced by their surroundings than when
+    /// the others are.
     Road,
     /// Whether the map changes when layers get random weights.
     Randomization,
@@ -38,8 +41,10 @@ impl TrustCheck {
 
     /// What is measured, and from where on a map passes.
     ///
-    /// The bounds are conventions, chosen from what the checks mean: a map without information gets 0 by ROAD, and a correlation of 0.5 means that the ranks of two maps share a
-    /// quarter of their variance. The median over the steps of the cascade is taken because the random weights are one draw, in which a single step may be alike by chance.
+    /// The bounds are conventions, chosen from what the checks mean: a map without information gets
+    /// 0 by ROAD, and a correlation of 0.5 means that the ranks of two maps share a quarter of
+    /// their variance. The median over the steps of the cascade is taken because the random weights
+    /// are one draw, in which a single step may be alike by chance.
     pub fn rule(self) -> String {
         match self {
             Self::InsertionDeletion => format!(
@@ -70,7 +75,8 @@ pub struct TrustVerdict {
 }
 
 impl Trust {
-    /// What each check says, in the order of [`TrustCheck::ALL`]. A number that is not finite passes nothing.
+    /// What each check says, in the order of [`TrustCheck::ALL`]. A number that is not finite
+    /// passes nothing.
     ///
     /// ```
     /// use cnn_viz::{Trust, TrustCheck};
@@ -92,7 +98,11 @@ impl Trust {
                 TrustCheck::Road => self.road(),
                 TrustCheck::Randomization => self.randomization(),
             };
-            TrustVerdict { check, passed, finding }
+            TrustVerdict {
+                check,
+                passed,
+                finding,
+            }
         };
         TrustCheck::ALL.map(verdict).into()
     }
@@ -105,7 +115,11 @@ impl Trust {
     fn insertion_deletion(&self) -> (bool, String) {
         let (insertion, deletion) = (self.insertion_auc, self.deletion_auc);
         let passed = insertion > 0. && insertion >= LEAST_INSERTION * deletion;
-        let with_and_without = format!("{} with what it marks, {} without", decimals(insertion), decimals(deletion));
+        let with_and_without = format!(
+            "{} with what it marks, {} without",
+            decimals(insertion),
+            decimals(deletion)
+        );
         let finding = match passed {
             true => format!("the score follows it: {with_and_without}"),
             false => format!("the score hardly follows it: {with_and_without}"),
@@ -116,7 +130,13 @@ impl Trust {
     fn road(&self) -> (bool, String) {
         let passed = self.road >= LEAST_ROAD;
         let more = if passed { "more" } else { "hardly more" };
-        (passed, format!("replacing what it marks costs {more} than replacing the rest ({})", decimals(self.road)))
+        (
+            passed,
+            format!(
+                "replacing what it marks costs {more} than replacing the rest ({})",
+                decimals(self.road)
+            ),
+        )
     }
 
     fn randomization(&self) -> (bool, String) {
@@ -127,18 +147,28 @@ impl Trust {
         if Self::changes_enough(median) {
             return (
                 true,
-                format!("it changes when layers forget what they learnt (median correlation {})", decimals(median)),
+                format!(
+                    "it changes when layers forget what they learnt (median correlation {})",
+                    decimals(median)
+                ),
             );
         }
-        let same = self.randomization.iter().filter(|step| !Self::changes_enough(step.1));
-        let named: Vec<String> =
-            same.map(|(name, correlation)| format!("{name} ({})", decimals(*correlation))).collect();
+        let same = self
+            .randomization
+            .iter()
+            .filter(|step| !Self::changes_enough(step.1));
+        let named: Vec<String> = same
+            .map(|(name, correlation)| format!("{name} ({})", decimals(*correlation)))
+            .collect();
         let list = match named.split_last() {
             Some((last, [])) => last.clone(),
             Some((last, others)) => format!("{} and {last}", others.join(", ")),
             None => "any layers".to_string(),
         };
-        (false, format!("it stays much the same with random weights in {list}"))
+        (
+            false,
+            format!("it stays much the same with random weights in {list}"),
+        )
     }
 }
 
@@ -153,8 +183,17 @@ mod tests {
 
     fn trust(insertion_auc: f64, deletion_auc: f64, road: f64, correlations: &[f64]) -> Trust {
         let names = ["head", "tail and head", "all layers"];
-        let randomization = names.iter().zip(correlations).map(|(name, &value)| (name.to_string(), value)).collect();
-        Trust { insertion_auc, deletion_auc, road, randomization }
+        let randomization = names
+            .iter()
+            .zip(correlations)
+            .map(|(name, &value)| (name.to_string(), value))
+            .collect();
+        Trust {
+            insertion_auc,
+            deletion_auc,
+            road,
+            randomization,
+        }
     }
 
     fn passed(trust: &Trust) -> [bool; 3] {
@@ -165,15 +204,30 @@ mod tests {
     #[test]
     fn each_bound_divides_what_passes_from_what_fails() {
         let cases = [
-            (trust(0.66, 0.11, 0.37, &[-0.05, 0.3, 0.49]), [true, true, true]),
+            (
+                trust(0.66, 0.11, 0.37, &[-0.05, 0.3, 0.49]),
+                [true, true, true],
+            ),
             // A map that turns round is not the same map.
-            (trust(0.2, 0.1, 0.05, &[-0.9, -0.9, -0.9]), [true, true, true]),
+            (
+                trust(0.2, 0.1, 0.05, &[-0.9, -0.9, -0.9]),
+                [true, true, true],
+            ),
             // One step of one draw may be alike by chance, two are not.
-            (trust(0.66, 0.11, 0.37, &[-0.35, 0.73, 0.05]), [true, true, true]),
-            (trust(0.19, 0.1, 0.04, &[0.56, 0.3, 0.65]), [false, false, false]),
+            (
+                trust(0.66, 0.11, 0.37, &[-0.35, 0.73, 0.05]),
+                [true, true, true],
+            ),
+            (
+                trust(0.19, 0.1, 0.04, &[0.56, 0.3, 0.65]),
+                [false, false, false],
+            ),
             (trust(0.1, 0.5, -0.3, &[0.1, 0.9]), [false, false, false]),
             (trust(0.1, 0.5, -0.3, &[0.1, 0.8]), [false, false, true]),
-            (trust(f64::NAN, 0.1, f64::NAN, &[f64::NAN]), [false, false, false]),
+            (
+                trust(f64::NAN, 0.1, f64::NAN, &[f64::NAN]),
+                [false, false, false],
+            ),
             (trust(1., 0., 1., &[]), [true, true, false]),
             (trust(0., 0., 0., &[0.]), [false, false, true]),
         ];
@@ -186,15 +240,26 @@ mod tests {
     fn what_failed_is_named_with_its_number() {
         let finding = |trust: &Trust, check: usize| trust.verdicts()[check].finding.clone();
         let failing = trust(0.23, 0.21, -0.001, &[0.56, 0.3, 0.65]);
-        assert_eq!(finding(&failing, 0), "the score hardly follows it: 0.23 with what it marks, 0.21 without");
-        assert_eq!(finding(&failing, 1), "replacing what it marks costs hardly more than replacing the rest (0.00)");
+        assert_eq!(
+            finding(&failing, 0),
+            "the score hardly follows it: 0.23 with what it marks, 0.21 without"
+        );
+        assert_eq!(
+            finding(&failing, 1),
+            "replacing what it marks costs hardly more than replacing the rest (0.00)"
+        );
         assert_eq!(
             finding(&failing, 2),
             "it stays much the same with random weights in head (0.56) and all layers (0.65)"
         );
         let all = trust(0.5, 0.1, 0.2, &[0.9, 0.8, 0.7]);
-        assert!(finding(&all, 2).ends_with("head (0.90), tail and head (0.80) and all layers (0.70)"));
+        assert!(
+            finding(&all, 2).ends_with("head (0.90), tail and head (0.80) and all layers (0.70)")
+        );
         let passing = trust(0.5, 0.1, 0.2, &[0.1, -0.3]);
-        assert_eq!(finding(&passing, 2), "it changes when layers forget what they learnt (median correlation -0.10)");
+        assert_eq!(
+            finding(&passing, 2),
+            "it changes when layers forget what they learnt (median correlation -0.10)"
+        );
     }
 }

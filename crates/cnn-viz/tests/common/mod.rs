@@ -16,7 +16,11 @@ pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    assert!(std::env::var_os("CNN_REQUIRE_SHARED").is_none(), "{} is absent", path.display());
+    assert!(
+        std::env::var_os("CNN_REQUIRE_SHARED").is_none(),
+        "{} is absent",
+        path.display()
+    );
     println!("shared data absent, skipped");
     None
 }
@@ -29,17 +33,36 @@ pub(crate) fn published(name: &str) -> Option<Network> {
 /// The same with weights of another element type.
 pub(crate) fn published_as(name: &str, dtype: DType) -> Option<Network> {
     let (path, model) = match name {
-        "resnet20_cifar10" => ("hub/resnet20_cifar10/resnet20-12fca82f.th", Some(name.to_string())),
+        "resnet20_cifar10" => (
+            "hub/resnet20_cifar10/resnet20-12fca82f.th",
+            Some(name.to_string()),
+        ),
         "squeezenet1_1" => ("hub/squeezenet1_1.caffe_in1k", None),
         _ => ("hub/mobilenetv2_100.tf_in1k", None),
     };
-    Some(Network::load(&shared(path)?, &LoadOptions { model, dtype: Some(dtype), ..LoadOptions::default() }).unwrap())
+    Some(
+        Network::load(
+            &shared(path)?,
+            &LoadOptions {
+                model,
+                dtype: Some(dtype),
+                ..LoadOptions::default()
+            },
+        )
+        .unwrap(),
+    )
 }
 
 /// Images of a dataset by their numbers, as one batch.
-pub(crate) fn batch(dataset: Arc<dyn Dataset>, order: Vec<usize>, record: &Preprocessing) -> FeatureMap {
+pub(crate) fn batch(
+    dataset: Arc<dyn Dataset>,
+    order: Vec<usize>,
+    record: &Preprocessing,
+) -> FeatureMap {
     let count = order.len();
-    let plan = BatchPlan::new(dataset, record.clone()).with_order(order).with_batch_size(count);
+    let plan = BatchPlan::new(dataset, record.clone())
+        .with_order(order)
+        .with_batch_size(count);
     let batch = plan.start().unwrap().next().unwrap().unwrap();
     assert_eq!(batch.len(), count);
     FeatureMap::from_nhwc(&batch.images).unwrap()
@@ -76,8 +99,16 @@ impl Dataset for Noise {
 
     fn content(&self, index: usize) -> Result<Content, Error> {
         let mut rng = Key::new(7).at(index as u64).rng();
-        let (least, levels) = if self.faint.contains(&index) { (122, 8) } else { (0, 256) };
-        let bytes = (0..3 * self.side * self.side).map(|_| least + rng.below(levels) as u8).collect();
-        Ok(Content::Pixels(Image::from_pixels(self.side, self.side, 3, bytes)?))
+        let (least, levels) = if self.faint.contains(&index) {
+            (122, 8)
+        } else {
+            (0, 256)
+        };
+        let bytes = (0..3 * self.side * self.side)
+            .map(|_| least + rng.below(levels) as u8)
+            .collect();
+        Ok(Content::Pixels(Image::from_pixels(
+            self.side, self.side, 3, bytes,
+        )?))
     }
 }

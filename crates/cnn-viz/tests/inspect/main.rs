@@ -1,4 +1,5 @@
-//! Filters killed by hand are found and nothing else is that cannot be removed; receptive fields equal those measured by changing the image.
+//! Filters killed by hand are found and nothing else is that cannot be removed; receptive fields
+//! equal those measured by changing the image.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "../common/mod.rs"]

@@ -38,11 +38,16 @@ impl Machine<'_> {
         self.add(made)
     }
 
-    /// NEWOBJ: `class.__new__(class, *args)`, which for a class that is not known makes an inert object.
+    /// NEWOBJ: `class.__new__(class, *args)`, which for a class that is not known makes an inert
+    /// object.
     pub(super) fn instance(&mut self, class: Option<Id>, args: Option<Id>) -> Result<Id, Failure> {
         let global = match class.map(|class| self.value(class)) {
             Some(&Value::Global(global)) => global,
-            _ => return Err(Failure::because("makes an instance of something that is not a class")),
+            _ => {
+                return Err(Failure::because(
+                    "makes an instance of something that is not a class",
+                ));
+            }
         };
         match global.kind {
             Kind::Forbidden => Err(self.refused(global)),
@@ -63,27 +68,45 @@ impl Machine<'_> {
         }
     }
 
-    /// `('storage', class, key, location, count, view)` stands for a storage, `('module', class, …)` for its class.
+    /// `('storage', class, key, location, count, view)` stands for a storage,
+    /// `('module', class, …)` for its class.
     pub(super) fn persistent(&mut self, id: Id) -> Result<Id, Failure> {
         let Value::Tuple(items) = self.value(id) else {
             return Err(Failure::because("a persistent id is not a tuple"));
         };
-        match (items.first().and_then(|&id| self.text_of(id)), items.as_slice()) {
+        match (
+            items.first().and_then(|&id| self.text_of(id)),
+            items.as_slice(),
+        ) {
             (Some(b"storage"), &[_, class, key, _location, count, ref view @ ..]) => {
                 let view = view.first().copied();
                 let storage = self.storage(class, key, count, view)?;
                 self.add(Value::Storage(storage))
             }
             (Some(b"module"), &[_, class, ..]) => Ok(class),
-            _ => Err(Failure::because("a persistent id is neither a storage nor a module")),
+            _ => Err(Failure::because(
+                "a persistent id is neither a storage nor a module",
+            )),
         }
     }
 
-    fn storage(&mut self, class: Id, key: Id, count: Id, view: Option<Id>) -> Result<Storage, Failure> {
-        let &Value::Global(Global { kind: Kind::Storage(element), .. }) = self.value(class) else {
+    fn storage(
+        &mut self,
+        class: Id,
+        key: Id,
+        count: Id,
+        view: Option<Id>,
+    ) -> Result<Storage, Failure> {
+        let &Value::Global(Global {
+            kind: Kind::Storage(element),
+            ..
+        }) = self.value(class)
+        else {
             return Err(Failure::because("a storage has an unknown class"));
         };
-        let key = self.text_of(key).ok_or_else(|| Failure::because("a storage's key is not a text"))?;
+        let key = self
+            .text_of(key)
+            .ok_or_else(|| Failure::because("a storage's key is not a text"))?;
         if key.len() > MAX_KEY {
             return Err(Failure::because(format!(
                 "a storage's key has {} bytes, at most {MAX_KEY} are read",
@@ -94,7 +117,12 @@ impl Machine<'_> {
         let len = in_bytes(count, element)?;
         let declaration = self.declare(key, element, len)?;
         match view.map(|view| self.value(view)) {
-            None | Some(Value::None) => Ok(Storage { declaration, element, start: 0, len }),
+            None | Some(Value::None) => Ok(Storage {
+                declaration,
+                element,
+                start: 0,
+                len,
+            }),
             Some(Value::Tuple(items)) => {
                 let &[_, offset, count] = items.as_slice() else {
                     return Err(Failure::because("a storage's view is not a triple"));
@@ -104,7 +132,12 @@ impl Machine<'_> {
                 if start.checked_add(view_len).is_none_or(|end| end > len) {
                     return Err(Failure::because("a storage's view reaches beyond it"));
                 }
-                Ok(Storage { declaration, element, start, len: view_len })
+                Ok(Storage {
+                    declaration,
+                    element,
+                    start,
+                    len: view_len,
+                })
             }
             Some(_) => Err(Failure::because("a storage's view is not a tuple")),
         }
@@ -112,8 +145,9 @@ impl Machine<'_> {
 
     fn tensor(&self, signature: Signature, args: Id) -> Result<Value, Failure> {
         let args = self.sequence(args)?;
-        let (&[storage, offset, shape, strides], rest) =
-            args.split_first_chunk().ok_or_else(|| Failure::because("a tensor lacks arguments"))?;
+        let (&[storage, offset, shape, strides], rest) = args
+            .split_first_chunk()
+            .ok_or_else(|| Failure::because("a tensor lacks arguments"))?;
         let &Value::Storage(storage) = self.value(storage) else {
             return Err(Failure::because("a tensor's storage is no storage"));
         };
@@ -122,17 +156,33 @@ impl Machine<'_> {
             Signature::V2 => (None, rest.get(2)),
             Signature::V3 => (rest.get(2), rest.get(3)),
         };
-        if metadata.is_some_and(|&id| matches!(self.value(id), Value::Dict(items) if !items.is_empty())) {
-            return Ok(Value::UnreadableTensor("tensors with a conjugate or negative bit are not read"));
+        if metadata
+            .is_some_and(|&id| matches!(self.value(id), Value::Dict(items) if !items.is_empty()))
+        {
+            return Ok(Value::UnreadableTensor(
+                "tensors with a conjugate or negative bit are not read",
+            ));
         }
         let element = match dtype.map(|&id| self.value(id)) {
             None => storage.element,
-            Some(&Value::Global(Global { kind: Kind::ElementType(element), .. })) => element,
+            Some(&Value::Global(Global {
+                kind: Kind::ElementType(element),
+                ..
+            })) => element,
             Some(_) => return Err(Failure::because("a tensor's dtype is no dtype")),
         };
         let offset = self.size(offset, "a tensor's storage offset")?;
-        let (shape, strides) = (self.sizes(shape, "a tensor's size")?, self.sizes(strides, "a tensor's stride")?);
-        Ok(Value::Tensor(Box::new(TensorView { storage, element, offset, shape, strides })))
+        let (shape, strides) = (
+            self.sizes(shape, "a tensor's size")?,
+            self.sizes(strides, "a tensor's stride")?,
+        );
+        Ok(Value::Tensor(Box::new(TensorView {
+            storage,
+            element,
+            offset,
+            shape,
+            strides,
+        })))
     }
 
     /// `_rebuild_from_type_v2(function, type, args, state)`.
@@ -169,9 +219,8 @@ impl Machine<'_> {
 
     fn size(&self, id: Id, what: &str) -> Result<usize, Failure> {
         match *self.value(id) {
-            Value::Int(value) => {
-                usize::try_from(value).map_err(|_| Failure::because(format!("{what} is negative: {value}")))
-            }
+            Value::Int(value) => usize::try_from(value)
+                .map_err(|_| Failure::because(format!("{what} is negative: {value}"))),
             Value::LongInt(_) => Err(Failure::because(format!("{what} is beyond 64 bits"))),
             _ => Err(Failure::because(format!("{what} is not an integer"))),
         }
@@ -186,8 +235,15 @@ impl Machine<'_> {
 
     /// The error for a call that is not allowed.
     pub(super) fn refused(&self, global: Global) -> Failure {
-        let part = |span| String::from_utf8_lossy(self.text(span)).chars().take(80).collect::<String>();
-        Failure::Refused { function: format!("{}.{}", part(global.module), part(global.name)) }
+        let part = |span| {
+            String::from_utf8_lossy(self.text(span))
+                .chars()
+                .take(80)
+                .collect::<String>()
+        };
+        Failure::Refused {
+            function: format!("{}.{}", part(global.module), part(global.name)),
+        }
     }
 }
 
@@ -195,5 +251,9 @@ fn in_bytes(count: usize, element: ElementType) -> Result<usize, Failure> {
     count
         .checked_mul(element.bits() / 8)
         .filter(|&bytes| bytes <= isize::MAX as usize)
-        .ok_or_else(|| Failure::because(format!("a storage of {count} elements of {element:?} is beyond any memory")))
+        .ok_or_else(|| {
+            Failure::because(format!(
+                "a storage of {count} elements of {element:?} is beyond any memory"
+            ))
+        })
 }

@@ -152,8 +152,9 @@ fn collections(name: &str) -> Kind {
 fn builtins(name: &str) -> Kind {
     match name {
         "dict" => Kind::Dict,
-        "int" | "long" | "float" | "complex" | "bool" | "str" | "unicode" | "bytes" | "bytearray" | "list"
-        | "tuple" | "set" | "frozenset" | "range" | "xrange" | "slice" | "object" => Kind::Inert,
+        "int" | "long" | "float" | "complex" | "bool" | "str" | "unicode" | "bytes"
+        | "bytearray" | "list" | "tuple" | "set" | "frozenset" | "range" | "xrange" | "slice"
+        | "object" => Kind::Inert,
         _ => Kind::Forbidden,
     }
 }
@@ -166,22 +167,31 @@ fn torch(module: &str, name: &str) -> Kind {
         ("torch._utils", "_rebuild_tensor") => Kind::RebuildTensor(Signature::V1),
         ("torch._utils", "_rebuild_tensor_v2") => Kind::RebuildTensor(Signature::V2),
         ("torch._utils", "_rebuild_tensor_v3") => Kind::RebuildTensor(Signature::V3),
-        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Kind::RebuildParameter,
+        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
+            Kind::RebuildParameter
+        }
         ("torch._tensor", "_rebuild_from_type_v2") => Kind::RebuildFromType,
-        ("torch._utils", "_rebuild_qtensor") => Kind::UnreadableTensor("quantised tensors are not read"),
-        ("torch._utils", "_rebuild_sparse_tensor") => Kind::UnreadableTensor("sparse tensors are not read"),
-        ("torch._utils", "_rebuild_nested_tensor") => Kind::UnreadableTensor("nested tensors are not read"),
+        ("torch._utils", "_rebuild_qtensor") => {
+            Kind::UnreadableTensor("quantised tensors are not read")
+        }
+        ("torch._utils", "_rebuild_sparse_tensor") => {
+            Kind::UnreadableTensor("sparse tensors are not read")
+        }
+        ("torch._utils", "_rebuild_nested_tensor") => {
+            Kind::UnreadableTensor("nested tensors are not read")
+        }
         ("torch._utils", "_rebuild_meta_tensor_no_storage") => {
             Kind::UnreadableTensor("tensors on the meta device hold no values")
         }
         ("torch._utils", name) if name.starts_with("_rebuild_") => {
             Kind::UnreadableTensor("tensors rebuilt from numpy or wrappers are not read")
         }
-        ("torch.nn.parameter", "Parameter" | "Buffer") | ("torch.nn", "Parameter" | "Buffer") => Kind::Parameter,
-        ("torch", "Size") => Kind::Identity,
-        ("torch", "device" | "Generator" | "layout" | "memory_format") | ("torch.serialization", "_get_layout") => {
-            Kind::Inert
+        ("torch.nn.parameter", "Parameter" | "Buffer") | ("torch.nn", "Parameter" | "Buffer") => {
+            Kind::Parameter
         }
+        ("torch", "Size") => Kind::Identity,
+        ("torch", "device" | "Generator" | "layout" | "memory_format")
+        | ("torch.serialization", "_get_layout") => Kind::Inert,
         ("torch", _) => ElementType::from_torch(name).map_or(Kind::Unknown, Kind::ElementType),
         _ => Kind::Unknown,
     }
@@ -190,9 +200,8 @@ fn torch(module: &str, name: &str) -> Kind {
 fn numpy(module: &str, name: &str) -> Kind {
     match (module, name) {
         ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Kind::Inert,
-        ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") | ("numpy", "ndarray") => {
-            Kind::UnreadableTensor("numpy arrays are not read")
-        }
+        ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct")
+        | ("numpy", "ndarray") => Kind::UnreadableTensor("numpy arrays are not read"),
         ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => {
             Kind::UnreadableTensor("numpy arrays are not read")
         }
@@ -217,7 +226,11 @@ mod tests {
             ("ossaudiodev", "open", Kind::Unknown),
             ("torch", "FloatStorage", Kind::Storage(ElementType::F32)),
             ("torch.cuda", "HalfStorage", Kind::Storage(ElementType::F16)),
-            ("torch.storage", "UntypedStorage", Kind::Storage(ElementType::U8)),
+            (
+                "torch.storage",
+                "UntypedStorage",
+                Kind::Storage(ElementType::U8),
+            ),
             ("torch", "bfloat16", Kind::ElementType(ElementType::BF16)),
             ("torch", "hub", Kind::Unknown),
             ("torch.hub", "load", Kind::Unknown),
@@ -225,7 +238,11 @@ mod tests {
             ("pathlib", "PosixPath", Kind::Inert),
         ];
         for (module, name, kind) in cases {
-            assert_eq!(resolve(module.as_bytes(), name.as_bytes()), kind, "{module}.{name}");
+            assert_eq!(
+                resolve(module.as_bytes(), name.as_bytes()),
+                kind,
+                "{module}.{name}"
+            );
         }
     }
 }

@@ -52,10 +52,23 @@ pub(crate) fn run(bytes: &[u8]) -> Result<Pickle<'_>, Error> {
         match machine.step() {
             Ok(None) => offset = machine.reader.position(),
             Ok(Some(root)) => {
-                let Machine { reader, values, storages, .. } = machine;
-                return Ok(Pickle { root, storages, end: reader.position(), bytes, values });
+                let Machine {
+                    reader,
+                    values,
+                    storages,
+                    ..
+                } = machine;
+                return Ok(Pickle {
+                    root,
+                    storages,
+                    end: reader.position(),
+                    bytes,
+                    values,
+                });
             }
-            Err(Failure::Cut) if all > MAX_PICKLE => return Err(Error::limit("bytes in the pickle", all, MAX_PICKLE)),
+            Err(Failure::Cut) if all > MAX_PICKLE => {
+                return Err(Error::limit("bytes in the pickle", all, MAX_PICKLE));
+            }
             Err(failure) => return Err(failure.at(offset)),
         }
     }
@@ -100,10 +113,15 @@ impl Failure {
 
     fn at(self, offset: usize) -> Error {
         match self {
-            Self::Cut => Error::Pickle { offset, reason: "it ends in the middle: the file is cut".into() },
+            Self::Cut => Error::Pickle {
+                offset,
+                reason: "it ends in the middle: the file is cut".into(),
+            },
             Self::Broken(reason) => Error::Pickle { offset, reason },
             Self::Refused { function } => Error::Refused { function },
-            Self::TooManyValues => Error::limit("objects in the pickle", MAX_VALUES + 1, MAX_VALUES),
+            Self::TooManyValues => {
+                Error::limit("objects in the pickle", MAX_VALUES + 1, MAX_VALUES)
+            }
         }
     }
 }
@@ -143,15 +161,23 @@ impl<'a> Machine<'a> {
             0x88 => self.push(Value::Bool(true))?,
             0x89 => self.push(Value::Bool(false))?,
             b'I' | b'J' | b'K' | b'M' | b'L' | 0x8a | 0x8b | b'F' | b'G' => self.number(opcode)?,
-            b'S' | b'V' | b'T' | b'U' | b'X' | b'B' | b'C' | 0x8c | 0x8d | 0x8e | 0x96 => self.string(opcode)?,
-            b')' | b't' | 0x85..=0x87 | b']' | b'l' | b'}' | b'd' | 0x8f | 0x91 => self.container(opcode)?,
+            b'S' | b'V' | b'T' | b'U' | b'X' | b'B' | b'C' | 0x8c | 0x8d | 0x8e | 0x96 => {
+                self.string(opcode)?
+            }
+            b')' | b't' | 0x85..=0x87 | b']' | b'l' | b'}' | b'd' | 0x8f | 0x91 => {
+                self.container(opcode)?
+            }
             b'a' | b'e' | b's' | b'u' | 0x90 => self.fill(opcode)?,
             b'p' | b'q' | b'r' | 0x94 => self.store(opcode)?,
             b'g' | b'h' | b'j' => self.recall(opcode)?,
             b'c' | 0x93 => self.global(opcode)?,
             b'R' | b'b' | b'i' | b'o' | 0x81 | 0x92 => self.object(opcode)?,
             b'P' | b'Q' => self.persistent_id(opcode)?,
-            0x82..=0x84 => return Err(Failure::because("extension codes stand for names that only the writer knows")),
+            0x82..=0x84 => {
+                return Err(Failure::because(
+                    "extension codes stand for names that only the writer knows",
+                ));
+            }
             0x97 | 0x98 => return Err(Failure::because("it refers to buffers outside the file")),
             _ => return Err(Failure::because(format!("{opcode:#04x} is no opcode"))),
         }
@@ -161,7 +187,9 @@ impl<'a> Machine<'a> {
     fn protocol(&mut self) -> Result<(), Failure> {
         match self.reader.byte()? {
             0..=5 => Ok(()),
-            other => Err(Failure::because(format!("protocol {other} is not known, 0 to 5 are"))),
+            other => Err(Failure::because(format!(
+                "protocol {other} is not known, 0 to 5 are"
+            ))),
         }
     }
 
@@ -190,7 +218,11 @@ impl<'a> Machine<'a> {
         if bytes.len() > 8 {
             return Ok(Value::LongInt(span));
         }
-        let fill = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) { 0xff } else { 0 };
+        let fill = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) {
+            0xff
+        } else {
+            0
+        };
         let mut word = [fill; 8];
         word[..bytes.len()].copy_from_slice(bytes);
         Ok(Value::Int(i64::from_le_bytes(word)))
@@ -225,7 +257,12 @@ impl<'a> Machine<'a> {
         let mut span = self.reader.line()?;
         if opcode == b'S' {
             match self.reader.text(span) {
-                [b'\'', .., b'\''] | [b'"', .., b'"'] => span = Span { start: span.start + 1, len: span.len - 2 },
+                [b'\'', .., b'\''] | [b'"', .., b'"'] => {
+                    span = Span {
+                        start: span.start + 1,
+                        len: span.len - 2,
+                    }
+                }
                 _ => return Err(Failure::because("a text lacks its quotes")),
             }
         }
@@ -238,7 +275,11 @@ impl<'a> Machine<'a> {
             b't' => Value::Tuple(self.pop_mark()?),
             0x85..=0x87 => {
                 let count = usize::from(opcode - 0x84);
-                let start = self.stack.len().checked_sub(count).filter(|&start| start >= self.floor());
+                let start = self
+                    .stack
+                    .len()
+                    .checked_sub(count)
+                    .filter(|&start| start >= self.floor());
                 Value::Tuple(self.stack.split_off(start.ok_or_else(underflow)?))
             }
             b']' => Value::List(Vec::new()),
@@ -292,7 +333,10 @@ impl<'a> Machine<'a> {
             b'j' => u32::from_le_bytes(self.reader.array()?),
             _ => self.index_line()?,
         };
-        let id = *self.memo.get(&index).ok_or_else(|| Failure::because(format!("memo {index} was never stored")))?;
+        let id = *self
+            .memo
+            .get(&index)
+            .ok_or_else(|| Failure::because(format!("memo {index} was never stored")))?;
         self.stack.push(id);
         Ok(())
     }
@@ -300,7 +344,9 @@ impl<'a> Machine<'a> {
     fn index_line(&mut self) -> Result<u32, Failure> {
         let line = self.reader.line()?;
         let text = str::from_utf8(self.reader.text(line)).unwrap_or("");
-        text.trim().parse().map_err(|_| Failure::because("a memo's number is malformed"))
+        text.trim()
+            .parse()
+            .map_err(|_| Failure::because("a memo's number is malformed"))
     }
 
     fn global(&mut self, opcode: u8) -> Result<(), Failure> {
@@ -376,7 +422,12 @@ impl<'a> Machine<'a> {
     }
 
     /// Notes that a storage is used and gives its index.
-    pub(super) fn declare(&mut self, key: &'a [u8], element: ElementType, len: usize) -> Result<u32, Failure> {
+    pub(super) fn declare(
+        &mut self,
+        key: &'a [u8],
+        element: ElementType,
+        len: usize,
+    ) -> Result<u32, Failure> {
         let entry = self.storages.entry(key);
         let index = u32::try_from(entry.index()).map_err(|_| Failure::TooManyValues)?;
         let declaration = entry.or_insert(StorageDeclaration { element, len });
@@ -423,20 +474,35 @@ impl<'a> Machine<'a> {
     }
 
     fn pop(&mut self) -> Result<Id, Failure> {
-        if self.stack.len() > self.floor() { self.stack.pop().ok_or_else(underflow) } else { Err(underflow()) }
+        if self.stack.len() > self.floor() {
+            self.stack.pop().ok_or_else(underflow)
+        } else {
+            Err(underflow())
+        }
     }
 
     fn pop_or_mark(&mut self) -> Result<(), Failure> {
-        if self.stack.len() == self.floor() && self.marks.pop().is_some() { Ok(()) } else { self.pop().map(drop) }
+        if self.stack.len() == self.floor() && self.marks.pop().is_some() {
+            Ok(())
+        } else {
+            self.pop().map(drop)
+        }
     }
 
     fn pop_mark(&mut self) -> Result<Vec<Id>, Failure> {
-        let mark = self.marks.pop().ok_or_else(|| Failure::because("a mark is missing"))?;
+        let mark = self
+            .marks
+            .pop()
+            .ok_or_else(|| Failure::because("a mark is missing"))?;
         Ok(self.stack.split_off(mark))
     }
 
     fn top(&self) -> Result<Id, Failure> {
-        self.stack.get(self.floor()..).and_then(|items| items.last()).copied().ok_or_else(underflow)
+        self.stack
+            .get(self.floor()..)
+            .and_then(|items| items.last())
+            .copied()
+            .ok_or_else(underflow)
     }
 }
 

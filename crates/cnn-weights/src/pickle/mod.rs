@@ -1,9 +1,9 @@
 //! A bounded interpreter for the pickles that `torch.save` writes. It executes nothing.
 //!
-//! Objects live in an arena and refer to each other by index, so sharing costs nothing, cycles are harmless and nothing
-//! recurses. Each opcode makes at most one object of a few dozen bytes beside moving references, hence time and memory are
-//! linear in the pickle's length; functions are never called, the few that matter (`torch._utils._rebuild_tensor_v2`, …) are
-//! modelled in `calls`.
+//! Objects live in an arena and refer to each other by index, so sharing costs nothing, cycles are
+//! harmless and nothing recurses. Each opcode makes at most one object of a few dozen bytes beside
+//! moving references, hence time and memory are linear in the pickle's length; functions are never
+//! called, the few that matter (`torch._utils._rebuild_tensor_v2`, …) are modelled in `calls`.
 
 mod calls;
 mod globals;
@@ -39,7 +39,11 @@ mod tests {
         ];
         for (bytes, expected) in cases {
             let pickle = run(bytes).unwrap_or_else(|e| panic!("{bytes:?}: {e}"));
-            assert_eq!(format!("{:?}", pickle.value(pickle.root)), expected, "{bytes:?}");
+            assert_eq!(
+                format!("{:?}", pickle.value(pickle.root)),
+                expected,
+                "{bytes:?}"
+            );
             assert_eq!(pickle.end, bytes.len());
         }
     }
@@ -48,9 +52,13 @@ mod tests {
     fn containers_are_shared_not_copied() {
         // x = []; y = [x, x]; x.append(5)
         let pickle = run(b"\x80\x02]q\x00]q\x01(h\x00h\x00eh\x00K\x05a0.").unwrap();
-        let Value::List(items) = pickle.value(pickle.root) else { panic!() };
+        let Value::List(items) = pickle.value(pickle.root) else {
+            panic!()
+        };
         assert_eq!(items[0], items[1]);
-        let Value::List(inner) = pickle.value(items[0]) else { panic!() };
+        let Value::List(inner) = pickle.value(items[0]) else {
+            panic!()
+        };
         assert_eq!(inner.len(), 1);
     }
 
@@ -64,18 +72,34 @@ mod tests {
         bytes.extend(b".");
         let started = std::time::Instant::now();
         assert!(run(&bytes).is_ok());
-        assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
+        assert!(
+            started.elapsed() < std::time::Duration::from_secs(5),
+            "{:?}",
+            started.elapsed()
+        );
     }
 
     #[test]
     fn broken_pickles_are_errors_with_their_place() {
         let cases: [(&[u8], &str); 10] = [
             (b"", "broken pickle at byte 0: it ends in the middle"),
-            (b"\x80\x06N.", "broken pickle at byte 0: protocol 6 is not known"),
-            (b"\x80\x02N\x86.", "broken pickle at byte 3: the stack is empty"),
-            (b"\x80\x02(N(\x85.", "broken pickle at byte 5: the stack is empty"),
+            (
+                b"\x80\x06N.",
+                "broken pickle at byte 0: protocol 6 is not known",
+            ),
+            (
+                b"\x80\x02N\x86.",
+                "broken pickle at byte 3: the stack is empty",
+            ),
+            (
+                b"\x80\x02(N(\x85.",
+                "broken pickle at byte 5: the stack is empty",
+            ),
             (b"\x80\x02Nt.", "broken pickle at byte 3: a mark is missing"),
-            (b"\x80\x02}(Nu.", "broken pickle at byte 5: a key lacks its value"),
+            (
+                b"\x80\x02}(Nu.",
+                "broken pickle at byte 5: a key lacks its value",
+            ),
             (b"\x80\x02NNa.", "adds items to something that holds none"),
             (b"\x80\x02N)R.", "calls something that is not a name"),
             (b"\x80\x02NQ.", "a persistent id is not a tuple"),

@@ -23,7 +23,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Cut> {
-        let array = *self.bytes.get(self.position..).and_then(|rest| rest.first_chunk()).ok_or(Cut)?;
+        let array = *self
+            .bytes
+            .get(self.position..)
+            .and_then(|rest| rest.first_chunk())
+            .ok_or(Cut)?;
         self.position += N;
         Ok(array)
     }
@@ -34,8 +38,14 @@ impl<'a> Reader<'a> {
 
     pub(super) fn span(&mut self, len: u64) -> Result<Span, Cut> {
         let left = self.bytes.len() - self.position;
-        let len = usize::try_from(len).ok().filter(|&len| len <= left).ok_or(Cut)?;
-        let span = Span { start: self.position as u32, len: len as u32 };
+        let len = usize::try_from(len)
+            .ok()
+            .filter(|&len| len <= left)
+            .ok_or(Cut)?;
+        let span = Span {
+            start: self.position as u32,
+            len: len as u32,
+        };
         self.position += len;
         Ok(span)
     }
@@ -57,5 +67,7 @@ impl<'a> Reader<'a> {
 /// The bytes of a span that was cut out of `bytes`.
 pub(super) fn text(bytes: &[u8], span: Span) -> &[u8] {
     let start = span.start as usize;
-    bytes.get(start..start + span.len as usize).unwrap_or_default()
+    bytes
+        .get(start..start + span.len as usize)
+        .unwrap_or_default()
 }

@@ -1,7 +1,9 @@
-//! The directory of a zip archive (APPNOTE 6.3), with zip64: names, and where the records' bytes lie.
+//! The directory of a zip archive (APPNOTE 6.3), with zip64: names, and where the records' bytes
+//! lie.
 //!
-//! Only what the writers of weight files use: one volume, no encryption, records stored or deflated. Checksums are not
-//! verified: PyTorch may leave them out (`torch.serialization.set_crc32_options`).
+//! Only what the writers of weight files use: one volume, no encryption, records stored or
+//! deflated. Checksums are not verified: PyTorch may leave them out
+//! (`torch.serialization.set_crc32_options`).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -40,11 +42,17 @@ pub(super) struct Record {
 impl<'a> Archive<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self, Error> {
         let (mut rest, count) = directory(bytes)?;
-        let mut archive = Self { records: HashMap::new(), names: Vec::new() };
+        let mut archive = Self {
+            records: HashMap::new(),
+            names: Vec::new(),
+        };
         for _ in 0..count {
             let (name, record, after) = central_header(rest)?;
             if archive.records.insert(name, record).is_some() {
-                return Err(malformed(format!("two records are named `{}`", super::key_text(name))));
+                return Err(malformed(format!(
+                    "two records are named `{}`",
+                    super::key_text(name)
+                )));
             }
             archive.names.push(name);
             rest = after;
@@ -67,7 +75,10 @@ impl Record {
     pub(super) fn data(&self, bytes: &[u8]) -> Result<Range<usize>, Error> {
         let header = part(bytes, self.header, LOCAL_LEN)?;
         if !header.starts_with(&LOCAL) {
-            return Err(malformed(format!("there is no record at byte {}", self.header)));
+            return Err(malformed(format!(
+                "there is no record at byte {}",
+                self.header
+            )));
         }
         let skip = LOCAL_LEN + number::<2>(header, 26) as usize + number::<2>(header, 28) as usize;
         let start = self.header + skip;
@@ -80,15 +91,25 @@ impl Record {
 fn directory(bytes: &[u8]) -> Result<(&[u8], u64), Error> {
     let end_at = end_record(bytes)?;
     let end = part(bytes, end_at, END_LEN)?;
-    let mut place = [number::<2>(end, 10), number::<4>(end, 12), number::<4>(end, 16)];
-    if let Some(locator) =
-        end_at.checked_sub(20).map(|at| &bytes[at..end_at]).filter(|locator| locator.starts_with(&END64_LOCATOR))
+    let mut place = [
+        number::<2>(end, 10),
+        number::<4>(end, 12),
+        number::<4>(end, 16),
+    ];
+    if let Some(locator) = end_at
+        .checked_sub(20)
+        .map(|at| &bytes[at..end_at])
+        .filter(|locator| locator.starts_with(&END64_LOCATOR))
     {
         let end64 = part(bytes, size(number::<8>(locator, 8))?, 56)?;
         if !end64.starts_with(&END64) {
             return Err(malformed("its zip64 end record is not where it should be"));
         }
-        place = [number::<8>(end64, 32), number::<8>(end64, 40), number::<8>(end64, 48)];
+        place = [
+            number::<8>(end64, 32),
+            number::<8>(end64, 40),
+            number::<8>(end64, 48),
+        ];
     }
     let [count, len, start] = place;
     Ok((part(bytes, size(start)?, size(len)?)?, count))
@@ -112,14 +133,19 @@ fn central_header(bytes: &[u8]) -> Result<(&[u8], Record, &[u8]), Error> {
     if !header.starts_with(&CENTRAL) {
         return Err(malformed("its directory lists more records than it holds"));
     }
-    let [name_len, extra_len, comment_len] = [28, 30, 32].map(|at| number::<2>(header, at) as usize);
+    let [name_len, extra_len, comment_len] =
+        [28, 30, 32].map(|at| number::<2>(header, at) as usize);
     let name = part(bytes, CENTRAL_LEN, name_len)?;
     let extra = part(bytes, CENTRAL_LEN + name_len, extra_len)?;
     let next = CENTRAL_LEN + name_len + extra_len + comment_len;
     let rest = bytes.get(next..).ok_or_else(cut)?;
 
     // The zip64 field holds, in this order, those of the three that do not fit.
-    let mut fields = [number::<4>(header, 24), number::<4>(header, 20), number::<4>(header, 42)];
+    let mut fields = [
+        number::<4>(header, 24),
+        number::<4>(header, 20),
+        number::<4>(header, 42),
+    ];
     let mut wide = zip64_field(extra);
     for field in fields.iter_mut().filter(|field| **field == IN_ZIP64) {
         if let Some((value, after)) = wide.split_first_chunk() {
@@ -145,7 +171,10 @@ fn central_header(bytes: &[u8]) -> Result<(&[u8], Record, &[u8]), Error> {
         header: header_at?,
     };
     if !record.deflated && record.size != record.compressed_size {
-        return Err(malformed(format!("stored record `{}` has two sizes", super::key_text(name))));
+        return Err(malformed(format!(
+            "stored record `{}` has two sizes",
+            super::key_text(name)
+        )));
     }
     Ok((name, record, rest))
 }
@@ -165,7 +194,10 @@ fn zip64_field(mut extra: &[u8]) -> &[u8] {
 
 /// The little-endian number of `N` bytes at `at` of a header whose length was checked.
 fn number<const N: usize>(header: &[u8], at: usize) -> u64 {
-    header[at..at + N].iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
+    header[at..at + N]
+        .iter()
+        .rev()
+        .fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
 fn size(value: u64) -> Result<usize, Error> {
@@ -173,7 +205,10 @@ fn size(value: u64) -> Result<usize, Error> {
 }
 
 fn part(bytes: &[u8], start: usize, len: usize) -> Result<&[u8], Error> {
-    bytes.get(start..).and_then(|rest| rest.get(..len)).ok_or_else(cut)
+    bytes
+        .get(start..)
+        .and_then(|rest| rest.get(..len))
+        .ok_or_else(cut)
 }
 
 fn cut() -> Error {
@@ -185,9 +220,15 @@ fn no_end() -> Error {
 }
 
 fn unsupported(name: &[u8], how: &str) -> Error {
-    Error::Unsupported(format!("record `{}` of the archive is {how}", super::key_text(name)))
+    Error::Unsupported(format!(
+        "record `{}` of the archive is {how}",
+        super::key_text(name)
+    ))
 }
 
 fn malformed(reason: impl Into<String>) -> Error {
-    Error::Malformed { format: "PyTorch zip", reason: reason.into() }
+    Error::Malformed {
+        format: "PyTorch zip",
+        reason: reason.into(),
+    }
 }

@@ -13,8 +13,8 @@ use crate::pickle::{Pickle, TensorView};
 use crate::tensor_file::{self, Buffer};
 use crate::{Error, Format, SkippedTensor, TensorFile};
 
-/// Tensors may share storages and repeat elements (`Tensor.expand`): all together they may take this many times what the
-/// file stores, plus [`EXPAND_ALWAYS`].
+/// Tensors may share storages and repeat elements (`Tensor.expand`): all together they may take
+/// this many times what the file stores, plus [`EXPAND_ALWAYS`].
 const MAX_EXPANSION: usize = 8;
 const EXPAND_ALWAYS: usize = 1 << 20;
 
@@ -31,28 +31,69 @@ struct Parts {
 impl Parts {
     fn new(format: Format, pickle: &Pickle<'_>, buffers: Vec<Buffer>) -> Result<Self, Error> {
         let found = state_dict::find(pickle)?;
-        Ok(Self { format, buffers, tensors: found.tensors, skipped: found.skipped, metadata: found.metadata })
+        Ok(Self {
+            format,
+            buffers,
+            tensors: found.tensors,
+            skipped: found.skipped,
+            metadata: found.metadata,
+        })
     }
 
     /// Bytes of the file and of what was inflated from it.
     fn stored(&self, file: &[u8]) -> usize {
-        let inflated = |buffer: &Buffer| if let Buffer::Inflated(bytes) = buffer { bytes.len() } else { 0 };
+        let inflated = |buffer: &Buffer| {
+            if let Buffer::Inflated(bytes) = buffer {
+                bytes.len()
+            } else {
+                0
+            }
+        };
         file.len() + self.buffers.iter().map(inflated).sum::<usize>()
     }
 
     fn into_file(mut self, bytes: Vec<u8>) -> Result<TensorFile, Error> {
         let mut entries = indexmap::IndexMap::new();
-        let mut left = self.stored(&bytes).saturating_mul(MAX_EXPANSION).saturating_add(EXPAND_ALWAYS);
+        let mut left = self
+            .stored(&bytes)
+            .saturating_mul(MAX_EXPANSION)
+            .saturating_add(EXPAND_ALWAYS);
         for (name, view) in self.tensors {
             let storage = view.storage;
             let base = (storage.start, storage.len);
-            let layout = Layout::strided(view.element, view.shape, view.strides, view.offset, base, left)
-                .map_err(|reason| Error::tensor(&name, reason))?;
+            let layout = Layout::strided(
+                view.element,
+                view.shape,
+                view.strides,
+                view.offset,
+                base,
+                left,
+            )
+            .map_err(|reason| Error::tensor(&name, reason))?;
             left = left.saturating_sub(layout.byte_count());
-            tensor_file::add(&mut entries, &mut self.skipped, name, layout, storage.declaration as usize)?;
+            tensor_file::add(
+                &mut entries,
+                &mut self.skipped,
+                name,
+                layout,
+                storage.declaration as usize,
+            )?;
         }
-        let Self { format, buffers, skipped, metadata, .. } = self;
-        Ok(TensorFile { format, bytes, buffers, entries, skipped, metadata })
+        let Self {
+            format,
+            buffers,
+            skipped,
+            metadata,
+            ..
+        } = self;
+        Ok(TensorFile {
+            format,
+            bytes,
+            buffers,
+            entries,
+            skipped,
+            metadata,
+        })
     }
 }
 
@@ -64,10 +105,15 @@ fn key_text(key: &[u8]) -> String {
 fn short_storage(key: &[u8], needed: usize, found: usize) -> Error {
     Error::Malformed {
         format: "PyTorch",
-        reason: format!("storage `{}` holds {found} bytes, the pickle takes {needed} from it", key_text(key)),
+        reason: format!(
+            "storage `{}` holds {found} bytes, the pickle takes {needed} from it",
+            key_text(key)
+        ),
     }
 }
 
 fn big_endian() -> Error {
-    Error::Unsupported("big-endian files are not read; save the file on a little-endian machine".into())
+    Error::Unsupported(
+        "big-endian files are not read; save the file on a little-endian machine".into(),
+    )
 }

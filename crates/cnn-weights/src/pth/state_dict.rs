@@ -6,7 +6,13 @@ use crate::pickle::{Id, Pickle, TensorView, Value};
 use crate::{Error, SkippedTensor};
 
 /// Entries of a checkpoint that hold its weights, the preferred first.
-const WEIGHTS: [&[u8]; 5] = [b"state_dict", b"model_state_dict", b"model", b"net", b"state_dict_ema"];
+const WEIGHTS: [&[u8]; 5] = [
+    b"state_dict",
+    b"model_state_dict",
+    b"model",
+    b"net",
+    b"state_dict_ema",
+];
 
 /// What `DataParallel` puts before every name.
 const PARALLEL: &str = "module.";
@@ -59,7 +65,13 @@ fn weights(pickle: &Pickle<'_>) -> Result<Found, Error> {
 }
 
 fn drop_parallel_prefix(found: &mut Found) {
-    let names = || found.tensors.iter().map(|(name, _)| name).chain(found.skipped.iter().map(|skipped| &skipped.name));
+    let names = || {
+        found
+            .tensors
+            .iter()
+            .map(|(name, _)| name)
+            .chain(found.skipped.iter().map(|skipped| &skipped.name))
+    };
     if names().all(|name| name.starts_with(PARALLEL) && name.len() > PARALLEL.len()) {
         let names = found
             .tensors
@@ -72,7 +84,10 @@ fn drop_parallel_prefix(found: &mut Found) {
 
 fn holds_an_object(pickle: &Pickle<'_>) -> bool {
     let opaque = |id| matches!(pickle.value(id), Value::Object(_) | Value::Opaque);
-    opaque(pickle.root) || children(pickle, pickle.root).iter().any(|&(_, id)| opaque(id))
+    opaque(pickle.root)
+        || children(pickle, pickle.root)
+            .iter()
+            .any(|&(_, id)| opaque(id))
 }
 
 /// Numbers, truth values and short texts beside the weights.
@@ -84,7 +99,9 @@ fn facts(pickle: &Pickle<'_>) -> BTreeMap<String, String> {
             Value::Bool(value) => value.to_string(),
             Value::Int(value) => value.to_string(),
             Value::Float(value) => value.to_string(),
-            Value::Text(span) if span.len() <= MAX_FACT => String::from_utf8_lossy(pickle.text(*span)).into_owned(),
+            Value::Text(span) if span.len() <= MAX_FACT => {
+                String::from_utf8_lossy(pickle.text(*span)).into_owned()
+            }
             _ => continue,
         };
         if let Some(key) = pickle.text_of(key).filter(|key| key.len() <= MAX_FACT)
@@ -113,7 +130,10 @@ fn is_container(pickle: &Pickle<'_>, id: Id) -> bool {
 }
 
 fn is_of_interest(pickle: &Pickle<'_>, id: Id) -> bool {
-    matches!(pickle.value(id), Value::Tensor(_) | Value::UnreadableTensor(_)) || is_container(pickle, id)
+    matches!(
+        pickle.value(id),
+        Value::Tensor(_) | Value::UnreadableTensor(_)
+    ) || is_container(pickle, id)
 }
 
 /// The values directly within `id`, with what they are called there.
@@ -122,17 +142,25 @@ fn children(pickle: &Pickle<'_>, id: Id) -> Vec<(Segment, Id)> {
         Value::Dict(items) => keyed(items),
         Value::DictFrom(source) => match pickle.value(*source) {
             Value::Dict(items) => keyed(items),
-            Value::List(pairs) | Value::Tuple(pairs) => {
-                pairs.iter().filter_map(|&pair| key_and_value(pickle, pair)).collect()
-            }
+            Value::List(pairs) | Value::Tuple(pairs) => pairs
+                .iter()
+                .filter_map(|&pair| key_and_value(pickle, pair))
+                .collect(),
             _ => Vec::new(),
         },
-        Value::List(items) | Value::Tuple(items) => {
-            items.iter().enumerate().map(|(index, &id)| (Segment::Index(index), id)).collect()
-        }
+        Value::List(items) | Value::Tuple(items) => items
+            .iter()
+            .enumerate()
+            .map(|(index, &id)| (Segment::Index(index), id))
+            .collect(),
         Value::Object(object) => {
             let mut children = keyed(&object.items);
-            children.extend(object.state.into_iter().flat_map(|state| module_parts(pickle, state)));
+            children.extend(
+                object
+                    .state
+                    .into_iter()
+                    .flat_map(|state| module_parts(pickle, state)),
+            );
             children
         }
         _ => Vec::new(),
@@ -154,7 +182,10 @@ fn width(pickle: &Pickle<'_>, id: Id) -> usize {
 }
 
 fn keyed(items: &[(Id, Id)]) -> Vec<(Segment, Id)> {
-    items.iter().map(|&(key, value)| (Segment::Key(key), value)).collect()
+    items
+        .iter()
+        .map(|&(key, value)| (Segment::Key(key), value))
+        .collect()
 }
 
 fn key_and_value(pickle: &Pickle<'_>, pair: Id) -> Option<(Segment, Id)> {
@@ -173,7 +204,10 @@ fn module_parts(pickle: &Pickle<'_>, state: Id) -> Vec<(Segment, Id)> {
         return Vec::new();
     };
     let part = |wanted: &[u8]| {
-        attributes.iter().find(|&&(key, _)| pickle.text_of(key) == Some(wanted)).map(|&(_, value)| value)
+        attributes
+            .iter()
+            .find(|&&(key, _)| pickle.text_of(key) == Some(wanted))
+            .map(|&(_, value)| value)
     };
     [b"_parameters".as_slice(), b"_buffers", b"_modules"]
         .iter()
@@ -241,11 +275,18 @@ impl<'p, 'a> Walk<'p, 'a> {
             }
             Value::UnreadableTensor(reason) => {
                 let name = self.new_name()?;
-                self.found.skipped.push(SkippedTensor { name, reason: reason.to_string() });
+                self.found.skipped.push(SkippedTensor {
+                    name,
+                    reason: reason.to_string(),
+                });
             }
             _ if is_container(self.pickle, id) && !self.open[id.index()] => {
                 if self.frames.len() >= MAX_DEPTH {
-                    return Err(Error::limit("depth of nested dictionaries", self.frames.len() + 1, MAX_DEPTH));
+                    return Err(Error::limit(
+                        "depth of nested dictionaries",
+                        self.frames.len() + 1,
+                        MAX_DEPTH,
+                    ));
                 }
                 self.steps_left = self.steps_left.checked_sub(width(self.pickle, id) + 1).ok_or_else(|| {
                     Error::Unsupported(
@@ -254,7 +295,11 @@ impl<'p, 'a> Walk<'p, 'a> {
                 })?;
                 let children = children(self.pickle, id);
                 self.open[id.index()] = true;
-                self.frames.push(Frame { id, children: children.into_iter(), name_len: self.name.len() });
+                self.frames.push(Frame {
+                    id,
+                    children: children.into_iter(),
+                    name_len: self.name.len(),
+                });
             }
             _ => {}
         }
@@ -280,7 +325,11 @@ impl<'p, 'a> Walk<'p, 'a> {
             },
         };
         if self.name.len() + text.len() > MAX_NAME {
-            return Err(Error::limit("bytes in a tensor's name", self.name.len() + text.len(), MAX_NAME));
+            return Err(Error::limit(
+                "bytes in a tensor's name",
+                self.name.len() + text.len(),
+                MAX_NAME,
+            ));
         }
         if !self.name.is_empty() {
             self.name.push('.');
@@ -294,6 +343,10 @@ impl<'p, 'a> Walk<'p, 'a> {
         if count >= MAX_TENSORS {
             return Err(Error::limit("tensors", count + 1, MAX_TENSORS));
         }
-        Ok(if self.name.is_empty() { "tensor".to_string() } else { self.name.clone() })
+        Ok(if self.name.is_empty() {
+            "tensor".to_string()
+        } else {
+            self.name.clone()
+        })
     }
 }

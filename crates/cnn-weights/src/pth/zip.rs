@@ -8,7 +8,8 @@ use crate::pickle::{self, Pickle};
 use crate::tensor_file::Buffer;
 use crate::{Error, Format, TensorFile};
 
-/// All that is inflated from a file may be this many times the file's size, plus [`INFLATE_ALWAYS`].
+/// All that is inflated from a file may be this many times the file's size, plus
+/// [`INFLATE_ALWAYS`].
 ///
 /// Weights hardly compress at all, a zip bomb does so a thousand times.
 const MAX_INFLATION: usize = 32;
@@ -22,8 +23,13 @@ pub(crate) fn read_zip(bytes: Vec<u8>) -> Result<TensorFile, Error> {
 fn parts(bytes: &[u8]) -> Result<Parts, Error> {
     let archive = Archive::open(bytes)?;
     let root = root(&archive)?;
-    let mut inflater =
-        Inflater { bytes, left: bytes.len().saturating_mul(MAX_INFLATION).saturating_add(INFLATE_ALWAYS) };
+    let mut inflater = Inflater {
+        bytes,
+        left: bytes
+            .len()
+            .saturating_mul(MAX_INFLATION)
+            .saturating_add(INFLATE_ALWAYS),
+    };
     let record = |name: &str| archive.get([root, name.as_bytes()].concat().as_slice());
 
     if let Some(order) = record("byteorder")
@@ -31,22 +37,30 @@ fn parts(bytes: &[u8]) -> Result<Parts, Error> {
     {
         return Err(big_endian());
     }
-    let content = inflater.content(record("data.pkl").ok_or_else(|| malformed("`data.pkl` is missing"))?)?;
+    let content =
+        inflater.content(record("data.pkl").ok_or_else(|| malformed("`data.pkl` is missing"))?)?;
     let pickle = pickle::run(content.bytes(bytes))?;
     let buffers = storages(&pickle, &archive, root, &mut inflater)?;
     Parts::new(Format::PthZip, &pickle, buffers)
 }
 
-/// The folder that holds `data.pkl`, with its slash: its name is the one that the file was first saved under.
+/// The folder that holds `data.pkl`, with its slash: its name is the one that the file was first
+/// saved under.
 fn root<'a>(archive: &Archive<'a>) -> Result<&'a [u8], Error> {
-    let mut roots = archive.names().filter_map(|name| name.strip_suffix(b"data.pkl")).filter(|root| is_folder(root));
-    let root = roots
-        .next()
-        .ok_or_else(|| Error::UnknownFormat { found: "this is a zip archive without a `data.pkl`".into() })?;
+    let mut roots = archive
+        .names()
+        .filter_map(|name| name.strip_suffix(b"data.pkl"))
+        .filter(|root| is_folder(root));
+    let root = roots.next().ok_or_else(|| Error::UnknownFormat {
+        found: "this is a zip archive without a `data.pkl`".into(),
+    })?;
     if roots.next().is_some() {
         return Err(malformed("there are two `data.pkl`"));
     }
-    if archive.get([root, b"constants.pkl"].concat().as_slice()).is_some() {
+    if archive
+        .get([root, b"constants.pkl"].concat().as_slice())
+        .is_some()
+    {
         return Err(Error::Unsupported(
             "TorchScript archives are not read; save `model.state_dict()` with `torch.save`".into(),
         ));
@@ -72,9 +86,12 @@ fn storages(
     let mut buffers = Vec::with_capacity(pickle.storages.len());
     for (key, declared) in &pickle.storages {
         let name = [root, b"data/", key].concat();
-        let record = archive
-            .get(&name)
-            .ok_or_else(|| malformed(format!("storage `{}` is not in the file", super::key_text(key))))?;
+        let record = archive.get(&name).ok_or_else(|| {
+            malformed(format!(
+                "storage `{}` is not in the file",
+                super::key_text(key)
+            ))
+        })?;
         if declared.len > record.size {
             return Err(short_storage(key, declared.len, record.size));
         }
@@ -96,14 +113,24 @@ impl Inflater<'_> {
             return Ok(Buffer::File(data));
         }
         if record.size > self.left {
-            return Err(Error::limit("bytes after inflating the archive", record.size, self.left));
+            return Err(Error::limit(
+                "bytes after inflating the archive",
+                record.size,
+                self.left,
+            ));
         }
         self.left -= record.size;
         let mut inflated = Vec::new();
-        inflated.try_reserve_exact(record.size).map_err(|e| malformed(e.to_string()))?;
+        inflated
+            .try_reserve_exact(record.size)
+            .map_err(|e| malformed(e.to_string()))?;
         let broken = |e| malformed(format!("a record cannot be inflated: {e}"));
         let mut decoder = flate2::read::DeflateDecoder::new(&self.bytes[data]);
-        decoder.by_ref().take(record.size as u64).read_to_end(&mut inflated).map_err(broken)?;
+        decoder
+            .by_ref()
+            .take(record.size as u64)
+            .read_to_end(&mut inflated)
+            .map_err(broken)?;
         if inflated.len() < record.size {
             return Err(malformed(format!(
                 "a record inflates to {} bytes, {} were promised",
@@ -122,5 +149,8 @@ impl Inflater<'_> {
 }
 
 fn malformed(reason: impl Into<String>) -> Error {
-    Error::Malformed { format: "PyTorch zip", reason: reason.into() }
+    Error::Malformed {
+        format: "PyTorch zip",
+        reason: reason.into(),
+    }
 }

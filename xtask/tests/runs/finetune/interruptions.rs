@@ -25,7 +25,12 @@ impl Moment {
     /// Whether a run is in the midst of it, as its directory tells.
     fn is_now(self, run: &Path) -> bool {
         let events = lines(&run.join("events.jsonl")).len();
-        let is_behind = |phase: &str| run.join("phases").join(phase).join("model.safetensors").exists();
+        let is_behind = |phase: &str| {
+            run.join("phases")
+                .join(phase)
+                .join("model.safetensors")
+                .exists()
+        };
         match self {
             Self::Features => run.join("args.toml").exists() && !run.join("events.jsonl").exists(),
             // Each epoch has three updates and a line that closes it.
@@ -62,12 +67,34 @@ fn resumes_to_the_same_bytes(moment: Moment) {
     let expected = outcome(&run_dir(&bench.tune("reference", moment.arguments())));
 
     let (run, answer) = stopped(&bench, moment, false);
-    assert_eq!((answer.status, &*answer.stdout), (130, ""), "{}", answer.stderr);
+    assert_eq!(
+        (answer.status, &*answer.stdout),
+        (130, ""),
+        "{}",
+        answer.stderr
+    );
     assert!(!run.join("summary.json").exists(), "it went on to the end");
-    assert!(std::fs::read_to_string(run.join("report.html")).unwrap().contains("interrupted"));
-    let (_, command) = answer.stderr.split_once("`cargo xtask ").expect("the command that resumes");
-    let words: Vec<&str> = command.split('`').next().unwrap().split_whitespace().collect();
-    assert_eq!(words, ["finetune", "--resume", run.to_str().unwrap()], "{}", answer.stderr);
+    assert!(
+        std::fs::read_to_string(run.join("report.html"))
+            .unwrap()
+            .contains("interrupted")
+    );
+    let (_, command) = answer
+        .stderr
+        .split_once("`cargo xtask ")
+        .expect("the command that resumes");
+    let words: Vec<&str> = command
+        .split('`')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    assert_eq!(
+        words,
+        ["finetune", "--resume", run.to_str().unwrap()],
+        "{}",
+        answer.stderr
+    );
     let summary = json(&words);
     assert_eq!(summary["run_dir"], text(&run));
     same(&run, &expected, "interrupted");

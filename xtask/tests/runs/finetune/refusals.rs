@@ -12,31 +12,66 @@ use crate::support::*;
 fn all_refused(bench: &Bench, statuses: &[i32], table: &[(&[&str], &[&str])]) {
     let mut faults = Vec::new();
     for (arguments, words) in table {
-        faults.extend(refused(statuses, words, &strs(&bench.tuning("runs", arguments))));
+        faults.extend(refused(
+            statuses,
+            words,
+            &strs(&bench.tuning("runs", arguments)),
+        ));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    assert_eq!(run_in(Path::new(&bench.path("runs"))), None, "a refused run left its directory");
+    assert_eq!(
+        run_in(Path::new(&bench.path("runs"))),
+        None,
+        "a refused run left its directory"
+    );
 }
 
 #[test]
 fn bad_arguments_are_refused_with_what_is_accepted() {
     let bench = Bench::new();
     let table: [(&[&str], &[&str]); 15] = [
-        (&["--strategy", "middle"], &["middle", "head", "full", "two-phase", "gradual"]),
+        (
+            &["--strategy", "middle"],
+            &["middle", "head", "full", "two-phase", "gradual"],
+        ),
         (&["--strategy", "two-fase"], &["did you mean `two-phase`"]),
         (&["--weights", "none"], &["--weights none", "--model"]),
         (&["--epochs", "0"], &["'0' for '--epochs", "at least 1"]),
-        (&["--head-epochs", "0"], &["'0' for '--head-epochs", "at least 1"]),
+        (
+            &["--head-epochs", "0"],
+            &["'0' for '--head-epochs", "at least 1"],
+        ),
         (&["--batch", "0"], &["'0' for '--batch", "at least 1"]),
         (&["--lr=-1"], &["'-1' for '--lr", "above 0"]),
         (&["--head-lr", "nan"], &["'nan' for '--head-lr", "above 0"]),
-        (&["--body-scale", "0"], &["'0' for '--body-scale", "above 0"]),
-        (&["--layer-decay", "inf"], &["'inf' for '--layer-decay", "finite"]),
-        (&["--batch-norm", "still"], &["'still' for '--batch-norm", "frozen", "moving"]),
-        (&["--optimizer", "adamww"], &["`adamww`", "did you mean `adamw`"]),
-        (&["--model", "resnet8_cifar10"], &["resnet20_cifar10", "`resnet8_cifar10`"]),
-        (&["--weights", "none", "--model", "resnet8"], &["unknown model `resnet8`", "did you mean"]),
-        (&["--val-fraction", "1"], &["'1' for '--val-fraction", "below 1"]),
+        (
+            &["--body-scale", "0"],
+            &["'0' for '--body-scale", "above 0"],
+        ),
+        (
+            &["--layer-decay", "inf"],
+            &["'inf' for '--layer-decay", "finite"],
+        ),
+        (
+            &["--batch-norm", "still"],
+            &["'still' for '--batch-norm", "frozen", "moving"],
+        ),
+        (
+            &["--optimizer", "adamww"],
+            &["`adamww`", "did you mean `adamw`"],
+        ),
+        (
+            &["--model", "resnet8_cifar10"],
+            &["resnet20_cifar10", "`resnet8_cifar10`"],
+        ),
+        (
+            &["--weights", "none", "--model", "resnet8"],
+            &["unknown model `resnet8`", "did you mean"],
+        ),
+        (
+            &["--val-fraction", "1"],
+            &["'1' for '--val-fraction", "below 1"],
+        ),
     ];
     all_refused(&bench, &[2], &table);
 }
@@ -49,14 +84,24 @@ fn weights_that_do_not_fit_are_refused_by_name() {
     let with_config = |name: &str| bench.file(&format!("{name}/config.json"), &config);
     let path = |name: &str| bench.path(&format!("{name}/model.safetensors"));
 
-    let other = ModelConfig { num_classes: Some(10), ..ModelConfig::default() };
-    Network::new("resnet8_cifar10", &other, 0).unwrap().save(Path::new(&bench.path("shallower"))).unwrap();
+    let other = ModelConfig {
+        num_classes: Some(10),
+        ..ModelConfig::default()
+    };
+    Network::new("resnet8_cifar10", &other, 0)
+        .unwrap()
+        .save(Path::new(&bench.path("shallower")))
+        .unwrap();
     with_config("shallower");
 
     let file = TensorFile::open(builtin().join("model.safetensors")).unwrap();
     let narrower = |name: &str| {
         let tensor = file.tensor(name).unwrap();
-        let tensor = if name == "layer3.0.conv1.weight" { tensor.narrow(1, 0, 16).unwrap() } else { tensor };
+        let tensor = if name == "layer3.0.conv1.weight" {
+            tensor.narrow(1, 0, 16).unwrap()
+        } else {
+            tensor
+        };
         (name.to_string(), tensor)
     };
     let tensors: Vec<(String, Tensor)> = file.names().map(narrower).collect();
@@ -70,8 +115,23 @@ fn weights_that_do_not_fit_are_refused_by_name() {
     bench.file("words.safetensors", "no weights");
 
     let cases: [(&str, &[&str]); 7] = [
-        ("shallower", &["shallower/model.safetensors", "resnet20_cifar10", "layer1.1.conv1.weight"]),
-        ("narrower", &["narrower/model.safetensors", "layer3.0.conv1.weight", "[64, 16, 3, 3]", "[64, 32, 3, 3]"]),
+        (
+            "shallower",
+            &[
+                "shallower/model.safetensors",
+                "resnet20_cifar10",
+                "layer1.1.conv1.weight",
+            ],
+        ),
+        (
+            "narrower",
+            &[
+                "narrower/model.safetensors",
+                "layer3.0.conv1.weight",
+                "[64, 16, 3, 3]",
+                "[64, 32, 3, 3]",
+            ],
+        ),
         ("cut", &["cut/model.safetensors", "the file is cut"]),
         ("hollow", &["hollow", "no weight file", "model.safetensors"]),
         ("absent", &["absent", "No such file"]),
@@ -79,7 +139,11 @@ fn weights_that_do_not_fit_are_refused_by_name() {
         ("words.safetensors", &["words.safetensors"]),
     ];
     for (name, words) in cases {
-        all_refused(&bench, &[1, 2], &[(&["--weights", &bench.path(name)], words)]);
+        all_refused(
+            &bench,
+            &[1, 2],
+            &[(&["--weights", &bench.path(name)], words)],
+        );
     }
 }
 
@@ -88,7 +152,14 @@ fn tensors_that_the_network_does_not_use_are_told() {
     let bench = Bench::new();
     let weights = bench.path("deeper.safetensors");
     std::fs::copy(builtin().join("model.safetensors"), &weights).unwrap();
-    let more = ["--weights", &weights, "--model", "resnet8_cifar10", "--strategy", "head"];
+    let more = [
+        "--weights",
+        &weights,
+        "--model",
+        "resnet8_cifar10",
+        "--strategy",
+        "head",
+    ];
     let answer = succeeds(&strs(&bench.tuning("runs", &more)));
     let note = format!("resnet8_cifar10 does not use all tensors of {weights}");
     assert!(answer.stderr.contains(&note), "{}", answer.stderr);
@@ -123,7 +194,14 @@ fn data_that_cannot_be_learned_from_are_refused_by_name() {
     ];
     for (name, words) in cases {
         for strategy in ["head", "full"] {
-            all_refused(&bench, &[1, 2], &[(&["--data", &bench.path(name), "--strategy", strategy], words)]);
+            all_refused(
+                &bench,
+                &[1, 2],
+                &[(
+                    &["--data", &bench.path(name), "--strategy", strategy],
+                    words,
+                )],
+            );
         }
     }
 }
@@ -132,11 +210,26 @@ fn data_that_cannot_be_learned_from_are_refused_by_name() {
 fn without_a_val_split_a_part_of_each_class_is_held_out() {
     let bench = Bench::new();
     bench.images("no-val/train", &CLASSES, 10);
-    let answer = succeeds(&strs(&bench.tuning("runs", &["--data", &bench.path("no-val"), "--val-fraction", "0.3"])));
-    assert!(answer.stderr.contains("21 training and 9 validation images"), "{}", answer.stderr);
+    let answer = succeeds(&strs(&bench.tuning(
+        "runs",
+        &["--data", &bench.path("no-val"), "--val-fraction", "0.3"],
+    )));
+    assert!(
+        answer
+            .stderr
+            .contains("21 training and 9 validation images"),
+        "{}",
+        answer.stderr
+    );
     bench.images("pairs", &CLASSES, 2);
-    let answer = succeeds(&strs(&bench.tuning("runs", &["--data", &bench.path("pairs")])));
-    assert!(answer.stderr.contains("3 training and 3 validation images"), "{}", answer.stderr);
+    let answer = succeeds(&strs(
+        &bench.tuning("runs", &["--data", &bench.path("pairs")]),
+    ));
+    assert!(
+        answer.stderr.contains("3 training and 3 validation images"),
+        "{}",
+        answer.stderr
+    );
 }
 
 #[test]
@@ -144,6 +237,8 @@ fn an_unusable_place_for_runs_is_named() {
     let bench = Bench::new();
     let file = bench.file("a-file", "");
     let mut faults = refused(&[1, 2], &[&file], &strs(&bench.tuning("a-file", &[])));
-    faults.extend(refused_in_closed_folder(&bench, |out| bench.tuning(out, &[])));
+    faults.extend(refused_in_closed_folder(&bench, |out| {
+        bench.tuning(out, &[])
+    }));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

@@ -12,8 +12,23 @@ use crate::support::*;
 fn the_same_seed_gives_the_same_bytes_at_any_number_of_threads() {
     let bench = Bench::new();
     let weights = |model: &str, threads: &str, seed: &str| {
-        let mix = ["--cutmix", "1", "--threads", threads, "--seed", seed, "--model", model, "--accumulate", "2"];
-        sha256(&bench.train("threads", 2, &[&RANDOM[..], &mix].concat()).join(WEIGHTS[0]))
+        let mix = [
+            "--cutmix",
+            "1",
+            "--threads",
+            threads,
+            "--seed",
+            seed,
+            "--model",
+            model,
+            "--accumulate",
+            "2",
+        ];
+        sha256(
+            &bench
+                .train("threads", 2, &[&RANDOM[..], &mix].concat())
+                .join(WEIGHTS[0]),
+        )
     };
     for model in ["resnet8_cifar10", "lenet5"] {
         let one = weights(model, "1", "5");
@@ -49,10 +64,17 @@ impl Kills {
         let since = Instant::now();
         let run = bench.train("reference", Self::EPOCHS, &RANDOM);
         let expected = outcome(&run);
-        Self { takes: since.elapsed(), bench, expected, hits: 0, writing: 0 }
+        Self {
+            takes: since.elapsed(),
+            bench,
+            expected,
+            hits: 0,
+            writing: 0,
+        }
     }
 
-    /// Starts a run, kills it at each of the moments, resuming it in between, lets it end and compares.
+    /// Starts a run, kills it at each of the moments, resuming it in between, lets it end and
+    /// compares.
     fn trial(&mut self, number: usize, moments: &[Moment]) {
         let out = format!("killed-{number}");
         let mut arguments = self.bench.arguments(&out, Self::EPOCHS);
@@ -61,25 +83,39 @@ impl Kills {
         for moment in moments {
             self.kill(start(&strs(&arguments)), &out, *moment);
             if let Some(run) = run_in(&out).filter(|run| run.join("args.toml").exists()) {
-                arguments = ["train", "--resume", &text(&run), "--threads", "1"].map(String::from).to_vec();
+                arguments = ["train", "--resume", &text(&run), "--threads", "1"]
+                    .map(String::from)
+                    .to_vec();
             } else {
                 let _ = std::fs::remove_dir_all(&out);
             }
         }
         succeeds(&strs(&arguments));
-        same(&run_in(&out).unwrap(), &self.expected, &format!("trial {number}, {moments:?}"));
+        same(
+            &run_in(&out).unwrap(),
+            &self.expected,
+            &format!("trial {number}, {moments:?}"),
+        );
     }
 
     fn kill(&mut self, mut child: Child, out: &Path, moment: Moment) {
         let (Moment::Share(share) | Moment::Writing(share)) = moment;
         std::thread::sleep(self.takes.mul_f64(share));
-        // What is larger than a page is a checkpoint: arguments and configurations are written in the same way.
-        let is_checkpoint = |path: &PathBuf| path.metadata().is_ok_and(|metadata| metadata.len() > 4096);
-        let half_written = || run_in(out).is_some_and(|run| temporaries(&run).iter().any(is_checkpoint));
+        // What is larger than a page is a checkpoint: arguments and configurations are written in
+        // the same way.
+        let is_checkpoint =
+            |path: &PathBuf| path.metadata().is_ok_and(|metadata| metadata.len() > 4096);
+        let half_written =
+            || run_in(out).is_some_and(|run| temporaries(&run).iter().any(is_checkpoint));
         let writing = matches!(moment, Moment::Writing(_)) && reached(&mut child, half_written);
         child.kill().unwrap();
         let answer = Answer::from(child.wait_with_output().unwrap());
-        assert!(matches!(answer.status, 0 | -9), "{moment:?}: {}\n{}", answer.status, answer.stderr);
+        assert!(
+            matches!(answer.status, 0 | -9),
+            "{moment:?}: {}\n{}",
+            answer.status,
+            answer.stderr
+        );
         self.hits += usize::from(answer.status == -9);
         self.writing += usize::from(answer.status == -9 && writing && half_written());
     }
@@ -89,13 +125,24 @@ impl Kills {
         let mut rng = Key::new(3).stream("kills").rng();
         let mut share = || rng.below(1000) as f64 / 1000.;
         for trial in 0.. {
-            assert!(trial < 5 * hits, "{} kills, {} while writing", self.hits, self.writing);
+            assert!(
+                trial < 5 * hits,
+                "{} kills, {} while writing",
+                self.hits,
+                self.writing
+            );
             if self.hits >= hits && self.writing >= writing {
-                println!("{} kills, {} while writing, {} trials", self.hits, self.writing, trial);
+                println!(
+                    "{} kills, {} while writing, {} trials",
+                    self.hits, self.writing, trial
+                );
                 return;
             }
             if self.writing < writing {
-                self.trial(trial, &[Moment::Writing(0.8 * share()), Moment::Share(share())]);
+                self.trial(
+                    trial,
+                    &[Moment::Writing(0.8 * share()), Moment::Share(share())],
+                );
             } else {
                 self.trial(trial, &[Moment::Share(share()), Moment::Share(share())]);
             }
@@ -122,7 +169,9 @@ fn a_run_killed_before_its_first_state_starts_anew() {
         let out = format!("early-{attempt}");
         let mut child = start(&strs(&bench.arguments(&out, 2)));
         let out = PathBuf::from(bench.path(&out));
-        reached(&mut child, || run_in(&out).is_some_and(|run| run.join("args.toml").exists()));
+        reached(&mut child, || {
+            run_in(&out).is_some_and(|run| run.join("args.toml").exists())
+        });
         child.kill().unwrap();
         child.wait().unwrap();
         let run = run_in(&out).unwrap();
@@ -142,7 +191,11 @@ fn interrupt_while(bench: &Bench, condition: impl Fn(&[String]) -> bool) -> (Pat
         arguments.extend(RANDOM.map(String::from));
         let mut child = start(&strs(&arguments));
         let out = PathBuf::from(bench.path(&out));
-        let events = || run_in(&out).map(|run| lines(&run.join("events.jsonl"))).unwrap_or_default();
+        let events = || {
+            run_in(&out)
+                .map(|run| lines(&run.join("events.jsonl")))
+                .unwrap_or_default()
+        };
         let in_time = reached(&mut child, || condition(&events()));
         interrupt(&child);
         let still = condition(&events());
@@ -161,10 +214,26 @@ fn interrupted(condition: impl Fn(&[String]) -> bool) {
     let (run, answer) = interrupt_while(&bench, condition);
     assert_eq!(answer.status, 130, "{}", answer.stderr);
     assert_eq!(answer.stdout, "", "interrupted");
-    let (_, command) = answer.stderr.split_once("cargo xtask train ").expect("the command that resumes");
-    let words: Vec<&str> = command.split('`').next().unwrap().split_whitespace().collect();
-    assert_eq!(words[..2], ["--resume", run.to_str().unwrap()], "{}", answer.stderr);
-    assert!(lines(&run.join("events.jsonl")).len() < expected["events.jsonl"].lines().count(), "it went on to the end");
+    let (_, command) = answer
+        .stderr
+        .split_once("cargo xtask train ")
+        .expect("the command that resumes");
+    let words: Vec<&str> = command
+        .split('`')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    assert_eq!(
+        words[..2],
+        ["--resume", run.to_str().unwrap()],
+        "{}",
+        answer.stderr
+    );
+    assert!(
+        lines(&run.join("events.jsonl")).len() < expected["events.jsonl"].lines().count(),
+        "it went on to the end"
+    );
     succeeds(&[&["train"], &words[..2]].concat());
     same(&run, &expected, "interrupted");
 }
@@ -177,5 +246,12 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
 
 #[test]
 fn ctrl_c_during_evaluation() {
-    interrupted(|events| events.iter().filter(|line| line.contains("\"update\"")).count() == 3 && events.len() == 3);
+    interrupted(|events| {
+        events
+            .iter()
+            .filter(|line| line.contains("\"update\""))
+            .count()
+            == 3
+            && events.len() == 3
+    });
 }

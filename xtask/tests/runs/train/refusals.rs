@@ -15,50 +15,113 @@ fn bad_arguments_are_refused_with_what_is_accepted() {
         (&["--batch", "0"], &["'0' for '--batch", "at least 1"]),
         // The set has 48 images.
         (&["--batch", "49"], &["--batch: found 49", "48"]),
-        (&["--accumulate", "0"], &["'0' for '--accumulate", "at least 1"]),
+        (
+            &["--accumulate", "0"],
+            &["'0' for '--accumulate", "at least 1"],
+        ),
         (&["--lr", "nan"], &["'nan' for '--lr", "above 0"]),
         (&["--lr", "-1"], &["'-1' for '--lr", "above 0"]),
         (&["--lr", "0"], &["'0' for '--lr", "above 0"]),
         (&["--lr", "inf"], &["'inf' for '--lr", "finite"]),
-        (&["--weight-decay", "-1"], &["'-1' for '--weight-decay", "0 or above"]),
-        (&["--mixup", "-1"], &["'-1' for '--mixup", "0, which is off"]),
-        (&["--cutmix", "nan"], &["'nan' for '--cutmix", "0.001 to 1000"]),
-        (&["--dropout", "2"], &["'2' for '--dropout", "from 0 to below 1"]),
-        (&["--dropout", "-0.5"], &["'-0.5' for '--dropout", "from 0 to below 1"]),
-        (&["--dropout", "nan"], &["'nan' for '--dropout", "from 0 to below 1"]),
-        (&["--label-smoothing", "1.5"], &["'1.5' for '--label-smoothing", "from 0 to below 1"]),
+        (
+            &["--weight-decay", "-1"],
+            &["'-1' for '--weight-decay", "0 or above"],
+        ),
+        (
+            &["--mixup", "-1"],
+            &["'-1' for '--mixup", "0, which is off"],
+        ),
+        (
+            &["--cutmix", "nan"],
+            &["'nan' for '--cutmix", "0.001 to 1000"],
+        ),
+        (
+            &["--dropout", "2"],
+            &["'2' for '--dropout", "from 0 to below 1"],
+        ),
+        (
+            &["--dropout", "-0.5"],
+            &["'-0.5' for '--dropout", "from 0 to below 1"],
+        ),
+        (
+            &["--dropout", "nan"],
+            &["'nan' for '--dropout", "from 0 to below 1"],
+        ),
+        (
+            &["--label-smoothing", "1.5"],
+            &["'1.5' for '--label-smoothing", "from 0 to below 1"],
+        ),
         (&["--warmup", "-1"], &["'-1' for '--warmup", "0 or above"]),
-        (&["--clip-norm", "-1"], &["'-1' for '--clip-norm", "above 0"]),
+        (
+            &["--clip-norm", "-1"],
+            &["'-1' for '--clip-norm", "above 0"],
+        ),
         (&["--patience", "0"], &["'0' for '--patience", "at least 1"]),
         (&["--threads", "0"], &["--threads", "1..=1024"]),
         (&["--seed", "-1"], &["--seed"]),
         (&["--size", "0"], &["--size", "expected"]),
         (&["--augment", "crop"], &["--augment", "crop-flip"]),
-        (&["--model", "resnet8"], &["unknown model `resnet8`", "did you mean"]),
-        (&["--optimizer", "adamww"], &["`adamww`", "rmsprop", "did you mean `adamw`"]),
-        (&["--schedule", "cosin"], &["`cosin`", "plateau", "did you mean `cosine`"]),
-        (&["--schedule", "step:evry=2"], &["`evry=2` of `step`", "every, gamma", "did you mean `every`"]),
-        (&["--schedule", "step:every=0"], &["--schedule", "`every`: found 0", "above 0"]),
-        (&["--optimizer", "sgd:beta1=0.9"], &["`beta1=0.9` of `sgd`", "momentum, nesterov"]),
-        (&["--rotate", "400"], &["--rotate: found 400", "from 0 to 180"]),
-        (&["--color-jitter", "101"], &["--color-jitter: found 101", "from 0 to 100"]),
+        (
+            &["--model", "resnet8"],
+            &["unknown model `resnet8`", "did you mean"],
+        ),
+        (
+            &["--optimizer", "adamww"],
+            &["`adamww`", "rmsprop", "did you mean `adamw`"],
+        ),
+        (
+            &["--schedule", "cosin"],
+            &["`cosin`", "plateau", "did you mean `cosine`"],
+        ),
+        (
+            &["--schedule", "step:evry=2"],
+            &["`evry=2` of `step`", "every, gamma", "did you mean `every`"],
+        ),
+        (
+            &["--schedule", "step:every=0"],
+            &["--schedule", "`every`: found 0", "above 0"],
+        ),
+        (
+            &["--optimizer", "sgd:beta1=0.9"],
+            &["`beta1=0.9` of `sgd`", "momentum, nesterov"],
+        ),
+        (
+            &["--rotate", "400"],
+            &["--rotate: found 400", "from 0 to 180"],
+        ),
+        (
+            &["--color-jitter", "101"],
+            &["--color-jitter: found 101", "from 0 to 100"],
+        ),
         (&["--epochs", "many"], &["--epochs", "many"]),
     ];
     let mut faults = Vec::new();
     for (arguments, words) in table {
-        let usual: &[&str] = &["train", "--data", &data, "--epochs", "1", "--batch", "16", "--out", &out, "--json"];
+        let usual: &[&str] = &[
+            "train", "--data", &data, "--epochs", "1", "--batch", "16", "--out", &out, "--json",
+        ];
         let (name, value) = (arguments[0], arguments[1]);
         // In one word, because a value may look like a flag.
-        faults.extend(refused(&[2], words, &[usual, &[&format!("{name}={value}")]].concat()));
+        faults.extend(refused(
+            &[2],
+            words,
+            &[usual, &[&format!("{name}={value}")]].concat(),
+        ));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    assert_eq!(run_in(Path::new(&out)), None, "a refused run left its directory");
+    assert_eq!(
+        run_in(Path::new(&out)),
+        None,
+        "a refused run left its directory"
+    );
 }
 
 /// MNIST's format: a magic number that says the dimensions, the sizes, the bytes.
 fn idx(sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
-    let head: Vec<u8> =
-        [0, 0, 8, sizes.len() as u8].into_iter().chain(sizes.iter().flat_map(|n| n.to_be_bytes())).collect();
+    let head: Vec<u8> = [0, 0, 8, sizes.len() as u8]
+        .into_iter()
+        .chain(sizes.iter().flat_map(|n| n.to_be_bytes()))
+        .collect();
     [&head, bytes].concat()
 }
 
@@ -77,7 +140,9 @@ fn bad_data_are_refused_by_name() {
     }
     bench.images("other-classes/train", &CLASSES, 10);
     bench.images("other-classes/val", &["ant", "bee", "dog"], 3);
-    let digits: Vec<u8> = (0..28 * 28 * 40).map(|position| (position % 251) as u8).collect();
+    let digits: Vec<u8> = (0..28 * 28 * 40)
+        .map(|position| (position % 251) as u8)
+        .collect();
     let mut labels: Vec<u8> = (0..40).map(|number| number % 4).collect();
     let pictures = idx(&[40, 28, 28], &digits);
     for folder in ["fewer", "beyond"] {
@@ -87,7 +152,10 @@ fn bad_data_are_refused_by_name() {
     labels[17] = 200;
     bench.file("beyond/train-labels-idx1-ubyte", idx(&[40], &labels));
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/cnn-data/tests/golden");
-    bench.file("unlabelled.parquet", std::fs::read(golden.join("no-label.parquet")).unwrap());
+    bench.file(
+        "unlabelled.parquet",
+        std::fs::read(golden.join("no-label.parquet")).unwrap(),
+    );
     bench.file("list.csv", "ant.png,ant\n");
     std::fs::create_dir(bench.path("empty")).unwrap();
 
@@ -95,7 +163,10 @@ fn bad_data_are_refused_by_name() {
         ("one", &["class", "ant", "2"]),
         ("hollow", &["dog"]),
         ("broken", &["broken", "00.png"]),
-        ("broken-val", &["validation images", "broken-val/val", "00.png"]),
+        (
+            "broken-val",
+            &["validation images", "broken-val/val", "00.png"],
+        ),
         ("other-classes", &["dog"]),
         ("fewer", &["fewer/train-", "40 images", "39 labels"]),
         ("beyond", &["label", "200", "#17"]),
@@ -111,7 +182,9 @@ fn bad_data_are_refused_by_name() {
         faults.extend(refused(
             &[1, 2],
             words,
-            &["train", "--data", &data, "--epochs", "1", "--batch", "4", "--out", &out],
+            &[
+                "train", "--data", &data, "--epochs", "1", "--batch", "4", "--out", &out,
+            ],
         ));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -120,15 +193,32 @@ fn bad_data_are_refused_by_name() {
 #[test]
 fn a_broken_image_among_good_ones_is_skipped_and_named() {
     let bench = Bench::new();
-    let bad = [bench.file("data/train/bee/torn.png", "no picture"), bench.file("data/val/cat/torn.png", "\x7fELF")];
+    let bad = [
+        bench.file("data/train/bee/torn.png", "no picture"),
+        bench.file("data/val/cat/torn.png", "\x7fELF"),
+    ];
     let arguments = bench.arguments("runs", 2);
     let answer = succeeds(&[&strs(&arguments)[..], &["--json"]].concat());
     let report: Value = serde_json::from_str(&answer.stdout).unwrap();
-    let skipped: BTreeSet<&str> =
-        report["skipped"].as_array().unwrap().iter().map(|row| row["path"].as_str().unwrap()).collect();
+    let skipped: BTreeSet<&str> = report["skipped"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["path"].as_str().unwrap())
+        .collect();
     assert_eq!(skipped, bad.iter().map(String::as_str).collect());
-    assert!(report["skipped"].as_array().unwrap().iter().all(|row| !row["reason"].as_str().unwrap().is_empty()));
-    assert!(bad.iter().all(|path| answer.stderr.contains(path)), "{}", answer.stderr);
+    assert!(
+        report["skipped"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|row| !row["reason"].as_str().unwrap().is_empty())
+    );
+    assert!(
+        bad.iter().all(|path| answer.stderr.contains(path)),
+        "{}",
+        answer.stderr
+    );
 }
 
 #[test]
@@ -139,8 +229,11 @@ fn what_cannot_be_resumed_is_refused_and_left_alone() {
     let whole = std::fs::read(run.join(RESUME)).unwrap();
     let resume = |run: &str| ["train", "--resume", run].map(String::from);
     let mut faults = Vec::new();
-    for (name, words) in [("empty", vec!["empty", "run directory"]), ("absent", vec!["absent"]), ("data", vec!["data"])]
-    {
+    for (name, words) in [
+        ("empty", vec!["empty", "run directory"]),
+        ("absent", vec!["absent"]),
+        ("data", vec!["data"]),
+    ] {
         faults.extend(refused(&[1, 2], &words, &strs(&resume(&bench.path(name)))));
     }
     assert_eq!(std::fs::read_dir(bench.path("empty")).unwrap().count(), 0);
@@ -149,7 +242,10 @@ fn what_cannot_be_resumed_is_refused_and_left_alone() {
         let before = snapshot(&run);
         faults.extend(refused(&[1], &[RESUME], &strs(&resume(&text(&run)))));
         if snapshot(&run) != before {
-            faults.push(format!("a resume file of {} bytes: the run was changed", bytes.len()));
+            faults.push(format!(
+                "a resume file of {} bytes: the run was changed",
+                bytes.len()
+            ));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -173,7 +269,9 @@ fn an_unusable_place_for_runs_is_named() {
     let file = bench.file("a-file", "");
     let arguments = bench.arguments("a-file", 1);
     let mut faults = refused(&[1, 2], &[&file], &strs(&arguments));
-    faults.extend(refused_in_closed_folder(&bench, |out| bench.arguments(out, 1)));
+    faults.extend(refused_in_closed_folder(&bench, |out| {
+        bench.arguments(out, 1)
+    }));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
@@ -184,13 +282,28 @@ fn domains_that_are_taken_for_classes_are_noticed() {
         bench.images(&format!("office/{domain}"), &CLASSES, 4);
     }
     let (office, out) = (bench.path("office"), bench.path("runs"));
-    let train = ["train", "--data", &office, "--epochs", "1", "--batch", "4", "--out", &out];
+    let train = [
+        "train", "--data", &office, "--epochs", "1", "--batch", "4", "--out", &out,
+    ];
     for command in [&["data", &office][..], &train] {
         let answer = succeeds(command);
-        for words in ["amazon, dslr in", "count as classes", "(ant, bee, cat)", "office/amazon"] {
-            assert!(answer.stderr.contains(words), "{command:?}: `{words}` is not in {}", answer.stderr);
+        for words in [
+            "amazon, dslr in",
+            "count as classes",
+            "(ant, bee, cat)",
+            "office/amazon",
+        ] {
+            assert!(
+                answer.stderr.contains(words),
+                "{command:?}: `{words}` is not in {}",
+                answer.stderr
+            );
         }
     }
     let answer = succeeds(&["data", &bench.path("office/amazon")]);
-    assert!(!answer.stderr.contains("count as classes"), "{}", answer.stderr);
+    assert!(
+        !answer.stderr.contains("count as classes"),
+        "{}",
+        answer.stderr
+    );
 }

@@ -38,14 +38,26 @@ impl ParquetFile {
         let reader = SerializedFileReader::new(source).map_err(broken)?;
         let metadata = reader.metadata();
         let image_column = find_column(metadata, IMAGE_COLUMNS, &[Type::BYTE_ARRAY], "image")?;
-        let label_column = find_column(metadata, LABEL_COLUMNS, &[Type::INT32, Type::INT64], "label")?;
+        let label_column = find_column(
+            metadata,
+            LABEL_COLUMNS,
+            &[Type::INT32, Type::INT64],
+            "label",
+        )?;
         let group_sizes = group_sizes(metadata, file_len)?;
         let class_names = hub_class_names(metadata, label_column);
         let mut labels = Vec::new();
         for (group, &rows) in group_sizes.iter().enumerate() {
             labels.extend(read_labels(&reader, group, label_column, rows)?);
         }
-        Ok(Self { path, reader, image_column, class_names, labels, group_sizes })
+        Ok(Self {
+            path,
+            reader,
+            image_column,
+            class_names,
+            labels,
+            group_sizes,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -62,7 +74,11 @@ impl ParquetFile {
     }
 
     pub(super) fn label(&self, row: usize) -> Option<usize> {
-        self.labels.get(row).copied().flatten().and_then(|label| usize::try_from(label).ok())
+        self.labels
+            .get(row)
+            .copied()
+            .flatten()
+            .and_then(|label| usize::try_from(label).ok())
     }
 
     pub(super) fn largest_label(&self) -> Option<usize> {
@@ -72,10 +88,18 @@ impl ParquetFile {
     /// Checks that the file names no other classes and that each label has a class or is −1.
     pub(super) fn check_classes(&self, classes: &[String]) -> Result<(), String> {
         if let Some(named) = self.class_names().filter(|named| *named != classes) {
-            return Err(format!("its {} classes are not the {} of the first file", named.len(), classes.len()));
+            return Err(format!(
+                "its {} classes are not the {} of the first file",
+                named.len(),
+                classes.len()
+            ));
         }
         let wrong = |label: &i64| !(-1..classes.len() as i64).contains(label);
-        match self.labels.iter().position(|label| label.as_ref().is_some_and(wrong)) {
+        match self
+            .labels
+            .iter()
+            .position(|label| label.as_ref().is_some_and(wrong))
+        {
             None => Ok(()),
             Some(row) => Err(format!(
                 "label {} of row {row}, expected -1 or a number below {}",
@@ -106,7 +130,9 @@ impl ParquetFile {
         contained(|| {
             let rows = self.group_sizes.get(group).copied().unwrap_or_default();
             match column(&self.reader, group, self.image_column)? {
-                ColumnReader::ByteArrayColumnReader(mut column) => read_column(&mut column, rows, self.image_level()),
+                ColumnReader::ByteArrayColumnReader(mut column) => {
+                    read_column(&mut column, rows, self.image_level())
+                }
                 _ => Err("the image column holds no bytes".to_owned()),
             }
         })
@@ -122,35 +148,64 @@ fn broken(error: ParquetError) -> String {
 }
 
 /// The first of the columns `names` that is a flat column of one of `types`.
-fn find_column(metadata: &ParquetMetaData, names: &[&str], types: &[Type], purpose: &str) -> Result<usize, String> {
+fn find_column(
+    metadata: &ParquetMetaData,
+    names: &[&str],
+    types: &[Type],
+    purpose: &str,
+) -> Result<usize, String> {
     let columns = metadata.file_metadata().schema_descr().columns();
     let fits = |column: &ColumnDescriptor, name: &str| {
-        column.path().string() == name && column.max_rep_level() == 0 && types.contains(&column.physical_type())
+        column.path().string() == name
+            && column.max_rep_level() == 0
+            && types.contains(&column.physical_type())
     };
-    names.iter().find_map(|name| columns.iter().position(|column| fits(column, name))).ok_or_else(|| {
-        let found: Vec<_> =
-            columns.iter().map(|column| format!("{} ({})", column.path().string(), column.physical_type())).collect();
-        format!(
-            "no {purpose} column, expected one of {} of type {types:?}, found {}",
-            names.join(", "),
-            found.join(", ")
-        )
-    })
+    names
+        .iter()
+        .find_map(|name| columns.iter().position(|column| fits(column, name)))
+        .ok_or_else(|| {
+            let found: Vec<_> = columns
+                .iter()
+                .map(|column| format!("{} ({})", column.path().string(), column.physical_type()))
+                .collect();
+            format!(
+                "no {purpose} column, expected one of {} of type {types:?}, found {}",
+                names.join(", "),
+                found.join(", ")
+            )
+        })
 }
 
 /// The number of rows of each row group, together no more than the file has bytes.
 fn group_sizes(metadata: &ParquetMetaData, file_len: u64) -> Result<Vec<usize>, String> {
-    let sizes: Vec<_> = metadata.row_groups().iter().map(|group| usize::try_from(group.num_rows()).ok()).collect();
+    let sizes: Vec<_> = metadata
+        .row_groups()
+        .iter()
+        .map(|group| usize::try_from(group.num_rows()).ok())
+        .collect();
     let sizes: Option<Vec<usize>> = sizes.into_iter().collect();
-    let total = sizes.as_ref().and_then(|sizes| sizes.iter().try_fold(0, |sum: usize, &size| sum.checked_add(size)));
+    let total = sizes.as_ref().and_then(|sizes| {
+        sizes
+            .iter()
+            .try_fold(0, |sum: usize, &size| sum.checked_add(size))
+    });
     match (sizes, total) {
         (Some(sizes), Some(total)) if total as u64 <= file_len => Ok(sizes),
-        _ => Err(format!("its row groups declare more rows than its {file_len} bytes can hold")),
+        _ => Err(format!(
+            "its row groups declare more rows than its {file_len} bytes can hold"
+        )),
     }
 }
 
-fn column(reader: &SerializedFileReader<ParquetSource>, group: usize, column: usize) -> Result<ColumnReader, String> {
-    reader.get_row_group(group).and_then(|group| group.get_column_reader(column)).map_err(broken)
+fn column(
+    reader: &SerializedFileReader<ParquetSource>,
+    group: usize,
+    column: usize,
+) -> Result<ColumnReader, String> {
+    reader
+        .get_row_group(group)
+        .and_then(|group| group.get_column_reader(column))
+        .map_err(broken)
 }
 
 fn read_labels(
@@ -162,16 +217,22 @@ fn read_labels(
     let level = defined_level(reader, label_column);
     match column(reader, group, label_column)? {
         ColumnReader::Int64ColumnReader(mut column) => read_column(&mut column, rows, level),
-        ColumnReader::Int32ColumnReader(mut column) => {
-            Ok(read_column(&mut column, rows, level)?.into_iter().map(|label| label.map(i64::from)).collect())
-        }
+        ColumnReader::Int32ColumnReader(mut column) => Ok(read_column(&mut column, rows, level)?
+            .into_iter()
+            .map(|label| label.map(i64::from))
+            .collect()),
         _ => Err("the label column holds no integers".to_owned()),
     }
 }
 
 /// The definition level of a value that is there; 0 for a column without nulls.
 fn defined_level(reader: &SerializedFileReader<ParquetSource>, column: usize) -> i16 {
-    reader.metadata().file_metadata().schema_descr().column(column).max_def_level()
+    reader
+        .metadata()
+        .file_metadata()
+        .schema_descr()
+        .column(column)
+        .max_def_level()
 }
 
 /// Exactly `rows` values of a flat column, `None` where it is null.
@@ -183,9 +244,13 @@ fn read_column<T: DataType>(
     let (mut values, mut levels) = (Vec::new(), Vec::new());
     let mut read = 0;
     while read < rows {
-        let (records, _, _) = column.read_records(rows - read, Some(&mut levels), None, &mut values).map_err(broken)?;
+        let (records, _, _) = column
+            .read_records(rows - read, Some(&mut levels), None, &mut values)
+            .map_err(broken)?;
         if records == 0 {
-            return Err(format!("broken parquet: {read} values in a row group of {rows} rows"));
+            return Err(format!(
+                "broken parquet: {read} values in a row group of {rows} rows"
+            ));
         }
         read += records;
     }
@@ -193,22 +258,41 @@ fn read_column<T: DataType>(
     if defined_level == 0 {
         return Ok(values.map(Some).collect());
     }
-    Ok(levels.into_iter().map(|level| if level == defined_level { values.next() } else { None }).collect())
+    Ok(levels
+        .into_iter()
+        .map(|level| {
+            if level == defined_level {
+                values.next()
+            } else {
+                None
+            }
+        })
+        .collect())
 }
 
-/// `info.features.<label>.names` of the JSON that the hub writes into a file: a list, or an object with the classes'
-/// numbers as keys.
+/// `info.features.<label>.names` of the JSON that the hub writes into a file: a list, or an object
+/// with the classes' numbers as keys.
 fn hub_class_names(metadata: &ParquetMetaData, label_column: usize) -> Option<Vec<String>> {
     let file_metadata = metadata.file_metadata();
     let entries = file_metadata.key_value_metadata()?;
-    let text = entries.iter().find(|entry| entry.key == "huggingface")?.value.as_deref()?;
+    let text = entries
+        .iter()
+        .find(|entry| entry.key == "huggingface")?
+        .value
+        .as_deref()?;
     let hub: Value = serde_json::from_str(text).ok()?;
     let label = file_metadata.schema_descr().column(label_column);
-    let names = hub.get("info")?.get("features")?.get(label.name())?.get("names")?;
+    let names = hub
+        .get("info")?
+        .get("features")?
+        .get(label.name())?
+        .get("names")?;
     let name = |value: &Value| value.as_str().map(str::to_owned);
     match names {
         Value::Array(names) => names.iter().map(name).collect(),
-        Value::Object(names) => (0..names.len()).map(|class| name(names.get(&class.to_string())?)).collect(),
+        Value::Object(names) => (0..names.len())
+            .map(|class| name(names.get(&class.to_string())?))
+            .collect(),
         _ => None,
     }
 }

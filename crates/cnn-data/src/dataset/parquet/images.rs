@@ -1,4 +1,5 @@
-//! The Hugging Face hub's image datasets: parquet files with a column of encoded images and one of labels.
+//! The Hugging Face hub's image datasets: parquet files with a column of encoded images and one of
+//! labels.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -11,7 +12,8 @@ use super::file::ParquetFile;
 use super::source::ParquetSource;
 use crate::{Content, Dataset, DatasetFormat, Error};
 
-/// How many bytes of encoded images are kept in memory; a dataset below this size is read from disk once.
+/// How many bytes of encoded images are kept in memory; a dataset below this size is read from disk
+/// once.
 const CACHE_BYTES: usize = 1 << 30;
 
 /// The most classes of a dataset that does not name them: a larger label is taken for damage.
@@ -19,9 +21,9 @@ const MAX_UNNAMED_CLASSES: usize = 1 << 16;
 
 /// Images of one or more parquet files, in the order of the files and their rows.
 ///
-/// The image column is `img` or `image`: the hub's struct of `bytes` and `path`, or bare bytes. The label column is
-/// `label` (integers; −1 for none). The classes' names come from the hub's metadata inside the file, else they are
-/// numbers. Row groups are read when they are needed.
+/// The image column is `img` or `image`: the hub's struct of `bytes` and `path`, or bare bytes. The
+/// label column is `label` (integers; −1 for none). The classes' names come from the hub's metadata
+/// inside the file, else they are numbers. Row groups are read when they are needed.
 pub struct ParquetImages {
     files: Vec<ParquetFile>,
     classes: Vec<String>,
@@ -34,10 +36,14 @@ impl ParquetImages {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if a file cannot be read, [`Error::BrokenDataset`] if it is no parquet file, lacks a column (the
-    /// message lists those that it has), holds a label without a class, or names other classes than the first.
+    /// [`Error::Io`] if a file cannot be read, [`Error::BrokenDataset`] if it is no parquet file,
+    /// lacks a column (the message lists those that it has), holds a label without a class, or
+    /// names other classes than the first.
     pub fn open(paths: &[PathBuf]) -> Result<Self, Error> {
-        let files = paths.iter().map(|path| open_file(path)).collect::<Result<Vec<_>, Error>>()?;
+        let files = paths
+            .iter()
+            .map(|path| open_file(path))
+            .collect::<Result<Vec<_>, Error>>()?;
         Self::from_files(files).map_err(|(path, reason)| Error::broken_dataset(&path, reason))
     }
 
@@ -52,17 +58,29 @@ impl ParquetImages {
     }
 
     fn from_files(files: Vec<ParquetFile>) -> Result<Self, (PathBuf, String)> {
-        let named = files.first().and_then(|file| file.class_names().map(<[String]>::to_vec));
+        let named = files
+            .first()
+            .and_then(|file| file.class_names().map(<[String]>::to_vec));
         let classes = named.unwrap_or_else(|| {
-            let count = files.iter().filter_map(ParquetFile::largest_label).max().map_or(0, |largest| largest + 1);
+            let count = files
+                .iter()
+                .filter_map(ParquetFile::largest_label)
+                .max()
+                .map_or(0, |largest| largest + 1);
             let count = count.min(MAX_UNNAMED_CLASSES);
             (0..count).map(|class| class.to_string()).collect()
         });
         for file in &files {
-            file.check_classes(&classes).map_err(|reason| (file.path().to_owned(), reason))?;
+            file.check_classes(&classes)
+                .map_err(|reason| (file.path().to_owned(), reason))?;
         }
         let len = files.iter().map(ParquetFile::len).sum();
-        Ok(Self { files, classes, len, cache: Mutex::default() })
+        Ok(Self {
+            files,
+            classes,
+            len,
+            cache: Mutex::default(),
+        })
     }
 
     /// The file that holds a sample, its number, and the sample's row in it.
@@ -77,7 +95,12 @@ impl ParquetImages {
         None
     }
 
-    fn row_group(&self, file_number: usize, file: &ParquetFile, group: usize) -> Result<RowGroup, String> {
+    fn row_group(
+        &self,
+        file_number: usize,
+        file: &ParquetFile,
+        group: usize,
+    ) -> Result<RowGroup, String> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = cache.get((file_number, group)) {
             return Ok(found);
@@ -109,14 +132,19 @@ impl Dataset for ParquetImages {
     }
 
     fn label(&self, index: usize) -> Option<usize> {
-        self.locate(index).and_then(|(_, file, row)| file.label(row))
+        self.locate(index)
+            .and_then(|(_, file, row)| file.label(row))
     }
 
     fn content(&self, index: usize) -> Result<Content, Error> {
-        let (number, file, row) = self.locate(index).ok_or(Error::NoSuchSample { index, len: self.len })?;
+        let (number, file, row) = self.locate(index).ok_or(Error::NoSuchSample {
+            index,
+            len: self.len,
+        })?;
         let broken = |reason: String| Error::broken_dataset(file.path(), reason);
-        let (group, row_in_group) =
-            file.group_of(row).ok_or_else(|| broken(format!("row {row} is in no row group")))?;
+        let (group, row_in_group) = file
+            .group_of(row)
+            .ok_or_else(|| broken(format!("row {row} is in no row group")))?;
         let images = self.row_group(number, file, group).map_err(broken)?;
         match images.get(row_in_group) {
             Some(Some(bytes)) => Ok(Content::Encoded(bytes.data().to_vec())),
@@ -126,7 +154,9 @@ impl Dataset for ParquetImages {
 }
 
 fn open_file(path: &Path) -> Result<ParquetFile, Error> {
-    let source = File::open(path).and_then(ParquetSource::of_file).map_err(|error| Error::io("read", path, error))?;
+    let source = File::open(path)
+        .and_then(ParquetSource::of_file)
+        .map_err(|error| Error::io("read", path, error))?;
     ParquetFile::open(path.to_owned(), source).map_err(|reason| Error::broken_dataset(path, reason))
 }
 
@@ -142,7 +172,10 @@ struct Cache {
 
 impl Cache {
     fn get(&self, key: (usize, usize)) -> Option<RowGroup> {
-        self.groups.iter().find(|(found, _)| *found == key).map(|(_, group)| group.clone())
+        self.groups
+            .iter()
+            .find(|(found, _)| *found == key)
+            .map(|(_, group)| group.clone())
     }
 
     fn put(&mut self, key: (usize, usize), group: RowGroup) {

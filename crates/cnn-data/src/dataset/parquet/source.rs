@@ -20,7 +20,10 @@ pub(super) enum ParquetSource {
 impl ParquetSource {
     pub(super) fn of_file(file: File) -> std::io::Result<Self> {
         let len = file.metadata()?.len();
-        Ok(Self::File { file: Arc::new(Mutex::new(file)), len })
+        Ok(Self::File {
+            file: Arc::new(Mutex::new(file)),
+            len,
+        })
     }
 
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -30,7 +33,10 @@ impl ParquetSource {
                 file.seek(SeekFrom::Start(position))?;
                 file.read(buffer)
             }
-            Self::Memory(bytes) => bytes.get(position as usize..).unwrap_or_default().read(buffer),
+            Self::Memory(bytes) => bytes
+                .get(position as usize..)
+                .unwrap_or_default()
+                .read(buffer),
         }
     }
 }
@@ -48,20 +54,32 @@ impl ChunkReader for ParquetSource {
     type T = BufReader<Cursor>;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
-        Ok(BufReader::new(Cursor { source: self.clone(), position: start }))
+        Ok(BufReader::new(Cursor {
+            source: self.clone(),
+            position: start,
+        }))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
-        let end = start.checked_add(length as u64).filter(|&end| end <= self.len());
+        let end = start
+            .checked_add(length as u64)
+            .filter(|&end| end <= self.len());
         let Some(end) = end else {
-            let message = format!("bytes {start} to {start}+{length} of a file of {} bytes", self.len());
+            let message = format!(
+                "bytes {start} to {start}+{length} of a file of {} bytes",
+                self.len()
+            );
             return Err(ParquetError::EOF(message));
         };
         if let Self::Memory(bytes) = self {
             return Ok(bytes.slice(start as usize..end as usize));
         }
         let mut bytes = vec![0; length];
-        Cursor { source: self.clone(), position: start }.read_exact(&mut bytes)?;
+        Cursor {
+            source: self.clone(),
+            position: start,
+        }
+        .read_exact(&mut bytes)?;
         Ok(bytes.into())
     }
 }

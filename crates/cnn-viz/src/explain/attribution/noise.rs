@@ -1,5 +1,5 @@
-//! SmoothGrad (Smilkov et al. 2017, arXiv:1706.03825) and VarGrad (Adebayo et al. 2018, arXiv:1810.03307): mean and variance of the
-//! gradients of noisy copies.
+//! SmoothGrad (Smilkov et al. 2017, arXiv:1706.03825) and VarGrad (Adebayo et al. 2018,
+//! arXiv:1810.03307): mean and variance of the gradients of noisy copies.
 
 use candle_core::Tensor;
 use cnn_layers::BackwardRule;

@@ -1,5 +1,6 @@
-//! Ablation-CAM (Desai & Ramaswamy 2020, "Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free Localization"):
-//! a channel's weight is the share of the score that is lost without it, equation 4.
+//! Ablation-CAM (Desai & Ramaswamy 2020, "Ablation-CAM: Visual Explanations for Deep Convolutional
+//! Network via Gradient-free Localization"): a channel's weight is the share of the score that is
+//! lost without it, equation 4.
 
 use candle_core::Tensor;
 
@@ -9,7 +10,8 @@ use crate::explain::place::Place;
 use crate::explain::subject::Subject;
 use crate::explain::target::Score;
 
-/// `all` are the maps of the batch, for their element type and device; `progress` counts the images scored before and in all.
+/// `all` are the maps of the batch, for their element type and device; `progress` counts the images
+/// scored before and in all.
 pub(super) fn weighted(
     subject: &Subject<'_>,
     maps: &Maps<'_>,
@@ -30,9 +32,17 @@ pub(super) fn weighted(
     for batch in numbers.chunks(subject.batch_size.max(1)) {
         let mut ablated = maps.activations.repeat(batch.len());
         for (image, &channel) in ablated.chunks_exact_mut(maps.activations.len()).zip(batch) {
-            image.iter_mut().skip(channel).step_by(channels).for_each(|value| *value = 0.);
+            image
+                .iter_mut()
+                .skip(channel)
+                .step_by(channels)
+                .for_each(|value| *value = 0.);
         }
-        losses.extend(score(ablated, batch.len())?.into_iter().map(|score| whole - score));
+        losses.extend(
+            score(ablated, batch.len())?
+                .into_iter()
+                .map(|score| whole - score),
+        );
         subject.report(before + losses.len(), total);
     }
     // The score's size is the same for all channels and leaves the map as it is; its sign does not.

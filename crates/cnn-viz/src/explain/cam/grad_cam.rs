@@ -1,4 +1,5 @@
-//! Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391): a channel's weight is the mean of its gradient, equation 1.
+//! Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391): a channel's weight is the mean of its
+//! gradient, equation 1.
 
 use super::Maps;
 

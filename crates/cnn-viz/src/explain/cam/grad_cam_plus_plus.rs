@@ -1,5 +1,5 @@
-//! Grad-CAM++ (Chattopadhyay et al. 2018, arXiv:1710.11063): a channel's weight is the sum of its positive gradients, each by
-//! `α = g² / (2g² + g³ ΣA)` of equation 19.
+//! Grad-CAM++ (Chattopadhyay et al. 2018, arXiv:1710.11063): a channel's weight is the sum of its
+//! positive gradients, each by `α = g² / (2g² + g³ ΣA)` of equation 19.
 
 use super::Maps;
 

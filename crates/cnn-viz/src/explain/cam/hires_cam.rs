@@ -3,5 +3,9 @@
 use super::Maps;
 
 pub(super) fn weighted(maps: &Maps<'_>) -> Vec<f64> {
-    maps.activations.iter().zip(maps.gradients).map(|(activation, gradient)| activation * gradient).collect()
+    maps.activations
+        .iter()
+        .zip(maps.gradients)
+        .map(|(activation, gradient)| activation * gradient)
+        .collect()
 }

@@ -1,4 +1,5 @@
-//! Class activation maps: the maps of a stage, weighted, summed over the channels, and brought to the input's size.
+//! Class activation maps: the maps of a stage, weighted, summed over the channels, and brought to
+//! the input's size.
 
 mod ablation_cam;
 mod eigen_cam;
@@ -19,7 +20,8 @@ use crate::Error;
 use crate::picture::{Heatmap, resize_values};
 use eigen_cam::first_component;
 
-/// The maps of one image and what the score's derivative by them is, `height · width` pixels of `channels` values.
+/// The maps of one image and what the score's derivative by them is, `height · width` pixels of
+/// `channels` values.
 struct Maps<'a> {
     activations: &'a [f64],
     /// Empty for methods that need none.
@@ -32,8 +34,10 @@ impl Maps<'_> {
     fn sums(&self, term: impl Fn(usize, f64, f64) -> f64) -> Vec<f64> {
         let mut sums = vec![0.; self.channels];
         for (activations, gradients) in self.pixels() {
-            for (channel, (sum, (&activation, &gradient))) in
-                sums.iter_mut().zip(activations.iter().zip(gradients)).enumerate()
+            for (channel, (sum, (&activation, &gradient))) in sums
+                .iter_mut()
+                .zip(activations.iter().zip(gradients))
+                .enumerate()
             {
                 *sum += term(channel, activation, gradient);
             }
@@ -44,11 +48,16 @@ impl Maps<'_> {
     /// The activations, each pixel's by its channel's weight.
     fn weighted(&self, weights: &[f64]) -> Vec<f64> {
         let weighted = |(activation, weight): (&f64, &f64)| activation * weight;
-        self.activations.chunks_exact(self.channels).flat_map(|pixel| pixel.iter().zip(weights).map(weighted)).collect()
+        self.activations
+            .chunks_exact(self.channels)
+            .flat_map(|pixel| pixel.iter().zip(weights).map(weighted))
+            .collect()
     }
 
     fn pixels(&self) -> impl Iterator<Item = (&[f64], &[f64])> {
-        self.activations.chunks_exact(self.channels).zip(self.gradients.chunks_exact(self.channels))
+        self.activations
+            .chunks_exact(self.channels)
+            .zip(self.gradients.chunks_exact(self.channels))
     }
 
     fn pixel_count(&self) -> usize {
@@ -59,13 +68,15 @@ impl Maps<'_> {
 /// How class activation maps are smoothed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Smoothing {
-    /// The mean over six copies of the input: as it is and mirrored, each times 0.9, 1 and 1.1. Six times the cost.
+    /// The mean over six copies of the input: as it is and mirrored, each times 0.9, 1 and 1.1. Six
+    /// times the cost.
     pub augment: bool,
     /// The first principal component of the weighted maps instead of their sum.
     pub eigen: bool,
 }
 
-/// The map of each image `(N, H, W, C)`, of the input's size, in 0..1: the mean over the places, each brought to 0..1 before.
+/// The map of each image `(N, H, W, C)`, of the input's size, in 0..1: the mean over the places,
+/// each brought to 0..1 before.
 pub(crate) fn class_activation_maps(
     subject: &Subject<'_>,
     method: Method,
@@ -84,9 +95,12 @@ pub(crate) fn class_activation_maps(
     let mut sums: Vec<Vec<f32>> = Vec::new();
     for (images, is_mirrored) in [(images, false), (&mirrored, true)] {
         for factor in [0.9, 1., 1.1] {
-            let mut maps = over_places(subject, method, places, eigen, &(images * factor)?, targets)?;
+            let mut maps =
+                over_places(subject, method, places, eigen, &(images * factor)?, targets)?;
             if is_mirrored {
-                maps.iter_mut().flat_map(|map| map.chunks_exact_mut(width)).for_each(<[f32]>::reverse);
+                maps.iter_mut()
+                    .flat_map(|map| map.chunks_exact_mut(width))
+                    .for_each(<[f32]>::reverse);
             }
             if sums.is_empty() {
                 sums = maps;
@@ -111,8 +125,13 @@ fn over_places(
     let mut sums: Vec<Vec<f32>> = Vec::new();
     for &place in places {
         let at_place = at_place(subject, method, place, eigen, images, targets)?;
-        let resized = |map: &Heatmap| resize_values(map.values(), [map.height(), map.width()], [height, width]);
-        let maps = at_place.iter().map(resized).collect::<Result<Vec<_>, _>>()?;
+        let resized = |map: &Heatmap| {
+            resize_values(map.values(), [map.height(), map.width()], [height, width])
+        };
+        let maps = at_place
+            .iter()
+            .map(resized)
+            .collect::<Result<Vec<_>, _>>()?;
         if sums.is_empty() {
             sums = maps;
         } else {
@@ -137,15 +156,25 @@ fn at_place(
     targets: &[Score],
 ) -> Result<Vec<Heatmap>, Error> {
     let (maps, gradients) = match method.needs_gradients() {
-        true => subject.maps_and_gradient(place, images, targets).map(|(maps, gradients)| (maps, Some(gradients)))?,
+        true => subject
+            .maps_and_gradient(place, images, targets)
+            .map(|(maps, gradients)| (maps, Some(gradients)))?,
         false => (subject.maps(place, images)?, None),
     };
     let (_, height, width, channels) = maps.dims4()?;
     let mut found = Vec::with_capacity(targets.len());
     for (image, target) in targets.iter().enumerate() {
         let activations = doubles(&maps.get(image)?)?;
-        let gradients = gradients.as_ref().map(|all| doubles(&all.get(image)?)).transpose()?.unwrap_or_else(Vec::new);
-        let image_maps = Maps { activations: &activations, gradients: &gradients, channels };
+        let gradients = gradients
+            .as_ref()
+            .map(|all| doubles(&all.get(image)?))
+            .transpose()?
+            .unwrap_or_else(Vec::new);
+        let image_maps = Maps {
+            activations: &activations,
+            gradients: &gradients,
+            channels,
+        };
         let weighted = match method {
             Method::GradCam => grad_cam::weighted(&image_maps),
             Method::GradCamPlusPlus => grad_cam_plus_plus::weighted(&image_maps),
@@ -155,17 +184,35 @@ fn at_place(
             Method::ScoreCam => {
                 let input = images.get(image)?;
                 let progress = (image * channels, targets.len() * channels);
-                score_cam::weighted(subject, &image_maps, [height, width], &input, target, progress)?
+                score_cam::weighted(
+                    subject,
+                    &image_maps,
+                    [height, width],
+                    &input,
+                    target,
+                    progress,
+                )?
             }
             Method::AblationCam => {
                 let progress = (image * channels, targets.len() * channels);
-                ablation_cam::weighted(subject, &image_maps, place, [height, width], &maps, target, progress)?
+                ablation_cam::weighted(
+                    subject,
+                    &image_maps,
+                    place,
+                    [height, width],
+                    &maps,
+                    target,
+                    progress,
+                )?
             }
             _ => activations.clone(),
         };
         let mut map = match eigen || method == Method::EigenCam {
             true => first_component(&weighted, channels),
-            false => weighted.chunks_exact(channels).map(|pixel| pixel.iter().sum::<f64>() as f32).collect(),
+            false => weighted
+                .chunks_exact(channels)
+                .map(|pixel| pixel.iter().sum::<f64>() as f32)
+                .collect(),
         };
         map.iter_mut().for_each(|value| *value = value.max(0.));
         stretch(&mut map);

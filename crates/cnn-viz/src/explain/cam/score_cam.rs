@@ -1,5 +1,5 @@
-//! Score-CAM (Wang et al. 2020, arXiv:1910.01279): a channel's weight is the softmax, over the channels, of the score of the image seen
-//! through it.
+//! Score-CAM (Wang et al. 2020, arXiv:1910.01279): a channel's weight is the softmax, over the
+//! channels, of the score of the image seen through it.
 
 use candle_core::Tensor;
 
@@ -30,22 +30,41 @@ pub(super) fn weighted(
             let of_channel = maps.activations.iter().skip(channel).step_by(maps.channels);
             let map: Vec<f32> = of_channel.map(|&value| value as f32).collect();
             let mask = mask(&map, size, [height, width]);
-            seen.extend(pixels.iter().enumerate().map(|(at, value)| value * mask[at / input_channels]));
+            seen.extend(
+                pixels
+                    .iter()
+                    .enumerate()
+                    .map(|(at, value)| value * mask[at / input_channels]),
+            );
         }
-        let seen = Tensor::from_vec(seen, (batch.len(), height, width, input_channels), input.device())?;
+        let seen = Tensor::from_vec(
+            seen,
+            (batch.len(), height, width, input_channels),
+            input.device(),
+        )?;
         scores.extend(subject.scores(&seen.to_dtype(input.dtype())?, &vec![*target; batch.len()])?);
         subject.report(before + scores.len(), total);
     }
     let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let exponentials: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
     let sum: f64 = exponentials.iter().sum();
-    Ok(maps.weighted(&exponentials.iter().map(|exponential| exponential / sum).collect::<Vec<_>>()))
+    Ok(maps.weighted(
+        &exponentials
+            .iter()
+            .map(|exponential| exponential / sum)
+            .collect::<Vec<_>>(),
+    ))
 }
 
-/// A map of `from` = `[height, width]` stretched over the corners of `to`, linear in between, and brought to 0..1.
+/// A map of `from` = `[height, width]` stretched over the corners of `to`, linear in between, and
+/// brought to 0..1.
 fn mask(map: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
     let axis = |from: usize, to: usize| -> Vec<(usize, usize, f32)> {
-        let scale = if to > 1 { (from - 1) as f32 / (to - 1) as f32 } else { 0. };
+        let scale = if to > 1 {
+            (from - 1) as f32 / (to - 1) as f32
+        } else {
+            0.
+        };
         let place = |at: usize| {
             let exact = at as f32 * scale;
             let low = (exact as usize).min(from - 1);
@@ -65,7 +84,8 @@ fn mask(map: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
     }
     let low = mask.iter().copied().fold(f32::INFINITY, f32::min);
     let high = mask.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    mask.iter_mut().for_each(|value| *value = (*value - low) / (high - low + EPSILON));
+    mask.iter_mut()
+        .for_each(|value| *value = (*value - low) / (high - low + EPSILON));
     mask
 }
 
@@ -76,9 +96,18 @@ mod tests {
     // torch.nn.UpsamplingBilinear2d((3, 5))(torch.tensor([[[[0., 2.], [4., 8.]]]])) / 8
     #[test]
     fn a_mask_reaches_from_corner_to_corner() {
-        let expected = [0., 0.5, 1., 1.5, 2., 2., 2.75, 3.5, 4.25, 5., 4., 5., 6., 7., 8.].map(|value: f32| value / 8.);
+        let expected = [
+            0., 0.5, 1., 1.5, 2., 2., 2.75, 3.5, 4.25, 5., 4., 5., 6., 7., 8.,
+        ]
+        .map(|value: f32| value / 8.);
         let found = mask(&[0., 2., 4., 8.], [2, 2], [3, 5]);
-        assert!(found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-6), "{found:?}");
+        assert!(
+            found
+                .iter()
+                .zip(expected)
+                .all(|(found, expected)| (found - expected).abs() < 1e-6),
+            "{found:?}"
+        );
         assert_eq!(mask(&[3.], [1, 1], [2, 2]), [0.; 4]);
     }
 }
