@@ -44,14 +44,8 @@ fn main() -> anyhow::Result<()> {
         network.spec().name,
     )?;
     let mut tuning = FineTune::new(network, train, val).with_listener(|notice| {
-        if let FineTuneNotice::Train(Notice::Epoch { row, .. }) = notice {
-            println!(
-                "{}",
-                row.iter()
-                    .map(|(name, value)| format!("{name} {value:.6}"))
-                    .collect::<Vec<_>>()
-                    .join("  ")
-            );
+        if let FineTuneNotice::Train(Notice::Epoch { record, .. }) = notice {
+            println!("{record}");
         }
     });
     let best = tuning

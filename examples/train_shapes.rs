@@ -54,14 +54,8 @@ fn main() -> Result<()> {
 
     let run = RunDir::create(&std::env::temp_dir().join("runs"), "train", "shapes")?;
     let print = |notice: &Notice<'_>| {
-        if let Notice::Epoch { row, .. } = notice {
-            println!(
-                "{}",
-                row.iter()
-                    .map(|(name, value)| format!("{name} {value:.6}"))
-                    .collect::<Vec<_>>()
-                    .join("  ")
-            );
+        if let Notice::Epoch { record, .. } = notice {
+            println!("{record}");
         }
     };
     let config = TrainConfig {

@@ -68,12 +68,13 @@ pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
 }
 
 /// What the libraries call their arguments, and the flags that set them.
-const FLAGS: [(&str, &str); 19] = [
+const FLAGS: [(&str, &str); 20] = [
     ("batch size", "--batch"),
     ("batch_size", "--batch"),
     ("body_scale", "--body-scale"),
     ("brightness", "--color-jitter"),
     ("degrees", "--rotate"),
+    ("ema", "--ema"),
     ("epochs", "--epochs"),
     ("head_epochs", "--head-epochs"),
     ("head_learning_rate", "--head-lr"),

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
@@ -66,6 +67,12 @@ pub(crate) struct TrainingArgs {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) clip_norm: Option<f64>,
 
+    /// Keep a moving average of the weights with this decay, as 0.999: it is what is evaluated and
+    /// kept as best
+    #[arg(long, value_name = "DECAY", value_parser = share)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ema: Option<f64>,
+
     /// Share of the training images that is held out for validation where the data have no `val`
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     pub(crate) val_fraction: f64,
@@ -82,6 +89,12 @@ pub(crate) struct TrainingArgs {
     #[arg(long, value_name = "RUN_DIR")]
     #[serde(skip)]
     pub(crate) resume: Option<PathBuf>,
+
+    /// Save the state within an epoch, too, after this many minutes: more is never lost to a kill.
+    /// Results do not depend on it
+    #[arg(long, value_name = "MINUTES", default_value_t = 10., value_parser = not_negative)]
+    #[serde(skip)]
+    save_every: f64,
 
     /// Number of threads; default all cores. Results do not depend on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -140,6 +153,20 @@ const CACHE_BYTES: usize = 2 << 30;
 const ARGUMENTS: &str = "args.toml";
 
 impl TrainingArgs {
+    /// These arguments of a run, in a sitting with those.
+    pub(crate) fn in_sitting(self, sitting: &Self) -> Self {
+        Self {
+            save_every: sitting.save_every,
+            threads: sitting.threads,
+            json: sitting.json,
+            ..self
+        }
+    }
+
+    pub(crate) fn save_every(&self) -> Duration {
+        Duration::try_from_secs_f64(60. * self.save_every).unwrap_or(Duration::MAX)
+    }
+
     /// Opens the data that `--data` names; where they have no `val`, a part is held out.
     pub(crate) fn open_data(&self, data: &str) -> Result<Data> {
         let cached = |dataset: Arc<dyn Dataset>| -> Arc<dyn Dataset> {
@@ -449,15 +476,14 @@ impl<'a> Watcher<'a> {
                 }
             }
             Notice::Epoch {
-                epoch,
-                row,
+                record,
                 is_best,
                 stale_epochs,
             } => {
-                self.strip.add(*epoch);
+                self.strip.add(record.epoch);
                 self.println(&format!(
                     "{}{}",
-                    epoch_line(row, self.lr),
+                    epoch_line(&record.row(), self.lr),
                     if *is_best { "  best so far" } else { "" }
                 ));
                 if self

@@ -23,6 +23,10 @@ pub struct TrainConfig {
     pub accumulation: usize,
     /// Stop after this many epochs without a better score.
     pub patience: Option<usize>,
+    /// The decay of a moving average of the weights, as 0.999: the average is then what is
+    /// evaluated and kept as best, while training goes on with the weights themselves. Default
+    /// none.
+    pub ema: Option<f64>,
 }
 
 impl TrainConfig {
@@ -37,6 +41,7 @@ impl TrainConfig {
             schedule: Schedule::new(ScheduleKind::Constant),
             accumulation: 1,
             patience: None,
+            ema: None,
         }
     }
 
@@ -65,6 +70,9 @@ impl TrainConfig {
                 self.weight_decay,
                 "a finite number, at least 0",
             ));
+        }
+        if let Some(ema) = self.ema.filter(|ema| !(0.0..1.0).contains(ema)) {
+            return Err(Error::argument("ema", ema, "0 or more, below 1"));
         }
         self.optimizer.validate()?;
         self.schedule.validate()

@@ -34,12 +34,14 @@
 
 mod classification;
 mod config;
+mod epoch_record;
 mod error;
 mod loss;
 mod nan_guard;
 mod optimizer;
 mod run;
 mod run_log;
+mod run_tensors;
 mod schedule;
 mod settings;
 mod split_record;
@@ -48,18 +50,22 @@ mod step;
 mod task;
 mod tensorboard;
 mod trainer;
+mod weight_average;
 
 pub use classification::{
     Classification, Forward, check_datasets, count_predictions, right_predictions,
 };
 pub use config::TrainConfig;
+pub use epoch_record::EpochRecord;
 pub use error::Error;
 pub use loss::{CrossEntropy, Targets, binary_cross_entropy_with_logits, mean_squared_error};
-pub use optimizer::{Gradients, Optimizer, OptimizerConfig, ParamGroup, decay_groups};
+pub use optimizer::{
+    Gradients, Optimizer, OptimizerConfig, OptimizerPlan, ParamGroup, decay_groups,
+};
 pub use run::TrainSummary;
 pub use schedule::{Plateau, PlateauState, Progress, Rates, Schedule, ScheduleKind};
 pub use split_record::{FoundPart, SplitRecord, SplitRow};
 pub use state::Best;
-pub use step::{GradientStep, Step, StepReport, Update};
+pub use step::{FurtherUpdate, GradientStep, Step, StepReport, Update};
 pub use task::{Batches, Epoch, Evaluation, Losses, Task};
 pub use trainer::{Notice, Trainer, resume_path};

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use candle_core::Tensor;
 use serde_json::json;
 
 use crate::run_log::RunLog;
+use crate::run_tensors::RunTensors;
 use crate::state::State;
-use crate::{Best, Error, Optimizer, Rates, StepReport};
+use crate::{Best, EpochRecord, Error, Evaluation, Rates, StepReport};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -34,25 +34,22 @@ const DIVERGED_UPDATES: u32 = 5;
 /// A run in progress.
 pub(crate) struct Run {
     pub(crate) state: State,
-    pub(crate) best: Vec<(String, Tensor)>,
-    pub(crate) optimizer: Optimizer,
+    pub(crate) tensors: RunTensors,
     pub(crate) log: RunLog,
+    /// When its state was last saved in this sitting.
+    pub(crate) saved: Instant,
     clock: Instant,
 }
 
 impl Run {
-    pub(crate) fn new(
-        state: State,
-        best: Vec<(String, Tensor)>,
-        optimizer: Optimizer,
-        log: RunLog,
-    ) -> Self {
+    pub(crate) fn new(state: State, tensors: RunTensors, log: RunLog) -> Self {
+        let now = Instant::now();
         Self {
             state,
-            best,
-            optimizer,
+            tensors,
             log,
-            clock: Instant::now(),
+            saved: now,
+            clock: now,
         }
     }
 
@@ -105,6 +102,26 @@ impl Run {
                 .map(|(name, value)| (format!("update_{name}"), *value)),
         );
         self.log.scalars(self.state.step, &scalars)
+    }
+
+    /// Completes the epoch and begins to count the next.
+    pub(crate) fn end_epoch(&mut self, learning_rate: f64, evaluation: &Evaluation) -> EpochRecord {
+        self.tick();
+        let state = &mut self.state;
+        state.epoch += 1;
+        state.batch = 0;
+        let samples = state.epoch_samples.max(1) as f64;
+        let sums = std::mem::take(&mut state.sums).into_iter();
+        let record = EpochRecord {
+            epoch: state.epoch,
+            step: state.step,
+            learning_rate,
+            train: sums.map(|(name, sum)| (name, sum / samples)).collect(),
+            val: evaluation.metrics.clone(),
+            seconds: state.epoch_seconds,
+        };
+        (state.epoch_samples, state.epoch_seconds) = (0, 0.);
+        record
     }
 
     /// Says of a value that is not finite where in the run it appeared, in the error and with all

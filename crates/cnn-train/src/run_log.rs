@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::Error;
 use crate::tensorboard;
+use crate::{EpochRecord, Error};
 
 const METRICS: &str = "metrics.csv";
 const EVENTS: &str = "events.jsonl";
@@ -74,7 +74,7 @@ impl RunLog {
     }
 
     /// Adds a row to the table, and the header before the first.
-    pub(crate) fn row(&mut self, row: &[(String, String)]) -> Result<(), Error> {
+    fn row(&mut self, row: &[(String, String)]) -> Result<(), Error> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let write = |writer: &mut csv::Writer<Vec<u8>>, cells: Vec<&String>| {
             writer
@@ -92,6 +92,13 @@ impl RunLog {
     }
 
     /// Brings everything to the disk, before a state is written that relies on it.
+    /// What an epoch came to, in all logs.
+    pub(crate) fn epoch(&mut self, record: &EpochRecord) -> Result<(), Error> {
+        self.row(&record.row())?;
+        self.event(&record.event())?;
+        self.scalars(record.step, &record.values())
+    }
+
     pub(crate) fn sync(&self) -> Result<(), Error> {
         for log in [&self.metrics, &self.events, &self.tensorboard] {
             log.file

@@ -9,7 +9,8 @@ use cnn_layers::Store;
 use cnn_weights::{TensorFile, save_safetensors};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Optimizer, PlateauState, TrainSummary};
+use crate::run_tensors::{RunTensors, SavedTensors};
+use crate::{Error, Evaluation, PlateauState, TrainSummary};
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
@@ -39,6 +40,9 @@ pub(crate) struct State {
     pub(crate) stale_epochs: usize,
     pub(crate) best: Option<Best>,
     pub(crate) plateau: PlateauState,
+    /// Those of the further optimisers, by name.
+    #[serde(default)]
+    pub(crate) further_plateaus: BTreeMap<String, PlateauState>,
     /// Sums over the current epoch's samples.
     pub(crate) sums: Vec<(String, f64)>,
     pub(crate) logs: BTreeMap<String, u64>,
@@ -55,25 +59,12 @@ pub struct Best {
     pub metrics: BTreeMap<String, f64>,
 }
 
-const MODEL: &str = "model.";
-const BEST: &str = "best.";
-const OPTIMIZER: &str = "optimizer.";
 const KEY: &str = "state";
 
 impl State {
-    /// Writes the state with all tensors; `best` holds the best epoch's weights.
-    pub(crate) fn save(
-        &self,
-        path: &Path,
-        store: &Store,
-        optimizer: &Optimizer,
-        best: &[(String, Tensor)],
-    ) -> Result<(), Error> {
-        let mut tensors = prefixed(MODEL, store.tensors());
-        tensors.extend(prefixed(OPTIMIZER, optimizer.state()?));
-        if !self.best_is_now() {
-            tensors.extend(prefixed(BEST, best.to_vec()));
-        }
+    /// Writes the state with all tensors.
+    pub(crate) fn save(&self, path: &Path, tensors: &RunTensors) -> Result<(), Error> {
+        let tensors = tensors.to_save(self.best_is_now())?;
         let state = toml::to_string(self).expect("numbers and names always serialise");
         save_safetensors(path, &tensors, &BTreeMap::from([(KEY.to_string(), state)]))?;
         Ok(())
@@ -106,51 +97,24 @@ impl State {
         self.phase_starts.last().copied().unwrap_or(0)
     }
 
+    /// Whether an evaluation is better than all before.
+    pub(crate) fn is_better(&self, evaluation: &Evaluation) -> bool {
+        let best = self.best.as_ref();
+        best.is_none_or(|best| evaluation.score > best.score)
+    }
+
     /// Whether the run has this phase behind it.
     pub(crate) fn has_behind(&self, phase: usize) -> bool {
         self.phase() > phase || (self.phase() == phase && self.finished)
     }
 
-    /// Reads a state: the weights into the store, and, if it is one of this phase, the optimiser's
-    /// part into it. Returns it with the best epoch's weights.
-    pub(crate) fn load(
-        path: &Path,
-        store: &Store,
-        optimizer: &mut Optimizer,
-        phase: usize,
-    ) -> Result<(Self, Vec<(String, Tensor)>), Error> {
-        let broken = |reason: String| Error::State {
-            path: path.to_path_buf(),
-            reason,
-        };
+    /// Reads a state, and its tensors into those of a run that is in this phase.
+    pub(crate) fn load(path: &Path, tensors: &mut RunTensors, phase: usize) -> Result<Self, Error> {
         let file = TensorFile::open(path)?;
         let state = Self::of(&file, path)?;
-        let part = |prefix: &str| -> Result<Vec<(String, Tensor)>, Error> {
-            let names = file
-                .names()
-                .filter_map(|name| name.strip_prefix(prefix).map(|rest| (name, rest)));
-            names
-                .map(|(name, rest)| Ok((rest.to_string(), file.tensor(name)?)))
-                .collect()
-        };
-        let model = part(MODEL)?;
-        let report = store.load(
-            model
-                .iter()
-                .map(|(name, tensor)| (name.as_str(), tensor.clone())),
-        )?;
-        report
-            .into_result()
-            .map_err(|error| broken(format!("its weights belong to another network: {error}")))?;
-        if state.phase() == phase {
-            optimizer.load_state(&part(OPTIMIZER)?)?;
-        }
-        let best = if state.best_is_now() {
-            copied(store)?
-        } else {
-            part(BEST)?
-        };
-        Ok((state, best))
+        let same_phase = state.phase() == phase;
+        tensors.load(&SavedTensors { file, path }, &state, same_phase)?;
+        Ok(state)
     }
 
     /// The state at the start of the next phase: what the run has learnt stays, what belongs to one
@@ -219,12 +183,5 @@ pub(crate) fn copied(store: &Store) -> Result<Vec<(String, Tensor)>, Error> {
         .tensors()
         .into_iter()
         .map(|(name, tensor)| Ok((name, tensor.copy()?)))
-        .collect()
-}
-
-fn prefixed(prefix: &str, tensors: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
-    tensors
-        .into_iter()
-        .map(|(name, tensor)| (format!("{prefix}{name}"), tensor))
         .collect()
 }

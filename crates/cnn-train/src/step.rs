@@ -1,7 +1,7 @@
 //! Forward, backward, update.
 
 use cnn_core::Key;
-use cnn_layers::{Context, backward};
+use cnn_layers::{Context, Store, backward};
 
 use crate::{Error, Gradients, Optimizer, Rates, Task};
 
@@ -88,6 +88,13 @@ pub trait Step<T: Task> {
         batches: &[T::Batch],
         update: &mut Update<'_>,
     ) -> Result<StepReport, Error>;
+
+    /// What the step keeps from one update to the next, by name: a teacher, a queue of features, a
+    /// second network. The resume file holds these tensors, so that a run which is interrupted ends
+    /// in the same bytes; whatever else a step remembers is lost with the process. Default: nothing.
+    fn kept(&self) -> Vec<(String, Store)> {
+        Vec::new()
+    }
 }
 
 /// What a step works with.
@@ -98,6 +105,31 @@ pub struct Update<'a> {
     pub rates: Rates,
     /// The source of all that is random in this update.
     pub key: Key,
+    /// Those of [`Trainer::with_optimizer`](crate::Trainer::with_optimizer), in the same order.
+    pub further: Vec<FurtherUpdate<'a>>,
+}
+
+/// A further optimiser, in one update.
+pub struct FurtherUpdate<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The optimiser.
+    pub optimizer: &'a mut Optimizer,
+    /// Its rates, by a schedule of its own.
+    pub rates: Rates,
+}
+
+impl<'a> Update<'a> {
+    /// A further optimiser by its name.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the trainer was given none of this name.
+    pub fn further(&mut self, name: &str) -> Result<&mut FurtherUpdate<'a>, Error> {
+        let names: Vec<&str> = self.further.iter().map(|further| further.name).collect();
+        let expected = format!("one of the trainer's: {}", names.join(", "));
+        let found = self.further.iter_mut().find(|further| further.name == name);
+        found.ok_or_else(|| Error::argument("optimizer", name, expected))
+    }
 }
 
 /// What an update reports: averages over its samples.

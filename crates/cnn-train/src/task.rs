@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use cnn_core::Key;
-use cnn_layers::Context;
+use cnn_layers::{Context, Store};
 
 use crate::Error;
 
@@ -95,6 +95,12 @@ pub trait Task {
     /// # Errors
     /// If the data cannot be read or the forward pass fails.
     fn evaluate(&self) -> Result<Evaluation, Error>;
+
+    /// What the task keeps from one update to the next, by name, beside the trained network; as
+    /// [`Step::kept`](crate::Step::kept). Default: nothing.
+    fn kept(&self) -> Vec<(String, Store)> {
+        Vec::new()
+    }
 
     /// The names of a batch's samples, such as their files; for error messages.
     fn names(&self, batch: &Self::Batch) -> Vec<String> {

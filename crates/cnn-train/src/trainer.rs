@@ -1,22 +1,26 @@
 //! The training loop: epochs, schedule, checkpoints, logs, and going on after an interruption.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 use cnn_core::{Key, write_atomic};
 use cnn_layers::{Store, Value};
 use cnn_weights::save_safetensors;
-use serde_json::json;
 
+use crate::optimizer::described_groups;
 use crate::run::Run;
 use crate::run_log::RunLog;
-use crate::state::{State, copied};
+use crate::run_tensors::{FurtherOptimizer, RunTensors};
+use crate::state::State;
+use crate::weight_average::WeightAverage;
 use crate::{
-    Best, Epoch, Error, Evaluation, Optimizer, ParamGroup, Progress, Rates, ScheduleKind, Step,
-    StepReport, Task, TrainConfig, TrainSummary, Update, decay_groups, nan_guard,
+    Best, Epoch, EpochRecord, Error, Evaluation, FurtherUpdate, Optimizer, OptimizerPlan,
+    ParamGroup, Progress, Rates, ScheduleKind, Step, StepReport, Task, TrainConfig, TrainSummary,
+    Update, decay_groups, nan_guard,
 };
 
 /// Trains a task: owns epochs, schedule, checkpoints, logs and resuming, and knows nothing of what
@@ -25,7 +29,8 @@ use crate::{
 /// In the run directory it keeps `resume.safetensors`, the truth from which all else derives;
 /// `last/` and `best/` with `model.safetensors`; `metrics.csv` with a row per epoch, `events.jsonl`
 /// with a line per update, and TensorBoard events. When the directory already holds a resume file,
-/// the run goes on from it and ends in the same bytes as one that was never interrupted.
+/// the run goes on from it and ends in the same bytes as one that was never interrupted. That holds
+/// for whatever [`Step::kept`] and [`Task::kept`] name, too.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -56,8 +61,8 @@ use crate::{
 /// )?;
 ///
 /// let mut trainer = Trainer::new(TrainConfig::new(2), &store, directory).with_listener(|notice| {
-///     if let Notice::Epoch { epoch, row, .. } = notice {
-///         println!("epoch {epoch}: {row:?}");
+///     if let Notice::Epoch { record, .. } = notice {
+///         println!("epoch {}: {:?}", record.epoch, record.val);
 ///     }
 /// });
 /// let summary = trainer.run(&task, &mut GradientStep::default())?;
@@ -74,6 +79,8 @@ pub struct Trainer<'a> {
     directory: PathBuf,
     companions: Vec<(String, String)>,
     groups: Option<Vec<ParamGroup>>,
+    further: Vec<(String, OptimizerPlan)>,
+    save_every: Option<Duration>,
     phase: usize,
     phase_checkpoint: Option<String>,
     interrupt: Option<Arc<AtomicBool>>,
@@ -99,10 +106,8 @@ pub enum Notice<'a> {
     },
     /// An epoch was completed and saved.
     Epoch {
-        /// The epoch, counted from 1.
-        epoch: usize,
-        /// The row of `metrics.csv`.
-        row: &'a [(String, String)],
+        /// What it came to.
+        record: &'a EpochRecord,
         /// Whether it is the best so far.
         is_best: bool,
         /// Epochs since the best one, or since the phase began; the phase ends when they are
@@ -120,6 +125,8 @@ impl<'a> Trainer<'a> {
             directory: directory.into(),
             companions: Vec::new(),
             groups: None,
+            further: Vec::new(),
+            save_every: None,
             phase: 0,
             phase_checkpoint: None,
             interrupt: None,
@@ -140,6 +147,24 @@ impl<'a> Trainer<'a> {
     pub fn with_groups(self, groups: Vec<ParamGroup>) -> Self {
         Self {
             groups: Some(groups),
+            ..self
+        }
+    }
+
+    /// Adds an optimiser of that name, which a [`Step`] finds in its [`Update`]: for networks that
+    /// are trained in alternation.
+    #[must_use]
+    pub fn with_optimizer(mut self, name: impl Into<String>, plan: OptimizerPlan) -> Self {
+        self.further.push((name.into(), plan));
+        self
+    }
+
+    /// Saves the state after an update, too, when this much time has passed since it was last saved:
+    /// more than that is never lost to a kill. Default: the state is saved after each epoch.
+    #[must_use]
+    pub fn with_save_every(self, save_every: Duration) -> Self {
+        Self {
+            save_every: Some(save_every),
             ..self
         }
     }
@@ -222,7 +247,8 @@ impl<'a> Trainer<'a> {
                 "at least 1: fewer samples than one batch holds",
             ));
         }
-        let mut run = self.open(batches)?;
+        let kept = [task.kept(), step.kept()].concat();
+        let mut run = self.open(batches, kept)?;
         while !run.state.has_behind(self.phase) {
             if !self.epoch(task, step, &mut run, batches)? {
                 self.save(&mut run)?;
@@ -235,15 +261,12 @@ impl<'a> Trainer<'a> {
                     "at least 1",
                 ));
             }
-            let evaluation = task
-                .evaluate()
-                .map_err(|error| run.place(error, vec!["the evaluation's samples".to_string()]))?;
-            let row = self.finish_epoch(&mut run, &evaluation)?;
+            let evaluation = self.evaluate(task, &mut run)?;
+            let record = self.finish_epoch(&mut run, &evaluation)?;
             let stale_epochs = run.state.stale_epochs;
             let is_best = stale_epochs == 0;
             (self.listener)(&Notice::Epoch {
-                epoch: run.state.epoch,
-                row: &row,
+                record: &record,
                 is_best,
                 stale_epochs,
             });
@@ -252,71 +275,105 @@ impl<'a> Trainer<'a> {
     }
 
     /// Reads the resume file, or writes the first one, and brings weights and logs to its position.
-    fn open(&self, batches: usize) -> Result<Run, Error> {
-        let groups = self.groups.clone();
-        let groups = groups
-            .unwrap_or_else(|| decay_groups(self.store.trainable(), self.config.weight_decay));
-        let described = groups.iter().map(|group| {
-            format!(
-                "{} ×{} decay {} of {}",
-                group.name,
-                group.lr_scale,
-                group.weight_decay,
-                group.parameters.len()
-            )
-        });
-        let described = described.collect::<Vec<_>>().join(", ");
-        let mut optimizer = Optimizer::new(self.config.optimizer, groups)?;
-        let config =
-            serde_json::to_string(&self.config).expect("a configuration always serialises");
-        let fingerprint = format!("{batches} batches, {config}, {described}");
+    fn open(&self, batches: usize, kept: Vec<(String, Store)>) -> Result<Run, Error> {
+        let mut tensors = self.tensors(kept)?;
+        let fingerprint = self.fingerprint(batches, &tensors);
         let path = self.resume_path();
         let exists = path.exists();
-        let (state, best) = if exists {
-            let (state, best) = State::load(&path, &self.store, &mut optimizer, self.phase)?;
-            if state.phase() == self.phase && state.fingerprint != fingerprint {
-                let reason = format!("it belongs to another configuration: {}", state.fingerprint);
-                return Err(Error::State { path, reason });
-            }
-            match state.phase() + 1 == self.phase && state.finished {
-                true => (state.next_phase(fingerprint), best),
-                false if state.phase() < self.phase => {
-                    let reason = format!(
-                        "phase {} comes before phase {}",
-                        state.phase() + 1,
-                        self.phase + 1
-                    );
-                    return Err(Error::State { path, reason });
-                }
-                false => (state, best),
-            }
+        let state = if exists {
+            let state = State::load(&path, &mut tensors, self.phase)?;
+            self.continued(state, fingerprint)?
         } else if self.phase > 0 {
             let reason = format!("phase {} needs the phases before it", self.phase + 1);
             return Err(Error::State { path, reason });
         } else {
-            (
-                State {
-                    fingerprint,
-                    ..State::default()
-                },
-                Vec::new(),
-            )
+            State {
+                fingerprint,
+                ..State::default()
+            }
         };
         let directory = &self.directory;
         std::fs::create_dir_all(directory)
             .map_err(|error| Error::io("create directory", directory, error))?;
         self.remove_leftovers();
         let log = RunLog::open(&self.directory, &state.logs)?;
-        let mut run = Run::new(state, best, optimizer, log);
+        let mut run = Run::new(state, tensors, log);
         if !exists {
             self.save(&mut run)?;
         } else if run.state.epoch > 0 && are_finite(&self.store)? {
             // Damaged weights stay out of `last/` and `best/`; the first update says where they
             // are.
             self.write_checkpoint("last", &self.store.tensors())?;
-            self.write_checkpoint("best", &run.best)?;
+            self.write_checkpoint("best", &run.tensors.best)?;
         }
         Ok(run)
+    }
+
+    /// What the run keeps in tensors, as it is before the first update.
+    fn tensors(&self, kept: Vec<(String, Store)>) -> Result<RunTensors, Error> {
+        let further = self.further.iter().map(|(name, plan)| {
+            plan.schedule.validate()?;
+            Ok(FurtherOptimizer {
+                name: name.clone(),
+                optimizer: Optimizer::new(plan.config, plan.groups.clone())?,
+                plan: plan.clone(),
+            })
+        });
+        let further: Vec<FurtherOptimizer> = further.collect::<Result<_, Error>>()?;
+        unique("kept", kept.iter().map(|(name, _)| name))?;
+        unique("optimizer", further.iter().map(|further| &further.name))?;
+        let average = self.config.ema;
+        Ok(RunTensors {
+            store: self.store.clone(),
+            optimizer: Optimizer::new(self.config.optimizer, self.groups())?,
+            further,
+            kept,
+            average: average
+                .map(|decay| WeightAverage::new(decay, &self.store))
+                .transpose()?,
+            best: Vec::new(),
+        })
+    }
+
+    fn groups(&self) -> Vec<ParamGroup> {
+        let groups = self.groups.clone();
+        groups.unwrap_or_else(|| decay_groups(self.store.trainable(), self.config.weight_decay))
+    }
+
+    /// What must be equal for a run to go on, in words.
+    fn fingerprint(&self, batches: usize, tensors: &RunTensors) -> String {
+        let config =
+            serde_json::to_string(&self.config).expect("a configuration always serialises");
+        let mut words = vec![
+            format!("{batches} batches"),
+            config,
+            described_groups(&self.groups()),
+        ];
+        for (name, plan) in &self.further {
+            words.push(format!("optimizer {name}: {}", plan.described()));
+        }
+        for (name, store) in &tensors.kept {
+            words.push(format!("kept {name}: {} tensors", store.names().len()));
+        }
+        words.join(", ")
+    }
+
+    /// The state from which this phase goes on.
+    fn continued(&self, state: State, fingerprint: String) -> Result<State, Error> {
+        let path = self.resume_path();
+        if state.phase() == self.phase && state.fingerprint != fingerprint {
+            let reason = format!("it belongs to another configuration: {}", state.fingerprint);
+            return Err(Error::State { path, reason });
+        }
+        if state.phase() + 1 == self.phase && state.finished {
+            return Ok(state.next_phase(fingerprint));
+        }
+        if state.phase() < self.phase {
+            let (found, wanted) = (state.phase() + 1, self.phase + 1);
+            let reason = format!("phase {found} comes before phase {wanted}");
+            return Err(Error::State { path, reason });
+        }
+        Ok(state)
     }
 
     /// Trains to the end of the epoch; false if it was interrupted before.
@@ -356,23 +413,25 @@ impl<'a> Trainer<'a> {
                     "as many as the task announced",
                 ));
             }
-            let rates = self.rates(run, number as f64 + run.state.batch as f64 / batches as f64);
+            let position = number as f64 + run.state.batch as f64 / batches as f64;
+            let rates = self.rates(run, position);
             let group: Vec<T::Batch> = group
                 .into_iter()
                 .filter(|batch| task.samples(batch) > 0)
                 .collect();
             if !group.is_empty() {
                 let key = key.stream("step").at(run.state.step);
-                let mut update = Update {
-                    optimizer: &mut run.optimizer,
-                    rates,
-                    key,
+                let report = {
+                    let mut update = self.update(run, position, key);
+                    step.step(task, &group, &mut update)
                 };
-                let report = step.step(task, &group, &mut update);
                 let report = report.map_err(|error| {
                     run.place(locate(error, task, &group, key), names(task, &group))
                 })?;
                 drop(group);
+                if let Some(average) = &run.tensors.average {
+                    average.update(&self.store, run.state.step)?;
+                }
                 run.count(&report, &rates)?;
                 let batch = run.state.batch + wanted;
                 (self.listener)(&Notice::Update {
@@ -384,103 +443,118 @@ impl<'a> Trainer<'a> {
                 });
             }
             run.state.batch += wanted;
+            let is_due = |wait| run.saved.elapsed() >= wait;
+            if run.state.batch < batches && self.save_every.is_some_and(is_due) {
+                self.save(run)?;
+            }
         }
         Ok(true)
     }
 
-    fn rates(&self, run: &Run, epoch: f64) -> Rates {
-        let progress = Progress {
-            epoch: epoch - run.state.phase_start() as f64,
-            epochs: self.config.epochs as f64,
-        };
-        self.config.schedule.rates(
-            self.config.learning_rate,
-            progress,
-            run.state.plateau.factor,
-        )
+    /// What a step gets at this position, in epochs.
+    fn update<'b>(&self, run: &'b mut Run, position: f64, key: Key) -> Update<'b> {
+        let rates = self.rates(run, position);
+        let progress = self.progress(&run.state, position);
+        let plateaus = &run.state.further_plateaus;
+        let further = run.tensors.further.iter_mut().map(|further| {
+            let plateau = plateaus.get(&further.name).copied().unwrap_or_default();
+            let OptimizerPlan {
+                schedule,
+                learning_rate,
+                ..
+            } = &further.plan;
+            FurtherUpdate {
+                name: &further.name,
+                optimizer: &mut further.optimizer,
+                rates: schedule.rates(*learning_rate, progress, plateau.factor),
+            }
+        });
+        Update {
+            further: further.collect(),
+            optimizer: &mut run.tensors.optimizer,
+            rates,
+            key,
+        }
     }
 
-    /// Logs the epoch, decides whether it is the best and whether to stop, and saves.
-    fn finish_epoch(
-        &self,
-        run: &mut Run,
-        evaluation: &Evaluation,
-    ) -> Result<Vec<(String, String)>, Error> {
+    fn rates(&self, run: &Run, position: f64) -> Rates {
+        let progress = self.progress(&run.state, position);
+        let TrainConfig {
+            schedule,
+            learning_rate,
+            ..
+        } = &self.config;
+        schedule.rates(*learning_rate, progress, run.state.plateau.factor)
+    }
+
+    fn progress(&self, state: &State, position: f64) -> Progress {
+        Progress {
+            epoch: position - state.phase_start() as f64,
+            epochs: self.config.epochs as f64,
+        }
+    }
+
+    /// How good the weights are, or their average where there is one.
+    fn evaluate<T: Task>(&self, task: &T, run: &mut Run) -> Result<Evaluation, Error> {
+        let evaluation = match &run.tensors.average {
+            Some(average) => average.in_place_of(&self.store, || task.evaluate()),
+            None => task.evaluate(),
+        };
+        let samples = || vec!["the evaluation's samples".to_string()];
+        let evaluation = evaluation.map_err(|error| run.place(error, samples()))?;
         if !evaluation.score.is_finite() {
+            let score = evaluation.score;
             return Err(Error::argument(
                 "evaluation score",
-                evaluation.score,
+                score,
                 "a finite number",
             ));
         }
-        let lr = self.rates(run, run.state.epoch as f64).lr;
-        run.tick();
+        Ok(evaluation)
+    }
+
+    /// Counts the epoch, judges it, logs it and saves.
+    fn finish_epoch(&self, run: &mut Run, evaluation: &Evaluation) -> Result<EpochRecord, Error> {
+        let learning_rate = self.rates(run, run.state.epoch as f64).lr;
+        let record = run.end_epoch(learning_rate, evaluation);
+        self.judge(run, evaluation)?;
+        run.log.epoch(&record)?;
+        if let (true, Some(name)) = (run.state.finished, &self.phase_checkpoint) {
+            // Before the state that has this phase behind it, since nothing would write it later.
+            self.write_checkpoint(name, &self.store.tensors())?;
+        }
+        self.save(run)?;
+        Ok(record)
+    }
+
+    /// Whether the epoch is the best, whether rates fall, and whether it was the last.
+    fn judge(&self, run: &mut Run, evaluation: &Evaluation) -> Result<(), Error> {
         let state = &mut run.state;
-        state.epoch += 1;
-        state.batch = 0;
-        let samples = state.epoch_samples.max(1) as f64;
-        let train = state
-            .sums
-            .iter()
-            .map(|(name, sum)| (format!("train_{name}"), sum / samples));
-        let val = evaluation
-            .metrics
-            .iter()
-            .map(|(name, value)| (format!("val_{name}"), *value));
-        let values: Vec<(String, f64)> = train.chain(val).collect();
-        if state
-            .best
-            .as_ref()
-            .is_none_or(|best| evaluation.score > best.score)
-        {
-            let metrics = evaluation
-                .metrics
-                .iter()
-                .cloned()
-                .collect::<BTreeMap<_, _>>();
+        if state.is_better(evaluation) {
+            let metrics = evaluation.metrics.iter().cloned();
             state.best = Some(Best {
                 epoch: state.epoch,
                 score: evaluation.score,
-                metrics,
+                metrics: metrics.collect(),
             });
             state.stale_epochs = 0;
-            run.best = copied(&self.store)?;
+            run.tensors.keep_as_best()?;
         } else {
             state.stale_epochs += 1;
         }
         if let ScheduleKind::Plateau(config) = &self.config.schedule.kind {
             state.plateau.update(config, evaluation.score);
         }
-        let stale = self
-            .config
-            .patience
-            .is_some_and(|patience| state.stale_epochs >= patience);
-        state.finished = state.epoch - state.phase_start() >= self.config.epochs || stale;
-
-        let first = [
-            ("epoch".to_string(), state.epoch.to_string()),
-            ("lr".to_string(), lr.to_string()),
-        ];
-        let middle = values
-            .iter()
-            .map(|(name, value)| (name.clone(), value.to_string()));
-        let last = [("seconds".to_string(), format!("{:.3}", state.epoch_seconds))];
-        let row: Vec<(String, String)> = first.into_iter().chain(middle).chain(last).collect();
-        run.log.row(&row)?;
-        let numbers: serde_json::Map<_, _> = values
-            .iter()
-            .map(|(name, value)| (name.clone(), json!(value)))
-            .collect();
-        run.log.event(&json!({"event": "epoch", "epoch": state.epoch, "step": state.step, "metrics": numbers}))?;
-        run.log.scalars(state.step, &values)?;
-        state.sums.clear();
-        (state.epoch_samples, state.epoch_seconds) = (0, 0.);
-        if let (true, Some(name)) = (state.finished, &self.phase_checkpoint) {
-            // Before the state that has this phase behind it, since nothing would write it later.
-            self.write_checkpoint(name, &self.store.tensors())?;
+        for (name, plan) in &self.further {
+            if let ScheduleKind::Plateau(config) = &plan.schedule.kind {
+                let plateau = state.further_plateaus.entry(name.clone()).or_default();
+                plateau.update(config, evaluation.score);
+            }
         }
-        self.save(run)?;
-        Ok(row)
+        let patience = self.config.patience;
+        let is_stale = patience.is_some_and(|patience| state.stale_epochs >= patience);
+        state.finished = state.epoch - state.phase_start() >= self.config.epochs || is_stale;
+        Ok(())
     }
 
     /// First the logs, then the state that relies on them, then the weights that derive from it.
@@ -488,13 +562,13 @@ impl<'a> Trainer<'a> {
         run.tick();
         run.log.sync()?;
         run.state.logs = run.log.lengths();
-        run.state
-            .save(&self.resume_path(), &self.store, &run.optimizer, &run.best)?;
+        run.state.save(&self.resume_path(), &run.tensors)?;
+        run.saved = Instant::now();
         if run.state.epoch > 0 {
             self.write_checkpoint("last", &self.store.tensors())?;
         }
         if run.state.best_is_now() {
-            self.write_checkpoint("best", &run.best)?;
+            self.write_checkpoint("best", &run.tensors.best)?;
         }
         Ok(())
     }
@@ -544,6 +618,21 @@ impl<'a> Trainer<'a> {
 /// The resume file of a run directory.
 pub fn resume_path(directory: &Path) -> PathBuf {
     directory.join("resume.safetensors")
+}
+
+/// Refuses a name that occurs twice.
+fn unique<'a>(what: &'static str, names: impl Iterator<Item = &'a String>) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(Error::argument(
+                what,
+                format!("`{name}` twice"),
+                "unique names",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn are_finite(store: &Store) -> Result<bool, Error> {

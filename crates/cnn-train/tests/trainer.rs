@@ -358,6 +358,7 @@ fn updated(batches: &[Rows], step: &mut GradientStep) -> (Vec<f32>, f64, f64) {
         optimizer: &mut optimizer,
         rates,
         key: Key::new(0),
+        further: Vec::new(),
     };
     let report = step.step(&task, batches, &mut update).unwrap();
     assert_eq!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cnn_data::{Augmentation, BatchMix, Dataset, Skipped};
 use cnn_layers::{BatchNormPolicy, Mode, Store};
@@ -61,6 +61,7 @@ pub struct FineTune<'a> {
     mix: Option<BatchMix>,
     class_weights: Option<Vec<f64>>,
     cache: FeatureCache,
+    save_every: Option<Duration>,
     interrupt: Arc<AtomicBool>,
     listener: Box<dyn FnMut(&FineTuneNotice<'_>) + 'a>,
     feature_seconds: f64,
@@ -136,6 +137,7 @@ impl<'a> FineTune<'a> {
             mix: None,
             class_weights: None,
             cache: FeatureCache::default(),
+            save_every: None,
             interrupt: Arc::default(),
             listener: Box::new(|_| ()),
             feature_seconds: 0.,
@@ -189,6 +191,16 @@ impl<'a> FineTune<'a> {
     #[must_use]
     pub fn with_cache(self, cache: FeatureCache) -> Self {
         Self { cache, ..self }
+    }
+
+    /// Saves the state within an epoch, too; as
+    /// [`Trainer::with_save_every`](cnn_train::Trainer::with_save_every).
+    #[must_use]
+    pub fn with_save_every(self, save_every: Duration) -> Self {
+        Self {
+            save_every: Some(save_every),
+            ..self
+        }
     }
 
     /// A flag that, once true, makes the run save its state and return.
@@ -426,13 +438,17 @@ impl<'a> FineTune<'a> {
             weight_decay,
             schedule: self.config.schedule_of(phase.epochs)?,
             patience: self.config.patience,
+            ema: self.config.ema,
             ..TrainConfig::new(phase.epochs)
         };
         let store = self.network.store();
-        let trainer = Trainer::new(config, store, directory)
+        let mut trainer = Trainer::new(config, store, directory)
             .with_companion("config.json", self.network.config_json())
             .with_groups(phase.param_groups(store, weight_decay))
             .with_interrupt(self.interrupt.clone());
+        if let Some(save_every) = self.save_every {
+            trainer = trainer.with_save_every(save_every);
+        }
         Ok(match place {
             Some(number) => trainer.with_phase(number, &phase.name),
             None => trainer,

@@ -111,6 +111,10 @@ pub struct FineTuneConfig {
     pub label_smoothing: f64,
     /// Scales the gradients so that their global norm is at most this; default none.
     pub clip_norm: Option<f64>,
+    /// The decay of a moving average of the weights, which is then what is evaluated and kept as
+    /// best, through all phases; default none.
+    #[serde(default)]
+    pub ema: Option<f64>,
     /// Decides order, augmentation and dropout; default 0.
     pub seed: u64,
 }
@@ -138,6 +142,7 @@ impl Default for FineTuneConfig {
             batch_size: 32,
             label_smoothing: 0.1,
             clip_norm: None,
+            ema: None,
             seed: 0,
         }
     }
@@ -258,6 +263,9 @@ impl FineTuneConfig {
             if !(rate > 0. && rate.is_finite()) {
                 return Err(Error::argument(name, rate, "a finite number above 0"));
             }
+        }
+        if let Some(ema) = self.ema.filter(|ema| !(0.0..1.0).contains(ema)) {
+            return Err(Error::argument("ema", ema, "0 or more, below 1"));
         }
         if !(0.0..=1.0).contains(&self.label_smoothing) {
             return Err(Error::argument(

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use cnn_data::{Dataset, Split, Subset};
 use serde_json::{Value, json};
 
-use crate::args::{DType, NetworkArgs, Unusable};
+use crate::args::{DType, NetworkArgs};
 use crate::datasets::Source;
 use crate::inference::Measured;
 use crate::run_images::{RunImages, RunPart};
@@ -48,8 +48,6 @@ pub(crate) struct Evaluate {
 
 /// The images to measure, and what the run that the weights come from did with them.
 struct Images {
-    /// Where they are.
-    data: String,
     dataset: Arc<dyn Dataset>,
     /// The part of each image in the run, where the weights come from a run.
     parts: Option<Vec<Option<Split>>>,
@@ -137,44 +135,29 @@ impl Evaluate {
 
     fn images(&self) -> Result<Images> {
         let Some(data) = &self.data else {
-            let RunPart {
-                dataset,
-                part,
-                data,
-            } = RunImages::instead_of_data(self.network.weights(), self.split)?;
+            let weights = self.network.weights();
+            let RunPart { dataset, part, .. } = RunImages::instead_of_data(weights, self.split)?;
             return Ok(Images {
-                data,
                 dataset,
                 parts: None,
                 part: Some(part),
             });
         };
-        let (source, data) = (Source::parse(data)?, data.clone());
-        let Some(run) = RunImages::of(self.network.weights())? else {
-            return Ok(Images {
-                data,
-                dataset: source.open(self.split)?,
-                parts: None,
-                part: self.split,
-            });
-        };
-        if let Some(part) = self.split
+        let source = Source::parse(data)?;
+        let run = RunImages::of(self.network.weights())?;
+        if let (Some(run), Some(part)) = (&run, self.split)
             && source.splits()?.is_empty()
         {
-            let dataset = part_of_run(&run, part, source.open(None)?, &data)?;
             return Ok(Images {
-                data,
-                dataset,
+                dataset: part_of_run(run, part, source.open(None)?, data)?,
                 parts: None,
                 part: Some(part),
             });
         }
         let dataset = source.open(self.split)?;
-        let parts = Some(run.record.parts_of(dataset.as_ref()));
         Ok(Images {
-            data,
+            parts: run.map(|run| run.record.parts_of(dataset.as_ref())),
             dataset,
-            parts,
             part: self.split,
         })
     }

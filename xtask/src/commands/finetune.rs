@@ -162,11 +162,7 @@ impl Finetune {
             .tune_in(None);
         };
         let saved: Self = saved_arguments(directory)?;
-        let training = TrainingArgs {
-            threads: self.training.threads,
-            json: self.training.json,
-            ..saved.training
-        };
+        let training = saved.training.in_sitting(&self.training);
         Self { training, ..saved }.tune_in(Some(directory))
     }
 
@@ -189,6 +185,7 @@ impl Finetune {
         let mut tuning = FineTune::new(network, data.train.clone(), data.val.clone())
             .with_config(config.clone())
             .with_augmentation(augmentation.clone())
+            .with_save_every(self.training.save_every())
             .with_interrupt(interrupt)
             .with_listener(|notice| listen(notice, images, &mut watcher));
         if let Some(mix) = self.training.mix().context(Unusable)? {
@@ -302,6 +299,7 @@ impl Finetune {
             batch_size: self.batch as usize,
             label_smoothing: self.label_smoothing,
             clip_norm: self.training.clip_norm,
+            ema: self.training.ema,
             seed: self.training.seed,
         })
     }

@@ -114,11 +114,7 @@ impl Train {
             .train_in(None);
         };
         let saved: Self = saved_arguments(directory)?;
-        let training = TrainingArgs {
-            threads: self.training.threads,
-            json: self.training.json,
-            ..saved.training
-        };
+        let training = saved.training.in_sitting(&self.training);
         Self { training, ..saved }.train_in(Some(directory))
     }
 
@@ -160,6 +156,7 @@ impl Train {
         watcher.begin(data.train.len() * self.epochs as usize);
         let summary = Trainer::new(config, network.store(), &directory)
             .with_companion("config.json", network.config_json())
+            .with_save_every(self.training.save_every())
             .with_interrupt(interrupt_flag()?)
             .with_listener(|notice| watcher.show(notice))
             .run(
@@ -204,6 +201,7 @@ impl Train {
             self.accumulate as usize,
             self.patience.map(|epochs| epochs as usize),
         );
+        config.ema = self.training.ema;
         config.validate()?;
         Ok(config)
     }

@@ -4,6 +4,7 @@
 mod config;
 mod gradients;
 mod group;
+mod plan;
 mod state;
 mod update;
 
@@ -18,6 +19,8 @@ use update::Update;
 pub use config::OptimizerConfig;
 pub use gradients::Gradients;
 pub use group::{ParamGroup, decay_groups};
+pub use plan::OptimizerPlan;
+pub(crate) use plan::described as described_groups;
 
 /// Changes parameters by their gradients, in place: layers that share a parameter's storage see the
 /// new value at once.
