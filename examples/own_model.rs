@@ -194,14 +194,7 @@ fn main() -> Result<()> {
         crop_pct: 1.0,
         ..Preprocessing::default()
     };
-    let (for_training, for_evaluation) = (forward(Mode::Train)?, forward(Mode::Eval)?);
-    let task = Classification::new(
-        train,
-        val.clone(),
-        preprocessing.clone(),
-        for_training,
-        for_evaluation,
-    )?;
+    let task = Classification::new(train, val.clone(), preprocessing.clone(), forward)?;
     let run = RunDir::create(&std::env::temp_dir().join("runs"), "train", "small_net")?;
     let config = TrainConfig {
         optimizer: OptimizerConfig::adam(),

@@ -64,29 +64,19 @@ fn main() -> Result<()> {
         Key::new(0).stream("split"),
     )?;
     let classes = train.classes().len();
-    let networks = [
-        network(&store, Mode::Train, classes)?,
-        network(&store, Mode::Eval, classes)?,
-    ];
-    println!(
-        "{} parameters, {} training photos of {classes} classes",
-        store.parameter_count(),
-        train.len()
-    );
-
-    let (unseen, [for_training, for_evaluation]) = (val.len(), networks);
+    let (seen, unseen) = (train.len(), val.len());
     let preprocessing = Preprocessing {
         input_size: [3, 64, 64],
         crop_pct: 1.,
         ..Preprocessing::default()
     };
-    let task = Classification::new(
-        Arc::new(train),
-        Arc::new(val),
-        preprocessing,
-        for_training,
-        for_evaluation,
-    )?;
+    let task = Classification::new(Arc::new(train), Arc::new(val), preprocessing, |mode| {
+        network(&store, mode, classes)
+    })?;
+    println!(
+        "{} parameters, {seen} training photos of {classes} classes",
+        store.parameter_count()
+    );
     let print = |notice: &Notice<'_>| {
         if let Notice::Epoch { record, .. } = notice {
             let right = record.metric("val_top1").unwrap_or(0.);

@@ -48,9 +48,7 @@ fn main() -> Result<()> {
             .with_samples(200)
             .with_split(Split::Val),
     )?);
-    let (for_training, for_evaluation) =
-        (network(&store, Mode::Train)?, network(&store, Mode::Eval)?);
-    let task = Classification::new(train, val, preprocessing, for_training, for_evaluation)?;
+    let task = Classification::new(train, val, preprocessing, |mode| network(&store, mode))?;
 
     let run = RunDir::create(&std::env::temp_dir().join("runs"), "train", "shapes")?;
     let print = |notice: &Notice<'_>| {

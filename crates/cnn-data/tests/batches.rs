@@ -21,7 +21,7 @@ struct Numbers {
 
 impl Dataset for Numbers {
     fn format(&self) -> DatasetFormat {
-        DatasetFormat::Photos
+        DatasetFormat::Custom
     }
 
     fn len(&self) -> usize {

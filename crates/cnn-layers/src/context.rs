@@ -49,6 +49,15 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The same for one of several passes within a step: what is random in it is drawn from a
+    /// stream of that name, so that two passes have two dropout masks.
+    pub fn stream(self, name: &str) -> Self {
+        Self {
+            random: self.random.map(|key| key.stream(name)),
+            ..self
+        }
+    }
+
     /// The same with another batch-norm policy.
     pub fn with_batch_norm(self, batch_norm: BatchNormPolicy) -> Self {
         Self { batch_norm, ..self }

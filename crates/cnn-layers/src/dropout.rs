@@ -140,18 +140,20 @@ mod tests {
         let builder = Store::new(0).builder(Mode::Train).pp("drop");
         let dropout = Dropout::new(0.25, &builder).unwrap();
         let xs = Tensor::ones((100, 100), DType::F32, &Device::Cpu).unwrap();
-        let draw = |seed| {
-            let ys = dropout
-                .forward_vectors(&xs, &Context::train(Key::new(seed)))
-                .unwrap();
+        let pass = |cx: &Context<'_>| {
+            let ys = dropout.forward_vectors(&xs, cx).unwrap();
             ys.flatten_all().unwrap().to_vec1::<f32>().unwrap()
         };
+        let draw = |seed| pass(&Context::train(Key::new(seed)));
         let ys = draw(1);
         let zeros = ys.iter().filter(|&&y| y == 0.).count();
         assert!((2300..2700).contains(&zeros), "{zeros} zeros of 10,000");
         assert!(ys.iter().all(|&y| y == 0. || y == 4. / 3.));
         assert_eq!(ys, draw(1));
         assert_ne!(ys, draw(2));
+        let second = || pass(&Context::train(Key::new(1)).stream("second"));
+        assert_ne!(ys, second());
+        assert_eq!(second(), second());
         let eval = dropout.forward_vectors(&xs, &Context::eval()).unwrap();
         assert!(
             eval.flatten_all()

@@ -6,14 +6,54 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::{Device, Tensor};
 use cnn_core::{Key, Preprocessing};
 use cnn_data::{Augmentation, Batch, BatchMix, BatchPlan, Dataset, Skipped};
-use cnn_layers::{Context, FeatureMap};
+use cnn_layers::{Context, FeatureMap, Mode};
 use cnn_metrics::ClassificationResult;
 
-use crate::{Batches, CrossEntropy, Epoch, Error, Evaluation, Losses, Targets, Task};
+use crate::{Batches, ClassificationLoss, CrossEntropy, Epoch, Error, Evaluation, Losses, Targets, Task};
 
 /// A network as a function from images to class scores `(N, K)`.
 pub type Forward =
     Box<dyn Fn(&FeatureMap, &Context<'_>) -> candle_core::Result<Tensor> + Send + Sync>;
+
+/// A metric of one's own over all validation images.
+///
+/// ```
+/// use candle_core::Tensor;
+/// use cnn_train::{Error, Metric};
+///
+/// /// The share of answers that are surer than a half.
+/// #[derive(Default)]
+/// struct Sure {
+///     sure: usize,
+///     all: usize,
+/// }
+///
+/// impl Metric for Sure {
+///     fn update(&mut self, logits: &Tensor, labels: &[u32]) -> Result<(), Error> {
+///         let probabilities = cnn_train::log_softmax(logits)?.exp()?;
+///         let highest = probabilities.max(1)?.to_vec1::<f32>()?;
+///         self.sure += highest.iter().filter(|probability| **probability > 0.5).count();
+///         self.all += labels.len();
+///         Ok(())
+///     }
+///
+///     fn value(&self) -> f64 {
+///         self.sure as f64 / self.all as f64
+///     }
+/// }
+/// ```
+pub trait Metric {
+    /// Takes in a batch's logits `(N, K)` and its `N` labels.
+    ///
+    /// # Errors
+    /// What the metric reports, as [`Error::other`].
+    fn update(&mut self, logits: &Tensor, labels: &[u32]) -> Result<(), Error>;
+
+    /// What all batches amount to.
+    fn value(&self) -> f64;
+}
+
+type NewMetric = Box<dyn Fn() -> Box<dyn Metric> + Send + Sync>;
 
 /// Training a classifier on labelled images, evaluated on others.
 pub struct Classification {
@@ -25,39 +65,40 @@ pub struct Classification {
     batch_size: usize,
     augmentation: Augmentation,
     mix: Option<BatchMix>,
-    loss: CrossEntropy,
+    loss: Box<dyn ClassificationLoss>,
+    metrics: Vec<(String, NewMetric)>,
+    score: String,
     skipped: Mutex<BTreeMap<String, String>>,
 }
 
 impl Classification {
-    /// Trains `forward_train`, built in [`Mode::Train`](cnn_layers::Mode), on `train` and evaluates
-    /// `forward_eval`, built from the same store in `Mode::Eval`, on `val`. The networks have one
-    /// output for each of `train`'s classes. Default: batches of 32, no augmentation,
-    /// cross-entropy.
+    /// Trains a network on `train` and evaluates it on `val`. `build` builds it from the store that
+    /// is trained, and is asked for it in [`Mode::Train`] and in [`Mode::Eval`]; it has one output
+    /// for each of `train`'s classes. Default: batches of 32, no augmentation, cross-entropy, the
+    /// best epoch by top-1 accuracy.
     ///
     /// # Errors
-    /// As [`check_datasets`].
-    pub fn new(
+    /// As [`check_datasets`], and what `build` reports.
+    pub fn new<E: From<Error>>(
         train: Arc<dyn Dataset>,
         val: Arc<dyn Dataset>,
         preprocessing: Preprocessing,
-        forward_train: Forward,
-        forward_eval: Forward,
-    ) -> Result<Self, Error> {
+        build: impl Fn(Mode) -> Result<Forward, E>,
+    ) -> Result<Self, E> {
         check_datasets(train.as_ref(), val.as_ref())?;
-        let (mix, loss, augmentation) = (None, CrossEntropy::default(), Augmentation::new());
-        let (batch_size, skipped) = (32, Mutex::default());
         Ok(Self {
             train,
             val,
             preprocessing,
-            forward_train,
-            forward_eval,
-            batch_size,
-            augmentation,
-            mix,
-            loss,
-            skipped,
+            forward_train: build(Mode::Train)?,
+            forward_eval: build(Mode::Eval)?,
+            batch_size: 32,
+            augmentation: Augmentation::new(),
+            mix: None,
+            loss: Box::new(CrossEntropy::default()),
+            metrics: Vec::new(),
+            score: "top1".to_string(),
+            skipped: Mutex::default(),
         })
     }
 
@@ -91,29 +132,60 @@ impl Classification {
         }
     }
 
-    /// The loss.
+    /// What is minimised: [`CrossEntropy`] or a function of logits and targets.
     #[must_use]
-    pub fn with_loss(self, loss: CrossEntropy) -> Self {
-        Self { loss, ..self }
+    pub fn with_loss(self, loss: impl ClassificationLoss + 'static) -> Self {
+        Self {
+            loss: Box::new(loss),
+            ..self
+        }
     }
 
-    /// All metrics on the validation images.
-    ///
-    /// # Errors
-    /// If no image can be read or the forward pass fails.
-    pub fn measure(&self) -> Result<ClassificationResult, Error> {
+    /// A further metric of the validation images, made anew for each evaluation; the logs have it as
+    /// `val_…`.
+    #[must_use]
+    pub fn with_metric<M: Metric + 'static>(
+        mut self,
+        name: impl Into<String>,
+        new: impl Fn() -> M + Send + Sync + 'static,
+    ) -> Self {
+        let new: NewMetric = Box::new(move || Box::new(new()));
+        self.metrics.push((name.into(), new));
+        self
+    }
+
+    /// The metric by which an epoch is the best, the higher the better: `top1`, `top5` or one of
+    /// one's own.
+    #[must_use]
+    pub fn with_score(self, metric: impl Into<String>) -> Self {
+        Self {
+            score: metric.into(),
+            ..self
+        }
+    }
+
+    /// All metrics on the validation images, and those of one's own.
+    fn measure(&self) -> Result<(ClassificationResult, Vec<(String, f64)>), Error> {
         let plan = BatchPlan::new(self.val.clone(), self.preprocessing.clone())
             .with_batch_size(self.batch_size.max(32));
         let mut metrics = cnn_metrics::Classification::new(self.classes())?;
+        let new = self.metrics.iter().map(|(name, new)| (name.clone(), new()));
+        let mut further: Vec<(String, Box<dyn Metric>)> = new.collect();
         let mut batches = plan.start()?;
         for batch in &mut batches {
             let batch = batch?;
             let logits =
                 (self.forward_eval)(&FeatureMap::from_nhwc(&batch.images)?, &Context::eval())?;
-            count_predictions(&mut metrics, &logits, &labels(&batch)?)?;
+            let labels = labels(&batch)?;
+            count_predictions(&mut metrics, &logits, &labels)?;
+            for (_, metric) in &mut further {
+                metric.update(&logits, &labels)?;
+            }
         }
         self.note_skipped(batches.skipped());
-        Ok(metrics.result()?)
+        let further = further.into_iter();
+        let further = further.map(|(name, metric)| (name, metric.value())).collect();
+        Ok((metrics.result()?, further))
     }
 
     /// The files that could not be read so far, by name.
@@ -199,7 +271,17 @@ impl Task for Classification {
     }
 
     fn evaluate(&self) -> Result<Evaluation, Error> {
-        Ok(Evaluation::from(&self.measure()?))
+        let (result, further) = self.measure()?;
+        let mut evaluation = Evaluation::from(&result);
+        evaluation.metrics.extend(further);
+        // The loss is no score: lower is better.
+        let mut scores = evaluation.metrics.iter().filter(|(name, _)| name != "loss");
+        let known: Vec<&str> = scores.clone().map(|(name, _)| name.as_str()).collect();
+        let expected = format!("one of {}", known.join(", "));
+        let score = scores.find(|(name, _)| *name == self.score);
+        let (_, score) = score.ok_or_else(|| Error::argument("score", &self.score, expected))?;
+        evaluation.score = *score;
+        Ok(evaluation)
     }
 
     fn names(&self, batch: &Batch) -> Vec<String> {

@@ -79,9 +79,9 @@ pub enum Error {
     /// Tensors and layers.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
-    /// What a task of the user's own reports.
+    /// What a task, a step, a loss or a metric of the user's own reports.
     #[error(transparent)]
-    Task(Box<dyn std::error::Error + Send + Sync>),
+    Other(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// How many names a message shows.
@@ -102,7 +102,13 @@ fn some(names: &[String]) -> String {
 }
 
 impl Error {
-    pub(crate) fn argument(
+    /// What a task, a step, a loss or a metric of one's own reports: an error or a text.
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
+
+    /// An argument of that name is out of its range.
+    pub fn argument(
         name: &'static str,
         found: impl ToString,
         expected: impl Into<String>,

@@ -53,12 +53,15 @@ mod trainer;
 mod weight_average;
 
 pub use classification::{
-    Classification, Forward, check_datasets, count_predictions, right_predictions,
+    Classification, Forward, Metric, check_datasets, count_predictions, right_predictions,
 };
 pub use config::TrainConfig;
 pub use epoch_record::EpochRecord;
 pub use error::Error;
-pub use loss::{CrossEntropy, Targets, binary_cross_entropy_with_logits, mean_squared_error};
+pub use loss::{
+    ClassificationLoss, CrossEntropy, Targets, binary_cross_entropy_with_logits, log_softmax,
+    mean_squared_error,
+};
 pub use optimizer::{
     Gradients, Optimizer, OptimizerConfig, OptimizerPlan, ParamGroup, decay_groups,
 };

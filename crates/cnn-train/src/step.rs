@@ -1,7 +1,7 @@
 //! Forward, backward, update.
 
 use cnn_core::Key;
-use cnn_layers::{Context, Store, backward};
+use cnn_layers::{BatchNormPolicy, Context, Store, backward};
 
 use crate::{Error, Gradients, Optimizer, Rates, Task};
 
@@ -11,7 +11,7 @@ use crate::{Error, Gradients, Optimizer, Rates, Task};
 /// update twice as far where the loss is below a bound:
 ///
 /// ```
-/// use cnn_layers::{Context, backward};
+/// use cnn_layers::backward;
 /// use cnn_train::{Error, Gradients, Rates, Step, StepReport, Task, Update};
 ///
 /// struct Bold {
@@ -20,7 +20,7 @@ use crate::{Error, Gradients, Optimizer, Rates, Task};
 ///
 /// impl<T: Task> Step<T> for Bold {
 ///     fn step(&mut self, task: &T, batches: &[T::Batch], update: &mut Update<'_>) -> Result<StepReport, Error> {
-///         let losses = task.loss(&batches[0], &Context::train(update.key))?;
+///         let losses = task.loss(&batches[0], &update.context(0))?;
 ///         let loss = f64::from(losses.total.to_scalar::<f32>()?);
 ///         let mut gradients = Gradients::take(&mut backward(&losses.total)?, update.optimizer);
 ///         let gradient_norm = gradients.clip_norm(10.)?;
@@ -32,7 +32,7 @@ use crate::{Error, Gradients, Optimizer, Rates, Task};
 /// }
 ///
 /// # use candle_core::{Device, Tensor};
-/// # use cnn_layers::{Linear, LinearConfig, Mode, Store};
+/// # use cnn_layers::{Context, Linear, LinearConfig, Mode, Store};
 /// # use cnn_train::{Batches, Epoch, Evaluation, Losses, OptimizerConfig, TrainConfig, Trainer, mean_squared_error};
 /// # /// Fits a line to points.
 /// # struct Line {
@@ -105,6 +105,8 @@ pub struct Update<'a> {
     pub rates: Rates,
     /// The source of all that is random in this update.
     pub key: Key,
+    /// The batch-norm policy of the run.
+    pub batch_norm: BatchNormPolicy,
     /// Those of [`Trainer::with_optimizer`](crate::Trainer::with_optimizer), in the same order.
     pub further: Vec<FurtherUpdate<'a>>,
 }
@@ -120,6 +122,11 @@ pub struct FurtherUpdate<'a> {
 }
 
 impl<'a> Update<'a> {
+    /// What the forward pass of the update's batch of that number takes.
+    pub fn context(&self, number: usize) -> Context<'static> {
+        Context::train(self.key.at(number as u64)).with_batch_norm(self.batch_norm)
+    }
+
     /// A further optimiser by its name.
     ///
     /// # Errors
@@ -168,7 +175,7 @@ impl<T: Task> Step<T> for GradientStep {
         let mut sum: Option<Gradients> = None;
         for (number, batch) in batches.iter().enumerate() {
             let weight = task.samples(batch) as f64 / samples as f64;
-            let losses = task.loss(batch, &Context::train(update.key.at(number as u64)))?;
+            let losses = task.loss(batch, &update.context(number))?;
             let loss = losses
                 .total
                 .to_dtype(candle_core::DType::F64)?
@@ -193,6 +200,11 @@ impl<T: Task> Step<T> for GradientStep {
         let Some(mut gradients) = sum else {
             return Ok(report);
         };
+        if gradients.iter().next().is_none() {
+            let expected = "that of at least one trained parameter; the network of the loss is built in \
+                            `Mode::Train` from the store that is trained";
+            return Err(Error::argument("gradients", "none", expected));
+        }
         report.gradient_norm = gradients.norm()?;
         if !report.gradient_norm.is_finite() {
             let parameter = gradients

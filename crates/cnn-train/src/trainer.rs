@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 use cnn_core::{Key, write_atomic};
-use cnn_layers::{Store, Value};
+use cnn_layers::{BatchNormPolicy, Store, Value};
 use cnn_weights::save_safetensors;
 
 use crate::optimizer::described_groups;
@@ -40,7 +40,7 @@ use crate::{
 /// use cnn_layers::{Conv2dConfig, GlobalAvgPool2d, Layer, LinearConfig, Mode, Store};
 /// use cnn_train::{Classification, Forward, GradientStep, Notice, TrainConfig, Trainer};
 ///
-/// fn network(store: &Store, mode: Mode) -> candle_core::Result<Forward> {
+/// fn network(store: &Store, mode: Mode) -> Result<Forward, cnn_train::Error> {
 ///     let root = store.builder(mode);
 ///     let conv = Conv2dConfig::new(3, 8, 3).build(&root.pp("conv"))?;
 ///     let pool = GlobalAvgPool2d::new(&root.pp("pool"));
@@ -56,8 +56,7 @@ use crate::{
 ///     Arc::new(images(64, Split::Train)?),
 ///     Arc::new(images(32, Split::Val)?),
 ///     Preprocessing { input_size: [3, 32, 32], ..Preprocessing::default() },
-///     network(&store, Mode::Train)?,
-///     network(&store, Mode::Eval)?,
+///     |mode| network(&store, mode),
 /// )?;
 ///
 /// let mut trainer = Trainer::new(TrainConfig::new(2), &store, directory).with_listener(|notice| {
@@ -426,7 +425,8 @@ impl<'a> Trainer<'a> {
                     step.step(task, &group, &mut update)
                 };
                 let report = report.map_err(|error| {
-                    run.place(locate(error, task, &group, key), names(task, &group))
+                    let located = locate(error, task, &group, key, self.batch_norm());
+                    run.place(located, names(task, &group))
                 })?;
                 drop(group);
                 if let Some(average) = &run.tensors.average {
@@ -474,6 +474,15 @@ impl<'a> Trainer<'a> {
             optimizer: &mut run.tensors.optimizer,
             rates,
             key,
+            batch_norm: self.batch_norm(),
+        }
+    }
+
+    fn batch_norm(&self) -> BatchNormPolicy {
+        if self.config.frozen_statistics {
+            BatchNormPolicy::Running
+        } else {
+            BatchNormPolicy::Update
         }
     }
 
@@ -645,10 +654,16 @@ fn are_finite(store: &Store) -> Result<bool, Error> {
 }
 
 /// Names the layer where a value appeared that is not finite.
-fn locate<T: Task>(error: Error, task: &T, batches: &[T::Batch], key: Key) -> Error {
+fn locate<T: Task>(
+    error: Error,
+    task: &T,
+    batches: &[T::Batch],
+    key: Key,
+    policy: BatchNormPolicy,
+) -> Error {
     match error {
         Error::NotFinite { place, .. } => {
-            let place = nan_guard::first_layer(task, batches, key).unwrap_or(place);
+            let place = nan_guard::first_layer(task, batches, key, policy).unwrap_or(place);
             Error::not_finite(place)
         }
         other => other,

@@ -123,7 +123,7 @@ impl Step<Plane> for TakingTurns {
         let count = self.turns.get("count")?;
         let of_critic = count.to_vec1::<f32>()?[0] % 2. == 1.;
         self.turns.set("count", &(count + 1.)?)?;
-        let loss = self.loss(task, &batches[0], of_critic, &Context::train(update.key))?;
+        let loss = self.loss(task, &batches[0], of_critic, &update.context(0))?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         let rates = update.rates;
         let (optimizer, rates) = match of_critic {

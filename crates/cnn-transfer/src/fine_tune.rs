@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cnn_data::{Augmentation, BatchMix, Dataset, Skipped};
-use cnn_layers::{BatchNormPolicy, Mode, Store};
+use cnn_layers::{Mode, Store};
 use cnn_models::Network;
 use cnn_train::{
     Classification, CrossEntropy, Forward, GradientStep, Notice, Task, TrainConfig, TrainSummary,
@@ -366,17 +366,6 @@ impl<'a> FineTune<'a> {
         if self.is_interrupted() {
             return Ok(None);
         }
-        let policy = match self.config.frozen_statistics {
-            true => BatchNormPolicy::Running,
-            false => BatchNormPolicy::Update,
-        };
-        let (training, evaluating) = (
-            self.network.build(Mode::Train)?,
-            self.network.build(Mode::Eval)?,
-        );
-        let for_training: Forward =
-            Box::new(move |images, cx| training.forward(images, &cx.with_batch_norm(policy)));
-        let for_evaluation: Forward = Box::new(move |images, cx| evaluating.forward(images, cx));
         let augmentation = match phase.is_head_only() {
             true => self.head_augmentation.clone().unwrap_or_default(),
             false => self.augmentation.clone(),
@@ -386,7 +375,7 @@ impl<'a> FineTune<'a> {
             self.val.clone(),
             self.network.preprocessing().clone(),
         );
-        let mut task = Classification::new(train, val, record, for_training, for_evaluation)?
+        let mut task = Classification::new(train, val, record, |mode| self.forward(mode))?
             .with_batch_size(self.config.batch_size.min(self.train.len()))?
             .with_augmentation(augmentation)
             .with_loss(self.loss());
@@ -400,6 +389,11 @@ impl<'a> FineTune<'a> {
                 .map(|file| (file.path, file.reason)),
         );
         Ok(Some(summary?))
+    }
+
+    fn forward(&self, mode: Mode) -> Result<Forward, Error> {
+        let model = self.network.build(mode)?;
+        Ok(Box::new(move |images, cx| model.forward(images, cx)))
     }
 
     fn train<T: Task>(
@@ -438,6 +432,7 @@ impl<'a> FineTune<'a> {
             weight_decay,
             schedule: self.config.schedule_of(phase.epochs)?,
             patience: self.config.patience,
+            frozen_statistics: self.config.frozen_statistics,
             ema: self.config.ema,
             ..TrainConfig::new(phase.epochs)
         };

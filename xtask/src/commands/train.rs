@@ -243,7 +243,7 @@ impl Train {
     }
 
     fn task(&self, data: &Data, network: &Network) -> Result<Classification> {
-        let forward = |mode| -> Result<Forward> {
+        let forward = |mode: Mode| -> Result<Forward> {
             let model = network.build(mode)?;
             Ok(Box::new(move |images, cx| model.forward(images, cx)))
         };
@@ -253,20 +253,14 @@ impl Train {
             .augmentation(&preprocessing, 0.08)
             .context(Unusable)?;
         let (train, val) = (data.train.clone(), data.val.clone());
-        let mut task = Classification::new(
-            train,
-            val,
-            preprocessing,
-            forward(Mode::Train)?,
-            forward(Mode::Eval)?,
-        )?
-        .with_batch_size(self.batch as usize)
-        .context(Unusable)?
-        .with_augmentation(augmentation)
-        .with_loss(CrossEntropy {
-            label_smoothing: self.label_smoothing,
-            class_weights: self.training.class_weights(data),
-        });
+        let mut task = Classification::new(train, val, preprocessing, forward)?
+            .with_batch_size(self.batch as usize)
+            .context(Unusable)?
+            .with_augmentation(augmentation)
+            .with_loss(CrossEntropy {
+                label_smoothing: self.label_smoothing,
+                class_weights: self.training.class_weights(data),
+            });
         if let Some(mix) = self.training.mix().context(Unusable)? {
             task = task.with_mix(mix);
         }

@@ -29,6 +29,8 @@ pub enum DatasetFormat {
     Photos,
     /// Rendered when it is read, as [`Shapes`](crate::Shapes) is.
     Procedural,
+    /// One that a program made.
+    Custom,
 }
 
 impl fmt::Display for DatasetFormat {
@@ -39,6 +41,7 @@ impl fmt::Display for DatasetFormat {
             Self::Parquet => "parquet",
             Self::Photos => "photos",
             Self::Procedural => "procedural",
+            Self::Custom => "custom",
         })
     }
 }

@@ -46,7 +46,7 @@ use crate::Error;
 ///
 /// impl Dataset for Squares {
 ///     fn format(&self) -> DatasetFormat {
-///         DatasetFormat::Procedural
+///         DatasetFormat::Custom
 ///     }
 ///
 ///     fn len(&self) -> usize {

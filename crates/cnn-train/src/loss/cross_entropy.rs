@@ -1,7 +1,7 @@
 //! Cross-entropy of class logits: label smoothing (Szegedy et al. 2016,
 //! <https://arxiv.org/abs/1512.00567>, section 7), class weights, soft targets.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, Device, Tensor};
 
 use crate::Error;
 
@@ -12,6 +12,27 @@ pub enum Targets {
     Classes(Vec<u32>),
     /// A distribution per sample, `(N, K)`: mixed images, distillation.
     Soft(Tensor),
+}
+
+impl Targets {
+    /// A distribution per sample, `(N, K)`; that of a class is 1 there and 0 elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a class beyond `classes`.
+    pub fn distributions(&self, classes: usize) -> Result<Tensor, Error> {
+        let labels = match self {
+            Self::Classes(labels) => labels,
+            Self::Soft(soft) => return Ok(soft.clone()),
+        };
+        let mut values = vec![0f32; labels.len() * classes];
+        for (row, &label) in labels.iter().enumerate() {
+            if label as usize >= classes {
+                return Err(Error::argument("class", label, format!("below {classes}")));
+            }
+            values[row * classes + label as usize] = 1.;
+        }
+        Ok(Tensor::from_vec(values, (labels.len(), classes), &Device::Cpu)?)
+    }
 }
 
 /// Cross-entropy, averaged over the batch: `−Σ_n Σ_k w_k q_nk ln softmax(x_n)_k / Z`, with the
@@ -193,8 +214,12 @@ impl CrossEntropy {
     }
 }
 
-/// Along the last dimension, of tracked operations only: candle-nn's fused softmax has no gradient.
-fn log_softmax(logits: &Tensor) -> candle_core::Result<Tensor> {
+/// `ln softmax` along the last dimension, with a gradient, which candle-nn's fused softmax has not.
+/// Large values are no harm: the largest of each row is subtracted first.
+///
+/// # Errors
+/// If candle reports one.
+pub fn log_softmax(logits: &Tensor) -> candle_core::Result<Tensor> {
     // The shift cancels, so that it needs no gradient of its own.
     let shifted = logits.broadcast_sub(&logits.detach().max_keepdim(D::Minus1)?)?;
     let sum = shifted.exp()?.sum_keepdim(D::Minus1)?;

@@ -1,0 +1,156 @@
+//! A loss, a metric and a score of one's own in the usual classification; what is refused.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use cnn_core::Preprocessing;
+use cnn_data::{Shapes, ShapesConfig, Split};
+use cnn_layers::{
+    Activation, BatchNorm2dConfig, Conv2dConfig, ConvNormActConfig, GlobalAvgPool2d, Layer as _,
+    LinearConfig, Mode, Store,
+};
+use cnn_train::{
+    Classification, Error, Forward, GradientStep, Metric, Notice, Targets, TrainConfig, Trainer,
+    log_softmax,
+};
+
+fn network(store: &Store, mode: Mode) -> Result<Forward, Error> {
+    let root = store.builder(mode);
+    let conv = Conv2dConfig::new(3, 6, 3);
+    let unit = ConvNormActConfig::new(conv, BatchNorm2dConfig::new(6), Activation::Relu);
+    let unit = unit.build(&root.pp("conv"), &root.pp("bn"))?;
+    let pool = GlobalAvgPool2d::new(&root.pp("pool"));
+    let head = LinearConfig::new(6, 10).build(&root.pp("head"))?;
+    Ok(Box::new(move |images, cx| {
+        let maps = unit.forward(images, cx)?;
+        head.forward(&pool.forward(&maps, cx)?.flatten()?, cx)
+    }))
+}
+
+fn task(store: &Store) -> Classification {
+    let images = |samples, split| {
+        let config = ShapesConfig::default().with_samples(samples);
+        Arc::new(Shapes::new(config.with_split(split)).unwrap())
+    };
+    let preprocessing = Preprocessing {
+        input_size: [3, 32, 32],
+        ..Preprocessing::default()
+    };
+    let (train, val) = (images(96, Split::Train), images(20, Split::Val));
+    Classification::new(train, val, preprocessing, |mode| network(store, mode)).unwrap()
+}
+
+/// The focal loss of exponent 2 (Lin et al. 2017).
+fn focal(logits: &Tensor, targets: &Targets) -> Result<Tensor, Error> {
+    let (samples, classes) = logits.dims2()?;
+    let log = log_softmax(logits)?;
+    let wrong = (1. - log.exp()?)?.sqr()?;
+    let losses = (targets.distributions(classes)? * wrong * log)?;
+    Ok((losses.sum_all()? / -(samples as f64))?)
+}
+
+/// How many images were seen, less the number of evaluations so far: it falls from epoch to epoch.
+struct Falling {
+    images: usize,
+    evaluations: usize,
+}
+
+impl Metric for Falling {
+    fn update(&mut self, logits: &Tensor, labels: &[u32]) -> Result<(), Error> {
+        assert_eq!(logits.dims(), [labels.len(), 10]);
+        self.images += labels.len();
+        Ok(())
+    }
+
+    fn value(&self) -> f64 {
+        (self.images - self.evaluations) as f64
+    }
+}
+
+#[test]
+fn a_loss_a_metric_and_a_score_of_ones_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::new(0);
+    let evaluations = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let new = move || Falling {
+        images: 0,
+        evaluations: evaluations.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+    };
+    let task = task(&store).with_loss(focal).with_metric("falling", new).with_score("falling");
+    let mut losses = Vec::new();
+    let summary = Trainer::new(TrainConfig::new(3), &store, directory.path())
+        .with_listener(|notice| {
+            if let Notice::Epoch { record, .. } = notice {
+                losses.push(record.metric("train_loss").unwrap());
+                assert_eq!(record.metric("val_falling"), Some((21 - record.epoch) as f64));
+            }
+        })
+        .run(&task, &mut GradientStep::default())
+        .unwrap();
+    // 0.81·ln 10 at first: where nothing is known, the focal loss is that much less.
+    assert!((losses[0] - 0.81 * 10f64.ln()).abs() < 0.2, "{losses:?}");
+    assert!(losses[2] < losses[0], "{losses:?}");
+    let best = summary.best.unwrap();
+    assert_eq!((best.epoch, best.score), (1, 20.));
+    let columns = std::fs::read_to_string(directory.path().join("metrics.csv")).unwrap();
+    let columns = columns.lines().next().unwrap().to_string();
+    assert_eq!(columns, "epoch,lr,train_loss,train_top1,val_loss,val_top1,val_top5,val_falling,seconds");
+}
+
+fn refusal(task: &Classification, store: &Store) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::new(TrainConfig::new(1), store, directory.path());
+    trainer.run(task, &mut GradientStep::default()).unwrap_err().to_string()
+}
+
+#[test]
+fn an_unknown_score_and_an_error_of_ones_own_are_told() {
+    let store = Store::new(0);
+    let unknown = refusal(&task(&store).with_score("loss"), &store);
+    assert_eq!(unknown, "`score`: found loss, expected one of top1, top5");
+    let failing = |_: &Tensor, _: &Targets| Err(Error::other("no such loss"));
+    assert_eq!(refusal(&task(&store).with_loss(failing), &store), "no such loss");
+}
+
+/// A network of another store, or one that is built for evaluation, would train nothing.
+#[test]
+fn a_step_without_any_gradient_is_an_error() {
+    let (trained, other) = (Store::new(0), Store::new(1));
+    network(&trained, Mode::Train).unwrap();
+    let said = refusal(&task(&other), &trained);
+    assert!(said.contains("`gradients`: found none") && said.contains("Mode::Train"), "{said}");
+}
+
+/// Statistics that are to stay, stay: in training, and when the step is run again to find where a
+/// value was not finite.
+#[test]
+fn frozen_statistics_stay() {
+    let statistics = |store: &Store| -> Vec<f32> {
+        store.get("bn.running_mean").unwrap().to_vec1().unwrap()
+    };
+    for (frozen_statistics, stay) in [(true, true), (false, false)] {
+        let (directory, store) = (tempfile::tempdir().unwrap(), Store::new(0));
+        let task = task(&store);
+        let before = statistics(&store);
+        let config = TrainConfig {
+            frozen_statistics,
+            ..TrainConfig::new(1)
+        };
+        let mut trainer = Trainer::new(config, &store, directory.path());
+        trainer.run(&task, &mut GradientStep::default()).unwrap();
+        assert_eq!(statistics(&store) == before, stay);
+    }
+    let (directory, store) = (tempfile::tempdir().unwrap(), Store::new(0));
+    let infinite = |logits: &Tensor, _: &Targets| Ok((logits.sum_all()? * f64::INFINITY)?);
+    let task = task(&store).with_loss(infinite);
+    let before = statistics(&store);
+    let config = TrainConfig {
+        frozen_statistics: true,
+        ..TrainConfig::new(1)
+    };
+    let mut trainer = Trainer::new(config, &store, directory.path());
+    let error = trainer.run(&task, &mut GradientStep::default()).unwrap_err();
+    assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+    assert_eq!(statistics(&store), before);
+}
