@@ -33,7 +33,10 @@ struct Sure {
 impl Metric for Sure {
     fn update(&mut self, logits: &Tensor, labels: &[u32]) -> Result<(), Error> {
         let highest = log_softmax(logits)?.exp()?.max(1)?.to_vec1::<f32>()?;
-        self.sure += highest.iter().filter(|probability| **probability > 0.5).count();
+        self.sure += highest
+            .iter()
+            .filter(|probability| **probability > 0.5)
+            .count();
         self.all += labels.len();
         Ok(())
     }
@@ -46,7 +49,12 @@ impl Metric for Sure {
 fn main() -> Result<()> {
     let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
     let shapes = |samples, split| {
-        Shapes::new(ShapesConfig::default().with_samples(samples).with_split(split)).map(Arc::new)
+        Shapes::new(
+            ShapesConfig::default()
+                .with_samples(samples)
+                .with_split(split),
+        )
+        .map(Arc::new)
     };
     let (train, val) = (shapes(500, Split::Train)?, shapes(200, Split::Val)?);
     let task = Classification::new(train, val, network.preprocessing().clone(), |mode| {

@@ -10,61 +10,59 @@ use cnn_layers::{
 };
 use cnn_train::{
     Batches, Epoch, Error, Evaluation, GradientStep, Losses, Task, TrainConfig, Trainer,
+    mean_squared_error,
 };
 
-/// Training shapes, unseen shapes, and a network from `(N, 32, 32, 3)` to `(N, 1, 1, 2)`.
-struct Locate(Shapes, Shapes, Sequential);
+/// Finding the centre of a shape.
+struct Locate {
+    train: Shapes,
+    unseen: Shapes,
+    /// From `(N, 32, 32, 3)` to `(N, 1, 1, 2)`.
+    network: Sequential,
+}
 
 fn pairs(shapes: &Shapes, order: &[usize]) -> Result<(FeatureMap, Tensor), Error> {
-    let (mut pixels, mut centres) = (Vec::new(), Vec::new());
+    let mut pixels = Vec::new();
+    let mut centres = Vec::new();
     for &index in order {
         let sample = shapes.read(index)?;
-        pixels.extend(
-            sample
-                .image
-                .bytes()
-                .iter()
-                .map(|&byte| f32::from(byte) / 127.5 - 1.),
-        );
-        let b = &sample.boxes[0];
-        centres.extend([b.x_min + b.x_max, b.y_min + b.y_max].map(|sum| sum / 32. - 1.));
+        let scaled = |&byte: &u8| f32::from(byte) / 127.5 - 1.;
+        pixels.extend(sample.image.bytes().iter().map(scaled));
+        let shape = &sample.boxes[0];
+        centres.push((shape.x_min + shape.x_max) / 32. - 1.);
+        centres.push((shape.y_min + shape.y_max) / 32. - 1.);
     }
     let images = Tensor::from_vec(pixels, (order.len(), 32, 32, 3), &Device::Cpu)?;
-    Ok((
-        FeatureMap::from_nhwc(&images)?,
-        Tensor::from_vec(centres, (order.len(), 2), &Device::Cpu)?,
-    ))
+    let centres = Tensor::from_vec(centres, (order.len(), 2), &Device::Cpu)?;
+    Ok((FeatureMap::from_nhwc(&images)?, centres))
 }
 
 impl Task for Locate {
     type Batch = (FeatureMap, Tensor);
+
     fn batches_per_epoch(&self) -> usize {
-        self.0.len() / 32
+        self.train.len() / 32
     }
+
     fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error> {
-        let (order, start) = (epoch.key.rng().permutation(self.0.len()), epoch.start);
-        Ok(Box::new((start..self.batches_per_epoch()).map(move |n| {
-            pairs(&self.0, &order[32 * n..32 * (n + 1)])
-        })))
+        let order = epoch.key.rng().permutation(self.train.len());
+        let batch = move |number| pairs(&self.train, &order[32 * number..32 * (number + 1)]);
+        Ok(Box::new((epoch.start..self.batches_per_epoch()).map(batch)))
     }
+
     fn samples(&self, (images, _): &Self::Batch) -> usize {
         images.batch()
     }
+
     fn loss(&self, (images, centres): &Self::Batch, cx: &Context<'_>) -> Result<Losses, Error> {
-        Ok(Losses::new(cnn_train::mean_squared_error(
-            &self.2.forward(images, cx)?.flatten()?,
-            centres,
-        )?))
+        let found = self.network.forward(images, cx)?.flatten()?;
+        Ok(Losses::new(mean_squared_error(&found, centres)?))
     }
+
     fn evaluate(&self) -> Result<Evaluation, Error> {
-        let unseen = pairs(&self.1, &(0..self.1.len()).collect::<Vec<_>>())?;
-        let pixels = 16.
-            * f64::from(
-                self.loss(&unseen, &Context::eval())?
-                    .total
-                    .to_scalar::<f32>()?,
-            )
-            .sqrt();
+        let all: Vec<usize> = (0..self.unseen.len()).collect();
+        let losses = self.loss(&pairs(&self.unseen, &all)?, &Context::eval())?;
+        let pixels = 16. * f64::from(losses.total.to_scalar::<f32>()?).sqrt();
         Ok(Evaluation {
             score: -pixels,
             metrics: vec![("pixels".into(), pixels)],
@@ -73,34 +71,29 @@ impl Task for Locate {
 }
 
 fn main() -> anyhow::Result<()> {
-    let (store, shapes) = (Store::new(0), ShapesConfig::default().with_samples(2000));
-    let (root, mut network) = (store.builder(Mode::Train), Sequential::new());
+    let store = Store::new(0);
+    let root = store.builder(Mode::Train);
+    let mut network = Sequential::new();
     for (from, to) in [(3, 16), (16, 32), (32, 64), (64, 2)] {
-        let conv = Conv2dConfig::new(from, to, 3)
-            .with_stride(2)
-            .build(&root.pp(format!("conv{to}")))?;
+        let conv = Conv2dConfig::new(from, to, 3).with_stride(2);
         network = network
             .add(Activate::new(Activation::LeakyRelu(0.2), &root))
-            .add(conv);
+            .add(conv.build(&root.pp(format!("conv{to}")))?);
     }
-    let task = Locate(
-        Shapes::new(shapes.clone())?,
-        Shapes::new(shapes.with_split(Split::Val))?,
+    let shapes = ShapesConfig::default().with_samples(2000);
+    let task = Locate {
+        train: Shapes::new(shapes.clone())?,
+        unseen: Shapes::new(shapes.with_split(Split::Val))?,
         network,
-    );
+    };
     let run = cnn_core::RunDir::create(&std::env::temp_dir().join("runs"), "train", "locate")?;
-    let mut trainer = Trainer::new(
-        TrainConfig {
-            learning_rate: 0.02,
-            ..TrainConfig::new(8)
-        },
-        &store,
-        run.path(),
-    );
-    let summary = trainer.run(&task, &mut GradientStep::default())?;
-    println!(
-        "{:.1} pixels off, root mean square",
-        -summary.best.map_or(f64::NAN, |best| best.score)
-    );
+    let config = TrainConfig {
+        learning_rate: 0.02,
+        ..TrainConfig::new(8)
+    };
+    let summary =
+        Trainer::new(config, &store, run.path()).run(&task, &mut GradientStep::default())?;
+    let pixels = -summary.best.map_or(f64::NAN, |best| best.score);
+    println!("{pixels:.1} pixels off, root mean square");
     Ok(())
 }

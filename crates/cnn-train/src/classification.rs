@@ -9,7 +9,9 @@ use cnn_data::{Augmentation, Batch, BatchMix, BatchPlan, Dataset, Skipped};
 use cnn_layers::{Context, FeatureMap, Mode};
 use cnn_metrics::ClassificationResult;
 
-use crate::{Batches, ClassificationLoss, CrossEntropy, Epoch, Error, Evaluation, Losses, Targets, Task};
+use crate::{
+    Batches, ClassificationLoss, CrossEntropy, Epoch, Error, Evaluation, Losses, Targets, Task,
+};
 
 /// A network as a function from images to class scores `(N, K)`.
 pub type Forward =
@@ -184,7 +186,9 @@ impl Classification {
         }
         self.note_skipped(batches.skipped());
         let further = further.into_iter();
-        let further = further.map(|(name, metric)| (name, metric.value())).collect();
+        let further = further
+            .map(|(name, metric)| (name, metric.value()))
+            .collect();
         Ok((metrics.result()?, further))
     }
 

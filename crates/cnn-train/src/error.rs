@@ -108,11 +108,7 @@ impl Error {
     }
 
     /// An argument of that name is out of its range.
-    pub fn argument(
-        name: &'static str,
-        found: impl ToString,
-        expected: impl Into<String>,
-    ) -> Self {
+    pub fn argument(name: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
         Self::Argument {
             name,
             found: found.to_string(),

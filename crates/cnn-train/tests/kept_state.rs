@@ -198,7 +198,7 @@ fn run(directory: &Path) {
         .unwrap();
 }
 
-const DIRECTORY: &str = "CNN_TEST_KEPT_STATE_DIRECTORY";
+const DIRECTORY: &str = "KEPT_STATE_TEST_DIRECTORY";
 
 /// The run of a process that `a_killed_run_ends_in_the_same_bytes` kills; alone it does nothing.
 #[test]

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{Device, Tensor};
 use cnn_core::Key;
 use cnn_layers::{
-    Activate, Activation, BatchNorm2dConfig, BatchNormPolicy, Context, Conv2dConfig, ConvNormActConfig, Dropout,
-    FeatureMap, GlobalAvgPool2d, Layer, Linear, LinearConfig, Mode, Padding, Sequential, Store,
+    Activate, Activation, BatchNorm2dConfig, BatchNormPolicy, Context, Conv2dConfig,
+    ConvNormActConfig, Dropout, FeatureMap, GlobalAvgPool2d, Layer, Linear, LinearConfig, Mode,
+    Padding, Sequential, Store,
 };
 use cnn_train::{
     Batches, CrossEntropy, Epoch, Error, Evaluation, GradientStep, Losses, Notice, Optimizer,

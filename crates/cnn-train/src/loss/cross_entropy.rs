@@ -31,7 +31,11 @@ impl Targets {
             }
             values[row * classes + label as usize] = 1.;
         }
-        Ok(Tensor::from_vec(values, (labels.len(), classes), &Device::Cpu)?)
+        Ok(Tensor::from_vec(
+            values,
+            (labels.len(), classes),
+            &Device::Cpu,
+        )?)
     }
 }
 

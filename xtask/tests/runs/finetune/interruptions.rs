@@ -18,7 +18,7 @@ impl Moment {
         match self {
             Self::Features => &["--strategy", "head", "--size", "128"],
             Self::Head => &["--head-epochs", "40", "--epochs", "1"],
-            Self::AllLayers => &["--epochs", "3"],
+            Self::AllLayers => &["--epochs", "3", "--ema", "0.9"],
         }
     }
 

@@ -58,11 +58,18 @@ struct Kills {
 
 impl Kills {
     const EPOCHS: usize = 6;
+    const AVERAGED: [&str; 2] = ["--ema", "0.9"];
+    /// Some three hundredths of a second, so that states within an epoch are among those gone on from.
+    const OFTEN: [&str; 2] = ["--save-every", "0.0005"];
 
     fn new() -> Self {
         let bench = Bench::new();
         let since = Instant::now();
-        let run = bench.train("reference", Self::EPOCHS, &RANDOM);
+        let run = bench.train(
+            "reference",
+            Self::EPOCHS,
+            &[&RANDOM[..], &Self::AVERAGED].concat(),
+        );
         let expected = outcome(&run);
         Self {
             takes: since.elapsed(),
@@ -78,14 +85,16 @@ impl Kills {
     fn trial(&mut self, number: usize, moments: &[Moment]) {
         let out = format!("killed-{number}");
         let mut arguments = self.bench.arguments(&out, Self::EPOCHS);
-        arguments.extend(RANDOM.map(String::from));
+        let more = [&RANDOM[..], &Self::AVERAGED, &Self::OFTEN].concat();
+        arguments.extend(more.into_iter().map(String::from));
         let out = PathBuf::from(self.bench.path(&out));
         for moment in moments {
             self.kill(start(&strs(&arguments)), &out, *moment);
             if let Some(run) = run_in(&out).filter(|run| run.join("args.toml").exists()) {
-                arguments = ["train", "--resume", &text(&run), "--threads", "1"]
-                    .map(String::from)
-                    .to_vec();
+                let run = text(&run);
+                let resumed = ["train", "--resume", &run, "--threads", "1"];
+                let resumed = [&resumed[..], &Self::OFTEN].concat();
+                arguments = resumed.into_iter().map(String::from).collect();
             } else {
                 let _ = std::fs::remove_dir_all(&out);
             }
