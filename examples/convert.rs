@@ -66,8 +66,10 @@ fn convert(
         )?
     };
     network.save(directory)?;
-    let (name, report) = (network.spec().name, network.report());
-    let (loaded, unexpected) = (report.loaded.len(), report.unexpected.len());
+    let name = network.spec().name;
+    let report = network.report();
+    let loaded = report.loaded.len();
+    let unexpected = report.unexpected.len();
     println!(
         "{name}: {loaded} tensors loaded, {unexpected} unexpected, saved to {}",
         directory.display()

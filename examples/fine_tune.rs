@@ -25,11 +25,10 @@ fn open(folder: Option<&Path>, split: Split) -> anyhow::Result<Arc<dyn Dataset>>
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let builtin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/weights/resnet20_cifar10");
-    let (weights, folder) = (arguments.next().unwrap_or(builtin), arguments.next());
-    let (train, val) = (
-        open(folder.as_deref(), Split::Train)?,
-        open(folder.as_deref(), Split::Val)?,
-    );
+    let weights = arguments.next().unwrap_or(builtin);
+    let folder = arguments.next();
+    let train = open(folder.as_deref(), Split::Train)?;
+    let val = open(folder.as_deref(), Split::Val)?;
 
     let options = LoadOptions {
         num_classes: Some(train.classes().len()),

@@ -56,7 +56,8 @@ fn main() -> Result<()> {
         )
         .map(Arc::new)
     };
-    let (train, val) = (shapes(500, Split::Train)?, shapes(200, Split::Val)?);
+    let train = shapes(500, Split::Train)?;
+    let val = shapes(200, Split::Val)?;
     let task = Classification::new(train, val, network.preprocessing().clone(), |mode| {
         let model = network.build(mode)?;
         anyhow::Ok(Box::new(move |images, cx| model.forward(images, cx)))

@@ -39,7 +39,9 @@ struct SmallNet {
 
 impl SmallNet {
     fn build(root: &Builder, classes: usize) -> candle_core::Result<Self> {
-        let (mut infos, mut stages, mut from) = (Vec::new(), Vec::new(), 3);
+        let mut infos = Vec::new();
+        let mut stages = Vec::new();
+        let mut from = 3;
         for (number, to) in [16, 32, 64].into_iter().enumerate() {
             let name = format!("layer{}", number + 1);
             let at = root.pp(&name);

@@ -62,10 +62,8 @@ fn main() -> Result<()> {
         parameter.set(&(parameter.as_tensor() - (grad * 0.01)?)?.detach())?;
     }
     let after = network.loss(&images, &targets, &cx)?;
-    let (before, after) = (
-        before.to_scalar::<f32>()? / 8.,
-        after.to_scalar::<f32>()? / 8.,
-    );
+    let before = before.to_scalar::<f32>()? / 8.;
+    let after = after.to_scalar::<f32>()? / 8.;
     println!(
         "{} parameters: loss {before:.2} before the step, {after:.2} after it",
         store.parameter_count()

@@ -64,7 +64,8 @@ fn main() -> Result<()> {
         Key::new(0).stream("split"),
     )?;
     let classes = train.classes().len();
-    let (seen, unseen) = (train.len(), val.len());
+    let seen = train.len();
+    let unseen = val.len();
     let preprocessing = Preprocessing {
         input_size: [3, 64, 64],
         crop_pct: 1.,

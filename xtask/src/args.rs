@@ -200,7 +200,9 @@ impl NetworkArgs {
         set_threads(self.threads)?;
         let input_size = size.map(|Size(size)| size);
         if self.weights() != "none" {
-            let (model, seed, dtype) = (self.model.clone(), self.seed, Some(dtype.into()));
+            let model = self.model.clone();
+            let seed = self.seed;
+            let dtype = Some(dtype.into());
             let options = LoadOptions {
                 model,
                 seed,
@@ -276,7 +278,8 @@ pub(crate) fn note_unused(network: &Network) {
         .weights_file()
         .map(|file| file.display().to_string())
         .unwrap_or_default();
-    let (unused, name) = (&network.report().unexpected, network.spec().name);
+    let unused = &network.report().unexpected;
+    let name = network.spec().name;
     if let Some(first) = unused.first() {
         eprintln!(
             "note: {name} does not use all tensors of {file}: `{first}` is the first of {}",

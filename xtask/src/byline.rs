@@ -17,11 +17,13 @@ pub(crate) fn byline() -> String {
 
 /// A time in seconds since 1970 as date and minute.
 fn utc(seconds: u64) -> String {
-    let (days, minutes) = (seconds / 86_400, seconds / 60 % 1_440);
+    let days = seconds / 86_400;
+    let minutes = seconds / 60 % 1_440;
     // Years that begin in March end with the day that leap years add (H. Hinnant,
     // "chrono-compatible low-level date algorithms"); 719,468 days lie between 0000-03-01 and 1970.
     let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
     let year_of_era =
         (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);

@@ -138,14 +138,10 @@ impl Run<'_> {
         write_atomic(&self.directory.join(SUMMARY), |file| {
             file.write_all(text.as_bytes())
         })?;
-        let (dataset, part) = (
-            self.data.test.as_ref().unwrap_or(&self.data.val).as_ref(),
-            verdict.split,
-        );
-        let (path, names) = (
-            self.directory.join(predictions::NAME),
-            inference::class_names(&verdict.network),
-        );
+        let dataset = self.data.test.as_ref().unwrap_or(&self.data.val).as_ref();
+        let part = verdict.split;
+        let path = self.directory.join(predictions::NAME);
+        let names = inference::class_names(&verdict.network);
         predictions::write(&path, &verdict.measured, dataset, |_| part, &names)?;
         // The report of a run that had already ended says more of it than this sitting knows.
         if !ended_before || !self.directory.join(report::NAME).exists() {
@@ -198,7 +194,8 @@ impl Run<'_> {
             }
             None => json!({"tensors": 0, "unchanged": 0}),
         };
-        let (result, interval) = (&verdict.measured.result, verdict.measured.top1_interval()?);
+        let result = &verdict.measured.result;
+        let interval = verdict.measured.top1_interval()?;
         let mut summary = json!({
             "run_dir": self.directory,
             "epochs": self.summary.epochs,
@@ -229,7 +226,8 @@ impl Run<'_> {
 
     fn print(&self, summary: &Value, split: &str) -> Result<()> {
         let share = |value: &Value| 100. * value.as_f64().unwrap_or(0.);
-        let (best, verdict) = (&summary["best"], &summary[split]);
+        let best = &summary["best"];
+        let verdict = &summary[split];
         println!(
             "best epoch {}: top-1 {:.2} % of the validation images",
             best["epoch"],

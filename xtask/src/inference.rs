@@ -135,10 +135,8 @@ struct Meter {
 impl Meter {
     fn new(classes: usize) -> Result<Self> {
         let logits = (classes <= MOST_KEPT).then(Vec::new);
-        let (metrics, reliability) = (
-            Classification::new(classes)?,
-            Reliability::new(DEFAULT_BINS)?,
-        );
+        let metrics = Classification::new(classes)?;
+        let reliability = Reliability::new(DEFAULT_BINS)?;
         Ok(Self {
             metrics,
             reliability,
@@ -159,7 +157,8 @@ impl Meter {
     }
 
     fn finish(self, skipped: Vec<Skipped>) -> Result<Measured> {
-        let (result, confusion) = (self.metrics.result()?, self.metrics.confusion().clone());
+        let result = self.metrics.result()?;
+        let confusion = self.metrics.confusion().clone();
         let Self {
             reliability,
             judged,
@@ -199,7 +198,8 @@ pub(crate) fn measure_with_part(
     is_part: &[bool],
 ) -> Result<(Measured, Option<Measured>)> {
     let classes = network.model().num_classes();
-    let (mut whole, mut part) = (Meter::new(classes)?, Meter::new(classes)?);
+    let mut whole = Meter::new(classes)?;
+    let mut part = Meter::new(classes)?;
     let skipped = judge_all(network, dataset, batch, |index, label, logits| {
         whole.add(index, label, logits)?;
         if is_part[index] {
@@ -303,7 +303,8 @@ fn known_names(network: &Network) -> Option<Vec<String>> {
 /// knows the names, else by number.
 pub(crate) fn classes_to_logits(network: &Network, classes: &[String]) -> Result<Vec<usize>> {
     let count = network.model().num_classes();
-    let (name, by_number) = (network.spec().name, (0..classes.len()).collect());
+    let name = network.spec().name;
+    let by_number = (0..classes.len()).collect();
     if classes.is_empty() {
         bail!("the dataset has no labels, so there is nothing to compare with");
     }

@@ -129,15 +129,16 @@ pub(crate) fn after_measuring(
 
 /// What to do with a dataset whose images have labels, or have none.
 pub(crate) fn after_survey(data: &str, has_labels: bool) -> Vec<NextStep> {
-    match has_labels {
-        true => vec![
+    if has_labels {
+        vec![
             NextStep::new("fine-tune a network on it", &["finetune", "--data", data]),
             NextStep::new("train one from scratch", &["train", "--data", data]),
-        ],
-        false => vec![NextStep::new(
+        ]
+    } else {
+        vec![NextStep::new(
             "name what is in the images",
             &["predict", data, "--weights", "WEIGHTS"],
-        )],
+        )]
     }
 }
 

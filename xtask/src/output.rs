@@ -67,9 +67,12 @@ pub(crate) fn table(columns: &[(&str, bool)], rows: &[Vec<String>]) -> Result<()
     let mut stdout = std::io::stdout().lock();
     let titles = columns.iter().map(|(title, _)| title.to_string()).collect();
     for row in std::iter::once(&titles).chain(rows) {
-        let cell = |(column, cell): (usize, &String)| match columns[column].1 {
-            true => format!("{cell:>0$}", widths[column]),
-            false => format!("{cell:<0$}", widths[column]),
+        let cell = |(column, cell): (usize, &String)| {
+            if columns[column].1 {
+                format!("{cell:>0$}", widths[column])
+            } else {
+                format!("{cell:<0$}", widths[column])
+            }
         };
         writeln!(
             stdout,
@@ -125,7 +128,8 @@ impl Progress {
         if self.bar.is_hidden()
             && let Some(rate) = recent_rate(&mut self.last, Instant::now(), self.bar.position())
         {
-            let (done, unit) = (self.bar.position(), self.unit);
+            let done = self.bar.position();
+            let unit = self.unit;
             eprintln!(
                 "{} {done}/{} {unit}, {} {unit}/s",
                 self.what,

@@ -25,7 +25,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<RatePoint>> {
         return Ok(Vec::new());
     };
     let cannot_read = || format!("cannot read {}", path.display());
-    let (mut points, mut of_epoch) = (Vec::new(), Vec::new());
+    let mut points = Vec::new();
+    let mut of_epoch = Vec::new();
     for line in BufReader::new(file).lines() {
         let line: Line =
             serde_json::from_str(&line.with_context(cannot_read)?).with_context(cannot_read)?;

@@ -275,7 +275,8 @@ fn loss_note(arguments: &toml::Table) -> String {
 }
 
 fn facts(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<Fact>> {
-    let (result, interval) = (&verdict.measured.result, verdict.measured.top1_interval()?);
+    let result = &verdict.measured.result;
+    let interval = verdict.measured.top1_interval()?;
     let percent = |share: f64| format!("{:.2} %", 100. * share);
     let [low, high] = [interval.low, interval.high].map(|share| format!("{:.2}", 100. * share));
     let images = format!("95 % interval {low} to {high}, {} images", result.samples);
@@ -317,17 +318,16 @@ fn facts(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<Fact>> {
         run.data.val.len()
     )));
     let speed = training_speed(run)?;
-    let speed = match speed.of_images {
-        true => format!(
+    let speed = if speed.of_images {
+        format!(
             "{:.0} training images/s through the network, validation included",
             speed.per_second
-        ),
-        false => {
-            format!(
-                "{:.0} kept features/s through the head; no image went through the network again",
-                speed.per_second
-            )
-        }
+        )
+    } else {
+        format!(
+            "{:.0} kept features/s through the head; no image went through the network again",
+            speed.per_second
+        )
     };
     facts.push(Fact::new("time", format!("{:.0} s", run.summary.seconds)).with_note(speed));
     Ok(facts)
@@ -378,10 +378,8 @@ fn data_parts(run: &Run<'_>) -> Vec<DataPart> {
 /// Dead filters of the best epoch, on as many images as a share of the run's time allows: first
 /// those that it was measured on, then training images.
 fn filters(run: &Run<'_>, verdict: &Verdict) -> Result<FilterReport> {
-    let (network, measured_on) = (
-        &verdict.network,
-        run.data.test.as_ref().unwrap_or(&run.data.val),
-    );
+    let network = &verdict.network;
+    let measured_on = run.data.test.as_ref().unwrap_or(&run.data.val);
     let datasets = [measured_on.clone(), run.data.train.clone()];
     let share =
         Duration::try_from_secs_f64(INSPECTION_SHARE * run.summary.seconds).unwrap_or_default();
@@ -392,9 +390,10 @@ fn filters(run: &Run<'_>, verdict: &Verdict) -> Result<FilterReport> {
         ..InspectConfig::default()
     };
     let inspection = inspect(network, &datasets, &config, &mut |_| ())?;
-    let kinds = match inspection.images > measured_on.len() {
-        true => format!("{} and training images", verdict.split),
-        false => format!("{} images", verdict.split),
+    let kinds = if inspection.images > measured_on.len() {
+        format!("{} and training images", verdict.split)
+    } else {
+        format!("{} images", verdict.split)
     };
     Ok(inspection.report(
         format!("{kinds}, weights of the best epoch"),
@@ -474,12 +473,13 @@ fn feature_timing(run: &Run<'_>, tuning: &Tuning<'_>) -> Option<Timing> {
 
 fn phase_timings(run: &Run<'_>, tuning: &Tuning<'_>) -> Result<Vec<Timing>> {
     let timing = |phase: PhaseSpeed| Timing {
-        name: match phase.on_features {
-            true => format!(
+        name: if phase.on_features {
+            format!(
                 "phase {}, training and validation on kept features",
                 phase.name
-            ),
-            false => format!("phase {}, training and validation", phase.name),
+            )
+        } else {
+            format!("phase {}, training and validation", phase.name)
         },
         seconds: phase.seconds,
         images_per_second: Some(phase.samples as f64 / phase.seconds.max(1e-9)),
@@ -514,10 +514,8 @@ pub(crate) fn training_speed(run: &Run<'_>) -> Result<Speed> {
             .iter()
             .filter(|phase| !of_images || !phase.on_features)
     };
-    let (samples, seconds) = (
-        counted().map(|phase| phase.samples).sum::<usize>(),
-        counted().map(|phase| phase.seconds).sum::<f64>(),
-    );
+    let samples = counted().map(|phase| phase.samples).sum::<usize>();
+    let seconds = counted().map(|phase| phase.seconds).sum::<f64>();
     Ok(Speed {
         of_images,
         per_second: samples as f64 / seconds.max(1e-9),

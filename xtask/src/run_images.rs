@@ -52,7 +52,8 @@ impl RunImages {
         let missing = "name the images by --data; only the directory of a run that finetune or train made knows its own";
         let run = Self::of(weights)?.context(missing).context(Unusable)?;
         let part = part.unwrap_or_else(|| run.held_out());
-        let (dataset, data) = (run.open(part)?, run.data()?);
+        let dataset = run.open(part)?;
+        let data = run.data()?;
         eprintln!(
             "the {} {part} images of the run, from {data}",
             dataset.len()

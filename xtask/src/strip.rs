@@ -44,7 +44,9 @@ impl Strip {
         let plan = BatchPlan::new(dataset.clone(), record.clone())
             .with_order(order)
             .with_batch_size(IMAGES);
-        let (mut photos, mut labels, mut inputs) = (Vec::new(), Vec::new(), None);
+        let mut photos = Vec::new();
+        let mut labels = Vec::new();
+        let mut inputs = None;
         if let Some(batch) = plan.start()?.next() {
             let batch = batch?;
             for &index in &batch.indices {
@@ -57,7 +59,8 @@ impl Strip {
             }
             inputs = Some(FeatureMap::from_nhwc(&batch.images)?);
         }
-        let (model, names) = (network.build(Mode::Eval)?, inference::class_names(network));
+        let model = network.build(Mode::Eval)?;
+        let names = inference::class_names(network);
         Ok(Self {
             model,
             names,

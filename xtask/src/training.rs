@@ -218,7 +218,8 @@ impl TrainingArgs {
         if !self.balance {
             return None;
         }
-        let (images, classes) = (data.train.len(), data.train.classes().len());
+        let images = data.train.len();
+        let classes = data.train.classes().len();
         let mut counts = vec![0usize; classes];
         for label in (0..images).filter_map(|index| data.train.label(index)) {
             counts[label] += 1;
@@ -526,15 +527,16 @@ pub(crate) fn explained(error: anyhow::Error, directory: &Path) -> anyhow::Error
     if !diverged {
         return error;
     }
-    let kept = match directory.join("best").exists() {
-        true => format!(
+    let kept = if directory.join("best").exists() {
+        format!(
             "the best epoch so far is kept in {}",
             directory.join("best").display()
-        ),
-        false => format!(
+        )
+    } else {
+        format!(
             "no epoch was completed; {} holds the start",
             directory.display()
-        ),
+        )
     };
     error.context(format!(
         "training stopped, {kept}; a lower --lr, --clip-norm or a longer --warmup may help"

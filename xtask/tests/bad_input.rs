@@ -200,7 +200,8 @@ fn what_means_nothing_without_weights_is_not_answered() {
 #[test]
 fn mistakes_are_answered_with_what_was_meant() {
     let bench = Bench::new();
-    let (weights, list) = (bench.path("weights"), bench.file("list.csv", b"a,b\n"));
+    let weights = bench.path("weights");
+    let list = bench.file("list.csv", b"a,b\n");
     std::fs::create_dir_all(bench.path("photos/cat")).unwrap();
     let photo = bench.path("photos/cat/1.jpg");
     std::fs::copy(
@@ -336,11 +337,9 @@ fn commands_that_end_well_say_what_to_do_next() {
 #[test]
 fn missing_and_empty_paths_are_named() {
     let bench = Bench::new();
-    let (weights, absent, empty) = (
-        bench.path("weights"),
-        bench.path("absent"),
-        bench.path("empty"),
-    );
+    let weights = bench.path("weights");
+    let absent = bench.path("absent");
+    let empty = bench.path("empty");
     refused(1, &["absent"], &["predict", &absent, "--weights", &weights]);
     refused(1, &["absent"], &["predict", "x.jpg", "--weights", &absent]);
     refused(

@@ -310,10 +310,8 @@ fn change(
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let (came, gone) = (
-        list(names.difference(&before).collect()),
-        list(before.difference(names).collect()),
-    );
+    let came = list(names.difference(&before).collect());
+    let gone = list(before.difference(names).collect());
     let same = said == names.len().to_string() && came.is_empty() && gone.is_empty();
     let parts = [("came: ", came), ("gone: ", gone)];
     let parts: String = parts

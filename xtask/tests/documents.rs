@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 #[test]
 fn relative_links_lead_to_files_and_headings() {
     let root = root();
-    let (mut checked, mut broken) = (0, Vec::new());
+    let mut checked = 0;
+    let mut broken = Vec::new();
     for page in pages(&root) {
         for target in links(&prose(&read(&page))) {
             checked += 1;

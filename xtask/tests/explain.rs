@@ -44,10 +44,8 @@ fn json(arguments: &[&str]) -> Value {
 fn disc(height: usize, width: usize, channels: usize) -> Image {
     let radius = height.min(width) as f64 / 6.;
     let pixel = |at: usize| {
-        let (row, column) = (
-            (at / width) as f64 - height as f64 / 4.,
-            (at % width) as f64 - width as f64 / 4.,
-        );
+        let row = (at / width) as f64 - height as f64 / 4.;
+        let column = (at % width) as f64 - width as f64 / 4.;
         if row.hypot(column) < radius { 230 } else { 40 }
     };
     let bytes = (0..height * width)
@@ -101,7 +99,8 @@ fn a_folder_as_found_in_the_wild() {
     let whole = std::fs::read(bench.path("photos/grey.png")).unwrap();
     std::fs::write(bench.path("photos/half.png"), &whole[..whole.len() / 2]).unwrap();
 
-    let (photos, out) = (bench.text("photos"), bench.text("runs"));
+    let photos = bench.text("photos");
+    let out = bench.text("runs");
     let arguments = [
         &[
             photos.as_str(),
@@ -171,7 +170,8 @@ fn raw_maps_and_checks() {
         bench.image("a.png", &disc(40, 60, 3)),
         bench.image("b.png", &disc(64, 33, 3)),
     ];
-    let (out, raw) = (bench.text("runs"), bench.text("maps.safetensors"));
+    let out = bench.text("runs");
+    let raw = bench.text("maps.safetensors");
     let methods = "gradcam,scorecam,ig,occlusion";
     let arguments = [
         photos[0].as_str(),
@@ -398,7 +398,8 @@ fn unusable_arguments_are_refused_before_anything_is_written() {
 #[test]
 fn images_of_a_drawn_dataset_are_exported_and_never_over_others() {
     let bench = Bench::new();
-    let (folder, out) = (bench.text("shapes"), bench.text("runs"));
+    let folder = bench.text("shapes");
+    let out = bench.text("runs");
     let export = || {
         let arguments = ["data", "shapes:samples=40", "--export", &folder];
         Command::new(env!("CARGO_BIN_EXE_cnn"))

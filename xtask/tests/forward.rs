@@ -10,10 +10,8 @@ use cnn_models::{ModelConfig, Network};
 use cnn_weights::{TensorFile, save_safetensors};
 
 fn forward(directory: &Path, flags: &[&str]) -> TensorFile {
-    let (input, output) = (
-        directory.join("x.safetensors"),
-        directory.join("y.safetensors"),
-    );
+    let input = directory.join("x.safetensors");
+    let output = directory.join("y.safetensors");
     let numbers: Vec<f32> = (0..2 * 3 * 20 * 28)
         .map(|i| ((i * 7919) % 1000) as f32 / 500. - 1.)
         .collect();

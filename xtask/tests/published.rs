@@ -28,10 +28,8 @@ fn xtask(arguments: &[&str]) -> (String, String) {
         .args(arguments)
         .output()
         .unwrap();
-    let (stdout, stderr) = (
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8_lossy(&output.stderr).to_string(),
-    );
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).to_string();
     assert!(output.status.success(), "{arguments:?}: {stderr}");
     (stdout, stderr)
 }
@@ -143,10 +141,8 @@ fn broken_files_in_a_folder_are_skipped_named_and_counted() {
     )
     .unwrap();
     std::fs::write(directory.path().join("text.jpg"), "not a photo").unwrap();
-    let (folder, csv) = (
-        directory.path().display().to_string(),
-        directory.path().join("out.csv"),
-    );
+    let folder = directory.path().display().to_string();
+    let csv = directory.path().join("out.csv");
     let arguments = [
         "predict",
         &folder,

@@ -12,7 +12,8 @@ use serde_json::Value;
 fn what_a_run_writes_is_on_the_page() {
     let page = Page::read();
     let out = tempfile::tempdir().unwrap();
-    let (place, data) = (out.path().to_str().unwrap(), out.path().join("photos"));
+    let place = out.path().to_str().unwrap();
+    let data = out.path().join("photos");
     let data = data.to_str().unwrap();
     cnn(&["data", "shapes:samples=100", "--export", data]);
     cnn(&[

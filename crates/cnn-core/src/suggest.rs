@@ -67,14 +67,13 @@ enum Likeness {
 /// assert!(!begins_a_word("lenet", "mobilenetv2_100") && !begins_a_word("00", "mobilenetv2_100"));
 /// ```
 pub fn begins_a_word(text: &str, name: &str) -> bool {
-    let (text, name) = (text.to_lowercase(), name.to_lowercase());
+    let text = text.to_lowercase();
+    let name = name.to_lowercase();
     let letters: Vec<char> = name.chars().collect();
     let begins = |at: usize| {
-        let (before, letter, after) = (
-            at.checked_sub(1).map(|at| letters[at]),
-            letters[at],
-            letters.get(at + 1),
-        );
+        let before = at.checked_sub(1).map(|at| letters[at]);
+        let letter = letters[at];
+        let after = letters.get(at + 1);
         let is_version = letter == 'v' && after.is_some_and(char::is_ascii_digit);
         let joins =
             |before: char| before.is_alphanumeric() && before.is_numeric() == letter.is_numeric();

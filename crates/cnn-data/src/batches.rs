@@ -80,7 +80,10 @@ impl BatchPlan {
     /// Batches of 32 images of the whole dataset in its order, prepared as `record` asks, decoded
     /// by rayon's global threads.
     pub fn new(dataset: Arc<dyn Dataset>, record: Preprocessing) -> Self {
-        let (order, pool, augmentation, mix) = (None, None, None, None);
+        let order = None;
+        let pool = None;
+        let augmentation = None;
+        let mix = None;
         Self {
             dataset,
             record,
@@ -224,7 +227,8 @@ struct Prepared {
 
 impl Batches {
     fn spawn(plan: BatchPlan, order: Vec<usize>) -> Self {
-        let (dataset, record) = (plan.dataset.clone(), plan.record.clone());
+        let dataset = plan.dataset.clone();
+        let record = plan.record.clone();
         let shape = [record.height(), record.width(), record.channels()];
         let keep_empty = plan.keep_empty;
         let (sender, receiver) = sync_channel(1);

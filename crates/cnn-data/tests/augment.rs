@@ -163,7 +163,8 @@ fn boxes_stay_with_their_objects() {
     let mut uncut = 0;
     for_every_scene(80, |case, sample, changed| {
         let mask = changed.mask.as_ref().unwrap();
-        let (height, width) = (changed.image.height() as f32, changed.image.width() as f32);
+        let height = changed.image.height() as f32;
+        let width = changed.image.width() as f32;
         for placed in &changed.boxes {
             let [left, top, right, bottom] = edges(placed);
             assert!(
@@ -201,8 +202,8 @@ fn boxes_stay_with_their_objects() {
                 .iter()
                 .any(|after| after.class == before.class)
             {
-                let (height_before, width_before) =
-                    (sample.image.height() as f32, sample.image.width() as f32);
+                let height_before = sample.image.height() as f32;
+                let width_before = sample.image.width() as f32;
                 let scale = (height / height_before * width / width_before).max(1.0);
                 let left = extent(mask, before.class).map_or(0, |(_, count)| count) as f32;
                 assert!(
@@ -245,7 +246,8 @@ fn masks_hold_only_known_classes_and_stay_aligned() {
         let whole = case.contains("flip") || case.starts_with("crop");
         let margin = if whole { 0 } else { 2 };
         let grey = changed.image.to_grey();
-        let (height, width) = (mask.height() as i64, mask.width() as i64);
+        let height = mask.height() as i64;
+        let width = mask.width() as i64;
         let class_at = |row: i64, column: i64| mask.bytes()[(row * width + column) as usize];
         let mut compared = 0;
         let rows = margin..height - margin;
@@ -438,7 +440,8 @@ fn the_smallest_images_pass() {
             for (name, transform) in geometric().into_iter().chain(photometric()) {
                 for seed in 0..30 {
                     let changed = transform.apply(sample.clone(), &mut rng(seed)).unwrap();
-                    let (image, mask) = (&changed.image, changed.mask.as_ref().unwrap());
+                    let image = &changed.image;
+                    let mask = changed.mask.as_ref().unwrap();
                     assert_eq!(
                         [image.height(), image.width()],
                         [mask.height(), mask.width()],
@@ -453,7 +456,8 @@ fn the_smallest_images_pass() {
 
 #[test]
 fn erased_rectangles_have_their_area_and_fill() {
-    let (height, width) = (60, 80);
+    let height = 60;
+    let width = 80;
     let image = Image::from_pixels(height, width, 1, vec![200; height * width]).unwrap();
     let erasing = RandomErasing::new(1.0)
         .unwrap()
@@ -491,7 +495,8 @@ fn batch(count: usize, each: usize) -> Vec<f32> {
 #[test]
 fn mixup_adds_partners() {
     for (count, seed) in [(4, 0), (5, 1), (1, 2), (0, 3)] {
-        let (dims, each) = ([count, 3, 4, 2], 24);
+        let dims = [count, 3, 4, 2];
+        let each = 24;
         let before = batch(count, each);
         let mut after = before.clone();
         let Mixing { lambda, partners } = Mixup::new(0.8)
@@ -500,7 +505,8 @@ fn mixup_adds_partners() {
             .unwrap();
         assert_eq!(partners, (0..count).rev().collect::<Vec<_>>());
         for (index, value) in after.iter().enumerate() {
-            let (own, position) = (index / each, index % each);
+            let own = index / each;
+            let position = index % each;
             let other = before[partners[own] * each + position];
             let expected = lambda * f64::from(before[index]) + (1.0 - lambda) * f64::from(other);
             assert!(
@@ -513,7 +519,10 @@ fn mixup_adds_partners() {
 
 #[test]
 fn cutmix_pastes_one_rectangle_and_says_its_share() {
-    let (count, height, width, channels) = (5, 9, 14, 3);
+    let count = 5;
+    let height = 9;
+    let width = 14;
+    let channels = 3;
     let each = height * width * channels;
     let mut lambdas = Vec::new();
     for seed in 0..300 {

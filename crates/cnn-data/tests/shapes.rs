@@ -139,7 +139,8 @@ fn boxes_are_the_hulls_of_the_masks_pixels() {
 }
 
 fn check_hulls(sample: &Sample, config: &ShapesConfig) {
-    let (mask, width) = (mask_of(sample), sample.image.width());
+    let mask = mask_of(sample);
+    let width = sample.image.width();
     assert!(
         (1..=*config.objects.end()).contains(&sample.boxes.len()),
         "{config:?}"
@@ -209,8 +210,11 @@ fn masks_lie_on_what_is_seen() {
 /// How much stronger colours change between neighbours in a row across the outlines of the mask,
 /// moved to the right by `shift`, than between all other neighbours.
 fn change_across_outlines(sample: &Sample, shift: isize) -> f32 {
-    let (mask, width, bytes) = (mask_of(sample), sample.image.width(), sample.image.bytes());
-    let (mut across, mut elsewhere) = ((0.0, 0.0), (0.0, 0.0));
+    let mask = mask_of(sample);
+    let width = sample.image.width();
+    let bytes = sample.image.bytes();
+    let mut across = (0.0, 0.0);
+    let mut elsewhere = (0.0, 0.0);
     for at in (0..mask.len()).filter(|at| (1..width - 2).contains(&(at % width))) {
         let change: i32 = (0..3)
             .map(|c| (i32::from(bytes[3 * at + c]) - i32::from(bytes[3 * at + 3 + c])).abs())

@@ -12,7 +12,8 @@ use serde_json::json;
 #[test]
 fn a_folder_with_everything_in_it() {
     let folder = tempfile::tempdir().unwrap();
-    let (png, jpeg) = (golden_bytes("grey.png"), golden_bytes("orientation-6.jpg"));
+    let png = golden_bytes("grey.png");
+    let jpeg = golden_bytes("orientation-6.jpg");
     let files: [(&str, &[u8]); 6] = [
         ("train/a/1.png", &png),
         ("train/a/broken.jpg", &jpeg[..200]),

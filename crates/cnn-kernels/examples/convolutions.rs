@@ -148,7 +148,9 @@ fn median(mut seconds: Vec<f64>) -> f64 {
 /// machine's speed changes from one moment to the next.
 fn time(mut call: impl FnMut()) -> [f64; 2] {
     call();
-    let (start, mut seconds, mut possible) = (Instant::now(), Vec::new(), Vec::new());
+    let start = Instant::now();
+    let mut seconds = Vec::new();
+    let mut possible = Vec::new();
     let mut before = 1e-9 * peak_flops();
     while seconds.len() < 7 || start.elapsed().as_secs_f64() < 0.3 && seconds.len() < 200 {
         let call_start = Instant::now();
@@ -205,7 +207,9 @@ fn main() {
         println!(
             "\n{name}, batch {batch}: ms, GFLOP/s, share of the peak for output | input gradient | weight gradient"
         );
-        let (mut all, mut spent, mut possible) = (0., [0.; 3], [0.; 3]);
+        let mut all = 0.;
+        let mut spent = [0.; 3];
+        let mut possible = [0.; 3];
         for (index, shape) in shapes.iter().enumerate() {
             if !numbers.is_empty() && !numbers.iter().any(|number| number.parse() == Ok(index)) {
                 continue;
@@ -244,7 +248,8 @@ fn main() {
             }
         }
         let line = |which: usize| {
-            let (spent, possible) = (spent[which], possible[which]);
+            let spent = spent[which];
+            let possible = possible[which];
             format!(
                 "{:8.2} {:6.1} {:3.0} %",
                 1e3 * spent,

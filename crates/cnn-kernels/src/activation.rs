@@ -97,7 +97,8 @@ pub fn activate_tensor(xs: &Tensor, activation: Activation, rule: BackwardRule) 
 /// If the tensor is a scalar or the element type is neither f32 nor f64.
 pub fn softmax(xs: &Tensor) -> Result<Tensor> {
     if !matches!(xs.dtype(), DType::F32 | DType::F64) {
-        let (found, expected) = (format!("{:?}", xs.dtype()), "F32 or F64".to_string());
+        let found = format!("{:?}", xs.dtype());
+        let expected = "F32 or F64".to_string();
         return Err(Error::Element {
             op: "softmax",
             what: "the input's element type",
@@ -161,7 +162,8 @@ impl Activation {
     #[inline(always)]
     fn slope<T: Element>(self, x: T) -> T {
         let constant = T::from_f64;
-        let (zero, one) = (T::zero(), T::one());
+        let zero = T::zero();
+        let one = T::one();
         match self {
             Self::Identity => one,
             Self::Relu => select(x > zero, one, zero),
@@ -309,7 +311,8 @@ pub(crate) fn passed_by_output<T: Element>(
         return grad.into_shared();
     }
     grad.updated(CHUNK, |start, grad| {
-        let (rule, xs) = (BackwardRule::Standard, &output[start..start + grad.len()]);
+        let rule = BackwardRule::Standard;
+        let xs = &output[start..start + grad.len()];
         vectorised(Slopes {
             activation,
             rule,
@@ -369,7 +372,8 @@ struct Slopes<'a, T> {
 impl<T: Element> Loop for Slopes<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let (zero, pairs) = (T::zero(), self.grad.iter_mut().zip(self.xs));
+        let zero = T::zero();
+        let pairs = self.grad.iter_mut().zip(self.xs);
         match self.rule {
             BackwardRule::Standard => {
                 for_each_activation!(self.activation, activation => for (grad, &x) in pairs {
@@ -418,7 +422,8 @@ mod tests {
 
     #[test]
     fn explanation_rules_gate_the_gradient_of_rectifiers_only() {
-        let (xs, upstream) = ([-1., -1., 0., 2., 2.], [3., -3., 3., 3., -3.]);
+        let xs = [-1., -1., 0., 2., 2.];
+        let upstream = [3., -3., 3., 3., -3.];
         assert_eq!(
             gradient(Activation::Relu, BackwardRule::Standard, &xs, &upstream),
             [0., 0., 0., 3., -3.]

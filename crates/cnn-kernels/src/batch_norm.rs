@@ -214,10 +214,8 @@ impl BatchNorm {
         activation: Activation,
     ) -> Result<FeatureMap> {
         if let Some(residual) = residual.filter(|residual| residual.dims() != self.dims) {
-            let (found, expected) = (
-                residual.dims().to_vec(),
-                format!("{:?} as the input", self.dims),
-            );
+            let found = residual.dims().to_vec();
+            let expected = format!("{:?} as the input", self.dims);
             return Err(Error::Shape {
                 op: OP,
                 what: "the residual",
@@ -322,8 +320,10 @@ impl Kernel for BatchNorm {
         unsafe {
             filled_chunks(maps[0].len(), self.chunk(), |start, ys| {
                 let part = |map: &&'_ [T]| map[start..start + ys.len()].as_ptr();
-                let (xs, residual) = (part(&maps[0]), maps.get(1).map(part));
-                let (channels, activation) = (self.channels(), self.activation);
+                let xs = part(&maps[0]);
+                let residual = maps.get(1).map(part);
+                let channels = self.channels();
+                let activation = self.activation;
                 vectorised(Normalise {
                     activation,
                     channels,
@@ -348,16 +348,15 @@ impl Kernel for BatchNorm {
         let affine = self.affine(parameters[0], parameters[1], moments);
         // What passes the activation is the gradient of the residual; only without one it is told
         // from the input, on the way.
-        let (grad, of_residual, activation) = match self.residual {
-            false => (grad, None, self.activation),
-            true => {
-                let passed = passed_by_output(self.activation, grad, output);
-                (
-                    Gradient::Shared(passed.clone()),
-                    Some(passed),
-                    Activation::Identity,
-                )
-            }
+        let (grad, of_residual, activation) = if self.residual {
+            let passed = passed_by_output(self.activation, grad, output);
+            (
+                Gradient::Shared(passed.clone()),
+                Some(passed),
+                Activation::Identity,
+            )
+        } else {
+            (grad, None, self.activation)
         };
         let [of_input, of_parameters] = [wanted[0], wanted[self.maps()] || wanted[self.maps() + 1]];
         let needs_sums = of_parameters || of_input && self.source == Source::Batch;
@@ -392,10 +391,8 @@ impl BatchNorm {
         sums: Option<&[Vec<f64>; 2]>,
     ) -> Arc<Buffer<T>> {
         let moments = self.moments.get().expect("the forward pass has run");
-        let (inverse_std, count) = (
-            self.inverse_std(moments),
-            (xs.len() / self.channels().max(1)) as f64,
-        );
+        let inverse_std = self.inverse_std(moments);
+        let count = (xs.len() / self.channels().max(1)) as f64;
         let (through_x, constant): (Vec<f64>, Vec<f64>) = match sums {
             Some([of_weight, of_bias]) => (0..self.channels())
                 .map(|c| {
@@ -409,7 +406,8 @@ impl BatchNorm {
         };
         let vectors = all_rounded([mean, scale, shift, through_x, constant]);
         grad.updated(self.chunk(), |start, grad| {
-            let (xs, channels) = (xs[start..start + grad.len()].as_ptr(), self.channels());
+            let xs = xs[start..start + grad.len()].as_ptr();
+            let channels = self.channels();
             vectorised(Centre {
                 activation,
                 channels,
@@ -495,10 +493,12 @@ struct Normalise<'a, T> {
 impl<T: Element> Loop for Normalise<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let (pixels, channels) = (self.ys.len() / self.channels.max(1), self.channels);
+        let pixels = self.ys.len() / self.channels.max(1);
+        let channels = self.channels;
         let ahead = ahead(channels);
         let vectors = self.vectors.each_ref().map(|vector| vector.as_ptr());
-        let (xs, ys) = (self.xs, self.ys.as_mut_ptr().cast());
+        let xs = self.xs;
+        let ys = self.ys.as_mut_ptr().cast();
         // SAFETY: all maps have these pixels, and `S` is what the caller is compiled for.
         unsafe {
             for_each_rectifier!(self.activation, rectifier => match self.residual {
@@ -574,10 +574,12 @@ struct Centre<'a, T> {
 impl<T: Element> Loop for Centre<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let (pixels, channels) = (self.grad.len() / self.channels.max(1), self.channels);
+        let pixels = self.grad.len() / self.channels.max(1);
+        let channels = self.channels;
         let ahead = ahead(channels);
         let vectors = self.vectors.each_ref().map(|vector| vector.as_ptr());
-        let (xs, grad) = (self.xs, self.grad.as_mut_ptr());
+        let xs = self.xs;
+        let grad = self.grad.as_mut_ptr();
         // SAFETY: both maps have these pixels, and `S` is what the caller is compiled for.
         unsafe {
             for_each_rectifier!(self.activation, rectifier => if self.centred {
@@ -627,11 +629,12 @@ where
                 let passed = self
                     .rectifier
                     .passed(grad, shift.add_product(deviation, scale));
-                let of_input = match CENTRED {
-                    true => constant
+                let of_input = if CENTRED {
+                    constant
                         .add_product(deviation, through_x)
-                        .add_product(passed, scale),
-                    false => passed.multiply(scale),
+                        .add_product(passed, scale)
+                } else {
+                    passed.multiply(scale)
                 };
                 store::<R, FULL>(of_input, self.grad.add(place), count);
             }
@@ -688,10 +691,8 @@ mod tests {
     fn one_value_per_channel_and_wrong_vectors_are_errors() {
         let tensor =
             |shape: &[usize]| Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
-        let (one, vector) = (
-            FeatureMap::from_nchw(&tensor(&[1, 3, 1, 1])).unwrap(),
-            tensor(&[3]),
-        );
+        let one = FeatureMap::from_nchw(&tensor(&[1, 3, 1, 1])).unwrap();
+        let vector = tensor(&[3]);
         let message = batch_norm_train(&one, &vector, &vector, 1e-5, None, Activation::Identity)
             .unwrap_err()
             .to_string();

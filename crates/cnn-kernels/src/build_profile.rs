@@ -48,14 +48,12 @@ impl BuildProfile {
             "1" | "s" | "z" => "several times as long as they need",
             _ => "half as long again as they need",
         };
-        let (level, with) = (
-            self.opt_level,
-            if self.debug_assertions {
-                "with"
-            } else {
-                "without"
-            },
-        );
+        let level = self.opt_level;
+        let with = if self.debug_assertions {
+            "with"
+        } else {
+            "without"
+        };
         Some(format!(
             "this build of cnn-kernels is slow: opt-level {level}, {with} debug assertions; networks take about {slowdown}\n\
              build with `--release`, or add to the Cargo.toml of your workspace:\n\n{PROFILE}\n"

@@ -36,7 +36,8 @@ impl Loop for MultiplyAdds<'_> {
     fn run<S: Simd>(self) {
         // SAFETY: `S` is what the caller is compiled for.
         unsafe {
-            let (x, y) = (S::splat(black_box(0.5)), S::splat(black_box(1.)));
+            let x = S::splat(black_box(0.5));
+            let y = S::splat(black_box(1.));
             let mut sums = [y; SUMS];
             for _ in 0..STEPS {
                 for sum in &mut sums {
@@ -73,7 +74,8 @@ pub fn copy_bandwidth(bytes: usize) -> f64 {
         });
     };
     copy();
-    let (start, mut copies) = (Instant::now(), 0);
+    let start = Instant::now();
+    let mut copies = 0;
     let mut best = f64::INFINITY;
     while copies < 3 || start.elapsed().as_secs_f64() < 0.01 {
         let start = Instant::now();

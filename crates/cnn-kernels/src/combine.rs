@@ -40,7 +40,8 @@ pub fn add(xs: &FeatureMap, ys: &FeatureMap) -> Result<FeatureMap> {
 /// If there is no map or batch, height, width or element type differ.
 pub fn concat(maps: &[&FeatureMap]) -> Result<FeatureMap> {
     let Some(first) = maps.first() else {
-        let (found, expected) = ("0".to_string(), "at least 1".to_string());
+        let found = "0".to_string();
+        let expected = "at least 1".to_string();
         return Err(Error::Argument {
             op: "concat",
             what: "number of maps",
@@ -91,7 +92,8 @@ impl Kernel for Add {
     }
 
     fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
-        let (xs, ys) = (inputs[0], inputs[1]);
+        let xs = inputs[0];
+        let ys = inputs[1];
         // SAFETY: the loop writes every element.
         unsafe {
             filled_chunks(xs.len(), CHUNK, |start, sums| {
@@ -165,7 +167,8 @@ impl Kernel for Concat {
     }
 
     fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
-        let (all, len) = (self.all_channels(), self.output_shape().iter().product());
+        let all = self.all_channels();
+        let len = self.output_shape().iter().product();
         // SAFETY: the maps' channels fill each pixel.
         unsafe {
             filled_chunks(len, PIXELS * all, |start, ys| {

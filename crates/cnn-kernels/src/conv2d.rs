@@ -98,7 +98,8 @@ impl Convolution {
         let [batch, height, width, c_in] = xs;
         let groups = spec.groups;
         if c_in == 0 {
-            let (found, expected) = (c_in.to_string(), "at least 1".to_string());
+            let found = c_in.to_string();
+            let expected = "at least 1".to_string();
             return Err(Error::Argument {
                 op: OP,
                 what: "number of input channels",
@@ -200,7 +201,8 @@ impl Kernel for Convolution {
     }
 
     fn geometry(&self) -> String {
-        let (rows, columns) = (self.geometry.rows, self.geometry.columns);
+        let rows = self.geometry.rows;
+        let columns = self.geometry.columns;
         let groups = if self.is_depthwise() {
             " depthwise"
         } else {
@@ -265,7 +267,8 @@ impl Kernel for Convolution {
     }
 
     fn forward_f32(&self, inputs: &[&[f32]]) -> Vec<f32> {
-        let (plan, bias) = (Plan::forward(self), Epilogue::bias(inputs.get(2).copied()));
+        let plan = Plan::forward(self);
+        let bias = Epilogue::bias(inputs.get(2).copied());
         if self.is_depthwise() {
             let weights = conv2d_depthwise_direct::pack(&plan, inputs[1]);
             return conv2d_depthwise_direct::convolve(&plan, inputs[0], &weights, bias);
@@ -284,26 +287,29 @@ impl Kernel for Convolution {
         grad: Gradient<'_, f32>,
         wanted: &[bool],
     ) -> Vec<Option<Arc<Buffer<f32>>>> {
-        let (forward, backward) = (Plan::forward(self), Plan::backward(self));
+        let forward = Plan::forward(self);
+        let backward = Plan::backward(self);
         let scratch =
             conv2d_direct::least_scratch(&forward).max(conv2d_direct::least_scratch(&backward));
         let depthwise = self.is_depthwise();
         if !depthwise && scratch > MAX_SCRATCH {
             return self.backward(inputs, output, grad, wanted);
         }
-        let grad_xs = || match depthwise {
-            true => {
+        let grad_xs = || {
+            if depthwise {
                 let weights = conv2d_depthwise_direct::pack(&backward, inputs[1]);
                 conv2d_depthwise_direct::convolve(&backward, &grad, &weights, Epilogue::bias(None))
-            }
-            false => {
+            } else {
                 let weights = PackedWeights::new(&backward, inputs[1]);
                 convolve(&backward, &grad, &weights, Epilogue::bias(None))
             }
         };
-        let grad_weight = || match depthwise {
-            true => conv2d_depthwise_direct::grad_weight(self, inputs[0], &grad),
-            false => conv2d_weight_gradient::grad_weight(self, inputs[0], &grad),
+        let grad_weight = || {
+            if depthwise {
+                conv2d_depthwise_direct::grad_weight(self, inputs[0], &grad)
+            } else {
+                conv2d_weight_gradient::grad_weight(self, inputs[0], &grad)
+            }
         };
         let mut grads = vec![wanted[0].then(grad_xs), wanted[1].then(grad_weight)];
         if let Some(&wanted) = wanted.get(2) {

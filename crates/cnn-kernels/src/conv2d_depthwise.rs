@@ -11,12 +11,15 @@ const WEIGHT_ROWS: usize = 8;
 
 /// `ys` is zero-filled by the caller.
 pub(crate) fn forward<T: Element>(conv: &Convolution, xs: &[T], weight: &[T], ys: &mut [T]) {
-    let (c, rows, columns) = (conv.c_in, conv.geometry.rows, conv.geometry.columns);
+    let c = conv.c_in;
+    let rows = conv.geometry.rows;
+    let columns = conv.geometry.columns;
     let packed = transpose(weight, c, conv.taps());
     ys.par_chunks_mut(columns.output * c)
         .enumerate()
         .for_each(|(index, ys)| {
-            let (image, y) = (index / rows.output, index % rows.output);
+            let image = index / rows.output;
+            let y = index % rows.output;
             for i in 0..rows.kernel {
                 let Some(source) = rows.source(y, i) else {
                     continue;
@@ -46,13 +49,16 @@ pub(crate) fn grad_input<T: Element>(
     grad: &[T],
     grad_xs: &mut [T],
 ) {
-    let (c, rows, columns) = (conv.c_in, conv.geometry.rows, conv.geometry.columns);
+    let c = conv.c_in;
+    let rows = conv.geometry.rows;
+    let columns = conv.geometry.columns;
     let packed = transpose(weight, c, conv.taps());
     grad_xs
         .par_chunks_mut(columns.input * c)
         .enumerate()
         .for_each(|(index, grad_xs)| {
-            let (image, y) = (index / rows.input, index % rows.input);
+            let image = index / rows.input;
+            let y = index % rows.input;
             for i in 0..rows.kernel {
                 let Some(target) = rows.target(y, i) else {
                     continue;
@@ -77,14 +83,17 @@ pub(crate) fn grad_input<T: Element>(
 
 /// The gradient in PyTorch's weight order, `(C, 1, K_h, K_w)`.
 pub(crate) fn grad_weight<T: Element>(conv: &Convolution, xs: &[T], grad: &[T]) -> Vec<T> {
-    let (c, rows, columns) = (conv.c_in, conv.geometry.rows, conv.geometry.columns);
+    let c = conv.c_in;
+    let rows = conv.geometry.rows;
+    let columns = conv.geometry.columns;
     let lines: Vec<usize> = (0..conv.batch * rows.output).collect();
     let partials: Vec<Vec<T>> = lines
         .par_chunks(WEIGHT_ROWS)
         .map(|lines| {
             let mut sums = vec![T::zero(); conv.taps() * c];
             for &line in lines {
-                let (image, y) = (line / rows.output, line % rows.output);
+                let image = line / rows.output;
+                let y = line % rows.output;
                 let grad = &grad[line * columns.output * c..][..columns.output * c];
                 for i in 0..rows.kernel {
                     let Some(source) = rows.source(y, i) else {

@@ -53,23 +53,24 @@ pub(crate) fn convolve(
         filled(elements, |target| {
             parallel::for_each(all_rows.div_ceil(rows), |block| {
                 let rows = block * rows..all_rows.min((block + 1) * rows);
-                match tiled {
-                    true => vectorised(conv2d_depthwise_tiles::Rows {
+                if tiled {
+                    vectorised(conv2d_depthwise_tiles::Rows {
                         plan,
                         source,
                         weights,
                         epilogue,
                         target,
                         rows,
-                    }),
-                    false => vectorised(Rows {
+                    })
+                } else {
+                    vectorised(Rows {
                         plan,
                         source,
                         weights,
                         epilogue,
                         target,
                         rows,
-                    }),
+                    })
                 }
             });
         })
@@ -95,9 +96,11 @@ struct Terms {
 impl Terms {
     /// Of the `t`th row of a phase. Offsets are relative to row `t · step` of the source.
     fn new(plan: &Plan, rows: &Phase, columns: &Phase, t: usize) -> Self {
-        let (c, source_row) = (plan.c_source as isize, plan.columns.source as isize);
+        let c = plan.c_source as isize;
+        let source_row = plan.columns.source as isize;
         let at = (t * plan.rows.step) as isize;
-        let (mut terms, mut shifts) = (Vec::new(), Vec::new());
+        let mut terms = Vec::new();
+        let mut shifts = Vec::new();
         for row in rows
             .taps
             .iter()
@@ -161,7 +164,8 @@ impl Loop for Rows<'_> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         for row in self.rows.clone() {
-            let (image, t) = (row / self.plan.rows.count(), row % self.plan.rows.count());
+            let image = row / self.plan.rows.count();
+            let t = row % self.plan.rows.count();
             for rows in self.plan.rows.phases.iter().filter(|phase| t < phase.count) {
                 for columns in &self.plan.columns.phases {
                     self.row::<S>(image, t, rows, columns);
@@ -174,7 +178,8 @@ impl Loop for Rows<'_> {
 impl Rows<'_> {
     #[inline(always)]
     fn row<S: Simd>(&self, image: usize, t: usize, rows: &Phase, columns: &Phase) {
-        let (plan, c) = (self.plan, self.plan.c_source);
+        let plan = self.plan;
+        let c = self.plan.c_source;
         let terms = Terms::new(plan, rows, columns, t);
         let source = (image * plan.rows.source + t * plan.rows.step) * plan.columns.source * c;
         let target_row =
@@ -286,7 +291,8 @@ impl Tile {
             }
             let [low, high] = self.bounds.map(|bound| S::splat(bound));
             for (pixel, &sum) in sums.iter().enumerate() {
-                let (mut sum, offset) = (sum, pixel * self.target_step + channel);
+                let mut sum = sum;
+                let offset = pixel * self.target_step + channel;
                 if !self.residual.is_null() {
                     sum = sum.add(load::<S, FULL>(self.residual.add(offset), count));
                 }
@@ -299,7 +305,8 @@ impl Tile {
 /// The gradient in PyTorch's weight order, `(C, 1, K_h, K_w)`.
 pub(crate) fn grad_weight(conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f32> {
     let plan = Plan::forward(conv);
-    let (taps, all_rows) = (plan.taps, plan.batch * plan.rows.count());
+    let taps = plan.taps;
+    let all_rows = plan.batch * plan.rows.count();
     let rows = (PIXELS_PER_TAP * taps)
         .div_ceil(plan.columns.count().max(1))
         .max(all_rows.div_ceil(TASKS))
@@ -308,22 +315,24 @@ pub(crate) fn grad_weight(conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f
     let of_block = |block: usize| {
         let mut sums = vec![0.; taps * conv.c_in];
         let rows = block * rows..all_rows.min((block + 1) * rows);
-        let (plan, into) = (&plan, &mut sums[..]);
-        match tiled {
-            true => vectorised(conv2d_depthwise_tiles::WeightRows {
+        let plan = &plan;
+        let into = &mut sums[..];
+        if tiled {
+            vectorised(conv2d_depthwise_tiles::WeightRows {
                 plan,
                 xs,
                 grad,
                 rows,
                 sums: into,
-            }),
-            false => vectorised(WeightRows {
+            })
+        } else {
+            vectorised(WeightRows {
                 plan,
                 xs,
                 grad,
                 rows,
                 sums: into,
-            }),
+            })
         }
         sums
     };
@@ -371,10 +380,12 @@ struct WeightRows<'a> {
 impl Loop for WeightRows<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self) {
-        let (plan, c) = (self.plan, self.plan.c_source);
+        let plan = self.plan;
+        let c = self.plan.c_source;
         let columns = &plan.columns.phases[0];
         for row in self.rows.clone() {
-            let (image, t) = (row / plan.rows.count(), row % plan.rows.count());
+            let image = row / plan.rows.count();
+            let t = row % plan.rows.count();
             let terms = Terms::new(plan, &plan.rows.phases[0], columns, t);
             let source = (image * plan.rows.source + t * plan.rows.step) * plan.columns.source * c;
             for u in (0..terms.inside.start).chain(terms.inside.end..columns.count) {
@@ -397,7 +408,8 @@ impl WeightRows<'_> {
     /// the input.
     #[inline(always)]
     fn pixels<S: Simd>(&mut self, row: usize, source: usize, pixels: Range<usize>, terms: &[Term]) {
-        let (plan, c) = (self.plan, self.plan.c_source);
+        let plan = self.plan;
+        let c = self.plan.c_source;
         let mut run = Pixels {
             xs: self
                 .xs
@@ -475,7 +487,8 @@ impl Pixels {
         unsafe {
             let offsets: [isize; N] = std::array::from_fn(|n| terms[n].offset);
             let mut sums = [S::splat(0.); N];
-            let (mut xs, mut grad) = (self.xs.wrapping_add(channel), self.grad.add(channel));
+            let mut xs = self.xs.wrapping_add(channel);
+            let mut grad = self.grad.add(channel);
             for _ in 0..self.count {
                 let value = load::<S, FULL>(grad, count);
                 for n in 0..N {

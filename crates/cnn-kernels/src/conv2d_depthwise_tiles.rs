@@ -173,10 +173,12 @@ impl Loop for Rows<'_> {
     /// first-level cache when the next ones read it.
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let (plan, mut lines) = (self.plan, Vec::new());
+        let plan = self.plan;
+        let mut lines = Vec::new();
         let mut rows = Vec::new();
         for row in self.rows.clone() {
-            let (image, t) = (row / plan.rows.count(), row % plan.rows.count());
+            let image = row / plan.rows.count();
+            let t = row % plan.rows.count();
             for phase in plan.rows.phases.iter().filter(|phase| t < phase.count) {
                 let first = lines.len();
                 add_lines(&mut lines, plan, self.source.as_ptr(), phase, image, t);
@@ -289,8 +291,11 @@ impl Rows<'_> {
         place: &Place,
         channels: Range<usize>,
     ) {
-        let (plan, columns, lines) = (self.plan, place.columns, place.lines);
-        let (c, span) = (plan.c_source, (N - 1) * STEP + K);
+        let plan = self.plan;
+        let columns = place.columns;
+        let lines = place.lines;
+        let c = plan.c_source;
+        let span = (N - 1) * STEP + K;
         let u = (place.tile * N).min(columns.count - N);
         let pixel = place.row * plan.columns.target + columns.first + u * columns.stride;
         let start = |values: Option<&[f32]>, offset: usize| {
@@ -358,7 +363,8 @@ impl<const K: usize> Tile<'_, K> {
         &self,
         channels: Range<usize>,
     ) {
-        let (end, mut channel) = (channels.end, channels.start);
+        let end = channels.end;
+        let mut channel = channels.start;
         // SAFETY: the caller's promise; whole registers first, then what is left.
         unsafe {
             while channel + S::LANES <= end {
@@ -417,7 +423,8 @@ impl<const K: usize> Tile<'_, K> {
             }
             let [low, high] = self.bounds.map(|bound| S::splat(bound));
             for (n, &sum) in sums.iter().enumerate() {
-                let (mut sum, offset) = (sum, n * self.target_step + channel);
+                let mut sum = sum;
+                let offset = n * self.target_step + channel;
                 if !self.residual.is_null() {
                     sum = sum.add(load::<S, FULL>(self.residual.add(offset), count));
                 }
@@ -442,10 +449,13 @@ impl Loop for WeightRows<'_> {
     /// In strips as the convolution.
     #[inline(always)]
     fn run<S: Simd>(mut self) {
-        let (plan, mut lines, mut rows) = (self.plan, Vec::new(), Vec::new());
+        let plan = self.plan;
+        let mut lines = Vec::new();
+        let mut rows = Vec::new();
         let columns = &plan.columns.phases[0];
         for row in self.rows.clone() {
-            let (first, count) = (lines.len(), plan.rows.count());
+            let first = lines.len();
+            let count = plan.rows.count();
             add_lines(
                 &mut lines,
                 plan,
@@ -510,7 +520,9 @@ impl WeightRows<'_> {
         place: &WeightPlace,
         u: usize,
     ) {
-        let (plan, c, span) = (self.plan, self.plan.c_source, (N - 1) * STEP + K);
+        let plan = self.plan;
+        let c = self.plan.c_source;
+        let span = (N - 1) * STEP + K;
         let columns = &plan.columns.phases[0];
         let soon = |line: &Line| {
             line.source
@@ -564,7 +576,8 @@ impl<const K: usize> WeightTile<'_, K> {
         &self,
         channels: Range<usize>,
     ) {
-        let (end, mut channel) = (channels.end, channels.start);
+        let end = channels.end;
+        let mut channel = channels.start;
         // SAFETY: the caller's promise; whole registers first, then what is left.
         unsafe {
             while channel + S::LANES <= end {
@@ -588,7 +601,8 @@ impl<const K: usize> WeightTile<'_, K> {
         &self,
         channel: usize,
     ) {
-        let (channels, count) = (self.xs.channels, self.xs.channels - channel);
+        let channels = self.xs.channels;
+        let count = self.xs.channels - channel;
         // SAFETY: the caller's promise.
         unsafe {
             let mut grad = [S::splat(0.); N];

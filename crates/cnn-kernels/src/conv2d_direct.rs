@@ -96,7 +96,8 @@ pub(crate) unsafe fn convolve_into(
     epilogue: Epilogue,
     target: Target,
 ) {
-    let (kernels, panels) = (weights.kernels, &weights.panels);
+    let kernels = weights.kernels;
+    let panels = &weights.panels;
     let layout = Layout::of(plan);
     let phases: Vec<PhasePair> = phase_pairs(plan)
         .map(|(rows, columns)| PhasePair::new(plan, &layout, rows, columns))
@@ -170,7 +171,8 @@ impl<'a> PhasePair<'a> {
     /// The segments cut into chunks of at most about `most` values, equally large.
     fn chunks(&self, most: usize) -> Vec<Vec<Segment>> {
         let size = self.depth.div_ceil(self.depth.div_ceil(most).max(1)).max(1);
-        let (mut chunks, mut room) = (vec![Vec::new()], size);
+        let mut chunks = vec![Vec::new()];
+        let mut room = size;
         for segment in &self.segments {
             let mut rest = *segment;
             while rest.len > 0 {
@@ -207,10 +209,8 @@ pub(crate) fn segments(
     rows: &Phase,
     columns: &Phase,
 ) -> Vec<Segment> {
-    let (first_row, first_column) = (
-        plan.rows.window(0..1).start,
-        plan.columns.window(0..1).start,
-    );
+    let first_row = plan.rows.window(0..1).start;
+    let first_column = plan.columns.window(0..1).start;
     let depth = plan.group_source();
     let mut segments: Vec<Segment> = Vec::new();
     for row in &rows.taps {
@@ -262,10 +262,13 @@ impl Work<'_> {
         block: Range<usize>,
         pixel: usize,
     ) -> (Vec<usize>, Vec<usize>) {
-        let (plan, count) = (self.plan, block.len() * phase.columns.count);
-        let (mut reads, mut writes) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let plan = self.plan;
+        let count = block.len() * phase.columns.count;
+        let mut reads = Vec::with_capacity(count);
+        let mut writes = Vec::with_capacity(count);
         for (index, row) in block.enumerate() {
-            let (image, t) = (row / plan.rows.count(), row % plan.rows.count());
+            let image = row / plan.rows.count();
+            let t = row % plan.rows.count();
             if t >= phase.rows.count {
                 continue;
             }
@@ -289,9 +292,11 @@ impl Work<'_> {
         new: bool,
         target: Target,
     ) {
-        let (plan, width) = (self.plan, panel.vectors * self.kernels.lanes);
+        let plan = self.plan;
+        let width = panel.vectors * self.kernels.lanes;
         let channel = panel.group * plan.group_target() + panel.first;
-        let (weights, mut done) = (self.weights.panel(pair, panel), 0);
+        let weights = self.weights.panel(pair, panel);
+        let mut done = 0;
         let chunks = self.phases[pair].chunks(CHUNK / width);
         let few_tiles = reads.len() <= FEW_TILES * self.kernels.rows(panel.vectors);
         for (index, chunk) in chunks.iter().enumerate() {
@@ -301,7 +306,8 @@ impl Work<'_> {
                 residual,
                 bounds,
             } = self.epilogue;
-            let (first, last) = (index == 0, index + 1 == chunks.len());
+            let first = index == 0;
+            let last = index + 1 == chunks.len();
             let from_channel = |values: &[f32]| values[channel..].as_ptr();
             let bias = bias
                 .filter(|_| first)
@@ -353,7 +359,8 @@ impl Work<'_> {
 /// `0..count` in the fewest parts of at most `most`, the longer ones first.
 pub(crate) fn equal_parts(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let parts = count.div_ceil(most).max(1);
-    let (len, longer) = (count / parts, count % parts);
+    let len = count / parts;
+    let longer = count % parts;
     (0..parts)
         .map(move |part| {
             let start = part * len + part.min(longer);

@@ -21,7 +21,8 @@ const WEIGHT_BLOCK: usize = 64;
 /// `ys` is zero-filled by the caller.
 pub(crate) fn forward<T: Element>(conv: &Convolution, xs: &[T], weight: &[T], ys: &mut [T]) {
     let packed = pack(conv, weight);
-    let (group_out, depth) = (conv.group_out(), conv.taps() * conv.group_in());
+    let group_out = conv.group_out();
+    let depth = conv.taps() * conv.group_in();
     let tile = tile_pixels(depth);
     ys.par_chunks_mut(tile * conv.c_out)
         .enumerate()
@@ -51,8 +52,10 @@ pub(crate) fn grad_input<T: Element>(
     if conv.geometry.is_pointwise() && conv.groups == 1 {
         return grad_input_pointwise(conv, &packed, grad, grad_xs);
     }
-    let (group_out, depth) = (conv.group_out(), conv.taps() * conv.group_in());
-    let (pixels_in, pixels_out) = (conv.input_pixels(), conv.output_pixels());
+    let group_out = conv.group_out();
+    let depth = conv.taps() * conv.group_in();
+    let pixels_in = conv.input_pixels();
+    let pixels_out = conv.output_pixels();
     let tile = tile_pixels(depth);
     grad_xs
         .par_chunks_mut(pixels_in * conv.c_in)
@@ -143,7 +146,8 @@ fn grad_weight_block<T: Element>(
     gathered: &mut Vec<T>,
     out: &mut [T],
 ) {
-    let (group_out, depth) = (conv.group_out(), block.len());
+    let group_out = conv.group_out();
+    let depth = block.len();
     let total = conv.batch * conv.output_pixels();
     let tile = tile_pixels(depth.max(group_out));
     for first in (0..total).step_by(tile) {
@@ -278,13 +282,14 @@ impl PatchBlock {
         pixel: usize,
         mut f: impl FnMut(usize, usize, usize),
     ) {
-        let (rows, columns) = (&conv.geometry.rows, &conv.geometry.columns);
-        let (image, place) = (pixel / conv.output_pixels(), pixel % conv.output_pixels());
-        let (y, x) = (place / columns.output, place % columns.output);
-        let (inside_rows, inside) = (
-            intersect(rows.taps_inside(y), &self.rows),
-            intersect(columns.taps_inside(x), &self.columns),
-        );
+        let rows = &conv.geometry.rows;
+        let columns = &conv.geometry.columns;
+        let image = pixel / conv.output_pixels();
+        let place = pixel % conv.output_pixels();
+        let y = place / columns.output;
+        let x = place % columns.output;
+        let inside_rows = intersect(rows.taps_inside(y), &self.rows);
+        let inside = intersect(columns.taps_inside(x), &self.columns);
         let channels = self.channels.len();
         // Neighbouring taps that read all channels of neighbouring pixels are one run.
         let together = columns.dilation == 1 && channels == conv.c_in;
@@ -331,7 +336,9 @@ fn reorder<T: Element>(
     from: &[T],
     direction: fn(usize, usize) -> (usize, usize),
 ) -> Vec<T> {
-    let (taps, group_in, group_out) = (conv.taps(), conv.group_in(), conv.group_out());
+    let taps = conv.taps();
+    let group_in = conv.group_in();
+    let group_out = conv.group_out();
     let mut to = vec![T::zero(); from.len()];
     let blocks = (0..conv.groups).flat_map(|group| {
         (0..group_out)

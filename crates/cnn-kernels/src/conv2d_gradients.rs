@@ -26,7 +26,8 @@ pub fn conv2d_gradients(
 ) -> Result<(Option<FeatureMap>, Option<Tensor>)> {
     let kernel = Convolution::new(xs.dims(), weight.dims(), None, spec)?;
     if grad.dims()[..] != kernel.output_shape()[..] {
-        let (op, found) = ("conv2d_gradients", grad.dims().to_vec());
+        let op = "conv2d_gradients";
+        let found = grad.dims().to_vec();
         let expected = format!("{:?} as the output", kernel.output_shape());
         return Err(Error::Shape {
             op,
@@ -36,7 +37,8 @@ pub fn conv2d_gradients(
         }
         .into());
     }
-    let (xs, grad) = (xs.values(), grad.values());
+    let xs = xs.values();
+    let grad = grad.values();
     let mut grads =
         gradients(&kernel, &[xs, weight], grad, &[input_wanted, weight_wanted])?.into_iter();
     Ok((
@@ -57,7 +59,9 @@ mod tests {
     #[test]
     fn they_are_those_of_the_graph_and_only_what_is_wanted() {
         let var = |shape: [usize; 4]| Var::rand(-1f32, 1., &shape[..], &Device::Cpu).unwrap();
-        let (xs, weight, spec) = (var([2, 5, 7, 3]), var([4, 3, 3, 2]), Conv2dSpec::default());
+        let xs = var([2, 5, 7, 3]);
+        let weight = var([4, 3, 3, 2]);
+        let spec = Conv2dSpec::default();
         let map = FeatureMap::from_nhwc(&xs).unwrap();
         let ys = crate::conv2d(&map, &weight, None, &spec).unwrap();
         let graph = ys.to_nhwc().backward().unwrap();

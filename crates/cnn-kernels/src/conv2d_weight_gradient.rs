@@ -115,7 +115,8 @@ struct Values {
 
 impl Values {
     fn new(plan: &Plan, layout: &Layout) -> Self {
-        let (mut offsets, mut runs) = (Vec::new(), Vec::new());
+        let mut offsets = Vec::new();
+        let mut runs = Vec::new();
         for segment in segments(plan, layout, &plan.rows.phases[0], &plan.columns.phases[0]) {
             runs.push(offsets.len()..offsets.len() + segment.len);
             offsets.extend(segment.offset..segment.offset + segment.len);
@@ -155,7 +156,8 @@ struct Work<'a> {
 impl Work<'_> {
     /// Sums over `rows` for some panels; the part's sums begin at `start`.
     fn run(&self, start: usize, rows: Range<usize>, panels: &[Panel]) {
-        let (columns, depth) = (self.plan.columns.count(), self.values.offsets.len());
+        let columns = self.plan.columns.count();
+        let depth = self.values.offsets.len();
         let strip_rows =
             (STRIP / (self.plan.rows.step * self.layout.row).max(1)).clamp(1, rows.len().max(1));
         let mut grads = Scratch::take(GRADS.max(columns * WIDEST));
@@ -194,10 +196,8 @@ impl Work<'_> {
         }
         if rows.is_empty() {
             for panel in panels {
-                let (start, width) = (
-                    start + panel.vectors_before * self.kernels.lanes * depth,
-                    panel.vectors * self.kernels.lanes,
-                );
+                let start = start + panel.vectors_before * self.kernels.lanes * depth;
+                let width = panel.vectors * self.kernels.lanes;
                 // SAFETY: the sums of this part and panel are this task's.
                 unsafe { self.sums.at(start).write_bytes(0, width * depth) };
             }
@@ -206,12 +206,14 @@ impl Work<'_> {
 
     /// The panel's gradients of some output rows, one pixel after the other.
     fn gather(&self, rows: Range<usize>, panel: &Panel, to: *mut f32) {
-        let (columns, c_out) = (self.plan.columns.count(), self.conv.c_out);
+        let columns = self.plan.columns.count();
+        let c_out = self.conv.c_out;
         let channel = panel.group * self.conv.group_out() + panel.first;
         let from = self.grad[rows.start * columns * c_out + channel..].as_ptr();
         // SAFETY: the rows lie in the gradient; `to` holds as many pixels of whole registers.
         unsafe {
-            let (pixels, channels) = (rows.len() * columns, panel.channels);
+            let pixels = rows.len() * columns;
+            let channels = panel.channels;
             self.kernels.gather(&Gather {
                 from,
                 step: c_out,
@@ -275,12 +277,11 @@ impl Work<'_> {
         part: usize,
         target: Shared,
     ) {
-        let (lanes, taps, depth) = (
-            self.kernels.lanes,
-            self.conv.taps(),
-            self.values.offsets.len(),
-        );
-        let (width, group_in) = (panel.vectors * lanes, self.conv.group_in());
+        let lanes = self.kernels.lanes;
+        let taps = self.conv.taps();
+        let depth = self.values.offsets.len();
+        let width = panel.vectors * lanes;
+        let group_in = self.conv.group_in();
         let first = panel.group * self.conv.group_out() + panel.first;
         let columns: Vec<usize> = channels
             .clone()

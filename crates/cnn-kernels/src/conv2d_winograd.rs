@@ -49,14 +49,10 @@ pub(crate) fn suits(plan: &Plan, made: bool) -> bool {
     }
     // Cycles of one core, roughly: multiply-adds and transforms of registers, and matrices that
     // come from memory once for each task.
-    let (tiles, pixels) = (
-        Tiles::of(plan).count(),
-        plan.batch * plan.rows.target * plan.columns.target,
-    );
-    let (from, to) = (
-        plan.c_source.next_multiple_of(MAX_LANES) as f64,
-        plan.c_target.next_multiple_of(MAX_LANES) as f64,
-    );
+    let tiles = Tiles::of(plan).count();
+    let pixels = plan.batch * plan.rows.target * plan.columns.target;
+    let from = plan.c_source.next_multiple_of(MAX_LANES) as f64;
+    let to = plan.c_target.next_multiple_of(MAX_LANES) as f64;
     let matrices = MATRICES as f64 * from * to;
     let transforms = tiles as f64 * (10. * from + 8. * to);
     let detour =
@@ -77,7 +73,9 @@ pub(crate) struct Matrices {
 impl Matrices {
     /// Of packed weights of a plan that [`suits`].
     pub(crate) fn new(plan: &Plan, weights: &PackedWeights) -> Self {
-        let (kernels, panels, depth) = (weights.kernels, weights.panels.clone(), plan.c_source);
+        let kernels = weights.kernels;
+        let panels = weights.panels.clone();
+        let depth = plan.c_source;
         let vectors: usize = panels.iter().map(|panel| panel.vectors).sum();
         let len = vectors * kernels.lanes * depth;
         let mut buffer = Scratch::take(MATRICES * len);
@@ -137,7 +135,8 @@ impl Tiles {
 
     /// Image, and first output row and column.
     fn place(self, tile: usize) -> [usize; 3] {
-        let (row, column) = (tile / self.columns, tile % self.columns);
+        let row = tile / self.columns;
+        let column = tile % self.columns;
         [row / self.rows, row % self.rows * OUT, column * OUT]
     }
 }
@@ -250,15 +249,14 @@ impl Places {
 
 impl Task<'_> {
     fn run(self, source: &[f32], target: Target) {
-        let (plan, kernels) = (self.plan, self.matrices.kernels);
+        let plan = self.plan;
+        let kernels = self.matrices.kernels;
         let Some((first, last)) = self.panels.first().zip(self.panels.last()) else {
             return;
         };
         let channels = last.first + last.channels - first.first;
-        let (inputs, outputs) = (
-            Places::new(self.group.len(), plan.c_source),
-            Places::new(self.group.len(), channels),
-        );
+        let inputs = Places::new(self.group.len(), plan.c_source);
+        let outputs = Places::new(self.group.len(), channels);
         let mut buffer =
             Scratch::take(MATRICES * (inputs.matrix + outputs.matrix) + plan.c_source + MAX_LANES);
         let values = buffer.as_mut_ptr();
@@ -348,7 +346,8 @@ struct InputTransform<'a> {
 impl Loop for InputTransform<'_> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let (plan, channels) = (self.task.plan, self.task.plan.c_source);
+        let plan = self.task.plan;
+        let channels = self.task.plan.c_source;
         let [first_row, first_column] =
             [&plan.rows, &plan.columns].map(|axis| axis.phases[0].taps[0].shift);
         let mut pixels = [self.zeros; MATRICES];
@@ -440,14 +439,10 @@ unsafe fn input_line<S: Simd>([d0, d1, d2, d3, d4, d5]: [S; IN]) -> [S; IN] {
     unsafe {
         let times = |value: S, factor: f32| S::splat(0.).add_product(value, S::splat(factor));
         let plus = |sum: S, value: S, factor: f32| sum.add_product(value, S::splat(factor));
-        let (near_even, near_odd) = (
-            plus(d4, d2, -2.),
-            plus(times(d3, FRAC_1_SQRT_2), d1, -SQRT_2),
-        );
-        let (far_even, far_odd) = (
-            plus(d4, d2, -0.5),
-            plus(times(d3, SQRT_2), d1, -FRAC_1_SQRT_2),
-        );
+        let near_even = plus(d4, d2, -2.);
+        let near_odd = plus(times(d3, FRAC_1_SQRT_2), d1, -SQRT_2);
+        let far_even = plus(d4, d2, -0.5);
+        let far_odd = plus(times(d3, SQRT_2), d1, -FRAC_1_SQRT_2);
         [
             plus(d0.add(d4), d2, -2.5),
             near_even.add(near_odd),
@@ -502,14 +497,10 @@ unsafe fn weight_line<S: Simd>([g0, g1, g2]: [S; 3]) -> [S; IN] {
     unsafe {
         let times = |value: S, factor: f32| S::splat(0.).add_product(value, S::splat(factor));
         let plus = |sum: S, value: S, factor: f32| sum.add_product(value, S::splat(factor));
-        let (near_even, near_odd) = (
-            plus(times(g0, -2. / 3.), g2, -1. / 3.),
-            times(g1, -SQRT_2 / 3.),
-        );
-        let (far_even, far_odd) = (
-            plus(times(g0, 1. / 6.), g2, 1. / 3.),
-            times(g1, SQRT_2 / 6.),
-        );
+        let near_even = plus(times(g0, -2. / 3.), g2, -1. / 3.);
+        let near_odd = times(g1, -SQRT_2 / 3.);
+        let far_even = plus(times(g0, 1. / 6.), g2, 1. / 3.);
+        let far_odd = times(g1, SQRT_2 / 6.);
         [
             g0,
             near_even.add(near_odd),
@@ -537,12 +528,11 @@ impl Loop for OutputTransform<'_> {
         let plan = self.task.plan;
         for (number, tile) in self.task.group.clone().enumerate() {
             let [image, row, column] = self.task.tiles.place(tile);
-            let (rows, columns) = (
-                OUT.min(plan.rows.target - row),
-                OUT.min(plan.columns.target - column),
-            );
+            let rows = OUT.min(plan.rows.target - row);
+            let columns = OUT.min(plan.columns.target - column);
             let pixel = (image * plan.rows.target + row) * plan.columns.target + column;
-            let (mut channel, start) = (0, pixel * self.target.pixel + self.first);
+            let mut channel = 0;
+            let start = pixel * self.target.pixel + self.first;
             // SAFETY: the tile's place is in the buffer, and its outputs belong to this task.
             unsafe {
                 let from = self.from.add(number * self.places.tile);
@@ -610,7 +600,8 @@ impl OutputTransform<'_> {
                     if let Some(residual) = residual {
                         sum = sum.add(load(residual[place..].as_ptr()));
                     }
-                    let (sum, to) = (sum.within(low, high), self.target.start.at(place));
+                    let sum = sum.within(low, high);
+                    let to = self.target.start.at(place);
                     if FULL {
                         sum.store(to)
                     } else {
@@ -628,8 +619,10 @@ unsafe fn output_line<S: Simd>([m0, m1, m2, m3, m4, m5]: [S; IN]) -> [S; OUT] {
     unsafe {
         let times = |value: S, factor: f32| S::splat(0.).add_product(value, S::splat(factor));
         let plus = |sum: S, value: S, factor: f32| sum.add_product(value, S::splat(factor));
-        let (near, far) = (m1.add(m2), m3.add(m4));
-        let (near_odd, far_odd) = (plus(m1, m2, -1.), plus(m3, m4, -1.));
+        let near = m1.add(m2);
+        let far = m3.add(m4);
+        let near_odd = plus(m1, m2, -1.);
+        let far_odd = plus(m3, m4, -1.);
         [
             m0.add(near).add(far),
             plus(times(near_odd, FRAC_1_SQRT_2), far_odd, SQRT_2),
@@ -684,11 +677,9 @@ mod tests {
                     (&plan.rows.target, &plan.columns.target, plan.c_target),
                 ]
                 .map(|(rows, columns, channels)| plan.batch * rows * columns * channels);
-                let (source, bias, residual) = (
-                    numbers(source, 2),
-                    numbers(plan.c_target, 3),
-                    numbers(target, 4),
-                );
+                let source = numbers(source, 2);
+                let bias = numbers(plan.c_target, 3);
+                let residual = numbers(target, 4);
                 let epilogue = Epilogue {
                     bias: Some(&bias),
                     residual: Some(&residual),

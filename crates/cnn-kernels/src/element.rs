@@ -43,7 +43,8 @@ pub(crate) trait Element: WithDType + Default {
     /// `self` within `[low, high]`; NaN stays NaN.
     #[inline(always)]
     fn within(self, low: f64, high: f64) -> Self {
-        let (low, high) = (Self::from_f64(low), Self::from_f64(high));
+        let low = Self::from_f64(low);
+        let high = Self::from_f64(high);
         if self < low {
             low
         } else if self > high {

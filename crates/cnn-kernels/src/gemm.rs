@@ -59,7 +59,9 @@ pub(crate) fn gemm<T: Element>(
     rhs: Matrix<T>,
     accumulate: bool,
 ) {
-    let (m, n, k) = (lhs.rows, rhs.columns, lhs.columns);
+    let m = lhs.rows;
+    let n = rhs.columns;
+    let k = lhs.columns;
     assert_eq!(k, rhs.rows, "inner dimensions");
     assert!(
         lhs.extent() <= lhs.data.len() && rhs.extent() <= rhs.data.len(),

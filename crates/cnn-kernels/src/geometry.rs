@@ -86,11 +86,9 @@ impl Window {
     }
 
     fn place_axis(&self, op: &'static str, index: usize, input: usize) -> Checked<Axis> {
-        let (kernel, stride, dilation) = (
-            self.kernel_size[index],
-            self.stride[index],
-            self.dilation[index],
-        );
+        let kernel = self.kernel_size[index];
+        let stride = self.stride[index];
+        let dilation = self.dilation[index];
         for (what, value) in [
             ("kernel_size", kernel),
             ("stride", stride),

@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_slot_sums_without_changing_what_it_was_given() {
-        let (slot, first) = (Slot::default(), Buffer::shared(vec![1f64, 2.]));
+        let slot = Slot::default();
+        let first = Buffer::shared(vec![1f64, 2.]);
         slot.add(first.clone());
         slot.add(first.clone());
         slot.add(Buffer::shared(vec![10., 20.]));

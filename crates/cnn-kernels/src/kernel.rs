@@ -190,7 +190,8 @@ fn check_type(op: &'static str, xs: &Tensor, expected: DType) -> Result<()> {
         .into());
     }
     if !matches!(expected, DType::F32 | DType::F64) {
-        let (found, expected) = (format!("{expected:?}"), "F32 or F64".to_string());
+        let found = format!("{expected:?}");
+        let expected = "F32 or F64".to_string();
         return Err(Error::Element {
             op,
             what: "the input's element type",
@@ -200,10 +201,8 @@ fn check_type(op: &'static str, xs: &Tensor, expected: DType) -> Result<()> {
         .into());
     }
     if xs.dtype() != expected {
-        let (found, expected) = (
-            format!("{:?}", xs.dtype()),
-            format!("{expected:?} as the input"),
-        );
+        let found = format!("{:?}", xs.dtype());
+        let expected = format!("{expected:?} as the input");
         return Err(Error::Element {
             op,
             what: "a parameter's element type",

@@ -75,7 +75,8 @@ impl LayerNorm {
     ) {
         let (mean, inverse_std) = self.moments(xs);
         let normalised = |x: &T| (x.to_f64() - mean) * inverse_std;
-        let (mut mean_grad, mut mean_product) = (0., 0.);
+        let mut mean_grad = 0.;
+        let mut mean_product = 0.;
         for (c, ((x, w), g)) in xs.iter().zip(weight).zip(grad).enumerate() {
             let weighted = g.to_f64() * w.to_f64();
             mean_grad += weighted;
@@ -100,7 +101,9 @@ impl Kernel for LayerNorm {
     }
 
     fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
-        let (channels, weight, bias) = (self.dims[3], inputs[1], inputs[2]);
+        let channels = self.dims[3];
+        let weight = inputs[1];
+        let bias = inputs[2];
         let mut ys = vec![T::zero(); inputs[0].len()];
         let chunk = (CHUNK_PIXELS * channels).max(1);
         ys.par_chunks_mut(chunk)

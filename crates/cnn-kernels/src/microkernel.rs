@@ -240,7 +240,8 @@ unsafe fn multiply<S: Simd, const M: usize, const V: usize>(tile: &Multiply) {
     for (i, sums) in sums.iter().enumerate() {
         let c = tile.c.add(*tile.outputs.get_unchecked(i));
         for (v, &sum) in sums.iter().enumerate() {
-            let (c, last) = (c.add(v * S::LANES), v + 1 == V);
+            let c = c.add(v * S::LANES);
+            let last = v + 1 == V;
             let sum = sum
                 .add(if tile.accumulate {
                     load(c, last, tail)
@@ -327,8 +328,10 @@ unsafe fn correlate<S: Simd, const M: usize, const V: usize, const CONTIGUOUS: b
 
 #[inline(always)]
 unsafe fn gather<S: Simd>(rows: &Gather) {
-    let (mut from, mut to) = (rows.from, rows.to);
-    let (whole, tail) = (rows.channels / S::LANES, rows.channels % S::LANES);
+    let mut from = rows.from;
+    let mut to = rows.to;
+    let whole = rows.channels / S::LANES;
+    let tail = rows.channels % S::LANES;
     for _ in 0..rows.pixels {
         for v in 0..whole {
             S::load(from.add(v * S::LANES)).store(to.add(v * S::LANES));

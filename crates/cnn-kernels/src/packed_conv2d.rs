@@ -81,18 +81,17 @@ impl PackedConv2d {
         let plan = Plan::forward(&conv);
         let bias = bias.map(Tensor::to_vec1::<f32>).transpose()?;
         let values = weight.flatten_all()?.to_vec1::<f32>()?;
-        let weights = match conv.is_depthwise() {
-            true => Weights::Depthwise {
+        let weights = if conv.is_depthwise() {
+            Weights::Depthwise {
                 taps: conv2d_depthwise_direct::pack(&plan, &values),
                 bias,
-            },
-            false => {
-                let panels = PackedWeights::new(&plan, &values);
-                Weights::Direct {
-                    panels,
-                    matrices: OnceLock::new(),
-                    bias,
-                }
+            }
+        } else {
+            let panels = PackedWeights::new(&plan, &values);
+            Weights::Direct {
+                panels,
+                matrices: OnceLock::new(),
+                bias,
             }
         };
         Ok(Self {
@@ -113,10 +112,8 @@ impl PackedConv2d {
         activation: Activation,
     ) -> Result<FeatureMap> {
         let xs = xs.detach();
-        let (c_out, conv) = (
-            self.dims[0],
-            Convolution::new(xs.dims(), &self.dims, None, &self.spec)?,
-        );
+        let c_out = self.dims[0];
+        let conv = Convolution::new(xs.dims(), &self.dims, None, &self.spec)?;
         check_residual(&conv, residual)?;
         let plan = Plan::forward(&conv);
         let absurd = !conv.is_depthwise() && least_scratch(&plan) > MAX_SCRATCH;
@@ -334,7 +331,8 @@ fn check_maps(maps: &[&Tensor]) -> Result<()> {
 fn check_residual(conv: &Convolution, residual: Option<&FeatureMap>) -> Result<()> {
     match residual {
         Some(residual) if residual.dims()[..] != conv.output_shape()[..] => {
-            let (op, found) = ("conv2d", residual.dims().to_vec());
+            let op = "conv2d";
+            let found = residual.dims().to_vec();
             let expected = format!("{:?} as the output", conv.output_shape());
             Err(Error::Shape {
                 op,
@@ -481,7 +479,9 @@ mod tests {
             )
             .unwrap()
         };
-        let (small, large, depthwise) = (conv(24, 1, 1), conv(40, 3, 1), conv(16, 3, 16));
+        let small = conv(24, 1, 1);
+        let large = conv(40, 3, 1);
+        let depthwise = conv(16, 3, 16);
         for last in [
             (&large, Activation::Relu6),
             (&depthwise, Activation::Relu),

@@ -68,7 +68,9 @@ impl PackedWeights {
         let panels = Panel::split(plan.groups, plan.group_target(), kernels.lanes);
         let lanes = kernels.lanes;
         let vectors: usize = panels.iter().map(|panel| panel.vectors).sum();
-        let (mut phases, mut floats, mut tasks) = (Vec::new(), 0, Vec::new());
+        let mut phases = Vec::new();
+        let mut floats = 0;
+        let mut tasks = Vec::new();
         for (rows, columns) in phase_pairs(plan) {
             let depth = rows.taps.len() * columns.taps.len() * plan.group_source();
             tasks.extend(panels.iter().map(|panel| {
@@ -109,10 +111,12 @@ impl PackedWeights {
 
     /// The weights of the forward pass in PyTorch's order again.
     pub(crate) fn unpacked(&self, plan: &Plan) -> Vec<f32> {
-        let (taps, depth) = (plan.taps, plan.group_source());
+        let taps = plan.taps;
+        let depth = plan.group_source();
         let mut weight = vec![0.; plan.c_target * depth * taps];
         for panel in &self.panels {
-            let (from, width) = (self.panel(0, panel), panel.vectors * self.kernels.lanes);
+            let from = self.panel(0, panel);
+            let width = panel.vectors * self.kernels.lanes;
             let first = panel.group * plan.group_stride + panel.first * plan.target_stride;
             for (tap, channel, lane) in (0..taps).flat_map(|tap| {
                 (0..depth).flat_map(move |channel| {
@@ -161,7 +165,8 @@ unsafe fn pack_panel(
     if rows.taps.is_empty() || columns.taps.is_empty() {
         return;
     }
-    let (width, depth) = (panel.vectors * kernels.lanes, plan.group_source());
+    let width = panel.vectors * kernels.lanes;
+    let depth = plan.group_source();
     let weight = &weight[panel.group * plan.group_stride + panel.first * plan.target_stride..];
     if plan.target_stride == 1 {
         let rows = Gather {

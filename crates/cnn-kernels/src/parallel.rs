@@ -38,7 +38,8 @@ pub(crate) fn for_each(count: usize, task: impl Fn(usize) + Sync) {
     // that it has drawn, and this function does not return before as many calls have ended as there
     // are numbers.
     let task: &'static (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(task) };
-    let (parts, all) = (helpers as u64 + 1, u64::try_from(count).unwrap_or(u64::MAX));
+    let parts = helpers as u64 + 1;
+    let all = u64::try_from(count).unwrap_or(u64::MAX);
     let bounds = |part: u64| part * all / parts;
     let work = Arc::new(Work {
         task,
@@ -82,10 +83,8 @@ struct Work {
 
 impl Work {
     fn help(&self) {
-        let (mine, parts) = (
-            self.joined.fetch_add(1, Ordering::Relaxed),
-            self.ranges.len(),
-        );
+        let mine = self.joined.fetch_add(1, Ordering::Relaxed);
+        let parts = self.ranges.len();
         for part in (mine..mine + parts).map(|part| part % parts) {
             // The own share from its start, those of others from their ends.
             while let Some(number) = self.draw(part, part == mine) {
@@ -99,7 +98,8 @@ impl Work {
 
     fn draw(&self, part: usize, first: bool) -> Option<usize> {
         let taken = |range: u64| {
-            let (start, end) = (range >> 32, range & u64::from(u32::MAX));
+            let start = range >> 32;
+            let end = range & u64::from(u32::MAX);
             (start < end).then(|| {
                 if first {
                     (start + 1) << 32 | end
@@ -220,7 +220,8 @@ pub(crate) fn for_each_chunk<T: Send>(
     chunk: usize,
     task: impl Fn(usize, &mut [T]) + Sync,
 ) {
-    let (chunk, len) = (chunk.max(1), values.len());
+    let chunk = chunk.max(1);
+    let len = values.len();
     let shared = Chunks {
         start: values.as_mut_ptr(),
         values: PhantomData::<&mut [T]>,

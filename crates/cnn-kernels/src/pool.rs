@@ -169,7 +169,8 @@ fn taps(axis: &Axis) -> Vec<Taps> {
 fn bins(op: &'static str, xs: &FeatureMap, output: [usize; 2]) -> Checked<[Vec<Taps>; 2]> {
     let input = check_sizes(op, xs, output)?;
     Ok([0, 1].map(|axis| {
-        let (input, output) = (input[axis], output[axis]);
+        let input = input[axis];
+        let output = output[axis];
         let bin = |i: usize| (i * input / output, ((i + 1) * input).div_ceil(output));
         (0..output)
             .map(bin)
@@ -306,7 +307,8 @@ impl Pool {
     /// Offsets into the image of the pixels under the window of output `(y, x)`, in row order.
     #[inline(always)]
     fn pixels(&self, y: usize, x: usize) -> impl Iterator<Item = usize> {
-        let (rows, columns) = (self.rows[y], self.columns[x]);
+        let rows = self.rows[y];
+        let columns = self.columns[x];
         let [_, _, width, channels] = self.input;
         (0..rows.count).flat_map(move |i| {
             let row = rows.start + i * rows.step;
@@ -341,17 +343,16 @@ impl Pool {
 
     /// The output, row by row, and the places of its maxima if they are kept.
     fn pooled<T: Element, P: Place>(&self, xs: &[T], compute: impl Fn(Row<T, P>) + Sync) -> Vec<T> {
-        let (len, row) = (
-            self.output_shape().iter().product(),
-            self.columns.len() * self.input[3],
-        );
+        let len = self.output_shape().iter().product();
+        let row = self.columns.len() * self.input[3];
         let mut places = Vec::with_capacity(if self.keeps_places { len } else { 0 });
         let start = Start(places.as_mut_ptr());
         // SAFETY: the loop writes every pixel; the tasks' rows do not overlap and lie in the
         // output.
         let ys = unsafe {
             filled_chunks(len, row, |first, ys| {
-                let (image, y) = (first / row / self.rows.len(), first / row % self.rows.len());
+                let image = first / row / self.rows.len();
+                let y = first / row % self.rows.len();
                 let xs = &xs[image * self.image_elements()..][..self.image_elements()];
                 let places = self.keeps_places.then(|| start.part(first, ys.len()));
                 compute(Row {
@@ -380,22 +381,24 @@ impl Pool {
         compute: impl Fn(GradRow<T, P>) + Sync,
     ) -> Vec<Option<Arc<Buffer<T>>>> {
         let [_, height, width, channels] = self.input;
-        let (rows, columns) = (covers(&self.rows, height), covers(&self.columns, width));
-        let (row, outputs) = (
-            width * channels,
-            self.rows.len() * self.columns.len() * channels,
-        );
+        let rows = covers(&self.rows, height);
+        let columns = covers(&self.columns, width);
+        let row = width * channels;
+        let outputs = self.rows.len() * self.columns.len() * channels;
         // SAFETY: the loop writes every pixel.
         let grad_xs = unsafe {
             filled_chunks(self.input.iter().product(), row, |first, grad_xs| {
-                let (image, y) = (first / row / height, first / row % height);
+                let image = first / row / height;
+                let y = first / row % height;
                 let of_image = image * outputs..(image + 1) * outputs;
                 let places = if places.is_empty() {
                     places
                 } else {
                     &places[of_image.clone()]
                 };
-                let (rows, columns, grad) = (&rows[y], &columns[..], &grad[of_image]);
+                let rows = &rows[y];
+                let columns = &columns[..];
+                let grad = &grad[of_image];
                 compute(GradRow {
                     pool: self,
                     rows,

@@ -72,7 +72,8 @@ impl Rectifier for Relu6 {
     unsafe fn passed<T: Element, R: Register<Value = T>>(self, grad: R, x: R) -> R {
         // SAFETY: the caller's promise.
         unsafe {
-            let (zero, six) = (R::splat(T::zero()), R::splat(T::from_f64(6.)));
+            let zero = R::splat(T::zero());
+            let six = R::splat(T::from_f64(6.));
             six.where_greater(x, x.where_greater(zero, grad, zero), zero)
         }
     }

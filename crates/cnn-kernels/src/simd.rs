@@ -119,7 +119,8 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn larger(self, place: Self, value: Self, value_place: Self) -> (Self, Self) {
         let wins: [bool; 4] = std::array::from_fn(|lane| {
-            let (best, value) = (self.0[lane], value.0[lane]);
+            let best = self.0[lane];
+            let value = value.0[lane];
             value > best || (value.is_nan() && !best.is_nan())
         });
         let chosen = |yes: Self, no: Self| {
@@ -291,7 +292,8 @@ mod x86 {
             let mut fours = [_mm256_setzero_ps(); 8];
             for i in 0..2 {
                 for j in 0..2 {
-                    let (a, b) = (block[4 * i + j], block[4 * i + 2 + j]);
+                    let a = block[4 * i + j];
+                    let b = block[4 * i + 2 + j];
                     fours[4 * i + 2 * j] = _mm256_shuffle_ps::<0b01_00_01_00>(a, b);
                     fours[4 * i + 2 * j + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(a, b);
                 }
@@ -406,21 +408,18 @@ mod x86 {
             let mut fours = [_mm512_setzero_ps(); 16];
             for i in 0..4 {
                 for j in 0..2 {
-                    let (a, b) = (pairs[4 * i + j], pairs[4 * i + 2 + j]);
+                    let a = pairs[4 * i + j];
+                    let b = pairs[4 * i + 2 + j];
                     fours[4 * i + 2 * j] = _mm512_shuffle_ps::<0b01_00_01_00>(a, b);
                     fours[4 * i + 2 * j + 1] = _mm512_shuffle_ps::<0b11_10_11_10>(a, b);
                 }
             }
             for i in 0..4 {
                 let [a, b, c, d] = [fours[i], fours[4 + i], fours[8 + i], fours[12 + i]];
-                let (ab_low, ab_high) = (
-                    _mm512_shuffle_f32x4::<0x44>(a, b),
-                    _mm512_shuffle_f32x4::<0xEE>(a, b),
-                );
-                let (cd_low, cd_high) = (
-                    _mm512_shuffle_f32x4::<0x44>(c, d),
-                    _mm512_shuffle_f32x4::<0xEE>(c, d),
-                );
+                let ab_low = _mm512_shuffle_f32x4::<0x44>(a, b);
+                let ab_high = _mm512_shuffle_f32x4::<0xEE>(a, b);
+                let cd_low = _mm512_shuffle_f32x4::<0x44>(c, d);
+                let cd_high = _mm512_shuffle_f32x4::<0xEE>(c, d);
                 rows[i].0 = _mm512_shuffle_f32x4::<0x88>(ab_low, cd_low);
                 rows[4 + i].0 = _mm512_shuffle_f32x4::<0xDD>(ab_low, cd_low);
                 rows[8 + i].0 = _mm512_shuffle_f32x4::<0x88>(ab_high, cd_high);

@@ -74,9 +74,11 @@ impl Strip {
     }
 
     fn direct(plan: &Plan, layout: &Layout, source: &[f32], block: Range<usize>) -> Self {
-        let (rows, columns) = (plan.rows.window(0..1), plan.columns.window(0..1));
+        let rows = plan.rows.window(0..1);
+        let columns = plan.columns.window(0..1);
         let row_start = |row: usize| {
-            let (image, t) = (row / plan.rows.count(), row % plan.rows.count());
+            let image = row / plan.rows.count();
+            let t = row % plan.rows.count();
             (image * plan.rows.source + t * plan.rows.step + rows.start as usize) * layout.row
                 + columns.start as usize * layout.pixel
         };
@@ -90,10 +92,12 @@ impl Strip {
     fn copied(plan: &Plan, layout: &Layout, source: &[f32], block: Range<usize>) -> Self {
         let per_image = plan.rows.count();
         let mut sections = Vec::new();
-        let (mut row_starts, mut floats) = (Vec::with_capacity(block.len()), 0);
+        let mut row_starts = Vec::with_capacity(block.len());
+        let mut floats = 0;
         let mut row = block.start;
         while row < block.end {
-            let (image, t) = (row / per_image, row % per_image);
+            let image = row / per_image;
+            let t = row % per_image;
             let rows = (per_image - t).min(block.end - row);
             row_starts.extend((0..rows).map(|row| floats + row * plan.rows.step * layout.row));
             sections.push((image, plan.rows.window(t..t + rows), floats));
@@ -133,7 +137,8 @@ unsafe fn copy_row(plan: &Plan, layout: &Layout, row: Option<&[f32]>, to: *mut f
         // SAFETY: the caller's promise.
         return unsafe { to.write_bytes(0, layout.row) };
     };
-    let (left, pixels) = ((inside.start - window.start) as usize, inside.len());
+    let left = (inside.start - window.start) as usize;
+    let pixels = inside.len();
     let from = &row[inside.start as usize * plan.c_source..][..pixels * plan.c_source];
     // SAFETY: left padding, the pixels inside, and right padding are together the window's
     // `layout.row` floats.

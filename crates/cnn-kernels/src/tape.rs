@@ -129,11 +129,13 @@ pub(crate) fn record<K: Kernel>(
         .filter_map(|map| map.node())
         .map(|node| Ok(node.handle.clone()));
     let handle = handles.reduce(|sum, handle| sum? + handle?).transpose()?;
-    let (dtype, output) = (output.dtype(), Held::ours(output));
+    let dtype = output.dtype();
+    let output = Held::ours(output);
     if handle.is_none() && !parameters.iter().any(Tensor::track_op) {
         return Ok(FeatureMap::wrap(output, None));
     }
-    let (saved, gradient) = (kernel.saved(), Slot::default());
+    let saved = kernel.saved();
+    let gradient = Slot::default();
     let inputs = maps.iter().enumerate().map(|(index, map)| Input {
         values: saved.input(index).then(|| map.held().clone()),
         elements: map.values().elem_count(),
@@ -257,10 +259,8 @@ impl<K: Kernel> Op<K> {
                     .iter()
                     .zip(wanted)
                     .filter(|(_, wanted)| **wanted);
-                let (written, parameters) = (
-                    of_maps.map(|(input, _)| input.elements).sum(),
-                    elements(maps..inputs.len()),
-                );
+                let written = of_maps.map(|(input, _)| input.elements).sum();
+                let parameters = elements(maps..inputs.len());
                 let saved = elements(0..maps) + output.len();
                 // The gradient of the input follows from that of the output and the parameters
                 // alone where they are told apart.

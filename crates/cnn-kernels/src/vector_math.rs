@@ -100,7 +100,8 @@ mod tests {
         for (name, found, expected, range, tolerance) in table {
             for step in -200_000..=200_000 {
                 let x = step as f32 * (range / 200_000.);
-                let (found, expected) = (f64::from(found(x)), expected(f64::from(x)));
+                let found = f64::from(found(x));
+                let expected = expected(f64::from(x));
                 assert!(
                     (found - expected).abs() <= tolerance * expected.abs(),
                     "{name}({x}) = {found}, not {expected}"

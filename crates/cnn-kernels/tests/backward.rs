@@ -37,20 +37,22 @@ fn collected_gradients_equal_candles() {
             .unwrap();
         Var::from_tensor(&values.reshape(shape).unwrap().to_dtype(DType::F64).unwrap()).unwrap()
     };
-    let (image, shared) = (var(0., &[2, 7, 9, 3]), var(1., &[3, 3, 2, 3]));
-    let (once, matrix, elsewhere) = (var(2., &[4, 3, 3, 3]), var(3., &[5, 4]), var(4., &[2]));
+    let image = var(0., &[2, 7, 9, 3]);
+    let shared = var(1., &[3, 3, 2, 3]);
+    let once = var(2., &[4, 3, 3, 3]);
+    let matrix = var(3., &[5, 4]);
+    let elsewhere = var(4., &[2]);
     let loss = || loss(&image, &shared, &once, &matrix);
-    let (ours, candles) = (backward(&loss()).unwrap(), loss().backward().unwrap());
+    let ours = backward(&loss()).unwrap();
+    let candles = loss().backward().unwrap();
     for (name, variable) in [
         ("image", &image),
         ("shared", &shared),
         ("once", &once),
         ("matrix", &matrix),
     ] {
-        let (ours, candles) = (
-            values(ours.get(variable).unwrap()),
-            values(candles.get(variable).unwrap()),
-        );
+        let ours = values(ours.get(variable).unwrap());
+        let candles = values(candles.get(variable).unwrap());
         assert!(candles.iter().any(|value| value.abs() > 1e-3), "{name}");
         let close =
             |(ours, candles): (&f64, &f64)| (ours - candles).abs() <= 1e-12 * candles.abs().max(1.);
@@ -65,10 +67,8 @@ fn collected_gradients_equal_candles() {
 
 #[test]
 fn a_backward_pass_that_fails_leaves_candles_as_it_was() {
-    let (image, weight) = (
-        Var::ones((1, 2, 2, 1), DType::F64, &Device::Cpu).unwrap(),
-        Var::ones((1, 1, 1, 1), DType::F64, &Device::Cpu).unwrap(),
-    );
+    let image = Var::ones((1, 2, 2, 1), DType::F64, &Device::Cpu).unwrap();
+    let weight = Var::ones((1, 1, 1, 1), DType::F64, &Device::Cpu).unwrap();
     let map = |weight: &Var| {
         conv2d(
             &FeatureMap::from_nhwc(&image).unwrap(),

@@ -133,9 +133,11 @@ struct Case<'a> {
 impl<'a> Case<'a> {
     fn new(options: &'a Value, goldens: &Goldens, dtype: DType) -> Self {
         let name = options["name"].as_str().unwrap().to_string();
-        let (mut inputs, mut stored) = (Vec::new(), 0);
+        let mut inputs = Vec::new();
+        let mut stored = 0;
         for (role, shape) in options["inputs"].as_object().unwrap() {
-            let (full, shape) = (format!("{name}.{role}"), numbers(shape));
+            let full = format!("{name}.{role}");
+            let shape = numbers(shape);
             let kept = goldens.values(&full);
             stored += usize::from(kept.is_some());
             let values = kept.map_or_else(|| formula(&full, &shape), |(values, _)| values);

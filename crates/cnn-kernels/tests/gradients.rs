@@ -78,10 +78,8 @@ fn check(name: &str, inputs: &[Tensor], f: impl Fn(&[Tensor]) -> Result<Tensor>)
                 moved[element] = kept;
                 loss
             };
-            let (low, high) = (
-                values(&inputs[which])[element] - STEP,
-                values(&inputs[which])[element] + STEP,
-            );
+            let low = values(&inputs[which])[element] - STEP;
+            let high = values(&inputs[which])[element] + STEP;
             differences.push((at(high) - at(low)) / (high - low));
         }
         let errors: Vec<f64> = gradient
@@ -330,7 +328,8 @@ fn batch_norm() {
 #[test]
 fn batch_norm_with_running_statistics() {
     let mut numbers = Numbers::new(5);
-    let (mean, var) = (numbers.tensor(&[3]), numbers.tensor(&[3]).abs().unwrap());
+    let mean = numbers.tensor(&[3]);
+    let var = numbers.tensor(&[3]).abs().unwrap();
     let f = |inputs: &[Tensor]| {
         let xs = FeatureMap::from_nhwc(&inputs[0])?;
         Ok(batch_norm_running(
@@ -358,10 +357,8 @@ fn batch_norm_with_running_statistics() {
 fn a_residual_in_the_norms_pass_is_a_sum_after_it() {
     let mut numbers = Numbers::new(12);
     let shape = [2, 5, 4, 19];
-    let (mean, var) = (
-        numbers.tensor(&[19]),
-        (numbers.tensor(&[19]).abs().unwrap() + 0.1).unwrap(),
-    );
+    let mean = numbers.tensor(&[19]);
+    let var = (numbers.tensor(&[19]).abs().unwrap() + 0.1).unwrap();
     let tensors = [&shape[..], &shape[..], &[19], &[19]].map(|shape| numbers.tensor(shape));
     let upstream = numbers.tensor(&shape);
     let rectifiers = [
@@ -376,12 +373,12 @@ fn a_residual_in_the_norms_pass_is_a_sum_after_it() {
                         parameters: &[Var],
                         residual: Option<&FeatureMap>,
                         activation| {
-                let (weight, bias) = (parameters[0].as_tensor(), parameters[1].as_tensor());
-                match running {
-                    true => batch_norm_running(
-                        xs, weight, bias, &mean, &var, 1e-3, residual, activation,
-                    ),
-                    false => Ok(batch_norm_train(xs, weight, bias, 1e-3, residual, activation)?.0),
+                let weight = parameters[0].as_tensor();
+                let bias = parameters[1].as_tensor();
+                if running {
+                    batch_norm_running(xs, weight, bias, &mean, &var, 1e-3, residual, activation)
+                } else {
+                    Ok(batch_norm_train(xs, weight, bias, 1e-3, residual, activation)?.0)
                 }
             };
             let run = |fused: bool| -> Vec<Vec<f64>> {
@@ -390,17 +387,16 @@ fn a_residual_in_the_norms_pass_is_a_sum_after_it() {
                     .map(|tensor| Var::from_tensor(tensor).unwrap());
                 let [xs, residual] =
                     [0, 1].map(|map: usize| FeatureMap::from_nhwc(&vars[map]).unwrap());
-                let ys = match fused {
-                    true => norm(&xs, &vars[2..], Some(&residual), activation).unwrap(),
-                    false => {
-                        let ys = norm(&xs, &vars[2..], None, Activation::Identity).unwrap();
-                        activate(
-                            &add(&ys, &residual).unwrap(),
-                            activation,
-                            BackwardRule::Standard,
-                        )
-                        .unwrap()
-                    }
+                let ys = if fused {
+                    norm(&xs, &vars[2..], Some(&residual), activation).unwrap()
+                } else {
+                    let ys = norm(&xs, &vars[2..], None, Activation::Identity).unwrap();
+                    activate(
+                        &add(&ys, &residual).unwrap(),
+                        activation,
+                        BackwardRule::Standard,
+                    )
+                    .unwrap()
                 };
                 let ys = ys.to_nhwc();
                 let grads = (&ys * &upstream)
@@ -427,7 +423,8 @@ fn a_residual_in_the_norms_pass_is_a_sum_after_it() {
             }
         }
     }
-    let (xs, other) = (numbers.tensor(&[1, 2, 2, 3]), numbers.tensor(&[1, 2, 1, 3]));
+    let xs = numbers.tensor(&[1, 2, 2, 3]);
+    let other = numbers.tensor(&[1, 2, 1, 3]);
     let [xs, other] = [xs, other].map(|map| FeatureMap::from_nhwc(&map).unwrap());
     let vector = numbers.tensor(&[3]);
     let message =
@@ -475,10 +472,8 @@ fn away_from_kinks(numbers: &mut Numbers, shape: &[usize]) -> Tensor {
 #[test]
 fn activations() {
     let mut numbers = Numbers::new(9);
-    let (small, large) = (
-        [away_from_kinks(&mut numbers, &[3, 37])],
-        [away_from_kinks(&mut numbers, &[2, 61, 67, 5])],
-    );
+    let small = [away_from_kinks(&mut numbers, &[3, 37])];
+    let large = [away_from_kinks(&mut numbers, &[2, 61, 67, 5])];
     for activation in [
         Activation::Identity,
         Activation::Relu,
@@ -576,7 +571,8 @@ fn views_as_inputs() {
         numbers.tensor(&[1]),
     ];
     check("broadcast parameters", &scalar_weight, |inputs| {
-        let (weight, bias) = (inputs[1].broadcast_as(5)?, inputs[2].broadcast_as(5)?);
+        let weight = inputs[1].broadcast_as(5)?;
+        let bias = inputs[2].broadcast_as(5)?;
         Ok(layer_norm(&FeatureMap::from_nhwc(&inputs[0])?, &weight, &bias, 1e-3)?.to_nhwc())
     });
 }

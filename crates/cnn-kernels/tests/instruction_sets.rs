@@ -62,7 +62,8 @@ fn values(tensor: &Tensor) -> Vec<f64> {
 
 fn assert_close(what: &str, found: &Tensor, expected: &Tensor) {
     assert_eq!(found.dims(), expected.dims(), "{what}");
-    let (found, expected) = (values(found), values(expected));
+    let found = values(found);
+    let expected = values(expected);
     let norm = |values: &mut dyn Iterator<Item = f64>| {
         values.map(|value| value * value).sum::<f64>().sqrt()
     };
@@ -208,7 +209,8 @@ fn operations() -> Vec<(&'static str, Operation)> {
         (
             "batch_norm_running of a sum and leaky_relu",
             |[xs, ys], [weight, bias]| {
-                let (mean, var) = (weight.detach(), bias.detach().sqr()?);
+                let mean = weight.detach();
+                let var = bias.detach().sqr()?;
                 batch_norm_running(
                     xs,
                     weight,
@@ -321,10 +323,8 @@ fn inputs([n, c, h, w]: [usize; 4]) -> Vec<Tensor> {
 fn other_operations_and_their_gradients_equal_f64() {
     for (name, operation) in operations() {
         for shape in SHAPES {
-            let (found, expected) = (
-                operate(operation, &inputs(shape), DType::F32),
-                operate(operation, &inputs(shape), DType::F64),
-            );
+            let found = operate(operation, &inputs(shape), DType::F32);
+            let expected = operate(operation, &inputs(shape), DType::F64);
             assert!(found.len() == expected.len() && found.len() > 1, "{name}");
             for (which, (found, expected)) in found.iter().zip(&expected).enumerate() {
                 assert_close(

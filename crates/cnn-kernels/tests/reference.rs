@@ -24,7 +24,8 @@ fn windows(padded: usize, extent: usize, stride: usize) -> usize {
 }
 
 fn place(case: &ConvCase, axis: usize) -> Placement {
-    let (input, stride) = (case.xs[2 + axis], case.spec.stride[axis]);
+    let input = case.xs[2 + axis];
+    let stride = case.spec.stride[axis];
     let extent = case.spec.dilation[axis] * (case.weight[2 + axis] - 1) + 1;
     let (before, after) = match case.spec.padding {
         Padding::Valid => (0, 0),
@@ -57,7 +58,8 @@ fn reference(
 ) -> (Vec<f64>, [usize; 4]) {
     let ([batch, c_in, height, width], [c_out, group_in, k_rows, k_columns]) =
         (case.xs, case.weight);
-    let (rows, columns) = (place(case, 0), place(case, 1));
+    let rows = place(case, 0);
+    let columns = place(case, 1);
     let ([stride_y, stride_x], [dilation_y, dilation_x]) = (case.spec.stride, case.spec.dilation);
     let mut ys = Vec::new();
     for n in 0..batch {
@@ -178,7 +180,8 @@ fn the_definition_is_pytorchs() {
             .reshape(shape)
             .unwrap()
     };
-    let (xs, weight) = (numbers(24, &[1, 2, 3, 4]), numbers(8, &[1, 2, 2, 2]));
+    let xs = numbers(24, &[1, 2, 3, 4]);
+    let weight = numbers(8, &[1, 2, 2, 2]);
     let bias = Tensor::new(&[0.5f64], &Device::Cpu).unwrap();
     let spec = Conv2dSpec {
         stride: [1, 2],

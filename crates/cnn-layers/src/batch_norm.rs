@@ -104,10 +104,8 @@ impl BatchNorm2d {
     /// `(channels)`, in f64: what a convolution before it takes in.
     pub(crate) fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
         let double = |tensor: &Tensor| tensor.to_dtype(candle_core::DType::F64);
-        let (mean, var) = (
-            double(&self.running_mean.get())?,
-            double(&self.running_var.get())?,
-        );
+        let mean = double(&self.running_mean.get())?;
+        let var = double(&self.running_var.get())?;
         let scale = (double(&self.weight)? / (var + self.config.eps)?.sqrt()?)?;
         let shift = (double(&self.bias)? - (mean * &scale)?)?;
         Ok((scale.reshape((self.config.channels, 1, 1, 1))?, shift))
@@ -122,7 +120,8 @@ impl BatchNorm2d {
     ) -> Result<FeatureMap> {
         let eps = self.config.eps;
         if policy == BatchNormPolicy::Running || self.frozen {
-            let (mean, var) = (self.running_mean.get(), self.running_var.get());
+            let mean = self.running_mean.get();
+            let var = self.running_var.get();
             return batch_norm_running(
                 xs,
                 &self.weight,

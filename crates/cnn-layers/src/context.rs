@@ -30,7 +30,8 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// Evaluation: nothing random, running statistics.
     pub fn eval() -> Self {
-        let (batch_norm, backward_rule) = (BatchNormPolicy::Running, BackwardRule::Standard);
+        let batch_norm = BatchNormPolicy::Running;
+        let backward_rule = BackwardRule::Standard;
         Self {
             random: None,
             batch_norm,

@@ -157,7 +157,8 @@ impl Conv2dConfig {
                 return config(what, value, "at least 1".to_string());
             }
         }
-        let (groups, channels) = (self.spec.groups, [self.in_channels, self.out_channels]);
+        let groups = self.spec.groups;
+        let channels = [self.in_channels, self.out_channels];
         if channels
             .iter()
             .any(|channels| !channels.is_multiple_of(groups))

@@ -104,10 +104,8 @@ fn probability(p: f64, builder: &Builder) -> Result<f64> {
     if (0. ..1.).contains(&p) {
         return Ok(p);
     }
-    let (layer, expected) = (
-        builder.path().to_string(),
-        "at least 0 and less than 1".to_string(),
-    );
+    let layer = builder.path().to_string();
+    let expected = "at least 0 and less than 1".to_string();
     Err(Error::Config {
         layer,
         what: "the drop probability",

@@ -184,7 +184,8 @@ mod tests {
     #[test]
     fn variances_follow_the_papers() {
         let shape = [64, 32, 3, 5];
-        let (fan_in, fan_out) = (32. * 15., 64. * 15.);
+        let fan_in = 32. * 15.;
+        let fan_out = 64. * 15.;
         let table = [
             (Init::Uniform { bound: 0.5 }, 1. / 12., 0.5),
             (Init::Normal { std: 0.3 }, 0.09, 9.),

@@ -49,7 +49,8 @@ impl LinearConfig {
             ("out_features", self.out_features),
         ] {
             if value == 0 {
-                let (layer, expected) = (builder.path().to_string(), "at least 1".to_string());
+                let layer = builder.path().to_string();
+                let expected = "at least 1".to_string();
                 return Err(Error::Config {
                     layer,
                     what,

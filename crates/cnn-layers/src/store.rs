@@ -156,7 +156,8 @@ impl Store {
     pub fn set(&self, name: &str, value: &Tensor) -> Result<()> {
         self.find(name, |entry| {
             if entry.value.dims() != value.dims() {
-                let (found, expected) = (value.dims().to_vec(), entry.value.dims().to_vec());
+                let found = value.dims().to_vec();
+                let expected = entry.value.dims().to_vec();
                 return Err(Error::Shape {
                     name: name.to_string(),
                     found,
@@ -263,10 +264,8 @@ impl Store {
             if entry.kind != kind || entry.value.dims() != shape {
                 let describe =
                     |kind, shape: &[usize]| format!("a {kind:?} of shape {shape:?}").to_lowercase();
-                let (found, wanted) = (
-                    describe(entry.kind, entry.value.dims()),
-                    describe(kind, shape),
-                );
+                let found = describe(entry.kind, entry.value.dims());
+                let wanted = describe(kind, shape);
                 return Err(Error::Conflict {
                     name: name.to_string(),
                     found,
@@ -352,9 +351,12 @@ mod tests {
 
     #[test]
     fn initial_values_depend_on_seed_and_name_not_on_order() {
-        let (a, b) = (Store::new(7), Store::new(7));
-        let (first, second) = (param(&a, "x", &[2, 3]), param(&a, "y", &[2, 3]));
-        let (second_again, first_again) = (param(&b, "y", &[2, 3]), param(&b, "x", &[2, 3]));
+        let a = Store::new(7);
+        let b = Store::new(7);
+        let first = param(&a, "x", &[2, 3]);
+        let second = param(&a, "y", &[2, 3]);
+        let second_again = param(&b, "y", &[2, 3]);
+        let first_again = param(&b, "x", &[2, 3]);
         let values = |t: &Tensor| t.to_vec2::<f32>().unwrap();
         assert_eq!(values(&first), values(&first_again));
         assert_eq!(values(&second), values(&second_again));
@@ -372,10 +374,8 @@ mod tests {
         param(&store, "a.weight", &[2, 2]);
         param(&store, "b.weight", &[2, 2]);
         assert_eq!(store.set_trainable(false, |name| name.starts_with("a.")), 1);
-        let (a, b) = (
-            param(&store, "a.weight", &[2, 2]),
-            param(&store, "b.weight", &[2, 2]),
-        );
+        let a = param(&store, "a.weight", &[2, 2]);
+        let b = param(&store, "b.weight", &[2, 2]);
         let grads = a.matmul(&b).unwrap().sum_all().unwrap().backward().unwrap();
         let vars = store.trainable();
         assert_eq!(vars.len(), 1);

@@ -9,7 +9,8 @@ impl Store {
     /// files of their own; trainable variables stay shared with it. Names that the builder lacks
     /// start as in a new store of seed 0.
     pub fn from_var_builder(guest: VarBuilder<'static>) -> Self {
-        let (dtype, device) = (guest.dtype(), guest.device().clone());
+        let dtype = guest.dtype();
+        let device = guest.device().clone();
         let tensor = move |name: &str, shape: &[usize]| {
             guest.contains_tensor(name).then(|| guest.get(shape, name))
         };

@@ -40,7 +40,8 @@ pub struct Interval {
 /// ```
 pub fn wilson_interval(correct: u64, samples: u64, confidence: f64) -> Result<Interval, Error> {
     check(correct, samples, confidence)?;
-    let (n, p) = (samples as f64, correct as f64 / samples as f64);
+    let n = samples as f64;
+    let p = correct as f64 / samples as f64;
     let z = two_sided_quantile(1.0 - confidence);
     let scale = 1.0 + z * z / n;
     let centre = (p + z * z / (2.0 * n)) / scale;
@@ -97,8 +98,10 @@ fn binomial_lower_quantile(correct: u64, samples: u64, tail: f64) -> u64 {
     if correct == 0 || correct == samples {
         return correct;
     }
-    let (n, p) = (samples as f64, correct as f64 / samples as f64);
-    let (log_odds, log_wrong) = (libm::log(p / (1.0 - p)), libm::log1p(-p));
+    let n = samples as f64;
+    let p = correct as f64 / samples as f64;
+    let log_odds = libm::log(p / (1.0 - p));
+    let log_wrong = libm::log1p(-p);
     let mut cumulative = 0.0;
     for k in 0..samples {
         let successes = k as f64;
@@ -137,7 +140,8 @@ fn check(correct: u64, samples: u64, confidence: f64) -> Result<(), Error> {
 /// The `z` that a standard normal value exceeds in magnitude with probability `outside`, by
 /// bisection of `erfc(z/√2)`.
 fn two_sided_quantile(outside: f64) -> f64 {
-    let (mut low, mut high) = (0.0, 40.0);
+    let mut low = 0.0;
+    let mut high = 40.0;
     // Halves the interval down to neighbouring numbers: 2⁻¹⁰⁰ of 40 is below the spacing of any
     // quantile above 10⁻¹³.
     for _ in 0..100 {

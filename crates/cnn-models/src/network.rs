@@ -125,7 +125,8 @@ impl Network {
             && declared.architecture != *asked
         {
             find(asked)?;
-            let (found, asked) = (declared.architecture.clone(), asked.clone());
+            let found = declared.architecture.clone();
+            let asked = asked.clone();
             return Err(Error::Contradiction {
                 path: path.clone(),
                 found,
@@ -217,7 +218,8 @@ impl Network {
 
     /// The text of the `config.json` that [`Network::save`] writes.
     pub fn config_json(&self) -> String {
-        let (first_conv, classifier) = (self.spec.first_conv, self.spec.classifier);
+        let first_conv = self.spec.first_conv;
+        let classifier = self.spec.classifier;
         let json = self.config.to_json(
             self.model.num_classes(),
             self.model.num_features(),
@@ -282,10 +284,8 @@ impl Network {
     /// If there are not as many names as classes.
     pub fn set_label_names(&mut self, names: Vec<String>) -> Result<(), Error> {
         if names.len() != self.model.num_classes() {
-            let (found, expected) = (
-                names.len().to_string(),
-                format!("{} classes", self.model.num_classes()),
-            );
+            let found = names.len().to_string();
+            let expected = format!("{} classes", self.model.num_classes());
             return Err(Error::Argument {
                 model: self.spec.name,
                 what: "the number of label names",

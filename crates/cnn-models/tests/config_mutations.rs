@@ -27,7 +27,8 @@ const PIECES: [&str; 12] = [
 #[test]
 fn a_hundred_thousand_mutations_that_are_json_find_no_panic() {
     let mut rng = Key::new(0).stream("config").rng();
-    let (mut parsed, mut accepted) = (0, 0);
+    let mut parsed = 0;
+    let mut accepted = 0;
     while parsed < 100_000 {
         let mut text = CONFIG.as_bytes().to_vec();
         for _ in 0..=rng.below(2) {

@@ -72,7 +72,8 @@ fn cases() -> Vec<Case> {
 #[test]
 fn evaluation_in_f32_equals_pytorch() {
     for case in cases() {
-        let (golden, label) = (&case.golden, &case.golden.name);
+        let golden = &case.golden;
+        let label = &case.golden.name;
         let run = Run::new(&case, "input", DType::F32, &Context::eval());
         let logits = golden.tensor("logits");
         let error = relative_error(&values(&run.logits), &values(&logits));
@@ -84,10 +85,8 @@ fn evaluation_in_f32_equals_pytorch() {
                 .unwrap();
             let dims: Vec<i64> = stage.dims().iter().map(|&dim| dim as i64).collect();
             assert_eq!(dims, shape, "{label} stage {index}");
-            let (ours, theirs) = (
-                fingerprint(stage, &format!("stage{index}"), 4),
-                golden.row(&format!("stage{index}"), 0),
-            );
+            let ours = fingerprint(stage, &format!("stage{index}"), 4);
+            let theirs = golden.row(&format!("stage{index}"), 0);
             check(
                 &format!("{label} stage {index}"),
                 &ours,
@@ -106,7 +105,8 @@ fn evaluation_in_f32_equals_pytorch() {
 #[test]
 fn training_and_evaluation_in_f64_equal_pytorch() {
     for case in cases() {
-        let (golden, label) = (&case.golden, &case.golden.name);
+        let golden = &case.golden;
+        let label = &case.golden.name;
         for (mode, input, cx) in [
             ("eval64", "input", Context::eval()),
             ("train64", "input.train", Context::train(Key::new(0))),

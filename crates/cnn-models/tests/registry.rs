@@ -393,7 +393,8 @@ fn the_inference_mode_computes_what_evaluation_does_in_both_types() {
                     .unwrap();
                 logits.flatten_all().unwrap().to_vec1().unwrap()
             };
-            let (expected, found) = (logits(eval.as_ref()), logits(inference.as_ref()));
+            let expected = logits(eval.as_ref());
+            let found = logits(inference.as_ref());
             let largest = expected
                 .iter()
                 .fold(0f64, |largest, value| largest.max(value.abs()));

@@ -334,10 +334,8 @@ pub fn check_datasets(train: &dyn Dataset, val: &dyn Dataset) -> Result<(), Erro
         let highest = (0..train.len())
             .max_by_key(|&index| train.label(index))
             .unwrap_or(0);
-        let (class, at) = (
-            train.label(highest).map_or("", |class| &classes[class]),
-            train.id(highest),
-        );
+        let class = train.label(highest).map_or("", |class| &classes[class]);
+        let at = train.id(highest);
         let found = format!(
             "no image of class `{}`; the highest is `{class}`, of {at}",
             classes[empty]

@@ -130,7 +130,8 @@ impl Run {
         let Error::NotFinite { place, .. } = error else {
             return error;
         };
-        let (epoch, step) = (self.state.epoch + 1, self.state.batch + 1);
+        let epoch = self.state.epoch + 1;
+        let step = self.state.batch + 1;
         let event = json!({"event": "not finite", "epoch": epoch, "batch": step, "place": place, "samples": batch});
         // The error at hand matters more than one of the log.
         let _ = self.log.event(&event);

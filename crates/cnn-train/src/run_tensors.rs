@@ -100,17 +100,17 @@ impl RunTensors {
             }
         }
         if let Some(average) = &mut self.average {
-            *average = match file.has(AVERAGE) {
-                true => average.with_tensors(file.part(AVERAGE)?)?,
-                false => average.with_tensors(copied(&self.store)?)?,
+            *average = if file.has(AVERAGE) {
+                average.with_tensors(file.part(AVERAGE)?)?
+            } else {
+                average.with_tensors(copied(&self.store)?)?
             };
         }
-        match state.best_is_now() {
-            true => self.keep_as_best(),
-            false => {
-                self.best = file.part(BEST)?;
-                Ok(())
-            }
+        if state.best_is_now() {
+            self.keep_as_best()
+        } else {
+            self.best = file.part(BEST)?;
+            Ok(())
         }
     }
 }

@@ -40,13 +40,14 @@ pub(crate) trait Choice: Sized + Clone {
             .split_once(':')
             .map_or((text, None), |(name, parts)| (name, Some(parts)));
         let mut choice = Self::with_defaults(name.trim()).map_err(|unknown| {
-            match name.contains([',', '=']) {
-                true => Error::argument(
+            if name.contains([',', '=']) {
+                Error::argument(
                     Self::WHAT,
                     format!("`{text}`"),
                     "a name, or `NAME:KEY=VALUE,KEY=VALUE`",
-                ),
-                false => unknown,
+                )
+            } else {
+                unknown
             }
         })?;
         for part in parts

@@ -228,7 +228,8 @@ impl SplitRecord {
     pub fn difference(&self, now: &Self) -> Option<String> {
         let key = |row: &'_ SplitRow| (row.path.clone(), row.label.clone(), row.part);
         let keys = |record: &Self| record.rows.iter().map(key).collect::<HashSet<_>>();
-        let (before, after) = (keys(self), keys(now));
+        let before = keys(self);
+        let after = keys(now);
         let count = |these: &HashSet<(String, String, Split)>, those: &HashSet<_>| {
             let mut paths: Vec<String> = these
                 .difference(those)
@@ -237,7 +238,8 @@ impl SplitRecord {
             paths.sort_unstable();
             paths
         };
-        let (gone, new) = (count(&before, &after), count(&after, &before));
+        let gone = count(&before, &after);
+        let new = count(&after, &before);
         let part = |what: &str, paths: &[String]| {
             paths
                 .first()
@@ -278,10 +280,8 @@ mod tests {
         };
         let one = 1u32.to_be_bytes();
         let labels: Vec<u8> = (0..pixels.len()).map(|index| (index % 2) as u8).collect();
-        let (pictures, labels) = (
-            [&head(&[size, one, one])[..], pixels].concat(),
-            [&head(&[size])[..], &labels].concat(),
-        );
+        let pictures = [&head(&[size, one, one])[..], pixels].concat();
+        let labels = [&head(&[size])[..], &labels].concat();
         Arc::new(IdxImages::parse(&pictures, &labels).unwrap())
     }
 
@@ -392,7 +392,8 @@ mod tests {
 
     #[test]
     fn a_difference_names_the_first_image() {
-        let (one, more) = (record(&[1, 2], &[3]), record(&[1, 2, 4], &[3]));
+        let one = record(&[1, 2], &[3]);
+        let more = record(&[1, 2, 4], &[3]);
         assert_eq!(
             one.difference(&record(&[7, 2], &[3])),
             None,

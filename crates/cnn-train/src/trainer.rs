@@ -368,7 +368,8 @@ impl<'a> Trainer<'a> {
             return Ok(state.next_phase(fingerprint));
         }
         if state.phase() < self.phase {
-            let (found, wanted) = (state.phase() + 1, self.phase + 1);
+            let found = state.phase() + 1;
+            let wanted = self.phase + 1;
             let reason = format!("phase {found} comes before phase {wanted}");
             return Err(Error::State { path, reason });
         }
@@ -384,7 +385,8 @@ impl<'a> Trainer<'a> {
         batches: usize,
     ) -> Result<bool, Error> {
         let key = Key::new(self.config.seed);
-        let (number, start) = (run.state.epoch, run.state.batch);
+        let number = run.state.epoch;
+        let start = run.state.batch;
         let epoch = Epoch {
             number,
             start,

@@ -31,11 +31,10 @@ fn a_step_with_large_parameters_and_maps_does_not_start_candles_threads() {
         unit.build(&root.pp(name).pp("conv"), &root.pp(name).pp("bn"))
             .unwrap()
     };
-    let (first, second) = (unit(3, 128, "first"), unit(128, 128, "second"));
-    let (pool, head) = (
-        GlobalAvgPool2d::new(&root.pp("pool")),
-        LinearConfig::new(128, 600).build(&root.pp("head")).unwrap(),
-    );
+    let first = unit(3, 128, "first");
+    let second = unit(128, 128, "second");
+    let pool = GlobalAvgPool2d::new(&root.pp("pool"));
+    let head = LinearConfig::new(128, 600).build(&root.pp("head")).unwrap();
     let sizes = store
         .trainable()
         .into_iter()

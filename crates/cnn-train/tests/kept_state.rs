@@ -78,7 +78,8 @@ struct TakingTurns {
 
 impl TakingTurns {
     fn new(student_store: &Store) -> Self {
-        let (critic_store, teacher_store) = (Store::new(5), Store::new(6));
+        let critic_store = Store::new(5);
+        let teacher_store = Store::new(6);
         let turns = Store::new(0);
         turns
             .builder(Mode::Eval)
@@ -126,12 +127,11 @@ impl Step<Plane> for TakingTurns {
         let loss = self.loss(task, &batches[0], of_critic, &update.context(0))?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         let rates = update.rates;
-        let (optimizer, rates) = match of_critic {
-            true => {
-                let further = update.further("critic")?;
-                (&mut *further.optimizer, further.rates)
-            }
-            false => (&mut *update.optimizer, rates),
+        let (optimizer, rates) = if of_critic {
+            let further = update.further("critic")?;
+            (&mut *further.optimizer, further.rates)
+        } else {
+            (&mut *update.optimizer, rates)
         };
         let gradients = Gradients::take(&mut backward(&loss)?, optimizer);
         let gradient_norm = gradients.norm()?;
@@ -246,7 +246,8 @@ fn outcome(directory: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 fn a_killed_run_ends_in_the_same_bytes(threads: &str) {
-    let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let whole = tempfile::tempdir().unwrap();
+    let parts = tempfile::tempdir().unwrap();
     run(whole.path());
     let expected = outcome(whole.path());
     let names: Vec<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
@@ -314,10 +315,8 @@ fn the_average_is_what_is_evaluated_and_kept_as_best() {
             .to_vec1()
             .unwrap()
     };
-    let (last, best) = (
-        weight("last/model.safetensors"),
-        weight("best/model.safetensors"),
-    );
+    let last = weight("last/model.safetensors");
+    let best = weight("best/model.safetensors");
     assert_ne!(last, best);
     // The best epoch's error, as it was logged, is that of the weights in `best/`.
     let error = (best[0] - 1.).abs() + (best[1] + 2.).abs();

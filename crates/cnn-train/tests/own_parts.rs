@@ -37,7 +37,8 @@ fn task(store: &Store) -> Classification {
         input_size: [3, 32, 32],
         ..Preprocessing::default()
     };
-    let (train, val) = (images(96, Split::Train), images(20, Split::Val));
+    let train = images(96, Split::Train);
+    let val = images(20, Split::Val);
     Classification::new(train, val, preprocessing, |mode| network(store, mode)).unwrap()
 }
 
@@ -131,7 +132,8 @@ fn an_unknown_score_and_an_error_of_ones_own_are_told() {
 /// A network of another store, or one that is built for evaluation, would train nothing.
 #[test]
 fn a_step_without_any_gradient_is_an_error() {
-    let (trained, other) = (Store::new(0), Store::new(1));
+    let trained = Store::new(0);
+    let other = Store::new(1);
     drop(network(&trained, Mode::Train).unwrap());
     let said = refusal(&task(&other), &trained);
     assert!(
@@ -147,7 +149,8 @@ fn frozen_statistics_stay() {
     let statistics =
         |store: &Store| -> Vec<f32> { store.get("bn.running_mean").unwrap().to_vec1().unwrap() };
     for (frozen_statistics, stay) in [(true, true), (false, false)] {
-        let (directory, store) = (tempfile::tempdir().unwrap(), Store::new(0));
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(0);
         let task = task(&store);
         let before = statistics(&store);
         let config = TrainConfig {
@@ -158,7 +161,8 @@ fn frozen_statistics_stay() {
         trainer.run(&task, &mut GradientStep::default()).unwrap();
         assert_eq!(statistics(&store) == before, stay);
     }
-    let (directory, store) = (tempfile::tempdir().unwrap(), Store::new(0));
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::new(0);
     let infinite = |logits: &Tensor, _: &Targets| Ok((logits.sum_all()? * f64::INFINITY)?);
     let task = task(&store).with_loss(infinite);
     let before = statistics(&store);

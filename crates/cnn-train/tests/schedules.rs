@@ -94,7 +94,8 @@ fn rates_equal_pytorchs() {
     ];
     for (name, (schedule, epochs, has_momentum)) in cases {
         schedule.validate().unwrap();
-        let (lrs, momenta) = (golden(name, "lr"), golden(name, "momentum"));
+        let lrs = golden(name, "lr");
+        let momenta = golden(name, "momentum");
         assert_eq!(lrs.len(), UPDATES as usize);
         for (update, (lr, momentum)) in lrs.into_iter().zip(momenta).enumerate() {
             let rates = schedule.rates(
@@ -225,9 +226,10 @@ fn rates_equal_closed_forms_within_epochs() {
                     epoch,
                     epochs: EPOCHS + warmup,
                 };
-                let expected = match epoch < warmup {
-                    true => form(0.) * (0.2 + 0.8 * epoch / warmup),
-                    false => form(epoch - warmup),
+                let expected = if epoch < warmup {
+                    form(0.) * (0.2 + 0.8 * epoch / warmup)
+                } else {
+                    form(epoch - warmup)
                 };
                 let found = schedule.rates(2., progress, 0.3).lr / 2.;
                 assert_close(

@@ -170,7 +170,8 @@ fn metrics(directory: &Path) -> Vec<String> {
 
 #[test]
 fn a_run_interrupted_after_every_update_ends_in_the_same_bytes() {
-    let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let whole = tempfile::tempdir().unwrap();
+    let parts = tempfile::tempdir().unwrap();
     let store = Store::new(1);
     let summary = Trainer::new(config(3), &store, whole.path())
         .run(&task(&store), &mut GradientStep::default())

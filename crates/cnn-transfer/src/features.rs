@@ -112,7 +112,8 @@ fn compute(
     let plan =
         BatchPlan::new(dataset.clone(), network.preprocessing().clone()).with_batch_size(BATCH);
     let mut batches = plan.start()?;
-    let (mut maps, mut indices) = (Vec::new(), Vec::new());
+    let mut maps = Vec::new();
+    let mut indices = Vec::new();
     for batch in &mut batches {
         if interrupt.load(Ordering::Relaxed) {
             return Ok(None);
@@ -218,10 +219,8 @@ fn write(path: &Path, features: &Features) -> Result<(), Error> {
 /// The features in a file; `None` if there is none or it is damaged.
 fn read(path: &Path, samples: usize) -> Option<Features> {
     let file = TensorFile::open(path).ok()?;
-    let (maps, indices) = (
-        file.tensor(MAPS).ok()?,
-        file.tensor(INDICES).ok()?.to_vec1::<i64>().ok()?,
-    );
+    let maps = file.tensor(MAPS).ok()?;
+    let indices = file.tensor(INDICES).ok()?.to_vec1::<i64>().ok()?;
     let skipped = serde_json::from_str(file.metadata().get(SKIPPED)?).ok()?;
     let index = |index: i64| usize::try_from(index).ok().filter(|&index| index < samples);
     let indices = indices.into_iter().map(index).collect::<Option<Vec<_>>>()?;

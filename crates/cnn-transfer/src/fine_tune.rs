@@ -230,10 +230,8 @@ impl<'a> FineTune<'a> {
     /// [`Error::Classes`] if the network's head does not fit the data, and as [`check_datasets`]
     /// and [`FineTuneConfig::phases`].
     pub fn phases(&self) -> Result<Vec<Phase>, Error> {
-        let (network, data) = (
-            self.network.model().num_classes(),
-            self.train.classes().len(),
-        );
+        let network = self.network.model().num_classes();
+        let data = self.train.classes().len();
         if network != data {
             return Err(Error::Classes { network, data });
         }
@@ -313,7 +311,8 @@ impl<'a> FineTune<'a> {
             for file in train.skipped.iter().chain(&val.skipped) {
                 skipped.insert(file.path.clone(), file.reason.clone());
             }
-            let (train, val) = ((train, &self.train), (val, &self.val));
+            let train = (train, &self.train);
+            let val = (val, &self.val);
             let task = HeadTask::new(
                 &self.network,
                 train,
@@ -341,7 +340,8 @@ impl<'a> FineTune<'a> {
         of: &'static str,
         dataset: Arc<dyn Dataset>,
     ) -> Result<Option<Features>, Error> {
-        let (images, start) = (dataset.len(), Instant::now());
+        let images = dataset.len();
+        let start = Instant::now();
         let Self {
             cache,
             network,
@@ -366,15 +366,14 @@ impl<'a> FineTune<'a> {
         if self.is_interrupted() {
             return Ok(None);
         }
-        let augmentation = match phase.is_head_only() {
-            true => self.head_augmentation.clone().unwrap_or_default(),
-            false => self.augmentation.clone(),
+        let augmentation = if phase.is_head_only() {
+            self.head_augmentation.clone().unwrap_or_default()
+        } else {
+            self.augmentation.clone()
         };
-        let (train, val, record) = (
-            self.train.clone(),
-            self.val.clone(),
-            self.network.preprocessing().clone(),
-        );
+        let train = self.train.clone();
+        let val = self.val.clone();
+        let record = self.network.preprocessing().clone();
         let mut task = Classification::new(train, val, record, |mode| self.forward(mode))?
             .with_batch_size(self.config.batch_size.min(self.train.len()))?
             .with_augmentation(augmentation)
@@ -468,9 +467,10 @@ impl<'a> FineTune<'a> {
         let mut before = source;
         let mut summaries = Vec::new();
         for (number, phase) in phases.iter().enumerate() {
-            let left = match number + 1 == phases.len() {
-                true => directory.join("last"),
-                false => directory.join(Trainer::phase_directory(number, &phase.name)),
+            let left = if number + 1 == phases.len() {
+                directory.join("last")
+            } else {
+                directory.join(Trainer::phase_directory(number, &phase.name))
             };
             let after = digests_of_file(&left.join("model.safetensors"))?;
             let differs = |name: &String| before.get(name) != after.get(name);

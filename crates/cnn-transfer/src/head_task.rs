@@ -91,11 +91,10 @@ impl HeadTask {
         batch_size: usize,
         loss: CrossEntropy,
     ) -> Result<Self, crate::Error> {
-        let (train, val) = (
-            Labelled::new(train.0, train.1)?,
-            Labelled::new(val.0, val.1)?,
-        );
-        let (model_train, model_eval) = (network.build(Mode::Train)?, network.build(Mode::Eval)?);
+        let train = Labelled::new(train.0, train.1)?;
+        let val = Labelled::new(val.0, val.1)?;
+        let model_train = network.build(Mode::Train)?;
+        let model_eval = network.build(Mode::Eval)?;
         let batch_size = batch_size.min(train.labels.len());
         Ok(Self {
             train,

@@ -53,7 +53,8 @@ fn config(strategy: Strategy) -> FineTuneConfig {
 }
 
 fn tuning(source: &Path, strategy: Strategy) -> FineTune<'static> {
-    let (train, val) = (shapes(Split::Train, 20, 0), shapes(Split::Val, 10, 0));
+    let train = shapes(Split::Train, 20, 0);
+    let val = shapes(Split::Val, 10, 0);
     FineTune::new(network(source), train, val).with_config(config(strategy))
 }
 
@@ -154,7 +155,8 @@ fn features_give_the_same_head_as_images() {
             .map(|line| line.split(',').nth(2).unwrap().parse().unwrap())
             .collect()
     };
-    let (features, images) = (losses("features"), losses("images"));
+    let features = losses("features");
+    let images = losses("images");
     assert_eq!(features.len(), 2);
     for (a, b) in features.iter().zip(&images) {
         assert!((a - b).abs() < 1e-5, "{features:?} {images:?}");
@@ -172,7 +174,8 @@ fn interrupted_anywhere_it_ends_in_the_same_bytes() {
             updates.set(updates.get() + 1);
         }
     };
-    let (train, val) = (shapes(Split::Train, 20, 0), shapes(Split::Val, 10, 0));
+    let train = shapes(Split::Train, 20, 0);
+    let val = shapes(Split::Val, 10, 0);
     FineTune::new(network(&source), train, val)
         .with_config(config(Strategy::Gradual))
         .with_listener(count)
@@ -184,7 +187,8 @@ fn interrupted_anywhere_it_ends_in_the_same_bytes() {
         let mut sittings = 0;
         loop {
             let flag = Arc::new(AtomicBool::new(false));
-            let (raise, mut seen) = (flag.clone(), 0);
+            let raise = flag.clone();
+            let mut seen = 0;
             let listener = move |notice: &FineTuneNotice<'_>| {
                 if let FineTuneNotice::Train(Notice::Update { .. }) = notice {
                     seen += 1;
@@ -249,7 +253,8 @@ fn cached_features_are_used_only_where_they_belong() {
             .unwrap()
     };
     let files = || std::fs::read_dir(&directory).unwrap().count();
-    let (first, data) = (network(&source), shapes(Split::Train, 9, 0));
+    let first = network(&source);
+    let data = shapes(Split::Train, 9, 0);
     let fresh = features(&first, &data);
     assert_eq!(
         (fresh.from_file, files(), fresh.maps.dims()),
@@ -307,7 +312,8 @@ fn a_head_of_other_classes_is_an_error() {
         ..ModelConfig::default()
     };
     let network = Network::new("resnet8_cifar10", &config, 3).unwrap();
-    let (train, val) = (shapes(Split::Train, 20, 0), shapes(Split::Val, 10, 0));
+    let train = shapes(Split::Train, 20, 0);
+    let val = shapes(Split::Val, 10, 0);
     let error = FineTune::new(network, train, val)
         .run(root.path())
         .unwrap_err();
@@ -335,7 +341,8 @@ fn rates(config: FineTuneConfig, run: &Path, source: &Path) -> Vec<(usize, Vec<f
         FineTuneNotice::Train(Notice::Epoch { .. }) => phases.last_mut().unwrap().0 += 1,
         _ => {}
     };
-    let (train, val) = (shapes(Split::Train, 20, 0), shapes(Split::Val, 10, 0));
+    let train = shapes(Split::Train, 20, 0);
+    let val = shapes(Split::Val, 10, 0);
     let mut tuning = FineTune::new(network(source), train, val)
         .with_config(config)
         .with_listener(listener);
@@ -352,7 +359,8 @@ fn each_phase_runs_through_schedule_and_warm_up() {
         head_epochs: 3,
         ..config(Strategy::TwoPhase)
     };
-    let (head, body) = (config.head_learning_rate, config.learning_rate);
+    let head = config.head_learning_rate;
+    let body = config.learning_rate;
     // Two updates in each epoch.
     let step = FineTuneConfig {
         schedule: "step:every=1,gamma=0.5".parse().unwrap(),
@@ -374,7 +382,8 @@ fn each_phase_runs_through_schedule_and_warm_up() {
         .into_iter()
         .enumerate()
     {
-        let (peak, warmup) = ([head, body][phase], 0.1 * epochs as f64);
+        let peak = [head, body][phase];
+        let warmup = 0.1 * epochs as f64;
         assert!((lrs[0] - 0.01 * peak).abs() < 1e-12, "{lrs:?}");
         let done = (0.5 - warmup) / (epochs as f64 - warmup);
         let second = peak * (1. + (std::f64::consts::PI * done).cos()) / 2.;

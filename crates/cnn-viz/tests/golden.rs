@@ -367,7 +367,8 @@ fn integrated_gradients_are_complete_to_one_percent() {
                 .unwrap()
         };
         let grey = FeatureMap::from_nhwc(&case.images.to_nhwc().zeros_like().unwrap()).unwrap();
-        let (whole, empty) = (scores(&case.images), scores(&grey));
+        let whole = scores(&case.images);
+        let empty = scores(&grey);
         let maps = found
             .to_tensor()
             .unwrap()
@@ -448,7 +449,8 @@ fn trust_follows_the_map() {
                 cnn_viz::insertion_deletion(case.network.model(), &one, map, class, 10, 4).unwrap();
             (curves.insertion_auc(), curves.deletion_auc())
         };
-        let (right, wrong) = (auc(map), auc(&opposite));
+        let right = auc(map);
+        let wrong = auc(&opposite);
         println!("insertion, deletion: {right:?}, of the opposite {wrong:?}");
         assert!(right.0 > wrong.0 && right.1 < wrong.1);
     }

@@ -41,7 +41,8 @@ fn peak(images: usize) -> f32 {
 #[test]
 fn memory_does_not_grow_with_the_number_of_images() {
     peak(32);
-    let (few, many) = (peak(32), peak(1024));
+    let few = peak(32);
+    let many = peak(1024);
     assert!(
         many < 1.1 * few + 1.,
         "{few:.1} MB for 32 images, {many:.1} MB for 1024"

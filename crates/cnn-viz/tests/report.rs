@@ -585,7 +585,8 @@ fn points_stand_where_their_values_are_and_the_best_is_ringed() {
     assert_eq!(points.len(), 3);
     assert_eq!(points[1].0 - points[0].0, points[2].0 - points[1].0);
     // Downwards in steps of 1 and 0.5, to a pixel's rounding.
-    let (first, second) = (points[1].1 - points[0].1, points[2].1 - points[1].1);
+    let first = points[1].1 - points[0].1;
+    let second = points[2].1 - points[1].1;
     assert!(first > 0 && (first - 2 * second).abs() <= 2, "{points:?}");
     assert_eq!(circles(&page, "28"), [points[2]]);
     assert!(texts(&page, ".chart .key").contains(&"kept: epoch 3".to_string()));
@@ -627,7 +628,8 @@ fn names_break_between_their_words_and_keep_their_text() {
         classes: Some(results(2, |index| format!("conv_stem.{index}/elephant"))),
         ..Report::default()
     };
-    let (html, page) = (page.to_html().unwrap(), parse(&page));
+    let html = page.to_html().unwrap();
+    let page = parse(&page);
     assert!(html.contains("conv_<wbr>stem.<wbr>0/<wbr>elephant"));
     assert!(texts(&page, ".keyed tbody th").contains(&"conv_stem.0/elephant".to_string()));
 }
@@ -679,7 +681,8 @@ fn the_learning_rate_is_drawn_update_by_update() {
         .copied()
         .min_by(|a, b| a.1.total_cmp(&b.1))
         .unwrap();
-    let (left, right) = (points[0].0, points[points.len() - 1].0);
+    let left = points[0].0;
+    let right = points[points.len() - 1].0;
     assert!(
         ((highest.0 - left) / (right - left) - 0.75).abs() < 0.01,
         "the spike is at three quarters"
@@ -923,7 +926,8 @@ fn how_far_filters_do_nothing_on_other_images_is_said_and_drawn() {
             .collect()
     };
     // The estimate is drawn first.
-    let (x, y) = (of_dots("cx"), of_dots("cy"));
+    let x = of_dots("cx");
+    let y = of_dots("cy");
     assert_eq!(x.len(), 5);
     let right = |one: usize, other: usize| (x[other] - x[one]) / (x[3] - x[2]);
     assert!(
@@ -1010,8 +1014,10 @@ fn a_mark_stands_where_its_channel_is() {
             .map(|number| number.parse().unwrap())
             .collect()
     };
-    let (left, width) = (rects("x"), rects("width"));
-    let (bar, marks) = (5, [(6, 3.), (7, 40.)]);
+    let left = rects("x");
+    let width = rects("width");
+    let bar = 5;
+    let marks = [(6, 3.), (7, 40.)];
     for (mark, channel) in marks {
         assert!(
             (left[mark] - left[bar] - width[bar] * channel / 64.).abs() <= 1.,

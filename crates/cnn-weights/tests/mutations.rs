@@ -93,7 +93,8 @@ fn corpus(form: &str) -> Vec<Vec<u8>> {
 fn survives(parser: &str, seeds: Vec<Vec<u8>>, mutate: fn(&mut Vec<u8>, &mut Rng)) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let key = Key::new(0).stream(parser);
-    let (mut read, mut most) = (0u64, 0);
+    let mut read = 0u64;
+    let mut most = 0;
     for number in 0..MUTATIONS {
         let mut rng = key.at(number).rng();
         let mut bytes = seeds[rng.below(seeds.len() as u64) as usize].clone();

@@ -168,18 +168,18 @@ impl Bench {
         let (result, ops) = profile(&mut call);
         result?;
         let flops: f64 = ops.iter().map(|op| op.flops).sum();
-        let (start, mut seconds, mut peaks) = (Instant::now(), Vec::new(), vec![peak_flops()]);
+        let start = Instant::now();
+        let mut seconds = Vec::new();
+        let mut peaks = vec![peak_flops()];
         while seconds.len() < FEWEST_CALLS || start.elapsed().as_secs_f64() < self.seconds {
             let start = Instant::now();
             call()?;
             seconds.push(start.elapsed().as_secs_f64());
             peaks.push(peak_flops());
         }
-        let (p50, p95, peak) = (
-            quantile(&mut seconds, 0.5),
-            quantile(&mut seconds, 0.95),
-            quantile(&mut peaks, 0.5),
-        );
+        let p50 = quantile(&mut seconds, 0.5);
+        let p95 = quantile(&mut seconds, 0.95);
+        let peak = quantile(&mut peaks, 0.5);
         let images_per_second = f64::from(self.batch) / p50;
         let rss = peak_rss_mb();
         if self.json {
@@ -216,7 +216,9 @@ impl Bench {
     }
 
     fn print_ops(&self, mut call: Box<dyn FnMut() -> Result<()>>) -> Result<()> {
-        let (start, mut calls, mut peaks) = (Instant::now(), Vec::new(), vec![peak_flops()]);
+        let start = Instant::now();
+        let mut calls = Vec::new();
+        let mut peaks = vec![peak_flops()];
         let mut totals = Vec::new();
         while calls.len() < FEWEST_CALLS || start.elapsed().as_secs_f64() < self.seconds {
             let start = Instant::now();
@@ -292,10 +294,8 @@ impl Bench {
         let copies: Vec<(usize, f64)> = (20..=28)
             .map(|power| (1 << power, best_copy(1 << power)))
             .collect();
-        let (set, threads) = (
-            InstructionSet::current().name(),
-            rayon::current_num_threads(),
-        );
+        let set = InstructionSet::current().name();
+        let threads = rayon::current_num_threads();
         if self.json {
             let copy = |(bytes, rate): &(usize, f64)| json!({ "bytes": bytes, "gb_per_second": 1e-9 * rate });
             return output::json(&json!({

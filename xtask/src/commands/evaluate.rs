@@ -213,7 +213,8 @@ fn report(figures: &Figures, images: &Images, names: &[String]) -> Result<Value>
 }
 
 fn totals(measured: &Measured) -> Result<Value> {
-    let (result, interval) = (&measured.result, measured.top1_interval()?);
+    let result = &measured.result;
+    let interval = measured.top1_interval()?;
     Ok(json!({
         "samples": result.samples,
         "loss": result.loss,
@@ -281,7 +282,8 @@ fn print(figures: &Figures, images: &Images, names: &[String]) -> Result<()> {
 }
 
 fn print_totals(measured: &Measured) -> Result<()> {
-    let (result, interval) = (&measured.result, measured.top1_interval()?);
+    let result = &measured.result;
+    let interval = measured.top1_interval()?;
     println!("samples  {}", result.samples);
     println!("loss     {:.4}", result.loss);
     println!(

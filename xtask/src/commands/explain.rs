@@ -226,7 +226,8 @@ fn class(name: &str, names: &[String]) -> Result<usize> {
         (&[class], _) | ([], Some(class)) => Ok(class),
         ([], None) => {
             let nearest = did_you_mean(name, names.iter().map(String::as_str));
-            let (first, last) = (&names[0], names.len() - 1);
+            let first = &names[0];
+            let last = names.len() - 1;
             Err(anyhow!(
                 "there is no class `{name}`; classes have names, as `{first}`, or numbers from 0 to {last}{nearest}"
             ))

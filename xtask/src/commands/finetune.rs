@@ -153,7 +153,8 @@ impl Finetune {
     pub(crate) fn run(&self) -> Result<()> {
         set_threads(self.training.threads)?;
         let Some(directory) = &self.training.resume else {
-            let (data, weights) = (absolute(&self.data)?, absolute(&self.weights)?);
+            let data = absolute(&self.data)?;
+            let weights = absolute(&self.weights)?;
             return Self {
                 data,
                 weights,
@@ -210,7 +211,8 @@ impl Finetune {
         save_arguments(&self.resolved(&config), &directory)?;
         data.record_in(&directory)?;
         strip.begin(&directory)?;
-        let (train, val) = (data.train.len(), data.val.len());
+        let train = data.train.len();
+        let val = data.val.len();
         eprintln!(
             "{name}: {train} training and {val} validation images of {} classes, in {}",
             classes.len(),
@@ -344,7 +346,8 @@ impl Finetune {
             &directory.join("last/model.safetensors"),
             is_frozen,
         )?;
-        let (phases, feature_seconds) = (&summary.phases, summary.feature_seconds);
+        let phases = &summary.phases;
+        let feature_seconds = summary.feature_seconds;
         let run = Run {
             directory,
             command: COMMAND,
@@ -380,7 +383,8 @@ fn listen(notice: &FineTuneNotice<'_>, images: usize, watcher: &mut Watcher<'_>)
         FineTuneNotice::Phase { number, phases } => {
             let phase = &phases[*number];
             watcher.begin(images * phase.epochs);
-            let (place, of) = (number + 1, phases.len());
+            let place = number + 1;
+            let of = phases.len();
             eprintln!(
                 "phase {place} of {of}, {}: {} epochs, training {}",
                 phase.name,

@@ -322,7 +322,8 @@ fn print_layers(layers: &[InspectedLayer]) -> Result<()> {
         }
     };
     let row = |layer: &InspectedLayer| {
-        let (counts, saves) = (&layer.counts, &layer.saves);
+        let counts = &layer.counts;
+        let saves = &layer.saves;
         vec![
             layer.unit.conv.clone(),
             layer.unit.channels.to_string(),

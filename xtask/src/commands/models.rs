@@ -79,12 +79,11 @@ fn next_steps(models: &[&ModelSpec]) -> Vec<NextStep> {
         return spec.into_iter().collect();
     };
     let of = ["--model", spec.name];
-    let use_it = match spec.weights.is_empty() {
-        true => NextStep::new("train it", &[&["train"][..], &of].concat()),
-        false => {
-            let predict = [&["predict", "PHOTOS"][..], &of, &["--weights", "FILE"]].concat();
-            NextStep::new("use weights that were downloaded", &predict)
-        }
+    let use_it = if spec.weights.is_empty() {
+        NextStep::new("train it", &[&["train"][..], &of].concat())
+    } else {
+        let predict = [&["predict", "PHOTOS"][..], &of, &["--weights", "FILE"]].concat();
+        NextStep::new("use weights that were downloaded", &predict)
     };
     vec![
         NextStep::new("measure its speed here", &[&["bench"][..], &of].concat()),

@@ -120,7 +120,8 @@ impl Train {
 
     fn train_in(&self, directory: Option<&Path>) -> Result<()> {
         let config = self.train_config().context(Unusable)?;
-        let (lr, optimizer) = (Some(config.learning_rate), config.optimizer);
+        let lr = Some(config.learning_rate);
+        let optimizer = config.optimizer;
         let resolved = Self {
             lr,
             optimizer,
@@ -229,7 +230,8 @@ impl Train {
             "the dataset has no labels, so there is nothing to learn"
         );
         let share = |share: f64| (share != 0.).then_some(share);
-        let (drop_rate, drop_path_rate) = (share(self.dropout), share(self.drop_path));
+        let drop_rate = share(self.dropout);
+        let drop_path_rate = share(self.drop_path);
         let config = ModelConfig {
             num_classes: Some(classes.len()),
             input_size: self.training.size.map(|size| size.0),
@@ -252,7 +254,8 @@ impl Train {
             .training
             .augmentation(&preprocessing, 0.08)
             .context(Unusable)?;
-        let (train, val) = (data.train.clone(), data.val.clone());
+        let train = data.train.clone();
+        let val = data.val.clone();
         let mut task = Classification::new(train, val, preprocessing, forward)?
             .with_batch_size(self.batch as usize)
             .context(Unusable)?

@@ -181,7 +181,8 @@ fn what_a_run_suggests_works() {
     let bench = Bench::new();
     bench.images("whole", &CLASSES, 20);
     let whole = bench.path("whole");
-    let (photo, out) = (bench.path("whole/ant/ant00.png"), bench.path("next"));
+    let photo = bench.path("whole/ant/ant00.png");
+    let out = bench.path("next");
     for arguments in [
         bench.arguments("runs", 1),
         bench.tuning("runs", &["--data", &whole]),

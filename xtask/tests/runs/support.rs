@@ -158,7 +158,9 @@ impl Bench {
 
     /// The arguments of a short run on `data` that keeps its directories in `out`.
     pub(crate) fn arguments(&self, out: &str, epochs: usize) -> Vec<String> {
-        let (data, epochs, out) = (self.path("data"), epochs.to_string(), self.path(out));
+        let data = self.path("data");
+        let epochs = epochs.to_string();
+        let out = self.path(out);
         let words = [
             "train",
             "--data",
@@ -185,7 +187,8 @@ impl Bench {
     /// The arguments of a short fine-tuning of the builtin network on `data`, in three updates per
     /// epoch.
     pub(crate) fn tuning(&self, out: &str, more: &[&str]) -> Vec<String> {
-        let (data, out) = (self.path("data"), self.path(out));
+        let data = self.path("data");
+        let out = self.path(out);
         let usual = [
             "finetune",
             "--data",

@@ -126,7 +126,8 @@ impl Rng {
     /// [`Rng::uniform_in`] gives, from half as many bits.
     pub fn fill_uniform(&mut self, out: &mut [f32], low: f32, high: f32) {
         const SCALE: f64 = 1.0 / (1u64 << 32) as f64;
-        let (start, width) = (f64::from(low), f64::from(high) - f64::from(low));
+        let start = f64::from(low);
+        let width = f64::from(high) - f64::from(low);
         for value in out {
             let drawn = (start + width * (f64::from(self.next_u32()) * SCALE)) as f32;
             *value = if drawn < high {
@@ -141,7 +142,8 @@ impl Rng {
     /// halves of each Box–Muller pair being used: other values than repeated [`Rng::normal`] gives,
     /// from half as many draws.
     pub fn fill_normal(&mut self, out: &mut [f32], mean: f32, std: f32) {
-        let (mean, std) = (f64::from(mean), f64::from(std));
+        let mean = f64::from(mean);
+        let std = f64::from(std);
         for pair in out.chunks_mut(2) {
             let (first, second) = self.normal_pair();
             for (value, z) in pair.iter_mut().zip([first, second]) {
@@ -354,7 +356,8 @@ mod tests {
     #[test]
     fn a_shorter_fill_is_the_beginning_of_a_longer_one() {
         for length in [0, 1, 2, 7] {
-            let (mut short, mut long) = (vec![0f32; length], vec![0f32; 20]);
+            let mut short = vec![0f32; length];
+            let mut long = vec![0f32; 20];
             rng().fill_normal(&mut short, 0.0, 1.0);
             rng().fill_normal(&mut long, 0.0, 1.0);
             assert_eq!(short, long[..length]);
@@ -364,7 +367,8 @@ mod tests {
     #[test]
     fn uniform_intervals_exclude_their_end() {
         // Between these neighbours every second draw would round up to the end.
-        let (low, high) = (1.0, 1.0f64.next_up());
+        let low = 1.0;
+        let high = 1.0f64.next_up();
         assert!(
             repeat(1000, |rng| rng.uniform_in(low, high))
                 .iter()

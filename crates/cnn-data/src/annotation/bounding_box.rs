@@ -36,7 +36,8 @@ impl BoundingBox {
 
     /// The part of the box inside an image of this size; its area is 0 where nothing is.
     pub fn clip(&self, height: usize, width: usize) -> Self {
-        let (height, width) = (height as f32, width as f32);
+        let height = height as f32;
+        let width = width as f32;
         Self {
             x_min: self.x_min.clamp(0.0, width),
             y_min: self.y_min.clamp(0.0, height),

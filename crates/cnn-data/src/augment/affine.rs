@@ -22,10 +22,12 @@ impl Affine {
         // rotation · scale · [[1, 0], [-tan_y, 1]] · [[1, -tan_x], [0, 1]]
         let sheared = [[1.0, -tan_x], [-tan_y, 1.0 + tan_x * tan_y]];
         let column = |j: usize| {
-            let (x, y) = (sheared[0][j], sheared[1][j]);
+            let x = sheared[0][j];
+            let y = sheared[1][j];
             [scale * (cos * x - sin * y), scale * (sin * x + cos * y)]
         };
-        let (first, second) = (column(0), column(1));
+        let first = column(0);
+        let second = column(1);
         let row = |i: usize| {
             let moved = center[i] + translation[i] - first[i] * center[0] - second[i] * center[1];
             [first[i], second[i], moved]

@@ -9,7 +9,8 @@ pub(super) const ALPHAS: RangeInclusive<f64> = 0.001..=1000.0;
 
 /// A value of Beta(α, α), α within [`ALPHAS`]: `x / (x + y)` for two gamma variates.
 pub(super) fn beta(alpha: f64, rng: &mut Rng) -> f64 {
-    let (x, y) = (log_gamma_variate(alpha, rng), log_gamma_variate(alpha, rng));
+    let x = log_gamma_variate(alpha, rng);
+    let y = log_gamma_variate(alpha, rng);
     1.0 / (1.0 + libm::exp(y - x))
 }
 

@@ -46,7 +46,9 @@ fn blend(from: u8, to: u8, factor: f32) -> u8 {
 
 fn map_bytes(image: Image, change: impl Fn(u8) -> u8) -> Result<Image, Error> {
     let table: [u8; 256] = std::array::from_fn(|byte| change(byte as u8));
-    let (height, width, channels) = (image.height(), image.width(), image.channels());
+    let height = image.height();
+    let width = image.width();
+    let channels = image.channels();
     let mut bytes = image.into_bytes();
     bytes
         .iter_mut()
@@ -56,7 +58,8 @@ fn map_bytes(image: Image, change: impl Fn(u8) -> u8) -> Result<Image, Error> {
 
 /// Of an image with three channels.
 fn map_pixels(image: Image, change: impl Fn(usize, [u8; 3]) -> [u8; 3]) -> Result<Image, Error> {
-    let (height, width) = (image.height(), image.width());
+    let height = image.height();
+    let width = image.width();
     let mut bytes = image.into_bytes();
     let (pixels, _) = bytes.as_chunks_mut::<3>();
     for (index, pixel) in pixels.iter_mut().enumerate() {
@@ -67,7 +70,8 @@ fn map_pixels(image: Image, change: impl Fn(usize, [u8; 3]) -> [u8; 3]) -> Resul
 
 /// Hue, saturation and value in 255ths; where Pillow keeps a float, so is it here.
 fn hsv_of_rgb([red, green, blue]: [u8; 3]) -> [u8; 3] {
-    let (high, low) = (red.max(green).max(blue), red.min(green).min(blue));
+    let high = red.max(green).max(blue);
+    let low = red.min(green).min(blue);
     if high == low {
         return [0, 0, high];
     }

@@ -29,7 +29,8 @@ pub(super) fn map_pixels(
 /// The sample with `place` applied to each box, cut at the image's edges; boxes of which (nearly)
 /// nothing is left go.
 pub(super) fn map_boxes(mut sample: Sample, place: impl Fn(&BoundingBox) -> BoundingBox) -> Sample {
-    let (height, width) = (sample.image.height(), sample.image.width());
+    let height = sample.image.height();
+    let width = sample.image.width();
     let placed = sample.boxes.iter().map(place);
     let clipped = placed.map(|whole| (whole.area(), whole.clip(height, width)));
     let visible = clipped

@@ -46,7 +46,8 @@ impl Mixup {
     ) -> Result<Mixing, Error> {
         let batch = batch_of(images, dims)?;
         let mixing = Mixing::reversed(dims[0], beta(self.alpha, rng));
-        let (own, others) = (mixing.lambda as f32, (1.0 - mixing.lambda) as f32);
+        let own = mixing.lambda as f32;
+        let others = (1.0 - mixing.lambda) as f32;
         for [first, last] in pairs(images, batch) {
             for (a, b) in first.iter_mut().zip(last) {
                 (*a, *b) = (own * *a + others * *b, own * *b + others * *a);

@@ -100,7 +100,9 @@ impl RandomErasing {
     }
 
     fn erase(&self, image: Image, rectangle: Rectangle, rng: &mut Rng) -> Result<Image, Error> {
-        let (height, width, channels) = (image.height(), image.width(), image.channels());
+        let height = image.height();
+        let width = image.width();
+        let channels = image.channels();
         let mut bytes = image.into_bytes();
         let rows = bytes
             .chunks_exact_mut(width * channels)

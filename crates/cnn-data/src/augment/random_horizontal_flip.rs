@@ -42,7 +42,9 @@ impl Transform for RandomHorizontalFlip {
 }
 
 fn flip(image: Image) -> Result<Image, Error> {
-    let (height, width, channels) = (image.height(), image.width(), image.channels());
+    let height = image.height();
+    let width = image.width();
+    let channels = image.channels();
     let mut bytes = image.into_bytes();
     for row in bytes.chunks_exact_mut(width * channels) {
         row.reverse();

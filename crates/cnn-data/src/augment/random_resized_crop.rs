@@ -168,7 +168,8 @@ mod tests {
             .unwrap()
             .with_scale(0.05, 0.15)
             .unwrap();
-        let (height, width) = (400, 300);
+        let height = 400;
+        let width = 300;
         let windows = draws(&crop, height, width);
         let area =
             |window: &Window| (window.height * window.width) as f64 / (height * width) as f64;
@@ -180,7 +181,8 @@ mod tests {
                 (0.05 * (1.0 - 2.0 * slack)..=0.15 * (1.0 + 2.0 * slack)).contains(&area(window)),
                 "{window:?}"
             );
-            let (low, high) = (0.75 * (1.0 - 2.0 * slack), 4.0 / 3.0 * (1.0 + 2.0 * slack));
+            let low = 0.75 * (1.0 - 2.0 * slack);
+            let high = 4.0 / 3.0 * (1.0 + 2.0 * slack);
             assert!((low..=high).contains(&ratio(window)), "{window:?}");
             assert!(window.top + window.height <= height && window.left + window.width <= width);
         }
@@ -215,7 +217,8 @@ mod tests {
             let ratios = windows
                 .iter()
                 .map(|window| window.width as f64 / window.height as f64);
-            let (found_area, found_ratio) = (mean(areas), mean(ratios));
+            let found_area = mean(areas);
+            let found_ratio = mean(ratios);
             assert!(
                 (found_area - area).abs() < 0.018,
                 "{height}x{width}: {found_area}"

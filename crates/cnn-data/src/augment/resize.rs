@@ -49,10 +49,8 @@ pub(super) fn resize_sample(
     [height, width]: [usize; 2],
     interpolation: Interpolation,
 ) -> Result<Sample, Error> {
-    let (vertical, horizontal) = (
-        height as f64 / sample.image.height() as f64,
-        width as f64 / sample.image.width() as f64,
-    );
+    let vertical = height as f64 / sample.image.height() as f64;
+    let horizontal = width as f64 / sample.image.width() as f64;
     let resized = map_pixels(
         sample,
         |image| crate::resize(&image, height, width, interpolation),

@@ -56,7 +56,8 @@ fn sources(height: usize, width: usize, back: &Affine) -> impl Iterator<Item = [
 }
 
 fn nearest(image: &Image, back: &Affine) -> Result<Image, Error> {
-    let (height, width) = (image.height(), image.width());
+    let height = image.height();
+    let width = image.width();
     let at = |[x, y]: [f64; 2]| {
         pixel(image, x.floor() as i64, y.floor() as i64).map_or(Mask::IGNORE, |pixel| pixel[0])
     };
@@ -69,13 +70,19 @@ fn nearest(image: &Image, back: &Affine) -> Result<Image, Error> {
 }
 
 fn bilinear(image: &Image, back: &Affine, fill: &[u8]) -> Result<Image, Error> {
-    let (height, width, channels) = (image.height(), image.width(), image.channels());
+    let height = image.height();
+    let width = image.width();
+    let channels = image.channels();
     let mut bytes = Vec::with_capacity(image.bytes().len());
     for [x, y] in sources(height, width, back) {
-        let (x, y) = (x - 0.5, y - 0.5);
-        let (left, top) = (x.floor(), y.floor());
-        let (right_weight, bottom_weight) = (x - left, y - top);
-        let (column, row) = (left as i64, top as i64);
+        let x = x - 0.5;
+        let y = y - 0.5;
+        let left = x.floor();
+        let top = y.floor();
+        let right_weight = x - left;
+        let bottom_weight = y - top;
+        let column = left as i64;
+        let row = top as i64;
         let corners = [(0, 0), (0, 1), (1, 0), (1, 1)]
             .map(|(down, along)| pixel(image, column + along, row + down).unwrap_or(fill));
         for channel in 0..channels {
@@ -89,7 +96,8 @@ fn bilinear(image: &Image, back: &Affine, fill: &[u8]) -> Result<Image, Error> {
 }
 
 fn pixel(image: &Image, column: i64, row: i64) -> Option<&[u8]> {
-    let (column, row) = (usize::try_from(column).ok()?, usize::try_from(row).ok()?);
+    let column = usize::try_from(column).ok()?;
+    let row = usize::try_from(row).ok()?;
     if column >= image.width() || row >= image.height() {
         return None;
     }

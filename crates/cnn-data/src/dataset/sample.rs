@@ -48,10 +48,8 @@ impl Sample {
     ///
     /// [`Error::InvalidArgument`] if the mask is not of the image's size.
     pub fn with_mask(self, mask: Mask) -> Result<Self, Error> {
-        let (found, expected) = (
-            [mask.height(), mask.width()],
-            [self.image.height(), self.image.width()],
-        );
+        let found = [mask.height(), mask.width()];
+        let expected = [self.image.height(), self.image.width()];
         if found != expected {
             let [found, expected] =
                 [found, expected].map(|[height, width]| format!("{height}x{width}"));

@@ -92,7 +92,8 @@ pub fn stratified_split(
             .or_default()
             .push(index);
     }
-    let (mut kept, mut held) = (Vec::new(), Vec::new());
+    let mut kept = Vec::new();
+    let mut held = Vec::new();
     for (class, mut indices) in of_class {
         let position = class.map_or(0, |class| class as u64 + 1);
         key.at(position).rng().shuffle(&mut indices);

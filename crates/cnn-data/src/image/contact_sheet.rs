@@ -38,10 +38,8 @@ pub fn contact_sheet(images: &[Image], columns: usize, gap: usize) -> Result<Ima
     let columns = columns.min(images.len());
     let side =
         |cells: usize, cell: usize| cell.checked_add(gap)?.checked_mul(cells)?.checked_add(gap);
-    let (height, width) = (
-        side(images.len().div_ceil(columns), cell_height),
-        side(columns, cell_width),
-    );
+    let height = side(images.len().div_ceil(columns), cell_height);
+    let width = side(columns, cell_width);
     let bytes = height
         .zip(width)
         .and_then(|(height, width)| height.checked_mul(width)?.checked_mul(channels));

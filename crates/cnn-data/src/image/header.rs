@@ -100,7 +100,8 @@ pub(super) fn webp(bytes: &[u8]) -> Option<Header> {
             let has_alpha = bytes.get(20)? & 0x10 != 0;
             let of = if has_alpha { rgba } else { rgb };
             // Two sides less one, of three bytes each.
-            let (width, height) = (u32_le(bytes, 24)? & 0x00ff_ffff, u32_le(bytes, 26)? >> 8);
+            let width = u32_le(bytes, 24)? & 0x00ff_ffff;
+            let height = u32_le(bytes, 26)? >> 8;
             Some(of(u64::from(width) + 1, u64::from(height) + 1))
         }
         b"VP8L" => {

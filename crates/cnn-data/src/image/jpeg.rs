@@ -26,7 +26,8 @@ fn decode_uncontained(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
         )));
     }
     let header = read_header(bytes)?;
-    let (width, height) = (header.width as u64, header.height as u64);
+    let width = header.width as u64;
+    let height = header.height as u64;
     limits.check(width, height)?;
     if width * height > MAX_PIXELS_PER_BYTE.saturating_mul(bytes.len() as u64) {
         return Err(broken(format!(
@@ -131,7 +132,9 @@ fn rgb_of_inverted_inks(inks: [u8; 3], inverted_black: u8) -> [u8; 3] {
 /// RGB of luma and chroma in libjpeg's fixed-point arithmetic.
 fn rgb_of_ycc(luma: u8, blue: u8, red: u8) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
-    let (luma, blue, red) = (i32::from(luma), i32::from(blue) - 128, i32::from(red) - 128);
+    let luma = i32::from(luma);
+    let blue = i32::from(blue) - 128;
+    let red = i32::from(red) - 128;
     [
         luma + ((91_881 * red + HALF) >> 16),
         luma + ((-22_554 * blue - 46_802 * red + HALF) >> 16),

@@ -132,8 +132,10 @@ impl Image {
 
     /// The image turned and mirrored so that it stands upright.
     pub(crate) fn oriented(self, orientation: Orientation) -> Self {
-        let (height, width) = (self.height, self.width);
-        let (bottom, right) = (height - 1, width - 1);
+        let height = self.height;
+        let width = self.width;
+        let bottom = height - 1;
+        let right = width - 1;
         // For each pixel of the result, at row y and column x, the row and column that it comes
         // from.
         match orientation {

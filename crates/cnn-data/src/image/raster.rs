@@ -71,7 +71,8 @@ fn read(mut decoder: impl ImageDecoder, header: Header) -> Result<(Image, Dimens
     // A damaged EXIF block is no reason to lose the photo.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let (width, height) = decoder.dimensions();
-    let (width, height) = (width as usize, height as usize);
+    let width = width as usize;
+    let height = height as usize;
     let color = decoder.color_type();
     let mut buffer = vec![0; width * height * usize::from(color.bytes_per_pixel())];
     decoder.read_image(&mut buffer)?;

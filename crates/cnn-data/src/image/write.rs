@@ -53,7 +53,8 @@ fn encode_png(image: &Image, writer: impl Write) -> io::Result<()> {
         ExtendedColorType::Rgb8
     };
     let side = |side: usize| u32::try_from(side).map_err(io::Error::other);
-    let (width, height) = (side(image.width())?, side(image.height())?);
+    let width = side(image.width())?;
+    let height = side(image.height())?;
     PngEncoder::new(writer)
         .write_image(image.bytes(), width, height, color)
         .map_err(io::Error::other)

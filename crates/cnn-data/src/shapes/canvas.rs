@@ -63,9 +63,11 @@ impl Canvas {
         if strength == 0.0 {
             return;
         }
-        let (height, width) = (self.height as f32, self.width as f32);
+        let height = self.height as f32;
+        let width = self.width as f32;
         self.within([0.0, 0.0, width, height], |_, [x, y], color| {
-            let (right, down) = (2.0 * x / width - 1.0, 2.0 * y / height - 1.0);
+            let right = 2.0 * x / width - 1.0;
+            let down = 2.0 * y / height - 1.0;
             let light = 1.0 - strength * 0.5 * (right * right + down * down);
             *color = color.map(|value| value * light);
         });
@@ -109,10 +111,8 @@ fn blur_line(line: &mut [Color], weights: &[f32]) {
     let last = source.len() - 1;
     for (at, color) in line.iter_mut().enumerate() {
         let neighbours = |(distance, &weight): (usize, &f32)| {
-            let (before, after) = (
-                source[at.saturating_sub(distance)],
-                source[(at + distance).min(last)],
-            );
+            let before = source[at.saturating_sub(distance)];
+            let after = source[(at + distance).min(last)];
             let both = if distance == 0 {
                 before.map(|value| value / 2.0)
             } else {

@@ -106,7 +106,8 @@ impl ShapesConfig {
         if self.samples == 0 {
             return Err(Error::argument("samples", 0, "at least 1"));
         }
-        let (fewest, most) = (*self.objects.start(), *self.objects.end());
+        let fewest = *self.objects.start();
+        let most = *self.objects.end();
         if fewest == 0 || fewest > most || most > MAX_OBJECTS {
             let expected = format!("a range within 1 to {MAX_OBJECTS} that is not empty");
             return Err(Error::argument(

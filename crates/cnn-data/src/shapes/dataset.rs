@@ -122,7 +122,8 @@ impl Dataset for Shapes {
 
     fn read(&self, index: usize) -> Result<Sample, Error> {
         let (image, scene, owners) = self.render(index)?;
-        let (height, width) = (image.height(), image.width());
+        let height = image.height();
+        let width = image.width();
         let classes: Vec<usize> = scene.objects.iter().map(|object| object.class).collect();
         let boxes = hulls(&owners, width, &classes);
         let class_at = |&owner: &u8| match usize::from(owner)
@@ -147,7 +148,8 @@ fn hulls(owners: &[u8], width: usize, classes: &[usize]) -> Vec<BoundingBox> {
         let Some(hull) = number.and_then(|number| hulls.get_mut(number)) else {
             continue;
         };
-        let (x, y) = (index % width, index / width);
+        let x = index % width;
+        let y = index / width;
         let [left, top, right, bottom] = hull.unwrap_or([x, y, x + 1, y + 1]);
         *hull = Some([left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1)]);
     }

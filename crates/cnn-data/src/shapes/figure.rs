@@ -124,7 +124,8 @@ fn polygon(corners: &[[f32; 2]], x: f32, y: f32) -> f32 {
         return f32::INFINITY;
     };
     let mut from = last;
-    let (mut nearest, mut inside) = (f32::INFINITY, false);
+    let mut nearest = f32::INFINITY;
+    let mut inside = false;
     for &to in corners {
         let edge = [to[0] - from[0], to[1] - from[1]];
         let point = [x - from[0], y - from[1]];

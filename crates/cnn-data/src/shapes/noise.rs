@@ -10,7 +10,8 @@ pub(super) fn split(x: f32) -> (i32, f32) {
 /// One octave in `[0, 1]`, lattice constant 1.
 pub(super) fn value_noise(seed: u32, x: f32, y: f32) -> f32 {
     let ((column, right), (row, down)) = (split(x), split(y));
-    let (right, down) = (smooth(right), smooth(down));
+    let right = smooth(right);
+    let down = smooth(down);
     let height = |row: i32, column: i32| hashed(seed, row, column);
     let above = mix(
         height(row, column),
@@ -76,10 +77,12 @@ mod tests {
 
     #[test]
     fn noise_is_continuous_and_covers_its_range() {
-        let (mut low, mut high) = (1.0_f32, 0.0_f32);
+        let mut low = 1.0_f32;
+        let mut high = 0.0_f32;
         for step in 0..4000 {
             let x = step as f32 * 0.01 - 20.0;
-            let (here, near) = (clouds(7, x, 0.3 * x), clouds(7, x + 0.001, 0.3 * x));
+            let here = clouds(7, x, 0.3 * x);
+            let near = clouds(7, x + 0.001, 0.3 * x);
             assert!((here - near).abs() < 0.02, "at {x}: {here} and {near}");
             (low, high) = (low.min(here), high.max(here));
         }

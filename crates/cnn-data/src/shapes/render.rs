@@ -100,7 +100,8 @@ fn paint_ground(size: [usize; 2], look: &Look) -> Canvas {
     let [light_x, light_y] = look.light;
     Canvas::paint(size, |[x, y]| {
         // From the middle: a gradient's ramp lies around its origin.
-        let (right, down) = (x - width / 2.0, y - height / 2.0);
+        let right = x - width / 2.0;
+        let down = y - height / 2.0;
         let light =
             1.0 + look.slope * (2.0 * right / width * light_x + 2.0 * down / height * light_y);
         look.ground.at(right, down).map(|value| value * light)

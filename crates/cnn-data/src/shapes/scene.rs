@@ -56,7 +56,8 @@ impl Scene {
                 .map(|_| Stroke::draw(&mut rng, [width, height], short, longest))
                 .collect()
         };
-        let (behind, front) = (strokes(10.0, 0.5), strokes(4.0, 0.8));
+        let behind = strokes(10.0, 0.5);
+        let front = strokes(4.0, 0.8);
         Self {
             objects,
             behind,
@@ -127,7 +128,8 @@ impl Placed {
 
     /// A point of the image in the object's frame, in pixels: turned back, unscaled.
     pub(super) fn inward(&self, [x, y]: [f32; 2]) -> [f32; 2] {
-        let (x, y) = (x - self.center[0], y - self.center[1]);
+        let x = x - self.center[0];
+        let y = y - self.center[1];
         let [sin, cos] = self.turn;
         [cos * x + sin * y, cos * y - sin * x]
     }

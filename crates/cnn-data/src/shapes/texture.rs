@@ -59,21 +59,21 @@ impl Texture {
     /// From 0 to 1, anti-aliased for pixels of side 1.
     pub(super) fn at(&self, x: f32, y: f32) -> f32 {
         let [sin, cos] = self.turn;
-        let (u, v) = (
-            (cos * x + sin * y) / self.period,
-            (cos * y - sin * x) / self.period,
-        );
-        let (left, up) = (u + self.origin[0], v + self.origin[1]);
+        let u = (cos * x + sin * y) / self.period;
+        let v = (cos * y - sin * x) / self.period;
+        let left = u + self.origin[0];
+        let up = v + self.origin[1];
         match self.pattern {
             Pattern::Plain => 0.5 * value_noise(self.seed, left, up),
             Pattern::Stripes => self.sharpen(wave(left) - 0.5),
             Pattern::Checks => {
-                let (across, along) =
-                    (self.sharpen(wave(left) - 0.5), self.sharpen(wave(up) - 0.5));
+                let across = self.sharpen(wave(left) - 0.5);
+                let along = self.sharpen(wave(up) - 0.5);
                 across + along - 2.0 * across * along
             }
             Pattern::Dots => {
-                let (across, along) = (split(left).1 - 0.5, split(up).1 - 0.5);
+                let across = split(left).1 - 0.5;
+                let along = split(up).1 - 0.5;
                 self.sharpen(2.0 * (0.31 - (across * across + along * along).sqrt()))
             }
             // The ramp spans three periods around the texture's centre.

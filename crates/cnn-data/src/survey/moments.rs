@@ -65,7 +65,8 @@ impl Moments {
         let pixels = self.pixels as f64;
         let mean = |channel: usize| self.sums[channel] as f64 / pixels / 255.0;
         let std = |channel: usize| {
-            let (sum, squares) = (self.sums[channel], self.squares[channel]);
+            let sum = self.sums[channel];
+            let squares = self.squares[channel];
             let scaled_variance = self.pixels * squares - sum * sum;
             (scaled_variance as f64).sqrt() / pixels / 255.0
         };

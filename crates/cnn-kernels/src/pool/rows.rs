@@ -107,11 +107,13 @@ impl<T, P: Place> GradRow<'_, T, P> {
 impl<T: Element, P: Place> Loop for GradRow<'_, T, P> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let (channels, is_max) = (self.pool.input[3], self.pool.reduce == Reduce::Max);
+        let channels = self.pool.input[3];
+        let is_max = self.pool.reduce == Reduce::Max;
         for x in 0..self.columns.len() {
             let mut sums = vec![T::zero(); channels];
             for (start, tap) in self.windows(x) {
-                let (grad, tap) = (&self.grad[start..start + channels], P::new(tap));
+                let grad = &self.grad[start..start + channels];
+                let tap = P::new(tap);
                 if is_max {
                     for ((sum, &grad), &place) in
                         sums.iter_mut().zip(grad).zip(&self.places[start..])
@@ -151,7 +153,9 @@ impl Loop for InRegisters<Row<'_, f32, u8>> {
             .rows_ahead(y)
             .map(|row| row * width * channels)
             .collect();
-        let (mut offsets, mut columns_before, mut shape) = (Vec::new(), 0, None);
+        let mut offsets = Vec::new();
+        let mut columns_before = 0;
+        let mut shape = None;
         for (x, taps) in pool.columns.iter().enumerate() {
             let first = pool.pixels(y, x).next().unwrap_or(0);
             // Most windows of a row have the same shape.
@@ -241,14 +245,16 @@ impl MaxPixel<'_> {
             for v in 0..V {
                 S::prefetch_to_write(self.y.add(channel + v * S::LANES));
             }
-            let (mut best, mut place) = ([S::splat(f32::NEG_INFINITY); V], [S::splat(0.); V]);
+            let mut best = [S::splat(f32::NEG_INFINITY); V];
+            let mut place = [S::splat(0.); V];
             if !self.offsets.is_empty() {
                 for (v, best) in best.iter_mut().enumerate() {
                     *best = load::<S, FULL>(self.xs.add(channel + v * S::LANES), count);
                 }
             }
             for (tap, &offset) in self.offsets.iter().enumerate().skip(1) {
-                let (tap, pixel) = (S::splat(tap as f32), self.xs.add(offset));
+                let tap = S::splat(tap as f32);
+                let pixel = self.xs.add(offset);
                 for v in 0..V {
                     let value = load::<S, FULL>(pixel.add(channel + v * S::LANES), count);
                     (best[v], place[v]) = best[v].larger(place[v], value, tap);
@@ -277,7 +283,8 @@ impl Loop for InRegisters<GradRow<'_, f32, u8>> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         let Self(mut row) = self;
-        let (channels, columns) = (row.pool.input[3], &row.pool.columns);
+        let channels = row.pool.input[3];
+        let columns = &row.pool.columns;
         let grad_xs = std::mem::take(&mut row.grad_xs);
         let mut windows = Vec::new();
         for (x, grad_xs) in grad_xs.chunks_exact_mut(channels).enumerate() {
@@ -286,10 +293,8 @@ impl Loop for InRegisters<GradRow<'_, f32, u8>> {
                 for over in &row.columns[x] {
                     let start = (over_row.output * columns.len() + over.output) * channels;
                     let tap = (over_row.tap * columns[over.output].count + over.tap) as f32;
-                    let (grad, places) = (
-                        row.grad.as_ptr().wrapping_add(start),
-                        row.places.as_ptr().wrapping_add(start),
-                    );
+                    let grad = row.grad.as_ptr().wrapping_add(start);
+                    let places = row.places.as_ptr().wrapping_add(start);
                     windows.push(Covering { grad, places, tap });
                 }
             }

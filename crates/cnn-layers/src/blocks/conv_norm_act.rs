@@ -33,7 +33,8 @@ impl ConvNormActConfig {
     /// Those of the layers.
     pub fn build(&self, conv: &Builder, norm: &Builder) -> Result<ConvNormAct> {
         let mode = conv.mode();
-        let (mut conv, norm_layer) = (self.conv.build_unpacked(conv)?, self.norm.build(norm)?);
+        let mut conv = self.conv.build_unpacked(conv)?;
+        let norm_layer = self.norm.build(norm)?;
         if mode == Mode::Inference {
             let (scale, shift) = norm_layer.scale_and_shift()?;
             let dtype = conv.weight().dtype();
@@ -163,7 +164,8 @@ mod tests {
                 [&ys, grads.get(&xs).unwrap()]
                     .map(|tensor| tensor.flatten_all().unwrap().to_vec1().unwrap())
             };
-            let (cx, kinds) = (Context::train(Key::new(0)), Kinds::default());
+            let cx = Context::train(Key::new(0));
+            let kinds = Kinds::default();
             assert!(run(&cx) == run(&cx.with_observer(&kinds)), "{activation:?}");
             assert_eq!(kinds.0.borrow()[..2], ["conv2d", "batch_norm"]);
             assert_eq!(kinds.0.borrow().len(), 3);

@@ -54,7 +54,9 @@ impl InvertedResidualConfig {
     /// # Errors
     /// Those of the layers.
     pub fn build(&self, builder: &Builder) -> Result<InvertedResidual> {
-        let (input, hidden, output) = (self.in_channels, self.hidden_channels, self.out_channels);
+        let input = self.in_channels;
+        let hidden = self.hidden_channels;
+        let output = self.out_channels;
         let norm = |channels| BatchNorm2dConfig::new(channels).with_eps(self.options.eps);
         let pointwise =
             |from, to| Conv2dConfig::new(from, to, 1).with_init(Init::KAIMING_NORMAL_OUT);

@@ -61,7 +61,8 @@ fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
     let num_classes = config.num_classes.unwrap_or(10);
     let [height, width] = config.input_size.unwrap_or([28, 28]);
     if height.min(width) < 12 {
-        let (found, expected) = (format!("{height}×{width}"), "at least 12×12".to_string());
+        let found = format!("{height}×{width}");
+        let expected = "at least 12×12".to_string();
         return Err(Error::Argument {
             model: variant.name,
             what: "input_size",
@@ -110,9 +111,10 @@ fn stage(
         activation,
         &root.pp(format!("conv{number}")),
     )?);
-    Ok(match variant.max_pool {
-        true => layers.add(MaxPool2d::new(2, 2, &pool)),
-        false => layers.add(AvgPool2d::new(2, 2, &pool)),
+    Ok(if variant.max_pool {
+        layers.add(MaxPool2d::new(2, 2, &pool))
+    } else {
+        layers.add(AvgPool2d::new(2, 2, &pool))
     })
 }
 

@@ -177,16 +177,16 @@ fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
         .enumerate()
         .map(|(row, &(_, _, blocks, _))| variant.depth(row, blocks))
         .collect();
-    let (mut channels, mut reduction, mut index) = (stem_width, 2, 0);
+    let mut channels = stem_width;
+    let mut reduction = 2;
+    let mut index = 0;
     for (row, ((expansion, base, _, stride), &blocks)) in ROWS.into_iter().zip(&depths).enumerate()
     {
         let name = format!("blocks.{row}");
         for number in 0..blocks {
             let stride = if number == 0 { stride } else { 1 };
-            let (at, drop_path) = (
-                root.pp(&name).pp(number),
-                config.drop_path(index, depths.iter().sum()),
-            );
+            let at = root.pp(&name).pp(number);
+            let drop_path = config.drop_path(index, depths.iter().sum());
             let options = BlockOptions::new()
                 .with_kernel(3, config.padding(3, stride))
                 .with_eps(config.bn_eps())

@@ -174,10 +174,12 @@ fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
     );
     model.group("stem", &["conv1", "bn1"]);
 
-    let (mut channels, mut index) = (64, 0);
+    let mut channels = 64;
+    let mut index = 0;
     let block_count = variant.blocks.iter().sum();
     for (stage, &blocks) in variant.blocks.iter().enumerate() {
-        let (name, width) = (format!("layer{}", stage + 1), 64 << stage);
+        let name = format!("layer{}", stage + 1);
+        let width = 64 << stage;
         let mut layers = Sequential::new();
         if stage == 0 {
             layers =
@@ -247,9 +249,10 @@ fn block(
     // The branch ends without an activation and, as in timm, starts as zero: each block begins as
     // the identity.
     let units = (1..).zip(convolutions).map(|(number, convolution)| {
-        let (channels, activation, weight_init) = match number == count {
-            true => (output, Activation::Identity, Init::ZEROS),
-            false => (width, Activation::Relu, Init::ONES),
+        let (channels, activation, weight_init) = if number == count {
+            (output, Activation::Identity, Init::ZEROS)
+        } else {
+            (width, Activation::Relu, Init::ONES)
         };
         let norm = BatchNorm2dConfig::new(channels).with_weight_init(weight_init);
         let unit = ConvNormActConfig::new(convolution, norm, activation);

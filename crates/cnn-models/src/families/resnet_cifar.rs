@@ -101,7 +101,8 @@ fn build(n: usize, config: &ModelConfig, root: &Builder) -> Built {
 
     let mut channels = 16;
     for stage in 0..3 {
-        let (name, width) = (format!("layer{}", stage + 1), 16 << stage);
+        let name = format!("layer{}", stage + 1);
+        let width = 16 << stage;
         let mut layers = Sequential::new();
         for number in 0..n {
             let stride = if stage > 0 && number == 0 { 2 } else { 1 };

@@ -137,9 +137,12 @@ impl OptimizerConfig {
             0.0..1.0 => Ok(()),
             _ => Err(Error::argument(name, value, "0 or more, below 1")),
         };
-        let eps_is_positive = |eps: f64| match eps > 0. && eps.is_finite() {
-            true => Ok(()),
-            false => Err(Error::argument("eps", eps, "a finite number above 0")),
+        let eps_is_positive = |eps: f64| {
+            if eps > 0. && eps.is_finite() {
+                Ok(())
+            } else {
+                Err(Error::argument("eps", eps, "a finite number above 0"))
+            }
         };
         match *self {
             Self::Sgd {

@@ -78,7 +78,8 @@ impl Optimizer {
                     ));
                 }
                 let slots = Slots::zeros(&name, &var, slots)?;
-                let (lr_scale, weight_decay) = (group.lr_scale, group.weight_decay);
+                let lr_scale = group.lr_scale;
+                let weight_decay = group.weight_decay;
                 parameters.push(Parameter {
                     name,
                     var,
@@ -190,7 +191,8 @@ impl Optimizer {
             let steps = u64::try_from(steps).map_err(|_| {
                 Error::argument("optimizer state", format!("step {steps}"), "0 or more")
             })?;
-            let (dtype, dims) = (parameter.var.dtype(), parameter.var.dims());
+            let dtype = parameter.var.dtype();
+            let dims = parameter.var.dims();
             let slots = slot_names
                 .iter()
                 .map(|slot| take(slot, dtype, dims))

@@ -34,7 +34,8 @@ impl OptimizerPlan {
 /// Groups in words.
 pub(crate) fn described(groups: &[ParamGroup]) -> String {
     let words = groups.iter().map(|group| {
-        let (name, count) = (&group.name, group.parameters.len());
+        let name = &group.name;
+        let count = group.parameters.len();
         format!(
             "{name} ×{} decay {} of {count}",
             group.lr_scale, group.weight_decay

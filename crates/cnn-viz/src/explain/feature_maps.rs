@@ -35,7 +35,8 @@ pub fn feature_maps(
     if !layers.is_empty() {
         model.forward(&images, &Context::eval().with_observer(&collector))?;
     }
-    let (outputs, seen) = (collector.outputs.into_inner(), collector.seen.into_inner());
+    let outputs = collector.outputs.into_inner();
+    let seen = collector.seen.into_inner();
     let find = |&name: &&str| {
         if let Ok(place) = Place::find(name, model) {
             return Ok(place.reach(model, &images, &Context::eval())?.to_nchw()?);

@@ -68,7 +68,8 @@ impl Region {
     /// [`Error::InvalidArgument`] if a number is beyond 0..=1 or the region is empty.
     pub fn new(top: f64, left: f64, bottom: f64, right: f64) -> std::result::Result<Self, Error> {
         let inside = |[from, to]: [f64; 2]| 0. <= from && from < to && to <= 1.;
-        let (rows, columns) = ([top, bottom], [left, right]);
+        let rows = [top, bottom];
+        let columns = [left, right];
         if inside(rows) && inside(columns) {
             return Ok(Self { rows, columns });
         }
@@ -89,7 +90,8 @@ impl Region {
             };
             (0..len).map(|at| share(at).max(0.)).collect()
         };
-        let (rows, columns) = (axis(self.rows, height), axis(self.columns, width));
+        let rows = axis(self.rows, height);
+        let columns = axis(self.columns, width);
         rows.iter()
             .flat_map(|row| columns.iter().map(move |column| row * column))
             .collect()
@@ -221,7 +223,8 @@ mod tests {
     #[test]
     fn regions_share_out_the_score() {
         let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 3).unwrap();
-        let (model, cx) = (network.model(), Context::eval());
+        let model = network.model();
+        let cx = Context::eval();
         let images = Tensor::randn(0f32, 1., (1, 24, 40, 3), &Device::Cpu).unwrap();
         let features = model
             .forward_features(&FeatureMap::from_nhwc(&images).unwrap(), &cx)

@@ -96,7 +96,8 @@ impl Look<'_> {
     /// A filter that does nothing by itself.
     fn single(&self, channel: usize) -> Option<Candidate> {
         let found = self.statistics[channel];
-        let (exact, range) = (found.is_constant(), found.max - found.min);
+        let exact = found.is_constant();
+        let range = found.max - found.min;
         let value = if exact { found.max } else { found.mean };
         let kind = match () {
             () if exact && value == 0. => FilterKind::NeverActive,
@@ -129,7 +130,8 @@ impl Look<'_> {
         let others = (channel / group * group..channel).filter(|&other| found[other].is_none());
         let mut distances = others.map(|other| (other, self.distance(channel, other)));
         let (into, risk) = distances.find(|&(_, distance)| distance <= SAME)?;
-        let (removal, edit) = (Removal::Merge { into }, Edit::Copy { from: into });
+        let removal = Removal::Merge { into };
+        let edit = Edit::Copy { from: into };
         Some(self.candidate(channel, FilterKind::Duplicate, removal, edit, false, risk))
     }
 
@@ -167,7 +169,8 @@ impl Look<'_> {
     /// What has to come before the activation for `value` behind it; `None` where the unit's
     /// parameters cannot give that.
     fn before_activation(&self, channel: usize, value: f64, exact: bool) -> Option<f64> {
-        let (min, max) = (self.before.min[channel], self.before.max[channel]);
+        let min = self.before.min[channel];
+        let max = self.before.max[channel];
         let kind = self
             .unit
             .activation

@@ -38,7 +38,8 @@ pub fn filter_grid(network: &Network) -> Result<Image, Error> {
         .map(|value| value.abs())
         .fold(f64::MIN_POSITIVE, f64::max);
     let byte = |&value: &f64| (127.5 + 127.5 * value / largest).round() as u8;
-    let (factor, columns) = ((SIDE / height.max(width)).max(1), columns(filters));
+    let factor = (SIDE / height.max(width)).max(1);
+    let columns = columns(filters);
     let picture = |values: &[f64]| {
         let small = Image::from_pixels(height, width, channels, values.iter().map(byte).collect())?;
         resize(

@@ -161,9 +161,10 @@ impl Claim {
         let mut others = images.filtered(is_held_out);
         let number = others.len();
         let mut sweep = |take: &mut Take<'_>| others.read(progress, take);
-        let max_logit_change = match self.accepted.is_empty() {
-            true => 0.,
-            false => change_without(network, graph, &self.accepted, &mut sweep)?,
+        let max_logit_change = if self.accepted.is_empty() {
+            0.
+        } else {
+            change_without(network, graph, &self.accepted, &mut sweep)?
         };
         let found = found
             .iter()

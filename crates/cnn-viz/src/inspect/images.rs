@@ -65,7 +65,8 @@ impl<'a> Images<'a> {
         };
         let mut images = none.beside(&none, begun);
         let tried = images.filtered(|_| true);
-        let (mut of_one, mut last) = (f64::INFINITY, Instant::now());
+        let mut of_one = f64::INFINITY;
+        let mut last = Instant::now();
         let mut skipped = images.read_some(progress, &mut |images| {
             take(images)?;
             of_one = last.elapsed().as_secs_f64() / images.batch().max(1) as f64;

@@ -181,19 +181,16 @@ pub fn inspect(
     let measured = meter.finish();
     let sums = measured.all();
     let found = candidates(&graph, &sums, network.store())?;
-    let (found, verdict, held_out) = match images.len() < HeldOut::LEAST_IMAGES {
-        true => {
-            let verdict = verify(network, &graph, &found, |take: &mut Take<'_>| {
-                images.read(progress, take)
-            })?;
-            (found, verdict, None)
-        }
-        false => {
-            let claim = Claim::new(network, &graph, &measured.kept, &images, progress)?;
-            let (found, verdict) = claim.confirm(network, &graph, found, &mut images, progress)?;
-            let held_out = claim.held_out(network, &graph, &found, &verdict, &images, progress)?;
-            (found, verdict, Some(held_out))
-        }
+    let (found, verdict, held_out) = if images.len() < HeldOut::LEAST_IMAGES {
+        let verdict = verify(network, &graph, &found, |take: &mut Take<'_>| {
+            images.read(progress, take)
+        })?;
+        (found, verdict, None)
+    } else {
+        let claim = Claim::new(network, &graph, &measured.kept, &images, progress)?;
+        let (found, verdict) = claim.confirm(network, &graph, found, &mut images, progress)?;
+        let held_out = claim.held_out(network, &graph, &found, &verdict, &images, progress)?;
+        (found, verdict, Some(held_out))
     };
     let findings = findings(&graph, &found, &verdict);
     Ok(Inspection {
@@ -249,7 +246,8 @@ fn findings(graph: &FilterGraph, candidates: &[Candidate], verdict: &Verdict) ->
         .zip(&verdict.accepted)
         .filter(|(_, accepted)| **accepted);
     let finding = |(candidate, _): (&Candidate, &bool)| {
-        let (number, channel) = (candidate.replacement.unit, candidate.replacement.channel);
+        let number = candidate.replacement.unit;
+        let channel = candidate.replacement.channel;
         let unit = &graph.units[number];
         let saved = savings(graph, [(number, channel, &candidate.removal)]);
         Finding {

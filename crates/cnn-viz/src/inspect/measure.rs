@@ -134,7 +134,8 @@ fn details(graph: &FilterGraph) -> Vec<Option<Detail>> {
 impl Observer for Meter<'_> {
     fn exit(&self, event: &Event<'_>) -> Result<()> {
         let mut state = self.state.borrow_mut();
-        let (step, images) = (state.step, state.images);
+        let step = state.step;
+        let images = state.images;
         state.step += 1;
         if self
             .trace

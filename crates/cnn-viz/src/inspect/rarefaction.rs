@@ -100,7 +100,8 @@ fn numbers(images: usize) -> Vec<usize> {
 /// How many filters do nothing on `number` of the images, in the mean over all choices: one that is
 /// active on k of N is not active on n of them with probability C(N − k, n) / C(N, n).
 fn rarefied(by_activity: &[usize], images: usize, number: usize) -> f64 {
-    let (mut inactive, mut sum) = (1., 0.);
+    let mut inactive = 1.;
+    let mut sum = 0.;
     for (active, &filters) in by_activity.iter().enumerate().take(images + 1) {
         sum += filters as f64 * inactive;
         inactive *= images.saturating_sub(number + active) as f64

@@ -175,16 +175,14 @@ mod tests {
 
     #[test]
     fn a_sum_sees_what_its_parts_see() {
-        let (wide, deep) = (
-            ReceptiveField::Pixels {
-                size: [3, 9],
-                jump: [2, 2],
-            },
-            ReceptiveField::Pixels {
-                size: [5, 5],
-                jump: [2, 2],
-            },
-        );
+        let wide = ReceptiveField::Pixels {
+            size: [3, 9],
+            jump: [2, 2],
+        };
+        let deep = ReceptiveField::Pixels {
+            size: [5, 5],
+            jump: [2, 2],
+        };
         assert_eq!(
             wide.union(deep),
             ReceptiveField::Pixels {

@@ -140,7 +140,8 @@ struct Recording {
 
 impl Recorder {
     fn new(images: &FeatureMap) -> Self {
-        let (outputs, contents) = (HashMap::new(), HashMap::new());
+        let outputs = HashMap::new();
+        let contents = HashMap::new();
         Self(RefCell::new(Recording {
             image: images.id(),
             steps: Vec::new(),
@@ -161,7 +162,8 @@ impl Observer for Recorder {
             })
         };
         let inputs = event.inputs.iter().map(input).collect::<Result<_>>()?;
-        let (content, number) = (content(&event.output)?, recording.steps.len());
+        let content = content(&event.output)?;
+        let number = recording.steps.len();
         recording.outputs.entry(event.output.id()).or_insert(number);
         recording.contents.insert(content, number);
         recording.steps.push(Step {
@@ -187,7 +189,8 @@ impl Recording {
         let Some(&step) = self.contents.get(&content(value)?) else {
             return Ok(Source::Unseen);
         };
-        let (found, given) = (&self.steps[step].output[..], &value.dims()[1..]);
+        let found = &self.steps[step].output[..];
+        let given = &value.dims()[1..];
         Ok(match (found, given) {
             _ if found == given => Source::Step(step),
             (&[channels, height, width], &[features]) if channels * height * width == features => {

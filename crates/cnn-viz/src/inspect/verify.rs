@@ -64,7 +64,8 @@ pub(super) fn verify(
         }
         without.remove(&exact, &doubtful)?;
         change = 0.;
-        let (mut first, mut reduced) = (true, false);
+        let mut first = true;
+        let mut reduced = false;
         batches(&mut |images| {
             let logits = original.forward(images, &Context::eval())?;
             let mut found = without.change(images, &logits)?;

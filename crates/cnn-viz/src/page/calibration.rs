@@ -37,7 +37,8 @@ impl Calibration {
                 .filter_map(|bin| Some(bin.samples as f64 * value(bin)?));
             weighted.sum::<f64>() / samples as f64
         };
-        let (confidence, accuracy) = (mean(|bin| bin.confidence), mean(|bin| bin.accuracy));
+        let confidence = mean(|bin| bin.confidence);
+        let accuracy = mean(|bin| bin.accuracy);
         Ok(Some(Self {
             svg: reliability_chart(&bins)?,
             samples: count(samples),

@@ -52,7 +52,8 @@ impl<'a> ClassTable<'a> {
         let left_out = ordered.len().saturating_sub(MOST_ROWS);
         let row = |scores: &ClassScores| class_row(scores, results);
         let average = scores.macro_average;
-        let (correct, samples) = (results.confusion.correct(), results.confusion.samples());
+        let correct = results.confusion.correct();
+        let samples = results.confusion.samples();
         Ok(Self {
             rows: ordered
                 .iter()

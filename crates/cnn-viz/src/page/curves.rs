@@ -279,7 +279,8 @@ impl Plan {
 /// The rates of the updates of these epochs. An epoch takes the axis from half before its number to
 /// half behind it.
 fn updates(report: &Report, (first, last): (usize, usize)) -> impl Iterator<Item = (f64, f64)> {
-    let (left, right) = (first as f64 - 0.5, last as f64 + 0.5);
+    let left = first as f64 - 0.5;
+    let right = last as f64 + 0.5;
     let points = report
         .learning_rates
         .iter()

@@ -99,7 +99,8 @@ fn draw_legend<'a>(area: &Area<'a>) -> Drawn<'a> {
 }
 
 fn draw_layer<'a>(area: &Area<'a>, layer: &FilterLayer, top: i32) -> Drawn<'a> {
-    let (middle, bar) = (top + ROW / 2, top + (ROW - BAR) / 2);
+    let middle = top + ROW / 2;
+    let bar = top + (ROW - BAR) / 2;
     let ink = if layer.found.is_empty() { SOFT } else { INK };
     text(
         area,
@@ -120,7 +121,8 @@ fn draw_layer<'a>(area: &Area<'a>, layer: &FilterLayer, top: i32) -> Drawn<'a> {
             let share = channel.min(layer.channels) as f64 / layer.channels.max(1) as f64;
             BARS.0 * FINE + (share * f64::from((BARS.1 - BARS.0) * FINE)).round() as i32
         };
-        let (left, right) = (place(first.0), place(last.0 + 1));
+        let left = place(first.0);
+        let right = place(last.0 + 1);
         let mark = [
             (left, bar * FINE),
             (right.max(left + LEAST_MARK * FINE), (bar + BAR) * FINE),

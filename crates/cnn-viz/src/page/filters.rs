@@ -135,11 +135,9 @@ fn held_out(about: Option<&HeldOut>) -> String {
             "There are too few images, fewer than {least}, to try this on some from which it was not made."
         );
     };
-    let (made_from, others, claimed) = (
-        images(about.made_from),
-        images(about.images),
-        count(about.claimed as u64),
-    );
+    let made_from = images(about.made_from);
+    let others = images(about.images);
+    let claimed = count(about.claimed as u64);
     if about.claimed == 0 {
         return format!(
             "On {made_from} of these alone no filter does nothing, so there is nothing to try on the {others} left."
@@ -236,7 +234,8 @@ fn row(layer: &FilterLayer) -> FilterRow<'_> {
 }
 
 fn statistics(layer: &FilterLayer) -> (&str, [String; 9]) {
-    let (activations, weights) = (&layer.activations, &layer.weights);
+    let activations = &layer.activations;
+    let weights = &layer.weights;
     let range = |min, max| format!("{} to {}", number(min), number(max));
     let cells = [
         number(activations.mean),

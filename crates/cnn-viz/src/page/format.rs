@@ -77,7 +77,9 @@ pub(crate) fn seconds(seconds: f64) -> String {
         };
     }
     let whole = seconds.round() as u64;
-    let (hours, minutes, rest) = (whole / 3600, whole / 60 % 60, whole % 60);
+    let hours = whole / 3600;
+    let minutes = whole / 60 % 60;
+    let rest = whole % 60;
     if hours == 0 {
         format!("{minutes}\u{a0}min {rest}\u{a0}s")
     } else {
@@ -91,7 +93,8 @@ pub(crate) fn shortened(name: &str, most: usize) -> String {
     if characters.len() <= most {
         return name.into();
     }
-    let (head, tail) = (most / 2, most - most / 2 - 1);
+    let head = most / 2;
+    let tail = most - most / 2 - 1;
     let head: String = characters[..head].iter().collect();
     let tail: String = characters[characters.len() - tail..].iter().collect();
     format!("{head}…{tail}")

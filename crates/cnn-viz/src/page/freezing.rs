@@ -38,7 +38,8 @@ pub(crate) struct GroupCell {
 impl<'a> Freezing<'a> {
     /// The table, or `None` where neither phases nor a proof are given.
     pub(crate) fn new(report: &'a Report) -> Result<Option<Self>, Error> {
-        let (phases, proof) = (&report.phases, report.freeze_proof.as_ref());
+        let phases = &report.phases;
+        let proof = report.freeze_proof.as_ref();
         if phases.is_empty() && proof.is_none() {
             return Ok(None);
         }

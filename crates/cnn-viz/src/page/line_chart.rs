@@ -135,7 +135,8 @@ impl LineChart<'_> {
                 .iter()
                 .flat_map(|series| series.points().map(|&(_, value)| value))
         };
-        let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
+        let low = values().reduce(f64::min)?;
+        let high = values().reduce(f64::max)?;
         Some(match self.bounds {
             Bounds::FromZero => {
                 let low = low.min(0.0);
@@ -156,7 +157,8 @@ impl LineChart<'_> {
     }
 
     fn draw<'a>(&self, area: &Area<'a>, heights: (f64, f64)) -> Drawn<'a> {
-        let (left, right) = (self.epochs.0 as f64 - 0.5, self.epochs.1 as f64 + 0.5);
+        let left = self.epochs.0 as f64 - 0.5;
+        let right = self.epochs.1 as f64 + 0.5;
         let mut chart = ChartBuilder::on(area)
             .margin_left(2 * FINE)
             .margin_right(12 * FINE)
@@ -212,10 +214,8 @@ impl LineChart<'_> {
 
     /// The part of the horizontal axis that belongs to a phase.
     fn extent(&self, phase: &Phase) -> Option<(f64, f64)> {
-        let (first, last) = (
-            phase.first_epoch.max(self.epochs.0),
-            phase.last_epoch.min(self.epochs.1),
-        );
+        let first = phase.first_epoch.max(self.epochs.0);
+        let last = phase.last_epoch.min(self.epochs.1);
         (first <= last).then_some((first as f64 - 0.5, last as f64 + 0.5))
     }
 

@@ -126,7 +126,8 @@ fn draw_counts<'a>(area: &Area<'a>, bins: &[ReliabilityBin]) -> Drawn<'a> {
         let middle = 50. * (bin.lower + bin.upper);
         let (x, y) = chart.backend_coord(&(middle, bin.samples as f64));
         let style = text(SMALL).pos(Pos::new(HPos::Center, VPos::Bottom));
-        let (left, top) = (area.get_base_pixel().0, area.get_base_pixel().1);
+        let left = area.get_base_pixel().0;
+        let top = area.get_base_pixel().1;
         area.draw(&Text::new(
             short(bin.samples),
             (x - left, y - top - FINE),

@@ -70,7 +70,8 @@ fn classes(report: &Report) -> Result<Option<Classes<'_>>, Error> {
     let Some(results) = &report.classes else {
         return Ok(None);
     };
-    let (names, classes) = (results.names.len(), results.confusion.classes());
+    let names = results.names.len();
+    let classes = results.confusion.classes();
     if names != classes {
         return Err(Error::argument(
             "names",

@@ -28,7 +28,8 @@ pub(crate) fn whole_ticks(low: f64, high: f64, most: usize) -> Vec<f64> {
 
 fn multiples(low: f64, high: f64, step: f64) -> Vec<f64> {
     // A hair's breadth: an end that is a multiple stays in whatever the division's rounding.
-    let (first, last) = ((low / step - 1e-9).ceil(), (high / step + 1e-9).floor());
+    let first = (low / step - 1e-9).ceil();
+    let last = (high / step + 1e-9).floor();
     // More are never shown; the bound keeps the loop short where numbers are too large to differ by
     // a step.
     (0..100)

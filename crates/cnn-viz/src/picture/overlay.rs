@@ -36,7 +36,8 @@ pub fn overlay(photo: &Image, map: &Heatmap, record: &Preprocessing) -> Result<I
         ));
     }
     let failed = |source| Error::picture("a photo", source);
-    let (height, width) = (photo.height(), photo.width());
+    let height = photo.height();
+    let width = photo.width();
     let seen = Seen::of(
         &input_placement([height, width], record).map_err(failed)?,
         [height, width],
@@ -87,7 +88,8 @@ impl Seen {
     fn of(placement: &InputPlacement, photo: [usize; 2]) -> Self {
         let InputPlacement { source, target } = placement;
         let axis = |axis: usize| {
-            let (from, len) = (source[axis], source[axis + 2]);
+            let from = source[axis];
+            let len = source[axis + 2];
             let first = (from - 0.5).ceil().max(0.) as usize;
             let end = ((from + len - 0.5).ceil().max(0.) as usize).min(photo[axis]);
             // A part of less than half a pixel still has the pixel it lies in.
@@ -101,7 +103,8 @@ impl Seen {
                     (target[axis] + target[axis + 2]) as f64,
                 )
             };
-            let (start, stop) = (within(place(range.start)), within(place(range.end)));
+            let start = within(place(range.start));
+            let stop = within(place(range.end));
             (range, start, stop - start)
         };
         let ((rows, top, height), (columns, left, width)) = (axis(0), axis(1));

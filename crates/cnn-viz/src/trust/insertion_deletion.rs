@@ -51,7 +51,8 @@ pub fn insertion_deletion(
     if steps == 0 {
         return Err(Error::argument("steps", steps, "at least 1"));
     }
-    let (pixels, channels) = (by_importance(map), image.channels());
+    let pixels = by_importance(map);
+    let channels = image.channels();
     let curve = |from: &[f32], to: &dyn Fn(usize) -> f32| {
         let step = |step: usize| {
             let mut values = from.to_vec();

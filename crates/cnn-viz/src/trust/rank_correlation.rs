@@ -3,7 +3,8 @@
 /// The correlation of the ranks of two lists of equal length, in −1..=1, equals sharing their mean
 /// rank; 0 where a list is constant.
 pub fn rank_correlation(xs: &[f32], ys: &[f32]) -> f64 {
-    let (xs, ys) = (ranks(xs), ranks(ys));
+    let xs = ranks(xs);
+    let ys = ranks(ys);
     let mean = (xs.len() as f64 - 1.) / 2.;
     let covariance = |xs: &[f64], ys: &[f64]| -> f64 {
         xs.iter()

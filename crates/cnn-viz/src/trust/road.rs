@@ -116,10 +116,8 @@ pub fn road(
 /// numpy's percentile of sorted values: linear between neighbours.
 fn percentile_of(sorted: &[f32], percentile: f64) -> f64 {
     let place = percentile / 100. * (sorted.len() - 1) as f64;
-    let (low, high) = (
-        sorted[place.floor() as usize],
-        sorted[place.ceil() as usize],
-    );
+    let low = sorted[place.floor() as usize];
+    let high = sorted[place.ceil() as usize];
     f64::from(low) + (f64::from(high) - f64::from(low)) * place.fract()
 }
 
@@ -235,11 +233,10 @@ fn halved(
     [height, width]: [usize; 2],
     channels: usize,
 ) -> (Vec<f32>, Vec<bool>) {
-    let (rows, columns) = (height.div_ceil(2), width.div_ceil(2));
-    let (mut sums, mut counts) = (
-        vec![0f32; rows * columns * channels],
-        vec![0f32; rows * columns],
-    );
+    let rows = height.div_ceil(2);
+    let columns = width.div_ceil(2);
+    let mut sums = vec![0f32; rows * columns * channels];
+    let mut counts = vec![0f32; rows * columns];
     for pixel in (0..removed.len()).filter(|&pixel| !removed[pixel]) {
         let to = pixel / width / 2 * columns + pixel % width / 2;
         counts[to] += 1.;
@@ -321,7 +318,8 @@ mod tests {
 
     #[test]
     fn a_slope_is_filled_as_it_was() {
-        let (height, width) = (9, 7);
+        let height = 9;
+        let width = 7;
         let slope: Vec<f32> = (0..height * width)
             .flat_map(|at| [at as f32 % 7., 3. - (at / 7) as f32])
             .collect();

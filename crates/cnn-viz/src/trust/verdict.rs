@@ -113,16 +113,18 @@ impl Trust {
     }
 
     fn insertion_deletion(&self) -> (bool, String) {
-        let (insertion, deletion) = (self.insertion_auc, self.deletion_auc);
+        let insertion = self.insertion_auc;
+        let deletion = self.deletion_auc;
         let passed = insertion > 0. && insertion >= LEAST_INSERTION * deletion;
         let with_and_without = format!(
             "{} with what it marks, {} without",
             decimals(insertion),
             decimals(deletion)
         );
-        let finding = match passed {
-            true => format!("the score follows it: {with_and_without}"),
-            false => format!("the score hardly follows it: {with_and_without}"),
+        let finding = if passed {
+            format!("the score follows it: {with_and_without}")
+        } else {
+            format!("the score hardly follows it: {with_and_without}")
         };
         (passed, finding)
     }

@@ -183,7 +183,8 @@ fn a_scale_next_to_zero_is_found_where_no_logit_depends_on_it() {
 
 #[test]
 fn a_filter_that_one_image_needs_is_none() {
-    let (network, norm) = (fresh("resnet8_cifar10", 0), "layer2.0.bn1");
+    let network = fresh("resnet8_cifar10", 0);
+    let norm = "layer2.0.bn1";
     let dataset = |images, faint| -> Arc<dyn Dataset> {
         Arc::new(Noise {
             images,
@@ -192,7 +193,9 @@ fn a_filter_that_one_image_needs_is_none() {
         })
     };
     // The last image, which comes in the third batch, shows fifty times the contrast of the others.
-    let (all, faint, last) = (dataset(40, 0..39), dataset(39, 0..39), 39);
+    let all = dataset(40, 0..39);
+    let faint = dataset(39, 0..39);
+    let last = 39;
     for channel in [4, 5] {
         set(&network, &format!("{norm}.weight"), channel, 1e-3);
         set(&network, &format!("{norm}.bias"), channel, 0.25);
@@ -248,7 +251,9 @@ fn what_a_finding_saves_is_counted_once_in_the_totals() {
             .unwrap()
     };
     let parameters = dead.map(|filter| finding(filter).parameters);
-    let (squeeze, expand1x1, expand3x3) = (128 + 1 + 64 + 64 * 9, 16 + 1 + 32, 16 * 9 + 1 + 32);
+    let squeeze = 128 + 1 + 64 + 64 * 9;
+    let expand1x1 = 16 + 1 + 32;
+    let expand3x3 = 16 * 9 + 1 + 32;
     assert_eq!(parameters, [squeeze, expand1x1, expand3x3]);
     assert_eq!(inspection.findings.len(), 3, "{:?}", inspection.findings);
     // Both weights between the squeeze filter and the others would be counted twice.

@@ -75,7 +75,8 @@ fn kill_a_fifth(network: &Network, seed: u64) -> BTreeSet<(String, usize)> {
         .choice(filters.len(), filters.len() / 5)
         .unwrap();
     let kill = |(number, &place): (usize, &usize)| {
-        let (unit, channel) = (&units[filters[place].0], filters[place].1);
+        let unit = &units[filters[place].0];
+        let channel = filters[place].1;
         Death::of(unit, number).kill(network, unit, channel);
         (unit.conv.clone(), channel)
     };
@@ -229,7 +230,8 @@ fn the_kinds_are_those_of_the_deaths() {
         .findings_of(&unit.conv)
         .map(|finding| (finding.channel, finding.kind))
         .collect();
-    let (never, constant) = (FilterKind::NeverActive, FilterKind::Constant);
+    let never = FilterKind::NeverActive;
+    let constant = FilterKind::Constant;
     assert_eq!(
         kinds,
         [(0, never), (1, constant), (2, never), (3, constant)]

@@ -57,7 +57,8 @@ fn with_a_rare_filter(dataset: &Arc<dyn Dataset>) -> Network {
             .per_channel[CHANNEL]
             .max
     };
-    let (faint, all) = (largest(&faint), largest(dataset));
+    let faint = largest(&faint);
+    let all = largest(dataset);
     assert!(faint < all, "{faint} {all}");
     change_row(&network, &format!("{NORM}.bias"), CHANNEL, |row| {
         row.fill(-f64::midpoint(faint, all) as f32)

@@ -83,7 +83,8 @@ fn extent(model: &str, stage: usize, axis: usize, length: usize, other: usize) -
 
 /// The least count for which `holds`, which holds for all larger ones.
 fn partition(length: usize, holds: impl Fn(usize) -> bool) -> usize {
-    let (mut fails, mut works) = (0, length);
+    let mut fails = 0;
+    let mut works = length;
     while works - fails > 1 {
         let middle = usize::midpoint(fails, works);
         if holds(middle) {

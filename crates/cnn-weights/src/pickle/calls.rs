@@ -172,10 +172,8 @@ impl Machine<'_> {
             Some(_) => return Err(Failure::because("a tensor's dtype is no dtype")),
         };
         let offset = self.size(offset, "a tensor's storage offset")?;
-        let (shape, strides) = (
-            self.sizes(shape, "a tensor's size")?,
-            self.sizes(strides, "a tensor's stride")?,
-        );
+        let shape = self.sizes(shape, "a tensor's size")?;
+        let strides = self.sizes(strides, "a tensor's stride")?;
         Ok(Value::Tensor(Box::new(TensorView {
             storage,
             element,

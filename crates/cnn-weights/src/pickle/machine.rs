@@ -353,7 +353,8 @@ impl<'a> Machine<'a> {
         let (module, name) = if opcode == b'c' {
             (self.reader.line()?, self.reader.line()?)
         } else {
-            let (name, module) = (self.pop()?, self.pop()?);
+            let name = self.pop()?;
+            let module = self.pop()?;
             match (self.value(module), self.value(name)) {
                 (&Value::Text(module), &Value::Text(name)) => (module, name),
                 _ => return Err(Failure::because("a module or name is not a text")),
@@ -370,7 +371,8 @@ impl<'a> Machine<'a> {
     fn object(&mut self, opcode: u8) -> Result<(), Failure> {
         let made = match opcode {
             b'R' => {
-                let (args, function) = (self.pop()?, self.pop()?);
+                let args = self.pop()?;
+                let function = self.pop()?;
                 self.call(function, args)?
             }
             b'b' => {
@@ -380,11 +382,14 @@ impl<'a> Machine<'a> {
                 return Ok(());
             }
             0x81 => {
-                let (args, class) = (self.pop()?, self.pop()?);
+                let args = self.pop()?;
+                let class = self.pop()?;
                 self.instance(Some(class), Some(args))?
             }
             0x92 => {
-                let (_keywords, args, class) = (self.pop()?, self.pop()?, self.pop()?);
+                let _keywords = self.pop()?;
+                let args = self.pop()?;
+                let class = self.pop()?;
                 self.instance(Some(class), Some(args))?
             }
             _ => self.old_instance(opcode)?,
@@ -396,7 +401,8 @@ impl<'a> Machine<'a> {
     /// INST and OBJ call the class, unlike NEWOBJ.
     fn old_instance(&mut self, opcode: u8) -> Result<Id, Failure> {
         let (class, args) = if opcode == b'i' {
-            let (module, name) = (self.reader.line()?, self.reader.line()?);
+            let module = self.reader.line()?;
+            let name = self.reader.line()?;
             let args = self.pop_mark()?;
             self.push_global(module, name)?;
             (self.pop()?, args)

@@ -98,7 +98,8 @@ fn a_damaged_file_is_not_used_and_does_no_harm() {
         .map(|path| (path.clone(), whole(&path)))
         .collect();
     let damaged = |bytes: &[u8]| {
-        let (length, mut flipped) = (bytes.len(), bytes.to_vec());
+        let length = bytes.len();
+        let mut flipped = bytes.to_vec();
         flipped[length / 2] ^= 1;
         [
             bytes[..length / 2].to_vec(),

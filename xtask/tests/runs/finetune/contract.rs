@@ -102,7 +102,8 @@ fn evaluate_and_predict_agree_with_the_summary() {
     assert_eq!(without["val"]["top1"], without["best"]["val_top1"]);
     bench.images("data/test", &CLASSES, 5);
     for (summary, split) in [(&with_test, "test"), (&without, "val")] {
-        let (run, folder) = (run_dir(summary), bench.path(&format!("data/{split}")));
+        let run = run_dir(summary);
+        let folder = bench.path(&format!("data/{split}"));
         let reported = &summary[split];
         let found = json(&[
             "evaluate",
@@ -116,10 +117,8 @@ fn evaluate_and_predict_agree_with_the_summary() {
         for key in ["samples", "top1", "top1_interval"] {
             assert_eq!(found[key], reported[key], "{split}: {key}");
         }
-        let (samples, top1) = (
-            reported["samples"].as_f64().unwrap(),
-            reported["top1"].as_f64().unwrap(),
-        );
+        let samples = reported["samples"].as_f64().unwrap();
+        let top1 = reported["top1"].as_f64().unwrap();
         assert_eq!(
             right_predictions(&run, &folder) as f64,
             (samples * top1).round(),
@@ -365,7 +364,8 @@ fn the_headlines_mean_what_they_say() {
             .map(|rest| rest.split('<').next().unwrap().to_string())
             .collect()
     };
-    let (first, second) = (fingerprints(&page(&with_test)), fingerprints(&report));
+    let first = fingerprints(&page(&with_test));
+    let second = fingerprints(&report);
     assert_eq!((first.len(), second.len()), (3, 2));
     assert_eq!(first[..2], second[..]);
     assert!(first[0].len() == 64 && first[0] != first[1]);

@@ -48,9 +48,10 @@ fn stopped(bench: &Bench, moment: Moment, kill: bool) -> (PathBuf, Answer) {
         let out = PathBuf::from(bench.path(&out));
         let is_now = || run_in(&out).is_some_and(|run| moment.is_now(&run));
         let met = reached(&mut child, is_now);
-        match kill {
-            true => child.kill().unwrap(),
-            false => interrupt(&child),
+        if kill {
+            child.kill().unwrap()
+        } else {
+            interrupt(&child)
         }
         let still = is_now();
         let answer = Answer::from(child.wait_with_output().unwrap());

@@ -151,13 +151,13 @@ fn what_was_trained_and_what_was_kept_is_said() {
     let statistics = file
         .names()
         .filter(|name| name.contains(".running_") || name.contains("num_batches"));
-    let (all, statistics) = (file.names().count(), statistics.count());
-    let (parameters, norms) = (
-        all - statistics,
-        file.names()
-            .filter(|name| name.ends_with(".running_mean"))
-            .count(),
-    );
+    let all = file.names().count();
+    let statistics = statistics.count();
+    let parameters = all - statistics;
+    let norms = file
+        .names()
+        .filter(|name| name.ends_with(".running_mean"))
+        .count();
 
     let head =
         format!("trained: 2 of {parameters} parameter tensors; kept: stem, stage1, stage2, stage3");

@@ -173,7 +173,8 @@ fn the_report_shows_what_the_network_looked_at() {
 fn a_run_directory_serves_as_weights() {
     let bench = Bench::new();
     let report = json(&strs(&bench.arguments("runs", 3)));
-    let (run, data) = (report["run_dir"].as_str().unwrap(), bench.path("data"));
+    let run = report["run_dir"].as_str().unwrap();
+    let data = bench.path("data");
     for (split, reported) in [
         (
             "val",
@@ -193,10 +194,8 @@ fn a_run_directory_serves_as_weights() {
             "7",
         ]);
         assert_eq!(found["top1"], *reported[0], "{split}");
-        let (found, reported) = (
-            found["loss"].as_f64().unwrap(),
-            reported[1].as_f64().unwrap(),
-        );
+        let found = found["loss"].as_f64().unwrap();
+        let reported = reported[1].as_f64().unwrap();
         assert!(
             (found - reported).abs() <= 1e-5 * reported.abs().max(1.),
             "{split}: {found}, reported {reported}"
@@ -341,7 +340,8 @@ fn an_epochs_line_has_the_last_rate_and_the_table_the_first() {
     ];
     let answer = succeeds(&[&strs(&arguments)[..], &schedule].concat());
     let run = run_in(std::path::Path::new(&bench.path("runs"))).unwrap();
-    let (rates, table) = (rates(&run), lines(&run.join("metrics.csv")));
+    let rates = rates(&run);
+    let table = lines(&run.join("metrics.csv"));
     for (epoch, line) in answer
         .stderr
         .lines()

@@ -195,7 +195,8 @@ fn a_full_disk_harms_nothing_that_existed() {
     let reference = bench.train("reference", 8, &[]);
     let expected = outcome(&reference);
     let size = |name: &str| reference.join(name).metadata().unwrap().len() as usize / 1024;
-    let (state, weights) = (size(RESUME), size(WEIGHTS[0]));
+    let state = size(RESUME);
+    let weights = size(WEIGHTS[0]);
     // Room for not even a state, for the first state, for an epoch's files without the next one's;
     // and a disk that fills up meanwhile.
     let rooms = [

@@ -9,7 +9,8 @@ use crate::support::*;
 #[test]
 fn bad_arguments_are_refused_with_what_is_accepted() {
     let bench = Bench::new();
-    let (data, out) = (bench.path("data"), bench.path("runs"));
+    let data = bench.path("data");
+    let out = bench.path("runs");
     let table: [(&[&str], &[&str]); 31] = [
         (&["--epochs", "0"], &["'0' for '--epochs", "at least 1"]),
         (&["--batch", "0"], &["'0' for '--batch", "at least 1"]),
@@ -100,7 +101,8 @@ fn bad_arguments_are_refused_with_what_is_accepted() {
         let usual: &[&str] = &[
             "train", "--data", &data, "--epochs", "1", "--batch", "16", "--out", &out, "--json",
         ];
-        let (name, value) = (arguments[0], arguments[1]);
+        let name = arguments[0];
+        let value = arguments[1];
         // In one word, because a value may look like a flag.
         faults.extend(refused(
             &[2],
@@ -178,7 +180,8 @@ fn bad_data_are_refused_by_name() {
     ];
     let mut faults = Vec::new();
     for (name, words) in table {
-        let (data, out) = (bench.path(name), bench.path("runs"));
+        let data = bench.path(name);
+        let out = bench.path("runs");
         faults.extend(refused(
             &[1, 2],
             words,
@@ -281,7 +284,8 @@ fn domains_that_are_taken_for_classes_are_noticed() {
     for domain in ["amazon", "dslr"] {
         bench.images(&format!("office/{domain}"), &CLASSES, 4);
     }
-    let (office, out) = (bench.path("office"), bench.path("runs"));
+    let office = bench.path("office");
+    let out = bench.path("runs");
     let train = [
         "train", "--data", &office, "--epochs", "1", "--batch", "4", "--out", &out,
     ];

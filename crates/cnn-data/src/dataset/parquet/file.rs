@@ -241,7 +241,8 @@ fn read_column<T: DataType>(
     rows: usize,
     defined_level: i16,
 ) -> Result<Vec<Option<T::T>>, String> {
-    let (mut values, mut levels) = (Vec::new(), Vec::new());
+    let mut values = Vec::new();
+    let mut levels = Vec::new();
     let mut read = 0;
     while read < rows {
         let (records, _, _) = column

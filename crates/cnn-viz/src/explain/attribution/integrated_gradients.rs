@@ -207,7 +207,8 @@ fn finish(
 ) -> Result<Integrated, Error> {
     let attribution = (sum * image)?;
     let ends = scores(subject, image, target, &[0., 1.])?;
-    let (found, difference) = (sum_of(&attribution)?, ends[1] - ends[0]);
+    let found = sum_of(&attribution)?;
+    let difference = ends[1] - ends[0];
     let gap = if found == difference {
         0.
     } else {
@@ -223,7 +224,8 @@ fn sum_of(tensor: &Tensor) -> Result<f64, Error> {
 /// Points and weights of the rule on 0..1: the roots of the Legendre polynomial by Newton's method.
 fn gauss_legendre(count: usize) -> Vec<(f64, f64)> {
     let polynomial = |x: f64| {
-        let (mut before, mut here) = (0., 1.);
+        let mut before = 0.;
+        let mut here = 1.;
         for degree in 0..count {
             let degree = degree as f64;
             (before, here) = (

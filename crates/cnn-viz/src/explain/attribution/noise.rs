@@ -23,7 +23,8 @@ pub(crate) fn noisy_gradients(
     count: usize,
     noise: &mut dyn FnMut(usize) -> Result<Tensor, Error>,
 ) -> Result<Moments, Error> {
-    let (mut sum, mut squares) = (images.zeros_like()?, images.zeros_like()?);
+    let mut sum = images.zeros_like()?;
+    let mut squares = images.zeros_like()?;
     for sample in 0..count {
         let noisy = (images + noise(sample)?)?;
         let (_, gradient) = subject.gradient(&noisy, targets, BackwardRule::Standard)?;

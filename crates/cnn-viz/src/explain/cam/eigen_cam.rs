@@ -22,24 +22,21 @@ pub(super) fn first_component(pixels: &[f64], channels: usize) -> Vec<f32> {
     }
     // The smaller of the two matrices of inner products has the same largest eigenvalue; its vector
     // gives the projection either way.
-    let mut projection = match count <= channels {
-        true => {
-            let (vector, value) = largest_eigenvector(&inner_products(&centred, channels), count);
-            vector
-                .into_iter()
-                .map(|entry| entry * value.max(0.).sqrt())
-                .collect()
-        }
-        false => {
-            let (vector, _) = largest_eigenvector(
-                &inner_products(&transposed(&centred, channels), count),
-                channels,
-            );
-            centred
-                .chunks_exact(channels)
-                .map(|pixel| dot(pixel, &vector))
-                .collect::<Vec<f64>>()
-        }
+    let mut projection = if count <= channels {
+        let (vector, value) = largest_eigenvector(&inner_products(&centred, channels), count);
+        vector
+            .into_iter()
+            .map(|entry| entry * value.max(0.).sqrt())
+            .collect()
+    } else {
+        let (vector, _) = largest_eigenvector(
+            &inner_products(&transposed(&centred, channels), count),
+            channels,
+        );
+        centred
+            .chunks_exact(channels)
+            .map(|pixel| dot(pixel, &vector))
+            .collect::<Vec<f64>>()
     };
     let extreme = |sign: f64| {
         projection

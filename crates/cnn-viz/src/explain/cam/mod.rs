@@ -155,11 +155,12 @@ fn at_place(
     images: &Tensor,
     targets: &[Score],
 ) -> Result<Vec<Heatmap>, Error> {
-    let (maps, gradients) = match method.needs_gradients() {
-        true => subject
+    let (maps, gradients) = if method.needs_gradients() {
+        subject
             .maps_and_gradient(place, images, targets)
-            .map(|(maps, gradients)| (maps, Some(gradients)))?,
-        false => (subject.maps(place, images)?, None),
+            .map(|(maps, gradients)| (maps, Some(gradients)))?
+    } else {
+        (subject.maps(place, images)?, None)
     };
     let (_, height, width, channels) = maps.dims4()?;
     let mut found = Vec::with_capacity(targets.len());
@@ -207,12 +208,13 @@ fn at_place(
             }
             _ => activations.clone(),
         };
-        let mut map = match eigen || method == Method::EigenCam {
-            true => first_component(&weighted, channels),
-            false => weighted
+        let mut map = if eigen || method == Method::EigenCam {
+            first_component(&weighted, channels)
+        } else {
+            weighted
                 .chunks_exact(channels)
                 .map(|pixel| pixel.iter().sum::<f64>() as f32)
-                .collect(),
+                .collect()
         };
         map.iter_mut().for_each(|value| *value = value.max(0.));
         stretch(&mut map);

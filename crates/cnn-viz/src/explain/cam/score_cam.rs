@@ -72,7 +72,8 @@ fn mask(map: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<f32> {
         };
         (0..to).map(place).collect()
     };
-    let (rows, columns) = (axis(from[0], to[0]), axis(from[1], to[1]));
+    let rows = axis(from[0], to[0]);
+    let columns = axis(from[1], to[1]);
     let at = |row: usize, column: usize| map[row * from[1] + column];
     let mut mask = Vec::with_capacity(to[0] * to[1]);
     for &(upper, lower, down) in &rows {
