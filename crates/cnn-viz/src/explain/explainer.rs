@@ -6,6 +6,7 @@ use cnn_layers::{BackwardRule, Classifier, Context, FeatureMap};
 
 use super::attribution::{Moments, integrated_gradients, noisy_gradients, occlusion};
 use super::cam::class_activation_maps;
+use super::method::{Attribution, Kind};
 use super::subject::{Subject, values};
 use super::target::{Score, resolve};
 use super::{Explanation, Method, Place, Smoothing, Target};
@@ -205,46 +206,48 @@ impl<'a> Explainer<'a> {
             progress,
             known: Some((xs.id(), &features)),
         };
-        if method.is_cam() {
-            let maps = class_activation_maps(
-                &subject,
-                method,
-                &self.places,
-                self.smoothing,
-                &xs,
-                &scores,
-            )?;
-            let maps = maps
-                .into_iter()
-                .map(|map| Heatmap::new(images.height(), images.width(), map, false));
-            let maps = maps.collect::<Result<_, _>>()?;
-            return Ok(Explanation {
-                method,
-                scores,
-                maps,
-                attribution: None,
-                completeness_gaps: None,
-            });
-        }
+        let rule = match method.kind() {
+            Kind::Attribution(rule) => rule,
+            Kind::Cam(cam) => {
+                let maps = class_activation_maps(
+                    &subject,
+                    cam,
+                    &self.places,
+                    self.smoothing,
+                    &xs,
+                    &scores,
+                )?;
+                let maps = maps
+                    .into_iter()
+                    .map(|map| Heatmap::new(images.height(), images.width(), map, false));
+                return Ok(Explanation {
+                    method,
+                    scores,
+                    maps: maps.collect::<Result<_, _>>()?,
+                    attribution: None,
+                    completeness_gaps: None,
+                });
+            }
+        };
         let gradient = |rule| Ok::<_, Error>(subject.gradient(&xs, &scores, rule)?.1);
         let mut completeness_gaps = None;
-        let attribution = match method {
-            Method::GradientXInput => (gradient(BackwardRule::Standard)? * &xs)?,
-            Method::SmoothGrad => self.noisy(&subject, &xs, &scores)?.mean,
-            Method::VarGrad => self.noisy(&subject, &xs, &scores)?.variance,
-            Method::IntegratedGradients => {
+        let attribution = match rule {
+            Attribution::Gradient => gradient(BackwardRule::Standard)?,
+            Attribution::GradientXInput => (gradient(BackwardRule::Standard)? * &xs)?,
+            Attribution::SmoothGrad => self.noisy(&subject, &xs, &scores)?.mean,
+            Attribution::VarGrad => self.noisy(&subject, &xs, &scores)?.variance,
+            Attribution::IntegratedGradients => {
                 let (attribution, gaps) = self.integrated(&subject, &xs, &scores)?;
                 completeness_gaps = Some(gaps);
                 attribution
             }
-            Method::GuidedBackprop => gradient(BackwardRule::Guided)?,
-            Method::Deconvnet => gradient(BackwardRule::Deconvnet)?,
-            Method::Occlusion => {
+            Attribution::GuidedBackprop => gradient(BackwardRule::Guided)?,
+            Attribution::Deconvnet => gradient(BackwardRule::Deconvnet)?,
+            Attribution::Occlusion => {
                 let side = (images.height().min(images.width()) / 8).max(1);
                 let (window, stride) = self.window.unwrap_or(([side; 2], [side.div_ceil(2); 2]));
                 occlusion(&subject, &xs, &scores, window, stride)?
             }
-            _ => gradient(BackwardRule::Standard)?,
         };
         let map = |image: usize| over_channels(&attribution.get(image)?, method.is_signed());
         let maps = (0..images.batch()).map(map).collect::<Result<_, _>>()?;

@@ -56,6 +56,48 @@ pub enum Method {
 
 use Method::*;
 
+/// The two families, so that whoever computes one of them has to know each of its methods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Cam(Cam),
+    Attribution(Attribution),
+}
+
+/// How a class activation map weighs the maps of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cam {
+    Grad,
+    GradPlusPlus,
+    HiRes,
+    Layer,
+    XGrad,
+    Eigen,
+    Score,
+    Ablation,
+}
+
+impl Cam {
+    pub(super) fn needs_gradients(self) -> bool {
+        match self {
+            Self::Grad | Self::GradPlusPlus | Self::HiRes | Self::Layer | Self::XGrad => true,
+            Self::Eigen | Self::Score | Self::Ablation => false,
+        }
+    }
+}
+
+/// How a value for each pixel of the input comes about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attribution {
+    Gradient,
+    GradientXInput,
+    SmoothGrad,
+    VarGrad,
+    IntegratedGradients,
+    GuidedBackprop,
+    Deconvnet,
+    Occlusion,
+}
+
 /// What is known of a method.
 struct Entry {
     method: Method,
@@ -147,17 +189,28 @@ impl Method {
     /// Whether it is a class activation map: the maps of a stage, weighted and summed, rather than
     /// a value for each pixel of the input.
     pub fn is_cam(self) -> bool {
-        matches!(
-            self,
-            GradCam
-                | GradCamPlusPlus
-                | HiResCam
-                | LayerCam
-                | XGradCam
-                | EigenCam
-                | ScoreCam
-                | AblationCam
-        )
+        matches!(self.kind(), Kind::Cam(_))
+    }
+
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            GradCam => Kind::Cam(Cam::Grad),
+            GradCamPlusPlus => Kind::Cam(Cam::GradPlusPlus),
+            HiResCam => Kind::Cam(Cam::HiRes),
+            LayerCam => Kind::Cam(Cam::Layer),
+            XGradCam => Kind::Cam(Cam::XGrad),
+            EigenCam => Kind::Cam(Cam::Eigen),
+            ScoreCam => Kind::Cam(Cam::Score),
+            AblationCam => Kind::Cam(Cam::Ablation),
+            Gradient => Kind::Attribution(Attribution::Gradient),
+            GradientXInput => Kind::Attribution(Attribution::GradientXInput),
+            SmoothGrad => Kind::Attribution(Attribution::SmoothGrad),
+            VarGrad => Kind::Attribution(Attribution::VarGrad),
+            IntegratedGradients => Kind::Attribution(Attribution::IntegratedGradients),
+            GuidedBackprop => Kind::Attribution(Attribution::GuidedBackprop),
+            Deconvnet => Kind::Attribution(Attribution::Deconvnet),
+            Occlusion => Kind::Attribution(Attribution::Occlusion),
+        }
     }
 
     /// Whether its maps have signs: parts that speak for the score and parts that speak against it.
@@ -167,7 +220,10 @@ impl Method {
 
     /// Whether it needs gradients; the others run on a model that was built for inference.
     pub fn needs_gradients(self) -> bool {
-        !matches!(self, EigenCam | ScoreCam | AblationCam | Occlusion)
+        match self.kind() {
+            Kind::Cam(cam) => cam.needs_gradients(),
+            Kind::Attribution(rule) => rule != Attribution::Occlusion,
+        }
     }
 
     fn entry(self) -> &'static Entry {

@@ -12,7 +12,7 @@ mod xgrad_cam;
 
 use candle_core::Tensor;
 
-use super::Method;
+use super::method::Cam;
 use super::place::Place;
 use super::subject::{Subject, doubles};
 use super::target::Score;
@@ -79,7 +79,7 @@ pub struct Smoothing {
 /// each brought to 0..1 before.
 pub(crate) fn class_activation_maps(
     subject: &Subject<'_>,
-    method: Method,
+    cam: Cam,
     places: &[Place],
     smoothing: Smoothing,
     images: &Tensor,
@@ -87,7 +87,7 @@ pub(crate) fn class_activation_maps(
 ) -> Result<Vec<Vec<f32>>, Error> {
     let eigen = smoothing.eigen;
     if !smoothing.augment {
-        return over_places(subject, method, places, eigen, images, targets);
+        return over_places(subject, cam, places, eigen, images, targets);
     }
     let (_, _, width, _) = images.dims4()?;
     let mirror: Vec<u32> = (0..width as u32).rev().collect();
@@ -95,8 +95,7 @@ pub(crate) fn class_activation_maps(
     let mut sums: Vec<Vec<f32>> = Vec::new();
     for (images, is_mirrored) in [(images, false), (&mirrored, true)] {
         for factor in [0.9, 1., 1.1] {
-            let mut maps =
-                over_places(subject, method, places, eigen, &(images * factor)?, targets)?;
+            let mut maps = over_places(subject, cam, places, eigen, &(images * factor)?, targets)?;
             if is_mirrored {
                 maps.iter_mut()
                     .flat_map(|map| map.chunks_exact_mut(width))
@@ -115,7 +114,7 @@ pub(crate) fn class_activation_maps(
 
 fn over_places(
     subject: &Subject<'_>,
-    method: Method,
+    cam: Cam,
     places: &[Place],
     eigen: bool,
     images: &Tensor,
@@ -124,7 +123,7 @@ fn over_places(
     let (_, height, width, _) = images.dims4()?;
     let mut sums: Vec<Vec<f32>> = Vec::new();
     for &place in places {
-        let at_place = at_place(subject, method, place, eigen, images, targets)?;
+        let at_place = at_place(subject, cam, place, eigen, images, targets)?;
         let resized = |map: &Heatmap| {
             resize_values(map.values(), [map.height(), map.width()], [height, width])
         };
@@ -149,13 +148,13 @@ fn over_places(
 /// The map of each image at one place, in 0..1.
 fn at_place(
     subject: &Subject<'_>,
-    method: Method,
+    cam: Cam,
     place: Place,
     eigen: bool,
     images: &Tensor,
     targets: &[Score],
 ) -> Result<Vec<Heatmap>, Error> {
-    let (maps, gradients) = if method.needs_gradients() {
+    let (maps, gradients) = if cam.needs_gradients() {
         subject
             .maps_and_gradient(place, images, targets)
             .map(|(maps, gradients)| (maps, Some(gradients)))?
@@ -176,13 +175,13 @@ fn at_place(
             gradients: &gradients,
             channels,
         };
-        let weighted = match method {
-            Method::GradCam => grad_cam::weighted(&image_maps),
-            Method::GradCamPlusPlus => grad_cam_plus_plus::weighted(&image_maps),
-            Method::HiResCam => hires_cam::weighted(&image_maps),
-            Method::LayerCam => layer_cam::weighted(&image_maps),
-            Method::XGradCam => xgrad_cam::weighted(&image_maps),
-            Method::ScoreCam => {
+        let weighted = match cam {
+            Cam::Grad => grad_cam::weighted(&image_maps),
+            Cam::GradPlusPlus => grad_cam_plus_plus::weighted(&image_maps),
+            Cam::HiRes => hires_cam::weighted(&image_maps),
+            Cam::Layer => layer_cam::weighted(&image_maps),
+            Cam::XGrad => xgrad_cam::weighted(&image_maps),
+            Cam::Score => {
                 let input = images.get(image)?;
                 let progress = (image * channels, targets.len() * channels);
                 score_cam::weighted(
@@ -194,7 +193,7 @@ fn at_place(
                     progress,
                 )?
             }
-            Method::AblationCam => {
+            Cam::Ablation => {
                 let progress = (image * channels, targets.len() * channels);
                 ablation_cam::weighted(
                     subject,
@@ -206,9 +205,9 @@ fn at_place(
                     progress,
                 )?
             }
-            _ => activations.clone(),
+            Cam::Eigen => activations.clone(),
         };
-        let mut map = if eigen || method == Method::EigenCam {
+        let mut map = if eigen || cam == Cam::Eigen {
             first_component(&weighted, channels)
         } else {
             weighted
