@@ -125,6 +125,139 @@ fn unsafe_code_stands_only_in_the_kernels_and_is_justified() {
     );
 }
 
+/// The folder of `src` that a path within a crate begins with, also where the crate's root gives
+/// the name of an item of it.
+fn folder_of<'a>(
+    name: &'a str,
+    folders: &BTreeSet<String>,
+    items: &'a BTreeMap<String, String>,
+) -> Option<&'a str> {
+    if folders.contains(name) {
+        return Some(name);
+    }
+    items.get(name).map(String::as_str)
+}
+
+/// The first names behind each `crate::`, of a list all of them.
+fn names_of_the_crate(text: &str) -> Vec<String> {
+    let name = |path: &str| -> String {
+        let is_name = |letter: &char| letter.is_alphanumeric() || *letter == '_';
+        path.trim().chars().take_while(is_name).collect()
+    };
+    let mut names = Vec::new();
+    for (_, behind) in text
+        .match_indices("crate::")
+        .map(|(at, _)| text.split_at(at + 7))
+    {
+        let Some(list) = behind.strip_prefix('{') else {
+            names.push(name(behind));
+            continue;
+        };
+        let mut depth = 1;
+        let mut start = 0;
+        for (at, letter) in list.char_indices() {
+            match letter {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => (),
+            }
+            if depth == 0 || (depth == 1 && letter == ',') {
+                names.push(name(&list[start..at]));
+                start = at + 1;
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    names
+}
+
+/// A file without its unit tests, which stand at its foot and may use anything, and without comments.
+fn code(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    code.lines().filter(is_code).collect::<Vec<_>>().join("\n")
+}
+
+/// Which folder of a crate uses which.
+fn uses_between_folders(source: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let folders = std::fs::read_dir(source)
+        .unwrap()
+        .map(|entry| entry.unwrap());
+    let folders = folders.filter(|entry| entry.path().is_dir());
+    let folders: BTreeSet<String> = folders
+        .map(|folder| folder.file_name().into_string().unwrap())
+        .collect();
+    // What the root re-exports, as `pub use folder::…{A, B};`.
+    let mut items = BTreeMap::new();
+    for statement in code(&source.join("lib.rs")).split(';') {
+        let Some((_, path)) = statement.split_once("use ") else {
+            continue;
+        };
+        let Some((folder, rest)) = path.trim().split_once("::") else {
+            continue;
+        };
+        let folder = folder.strip_prefix("crate").unwrap_or(folder);
+        if folders.contains(folder) {
+            let names = rest.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'));
+            items.extend(names.map(|name| (name.to_string(), folder.to_string())));
+        }
+    }
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for folder in &folders {
+        for file in sources(&source.join(folder)) {
+            let names = names_of_the_crate(&code(&file));
+            let used = names
+                .iter()
+                .filter_map(|name| folder_of(name, &folders, &items));
+            let others = used.filter(|used| used != folder).map(str::to_string);
+            uses.entry(folder.clone()).or_default().extend(others);
+        }
+    }
+    uses
+}
+
+/// The folders on a way from this one back to it.
+fn circle(from: &str, uses: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
+    let mut ways = vec![vec![from.to_string()]];
+    let mut seen = BTreeSet::new();
+    while let Some(way) = ways.pop() {
+        for next in uses.get(way.last()?).into_iter().flatten() {
+            let further = [&way[..], std::slice::from_ref(next)].concat();
+            if next == from {
+                return Some(further);
+            }
+            if seen.insert(next.clone()) {
+                ways.push(further);
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn no_folders_of_a_crate_use_each_other_in_a_circle() {
+    let mut circles = BTreeSet::new();
+    let mut arrows = 0;
+    for directory in crates() {
+        let uses = uses_between_folders(&directory.join("src"));
+        arrows += uses.values().map(BTreeSet::len).sum::<usize>();
+        for folder in uses.keys() {
+            if let Some(way) = circle(folder, &uses) {
+                circles.insert(format!("{}: {}", directory.display(), way.join(" → ")));
+            }
+        }
+    }
+    assert!(
+        arrows > 10,
+        "only {arrows} arrows were found: does the check still see them?"
+    );
+    let circles: Vec<String> = circles.into_iter().collect();
+    assert!(circles.is_empty(), "\n{}", circles.join("\n"));
+}
+
 #[test]
 fn every_source_file_says_what_it_is() {
     for directory in crates()

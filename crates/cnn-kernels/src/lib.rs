@@ -44,62 +44,29 @@
 //! has the dependencies and the figures.
 
 mod activation;
-mod batch_norm;
+mod autograd;
 mod build_profile;
-mod ceilings;
-mod channel_sums;
-mod combine;
 mod conv2d;
-mod conv2d_depthwise;
-mod conv2d_depthwise_direct;
-mod conv2d_depthwise_tiles;
-mod conv2d_direct;
-mod conv2d_general;
-mod conv2d_gradients;
-mod conv2d_plan;
-mod conv2d_weight_gradient;
-mod conv2d_winograd;
-mod element;
 mod error;
-mod feature_map;
-mod gemm;
 mod geometry;
-mod gradient;
-mod isa;
-mod kernel;
-mod layer_norm;
-mod microkernel;
-mod packed_conv2d;
-mod packed_weights;
-mod parallel;
+mod machine;
+mod norm;
 mod pool;
-mod profile;
-mod rectifier;
-mod recycle;
-mod register;
-mod scratch;
-mod shared;
-mod simd;
-mod strip;
-mod tape;
-mod vector_math;
 
 pub use activation::{Activation, BackwardRule, activate, activate_tensor, softmax};
-pub use batch_norm::{BatchStatistics, batch_norm_running, batch_norm_train};
+pub use autograd::combine::{add, concat};
+pub use autograd::feature_map::FeatureMap;
+pub use autograd::tape::backward;
 pub use build_profile::{BuildProfile, build_profile, warn_if_slow};
-pub use ceilings::{copy_bandwidth, peak_flops};
-pub use combine::{add, concat};
-pub use conv2d::{Conv2dSpec, conv2d};
-pub use conv2d_gradients::conv2d_gradients;
+pub use conv2d::{Conv2dSpec, PackedConv2d, conv2d, conv2d_gradients};
 pub use error::Error;
-pub use feature_map::FeatureMap;
 pub use geometry::{Geometry, Padding, Window};
-pub use isa::InstructionSet;
-pub use layer_norm::layer_norm;
-pub use packed_conv2d::PackedConv2d;
+pub use machine::ceilings::{copy_bandwidth, peak_flops};
+pub use machine::isa::InstructionSet;
+pub use machine::profile::{OpTime, Pass, labelled, profile};
+pub use norm::batch_norm::{BatchStatistics, batch_norm_running, batch_norm_train};
+pub use norm::layer_norm::layer_norm;
 pub use pool::{
     adaptive_avg_pool, adaptive_max_pool, avg_pool, global_avg_pool, global_max_pool, max_pool,
     upsample_nearest,
 };
-pub use profile::{OpTime, Pass, labelled, profile};
-pub use tape::backward;

@@ -223,7 +223,7 @@ fn outcome(directory: &Path) -> Vec<(String, Vec<u8>)> {
         )
     };
     let mut outcome = files.map(read).to_vec();
-    let resume = cnn_weights::TensorFile::open(&directory.join("resume.safetensors")).unwrap();
+    let resume = cnn_weights::TensorFile::open(directory.join("resume.safetensors")).unwrap();
     for name in resume.names() {
         let tensor = resume.tensor(name).unwrap();
         let bytes = match tensor.flatten_all().unwrap() {
@@ -307,7 +307,7 @@ fn the_average_is_what_is_evaluated_and_kept_as_best() {
     let directory = tempfile::tempdir().unwrap();
     run(directory.path());
     let weight = |file: &str| -> Vec<f32> {
-        let file = cnn_weights::TensorFile::open(&directory.path().join(file)).unwrap();
+        let file = cnn_weights::TensorFile::open(directory.path().join(file)).unwrap();
         file.tensor("weight")
             .unwrap()
             .flatten_all()

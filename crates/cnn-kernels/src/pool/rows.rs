@@ -4,10 +4,10 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::{Cover, Place, Pool, Reduce};
-use crate::element::Element;
-use crate::isa::Loop;
-use crate::register::{load, store};
-use crate::simd::Simd;
+use crate::autograd::element::Element;
+use crate::machine::isa::Loop;
+use crate::machine::register::{load, store};
+use crate::machine::simd::Simd;
 
 /// One row of outputs of an image.
 pub(super) struct Row<'a, T, P> {

@@ -5,7 +5,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::format::shortened;
-use crate::{Error, FilterKind, FilterLayer};
+use crate::{Error, FilterKind, FilterLayer, FilterReport};
 
 /// The view box's units per CSS pixel: the library rounds to whole units, and a channel may be
 /// narrower than a pixel.
@@ -31,8 +31,19 @@ const CHANNELS: RGBColor = RGBColor(0xdd, 0xe2, 0xe8);
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
+impl FilterReport {
+    /// A bar for each layer with its channels from the first to the last, in which those that do
+    /// nothing are marked by kind; an SVG image of its own.
+    ///
+    /// # Errors
+    /// [`Error::Chart`] if the library behind it refuses, which is not known to happen.
+    pub fn to_svg(&self) -> Result<String, Error> {
+        filter_chart(&self.layers)
+    }
+}
+
 /// The bars of all layers, one below the other.
-pub(crate) fn filter_chart(layers: &[FilterLayer]) -> Result<String, Error> {
+pub(super) fn filter_chart(layers: &[FilterLayer]) -> Result<String, Error> {
     let height =
         HEAD + ROW * i32::try_from(layers.len()).unwrap_or(i32::MAX / ROW / FINE - HEAD) + ROW / 2;
     let size = [WIDTH, height].map(|side| (side * FINE) as u32);

@@ -30,19 +30,43 @@ pub use self::pictures::thumbnail;
 
 use askama::Template;
 
-pub(crate) use self::filter_chart::filter_chart;
 use self::gallery::GalleryPage;
 use self::report_page::ReportPage;
 use crate::{Error, Gallery, Report};
 
-/// The page of a report.
-pub(crate) fn render(report: &Report) -> Result<String, Error> {
-    Ok(printable(&ReportPage::new(report)?.render()?))
+impl Report {
+    /// The report as an HTML page that needs no other file, but links to those of `files`: charts
+    /// are inline SVG, pictures inline PNG; no script. It is light or dark as the reader's system
+    /// is.
+    ///
+    /// Every string is shown as text, whatever it holds; control characters become U+FFFD. The same
+    /// report gives the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] if epochs are not numbered upwards from 1 or more, if learning
+    /// rates do not go on from left to right, if a phase ends before it begins or names a layer
+    /// group twice, if `best_epoch` is not among the epochs, or if there are not as many names as
+    /// classes, or cells of a strip as epochs. [`Error::Picture`] if an image cannot be encoded;
+    /// [`Error::Metrics`], [`Error::Chart`], [`Error::Template`] if the libraries behind them
+    /// refuse, which no report is known to cause.
+    pub fn to_html(&self) -> Result<String, Error> {
+        Ok(printable(&ReportPage::new(self)?.render()?))
+    }
 }
 
-/// The page of explained photos.
-pub(crate) fn render_gallery(gallery: &Gallery) -> Result<String, Error> {
-    Ok(printable(&GalleryPage::new(gallery)?.render()?))
+impl Gallery {
+    /// The gallery as an HTML page that needs no other file, but links to the whole pictures where
+    /// they are given; no script.
+    ///
+    /// Every string is shown as text, whatever it holds. The same gallery gives the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Picture`] if an image cannot be encoded, [`Error::Template`] if the library behind
+    /// the page refuses.
+    pub fn to_html(&self) -> Result<String, Error> {
+        Ok(printable(&GalleryPage::new(self)?.render()?))
+    }
 }
 
 /// Control characters, which HTML forbids, can come with file names.

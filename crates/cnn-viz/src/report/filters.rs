@@ -3,8 +3,8 @@
 use cnn_data::Image;
 
 use crate::{
-    Error, FilterKind, HeldOut, InspectedLayer, Inspection, Rarefaction, Savings, Spread,
-    StageField, Totals, WeightStatistics, page,
+    FilterKind, HeldOut, InspectedLayer, Inspection, Rarefaction, Savings, Spread, StageField,
+    Totals, WeightStatistics,
 };
 
 /// The filters of a network that can be removed, what each stage sees, and the filters of its first
@@ -50,17 +50,6 @@ pub struct FilterLayer {
     pub dead_relus: Option<f64>,
     /// What removing them saves, if nothing else is removed.
     pub saves: Savings,
-}
-
-impl FilterReport {
-    /// A bar for each layer with its channels from the first to the last, in which those that do
-    /// nothing are marked by kind; an SVG image of its own.
-    ///
-    /// # Errors
-    /// [`Error::Chart`] if the library behind it refuses, which is not known to happen.
-    pub fn to_svg(&self) -> Result<String, Error> {
-        page::filter_chart(&self.layers)
-    }
 }
 
 impl Inspection {

@@ -3,7 +3,7 @@
 use cnn_data::{Image, Skipped};
 
 use super::Fact;
-use crate::{ColorMap, Error, Trust, page};
+use crate::{ColorMap, Trust};
 
 /// Explained photos as one page; what is empty or `None` is left out.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,18 +56,4 @@ pub struct ExplainedOverlay {
     /// How far it can be trusted. The page has the numbers in a table for each photo, with
     /// [`Trust::verdicts`], and marks the picture of a map that fails.
     pub trust: Option<Trust>,
-}
-
-impl Gallery {
-    /// The gallery as an HTML page that needs no other file, but links to the whole pictures where
-    /// they are given; no script.
-    ///
-    /// Every string is shown as text, whatever it holds. The same gallery gives the same bytes.
-    ///
-    /// # Errors
-    /// [`Error::Picture`] if an image cannot be encoded, [`Error::Template`] if the library behind
-    /// the page refuses.
-    pub fn to_html(&self) -> Result<String, Error> {
-        page::render_gallery(self)
-    }
 }

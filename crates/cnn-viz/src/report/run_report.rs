@@ -7,7 +7,6 @@ use super::{
     ClassResults, DataPart, Epoch, EpochStrip, Fact, FileLink, FilterReport, FreezeProof, NextStep,
     Phase, PictureGroup, RatePoint, Timing,
 };
-use crate::{Error, page};
 
 /// What the report of a run shows, in the order of the page. What is empty or `None` is left out.
 ///
@@ -67,25 +66,4 @@ pub struct Report {
     pub command: Option<String>,
     /// Versions of the program and of what it was made with, instruction set, number of threads.
     pub versions: Vec<Fact>,
-}
-
-impl Report {
-    /// The report as an HTML page that needs no other file, but links to those of `files`: charts
-    /// are inline SVG, pictures inline PNG; no script. It is light or dark as the reader's system
-    /// is.
-    ///
-    /// Every string is shown as text, whatever it holds; control characters become U+FFFD. The same
-    /// report gives the same bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidArgument`] if epochs are not numbered upwards from 1 or more, if learning
-    /// rates do not go on from left to right, if a phase ends before it begins or names a layer
-    /// group twice, if `best_epoch` is not among the epochs, or if there are not as many names as
-    /// classes, or cells of a strip as epochs. [`Error::Picture`] if an image cannot be encoded;
-    /// [`Error::Metrics`], [`Error::Chart`], [`Error::Template`] if the libraries behind them
-    /// refuse, which no report is known to cause.
-    pub fn to_html(&self) -> Result<String, Error> {
-        page::render(self)
-    }
 }

@@ -1,0 +1,289 @@
+//! What an operation is, and how it runs on maps and parameters.
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
+
+use crate::autograd::element::Element;
+use crate::autograd::gradient::Gradient;
+use crate::autograd::tape;
+use crate::machine::profile::{self, OpTime, Pass, timed};
+use crate::machine::recycle::Buffer;
+use crate::{Error, FeatureMap};
+
+/// An operation whose shapes are already checked: it holds its geometry and cannot fail.
+pub(crate) trait Kernel: Send + Sync + 'static {
+    const NAME: &'static str;
+
+    /// Shape of the output.
+    fn output_shape(&self) -> Vec<usize>;
+
+    /// What the backward pass reads beside the parameters and the gradient. The rest is empty
+    /// there, so that its memory is free before.
+    fn saved(&self) -> Saved {
+        Saved::Inputs
+    }
+
+    /// Its geometry for people, as `3x3/2`.
+    fn geometry(&self) -> String {
+        String::new()
+    }
+
+    /// Multiply-adds of the output, and of each gradient; 0 where memory is what costs.
+    fn multiply_adds(&self) -> usize {
+        0
+    }
+
+    /// Whether a pass has to read its maps twice, because sums over all of them come before the
+    /// first result.
+    fn reads_twice(&self) -> bool {
+        false
+    }
+
+    /// Computes the output from one slice per map and parameter.
+    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T>;
+
+    /// The gradients of the inputs that are `wanted`; `None` for the others.
+    fn backward<T: Element>(
+        &self,
+        inputs: &[&[T]],
+        output: &[T],
+        grad: Gradient<'_, T>,
+        wanted: &[bool],
+    ) -> Vec<Option<Arc<Buffer<T>>>>;
+
+    /// The forward pass in f32, where there is a faster way than [`Kernel::forward`].
+    fn forward_f32(&self, inputs: &[&[f32]]) -> Vec<f32> {
+        self.forward(inputs)
+    }
+
+    /// The backward pass in f32, where there is a faster way than [`Kernel::backward`].
+    fn backward_f32(
+        &self,
+        inputs: &[&[f32]],
+        output: &[f32],
+        grad: Gradient<'_, f32>,
+        wanted: &[bool],
+    ) -> Vec<Option<Arc<Buffer<f32>>>> {
+        self.backward(inputs, output, grad, wanted)
+    }
+}
+
+/// The maps that a backward pass reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Saved {
+    Nothing,
+    Inputs,
+    Output,
+    /// The first input alone.
+    First,
+    FirstAndOutput,
+}
+
+impl Saved {
+    pub(crate) fn input(self, index: usize) -> bool {
+        match self {
+            Self::Inputs => true,
+            Self::First | Self::FirstAndOutput => index == 0,
+            Self::Nothing | Self::Output => false,
+        }
+    }
+
+    pub(crate) fn output(self) -> bool {
+        matches!(self, Self::Output | Self::FirstAndOutput)
+    }
+}
+
+/// Runs a kernel on maps and at most two parameters, and records it when one of them is tracked.
+pub(crate) fn apply<K: Kernel>(
+    kernel: K,
+    maps: &[&FeatureMap],
+    parameters: &[&Tensor],
+) -> Result<FeatureMap> {
+    check_size(K::NAME, &kernel.output_shape())?;
+    let dtype = maps[0].dtype();
+    maps.iter()
+        .try_for_each(|map| check_type(K::NAME, map.values(), dtype))?;
+    let ready = |parameter: &&Tensor| {
+        check_type(K::NAME, parameter, dtype)?;
+        parameter.contiguous()
+    };
+    let parameters = parameters.iter().map(ready).collect::<Result<Vec<_>>>()?;
+    let inputs: Vec<&Tensor> = maps
+        .iter()
+        .map(|map| map.values())
+        .chain(&parameters)
+        .collect();
+    let read = |inputs: &[&Tensor]| inputs.iter().map(|xs| xs.elem_count()).sum::<usize>();
+    let cost = || Cost {
+        read: read(&inputs[..maps.len()]),
+        once: read(&inputs[maps.len()..]),
+        written: kernel.output_shape().iter().product(),
+    };
+    let output = timed(
+        || op_time(&kernel, Pass::Forward, &profile::label(), dtype, &cost()),
+        || match dtype {
+            DType::F32 => forward_as::<K, f32>(&kernel, &inputs),
+            _ => forward_as::<K, f64>(&kernel, &inputs),
+        },
+    )?;
+    tape::record(kernel, maps, &parameters, output)
+}
+
+/// Elements that a pass has to move.
+pub(crate) struct Cost {
+    /// Of maps, perhaps twice.
+    pub(crate) read: usize,
+    /// Of parameters and their gradients.
+    pub(crate) once: usize,
+    /// Of results of the size of a map.
+    pub(crate) written: usize,
+}
+
+/// What is known of a part of an operation before it runs.
+pub(crate) fn op_time<K: Kernel>(
+    kernel: &K,
+    pass: Pass,
+    label: &str,
+    dtype: DType,
+    cost: &Cost,
+) -> OpTime {
+    let passes = if pass == Pass::Backward { 2. } else { 1. };
+    let reads = if kernel.reads_twice() { 2 } else { 1 };
+    OpTime {
+        op: K::NAME,
+        geometry: kernel.geometry(),
+        label: label.to_string(),
+        pass,
+        shape: kernel.output_shape(),
+        seconds: 0.,
+        flops: 2. * passes * kernel.multiply_adds() as f64,
+        bytes: (dtype.size_in_bytes() * (reads * cost.read + cost.once + cost.written)) as f64,
+    }
+}
+
+/// An output of more elements is a mistake in a shape; allocating it would end the process.
+const MAX_ELEMENTS: u64 = 1 << 40;
+
+fn check_size(op: &'static str, output: &[usize]) -> Result<()> {
+    let elements = output
+        .iter()
+        .try_fold(1u64, |product, &size| product.checked_mul(size as u64));
+    if elements.is_some_and(|elements| elements <= MAX_ELEMENTS) {
+        return Ok(());
+    }
+    let expected = format!("at most {MAX_ELEMENTS} elements");
+    Err(Error::Shape {
+        op,
+        what: "the output",
+        found: output.to_vec(),
+        expected,
+    }
+    .into())
+}
+
+fn check_type(op: &'static str, xs: &Tensor, expected: DType) -> Result<()> {
+    if !xs.device().is_cpu() {
+        return Err(Error::Device {
+            op,
+            found: format!("{:?}", xs.device().location()),
+        }
+        .into());
+    }
+    if !matches!(expected, DType::F32 | DType::F64) {
+        let found = format!("{expected:?}");
+        let expected = "F32 or F64".to_string();
+        return Err(Error::Element {
+            op,
+            what: "the input's element type",
+            found,
+            expected,
+        }
+        .into());
+    }
+    if xs.dtype() != expected {
+        let found = format!("{:?}", xs.dtype());
+        let expected = format!("{expected:?} as the input");
+        return Err(Error::Element {
+            op,
+            what: "a parameter's element type",
+            found,
+            expected,
+        }
+        .into());
+    }
+    Ok(())
+}
+
+fn forward_as<K: Kernel, T: Element>(kernel: &K, inputs: &[&Tensor]) -> Result<Tensor> {
+    let values = with_slices(K::NAME, inputs, |inputs| T::forward(kernel, inputs))?;
+    Tensor::from_vec(values, kernel.output_shape(), inputs[0].device())
+}
+
+/// Calls `f` with the values of contiguous tensors.
+pub(crate) fn with_slices<T: Element, O>(
+    op: &'static str,
+    tensors: &[&Tensor],
+    f: impl FnOnce(&[&[T]]) -> O,
+) -> Result<O> {
+    let guards: Vec<_> = tensors.iter().map(|xs| xs.storage_and_layout()).collect();
+    let slices = guards
+        .iter()
+        .map(|(storage, layout)| match &**storage {
+            Storage::Cpu(storage) => slice::<T>(storage, layout),
+            _ => Err(Error::Device {
+                op,
+                found: "another device".to_string(),
+            }
+            .into()),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(f(&slices))
+}
+
+fn slice<'a, T: Element>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    let (start, end) = layout
+        .contiguous_offsets()
+        .expect("inputs are made contiguous before a kernel is applied");
+    Ok(&T::cpu_storage_as_slice(storage)?[start..end])
+}
+
+/// The gradients of the inputs that are `wanted`, outside any graph.
+pub(crate) fn gradients<K: Kernel>(
+    kernel: &K,
+    inputs: &[&Tensor],
+    grad: &Tensor,
+    wanted: &[bool],
+) -> Result<Vec<Option<Tensor>>> {
+    let ready = |xs: &&Tensor| {
+        check_type(K::NAME, xs, grad.dtype())?;
+        xs.contiguous()
+    };
+    let tensors = inputs
+        .iter()
+        .chain([&grad])
+        .map(ready)
+        .collect::<Result<Vec<_>>>()?;
+    match grad.dtype() {
+        DType::F32 => gradients_as::<K, f32>(kernel, &tensors, wanted),
+        _ => gradients_as::<K, f64>(kernel, &tensors, wanted),
+    }
+}
+
+/// `tensors` are the inputs and the output's gradient.
+fn gradients_as<K: Kernel, T: Element>(
+    kernel: &K,
+    tensors: &[Tensor],
+    wanted: &[bool],
+) -> Result<Vec<Option<Tensor>>> {
+    let references: Vec<&Tensor> = tensors.iter().collect();
+    let grads = with_slices(K::NAME, &references, |slices| {
+        let (inputs, grad) = slices.split_at(wanted.len());
+        T::backward(kernel, inputs, &[], Gradient::Borrowed(grad[0]), wanted)
+    })?;
+    let tensor = |(grad, xs): (Option<Arc<Buffer<T>>>, &Tensor)| {
+        grad.map(|grad| Tensor::from_vec(Buffer::into_vec(grad), xs.shape(), xs.device()))
+            .transpose()
+    };
+    grads.into_iter().zip(tensors).map(tensor).collect()
+}

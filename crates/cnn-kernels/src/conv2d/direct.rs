@@ -1,0 +1,370 @@
+//! Convolution and the gradient of its input in f32: register tiles of pixels by output channels,
+//! straight from the channels-last input.
+//!
+//! A task computes a block of output rows for some panels of channels. It copies the rows that it
+//! reads only if they need padding; weights are packed once per call. The order of every sum
+//! depends on the shape alone, not on how the work is cut into tasks.
+#![allow(unsafe_code)]
+
+use std::ops::Range;
+
+use crate::conv2d::microkernel::{Microkernels, Multiply, Segment};
+use crate::conv2d::packed_weights::{PackedWeights, Panel, phase_pairs};
+use crate::conv2d::plan::{Phase, Plan};
+use crate::conv2d::strip::{Layout, Strip};
+use crate::machine::parallel;
+use crate::machine::shared::{Target, filled};
+use crate::machine::simd::MAX_LANES;
+
+/// Floats of the source that a task works on: they should stay in a core's second-level cache.
+const STRIP: usize = 64 << 10;
+/// Floats of packed weights that are used for all pixels of a task before the next ones: they too.
+const CHUNK: usize = 32 << 10;
+/// Multiply-adds that are worth a task of their own.
+const TASK_WORK: usize = 1 << 19;
+/// Tiles of pixels that are too few to hide how weights come from memory.
+const FEW_TILES: usize = 8;
+/// Fewest pixels of a task, so that weights are read for several tiles.
+const TASK_PIXELS: usize = 56;
+
+/// Floats of the copy that is the least for any block of this plan: the source rows under one row
+/// of outputs.
+pub(crate) fn least_scratch(plan: &Plan) -> usize {
+    let layout = Layout::of(plan);
+    if layout.copied {
+        layout.floats(plan, 1)
+    } else {
+        0
+    }
+}
+
+/// What becomes of a sum before it is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Epilogue<'a> {
+    /// One value per channel, added.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// A map of the target's shape, added.
+    pub(crate) residual: Option<&'a [f32]>,
+    /// Bounds within which the sum is brought; NaN stays.
+    pub(crate) bounds: [f32; 2],
+}
+
+impl<'a> Epilogue<'a> {
+    /// A bias or none, nothing else.
+    pub(crate) fn bias(bias: Option<&'a [f32]>) -> Self {
+        Self {
+            bias,
+            residual: None,
+            bounds: [f32::NEG_INFINITY, f32::INFINITY],
+        }
+    }
+}
+
+/// The plan's target from its source.
+pub(crate) fn convolve(
+    plan: &Plan,
+    source: &[f32],
+    weights: &PackedWeights,
+    epilogue: Epilogue,
+) -> Vec<f32> {
+    let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
+    // SAFETY: every output is written once.
+    unsafe {
+        filled(elements, |start| {
+            convolve_into(
+                plan,
+                source,
+                weights,
+                epilogue,
+                Target {
+                    start,
+                    pixel: plan.c_target,
+                },
+            );
+        })
+    }
+}
+
+/// The same, written to a place that may be wider.
+///
+/// # Safety
+/// The target has room for the plan's, and nobody else uses these channels meanwhile.
+pub(crate) unsafe fn convolve_into(
+    plan: &Plan,
+    source: &[f32],
+    weights: &PackedWeights,
+    epilogue: Epilogue,
+    target: Target,
+) {
+    let kernels = weights.kernels;
+    let panels = &weights.panels;
+    let layout = Layout::of(plan);
+    let phases: Vec<PhasePair> = phase_pairs(plan)
+        .map(|(rows, columns)| PhasePair::new(plan, &layout, rows, columns))
+        .collect();
+    let work = Work {
+        kernels,
+        plan,
+        layout,
+        phases,
+        weights,
+        source,
+        epilogue,
+    };
+    let (rows, panels_per_task) = task_size(plan, &layout, panels.len());
+    let all_rows = plan.batch * plan.rows.count();
+    let blocks = (0..all_rows)
+        .step_by(rows)
+        .map(|first| first..all_rows.min(first + rows));
+    let tasks: Vec<_> = blocks
+        .flat_map(|block| {
+            panels
+                .chunks(panels_per_task)
+                .map(move |panels| (block.clone(), panels))
+        })
+        .collect();
+    // The blocks of rows with the panels cover every output once, whatever the phase.
+    parallel::for_each(tasks.len(), |task| {
+        work.run(tasks[task].0.clone(), tasks[task].1, target)
+    });
+}
+
+/// Output rows and panels of one task.
+fn task_size(plan: &Plan, layout: &Layout, panels: usize) -> (usize, usize) {
+    let all_rows = (plan.batch * plan.rows.count()).max(1);
+    let row_floats = plan.rows.step * layout.row;
+    let most = (STRIP / row_floats.max(1)).clamp(1, all_rows);
+    let taps: usize = phase_pairs(plan)
+        .map(|(rows, columns)| rows.taps.len() * columns.taps.len())
+        .sum();
+    let multiply_adds =
+        all_rows * plan.columns.count() * taps * plan.group_source() * plan.c_target;
+    let wanted = (multiply_adds / TASK_WORK).clamp(1, parallel::wanted_tasks());
+    let least = TASK_PIXELS.div_ceil(plan.columns.count().max(1)).min(most);
+    let rows = most.min(all_rows.div_ceil(wanted)).max(least);
+    let blocks = all_rows.div_ceil(rows);
+    // Equal blocks; panels are divided where there are not blocks enough.
+    let divisions = wanted.div_ceil(blocks).min(panels.max(1));
+    (all_rows.div_ceil(blocks), panels.div_ceil(divisions).max(1))
+}
+
+/// A row phase with a column phase: the same reads for every pixel.
+struct PhasePair<'a> {
+    rows: &'a Phase,
+    columns: &'a Phase,
+    segments: Vec<Segment>,
+    depth: usize,
+}
+
+impl<'a> PhasePair<'a> {
+    fn new(plan: &Plan, layout: &Layout, rows: &'a Phase, columns: &'a Phase) -> Self {
+        let segments = segments(plan, layout, rows, columns);
+        let depth = segments.iter().map(|segment| segment.len).sum();
+        Self {
+            rows,
+            columns,
+            segments,
+            depth,
+        }
+    }
+
+    /// The segments cut into chunks of at most about `most` values, equally large.
+    fn chunks(&self, most: usize) -> Vec<Vec<Segment>> {
+        let size = self.depth.div_ceil(self.depth.div_ceil(most).max(1)).max(1);
+        let mut chunks = vec![Vec::new()];
+        let mut room = size;
+        for segment in &self.segments {
+            let mut rest = *segment;
+            while rest.len > 0 {
+                if room == 0 {
+                    chunks.push(Vec::new());
+                    room = size;
+                }
+                let len = rest.len.min(room);
+                chunks
+                    .last_mut()
+                    .expect("there is always a chunk")
+                    .push(Segment {
+                        offset: rest.offset,
+                        len,
+                    });
+                (rest, room) = (
+                    Segment {
+                        offset: rest.offset + len,
+                        len: rest.len - len,
+                    },
+                    room - len,
+                );
+            }
+        }
+        chunks
+    }
+}
+
+/// What each pixel of a phase reads, relative to the start of its window; taps that read
+/// neighbouring pixels whole are one segment.
+pub(crate) fn segments(
+    plan: &Plan,
+    layout: &Layout,
+    rows: &Phase,
+    columns: &Phase,
+) -> Vec<Segment> {
+    let first_row = plan.rows.window(0..1).start;
+    let first_column = plan.columns.window(0..1).start;
+    let depth = plan.group_source();
+    let mut segments: Vec<Segment> = Vec::new();
+    for row in &rows.taps {
+        let row_offset = (row.shift - first_row) as usize * layout.row;
+        let mut last_of_row: Option<isize> = None;
+        for column in &columns.taps {
+            let neighbours = last_of_row == Some(column.shift - 1) && layout.pixel == depth;
+            match segments.last_mut() {
+                Some(segment) if neighbours => segment.len += depth,
+                _ => segments.push(Segment {
+                    offset: row_offset + (column.shift - first_column) as usize * layout.pixel,
+                    len: depth,
+                }),
+            }
+            last_of_row = Some(column.shift);
+        }
+    }
+    segments
+}
+
+/// All that the tasks of one call share.
+struct Work<'a> {
+    kernels: &'static Microkernels,
+    plan: &'a Plan,
+    layout: Layout,
+    phases: Vec<PhasePair<'a>>,
+    weights: &'a PackedWeights,
+    source: &'a [f32],
+    epilogue: Epilogue<'a>,
+}
+
+impl Work<'_> {
+    fn run(&self, block: Range<usize>, panels: &[Panel], target: Target) {
+        let strip = Strip::new(self.plan, &self.layout, self.source, block.clone());
+        for (pair, phase) in self.phases.iter().enumerate() {
+            let (reads, writes) = self.pixels(phase, &strip, block.clone(), target.pixel);
+            for (index, panel) in panels.iter().enumerate() {
+                let new = index == 0 && !self.layout.copied && self.plan.is_pointwise();
+                self.run_panel(pair, panel, &strip, (&reads, &writes), new, target);
+            }
+        }
+    }
+
+    /// Where each pixel of the block begins in the strip and in the target.
+    fn pixels(
+        &self,
+        phase: &PhasePair,
+        strip: &Strip,
+        block: Range<usize>,
+        pixel: usize,
+    ) -> (Vec<usize>, Vec<usize>) {
+        let plan = self.plan;
+        let count = block.len() * phase.columns.count;
+        let mut reads = Vec::with_capacity(count);
+        let mut writes = Vec::with_capacity(count);
+        for (index, row) in block.enumerate() {
+            let image = row / plan.rows.count();
+            let t = row % plan.rows.count();
+            if t >= phase.rows.count {
+                continue;
+            }
+            let line = image * plan.rows.target + phase.rows.first + t * phase.rows.stride;
+            let first = line * plan.columns.target + phase.columns.first;
+            for x in 0..phase.columns.count {
+                reads.push(strip.row_start(index) + x * plan.columns.step * self.layout.pixel);
+                writes.push((first + x * phase.columns.stride) * pixel);
+            }
+        }
+        (reads, writes)
+    }
+
+    /// `new` says that the strip has not been read before.
+    fn run_panel(
+        &self,
+        pair: usize,
+        panel: &Panel,
+        strip: &Strip,
+        (reads, writes): (&[usize], &[usize]),
+        new: bool,
+        target: Target,
+    ) {
+        let plan = self.plan;
+        let width = panel.vectors * self.kernels.lanes;
+        let channel = panel.group * plan.group_target() + panel.first;
+        let weights = self.weights.panel(pair, panel);
+        let mut done = 0;
+        let chunks = self.phases[pair].chunks(CHUNK / width);
+        let few_tiles = reads.len() <= FEW_TILES * self.kernels.rows(panel.vectors);
+        for (index, chunk) in chunks.iter().enumerate() {
+            let depth: usize = chunk.iter().map(|segment| segment.len).sum();
+            let Epilogue {
+                bias,
+                residual,
+                bounds,
+            } = self.epilogue;
+            let first = index == 0;
+            let last = index + 1 == chunks.len();
+            let from_channel = |values: &[f32]| values[channel..].as_ptr();
+            let bias = bias
+                .filter(|_| first)
+                .map_or(std::ptr::null(), from_channel);
+            let residual = residual
+                .filter(|_| last)
+                .map_or(std::ptr::null(), from_channel);
+            let bounds = if last {
+                bounds
+            } else {
+                Epilogue::bias(None).bounds
+            };
+            for (number, tile) in
+                equal_parts(reads.len(), self.kernels.rows(panel.vectors)).enumerate()
+            {
+                // SAFETY: the strip holds all that the segments of these pixels reach, the panel's
+                // packed weights are whole registers, and these pixels and channels of the target
+                // belong to this task.
+                unsafe {
+                    let next = reads.get(tile.end).filter(|_| new);
+                    let ahead = match (few_tiles, next) {
+                        // Each tile asks for its share of the next chunk of weights.
+                        (true, _) => weights
+                            .wrapping_add((done + depth) * width + number * depth * MAX_LANES),
+                        (false, Some(&next)) => strip.start().add(next),
+                        (false, None) => std::ptr::null(),
+                    };
+                    self.kernels.multiply(&Multiply {
+                        ahead,
+                        a: strip.start().add(panel.group * plan.group_source()),
+                        pixels: &reads[tile.clone()],
+                        segments: chunk,
+                        b: weights.add(done * width),
+                        c: target.start.at(channel),
+                        outputs: &writes[tile],
+                        bias,
+                        residual,
+                        bounds,
+                        accumulate: !first,
+                        channels: panel.channels,
+                    });
+                }
+            }
+            done += depth;
+        }
+    }
+}
+
+/// `0..count` in the fewest parts of at most `most`, the longer ones first.
+pub(crate) fn equal_parts(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let parts = count.div_ceil(most).max(1);
+    let len = count / parts;
+    let longer = count % parts;
+    (0..parts)
+        .map(move |part| {
+            let start = part * len + part.min(longer);
+            start..start + len + usize::from(part < longer)
+        })
+        .filter(|part| !part.is_empty())
+}

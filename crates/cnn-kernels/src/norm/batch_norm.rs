@@ -1,0 +1,720 @@
+//! Batch normalisation (Ioffe & Szegedy 2015), with the batch's statistics or with running ones.
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+use std::sync::{Arc, OnceLock};
+
+use candle_core::{Result, Tensor};
+
+use crate::FeatureMap;
+use crate::activation::rectifier::{Rectifier, for_each_rectifier};
+use crate::activation::{Activation, BackwardRule, activate, passed_by_output};
+use crate::autograd::element::Element;
+use crate::autograd::gradient::Gradient;
+use crate::autograd::kernel::{Kernel, Saved, apply};
+use crate::error::{Checked, Error};
+use crate::machine::isa::{Loop, vectorised};
+use crate::machine::recycle::Buffer;
+use crate::machine::register::{Register, load, store};
+use crate::machine::shared::filled_chunks;
+use crate::machine::simd::Simd;
+use crate::norm::channel_sums::{Body, Terms, ahead, channel_sums, walk};
+
+const OP: &str = "batch_norm";
+
+/// Mean and variance of each channel over a batch, from [`batch_norm_train`].
+#[derive(Debug, Clone)]
+pub struct BatchStatistics {
+    /// Means, `(C)`, detached.
+    pub mean: Tensor,
+    /// Unbiased variances (divided by `count − 1`), `(C)`, detached: what PyTorch averages into
+    /// `running_var`.
+    pub unbiased_var: Tensor,
+    /// Values per channel, `N·H·W`.
+    pub count: usize,
+}
+
+/// `activation((x − mean) / √(var + eps) · weight + bias + residual)` with the batch's own mean and
+/// biased variance per channel; also returns them for the running averages. Gradients flow through
+/// the statistics. A residual, and a rectifier or none, cost no pass of their own.
+///
+/// # Shapes
+/// `xs` and `residual` `(N, H, W, C)`; `weight` and `bias` `(C)`.
+///
+/// # Errors
+/// If shapes differ or a channel has only one value.
+pub fn batch_norm_train(
+    xs: &FeatureMap,
+    weight: &Tensor,
+    bias: &Tensor,
+    eps: f64,
+    residual: Option<&FeatureMap>,
+    activation: Activation,
+) -> Result<(FeatureMap, BatchStatistics)> {
+    let [n, h, w, channels] = xs.dims();
+    check_vectors(channels, &[("the weight", weight), ("the bias", bias)])?;
+    let count = n * h * w;
+    if count < 2 {
+        let expected = "at least 2: a variance needs more than one".to_string();
+        return Err(Error::Argument {
+            op: OP,
+            what: "values per channel",
+            found: count.to_string(),
+            expected,
+        }
+        .into());
+    }
+    let moments = Arc::new(OnceLock::new());
+    let kernel = BatchNorm::new(
+        xs,
+        eps,
+        Source::Batch,
+        residual,
+        activation,
+        moments.clone(),
+    );
+    let ys = kernel.apply(xs, residual, [weight, bias], activation)?;
+    let moments: &Moments = moments.get().expect("the forward pass has run");
+    let unbiased = count as f64 / (count - 1) as f64;
+    let vector =
+        |values: Vec<f64>| Tensor::from_vec(values, channels, xs.device())?.to_dtype(xs.dtype());
+    let statistics = BatchStatistics {
+        mean: vector(moments.mean.clone())?,
+        unbiased_var: vector(moments.var.iter().map(|var| var * unbiased).collect())?,
+        count,
+    };
+    Ok((ys, statistics))
+}
+
+/// `activation((x − running_mean) / √(running_var + eps) · weight + bias + residual)`: an affine
+/// map per channel. No gradient flows to the running statistics.
+///
+/// # Shapes
+/// `xs` and `residual` `(N, H, W, C)`; all vectors `(C)`.
+///
+/// # Errors
+/// If shapes or element types differ.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the arguments of PyTorch's functional batch_norm, and what is fused"
+)]
+pub fn batch_norm_running(
+    xs: &FeatureMap,
+    weight: &Tensor,
+    bias: &Tensor,
+    running_mean: &Tensor,
+    running_var: &Tensor,
+    eps: f64,
+    residual: Option<&FeatureMap>,
+    activation: Activation,
+) -> Result<FeatureMap> {
+    let vectors = [
+        ("the weight", weight),
+        ("the bias", bias),
+        ("running_mean", running_mean),
+        ("running_var", running_var),
+    ];
+    check_vectors(xs.channels(), &vectors)?;
+    let values = |vector: &Tensor| vector.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>();
+    let moments = OnceLock::from(Moments {
+        mean: values(running_mean)?,
+        var: values(running_var)?,
+    });
+    let kernel = BatchNorm::new(
+        xs,
+        eps,
+        Source::Running,
+        residual,
+        activation,
+        Arc::new(moments),
+    );
+    kernel.apply(xs, residual, [weight, bias], activation)
+}
+
+fn check_vectors(channels: usize, vectors: &[(&'static str, &Tensor)]) -> Checked<()> {
+    for (what, vector) in vectors {
+        if vector.dims() != [channels] {
+            let expected = format!("[{channels}], one per channel");
+            return Err(Error::Shape {
+                op: OP,
+                what,
+                found: vector.dims().to_vec(),
+                expected,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Where mean and variance come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Batch,
+    Running,
+}
+
+/// Mean and biased variance per channel.
+#[derive(Debug)]
+struct Moments {
+    mean: Vec<f64>,
+    var: Vec<f64>,
+}
+
+struct BatchNorm {
+    dims: [usize; 4],
+    eps: f64,
+    source: Source,
+    /// Whether a second map is added before the activation.
+    residual: bool,
+    /// A rectifier or none.
+    activation: Activation,
+    /// Known from the start for running statistics; set by the forward pass for the batch's.
+    moments: Arc<OnceLock<Moments>>,
+}
+
+/// Pixels that the provisional means are taken from.
+const SAMPLE: usize = 8;
+
+/// Elements per parallel task, about.
+const CHUNK: usize = 1 << 14;
+
+impl BatchNorm {
+    fn new(
+        xs: &FeatureMap,
+        eps: f64,
+        source: Source,
+        residual: Option<&FeatureMap>,
+        activation: Activation,
+        moments: Arc<OnceLock<Moments>>,
+    ) -> Self {
+        // Other activations are operations of their own, as are those whose slope would need the
+        // sum behind the residual.
+        let fits = activation.is_rectifier()
+            && (residual.is_none() || activation.slope_is_in_the_output());
+        let activation = if fits {
+            activation
+        } else {
+            Activation::Identity
+        };
+        Self {
+            dims: xs.dims(),
+            eps,
+            source,
+            residual: residual.is_some(),
+            activation,
+            moments,
+        }
+    }
+
+    fn apply(
+        self,
+        xs: &FeatureMap,
+        residual: Option<&FeatureMap>,
+        parameters: [&Tensor; 2],
+        activation: Activation,
+    ) -> Result<FeatureMap> {
+        if let Some(residual) = residual.filter(|residual| residual.dims() != self.dims) {
+            let found = residual.dims().to_vec();
+            let expected = format!("{:?} as the input", self.dims);
+            return Err(Error::Shape {
+                op: OP,
+                what: "the residual",
+                found,
+                expected,
+            }
+            .into());
+        }
+        let after = if self.activation == activation {
+            Activation::Identity
+        } else {
+            activation
+        };
+        let maps: Vec<&FeatureMap> = [xs].into_iter().chain(residual).collect();
+        activate(
+            &apply(self, &maps, &parameters)?,
+            after,
+            BackwardRule::Standard,
+        )
+    }
+
+    fn channels(&self) -> usize {
+        self.dims[3]
+    }
+
+    /// How many maps come before the parameters.
+    fn maps(&self) -> usize {
+        if self.residual { 2 } else { 1 }
+    }
+
+    fn inverse_std(&self, moments: &Moments) -> Vec<f64> {
+        moments
+            .var
+            .iter()
+            .map(|var| 1. / (var + self.eps).sqrt())
+            .collect()
+    }
+
+    /// The mean's negative, scale and shift per channel: what is activated is
+    /// `(x − mean) · scale + shift` in `T`.
+    fn affine<T: Element>(&self, weight: &[T], bias: &[T], moments: &Moments) -> [Vec<f64>; 3] {
+        let scale: Vec<f64> = weight
+            .iter()
+            .zip(self.inverse_std(moments))
+            .map(|(w, s)| w.to_f64() * s)
+            .collect();
+        // The mean in T is not quite the mean; what it lacks goes into the shift.
+        let shift = bias
+            .iter()
+            .zip(&scale)
+            .zip(&moments.mean)
+            .map(|((b, s), &m)| b.to_f64() + s * lost::<T>(m))
+            .collect();
+        [
+            moments.mean.iter().map(|mean| -mean).collect(),
+            scale,
+            shift,
+        ]
+    }
+
+    /// Elements of a parallel task: whole pixels.
+    fn chunk(&self) -> usize {
+        CHUNK.next_multiple_of(self.channels().max(1))
+    }
+}
+
+/// What rounding to `T` adds.
+fn lost<T: Element>(exact: f64) -> f64 {
+    T::from_f64(exact).to_f64() - exact
+}
+
+fn all_rounded<T: Element, const N: usize>(vectors: [Vec<f64>; N]) -> [Vec<T>; N] {
+    vectors.map(|vector| vector.into_iter().map(T::from_f64).collect())
+}
+
+impl Kernel for BatchNorm {
+    const NAME: &'static str = OP;
+
+    fn output_shape(&self) -> Vec<usize> {
+        self.dims.to_vec()
+    }
+
+    fn saved(&self) -> Saved {
+        match (self.residual, self.activation) {
+            (false, _) => Saved::Inputs,
+            (true, Activation::Identity) => Saved::First,
+            (true, _) => Saved::FirstAndOutput,
+        }
+    }
+
+    fn reads_twice(&self) -> bool {
+        self.source == Source::Batch
+    }
+
+    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
+        let (maps, parameters) = inputs.split_at(self.maps());
+        let moments = self
+            .moments
+            .get_or_init(|| batch_moments(maps[0], self.channels()));
+        let vectors = all_rounded(self.affine(parameters[0], parameters[1], moments));
+        // SAFETY: the loop writes every element.
+        unsafe {
+            filled_chunks(maps[0].len(), self.chunk(), |start, ys| {
+                let part = |map: &&'_ [T]| map[start..start + ys.len()].as_ptr();
+                let xs = part(&maps[0]);
+                let residual = maps.get(1).map(part);
+                let channels = self.channels();
+                let activation = self.activation;
+                vectorised(Normalise {
+                    activation,
+                    channels,
+                    xs,
+                    residual,
+                    ys,
+                    vectors: &vectors,
+                });
+            })
+        }
+    }
+
+    fn backward<T: Element>(
+        &self,
+        inputs: &[&[T]],
+        output: &[T],
+        grad: Gradient<'_, T>,
+        wanted: &[bool],
+    ) -> Vec<Option<Arc<Buffer<T>>>> {
+        let (maps, parameters) = inputs.split_at(self.maps());
+        let moments = self.moments.get().expect("the forward pass has run");
+        let affine = self.affine(parameters[0], parameters[1], moments);
+        // What passes the activation is the gradient of the residual; only without one it is told
+        // from the input, on the way.
+        let (grad, of_residual, activation) = if self.residual {
+            let passed = passed_by_output(self.activation, grad, output);
+            (
+                Gradient::Shared(passed.clone()),
+                Some(passed),
+                Activation::Identity,
+            )
+        } else {
+            (grad, None, self.activation)
+        };
+        let [of_input, of_parameters] = [wanted[0], wanted[self.maps()] || wanted[self.maps() + 1]];
+        let needs_sums = of_parameters || of_input && self.source == Source::Batch;
+        let sums = needs_sums
+            .then(|| self.parameter_gradients(maps[0], &grad, &affine, activation, moments));
+        let of_parameters = [0, 1].map(|which| {
+            let sums = sums.as_ref().filter(|_| wanted[self.maps() + which])?;
+            Some(Buffer::shared(
+                sums[which].iter().map(|&sum| T::from_f64(sum)).collect(),
+            ))
+        });
+        let sums = sums.as_ref().filter(|_| self.source == Source::Batch);
+        let of_input = of_input.then(|| self.grad_input(maps[0], grad, affine, activation, sums));
+        let of_residual = self.residual.then(|| of_residual.filter(|_| wanted[1]));
+        [of_input]
+            .into_iter()
+            .chain(of_residual)
+            .chain(of_parameters)
+            .collect()
+    }
+}
+
+impl BatchNorm {
+    /// `scale · (dy − mean(dy) − x̂ · mean(dy · x̂))` with the sums of the batch, else
+    /// `scale · dy`; `dy` is what passes the activation.
+    fn grad_input<T: Element>(
+        &self,
+        xs: &[T],
+        grad: Gradient<'_, T>,
+        [mean, scale, shift]: [Vec<f64>; 3],
+        activation: Activation,
+        sums: Option<&[Vec<f64>; 2]>,
+    ) -> Arc<Buffer<T>> {
+        let moments = self.moments.get().expect("the forward pass has run");
+        let inverse_std = self.inverse_std(moments);
+        let count = (xs.len() / self.channels().max(1)) as f64;
+        let (through_x, constant): (Vec<f64>, Vec<f64>) = match sums {
+            Some([of_weight, of_bias]) => (0..self.channels())
+                .map(|c| {
+                    (
+                        -scale[c] * inverse_std[c] * of_weight[c] / count,
+                        -scale[c] * of_bias[c] / count,
+                    )
+                })
+                .unzip(),
+            None => (vec![0.; self.channels()], vec![0.; self.channels()]),
+        };
+        let vectors = all_rounded([mean, scale, shift, through_x, constant]);
+        grad.updated(self.chunk(), |start, grad| {
+            let xs = xs[start..start + grad.len()].as_ptr();
+            let channels = self.channels();
+            vectorised(Centre {
+                activation,
+                channels,
+                centred: sums.is_some(),
+                xs,
+                grad,
+                vectors: &vectors,
+            });
+        })
+    }
+
+    /// `(Σ dy · x̂, Σ dy)` per channel; `dy` is what passes the activation.
+    fn parameter_gradients<T: Element>(
+        &self,
+        xs: &[T],
+        grad: &[T],
+        affine: &[Vec<f64>; 3],
+        activation: Activation,
+        moments: &Moments,
+    ) -> [Vec<f64>; 2] {
+        let vectors: [Vec<T>; 3] = all_rounded(affine.clone());
+        let vectors = vectors.each_ref().map(Vec::as_slice);
+        let [mut weight, bias] = for_each_rectifier!(activation, rectifier => {
+            channel_sums([xs, grad], vectors, self.channels(), &Passed(rectifier))
+        });
+        let inverse_std = self.inverse_std(moments);
+        for (((sum, bias), &mean), inverse_std) in weight
+            .iter_mut()
+            .zip(&bias)
+            .zip(&moments.mean)
+            .zip(inverse_std)
+        {
+            *sum = (*sum + bias * lost::<T>(mean)) * inverse_std;
+        }
+        [weight, bias]
+    }
+}
+
+/// `dy · (x − mean)` and `dy` of what passes a rectifier.
+struct Passed<F>(F);
+
+impl<T: Element, F: Rectifier> Terms<T, 2, 3> for Passed<F> {
+    #[inline(always)]
+    unsafe fn of<R: Register<Value = T>>(
+        &self,
+        [x, grad]: [R; 2],
+        [mean, scale, shift]: [R; 3],
+    ) -> [R; 2] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let deviation = x.add(mean);
+            let passed = self.0.passed(grad, shift.add_product(deviation, scale));
+            [passed.multiply(deviation), passed]
+        }
+    }
+}
+
+/// Differences to a provisional mean, whose negative is the channel's value, and their squares.
+struct Deviations;
+
+impl<T: Element> Terms<T, 1, 1> for Deviations {
+    #[inline(always)]
+    unsafe fn of<R: Register<Value = T>>(&self, [x]: [R; 1], [mean]: [R; 1]) -> [R; 2] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let deviation = x.add(mean);
+            [deviation, deviation.multiply(deviation)]
+        }
+    }
+}
+
+/// `activation((x − mean) · scale + shift + residual)` of some pixels.
+struct Normalise<'a, T> {
+    activation: Activation,
+    channels: usize,
+    xs: *const T,
+    residual: Option<*const T>,
+    ys: &'a mut [MaybeUninit<T>],
+    /// The mean's negative, scale and shift.
+    vectors: &'a [Vec<T>; 3],
+}
+
+impl<T: Element> Loop for Normalise<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let pixels = self.ys.len() / self.channels.max(1);
+        let channels = self.channels;
+        let ahead = ahead(channels);
+        let vectors = self.vectors.each_ref().map(|vector| vector.as_ptr());
+        let xs = self.xs;
+        let ys = self.ys.as_mut_ptr().cast();
+        // SAFETY: all maps have these pixels, and `S` is what the caller is compiled for.
+        unsafe {
+            for_each_rectifier!(self.activation, rectifier => match self.residual {
+                None => {
+                    let mut body = NormaliseBody::<T, _, false> { rectifier, channels, ahead, xs, residual: xs, ys, vectors };
+                    walk::<T::Register<S>>(0..pixels, channels, &mut body);
+                }
+                Some(residual) => {
+                    let mut body = NormaliseBody::<T, _, true> { rectifier, channels, ahead, xs, residual, ys, vectors };
+                    walk::<T::Register<S>>(0..pixels, channels, &mut body);
+                }
+            });
+        }
+    }
+}
+
+struct NormaliseBody<T, F, const RESIDUAL: bool> {
+    rectifier: F,
+    channels: usize,
+    ahead: usize,
+    xs: *const T,
+    residual: *const T,
+    ys: *mut T,
+    vectors: [*const T; 3],
+}
+
+impl<T, R, F, const RESIDUAL: bool> Body<R> for NormaliseBody<T, F, RESIDUAL>
+where
+    T: Element,
+    R: Register<Value = T>,
+    F: Rectifier,
+{
+    #[inline(always)]
+    unsafe fn run<const PIXELS: usize, const FULL: bool>(
+        &mut self,
+        pixel: usize,
+        channel: usize,
+        count: usize,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [mean, scale, shift] = self
+                .vectors
+                .map(|vector| load::<R, FULL>(vector.add(channel), count));
+            for pixel in pixel..pixel + PIXELS {
+                let place = pixel * self.channels + channel;
+                R::prefetch(self.xs.wrapping_add(place + self.ahead));
+                R::prefetch_to_write(self.ys.wrapping_add(place + self.ahead));
+                let deviation = load::<R, FULL>(self.xs.add(place), count).add(mean);
+                let mut sum = shift.add_product(deviation, scale);
+                if RESIDUAL {
+                    R::prefetch(self.residual.wrapping_add(place + self.ahead));
+                    sum = sum.add(load::<R, FULL>(self.residual.add(place), count));
+                }
+                store::<R, FULL>(self.rectifier.value(sum), self.ys.add(place), count);
+            }
+        }
+    }
+}
+
+/// `dy · scale`, and if it is `centred` `+ (x − mean) · through_x + constant`, in place of the
+/// output's gradient, with the `dy` that passes the activation.
+struct Centre<'a, T> {
+    activation: Activation,
+    channels: usize,
+    centred: bool,
+    xs: *const T,
+    grad: &'a mut [T],
+    /// The mean's negative, scale, shift, through_x and constant.
+    vectors: &'a [Vec<T>; 5],
+}
+
+impl<T: Element> Loop for Centre<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let pixels = self.grad.len() / self.channels.max(1);
+        let channels = self.channels;
+        let ahead = ahead(channels);
+        let vectors = self.vectors.each_ref().map(|vector| vector.as_ptr());
+        let xs = self.xs;
+        let grad = self.grad.as_mut_ptr();
+        // SAFETY: both maps have these pixels, and `S` is what the caller is compiled for.
+        unsafe {
+            for_each_rectifier!(self.activation, rectifier => if self.centred {
+                let mut body = CentreBody::<T, _, true> { rectifier, channels, ahead, xs, grad, vectors };
+                walk::<T::Register<S>>(0..pixels, channels, &mut body);
+            } else {
+                let mut body = CentreBody::<T, _, false> { rectifier, channels, ahead, xs, grad, vectors };
+                walk::<T::Register<S>>(0..pixels, channels, &mut body);
+            });
+        }
+    }
+}
+
+struct CentreBody<T, F, const CENTRED: bool> {
+    rectifier: F,
+    channels: usize,
+    ahead: usize,
+    xs: *const T,
+    grad: *mut T,
+    vectors: [*const T; 5],
+}
+
+impl<T, R, F, const CENTRED: bool> Body<R> for CentreBody<T, F, CENTRED>
+where
+    T: Element,
+    R: Register<Value = T>,
+    F: Rectifier,
+{
+    #[inline(always)]
+    unsafe fn run<const PIXELS: usize, const FULL: bool>(
+        &mut self,
+        pixel: usize,
+        channel: usize,
+        count: usize,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let [mean, scale, shift, through_x, constant] = self
+                .vectors
+                .map(|vector| load::<R, FULL>(vector.add(channel), count));
+            for pixel in pixel..pixel + PIXELS {
+                let place = pixel * self.channels + channel;
+                R::prefetch(self.xs.wrapping_add(place + self.ahead));
+                R::prefetch_to_write(self.grad.wrapping_add(place + self.ahead));
+                let deviation = load::<R, FULL>(self.xs.add(place), count).add(mean);
+                let grad = load::<R, FULL>(self.grad.add(place), count);
+                let passed = self
+                    .rectifier
+                    .passed(grad, shift.add_product(deviation, scale));
+                let of_input = if CENTRED {
+                    constant
+                        .add_product(deviation, through_x)
+                        .add_product(passed, scale)
+                } else {
+                    passed.multiply(scale)
+                };
+                store::<R, FULL>(of_input, self.grad.add(place), count);
+            }
+        }
+    }
+}
+
+/// Sums of differences to provisional means, so that a large mean does not swallow the variance:
+/// with means of a few pixels from everywhere, what is left of the mean is small beside the
+/// standard deviation.
+fn batch_moments<T: Element>(xs: &[T], channels: usize) -> Moments {
+    let pixels = xs.len() / channels.max(1);
+    let count = pixels as f64;
+    let provisional = provisional_means(xs, channels, pixels);
+    let negative: Vec<T> = provisional.iter().map(|mean| T::from_f64(-mean)).collect();
+    let [sums, squares] = channel_sums([xs], [&negative], channels, &Deviations);
+    let rests: Vec<f64> = sums.into_iter().map(|sum| sum / count).collect();
+    let variance = |(sum, rest): (f64, &f64)| (sum / count - rest * rest).at_least_zero();
+    let var = squares.into_iter().zip(&rests).map(variance).collect();
+    Moments {
+        mean: provisional
+            .iter()
+            .zip(rests)
+            .map(|(mean, rest)| mean + rest)
+            .collect(),
+        var,
+    }
+}
+
+/// Means over evenly spaced pixels, as `T` holds them.
+fn provisional_means<T: Element>(xs: &[T], channels: usize, pixels: usize) -> Vec<f64> {
+    let sample = SAMPLE.min(pixels);
+    let mut means = vec![0.; channels];
+    for pixel in (0..sample).map(|index| index * pixels / sample) {
+        let values = &xs[pixel * channels..][..channels];
+        means
+            .iter_mut()
+            .zip(values)
+            .for_each(|(mean, x)| *mean += x.to_f64() / sample as f64);
+    }
+    means
+        .into_iter()
+        .map(|mean| T::from_f64(mean).to_f64())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn one_value_per_channel_and_wrong_vectors_are_errors() {
+        let tensor =
+            |shape: &[usize]| Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let one = FeatureMap::from_nchw(&tensor(&[1, 3, 1, 1])).unwrap();
+        let vector = tensor(&[3]);
+        let message = batch_norm_train(&one, &vector, &vector, 1e-5, None, Activation::Identity)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("values per channel is 1, expected at least 2"),
+            "{message}"
+        );
+        let message = batch_norm_running(
+            &one,
+            &vector,
+            &vector,
+            &tensor(&[2]),
+            &vector,
+            1e-5,
+            None,
+            Activation::Identity,
+        )
+        .unwrap_err()
+        .to_string();
+        assert!(
+            message.contains("running_mean has shape [2], expected [3]"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,5 @@
+//! Normalisation.
+
+pub(crate) mod batch_norm;
+pub(crate) mod channel_sums;
+pub(crate) mod layer_norm;
