@@ -172,6 +172,8 @@ fn dead_filters_of_unlabelled_photos_are_reported() {
         read("report.html").starts_with("<!doctype html>")
             && read("dead-filters.svg").starts_with("<svg")
     );
+    let byline = format!("cnn {}, 20", env!("CARGO_PKG_VERSION"));
+    assert!(read("report.html").contains(&byline));
     assert!(read("channels.csv").contains("layer1.0.conv1,2,0,0,0,0,1,never active,0\n"));
     // A row of 16 filters of 48 pixels each in two, with gaps of 4.
     let sheet = cnn_data::open_image(&bench.path("out/filters.png")).unwrap();

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::args::{DType, NetworkArgs};
+use crate::byline::byline;
 use crate::datasets::Source;
 use crate::next_steps::{self, NextStep};
 use crate::output::{Progress, short};
@@ -213,6 +214,7 @@ impl Inspect {
         let report = Report {
             title: format!("{} inspected", inspection.model),
             summary: facts(inspection),
+            byline: Some(byline()),
             filters: Some(filters),
             skipped: inspection.skipped.clone(),
             ..Report::default()
