@@ -11,13 +11,14 @@ use candle_core::{Device, Tensor};
 use cnn_core::Key;
 use cnn_layers::{Context, Init, Linear, LinearConfig, Mode, Store, backward};
 use cnn_train::{
-    Batches, Epoch, Error, Evaluation, Gradients, Losses, OptimizerConfig, OptimizerPlan, Schedule,
-    ScheduleKind, Step, StepReport, Task, TrainConfig, Trainer, Update, decay_groups,
+    Batches, Epoch, Error, Evaluation, Gradients, Losses, Notice, OptimizerConfig, OptimizerPlan,
+    Schedule, ScheduleKind, Step, StepReport, Task, TrainConfig, Trainer, Update, decay_groups,
     mean_squared_error,
 };
 
 const BATCHES: usize = 12;
-const EPOCHS: usize = 20;
+const EPOCHS: usize = 40;
+const KILLS: usize = 20;
 
 /// Points of a plane that the student is to fit.
 struct Plane {
@@ -198,14 +199,40 @@ fn run(directory: &Path) {
         .unwrap();
 }
 
-const DIRECTORY: &str = "KEPT_STATE_TEST_DIRECTORY";
+/// The same in a process that dies without warning, a moment after this many updates.
+fn run_and_die(directory: &Path, updates: usize, moment: Duration) {
+    let (store, task) = student();
+    let mut step = TakingTurns::new(&store);
+    let mut done = 0;
+    let mut trainer = trainer(&store, &step, directory).with_listener(|notice| {
+        done += usize::from(matches!(notice, Notice::Update { .. }));
+        if done == updates {
+            std::thread::spawn(move || {
+                std::thread::sleep(moment);
+                std::process::abort();
+            });
+        }
+        // However long that thread is kept waiting, the run does not come to its end.
+        while done > updates + 10 {
+            std::thread::sleep(moment);
+        }
+    });
+    trainer.run(&task, &mut step).unwrap();
+}
 
-/// The run of a process that `a_killed_run_ends_in_the_same_bytes` kills; alone it does nothing.
+const DIRECTORY: &str = "KEPT_STATE_TEST_DIRECTORY";
+const UPDATES: &str = "KEPT_STATE_TEST_UPDATES";
+const MICROSECONDS: &str = "KEPT_STATE_TEST_MICROSECONDS";
+
+/// The process that `a_killed_run_ends_in_the_same_bytes` starts; alone it does nothing.
 #[test]
-fn process_to_be_killed() {
-    if let Some(directory) = std::env::var_os(DIRECTORY) {
-        run(Path::new(&directory));
-    }
+fn process_that_dies() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else {
+        return;
+    };
+    let number = |name| -> u64 { std::env::var(name).unwrap().parse().unwrap() };
+    let moment = Duration::from_micros(number(MICROSECONDS));
+    run_and_die(Path::new(&directory), number(UPDATES) as usize, moment);
 }
 
 /// Weights, what was kept, and the logs that hold no clock. The state's text holds seconds, the
@@ -259,35 +286,24 @@ fn a_killed_run_ends_in_the_same_bytes(threads: &str) {
     ] {
         assert!(names.contains(&name), "`{name}` is not in {names:?}");
     }
-    let mut rng = Key::new(threads.len() as u64).stream(threads).rng();
-    let mut kills = 0;
-    loop {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "process_to_be_killed"])
+    let mut rng = Key::new(0).stream(threads).rng();
+    for _ in 0..KILLS {
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "process_that_dies"])
             .env(DIRECTORY, parts.path())
+            .env(UPDATES, (1 + rng.below(8)).to_string())
+            .env(MICROSECONDS, rng.below(5000).to_string())
             .env("RAYON_NUM_THREADS", threads)
             .stdout(std::process::Stdio::null())
-            .spawn()
+            .status()
             .unwrap();
-        // Longer and longer, so that the run gets on and ends however slow the machine is.
-        std::thread::sleep(Duration::from_millis(15 + rng.below(30 + 3 * kills)));
-        if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.success());
-            break;
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        kills += 1;
+        assert_eq!(status.code(), None, "it was to die by a signal: {status}");
     }
-    assert!(kills >= 3, "{kills} kills");
+    run(parts.path());
     let found = outcome(parts.path());
     for (found, expected) in found.iter().zip(&expected) {
         assert_eq!(found.0, expected.0);
-        assert!(
-            found.1 == expected.1,
-            "{} differs after {kills} kills",
-            found.0
-        );
+        assert!(found.1 == expected.1, "{} differs", found.0);
     }
     assert_eq!(found.len(), expected.len());
 }
