@@ -300,7 +300,7 @@ fn commands_that_end_well_say_what_to_do_next() {
         (
             &["evaluate", "--data", &photos, "--weights", &weights],
             &[
-                &format!("inspect --data {photos}{network}"),
+                &format!("inspect{network} --data {photos}"),
                 &format!("explain PHOTOS{network}"),
             ],
         ),
