@@ -171,7 +171,8 @@ pub(crate) struct NetworkArgs {
 }
 
 /// What `--weights` takes.
-const WEIGHTS: &str = "a directory with config.json and weights, a run directory, or a .safetensors, .pth, .pt, .th or .bin file";
+const WEIGHTS: &str = "a directory with config.json and weights, a run directory, \
+                       or a .safetensors, .pth, .pt, .th or .bin file";
 
 impl NetworkArgs {
     /// Loads the network for a command whose answer says nothing without trained weights: fresh

@@ -414,12 +414,13 @@ fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {
                 let in_group = |name: &str| rate.group.contains(name);
                 let entries = tuning.source.store().entries();
                 let mut of_group = entries.iter().filter(|entry| in_group(&entry.name));
-                let norm_statistics = match of_group.any(|entry| entry.kind == Kind::Buffer) {
-                    false => NormStatistics::None,
-                    true if rate.learning_rate.is_none() || tuning.statistics_frozen => {
-                        NormStatistics::Fixed
-                    }
-                    true => NormStatistics::Moving,
+                let has_statistics = of_group.any(|entry| entry.kind == Kind::Buffer);
+                let norm_statistics = if !has_statistics {
+                    NormStatistics::None
+                } else if rate.learning_rate.is_none() || tuning.statistics_frozen {
+                    NormStatistics::Fixed
+                } else {
+                    NormStatistics::Moving
                 };
                 let parameters = entries
                     .iter()

@@ -49,7 +49,8 @@ impl RunImages {
     /// The images for a command that was not told others than this part of the run, or than what
     /// the run is measured on.
     pub(crate) fn instead_of_data(weights: &str, part: Option<Split>) -> Result<RunPart> {
-        let missing = "name the images by --data; only the directory of a run that finetune or train made knows its own";
+        let missing = "name the images by --data; \
+                       only the directory of a run that finetune or train made knows its own";
         let run = Self::of(weights)?.context(missing).context(Unusable)?;
         let part = part.unwrap_or_else(|| run.held_out());
         let dataset = run.open(part)?;

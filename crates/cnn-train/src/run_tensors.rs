@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use cnn_layers::Store;
 use cnn_weights::TensorFile;
 
-use crate::state::{State, copied};
+use crate::state::State;
 use crate::weight_average::WeightAverage;
 use crate::{Error, Optimizer, OptimizerPlan};
 
@@ -47,11 +47,7 @@ impl RunTensors {
 
     /// Takes the evaluated weights for those of the best epoch.
     pub(crate) fn keep_as_best(&mut self) -> Result<(), Error> {
-        self.best = self
-            .evaluated()
-            .into_iter()
-            .map(|(name, tensor)| Ok((name, tensor.copy()?)))
-            .collect::<Result<_, candle_core::Error>>()?;
+        self.best = copied(self.evaluated())?;
         Ok(())
     }
 
@@ -99,19 +95,17 @@ impl RunTensors {
                 file.load_into(store, &prefix, &reason)?;
             }
         }
+        // What was evaluated then, whether or not this phase keeps an average.
+        let evaluated = file.part(if file.has(AVERAGE) { AVERAGE } else { MODEL })?;
         if let Some(average) = &mut self.average {
-            *average = if file.has(AVERAGE) {
-                average.with_tensors(file.part(AVERAGE)?)?
-            } else {
-                average.with_tensors(copied(&self.store)?)?
-            };
+            *average = WeightAverage::new(average.decay(), evaluated.clone())?;
         }
-        if state.best_is_now() {
-            self.keep_as_best()
+        self.best = if state.best_is_now() {
+            evaluated
         } else {
-            self.best = file.part(BEST)?;
-            Ok(())
-        }
+            file.part(BEST)?
+        };
+        Ok(())
     }
 }
 
@@ -146,6 +140,14 @@ impl SavedTensors<'_> {
         })?;
         Ok(())
     }
+}
+
+/// Tensors in storage of their own, which no optimiser moves.
+pub(crate) fn copied(tensors: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, Error> {
+    tensors
+        .into_iter()
+        .map(|(name, tensor)| Ok((name, tensor.copy()?)))
+        .collect()
 }
 
 fn prefixed(prefix: &str, tensors: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {

@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::Tensor;
-use cnn_layers::Store;
 use cnn_weights::{TensorFile, save_safetensors};
 use serde::{Deserialize, Serialize};
 
@@ -175,13 +173,4 @@ impl State {
                 .as_ref()
                 .is_some_and(|best| best.epoch == self.epoch)
     }
-}
-
-/// The store's tensors in storage of their own, which no optimiser moves.
-pub(crate) fn copied(store: &Store) -> Result<Vec<(String, Tensor)>, Error> {
-    store
-        .tensors()
-        .into_iter()
-        .map(|(name, tensor)| Ok((name, tensor.copy()?)))
-        .collect()
 }

@@ -5,7 +5,7 @@ use cnn_layers::Store;
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::state::copied;
+use crate::run_tensors::copied;
 
 /// Elements that one thread takes at least.
 const CHUNK: usize = 1 << 14;
@@ -22,25 +22,17 @@ pub(crate) struct WeightAverage {
 }
 
 impl WeightAverage {
-    /// Begins with the store's present values.
-    pub(crate) fn new(decay: f64, store: &Store) -> Result<Self, Error> {
-        let empty = Self {
-            decay,
-            tensors: Vec::new(),
-        };
-        empty.with_tensors(copied(store)?)
-    }
-
-    /// One of the same decay with these values.
-    pub(crate) fn with_tensors(&self, tensors: Vec<(String, Tensor)>) -> Result<Self, Error> {
-        let variables = tensors
+    /// Begins with these values.
+    pub(crate) fn new(decay: f64, tensors: Vec<(String, Tensor)>) -> Result<Self, Error> {
+        let tensors = copied(tensors)?
             .into_iter()
             .map(|(name, tensor)| Ok((name, Var::from_tensor(&tensor)?)))
             .collect::<Result<_, candle_core::Error>>()?;
-        Ok(Self {
-            decay: self.decay,
-            tensors: variables,
-        })
+        Ok(Self { decay, tensors })
+    }
+
+    pub(crate) fn decay(&self) -> f64 {
+        self.decay
     }
 
     /// Takes in the store's values after `updates` earlier updates.
@@ -70,7 +62,7 @@ impl WeightAverage {
         store: &Store,
         body: impl FnOnce() -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let own = copied(store)?;
+        let own = copied(store.tensors())?;
         for (name, average) in self.tensors() {
             store.set(&name, &average)?;
         }
@@ -159,7 +151,7 @@ mod tests {
     #[test]
     fn it_follows_the_weights_by_the_decay() {
         let store = store(0.);
-        let average = WeightAverage::new(0.9, &store).unwrap();
+        let average = WeightAverage::new(0.9, store.tensors()).unwrap();
         let one = Tensor::new(&[1f64, 2., 0.], &Device::Cpu).unwrap();
         store.set("weight", &one).unwrap();
         // A decay of 1/10, then of 2/11; far later of 0.9.
@@ -178,7 +170,7 @@ mod tests {
     #[test]
     fn the_store_holds_it_for_a_while() {
         let store = store(1.);
-        let average = WeightAverage::new(0.5, &store).unwrap();
+        let average = WeightAverage::new(0.5, store.tensors()).unwrap();
         store
             .set("weight", &Tensor::new(&[2f64; 3], &Device::Cpu).unwrap())
             .unwrap();

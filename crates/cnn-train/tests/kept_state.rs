@@ -5,15 +5,17 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use candle_core::{Device, Tensor};
 use cnn_core::Key;
 use cnn_layers::{Context, Init, Linear, LinearConfig, Mode, Store, backward};
 use cnn_train::{
-    Batches, Epoch, Error, Evaluation, Gradients, Losses, Notice, OptimizerConfig, OptimizerPlan,
-    Schedule, ScheduleKind, Step, StepReport, Task, TrainConfig, Trainer, Update, decay_groups,
-    mean_squared_error,
+    Batches, Epoch, Error, Evaluation, GradientStep, Gradients, Losses, Notice, OptimizerConfig,
+    OptimizerPlan, Schedule, ScheduleKind, Step, StepReport, Task, TrainConfig, Trainer, Update,
+    decay_groups, mean_squared_error,
 };
 
 const BATCHES: usize = 12;
@@ -390,4 +392,34 @@ fn a_run_does_not_go_on_without_what_it_kept() {
         .run(&task, &mut double)
         .unwrap_err();
     assert!(refused.to_string().contains("`critic` twice"), "{refused}");
+    let dotted = vec![("critic.old".to_string(), Store::new(0))];
+    let mut dotted = Forgetful(TakingTurns::new(&store), dotted);
+    let refused = trainer(&store, &step, directory.path())
+        .run(&task, &mut dotted)
+        .unwrap_err();
+    assert!(refused.to_string().contains("without a dot"), "{refused}");
+}
+
+/// A phase that keeps no average follows one that does: the best weights stay the averaged ones.
+#[test]
+fn the_best_weights_stay_when_the_next_phase_keeps_no_average() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, task) = student();
+    let phase = |number, ema| {
+        let config = TrainConfig {
+            learning_rate: 0.01,
+            ema,
+            ..TrainConfig::new(1)
+        };
+        Trainer::new(config, &store, directory.path()).with_phase(number, "part")
+    };
+    let mut step = GradientStep::default();
+    phase(0, Some(0.99)).run(&task, &mut step).unwrap();
+    let best = || std::fs::read(directory.path().join("best/model.safetensors")).unwrap();
+    let expected = best();
+    let stopped = Arc::new(AtomicBool::new(true));
+    let mut next = phase(1, None).with_interrupt(stopped);
+    assert!(next.run(&task, &mut step).unwrap().interrupted);
+    assert!(best() == expected);
+    assert!(std::fs::read(directory.path().join("last/model.safetensors")).unwrap() != expected);
 }

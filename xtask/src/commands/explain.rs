@@ -229,12 +229,18 @@ fn class(name: &str, names: &[String]) -> Result<usize> {
             let first = &names[0];
             let last = names.len() - 1;
             Err(anyhow!(
-                "there is no class `{name}`; classes have names, as `{first}`, or numbers from 0 to {last}{nearest}"
+                "there is no class `{name}`; \
+                 classes have names, as `{first}`, or numbers from 0 to {last}{nearest}"
             ))
         }
         (several, _) => {
-            let several: Vec<String> = several.iter().map(|&class| format!("{class} ({})", names[class])).collect();
-            Err(anyhow!("`{name}` is the name of {} classes: {}", several.len(), several.join(", ")))
+            let described = |&class: &usize| format!("{class} ({})", names[class]);
+            let several: Vec<String> = several.iter().map(described).collect();
+            let count = several.len();
+            let several = several.join(", ");
+            Err(anyhow!(
+                "`{name}` is the name of {count} classes: {several}"
+            ))
         }
     }
     .context(Unusable)
@@ -508,7 +514,9 @@ fn map_json(explanation: &Explanation, file: &str, trust: Option<&Trust>) -> Val
         map["completeness_gap"] = json!(gaps[0]);
     }
     if let Some(trust) = trust {
-        let randomized = |(name, correlation): &(String, f64)| json!({ "layers": name, "rank_correlation": correlation });
+        let randomized = |(layers, correlation): &(String, f64)| -> Value {
+            json!({ "layers": layers, "rank_correlation": correlation })
+        };
         map["checks"] = json!({
             "insertion_auc": trust.insertion_auc,
             "deletion_auc": trust.deletion_auc,

@@ -326,9 +326,10 @@ impl Rows<'_> {
         // SAFETY: the lines lie in the source, the pixels in the target; `S` is what the caller is
         // compiled for.
         unsafe {
-            match tile.source.is_whole(span) {
-                true => tile.run::<S, STEP, N, false>(channels),
-                false => tile.run::<S, STEP, N, true>(channels),
+            if tile.source.is_whole(span) {
+                tile.run::<S, STEP, N, false>(channels);
+            } else {
+                tile.run::<S, STEP, N, true>(channels);
             }
         }
     }
@@ -546,9 +547,10 @@ impl WeightRows<'_> {
         // SAFETY: the lines lie in the input, the pixels in the gradient; `S` is what the caller is
         // compiled for.
         unsafe {
-            match tile.xs.is_whole(span) {
-                true => tile.run::<S, STEP, N, false>(place.channels.clone()),
-                false => tile.run::<S, STEP, N, true>(place.channels.clone()),
+            if tile.xs.is_whole(span) {
+                tile.run::<S, STEP, N, false>(place.channels.clone());
+            } else {
+                tile.run::<S, STEP, N, true>(place.channels.clone());
             }
         }
     }

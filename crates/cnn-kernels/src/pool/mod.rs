@@ -448,9 +448,10 @@ impl Kernel for Pool {
     }
 
     fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
-        match self.has_few_taps() {
-            true => self.pooled::<T, u8>(inputs[0], |row| vectorised(row)),
-            false => self.pooled::<T, u32>(inputs[0], |row| vectorised(row)),
+        if self.has_few_taps() {
+            self.pooled::<T, u8>(inputs[0], |row| vectorised(row))
+        } else {
+            self.pooled::<T, u32>(inputs[0], |row| vectorised(row))
         }
     }
 

@@ -182,9 +182,10 @@ impl Loop for InRegisters<Row<'_, f32, u8>> {
             };
             // SAFETY: all pixels have the channels; `S` is what the caller is compiled for.
             unsafe {
-                match places.is_null() {
-                    true => pixel.run::<S, false>(),
-                    false => pixel.run::<S, true>(),
+                if places.is_null() {
+                    pixel.run::<S, false>();
+                } else {
+                    pixel.run::<S, true>();
                 }
             }
         }

@@ -217,7 +217,10 @@ impl<'a> Units<'a> {
         };
         let mut open = vec![(step, start)];
         while let Some((step, at)) = open.pop() {
-            unit.gives_logits |= matches!(self.trace.logits, Source::Step(last) | Source::Flattened(last) if last == step);
+            unit.gives_logits |= match self.trace.logits {
+                Source::Step(last) | Source::Flattened(last) => last == step,
+                _ => false,
+            };
             for &(reader, number) in self.trace.readers(step) {
                 let at = self.flattened(step, reader, number, &at);
                 let found = &self.trace.steps[reader];
