@@ -1,18 +1,19 @@
 //! A loss, a metric and a score of one's own in the usual classification; what is refused.
 #![allow(clippy::unwrap_used)]
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use candle_core::Tensor;
 use cnn_core::Preprocessing;
 use cnn_data::{Shapes, ShapesConfig, Split};
 use cnn_layers::{
-    Activation, BatchNorm2dConfig, Conv2dConfig, ConvNormActConfig, GlobalAvgPool2d, Layer as _,
-    LinearConfig, Mode, Store,
+    Activation, BatchNorm2dConfig, BatchNormPolicy, Context, Conv2dConfig, ConvNormActConfig,
+    GlobalAvgPool2d, Layer as _, LinearConfig, Mode, Store,
 };
 use cnn_train::{
-    Classification, Error, Forward, GradientStep, Metric, Notice, Targets, TrainConfig, Trainer,
-    log_softmax,
+    Batches, Classification, Epoch, Error, Evaluation, Forward, GradientStep, Losses, Metric,
+    Notice, Targets, Task, TrainConfig, Trainer, log_softmax,
 };
 
 fn network(store: &Store, mode: Mode) -> Result<Forward, Error> {
@@ -142,8 +143,69 @@ fn a_step_without_any_gradient_is_an_error() {
     );
 }
 
-/// Statistics that are to stay, stay: in training, and when the step is run again to find where a
-/// value was not finite.
+/// The usual task, with a loss that is never finite, and the policy of each of its passes.
+struct Infinite {
+    inner: Classification,
+    policies: RefCell<Vec<BatchNormPolicy>>,
+}
+
+impl Task for Infinite {
+    type Batch = cnn_data::Batch;
+
+    fn batches_per_epoch(&self) -> usize {
+        self.inner.batches_per_epoch()
+    }
+
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error> {
+        self.inner.batches(epoch)
+    }
+
+    fn samples(&self, batch: &Self::Batch) -> usize {
+        self.inner.samples(batch)
+    }
+
+    fn loss(&self, batch: &Self::Batch, cx: &Context<'_>) -> Result<Losses, Error> {
+        self.policies.borrow_mut().push(cx.batch_norm());
+        let losses = self.inner.loss(batch, cx)?;
+        Ok(Losses::new((losses.total * f64::INFINITY)?))
+    }
+
+    fn evaluate(&self) -> Result<Evaluation, Error> {
+        self.inner.evaluate()
+    }
+}
+
+/// The step, and the pass that looks for the layer where a value was not finite: the second moves
+/// no statistics, and uses those that the first used.
+#[test]
+fn the_search_for_what_is_not_finite_keeps_to_the_runs_policy() {
+    let passes = |frozen_statistics| {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::new(0);
+        let task = Infinite {
+            inner: task(&store),
+            policies: RefCell::default(),
+        };
+        let config = TrainConfig {
+            frozen_statistics,
+            ..TrainConfig::new(1)
+        };
+        let mut trainer = Trainer::new(config, &store, directory.path());
+        let error = trainer.run(&task, &mut GradientStep::default());
+        let error = error.unwrap_err();
+        assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+        task.policies.into_inner()
+    };
+    assert_eq!(
+        passes(false),
+        [BatchNormPolicy::Update, BatchNormPolicy::BatchOnly]
+    );
+    assert_eq!(
+        passes(true),
+        [BatchNormPolicy::Running, BatchNormPolicy::Running]
+    );
+}
+
 #[test]
 fn frozen_statistics_stay() {
     let statistics =
@@ -161,19 +223,4 @@ fn frozen_statistics_stay() {
         trainer.run(&task, &mut GradientStep::default()).unwrap();
         assert_eq!(statistics(&store) == before, stay);
     }
-    let directory = tempfile::tempdir().unwrap();
-    let store = Store::new(0);
-    let infinite = |logits: &Tensor, _: &Targets| Ok((logits.sum_all()? * f64::INFINITY)?);
-    let task = task(&store).with_loss(infinite);
-    let before = statistics(&store);
-    let config = TrainConfig {
-        frozen_statistics: true,
-        ..TrainConfig::new(1)
-    };
-    let mut trainer = Trainer::new(config, &store, directory.path());
-    let error = trainer
-        .run(&task, &mut GradientStep::default())
-        .unwrap_err();
-    assert!(matches!(error, Error::NotFinite { .. }), "{error}");
-    assert_eq!(statistics(&store), before);
 }
