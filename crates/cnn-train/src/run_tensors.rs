@@ -72,8 +72,8 @@ impl RunTensors {
         Ok(tensors)
     }
 
-    /// Takes the values that a file has. The optimisers' and, unless they are there, those of step
-    /// and task are left as they are if the file is one of an earlier phase.
+    /// Takes over what a resume file holds. Of a file of an earlier phase the optimisers are not
+    /// read, and what step and task keep only where the file has it.
     pub(crate) fn load(
         &mut self,
         file: &SavedTensors<'_>,

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
+use std::cell::Cell;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -422,4 +423,57 @@ fn the_best_weights_stay_when_the_next_phase_keeps_no_average() {
     assert!(next.run(&task, &mut step).unwrap().interrupted);
     assert!(best() == expected);
     assert!(std::fs::read(directory.path().join("last/model.safetensors")).unwrap() != expected);
+}
+
+/// The student's task, whose evaluation fails once, as a process that dies there.
+struct DiesInEvaluation {
+    plane: Plane,
+    has_failed: Cell<bool>,
+    passes: Cell<usize>,
+}
+
+impl Task for DiesInEvaluation {
+    type Batch = (Tensor, Tensor);
+
+    fn batches_per_epoch(&self) -> usize {
+        BATCHES
+    }
+
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error> {
+        self.plane.batches(epoch)
+    }
+
+    fn samples(&self, batch: &Self::Batch) -> usize {
+        self.plane.samples(batch)
+    }
+
+    fn loss(&self, batch: &Self::Batch, cx: &Context<'_>) -> Result<Losses, Error> {
+        self.passes.set(self.passes.get() + 1);
+        self.plane.loss(batch, cx)
+    }
+
+    fn evaluate(&self) -> Result<Evaluation, Error> {
+        if self.has_failed.replace(true) {
+            self.plane.evaluate()
+        } else {
+            Err(Error::other("the power is cut"))
+        }
+    }
+}
+
+#[test]
+fn an_epoch_is_not_trained_again_because_its_evaluation_was_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, plane) = student();
+    let task = DiesInEvaluation {
+        plane,
+        has_failed: Cell::new(false),
+        passes: Cell::new(0),
+    };
+    let mut trainer =
+        Trainer::new(TrainConfig::new(1), &store, directory.path()).with_save_every(Duration::ZERO);
+    let mut step = GradientStep::default();
+    assert!(trainer.run(&task, &mut step).is_err());
+    let summary = trainer.run(&task, &mut step).unwrap();
+    assert_eq!((summary.epochs, task.passes.get()), (1, BATCHES));
 }

@@ -84,7 +84,7 @@ impl Trainer<'_> {
             }
             run.state.batch += wanted;
             let is_due = |wait| run.saved.elapsed() >= wait;
-            if run.state.batch < batches && self.save_every.is_some_and(is_due) {
+            if self.save_every.is_some_and(is_due) {
                 self.save(run)?;
             }
         }

@@ -153,7 +153,8 @@ impl<'a> Trainer<'a> {
     }
 
     /// Saves the state after an update, too, when this much time has passed since it was last saved:
-    /// more than that is never lost to a kill. Default: the state is saved after each epoch.
+    /// a kill loses no more training than that, and the evaluation that it met. Default: the state
+    /// is saved after each epoch.
     #[must_use]
     pub fn with_save_every(self, save_every: Duration) -> Self {
         Self {
