@@ -44,7 +44,7 @@ impl BuildProfile {
             return None;
         }
         let slowdown = match self.opt_level {
-            "0" => "eighty times as long as they need",
+            "0" => "a hundred times as long as they need",
             "1" | "s" | "z" => "several times as long as they need",
             _ => "half as long again as they need",
         };
@@ -91,7 +91,7 @@ mod tests {
             assert_eq!((fast.is_slow(), fast.warning()), (false, None), "{fast:?}");
         }
         for (slow, slowdown) in [
-            (profile("0", true), "eighty times"),
+            (profile("0", true), "a hundred times"),
             (profile("1", false), "several times"),
             (profile("3", true), "half as long again"),
         ] {

@@ -135,7 +135,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Trains these parameters with their own rates and weight decays, rather than all that is
-    /// trainable in the store by [`decay_groups`].
+    /// trainable in the store by [`decay_groups`](crate::decay_groups).
     #[must_use]
     pub fn with_groups(self, groups: Vec<ParamGroup>) -> Self {
         Self {
@@ -144,7 +144,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Adds an optimiser of that name, which a [`Step`] finds in its [`Update`]: for networks that
+    /// Adds an optimiser of that name, which a [`Step`] finds in its [`Update`](crate::Update): for networks that
     /// are trained in alternation.
     #[must_use]
     pub fn with_optimizer(mut self, name: impl Into<String>, plan: OptimizerPlan) -> Self {
