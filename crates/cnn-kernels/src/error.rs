@@ -1,6 +1,9 @@
 //! What can be wrong with a call, with the numbers in it.
 
-/// Why an operation cannot be computed. Operations return it inside [`candle_core::Error`].
+use std::error::Error as StdError;
+
+/// Why an operation cannot be computed. Operations return it inside [`candle_core::Error`], where
+/// [`find_error`] finds it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -70,7 +73,48 @@ pub enum Error {
 
 impl From<Error> for candle_core::Error {
     fn from(error: Error) -> Self {
-        candle_core::Error::wrap(error)
+        carry_error(error)
+    }
+}
+
+/// Puts an error into candle's so that [`find_error`] finds it again. `candle_core::Error::wrap`
+/// keeps of an error nothing but its text; what an [`std::io::Error`] holds stays whole.
+pub fn carry_error(error: impl StdError + Send + Sync + 'static) -> candle_core::Error {
+    candle_core::Error::Io(std::io::Error::other(error))
+}
+
+/// The error of type `E` that candle's holds, however deep, if it holds one.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use cnn_kernels::{Conv2dSpec, Error, FeatureMap, conv2d, find_error};
+///
+/// let zeros = |shape: [usize; 4]| Tensor::zeros(&shape, DType::F32, &Device::Cpu);
+/// let images = FeatureMap::from_nchw(&zeros([1, 3, 5, 7])?)?;
+/// let error = conv2d(&images, &zeros([8, 4, 3, 3])?, None, &Conv2dSpec::default()).unwrap_err();
+/// let Some(Error::Shape { op, what, .. }) = find_error(&error) else { panic!("{error}") };
+/// assert_eq!((*op, *what), ("conv2d", "the weight"));
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn find_error<E: StdError + 'static>(error: &candle_core::Error) -> Option<&E> {
+    match error {
+        candle_core::Error::Io(error) => find_source(error.get_ref()?),
+        candle_core::Error::WrappedContext { wrapped, .. } => find_source(wrapped.as_ref()),
+        candle_core::Error::Context { inner, .. }
+        | candle_core::Error::WithPath { inner, .. }
+        | candle_core::Error::WithBacktrace { inner, .. } => find_error(inner),
+        _ => None,
+    }
+}
+
+/// The error of type `E` among this one and what it came from.
+fn find_source<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    if let Some(found) = error.downcast_ref::<E>() {
+        return Some(found);
+    }
+    match error.downcast_ref::<candle_core::Error>() {
+        Some(candle) => find_error(candle),
+        None => find_source(error.source()?),
     }
 }
 

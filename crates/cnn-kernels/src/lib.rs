@@ -59,7 +59,7 @@ pub use autograd::feature_map::FeatureMap;
 pub use autograd::tape::backward;
 pub use build_profile::{BuildProfile, build_profile, warn_if_slow};
 pub use conv2d::{Conv2dSpec, PackedConv2d, conv2d, conv2d_gradients};
-pub use error::Error;
+pub use error::{Error, carry_error, find_error};
 pub use geometry::{Geometry, Padding, Window};
 pub use machine::ceilings::{copy_bandwidth, peak_flops};
 pub use machine::isa::InstructionSet;

@@ -1,6 +1,9 @@
 //! What can be wrong with a configuration or a store.
 
-/// Why a layer cannot be built or run. Layers return it inside [`candle_core::Error`].
+use cnn_kernels::{carry_error, find_error};
+
+/// Why a layer cannot be built or run. Layers return it inside [`candle_core::Error`], where
+/// [`Error::find`] finds it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -64,8 +67,43 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The error that candle's holds, if it came from a layer or a store.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Tensor};
+    /// use cnn_layers::{Context, Conv2dConfig, Error, FeatureMap, KernelError, Layer, Mode, Store, find_error};
+    ///
+    /// let conv = Conv2dConfig::new(3, 8, 3).build(&Store::new(0).builder(Mode::Eval).pp("stem.conv1"))?;
+    /// let grey = FeatureMap::from_nchw(&Tensor::zeros((1, 1, 9, 7), DType::F32, &Device::Cpu)?)?;
+    /// let error = conv.forward(&grey, &Context::eval()).unwrap_err();
+    /// let Some(Error::Layer { path, source, .. }) = Error::find(&error) else { panic!("{error}") };
+    /// assert_eq!(path, "stem.conv1");
+    /// assert!(matches!(find_error(source), Some(KernelError::Shape { .. })));
+    /// # Ok::<(), candle_core::Error>(())
+    /// ```
+    pub fn find(error: &candle_core::Error) -> Option<&Self> {
+        find_error(error)
+    }
+}
+
 impl From<Error> for candle_core::Error {
     fn from(error: Error) -> Self {
-        candle_core::Error::wrap(error)
+        carry_error(error)
+    }
+}
+
+/// Takes the layer's error out of candle's; an error of candle's own stays as it is.
+impl TryFrom<candle_core::Error> for Error {
+    type Error = candle_core::Error;
+
+    fn try_from(error: candle_core::Error) -> Result<Self, candle_core::Error> {
+        match error {
+            candle_core::Error::Io(io) => io.downcast().map_err(candle_core::Error::Io),
+            candle_core::Error::WithBacktrace { inner, .. } if Self::find(&inner).is_some() => {
+                Self::try_from(*inner)
+            }
+            other => Err(other),
+        }
     }
 }

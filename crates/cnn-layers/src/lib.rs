@@ -72,7 +72,8 @@ pub use blocks::{
 };
 pub use builder::{Buffer, Builder, Mode};
 pub use cnn_kernels::{
-    Activation, BackwardRule, FeatureMap, Padding, Window, add, backward, concat,
+    Activation, BackwardRule, Error as KernelError, FeatureMap, Padding, Window, add, backward,
+    concat, find_error,
 };
 pub use context::{BatchNormPolicy, Context};
 pub use conv2d::{Conv2d, Conv2dConfig};

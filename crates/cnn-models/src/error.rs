@@ -119,7 +119,25 @@ pub enum Error {
         /// Which tensors do not fit.
         source: Box<cnn_weights::Error>,
     },
-    /// A tensor operation failed.
+    /// A layer could not be built or run; it is named.
     #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
+    Layer(cnn_layers::Error),
+    /// A tensor operation outside any layer failed.
+    #[error(transparent)]
+    Tensor(candle_core::Error),
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        match cnn_layers::Error::try_from(error) {
+            Ok(error) => Self::Layer(error),
+            Err(error) => Self::Tensor(error),
+        }
+    }
+}
+
+impl From<cnn_layers::Error> for Error {
+    fn from(error: cnn_layers::Error) -> Self {
+        Self::Layer(error)
+    }
 }

@@ -48,9 +48,12 @@ pub enum Error {
     /// Weight files.
     #[error(transparent)]
     Weights(#[from] cnn_weights::Error),
-    /// Tensors and layers.
+    /// A layer could not be built or run; it is named.
     #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
+    Layer(cnn_layers::Error),
+    /// A tensor operation outside any layer failed.
+    #[error(transparent)]
+    Tensor(candle_core::Error),
 }
 
 impl Error {
@@ -64,5 +67,20 @@ impl Error {
             found: found.to_string(),
             expected: expected.into(),
         }
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        match cnn_layers::Error::try_from(error) {
+            Ok(error) => Self::Layer(error),
+            Err(error) => Self::Tensor(error),
+        }
+    }
+}
+
+impl From<cnn_layers::Error> for Error {
+    fn from(error: cnn_layers::Error) -> Self {
+        Self::Layer(error)
     }
 }
