@@ -16,7 +16,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use candle_core::DType;
-use cnn_models::{LoadOptions, ModelConfig, Network};
+use cnn_models::{LoadOptions, ModelConfig, Network, find};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -55,11 +55,11 @@ fn convert(
             0,
         )?
     } else {
-        let model = model.map(str::to_string);
+        let spec = model.map(find).transpose()?.copied();
         Network::load(
             Path::new(weights),
             &LoadOptions {
-                model,
+                spec,
                 dtype,
                 ..LoadOptions::default()
             },

@@ -36,7 +36,7 @@ impl std::error::Error for Interrupted {}
 /// Whether the arguments are at fault, rather than what happened at run time.
 pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
     use cnn_models::Error::{
-        Argument, Contradiction, NoArchitecture, RunWithoutConfig, UnknownModel,
+        Argument, Contradiction, NoArchitecture, RunWithoutConfig, UnknownArgument, UnknownModel,
     };
     let at_fault = |error: &cnn_models::Error| {
         matches!(
@@ -44,6 +44,7 @@ pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
             UnknownModel { .. }
                 | Contradiction { .. }
                 | Argument { .. }
+                | UnknownArgument { .. }
                 | NoArchitecture { .. }
                 | RunWithoutConfig { .. }
         )
@@ -201,11 +202,11 @@ impl NetworkArgs {
         set_threads(self.threads)?;
         let input_size = size.map(|Size(size)| size);
         if self.weights() != "none" {
-            let model = self.model.clone();
+            let spec = self.spec()?;
             let seed = self.seed;
             let dtype = Some(dtype.into());
             let options = LoadOptions {
-                model,
+                spec,
                 seed,
                 dtype,
                 input_size,
@@ -215,16 +216,21 @@ impl NetworkArgs {
             note_unused(&network);
             return Ok(network);
         }
-        let name = self
-            .model
-            .as_deref()
+        let spec = self
+            .spec()?
             .context("name the network by --weights, --model, or both")
             .context(Unusable)?;
         let config = ModelConfig {
             input_size,
             ..ModelConfig::default()
         };
-        Ok(Network::with_dtype(name, &config, self.seed, dtype.into())?)
+        Ok(Network::with_dtype(spec, &config, self.seed, dtype.into())?)
+    }
+
+    /// The registered model that `--model` names.
+    fn spec(&self) -> Result<Option<ModelSpec>> {
+        let spec = self.model.as_deref().map(cnn_models::find).transpose()?;
+        Ok(spec.copied())
     }
 
     /// What `--weights` says, `none` where it is not given.
@@ -259,7 +265,7 @@ impl NetworkArgs {
 /// Where the weights of a model are published.
 fn published(spec: &ModelSpec) -> String {
     let places: Vec<String> = spec
-        .weights
+        .weights()
         .iter()
         .map(|source| format!("{} at {}", source.tag, source.url()))
         .collect();
@@ -465,14 +471,14 @@ mod tests {
             let said = format!("{:#}", network.without_weights());
             assert!(said.contains("--weights none"), "{said}");
             assert!(
-                spec.weights
+                spec.weights()
                     .iter()
                     .all(|source| said.contains(source.tag) && said.contains(&source.url())),
                 "{said}"
             );
             assert_eq!(
                 said.contains("train --model"),
-                spec.weights.is_empty(),
+                spec.weights().is_empty(),
                 "{said}"
             );
         }

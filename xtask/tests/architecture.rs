@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cnn-train", &["cnn-layers", "cnn-data", "cnn-metrics"]),
     ("cnn-transfer", &["cnn-train", "cnn-models"]),
     ("cnn-viz", &["cnn-models", "cnn-data", "cnn-metrics"]),
+    ("cnn", &["cnn-transfer", "cnn-viz"]),
 ];
 
 fn root() -> PathBuf {

@@ -1,8 +1,12 @@
 //! The path from which a layer takes its parameters.
 
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use candle_core::{DType, Result, Tensor, Var};
 
-use crate::{Init, Kind, Store};
+use crate::store::{Changes, Snapshot};
+use crate::{Error, Init, Kind, Store};
 
 /// What the model is built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,17 +17,33 @@ pub enum Mode {
     /// Everything is detached: no graph is recorded.
     Eval,
     /// As `Eval`, and faster: a convolution takes in the norm, the activation and the residual sum
-    /// after it, and its weights are laid out once, when the model is built. Later changes of the
-    /// store do not show.
+    /// after it, and its weights are laid out once, when the model is built. Once the store has
+    /// changed, the model is an error to run: build it again.
     Inference,
 }
 
 /// A place in the store, named as PyTorch names modules.
+///
+/// A name is taken once: two layers at one place would be one layer by mistake.
+/// [`Builder::shared`] is for those that are meant to be one.
 #[derive(Debug, Clone)]
 pub struct Builder {
     store: Store,
     path: String,
     mode: Mode,
+    /// The names taken below the root that this place comes from.
+    taken: Arc<Mutex<HashSet<String>>>,
+    /// Whether a name may be taken again.
+    shared: bool,
+    widths: Option<Arc<Widths>>,
+}
+
+/// Other numbers of output channels than a network's own, by the layer's path.
+#[derive(Debug)]
+struct Widths {
+    plan: BTreeMap<String, usize>,
+    /// The paths of the plan that a layer asked for.
+    used: Mutex<HashSet<String>>,
 }
 
 impl Builder {
@@ -32,7 +52,61 @@ impl Builder {
             store,
             path: String::new(),
             mode,
+            taken: Arc::default(),
+            shared: false,
+            widths: None,
         }
+    }
+
+    /// The same place, where a name may be taken although a layer has it: the layers then share the
+    /// parameter.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        Self {
+            shared: true,
+            ..self.clone()
+        }
+    }
+
+    /// The same place with other numbers of output channels for some of the layers below it, by
+    /// their paths from here: what is left of a network that was pruned.
+    #[must_use]
+    pub fn with_widths(&self, plan: &BTreeMap<String, usize>) -> Self {
+        let plan = plan
+            .iter()
+            .map(|(path, &width)| (self.name_of(path), width));
+        let widths = Widths {
+            plan: plan.collect(),
+            used: Mutex::default(),
+        };
+        Self {
+            widths: Some(Arc::new(widths)),
+            ..self.clone()
+        }
+    }
+
+    /// The output channels of the layer at this place: what the plan of
+    /// [`with_widths`](Self::with_widths) says, else `default`. A network whose widths can be
+    /// changed asks this for each of its layers.
+    pub fn width(&self, default: usize) -> usize {
+        let Some(widths) = &self.widths else {
+            return default;
+        };
+        let Some(&width) = widths.plan.get(&self.path) else {
+            return default;
+        };
+        lock(&widths.used).insert(self.path.clone());
+        width
+    }
+
+    /// The paths of the plan of widths that no layer has asked for, in order.
+    pub fn unused_widths(&self) -> Vec<String> {
+        let Some(widths) = &self.widths else {
+            return Vec::new();
+        };
+        let used = lock(&widths.used);
+        let unused = widths.plan.keys().filter(|path| !used.contains(*path));
+        unused.cloned().collect()
     }
 
     /// The child `name`: `builder.pp("layer1").pp(0)` is `layer1.0`.
@@ -61,9 +135,10 @@ impl Builder {
     /// The parameter `name` of this place, created by `init` when the store does not have it.
     ///
     /// # Errors
-    /// If the store holds it with another shape, or as a buffer.
+    /// If the store holds it with another shape, or as a buffer, or if a layer of the same model
+    /// has taken it.
     pub fn param(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
-        let name = self.name_of(name);
+        let name = self.take(name)?;
         let var =
             self.store
                 .get_or_create(&name, Kind::Parameter, self.store.dtype(), shape, init)?;
@@ -82,13 +157,7 @@ impl Builder {
     /// As [`Builder::param`].
     pub fn buffer(&self, name: &str, shape: &[usize], init: Init) -> Result<Buffer> {
         let dtype = self.store.dtype();
-        Ok(Buffer(self.store.get_or_create(
-            &self.name_of(name),
-            Kind::Buffer,
-            dtype,
-            shape,
-            init,
-        )?))
+        self.take_buffer(name, dtype, shape, init)
     }
 
     /// The 64-bit integer buffer `name`, a scalar that starts at 0.
@@ -96,13 +165,34 @@ impl Builder {
     /// # Errors
     /// As [`Builder::param`].
     pub fn counter(&self, name: &str) -> Result<Buffer> {
-        Ok(Buffer(self.store.get_or_create(
-            &self.name_of(name),
-            Kind::Buffer,
-            DType::I64,
-            &[],
-            Init::ZEROS,
-        )?))
+        self.take_buffer(name, DType::I64, &[], Init::ZEROS)
+    }
+
+    /// What the store holds now, for a layer that keeps a copy of it.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.store.snapshot()
+    }
+
+    fn take_buffer(&self, name: &str, dtype: DType, shape: &[usize], init: Init) -> Result<Buffer> {
+        let name = self.take(name)?;
+        let value = self
+            .store
+            .get_or_create(&name, Kind::Buffer, dtype, shape, init)?;
+        Ok(Buffer {
+            value,
+            changes: self.store.changes(),
+        })
+    }
+
+    /// The full name, which no layer has taken before.
+    fn take(&self, name: &str) -> Result<String> {
+        let name = self.name_of(name);
+        let is_new = lock(&self.taken).insert(name.clone());
+        if is_new || self.shared {
+            Ok(name)
+        } else {
+            Err(Error::Taken { name }.into())
+        }
     }
 
     /// Whether the parameter `name` of this place is frozen in a model built for training.
@@ -121,12 +211,15 @@ impl Builder {
 
 /// A handle on a buffer of the store.
 #[derive(Debug, Clone)]
-pub struct Buffer(Var);
+pub struct Buffer {
+    value: Var,
+    changes: Changes,
+}
 
 impl Buffer {
     /// The current value, detached but sharing the storage.
     pub fn get(&self) -> Tensor {
-        self.0.as_detached_tensor()
+        self.value.as_detached_tensor()
     }
 
     /// Overwrites the value.
@@ -134,6 +227,12 @@ impl Buffer {
     /// # Errors
     /// If shape or element type differ.
     pub fn set(&self, value: &Tensor) -> Result<()> {
-        self.0.set(&value.detach())
+        self.changes.count();
+        self.value.set(&value.detach())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is locked is only added to, entry by entry.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

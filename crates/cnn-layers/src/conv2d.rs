@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 use cnn_kernels::{Conv2dSpec, PackedConv2d, conv2d};
 
+use crate::store::Snapshot;
 use crate::{Activation, Builder, Context, Error, FeatureMap, Init, Layer, Mode, Padding, Window};
 
 /// What a [`Conv2d`] is built from.
@@ -101,7 +102,11 @@ impl Conv2dConfig {
     pub fn build(&self, builder: &Builder) -> Result<Conv2d> {
         let mut conv = self.build_unpacked(builder)?;
         if builder.mode() == Mode::Inference {
-            conv.pack(&conv.weight.clone(), conv.bias.clone().as_ref())?;
+            conv.pack(
+                &conv.weight.clone(),
+                conv.bias.clone().as_ref(),
+                builder.snapshot(),
+            )?;
         }
         Ok(conv)
     }
@@ -184,7 +189,14 @@ pub struct Conv2d {
     weight: Tensor,
     bias: Option<Tensor>,
     /// In [`Mode::Inference`].
-    packed: Option<Arc<PackedConv2d>>,
+    packed: Option<Packed>,
+}
+
+/// Weights that were laid out for inference.
+#[derive(Debug, Clone)]
+struct Packed {
+    weights: Arc<PackedConv2d>,
+    snapshot: Snapshot,
 }
 
 impl Conv2d {
@@ -218,14 +230,29 @@ impl Conv2d {
     }
 
     /// Lays out weights for inference: its own, or those into which a norm is folded.
-    pub(crate) fn pack(&mut self, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
-        self.packed = Some(Arc::new(PackedConv2d::new(weight, bias, &self.spec)?));
+    pub(crate) fn pack(
+        &mut self,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        snapshot: Snapshot,
+    ) -> Result<()> {
+        self.packed = Some(Packed {
+            weights: Arc::new(PackedConv2d::new(weight, bias, &self.spec)?),
+            snapshot,
+        });
         Ok(())
     }
 
     /// Its weights laid out, if the layer was built for inference.
-    pub(crate) fn packed(&self) -> Option<&PackedConv2d> {
-        self.packed.as_deref()
+    ///
+    /// # Errors
+    /// If the store has changed since.
+    pub(crate) fn packed(&self) -> Result<Option<&PackedConv2d>> {
+        let Some(packed) = &self.packed else {
+            return Ok(None);
+        };
+        packed.snapshot.check(&self.path)?;
+        Ok(Some(&packed.weights))
     }
 
     /// `activation(conv(xs) + residual)` in one pass, if the layer was built for inference.
@@ -236,7 +263,10 @@ impl Conv2d {
         activation: Activation,
         cx: &Context<'_>,
     ) -> Option<Result<FeatureMap>> {
-        let packed = self.packed.as_ref()?;
+        let packed = match self.packed() {
+            Ok(packed) => packed?,
+            Err(stale) => return Some(Err(stale)),
+        };
         let compute = || packed.forward(xs, residual, activation);
         Some(cx.sliding_layer(&self.path, "conv2d", &self.window(), &[xs.into()], compute))
     }

@@ -29,6 +29,18 @@ pub enum Error {
         /// What the layer needs.
         wanted: String,
     },
+    /// Two layers of one model are built at one place.
+    #[error("two layers take `{name}`; layers that share it are built from `Builder::shared`")]
+    Taken {
+        /// Name of the tensor.
+        name: String,
+    },
+    /// A layer that was built for inference holds a copy of weights that have changed since.
+    #[error("{layer} was built for inference before the weights changed: build the model again")]
+    Stale {
+        /// Path of the layer.
+        layer: String,
+    },
     /// The store has no tensor of this name.
     #[error("the store has no tensor `{name}`{suggestion}")]
     Unknown {
@@ -56,6 +68,12 @@ pub enum Error {
         kind: &'static str,
         /// What went wrong.
         source: candle_core::Error,
+    },
+    /// A choice of stages that does not name stages in ascending order.
+    #[error("stages are chosen in ascending order and at least one, from 0 to {last}")]
+    Stages {
+        /// The last stage.
+        last: usize,
     },
     /// A stage number that the model does not have.
     #[error("stage {stage} does not exist, the model has stages 0 to {last}")]

@@ -66,6 +66,16 @@ impl Sequential {
         self
     }
 
+    /// Puts `layer` at the chain's end.
+    pub fn push(&mut self, layer: impl Layer + 'static) {
+        self.0.push(Box::new(layer));
+    }
+
+    /// The layers, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Layer> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
     /// Number of layers.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -67,8 +67,8 @@ pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
     BlockOptions, ConvAct, ConvNormAct, ConvNormActConfig, DepthwiseSeparable,
-    DepthwiseSeparableConfig, InvertedResidual, InvertedResidualConfig, ResidualSum, SqueezeExcite,
-    SqueezeExciteConfig,
+    DepthwiseSeparableConfig, InvertedResidual, InvertedResidualConfig, Residual, ResidualSum,
+    SqueezeExcite, SqueezeExciteConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
 pub use cnn_kernels::{
@@ -83,7 +83,10 @@ pub use init::{Fan, Init};
 pub use layer::{Layer, Sequential};
 pub use layer_norm::{LayerNorm2d, LayerNorm2dConfig};
 pub use linear::{Linear, LinearConfig};
-pub use model::{Backbone, Classifier, ParameterGroup, StageInfo};
+pub use model::{
+    Backbone, Classifier, Head, LinearHead, Outputs, ParameterGroup, Segmenter, StageInfo,
+    StagedBackbone, StagedBuilder, StagedClassifier,
+};
 pub use observer::{Event, Observer, Value};
 pub use pool::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 use cnn_kernels::{Conv2dSpec, PackedConv2d, conv2d};
 
+use crate::store::Snapshot;
 use crate::{Activation, Builder, Context, Error, FeatureMap, Init, Mode};
 
 /// What a [`Linear`] is built from.
@@ -75,7 +76,7 @@ impl LinearConfig {
         if builder.mode() == Mode::Inference {
             let packed =
                 PackedConv2d::new(&linear.weight, linear.bias.as_ref(), &Conv2dSpec::default())?;
-            linear.packed = Some(Arc::new(packed));
+            linear.packed = Some((Arc::new(packed), builder.snapshot()));
         }
         Ok(linear)
     }
@@ -91,7 +92,7 @@ pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
     /// In [`Mode::Inference`].
-    packed: Option<Arc<PackedConv2d>>,
+    packed: Option<(Arc<PackedConv2d>, Snapshot)>,
 }
 
 impl Linear {
@@ -121,7 +122,10 @@ impl Linear {
             // of a frozen weight.
             let pixels = FeatureMap::from_nhwc(&xs.reshape((images, 1, 1, in_features))?)?;
             match &self.packed {
-                Some(packed) => packed.forward(&pixels, None, Activation::Identity),
+                Some((packed, snapshot)) => {
+                    snapshot.check(&self.path)?;
+                    packed.forward(&pixels, None, Activation::Identity)
+                }
                 None => conv2d(
                     &pixels,
                     &self.weight,

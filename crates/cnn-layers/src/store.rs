@@ -1,10 +1,13 @@
 //! The ordered store of a model's parameters and buffers.
 
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cnn_core::Key;
-use cnn_weights::{LoadReport, ShapeMismatch};
+use cnn_kernels::carry_error;
+use cnn_weights::{LoadReport, ShapeMismatch, TensorFile};
 use indexmap::IndexMap;
 
 use crate::{Builder, Error, Init, Mode};
@@ -45,7 +48,43 @@ pub enum Kind {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Store(Arc<RwLock<Content>>);
+pub struct Store {
+    content: Arc<RwLock<Content>>,
+    changes: Changes,
+}
+
+/// Counts the changes of a store's values.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Changes(Arc<AtomicU64>);
+
+impl Changes {
+    pub(crate) fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn so_far(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The moment at which a layer made a copy of a store's values.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    changes: Changes,
+    taken_at: u64,
+}
+
+impl Snapshot {
+    /// # Errors
+    /// If the store has changed since.
+    pub(crate) fn check(&self, layer: &str) -> Result<()> {
+        if self.changes.so_far() == self.taken_at {
+            return Ok(());
+        }
+        let layer = layer.to_string();
+        Err(Error::Stale { layer }.into())
+    }
+}
 
 struct Content {
     entries: IndexMap<String, Entry>,
@@ -92,13 +131,17 @@ impl Store {
         // time too.
         cnn_kernels::warn_if_slow();
         let key = Key::new(seed).stream("init");
-        Self(Arc::new(RwLock::new(Content {
+        let content = Content {
             entries: IndexMap::new(),
             key,
             dtype,
             device: device.clone(),
             guest: None,
-        })))
+        };
+        Self {
+            content: Arc::new(RwLock::new(content)),
+            changes: Changes::default(),
+        }
     }
 
     /// A store that asks `guest` for a tensor before it makes one of its own.
@@ -168,6 +211,7 @@ impl Store {
             let value = value
                 .to_dtype(entry.value.dtype())?
                 .to_device(entry.value.device())?;
+            self.changes.count();
             // A copy, so that a variable is never set from its own storage.
             entry.value.set(&value.detach().copy()?)
         })
@@ -191,6 +235,21 @@ impl Store {
             .iter_mut()
             .filter(|(name, entry)| entry.kind == Kind::Parameter && select(name));
         picked.map(|(_, entry)| entry.trainable = trainable).count()
+    }
+
+    /// Says that values have changed other than through the store, as an optimiser changes those of
+    /// [`Store::trainable`]. Models that were built for inference before then refuse to run.
+    pub fn mark_changed(&self) {
+        self.changes.count();
+    }
+
+    /// Removes the tensors whose names `select` picks and returns how many those were. Models built
+    /// before keep them.
+    pub fn remove(&self, select: impl Fn(&str) -> bool) -> usize {
+        let mut content = self.write();
+        let before = content.entries.len();
+        content.entries.retain(|name, _| !select(name));
+        before - content.entries.len()
     }
 
     /// Number of learnable values, as published parameter counts state it: buffers do not count.
@@ -248,6 +307,33 @@ impl Store {
             .filter(|name| !name.ends_with("num_batches_tracked"))
             .collect();
         Ok(report)
+    }
+
+    /// Loads a weight file (`.safetensors`, `.pth`, `.pt`, `.th`, `.bin`) by the names of its
+    /// tensors, as [`Store::load`] does.
+    ///
+    /// # Errors
+    /// If the file cannot be read or a tensor not be converted.
+    pub fn load_file(&self, path: impl AsRef<Path>) -> Result<LoadReport> {
+        let file = TensorFile::open(path.as_ref()).map_err(carry_error)?;
+        let tensors: Vec<(&str, Tensor)> = file
+            .names()
+            .map(|name| Ok((name, file.tensor(name).map_err(carry_error)?)))
+            .collect::<Result<_>>()?;
+        self.load(tensors)
+    }
+
+    /// How often values have changed.
+    pub(crate) fn changes(&self) -> Changes {
+        self.changes.clone()
+    }
+
+    /// What the store holds now, for a layer that keeps a copy of it.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            taken_at: self.changes.so_far(),
+            changes: self.changes.clone(),
+        }
     }
 
     /// The entry of `name`, created when it does not exist.
@@ -319,13 +405,13 @@ impl Store {
     fn read(&self) -> RwLockReadGuard<'_, Content> {
         // A panic while the lock was held cannot leave an entry half written: entries are inserted
         // whole.
-        self.0
+        self.content
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Content> {
-        self.0
+        self.content
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }

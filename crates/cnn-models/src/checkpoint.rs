@@ -5,7 +5,7 @@ use std::path::Path;
 use cnn_core::Preprocessing;
 use serde_json::{Map, Value, json};
 
-use crate::{Error, ModelConfig, PadType};
+use crate::{Error, ModelConfig};
 
 /// The content of a `config.json` beside `model.safetensors`.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,66 +141,37 @@ impl CheckpointConfig {
         root
     }
 
+    /// What timm's `model_args` says; `widths` is this library's own.
     fn model_args(&self) -> Map<String, Value> {
-        let model = &self.model;
-        let pairs = [
-            (
-                "in_chans",
-                model
-                    .in_channels
-                    .filter(|&channels| channels != 3)
-                    .map(|channels| json!(channels)),
-            ),
-            ("drop_rate", model.drop_rate.map(|rate| json!(rate))),
-            (
-                "drop_path_rate",
-                model.drop_path_rate.map(|rate| json!(rate)),
-            ),
-            (
-                "channel_multiplier",
-                model.channel_multiplier.map(|multiplier| json!(multiplier)),
-            ),
-            (
-                "pad_type",
-                (model.pad_type == PadType::Same).then(|| json!("same")),
-            ),
-            ("bn_eps", model.bn_eps.map(|eps| json!(eps))),
-        ];
-        pairs
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_string(), value?)))
-            .collect()
+        let mut args = Map::new();
+        if let Some(channels) = self.model.in_channels.filter(|&channels| channels != 3) {
+            args.insert("in_chans".to_string(), json!(channels));
+        }
+        args.extend(self.model.args.clone());
+        if !self.model.widths.is_empty() {
+            args.insert("widths".to_string(), json!(self.model.widths));
+        }
+        args
     }
 }
 
+/// What every model knows of `model_args`; the rest is for its family to read.
 fn model_args(args: &Map<String, Value>) -> Result<ModelConfig, String> {
-    const ACCEPTED: &str =
-        "num_classes, in_chans, drop_rate, drop_path_rate, channel_multiplier, pad_type, bn_eps";
     let mut model = ModelConfig::default();
     for (key, value) in args {
         match key.as_str() {
             "num_classes" => model.num_classes = count(args, key)?,
             "in_chans" => model.in_channels = count(args, key)?,
-            "drop_rate" => model.drop_rate = number(args, key, 0., 1.)?,
-            "drop_path_rate" => model.drop_path_rate = number(args, key, 0., 1.)?,
-            "channel_multiplier" => model.channel_multiplier = number(args, key, 0.01, 4.)?,
-            "bn_eps" => model.bn_eps = number(args, key, 0., 1.)?,
-            "pad_type" => {
-                model.pad_type = match value.as_str() {
-                    Some("same") => PadType::Same,
-                    Some("") => PadType::Symmetric,
-                    _ => {
-                        return Err(format!(
-                            "`model_args.pad_type` is {value}, expected \"same\" or \"\""
-                        ));
+            "widths" => {
+                let widths = object(args, key)?.unwrap_or_default();
+                for layer in widths.keys() {
+                    if let Some(width) = count(&widths, layer)? {
+                        model.widths.insert(layer.clone(), width);
                     }
                 }
             }
             _ => {
-                let hint = cnn_core::did_you_mean(key, ACCEPTED.split(", "));
-                return Err(format!(
-                    "`model_args.{key}` is not known{hint} (accepted: {ACCEPTED})"
-                ));
+                model.args.insert(key.clone(), value.clone());
             }
         }
     }
@@ -231,23 +202,6 @@ fn count(object: &Map<String, Value>, key: &str) -> Result<Option<usize>, String
             Some(count @ 1..=LARGEST) => Ok(Some(count as usize)),
             _ => Err(format!(
                 "`{key}` is {value}, expected a whole number from 1 to {LARGEST}"
-            )),
-        },
-    }
-}
-
-fn number(
-    object: &Map<String, Value>,
-    key: &str,
-    low: f64,
-    high: f64,
-) -> Result<Option<f64>, String> {
-    match object.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_f64() {
-            Some(number) if (low..=high).contains(&number) => Ok(Some(number)),
-            _ => Err(format!(
-                "`{key}` is {value}, expected a number from {low} to {high}"
             )),
         },
     }
@@ -284,11 +238,7 @@ mod tests {
             "pretrained_cfg": {"tag": "tf_in1k", "input_size": [3, 192, 160], "mean": [0.5, 0.5, 0.5], "pool_size": null},
         });
         let config = CheckpointConfig::from_json(&value).unwrap();
-        assert_eq!(config.model.channel_multiplier, Some(0.75));
-        assert_eq!(
-            (config.model.pad_type, config.model.bn_eps),
-            (PadType::Same, Some(0.001))
-        );
+        assert_eq!(config.model.args, *value["model_args"].as_object().unwrap());
         assert_eq!(config.model.input_size, Some([192, 160]));
         assert_eq!(config.extra["tag"], "tf_in1k");
         let written = config.to_json(3, 768, "conv_stem", "classifier");
@@ -317,12 +267,8 @@ mod tests {
                 "`num_classes` is -1",
             ),
             (
-                json!({"architecture": "a", "model_args": {"chanel_multiplier": 1}}),
-                "did you mean `channel_multiplier`?",
-            ),
-            (
-                json!({"architecture": "a", "model_args": {"bn_eps": "x"}}),
-                "`bn_eps` is \"x\", expected a number from 0 to 1",
+                json!({"architecture": "a", "model_args": {"widths": {"conv1": 0}}}),
+                "`conv1` is 0, expected a whole number from 1",
             ),
             (
                 json!({"architecture": "a", "pretrained_cfg": {"crop_pct": 2}}),

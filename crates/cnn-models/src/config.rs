@@ -1,58 +1,114 @@
 //! What a model is built with beside its name.
 
-use cnn_layers::Padding;
+use std::collections::BTreeMap;
 
-/// How MobileNets pad their 3×3 convolutions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PadType {
-    /// One row and column on each side: PyTorch's.
-    #[default]
+use cnn_layers::{Builder, Padding};
+use serde_json::{Map, Value};
+
+use crate::{ArgReader, Error};
+
+/// What a model is built with beside its name; `None` means the model's own default.
+///
+/// ```
+/// use cnn_models::{ModelConfig, Network};
+///
+/// let config = ModelConfig { num_classes: Some(5), ..ModelConfig::default() }.with_arg("drop_path_rate", 0.1);
+/// assert_eq!(Network::new("resnet18", &config, 0)?.model().num_classes(), 5);
+///
+/// // What a family does not use, it refuses.
+/// let error = Network::new("resnet18", &config.with_arg("pad_type", "same"), 0).unwrap_err();
+/// assert_eq!(error.to_string(), "resnet: `pad_type` is not known (accepted: drop_rate, drop_path_rate)");
+/// # Ok::<(), cnn_models::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ModelConfig {
+    /// Number of classes; default the model's, 1000 for ImageNet models.
+    pub num_classes: Option<usize>,
+    /// Channels of the input images; default the model's, 3 for most.
+    pub in_channels: Option<usize>,
+    /// Height and width of the images. Only LeNet depends on it; the other models take any size
+    /// that their layers fit.
+    pub input_size: Option<[usize; 2]>,
+    /// What the model's family knows beside: `drop_rate` (the probability of dropping a feature
+    /// before the classifier in training), `drop_path_rate` (that of dropping the deepest residual
+    /// branch), and what its page says. timm's `model_args`.
+    pub args: Map<String, Value>,
+    /// Other numbers of output channels for some layers, by their paths, as `layer1.0.conv1`: what
+    /// is left of a network that was pruned.
+    pub widths: BTreeMap<String, usize>,
+}
+
+impl ModelConfig {
+    /// The configuration with something that the model's family knows.
+    #[must_use]
+    pub fn with_arg(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.args.insert(name.into(), value.into());
+        self
+    }
+
+    /// What is said to the family, as it reads it; what it does not ask for is refused.
+    ///
+    /// # Errors
+    /// Those of `read`, and [`Error::UnknownArgument`].
+    pub fn read_args<T>(
+        &self,
+        family: &'static str,
+        read: impl FnOnce(&mut ArgReader<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut reader = ArgReader::new(family, &self.args);
+        let args = read(&mut reader)?;
+        reader.finish()?;
+        Ok(args)
+    }
+}
+
+/// How MobileNets pad their convolutions: timm's `pad_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PadType {
+    /// As many rows and columns on each side: PyTorch's.
     Symmetric,
     /// As much as gives `⌈input / stride⌉` outputs, the odd one last: TensorFlow's.
     Same,
 }
 
-/// What a model is built with beside its name; `None` means the model's own default.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ModelConfig {
-    /// Number of classes; default the model's, 1000 for ImageNet models.
-    pub num_classes: Option<usize>,
-    /// Channels of the input images; default 3, for LeNet 1.
-    pub in_channels: Option<usize>,
-    /// Height and width of the images. Only LeNet depends on it; the other models take any size
-    /// that their layers fit.
-    pub input_size: Option<[usize; 2]>,
-    /// Probability of dropping a feature before the classifier in training; default 0, for
-    /// SqueezeNet 0.5.
-    pub drop_rate: Option<f64>,
-    /// Probability of dropping the deepest residual branch in training; shallower ones in
-    /// proportion. Default 0.
-    pub drop_path_rate: Option<f64>,
-    /// Width of a MobileNet relative to the paper's; default the variant's.
-    pub channel_multiplier: Option<f64>,
-    /// Padding of a MobileNet; default symmetric.
-    pub pad_type: PadType,
-    /// Eps of a MobileNet's batch norms; default 1e-5.
-    pub bn_eps: Option<f64>,
-}
+impl PadType {
+    /// Reads `pad_type`, which is `""` or `"same"`.
+    pub(crate) fn read(args: &mut ArgReader<'_>) -> Result<Self, Error> {
+        Ok(match args.choice("pad_type", &["same", ""])? {
+            Some("same") => Self::Same,
+            _ => Self::Symmetric,
+        })
+    }
 
-impl ModelConfig {
     /// The padding of a square kernel that moves by `stride`.
-    pub(crate) fn padding(&self, kernel_size: usize, stride: usize) -> Padding {
-        match self.pad_type {
-            PadType::Same => Padding::Same,
-            PadType::Symmetric => Padding::all((stride + kernel_size - 2) / 2),
+    pub(crate) fn padding(self, kernel_size: usize, stride: usize) -> Padding {
+        match self {
+            Self::Same => Padding::Same,
+            Self::Symmetric => Padding::all((stride + kernel_size - 2) / 2),
         }
     }
+}
 
-    /// Probability of dropping residual branch `index` of `count`.
-    pub(crate) fn drop_path(&self, index: usize, count: usize) -> f64 {
-        self.drop_path_rate.unwrap_or(0.) * index as f64 / count.max(1) as f64
+/// Whether the sum at the end of a residual block can be made: its branch gives as many channels as
+/// its shortcut at `at`.
+///
+/// # Errors
+/// If a plan of widths changed one and not the other.
+pub(crate) fn check_shortcut(
+    family: &'static str,
+    shortcut: usize,
+    branch: usize,
+    at: &Builder,
+) -> Result<(), Error> {
+    if shortcut == branch {
+        return Ok(());
     }
-
-    pub(crate) fn bn_eps(&self) -> f64 {
-        self.bn_eps.unwrap_or(1e-5)
-    }
+    Err(Error::Argument {
+        model: family,
+        what: "the planned width of a residual block",
+        found: format!("{branch} for its branch"),
+        expected: format!("as many as its shortcut at {} gives, {shortcut}", at.path()),
+    })
 }
 
 /// The nearest multiple of 8 that is not more than 10 % below `channels`, as MobileNets round their

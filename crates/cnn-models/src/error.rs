@@ -87,6 +87,41 @@ pub enum Error {
         /// What would be accepted.
         expected: String,
     },
+    /// A [`ModelConfig`](crate::ModelConfig) says something that the model's family does not know.
+    #[error("{family}: `{name}` is not known{suggestion} (accepted: {accepted})")]
+    UnknownArgument {
+        /// The family.
+        family: &'static str,
+        /// What is said.
+        name: String,
+        /// `, did you mean …?` or nothing.
+        suggestion: String,
+        /// What the family knows.
+        accepted: String,
+    },
+    /// A width is planned for something that is no layer of the model, or one that has no width of
+    /// its own.
+    #[error("{model}: a width is planned for `{layer}`, which is no layer that has one")]
+    UnknownWidth {
+        /// The model.
+        model: &'static str,
+        /// The path in the plan.
+        layer: String,
+    },
+    /// A backbone is wanted of a classifier that was not built in stages.
+    #[error(
+        "{model} has no backbone of its own: its `ModelSpec` would have to say `Build::Staged`"
+    )]
+    NoBackbone {
+        /// The model.
+        model: &'static str,
+    },
+    /// A [`ModelSpec`](crate::ModelSpec) of one's own leaves something out.
+    #[error("the model cannot be built without {what}")]
+    NotSaid {
+        /// What is missing.
+        what: &'static str,
+    },
     /// A directory cannot be made.
     #[error("cannot make the directory {}: {source}", path.display())]
     Directory {

@@ -37,17 +37,22 @@
 //! has the dependencies and the figures.
 #![forbid(unsafe_code)]
 
+mod args;
 mod checkpoint;
 mod config;
 mod error;
 mod families;
+mod model_spec;
 mod network;
+pub mod preset;
 mod registry;
-mod residual;
-mod staged;
+mod weight_source;
 
+pub use args::ArgReader;
 pub use checkpoint::CheckpointConfig;
-pub use config::{ModelConfig, PadType};
+pub use config::ModelConfig;
 pub use error::Error;
+pub use model_spec::{Build, ModelSpec};
 pub use network::{LoadOptions, Network};
-pub use registry::{Built, ModelSpec, Preset, WeightSource, find, models};
+pub use registry::{find, models};
+pub use weight_source::WeightSource;

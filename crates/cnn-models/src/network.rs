@@ -33,7 +33,7 @@ use crate::{CheckpointConfig, Error, ModelConfig, ModelSpec, find};
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 pub struct Network {
-    spec: &'static ModelSpec,
+    spec: ModelSpec,
     config: CheckpointConfig,
     store: Store,
     model: Box<dyn Classifier>,
@@ -42,10 +42,11 @@ pub struct Network {
 }
 
 /// What may differ from the file when a network is loaded.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
-    /// The model's name: needed for a bare weight file, else it must agree with `config.json`.
-    pub model: Option<String>,
+    /// The model, as [`find`] gives it or one of your own: needed for a bare weight file, else it
+    /// must be the one that `config.json` names. Default: the registered one of that name.
+    pub spec: Option<ModelSpec>,
     /// Another number of classes: the classifier then starts anew.
     pub num_classes: Option<usize>,
     /// Starts the classifier anew even where the number of classes stays.
@@ -67,20 +68,28 @@ impl Network {
     /// # Errors
     /// If no model has this name or it cannot be built with this configuration.
     pub fn new(name: &str, config: &ModelConfig, seed: u64) -> Result<Self, Error> {
-        Self::with_dtype(name, config, seed, DType::F32)
+        Self::of(*find(name)?, config, seed)
     }
 
-    /// A registered model with fresh weights of another element type.
+    /// A model, registered or of your own, with fresh f32 weights; `seed` decides them.
     ///
     /// # Errors
-    /// As [`Network::new`].
+    /// If it cannot be built with this configuration.
+    pub fn of(spec: ModelSpec, config: &ModelConfig, seed: u64) -> Result<Self, Error> {
+        Self::with_dtype(spec, config, seed, DType::F32)
+    }
+
+    /// A model with fresh weights of another element type.
+    ///
+    /// # Errors
+    /// As [`Network::of`].
     pub fn with_dtype(
-        name: &str,
+        spec: ModelSpec,
         config: &ModelConfig,
         seed: u64,
         dtype: DType,
     ) -> Result<Self, Error> {
-        let spec = find(name)?;
+        spec.check()?;
         let mut preprocessing = spec.preprocessing();
         if let Some([height, width]) = config.input_size {
             (preprocessing.input_size[1], preprocessing.input_size[2]) = (height, width);
@@ -89,14 +98,14 @@ impl Network {
             set_channels(&mut preprocessing, channels);
         }
         let config = CheckpointConfig {
-            architecture: name.to_string(),
+            architecture: spec.name.to_string(),
             model: config.clone(),
             preprocessing,
             label_names: spec.label_names(config.num_classes.unwrap_or(spec.num_classes)),
             extra: serde_json::Map::new(),
         };
         let store = Store::with_dtype(seed, dtype, &Device::Cpu);
-        let model = (spec.build)(&config.model, &store.builder(Mode::Eval))?;
+        let model = spec.build_classifier(&config.model, &store.builder(Mode::Eval))?;
         Ok(Self {
             spec,
             config,
@@ -121,32 +130,29 @@ impl Network {
             .as_deref()
             .map(CheckpointConfig::read)
             .transpose()?;
-        if let (Some(declared), Some(asked), Some(path)) = (&declared, &options.model, &config_path)
-            && declared.architecture != *asked
+        if let (Some(declared), Some(asked), Some(path)) = (&declared, &options.spec, &config_path)
+            && declared.architecture != asked.name
         {
-            find(asked)?;
-            let found = declared.architecture.clone();
-            let asked = asked.clone();
             return Err(Error::Contradiction {
                 path: path.clone(),
-                found,
-                asked,
+                found: declared.architecture.clone(),
+                asked: asked.name.to_string(),
             });
         }
-        let name = declared
-            .as_ref()
-            .map(|config| config.architecture.clone())
-            .or_else(|| options.model.clone());
-        let Some(name) = name else {
-            // What is no weight file needs no model.
-            TensorFile::open(&weights)?;
-            return Err(no_architecture(path, &weights));
+        let spec = match (options.spec, &declared) {
+            (Some(spec), _) => spec,
+            (None, Some(config)) => *find(&config.architecture)?,
+            (None, None) => {
+                // What is no weight file needs no model.
+                TensorFile::open(&weights)?;
+                return Err(no_architecture(path, &weights));
+            }
         };
-        let spec = find(&name)?;
+        spec.check()?;
         let file = TensorFile::open(&weights)?
             .rename(|name| (spec.rename)(name).unwrap_or_else(|| name.to_string()))?;
-        let mut config = declared.unwrap_or_else(|| config_of_file(spec, &file));
-        check_declared(spec, &config.model, &file, &weights)?;
+        let mut config = declared.unwrap_or_else(|| config_of_file(&spec, &file));
+        check_declared(&spec, &config.model, &file, &weights)?;
         if let Some(channels) = options.in_channels {
             config.model.in_channels = Some(channels);
             set_channels(&mut config.preprocessing, channels);
@@ -169,17 +175,18 @@ impl Network {
             options.dtype.unwrap_or(DType::F32),
             &Device::Cpu,
         );
-        let model = (spec.build)(&config.model, &store.builder(Mode::Eval))?;
-        let tensors = read_tensors(spec, &file, &store, new_head)?;
+        let model = spec
+            .build_classifier(&config.model, &store.builder(Mode::Eval))
+            .map_err(|error| in_config(error, config_path.as_deref()))?;
+        let head = model.parameter_groups().last().filter(|_| new_head);
+        let is_new = |name: &str| head.is_some_and(|head| head.contains(name));
+        let tensors = read_tensors(&spec, &file, &store, is_new)?;
         let mut report = store.load(
             tensors
                 .iter()
                 .map(|(name, tensor)| (name.as_str(), tensor.clone())),
         )?;
-        let classifier = format!("{}.", spec.classifier);
-        if new_head {
-            report.missing.retain(|name| !name.starts_with(&classifier));
-        }
+        report.missing.retain(|name| !is_new(name));
         let report = report.into_result().map_err(|source| Error::Fit {
             path: weights.clone(),
             model: spec.name.to_string(),
@@ -245,12 +252,13 @@ impl Network {
     /// # Errors
     /// As [`Network::rebuild`].
     pub fn build(&self, mode: Mode) -> Result<Box<dyn Classifier>, Error> {
-        (self.spec.build)(&self.config.model, &self.store.builder(mode))
+        let root = self.store.builder(mode);
+        self.spec.build_classifier(&self.config.model, &root)
     }
 
-    /// The registry's entry.
-    pub fn spec(&self) -> &'static ModelSpec {
-        self.spec
+    /// The model that it is.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
     }
 
     /// The model.
@@ -353,6 +361,17 @@ fn locate(path: &Path) -> Result<(PathBuf, Option<PathBuf>), Error> {
         Ok((weight_file(path)?, config))
     } else {
         Ok((path.to_path_buf(), config))
+    }
+}
+
+/// An error of what a `config.json` says, with the file in it.
+fn in_config(error: Error, config: Option<&Path>) -> Error {
+    match (config, &error) {
+        (Some(path), Error::Argument { .. } | Error::UnknownArgument { .. }) => Error::Config {
+            path: path.to_path_buf(),
+            what: format!("`model_args`, {error}"),
+        },
+        _ => error,
     }
 }
 
@@ -500,19 +519,18 @@ fn set_channels(preprocessing: &mut Preprocessing, channels: usize) {
     }
 }
 
-/// All tensors of the file, the first convolution adapted to the model's channels, the classifier
-/// left out for a new head.
+/// All tensors of the file, the first convolution adapted to the model's channels, those of a new
+/// head left out.
 fn read_tensors(
     spec: &ModelSpec,
     file: &TensorFile,
     store: &Store,
-    new_head: bool,
+    is_new: impl Fn(&str) -> bool,
 ) -> Result<Vec<(String, Tensor)>, Error> {
-    let classifier = format!("{}.", spec.classifier);
     let first_conv = format!("{}.weight", spec.first_conv);
     let mut tensors = Vec::with_capacity(file.len());
     for name in file.names() {
-        if new_head && name.starts_with(&classifier) {
+        if is_new(name) {
             continue;
         }
         let mut tensor = file.tensor(name)?;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use candle_core::{DType, Device, Tensor, Var};
 use cnn_core::Key;
 use cnn_layers::{Classifier, Context, FeatureMap, Kind, Mode, Store, Value};
-use cnn_models::{ModelConfig, PadType, find, models};
+use cnn_models::{ModelConfig, find, models};
 use cnn_weights::TensorFile;
 
 const CLASSES: usize = 11;
@@ -33,26 +33,21 @@ fn cases() -> Vec<Case> {
         let in_channels = Some(channels);
         let config = ModelConfig {
             num_classes: Some(CLASSES),
-            drop_rate: Some(0.),
             in_channels,
             input_size,
             ..config
-        };
+        }
+        .with_arg("drop_rate", 0.);
         Case {
             model,
             config,
             golden,
         }
     };
-    let same = ModelConfig {
-        pad_type: PadType::Same,
-        bn_eps: Some(1e-3),
-        ..ModelConfig::default()
-    };
-    let narrow = ModelConfig {
-        channel_multiplier: Some(0.75),
-        ..same.clone()
-    };
+    let same = ModelConfig::default()
+        .with_arg("pad_type", "same")
+        .with_arg("bn_eps", 1e-3);
+    let narrow = same.clone().with_arg("channel_multiplier", 0.75);
     let mut cases: Vec<Case> = models()
         .map(|spec| case(spec.name, spec.name, ModelConfig::default()))
         .collect();
@@ -178,8 +173,10 @@ impl Run {
 
 fn build(case: &Case, dtype: DType) -> (Store, Box<dyn Classifier>) {
     let store = Store::with_dtype(0, dtype, &Device::Cpu);
-    let model =
-        (find(case.model).unwrap().build)(&case.config, &store.builder(Mode::Train)).unwrap();
+    let model = find(case.model)
+        .unwrap()
+        .build_classifier(&case.config, &store.builder(Mode::Train))
+        .unwrap();
     for entry in store.entries() {
         store
             .set(&entry.name, &formula(&entry.name, &entry.shape, dtype))

@@ -165,12 +165,12 @@ fn key(network: &Network, dataset: &dyn Dataset) -> Result<String, Error> {
         network.config().model
     )
     .as_bytes());
-    let head = format!("{}.", network.spec().classifier);
+    let head = network.model().parameter_groups().last();
     for (name, tensor) in network
         .store()
         .tensors()
         .iter()
-        .filter(|(name, _)| !name.starts_with(&head))
+        .filter(|(name, _)| !head.is_some_and(|head| head.contains(name)))
     {
         add(name.as_bytes());
         add(&digest(tensor)?);

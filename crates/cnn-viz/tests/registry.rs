@@ -245,6 +245,10 @@ impl Counting<'_> {
 }
 
 impl Backbone for Counting<'_> {
+    fn parameter_groups(&self) -> &[ParameterGroup] {
+        self.model.parameter_groups()
+    }
+
     fn stages(&self) -> &[StageInfo] {
         self.model.stages()
     }
@@ -272,10 +276,6 @@ impl Classifier for Counting<'_> {
     fn forward_head(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
         self.count(features);
         self.model.forward_head(features, cx)
-    }
-
-    fn parameter_groups(&self) -> Vec<ParameterGroup> {
-        self.model.parameter_groups()
     }
 }
 

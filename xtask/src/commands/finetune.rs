@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use cnn_core::RunDir;
-use cnn_models::{LoadOptions, ModelConfig, Network};
+use cnn_models::{LoadOptions, ModelConfig, Network, find};
 use cnn_train::{OptimizerConfig, ScheduleKind};
 use cnn_transfer::{
     FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FineTuneSummary, FreezeProof, Phase,
@@ -252,7 +252,7 @@ impl Finetune {
             return Ok(Network::new(name, &config, self.training.seed)?);
         }
         let options = LoadOptions {
-            model: self.model.clone(),
+            spec: self.model.as_deref().map(find).transpose()?.copied(),
             num_classes: Some(classes),
             new_head: true,
             input_size,

@@ -73,13 +73,13 @@ impl Models {
 
 fn next_steps(models: &[&ModelSpec]) -> Vec<NextStep> {
     let [spec] = models else {
-        let published = models.iter().find(|spec| !spec.weights.is_empty());
+        let published = models.iter().find(|spec| !spec.weights().is_empty());
         let spec = published
             .map(|spec| NextStep::new("see where its weights are", &["models", spec.name]));
         return spec.into_iter().collect();
     };
     let of = ["--model", spec.name];
-    let use_it = if spec.weights.is_empty() {
+    let use_it = if spec.weights().is_empty() {
         NextStep::new("train it", &[&["train"][..], &of].concat())
     } else {
         let predict = [&["predict", "PHOTOS"][..], &of, &["--weights", "FILE"]].concat();
@@ -101,7 +101,7 @@ fn print_table(models: &[&ModelSpec]) -> Result<()> {
         ("weights", false),
     ];
     let row = |spec: &&ModelSpec| {
-        let tags: Vec<&str> = spec.weights.iter().map(|source| source.tag).collect();
+        let tags: Vec<&str> = spec.weights().iter().map(|source| source.tag).collect();
         vec![
             spec.name.to_string(),
             output::short(spec.parameters as f64),
@@ -136,10 +136,10 @@ fn print_entry(spec: &ModelSpec) {
     println!("input          {}, {}", input(spec), resizing(&record));
     println!("mean           {}", numbers(&record.mean));
     println!("deviation      {}", numbers(&record.std));
-    if spec.weights.is_empty() {
+    if spec.weights().is_empty() {
         println!("weights        none published");
     }
-    for source in spec.weights {
+    for source in spec.weights() {
         println!("weights        {}: {}", source.tag, source.url());
         println!("               {}", facts(source));
     }
@@ -177,7 +177,7 @@ fn facts(source: &WeightSource) -> String {
 }
 
 fn entry(spec: &ModelSpec) -> Value {
-    let weights = spec.weights.iter().map(|source| {
+    let weights = spec.weights().iter().map(|source| {
         json!({
             "tag": source.tag,
             "location": source.location,

@@ -229,16 +229,19 @@ impl Train {
             !classes.is_empty(),
             "the dataset has no labels, so there is nothing to learn"
         );
-        let share = |share: f64| (share != 0.).then_some(share);
-        let drop_rate = share(self.dropout);
-        let drop_path_rate = share(self.drop_path);
-        let config = ModelConfig {
+        let mut config = ModelConfig {
             num_classes: Some(classes.len()),
             input_size: self.training.size.map(|size| size.0),
-            drop_rate,
-            drop_path_rate,
             ..ModelConfig::default()
         };
+        for (name, rate) in [
+            ("drop_rate", self.dropout),
+            ("drop_path_rate", self.drop_path),
+        ] {
+            if rate != 0. {
+                config = config.with_arg(name, rate);
+            }
+        }
         let mut network = Network::new(&self.model, &config, self.training.seed)?;
         network.set_label_names(classes.to_vec())?;
         Ok(network)

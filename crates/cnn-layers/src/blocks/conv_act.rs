@@ -34,11 +34,13 @@ impl ConvAct {
         path: &str,
         cx: &Context<'_>,
     ) -> Result<FeatureMap> {
-        let packed: Option<Vec<_>> = parts
-            .iter()
-            .map(|(part, xs)| Some((part.conv.packed()?, *xs, part.activation.activation())))
-            .collect();
-        if let Some(packed) = packed {
+        let mut packed = Vec::with_capacity(parts.len());
+        for (part, xs) in parts {
+            if let Some(weights) = part.conv.packed()? {
+                packed.push((weights, *xs, part.activation.activation()));
+            }
+        }
+        if packed.len() == parts.len() {
             let inputs: Vec<_> = parts.iter().map(|(_, xs)| (*xs).into()).collect();
             return cx.layer(path, "concat", &inputs, || {
                 PackedConv2d::forward_concat(&packed)

@@ -4,7 +4,7 @@ use candle_core::{DType, Result};
 
 use crate::{
     Activate, Activation, BatchNorm2d, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig,
-    FeatureMap, Layer, Mode,
+    FeatureMap, Layer, Mode, Padding,
 };
 
 /// What a [`ConvNormAct`] is built from.
@@ -26,6 +26,26 @@ impl ConvNormActConfig {
         }
     }
 
+    /// A convolution with an odd kernel that is padded to keep the size, batch normalisation and
+    /// ReLU: what most networks are made of.
+    pub const fn relu(in_channels: usize, out_channels: usize, kernel_size: usize) -> Self {
+        let conv = Conv2dConfig::new(in_channels, out_channels, kernel_size)
+            .with_padding(Padding::all(kernel_size / 2));
+        Self::new(conv, BatchNorm2dConfig::new(out_channels), Activation::Relu)
+    }
+
+    /// The same with a stride along both axes.
+    pub const fn with_stride(mut self, stride: usize) -> Self {
+        self.conv = self.conv.with_stride(stride);
+        self
+    }
+
+    /// The same with another activation, [`Activation::Identity`] for none.
+    pub const fn with_activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
     /// Takes the convolution's parameters from one place and the norm's from another, as `conv1`
     /// and `bn1` lie side by side in published files.
     ///
@@ -33,6 +53,7 @@ impl ConvNormActConfig {
     /// Those of the layers.
     pub fn build(&self, conv: &Builder, norm: &Builder) -> Result<ConvNormAct> {
         let mode = conv.mode();
+        let snapshot = conv.snapshot();
         let mut conv = self.conv.build_unpacked(conv)?;
         let norm_layer = self.norm.build(norm)?;
         if mode == Mode::Inference {
@@ -43,7 +64,7 @@ impl ConvNormActConfig {
                 .to_dtype(DType::F64)?
                 .broadcast_mul(&scale)?
                 .to_dtype(dtype)?;
-            conv.pack(&weight, Some(&shift.to_dtype(dtype)?))?;
+            conv.pack(&weight, Some(&shift.to_dtype(dtype)?), snapshot)?;
         }
         let activation = (self.activation != Activation::Identity)
             .then(|| Activate::new(self.activation, &norm.pp("act")));

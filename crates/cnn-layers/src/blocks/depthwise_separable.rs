@@ -2,6 +2,7 @@
 
 use candle_core::Result;
 
+use super::residual_sum::check_residual;
 use crate::{
     Activation, BatchNorm2dConfig, BlockOptions, Builder, Context, Conv2dConfig, ConvNormAct,
     ConvNormActConfig, FeatureMap, Init, Layer, ResidualSum, SqueezeExcite,
@@ -17,6 +18,8 @@ pub struct DepthwiseSeparableConfig {
     activation: Activation,
     pointwise_activation: Activation,
     residual: bool,
+    /// The channels that it reads, where the plan of widths changed those of the layers before it.
+    input: Option<usize>,
 }
 
 impl DepthwiseSeparableConfig {
@@ -30,6 +33,7 @@ impl DepthwiseSeparableConfig {
             activation: Activation::Relu6,
             pointwise_activation: Activation::Relu6,
             residual: false,
+            input: None,
         }
     }
 
@@ -51,35 +55,42 @@ impl DepthwiseSeparableConfig {
         self
     }
 
+    /// Reads that many channels, where a plan of widths ([`Builder::with_widths`]) changed those of
+    /// the layers before. Whether the block is residual depends on the numbers of `new`.
+    pub const fn with_input(mut self, channels: usize) -> Self {
+        self.input = Some(channels);
+        self
+    }
+
     /// Takes `conv_dw`, `bn1`, `se`, `conv_pw`, `bn2` from the builder's place.
     ///
     /// # Errors
     /// Those of the layers.
     pub fn build(&self, builder: &Builder) -> Result<DepthwiseSeparable> {
-        let norm = |channels| BatchNorm2dConfig::new(channels).with_eps(self.options.eps);
-        let depthwise =
-            Conv2dConfig::new(self.in_channels, self.in_channels, self.options.kernel_size)
-                .with_stride(self.stride)
-                .with_padding(self.options.padding)
-                .with_groups(self.in_channels)
-                .with_init(Init::KAIMING_NORMAL_OUT);
-        let pointwise = Conv2dConfig::new(self.in_channels, self.out_channels, 1)
-            .with_init(Init::KAIMING_NORMAL_OUT);
+        let input = self.input.unwrap_or(self.in_channels);
+        let output = builder.pp("conv_pw").width(self.out_channels);
         let residual = self.residual && self.stride == 1 && self.in_channels == self.out_channels;
+        if residual {
+            check_residual(input, output, builder)?;
+        }
+        let norm = |channels| BatchNorm2dConfig::new(channels).with_eps(self.options.eps);
+        let depthwise = Conv2dConfig::new(input, input, self.options.kernel_size)
+            .with_stride(self.stride)
+            .with_padding(self.options.padding)
+            .with_groups(input)
+            .with_init(Init::KAIMING_NORMAL_OUT);
+        let pointwise = Conv2dConfig::new(input, output, 1).with_init(Init::KAIMING_NORMAL_OUT);
         Ok(DepthwiseSeparable {
-            depthwise: ConvNormActConfig::new(depthwise, norm(self.in_channels), self.activation)
+            out_channels: output,
+            depthwise: ConvNormActConfig::new(depthwise, norm(input), self.activation)
                 .build(&builder.pp("conv_dw"), &builder.pp("bn1"))?,
             squeeze_excite: self
                 .options
                 .squeeze_excite
                 .map(|config| config.build(&builder.pp("se")))
                 .transpose()?,
-            pointwise: ConvNormActConfig::new(
-                pointwise,
-                norm(self.out_channels),
-                self.pointwise_activation,
-            )
-            .build(&builder.pp("conv_pw"), &builder.pp("bn2"))?,
+            pointwise: ConvNormActConfig::new(pointwise, norm(output), self.pointwise_activation)
+                .build(&builder.pp("conv_pw"), &builder.pp("bn2"))?,
             sum: residual
                 .then(|| ResidualSum::new(self.options.drop_path, None, builder))
                 .transpose()?,
@@ -94,11 +105,19 @@ impl DepthwiseSeparableConfig {
 /// padding.
 #[derive(Debug, Clone)]
 pub struct DepthwiseSeparable {
+    out_channels: usize,
     depthwise: ConvNormAct,
     squeeze_excite: Option<SqueezeExcite>,
     pointwise: ConvNormAct,
     /// Present where the block is residual.
     sum: Option<ResidualSum>,
+}
+
+impl DepthwiseSeparable {
+    /// Channels of its output.
+    pub fn out_channels(&self) -> usize {
+        self.out_channels
+    }
 }
 
 impl Layer for DepthwiseSeparable {

@@ -2,6 +2,7 @@
 
 use candle_core::Result;
 
+use super::residual_sum::check_residual;
 use crate::{
     Activation, BatchNorm2dConfig, BlockOptions, Builder, Context, Conv2dConfig, ConvNormAct,
     ConvNormActConfig, FeatureMap, Init, Layer, ResidualSum, SqueezeExcite,
@@ -16,6 +17,8 @@ pub struct InvertedResidualConfig {
     stride: usize,
     options: BlockOptions,
     activation: Activation,
+    /// The channels that it reads, where the plan of widths changed those of the layers before it.
+    input: Option<usize>,
 }
 
 impl InvertedResidualConfig {
@@ -34,6 +37,7 @@ impl InvertedResidualConfig {
             stride,
             options: BlockOptions::new(),
             activation: Activation::Relu6,
+            input: None,
         }
     }
 
@@ -49,14 +53,25 @@ impl InvertedResidualConfig {
         self
     }
 
+    /// Reads that many channels, where a plan of widths ([`Builder::with_widths`]) changed those of
+    /// the layers before. Whether the block is residual depends on the numbers of `new`.
+    pub const fn with_input(mut self, channels: usize) -> Self {
+        self.input = Some(channels);
+        self
+    }
+
     /// Takes `conv_pw`, `bn1`, `conv_dw`, `bn2`, `se`, `conv_pwl`, `bn3` from the builder's place.
     ///
     /// # Errors
     /// Those of the layers.
     pub fn build(&self, builder: &Builder) -> Result<InvertedResidual> {
-        let input = self.in_channels;
-        let hidden = self.hidden_channels;
-        let output = self.out_channels;
+        let input = self.input.unwrap_or(self.in_channels);
+        let residual = self.stride == 1 && self.in_channels == self.out_channels;
+        let hidden = builder.pp("conv_pw").width(self.hidden_channels);
+        let output = builder.pp("conv_pwl").width(self.out_channels);
+        if residual {
+            check_residual(input, output, builder)?;
+        }
         let norm = |channels| BatchNorm2dConfig::new(channels).with_eps(self.options.eps);
         let pointwise =
             |from, to| Conv2dConfig::new(from, to, 1).with_init(Init::KAIMING_NORMAL_OUT);
@@ -65,8 +80,8 @@ impl InvertedResidualConfig {
             .with_padding(self.options.padding)
             .with_groups(hidden)
             .with_init(Init::KAIMING_NORMAL_OUT);
-        let residual = self.stride == 1 && input == output;
         Ok(InvertedResidual {
+            out_channels: output,
             expand: ConvNormActConfig::new(pointwise(input, hidden), norm(hidden), self.activation)
                 .build(&builder.pp("conv_pw"), &builder.pp("bn1"))?,
             depthwise: ConvNormActConfig::new(depthwise, norm(hidden), self.activation)
@@ -97,12 +112,20 @@ impl InvertedResidualConfig {
 /// padding.
 #[derive(Debug, Clone)]
 pub struct InvertedResidual {
+    out_channels: usize,
     expand: ConvNormAct,
     depthwise: ConvNormAct,
     squeeze_excite: Option<SqueezeExcite>,
     project: ConvNormAct,
     /// Present where the block is residual.
     sum: Option<ResidualSum>,
+}
+
+impl InvertedResidual {
+    /// Channels of its output.
+    pub fn out_channels(&self) -> usize {
+        self.out_channels
+    }
 }
 
 impl Layer for InvertedResidual {

@@ -5,6 +5,7 @@ mod conv_norm_act;
 mod depthwise_separable;
 mod inverted_residual;
 mod options;
+mod residual;
 mod residual_sum;
 mod squeeze_excite;
 
@@ -13,5 +14,6 @@ pub use conv_norm_act::{ConvNormAct, ConvNormActConfig};
 pub use depthwise_separable::{DepthwiseSeparable, DepthwiseSeparableConfig};
 pub use inverted_residual::{InvertedResidual, InvertedResidualConfig};
 pub use options::BlockOptions;
+pub use residual::Residual;
 pub use residual_sum::ResidualSum;
 pub use squeeze_excite::{SqueezeExcite, SqueezeExciteConfig};

@@ -2,7 +2,7 @@
 
 use candle_core::Result;
 
-use crate::{Activate, Builder, Context, ConvNormAct, DropPath, FeatureMap, Layer, add};
+use crate::{Activate, Builder, Context, ConvNormAct, DropPath, Error, FeatureMap, Layer, add};
 
 /// The sum at the end of a residual block (He et al. 2015):
 /// `activation(drop_path(last(xs)) + shortcut)`.
@@ -59,4 +59,21 @@ impl ResidualSum {
             None => Ok(sum),
         }
     }
+}
+
+/// Whether the sum of a block at `at` can be made: its branch gives as many channels as it reads.
+///
+/// # Errors
+/// If a plan of widths changed one and not the other.
+pub(super) fn check_residual(input: usize, output: usize, at: &Builder) -> Result<()> {
+    if input == output {
+        return Ok(());
+    }
+    Err(Error::Config {
+        layer: at.path().to_string(),
+        what: "the number of channels that its branch gives",
+        found: output.to_string(),
+        expected: format!("as many as its shortcut, {input}"),
+    }
+    .into())
 }

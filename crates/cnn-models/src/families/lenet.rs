@@ -3,15 +3,13 @@
 //! first convolution pads by 2, so that 28×28 digits give the paper's maps. Not in timm: `stage0`
 //! and `stage1` are the outputs of the two poolings.
 
-use candle_core::{Result, Tensor};
+use candle_core::Tensor;
 use cnn_layers::{
     Activate, Activation, AvgPool2d, Builder, Context, Conv2dConfig, ConvAct, Dropout, FeatureMap,
-    Linear, LinearConfig, MaxPool2d, Padding, Sequential,
+    Head, Linear, LinearConfig, MaxPool2d, Padding, StagedBuilder, StagedClassifier,
 };
 
-use crate::registry::{Built, ModelSpec, Preset};
-use crate::staged::{Head, StagedBuilder};
-use crate::{Error, ModelConfig};
+use crate::{Build, Error, ModelConfig, ModelSpec, preset};
 
 struct Variant {
     name: &'static str,
@@ -33,12 +31,12 @@ const LENET5_TANH: Variant = Variant {
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
         name: LENET5.name,
-        build: |config, root| build(&LENET5, config, root),
+        build: Build::Staged(|config, root| build(&LENET5, config, root)),
         ..BASE
     },
     ModelSpec {
         name: LENET5_TANH.name,
-        build: |config, root| build(&LENET5_TANH, config, root),
+        build: Build::Staged(|config, root| build(&LENET5_TANH, config, root)),
         ..BASE
     },
 ];
@@ -48,17 +46,20 @@ const BASE: ModelSpec = ModelSpec {
     paper: "LeCun et al. 1998, doi:10.1109/5.726791",
     parameters: 61_706,
     multiply_adds: 416_520,
-    preset: Preset::Mnist,
+    preset: preset::mnist,
     num_classes: 10,
     labels: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
     in_channels: 1,
     first_conv: "conv1",
     classifier: "fc3",
-    ..ModelSpec::IMAGENET
+    ..ModelSpec::OWN
 };
 
-fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
-    let num_classes = config.num_classes.unwrap_or(10);
+fn build(
+    variant: &Variant,
+    config: &ModelConfig,
+    root: &Builder,
+) -> Result<StagedClassifier, Error> {
     let [height, width] = config.input_size.unwrap_or([28, 28]);
     if height.min(width) < 12 {
         let found = format!("{height}×{width}");
@@ -70,52 +71,41 @@ fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
             expected,
         });
     }
-    let mut model = StagedBuilder::default();
-    let conv1 =
-        Conv2dConfig::new(config.in_channels.unwrap_or(1), 6, 5).with_padding(Padding::all(2));
-    model.stage("pool1", 6, 2, stage(variant, conv1, 1, root)?);
-    model.stage(
-        "pool2",
-        16,
-        4,
-        stage(variant, Conv2dConfig::new(6, 16, 5), 2, root)?,
-    );
-    model.group("stage1", &["conv1"]);
-    model.group("stage2", &["conv2"]);
-    model.group("fc1", &["fc1"]);
-    model.group("fc2", &["fc2"]);
-    model.group("head", &["fc3"]);
+    let drop_rate = config.read_args(BASE.family, |args| args.probability("drop_rate"))?;
+    let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels));
+    for (number, channels, padding) in [(1, 6, 2), (2, 16, 0)] {
+        let at = net.at(format!("conv{number}"));
+        let channels = at.width(channels);
+        net.group(&format!("stage{number}"), &[&format!("conv{number}")]);
+        let conv =
+            Conv2dConfig::new(net.channels(), channels, 5).with_padding(Padding::all(padding));
+        let act = Activate::new(variant.activation, &net.at(format!("act{number}")));
+        let conv = ConvAct::build(&conv, act, &at)?;
+        let pool = net.at(format!("pool{number}"));
+        net.add(conv).to_channels(channels).by_stride(2);
+        if variant.max_pool {
+            net.add(MaxPool2d::new(2, 2, &pool));
+        } else {
+            net.add(AvgPool2d::new(2, 2, &pool));
+        }
+        net.end_stage(&format!("pool{number}"));
+    }
+    net.group("fc1", &["fc1"]);
+    net.group("fc2", &["fc2"]);
 
+    let num_classes = config.num_classes.unwrap_or(BASE.num_classes);
     let pixels = (height / 2 - 4) / 2 * ((width / 2 - 4) / 2);
+    let fc1 = root.pp("fc1").width(120);
+    let fc2 = root.pp("fc2").width(84);
     let head = LeNetHead {
-        fc1: LinearConfig::new(16 * pixels, 120).build(&root.pp("fc1"))?,
+        fc1: LinearConfig::new(net.channels() * pixels, fc1).build(&root.pp("fc1"))?,
         act3: Activate::new(variant.activation, &root.pp("act3")),
-        fc2: LinearConfig::new(120, 84).build(&root.pp("fc2"))?,
+        fc2: LinearConfig::new(fc1, fc2).build(&root.pp("fc2"))?,
         act4: Activate::new(variant.activation, &root.pp("act4")),
-        dropout: Dropout::new(config.drop_rate.unwrap_or(0.), &root.pp("head_drop"))?,
-        fc3: LinearConfig::new(84, num_classes).build(&root.pp("fc3"))?,
+        dropout: Dropout::new(drop_rate.unwrap_or(0.), &root.pp("head_drop"))?,
+        fc3: LinearConfig::new(fc2, num_classes).build(&root.pp("fc3"))?,
     };
-    Ok(model.finish(16, num_classes, head))
-}
-
-fn stage(
-    variant: &Variant,
-    conv: Conv2dConfig,
-    number: usize,
-    root: &Builder,
-) -> Result<Sequential> {
-    let pool = root.pp(format!("pool{number}"));
-    let activation = Activate::new(variant.activation, &root.pp(format!("act{number}")));
-    let layers = Sequential::new().add(ConvAct::build(
-        &conv,
-        activation,
-        &root.pp(format!("conv{number}")),
-    )?);
-    Ok(if variant.max_pool {
-        layers.add(MaxPool2d::new(2, 2, &pool))
-    } else {
-        layers.add(AvgPool2d::new(2, 2, &pool))
-    })
+    Ok(net.classifier(num_classes, &[BASE.classifier], head))
 }
 
 /// Three linear layers over the flattened maps.
@@ -129,7 +119,7 @@ struct LeNetHead {
 }
 
 impl Head for LeNetHead {
-    fn forward(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
+    fn forward(&self, features: &FeatureMap, cx: &Context<'_>) -> candle_core::Result<Tensor> {
         let xs = self
             .act3
             .forward_vectors(&self.fc1.forward(&features.flatten()?, cx)?, cx)?;

@@ -3,13 +3,11 @@
 
 use cnn_layers::{
     Activation, BatchNorm2dConfig, BlockOptions, Builder, Conv2dConfig, ConvNormActConfig,
-    DepthwiseSeparableConfig, Init, Sequential,
+    DepthwiseSeparableConfig, Init, StagedBuilder, StagedClassifier,
 };
 
-use crate::ModelConfig;
-use crate::config::make_divisible;
-use crate::registry::{Built, ModelSpec, Preset, WeightSource};
-use crate::staged::{LinearHead, StagedBuilder};
+use crate::config::{PadType, make_divisible};
+use crate::{Build, Error, ModelConfig, ModelSpec, preset};
 
 /// Table 1 of the paper: (blocks, stride of the first, channels) of each stage.
 const STAGES: [(usize, usize, usize); 5] = [
@@ -23,26 +21,16 @@ const STAGES: [(usize, usize, usize); 5] = [
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
         name: "mobilenetv1_100",
-        build: |config, root| build(1.0, config, root),
+        build: Build::Staged(|config, root| build(1.0, config, root)),
         parameters: 4_231_976,
         multiply_adds: 568_740_352,
-        weights: &[WeightSource::hub(
-            "ra4_e3600_r224_in1k",
-            "hf:timm/mobilenetv1_100.ra4_e3600_r224_in1k",
-            "apache-2.0",
-        )],
         ..BASE
     },
     ModelSpec {
         name: "mobilenetv1_125",
-        build: |config, root| build(1.25, config, root),
+        build: Build::Staged(|config, root| build(1.25, config, root)),
         parameters: 6_270_840,
         multiply_adds: 879_516_800,
-        weights: &[WeightSource::hub(
-            "ra4_e3600_r224_in1k",
-            "hf:timm/mobilenetv1_125.ra4_e3600_r224_in1k",
-            "apache-2.0",
-        )],
         ..BASE
     },
 ];
@@ -50,56 +38,66 @@ pub(crate) const MODELS: &[ModelSpec] = &[
 const BASE: ModelSpec = ModelSpec {
     family: "mobilenetv1",
     paper: "Howard et al. 2017, arXiv:1704.04861",
-    preset: Preset::Inception,
+    preset: preset::inception,
     first_conv: "conv_stem",
     classifier: "classifier",
-    ..ModelSpec::IMAGENET
+    ..ModelSpec::OWN
 };
 
-fn build(multiplier: f64, config: &ModelConfig, root: &Builder) -> Built {
-    let num_classes = config.num_classes.unwrap_or(1000);
-    let multiplier = config.channel_multiplier.unwrap_or(multiplier);
-    let width = |channels: usize| make_divisible(channels as f64 * multiplier);
-    let mut model = StagedBuilder::default();
+fn build(multiplier: f64, config: &ModelConfig, root: &Builder) -> Result<StagedClassifier, Error> {
+    let args = config.read_args(BASE.family, |args| {
+        Ok(Args {
+            drop_rate: args.probability("drop_rate")?.unwrap_or(0.),
+            channel_multiplier: args
+                .number("channel_multiplier", 0.01..=4.)?
+                .unwrap_or(multiplier),
+            pad_type: PadType::read(args)?,
+            bn_eps: args.number("bn_eps", 0.0..=1.)?.unwrap_or(1e-5),
+        })
+    })?;
+    let width = |channels: usize| make_divisible(channels as f64 * args.channel_multiplier);
+    let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels));
 
-    let mut channels = width(32);
-    let conv_stem = Conv2dConfig::new(config.in_channels.unwrap_or(3), channels, 3)
+    net.group("stem", &["conv_stem", "bn1"]);
+    let stem_width = net.at("conv_stem").width(width(32));
+    let conv_stem = Conv2dConfig::new(net.channels(), stem_width, 3)
         .with_stride(2)
-        .with_padding(config.padding(3, 2))
+        .with_padding(args.pad_type.padding(3, 2))
         .with_init(Init::KAIMING_NORMAL_OUT);
-    let norm = BatchNorm2dConfig::new(channels).with_eps(config.bn_eps());
+    let norm = BatchNorm2dConfig::new(stem_width).with_eps(args.bn_eps);
     let stem = ConvNormActConfig::new(conv_stem, norm, Activation::Relu6);
-    let mut layers = Sequential::new().add(stem.build(&root.pp("conv_stem"), &root.pp("bn1"))?);
-    model.group("stem", &["conv_stem", "bn1"]);
+    let stem = stem.build(&net.at("conv_stem"), &net.at("bn1"))?;
+    net.add(stem).to_channels(stem_width).by_stride(2);
 
+    let mut designed = width(32);
     for (stage, (blocks, stride, base)) in STAGES.into_iter().enumerate() {
         let name = format!("blocks.{stage}");
+        net.group(&format!("stage{}", stage + 1), &[&name]);
         for number in 0..blocks {
             let stride = if number == 0 { stride } else { 1 };
             let options = BlockOptions::new()
-                .with_kernel(3, config.padding(3, stride))
-                .with_eps(config.bn_eps());
-            let block =
-                DepthwiseSeparableConfig::new(channels, width(base), stride).with_options(options);
-            layers = layers.add(block.build(&root.pp(&name).pp(number))?);
-            channels = width(base);
+                .with_kernel(3, args.pad_type.padding(3, stride))
+                .with_eps(args.bn_eps);
+            let block = DepthwiseSeparableConfig::new(designed, width(base), stride)
+                .with_input(net.channels())
+                .with_options(options)
+                .build(&net.at(&name).pp(number))?;
+            let channels = block.out_channels();
+            net.add(block).to_channels(channels).by_stride(stride);
+            designed = width(base);
         }
-        model.stage(
-            name.as_str(),
-            channels,
-            2 << stage,
-            std::mem::take(&mut layers),
-        );
-        model.group(&format!("stage{}", stage + 1), &[&name]);
+        net.end_stage(&name);
     }
 
-    model.group("head", &["classifier"]);
-    let head = LinearHead::build(
-        root,
-        "classifier",
-        channels,
-        num_classes,
-        config.drop_rate.unwrap_or(0.),
-    )?;
-    Ok(model.finish(channels, num_classes, head))
+    let num_classes = config.num_classes.unwrap_or(BASE.num_classes);
+    Ok(net.linear_classifier(BASE.classifier, num_classes, args.drop_rate)?)
+}
+
+/// What the family knows: timm's `drop_rate`, `channel_multiplier` (the width relative to the
+/// paper's), `pad_type` and `bn_eps`.
+struct Args {
+    drop_rate: f64,
+    channel_multiplier: f64,
+    pad_type: PadType,
+    bn_eps: f64,
 }

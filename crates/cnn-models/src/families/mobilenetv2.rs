@@ -3,23 +3,39 @@
 
 use cnn_layers::{
     Activation, BatchNorm2dConfig, BlockOptions, Builder, Conv2dConfig, ConvNormActConfig,
-    DepthwiseSeparableConfig, Init, InvertedResidualConfig, Sequential,
+    DepthwiseSeparableConfig, Init, InvertedResidualConfig, StagedBuilder, StagedClassifier,
 };
 
-use crate::ModelConfig;
-use crate::config::make_divisible;
-use crate::registry::{Built, ModelSpec, Preset, WeightSource};
-use crate::staged::{LinearHead, StagedBuilder};
+use crate::config::{PadType, make_divisible};
+use crate::{Build, Error, ModelConfig, ModelSpec, preset};
 
-/// Table 2 of the paper: (expansion, channels, blocks, stride of the first) of each row.
-const ROWS: [(usize, usize, usize, usize); 7] = [
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
+/// A row of the paper's table 2.
+struct Row {
+    expansion: usize,
+    channels: usize,
+    blocks: usize,
+    /// Of the row's first block.
+    stride: usize,
+}
+
+const fn row(expansion: usize, channels: usize, blocks: usize, stride: usize) -> Row {
+    Row {
+        expansion,
+        channels,
+        blocks,
+        stride,
+    }
+}
+
+/// Table 2 of the paper: t, c, n, s.
+const ROWS: [Row; 7] = [
+    row(1, 16, 1, 1),
+    row(6, 24, 2, 2),
+    row(6, 32, 3, 2),
+    row(6, 64, 4, 2),
+    row(6, 96, 3, 1),
+    row(6, 160, 3, 2),
+    row(6, 320, 1, 1),
 ];
 
 struct Variant {
@@ -52,86 +68,51 @@ const MOBILENETV2_120D: Variant = Variant {
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
         name: "mobilenetv2_035",
-        build: |config, root| build(&plain(0.35), config, root),
+        build: Build::Staged(|config, root| build(&plain(0.35), config, root)),
         parameters: 1_677_128,
         multiply_adds: 59_285_808,
         ..BASE
     },
     ModelSpec {
         name: "mobilenetv2_050",
-        build: |config, root| build(&plain(0.5), config, root),
+        build: Build::Staged(|config, root| build(&plain(0.5), config, root)),
         parameters: 1_968_680,
         multiply_adds: 97_131_840,
-        weights: &[WeightSource::hub(
-            "lamb_in1k",
-            "hf:timm/mobilenetv2_050.lamb_in1k",
-            "apache-2.0",
-        )],
         ..BASE
     },
     ModelSpec {
         name: "mobilenetv2_075",
-        build: |config, root| build(&plain(0.75), config, root),
+        build: Build::Staged(|config, root| build(&plain(0.75), config, root)),
         parameters: 2_636_424,
         multiply_adds: 209_069_792,
         ..BASE
     },
     ModelSpec {
         name: "mobilenetv2_100",
-        build: |config, root| build(&plain(1.), config, root),
+        build: Build::Staged(|config, root| build(&plain(1.), config, root)),
         parameters: 3_504_872,
         multiply_adds: 300_774_272,
-        weights: &[
-            WeightSource::hub("ra_in1k", "hf:timm/mobilenetv2_100.ra_in1k", "apache-2.0"),
-            WeightSource::torchvision(
-                "IMAGENET1K_V1",
-                "https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
-                "b0353104",
-                71.878,
-            ),
-            WeightSource::torchvision(
-                "IMAGENET1K_V2",
-                "https://download.pytorch.org/models/mobilenet_v2-7ebf99e0.pth",
-                "7ebf99e0",
-                72.154,
-            ),
-        ],
         ..BASE
     },
     ModelSpec {
         name: "mobilenetv2_110d",
-        build: |config, root| build(&MOBILENETV2_110D, config, root),
+        build: Build::Staged(|config, root| build(&MOBILENETV2_110D, config, root)),
         parameters: 4_516_520,
         multiply_adds: 430_516_080,
-        weights: &[WeightSource::hub(
-            "ra_in1k",
-            "hf:timm/mobilenetv2_110d.ra_in1k",
-            "apache-2.0",
-        )],
         ..BASE
     },
     ModelSpec {
         name: "mobilenetv2_120d",
-        build: |config, root| build(&MOBILENETV2_120D, config, root),
+        build: Build::Staged(|config, root| build(&MOBILENETV2_120D, config, root)),
         parameters: 5_831_144,
         multiply_adds: 668_857_568,
-        weights: &[WeightSource::hub(
-            "ra_in1k",
-            "hf:timm/mobilenetv2_120d.ra_in1k",
-            "apache-2.0",
-        )],
         ..BASE
     },
     ModelSpec {
         name: "mobilenetv2_140",
-        build: |config, root| build(&plain(1.4), config, root),
+        build: Build::Staged(|config, root| build(&plain(1.4), config, root)),
         parameters: 6_108_776,
         multiply_adds: 582_195_824,
-        weights: &[WeightSource::hub(
-            "ra_in1k",
-            "hf:timm/mobilenetv2_140.ra_in1k",
-            "apache-2.0",
-        )],
         ..BASE
     },
 ];
@@ -139,108 +120,134 @@ pub(crate) const MODELS: &[ModelSpec] = &[
 const BASE: ModelSpec = ModelSpec {
     family: "mobilenetv2",
     paper: "Sandler et al. 2018, arXiv:1801.04381",
-    preset: Preset::ImageNet,
+    preset: preset::imagenet,
     first_conv: "conv_stem",
     classifier: "classifier",
     rename: from_torchvision,
-    ..ModelSpec::IMAGENET
+    ..ModelSpec::OWN
 };
 
-fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
-    let num_classes = config.num_classes.unwrap_or(1000);
-    let multiplier = config.channel_multiplier.unwrap_or(variant.width);
-    let width = |channels: usize| make_divisible(channels as f64 * multiplier);
+fn build(
+    variant: &Variant,
+    config: &ModelConfig,
+    root: &Builder,
+) -> Result<StagedClassifier, Error> {
+    let args = config.read_args(BASE.family, |args| {
+        Ok(Args {
+            drop_rate: args.probability("drop_rate")?.unwrap_or(0.),
+            drop_path_rate: args.probability("drop_path_rate")?.unwrap_or(0.),
+            channel_multiplier: args
+                .number("channel_multiplier", 0.01..=4.)?
+                .unwrap_or(variant.width),
+            pad_type: PadType::read(args)?,
+            bn_eps: args.number("bn_eps", 0.0..=1.)?.unwrap_or(1e-5),
+        })
+    })?;
+    let width = |channels: usize| make_divisible(channels as f64 * args.channel_multiplier);
     let (stem_width, num_features) = if variant.fix_stem_head {
         (32, 1280)
     } else {
         (width(32), width(1280).max(1280))
     };
-    let conv = |from, to, kernel_size, stride| {
-        let conv = Conv2dConfig::new(from, to, kernel_size)
-            .with_stride(stride)
-            .with_init(Init::KAIMING_NORMAL_OUT);
-        let norm = BatchNorm2dConfig::new(to).with_eps(config.bn_eps());
-        ConvNormActConfig::new(
-            conv.with_padding(config.padding(kernel_size, stride)),
-            norm,
-            Activation::Relu6,
-        )
-    };
-    let mut model = StagedBuilder::default();
+    let depths: Vec<usize> = (0..ROWS.len()).map(|row| variant.depth(row)).collect();
+    let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels))
+        .with_drop_path(args.drop_path_rate, depths.iter().sum());
 
-    let stem = conv(config.in_channels.unwrap_or(3), stem_width, 3, 2);
-    let mut layers = Sequential::new().add(stem.build(&root.pp("conv_stem"), &root.pp("bn1"))?);
-    model.group("stem", &["conv_stem", "bn1"]);
+    net.group("stem", &["conv_stem", "bn1"]);
+    let channels = net.at("conv_stem").width(stem_width);
+    let stem = args.conv(net.channels(), channels, 3, 2);
+    let stem = stem.build(&net.at("conv_stem"), &net.at("bn1"))?;
+    net.add(stem).to_channels(channels).by_stride(2);
 
-    let depths: Vec<usize> = ROWS
-        .iter()
-        .enumerate()
-        .map(|(row, &(_, _, blocks, _))| variant.depth(row, blocks))
-        .collect();
-    let mut channels = stem_width;
-    let mut reduction = 2;
-    let mut index = 0;
-    for (row, ((expansion, base, _, stride), &blocks)) in ROWS.into_iter().zip(&depths).enumerate()
+    let mut designed = stem_width;
+    for (
+        row,
+        (
+            &Row {
+                expansion,
+                channels,
+                stride,
+                ..
+            },
+            depth,
+        ),
+    ) in ROWS.iter().zip(depths).enumerate()
     {
         let name = format!("blocks.{row}");
-        for number in 0..blocks {
+        net.group(&format!("stage{}", row + 1), &[&name]);
+        let output = width(channels);
+        for number in 0..depth {
             let stride = if number == 0 { stride } else { 1 };
-            let at = root.pp(&name).pp(number);
-            let drop_path = config.drop_path(index, depths.iter().sum());
             let options = BlockOptions::new()
-                .with_kernel(3, config.padding(3, stride))
-                .with_eps(config.bn_eps())
-                .with_drop_path(drop_path);
-            layers = if expansion == 1 {
-                let block = DepthwiseSeparableConfig::new(channels, width(base), stride)
+                .with_kernel(3, args.pad_type.padding(3, stride))
+                .with_eps(args.bn_eps)
+                .with_drop_path(net.drop_path());
+            let at = net.at(&name).pp(number);
+            let channels = if expansion == 1 {
+                let block = DepthwiseSeparableConfig::new(designed, output, stride)
+                    .with_input(net.channels())
                     .with_activations(Activation::Relu6, Activation::Identity)
-                    .with_residual();
-                layers.add(block.with_options(options).build(&at)?)
+                    .with_residual()
+                    .with_options(options)
+                    .build(&at)?;
+                let channels = block.out_channels();
+                net.add(block);
+                channels
             } else {
-                let block = InvertedResidualConfig::new(
-                    channels,
-                    expansion * channels,
-                    width(base),
-                    stride,
-                );
-                layers.add(block.with_options(options).build(&at)?)
+                let hidden = expansion * designed;
+                let block = InvertedResidualConfig::new(designed, hidden, output, stride)
+                    .with_input(net.channels())
+                    .with_options(options)
+                    .build(&at)?;
+                let channels = block.out_channels();
+                net.add(block);
+                channels
             };
-            channels = width(base);
-            reduction *= stride;
-            index += 1;
+            net.to_channels(channels).by_stride(stride);
+            designed = output;
         }
-        model.group(&format!("stage{}", row + 1), &[&name]);
         // A stage ends where the next row halves the resolution, and at the end.
-        if ROWS
-            .get(row + 1)
-            .is_none_or(|&(_, _, _, stride)| stride == 2)
-        {
-            model.stage(
-                name.as_str(),
-                channels,
-                reduction,
-                std::mem::take(&mut layers),
-            );
+        if ROWS.get(row + 1).is_none_or(|next| next.stride == 2) {
+            net.end_stage(&name);
         }
     }
 
-    let conv_head =
-        conv(channels, num_features, 1, 1).build(&root.pp("conv_head"), &root.pp("bn2"))?;
-    model.tail(Sequential::new().add(conv_head));
-    model.group("tail", &["conv_head", "bn2"]);
-    model.group("head", &["classifier"]);
-    let head = LinearHead::build(
-        root,
-        "classifier",
-        num_features,
-        num_classes,
-        config.drop_rate.unwrap_or(0.),
-    )?;
-    Ok(model.finish(num_features, num_classes, head))
+    net.group("tail", &["conv_head", "bn2"]);
+    let channels = net.at("conv_head").width(num_features);
+    let conv_head = args.conv(net.channels(), channels, 1, 1);
+    let conv_head = conv_head.build(&net.at("conv_head"), &net.at("bn2"))?;
+    net.add(conv_head).to_channels(channels);
+
+    let num_classes = config.num_classes.unwrap_or(BASE.num_classes);
+    Ok(net.linear_classifier(BASE.classifier, num_classes, args.drop_rate)?)
+}
+
+/// What the family knows: timm's `drop_rate`, `drop_path_rate`, `channel_multiplier` (the width
+/// relative to the paper's), `pad_type` and `bn_eps`.
+struct Args {
+    drop_rate: f64,
+    drop_path_rate: f64,
+    channel_multiplier: f64,
+    pad_type: PadType,
+    bn_eps: f64,
+}
+
+impl Args {
+    /// A convolution with norm and ReLU6.
+    fn conv(&self, from: usize, to: usize, kernel_size: usize, stride: usize) -> ConvNormActConfig {
+        let conv = Conv2dConfig::new(from, to, kernel_size)
+            .with_stride(stride)
+            .with_padding(self.pad_type.padding(kernel_size, stride))
+            .with_init(Init::KAIMING_NORMAL_OUT);
+        let norm = BatchNorm2dConfig::new(to).with_eps(self.bn_eps);
+        ConvNormActConfig::new(conv, norm, Activation::Relu6)
+    }
 }
 
 impl Variant {
-    fn depth(&self, row: usize, blocks: usize) -> usize {
+    /// Blocks of a row.
+    fn depth(&self, row: usize) -> usize {
+        let blocks = ROWS[row].blocks;
         let fixed = self.fix_stem_head && (row == 0 || row == ROWS.len() - 1);
         if fixed {
             blocks
@@ -272,15 +279,15 @@ fn from_torchvision(name: &str) -> Option<String> {
         18 => translate(rest, "", &[("0.", "conv_head."), ("1.", "bn2.")]),
         index => {
             let mut number = index.checked_sub(1)?;
-            let row =
-                ROWS.iter()
-                    .position(|&(_, _, blocks, _)| match number.checked_sub(blocks) {
-                        Some(rest) => {
-                            number = rest;
-                            false
-                        }
-                        None => true,
-                    })?;
+            let row = ROWS
+                .iter()
+                .position(|row| match number.checked_sub(row.blocks) {
+                    Some(rest) => {
+                        number = rest;
+                        false
+                    }
+                    None => true,
+                })?;
             let table = [
                 ("conv.0.0.", "conv_pw."),
                 ("conv.0.1.", "bn1."),

@@ -1,16 +1,13 @@
 //! ResNet (He et al. 2015, "Deep Residual Learning for Image Recognition"), in torchvision's v1.5
 //! form: a bottleneck's stride sits on its 3×3 convolution. Names and stages are timm's.
 
-use candle_core::Result;
 use cnn_layers::{
-    Activate, Activation, BatchNorm2dConfig, Builder, Conv2dConfig, ConvNormActConfig, Init, Layer,
-    MaxPool2d, Padding, ResidualSum, Sequential,
+    Activate, Activation, BatchNorm2dConfig, Builder, Conv2dConfig, ConvNormActConfig, Init,
+    MaxPool2d, Padding, Residual, ResidualSum, StagedBuilder, StagedClassifier,
 };
 
-use crate::ModelConfig;
-use crate::registry::{Built, ModelSpec, Preset, WeightSource};
-use crate::residual::Residual;
-use crate::staged::{LinearHead, StagedBuilder};
+use crate::config::check_shortcut;
+use crate::{Build, Error, ModelConfig, ModelSpec, preset};
 
 /// Table 1 of the paper: the blocks of conv2_x to conv5_x.
 struct Variant {
@@ -50,103 +47,37 @@ const RESNET152: Variant = Variant {
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
         name: "resnet18",
-        build: |config, root| build(&RESNET18, config, root),
+        build: Build::Staged(|config, root| build(&RESNET18, config, root)),
         parameters: 11_689_512,
         multiply_adds: 1_814_073_344,
-        weights: &[
-            WeightSource::torchvision(
-                "IMAGENET1K_V1",
-                "https://download.pytorch.org/models/resnet18-f37072fd.pth",
-                "f37072fd",
-                69.758,
-            ),
-            WeightSource::hub("a1_in1k", "hf:timm/resnet18.a1_in1k", "apache-2.0"),
-            WeightSource::hub("tv_in1k", "hf:timm/resnet18.tv_in1k", "bsd-3-clause"),
-        ],
         ..BASE
     },
     ModelSpec {
         name: "resnet34",
-        build: |config, root| build(&RESNET34, config, root),
+        build: Build::Staged(|config, root| build(&RESNET34, config, root)),
         parameters: 21_797_672,
         multiply_adds: 3_663_761_408,
-        weights: &[
-            WeightSource::torchvision(
-                "IMAGENET1K_V1",
-                "https://download.pytorch.org/models/resnet34-b627a593.pth",
-                "b627a593",
-                73.314,
-            ),
-            WeightSource::hub("a1_in1k", "hf:timm/resnet34.a1_in1k", "apache-2.0"),
-            WeightSource::hub("tv_in1k", "hf:timm/resnet34.tv_in1k", "bsd-3-clause"),
-        ],
         ..BASE
     },
     ModelSpec {
         name: "resnet50",
-        build: |config, root| build(&RESNET50, config, root),
+        build: Build::Staged(|config, root| build(&RESNET50, config, root)),
         parameters: 25_557_032,
         multiply_adds: 4_089_184_256,
-        weights: &[
-            WeightSource::torchvision(
-                "IMAGENET1K_V1",
-                "https://download.pytorch.org/models/resnet50-0676ba61.pth",
-                "0676ba61",
-                76.13,
-            ),
-            WeightSource::torchvision(
-                "IMAGENET1K_V2",
-                "https://download.pytorch.org/models/resnet50-11ad3fa6.pth",
-                "11ad3fa6",
-                80.858,
-            ),
-            WeightSource::hub("a1_in1k", "hf:timm/resnet50.a1_in1k", "apache-2.0"),
-            WeightSource::hub("tv2_in1k", "hf:timm/resnet50.tv2_in1k", "bsd-3-clause"),
-        ],
         ..BASE
     },
     ModelSpec {
         name: "resnet101",
-        build: |config, root| build(&RESNET101, config, root),
+        build: Build::Staged(|config, root| build(&RESNET101, config, root)),
         parameters: 44_549_160,
         multiply_adds: 7_801_405_440,
-        weights: &[
-            WeightSource::torchvision(
-                "IMAGENET1K_V1",
-                "https://download.pytorch.org/models/resnet101-63fe2227.pth",
-                "63fe2227",
-                77.374,
-            ),
-            WeightSource::torchvision(
-                "IMAGENET1K_V2",
-                "https://download.pytorch.org/models/resnet101-cd907fc2.pth",
-                "cd907fc2",
-                81.886,
-            ),
-            WeightSource::hub("a1_in1k", "hf:timm/resnet101.a1_in1k", "apache-2.0"),
-        ],
         ..BASE
     },
     ModelSpec {
         name: "resnet152",
-        build: |config, root| build(&RESNET152, config, root),
+        build: Build::Staged(|config, root| build(&RESNET152, config, root)),
         parameters: 60_192_808,
         multiply_adds: 11_513_626_624,
-        weights: &[
-            WeightSource::torchvision(
-                "IMAGENET1K_V1",
-                "https://download.pytorch.org/models/resnet152-394f9c45.pth",
-                "394f9c45",
-                78.312,
-            ),
-            WeightSource::torchvision(
-                "IMAGENET1K_V2",
-                "https://download.pytorch.org/models/resnet152-f82ba261.pth",
-                "f82ba261",
-                82.284,
-            ),
-            WeightSource::hub("a1_in1k", "hf:timm/resnet152.a1_in1k", "apache-2.0"),
-        ],
         ..BASE
     },
 ];
@@ -154,64 +85,61 @@ pub(crate) const MODELS: &[ModelSpec] = &[
 const BASE: ModelSpec = ModelSpec {
     family: "resnet",
     paper: "He et al. 2015, arXiv:1512.03385",
-    preset: Preset::ImageNet,
+    preset: preset::imagenet,
     first_conv: "conv1",
     classifier: "fc",
-    ..ModelSpec::IMAGENET
+    ..ModelSpec::OWN
 };
 
-fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
-    let num_classes = config.num_classes.unwrap_or(1000);
-    let mut model = StagedBuilder::default();
+fn build(
+    variant: &Variant,
+    config: &ModelConfig,
+    root: &Builder,
+) -> Result<StagedClassifier, Error> {
+    let (drop_rate, drop_path_rate) = config.read_args(BASE.family, |args| {
+        Ok((
+            args.probability("drop_rate")?,
+            args.probability("drop_path_rate")?,
+        ))
+    })?;
+    let blocks = variant.blocks.iter().sum();
+    let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels))
+        .with_drop_path(drop_path_rate.unwrap_or(0.), blocks);
 
-    let conv1 = conv(config.in_channels.unwrap_or(3), 64, 7, 2);
-    let stem = ConvNormActConfig::new(conv1, BatchNorm2dConfig::new(64), Activation::Relu);
-    model.stage(
-        "act1",
-        64,
-        2,
-        Sequential::new().add(stem.build(&root.pp("conv1"), &root.pp("bn1"))?),
+    net.group("stem", &["conv1", "bn1"]);
+    let width = net.at("conv1").width(64);
+    let stem = ConvNormActConfig::new(
+        conv(net.channels(), width, 7, 2),
+        BatchNorm2dConfig::new(width),
+        Activation::Relu,
     );
-    model.group("stem", &["conv1", "bn1"]);
+    let stem = stem.build(&net.at("conv1"), &net.at("bn1"))?;
+    net.add(stem).to_channels(width).by_stride(2);
+    net.end_stage("act1");
 
-    let mut channels = 64;
-    let mut index = 0;
-    let block_count = variant.blocks.iter().sum();
+    let maxpool = MaxPool2d::new(3, 2, &net.at("maxpool")).with_padding(Padding::all(1));
+    net.add(maxpool).by_stride(2);
     for (stage, &blocks) in variant.blocks.iter().enumerate() {
         let name = format!("layer{}", stage + 1);
-        let width = 64 << stage;
-        let mut layers = Sequential::new();
-        if stage == 0 {
-            layers =
-                layers.add(MaxPool2d::new(3, 2, &root.pp("maxpool")).with_padding(Padding::all(1)));
-        }
+        net.group(&format!("stage{}", stage + 1), &[&name]);
         for number in 0..blocks {
-            let stride = if stage > 0 && number == 0 { 2 } else { 1 };
-            let drop_path = config.drop_path(index, block_count);
-            layers = layers.add(block(
-                variant.block,
-                channels,
-                width,
-                stride,
-                drop_path,
-                &root.pp(&name).pp(number),
-            )?);
-            channels = variant.block.expansion() * width;
-            index += 1;
+            let block = BlockConfig {
+                kind: variant.block,
+                width: 64 << stage,
+                stride: if stage > 0 && number == 0 { 2 } else { 1 },
+                // The first block of a stage changes the channels, except that of basic blocks in
+                // the first stage.
+                has_downsample: number == 0 && (stage > 0 || variant.block == Block::Bottleneck),
+                drop_path: net.drop_path(),
+            };
+            let (layer, channels) = block.build(net.channels(), &net.at(&name).pp(number))?;
+            net.add(layer).to_channels(channels).by_stride(block.stride);
         }
-        model.stage(name.as_str(), channels, 4 << stage, layers);
-        model.group(&format!("stage{}", stage + 1), &[&name]);
+        net.end_stage(&name);
     }
 
-    model.group("head", &["fc"]);
-    let head = LinearHead::build(
-        root,
-        "fc",
-        channels,
-        num_classes,
-        config.drop_rate.unwrap_or(0.),
-    )?;
-    Ok(model.finish(channels, num_classes, head))
+    let num_classes = config.num_classes.unwrap_or(BASE.num_classes);
+    Ok(net.linear_classifier(BASE.classifier, num_classes, drop_rate.unwrap_or(0.))?)
 }
 
 impl Block {
@@ -228,65 +156,64 @@ fn conv(from: usize, to: usize, kernel_size: usize, stride: usize) -> Conv2dConf
         .with_init(Init::KAIMING_NORMAL_OUT)
 }
 
-fn block(
+struct BlockConfig {
     kind: Block,
-    input: usize,
+    /// Channels of the convolutions inside.
     width: usize,
     stride: usize,
+    /// Whether a 1×1 convolution brings the input to the output's shape.
+    has_downsample: bool,
     drop_path: f64,
-    at: &Builder,
-) -> Result<Residual> {
-    let output = kind.expansion() * width;
-    let convolutions = match kind {
-        Block::Basic => vec![conv(input, width, 3, stride), conv(width, output, 3, 1)],
-        Block::Bottleneck => vec![
-            conv(input, width, 1, 1),
-            conv(width, width, 3, stride),
-            conv(width, output, 1, 1),
-        ],
-    };
-    let count = convolutions.len();
-    // The branch ends without an activation and, as in timm, starts as zero: each block begins as
-    // the identity.
-    let units = (1..).zip(convolutions).map(|(number, convolution)| {
-        let (channels, activation, weight_init) = if number == count {
-            (output, Activation::Identity, Init::ZEROS)
-        } else {
-            (width, Activation::Relu, Init::ONES)
+}
+
+impl BlockConfig {
+    /// The block and the channels of its output.
+    fn build(&self, input: usize, at: &Builder) -> Result<(Residual, usize), Error> {
+        let Self { width, stride, .. } = *self;
+        let output = self.kind.expansion() * width;
+        // Kernel, channels and stride of each convolution.
+        let convolutions = match self.kind {
+            Block::Basic => vec![(3, width, stride), (3, output, 1)],
+            Block::Bottleneck => vec![(1, width, 1), (3, width, stride), (1, output, 1)],
         };
-        let norm = BatchNorm2dConfig::new(channels).with_weight_init(weight_init);
-        let unit = ConvNormActConfig::new(convolution, norm, activation);
-        unit.build(
-            &at.pp(format!("conv{number}")),
-            &at.pp(format!("bn{number}")),
-        )
-    });
-    let mut units = units.collect::<Result<Vec<_>>>()?;
-    let last = units.pop().expect("a block has convolutions");
-    let shortcut = if stride != 1 || input != output {
+        let count = convolutions.len();
+        let mut units = Vec::with_capacity(count);
+        let mut channels = input;
+        for (number, (kernel_size, width, stride)) in (1..).zip(convolutions) {
+            let at_conv = at.pp(format!("conv{number}"));
+            let width = at_conv.width(width);
+            // The branch ends without an activation and, as in timm, starts as zero: each block
+            // begins as the identity.
+            let (activation, weight_init) = if number == count {
+                (Activation::Identity, Init::ZEROS)
+            } else {
+                (Activation::Relu, Init::ONES)
+            };
+            let unit = ConvNormActConfig::new(
+                conv(channels, width, kernel_size, stride),
+                BatchNorm2dConfig::new(width).with_weight_init(weight_init),
+                activation,
+            );
+            units.push(unit.build(&at_conv, &at.pp(format!("bn{number}")))?);
+            channels = width;
+        }
+        let last = units.pop().expect("a block has convolutions");
+        let act = Activate::new(Activation::Relu, &at.pp(format!("act{count}")));
+        let sum = ResidualSum::new(self.drop_path, Some(act), at)?;
+        let block = Residual::with_sum(units.into_iter().collect(), last, sum);
+        if !self.has_downsample {
+            check_shortcut(BASE.family, input, channels, at)?;
+            return Ok((block, channels));
+        }
+        let at = at.pp("downsample");
+        let width = at.pp(0).width(output);
+        check_shortcut(BASE.family, width, channels, &at)?;
         let unit = ConvNormActConfig::new(
-            conv(input, output, 1, stride),
-            BatchNorm2dConfig::new(output),
+            conv(input, width, 1, stride),
+            BatchNorm2dConfig::new(width),
             Activation::Identity,
         );
-        Some(
-            Box::new(unit.build(&at.pp("downsample").pp(0), &at.pp("downsample").pp(1))?)
-                as Box<dyn Layer>,
-        )
-    } else {
-        None
-    };
-    Ok(Residual {
-        branch: units.into_iter().collect(),
-        last,
-        shortcut,
-        sum: ResidualSum::new(
-            drop_path,
-            Some(Activate::new(
-                Activation::Relu,
-                &at.pp(format!("act{count}")),
-            )),
-            at,
-        )?,
-    })
+        let downsample = unit.build(&at.pp(0), &at.pp(1))?;
+        Ok((block.with_shortcut(downsample), channels))
+    }
 }

@@ -3,56 +3,55 @@
 //! `pytorch_resnet_cifar10` files. Not in timm: `stage0` is the map after the first convolution's
 //! ReLU, `stage1` to `stage3` the outputs of `layer1` to `layer3`.
 
-use candle_core::{Result, Tensor};
+use candle_core::Tensor;
 use cnn_layers::{
     Activate, Activation, BatchNorm2dConfig, Builder, Context, Conv2dConfig, ConvNormActConfig,
-    Fan, FeatureMap, Init, Layer, MaxPool2d, Padding, ResidualSum, Sequential, concat,
+    Fan, FeatureMap, Init, Layer, MaxPool2d, Padding, Residual, ResidualSum, Sequential,
+    StagedBuilder, StagedClassifier, concat,
 };
 
-use crate::ModelConfig;
-use crate::registry::{Built, ModelSpec, Preset};
-use crate::residual::Residual;
-use crate::staged::{LinearHead, StagedBuilder};
+use crate::config::check_shortcut;
+use crate::{Build, Error, ModelConfig, ModelSpec, preset};
 
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
         name: "resnet8_cifar10",
-        build: |config, root| build(1, config, root),
+        build: Build::Staged(|config, root| build(1, config, root)),
         parameters: 75_290,
         multiply_adds: 12_239_488,
         ..BASE
     },
     ModelSpec {
         name: "resnet20_cifar10",
-        build: |config, root| build(3, config, root),
+        build: Build::Staged(|config, root| build(3, config, root)),
         parameters: 269_722,
         multiply_adds: 40_551_040,
         ..BASE
     },
     ModelSpec {
         name: "resnet32_cifar10",
-        build: |config, root| build(5, config, root),
+        build: Build::Staged(|config, root| build(5, config, root)),
         parameters: 464_154,
         multiply_adds: 68_862_592,
         ..BASE
     },
     ModelSpec {
         name: "resnet44_cifar10",
-        build: |config, root| build(7, config, root),
+        build: Build::Staged(|config, root| build(7, config, root)),
         parameters: 658_586,
         multiply_adds: 97_174_144,
         ..BASE
     },
     ModelSpec {
         name: "resnet56_cifar10",
-        build: |config, root| build(9, config, root),
+        build: Build::Staged(|config, root| build(9, config, root)),
         parameters: 853_018,
         multiply_adds: 125_485_696,
         ..BASE
     },
     ModelSpec {
         name: "resnet110_cifar10",
-        build: |config, root| build(18, config, root),
+        build: Build::Staged(|config, root| build(18, config, root)),
         parameters: 1_727_962,
         multiply_adds: 252_887_680,
         ..BASE
@@ -62,7 +61,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
 const BASE: ModelSpec = ModelSpec {
     family: "resnet_cifar",
     paper: "He et al. 2015, arXiv:1512.03385, section 4.2",
-    preset: Preset::Cifar10,
+    preset: preset::cifar10,
     num_classes: 10,
     labels: &[
         "airplane",
@@ -78,57 +77,48 @@ const BASE: ModelSpec = ModelSpec {
     ],
     first_conv: "conv1",
     classifier: "linear",
-    ..ModelSpec::IMAGENET
+    ..ModelSpec::OWN
 };
 
 /// `n` blocks in each of the three stages.
-fn build(n: usize, config: &ModelConfig, root: &Builder) -> Built {
-    let num_classes = config.num_classes.unwrap_or(10);
-    let mut model = StagedBuilder::default();
+fn build(n: usize, config: &ModelConfig, root: &Builder) -> Result<StagedClassifier, Error> {
+    let (drop_rate, drop_path_rate) = config.read_args(BASE.family, |args| {
+        Ok((
+            args.probability("drop_rate")?,
+            args.probability("drop_path_rate")?,
+        ))
+    })?;
+    let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels))
+        .with_drop_path(drop_path_rate.unwrap_or(0.), 3 * n);
 
+    net.group("stem", &["conv1", "bn1"]);
+    let width = net.at("conv1").width(16);
     let stem = ConvNormActConfig::new(
-        conv(config.in_channels.unwrap_or(3), 16, 1),
-        BatchNorm2dConfig::new(16),
+        conv(net.channels(), width, 1),
+        BatchNorm2dConfig::new(width),
         Activation::Relu,
     );
-    model.stage(
-        "bn1",
-        16,
-        1,
-        Sequential::new().add(stem.build(&root.pp("conv1"), &root.pp("bn1"))?),
-    );
-    model.group("stem", &["conv1", "bn1"]);
+    let stem = stem.build(&net.at("conv1"), &net.at("bn1"))?;
+    net.add(stem).to_channels(width);
+    net.end_stage("bn1");
 
-    let mut channels = 16;
     for stage in 0..3 {
         let name = format!("layer{}", stage + 1);
-        let width = 16 << stage;
-        let mut layers = Sequential::new();
+        net.group(&format!("stage{}", stage + 1), &[&name]);
         for number in 0..n {
-            let stride = if stage > 0 && number == 0 { 2 } else { 1 };
-            let drop_path = config.drop_path(stage * n + number, 3 * n);
-            layers = layers.add(block(
-                channels,
-                width,
-                stride,
-                drop_path,
-                &root.pp(&name).pp(number),
-            )?);
-            channels = width;
+            let halves = stage > 0 && number == 0;
+            let stride = if halves { 2 } else { 1 };
+            let drop_path = net.drop_path();
+            let at = net.at(&name).pp(number);
+            let width = at.pp("conv2").width(16 << stage);
+            let block = block(net.channels(), width, stride, drop_path, &at)?;
+            net.add(block).to_channels(width).by_stride(stride);
         }
-        model.stage(name.as_str(), channels, 1 << stage, layers);
-        model.group(&format!("stage{}", stage + 1), &[&name]);
+        net.end_stage(&name);
     }
 
-    model.group("head", &["linear"]);
-    let head = LinearHead::build(
-        root,
-        "linear",
-        channels,
-        num_classes,
-        config.drop_rate.unwrap_or(0.),
-    )?;
-    Ok(model.finish(channels, num_classes, head))
+    let num_classes = config.num_classes.unwrap_or(BASE.num_classes);
+    Ok(net.linear_classifier(BASE.classifier, num_classes, drop_rate.unwrap_or(0.))?)
 }
 
 fn conv(from: usize, to: usize, stride: usize) -> Conv2dConfig {
@@ -148,38 +138,51 @@ fn block(
     stride: usize,
     drop_path: f64,
     at: &Builder,
-) -> Result<Residual> {
-    let norm = BatchNorm2dConfig::new(output);
-    let first = ConvNormActConfig::new(conv(input, output, stride), norm, Activation::Relu);
-    let second = ConvNormActConfig::new(conv(output, output, 1), norm, Activation::Identity);
-    let shortcut = PadShortcut {
+) -> Result<Residual, Error> {
+    let inner = at.pp("conv1").width(output);
+    let first = ConvNormActConfig::new(
+        conv(input, inner, stride),
+        BatchNorm2dConfig::new(inner),
+        Activation::Relu,
+    );
+    let second = ConvNormActConfig::new(
+        conv(inner, output, 1),
+        BatchNorm2dConfig::new(output),
+        Activation::Identity,
+    );
+    let branch = Sequential::new().add(first.build(&at.pp("conv1"), &at.pp("bn1"))?);
+    let last = second.build(&at.pp("conv2"), &at.pp("bn2"))?;
+    let act = Activate::new(Activation::Relu, &at.pp("act2"));
+    let sum = ResidualSum::new(drop_path, Some(act), at)?;
+    let block = Residual::with_sum(branch, last, sum);
+    if stride == 1 {
+        check_shortcut(BASE.family, input, output, at)?;
+        return Ok(block);
+    }
+    let new = output.saturating_sub(input);
+    check_shortcut(BASE.family, input + new, output, at)?;
+    Ok(block.with_shortcut(PadShortcut {
         pick: MaxPool2d::new(1, stride, &at.pp("shortcut")),
-        pad: (output - input) / 2,
-    };
-    Ok(Residual {
-        branch: Sequential::new().add(first.build(&at.pp("conv1"), &at.pp("bn1"))?),
-        last: second.build(&at.pp("conv2"), &at.pp("bn2"))?,
-        shortcut: (input != output).then(|| Box::new(shortcut) as Box<dyn Layer>),
-        sum: ResidualSum::new(
-            drop_path,
-            Some(Activate::new(Activation::Relu, &at.pp("act2"))),
-            at,
-        )?,
-    })
+        pad: [new / 2, new - new / 2],
+    }))
 }
 
 /// Option A: every second pixel, and zeros for the new channels on both sides.
 struct PadShortcut {
     /// A window of one pixel: its maximum is the pixel.
     pick: MaxPool2d,
-    pad: usize,
+    /// New channels before and after those of the input.
+    pad: [usize; 2],
 }
 
 impl Layer for PadShortcut {
-    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> candle_core::Result<FeatureMap> {
         let picked = self.pick.forward(xs, cx)?;
-        let shape = (picked.batch(), picked.height(), picked.width(), self.pad);
-        let zeros = FeatureMap::from_nhwc(&Tensor::zeros(shape, picked.dtype(), picked.device())?)?;
-        concat(&[&zeros, &picked, &zeros])
+        let zeros = |channels: usize| {
+            let shape = (picked.batch(), picked.height(), picked.width(), channels);
+            FeatureMap::from_nhwc(&Tensor::zeros(shape, picked.dtype(), picked.device())?)
+        };
+        let [before, after] = self.pad;
+        concat(&[&zeros(before)?, &picked, &zeros(after)?])
     }
 }

@@ -2,15 +2,13 @@
 //! in torchvision. Not in timm: a stage ends before each max-pooling, so `stage0` is the first ReLU
 //! and the others are the last Fire module at their resolution.
 
-use candle_core::{Result, Tensor};
+use candle_core::Tensor;
 use cnn_layers::{
     Activate, Activation, Builder, Context, Conv2dConfig, ConvAct, Dropout, Fan, FeatureMap,
-    GlobalAvgPool2d, Init, Layer, MaxPool2d, Padding, Sequential,
+    GlobalAvgPool2d, Head, Init, Layer, MaxPool2d, Padding, StagedBuilder, StagedClassifier,
 };
 
-use crate::ModelConfig;
-use crate::registry::{Built, ModelSpec, Preset, WeightSource};
-use crate::staged::{Head, StagedBuilder};
+use crate::{Build, Error, ModelConfig, ModelSpec, preset};
 
 /// Table 1 of the paper; version 1.1 moves the poolings forward and narrows the first convolution.
 struct Variant {
@@ -33,28 +31,16 @@ const SQUEEZENET1_1: Variant = Variant {
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
         name: "squeezenet1_0",
-        build: |config, root| build(&SQUEEZENET1_0, config, root),
+        build: Build::Staged(|config, root| build(&SQUEEZENET1_0, config, root)),
         parameters: 1_248_424,
         multiply_adds: 818_924_576,
-        weights: &[WeightSource::torchvision(
-            "IMAGENET1K_V1",
-            "https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth",
-            "b66bff10",
-            58.092,
-        )],
         ..BASE
     },
     ModelSpec {
         name: "squeezenet1_1",
-        build: |config, root| build(&SQUEEZENET1_1, config, root),
+        build: Build::Staged(|config, root| build(&SQUEEZENET1_1, config, root)),
         parameters: 1_235_496,
         multiply_adds: 349_151_936,
-        weights: &[WeightSource::torchvision(
-            "IMAGENET1K_V1",
-            "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
-            "b8a52dc0",
-            58.178,
-        )],
         ..BASE
     },
 ];
@@ -62,58 +48,60 @@ pub(crate) const MODELS: &[ModelSpec] = &[
 const BASE: ModelSpec = ModelSpec {
     family: "squeezenet",
     paper: "Iandola et al. 2016, arXiv:1602.07360",
-    preset: Preset::ImageNet,
+    preset: preset::imagenet,
     first_conv: "features.0",
     classifier: "classifier.1",
-    ..ModelSpec::IMAGENET
+    ..ModelSpec::OWN
 };
 
-fn build(variant: &Variant, config: &ModelConfig, root: &Builder) -> Built {
-    let num_classes = config.num_classes.unwrap_or(1000);
+fn build(
+    variant: &Variant,
+    config: &ModelConfig,
+    root: &Builder,
+) -> Result<StagedClassifier, Error> {
+    let drop_rate = config.read_args(BASE.family, |args| args.probability("drop_rate"))?;
     let features = root.pp("features");
-    let mut model = StagedBuilder::default();
+    let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels));
 
-    let (mut channels, kernel_size) = variant.stem;
-    let stem = conv(config.in_channels.unwrap_or(3), channels, kernel_size).with_stride(2);
-    let stem = ConvAct::build(
-        &stem,
-        Activate::new(Activation::Relu, &features.pp(1)),
-        &features.pp(0),
-    )?;
-    model.stage("features.1", channels, 2, Sequential::new().add(stem));
-    model.group("stem", &["features.0"]);
+    net.group("stem", &["features.0"]);
+    let (channels, kernel_size) = variant.stem;
+    let channels = features.pp(0).width(channels);
+    let stem = conv(net.channels(), channels, kernel_size).with_stride(2);
+    let act = Activate::new(Activation::Relu, &features.pp(1));
+    let stem = ConvAct::build(&stem, act, &features.pp(0))?;
+    net.add(stem).to_channels(channels).by_stride(2);
+    net.end_stage("features.1");
 
     let mut index = 2;
     for (stage, squeezes) in variant.stages.iter().enumerate() {
+        let first = index + 1;
         let pool = MaxPool2d::new(3, 2, &features.pp(index)).with_ceil_mode();
-        let mut layers = Sequential::new().add(pool);
-        let mut modules = Vec::new();
+        net.add(pool).by_stride(2);
         for &squeeze in *squeezes {
             index += 1;
-            layers = layers.add(Fire::build(channels, squeeze, &features.pp(index))?);
-            channels = 8 * squeeze;
-            modules.push(format!("features.{index}"));
+            let fire = Fire::build(net.channels(), squeeze, &features.pp(index))?;
+            let channels = fire.out_channels;
+            net.add(fire).to_channels(channels);
         }
-        model.stage(format!("features.{index}"), channels, 4 << stage, layers);
-        model.group(
-            &format!("stage{}", stage + 1),
-            &modules.iter().map(String::as_str).collect::<Vec<_>>(),
-        );
+        let modules: Vec<String> = (first..=index).map(|at| format!("features.{at}")).collect();
+        let modules: Vec<&str> = modules.iter().map(String::as_str).collect();
+        net.group(&format!("stage{}", stage + 1), &modules);
+        net.end_stage(&format!("features.{index}"));
         index += 1;
     }
 
-    model.group("head", &["classifier.1"]);
+    let num_classes = config.num_classes.unwrap_or(BASE.num_classes);
     let classifier = root.pp("classifier");
     let head = ConvHead {
-        dropout: Dropout::new(config.drop_rate.unwrap_or(0.5), &classifier.pp(0))?,
+        dropout: Dropout::new(drop_rate.unwrap_or(0.5), &classifier.pp(0))?,
         conv: ConvAct::build(
-            &conv(channels, num_classes, 1).with_init(Init::Normal { std: 0.01 }),
+            &conv(net.channels(), num_classes, 1).with_init(Init::Normal { std: 0.01 }),
             Activate::new(Activation::Relu, &classifier.pp(2)),
             &classifier.pp(1),
         )?,
         pool: GlobalAvgPool2d::new(&classifier.pp(3)),
     };
-    Ok(model.finish(channels, num_classes, head))
+    Ok(net.classifier(num_classes, &[BASE.classifier], head))
 }
 
 fn conv(from: usize, to: usize, kernel_size: usize) -> Conv2dConfig {
@@ -129,6 +117,7 @@ fn conv(from: usize, to: usize, kernel_size: usize) -> Conv2dConfig {
 /// A 1×1 convolution that squeezes, then 1×1 and 3×3 convolutions side by side that expand four
 /// times each.
 struct Fire {
+    out_channels: usize,
     squeeze: ConvAct,
     expand1x1: ConvAct,
     expand3x3: ConvAct,
@@ -136,25 +125,28 @@ struct Fire {
 }
 
 impl Fire {
-    fn build(channels: usize, squeeze: usize, at: &Builder) -> Result<Self> {
+    fn build(channels: usize, squeeze: usize, at: &Builder) -> candle_core::Result<Self> {
         let unit = |name: &str, conv: Conv2dConfig| {
             let activation = Activate::new(Activation::Relu, &at.pp(format!("{name}_activation")));
             ConvAct::build(&conv, activation, &at.pp(name))
         };
+        let width = |name: &str, default| at.pp(name).width(default);
+        let expand1x1 = width("expand1x1", 4 * squeeze);
+        let expand3x3 = width("expand3x3", 4 * squeeze);
+        let squeeze = width("squeeze", squeeze);
+        let padded = conv(squeeze, expand3x3, 3).with_padding(Padding::all(1));
         Ok(Self {
+            out_channels: expand1x1 + expand3x3,
             squeeze: unit("squeeze", conv(channels, squeeze, 1))?,
-            expand1x1: unit("expand1x1", conv(squeeze, 4 * squeeze, 1))?,
-            expand3x3: unit(
-                "expand3x3",
-                conv(squeeze, 4 * squeeze, 3).with_padding(Padding::all(1)),
-            )?,
+            expand1x1: unit("expand1x1", conv(squeeze, expand1x1, 1))?,
+            expand3x3: unit("expand3x3", padded)?,
             path: at.path().to_string(),
         })
     }
 }
 
 impl Layer for Fire {
-    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> candle_core::Result<FeatureMap> {
         let squeezed = self.squeeze.forward(xs, cx)?;
         ConvAct::concat(
             &[(&self.expand1x1, &squeezed), (&self.expand3x3, &squeezed)],
@@ -172,7 +164,7 @@ struct ConvHead {
 }
 
 impl Head for ConvHead {
-    fn forward(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
+    fn forward(&self, features: &FeatureMap, cx: &Context<'_>) -> candle_core::Result<Tensor> {
         let chain: [&dyn Layer; 3] = [&self.dropout, &self.conv, &self.pool];
         chain
             .iter()

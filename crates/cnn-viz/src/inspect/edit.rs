@@ -46,7 +46,7 @@ impl<'a> EditedNetwork<'a> {
     pub(super) fn new(network: &'a Network, graph: &'a FilterGraph) -> Result<Self, Error> {
         let original = network.store();
         let copy = Network::with_dtype(
-            network.spec().name,
+            *network.spec(),
             &network.config().model,
             0,
             original.dtype(),

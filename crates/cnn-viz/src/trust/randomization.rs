@@ -19,7 +19,7 @@ pub fn randomized(
 ) -> Result<Network, Error> {
     let config = network.config();
     let copy = Network::with_dtype(
-        &config.architecture,
+        *network.spec(),
         &config.model,
         seed,
         network.store().dtype(),
@@ -43,7 +43,7 @@ pub fn cascade(network: &Network) -> Vec<(String, Vec<ParameterGroup>)> {
         steps.push((format!("{name} and head"), from_end(2)));
     }
     if groups.len() > 1 {
-        steps.push(("all layers".to_string(), groups));
+        steps.push(("all layers".to_string(), groups.to_vec()));
     }
     steps
 }

@@ -8,7 +8,7 @@ use candle_core::DType;
 use cnn_core::{Key, Preprocessing};
 use cnn_data::{BatchPlan, Content, Dataset, DatasetFormat, Error, Image};
 use cnn_layers::FeatureMap;
-use cnn_models::{LoadOptions, Network};
+use cnn_models::{LoadOptions, Network, find};
 
 /// A path below the shared data; `None` where they are absent and may be.
 pub(crate) fn shared(path: &str) -> Option<PathBuf> {
@@ -32,10 +32,10 @@ pub(crate) fn published(name: &str) -> Option<Network> {
 
 /// The same with weights of another element type.
 pub(crate) fn published_as(name: &str, dtype: DType) -> Option<Network> {
-    let (path, model) = match name {
+    let (path, spec) = match name {
         "resnet20_cifar10" => (
             "hub/resnet20_cifar10/resnet20-12fca82f.th",
-            Some(name.to_string()),
+            Some(*find(name).unwrap()),
         ),
         "squeezenet1_1" => ("hub/squeezenet1_1.caffe_in1k", None),
         _ => ("hub/mobilenetv2_100.tf_in1k", None),
@@ -44,7 +44,7 @@ pub(crate) fn published_as(name: &str, dtype: DType) -> Option<Network> {
         Network::load(
             &shared(path)?,
             &LoadOptions {
-                model,
+                spec,
                 dtype: Some(dtype),
                 ..LoadOptions::default()
             },

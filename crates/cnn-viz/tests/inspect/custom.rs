@@ -43,6 +43,10 @@ impl Own {
 }
 
 impl Backbone for Own {
+    fn parameter_groups(&self) -> &[ParameterGroup] {
+        &[]
+    }
+
     fn stages(&self) -> &[StageInfo] {
         &self.stages
     }
@@ -74,10 +78,6 @@ impl Classifier for Own {
     fn forward_head(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
         self.head
             .forward(&self.pool.forward(features, cx)?.flatten()?, cx)
-    }
-
-    fn parameter_groups(&self) -> Vec<ParameterGroup> {
-        Vec::new()
     }
 }
 

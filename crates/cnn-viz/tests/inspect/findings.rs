@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cnn_data::Dataset;
-use cnn_models::{ModelConfig, Network};
+use cnn_models::{ModelConfig, Network, find};
 use cnn_viz::{FilterKind, Finding, Inspection, Removal};
 
 use crate::common::Noise;
@@ -348,8 +348,13 @@ fn statistics_are_those_of_the_values() {
 #[test]
 fn f64_networks_are_inspected_likewise() {
     let config = ModelConfig::default();
-    let network =
-        Network::with_dtype("resnet8_cifar10", &config, 0, candle_core::DType::F64).unwrap();
+    let network = Network::with_dtype(
+        *find("resnet8_cifar10").unwrap(),
+        &config,
+        0,
+        candle_core::DType::F64,
+    )
+    .unwrap();
     let single = fresh("resnet8_cifar10", 0);
     for name in network.store().names() {
         network

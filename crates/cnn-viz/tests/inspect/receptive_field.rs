@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use cnn_layers::{Context, FeatureMap, Kind, Mode};
-use cnn_models::{ModelConfig, Network};
+use cnn_models::{ModelConfig, Network, find};
 use cnn_viz::{FilterGraph, ReceptiveField};
 
 /// A network that passes on whatever it sees: its convolutions take means, its norms change
@@ -15,7 +15,7 @@ fn transparent(model: &str, [height, width]: [usize; 2]) -> Network {
     };
     // f64: the means of hundreds of layers' edges stay far from underflow, and its convolutions add
     // only what they read.
-    let network = Network::with_dtype(model, &config, 0, DType::F64).unwrap();
+    let network = Network::with_dtype(*find(model).unwrap(), &config, 0, DType::F64).unwrap();
     for entry in network
         .store()
         .entries()

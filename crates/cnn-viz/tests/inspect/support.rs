@@ -7,7 +7,7 @@ use crate::common::shared;
 use candle_core::Tensor;
 use cnn_data::{BatchPlan, Dataset};
 use cnn_layers::{Context, FeatureMap, Mode};
-use cnn_models::{LoadOptions, Network};
+use cnn_models::{LoadOptions, Network, find};
 use cnn_viz::{FilterUnit, Finding, InspectConfig, Inspection, Removal, inspect};
 
 /// A published network, for images of another size where one is given.
@@ -17,7 +17,7 @@ pub(crate) fn published(
     input_size: Option<[usize; 2]>,
 ) -> Option<Network> {
     let options = LoadOptions {
-        model: Some(model.to_string()),
+        spec: Some(*find(model).unwrap()),
         input_size,
         ..LoadOptions::default()
     };
@@ -49,7 +49,7 @@ pub(crate) fn inspect_with(
 
 /// A network with the same weights in memory of its own.
 pub(crate) fn copy(network: &Network) -> Network {
-    let copy = Network::new(network.spec().name, &network.config().model, 1).unwrap();
+    let copy = Network::of(*network.spec(), &network.config().model, 1).unwrap();
     for (name, tensor) in network.store().tensors() {
         copy.store().set(&name, &tensor).unwrap();
     }

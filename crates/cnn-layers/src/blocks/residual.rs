@@ -1,0 +1,61 @@
+//! The residual connection (He et al. 2015).
+
+use candle_core::Result;
+
+use crate::{
+    Activate, Activation, Builder, Context, ConvNormAct, FeatureMap, Layer, ResidualSum, Sequential,
+};
+
+/// `activation(last(branch(xs)) + shortcut(xs))`: a residual block.
+///
+/// # Shapes
+/// `(N, H, W, C)` to what branch and shortcut both give.
+pub struct Residual {
+    branch: Sequential,
+    last: ConvNormAct,
+    shortcut: Option<Box<dyn Layer>>,
+    sum: ResidualSum,
+}
+
+impl Residual {
+    /// A branch whose end is `last`, which has no activation, the input itself as the shortcut, and
+    /// ReLU after the sum, at `act`. The sum is computed in the pass of `last` where that can be.
+    ///
+    /// # Errors
+    /// None; the sum of [`Residual::with_sum`] may have some.
+    pub fn new(branch: Sequential, last: ConvNormAct, at: &Builder) -> Result<Self> {
+        let relu = Activate::new(Activation::Relu, &at.pp("act"));
+        let sum = ResidualSum::new(0., Some(relu), at)?;
+        Ok(Self::with_sum(branch, last, sum))
+    }
+
+    /// The same with another sum: another activation or none, or stochastic depth.
+    pub fn with_sum(branch: Sequential, last: ConvNormAct, sum: ResidualSum) -> Self {
+        Self {
+            branch,
+            last,
+            shortcut: None,
+            sum,
+        }
+    }
+
+    /// What brings the input to the branch's shape.
+    #[must_use]
+    pub fn with_shortcut(self, shortcut: impl Layer + 'static) -> Self {
+        Self {
+            shortcut: Some(Box::new(shortcut)),
+            ..self
+        }
+    }
+}
+
+impl Layer for Residual {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        let branch = self.branch.forward(xs, cx)?;
+        let shortcut = match &self.shortcut {
+            Some(layer) => layer.forward(xs, cx)?,
+            None => xs.clone(),
+        };
+        self.sum.forward(&self.last, &branch, &shortcut, cx)
+    }
+}

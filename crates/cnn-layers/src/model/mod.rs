@@ -1,0 +1,21 @@
+//! The contract of models, and the builder that fulfils it for a chain of stages.
+
+mod backbone;
+mod classifier;
+mod head;
+mod outputs;
+mod parameter_group;
+mod segmenter;
+mod staged_backbone;
+mod staged_builder;
+mod staged_classifier;
+
+pub use backbone::{Backbone, StageInfo};
+pub use classifier::Classifier;
+pub use head::{Head, LinearHead};
+pub use outputs::Outputs;
+pub use parameter_group::ParameterGroup;
+pub use segmenter::Segmenter;
+pub use staged_backbone::StagedBackbone;
+pub use staged_builder::StagedBuilder;
+pub use staged_classifier::StagedClassifier;

@@ -1,0 +1,232 @@
+//! What is known of a model before it is built.
+
+use cnn_core::Preprocessing;
+use cnn_layers::{Backbone, Builder, Classifier, StagedClassifier};
+
+use crate::weight_source::{WeightSource, weights_of};
+use crate::{Error, ModelConfig, preset};
+
+/// A model: its name, how it is built, and what its files look like. The registered ones are
+/// [`models`](crate::models); one of your own is a constant, and everything that takes a network
+/// takes both.
+///
+/// ```
+/// use cnn_layers::{Activation, BatchNorm2dConfig, Builder, Conv2dConfig, ConvNormActConfig, StagedBuilder, StagedClassifier};
+/// use cnn_models::{Build, Error, LoadOptions, ModelConfig, ModelSpec, Network, preset};
+///
+/// const TINY: ModelSpec = ModelSpec {
+///     name: "tiny",
+///     build: Build::Staged(tiny),
+///     preset: preset::cifar10,
+///     num_classes: 10,
+///     first_conv: "stem.0",
+///     classifier: "fc",
+///     ..ModelSpec::OWN
+/// };
+///
+/// fn tiny(config: &ModelConfig, root: &Builder) -> Result<StagedClassifier, Error> {
+///     let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(TINY.in_channels));
+///     let conv = Conv2dConfig::new(net.channels(), 8, 3).with_stride(2);
+///     let unit = ConvNormActConfig::new(conv, BatchNorm2dConfig::new(8), Activation::Relu);
+///     let at = net.at("stem");
+///     net.group("stem", &["stem"]);
+///     net.add(unit.build(&at.pp(0), &at.pp(1))?).to_channels(8).by_stride(2);
+///     net.end_stage("stem");
+///     Ok(net.linear_classifier("fc", config.num_classes.unwrap_or(TINY.num_classes), 0.)?)
+/// }
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let directory = directory.path();
+/// let network = Network::of(TINY, &ModelConfig::default(), 0)?;
+/// network.save(directory)?;
+/// let options = LoadOptions { spec: Some(TINY), ..LoadOptions::default() };
+/// assert_eq!(Network::load(directory, &options)?.model().num_classes(), 10);
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct ModelSpec {
+    /// Name, timm's where timm has the model.
+    pub name: &'static str,
+    /// Family, as `resnet`.
+    pub family: &'static str,
+    /// Where the architecture was published.
+    pub paper: &'static str,
+    /// Builds it over a store; what it gives is the model's kind.
+    pub build: Build,
+    /// Learnable values with the default number of classes; 0 where nobody counted.
+    pub parameters: usize,
+    /// Multiply-adds of the convolutions and linear layers for one image of the default size; 0
+    /// where nobody counted.
+    pub multiply_adds: u64,
+    /// Default preprocessing.
+    pub preset: fn() -> Preprocessing,
+    /// Default number of classes.
+    pub num_classes: usize,
+    /// Names of the default classes; empty for ImageNet's, which are data.
+    pub labels: &'static [&'static str],
+    /// Default channels of the input.
+    pub in_channels: usize,
+    /// The module that reads the image.
+    pub first_conv: &'static str,
+    /// The module that gives the class scores.
+    pub classifier: &'static str,
+    /// Translates the tensor names of other libraries; `None` for names that stay.
+    pub rename: fn(&str) -> Option<String>,
+}
+
+/// Builds a model over a store, at a place below which its names begin.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Build {
+    /// A chain of stages with a classification head, as
+    /// [`StagedBuilder`](cnn_layers::StagedBuilder) makes it. It can be had without its head.
+    Staged(fn(&ModelConfig, &Builder) -> Result<StagedClassifier, Error>),
+    /// Any classifier.
+    Classifier(fn(&ModelConfig, &Builder) -> Result<Box<dyn Classifier>, Error>),
+}
+
+impl ModelSpec {
+    /// A model of your own, for `..` in its constant: three input channels, ImageNet's
+    /// preprocessing at 224×224, tensor names that stay. Name, build function, number of classes,
+    /// first convolution and classifier are still to be said.
+    pub const OWN: Self = Self {
+        name: "",
+        family: "own",
+        paper: "",
+        build: Build::Staged(|_, _| {
+            Err(Error::NotSaid {
+                what: "`build` of its `ModelSpec`",
+            })
+        }),
+        parameters: 0,
+        multiply_adds: 0,
+        preset: preset::imagenet,
+        num_classes: 1000,
+        labels: &[],
+        in_channels: 3,
+        first_conv: "",
+        classifier: "",
+        rename: |_| None,
+    };
+
+    /// The classifier over a store.
+    ///
+    /// # Errors
+    /// If the configuration has something that the model does not use, or a number out of range.
+    pub fn build_classifier(
+        &self,
+        config: &ModelConfig,
+        root: &Builder,
+    ) -> Result<Box<dyn Classifier>, Error> {
+        match self.build {
+            Build::Staged(_) => Ok(Box::new(self.build_staged(config, root)?)),
+            Build::Classifier(build) => self.with_widths(config, root, build),
+        }
+    }
+
+    /// The backbone without a head, at any place of a store, for networks that put something else
+    /// on it. `stages` are those that it gives, counted from 0 (timm's `out_indices`); layers behind
+    /// the last of them are left out. `None`: all stages, and what follows them.
+    ///
+    /// ```
+    /// use cnn_layers::{Mode, Store};
+    /// use cnn_models::{ModelConfig, find};
+    ///
+    /// let store = Store::new(0);
+    /// let root = store.builder(Mode::Eval);
+    /// let backbone = find("resnet18")?.build_backbone(&ModelConfig::default(), &root.pp("backbone"), Some(&[1, 2]))?;
+    /// assert_eq!(backbone.stages()[1].module, "backbone.layer2");
+    /// assert!(store.names().iter().all(|name| !name.contains("layer3") && !name.contains("fc")));
+    /// # Ok::<(), cnn_models::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ModelSpec::build_classifier`]; if there is no such stage; and [`Error::NoBackbone`] for
+    /// a classifier that was not built in stages.
+    pub fn build_backbone(
+        &self,
+        config: &ModelConfig,
+        root: &Builder,
+        stages: Option<&[usize]>,
+    ) -> Result<Box<dyn Backbone>, Error> {
+        let Build::Staged(_) = self.build else {
+            return Err(Error::NoBackbone { model: self.name });
+        };
+        let before = root.store().names();
+        let mut backbone = self.build_staged(config, root)?.into_backbone();
+        if let Some(stages) = stages {
+            backbone = backbone.select(stages)?;
+        }
+        let groups = backbone.parameter_groups();
+        root.store().remove(|name| {
+            let is_part = groups.iter().any(|group| group.contains(name));
+            !is_part && !before.iter().any(|known| known == name)
+        });
+        Ok(Box::new(backbone))
+    }
+
+    fn build_staged(
+        &self,
+        config: &ModelConfig,
+        root: &Builder,
+    ) -> Result<StagedClassifier, Error> {
+        match self.build {
+            Build::Staged(build) => self.with_widths(config, root, build),
+            Build::Classifier(_) => Err(Error::NoBackbone { model: self.name }),
+        }
+    }
+
+    /// Builds with the configuration's widths, all of which have to be used.
+    fn with_widths<M>(
+        &self,
+        config: &ModelConfig,
+        root: &Builder,
+        build: fn(&ModelConfig, &Builder) -> Result<M, Error>,
+    ) -> Result<M, Error> {
+        if config.widths.is_empty() {
+            return build(config, root);
+        }
+        let root = root.with_widths(&config.widths);
+        let model = build(config, &root)?;
+        match root.unused_widths().into_iter().next() {
+            None => Ok(model),
+            Some(layer) => Err(Error::UnknownWidth {
+                model: self.name,
+                layer,
+            }),
+        }
+    }
+
+    /// Whether all is said that a network needs.
+    ///
+    /// # Errors
+    /// [`Error::NotSaid`] for the first that is missing.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        for (said, what) in [
+            (self.name, "`name` of its `ModelSpec`"),
+            (self.first_conv, "`first_conv` of its `ModelSpec`"),
+            (self.classifier, "`classifier` of its `ModelSpec`"),
+        ] {
+            if said.is_empty() {
+                return Err(Error::NotSaid { what });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where pretrained weights are published.
+    pub fn weights(&self) -> &'static [WeightSource] {
+        weights_of(self.name)
+    }
+
+    /// Names for `num_classes` classes, where the model has that many named ones.
+    pub(crate) fn label_names(&self, num_classes: usize) -> Option<Vec<String>> {
+        let named = self.labels.len() == num_classes && num_classes > 0;
+        named.then(|| self.labels.iter().map(ToString::to_string).collect())
+    }
+
+    /// The default preprocessing.
+    pub fn preprocessing(&self) -> Preprocessing {
+        (self.preset)()
+    }
+}

@@ -1,0 +1,45 @@
+//! Preprocessing that several models share.
+
+use cnn_core::{
+    IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD, IMAGENET_MEAN, IMAGENET_STD, Interpolation,
+    Preprocessing,
+};
+
+/// 224×224, bicubic, crop 0.875, ImageNet's mean and standard deviation.
+pub fn imagenet() -> Preprocessing {
+    Preprocessing {
+        mean: IMAGENET_MEAN.to_vec(),
+        std: IMAGENET_STD.to_vec(),
+        ..Preprocessing::default()
+    }
+}
+
+/// 224×224, bicubic, crop 0.875, mean and standard deviation 0.5.
+pub fn inception() -> Preprocessing {
+    Preprocessing {
+        mean: IMAGENET_INCEPTION_MEAN.to_vec(),
+        std: IMAGENET_INCEPTION_STD.to_vec(),
+        ..Preprocessing::default()
+    }
+}
+
+/// 32×32, no crop, ImageNet's mean and standard deviation, with which the published CIFAR ResNets
+/// were trained.
+pub fn cifar10() -> Preprocessing {
+    Preprocessing {
+        input_size: [3, 32, 32],
+        crop_pct: 1.,
+        interpolation: Interpolation::Bilinear,
+        ..imagenet()
+    }
+}
+
+/// 28×28 grey, no crop, mean 0.1307 and standard deviation 0.3081.
+pub fn mnist() -> Preprocessing {
+    Preprocessing {
+        input_size: [1, 28, 28],
+        mean: vec![0.1307],
+        std: vec![0.3081],
+        ..cifar10()
+    }
+}

@@ -1,0 +1,492 @@
+//! The contract of models: networks of one's own beside registered ones, backbones under a prefix,
+//! auxiliary heads, configurations that refuse what a family does not use, and planned widths.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Result, Tensor};
+use cnn_core::Key;
+use cnn_layers::{
+    Activation, Backbone, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig,
+    ConvNormActConfig, FeatureMap, Layer, LinearHead, Mode, Outputs, ParameterGroup, Segmenter,
+    StagedBuilder, StagedClassifier, Store, UpsampleNearest2d,
+};
+use cnn_models::{
+    Build, Error, LoadOptions, ModelConfig, ModelSpec, Network, find, models, preset,
+};
+
+fn noise(batch: usize, height: usize, width: usize) -> FeatureMap {
+    let mut values = vec![0f32; batch * height * width * 3];
+    Key::new(7).rng().fill_uniform(&mut values, -1., 1.);
+    let shape = (batch, height, width, 3);
+    FeatureMap::from_nhwc(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
+}
+
+fn values(maps: &FeatureMap) -> Vec<f32> {
+    let flat = maps.to_nhwc().flatten_all().unwrap();
+    flat.to_vec1().unwrap()
+}
+
+/// Class scores of every pixel from the deepest map of a backbone that lies under `backbone`.
+struct Fcn {
+    backbone: Box<dyn Backbone>,
+    score: Conv2d,
+    upsample: Builder,
+    groups: Vec<ParameterGroup>,
+    classes: usize,
+}
+
+impl Fcn {
+    fn build(model: &str, stages: &[usize], classes: usize, root: &Builder) -> Self {
+        let backbone = find(model)
+            .unwrap()
+            .build_backbone(&ModelConfig::default(), &root.pp("backbone"), Some(stages))
+            .unwrap();
+        let last = backbone.stages().last().unwrap();
+        let score = Conv2dConfig::new(last.channels, classes, 1).build(&root.pp("score"));
+        let head = ParameterGroup::new("head", ["score"]);
+        Self {
+            score: score.unwrap(),
+            upsample: root.pp("upsample"),
+            groups: backbone
+                .parameter_groups()
+                .iter()
+                .cloned()
+                .chain([head])
+                .collect(),
+            backbone,
+            classes,
+        }
+    }
+}
+
+impl Segmenter for Fcn {
+    fn num_classes(&self) -> usize {
+        self.classes
+    }
+
+    fn parameter_groups(&self) -> &[ParameterGroup] {
+        &self.groups
+    }
+
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        let maps = self.backbone.forward_stages(xs, cx)?;
+        let scores = self.score.forward(&maps[maps.len() - 1], cx)?;
+        UpsampleNearest2d::new([xs.height(), xs.width()], &self.upsample).forward(&scores, cx)
+    }
+}
+
+#[test]
+fn a_backbone_under_a_prefix_has_its_stages_and_groups_there() {
+    for spec in models().filter(|spec| spec.in_channels == 3) {
+        let alone = Store::new(3);
+        let whole = spec
+            .build_classifier(&ModelConfig::default(), &alone.builder(Mode::Eval))
+            .unwrap();
+        let last = whole.stages().len() - 2;
+        let store = Store::new(3);
+        let root = store.builder(Mode::Eval);
+        let under = spec
+            .build_backbone(&ModelConfig::default(), &root.pp("a.b"), Some(&[0, last]))
+            .unwrap();
+
+        // Stages: the chosen ones, under the prefix.
+        for (ours, theirs) in under.stages().iter().zip([0, last]) {
+            let theirs = &whole.stages()[theirs];
+            assert_eq!(
+                ours.module,
+                format!("a.b.{}", theirs.module),
+                "{}",
+                spec.name
+            );
+            assert_eq!(
+                (ours.channels, ours.reduction),
+                (theirs.channels, theirs.reduction)
+            );
+        }
+        // Groups: each tensor is in exactly one, and none of what is left out is in the store.
+        let kept = under.parameter_groups();
+        for name in store.names() {
+            let groups = kept.iter().filter(|group| group.contains(&name)).count();
+            assert_eq!(groups, 1, "{}: {name}", spec.name);
+        }
+        let groups = whole.parameter_groups();
+        assert!(kept.len() < groups.len(), "{}", spec.name);
+        let kept_names: usize = alone
+            .names()
+            .iter()
+            .filter(|name| {
+                groups[..kept.len()]
+                    .iter()
+                    .any(|group| group.contains(name))
+            })
+            .count();
+        assert_eq!(store.names().len(), kept_names, "{}", spec.name);
+
+        // The maps are those of the whole network.
+        for name in store.names() {
+            let value = alone.get(name.strip_prefix("a.b.").unwrap()).unwrap();
+            store.set(&name, &value).unwrap();
+        }
+        let images = noise(1, 64, 33);
+        let cx = Context::eval();
+        let theirs = whole.forward_stages(&images, &cx).unwrap();
+        let ours = under.forward_stages(&images, &cx).unwrap();
+        assert_eq!(ours.len(), 2);
+        assert!(values(&ours[0]) == values(&theirs[0]), "{}", spec.name);
+        assert!(values(&ours[1]) == values(&theirs[last]), "{}", spec.name);
+        let on = under.forward_from(0, &ours[0], &cx).unwrap();
+        assert!(values(&on) == values(&theirs[last]), "{}", spec.name);
+    }
+}
+
+#[test]
+fn a_dense_head_on_a_backbone_freezes_and_has_its_groups() {
+    let store = Store::new(0);
+    let frozen = |name: &str| name.starts_with("backbone.");
+    Fcn::build("resnet18", &[1, 2], 5, &store.builder(Mode::Train));
+    assert!(store.set_trainable(false, frozen) > 0);
+    let network = Fcn::build("resnet18", &[1, 2], 5, &store.builder(Mode::Train));
+    let names: Vec<&str> = network
+        .groups
+        .iter()
+        .map(|group| group.name.as_str())
+        .collect();
+    assert_eq!(names, ["stem", "stage1", "stage2", "head"]);
+    let before = store.tensors();
+
+    let cx = Context::train(Key::new(1));
+    let logits = network.forward(&noise(2, 48, 33), &cx).unwrap();
+    assert_eq!(logits.dims(), [2, 48, 33, 5]);
+    let grads = logits
+        .to_nhwc()
+        .sqr()
+        .unwrap()
+        .sum_all()
+        .unwrap()
+        .backward()
+        .unwrap();
+    let trainable = store.trainable();
+    let trained: Vec<&str> = trainable.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(trained, ["score.weight", "score.bias"]);
+    assert!(trainable.iter().all(|(_, var)| grads.get(var).is_some()));
+    // A frozen batch norm keeps its statistics in training.
+    for (name, tensor) in before {
+        let now = store.get(&name).unwrap().to_dtype(DType::F64).unwrap();
+        let was = tensor.to_dtype(DType::F64).unwrap();
+        let moved = (now - was).unwrap().abs().unwrap().sum_all().unwrap();
+        assert_eq!(moved.to_scalar::<f64>().unwrap(), 0., "{name}");
+    }
+}
+
+#[test]
+fn what_backbones_are_not_made_of_is_refused() {
+    let root = Store::new(0);
+    let root = root.builder(Mode::Eval);
+    let build = |stages: &[usize]| {
+        let spec = find("resnet8_cifar10").unwrap();
+        let built = spec.build_backbone(&ModelConfig::default(), &root.pp("x"), Some(stages));
+        built
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    };
+    assert_eq!(
+        build(&[4]),
+        "stage 4 does not exist, the model has stages 0 to 3"
+    );
+    let order = "stages are chosen in ascending order and at least one, from 0 to 3";
+    for stages in [&[][..], &[2, 1], &[1, 1]] {
+        let fresh = Store::new(0);
+        let spec = find("resnet8_cifar10").unwrap();
+        let error = spec
+            .build_backbone(
+                &ModelConfig::default(),
+                &fresh.builder(Mode::Eval),
+                Some(stages),
+            )
+            .err()
+            .unwrap();
+        assert_eq!(error.to_string(), order);
+    }
+}
+
+const WITH_AUXILIARY: ModelSpec = ModelSpec {
+    name: "with_auxiliary",
+    build: Build::Staged(with_auxiliary),
+    preset: preset::cifar10,
+    num_classes: 4,
+    first_conv: "layer1.0",
+    classifier: "fc",
+    ..ModelSpec::OWN
+};
+
+/// Two stages, with an auxiliary head within the second and one right after the first.
+fn with_auxiliary(
+    config: &ModelConfig,
+    root: &Builder,
+) -> std::result::Result<StagedClassifier, Error> {
+    let classes = config.num_classes.unwrap_or(WITH_AUXILIARY.num_classes);
+    let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(3));
+    for (name, width) in [("layer1", 8), ("layer2", 12)] {
+        let at = net.at(name);
+        net.group(name, &[name]);
+        let unit = |from: usize, stride: usize| {
+            let conv = Conv2dConfig::new(from, width, 3).with_stride(stride);
+            ConvNormActConfig::new(conv, BatchNorm2dConfig::new(width), Activation::Relu)
+        };
+        let first = unit(net.channels(), 2).build(&at.pp(0), &at.pp(1))?;
+        net.add(first).to_channels(width).by_stride(2);
+        if name == "layer2" {
+            let head = LinearHead::build(root, "aux2", net.channels(), classes, 0.)?;
+            net.auxiliary("aux2", head);
+        }
+        let second = unit(width, 1).build(&at.pp(2), &at.pp(3))?;
+        net.add(second);
+        net.end_stage(name);
+        if name == "layer1" {
+            let head = LinearHead::build(root, "aux1", net.channels(), classes, 0.)?;
+            net.auxiliary("aux1", head);
+        }
+    }
+    Ok(net.linear_classifier("fc", classes, 0.)?)
+}
+
+#[test]
+fn auxiliary_heads_read_where_they_were_put() {
+    let network = Network::of(WITH_AUXILIARY, &ModelConfig::default(), 0).unwrap();
+    let model = network.model();
+    let images = noise(2, 32, 27);
+    let cx = Context::eval();
+    let Outputs {
+        main, auxiliary, ..
+    } = model.forward_outputs(&images, &cx).unwrap();
+    let main: Vec<Vec<f32>> = main.to_vec2().unwrap();
+    let alone: Vec<Vec<f32>> = model.forward(&images, &cx).unwrap().to_vec2().unwrap();
+    assert_eq!(main, alone);
+    let names: Vec<&str> = auxiliary.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["aux1", "aux2"]);
+
+    // The first reads the first stage: mean over its pixels, times its weight.
+    let stage = model.forward_to(0, &images, &cx).unwrap();
+    let mean = stage.to_nchw().unwrap().mean((2, 3)).unwrap();
+    let weight = network.store().get("aux1.weight").unwrap();
+    let bias = network.store().get("aux1.bias").unwrap();
+    let expected = mean
+        .matmul(&weight.t().unwrap())
+        .unwrap()
+        .broadcast_add(&bias)
+        .unwrap();
+    let expected: Vec<Vec<f32>> = expected.to_vec2().unwrap();
+    let found: Vec<Vec<f32>> = auxiliary[0].1.to_vec2().unwrap();
+    for (found, expected) in found.concat().iter().zip(expected.concat()) {
+        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+    }
+    // They belong to the head, which a new number of classes replaces.
+    let head = model.parameter_groups().last().unwrap();
+    assert!(
+        ["fc.weight", "aux1.bias", "aux2.weight"]
+            .iter()
+            .all(|name| head.contains(name))
+    );
+    let directory = tempfile::tempdir().unwrap();
+    network.save(directory.path()).unwrap();
+    let options = LoadOptions {
+        spec: Some(WITH_AUXILIARY),
+        num_classes: Some(7),
+        ..LoadOptions::default()
+    };
+    let other = Network::load(directory.path(), &options).unwrap();
+    assert_eq!(other.store().get("aux2.weight").unwrap().dims(), [7, 12]);
+    let first = "layer1.0.weight";
+    let of = |network: &Network| network.store().get(first).unwrap().flatten_all().unwrap();
+    assert_eq!(
+        of(&other).to_vec1::<f32>().unwrap(),
+        of(&network).to_vec1::<f32>().unwrap()
+    );
+}
+
+#[test]
+fn a_network_of_ones_own_is_named_and_not_taken_for_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let network = Network::of(WITH_AUXILIARY, &ModelConfig::default(), 0).unwrap();
+    network.save(directory.path()).unwrap();
+    // Nobody knows it by its name alone.
+    let error = Network::load(directory.path(), &LoadOptions::default()).unwrap_err();
+    assert!(matches!(&error, Error::UnknownModel { name, .. } if name == "with_auxiliary"));
+    let options = LoadOptions {
+        spec: Some(*find("resnet18").unwrap()),
+        ..LoadOptions::default()
+    };
+    let error = Network::load(directory.path(), &options).unwrap_err();
+    assert!(matches!(error, Error::Contradiction { .. }), "{error}");
+    // What leaves something out says so.
+    let unnamed = ModelSpec {
+        name: "",
+        ..WITH_AUXILIARY
+    };
+    let error = Network::of(unnamed, &ModelConfig::default(), 0).unwrap_err();
+    assert!(matches!(error, Error::NotSaid { .. }), "{error}");
+    let error = Network::of(ModelSpec::OWN, &ModelConfig::default(), 0).unwrap_err();
+    assert!(matches!(error, Error::NotSaid { .. }), "{error}");
+}
+
+#[test]
+fn a_family_refuses_what_it_does_not_use() {
+    for (model, name, value, accepted) in [
+        (
+            "resnet18",
+            "pad_type",
+            "same".into(),
+            "drop_rate, drop_path_rate",
+        ),
+        ("lenet5", "drop_path_rate", 0.1.into(), "drop_rate"),
+        (
+            "mobilenetv2_100",
+            "drop_path",
+            serde_json::json!(0.1),
+            "did you mean `drop_path_rate`?",
+        ),
+    ] {
+        let config = ModelConfig::default().with_arg(name, value);
+        let error = Network::new(model, &config, 0).unwrap_err();
+        assert!(matches!(error, Error::UnknownArgument { .. }), "{error}");
+        assert!(error.to_string().contains(accepted), "{error}");
+    }
+    for (name, value, expected) in [
+        (
+            "bn_eps",
+            serde_json::json!("x"),
+            "bn_eps is \"x\", expected a number from 0 to 1",
+        ),
+        (
+            "pad_type",
+            3.into(),
+            "pad_type is 3, expected \"same\" or \"\"",
+        ),
+        (
+            "channel_multiplier",
+            0.into(),
+            "channel_multiplier is 0, expected a number from 0.01 to 4",
+        ),
+        (
+            "drop_rate",
+            (-0.1).into(),
+            "drop_rate is -0.1, expected a number from 0 to 1",
+        ),
+    ] {
+        let config = ModelConfig::default().with_arg(name, value);
+        let error = Network::new("mobilenetv2_035", &config, 0).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+/// The convolutions whose width may be changed alone, and those that go together.
+fn narrowed(model: &str) -> BTreeMap<String, usize> {
+    let plan: &[(&str, usize)] = match model {
+        "resnet18" => &[
+            ("layer1.0.conv1", 40),
+            ("layer3.1.conv1", 100),
+            ("layer4.0.conv2", 200),
+            ("layer4.0.downsample.0", 200),
+            ("layer4.1.conv2", 200),
+        ],
+        "resnet50" => &[("layer2.0.conv1", 50), ("layer2.0.conv2", 60)],
+        "resnet20_cifar10" => &[
+            ("layer2.1.conv1", 20),
+            ("layer3.0.conv2", 51),
+            ("layer3.1.conv2", 51),
+            ("layer3.2.conv2", 51),
+        ],
+        "mobilenetv1_100" => &[("conv_stem", 24), ("blocks.2.0.conv_pw", 200)],
+        "mobilenetv2_035" => &[
+            ("blocks.2.1.conv_pw", 40),
+            ("blocks.1.0.conv_pwl", 6),
+            ("blocks.1.1.conv_pwl", 6),
+            ("conv_head", 900),
+        ],
+        "squeezenet1_1" => &[
+            ("features.0", 60),
+            ("features.3.squeeze", 9),
+            ("features.4.expand3x3", 30),
+        ],
+        "lenet5" => &[("conv1", 5), ("conv2", 11), ("fc1", 100), ("fc2", 70)],
+        other => panic!("{other}"),
+    };
+    plan.iter()
+        .map(|(layer, width)| (layer.to_string(), *width))
+        .collect()
+}
+
+#[test]
+fn widths_follow_a_plan_and_come_back_from_a_file() {
+    for model in [
+        "resnet18",
+        "resnet50",
+        "resnet20_cifar10",
+        "mobilenetv1_100",
+        "mobilenetv2_035",
+        "squeezenet1_1",
+        "lenet5",
+    ] {
+        let config = ModelConfig {
+            widths: narrowed(model),
+            ..ModelConfig::default()
+        };
+        let network = Network::new(model, &config, 0).unwrap();
+        for (layer, width) in &config.widths {
+            let weight = network.store().get(&format!("{layer}.weight")).unwrap();
+            assert_eq!(weight.dims()[0], *width, "{model} {layer}");
+        }
+        let spec = network.spec();
+        assert!(
+            network.store().parameter_count() < spec.parameters,
+            "{model}"
+        );
+        let [channels, height, width] = network.preprocessing().input_size;
+        let shape = (1, channels, height, width);
+        let zeros = Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
+        let images = FeatureMap::from_nchw(&zeros).unwrap();
+        let scores = |network: &Network| -> Vec<Vec<f32>> {
+            let logits = network.model().forward(&images, &Context::eval());
+            logits.unwrap().to_vec2().unwrap()
+        };
+        let stages = network
+            .model()
+            .forward_stages(&images, &Context::eval())
+            .unwrap();
+        for (map, info) in stages.iter().zip(network.model().stages()) {
+            assert_eq!(map.channels(), info.channels, "{model} {}", info.module);
+        }
+
+        let directory = tempfile::tempdir().unwrap();
+        network.save(directory.path()).unwrap();
+        let again = Network::load(directory.path(), &LoadOptions::default()).unwrap();
+        assert_eq!(again.config().model.widths, config.widths, "{model}");
+        assert!(scores(&again) == scores(&network), "{model}");
+    }
+}
+
+#[test]
+fn a_plan_that_cannot_be_followed_is_refused() {
+    let build = |model: &str, layer: &str| {
+        let config = ModelConfig {
+            widths: BTreeMap::from([(layer.to_string(), 7)]),
+            ..ModelConfig::default()
+        };
+        Network::new(model, &config, 0).unwrap_err()
+    };
+    let error = build("resnet18", "layer9.0.conv1");
+    assert!(matches!(error, Error::UnknownWidth { .. }), "{error}");
+    for (model, layer) in [
+        ("resnet18", "layer2.1.conv2"),
+        ("resnet50", "layer2.0.downsample.0"),
+        ("resnet20_cifar10", "layer1.1.conv2"),
+        ("resnet20_cifar10", "layer2.0.conv2"),
+        ("mobilenetv2_100", "blocks.2.1.conv_pwl"),
+    ] {
+        let error = build(model, layer);
+        let message = error.to_string();
+        assert!(message.contains("shortcut"), "{model} {layer}: {message}");
+    }
+}
