@@ -59,8 +59,7 @@ fn main() -> Result<()> {
     let train = shapes(500, Split::Train)?;
     let val = shapes(200, Split::Val)?;
     let task = Classification::new(train, val, network.preprocessing().clone(), |mode| {
-        let model = network.build(mode)?;
-        anyhow::Ok(Box::new(move |images, cx| model.forward(images, cx)))
+        network.build(mode)
     })?
     .with_loss(focal)
     .with_metric("sure", Sure::default);

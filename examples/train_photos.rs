@@ -43,7 +43,7 @@ fn network(store: &Store, mode: Mode, classes: usize) -> Result<Forward> {
     }
     let features = features.add(GlobalAvgPool2d::new(&root.pp("pool")));
     let classifier = LinearConfig::new(128, classes).build(&root.pp("classifier"))?;
-    Ok(Box::new(move |images, cx| {
+    Ok(Forward::new(move |images, cx| {
         classifier.forward(&features.forward(images, cx)?.flatten()?, cx)
     }))
 }

@@ -30,7 +30,7 @@ fn network(store: &Store, mode: Mode) -> Result<Forward> {
     }
     let features = features.add(GlobalAvgPool2d::new(&root.pp("pool")));
     let classifier = LinearConfig::new(64, 10).build(&root.pp("classifier"))?;
-    Ok(Box::new(move |images, cx| {
+    Ok(Forward::new(move |images, cx| {
         classifier.forward(&features.forward(images, cx)?.flatten()?, cx)
     }))
 }

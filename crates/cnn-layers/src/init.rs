@@ -53,6 +53,19 @@ pub enum Init {
         /// As for [`Init::XavierUniform`].
         gain: f64,
     },
+    /// A rule of one's own; see [`Init::custom`].
+    Custom(InitRule),
+}
+
+/// A rule of one's own, in an [`Init`].
+#[derive(Debug, Clone, Copy)]
+pub struct InitRule(fn(&[usize], &mut Rng) -> Vec<f64>);
+
+/// Rules are equal if they are the same function.
+impl PartialEq for InitRule {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::fn_addr_eq(self.0, other.0)
+    }
 }
 
 /// The number of connections that an initialisation divides by.
@@ -82,6 +95,28 @@ impl Init {
         fan: Fan::In,
         gain: 0.577_350_269_189_625_8,
     };
+
+    /// A rule of one's own: a function that gives all values of a parameter of PyTorch's shape, in
+    /// row-major order.
+    ///
+    /// ```
+    /// use cnn_layers::{Conv2dConfig, Init, Mode, Store};
+    ///
+    /// /// Every filter passes on the middle pixel of its first channel.
+    /// const FIRST: Init = Init::custom(|shape, _| {
+    ///     let (filter, middle) = (shape[1..].iter().product::<usize>(), shape[2] / 2 * shape[3] + shape[3] / 2);
+    ///     (0..shape.iter().product()).map(|at| f64::from(at % filter == middle)).collect()
+    /// });
+    ///
+    /// let store = Store::new(0);
+    /// Conv2dConfig::new(1, 1, 3).with_init(FIRST).build(&store.builder(Mode::Eval).pp("conv"))?;
+    /// let weight = store.get("conv.weight")?.flatten_all()?.to_vec1::<f32>()?;
+    /// assert_eq!(weight, [0., 0., 0., 0., 1., 0., 0., 0., 0.]);
+    /// # Ok::<(), candle_core::Error>(())
+    /// ```
+    pub const fn custom(rule: fn(&[usize], &mut Rng) -> Vec<f64>) -> Self {
+        Self::Custom(InitRule(rule))
+    }
 
     /// The same rule for a convolution with groups, whose shape alone gives `groups` times too many
     /// outputs of one input.
@@ -115,6 +150,7 @@ impl Init {
         let fan = |fan| if fan == Fan::In { fan_in } else { fan_out };
         let uniform = |variance: f64| uniform(key, count, (3. * variance).sqrt());
         match self {
+            Self::Custom(InitRule(rule)) => rule(shape, &mut key.rng()),
             Self::Constant(value) => vec![value; count],
             Self::Uniform { bound } => self::uniform(key, count, bound),
             Self::Normal { std } => normal(key, count, std, f64::INFINITY),

@@ -79,7 +79,7 @@ pub use context::{BatchNormPolicy, Context};
 pub use conv2d::{Conv2d, Conv2dConfig};
 pub use dropout::{DropPath, Dropout};
 pub use error::Error;
-pub use init::{Fan, Init};
+pub use init::{Fan, Init, InitRule};
 pub use layer::{Layer, Sequential};
 pub use layer_norm::{LayerNorm2d, LayerNorm2dConfig};
 pub use linear::{Linear, LinearConfig};

@@ -6,10 +6,11 @@ use std::sync::Mutex;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cnn_core::Key;
 use cnn_layers::{
-    Activate, Activation, AvgPool2d, BackwardRule, BlockOptions, Context, Conv2dConfig,
-    DepthwiseSeparableConfig, Event, FeatureMap, GlobalMaxPool2d, InvertedResidualConfig, Layer,
-    LayerNorm2dConfig, LinearConfig, MaxPool2d, Mode, Observer, Padding, Sequential, Softmax,
-    SqueezeExciteConfig, Store, UpsampleNearest2d,
+    Activate, Activation, AvgPool2d, BackwardRule, BatchNorm2dConfig, BlockOptions, Context,
+    Conv2dConfig, ConvNormActConfig, DepthwiseSeparableConfig, Error, Event, FeatureMap,
+    GlobalMaxPool2d, InvertedResidualConfig, Layer, LayerNorm2dConfig, LinearConfig, MaxPool2d,
+    Mode, Observer, Padding, Sequential, Softmax, SqueezeExciteConfig, Store, UpsampleNearest2d,
+    find_error,
 };
 
 fn maps(shape: [usize; 4]) -> FeatureMap {
@@ -18,6 +19,10 @@ fn maps(shape: [usize; 4]) -> FeatureMap {
         .map(|_| rng.normal() as f32)
         .collect();
     FeatureMap::from_nhwc(&Tensor::from_vec(values, &shape[..], &Device::Cpu).unwrap()).unwrap()
+}
+
+fn values(maps: &FeatureMap) -> Vec<f32> {
+    maps.to_nhwc().flatten_all().unwrap().to_vec1().unwrap()
 }
 
 fn sum(maps: &FeatureMap) -> f32 {
@@ -280,4 +285,93 @@ fn evaluation_records_no_graph_and_training_draws_from_its_key() {
     assert!(draw(1).is_tracked());
     assert_eq!(sum(&draw(1)), sum(&draw(1)));
     assert_ne!(sum(&draw(1)), sum(&draw(2)));
+}
+
+#[test]
+fn a_place_is_taken_once_unless_it_is_shared() {
+    let store = Store::new(0);
+    let linear = LinearConfig::new(3, 3);
+    let root = store.builder(Mode::Train);
+    linear.build(&root.pp("fc")).unwrap();
+    let error = linear.build(&root.pp("fc")).unwrap_err();
+    assert!(matches!(
+        Error::find(&error),
+        Some(Error::Taken { name }) if name == "fc.weight"
+    ));
+    // Two layers that are meant to be one, and the model built again.
+    linear.build(&root.pp("fc").shared()).unwrap();
+    linear.build(&root.shared().pp("fc")).unwrap();
+    linear.build(&store.builder(Mode::Eval).pp("fc")).unwrap();
+    assert_eq!(store.names(), ["fc.weight", "fc.bias"]);
+    // Buffers are names, too.
+    let norm = BatchNorm2dConfig::new(3);
+    norm.build(&root.pp("bn")).unwrap();
+    assert!(norm.build(&root.pp("bn")).is_err());
+}
+
+#[test]
+fn what_was_built_for_inference_is_refused_once_the_weights_are_others() {
+    let store = Store::new(0);
+    let build = || {
+        let root = store.builder(Mode::Inference);
+        let unit = ConvNormActConfig::relu(3, 4, 3);
+        let unit = unit.build(&root.pp("conv"), &root.pp("bn")).unwrap();
+        let fc = LinearConfig::new(4, 2).build(&root.pp("fc")).unwrap();
+        (unit, fc)
+    };
+    let xs = maps([1, 5, 6, 3]);
+    let cx = Context::eval();
+    let (unit, fc) = build();
+    let ys = unit.forward(&xs, &cx).unwrap();
+    let pixels = ys.to_nhwc().reshape(((), 4)).unwrap();
+    fc.forward(&pixels, &cx).unwrap();
+
+    let ones = Tensor::ones(4, DType::F32, &Device::Cpu).unwrap();
+    store.load([("bn.running_mean", ones)]).unwrap();
+    for error in [
+        unit.forward(&xs, &cx).unwrap_err(),
+        fc.forward(&pixels, &cx).unwrap_err(),
+    ] {
+        let found = Error::find(&error).unwrap();
+        let stale = match found {
+            Error::Layer { source, .. } => Error::find(source).unwrap(),
+            other => other,
+        };
+        assert!(matches!(stale, Error::Stale { .. }), "{error}");
+    }
+    // Built again it has the new statistics.
+    let (unit, _) = build();
+    assert!(values(&unit.forward(&xs, &cx).unwrap()) != values(&ys));
+    // A training build moves the running statistics, which is a change, too.
+    let root = store.builder(Mode::Train);
+    let trained = ConvNormActConfig::relu(3, 4, 3);
+    let trained = trained.build(&root.pp("conv"), &root.pp("bn")).unwrap();
+    trained.forward(&xs, &Context::train(Key::new(0))).unwrap();
+    assert!(unit.forward(&xs, &cx).is_err());
+}
+
+#[test]
+fn a_store_loads_a_file_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("fc.safetensors");
+    let store = Store::new(0);
+    LinearConfig::new(3, 2)
+        .build(&store.builder(Mode::Eval).pp("fc"))
+        .unwrap();
+    cnn_weights::save_safetensors(&path, &store.tensors(), &Default::default()).unwrap();
+    let other = Store::new(1);
+    LinearConfig::new(3, 2)
+        .build(&other.builder(Mode::Eval).pp("fc"))
+        .unwrap();
+    let report = other.load_file(&path).unwrap();
+    assert_eq!(report.loaded, ["fc.bias", "fc.weight"]);
+    let weight = |store: &Store| store.get("fc.weight").unwrap().to_vec2::<f32>().unwrap();
+    assert_eq!(weight(&other), weight(&store));
+    let error = other
+        .load_file(directory.path().join("absent.safetensors"))
+        .unwrap_err();
+    assert!(
+        find_error::<cnn_weights::Error>(&error).is_some(),
+        "{error}"
+    );
 }

@@ -3,19 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use cnn_core::{Key, Preprocessing};
 use cnn_data::{Augmentation, Batch, BatchMix, BatchPlan, Dataset, Skipped};
 use cnn_layers::{Context, FeatureMap, Mode};
 use cnn_metrics::ClassificationResult;
 
 use crate::{
-    Batches, ClassificationLoss, CrossEntropy, Epoch, Error, Evaluation, Losses, Targets, Task,
+    Batches, ClassificationLoss, CrossEntropy, Epoch, Error, Evaluation, Forward, Losses, Targets,
+    Task,
 };
-
-/// A network as a function from images to class scores `(N, K)`.
-pub type Forward =
-    Box<dyn Fn(&FeatureMap, &Context<'_>) -> candle_core::Result<Tensor> + Send + Sync>;
 
 /// A metric of one's own over all validation images.
 ///
@@ -68,6 +65,7 @@ pub struct Classification {
     augmentation: Augmentation,
     mix: Option<BatchMix>,
     loss: Box<dyn ClassificationLoss>,
+    auxiliary_weight: f64,
     metrics: Vec<(String, NewMetric)>,
     score: String,
     skipped: Mutex<BTreeMap<String, String>>,
@@ -76,18 +74,20 @@ pub struct Classification {
 impl Classification {
     /// Trains a network on `train` and evaluates it on `val`. `build` builds it from the store that
     /// is trained, and is asked for it in [`Mode::Train`] and in [`Mode::Eval`]; it has one output
-    /// for each of `train`'s classes. Default: batches of 32, no augmentation, cross-entropy, the
+    /// for each of `train`'s classes. That is a [`Classifier`](cnn_layers::Classifier), as
+    /// `network.build(mode)` gives it, or a [`Forward`] over layers of one's own. Default: batches of 32, no augmentation, cross-entropy, the
     /// best epoch by top-1 accuracy.
     ///
     /// # Errors
     /// As [`check_datasets`], and what `build` reports.
-    pub fn new<E: From<Error>>(
+    pub fn new<F: Into<Forward>, E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         train: Arc<dyn Dataset>,
         val: Arc<dyn Dataset>,
         preprocessing: Preprocessing,
-        build: impl Fn(Mode) -> Result<Forward, E>,
-    ) -> Result<Self, E> {
+        build: impl Fn(Mode) -> Result<F, E>,
+    ) -> Result<Self, Error> {
         check_datasets(train.as_ref(), val.as_ref())?;
+        let build = |mode| build(mode).map(Into::into).map_err(Error::other);
         Ok(Self {
             train,
             val,
@@ -98,6 +98,7 @@ impl Classification {
             augmentation: Augmentation::new(),
             mix: None,
             loss: Box::new(CrossEntropy::default()),
+            auxiliary_weight: 0.3,
             metrics: Vec::new(),
             score: "top1".to_string(),
             skipped: Mutex::default(),
@@ -143,6 +144,16 @@ impl Classification {
         }
     }
 
+    /// How much the loss of each auxiliary head counts beside that of the main output, where the
+    /// network has such heads; 0.3 by default, as for GoogLeNet (Szegedy et al. 2014).
+    #[must_use]
+    pub fn with_auxiliary_weight(self, weight: f64) -> Self {
+        Self {
+            auxiliary_weight: weight,
+            ..self
+        }
+    }
+
     /// A further metric of the validation images, made anew for each evaluation; the logs have it as
     /// `val_…`.
     #[must_use]
@@ -176,8 +187,8 @@ impl Classification {
         let mut batches = plan.start()?;
         for batch in &mut batches {
             let batch = batch?;
-            let logits =
-                (self.forward_eval)(&FeatureMap::from_nhwc(&batch.images)?, &Context::eval())?;
+            let images = FeatureMap::from_nhwc(&batch.images)?;
+            let logits = self.forward_eval.scores(&images, &Context::eval())?;
             let labels = labels(&batch)?;
             count_predictions(&mut metrics, &logits, &labels)?;
             for (_, metric) in &mut further {
@@ -268,10 +279,19 @@ impl Task for Classification {
 
     fn loss(&self, batch: &Batch, cx: &Context<'_>) -> Result<Losses, Error> {
         let labels = labels(batch)?;
-        let logits = (self.forward_train)(&FeatureMap::from_nhwc(&batch.images)?, cx)?;
-        let right = right_predictions(&logits, &labels)?;
-        let loss = self.loss.loss(&logits, &self.targets(batch, &labels)?)?;
-        Ok(Losses::new(loss).with("top1", right as f64 / labels.len() as f64))
+        let images = FeatureMap::from_nhwc(&batch.images)?;
+        let outputs = self.forward_train.outputs(&images, cx)?;
+        let targets = self.targets(batch, &labels)?;
+        let right = right_predictions(&outputs.main, &labels)?;
+        let mut total = self.loss.loss(&outputs.main, &targets)?;
+        let mut named = vec![("top1".to_string(), right as f64 / labels.len() as f64)];
+        for (head, logits) in &outputs.auxiliary {
+            let loss = self.loss.loss(logits, &targets)?;
+            let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            named.push((format!("{head}_loss"), value));
+            total = (total + (loss * self.auxiliary_weight)?)?;
+        }
+        Ok(Losses { total, named })
     }
 
     fn evaluate(&self) -> Result<Evaluation, Error> {
@@ -373,7 +393,7 @@ fn labels(batch: &Batch) -> Result<Vec<u32>, Error> {
 fn to_vec(logits: &Tensor) -> Result<Vec<f32>, Error> {
     Ok(logits
         .detach()
-        .to_dtype(candle_core::DType::F32)?
+        .to_dtype(DType::F32)?
         .flatten_all()?
         .to_vec1()?)
 }

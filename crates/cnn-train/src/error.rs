@@ -105,9 +105,19 @@ fn some(names: &[String]) -> String {
 }
 
 impl Error {
-    /// What a task, a step, a loss or a metric of one's own reports: an error or a text.
+    /// What a task, a step, a loss or a metric of one's own reports: an error or a text. An error
+    /// that this type has a variant for becomes that variant.
     pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Other(error.into())
+        error
+            .into()
+            .downcast::<Self>()
+            .map(|error| *error)
+            .or_else(|other| {
+                other
+                    .downcast::<candle_core::Error>()
+                    .map(|error| Self::from(*error))
+            })
+            .unwrap_or_else(Self::Other)
     }
 
     /// An argument of that name is out of its range.

@@ -36,6 +36,7 @@ mod classification;
 mod config;
 mod epoch_record;
 mod error;
+mod forward;
 mod loss;
 mod nan_guard;
 mod optimizer;
@@ -53,11 +54,12 @@ mod trainer;
 mod weight_average;
 
 pub use classification::{
-    Classification, Forward, Metric, check_datasets, count_predictions, right_predictions,
+    Classification, Metric, check_datasets, count_predictions, right_predictions,
 };
 pub use config::TrainConfig;
 pub use epoch_record::EpochRecord;
 pub use error::Error;
+pub use forward::Forward;
 pub use loss::{
     ClassificationLoss, CrossEntropy, Targets, binary_cross_entropy_with_logits, log_softmax,
     mean_squared_error,

@@ -8,8 +8,9 @@ use candle_core::Tensor;
 use cnn_core::Preprocessing;
 use cnn_data::{Shapes, ShapesConfig, Split};
 use cnn_layers::{
-    Activation, BatchNorm2dConfig, BatchNormPolicy, Context, Conv2dConfig, ConvNormActConfig,
-    GlobalAvgPool2d, Layer as _, LinearConfig, Mode, Store,
+    Activation, BatchNorm2dConfig, BatchNormPolicy, Classifier, Context, Conv2dConfig,
+    ConvNormActConfig, FeatureMap, GlobalAvgPool2d, Layer as _, LinearConfig, LinearHead, Mode,
+    StagedBuilder, Store,
 };
 use cnn_train::{
     Batches, Classification, Epoch, Error, Evaluation, Forward, GradientStep, Losses, Metric,
@@ -23,13 +24,17 @@ fn network(store: &Store, mode: Mode) -> Result<Forward, Error> {
     let unit = unit.build(&root.pp("conv"), &root.pp("bn"))?;
     let pool = GlobalAvgPool2d::new(&root.pp("pool"));
     let head = LinearConfig::new(6, 10).build(&root.pp("head"))?;
-    Ok(Box::new(move |images, cx| {
+    Ok(Forward::new(move |images, cx| {
         let maps = unit.forward(images, cx)?;
         head.forward(&pool.forward(&maps, cx)?.flatten()?, cx)
     }))
 }
 
 fn task(store: &Store) -> Classification {
+    task_of(|mode| network(store, mode))
+}
+
+fn task_of<F: Into<Forward>>(build: impl Fn(Mode) -> Result<F, Error>) -> Classification {
     let images = |samples, split| {
         let config = ShapesConfig::default().with_samples(samples);
         Arc::new(Shapes::new(config.with_split(split)).unwrap())
@@ -40,7 +45,7 @@ fn task(store: &Store) -> Classification {
     };
     let train = images(96, Split::Train);
     let val = images(20, Split::Val);
-    Classification::new(train, val, preprocessing, |mode| network(store, mode)).unwrap()
+    Classification::new(train, val, preprocessing, build).unwrap()
 }
 
 /// The focal loss of exponent 2 (Lin et al. 2017).
@@ -223,4 +228,97 @@ fn frozen_statistics_stay() {
         trainer.run(&task, &mut GradientStep::default()).unwrap();
         assert_eq!(statistics(&store) == before, stay);
     }
+}
+
+/// A stage with an auxiliary head on its map, a second stage, and the head.
+fn with_auxiliary(store: &Store, mode: Mode) -> Result<Box<dyn Classifier>, Error> {
+    let root = store.builder(mode);
+    let mut net = StagedBuilder::new(&root, 3);
+    for name in ["layer1", "layer2"] {
+        let unit = ConvNormActConfig::relu(net.channels(), 6, 3).with_stride(2);
+        let unit = unit.build(&net.at(name).pp(0), &net.at(name).pp(1))?;
+        net.group(name, &[name]);
+        net.add(unit).to_channels(6).by_stride(2);
+        net.end_stage(name);
+        if name == "layer1" {
+            net.auxiliary("aux", LinearHead::build(&root, "aux", 6, 10, 0.)?);
+        }
+    }
+    Ok(Box::new(net.linear_classifier("fc", 10, 0.)?))
+}
+
+#[test]
+fn an_auxiliary_head_is_trained_and_not_evaluated() {
+    let store = Store::new(0);
+    let task = task_of(|mode| with_auxiliary(&store, mode)).with_auxiliary_weight(0.25);
+    let epoch = Epoch {
+        number: 0,
+        start: 0,
+        key: cnn_core::Key::new(0),
+    };
+    let batch = task.batches(&epoch).unwrap().next().unwrap().unwrap();
+    let cx = Context::train(cnn_core::Key::new(1));
+    let losses = task.loss(&batch, &cx).unwrap();
+
+    // The total is the main loss and a quarter of the head's, each computed by itself.
+    let model = with_auxiliary(&store, Mode::Train).unwrap();
+    let images = FeatureMap::from_nhwc(&batch.images).unwrap();
+    let outputs = model.forward_outputs(&images, &cx).unwrap();
+    let labels: Vec<usize> = batch.labels.iter().flatten().copied().collect();
+    let loss = |logits: &Tensor| -> f64 {
+        let log: Vec<Vec<f32>> = log_softmax(logits).unwrap().to_vec2().unwrap();
+        let picked = log
+            .iter()
+            .zip(&labels)
+            .map(|(row, &label)| f64::from(row[label]));
+        -picked.sum::<f64>() / labels.len() as f64
+    };
+    let auxiliary = loss(&outputs.auxiliary[0].1);
+    let expected = loss(&outputs.main) + 0.25 * auxiliary;
+    let total = f64::from(losses.total.to_scalar::<f32>().unwrap());
+    assert!((total - expected).abs() < 1e-5, "{total} {expected}");
+    let names: Vec<&str> = losses.named.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["top1", "aux_loss"]);
+    assert!((losses.named[1].1 - auxiliary).abs() < 1e-5);
+
+    // Training moves the head; evaluation is the main output's alone.
+    let before = store.get("aux.weight").unwrap().copy().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::new(TrainConfig::new(1), &store, directory.path());
+    trainer.run(&task, &mut GradientStep::default()).unwrap();
+    let moved = (store.get("aux.weight").unwrap() - before).unwrap();
+    let moved = moved.abs().unwrap().sum_all().unwrap();
+    assert!(moved.to_scalar::<f32>().unwrap() > 0.);
+    let evaluation = task.evaluate().unwrap();
+    let zeros = Tensor::zeros((10, 6), candle_core::DType::F32, &candle_core::Device::Cpu);
+    store.set("aux.weight", &zeros.unwrap()).unwrap();
+    assert_eq!(task.evaluate().unwrap(), evaluation);
+    let names: Vec<&str> = evaluation
+        .metrics
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(names, ["loss", "top1", "top5"]);
+}
+
+#[test]
+fn an_inference_build_that_training_outran_is_refused() {
+    let store = Store::new(0);
+    let task = task_of(|mode| {
+        let mode = if mode == Mode::Eval {
+            Mode::Inference
+        } else {
+            mode
+        };
+        with_auxiliary(&store, mode)
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::new(TrainConfig::new(1), &store, directory.path());
+    let error = trainer
+        .run(&task, &mut GradientStep::default())
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Layer(cnn_layers::Error::Stale { layer }) if layer == "layer1.0"),
+        "{error}"
+    );
 }

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cnn_data::{Augmentation, BatchMix, Dataset, Skipped};
-use cnn_layers::{Mode, Store};
+use cnn_layers::Store;
 use cnn_models::Network;
 use cnn_train::{
-    Classification, CrossEntropy, Forward, GradientStep, Notice, Task, TrainConfig, TrainSummary,
-    Trainer, check_datasets,
+    Classification, CrossEntropy, GradientStep, Notice, Task, TrainConfig, TrainSummary, Trainer,
+    check_datasets,
 };
 use cnn_weights::TensorFile;
 use serde::Serialize;
@@ -325,12 +325,13 @@ impl<'a> FineTune<'a> {
         self.run_on_images(phase, place, directory, skipped)
     }
 
-    /// Whether a phase goes over kept features instead of images: the head alone moves, every epoch
-    /// sees the same images, and they are not too many.
+    /// Whether a phase goes over kept features instead of images: the head alone moves, it reads the
+    /// last map alone, every epoch sees the same images, and they are not too many.
     fn reads_features(&self, phase: &Phase) -> Result<bool, Error> {
         let images = self.train.len().max(self.val.len());
         Ok(phase.is_head_only()
             && self.head_augmentation.is_none()
+            && self.network.model().auxiliary_heads().is_empty()
             && features_fit(&self.network, images)?)
     }
 
@@ -374,7 +375,7 @@ impl<'a> FineTune<'a> {
         let train = self.train.clone();
         let val = self.val.clone();
         let record = self.network.preprocessing().clone();
-        let mut task = Classification::new(train, val, record, |mode| self.forward(mode))?
+        let mut task = Classification::new(train, val, record, |mode| self.network.build(mode))?
             .with_batch_size(self.config.batch_size.min(self.train.len()))?
             .with_augmentation(augmentation)
             .with_loss(self.loss());
@@ -388,11 +389,6 @@ impl<'a> FineTune<'a> {
                 .map(|file| (file.path, file.reason)),
         );
         Ok(Some(summary?))
-    }
-
-    fn forward(&self, mode: Mode) -> Result<Forward, Error> {
-        let model = self.network.build(mode)?;
-        Ok(Box::new(move |images, cx| model.forward(images, cx)))
     }
 
     fn train<T: Task>(

@@ -5,10 +5,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use cnn_core::RunDir;
-use cnn_layers::Mode;
 use cnn_models::{ModelConfig, Network};
 use cnn_train::{
-    Classification, CrossEntropy, Forward, GradientStep, OptimizerConfig, Schedule, ScheduleKind,
+    Classification, CrossEntropy, GradientStep, OptimizerConfig, Schedule, ScheduleKind,
     TrainConfig, Trainer,
 };
 use serde::{Deserialize, Serialize};
@@ -248,10 +247,6 @@ impl Train {
     }
 
     fn task(&self, data: &Data, network: &Network) -> Result<Classification> {
-        let forward = |mode: Mode| -> Result<Forward> {
-            let model = network.build(mode)?;
-            Ok(Box::new(move |images, cx| model.forward(images, cx)))
-        };
         let preprocessing = network.preprocessing().clone();
         let augmentation = self
             .training
@@ -259,7 +254,7 @@ impl Train {
             .context(Unusable)?;
         let train = data.train.clone();
         let val = data.val.clone();
-        let mut task = Classification::new(train, val, preprocessing, forward)?
+        let mut task = Classification::new(train, val, preprocessing, |mode| network.build(mode))?
             .with_batch_size(self.batch as usize)
             .context(Unusable)?
             .with_augmentation(augmentation)

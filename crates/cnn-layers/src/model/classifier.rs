@@ -108,6 +108,11 @@ pub trait Classifier: Backbone {
         self.forward_head(&self.forward_features(xs, cx)?, cx)
     }
 
+    /// Names of the auxiliary heads that it has for its training. Default: none.
+    fn auxiliary_heads(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
     /// Class scores of images, and those of the auxiliary heads that a network may have for its
     /// training. Default: [`forward`](Self::forward), and no auxiliary ones.
     ///

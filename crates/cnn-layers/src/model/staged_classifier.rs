@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 
 use super::head::Head;
 use super::staged_backbone::StagedBackbone;
-use crate::{Backbone, Classifier, Context, FeatureMap, ParameterGroup, StageInfo};
+use crate::{Backbone, Classifier, Context, FeatureMap, Outputs, ParameterGroup, StageInfo};
 
 /// A [`StagedBackbone`] with a head, and with the auxiliary heads that it may have;
 /// [`StagedBuilder`](crate::StagedBuilder) makes it.
@@ -78,7 +78,12 @@ impl Classifier for StagedClassifier {
         self.head.forward(features, cx)
     }
 
-    fn forward_outputs(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<crate::Outputs<Tensor>> {
+    fn auxiliary_heads(&self) -> Vec<&str> {
+        let names = self.auxiliary.iter().map(|head| head.name.as_str());
+        names.collect()
+    }
+
+    fn forward_outputs(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Outputs<Tensor>> {
         let mut auxiliary = Vec::with_capacity(self.auxiliary.len());
         let mut xs = xs.clone();
         let stages = self.backbone.stages.iter().map(|stage| &stage.layers);
@@ -94,6 +99,6 @@ impl Classifier for StagedClassifier {
             }
         }
         let main = self.head.forward(&xs, cx)?;
-        Ok(crate::Outputs::new(main, auxiliary))
+        Ok(Outputs::new(main, auxiliary))
     }
 }

@@ -69,6 +69,7 @@ impl Trainer<'_> {
                     run.place(located, names(task, &group))
                 })?;
                 drop(group);
+                self.store.mark_changed();
                 if let Some(average) = &run.tensors.average {
                     average.update(&self.store, run.state.step)?;
                 }

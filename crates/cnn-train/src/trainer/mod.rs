@@ -39,7 +39,7 @@ use crate::{
 ///     let conv = Conv2dConfig::new(3, 8, 3).build(&root.pp("conv"))?;
 ///     let pool = GlobalAvgPool2d::new(&root.pp("pool"));
 ///     let head = LinearConfig::new(8, 10).build(&root.pp("head"))?;
-///     Ok(Box::new(move |images, cx| head.forward(&pool.forward(&conv.forward(images, cx)?, cx)?.flatten()?, cx)))
+///     Ok(Forward::new(move |images, cx| head.forward(&pool.forward(&conv.forward(images, cx)?, cx)?.flatten()?, cx)))
 /// }
 ///
 /// # let directory = tempfile::tempdir()?;
