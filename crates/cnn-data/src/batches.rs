@@ -167,7 +167,7 @@ impl BatchPlan {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if the batch size is zero, [`Error::NoSuchSample`] if the order
+    /// [`Error::Argument`] if the batch size is zero, [`Error::NoSuchSample`] if the order
     /// names a sample that does not exist, and what the preprocessing record is to blame for, as
     /// [`preprocess`].
     pub fn start(self) -> Result<Batches, Error> {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cnn_core::ArgumentError;
+
 use crate::{DatasetFormat, FileFormat, Split};
 
 /// Everything that can go wrong in this crate.
@@ -78,15 +80,8 @@ pub enum Error {
         expected: &'static str,
     },
     /// An argument is out of its range.
-    #[error("`{name}`: found {found}, expected {expected}")]
-    InvalidArgument {
-        /// The argument's name.
-        name: &'static str,
-        /// Its value.
-        found: String,
-        /// What would be accepted.
-        expected: String,
-    },
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
     /// The preprocessing record cannot be used.
     #[error(transparent)]
     Preprocessing(#[from] cnn_core::Error),
@@ -179,11 +174,7 @@ impl Error {
         found: impl fmt::Display,
         expected: impl Into<String>,
     ) -> Self {
-        Self::InvalidArgument {
-            name,
-            found: found.to_string(),
-            expected: expected.into(),
-        }
+        Self::Argument(ArgumentError::new(name, found, expected))
     }
 
     /// Says which file or sample the error is about.

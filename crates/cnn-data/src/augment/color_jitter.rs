@@ -24,7 +24,7 @@ impl ColorJitter {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `brightness`, `contrast` or `saturation` is not in `0..=100`
+    /// [`Error::Argument`] if `brightness`, `contrast` or `saturation` is not in `0..=100`
     /// or `hue` not in `0..=0.5`.
     pub fn new(brightness: f64, contrast: f64, saturation: f64, hue: f64) -> Result<Self, Error> {
         Ok(Self {

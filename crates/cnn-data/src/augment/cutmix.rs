@@ -24,7 +24,7 @@ impl CutMix {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `alpha` is not in `0.001..=1000`.
+    /// [`Error::Argument`] if `alpha` is not in `0.001..=1000`.
     pub fn new(alpha: f64) -> Result<Self, Error> {
         Ok(Self {
             alpha: within("alpha", alpha, ALPHAS)?,
@@ -39,7 +39,7 @@ impl CutMix {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if the number of values is not the product of `dims` or an image
+    /// [`Error::Argument`] if the number of values is not the product of `dims` or an image
     /// is empty.
     pub fn apply(
         &self,

@@ -38,7 +38,7 @@ impl Mixing {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if there are more or fewer labels than images, a label is not
+    /// [`Error::Argument`] if there are more or fewer labels than images, a label is not
     /// below `classes`, or a partner is no image of the batch.
     pub fn soft_targets(&self, labels: &[usize], classes: usize) -> Result<Vec<f32>, Error> {
         if labels.len() != self.partners.len() {

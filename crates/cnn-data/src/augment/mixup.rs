@@ -21,7 +21,7 @@ impl Mixup {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `alpha` is not in `0.001..=1000`.
+    /// [`Error::Argument`] if `alpha` is not in `0.001..=1000`.
     pub fn new(alpha: f64) -> Result<Self, Error> {
         Ok(Self {
             alpha: within("alpha", alpha, ALPHAS)?,
@@ -36,7 +36,7 @@ impl Mixup {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if the number of values is not the product of `dims` or an image
+    /// [`Error::Argument`] if the number of values is not the product of `dims` or an image
     /// is empty.
     pub fn apply(
         &self,

@@ -28,7 +28,7 @@ impl RandomAffine {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `degrees` is not in `0..=180`.
+    /// [`Error::Argument`] if `degrees` is not in `0..=180`.
     pub fn new(degrees: f64) -> Result<Self, Error> {
         let degrees = within("degrees", degrees, 0.0..=180.0)?;
         Ok(Self {
@@ -44,7 +44,7 @@ impl RandomAffine {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if one is not in `0..=1`.
+    /// [`Error::Argument`] if one is not in `0..=1`.
     pub fn with_translation(self, horizontal: f64, vertical: f64) -> Result<Self, Error> {
         let horizontal = within("horizontal translation", horizontal, 0.0..=1.0)?;
         let vertical = within("vertical translation", vertical, 0.0..=1.0)?;
@@ -58,7 +58,7 @@ impl RandomAffine {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if they are out of order or not in `0.001..=1000`.
+    /// [`Error::Argument`] if they are out of order or not in `0.001..=1000`.
     pub fn with_scale(self, low: f64, high: f64) -> Result<Self, Error> {
         Ok(Self {
             scale: ordered("scale", [low, high], 0.001..=1000.0)?,
@@ -70,7 +70,7 @@ impl RandomAffine {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if one is not in `0..=89`.
+    /// [`Error::Argument`] if one is not in `0..=89`.
     pub fn with_shear(self, horizontal: f64, vertical: f64) -> Result<Self, Error> {
         let horizontal = within("horizontal shear", horizontal, 0.0..=89.0)?;
         let vertical = within("vertical shear", vertical, 0.0..=89.0)?;

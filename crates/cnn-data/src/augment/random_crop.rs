@@ -24,7 +24,7 @@ impl RandomCrop {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default
+    /// [`Error::Argument`] if a side is zero, [`Error::TooLarge`] beyond the default
     /// [`Limits`](crate::Limits).
     pub fn new(height: usize, width: usize) -> Result<Self, Error> {
         Ok(Self {
@@ -38,7 +38,7 @@ impl RandomCrop {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `padding` is above 65,535.
+    /// [`Error::Argument`] if `padding` is above 65,535.
     pub fn with_padding(self, padding: usize) -> Result<Self, Error> {
         if padding > MAX_IMAGE_SIDE {
             return Err(Error::argument(

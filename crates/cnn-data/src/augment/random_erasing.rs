@@ -37,7 +37,7 @@ impl RandomErasing {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `p` is not in `0..=1`.
+    /// [`Error::Argument`] if `p` is not in `0..=1`.
     pub fn new(p: f64) -> Result<Self, Error> {
         let p = probability("p", p)?;
         Ok(Self {
@@ -52,7 +52,7 @@ impl RandomErasing {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if they are out of order or not in `0..=1`.
+    /// [`Error::Argument`] if they are out of order or not in `0..=1`.
     pub fn with_scale(self, low: f64, high: f64) -> Result<Self, Error> {
         Ok(Self {
             scale: ordered("scale", [low, high], 0.0..=1.0)?,
@@ -64,7 +64,7 @@ impl RandomErasing {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if they are out of order or not in `0.001..=1000`.
+    /// [`Error::Argument`] if they are out of order or not in `0.001..=1000`.
     pub fn with_ratio(self, low: f64, high: f64) -> Result<Self, Error> {
         Ok(Self {
             ratio: ordered("ratio", [low, high], 0.001..=1000.0)?,

@@ -18,7 +18,7 @@ impl RandomHorizontalFlip {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `p` is not in `0..=1`.
+    /// [`Error::Argument`] if `p` is not in `0..=1`.
     pub fn new(p: f64) -> Result<Self, Error> {
         Ok(Self {
             p: probability("p", p)?,

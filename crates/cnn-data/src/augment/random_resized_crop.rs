@@ -28,7 +28,7 @@ impl RandomResizedCrop {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default
+    /// [`Error::Argument`] if a side is zero, [`Error::TooLarge`] beyond the default
     /// [`Limits`](crate::Limits).
     pub fn new(height: usize, width: usize) -> Result<Self, Error> {
         Ok(Self {
@@ -43,7 +43,7 @@ impl RandomResizedCrop {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if they are out of order or not in `1e-6..=1`.
+    /// [`Error::Argument`] if they are out of order or not in `1e-6..=1`.
     pub fn with_scale(self, low: f64, high: f64) -> Result<Self, Error> {
         Ok(Self {
             scale: ordered("scale", [low, high], 1e-6..=1.0)?,
@@ -55,7 +55,7 @@ impl RandomResizedCrop {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if they are out of order or not in `0.001..=1000`.
+    /// [`Error::Argument`] if they are out of order or not in `0.001..=1000`.
     pub fn with_ratio(self, low: f64, high: f64) -> Result<Self, Error> {
         Ok(Self {
             ratio: ordered("ratio", [low, high], 0.001..=1000.0)?,

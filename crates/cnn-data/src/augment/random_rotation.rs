@@ -25,7 +25,7 @@ impl RandomRotation {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `degrees` is not in `0..=180`.
+    /// [`Error::Argument`] if `degrees` is not in `0..=180`.
     pub fn new(degrees: f64) -> Result<Self, Error> {
         Ok(Self {
             degrees: within("degrees", degrees, 0.0..=180.0)?,

@@ -20,7 +20,7 @@ impl Resize {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default
+    /// [`Error::Argument`] if a side is zero, [`Error::TooLarge`] beyond the default
     /// [`Limits`](crate::Limits).
     pub fn new(height: usize, width: usize) -> Result<Self, Error> {
         Ok(Self {

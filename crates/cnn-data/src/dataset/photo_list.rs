@@ -19,7 +19,7 @@ impl PhotoList {
     /// # Errors
     ///
     /// [`Error::Io`] if a path does not exist or a folder cannot be listed, [`Error::NoImages`] for
-    /// a folder without images, [`Error::InvalidArgument`] if no path is given.
+    /// a folder without images, [`Error::Argument`] if no path is given.
     pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Self, Error> {
         if paths.is_empty() {
             return Err(Error::argument(

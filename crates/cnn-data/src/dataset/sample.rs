@@ -46,7 +46,7 @@ impl Sample {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if the mask is not of the image's size.
+    /// [`Error::Argument`] if the mask is not of the image's size.
     pub fn with_mask(self, mask: Mask) -> Result<Self, Error> {
         let found = [mask.height(), mask.width()];
         let expected = [self.image.height(), self.image.width()];

@@ -72,7 +72,7 @@ impl Dataset for Subset {
 ///
 /// # Errors
 ///
-/// [`Error::InvalidArgument`] if `held_out` is not strictly between 0 and 1.
+/// [`Error::Argument`] if `held_out` is not strictly between 0 and 1.
 pub fn stratified_split(
     dataset: &Arc<dyn Dataset>,
     held_out: f64,

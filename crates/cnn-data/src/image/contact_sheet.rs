@@ -21,7 +21,7 @@ const MOST_BYTES: usize = 1 << 30;
 ///
 /// # Errors
 ///
-/// [`Error::InvalidArgument`] without images or columns, or where the sheet would be larger than 1
+/// [`Error::Argument`] without images or columns, or where the sheet would be larger than 1
 /// GiB.
 pub fn contact_sheet(images: &[Image], columns: usize, gap: usize) -> Result<Image, Error> {
     if columns == 0 {

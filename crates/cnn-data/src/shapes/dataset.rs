@@ -47,7 +47,7 @@ impl Shapes {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] naming the setting that lies outside the range that
+    /// [`Error::Argument`] naming the setting that lies outside the range that
     /// [`ShapesConfig`] tells.
     pub fn new(config: ShapesConfig) -> Result<Self, Error> {
         config.check()?;

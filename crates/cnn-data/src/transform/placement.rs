@@ -50,7 +50,7 @@ pub struct InputPlacement {
 ///
 /// # Errors
 ///
-/// [`Error::Preprocessing`] if the record is invalid, [`Error::InvalidArgument`] if the image has
+/// [`Error::Preprocessing`] if the record is invalid, [`Error::Argument`] if the image has
 /// no pixels.
 ///
 /// ```

@@ -18,7 +18,7 @@ use crate::{Error, Image, Limits};
 ///
 /// # Errors
 ///
-/// [`Error::Preprocessing`] if the record is invalid, [`Error::InvalidArgument`] if it asks for
+/// [`Error::Preprocessing`] if the record is invalid, [`Error::Argument`] if it asks for
 /// other than 1 or 3 channels, [`Error::TooLarge`] if its input size is beyond the default
 /// [`Limits`].
 ///

@@ -15,7 +15,7 @@ use crate::{Error, Image, Limits};
 ///
 /// # Errors
 ///
-/// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default [`Limits`].
+/// [`Error::Argument`] if a side is zero, [`Error::TooLarge`] beyond the default [`Limits`].
 pub fn resize(
     image: &Image,
     height: usize,
