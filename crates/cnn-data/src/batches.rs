@@ -5,42 +5,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use candle_core::{Device, Tensor};
 use cnn_core::{Key, Preprocessing};
 use rayon::ThreadPool;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
-use crate::{
-    BatchMix, Dataset, Error, FloatImage, Mixing, Skipped, Transform, normalize, preprocess,
-};
-
-/// Some samples of a dataset as one tensor.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Batch {
-    /// The preprocessed images, `(N, H, W, C)` in f32 on the CPU.
-    pub images: Tensor,
-    /// The class of each image.
-    pub labels: Vec<Option<usize>>,
-    /// The number of each image in the dataset.
-    pub indices: Vec<usize>,
-    /// How the images were mixed with each other, where the plan asked for it.
-    pub mixing: Option<Mixing>,
-    /// The samples of this batch that could not be read and are not in it.
-    pub skipped: Vec<Skipped>,
-}
-
-impl Batch {
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.indices.len()
-    }
-
-    /// Whether there are no images; only with [`BatchPlan::keeping_empty`].
-    pub fn is_empty(&self) -> bool {
-        self.indices.is_empty()
-    }
-}
+use crate::batch::{Collation, Input, check_record};
+use crate::{Batch, BatchMix, Dataset, Error, Skipped, Transform};
 
 /// What to read and how; [`BatchPlan::start`] makes the iterator.
 ///
@@ -80,18 +50,14 @@ impl BatchPlan {
     /// Batches of 32 images of the whole dataset in its order, prepared as `record` asks, decoded
     /// by rayon's global threads.
     pub fn new(dataset: Arc<dyn Dataset>, record: Preprocessing) -> Self {
-        let order = None;
-        let pool = None;
-        let augmentation = None;
-        let mix = None;
         Self {
             dataset,
             record,
             batch_size: 32,
-            order,
-            pool,
-            augmentation,
-            mix,
+            order: None,
+            pool: None,
+            augmentation: None,
+            mix: None,
             start: 0,
             drop_last: false,
             keep_empty: false,
@@ -169,7 +135,7 @@ impl BatchPlan {
     ///
     /// [`Error::Argument`] if the batch size is zero, [`Error::NoSuchSample`] if the order
     /// names a sample that does not exist, and what the preprocessing record is to blame for, as
-    /// [`preprocess`].
+    /// [`preprocess`](crate::preprocess()).
     pub fn start(self) -> Result<Batches, Error> {
         if self.batch_size == 0 {
             return Err(Error::argument("batch_size", 0, "at least 1"));
@@ -182,8 +148,7 @@ impl BatchPlan {
         if let Some(&index) = order.iter().find(|&&index| index >= len) {
             return Err(Error::NoSuchSample { index, len });
         }
-        // Whatever is wrong with the record would otherwise be told of every sample.
-        preprocess(&crate::Image::from_pixels(1, 1, 1, vec![0])?, &self.record)?;
+        check_record(&self.record)?;
         Ok(Batches::spawn(self, order))
     }
 }
@@ -209,27 +174,14 @@ impl BatchPlan {
 /// # Ok::<(), cnn_data::Error>(())
 /// ```
 pub struct Batches {
-    receiver: Option<Receiver<Prepared>>,
+    receiver: Option<Receiver<Result<Batch, Error>>>,
     worker: Option<JoinHandle<()>>,
-    dataset: Arc<dyn Dataset>,
-    shape: [usize; 3],
     keep_empty: bool,
     skipped: Vec<Skipped>,
 }
 
-/// The samples of a batch that could be read, and those that could not.
-struct Prepared {
-    indices: Vec<usize>,
-    values: Vec<f32>,
-    skipped: Vec<Skipped>,
-    mixing: Option<Mixing>,
-}
-
 impl Batches {
     fn spawn(plan: BatchPlan, order: Vec<usize>) -> Self {
-        let dataset = plan.dataset.clone();
-        let record = plan.record.clone();
-        let shape = [record.height(), record.width(), record.channels()];
         let keep_empty = plan.keep_empty;
         let (sender, receiver) = sync_channel(1);
         let worker = thread::spawn(move || {
@@ -247,8 +199,6 @@ impl Batches {
         Self {
             receiver: Some(receiver),
             worker: Some(worker),
-            dataset,
-            shape,
             keep_empty,
             skipped: Vec::new(),
         }
@@ -257,32 +207,6 @@ impl Batches {
     /// The samples that could not be read so far, in order.
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
-    }
-
-    fn batch(&self, prepared: Prepared) -> Result<Batch, Error> {
-        let Prepared {
-            indices,
-            values,
-            mixing,
-            skipped,
-        } = prepared;
-        let [height, width, channels] = self.shape;
-        let images = Tensor::from_vec(
-            values,
-            (indices.len(), height, width, channels),
-            &Device::Cpu,
-        )?;
-        let labels = indices
-            .iter()
-            .map(|&index| self.dataset.label(index))
-            .collect();
-        Ok(Batch {
-            images,
-            labels,
-            indices,
-            mixing,
-            skipped,
-        })
     }
 
     /// Waits for the worker's end; a panic in a dataset's own code goes on in the caller, where it
@@ -304,56 +228,47 @@ impl Iterator for Batches {
                 self.finish();
                 return None;
             };
-            self.skipped.extend_from_slice(&prepared.skipped);
-            if self.keep_empty || !prepared.indices.is_empty() {
-                return Some(self.batch(prepared));
+            let batch = match prepared {
+                Ok(batch) => batch,
+                Err(error) => return Some(Err(error)),
+            };
+            self.skipped.extend_from_slice(&batch.skipped);
+            if self.keep_empty || !batch.is_empty() {
+                return Some(Ok(batch));
             }
         }
     }
 }
 
 impl BatchPlan {
-    fn prepare(&self, number: usize, indices: &[usize]) -> Prepared {
+    fn prepare(&self, number: usize, indices: &[usize]) -> Result<Batch, Error> {
         let first = number * self.batch_size;
         let read = |(place, &index): (usize, &usize)| self.input(index, (first + place) as u64);
-        let results: Vec<Result<FloatImage, Error>> =
-            indices.par_iter().enumerate().map(read).collect();
-        let len = self.record.input_size.iter().product::<usize>() * indices.len();
-        let mut prepared = Prepared {
-            indices: Vec::new(),
-            values: Vec::with_capacity(len),
-            skipped: Vec::new(),
-            mixing: None,
-        };
-        for (&index, result) in indices.iter().zip(results) {
-            match result {
-                Ok(image) => {
-                    prepared.indices.push(index);
-                    prepared.values.extend_from_slice(image.values());
-                }
-                Err(error) => prepared
-                    .skipped
-                    .push(Skipped::new(self.dataset.id(index), &error)),
+        let inputs: Vec<Result<Input, Error>> = indices.par_iter().enumerate().map(read).collect();
+        let mut collation = Collation::new(&self.record, indices.len());
+        for (&index, input) in indices.iter().zip(inputs) {
+            match input {
+                Ok(input) => collation.push(index, input),
+                Err(error) => collation.skip(Skipped::new(self.dataset.id(index), &error)),
             }
         }
-        if let Some((mix, key)) = self.mix.as_ref().filter(|_| !prepared.indices.is_empty()) {
-            let [channels, height, width] = self.record.input_size;
-            let dims = [prepared.indices.len(), height, width, channels];
-            let mixing = mix.apply(&mut prepared.values, dims, &mut key.at(number as u64).rng());
-            prepared.mixing = Some(mixing.expect("the values fill these dimensions"));
+        if let Some((mix, key)) = &self.mix {
+            let mut rng = key.at(number as u64).rng();
+            collation.mix(|values, dims| mix.apply(values, dims, &mut rng))?;
         }
-        prepared
+        collation.finish(!self.dataset.mask_classes().is_empty())
     }
 
-    fn input(&self, index: usize, place: u64) -> Result<FloatImage, Error> {
+    fn input(&self, index: usize, place: u64) -> Result<Input, Error> {
         let sample = self.dataset.read(index)?;
         let Some((augmentation, key)) = &self.augmentation else {
-            return preprocess(&sample.image, &self.record);
+            return Input::preprocessed(sample, &self.record);
         };
-        let image = augmentation.apply(sample, &mut key.at(place).rng())?.image;
-        if [image.height(), image.width()] == [self.record.height(), self.record.width()] {
-            return normalize(image, &self.record);
+        let sample = augmentation.apply(sample, &mut key.at(place).rng())?;
+        let size = [sample.image.height(), sample.image.width()];
+        if size == [self.record.height(), self.record.width()] {
+            return Input::normalized(sample, &self.record);
         }
-        preprocess(&image, &self.record)
+        Input::preprocessed(sample, &self.record)
     }
 }

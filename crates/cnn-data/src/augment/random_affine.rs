@@ -3,10 +3,9 @@
 use cnn_core::Rng;
 
 use super::Transform;
-use super::affine::Affine;
 use super::arguments::{ordered, within};
 use super::warp::warp;
-use crate::{Error, Sample};
+use crate::{Affine, Error, Sample};
 
 /// A random affine map of image, boxes and mask about the image's centre, torchvision's
 /// `RandomAffine`; the size stays.

@@ -4,8 +4,8 @@ use cnn_core::{MAX_IMAGE_SIDE, Rng};
 
 use super::Transform;
 use super::arguments::size;
-use super::geometry::{crop, fill_color, map_boxes, map_pixels, moved};
-use crate::{Error, Mask, Sample};
+use super::geometry::{crop, fill_color};
+use crate::{Affine, Error, Mask, Sample};
 
 /// Pads image, boxes and mask on all sides and cuts a window out, each place equally likely:
 /// torchvision's `RandomCrop`.
@@ -70,14 +70,11 @@ impl Transform for RandomCrop {
         let top = self.start(sample.image.height(), height, rng);
         let left = self.start(sample.image.width(), width, rng);
         let fill = fill_color(self.fill, sample.image.channels())?;
-        let cropped = map_pixels(
-            sample,
+        sample.transformed(
+            &Affine::translation(-left as f64, -top as f64),
             |image| crop(&image, [top, left], self.size, &fill),
             |mask| crop(&mask, [top, left], self.size, &[Mask::IGNORE]),
-        )?;
-        Ok(map_boxes(cropped, |placed| {
-            moved(placed, [top as f64, left as f64], [1.0, 1.0])
-        }))
+        )
     }
 }
 

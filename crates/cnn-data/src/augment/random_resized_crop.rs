@@ -4,9 +4,9 @@ use cnn_core::{Interpolation, Rng};
 
 use super::Transform;
 use super::arguments::{ordered, size};
-use super::geometry::{crop, map_boxes, map_pixels, moved};
+use super::geometry::crop;
 use super::resize::resize_sample;
-use crate::{Error, Sample};
+use crate::{Affine, Error, Image, Sample};
 
 /// Cuts out a random part and resizes it: the crop of C. Szegedy et al., "Going Deeper with
 /// Convolutions", 2015, by the algorithm of torchvision's `RandomResizedCrop`.
@@ -123,12 +123,9 @@ impl Transform for RandomResizedCrop {
         } = self.draw(sample.image.height(), sample.image.width(), rng);
         let corner = [top as i64, left as i64];
         // The window lies inside: nothing is filled.
-        let cut =
-            |image: crate::Image| crop(&image, corner, [height, width], &vec![0; image.channels()]);
-        let cropped = map_pixels(sample, cut, cut)?;
-        let cropped = map_boxes(cropped, |placed| {
-            moved(placed, [top as f64, left as f64], [1.0, 1.0])
-        });
+        let cut = |image: Image| crop(&image, corner, [height, width], &vec![0; image.channels()]);
+        let map = Affine::translation(-(left as f64), -(top as f64));
+        let cropped = sample.transformed(&map, cut, cut)?;
         resize_sample(cropped, self.size, self.interpolation)
     }
 }

@@ -3,10 +3,9 @@
 use cnn_core::Rng;
 
 use super::Transform;
-use super::affine::Affine;
 use super::arguments::within;
 use super::warp::warp;
-use crate::{Error, Sample};
+use crate::{Affine, Error, Sample};
 
 /// Turns image, boxes and mask about the image's centre by an angle uniform in `−degrees..degrees`;
 /// the size stays.

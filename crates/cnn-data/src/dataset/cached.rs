@@ -55,6 +55,10 @@ impl Dataset for CachedDataset {
         self.inner.classes()
     }
 
+    fn mask_classes(&self) -> &[String] {
+        self.inner.mask_classes()
+    }
+
     fn id(&self, index: usize) -> String {
         self.inner.id(index)
     }

@@ -36,6 +36,13 @@ use crate::Error;
 
 /// A finite, ordered collection of images, read one at a time from any thread.
 ///
+/// # Classes
+///
+/// A class number is an index from 0 into a list of names: that of a label and of a
+/// [`BoundingBox`](crate::BoundingBox) into [`Dataset::classes`], a value of a
+/// [`Mask`](crate::Mask) into [`Dataset::mask_classes`], where 255, [`Mask::IGNORE`](crate::Mask),
+/// is no class. A reader of a file format that counts otherwise converts when it reads.
+///
 /// ```
 /// use cnn_data::{Content, Dataset, DatasetFormat, Error, Image};
 ///
@@ -90,13 +97,25 @@ pub trait Dataset: Send + Sync {
     }
 
     /// The classes' names in the order of their numbers; empty for images without labels.
+    ///
+    /// The numbers of labels and boxes are indices into this list.
     fn classes(&self) -> &[String];
+
+    /// The names of the classes of masks in the order of their numbers; empty, the default, for
+    /// images without masks.
+    ///
+    /// The values of a [`Mask`](crate::Mask) are indices into this list. It is a list of its own
+    /// because pixels can belong to no object: where a dataset has such pixels, it names a class
+    /// for them, by custom the first one, `background`.
+    fn mask_classes(&self) -> &[String] {
+        &[]
+    }
 
     /// A sample's lasting name: its file, with `#` and a number where a file holds several;
     /// something to print for an `index` that is not below [`Dataset::len`].
     fn id(&self, index: usize) -> String;
 
-    /// A sample's class as a number into [`Dataset::classes`]; `None` where it has none.
+    /// A sample's class as an index into [`Dataset::classes`]; `None` where it has none.
     fn label(&self, index: usize) -> Option<usize>;
 
     /// A sample's image as it is stored.
@@ -107,7 +126,8 @@ pub trait Dataset: Send + Sync {
     /// gives.
     fn content(&self, index: usize) -> Result<Content, Error>;
 
-    /// A sample, decoded.
+    /// A sample, decoded. A dataset with boxes or masks implements this method; otherwise a sample
+    /// is its image and its label.
     ///
     /// # Errors
     ///

@@ -49,6 +49,10 @@ impl Dataset for Subset {
         self.inner.classes()
     }
 
+    fn mask_classes(&self) -> &[String] {
+        self.inner.mask_classes()
+    }
+
     fn id(&self, index: usize) -> String {
         self.inner.id(self.inner_index(index).unwrap_or(usize::MAX))
     }

@@ -1,5 +1,7 @@
 //! The dataset `shapes`.
 
+use std::iter;
+
 use cnn_core::Key;
 
 use super::ShapesConfig;
@@ -8,6 +10,9 @@ use super::look::{Conditions, Look};
 use super::render::Painting;
 use super::scene::Scene;
 use crate::{BoundingBox, Content, Dataset, DatasetFormat, Error, Image, Mask, Sample};
+
+/// The class of pixels that belong to no object, in the mask; the classes of the objects follow it.
+const BACKGROUND: u8 = 0;
 
 /// Textured objects of ten classes on textured ground, rendered when they are read.
 ///
@@ -20,10 +25,11 @@ use crate::{BoundingBox, Content, Dataset, DatasetFormat, Error, Image, Mask, Sa
 /// disjoint streams, so that any number of samples may be taken from each. A sample's scene is the
 /// same in every domain.
 ///
-/// [`Dataset::read`] gives boxes and mask: a pixel belongs to the object that covers its centre and
-/// is not hidden there by another object or a stroke before it; the mask holds 1 + the class at
-/// such pixels and 0 elsewhere, and boxes are tight around their object's visible pixels, the
-/// largest object's first; an object that is wholly hidden has none.
+/// [`Dataset::read`] gives boxes and mask. A pixel belongs to the object that covers its centre
+/// and is not hidden there by another object or a stroke before it. The mask names the object's
+/// class there, as an index into [`Dataset::mask_classes`]: that list begins with `background`,
+/// which all other pixels are, and goes on with the ten classes. Boxes are tight around their
+/// object's visible pixels, the largest object's first; an object that is wholly hidden has none.
 ///
 /// ```
 /// use cnn_data::{Dataset, Shapes, ShapesConfig};
@@ -38,7 +44,8 @@ use crate::{BoundingBox, Content, Dataset, DatasetFormat, Error, Image, Mask, Sa
 #[derive(Clone, Debug)]
 pub struct Shapes {
     config: ShapesConfig,
-    classes: Vec<String>,
+    /// The background, and behind it the classes of the objects.
+    mask_classes: Vec<String>,
     key: Key,
 }
 
@@ -51,13 +58,14 @@ impl Shapes {
     /// [`ShapesConfig`] tells.
     pub fn new(config: ShapesConfig) -> Result<Self, Error> {
         config.check()?;
-        let classes = FIGURES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let figures = FIGURES.iter().map(|(name, _)| *name);
+        let mask_classes = iter::once("background").chain(figures);
         let key = Key::new(config.seed)
             .stream("shapes")
             .stream(config.split.name());
         Ok(Self {
             config,
-            classes,
+            mask_classes: mask_classes.map(str::to_owned).collect(),
             key,
         })
     }
@@ -105,7 +113,11 @@ impl Dataset for Shapes {
     }
 
     fn classes(&self) -> &[String] {
-        &self.classes
+        &self.mask_classes[1..]
+    }
+
+    fn mask_classes(&self) -> &[String] {
+        &self.mask_classes
     }
 
     fn id(&self, index: usize) -> String {
@@ -130,8 +142,8 @@ impl Dataset for Shapes {
             .checked_sub(1)
             .and_then(|number| classes.get(number))
         {
-            Some(class) => *class as u8 + 1,
-            None => 0,
+            Some(class) => BACKGROUND + 1 + *class as u8,
+            None => BACKGROUND,
         };
         let mask = Mask::new(height, width, owners.iter().map(class_at).collect())?;
         Sample::new(image, self.label(index))

@@ -4,7 +4,7 @@
 use cnn_core::{CropMode, Preprocessing};
 
 use super::resize::Window;
-use crate::Error;
+use crate::{Affine, Error};
 
 /// Resize to `resized`, cut out `window`, put it at `top` and `left` of the input; the rest is
 /// filled.
@@ -43,6 +43,26 @@ pub struct InputPlacement {
     pub source: [f64; 4],
     /// `[top, left, height, width]` of it in the input; the rest of the input is filled.
     pub target: [usize; 4],
+}
+
+impl InputPlacement {
+    /// The map from pixels of the image to pixels of the input.
+    ///
+    /// ```
+    /// use cnn_core::Preprocessing;
+    /// use cnn_data::input_placement;
+    ///
+    /// let map = input_placement([512, 1024], &Preprocessing::default())?.map();
+    /// assert_eq!(map.apply([512., 256.]), [112., 112.]); // centre to centre
+    /// # Ok::<(), cnn_data::Error>(())
+    /// ```
+    pub fn map(&self) -> Affine {
+        let Self { source, target } = self;
+        let [rows, columns] = [0, 1].map(|axis| target[axis + 2] as f64 / source[axis + 2]);
+        Affine::translation(-source[1], -source[0])
+            .then(&Affine::scaling(columns, rows))
+            .then(&Affine::translation(target[1] as f64, target[0] as f64))
+    }
 }
 
 /// Where the parts of an image of `[height, width]` go on their way to the input that
