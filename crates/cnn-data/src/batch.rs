@@ -21,17 +21,16 @@ use crate::{
 /// use cnn_data::{Batch, BoundingBox, Image, Sample};
 ///
 /// let photo = Image::from_pixels(40, 80, 3, vec![90; 40 * 80 * 3])?;
-/// let object = BoundingBox { x_min: 10.0, y_min: 20.0, x_max: 50.0, y_max: 30.0, class: 7 };
+/// let object = BoundingBox::new([10.0, 20.0, 50.0, 30.0], 7);
 /// let sample = Sample::new(photo, None).with_boxes(vec![object]);
 ///
 /// // The short side becomes 20 pixels; of the 40 columns the central 20 stay.
 /// let record = Preprocessing { input_size: [3, 20, 20], crop_pct: 1.0, ..Preprocessing::default() };
 /// let batch = Batch::of_samples(vec![sample], &record)?;
 /// assert_eq!(batch.images.dims(), [1, 20, 20, 3]);
-/// let seen = BoundingBox { x_min: 0.0, y_min: 10.0, x_max: 15.0, y_max: 15.0, class: 7 };
-/// assert_eq!(batch.boxes[0], [seen]);
-/// let in_photo = BoundingBox { x_min: 20.0, ..object };
-/// assert_eq!(batch.origins[0].to_photo(&seen), in_photo);
+/// let seen = batch.boxes[0][0];
+/// assert_eq!(seen.edges(), [0.0, 10.0, 15.0, 15.0]);
+/// assert_eq!(batch.origins[0].to_photo(&seen).edges(), [20.0, 20.0, 50.0, 30.0]);
 /// # Ok::<(), cnn_data::Error>(())
 /// ```
 #[derive(Clone, Debug)]

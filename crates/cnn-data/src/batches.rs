@@ -64,8 +64,8 @@ impl BatchPlan {
         }
     }
 
-    /// How many images a batch holds; the last one, and those with broken images, hold fewer.
-    /// Default 32.
+    /// How many images a batch holds. The last batch may hold fewer, and so does one in which an
+    /// image is broken. Default 32.
     pub fn with_batch_size(self, batch_size: usize) -> Self {
         Self { batch_size, ..self }
     }
@@ -88,7 +88,7 @@ impl BatchPlan {
 
     /// What to do to each sample before it becomes the network's input. A sample's randomness is
     /// drawn from `key` at its place in the order. An image that has the record's input size
-    /// afterwards is only normalised, any other is resized and cropped as the record asks.
+    /// afterwards is only normalised; any other is resized and cropped as the record asks.
     pub fn with_augmentation(self, augmentation: Arc<dyn Transform>, key: Key) -> Self {
         Self {
             augmentation: Some((augmentation, key)),
@@ -105,7 +105,8 @@ impl BatchPlan {
         }
     }
 
-    /// Begins with this batch, counted from 0; those that follow are the same as without it.
+    /// Begins with this batch, counted from 0. It and the batches that follow are the same as if
+    /// all were read.
     pub fn with_start(self, batch: usize) -> Self {
         Self {
             start: batch,
@@ -121,7 +122,7 @@ impl BatchPlan {
         }
     }
 
-    /// Yields a batch also where none of its images can be read, so that batches can be counted.
+    /// Yields a batch even if none of its images can be read, so that batches can be counted.
     pub fn keeping_empty(self) -> Self {
         Self {
             keep_empty: true,
@@ -153,12 +154,11 @@ impl BatchPlan {
     }
 }
 
-/// An iterator over [`Batch`]es, in the same order and with the same bytes at any number of
-/// threads.
+/// An iterator over [`Batch`]es. Their order and their bytes are the same at any number of threads.
 ///
-/// While one batch is used the next is decoded, and at most one more waits: memory is bounded by
-/// three batches and the images in work. Samples that cannot be read are left out, and named by
-/// [`Batches::skipped`].
+/// While one batch is used, the next is decoded, and at most one more waits. So memory is bounded
+/// by three batches and the images that are being decoded. Samples that cannot be read are left
+/// out, and [`Batches::skipped`] names them.
 ///
 /// ```no_run
 /// use cnn_core::Preprocessing;
@@ -209,8 +209,8 @@ impl Batches {
         &self.skipped
     }
 
-    /// Waits for the worker's end; a panic in a dataset's own code goes on in the caller, where it
-    /// can be seen.
+    /// Waits until the worker has ended. A panic in a dataset's own code goes on in the caller,
+    /// where it can be seen.
     fn finish(&mut self) {
         self.receiver = None;
         if let Some(Err(panic)) = self.worker.take().map(JoinHandle::join) {

@@ -147,6 +147,9 @@ pub enum Error {
         /// The folder that was searched.
         path: PathBuf,
     },
+    /// What a dataset or a transform of the user's own reports.
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
     /// A tensor could not be made.
     #[cfg(feature = "tensors")]
     #[error("cannot make a tensor of a batch")]
@@ -154,6 +157,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// What a dataset or a transform of one's own reports: an error or a text.
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io {
             action,
@@ -185,8 +193,8 @@ impl Error {
         }
     }
 
-    /// The error without the name of the file or sample that it is about: the reason in a list that
-    /// has a column for the name.
+    /// The error without the name of the file or sample that it is about, for a list that has a
+    /// column of its own for the name.
     pub fn reason(&self) -> String {
         let mut error = self;
         while let Self::At { source, .. } = error {

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use cnn_core::{CropMode, Interpolation, Key, Preprocessing, Rng};
 use cnn_data::{
-    Affine, Augmentation, Batch, BatchMix, BatchPlan, BoundingBox, Content, CutMix, Dataset,
-    DatasetFormat, Error, Image, Mask, RandomAffine, RandomCrop, RandomHorizontalFlip,
-    RandomResizedCrop, RandomVerticalFlip, Resize, Sample, Shapes, ShapesConfig, Transform,
-    preprocess,
+    Affine, Augmentation, Batch, BatchMix, BatchPlan, BoundingBox, Content, CutMix, Dataset, Error,
+    Image, Mask, RandomAffine, RandomCrop, RandomHorizontalFlip, RandomResizedCrop,
+    RandomVerticalFlip, Resize, Sample, Shapes, ShapesConfig, Transform, preprocess,
 };
 
 /// Input of 21 rows and 34 columns; values are grey bytes again.
@@ -47,13 +46,8 @@ fn sample(height: usize, width: usize, rng: &mut Rng) -> Sample {
         for row in top..top + rows {
             classes[row * width + left..][..columns].fill(class as u8 + 1);
         }
-        boxes.push(BoundingBox {
-            x_min: left as f32,
-            y_min: top as f32,
-            x_max: (left + columns) as f32,
-            y_max: (top + rows) as f32,
-            class,
-        });
+        let edges = [left, top, left + columns, top + rows].map(|edge| edge as f32);
+        boxes.push(BoundingBox::new(edges, class));
     }
     let grey = classes.iter().map(|class| class * 10).collect();
     Sample::new(Image::from_pixels(height, width, 1, grey).unwrap(), Some(1))
@@ -82,10 +76,6 @@ fn extent(pixels: &[u8], value: u8) -> Option<[f32; 4]> {
         found = Some([left.min(x), top.min(y), right.max(x), bottom.max(y)]);
     }
     found.map(|[left, top, right, bottom]| [left, top, right + 1, bottom + 1].map(|at| at as f32))
-}
-
-fn edges(found: &BoundingBox) -> [f32; 4] {
-    [found.x_min, found.y_min, found.x_max, found.y_max]
 }
 
 fn far(found: [f32; 4], expected: [f32; 4]) -> f32 {
@@ -127,7 +117,7 @@ fn boxes_and_masks_lie_where_the_input_shows_their_objects() {
                 match seen {
                     // Half a pixel to either side is lost or won by taking the nearest one.
                     Some(seen) => assert!(
-                        far(edges(left), seen) <= 0.5 + 1e-4,
+                        far(left.edges(), seen) <= 0.5 + 1e-4,
                         "{case} {left:?} {seen:?}"
                     ),
                     // A sliver between the centres of two rows or columns has no nearest pixel.
@@ -138,7 +128,7 @@ fn boxes_and_masks_lie_where_the_input_shows_their_objects() {
                     left.x_min > 0.0 && left.y_min > 0.0 && left.x_max < 34.0 && left.y_max < 21.0;
                 if is_whole {
                     assert!(
-                        far(edges(&in_photo), edges(whole)) < 1e-3,
+                        far(in_photo.edges(), whole.edges()) < 1e-3,
                         "{case} {in_photo:?}"
                     );
                 } else {
@@ -159,13 +149,7 @@ fn boxes_and_masks_lie_where_the_input_shows_their_objects() {
 /// centre begins in row 2 (2.5 to even) and column 12.
 #[test]
 fn a_cut_box_is_what_arithmetic_says() {
-    let whole = BoundingBox {
-        x_min: 9.0,
-        y_min: 10.0,
-        x_max: 45.0,
-        y_max: 38.0,
-        class: 2,
-    };
+    let whole = BoundingBox::new([9.0, 10.0, 45.0, 38.0], 2);
     let outside = BoundingBox {
         x_min: 2.0,
         x_max: 20.0,
@@ -184,23 +168,17 @@ fn a_cut_box_is_what_arithmetic_says() {
     // Of the second box, 11.6 columns wide, 20 · 58/90 − 12 = 0.9 columns are seen: less than a
     // tenth.
     assert_eq!(batch.boxes[0].len(), 1, "{:?}", batch.boxes[0]);
-    assert!(far(edges(&batch.boxes[0][0]), expected) < 1e-4);
+    assert!(far(batch.boxes[0][0].edges(), expected) < 1e-4);
     let back = batch.origins[0].to_photo(&batch.boxes[0][0]);
     let seen_of_it = [12.0 / columns, 10.0, 45.0, 23.0 / rows];
-    assert!(far(edges(&back), seen_of_it) < 1e-3, "{back:?}");
+    assert!(far(back.edges(), seen_of_it) < 1e-3, "{back:?}");
 }
 
 // A photo of 20 rows and 68 columns, fitted into the input at half its size: 10 rows, of which the
 // first is row 5 (the odd one of the 11 that are missing comes last).
 #[test]
 fn the_filled_border_is_ignored_and_no_box_reaches_into_it() {
-    let object = BoundingBox {
-        x_min: -30.0,
-        y_min: -4.0,
-        x_max: 10.0,
-        y_max: 18.0,
-        class: 1,
-    };
+    let object = BoundingBox::new([-30.0, -4.0, 10.0, 18.0], 1);
     let sample = Sample::new(Image::from_pixels(20, 68, 1, vec![0; 1360]).unwrap(), None)
         .with_boxes(vec![object])
         .with_mask(Mask::new(20, 68, vec![3; 1360]).unwrap())
@@ -215,26 +193,16 @@ fn the_filled_border_is_ignored_and_no_box_reaches_into_it() {
         };
         assert!(classes.iter().all(|class| *class == expected), "{row}");
     }
-    assert_eq!(edges(&batch.boxes[0][0]), [0.0, 5.0, 5.0, 14.0]);
-    let beside = BoundingBox {
-        x_min: 4.0,
-        y_min: 0.0,
-        x_max: 8.0,
-        y_max: 7.0,
-        class: 0,
-    };
+    assert_eq!(batch.boxes[0][0].edges(), [0.0, 5.0, 5.0, 14.0]);
+    let beside = BoundingBox::new([4.0, 0.0, 8.0, 7.0], 0);
     let back = batch.origins[0].to_photo(&beside);
-    assert_eq!(edges(&back), [8.0, 0.0, 16.0, 4.0]);
+    assert_eq!(back.edges(), [8.0, 0.0, 16.0, 4.0]);
 }
 
 /// A dataset of one photo.
 struct One(Sample, Vec<String>);
 
 impl Dataset for One {
-    fn format(&self) -> DatasetFormat {
-        DatasetFormat::Custom
-    }
-
     fn len(&self) -> usize {
         64
     }
@@ -315,7 +283,7 @@ fn through_augmentation_and_preprocessing_boxes_masks_and_the_way_back_agree_wit
             for found in &batch.boxes[place] {
                 let seen = extent(pixels, (found.class as u8 + 1) * 10).unwrap();
                 // Two steps of taking the nearest pixel, of which the first one is stretched.
-                assert!(far(edges(found), seen) <= 1.3, "{case} {found:?} {seen:?}");
+                assert!(far(found.edges(), seen) <= 1.3, "{case} {found:?} {seen:?}");
                 let back = origin.to_photo(found);
                 let whole = sample.boxes[found.class];
                 let inside = whole.x_min - 0.5 <= back.x_min
@@ -325,9 +293,9 @@ fn through_augmentation_and_preprocessing_boxes_masks_and_the_way_back_agree_wit
                 assert!(inside, "{case} {back:?} {whole:?}");
                 // A box that was not cut comes back whole.
                 let there = whole.mapped(origin.map());
-                if far(edges(&there), edges(found)) < 1e-3 {
+                if far(there.edges(), found.edges()) < 1e-3 {
                     compared += 1;
-                    assert!(far(edges(&back), edges(&whole)) < 0.01, "{case} {back:?}");
+                    assert!(far(back.edges(), whole.edges()) < 0.01, "{case} {back:?}");
                 }
             }
         }
@@ -492,10 +460,6 @@ fn mixing_leaves_boxes_and_masks_as_labels_are() {
 struct Counted(One, AtomicUsize);
 
 impl Dataset for Counted {
-    fn format(&self) -> DatasetFormat {
-        DatasetFormat::Custom
-    }
-
     fn len(&self) -> usize {
         10_000
     }

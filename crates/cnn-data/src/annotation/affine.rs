@@ -64,8 +64,9 @@ impl Affine {
         }
     }
 
-    /// torchvision's affine map: shear, scale and turn about `center`, then move. Angles are in
-    /// degrees, and `angle` turns clockwise as seen, because the second axis points down.
+    /// torchvision's affine map, which shears, scales and turns about `center`, and then moves.
+    /// Angles are in degrees, and `angle` turns clockwise as seen, because the second axis points
+    /// down.
     pub(crate) fn about(
         center: [f64; 2],
         angle: f64,

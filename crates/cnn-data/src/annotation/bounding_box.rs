@@ -9,8 +9,9 @@ const LEAST_SHARE: f32 = 0.1;
 
 /// An object's extent in pixels and its class.
 ///
-/// Coordinates are edges, not centres of pixels: the box of a whole image of `height` and `width`
-/// is `(0, 0, width, height)`, that of the single pixel in row 0 and column 0 is `(0, 0, 1, 1)`.
+/// Coordinates are edges of pixels, not centres. The box of a whole image of `height` and `width`
+/// is `(0, 0, width, height)`, and the box of the single pixel in row 0 and column 0 is `(0, 0, 1,
+/// 1)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BoundingBox {
     /// Left edge.
@@ -26,6 +27,22 @@ pub struct BoundingBox {
 }
 
 impl BoundingBox {
+    /// An object of a class, from the edges `[x_min, y_min, x_max, y_max]` in pixels.
+    pub fn new([x_min, y_min, x_max, y_max]: [f32; 4], class: usize) -> Self {
+        Self {
+            x_min,
+            y_min,
+            x_max,
+            y_max,
+            class,
+        }
+    }
+
+    /// The edges `[x_min, y_min, x_max, y_max]`.
+    pub fn edges(&self) -> [f32; 4] {
+        [self.x_min, self.y_min, self.x_max, self.y_max]
+    }
+
     /// Width in pixels, 0 where the edges are crossed.
     pub fn width(&self) -> f32 {
         (self.x_max - self.x_min).max(0.0)
@@ -41,7 +58,7 @@ impl BoundingBox {
         self.width() * self.height()
     }
 
-    /// The part of the box inside an image of this size; its area is 0 where nothing is.
+    /// The part of the box that lies inside an image of this size; its area is 0 if no part does.
     pub fn clip(&self, height: usize, width: usize) -> Self {
         let height = height as f32;
         let width = width as f32;
@@ -54,10 +71,9 @@ impl BoundingBox {
         }
     }
 
-    /// The upright hull of the corners after `map`.
+    /// The smallest upright box around the four corners after `map`.
     pub fn mapped(&self, map: &Affine) -> Self {
-        let [x_min, y_min, x_max, y_max] =
-            [self.x_min, self.y_min, self.x_max, self.y_max].map(f64::from);
+        let [x_min, y_min, x_max, y_max] = self.edges().map(f64::from);
         let corners = [
             [x_min, y_min],
             [x_max, y_min],
@@ -97,14 +113,8 @@ impl BoundingBox {
 mod tests {
     use super::*;
 
-    fn bounding_box([x_min, y_min, x_max, y_max]: [f32; 4]) -> BoundingBox {
-        BoundingBox {
-            x_min,
-            y_min,
-            x_max,
-            y_max,
-            class: 3,
-        }
+    fn bounding_box(edges: [f32; 4]) -> BoundingBox {
+        BoundingBox::new(edges, 3)
     }
 
     #[test]
@@ -153,9 +163,9 @@ mod tests {
         let turned = Affine::about([0.0; 2], 90.0, [0.0; 2], 1.0, [0.0; 2]);
         let found = bounding_box([2.0, 1.0, 6.0, 4.0]).mapped(&turned);
         let expected = [-4.0, 2.0, -1.0, 6.0];
-        let edges = [found.x_min, found.y_min, found.x_max, found.y_max];
         assert!(
-            edges
+            found
+                .edges()
                 .iter()
                 .zip(expected)
                 .all(|(a, b)| (a - b).abs() < 1e-6),

@@ -4,9 +4,9 @@ use super::{Affine, BoundingBox};
 
 /// The size of the photo that an image was made from, and where the photo's parts lie in the image.
 ///
-/// An image that a network sees was resized and cut, in training also moved at random. What is
-/// found in it, as a predicted box, is wanted in pixels of the photo: [`Origin::to_photo`] brings
-/// it back.
+/// An image that a network sees was resized and cut, and in training it was also moved at random.
+/// What is found in it, such as a predicted box, is wanted in pixels of the photo.
+/// [`Origin::to_photo`] brings it back.
 ///
 /// ```
 /// use cnn_data::{Affine, BoundingBox, Origin};
@@ -14,9 +14,8 @@ use super::{Affine, BoundingBox};
 /// // The right half of a photo of 100 rows and 200 columns, at half its size.
 /// let map = Affine::new([[0.5, 0.0, -50.0], [0.0, 0.5, 0.0]])?;
 /// let origin = Origin::new(100, 200).then(&map);
-/// let found = BoundingBox { x_min: 0.0, y_min: 10.0, x_max: 20.0, y_max: 25.0, class: 3 };
-/// let in_photo = BoundingBox { x_min: 100.0, y_min: 20.0, x_max: 140.0, y_max: 50.0, class: 3 };
-/// assert_eq!(origin.to_photo(&found), in_photo);
+/// let found = BoundingBox::new([0.0, 10.0, 20.0, 25.0], 3);
+/// assert_eq!(origin.to_photo(&found).edges(), [100.0, 20.0, 140.0, 50.0]);
 /// # Ok::<(), cnn_data::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,8 +59,8 @@ impl Origin {
         }
     }
 
-    /// A box of the image in pixels of the photo, cut at the photo's edges; if the image was
-    /// turned, the upright hull of the box turned back.
+    /// A box of the image in pixels of the photo, cut at the photo's edges. If the image was
+    /// turned, it is the smallest upright box around the box that is turned back.
     ///
     /// The box has no area if it lies outside the photo, as in the border that fills up an input.
     pub fn to_photo(&self, bounding_box: &BoundingBox) -> BoundingBox {

@@ -46,7 +46,7 @@ impl BatchMix {
         Self::of(Kinds::CutMix(cutmix))
     }
 
-    /// For every batch one of the two.
+    /// For every batch one of the two, which is drawn.
     pub fn either(mixup: Mixup, cutmix: CutMix) -> Self {
         Self::of(Kinds::Either(mixup, cutmix))
     }

@@ -10,17 +10,17 @@ use crate::Error;
 /// Replaces a rectangle of each image by the same rectangle of its partner (S. Yun et al., "CutMix:
 /// Regularization Strategy to Train Strong Classifiers with Localizable Features", 2019).
 ///
-/// λ is drawn from Beta(α, α) once for the batch. The rectangle has √(1 − λ) of either side, and
-/// its centre is uniform over the image; what reaches beyond the image is cut off, and
-/// [`Mixing::lambda`] is the share of pixels that is really left. Partners are taken from the
-/// reversed batch, as in timm: the batch should be shuffled.
+/// λ is drawn from Beta(α, α) once for the batch. The rectangle's sides are √(1 − λ) times the
+/// image's, and its centre is uniform over the image. The part that reaches beyond the image is cut
+/// off, and [`Mixing::lambda`] is the share of its own pixels that an image keeps. Partners come
+/// from the reversed batch, as in timm, so the batch should be shuffled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CutMix {
     alpha: f64,
 }
 
 impl CutMix {
-    /// 1 makes all sizes of the rectangle equally likely, as in the paper.
+    /// With `alpha` 1, as in the paper, all sizes of the rectangle are equally likely.
     ///
     /// # Errors
     ///

@@ -9,8 +9,8 @@ pub(super) fn fill_color(rgb: [u8; 3], channels: usize) -> Result<Vec<u8>, Error
         .into_bytes())
 }
 
-/// The part of an image that begins at row `top` and column `left`; where it reaches beyond the
-/// image it is `fill`.
+/// The part of an image that begins at row `top` and column `left`. Where the part reaches beyond
+/// the image, it is `fill`.
 pub(super) fn crop(
     image: &Image,
     [top, left]: [i64; 2],
@@ -36,7 +36,7 @@ pub(super) fn crop(
     Image::from_pixels(height, width, channels, bytes)
 }
 
-/// One axis of a crop: `len` pixels from `from` of the image on go to `to` of the crop.
+/// One axis of a crop: `len` pixels, which begin at `from` in the image, go to `to` in the crop.
 struct Overlap {
     from: usize,
     to: usize,

@@ -7,17 +7,17 @@ use super::beta::{ALPHAS, beta};
 use super::mixing::{Mixing, batch_of, pairs};
 use crate::Error;
 
-/// Replaces each image by `λ·image + (1 − λ)·partner`, λ drawn from Beta(α, α) once for the batch
-/// (H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2017).
+/// Replaces each image by `λ·image + (1 − λ)·partner`, where λ is drawn from Beta(α, α) once for
+/// the batch (H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2017).
 ///
-/// Partners are taken from the reversed batch, as in timm: the batch should be shuffled.
+/// Partners come from the reversed batch, as in timm, so the batch should be shuffled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mixup {
     alpha: f64,
 }
 
 impl Mixup {
-    /// Small `alpha` leaves most images nearly unmixed, 1 mixes evenly.
+    /// A small `alpha` leaves most images nearly unmixed; with 1 all shares are equally likely.
     ///
     /// # Errors
     ///

@@ -7,12 +7,12 @@ use super::arguments::{ordered, within};
 use super::warp::warp;
 use crate::{Affine, Error, Sample};
 
-/// A random affine map of image, boxes and mask about the image's centre, torchvision's
-/// `RandomAffine`; the size stays.
+/// Applies a random affine map about the image's centre to image, boxes and mask, as torchvision's
+/// `RandomAffine` does; the size stays.
 ///
-/// Each part is uniform in its range: the angle in `−degrees..degrees`, the translation (rounded to
-/// whole pixels) within a share of each side, the scale, and the shear angles. Sampling, filling
-/// and boxes are as in [`RandomRotation`](crate::RandomRotation).
+/// Angle, translation, scale and shear are each uniform in their range: the angle within
+/// `−degrees..degrees`, the translation, rounded to whole pixels, within a share of each side.
+/// Pixels and boxes are treated as by [`RandomRotation`](crate::RandomRotation).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomAffine {
     degrees: f64,
@@ -23,7 +23,8 @@ pub struct RandomAffine {
 }
 
 impl RandomAffine {
-    /// Turns by at most `degrees` either way; no translation, scaling or shear; black around.
+    /// Turns by at most `degrees` either way, without translation, scaling or shear; what comes in
+    /// from outside is black.
     ///
     /// # Errors
     ///
@@ -79,7 +80,7 @@ impl RandomAffine {
         })
     }
 
-    /// The color outside the image, red, green, blue; in grey images its luma. Default black.
+    /// The color outside the image as red, green and blue; grey images get its luma. Default black.
     pub fn with_fill(self, fill: [u8; 3]) -> Self {
         Self { fill, ..self }
     }

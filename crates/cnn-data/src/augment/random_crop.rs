@@ -7,11 +7,11 @@ use super::arguments::size;
 use super::geometry::{crop, fill_color};
 use crate::{Affine, Error, Mask, Sample};
 
-/// Pads image, boxes and mask on all sides and cuts a window out, each place equally likely:
-/// torchvision's `RandomCrop`.
+/// Pads image, boxes and mask on all sides and cuts out a window, as torchvision's `RandomCrop`
+/// does; each place is equally likely.
 ///
-/// An axis that is too short even with its padding is padded further on both ends by what is
-/// missing (torchvision's `pad_if_needed`). In the mask the padding is [`Mask::IGNORE`].
+/// If a side is too short even with its padding, what is missing is added at both of its ends, as
+/// with torchvision's `pad_if_needed`. In the mask the padding is [`Mask::IGNORE`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomCrop {
     size: [usize; 2],
@@ -34,7 +34,7 @@ impl RandomCrop {
         })
     }
 
-    /// Puts so many pixels on each side of the image first. Default 0.
+    /// How many pixels are added at each side of the image before the cut. Default 0.
     ///
     /// # Errors
     ///
@@ -50,12 +50,12 @@ impl RandomCrop {
         Ok(Self { padding, ..self })
     }
 
-    /// The padding's color, red, green, blue; in grey images its luma. Default black.
+    /// The padding's color as red, green and blue; grey images get its luma. Default black.
     pub fn with_fill(self, fill: [u8; 3]) -> Self {
         Self { fill, ..self }
     }
 
-    /// Where the window begins along one axis, counted from the image's first pixel.
+    /// The window's first pixel along one axis, counted from the image's first pixel.
     fn start(&self, image: usize, window: usize, rng: &mut Rng) -> i64 {
         let padded = image + 2 * self.padding;
         let missing = window.saturating_sub(padded);

@@ -8,13 +8,14 @@ use super::geometry::crop;
 use super::resize::resize_sample;
 use crate::{Affine, Error, Image, Sample};
 
-/// Cuts out a random part and resizes it: the crop of C. Szegedy et al., "Going Deeper with
-/// Convolutions", 2015, by the algorithm of torchvision's `RandomResizedCrop`.
+/// Cuts out a random part and resizes it (C. Szegedy et al., "Going Deeper with Convolutions",
+/// 2015), by the algorithm of torchvision's `RandomResizedCrop`.
 ///
-/// The part's area is uniform in `scale` times the image's, the logarithm of its aspect ratio
-/// (width over height) uniform in that of `ratio`, its place uniform. If it does not fit in ten
-/// draws, the centre is taken, as large as `ratio` permits. The mask is resized by its nearest
-/// pixels; boxes are cut, and go if less than a pixel or a tenth of them is left.
+/// The part's share of the image's area is uniform in `scale`, the logarithm of its aspect ratio
+/// (width over height) is uniform between the logarithms of `ratio`, and its place is uniform. If
+/// no part in ten draws fits, the centre is taken, as large as `ratio` permits. The mask is resized
+/// to its nearest pixels. Boxes are cut, and go by the rule of
+/// [`BoundingBox::placed`](crate::BoundingBox::placed).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomResizedCrop {
     size: [usize; 2],

@@ -6,8 +6,8 @@ use super::Transform;
 use super::arguments::size;
 use crate::{Affine, Error, Sample};
 
-/// Resizes image, boxes and mask without regard to the aspect ratio, antialiased like
-/// [`resize`](crate::resize()); the mask by its nearest pixels.
+/// Resizes image, boxes and mask without regard to the aspect ratio. The image is antialiased as by
+/// [`resize`](crate::resize()), and the mask takes its nearest pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resize {
     size: [usize; 2],

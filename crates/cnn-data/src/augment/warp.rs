@@ -3,9 +3,8 @@
 use super::geometry::fill_color;
 use crate::{Affine, Error, Image, Mask, Sample};
 
-/// The sample under `map`, of the same size: the image bilinearly, with `fill` around it, the mask
-/// by its nearest pixels, with [`Mask::IGNORE`] around it, boxes as the hulls of their moved
-/// corners.
+/// The sample after `map`, of the same size. The image is sampled bilinearly and is surrounded by
+/// `fill`; the mask takes its nearest pixels and is surrounded by [`Mask::IGNORE`].
 pub(super) fn warp(sample: Sample, map: &Affine, fill: [u8; 3]) -> Result<Sample, Error> {
     let back = map.inverse();
     let fill = fill_color(fill, sample.image.channels())?;
@@ -16,7 +15,7 @@ pub(super) fn warp(sample: Sample, map: &Affine, fill: [u8; 3]) -> Result<Sample
     )
 }
 
-/// For every pixel in order, where its centre comes from.
+/// The point that the centre of each pixel comes from, pixel by pixel.
 fn sources(height: usize, width: usize, back: &Affine) -> impl Iterator<Item = [f64; 2]> {
     let rows = (0..height).map(|row| row as f64 + 0.5);
     rows.flat_map(move |y| (0..width).map(move |column| back.apply([column as f64 + 0.5, y])))

@@ -44,7 +44,7 @@ use crate::Error;
 /// is no class. A reader of a file format that counts otherwise converts when it reads.
 ///
 /// ```
-/// use cnn_data::{Content, Dataset, DatasetFormat, Error, Image};
+/// use cnn_data::{Content, Dataset, Error, Image};
 ///
 /// /// Squares that are black or white.
 /// struct Squares {
@@ -52,20 +52,12 @@ use crate::Error;
 /// }
 ///
 /// impl Dataset for Squares {
-///     fn format(&self) -> DatasetFormat {
-///         DatasetFormat::Custom
-///     }
-///
 ///     fn len(&self) -> usize {
 ///         100
 ///     }
 ///
 ///     fn classes(&self) -> &[String] {
 ///         &self.classes
-///     }
-///
-///     fn id(&self, index: usize) -> String {
-///         format!("square {index}")
 ///     }
 ///
 ///     fn label(&self, index: usize) -> Option<usize> {
@@ -85,8 +77,10 @@ use crate::Error;
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Dataset: Send + Sync {
-    /// How the dataset is stored.
-    fn format(&self) -> DatasetFormat;
+    /// How the dataset is stored. Default [`DatasetFormat::Custom`].
+    fn format(&self) -> DatasetFormat {
+        DatasetFormat::Custom
+    }
 
     /// Number of samples.
     fn len(&self) -> usize;
@@ -112,8 +106,11 @@ pub trait Dataset: Send + Sync {
     }
 
     /// A sample's lasting name: its file, with `#` and a number where a file holds several;
-    /// something to print for an `index` that is not below [`Dataset::len`].
-    fn id(&self, index: usize) -> String;
+    /// something to print for an `index` that is not below [`Dataset::len`]. Default `#` and the
+    /// number.
+    fn id(&self, index: usize) -> String {
+        format!("#{index}")
+    }
 
     /// A sample's class as an index into [`Dataset::classes`]; `None` where it has none.
     fn label(&self, index: usize) -> Option<usize>;

@@ -13,8 +13,8 @@ pub struct PhotoList {
 }
 
 impl PhotoList {
-    /// Lists files and folders. A file is taken whatever its name; of a folder those that are named
-    /// like images.
+    /// Lists files and folders. A file is taken whatever its name is; of a folder those files are
+    /// taken that are named like images.
     ///
     /// # Errors
     ///

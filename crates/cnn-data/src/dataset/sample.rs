@@ -8,7 +8,7 @@ use crate::{Affine, BoundingBox, Error, Image, Mask, Origin};
 /// use cnn_data::{BoundingBox, Image, Mask, Sample};
 ///
 /// let image = Image::from_pixels(1, 2, 1, vec![0, 200])?;
-/// let object = BoundingBox { x_min: 1.0, y_min: 0.0, x_max: 2.0, y_max: 1.0, class: 4 };
+/// let object = BoundingBox::new([1.0, 0.0, 2.0, 1.0], 4);
 /// let sample = Sample::new(image, Some(4)).with_boxes(vec![object]).with_mask(Mask::new(1, 2, vec![0, 4])?)?;
 /// assert_eq!(sample.boxes[0].area(), 1.0);
 /// # Ok::<(), cnn_data::Error>(())

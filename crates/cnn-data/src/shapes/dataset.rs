@@ -16,14 +16,14 @@ const BACKGROUND: u8 = 0;
 
 /// Textured objects of ten classes on textured ground, rendered when they are read.
 ///
-/// The classes are circle, square, triangle, star, cross, ring, heart, crescent, arrow and bolt.
-/// Each ten consecutive samples hold each class once, as the class of their largest object, which
-/// is their label; further objects are of any class.
+/// The classes are circle, square, triangle, star, cross, ring, heart, crescent, arrow and bolt. A
+/// sample's label is the class of its largest object. Samples 0 to 9 have ten different labels, and
+/// so has every further ten; further objects are of any class.
 ///
-/// A sample depends on the seed, the split and its number, on size, objects, difficulty and domain,
-/// and on nothing else: not on how many samples there are, nor on the machine. The splits are
-/// disjoint streams, so that any number of samples may be taken from each. A sample's scene is the
-/// same in every domain.
+/// A sample depends on the seed, the split, its number, the size, the objects, the difficulty and
+/// the domain. It depends neither on how many samples there are nor on the machine. The splits are
+/// disjoint streams, so any number of samples may be taken from each. A sample's scene is the same
+/// in every domain.
 ///
 /// [`Dataset::read`] gives boxes and mask. A pixel belongs to the object that covers its centre
 /// and is not hidden there by another object or a stroke before it. The mask names the object's
@@ -165,15 +165,9 @@ fn hulls(owners: &[u8], width: usize, classes: &[usize]) -> Vec<BoundingBox> {
         let [left, top, right, bottom] = hull.unwrap_or([x, y, x + 1, y + 1]);
         *hull = Some([left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1)]);
     }
-    let boxes = hulls.into_iter().zip(classes).filter_map(|(hull, &class)| {
-        let [x_min, y_min, x_max, y_max] = hull?.map(|at| at as f32);
-        Some(BoundingBox {
-            x_min,
-            y_min,
-            x_max,
-            y_max,
-            class,
-        })
-    });
+    let boxes = hulls
+        .into_iter()
+        .zip(classes)
+        .filter_map(|(hull, &class)| Some(BoundingBox::new(hull?.map(|at| at as f32), class)));
     boxes.collect()
 }
