@@ -3,7 +3,7 @@
 use candle_core::Result;
 use cnn_kernels as kernels;
 
-use crate::{Builder, Context, FeatureMap, Layer, Padding, Window};
+use crate::{Builder, Context, FeatureMap, Layer, LayerKind, Padding, Window};
 
 /// The largest value under each window; see [`cnn_kernels::max_pool`].
 #[derive(Debug, Clone)]
@@ -48,7 +48,10 @@ impl MaxPool2d {
 impl Layer for MaxPool2d {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let compute = || kernels::max_pool(xs, &self.window);
-        cx.sliding_layer(&self.path, "max_pool", &self.window, &[xs.into()], compute)
+        let kind = LayerKind::MaxPool {
+            window: self.window,
+        };
+        cx.layer(&self.path, kind, &[xs.into()], compute)
     }
 }
 
@@ -86,12 +89,16 @@ impl AvgPool2d {
 impl Layer for AvgPool2d {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let compute = || kernels::avg_pool(xs, &self.window, self.count_include_pad);
-        cx.sliding_layer(&self.path, "avg_pool", &self.window, &[xs.into()], compute)
+        let kind = LayerKind::AvgPool {
+            window: self.window,
+            count_include_pad: self.count_include_pad,
+        };
+        cx.layer(&self.path, kind, &[xs.into()], compute)
     }
 }
 
 macro_rules! sized_layer {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $kernel:path) => {
+    ($(#[$doc:meta])* $name:ident, $kind:ident, $kernel:path) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
         pub struct $name {
@@ -108,7 +115,8 @@ macro_rules! sized_layer {
 
         impl Layer for $name {
             fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-                cx.layer(&self.path, $kind, &[xs.into()], || $kernel(xs, self.output))
+                let kind = LayerKind::$kind { output: self.output };
+                cx.layer(&self.path, kind, &[xs.into()], || $kernel(xs, self.output))
             }
         }
     };
@@ -116,19 +124,19 @@ macro_rules! sized_layer {
 
 sized_layer! {
     /// The average of each of rows × columns bins; see [`cnn_kernels::adaptive_avg_pool`].
-    AdaptiveAvgPool2d, "adaptive_avg_pool", kernels::adaptive_avg_pool
+    AdaptiveAvgPool2d, AdaptiveAvgPool, kernels::adaptive_avg_pool
 }
 sized_layer! {
     /// The maximum of each of rows × columns bins; see [`cnn_kernels::adaptive_max_pool`].
-    AdaptiveMaxPool2d, "adaptive_max_pool", kernels::adaptive_max_pool
+    AdaptiveMaxPool2d, AdaptiveMaxPool, kernels::adaptive_max_pool
 }
 sized_layer! {
     /// Nearest-neighbour resizing; see [`cnn_kernels::upsample_nearest`].
-    UpsampleNearest2d, "upsample_nearest", kernels::upsample_nearest
+    UpsampleNearest2d, UpsampleNearest, kernels::upsample_nearest
 }
 
 macro_rules! global_layer {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $kernel:path) => {
+    ($(#[$doc:meta])* $name:ident, $kind:ident, $kernel:path) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
         pub struct $name {
@@ -144,7 +152,7 @@ macro_rules! global_layer {
 
         impl Layer for $name {
             fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-                cx.layer(&self.path, $kind, &[xs.into()], || $kernel(xs))
+                cx.layer(&self.path, LayerKind::$kind, &[xs.into()], || $kernel(xs))
             }
         }
     };
@@ -152,9 +160,9 @@ macro_rules! global_layer {
 
 global_layer! {
     /// The mean of each map (Lin et al. 2013): `(N, H, W, C)` to `(N, 1, 1, C)`.
-    GlobalAvgPool2d, "global_avg_pool", kernels::global_avg_pool
+    GlobalAvgPool2d, GlobalAvgPool, kernels::global_avg_pool
 }
 global_layer! {
     /// The maximum of each map: `(N, H, W, C)` to `(N, 1, 1, C)`.
-    GlobalMaxPool2d, "global_max_pool", kernels::global_max_pool
+    GlobalMaxPool2d, GlobalMaxPool, kernels::global_max_pool
 }

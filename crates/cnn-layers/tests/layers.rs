@@ -78,10 +78,11 @@ struct Log(Mutex<Vec<(String, &'static str, Vec<usize>)>>);
 impl Observer for Log {
     fn exit(&self, event: &Event<'_>) -> Result<()> {
         assert!(event.output.is_finite()?);
-        self.0
-            .lock()
-            .unwrap()
-            .push((event.path.to_string(), event.kind, event.output.dims()));
+        self.0.lock().unwrap().push((
+            event.path.to_string(),
+            event.kind.name(),
+            event.output.dims(),
+        ));
         Ok(())
     }
 }

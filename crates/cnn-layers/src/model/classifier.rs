@@ -11,7 +11,7 @@ use crate::{Backbone, Context, FeatureMap, Outputs};
 /// ```
 /// use candle_core::{DType, Device, Result, Tensor};
 /// use cnn_layers::{
-///     Backbone, Classifier, Context, Conv2d, Conv2dConfig, FeatureMap, GlobalAvgPool2d, Layer, Linear, LinearConfig, Mode,
+///     Backbone, Classifier, Context, Conv2d, Conv2dConfig, FeatureMap, Flatten, GlobalAvgPool2d, Layer, Linear, LinearConfig, Mode,
 ///     ParameterGroup, StageInfo, Store,
 /// };
 ///
@@ -21,6 +21,7 @@ use crate::{Backbone, Context, FeatureMap, Outputs};
 ///     groups: [ParameterGroup; 2],
 ///     conv: Conv2d,
 ///     pool: GlobalAvgPool2d,
+///     flatten: Flatten,
 ///     head: Linear,
 /// }
 ///
@@ -52,7 +53,8 @@ use crate::{Backbone, Context, FeatureMap, Outputs};
 ///     }
 ///
 ///     fn forward_head(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
-///         self.head.forward(&self.pool.forward(features, cx)?.flatten()?, cx)
+///         let pooled = self.flatten.forward(&self.pool.forward(features, cx)?, cx)?;
+///         self.head.forward(&pooled, cx)
 ///     }
 /// }
 ///
@@ -63,6 +65,7 @@ use crate::{Backbone, Context, FeatureMap, Outputs};
 ///     groups: [ParameterGroup::new("stem", ["conv"]), ParameterGroup::new("head", ["head"])],
 ///     conv: Conv2dConfig::new(3, 16, 3).build(&root.pp("conv"))?,
 ///     pool: GlobalAvgPool2d::new(&root.pp("pool")),
+///     flatten: Flatten::new(&root.pp("flatten")),
 ///     head: LinearConfig::new(16, 10).build(&root.pp("head"))?,
 /// };
 /// let images = FeatureMap::from_nchw(&Tensor::zeros((2, 3, 20, 28), DType::F32, &Device::Cpu)?)?;

@@ -168,8 +168,8 @@ impl Observer for Recorder {
         recording.contents.insert(content, number);
         recording.steps.push(Step {
             path: event.path.to_string(),
-            kind: event.kind,
-            window: event.window.copied(),
+            kind: event.kind.name(),
+            window: event.kind.window().copied(),
             inputs,
             output: event.output.dims()[1..].to_vec(),
         });
