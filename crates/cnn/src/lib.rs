@@ -13,6 +13,7 @@
 //! | `transfer` (default) | `transfer` | new heads, freezing, layer-wise rates, feature caches |
 //! | `viz` | `viz` | explanations, feature maps, filters that do nothing |
 //! | `report` | `viz` | HTML pages of runs and explained photos |
+//! | `graph` | `graph` | what a network computes, node by node, and an interpreter |
 //! | `parquet` | `data` | image datasets in parquet files |
 //! | `metrics` | `metrics` | accuracy, calibration, confidence intervals, without tensors |
 //! | `weights` | `weights` | safetensors and PyTorch's files |
@@ -62,6 +63,8 @@ pub use candle_core as candle;
 pub use cnn_core as core;
 #[cfg(feature = "data")]
 pub use cnn_data as data;
+#[cfg(feature = "graph")]
+pub use cnn_graph as graph;
 #[cfg(feature = "kernels")]
 pub use cnn_kernels as kernels;
 #[cfg(feature = "layers")]
