@@ -59,6 +59,8 @@
 mod annotation;
 mod augment;
 #[cfg(feature = "tensors")]
+mod batch;
+#[cfg(feature = "tensors")]
 mod batches;
 mod dataset;
 mod error;
@@ -68,14 +70,16 @@ mod shapes;
 mod survey;
 mod transform;
 
-pub use annotation::{BoundingBox, Mask};
+pub use annotation::{Affine, BoundingBox, Mask, Origin};
 pub use augment::{
     Augmentation, BatchMix, ColorJitter, CutMix, EraseFill, Mixing, Mixup, RandomAffine,
     RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop, RandomRotation,
     RandomVerticalFlip, Resize, Transform,
 };
 #[cfg(feature = "tensors")]
-pub use batches::{Batch, BatchPlan, Batches};
+pub use batch::Batch;
+#[cfg(feature = "tensors")]
+pub use batches::{BatchPlan, Batches};
 #[cfg(feature = "parquet")]
 pub use dataset::ParquetImages;
 pub use dataset::{

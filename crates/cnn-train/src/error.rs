@@ -3,20 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
+use cnn_core::ArgumentError;
+
 /// Everything that can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An argument is out of its range.
-    #[error("`{name}`: found {found}, expected {expected}")]
-    Argument {
-        /// The argument's name.
-        name: &'static str,
-        /// Its value.
-        found: String,
-        /// What would be accepted.
-        expected: String,
-    },
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
     /// A value that is not a finite number appeared.
     #[error(
         "step {step} of epoch {epoch}: the first value that is not finite appeared in {place}; the batch held {}",
@@ -122,11 +117,7 @@ impl Error {
 
     /// An argument of that name is out of its range.
     pub fn argument(name: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
-        Self::Argument {
-            name,
-            found: found.to_string(),
-            expected: expected.into(),
-        }
+        Self::Argument(ArgumentError::new(name, found, expected))
     }
 
     /// What a step or a task of one's own reports of a value that is not finite; the trainer adds

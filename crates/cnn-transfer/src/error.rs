@@ -2,20 +2,15 @@
 
 use std::path::PathBuf;
 
+use cnn_core::ArgumentError;
+
 /// Everything that can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An argument is out of its range.
-    #[error("`{name}`: found {found}, expected {expected}")]
-    Argument {
-        /// The argument's name.
-        name: &'static str,
-        /// Its value.
-        found: String,
-        /// What would be accepted.
-        expected: String,
-    },
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
     /// The network and the data have different numbers of classes.
     #[error(
         "the network has {network} classes and the data {data}; load it with a new head of {data}"
@@ -62,11 +57,7 @@ impl Error {
         found: impl ToString,
         expected: impl Into<String>,
     ) -> Self {
-        Self::Argument {
-            name,
-            found: found.to_string(),
-            expected: expected.into(),
-        }
+        Self::Argument(ArgumentError::new(name, found, expected))
     }
 }
 

@@ -1,55 +1,21 @@
 //! Moving a sample's pixels by an affine map.
 
-use super::affine::Affine;
-use super::geometry::{fill_color, map_boxes, map_pixels};
-use crate::{BoundingBox, Error, Image, Mask, Sample};
+use super::geometry::fill_color;
+use crate::{Affine, Error, Image, Mask, Sample};
 
-/// The sample under `map`, of the same size: the image bilinearly, with `fill` around it, the mask
-/// by its nearest pixels, with [`Mask::IGNORE`] around it, boxes as the hulls of their moved
-/// corners.
+/// The sample after `map`, of the same size. The image is sampled bilinearly and is surrounded by
+/// `fill`; the mask takes its nearest pixels and is surrounded by [`Mask::IGNORE`].
 pub(super) fn warp(sample: Sample, map: &Affine, fill: [u8; 3]) -> Result<Sample, Error> {
     let back = map.inverse();
     let fill = fill_color(fill, sample.image.channels())?;
-    let warped = map_pixels(
-        sample,
+    sample.transformed(
+        map,
         |image| bilinear(&image, &back, &fill),
         |mask| nearest(&mask, &back),
-    )?;
-    Ok(map_boxes(warped, |placed| hull(placed, map)))
+    )
 }
 
-fn hull(bounding_box: &BoundingBox, map: &Affine) -> BoundingBox {
-    let BoundingBox {
-        x_min,
-        y_min,
-        x_max,
-        y_max,
-        class,
-    } = *bounding_box;
-    let corners = [
-        [x_min, y_min],
-        [x_max, y_min],
-        [x_min, y_max],
-        [x_max, y_max],
-    ];
-    let [first, rest @ ..] =
-        corners.map(|corner| map.apply(corner.map(f64::from)).map(|value| value as f32));
-    let lowest = rest
-        .iter()
-        .fold(first, |[x, y], corner| [x.min(corner[0]), y.min(corner[1])]);
-    let highest = rest
-        .iter()
-        .fold(first, |[x, y], corner| [x.max(corner[0]), y.max(corner[1])]);
-    BoundingBox {
-        x_min: lowest[0],
-        y_min: lowest[1],
-        x_max: highest[0],
-        y_max: highest[1],
-        class,
-    }
-}
-
-/// For every pixel in order, where its centre comes from.
+/// The point that the centre of each pixel comes from, pixel by pixel.
 fn sources(height: usize, width: usize, back: &Affine) -> impl Iterator<Item = [f64; 2]> {
     let rows = (0..height).map(|row| row as f64 + 0.5);
     rows.flat_map(move |y| (0..width).map(move |column| back.apply([column as f64 + 0.5, y])))
