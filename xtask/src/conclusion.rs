@@ -45,8 +45,7 @@ pub(crate) struct Tuning<'a> {
 
 impl Tuning<'_> {
     fn is_trained(&self, name: &str) -> bool {
-        let trains = |rate: &GroupRate| rate.learning_rate.is_some() && rate.group.contains(name);
-        self.plan.iter().flat_map(|phase| &phase.groups).any(trains)
+        self.plan.iter().any(|phase| phase.trains(name))
     }
 
     /// What no phase trained, in words; empty where that is nothing.

@@ -328,19 +328,11 @@ impl Finetune {
         directory: &Path,
     ) -> Result<()> {
         let source = self.network(data.train().classes().len())?;
-        let is_frozen = |name: &str| {
-            let trained = |phase: &Phase| {
-                phase
-                    .groups
-                    .iter()
-                    .any(|rate| rate.learning_rate.is_some() && rate.group.contains(name))
-            };
-            !plan.iter().any(trained) || (statistics_frozen && is_statistic(&source, name))
-        };
-        let proof = FreezeProof::of(
+        let proof = FreezeProof::of_phases(
             source.store(),
             &directory.join("last/model.safetensors"),
-            is_frozen,
+            plan,
+            statistics_frozen,
         )?;
         let phases = &summary.phases;
         let feature_seconds = summary.feature_seconds;
@@ -363,15 +355,6 @@ impl Finetune {
         };
         run.conclude(self.training.json)
     }
-}
-
-/// Whether a tensor is a buffer: a running statistic or its counter.
-fn is_statistic(network: &Network, name: &str) -> bool {
-    network
-        .store()
-        .entries()
-        .iter()
-        .any(|entry| entry.name == name && entry.kind == cnn_layers::Kind::Buffer)
 }
 
 fn listen(notice: &FineTuneNotice<'_>, images: usize, watcher: &mut Watcher<'_>) {
