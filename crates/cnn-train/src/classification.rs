@@ -308,6 +308,10 @@ impl Task for Classification {
         Ok(evaluation)
     }
 
+    fn score_name(&self) -> String {
+        self.score.clone()
+    }
+
     fn names(&self, batch: &Batch) -> Vec<String> {
         batch
             .indices
@@ -390,7 +394,8 @@ fn labels(batch: &Batch) -> Result<Vec<u32>, Error> {
     labels.ok_or_else(|| Error::argument("labels", "an image without one", "one for each image"))
 }
 
-fn to_vec(logits: &Tensor) -> Result<Vec<f32>, Error> {
+/// The logits row by row, in f32.
+pub(crate) fn to_vec(logits: &Tensor) -> Result<Vec<f32>, Error> {
     Ok(logits
         .detach()
         .to_dtype(DType::F32)?

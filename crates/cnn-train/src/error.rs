@@ -41,6 +41,17 @@ pub enum Error {
         /// The loss of the run's first step.
         first: f64,
     },
+    /// There is nothing to take validation images from.
+    #[error("no class has two images, of which one could be held out for validation")]
+    NothingToHoldOut,
+    /// The images of a run that goes on are not those that it began with.
+    #[error(
+        "the images are not those that the run began with: {difference}; put them back, or begin a new run"
+    )]
+    ImagesChanged {
+        /// How many images are gone and new, and the first of each.
+        difference: String,
+    },
     /// A saved state does not belong to this run or is damaged.
     #[error("{}: {reason}", path.display())]
     State {

@@ -96,6 +96,12 @@ pub trait Task {
     /// If the data cannot be read or the forward pass fails.
     fn evaluate(&self) -> Result<Evaluation, Error>;
 
+    /// What the score of [`evaluate`](Self::evaluate) is: the metric that it is, by its name there,
+    /// as `top1` or `miou`, or else a name of its own. Default: `score`.
+    fn score_name(&self) -> String {
+        "score".to_string()
+    }
+
     /// What the task keeps from one update to the next, by name, beside the trained network; as
     /// [`Step::kept`](crate::Step::kept). Default: nothing.
     fn kept(&self) -> Vec<(String, Store)> {

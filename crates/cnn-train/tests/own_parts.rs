@@ -106,6 +106,7 @@ fn a_loss_a_metric_and_a_score_of_ones_own() {
     assert!(losses[2] < losses[0], "{losses:?}");
     let best = summary.best.unwrap();
     assert_eq!((best.epoch, best.score), (1, 20.));
+    assert_eq!(best.score_name, "falling");
     let columns = std::fs::read_to_string(directory.path().join("metrics.csv")).unwrap();
     let columns = columns.lines().next().unwrap().to_string();
     assert_eq!(

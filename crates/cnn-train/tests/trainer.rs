@@ -134,6 +134,10 @@ impl Task for TwoDomains {
         })
     }
 
+    fn score_name(&self) -> String {
+        "top1".to_string()
+    }
+
     fn names(&self, batch: &Pair) -> Vec<String> {
         vec![format!("a pair of {} images", batch.labels.len())]
     }
@@ -222,7 +226,8 @@ fn it_learns() {
     let summary = Trainer::new(config(20), &store, directory.path())
         .run(&task(&store), &mut GradientStep::default())
         .unwrap();
-    assert_eq!(summary.best.unwrap().score, 1.);
+    let best = summary.best.unwrap();
+    assert_eq!((best.score_name.as_str(), best.score), ("top1", 1.));
 }
 
 #[test]

@@ -154,6 +154,10 @@ impl Task for HeadTask {
         Ok(Evaluation::from(&metrics.result()?))
     }
 
+    fn score_name(&self) -> String {
+        "top1".to_string()
+    }
+
     fn names(&self, batch: &FeatureBatch) -> Vec<String> {
         batch
             .places

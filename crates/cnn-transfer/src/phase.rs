@@ -50,6 +50,12 @@ impl Phase {
         trained.map(|group| group.group.name.as_str()).collect()
     }
 
+    /// Whether the tensor of this name is in a group that is trained.
+    pub fn trains(&self, name: &str) -> bool {
+        let trains = |rate: &GroupRate| rate.learning_rate.is_some() && rate.group.contains(name);
+        self.groups.iter().any(trains)
+    }
+
     /// Freezes and unfreezes the store's parameters as this phase wants them; build the network
     /// anew after it.
     pub fn apply(&self, store: &Store) {

@@ -21,10 +21,12 @@ pub use cnn_layers::{
 pub use cnn_models::{Build, LoadOptions, ModelConfig, ModelSpec, Network, find, models, preset};
 #[cfg(feature = "train")]
 pub use cnn_train::{
-    Classification, CrossEntropy, Forward, GradientStep, Metric, Notice, OptimizerConfig, Schedule,
-    Step, Task, TrainConfig, Trainer,
+    AugmentationPolicy, Classification, CrossEntropy, Forward, GradientStep, Metric, Notice,
+    OptimizerConfig, PredictImages, Schedule, Step, Task, TrainConfig, Trainer, TrainingData,
 };
 #[cfg(feature = "transfer")]
-pub use cnn_transfer::{FineTune, FineTuneConfig, FineTuneNotice, Strategy};
+pub use cnn_transfer::{
+    BestEpoch, FineTune, FineTuneConfig, FineTuneNotice, Measured, Predict, Strategy, measure,
+};
 #[cfg(feature = "viz")]
 pub use cnn_viz::{Explainer, InspectConfig, Method, Target, inspect, overlay};
