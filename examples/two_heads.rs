@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use cnn::layers::{Flatten, Linear};
 use cnn::prelude::*;
-use cnn::train::{Batches, Epoch, Error, Evaluation, Losses, Targets};
+use cnn::train::{Epoch, Error, Evaluation, Losses, Targets, TaskBatches};
 use cnn::train::{mean_squared_error, right_predictions};
 
 struct TwoHeads {
@@ -29,7 +29,7 @@ impl Task for TwoHeads {
         self.train.len() / 32
     }
 
-    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Batch>, Error> {
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Batch>, Error> {
         let order = epoch.key.rng().permutation(self.train.len());
         let plan = BatchPlan::new(self.train.clone(), preset::cifar10()).with_order(order);
         let batches = plan.with_start(epoch.start).dropping_last().start()?;

@@ -13,8 +13,8 @@ use cnn_layers::{
     StagedBuilder, Store,
 };
 use cnn_train::{
-    Batches, Classification, Epoch, Error, Evaluation, Forward, GradientStep, Losses, Metric,
-    Notice, Targets, Task, TrainConfig, Trainer, log_softmax,
+    Classification, Epoch, Error, Evaluation, Forward, GradientStep, Losses, Metric, Notice,
+    Targets, Task, TaskBatches, TrainConfig, Trainer, log_softmax,
 };
 
 fn network(store: &Store, mode: Mode) -> Result<Forward, Error> {
@@ -162,7 +162,7 @@ impl Task for Infinite {
         self.inner.batches_per_epoch()
     }
 
-    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error> {
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Self::Batch>, Error> {
         self.inner.batches(epoch)
     }
 
