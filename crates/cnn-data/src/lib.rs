@@ -109,4 +109,6 @@ pub use survey::{
     ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey,
     Survey, survey, survey_parts,
 };
-pub use transform::{FloatImage, InputPlacement, input_placement, normalize, preprocess, resize};
+pub use transform::{
+    FloatImage, InputPlacement, input_placement, normalize, preprocess, preprocess_mask, resize,
+};
