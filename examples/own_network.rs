@@ -28,9 +28,9 @@ impl SmallNet {
         };
         let features = Sequential::new()
             .add(unit(3, 16, root.pp("stage1"))?)
-            .add(MaxPool2d::new(2, 2, &root.pp("pool")))
+            .add(MaxPool2d::new(2, 2))
             .add(unit(16, 32, root.pp("stage2"))?)
-            .add(GlobalAvgPool2d::new(&root.pp("global_pool")));
+            .add(GlobalAvgPool2d::new());
         Ok(Self {
             features,
             flatten: Flatten::new(&root.pp("flatten")),

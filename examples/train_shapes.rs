@@ -26,9 +26,9 @@ fn network(store: &Store, mode: Mode) -> Result<Forward> {
         let unit = ConvNormActConfig::new(conv, BatchNorm2dConfig::new(to), Activation::Relu);
         features = features
             .add(unit.build(&at.pp("conv"), &at.pp("bn"))?)
-            .add(MaxPool2d::new(2, 2, &at.pp("pool")));
+            .add(MaxPool2d::new(2, 2));
     }
-    let features = features.add(GlobalAvgPool2d::new(&root.pp("pool")));
+    let features = features.add(GlobalAvgPool2d::new());
     let flatten = Flatten::new(&root.pp("flatten"));
     let classifier = LinearConfig::new(64, 10).build(&root.pp("classifier"))?;
     Ok(Forward::new(move |images, cx| {

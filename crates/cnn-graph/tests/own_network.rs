@@ -71,7 +71,7 @@ impl Everything {
                 .with_activation(Activation::HardSwish)
                 .build(&at("stem"), &at("stem_bn"))
                 .unwrap(),
-            smooth: AvgPool2d::with_window(window, false, &at("smooth")),
+            smooth: AvgPool2d::with_window(window, false).at(&at("smooth")),
             block: Residual::with_sum(branch.into_iter().collect(), last, sum),
             squeeze_excite: SqueezeExciteConfig::new(6, 3)
                 .with_gate(Activation::HardSigmoid)
@@ -82,10 +82,10 @@ impl Everything {
                 .build(&at("norm"))
                 .unwrap(),
             bins: [
-                Box::new(AdaptiveAvgPool2d::new([3, 5], &at("avg_bins"))),
-                Box::new(AdaptiveMaxPool2d::new([3, 5], &at("max_bins"))),
+                Box::new(AdaptiveAvgPool2d::new([3, 5]).at(&at("avg_bins"))),
+                Box::new(AdaptiveMaxPool2d::new([3, 5]).at(&at("max_bins"))),
             ],
-            up: UpsampleNearest2d::new([7, 9], &at("up")),
+            up: UpsampleNearest2d::new([7, 9]).at(&at("up")),
             add: Add::new(&at("add")),
             pad: PadChannels::new(3, 5, &at("pad")),
             concat: Concat::new(&at("concat")),
@@ -96,8 +96,8 @@ impl Everything {
                 Box::new(Softmax::new(&at("pixel_softmax"))),
             ],
             pools: [
-                Box::new(GlobalAvgPool2d::new(&at("mean"))),
-                Box::new(GlobalMaxPool2d::new(&at("largest"))),
+                Box::new(GlobalAvgPool2d::new().at(&at("mean"))),
+                Box::new(GlobalMaxPool2d::new().at(&at("largest"))),
             ],
             head: Concat::new(&at("head")),
             flatten: Flatten::new(&at("flatten")),
@@ -439,7 +439,7 @@ fn layers_that_were_folded_for_inference_say_so() {
 fn images_and_stores_that_do_not_fit_are_errors_with_the_path() {
     let store = Store::new(0);
     let root = store.builder(Mode::Eval);
-    let pool = MaxPool2d::new(2, 2, &root.pp("pool"));
+    let pool = MaxPool2d::new(2, 2).at(&root.pp("pool"));
     let flatten = Flatten::new(&root.pp("flatten"));
     let linear = LinearConfig::new(12, 2).build(&root.pp("fc")).unwrap();
     let xs = FeatureMap::from_nchw(&Tensor::ones((1, 3, 4, 4), DType::F32, &Device::Cpu).unwrap());

@@ -108,7 +108,7 @@ pub struct Event<'a> {
 /// let root = Store::new(0).builder(Mode::Eval);
 /// let network = Sequential::new()
 ///     .add(Conv2dConfig::new(3, 8, 3).build(&root.pp("conv1"))?)
-///     .add(MaxPool2d::new(2, 2, &root.pp("pool")));
+///     .add(MaxPool2d::new(2, 2).at(&root.pp("pool")));
 /// let (images, notes) = (Tensor::zeros((1, 3, 20, 28), DType::F32, &Device::Cpu)?, Notes::default());
 /// network.forward(&FeatureMap::from_nchw(&images)?, &Context::eval().with_observer(&notes))?;
 /// assert_eq!(notes.0.into_inner(), ["conv1 conv2d [1, 8, 18, 26]", "pool max_pool [1, 8, 9, 13]"]);

@@ -1,4 +1,5 @@
-//! Pooling and upsampling as layers; they have no parameters.
+//! Pooling and upsampling as layers; they have no parameters, so they need no place in the store. One
+//! that is given a place is called by its path in errors and by observers, else by its kind.
 
 use candle_core::Result;
 use cnn_kernels as kernels;
@@ -14,22 +15,26 @@ pub struct MaxPool2d {
 
 impl MaxPool2d {
     /// A square window that moves by `stride`, without padding.
-    pub fn new(kernel_size: usize, stride: usize, builder: &Builder) -> Self {
-        Self::with_window(
-            Window {
-                stride: [stride; 2],
-                ..Window::new([kernel_size; 2])
-            },
-            builder,
-        )
+    pub fn new(kernel_size: usize, stride: usize) -> Self {
+        Self::with_window(Window {
+            stride: [stride; 2],
+            ..Window::new([kernel_size; 2])
+        })
     }
 
     /// Any window.
-    pub fn with_window(window: Window, builder: &Builder) -> Self {
+    pub fn with_window(window: Window) -> Self {
         Self {
-            path: builder.path().to_string(),
+            path: LayerKind::MaxPool { window }.name().to_string(),
             window,
         }
+    }
+
+    /// The same under the builder's path, by which errors and observers call it.
+    #[must_use]
+    pub fn at(mut self, builder: &Builder) -> Self {
+        self.path = builder.path().to_string();
+        self
     }
 
     /// The same with padding, which never wins.
@@ -65,24 +70,32 @@ pub struct AvgPool2d {
 
 impl AvgPool2d {
     /// A square window that moves by `stride`, without padding.
-    pub fn new(kernel_size: usize, stride: usize, builder: &Builder) -> Self {
-        Self::with_window(
-            Window {
-                stride: [stride; 2],
-                ..Window::new([kernel_size; 2])
-            },
-            true,
-            builder,
-        )
+    pub fn new(kernel_size: usize, stride: usize) -> Self {
+        let window = Window {
+            stride: [stride; 2],
+            ..Window::new([kernel_size; 2])
+        };
+        Self::with_window(window, true)
     }
 
     /// Any window; `count_include_pad` says whether zeros of the padding count in the average.
-    pub fn with_window(window: Window, count_include_pad: bool, builder: &Builder) -> Self {
+    pub fn with_window(window: Window, count_include_pad: bool) -> Self {
+        let kind = LayerKind::AvgPool {
+            window,
+            count_include_pad,
+        };
         Self {
-            path: builder.path().to_string(),
+            path: kind.name().to_string(),
             window,
             count_include_pad,
         }
+    }
+
+    /// The same under the builder's path, by which errors and observers call it.
+    #[must_use]
+    pub fn at(mut self, builder: &Builder) -> Self {
+        self.path = builder.path().to_string();
+        self
     }
 }
 
@@ -107,9 +120,17 @@ macro_rules! sized_layer {
         }
 
         impl $name {
-            /// The layer at the builder's place, with outputs of `[rows, columns]`.
-            pub fn new(output: [usize; 2], builder: &Builder) -> Self {
-                Self { path: builder.path().to_string(), output }
+            /// The layer with outputs of `[rows, columns]`.
+            pub fn new(output: [usize; 2]) -> Self {
+                let kind = LayerKind::$kind { output };
+                Self { path: kind.name().to_string(), output }
+            }
+
+            /// The same under the builder's path, by which errors and observers call it.
+            #[must_use]
+            pub fn at(mut self, builder: &Builder) -> Self {
+                self.path = builder.path().to_string();
+                self
             }
         }
 
@@ -144,9 +165,22 @@ macro_rules! global_layer {
         }
 
         impl $name {
-            /// The layer at the builder's place.
-            pub fn new(builder: &Builder) -> Self {
-                Self { path: builder.path().to_string() }
+            /// The layer.
+            pub fn new() -> Self {
+                Self { path: LayerKind::$kind.name().to_string() }
+            }
+
+            /// The same under the builder's path, by which errors and observers call it.
+            #[must_use]
+            pub fn at(mut self, builder: &Builder) -> Self {
+                self.path = builder.path().to_string();
+                self
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new()
             }
         }
 

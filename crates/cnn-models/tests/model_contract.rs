@@ -72,7 +72,9 @@ impl Segmenter for Fcn {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let maps = self.backbone.forward_stages(xs, cx)?;
         let scores = self.score.forward(&maps[maps.len() - 1], cx)?;
-        UpsampleNearest2d::new([xs.height(), xs.width()], &self.upsample).forward(&scores, cx)
+        UpsampleNearest2d::new([xs.height(), xs.width()])
+            .at(&self.upsample)
+            .forward(&scores, cx)
     }
 }
 

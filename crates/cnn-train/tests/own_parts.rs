@@ -22,7 +22,7 @@ fn network(store: &Store, mode: Mode) -> Result<Forward, Error> {
     let conv = Conv2dConfig::new(3, 6, 3);
     let unit = ConvNormActConfig::new(conv, BatchNorm2dConfig::new(6), Activation::Relu);
     let unit = unit.build(&root.pp("conv"), &root.pp("bn"))?;
-    let pool = GlobalAvgPool2d::new(&root.pp("pool"));
+    let pool = GlobalAvgPool2d::new().at(&root.pp("pool"));
     let head = LinearConfig::new(6, 10).build(&root.pp("head"))?;
     Ok(Forward::new(move |images, cx| {
         let maps = unit.forward(images, cx)?;

@@ -35,7 +35,7 @@ impl Net {
         let features = Sequential::new()
             .add(conv(4, 6).build(&root.pp("conv2")).unwrap())
             .add(Activate::new(Activation::Relu, &root.pp("act2")))
-            .add(GlobalAvgPool2d::new(&root.pp("pool")));
+            .add(GlobalAvgPool2d::new().at(&root.pp("pool")));
         let dropout = Dropout::new(0.2, &root.pp("drop")).unwrap();
         let head = LinearConfig::new(6, 2).build(&root.pp("head")).unwrap();
         Self {

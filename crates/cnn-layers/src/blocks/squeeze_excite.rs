@@ -46,7 +46,7 @@ impl SqueezeExciteConfig {
     pub fn build(&self, builder: &Builder) -> Result<SqueezeExcite> {
         Ok(SqueezeExcite {
             scale: ScaleChannels::new(builder),
-            pool: GlobalAvgPool2d::new(&builder.pp("pool")),
+            pool: GlobalAvgPool2d::new().at(&builder.pp("pool")),
             reduce: Conv2dConfig::new(self.channels, self.reduced, 1)
                 .build(&builder.pp("conv_reduce"))?,
             activation: Activate::new(self.activation, &builder.pp("act1")),

@@ -64,7 +64,7 @@ use crate::{Backbone, Context, FeatureMap, Outputs};
 ///     stages: [StageInfo { module: "conv".to_string(), channels: 16, reduction: 1 }],
 ///     groups: [LayerGroup::new("stem", ["conv"]), LayerGroup::new("head", ["head"])],
 ///     conv: Conv2dConfig::new(3, 16, 3).build(&root.pp("conv"))?,
-///     pool: GlobalAvgPool2d::new(&root.pp("pool")),
+///     pool: GlobalAvgPool2d::new().at(&root.pp("pool")),
 ///     flatten: Flatten::new(&root.pp("flatten")),
 ///     head: LinearConfig::new(16, 10).build(&root.pp("head"))?,
 /// };

@@ -51,7 +51,7 @@ impl LinearHead {
         drop_rate: f64,
     ) -> Result<Self> {
         Ok(Self {
-            pool: GlobalAvgPool2d::new(&root.pp("global_pool")),
+            pool: GlobalAvgPool2d::new().at(&root.pp("global_pool")),
             flatten: Flatten::new(&root.pp("flatten")),
             dropout: Dropout::new(drop_rate, &root.pp("head_drop"))?,
             linear: LinearConfig::new(features, classes).build(&root.pp(name))?,

@@ -84,9 +84,9 @@ fn build(
         let pool = net.at(format!("pool{number}"));
         net.add(conv).to_channels(channels).by_stride(2);
         if variant.max_pool {
-            net.add(MaxPool2d::new(2, 2, &pool));
+            net.add(MaxPool2d::new(2, 2).at(&pool));
         } else {
-            net.add(AvgPool2d::new(2, 2, &pool));
+            net.add(AvgPool2d::new(2, 2).at(&pool));
         }
         net.end_stage(&format!("pool{number}"));
     }

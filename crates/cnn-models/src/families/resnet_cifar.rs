@@ -166,7 +166,7 @@ fn block(
     let pad = PadChannels::new(new / 2, new - new / 2, &shortcut.pp("pad"));
     Ok(block.with_shortcut(
         Sequential::new()
-            .add(MaxPool2d::new(1, stride, &shortcut))
+            .add(MaxPool2d::new(1, stride).at(&shortcut))
             .add(pad),
     ))
 }

@@ -76,7 +76,9 @@ fn build(
     let mut index = 2;
     for (stage, squeezes) in variant.stages.iter().enumerate() {
         let first = index + 1;
-        let pool = MaxPool2d::new(3, 2, &features.pp(index)).with_ceil_mode();
+        let pool = MaxPool2d::new(3, 2)
+            .at(&features.pp(index))
+            .with_ceil_mode();
         net.add(pool).by_stride(2);
         for &squeeze in *squeezes {
             index += 1;
@@ -100,7 +102,7 @@ fn build(
             Activate::new(Activation::Relu, &classifier.pp(2)),
             &classifier.pp(1),
         )?,
-        pool: GlobalAvgPool2d::new(&classifier.pp(3)),
+        pool: GlobalAvgPool2d::new().at(&classifier.pp(3)),
         flatten: Flatten::new(&root.pp("flatten")),
     };
     Ok(net.classifier(num_classes, &[BASE.classifier], head))

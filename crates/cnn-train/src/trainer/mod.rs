@@ -37,7 +37,7 @@ use crate::{
 /// fn network(store: &Store, mode: Mode) -> Result<Forward, cnn_train::Error> {
 ///     let root = store.builder(mode);
 ///     let conv = Conv2dConfig::new(3, 8, 3).build(&root.pp("conv"))?;
-///     let pool = GlobalAvgPool2d::new(&root.pp("pool"));
+///     let pool = GlobalAvgPool2d::new();
 ///     let head = LinearConfig::new(8, 10).build(&root.pp("head"))?;
 ///     let flatten = Flatten::new(&root.pp("flatten"));
 ///     Ok(Forward::new(move |images, cx| {

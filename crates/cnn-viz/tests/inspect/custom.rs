@@ -36,7 +36,7 @@ impl Own {
                 .with_options(options)
                 .build(&root.pp("block"))
                 .unwrap(),
-            pool: GlobalAvgPool2d::new(&root.pp("pool")),
+            pool: GlobalAvgPool2d::new().at(&root.pp("pool")),
             flatten: Flatten::new(&root.pp("flatten")),
             head: LinearConfig::new(6, 5).build(&root.pp("head")).unwrap(),
             stages: [stage("stem", 4), stage("block", 6)],
