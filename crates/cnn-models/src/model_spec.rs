@@ -39,8 +39,7 @@ use crate::{Error, ModelConfig, preset};
 /// # let directory = directory.path();
 /// let network = Network::of(TINY, &ModelConfig::default(), 0)?;
 /// network.save(directory)?;
-/// let options = LoadOptions { spec: Some(TINY), ..LoadOptions::default() };
-/// assert_eq!(Network::load(directory, &options)?.model().num_classes(), 10);
+/// assert_eq!(Network::load(directory, &LoadOptions::of(TINY))?.model().num_classes(), 10);
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]

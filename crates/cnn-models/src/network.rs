@@ -62,6 +62,16 @@ pub struct LoadOptions {
     pub dtype: Option<DType>,
 }
 
+impl LoadOptions {
+    /// The weights are for this model, registered or of your own.
+    pub fn of(spec: ModelSpec) -> Self {
+        Self {
+            spec: Some(spec),
+            ..Self::default()
+        }
+    }
+}
+
 impl Network {
     /// A registered model with fresh f32 weights; `seed` decides them.
     ///
