@@ -40,7 +40,7 @@ fn network(root: &Builder) -> Result<StagedClassifier> {
     let mut net = StagedBuilder::new(root, 3);
     net.group("layer1", &["layer1"]);
     let unit = ConvNormActConfig::relu(3, 6, 3).build(&net.at("layer1.0"), &net.at("layer1.1"))?;
-    net.add(unit).to_channels(6);
+    net.add(unit).set_channels(6);
     net.add(Gate::build(6, &root.pp("layer1.2"))?);
     net.end_stage("layer1");
     Ok(net.linear_classifier("fc", 4, 0.)?)

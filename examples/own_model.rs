@@ -29,7 +29,7 @@ fn small_resnet(config: &ModelConfig, root: &Builder) -> Result<StagedClassifier
         net.group(name, &[name]);
         let halve = ConvNormActConfig::relu(net.channels(), width, 3).with_stride(2);
         let halve = halve.build(&at.pp("conv"), &at.pp("bn"))?;
-        net.add(halve).to_channels(width).by_stride(2);
+        net.add(halve).set_channels(width).add_stride(2);
 
         let unit = ConvNormActConfig::relu(width, width, 3);
         let first = unit.build(&at.pp("conv1"), &at.pp("bn1"))?;

@@ -50,7 +50,8 @@ fn the_page_counts_the_crates_that_cargo_compiles() {
 /// A feature that nobody has to pay for unless asked: the reason for having features at all.
 #[test]
 fn no_crate_but_the_facade_has_default_features_and_the_lean_ones_stay_lean() {
-    let without_facade = |manifest: &toml::Table| manifest["package"]["name"].as_str() != Some(FACADE);
+    let without_facade =
+        |manifest: &toml::Table| manifest["package"]["name"].as_str() != Some(FACADE);
     for manifest in manifests().into_iter().filter(without_facade) {
         let default = manifest
             .get("features")

@@ -16,7 +16,7 @@
 //! let mut net = StagedBuilder::new(&store.builder(Mode::Eval), 3);
 //! let unit = ConvNormActConfig::relu(3, 8, 3).build(&net.at("conv1"), &net.at("bn1"))?;
 //! net.group("stem", &["conv1", "bn1"]);
-//! net.add(unit).to_channels(8);
+//! net.add(unit).set_channels(8);
 //! net.end_stage("bn1");
 //! let model = net.linear_classifier("fc", 10, 0.)?;
 //!

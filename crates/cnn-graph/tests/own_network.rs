@@ -265,8 +265,8 @@ fn with_auxiliary_head(store: &Store) -> cnn_layers::StagedClassifier {
         let at = net.at(name);
         net.group(name, &[name]);
         net.add(unit.build(&at.pp(0), &at.pp(1)).unwrap())
-            .to_channels(width)
-            .by_stride(2);
+            .set_channels(width)
+            .add_stride(2);
         net.end_stage(name);
         if name == "layer1" {
             let head = LinearHead::build(&net.at("aux"), "fc", 8, 5, 0.1).unwrap();

@@ -86,8 +86,8 @@ impl Builder {
     }
 
     /// The output channels of the layer at this place: what the plan of
-    /// [`with_widths`](Self::with_widths) says, else `default`. A network whose widths can be
-    /// changed asks this for each of its layers.
+    /// [`with_widths`](Self::with_widths) says (for a pruned network), else `default`. A network
+    /// whose widths can be changed asks this for each of its layers.
     pub fn width(&self, default: usize) -> usize {
         let Some(widths) = &self.widths else {
             return default;

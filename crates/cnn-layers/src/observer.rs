@@ -22,8 +22,8 @@ impl Value<'_> {
         }
     }
 
-    /// Tells values from each other: a layer that reads what another gave reads the same number. No
-    /// two values of a program have the same one, also when the first is no longer held.
+    /// The identity of this value: a layer that reads what another gave sees the identity that the
+    /// other's output had. No two values of a program share one, even after the first is gone.
     pub fn id(&self) -> TensorId {
         match self {
             Self::Maps(maps) => maps.id(),

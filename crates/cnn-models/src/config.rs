@@ -89,8 +89,9 @@ impl PadType {
     }
 }
 
-/// Whether the sum at the end of a residual block can be made: its branch gives as many channels as
-/// its shortcut at `at`.
+/// Checks that the sum at the end of a residual block can be made: that its branch gives as many
+/// channels as its shortcut, which is at `at`. They differ only if a plan of widths
+/// ([`ModelConfig::widths`]) changed one of them.
 ///
 /// # Errors
 /// If a plan of widths changed one and not the other.

@@ -30,7 +30,7 @@ use crate::{Error, ModelConfig, preset};
 ///     let unit = ConvNormActConfig::new(conv, BatchNorm2dConfig::new(8), Activation::Relu);
 ///     let at = net.at("stem");
 ///     net.group("stem", &["stem"]);
-///     net.add(unit.build(&at.pp(0), &at.pp(1))?).to_channels(8).by_stride(2);
+///     net.add(unit.build(&at.pp(0), &at.pp(1))?).set_channels(8).add_stride(2);
 ///     net.end_stage("stem");
 ///     Ok(net.linear_classifier("fc", config.num_classes.unwrap_or(TINY.num_classes), 0.)?)
 /// }

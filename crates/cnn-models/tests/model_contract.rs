@@ -238,7 +238,7 @@ fn with_auxiliary(
             ConvNormActConfig::new(conv, BatchNorm2dConfig::new(width), Activation::Relu)
         };
         let first = unit(net.channels(), 2).build(&at.pp(0), &at.pp(1))?;
-        net.add(first).to_channels(width).by_stride(2);
+        net.add(first).set_channels(width).add_stride(2);
         if name == "layer2" {
             let head = LinearHead::build(root, "aux2", net.channels(), classes, 0.)?;
             net.auxiliary("aux2", head);

@@ -35,7 +35,7 @@ pub trait PredictImages {
     /// let mut net = StagedBuilder::new(&root, 3);
     /// let unit = ConvNormActConfig::new(Conv2dConfig::new(3, 8, 3), BatchNorm2dConfig::new(8), Activation::Relu);
     /// net.group("conv", &["conv"]);
-    /// net.add(unit.build(&root.pp("conv.0"), &root.pp("conv.1"))?).to_channels(8).end_stage("conv");
+    /// net.add(unit.build(&root.pp("conv.0"), &root.pp("conv.1"))?).set_channels(8).end_stage("conv");
     /// let classifier = net.linear_classifier("fc", 10, 0.)?;
     ///
     /// let photos = [Image::from_pixels(30, 40, 3, vec![90; 3600])?, Image::from_pixels(9, 7, 1, vec![9; 63])?];

@@ -126,7 +126,7 @@ impl Run {
 
     /// Says of a value that is not finite where in the run it appeared, in the error and with all
     /// names in the events.
-    pub(crate) fn place(&mut self, error: Error, batch: Vec<String>) -> Error {
+    pub(crate) fn note_not_finite(&mut self, error: Error, batch: Vec<String>) -> Error {
         let Error::NotFinite { place, .. } = error else {
             return error;
         };

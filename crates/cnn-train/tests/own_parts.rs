@@ -239,7 +239,7 @@ fn with_auxiliary(store: &Store, mode: Mode) -> Result<Box<dyn Classifier>, Erro
         let unit = ConvNormActConfig::relu(net.channels(), 6, 3).with_stride(2);
         let unit = unit.build(&net.at(name).pp(0), &net.at(name).pp(1))?;
         net.group(name, &[name]);
-        net.add(unit).to_channels(6).by_stride(2);
+        net.add(unit).set_channels(6).add_stride(2);
         net.end_stage(name);
         if name == "layer1" {
             net.auxiliary("aux", LinearHead::build(&root, "aux", 6, 10, 0.)?);

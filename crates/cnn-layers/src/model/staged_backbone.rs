@@ -20,13 +20,13 @@ pub struct StagedBackbone {
 /// Layers up to a map that the backbone gives.
 pub(super) struct Stage {
     pub(super) layers: Sequential,
-    /// How many parameter groups there are up to its end.
-    pub(super) groups: usize,
+    /// How many layer groups there are up to its end.
+    pub(super) groups_so_far: usize,
 }
 
 impl StagedBackbone {
     /// The backbone that gives these stages alone, counted from 0, as timm's `out_indices` picks
-    /// them. What follows the last of them is dropped, with its parameter groups.
+    /// them. What follows the last of them is dropped, with its layer groups.
     ///
     /// # Errors
     /// If there is no such stage, or they do not ascend.
@@ -43,7 +43,7 @@ impl StagedBackbone {
             .collect();
         self.selected = stages.iter().map(|&stage| self.selected[stage]).collect();
         self.stages.truncate(end);
-        self.groups.truncate(self.stages[end - 1].groups);
+        self.groups.truncate(self.stages[end - 1].groups_so_far);
         self.tail = Sequential::new();
         Ok(self)
     }

@@ -7,11 +7,11 @@ use super::staged_backbone::{Stage, StagedBackbone};
 use super::staged_classifier::{Auxiliary, StagedClassifier};
 use crate::{Builder, Layer, LayerGroup, Sequential, StageInfo};
 
-/// Collects the layers of a network and keeps count of what every family would else restate:
-/// stages with their channels and resolution, parameter groups, and the depth that stochastic depth
-/// goes by.
+/// Collects the layers of a network and keeps count of what every model family would otherwise have
+/// to repeat: stages with their channels and resolution, layer groups, and the probabilities of
+/// stochastic depth.
 ///
-/// Names are those below the builder that it was made with, so that a network works under any
+/// All names that are passed in are relative to the root builder, so the network works under any
 /// prefix.
 ///
 /// ```
@@ -28,7 +28,7 @@ use crate::{Builder, Layer, LayerGroup, Sequential, StageInfo};
 ///         let unit = ConvNormActConfig::new(conv, BatchNorm2dConfig::new(width), Activation::Relu);
 ///         let at = net.at(name);
 ///         net.group(name, &[name]);
-///         net.add(unit.build(&at.pp(0), &at.pp(1))?).to_channels(width).by_stride(2);
+///         net.add(unit.build(&at.pp(0), &at.pp(1))?).set_channels(width).add_stride(2);
 ///         net.end_stage(name);
 ///     }
 ///     net.linear_classifier("fc", classes, 0.)
@@ -49,23 +49,22 @@ pub struct StagedBuilder {
     layers: Sequential,
     groups: Vec<LayerGroup>,
     auxiliary: Vec<Auxiliary>,
-    auxiliary_modules: Vec<String>,
     channels: usize,
     reduction: usize,
-    drop_path: StochasticDepth,
+    depth: StochasticDepth,
 }
 
-/// The probabilities of dropping residual branches (Huang et al. 2016): they rise from 0 at the
-/// first block to the rate at the end.
+/// The probabilities of dropping residual branches (Huang et al. 2016).
 #[derive(Debug, Clone, Copy, Default)]
 struct StochasticDepth {
     rate: f64,
-    blocks: usize,
-    next: usize,
+    /// The block, counted from 0, at which the rate is reached.
+    full_at: usize,
+    next_block: usize,
 }
 
 impl StagedBuilder {
-    /// No layer yet; images have `in_channels`.
+    /// An empty network for images of `in_channels`.
     pub fn new(root: &Builder, in_channels: usize) -> Self {
         Self {
             root: root.clone(),
@@ -74,23 +73,22 @@ impl StagedBuilder {
             layers: Sequential::new(),
             groups: Vec::new(),
             auxiliary: Vec::new(),
-            auxiliary_modules: Vec::new(),
             channels: in_channels,
             reduction: 1,
-            drop_path: StochasticDepth::default(),
+            depth: StochasticDepth::default(),
         }
     }
 
-    /// Residual branches are dropped in training with a probability that rises to `rate` over that
-    /// many blocks; [`StagedBuilder::drop_path`] gives each block's.
+    /// Residual branches are dropped in training: block `i`, counted from 0, with probability
+    /// `rate · i / full_at`. [`next_drop_path`](Self::next_drop_path) gives these one by one.
     #[must_use]
-    pub fn with_drop_path(self, rate: f64, blocks: usize) -> Self {
-        let drop_path = StochasticDepth {
+    pub fn with_drop_path(self, rate: f64, full_at: usize) -> Self {
+        let depth = StochasticDepth {
             rate,
-            blocks,
-            next: 0,
+            full_at,
+            next_block: 0,
         };
-        Self { drop_path, ..self }
+        Self { depth, ..self }
     }
 
     /// The place called `name` below the network's root.
@@ -98,78 +96,78 @@ impl StagedBuilder {
         self.root.pp(name)
     }
 
-    /// Channels of the map so far: what the next layer reads.
+    /// Channels of the feature map so far: what the next layer reads.
     pub fn channels(&self) -> usize {
         self.channels
     }
 
-    /// The probability of dropping the branch of the next block.
-    pub fn drop_path(&mut self) -> f64 {
-        let StochasticDepth { rate, blocks, next } = &mut self.drop_path;
-        let probability = *rate * *next as f64 / (*blocks).max(1) as f64;
-        *next += 1;
+    /// The probability of dropping the branch of the next block: it is asked once per block, in
+    /// order.
+    pub fn next_drop_path(&mut self) -> f64 {
+        let depth = &mut self.depth;
+        let probability = depth.rate * depth.next_block as f64 / depth.full_at.max(1) as f64;
+        depth.next_block += 1;
         probability
     }
 
-    /// Begins a parameter group: the modules, named below the root, that lie at one depth. Groups
-    /// go from the input on.
+    /// Adds a layer group made of these modules, which lie at one depth. Groups are added from the
+    /// input on, each before the [`end_stage`](Self::end_stage) of its stage.
     pub fn group(&mut self, name: &str, modules: &[&str]) {
-        let modules = modules
-            .iter()
-            .map(|module| self.at(module).path().to_string());
+        let modules = self.paths(modules);
         self.groups.push(LayerGroup::new(name, modules));
     }
 
     /// Adds a layer. Where its output has other channels or another resolution than its input,
-    /// [`to_channels`](Self::to_channels) and [`by_stride`](Self::by_stride) say so.
+    /// [`set_channels`](Self::set_channels) and [`add_stride`](Self::add_stride) say so.
     pub fn add(&mut self, layer: impl Layer + 'static) -> &mut Self {
         self.layers.push(layer);
         self
     }
 
-    /// The map has that many channels from here on.
-    pub fn to_channels(&mut self, channels: usize) -> &mut Self {
+    /// Feature maps have that many channels from here on.
+    pub fn set_channels(&mut self, channels: usize) -> &mut Self {
         self.channels = channels;
         self
     }
 
-    /// The map has that many times fewer rows and columns from here on.
-    pub fn by_stride(&mut self, stride: usize) -> &mut Self {
+    /// Feature maps have that many times fewer rows and columns from here on.
+    pub fn add_stride(&mut self, stride: usize) -> &mut Self {
         self.reduction *= stride;
         self
     }
 
-    /// Ends a stage: the map so far, the output of `module`, is one that the backbone gives.
+    /// Closes the current stage: its feature map, the output of `module`, is one of those that the
+    /// backbone returns.
     pub fn end_stage(&mut self, module: &str) {
         self.infos.push(StageInfo {
-            module: self.at(module).path().to_string(),
+            module: self.path(module),
             channels: self.channels,
             reduction: self.reduction,
         });
         self.stages.push(Stage {
             layers: std::mem::take(&mut self.layers),
-            groups: self.groups.len(),
+            groups_so_far: self.groups.len(),
         });
     }
 
-    /// Adds an auxiliary head that reads the map so far. Its parameters, below `module`, belong to
-    /// the head's group. It is computed by
-    /// [`Classifier::forward_outputs`](crate::Classifier::forward_outputs) alone.
+    /// Adds an auxiliary head, called `module`, that reads the feature map so far. Its parameters
+    /// lie below `module` and belong to the group `head`. It is computed by
+    /// [`Classifier::forward_outputs`](crate::Classifier::forward_outputs) only.
     pub fn auxiliary(&mut self, module: &str, head: impl Head + 'static) {
-        self.auxiliary_modules
-            .push(self.at(module).path().to_string());
         self.auxiliary.push(Auxiliary {
             name: module.to_string(),
             stage: self.stages.len(),
-            layers: self.layers.len(),
+            layers_before: self.layers.len(),
             head: Box::new(head),
         });
     }
 
-    /// The network without a head. Layers since the last stage's end follow it in
-    /// [`Backbone::forward_features`](crate::Backbone::forward_features).
+    /// The network without a head, and without auxiliary ones. Layers that were added after the last
+    /// [`end_stage`](Self::end_stage) run after the last stage in
+    /// [`Backbone::forward_features`](crate::Backbone::forward_features) and are no stage.
     pub fn backbone(self) -> StagedBackbone {
         StagedBackbone {
+            // All are returned until `StagedBackbone::select` picks some.
             selected: (0..self.stages.len()).collect(),
             stages: self.stages,
             infos: self.infos,
@@ -178,7 +176,8 @@ impl StagedBuilder {
         }
     }
 
-    /// The network with a head whose parameters lie in these modules, named below the root.
+    /// The network with a head, which reads the channels so far, and the auxiliary heads. The head's
+    /// parameters lie in these modules.
     pub fn classifier(
         mut self,
         num_classes: usize,
@@ -187,20 +186,11 @@ impl StagedBuilder {
     ) -> StagedClassifier {
         let num_features = self.channels;
         let auxiliary = std::mem::take(&mut self.auxiliary);
-        let mut head_modules = std::mem::take(&mut self.auxiliary_modules);
-        head_modules.extend(
-            modules
-                .iter()
-                .map(|module| self.at(module).path().to_string()),
-        );
-        let head_group = LayerGroup::new("head", head_modules);
+        let of_heads = auxiliary.iter().map(|head| self.path(&head.name));
+        let of_heads: Vec<String> = of_heads.chain(self.paths(modules)).collect();
         let backbone = self.backbone();
-        let groups = backbone
-            .groups
-            .iter()
-            .cloned()
-            .chain([head_group])
-            .collect();
+        let mut groups = backbone.groups.clone();
+        groups.push(LayerGroup::new("head", of_heads));
         StagedClassifier {
             backbone,
             head: Box::new(head),
@@ -214,7 +204,7 @@ impl StagedBuilder {
     /// The network with global average pooling, dropout and the linear layer `name`.
     ///
     /// # Errors
-    /// If `num_classes` is 0 or the probability of dropping a feature is not in `0..1`.
+    /// If `num_classes` is 0 or the probability of dropping a feature is not at least 0 and below 1.
     pub fn linear_classifier(
         self,
         name: &str,
@@ -223,5 +213,14 @@ impl StagedBuilder {
     ) -> Result<StagedClassifier> {
         let head = LinearHead::build(&self.root, name, self.channels, num_classes, drop_rate)?;
         Ok(self.classifier(num_classes, &[name], head))
+    }
+
+    /// The full path of a module.
+    fn path(&self, module: &str) -> String {
+        self.at(module).path().to_string()
+    }
+
+    fn paths(&self, modules: &[&str]) -> Vec<String> {
+        modules.iter().map(|module| self.path(module)).collect()
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Auxiliary {
     /// The stage within which it reads; after the last one, the tail.
     pub(super) stage: usize,
     /// How many of the stage's layers come before it.
-    pub(super) layers: usize,
+    pub(super) layers_before: usize,
     pub(super) head: Box<dyn Head>,
 }
 
@@ -90,7 +90,7 @@ impl Classifier for StagedClassifier {
         for (stage, layers) in stages.chain([&self.backbone.tail]).enumerate() {
             let mut layers = layers.iter();
             for done in 0.. {
-                let here = |head: &&Auxiliary| (head.stage, head.layers) == (stage, done);
+                let here = |head: &&Auxiliary| (head.stage, head.layers_before) == (stage, done);
                 for Auxiliary { name, head, .. } in self.auxiliary.iter().filter(here) {
                     auxiliary.push((name.clone(), head.forward(&xs, cx)?));
                 }

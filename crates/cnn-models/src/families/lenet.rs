@@ -82,7 +82,7 @@ fn build(
         let act = Activate::new(variant.activation, &net.at(format!("act{number}")));
         let conv = ConvAct::build(&conv, act, &at)?;
         let pool = net.at(format!("pool{number}"));
-        net.add(conv).to_channels(channels).by_stride(2);
+        net.add(conv).set_channels(channels).add_stride(2);
         if variant.max_pool {
             net.add(MaxPool2d::new(2, 2).at(&pool));
         } else {

@@ -67,7 +67,7 @@ fn build(multiplier: f64, config: &ModelConfig, root: &Builder) -> Result<Staged
     let norm = BatchNorm2dConfig::new(stem_width).with_eps(args.bn_eps);
     let stem = ConvNormActConfig::new(conv_stem, norm, Activation::Relu6);
     let stem = stem.build(&net.at("conv_stem"), &net.at("bn1"))?;
-    net.add(stem).to_channels(stem_width).by_stride(2);
+    net.add(stem).set_channels(stem_width).add_stride(2);
 
     let mut designed = width(32);
     for (stage, (blocks, stride, base)) in STAGES.into_iter().enumerate() {
@@ -83,7 +83,7 @@ fn build(multiplier: f64, config: &ModelConfig, root: &Builder) -> Result<Staged
                 .with_options(options)
                 .build(&net.at(&name).pp(number))?;
             let channels = block.out_channels();
-            net.add(block).to_channels(channels).by_stride(stride);
+            net.add(block).set_channels(channels).add_stride(stride);
             designed = width(base);
         }
         net.end_stage(&name);

@@ -151,13 +151,14 @@ fn build(
     };
     let depths: Vec<usize> = (0..ROWS.len()).map(|row| variant.depth(row)).collect();
     let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels))
+        // As in timm, the rate is that of a block after the last.
         .with_drop_path(args.drop_path_rate, depths.iter().sum());
 
     net.group("stem", &["conv_stem", "bn1"]);
     let channels = net.at("conv_stem").width(stem_width);
     let stem = args.conv(net.channels(), channels, 3, 2);
     let stem = stem.build(&net.at("conv_stem"), &net.at("bn1"))?;
-    net.add(stem).to_channels(channels).by_stride(2);
+    net.add(stem).set_channels(channels).add_stride(2);
 
     let mut designed = stem_width;
     for (
@@ -181,7 +182,7 @@ fn build(
             let options = BlockOptions::new()
                 .with_kernel(3, args.pad_type.padding(3, stride))
                 .with_eps(args.bn_eps)
-                .with_drop_path(net.drop_path());
+                .with_drop_path(net.next_drop_path());
             let at = net.at(&name).pp(number);
             let channels = if expansion == 1 {
                 let block = DepthwiseSeparableConfig::new(designed, output, stride)
@@ -203,7 +204,7 @@ fn build(
                 net.add(block);
                 channels
             };
-            net.to_channels(channels).by_stride(stride);
+            net.set_channels(channels).add_stride(stride);
             designed = output;
         }
         // A stage ends where the next row halves the resolution, and at the end.
@@ -216,7 +217,7 @@ fn build(
     let channels = net.at("conv_head").width(num_features);
     let conv_head = args.conv(net.channels(), channels, 1, 1);
     let conv_head = conv_head.build(&net.at("conv_head"), &net.at("bn2"))?;
-    net.add(conv_head).to_channels(channels);
+    net.add(conv_head).set_channels(channels);
 
     let num_classes = config.num_classes.unwrap_or(BASE.num_classes);
     Ok(net.linear_classifier(BASE.classifier, num_classes, args.drop_rate)?)

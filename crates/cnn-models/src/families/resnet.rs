@@ -1,5 +1,6 @@
 //! ResNet (He et al. 2015, "Deep Residual Learning for Image Recognition"), in torchvision's v1.5
-//! form: a bottleneck's stride sits on its 3×3 convolution. Names and stages are timm's.
+//! form: a bottleneck's stride sits on its 3×3 convolution. Names of tensors are those of torchvision
+//! and timm; the stages are timm's.
 
 use cnn_layers::{
     Activate, Activation, BatchNorm2dConfig, Builder, Conv2dConfig, ConvNormActConfig, Init,
@@ -9,13 +10,13 @@ use cnn_layers::{
 use crate::config::check_shortcut;
 use crate::{Build, Error, ModelConfig, ModelSpec, preset};
 
-/// Table 1 of the paper: the blocks of conv2_x to conv5_x.
+/// Table 1 of the paper: the blocks of conv2_x to conv5_x, here `layer1` to `layer4`.
 struct Variant {
-    block: Block,
-    blocks: [usize; 4],
+    kind: Block,
+    depths: [usize; 4],
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Block {
     /// Two 3×3 convolutions.
     Basic,
@@ -24,26 +25,27 @@ enum Block {
 }
 
 const RESNET18: Variant = Variant {
-    block: Block::Basic,
-    blocks: [2, 2, 2, 2],
+    kind: Block::Basic,
+    depths: [2, 2, 2, 2],
 };
 const RESNET34: Variant = Variant {
-    block: Block::Basic,
-    blocks: [3, 4, 6, 3],
+    kind: Block::Basic,
+    depths: [3, 4, 6, 3],
 };
 const RESNET50: Variant = Variant {
-    block: Block::Bottleneck,
-    blocks: [3, 4, 6, 3],
+    kind: Block::Bottleneck,
+    depths: [3, 4, 6, 3],
 };
 const RESNET101: Variant = Variant {
-    block: Block::Bottleneck,
-    blocks: [3, 4, 23, 3],
+    kind: Block::Bottleneck,
+    depths: [3, 4, 23, 3],
 };
 const RESNET152: Variant = Variant {
-    block: Block::Bottleneck,
-    blocks: [3, 8, 36, 3],
+    kind: Block::Bottleneck,
+    depths: [3, 8, 36, 3],
 };
 
+/// With counts for 1000 classes and images of 3×224×224.
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
         name: "resnet18",
@@ -102,40 +104,45 @@ fn build(
             args.probability("drop_path_rate")?,
         ))
     })?;
-    let blocks = variant.blocks.iter().sum();
+    let blocks: usize = variant.depths.iter().sum();
+    // As in timm, the last block has the full rate.
     let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels))
-        .with_drop_path(drop_path_rate.unwrap_or(0.), blocks);
+        .with_drop_path(drop_path_rate.unwrap_or(0.), blocks - 1);
 
     net.group("stem", &["conv1", "bn1"]);
-    let width = net.at("conv1").width(64);
+    let width = net.at("conv1").width(STEM_WIDTH);
     let stem = ConvNormActConfig::new(
         conv(net.channels(), width, 7, 2),
         BatchNorm2dConfig::new(width),
         Activation::Relu,
     );
     let stem = stem.build(&net.at("conv1"), &net.at("bn1"))?;
-    net.add(stem).to_channels(width).by_stride(2);
+    net.add(stem).set_channels(width).add_stride(2);
+    // timm's name for the output of the stem's activation.
     net.end_stage("act1");
 
+    // The pooling belongs to the stage that it leads to.
     let maxpool = MaxPool2d::new(3, 2)
-        .at(&net.at("maxpool"))
-        .with_padding(Padding::all(1));
-    net.add(maxpool).by_stride(2);
-    for (stage, &blocks) in variant.blocks.iter().enumerate() {
-        let name = format!("layer{}", stage + 1);
-        net.group(&format!("stage{}", stage + 1), &[&name]);
-        for number in 0..blocks {
+        .with_padding(Padding::all(1))
+        .at(&net.at("maxpool"));
+    net.add(maxpool).add_stride(2);
+    for (stage, depth) in (1..).zip(variant.depths) {
+        let name = format!("layer{stage}");
+        net.group(&format!("stage{stage}"), &[&name]);
+        for index in 0..depth {
+            let stride = if stage > 1 && index == 0 { 2 } else { 1 };
+            let drop_path = net.next_drop_path();
             let block = BlockConfig {
-                kind: variant.block,
-                width: 64 << stage,
-                stride: if stage > 0 && number == 0 { 2 } else { 1 },
-                // The first block of a stage changes the channels, except that of basic blocks in
-                // the first stage.
-                has_downsample: number == 0 && (stage > 0 || variant.block == Block::Bottleneck),
-                drop_path: net.drop_path(),
+                kind: variant.kind,
+                width: STEM_WIDTH << (stage - 1),
+                stride,
+                // The first block of a stage changes channels or resolution. In the first stage of
+                // networks with basic blocks it changes neither.
+                projects_shortcut: index == 0 && (stage > 1 || variant.kind.expansion() > 1),
+                drop_path,
             };
-            let (layer, channels) = block.build(net.channels(), &net.at(&name).pp(number))?;
-            net.add(layer).to_channels(channels).by_stride(block.stride);
+            let (layer, channels) = block.build(net.channels(), &net.at(&name).pp(index))?;
+            net.add(layer).set_channels(channels).add_stride(stride);
         }
         net.end_stage(&name);
     }
@@ -144,15 +151,28 @@ fn build(
     Ok(net.linear_classifier(BASE.classifier, num_classes, drop_rate.unwrap_or(0.))?)
 }
 
+/// Channels of the stem; those inside the blocks begin with as many and double from stage to stage.
+const STEM_WIDTH: usize = 64;
+
 impl Block {
+    /// Channels of the output for one inside.
     fn expansion(self) -> usize {
-        if self == Self::Basic { 1 } else { 4 }
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
     }
 }
 
-/// Bias-free and padded to keep the size, initialised for the ReLU behind it.
-fn conv(from: usize, to: usize, kernel_size: usize, stride: usize) -> Conv2dConfig {
-    Conv2dConfig::new(from, to, kernel_size)
+/// A convolution that is padded by half its kernel, initialised as before a ReLU. A
+/// [`ConvNormActConfig`] drops its bias.
+fn conv(
+    in_channels: usize,
+    out_channels: usize,
+    kernel_size: usize,
+    stride: usize,
+) -> Conv2dConfig {
+    Conv2dConfig::new(in_channels, out_channels, kernel_size)
         .with_stride(stride)
         .with_padding(Padding::all(kernel_size / 2))
         .with_init(Init::KAIMING_NORMAL_OUT)
@@ -163,29 +183,30 @@ struct BlockConfig {
     /// Channels of the convolutions inside.
     width: usize,
     stride: usize,
-    /// Whether a 1×1 convolution brings the input to the output's shape.
-    has_downsample: bool,
+    /// Whether a 1×1 convolution, called `downsample`, brings the input to the output's shape.
+    projects_shortcut: bool,
     drop_path: f64,
 }
 
 impl BlockConfig {
-    /// The block and the channels of its output.
-    fn build(&self, input: usize, at: &Builder) -> Result<(Residual, usize), Error> {
+    /// The block, and the channels of its output: those of the paper's table, or others where the
+    /// configuration plans other widths.
+    fn build(&self, in_channels: usize, at: &Builder) -> Result<(Residual, usize), Error> {
         let Self { width, stride, .. } = *self;
-        let output = self.kind.expansion() * width;
-        // Kernel, channels and stride of each convolution.
+        let table_channels = self.kind.expansion() * width;
+        // Kernel, channels by the table, and stride of each convolution.
         let convolutions = match self.kind {
-            Block::Basic => vec![(3, width, stride), (3, output, 1)],
-            Block::Bottleneck => vec![(1, width, 1), (3, width, stride), (1, output, 1)],
+            Block::Basic => vec![(3, width, stride), (3, table_channels, 1)],
+            Block::Bottleneck => vec![(1, width, 1), (3, width, stride), (1, table_channels, 1)],
         };
         let count = convolutions.len();
         let mut units = Vec::with_capacity(count);
-        let mut channels = input;
-        for (number, (kernel_size, width, stride)) in (1..).zip(convolutions) {
+        let mut channels = in_channels;
+        for (number, (kernel_size, of_table, stride)) in (1..).zip(convolutions) {
             let at_conv = at.pp(format!("conv{number}"));
-            let width = at_conv.width(width);
-            // The branch ends without an activation and, as in timm, starts as zero: each block
-            // begins as the identity.
+            let width = at_conv.width(of_table);
+            // The branch ends without an activation. As in timm its last norm's weight starts at
+            // zero, so that at first the shortcut alone contributes.
             let (activation, weight_init) = if number == count {
                 (Activation::Identity, Init::ZEROS)
             } else {
@@ -199,23 +220,25 @@ impl BlockConfig {
             units.push(unit.build(&at_conv, &at.pp(format!("bn{number}")))?);
             channels = width;
         }
+        // The sum is computed in the pass of the last unit, which is therefore told apart.
         let last = units.pop().expect("a block has convolutions");
+        // timm's names: `act2` in a basic block, `act3` in a bottleneck.
         let act = Activate::new(Activation::Relu, &at.pp(format!("act{count}")));
         let sum = ResidualSum::new(self.drop_path, Some(act), at)?;
         let block = Residual::with_sum(units.into_iter().collect(), last, sum);
-        if !self.has_downsample {
-            check_shortcut(BASE.family, input, channels, at)?;
+        if !self.projects_shortcut {
+            check_shortcut(BASE.family, in_channels, channels, at)?;
             return Ok((block, channels));
         }
-        let at = at.pp("downsample");
-        let width = at.pp(0).width(output);
-        check_shortcut(BASE.family, width, channels, &at)?;
+        let at_downsample = at.pp("downsample");
+        let width = at_downsample.pp(0).width(table_channels);
+        check_shortcut(BASE.family, width, channels, &at_downsample)?;
         let unit = ConvNormActConfig::new(
-            conv(input, width, 1, stride),
+            conv(in_channels, width, 1, stride),
             BatchNorm2dConfig::new(width),
             Activation::Identity,
         );
-        let downsample = unit.build(&at.pp(0), &at.pp(1))?;
+        let downsample = unit.build(&at_downsample.pp(0), &at_downsample.pp(1))?;
         Ok((block.with_shortcut(downsample), channels))
     }
 }

@@ -88,7 +88,7 @@ fn build(n: usize, config: &ModelConfig, root: &Builder) -> Result<StagedClassif
         ))
     })?;
     let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels))
-        .with_drop_path(drop_path_rate.unwrap_or(0.), 3 * n);
+        .with_drop_path(drop_path_rate.unwrap_or(0.), 3 * n - 1);
 
     net.group("stem", &["conv1", "bn1"]);
     let width = net.at("conv1").width(16);
@@ -98,7 +98,7 @@ fn build(n: usize, config: &ModelConfig, root: &Builder) -> Result<StagedClassif
         Activation::Relu,
     );
     let stem = stem.build(&net.at("conv1"), &net.at("bn1"))?;
-    net.add(stem).to_channels(width);
+    net.add(stem).set_channels(width);
     net.end_stage("bn1");
 
     for stage in 0..3 {
@@ -107,11 +107,11 @@ fn build(n: usize, config: &ModelConfig, root: &Builder) -> Result<StagedClassif
         for number in 0..n {
             let halves = stage > 0 && number == 0;
             let stride = if halves { 2 } else { 1 };
-            let drop_path = net.drop_path();
+            let drop_path = net.next_drop_path();
             let at = net.at(&name).pp(number);
             let width = at.pp("conv2").width(16 << stage);
             let block = block(net.channels(), width, stride, drop_path, &at)?;
-            net.add(block).to_channels(width).by_stride(stride);
+            net.add(block).set_channels(width).add_stride(stride);
         }
         net.end_stage(&name);
     }

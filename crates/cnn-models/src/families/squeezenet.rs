@@ -70,7 +70,7 @@ fn build(
     let stem = conv(net.channels(), channels, kernel_size).with_stride(2);
     let act = Activate::new(Activation::Relu, &features.pp(1));
     let stem = ConvAct::build(&stem, act, &features.pp(0))?;
-    net.add(stem).to_channels(channels).by_stride(2);
+    net.add(stem).set_channels(channels).add_stride(2);
     net.end_stage("features.1");
 
     let mut index = 2;
@@ -79,12 +79,12 @@ fn build(
         let pool = MaxPool2d::new(3, 2)
             .at(&features.pp(index))
             .with_ceil_mode();
-        net.add(pool).by_stride(2);
+        net.add(pool).add_stride(2);
         for &squeeze in *squeezes {
             index += 1;
             let fire = Fire::build(net.channels(), squeeze, &features.pp(index))?;
             let channels = fire.out_channels;
-            net.add(fire).to_channels(channels);
+            net.add(fire).set_channels(channels);
         }
         let modules: Vec<String> = (first..=index).map(|at| format!("features.{at}")).collect();
         let modules: Vec<&str> = modules.iter().map(String::as_str).collect();

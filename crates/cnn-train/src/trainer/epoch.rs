@@ -1,4 +1,4 @@
-//! One epoch: its updates, its evaluation, and what follows from that.
+//! One epoch: its updates, its evaluation, and the decisions after it: best, plateaus, the end.
 
 use std::sync::atomic::Ordering;
 
@@ -14,37 +14,35 @@ use crate::{
 };
 
 impl Trainer<'_> {
-    /// Trains to the end of the epoch; false if it was interrupted before.
-    pub(super) fn epoch<T: Task>(
+    /// Trains to the end of the epoch. Returns false if it was interrupted: the state then stands
+    /// after the last update and is not saved here.
+    pub(super) fn train_epoch<T: Task>(
         &mut self,
         task: &T,
         step: &mut impl Step<T>,
         run: &mut Run,
         batches: usize,
     ) -> Result<bool, Error> {
-        let key = Key::new(self.config.seed);
+        let run_key = Key::new(self.config.seed);
         let number = run.state.epoch;
         let start = run.state.batch;
         let epoch = Epoch {
             number,
             start,
-            key: key.stream("data").at(number as u64),
+            key: run_key.stream("data").at(number as u64),
         };
         let mut source = task.batches(&epoch)?;
         while run.state.batch < batches {
-            if self
-                .interrupt
-                .as_ref()
-                .is_some_and(|flag| flag.load(Ordering::Relaxed))
-            {
+            if self.is_interrupted() {
                 return Ok(false);
             }
-            let wanted = self.config.accumulation.min(batches - run.state.batch);
+            // The last group of an epoch may be smaller.
+            let group_size = self.config.accumulation.min(batches - run.state.batch);
             let group = source
                 .by_ref()
-                .take(wanted)
+                .take(group_size)
                 .collect::<Result<Vec<_>, _>>()?;
-            if group.len() < wanted {
+            if group.len() < group_size {
                 let found = format!("{} of {batches}", run.state.batch + group.len());
                 return Err(Error::argument(
                     "batches of an epoch",
@@ -53,46 +51,53 @@ impl Trainer<'_> {
                 ));
             }
             let position = number as f64 + run.state.batch as f64 / batches as f64;
-            let rates = self.rates(run, position);
+            let done = run.state.batch + group_size;
+            // A batch of which no sample could be read counts, and is left out.
             let group: Vec<T::Batch> = group
                 .into_iter()
                 .filter(|batch| task.samples(batch) > 0)
                 .collect();
             if !group.is_empty() {
-                let key = key.stream("step").at(run.state.step);
-                let report = {
-                    let mut update = self.update(run, position, key);
-                    step.step(task, &group, &mut update)
-                };
-                let report = report.map_err(|error| {
-                    let located = locate(error, task, &group, key, self.batch_norm());
-                    run.place(located, names(task, &group))
+                let rates = self.rates(run, position);
+                let step_key = run_key.stream("step").at(run.state.step);
+                let result = step.step(task, &group, &mut self.update(run, position, step_key));
+                let report = result.map_err(|error| {
+                    let located = locate(error, task, &group, step_key, self.batch_norm());
+                    run.note_not_finite(located, sample_names(task, &group))
                 })?;
+                // The batches' memory is free before what follows takes its own.
                 drop(group);
+                // Models that were built for inference before are stale now.
                 self.store.mark_changed();
                 if let Some(average) = &run.tensors.average {
                     average.update(&self.store, run.state.step)?;
                 }
                 run.count(&report, &rates)?;
-                let batch = run.state.batch + wanted;
                 (self.listener)(&Notice::Update {
                     epoch: number + 1,
-                    batch,
+                    batch: done,
                     batches,
                     rates,
                     report: &report,
                 });
             }
-            run.state.batch += wanted;
-            let is_due = |wait| run.saved.elapsed() >= wait;
-            if self.save_every.is_some_and(is_due) {
+            run.state.batch = done;
+            if self
+                .save_every
+                .is_some_and(|wait| run.saved.elapsed() >= wait)
+            {
                 self.save(run)?;
             }
         }
         Ok(true)
     }
 
-    /// What a step gets at this position, in epochs.
+    fn is_interrupted(&self) -> bool {
+        let flag = self.interrupt.as_ref();
+        flag.is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    /// The optimisers, rates and key of the step at `position`, in epochs since the run began.
     fn update<'b>(&self, run: &'b mut Run, position: f64, key: Key) -> Update<'b> {
         let rates = self.rates(run, position);
         let progress = self.progress(&run.state, position);
@@ -137,6 +142,7 @@ impl Trainer<'_> {
         schedule.rates(*learning_rate, progress, run.state.plateau.factor)
     }
 
+    /// The same position within the current phase.
     fn progress(&self, state: &State, position: f64) -> Progress {
         Progress {
             epoch: position - state.phase_start() as f64,
@@ -144,45 +150,52 @@ impl Trainer<'_> {
         }
     }
 
-    /// How good the weights are, or their average where there is one.
+    /// Evaluates the moving average of the weights if there is one, else the weights.
     pub(super) fn evaluate<T: Task>(&self, task: &T, run: &mut Run) -> Result<Evaluation, Error> {
         let evaluation = match &run.tensors.average {
             Some(average) => average.in_place_of(&self.store, || task.evaluate()),
             None => task.evaluate(),
         };
-        let samples = || vec!["the evaluation's samples".to_string()];
-        let evaluation = evaluation.map_err(|error| run.place(error, samples()))?;
+        let evaluation = evaluation.map_err(|error| {
+            let samples = vec!["the evaluation's samples".to_string()];
+            run.note_not_finite(error, samples)
+        })?;
         if !evaluation.score.is_finite() {
-            let score = evaluation.score;
             return Err(Error::argument(
                 "evaluation score",
-                score,
+                evaluation.score,
                 "a finite number",
             ));
         }
         Ok(evaluation)
     }
 
-    /// Counts the epoch, judges it, logs it and saves.
+    /// Counts the epoch, judges it, logs it, writes the phase's checkpoint if it was its last, and
+    /// saves.
     pub(super) fn finish_epoch(
         &self,
         run: &mut Run,
         evaluation: &Evaluation,
         score_name: String,
     ) -> Result<EpochRecord, Error> {
+        // The rate that the epoch began with.
         let learning_rate = self.rates(run, run.state.epoch as f64).lr;
+        // From here on `state.epoch` counts this epoch, too.
         let record = run.end_epoch(learning_rate, evaluation);
         self.judge(run, evaluation, score_name)?;
         run.log.epoch(&record)?;
-        if let (true, Some(name)) = (run.state.finished, &self.phase_checkpoint) {
-            // Before the state that has this phase behind it, since nothing would write it later.
+        if run.state.finished
+            && let Some(name) = &self.phase_checkpoint
+        {
+            // It is written before the state is saved: a run that died between the two would go on
+            // behind this phase and never write it.
             self.write_checkpoint(name, &self.store.tensors())?;
         }
         self.save(run)?;
         Ok(record)
     }
 
-    /// Whether the epoch is the best, whether rates fall, and whether it was the last.
+    /// Updates the best epoch, the plateaus of the rates, and whether the phase is finished.
     fn judge(
         &self,
         run: &mut Run,
@@ -213,13 +226,15 @@ impl Trainer<'_> {
             }
         }
         let patience = self.config.patience;
-        let is_stale = patience.is_some_and(|patience| state.stale_epochs >= patience);
-        state.finished = state.epoch - state.phase_start() >= self.config.epochs || is_stale;
+        let is_stale = patience.is_some_and(|limit| state.stale_epochs >= limit);
+        let is_over = state.epoch - state.phase_start() >= self.config.epochs;
+        state.finished = is_over || is_stale;
         Ok(())
     }
 }
 
-/// Names the layer where a value appeared that is not finite.
+/// Of a value that is not finite, the first layer in which it appears, found by running the forward
+/// pass again; other errors pass unchanged.
 fn locate<T: Task>(
     error: Error,
     task: &T,
@@ -236,6 +251,6 @@ fn locate<T: Task>(
     }
 }
 
-fn names<T: Task>(task: &T, batches: &[T::Batch]) -> Vec<String> {
+fn sample_names<T: Task>(task: &T, batches: &[T::Batch]) -> Vec<String> {
     batches.iter().flat_map(|batch| task.names(batch)).collect()
 }

@@ -248,7 +248,7 @@ impl<'a> Trainer<'a> {
         let kept = [task.kept(), step.kept()].concat();
         let mut run = self.open(batches, kept)?;
         while !run.state.has_behind(self.phase) {
-            if !self.epoch(task, step, &mut run, batches)? {
+            if !self.train_epoch(task, step, &mut run, batches)? {
                 self.save(&mut run)?;
                 return Ok(run.state.summary(true));
             }
