@@ -4,6 +4,9 @@
 //! batches, and prints each box in pixels of the network's input and in pixels of the photo:
 //!
 //! ```text
+//! triangle: [0.0, 56.5, 146.1, 224.0] of the input, [18.8, 17.0, 53.0, 56.2] of the photo
+//! star: [90.7, 35.2, 224.0, 193.1] of the input, [40.0, 12.0, 71.2, 49.0] of the photo
+//! crescent: [0.0, 0.0, 73.6, 163.2] of the input, [18.8, 3.8, 36.0, 42.0] of the photo
 //! ```
 #![forbid(unsafe_code)]
 

@@ -9,12 +9,13 @@ use candle_core::{DType, Device, Tensor};
 use cnn_core::Key;
 use cnn_layers::{
     Activation, BatchNorm2dConfig, Builder, Context, Conv2dConfig, ConvNormAct, ConvNormActConfig,
-    FeatureMap, GlobalAvgPool2d, Layer, Linear, LinearConfig, MaxPool2d, Mode, Padding, Sequential,
-    Store,
+    FeatureMap, Flatten, GlobalAvgPool2d, Layer, Linear, LinearConfig, MaxPool2d, Mode, Padding,
+    Sequential, Store,
 };
 
 struct SmallNet {
     features: Sequential,
+    flatten: Flatten,
     classifier: Linear,
 }
 
@@ -27,19 +28,20 @@ impl SmallNet {
         };
         let features = Sequential::new()
             .add(unit(3, 16, root.pp("stage1"))?)
-            .add(MaxPool2d::new(2, 2, &root.pp("pool")))
+            .add(MaxPool2d::new(2, 2))
             .add(unit(16, 32, root.pp("stage2"))?)
-            .add(GlobalAvgPool2d::new(&root.pp("global_pool")));
+            .add(GlobalAvgPool2d::new());
         Ok(Self {
             features,
+            flatten: Flatten::new(&root.pp("flatten")),
             classifier: LinearConfig::new(32, 10).build(&root.pp("classifier"))?,
         })
     }
 
     fn loss(&self, images: &FeatureMap, targets: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
-        let logits = self
-            .classifier
-            .forward(&self.features.forward(images, cx)?.flatten()?, cx)?;
+        let features = self.features.forward(images, cx)?;
+        let features = self.flatten.forward(&features, cx)?;
+        let logits = self.classifier.forward(&features, cx)?;
         Ok((logits.log_sum_exp(1)?.sum_all()? - (logits * targets)?.sum_all()?)?)
     }
 }

@@ -18,8 +18,8 @@ use anyhow::{Context as _, Result};
 use cnn_core::{Key, Preprocessing, RunDir};
 use cnn_data::{Dataset as _, open_dataset, stratified_split};
 use cnn_layers::{
-    Activation, BatchNorm2dConfig, Conv2dConfig, ConvNormActConfig, GlobalAvgPool2d, Layer,
-    LinearConfig, MaxPool2d, Mode, Padding, Sequential, Store,
+    Activation, BatchNorm2dConfig, Conv2dConfig, ConvNormActConfig, Flatten, GlobalAvgPool2d,
+    Layer, LinearConfig, MaxPool2d, Mode, Padding, Sequential, Store,
 };
 use cnn_train::{
     Classification, Forward, GradientStep, Notice, OptimizerConfig, TrainConfig, Trainer,
@@ -39,12 +39,14 @@ fn network(store: &Store, mode: Mode, classes: usize) -> Result<Forward> {
         let unit = ConvNormActConfig::new(conv, BatchNorm2dConfig::new(to), Activation::Relu);
         features = features
             .add(unit.build(&at.pp("conv"), &at.pp("bn"))?)
-            .add(MaxPool2d::new(2, 2, &at.pp("pool")));
+            .add(MaxPool2d::new(2, 2));
     }
-    let features = features.add(GlobalAvgPool2d::new(&root.pp("pool")));
+    let features = features.add(GlobalAvgPool2d::new());
+    let flatten = Flatten::new(&root.pp("flatten"));
     let classifier = LinearConfig::new(128, classes).build(&root.pp("classifier"))?;
     Ok(Forward::new(move |images, cx| {
-        classifier.forward(&features.forward(images, cx)?.flatten()?, cx)
+        let features = features.forward(images, cx)?;
+        classifier.forward(&flatten.forward(&features, cx)?, cx)
     }))
 }
 

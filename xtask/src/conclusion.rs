@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use cnn_core::{hex, write_atomic};
 use cnn_data::Skipped;
-use cnn_layers::Kind;
+use cnn_layers::TensorKind;
 use cnn_models::{LoadOptions, Network};
 use cnn_train::{Best, TrainSummary, TrainingData};
 use cnn_transfer::{BestEpoch, FreezeProof, GroupRate, Phase, PhaseSummary};
@@ -80,7 +80,9 @@ impl Tuning<'_> {
     /// What was trained and what was kept, and whether the saved file shows it.
     fn said(&self) -> String {
         let entries = self.source.store().entries();
-        let parameters = entries.iter().filter(|entry| entry.kind == Kind::Parameter);
+        let parameters = entries
+            .iter()
+            .filter(|entry| entry.kind == TensorKind::Parameter);
         let trained = parameters
             .clone()
             .filter(|entry| self.is_trained(&entry.name))

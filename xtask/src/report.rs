@@ -8,11 +8,11 @@ use anyhow::{Context as _, Result};
 use cnn_core::write_atomic;
 use cnn_data::Split;
 use cnn_kernels::InstructionSet;
-use cnn_layers::Kind;
+use cnn_layers::TensorKind;
 use cnn_transfer::BestEpoch;
 use cnn_viz::{
-    DataPart, Epoch, Fact, FileLink, FilterReport, FreezeProof, InspectConfig, LayerGroup,
-    NextStep, NormStatistics, Phase, Report, Timing, filter_grid, inspect,
+    DataPart, Fact, FileLink, FilterReport, InspectConfig, NormStatistics, Report, ReportEpoch,
+    ReportFreezeProof, ReportLayerGroup, ReportNextStep, ReportPhase, Timing, filter_grid, inspect,
 };
 use serde::Deserialize;
 
@@ -185,7 +185,7 @@ struct Row {
 }
 
 /// The rows of `metrics.csv`; none where no epoch was completed.
-fn epochs(directory: &Path) -> Result<Vec<Epoch>> {
+fn epochs(directory: &Path) -> Result<Vec<ReportEpoch>> {
     let path = directory.join("metrics.csv");
     if !path.exists() {
         return Ok(Vec::new());
@@ -194,7 +194,7 @@ fn epochs(directory: &Path) -> Result<Vec<Epoch>> {
     let rows = csv::Reader::from_path(&path)
         .with_context(cannot_read)?
         .into_deserialize();
-    let epoch = |row: Row| Epoch {
+    let epoch = |row: Row| ReportEpoch {
         epoch: row.epoch,
         learning_rate: row.lr,
         train_loss: row.train_loss,
@@ -306,7 +306,7 @@ fn facts(run: &Run<'_>, best: &BestEpoch) -> Result<Vec<Fact>> {
 }
 
 /// What to do next; the worst mistakes are named where they are files.
-fn next_steps(run: &Run<'_>, best: &BestEpoch) -> Vec<NextStep> {
+fn next_steps(run: &Run<'_>, best: &BestEpoch) -> Vec<ReportNextStep> {
     let dataset = run.data.measured_on().images;
     let mut mistakes: Vec<_> = best.measured.mistakes().collect();
     mistakes.sort_by(|a, b| {
@@ -319,7 +319,7 @@ fn next_steps(run: &Run<'_>, best: &BestEpoch) -> Vec<NextStep> {
         .map(|judged| dataset.id(judged.index))
         .filter(|id| Path::new(id).is_file());
     let files: Vec<String> = files.take(EXPLAINED_MISTAKES).collect();
-    let step = |step: next_steps::NextStep| NextStep {
+    let step = |step: next_steps::NextStep| ReportNextStep {
         purpose: step.purpose,
         command: step.command,
     };
@@ -373,7 +373,7 @@ fn filters(run: &Run<'_>, best: &BestEpoch) -> Result<FilterReport> {
     ))
 }
 
-fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {
+fn phases(tuning: &Tuning<'_>) -> Vec<ReportPhase> {
     let mut done = 0;
     let phases = tuning
         .plan
@@ -386,7 +386,7 @@ fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {
                 let in_group = |name: &str| rate.group.contains(name);
                 let entries = tuning.source.store().entries();
                 let mut of_group = entries.iter().filter(|entry| in_group(&entry.name));
-                let has_statistics = of_group.any(|entry| entry.kind == Kind::Buffer);
+                let has_statistics = of_group.any(|entry| entry.kind == TensorKind::Buffer);
                 let norm_statistics = if !has_statistics {
                     NormStatistics::None
                 } else if rate.learning_rate.is_none() || tuning.statistics_frozen {
@@ -396,8 +396,8 @@ fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {
                 };
                 let parameters = entries
                     .iter()
-                    .filter(|entry| in_group(&entry.name) && entry.kind != Kind::Buffer);
-                LayerGroup {
+                    .filter(|entry| in_group(&entry.name) && entry.kind != TensorKind::Buffer);
+                ReportLayerGroup {
                     name: rate.group.name.clone(),
                     parameters: parameters
                         .map(|entry| entry.shape.iter().product::<usize>() as u64)
@@ -406,7 +406,7 @@ fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {
                     norm_statistics,
                 }
             });
-            Phase {
+            ReportPhase {
                 name: phase.name.clone(),
                 first_epoch,
                 last_epoch: done,
@@ -417,7 +417,7 @@ fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {
 }
 
 /// `None` where nothing was frozen, or the network began with fresh weights.
-fn freeze_proof(tuning: &Tuning<'_>) -> Result<Option<FreezeProof>> {
+fn freeze_proof(tuning: &Tuning<'_>) -> Result<Option<ReportFreezeProof>> {
     let Some(source) = tuning
         .source
         .weights_file()
@@ -425,7 +425,7 @@ fn freeze_proof(tuning: &Tuning<'_>) -> Result<Option<FreezeProof>> {
     else {
         return Ok(None);
     };
-    Ok(Some(FreezeProof {
+    Ok(Some(ReportFreezeProof {
         kept: tuning.kept(),
         tensors: tuning.proof.tensors,
         unchanged: tuning.proof.unchanged,
@@ -518,7 +518,8 @@ fn phase_speeds<'a>(run: &Run<'_>, tuning: &'a Tuning<'_>) -> Result<Vec<PhaseSp
     let images = run.data.train().len() - if skipped.is_empty() { 0 } else { broken() };
     let mut done = 0;
     let speed = |(phase, summary): (&'a cnn_transfer::Phase, &cnn_transfer::PhaseSummary)| {
-        let of_phase = |epoch: &&Epoch| (done + 1..=done + summary.epochs).contains(&epoch.epoch);
+        let of_phase =
+            |epoch: &&ReportEpoch| (done + 1..=done + summary.epochs).contains(&epoch.epoch);
         let seconds: Vec<f64> = epochs
             .iter()
             .filter(of_phase)

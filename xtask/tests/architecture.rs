@@ -12,10 +12,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cnn-weights", &["cnn-core"]),
     ("cnn-data", &["cnn-core"]),
     ("cnn-layers", &["cnn-kernels", "cnn-weights", "cnn-core"]),
+    ("cnn-graph", &["cnn-layers"]),
     ("cnn-models", &["cnn-layers"]),
     ("cnn-train", &["cnn-layers", "cnn-data", "cnn-metrics"]),
     ("cnn-transfer", &["cnn-train", "cnn-models"]),
-    ("cnn-viz", &["cnn-models", "cnn-data", "cnn-metrics"]),
+    (
+        "cnn-viz",
+        &["cnn-models", "cnn-data", "cnn-metrics", "cnn-graph"],
+    ),
     ("cnn", &["cnn-transfer", "cnn-viz"]),
 ];
 

@@ -4,10 +4,9 @@ use candle_core::{Device, Tensor};
 use cnn_core::Preprocessing;
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
-use crate::transform::preprocess_mask;
 use crate::{
     Affine, BoundingBox, Error, FloatImage, Image, Mask, Mixing, Origin, Sample, Skipped,
-    input_placement, normalize, preprocess,
+    input_placement, normalize, preprocess, preprocess_mask,
 };
 
 /// Some samples as tensors, and what is known about each.

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use cnn_kernels::{activate, activate_tensor, softmax};
 
-use crate::{Activation, BackwardRule, Builder, Context, FeatureMap, Layer};
+use crate::{Activation, BackwardRule, Builder, Context, FeatureMap, Layer, LayerKind};
 
 /// An element-wise non-linearity over maps or vectors.
 ///
@@ -30,7 +30,10 @@ impl Activate {
     /// If the element type is neither f32 nor f64.
     pub fn forward_vectors(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
         cx.layer(&self.path, self.kind(), &[xs.into()], || {
-            activate_tensor(xs, self.activation, cx.backward_rule())
+            match self.activation {
+                Activation::Identity => cx.unchanged(xs),
+                activation => activate_tensor(xs, activation, cx.backward_rule()),
+            }
         })
     }
 
@@ -45,26 +48,18 @@ impl Activate {
         self.activation
     }
 
-    fn kind(&self) -> &'static str {
-        match self.activation {
-            Activation::Identity => "identity",
-            Activation::Relu => "relu",
-            Activation::LeakyRelu(_) => "leaky_relu",
-            Activation::Relu6 => "relu6",
-            Activation::Sigmoid => "sigmoid",
-            Activation::Silu => "silu",
-            Activation::HardSwish => "hard_swish",
-            Activation::HardSigmoid => "hard_sigmoid",
-            Activation::Tanh => "tanh",
-            Activation::Gelu | Activation::GeluTanh => "gelu",
-        }
+    fn kind(&self) -> LayerKind {
+        LayerKind::Activation(self.activation)
     }
 }
 
 impl Layer for Activate {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         cx.layer(&self.path, self.kind(), &[xs.into()], || {
-            activate(xs, self.activation, cx.backward_rule())
+            match self.activation {
+                Activation::Identity => cx.unchanged_maps(xs),
+                activation => activate(xs, activation, cx.backward_rule()),
+            }
         })
     }
 }
@@ -91,13 +86,13 @@ impl Softmax {
     /// # Errors
     /// If the vectors are empty.
     pub fn forward_vectors(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
-        cx.layer(&self.path, "softmax", &[xs.into()], || softmax(xs))
+        cx.layer(&self.path, LayerKind::Softmax, &[xs.into()], || softmax(xs))
     }
 }
 
 impl Layer for Softmax {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        cx.layer(&self.path, "softmax", &[xs.into()], || {
+        cx.layer(&self.path, LayerKind::Softmax, &[xs.into()], || {
             FeatureMap::from_nhwc(&softmax(&xs.to_nhwc())?)
         })
     }

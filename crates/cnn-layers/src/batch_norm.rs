@@ -3,7 +3,9 @@
 use candle_core::{Result, Tensor};
 use cnn_kernels::{BatchStatistics, batch_norm_running, batch_norm_train};
 
-use crate::{Activation, BatchNormPolicy, Buffer, Builder, Context, FeatureMap, Init, Layer};
+use crate::{
+    Activation, BatchNormPolicy, Buffer, Builder, Context, FeatureMap, Init, Layer, LayerKind,
+};
 
 /// What a [`BatchNorm2d`] is built from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,7 +97,10 @@ impl BatchNorm2d {
         activation: Activation,
         cx: &Context<'_>,
     ) -> Result<FeatureMap> {
-        cx.layer(&self.path, "batch_norm", &[xs.into()], || {
+        let kind = LayerKind::BatchNorm {
+            eps: self.config.eps,
+        };
+        cx.layer(&self.path, kind, &[xs.into()], || {
             self.compute(xs, cx.batch_norm(), residual, activation)
         })
     }

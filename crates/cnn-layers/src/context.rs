@@ -1,9 +1,9 @@
 //! What a forward pass needs beside its input.
 
-use candle_core::Result;
+use candle_core::{Result, Tensor};
 use cnn_core::Key;
 
-use crate::{BackwardRule, Error, Event, Observer, Value, Window};
+use crate::{BackwardRule, Error, Event, FeatureMap, LayerKind, Observer, Value};
 
 /// Which statistics batch normalisation uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,52 +104,22 @@ impl<'a> Context<'a> {
     }
 
     /// Runs a layer's computation under the observer and gives its errors the layer's path. Every
-    /// leaf layer calls this, and so should a layer of one's own.
+    /// leaf layer calls this, also one that only joins or reshapes, and so should a layer of one's
+    /// own, whose kind is a name of its own.
     ///
     /// # Errors
     /// Those of `compute` and of the observer.
     pub fn layer<O>(
         &self,
         path: &str,
-        kind: &'static str,
+        kind: impl Into<LayerKind>,
         inputs: &[Value<'_>],
         compute: impl FnOnce() -> Result<O>,
     ) -> Result<O>
     where
         for<'v> Value<'v>: From<&'v O>,
     {
-        self.run(path, kind, None, inputs, compute)
-    }
-
-    /// [`Context::layer`] for a layer that slides `window` over its input: the observer sees it.
-    ///
-    /// # Errors
-    /// Those of `compute` and of the observer.
-    pub fn sliding_layer<O>(
-        &self,
-        path: &str,
-        kind: &'static str,
-        window: &Window,
-        inputs: &[Value<'_>],
-        compute: impl FnOnce() -> Result<O>,
-    ) -> Result<O>
-    where
-        for<'v> Value<'v>: From<&'v O>,
-    {
-        self.run(path, kind, Some(window), inputs, compute)
-    }
-
-    fn run<O>(
-        &self,
-        path: &str,
-        kind: &'static str,
-        window: Option<&Window>,
-        inputs: &[Value<'_>],
-        compute: impl FnOnce() -> Result<O>,
-    ) -> Result<O>
-    where
-        for<'v> Value<'v>: From<&'v O>,
-    {
+        let kind = kind.into();
         if let Some(observer) = self.observer {
             observer.enter(path, kind);
         }
@@ -162,12 +132,31 @@ impl<'a> Context<'a> {
             observer.exit(&Event {
                 path,
                 kind,
-                window,
                 inputs,
                 output: Value::from(&output),
             })?;
         }
         Ok(output)
+    }
+
+    /// What a layer gives that changes nothing now, as dropout in evaluation. Where an observer
+    /// watches, the same values have an identity of their own, so that it can tell who reads them
+    /// from who reads the layer's input.
+    pub(crate) fn unchanged(&self, xs: &Tensor) -> Result<Tensor> {
+        if self.is_observed() {
+            xs.reshape(xs.shape())
+        } else {
+            Ok(xs.clone())
+        }
+    }
+
+    /// [`Context::unchanged`] for maps.
+    pub(crate) fn unchanged_maps(&self, xs: &FeatureMap) -> Result<FeatureMap> {
+        if self.is_observed() {
+            FeatureMap::from_nhwc(&self.unchanged(&xs.to_nhwc())?)
+        } else {
+            Ok(xs.clone())
+        }
     }
 }
 

@@ -6,7 +6,10 @@ use candle_core::{Result, Tensor};
 use cnn_kernels::{Conv2dSpec, PackedConv2d, conv2d};
 
 use crate::store::Snapshot;
-use crate::{Activation, Builder, Context, Error, FeatureMap, Init, Layer, Mode, Padding, Window};
+use crate::{
+    Activation, Builder, Context, Error, FeatureMap, Init, Layer, LayerKind, Mode, Padding, Value,
+    Window,
+};
 
 /// What a [`Conv2d`] is built from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -212,19 +215,11 @@ impl Conv2d {
 
     /// What slides over the input.
     fn window(&self) -> Window {
-        let (
-            dims,
-            Conv2dSpec {
-                stride,
-                padding,
-                dilation,
-                ..
-            },
-        ) = (self.weight.dims(), self.spec);
+        let dims = self.weight.dims();
         Window {
-            stride,
-            padding,
-            dilation,
+            stride: self.spec.stride,
+            padding: self.spec.padding,
+            dilation: self.spec.dilation,
             ..Window::new([dims[2], dims[3]])
         }
     }
@@ -255,7 +250,8 @@ impl Conv2d {
         Ok(Some(&packed.weights))
     }
 
-    /// `activation(conv(xs) + residual)` in one pass, if the layer was built for inference.
+    /// `activation(conv(xs) + residual)` in one pass, if the layer was built for inference; the
+    /// convolution may have taken in a norm.
     pub(crate) fn forward_packed(
         &self,
         xs: &FeatureMap,
@@ -267,17 +263,29 @@ impl Conv2d {
             Ok(packed) => packed?,
             Err(stale) => return Some(Err(stale)),
         };
+        let kind = LayerKind::FusedConv2d {
+            window: self.window(),
+            groups: self.spec.groups,
+            activation,
+            residual: residual.is_some(),
+        };
+        let inputs: Vec<Value<'_>> = [xs].into_iter().chain(residual).map(Into::into).collect();
         let compute = || packed.forward(xs, residual, activation);
-        Some(cx.sliding_layer(&self.path, "conv2d", &self.window(), &[xs.into()], compute))
+        Some(cx.layer(&self.path, kind, &inputs, compute))
     }
 }
 
 impl Layer for Conv2d {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        if let Some(ys) = self.forward_packed(xs, None, Activation::Identity, cx) {
-            return ys;
-        }
-        let compute = || conv2d(xs, &self.weight, self.bias.as_ref(), &self.spec);
-        cx.sliding_layer(&self.path, "conv2d", &self.window(), &[xs.into()], compute)
+        let packed = self.packed()?;
+        let kind = LayerKind::Conv2d {
+            window: self.window(),
+            groups: self.spec.groups,
+            bias: self.bias.is_some(),
+        };
+        cx.layer(&self.path, kind, &[xs.into()], || match packed {
+            Some(packed) => packed.forward(xs, None, Activation::Identity),
+            None => conv2d(xs, &self.weight, self.bias.as_ref(), &self.spec),
+        })
     }
 }

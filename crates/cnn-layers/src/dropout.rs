@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use cnn_core::Key;
 
-use crate::{Builder, Context, Error, FeatureMap, Layer};
+use crate::{Builder, Context, Error, FeatureMap, Layer, LayerKind};
 
 /// In training, sets each value to zero with probability `p` and divides the rest by `1 − p`
 /// (Srivastava et al. 2014); otherwise the identity.
@@ -33,21 +33,27 @@ impl Dropout {
     /// # Errors
     /// If the product cannot be computed.
     pub fn forward_vectors(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
-        cx.layer(&self.path, "dropout", &[xs.into()], || self.compute(xs, cx))
+        cx.layer(&self.path, self.kind(), &[xs.into()], || {
+            self.compute(xs, cx)
+        })
     }
 
     fn compute(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
         match cx.random(&self.path) {
             Some(key) if self.p > 0. => xs.mul(&mask(key, self.p, xs.dims(), xs)?),
-            _ => Ok(xs.clone()),
+            _ => cx.unchanged(xs),
         }
+    }
+
+    fn kind(&self) -> LayerKind {
+        LayerKind::Dropout { p: self.p }
     }
 }
 
 impl Layer for Dropout {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let compute = || FeatureMap::from_nhwc(&self.compute(&xs.to_nhwc(), cx)?);
-        cx.layer(&self.path, "dropout", &[xs.into()], compute)
+        cx.layer(&self.path, self.kind(), &[xs.into()], compute)
     }
 }
 
@@ -83,7 +89,8 @@ impl DropPath {
 
 impl Layer for DropPath {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        cx.layer(&self.path, "drop_path", &[xs.into()], || {
+        let kind = LayerKind::DropPath { p: self.p };
+        cx.layer(&self.path, kind, &[xs.into()], || {
             match cx.random(&self.path) {
                 Some(key) if self.p > 0. => {
                     let values = xs.to_nhwc();
@@ -94,7 +101,7 @@ impl Layer for DropPath {
                         &values,
                     )?)?)
                 }
-                _ => Ok(xs.clone()),
+                _ => cx.unchanged_maps(xs),
             }
         })
     }

@@ -2,6 +2,8 @@
 
 use cnn_kernels::{carry_error, find_error};
 
+use crate::LayerKind;
+
 /// Why a layer cannot be built or run. Layers return it inside [`candle_core::Error`], where
 /// [`Error::find`] finds it.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +67,7 @@ pub enum Error {
         /// Path of the layer.
         path: String,
         /// Kind of the layer, as `conv2d`.
-        kind: &'static str,
+        kind: LayerKind,
         /// What went wrong.
         source: candle_core::Error,
     },

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use cnn_kernels::layer_norm;
 
-use crate::{Builder, Context, FeatureMap, Init, Layer};
+use crate::{Builder, Context, FeatureMap, Init, Layer, LayerKind};
 
 /// What a [`LayerNorm2d`] is built from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,7 +58,8 @@ pub struct LayerNorm2d {
 
 impl Layer for LayerNorm2d {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        cx.layer(&self.path, "layer_norm", &[xs.into()], || {
+        let kind = LayerKind::LayerNorm { eps: self.eps };
+        cx.layer(&self.path, kind, &[xs.into()], || {
             layer_norm(xs, &self.weight, &self.bias, self.eps)
         })
     }

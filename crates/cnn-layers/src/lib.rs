@@ -53,12 +53,15 @@ mod conv2d;
 mod dropout;
 mod error;
 mod init;
+mod join;
 mod layer;
+mod layer_kind;
 mod layer_norm;
 mod linear;
 mod model;
 mod observer;
 mod pool;
+mod reshape;
 mod store;
 #[cfg(feature = "candle-nn")]
 mod var_builder;
@@ -72,19 +75,21 @@ pub use blocks::{
 };
 pub use builder::{Buffer, Builder, Mode};
 pub use cnn_kernels::{
-    Activation, BackwardRule, Error as KernelError, FeatureMap, Padding, Window, add, backward,
-    concat, find_error,
+    Activation, BackwardRule, Error as KernelError, FeatureMap, Padding, Window, backward,
+    find_error,
 };
 pub use context::{BatchNormPolicy, Context};
 pub use conv2d::{Conv2d, Conv2dConfig};
 pub use dropout::{DropPath, Dropout};
 pub use error::Error;
 pub use init::{Fan, Init, InitRule};
+pub use join::{Add, Concat, ScaleChannels};
 pub use layer::{Layer, Sequential};
+pub use layer_kind::LayerKind;
 pub use layer_norm::{LayerNorm2d, LayerNorm2dConfig};
 pub use linear::{Linear, LinearConfig};
 pub use model::{
-    Backbone, Classifier, Head, LinearHead, Outputs, ParameterGroup, Segmenter, StageInfo,
+    Backbone, Classifier, Head, LayerGroup, LinearHead, Outputs, Segmenter, StageInfo,
     StagedBackbone, StagedBuilder, StagedClassifier,
 };
 pub use observer::{Event, Observer, Value};
@@ -92,4 +97,5 @@ pub use pool::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d,
     UpsampleNearest2d,
 };
-pub use store::{EntryInfo, Kind, Store};
+pub use reshape::{Flatten, PadChannels};
+pub use store::{EntryInfo, Store, TensorKind};

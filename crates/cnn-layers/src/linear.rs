@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor};
 use cnn_kernels::{Conv2dSpec, PackedConv2d, conv2d};
 
 use crate::store::Snapshot;
-use crate::{Activation, Builder, Context, Error, FeatureMap, Init, Mode};
+use crate::{Activation, Builder, Context, Error, FeatureMap, Init, LayerKind, Mode};
 
 /// What a [`Linear`] is built from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,7 +101,10 @@ impl Linear {
     /// # Errors
     /// If `xs` is not `(N, in_features)`.
     pub fn forward(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
-        cx.layer(&self.path, "linear", &[xs.into()], || {
+        let kind = LayerKind::Linear {
+            bias: self.bias.is_some(),
+        };
+        cx.layer(&self.path, kind, &[xs.into()], || {
             let (_, in_features) = self.weight.dims2()?;
             let images = match *xs.dims() {
                 [images, features] if features == in_features => images,

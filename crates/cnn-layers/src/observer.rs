@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor, TensorId};
 
-use crate::{FeatureMap, Window};
+use crate::{FeatureMap, LayerKind};
 
 /// What a layer reads or gives.
 #[derive(Debug, Clone, Copy)]
@@ -22,8 +22,8 @@ impl Value<'_> {
         }
     }
 
-    /// Tells values from each other: a layer that reads what another gave reads the same number, as
-    /// long as it is held.
+    /// Tells values from each other: a layer that reads what another gave reads the same number. No
+    /// two values of a program have the same one, also when the first is no longer held.
     pub fn id(&self) -> TensorId {
         match self {
             Self::Maps(maps) => maps.id(),
@@ -78,10 +78,8 @@ impl<'a> From<&'a Tensor> for Value<'a> {
 pub struct Event<'a> {
     /// Path of the layer, as `layer1.0.conv1`.
     pub path: &'a str,
-    /// Kind of the layer, as `conv2d`.
-    pub kind: &'static str,
-    /// The window that slides over its input; `None` where none does.
-    pub window: Option<&'a Window>,
+    /// Kind of the layer, with its attributes.
+    pub kind: LayerKind,
     /// What it read.
     pub inputs: &'a [Value<'a>],
     /// What it gave.
@@ -110,7 +108,7 @@ pub struct Event<'a> {
 /// let root = Store::new(0).builder(Mode::Eval);
 /// let network = Sequential::new()
 ///     .add(Conv2dConfig::new(3, 8, 3).build(&root.pp("conv1"))?)
-///     .add(MaxPool2d::new(2, 2, &root.pp("pool")));
+///     .add(MaxPool2d::new(2, 2).at(&root.pp("pool")));
 /// let (images, notes) = (Tensor::zeros((1, 3, 20, 28), DType::F32, &Device::Cpu)?, Notes::default());
 /// network.forward(&FeatureMap::from_nchw(&images)?, &Context::eval().with_observer(&notes))?;
 /// assert_eq!(notes.0.into_inner(), ["conv1 conv2d [1, 8, 18, 26]", "pool max_pool [1, 8, 9, 13]"]);
@@ -118,7 +116,7 @@ pub struct Event<'a> {
 /// ```
 pub trait Observer {
     /// Called before a layer computes, for instance to start a clock.
-    fn enter(&self, path: &str, kind: &'static str) {
+    fn enter(&self, path: &str, kind: LayerKind) {
         let _ = (path, kind);
     }
 

@@ -78,10 +78,11 @@ struct Log(Mutex<Vec<(String, &'static str, Vec<usize>)>>);
 impl Observer for Log {
     fn exit(&self, event: &Event<'_>) -> Result<()> {
         assert!(event.output.is_finite()?);
-        self.0
-            .lock()
-            .unwrap()
-            .push((event.path.to_string(), event.kind, event.output.dims()));
+        self.0.lock().unwrap().push((
+            event.path.to_string(),
+            event.kind.name(),
+            event.output.dims(),
+        ));
         Ok(())
     }
 }
@@ -93,14 +94,15 @@ fn observers_see_every_layer_in_order_and_may_stop_the_pass() {
         .add(Conv2dConfig::new(3, 4, 3).build(&root.pp("conv")).unwrap())
         .add(LayerNorm2dConfig::new(4).build(&root.pp("norm")).unwrap())
         .add(
-            MaxPool2d::new(3, 2, &root.pp("pool"))
+            MaxPool2d::new(3, 2)
+                .at(&root.pp("pool"))
                 .with_padding(Padding::all(1))
                 .with_ceil_mode(),
         )
-        .add(UpsampleNearest2d::new([5, 7], &root.pp("up")))
-        .add(AvgPool2d::new(2, 1, &root.pp("smooth")))
+        .add(UpsampleNearest2d::new([5, 7]).at(&root.pp("up")))
+        .add(AvgPool2d::new(2, 1).at(&root.pp("smooth")))
         .add(Softmax::new(&root.pp("softmax")))
-        .add(GlobalMaxPool2d::new(&root.pp("top")));
+        .add(GlobalMaxPool2d::new().at(&root.pp("top")));
     let log = Log::default();
     chain
         .forward(&maps([1, 8, 9, 3]), &Context::eval().with_observer(&log))

@@ -39,8 +39,7 @@ use crate::{Error, ModelConfig, preset};
 /// # let directory = directory.path();
 /// let network = Network::of(TINY, &ModelConfig::default(), 0)?;
 /// network.save(directory)?;
-/// let options = LoadOptions { spec: Some(TINY), ..LoadOptions::default() };
-/// assert_eq!(Network::load(directory, &options)?.model().num_classes(), 10);
+/// assert_eq!(Network::load(directory, &LoadOptions::of(TINY))?.model().num_classes(), 10);
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
@@ -157,7 +156,7 @@ impl ModelSpec {
         if let Some(stages) = stages {
             backbone = backbone.select(stages)?;
         }
-        let groups = backbone.parameter_groups();
+        let groups = backbone.layer_groups();
         root.store().remove(|name| {
             let is_part = groups.iter().any(|group| group.contains(name));
             !is_part && !before.iter().any(|known| known == name)

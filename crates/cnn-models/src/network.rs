@@ -62,6 +62,16 @@ pub struct LoadOptions {
     pub dtype: Option<DType>,
 }
 
+impl LoadOptions {
+    /// The weights are for this model, registered or of your own.
+    pub fn of(spec: ModelSpec) -> Self {
+        Self {
+            spec: Some(spec),
+            ..Self::default()
+        }
+    }
+}
+
 impl Network {
     /// A registered model with fresh f32 weights; `seed` decides them.
     ///
@@ -178,7 +188,7 @@ impl Network {
         let model = spec
             .build_classifier(&config.model, &store.builder(Mode::Eval))
             .map_err(|error| in_config(error, config_path.as_deref()))?;
-        let head = model.parameter_groups().last().filter(|_| new_head);
+        let head = model.layer_groups().last().filter(|_| new_head);
         let is_new = |name: &str| head.is_some_and(|head| head.contains(name));
         let tensors = read_tensors(&spec, &file, &store, is_new)?;
         let mut report = store.load(

@@ -82,6 +82,6 @@ pub use schedule::{Plateau, PlateauState, Progress, Rates, Schedule, ScheduleKin
 pub use split_record::{FoundPart, SplitRecord, SplitRow};
 pub use state::Best;
 pub use step::{FurtherUpdate, GradientStep, Step, StepReport, Update};
-pub use task::{Batches, Epoch, Evaluation, Losses, Task};
+pub use task::{Epoch, Evaluation, Losses, Task, TaskBatches};
 pub use trainer::{Notice, Trainer, resume_path};
 pub use training_data::{DataPart, TrainingData};

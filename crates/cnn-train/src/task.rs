@@ -17,7 +17,7 @@ use crate::Error;
 /// use candle_core::{Device, Tensor};
 /// use cnn_layers::{Context, Linear, LinearConfig, Mode, Store};
 /// use cnn_train::{
-///     Batches, Epoch, Error, Evaluation, GradientStep, Losses, OptimizerConfig, Task, TrainConfig, Trainer,
+///     TaskBatches, Epoch, Error, Evaluation, GradientStep, Losses, OptimizerConfig, Task, TrainConfig, Trainer,
 ///     mean_squared_error,
 /// };
 ///
@@ -34,7 +34,7 @@ use crate::Error;
 ///         1
 ///     }
 ///
-///     fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error> {
+///     fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Self::Batch>, Error> {
 ///         Ok(Box::new(std::iter::once(Ok(self.points.clone())).skip(epoch.start)))
 ///     }
 ///
@@ -78,7 +78,7 @@ pub trait Task {
     ///
     /// # Errors
     /// If the data cannot be read.
-    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error>;
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Self::Batch>, Error>;
 
     /// How many samples a batch holds: its weight in the averages. A batch without samples is
     /// passed over.
@@ -115,7 +115,7 @@ pub trait Task {
 }
 
 /// The batches of an epoch.
-pub type Batches<'a, B> = Box<dyn Iterator<Item = Result<B, Error>> + 'a>;
+pub type TaskBatches<'a, B> = Box<dyn Iterator<Item = Result<B, Error>> + 'a>;
 
 /// Which epoch's batches are wanted.
 #[derive(Debug, Clone, Copy)]

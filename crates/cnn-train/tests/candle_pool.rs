@@ -33,7 +33,7 @@ fn a_step_with_large_parameters_and_maps_does_not_start_candles_threads() {
     };
     let first = unit(3, 128, "first");
     let second = unit(128, 128, "second");
-    let pool = GlobalAvgPool2d::new(&root.pp("pool"));
+    let pool = GlobalAvgPool2d::new().at(&root.pp("pool"));
     let head = LinearConfig::new(128, 600).build(&root.pp("head")).unwrap();
     let sizes = store
         .trainable()

@@ -13,8 +13,8 @@ use cnn_layers::{
     StagedBuilder, Store,
 };
 use cnn_train::{
-    Batches, Classification, Epoch, Error, Evaluation, Forward, GradientStep, Losses, Metric,
-    Notice, Targets, Task, TrainConfig, Trainer, log_softmax,
+    Classification, Epoch, Error, Evaluation, Forward, GradientStep, Losses, Metric, Notice,
+    Targets, Task, TaskBatches, TrainConfig, Trainer, log_softmax,
 };
 
 fn network(store: &Store, mode: Mode) -> Result<Forward, Error> {
@@ -22,7 +22,7 @@ fn network(store: &Store, mode: Mode) -> Result<Forward, Error> {
     let conv = Conv2dConfig::new(3, 6, 3);
     let unit = ConvNormActConfig::new(conv, BatchNorm2dConfig::new(6), Activation::Relu);
     let unit = unit.build(&root.pp("conv"), &root.pp("bn"))?;
-    let pool = GlobalAvgPool2d::new(&root.pp("pool"));
+    let pool = GlobalAvgPool2d::new().at(&root.pp("pool"));
     let head = LinearConfig::new(6, 10).build(&root.pp("head"))?;
     Ok(Forward::new(move |images, cx| {
         let maps = unit.forward(images, cx)?;
@@ -162,7 +162,7 @@ impl Task for Infinite {
         self.inner.batches_per_epoch()
     }
 
-    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error> {
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Self::Batch>, Error> {
         self.inner.batches(epoch)
     }
 

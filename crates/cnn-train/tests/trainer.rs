@@ -13,8 +13,9 @@ use cnn_layers::{
     Padding, Sequential, Store,
 };
 use cnn_train::{
-    Batches, CrossEntropy, Epoch, Error, Evaluation, GradientStep, Losses, Notice, Optimizer,
-    OptimizerConfig, Rates, Step, Targets, Task, TrainConfig, Trainer, Update, decay_groups,
+    CrossEntropy, Epoch, Error, Evaluation, GradientStep, Losses, Notice, Optimizer,
+    OptimizerConfig, Rates, Step, Targets, Task, TaskBatches, TrainConfig, Trainer, Update,
+    decay_groups,
 };
 
 struct Net {
@@ -34,7 +35,7 @@ impl Net {
         let features = Sequential::new()
             .add(conv(4, 6).build(&root.pp("conv2")).unwrap())
             .add(Activate::new(Activation::Relu, &root.pp("act2")))
-            .add(GlobalAvgPool2d::new(&root.pp("pool")));
+            .add(GlobalAvgPool2d::new().at(&root.pp("pool")));
         let dropout = Dropout::new(0.2, &root.pp("drop")).unwrap();
         let head = LinearConfig::new(6, 2).build(&root.pp("head")).unwrap();
         Self {
@@ -88,7 +89,7 @@ impl Task for TwoDomains {
         self.batches
     }
 
-    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Pair>, Error> {
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Pair>, Error> {
         let key = epoch.key;
         let source = (epoch.start..self.batches)
             .map(move |batch| images(key.stream("source").at(batch as u64), 1.));
@@ -308,7 +309,7 @@ impl Task for Line {
         1
     }
 
-    fn batches<'a>(&'a self, _: &Epoch) -> Result<Batches<'a, Rows>, Error> {
+    fn batches<'a>(&'a self, _: &Epoch) -> Result<TaskBatches<'a, Rows>, Error> {
         Ok(Box::new(std::iter::once(Ok(rows(0, 8)))))
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::{DType, Tensor};
-use cnn_layers::{Kind, Store};
+use cnn_layers::{Store, TensorKind};
 use cnn_weights::TensorFile;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -62,7 +62,9 @@ impl FreezeProof {
     ) -> Result<Self, Error> {
         let entries = source.entries();
         let is_statistic = |name: &str| {
-            let mut buffers = entries.iter().filter(|entry| entry.kind == Kind::Buffer);
+            let mut buffers = entries
+                .iter()
+                .filter(|entry| entry.kind == TensorKind::Buffer);
             buffers.any(|entry| entry.name == name)
         };
         let is_trained = |name: &str| phases.iter().any(|phase| phase.trains(name));

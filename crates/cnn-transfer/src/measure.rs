@@ -6,8 +6,8 @@ use cnn_core::ArgumentError;
 use cnn_data::{BatchPlan, Dataset, Skipped};
 use cnn_layers::{Context, FeatureMap, Mode};
 use cnn_metrics::{
-    Classification, ClassificationResult, ConfusionMatrix, DEFAULT_BINS, Interval, Reliability,
-    bootstrap_interval,
+    ClassificationMetrics, ClassificationResult, ConfusionMatrix, DEFAULT_BINS, Interval,
+    Reliability, bootstrap_interval,
 };
 use cnn_models::Network;
 
@@ -245,7 +245,7 @@ struct Scored<'a> {
 
 /// Gathers what a network gives for labelled samples.
 struct Meter {
-    metrics: Classification,
+    metrics: ClassificationMetrics,
     reliability: Reliability,
     judged: Vec<Judged>,
     logits: Option<Vec<f32>>,
@@ -254,7 +254,7 @@ struct Meter {
 impl Meter {
     fn new(classes: usize) -> Result<Self, Error> {
         Ok(Self {
-            metrics: Classification::new(classes)?,
+            metrics: ClassificationMetrics::new(classes)?,
             reliability: Reliability::new(DEFAULT_BINS)?,
             judged: Vec::new(),
             logits: (classes <= MOST_KEPT).then(Vec::new),

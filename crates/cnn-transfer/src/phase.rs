@@ -1,6 +1,6 @@
 //! One phase of fine-tuning: which layer groups move, and how fast.
 
-use cnn_layers::{ParameterGroup, Store};
+use cnn_layers::{LayerGroup, Store};
 use cnn_train::{ParamGroup, decay_groups};
 
 /// A span of epochs in which the same layers are trained.
@@ -18,7 +18,7 @@ pub struct Phase {
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupRate {
     /// The group.
-    pub group: ParameterGroup,
+    pub group: LayerGroup,
     /// `None` where it is frozen.
     pub learning_rate: Option<f64>,
 }

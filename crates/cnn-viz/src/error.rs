@@ -45,6 +45,9 @@ pub enum Error {
     /// A network could not be run, or its weights not be read or changed.
     #[error("cannot run the network")]
     Network(#[from] candle_core::Error),
+    /// What a network does could not be told.
+    #[error("cannot tell what the network does")]
+    Graph(#[source] cnn_graph::Error),
     /// A network could not be built again.
     #[error("cannot build the network")]
     Model(#[source] Box<cnn_models::Error>),
@@ -69,6 +72,15 @@ pub enum Error {
     #[cfg(feature = "report")]
     #[error("cannot write the page")]
     Template(#[from] askama::Error),
+}
+
+impl From<cnn_graph::Error> for Error {
+    fn from(error: cnn_graph::Error) -> Self {
+        match error {
+            cnn_graph::Error::Model(error) => Self::Network(error),
+            error => Self::Graph(error),
+        }
+    }
 }
 
 impl From<cnn_models::Error> for Error {

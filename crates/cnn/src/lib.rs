@@ -14,6 +14,7 @@
 //! | `viz` | `viz` | explanations, feature maps, filters that do nothing |
 //! | `report` | `viz` | HTML pages of runs and explained photos |
 //! | `parquet` | `data` | image datasets in parquet files |
+//! | `graph` | `graph` | the typed graph of any network, and its interpreter |
 //! | `metrics` | `metrics` | accuracy, calibration, confidence intervals, without tensors |
 //! | `weights` | `weights` | safetensors and PyTorch's files |
 //! | `kernels` | `kernels` | single operations, forward and backward |
@@ -62,6 +63,8 @@ pub use candle_core as candle;
 pub use cnn_core as core;
 #[cfg(feature = "data")]
 pub use cnn_data as data;
+#[cfg(feature = "graph")]
+pub use cnn_graph as graph;
 #[cfg(feature = "kernels")]
 pub use cnn_kernels as kernels;
 #[cfg(feature = "layers")]

@@ -14,7 +14,7 @@ pub use cnn_data::{
 pub use cnn_layers::{
     Activate, Activation, AvgPool2d, Backbone, BatchNorm2dConfig, Builder, Classifier, Context,
     Conv2dConfig, ConvNormActConfig, Dropout, FeatureMap, GlobalAvgPool2d, Head, Init, Layer,
-    LinearConfig, MaxPool2d, Mode, Observer, Outputs, Padding, ParameterGroup, Residual, Segmenter,
+    LayerGroup, LinearConfig, MaxPool2d, Mode, Observer, Outputs, Padding, Residual, Segmenter,
     Sequential, StagedBuilder, StagedClassifier, Store,
 };
 #[cfg(feature = "models")]

@@ -40,7 +40,7 @@ use crate::Error;
 ///
 /// A class number is an index from 0 into a list of names: that of a label and of a
 /// [`BoundingBox`](crate::BoundingBox) into [`Dataset::classes`], a value of a
-/// [`Mask`](crate::Mask) into [`Dataset::mask_classes`], where 255, [`Mask::IGNORE`](crate::Mask),
+/// [`Mask`](crate::Mask) into [`Dataset::mask_classes`], where 255, [`Mask::IGNORE`](crate::Mask::IGNORE),
 /// is no class. A reader of a file format that counts otherwise converts when it reads.
 ///
 /// ```

@@ -17,8 +17,8 @@ const BACKGROUND: u8 = 0;
 /// Textured objects of ten classes on textured ground, rendered when they are read.
 ///
 /// The classes are circle, square, triangle, star, cross, ring, heart, crescent, arrow and bolt. A
-/// sample's label is the class of its largest object. Samples 0 to 9 have ten different labels, and
-/// so has every further ten; further objects are of any class.
+/// sample's label is the class of its largest object; further objects are of any class. The labels
+/// of samples 0 to 9 are the ten classes in some order, as are those of 10 to 19, and so on.
 ///
 /// A sample depends on the seed, the split, its number, the size, the objects, the difficulty and
 /// the domain. It depends neither on how many samples there are nor on the machine. The splits are

@@ -7,7 +7,5 @@ mod resize;
 
 pub use float_image::FloatImage;
 pub use placement::{InputPlacement, input_placement};
-#[cfg(feature = "tensors")]
-pub(crate) use preprocess::preprocess_mask;
-pub use preprocess::{normalize, preprocess};
+pub use preprocess::{normalize, preprocess, preprocess_mask};
 pub use resize::resize;

@@ -64,10 +64,28 @@ pub fn normalize(image: Image, record: &Preprocessing) -> Result<FloatImage, Err
     ))
 }
 
-/// The mask of an image that [`preprocess`] makes an input of: its nearest pixels at the same
-/// places, and [`Mask::IGNORE`] where the input is filled.
-pub(crate) fn preprocess_mask(mask: Mask, record: &Preprocessing) -> Result<Mask, Error> {
+/// Makes the mask of a network's input of an image's mask, as [`preprocess`] makes the input of the
+/// image: it takes the nearest pixels at the same places, and [`Mask::IGNORE`] where the input is
+/// filled.
+///
+/// # Errors
+///
+/// [`Error::Preprocessing`] if the record is invalid, [`Error::TooLarge`] if its input size is
+/// beyond the default [`Limits`].
+///
+/// ```
+/// use cnn_core::Preprocessing;
+/// use cnn_data::{Mask, preprocess_mask};
+///
+/// let record = Preprocessing { input_size: [3, 2, 2], crop_pct: 1.0, ..Preprocessing::default() };
+/// // The short side becomes 2 pixels; of the 4 columns the central 2 stay.
+/// let mask = Mask::new(2, 4, vec![0, 1, 2, 3, 4, 5, 6, 7])?;
+/// assert_eq!(preprocess_mask(mask, &record)?.bytes(), [1, 2, 5, 6]);
+/// # Ok::<(), cnn_data::Error>(())
+/// ```
+pub fn preprocess_mask(mask: Mask, record: &Preprocessing) -> Result<Mask, Error> {
     record.validate()?;
+    Limits::default().check(record.width() as u64, record.height() as u64)?;
     let placement = Placement::of([mask.height(), mask.width()], record);
     mask.map_pixels(|image| {
         let window = resize_window(

@@ -3,7 +3,9 @@
 use candle_core::Result;
 use cnn_kernels::PackedConv2d;
 
-use crate::{Activate, Builder, Context, Conv2d, Conv2dConfig, FeatureMap, Layer, concat};
+use crate::{
+    Activate, Builder, Concat, Context, Conv2d, Conv2dConfig, FeatureMap, Layer, LayerKind,
+};
 
 /// `activation(conv(xs))`, one pass when built for inference.
 #[derive(Debug, Clone)]
@@ -24,14 +26,14 @@ impl ConvAct {
         })
     }
 
-    /// The channels of the outputs of several layers one after another, as the layer at `path`;
+    /// The channels of the outputs of several layers one after another, as `concat` joins them;
     /// without a pass of its own where all were built for inference.
     ///
     /// # Errors
     /// If the outputs differ in height or width, and those of the layers.
     pub fn concat(
         parts: &[(&Self, &FeatureMap)],
-        path: &str,
+        concat: &Concat,
         cx: &Context<'_>,
     ) -> Result<FeatureMap> {
         let mut packed = Vec::with_capacity(parts.len());
@@ -42,7 +44,7 @@ impl ConvAct {
         }
         if packed.len() == parts.len() {
             let inputs: Vec<_> = parts.iter().map(|(_, xs)| (*xs).into()).collect();
-            return cx.layer(path, "concat", &inputs, || {
+            return cx.layer(concat.path(), LayerKind::FusedConcat, &inputs, || {
                 PackedConv2d::forward_concat(&packed)
             });
         }
@@ -50,10 +52,7 @@ impl ConvAct {
             .iter()
             .map(|(part, xs)| part.forward(xs, cx))
             .collect::<Result<Vec<_>>>()?;
-        let inputs: Vec<_> = outputs.iter().map(Into::into).collect();
-        cx.layer(path, "concat", &inputs, || {
-            concat(&outputs.iter().collect::<Vec<_>>())
-        })
+        concat.forward(&outputs.iter().collect::<Vec<_>>(), cx)
     }
 }
 

@@ -148,7 +148,7 @@ mod tests {
 
     impl Observer for Kinds {
         fn exit(&self, event: &Event<'_>) -> Result<()> {
-            self.0.borrow_mut().push(event.kind);
+            self.0.borrow_mut().push(event.kind.name());
             Ok(())
         }
     }

@@ -2,13 +2,13 @@
 
 use candle_core::Result;
 
-use crate::{Activate, Builder, Context, ConvNormAct, DropPath, Error, FeatureMap, Layer, add};
+use crate::{Activate, Add, Builder, Context, ConvNormAct, DropPath, Error, FeatureMap, Layer};
 
 /// The sum at the end of a residual block (He et al. 2015):
 /// `activation(drop_path(last(xs)) + shortcut)`.
 #[derive(Debug, Clone)]
 pub struct ResidualSum {
-    path: String,
+    add: Add,
     drop_path: DropPath,
     activation: Option<Activate>,
 }
@@ -22,7 +22,7 @@ impl ResidualSum {
     pub fn new(drop_path: f64, activation: Option<Activate>, builder: &Builder) -> Result<Self> {
         let drop_path = DropPath::new(drop_path, &builder.pp("drop_path"))?;
         Ok(Self {
-            path: builder.path().to_string(),
+            add: Add::new(builder),
             drop_path,
             activation,
         })
@@ -48,12 +48,7 @@ impl ResidualSum {
             return sum;
         }
         let branch = self.drop_path.forward(&last.forward(xs, cx)?, cx)?;
-        let sum = cx.layer(
-            &self.path,
-            "add",
-            &[(&branch).into(), shortcut.into()],
-            || add(&branch, shortcut),
-        )?;
+        let sum = self.add.forward(&branch, shortcut, cx)?;
         match &self.activation {
             Some(activation) => activation.forward(&sum, cx),
             None => Ok(sum),

@@ -4,7 +4,7 @@ use candle_core::Result;
 
 use crate::{
     Activate, Activation, Builder, Context, Conv2d, Conv2dConfig, FeatureMap, GlobalAvgPool2d,
-    Layer,
+    Layer, ScaleChannels,
 };
 
 /// What a [`SqueezeExcite`] is built from.
@@ -45,8 +45,8 @@ impl SqueezeExciteConfig {
     /// If a number is zero.
     pub fn build(&self, builder: &Builder) -> Result<SqueezeExcite> {
         Ok(SqueezeExcite {
-            path: builder.path().to_string(),
-            pool: GlobalAvgPool2d::new(&builder.pp("pool")),
+            scale: ScaleChannels::new(builder),
+            pool: GlobalAvgPool2d::new().at(&builder.pp("pool")),
             reduce: Conv2dConfig::new(self.channels, self.reduced, 1)
                 .build(&builder.pp("conv_reduce"))?,
             activation: Activate::new(self.activation, &builder.pp("act1")),
@@ -63,7 +63,7 @@ impl SqueezeExciteConfig {
 /// `(N, H, W, channels)` to the same.
 #[derive(Debug, Clone)]
 pub struct SqueezeExcite {
-    path: String,
+    scale: ScaleChannels,
     pool: GlobalAvgPool2d,
     reduce: Conv2d,
     activation: Activate,
@@ -83,11 +83,6 @@ impl Layer for SqueezeExcite {
         let factors = chain
             .iter()
             .try_fold(xs.clone(), |xs, layer| layer.forward(&xs, cx))?;
-        cx.layer(
-            &self.path,
-            "channel_scale",
-            &[xs.into(), (&factors).into()],
-            || FeatureMap::from_nhwc(&xs.to_nhwc().broadcast_mul(&factors.to_nhwc())?),
-        )
+        self.scale.forward(xs, &factors, cx)
     }
 }

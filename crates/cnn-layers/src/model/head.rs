@@ -2,7 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::{Builder, Context, Dropout, FeatureMap, GlobalAvgPool2d, Layer, Linear, LinearConfig};
+use crate::{
+    Builder, Context, Dropout, FeatureMap, Flatten, GlobalAvgPool2d, Layer, Linear, LinearConfig,
+};
 
 /// Class scores from maps: the end of a [`StagedClassifier`](crate::StagedClassifier), or an
 /// auxiliary head in its middle.
@@ -30,6 +32,7 @@ pub trait Head: Send + Sync {
 #[derive(Debug, Clone)]
 pub struct LinearHead {
     pool: GlobalAvgPool2d,
+    flatten: Flatten,
     dropout: Dropout,
     linear: Linear,
 }
@@ -48,7 +51,8 @@ impl LinearHead {
         drop_rate: f64,
     ) -> Result<Self> {
         Ok(Self {
-            pool: GlobalAvgPool2d::new(&root.pp("global_pool")),
+            pool: GlobalAvgPool2d::new().at(&root.pp("global_pool")),
+            flatten: Flatten::new(&root.pp("flatten")),
             dropout: Dropout::new(drop_rate, &root.pp("head_drop"))?,
             linear: LinearConfig::new(features, classes).build(&root.pp(name))?,
         })
@@ -61,7 +65,8 @@ impl Head for LinearHead {
     }
 
     fn forward(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
-        let pooled = self.pool.forward(features, cx)?.flatten()?;
+        let pooled = self.pool.forward(features, cx)?;
+        let pooled = self.flatten.forward(&pooled, cx)?;
         self.linear
             .forward(&self.dropout.forward_vectors(&pooled, cx)?, cx)
     }

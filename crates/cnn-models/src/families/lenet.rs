@@ -6,7 +6,7 @@
 use candle_core::Tensor;
 use cnn_layers::{
     Activate, Activation, AvgPool2d, Builder, Context, Conv2dConfig, ConvAct, Dropout, FeatureMap,
-    Head, Linear, LinearConfig, MaxPool2d, Padding, StagedBuilder, StagedClassifier,
+    Flatten, Head, Linear, LinearConfig, MaxPool2d, Padding, StagedBuilder, StagedClassifier,
 };
 
 use crate::{Build, Error, ModelConfig, ModelSpec, preset};
@@ -84,9 +84,9 @@ fn build(
         let pool = net.at(format!("pool{number}"));
         net.add(conv).to_channels(channels).by_stride(2);
         if variant.max_pool {
-            net.add(MaxPool2d::new(2, 2, &pool));
+            net.add(MaxPool2d::new(2, 2).at(&pool));
         } else {
-            net.add(AvgPool2d::new(2, 2, &pool));
+            net.add(AvgPool2d::new(2, 2).at(&pool));
         }
         net.end_stage(&format!("pool{number}"));
     }
@@ -98,6 +98,7 @@ fn build(
     let fc1 = root.pp("fc1").width(120);
     let fc2 = root.pp("fc2").width(84);
     let head = LeNetHead {
+        flatten: Flatten::new(&root.pp("flatten")),
         fc1: LinearConfig::new(net.channels() * pixels, fc1).build(&root.pp("fc1"))?,
         act3: Activate::new(variant.activation, &root.pp("act3")),
         fc2: LinearConfig::new(fc1, fc2).build(&root.pp("fc2"))?,
@@ -110,6 +111,7 @@ fn build(
 
 /// Three linear layers over the flattened maps.
 struct LeNetHead {
+    flatten: Flatten,
     fc1: Linear,
     act3: Activate,
     fc2: Linear,
@@ -120,9 +122,8 @@ struct LeNetHead {
 
 impl Head for LeNetHead {
     fn forward(&self, features: &FeatureMap, cx: &Context<'_>) -> candle_core::Result<Tensor> {
-        let xs = self
-            .act3
-            .forward_vectors(&self.fc1.forward(&features.flatten()?, cx)?, cx)?;
+        let xs = self.flatten.forward(features, cx)?;
+        let xs = self.act3.forward_vectors(&self.fc1.forward(&xs, cx)?, cx)?;
         let xs = self.act4.forward_vectors(&self.fc2.forward(&xs, cx)?, cx)?;
         self.fc3
             .forward(&self.dropout.forward_vectors(&xs, cx)?, cx)

@@ -117,7 +117,9 @@ fn build(
     net.add(stem).to_channels(width).by_stride(2);
     net.end_stage("act1");
 
-    let maxpool = MaxPool2d::new(3, 2, &net.at("maxpool")).with_padding(Padding::all(1));
+    let maxpool = MaxPool2d::new(3, 2)
+        .at(&net.at("maxpool"))
+        .with_padding(Padding::all(1));
     net.add(maxpool).by_stride(2);
     for (stage, &blocks) in variant.blocks.iter().enumerate() {
         let name = format!("layer{}", stage + 1);

@@ -3,11 +3,10 @@
 //! `pytorch_resnet_cifar10` files. Not in timm: `stage0` is the map after the first convolution's
 //! ReLU, `stage1` to `stage3` the outputs of `layer1` to `layer3`.
 
-use candle_core::Tensor;
 use cnn_layers::{
-    Activate, Activation, BatchNorm2dConfig, Builder, Context, Conv2dConfig, ConvNormActConfig,
-    Fan, FeatureMap, Init, Layer, MaxPool2d, Padding, Residual, ResidualSum, Sequential,
-    StagedBuilder, StagedClassifier, concat,
+    Activate, Activation, BatchNorm2dConfig, Builder, Conv2dConfig, ConvNormActConfig, Fan, Init,
+    MaxPool2d, PadChannels, Padding, Residual, ResidualSum, Sequential, StagedBuilder,
+    StagedClassifier,
 };
 
 use crate::config::check_shortcut;
@@ -161,28 +160,13 @@ fn block(
     }
     let new = output.saturating_sub(input);
     check_shortcut(BASE.family, input + new, output, at)?;
-    Ok(block.with_shortcut(PadShortcut {
-        pick: MaxPool2d::new(1, stride, &at.pp("shortcut")),
-        pad: [new / 2, new - new / 2],
-    }))
-}
-
-/// Option A: every second pixel, and zeros for the new channels on both sides.
-struct PadShortcut {
-    /// A window of one pixel: its maximum is the pixel.
-    pick: MaxPool2d,
-    /// New channels before and after those of the input.
-    pad: [usize; 2],
-}
-
-impl Layer for PadShortcut {
-    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> candle_core::Result<FeatureMap> {
-        let picked = self.pick.forward(xs, cx)?;
-        let zeros = |channels: usize| {
-            let shape = (picked.batch(), picked.height(), picked.width(), channels);
-            FeatureMap::from_nhwc(&Tensor::zeros(shape, picked.dtype(), picked.device())?)
-        };
-        let [before, after] = self.pad;
-        concat(&[&zeros(before)?, &picked, &zeros(after)?])
-    }
+    // Option A: every second pixel, and zeros for the new channels on both sides. A window of one
+    // pixel picks them: its maximum is the pixel.
+    let shortcut = at.pp("shortcut");
+    let pad = PadChannels::new(new / 2, new - new / 2, &shortcut.pp("pad"));
+    Ok(block.with_shortcut(
+        Sequential::new()
+            .add(MaxPool2d::new(1, stride).at(&shortcut))
+            .add(pad),
+    ))
 }

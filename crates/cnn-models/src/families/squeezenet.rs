@@ -4,8 +4,9 @@
 
 use candle_core::Tensor;
 use cnn_layers::{
-    Activate, Activation, Builder, Context, Conv2dConfig, ConvAct, Dropout, Fan, FeatureMap,
-    GlobalAvgPool2d, Head, Init, Layer, MaxPool2d, Padding, StagedBuilder, StagedClassifier,
+    Activate, Activation, Builder, Concat, Context, Conv2dConfig, ConvAct, Dropout, Fan,
+    FeatureMap, Flatten, GlobalAvgPool2d, Head, Init, Layer, MaxPool2d, Padding, StagedBuilder,
+    StagedClassifier,
 };
 
 use crate::{Build, Error, ModelConfig, ModelSpec, preset};
@@ -75,7 +76,9 @@ fn build(
     let mut index = 2;
     for (stage, squeezes) in variant.stages.iter().enumerate() {
         let first = index + 1;
-        let pool = MaxPool2d::new(3, 2, &features.pp(index)).with_ceil_mode();
+        let pool = MaxPool2d::new(3, 2)
+            .at(&features.pp(index))
+            .with_ceil_mode();
         net.add(pool).by_stride(2);
         for &squeeze in *squeezes {
             index += 1;
@@ -99,7 +102,8 @@ fn build(
             Activate::new(Activation::Relu, &classifier.pp(2)),
             &classifier.pp(1),
         )?,
-        pool: GlobalAvgPool2d::new(&classifier.pp(3)),
+        pool: GlobalAvgPool2d::new().at(&classifier.pp(3)),
+        flatten: Flatten::new(&root.pp("flatten")),
     };
     Ok(net.classifier(num_classes, &[BASE.classifier], head))
 }
@@ -121,7 +125,7 @@ struct Fire {
     squeeze: ConvAct,
     expand1x1: ConvAct,
     expand3x3: ConvAct,
-    path: String,
+    concat: Concat,
 }
 
 impl Fire {
@@ -140,7 +144,7 @@ impl Fire {
             squeeze: unit("squeeze", conv(channels, squeeze, 1))?,
             expand1x1: unit("expand1x1", conv(squeeze, expand1x1, 1))?,
             expand3x3: unit("expand3x3", padded)?,
-            path: at.path().to_string(),
+            concat: Concat::new(at),
         })
     }
 }
@@ -150,7 +154,7 @@ impl Layer for Fire {
         let squeezed = self.squeeze.forward(xs, cx)?;
         ConvAct::concat(
             &[(&self.expand1x1, &squeezed), (&self.expand3x3, &squeezed)],
-            &self.path,
+            &self.concat,
             cx,
         )
     }
@@ -161,14 +165,15 @@ struct ConvHead {
     dropout: Dropout,
     conv: ConvAct,
     pool: GlobalAvgPool2d,
+    flatten: Flatten,
 }
 
 impl Head for ConvHead {
     fn forward(&self, features: &FeatureMap, cx: &Context<'_>) -> candle_core::Result<Tensor> {
         let chain: [&dyn Layer; 3] = [&self.dropout, &self.conv, &self.pool];
-        chain
+        let scores = chain
             .iter()
-            .try_fold(features.clone(), |xs, layer| layer.forward(&xs, cx))?
-            .flatten()
+            .try_fold(features.clone(), |xs, layer| layer.forward(&xs, cx))?;
+        self.flatten.forward(&scores, cx)
     }
 }

@@ -31,15 +31,19 @@ use crate::{
 ///
 /// use cnn_core::Preprocessing;
 /// use cnn_data::{Shapes, ShapesConfig, Split};
-/// use cnn_layers::{Conv2dConfig, GlobalAvgPool2d, Layer, LinearConfig, Mode, Store};
+/// use cnn_layers::{Conv2dConfig, Flatten, GlobalAvgPool2d, Layer, LinearConfig, Mode, Store};
 /// use cnn_train::{Classification, Forward, GradientStep, Notice, TrainConfig, Trainer};
 ///
 /// fn network(store: &Store, mode: Mode) -> Result<Forward, cnn_train::Error> {
 ///     let root = store.builder(mode);
 ///     let conv = Conv2dConfig::new(3, 8, 3).build(&root.pp("conv"))?;
-///     let pool = GlobalAvgPool2d::new(&root.pp("pool"));
+///     let pool = GlobalAvgPool2d::new();
 ///     let head = LinearConfig::new(8, 10).build(&root.pp("head"))?;
-///     Ok(Forward::new(move |images, cx| head.forward(&pool.forward(&conv.forward(images, cx)?, cx)?.flatten()?, cx)))
+///     let flatten = Flatten::new(&root.pp("flatten"));
+///     Ok(Forward::new(move |images, cx| {
+///         let pooled = pool.forward(&conv.forward(images, cx)?, cx)?;
+///         head.forward(&flatten.forward(&pooled, cx)?, cx)
+///     }))
 /// }
 ///
 /// # let directory = tempfile::tempdir()?;

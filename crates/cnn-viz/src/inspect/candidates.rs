@@ -1,12 +1,12 @@
 //! Filters that look as if they did nothing.
 
 use candle_core::{DType, Result};
-use cnn_layers::Store;
+use cnn_layers::{Activation, LayerKind, Store};
 
 use super::channel_sums::{ChannelStatistics, ChannelSums};
 use super::edit::{Edit, Replacement};
 use super::filter_graph::FilterGraph;
-use super::filter_unit::FilterUnit;
+use super::filter_unit::{FilterUnit, UnitActivation};
 use super::finding::{FilterKind, Removal};
 
 /// A filter whose output varies by less than this share of its layer's largest value may be
@@ -44,7 +44,7 @@ pub(super) fn candidates(
         .enumerate()
         .filter(|(_, unit)| !unit.shared)
     {
-        let [Some(before), Some(after)] = unit.steps.map(|step| sums[step].as_ref()) else {
+        let [Some(before), Some(after)] = unit.nodes.map(|node| sums[node].as_ref()) else {
             continue;
         };
         let scales = match &unit.norm {
@@ -171,15 +171,25 @@ impl Look<'_> {
     fn before_activation(&self, channel: usize, value: f64, exact: bool) -> Option<f64> {
         let min = self.before.min[channel];
         let max = self.before.max[channel];
-        let kind = self
-            .unit
-            .activation
-            .as_ref()
-            .map_or("identity", |activation| activation.kind);
-        let before = match kind {
-            "identity" => value,
-            "relu" | "relu6" | "leaky_relu" if value >= 0. => value,
-            "silu" | "hard_swish" | "tanh" | "gelu" if value == 0. => 0.,
+        let activation = match &self.unit.activation {
+            Some(UnitActivation {
+                kind: LayerKind::Activation(activation),
+                ..
+            }) => *activation,
+            _ => Activation::Identity,
+        };
+        let before = match activation {
+            Activation::Identity => value,
+            Activation::Relu | Activation::Relu6 | Activation::LeakyRelu(_) if value >= 0. => value,
+            Activation::Silu
+            | Activation::HardSwish
+            | Activation::Tanh
+            | Activation::Gelu
+            | Activation::GeluTanh
+                if value == 0. =>
+            {
+                0.
+            }
             _ if min == max || !exact => f64::midpoint(min, max),
             _ => return None,
         };

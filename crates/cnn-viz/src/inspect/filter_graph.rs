@@ -1,17 +1,14 @@
 //! The filters of a network as they follow each other: convolution, norm and activation as one
 //! unit, and who reads it.
 
-use std::collections::HashMap;
-
 use candle_core::{Device, Tensor};
-use cnn_core::Key;
-use cnn_layers::{Classifier, FeatureMap, Mode, StageInfo, Store};
+use cnn_graph::{Graph, Node};
+use cnn_layers::{Classifier, FeatureMap, LayerKind, Mode, StageInfo, Store};
 use cnn_models::Network;
 use serde::Serialize;
 
 use super::filter_unit::{FilterUnit, Units};
 use super::receptive_field::{ReceptiveField, of_source, receptive_fields};
-use super::trace::{Step, Trace};
 use crate::Error;
 
 /// A network's filters, found by watching one forward pass: nothing is assumed of the family.
@@ -21,7 +18,7 @@ pub struct FilterGraph {
     pub units: Vec<FilterUnit>,
     /// What each stage of the backbone sees of the image.
     pub stages: Vec<StageField>,
-    pub(super) trace: Trace,
+    pub(super) network: Graph,
     /// Every convolution and linear layer, in order of execution.
     pub(super) layers: Vec<WeightedLayer>,
 }
@@ -45,7 +42,8 @@ pub struct StageField {
 #[derive(Debug, Clone)]
 pub(super) struct WeightedLayer {
     pub(super) path: String,
-    pub(super) step: usize,
+    /// Its place among the nodes.
+    pub(super) node: usize,
     pub(super) linear: bool,
     pub(super) outputs: usize,
     pub(super) inputs: usize,
@@ -70,29 +68,32 @@ impl WeightedLayer {
 }
 
 impl FilterGraph {
-    /// Watches the network on an image of noise, of the size that its preprocessing gives.
+    /// Watches the network on an image of the size that its preprocessing gives.
     ///
     /// # Errors
     /// If the network cannot be run.
     pub fn of(network: &Network) -> Result<Self, Error> {
         let model = network.build(Mode::Eval)?;
-        Self::watch(model.as_ref(), network.store(), &noise(network)?)
+        Self::watch(model.as_ref(), network.store(), &blank_image(network)?)
     }
 
-    /// Watches any model that was built for evaluation over a store. The images should be noise: a
-    /// flattened map is recognised by its values.
+    /// Watches any model that was built for evaluation over a store. The images' values do not
+    /// matter.
+    ///
+    /// Who reads a filter is not followed through a layer of one's own, whose kind nobody knows, and
+    /// what is seen behind it cannot be told.
     ///
     /// # Errors
-    /// If the model cannot be run on them.
+    /// If the model cannot be run on them, or an operation stands outside any layer.
     pub fn watch(
         model: &dyn Classifier,
         store: &Store,
         images: &FeatureMap,
     ) -> Result<Self, Error> {
-        let trace = Trace::of(model, images)?;
-        let fields = receptive_fields(&trace);
-        let mut layers = weighted_layers(&trace, store);
-        let mut units = Units::new(&trace, &fields, &layers, store).all();
+        let network = Graph::of_classifier(model, images)?;
+        let fields = receptive_fields(&network);
+        let mut layers = weighted_layers(&network, store);
+        let mut units = Units::new(&network, &fields, &layers, store).all();
         for unit in &mut units {
             let layer = &mut layers[unit.layer];
             layer.extras += if unit.norm.is_some() { 2 } else { 0 };
@@ -103,67 +104,55 @@ impl FilterGraph {
             module: info.module.clone(),
             channels: info.channels,
             reduction: info.reduction,
-            receptive_field: trace
-                .stages
-                .get(stage)
-                .and_then(|&source| of_source(source, &fields)),
+            receptive_field: network
+                .output(&format!("stage{stage}"))
+                .and_then(|source| of_source(source, &fields)),
         };
         let stages = model.stages().iter().enumerate().map(stage).collect();
         Ok(Self {
             units,
             stages,
             layers,
-            trace,
+            network,
         })
     }
 }
 
-/// One image of noise.
-fn noise(network: &Network) -> Result<FeatureMap, Error> {
+/// One image without values of its own.
+fn blank_image(network: &Network) -> Result<FeatureMap, Error> {
     let [channels, height, width] = network.preprocessing().input_size;
-    let mut values = vec![0.; channels * height * width];
-    Key::new(0)
-        .stream("inspect")
-        .stream("trace")
-        .rng()
-        .fill_uniform(&mut values, -1., 1.);
-    let image = Tensor::from_vec(values, (1, height, width, channels), &Device::Cpu)?;
-    Ok(FeatureMap::from_nhwc(
-        &image.to_dtype(network.store().dtype())?,
-    )?)
+    let shape = (1, height, width, channels);
+    let image = Tensor::zeros(shape, network.store().dtype(), &Device::Cpu)?;
+    Ok(FeatureMap::from_nhwc(&image)?)
 }
 
 /// Every convolution and linear layer whose weight is in the store.
-fn weighted_layers(trace: &Trace, store: &Store) -> Vec<WeightedLayer> {
-    let shapes: HashMap<String, Vec<usize>> = store
-        .entries()
-        .into_iter()
-        .map(|entry| (entry.name, entry.shape))
-        .collect();
-    let layer = |(number, step): (usize, &Step)| {
-        let inputs = step.inputs.first()?.channels;
-        let (linear, group_inputs, taps) = match (
-            step.kind,
-            shapes.get(&format!("{}.weight", step.path))?.as_slice(),
-        ) {
-            ("conv2d", &[_, inputs, rows, columns]) => (false, inputs, rows * columns),
-            ("linear", &[_, inputs]) => (true, inputs, 1),
+fn weighted_layers(network: &Graph, store: &Store) -> Vec<WeightedLayer> {
+    let layer = |(number, node): (usize, &Node)| {
+        let (linear, groups, taps, bias) = match node.kind {
+            LayerKind::Conv2d {
+                window,
+                groups,
+                bias,
+            } => (false, groups, window.kernel_size.iter().product(), bias),
+            LayerKind::Linear { bias } => (true, 1, 1, bias),
             _ => return None,
         };
+        store.get(&format!("{}.weight", node.path)).ok()?;
         Some(WeightedLayer {
-            path: step.path.clone(),
-            step: number,
+            path: node.path.clone(),
+            node: number,
             linear,
-            outputs: step.channels(),
-            inputs,
-            groups: inputs / group_inputs.max(1),
+            outputs: node.channels(),
+            inputs: node.input_channels(0),
+            groups,
             taps,
-            positions: step.extent().iter().product(),
-            extras: usize::from(shapes.contains_key(&format!("{}.bias", step.path))),
+            positions: node.extent().iter().product(),
+            extras: usize::from(bias),
         })
     };
-    trace
-        .steps
+    network
+        .nodes()
         .iter()
         .enumerate()
         .filter_map(layer)
@@ -211,7 +200,7 @@ mod tests {
         let first = unit("layer2.0.conv1");
         let activation = first.activation.as_ref().unwrap();
         assert_eq!(
-            (first.norm.as_deref(), activation.kind),
+            (first.norm.as_deref(), activation.kind.name()),
             (Some("layer2.0.bn1"), "relu")
         );
         assert_eq!(

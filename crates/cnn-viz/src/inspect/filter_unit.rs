@@ -2,38 +2,12 @@
 
 use std::collections::HashMap;
 
-use cnn_layers::Store;
-use serde::Serialize;
+use cnn_graph::{Graph, Source};
+use cnn_layers::{LayerKind, Store};
+use serde::{Serialize, Serializer};
 
 use super::filter_graph::WeightedLayer;
 use super::receptive_field::ReceptiveField;
-use super::trace::{Source, Trace};
-
-const ACTIVATIONS: [&str; 10] = [
-    "identity",
-    "relu",
-    "leaky_relu",
-    "relu6",
-    "sigmoid",
-    "silu",
-    "hard_swish",
-    "hard_sigmoid",
-    "tanh",
-    "gelu",
-];
-/// What beside them works on each channel by itself and keeps a constant channel constant.
-const CHANNEL_WISE: [&str; 10] = [
-    "batch_norm",
-    "max_pool",
-    "avg_pool",
-    "adaptive_avg_pool",
-    "adaptive_max_pool",
-    "global_avg_pool",
-    "global_max_pool",
-    "upsample_nearest",
-    "dropout",
-    "drop_path",
-];
 
 /// A convolution, the batch norm that alone reads it, and the activation that alone reads that; its
 /// output channels are the filters.
@@ -76,19 +50,20 @@ pub struct FilterUnit {
     /// Its place in [`FilterGraph::layers`].
     #[serde(skip)]
     pub(super) layer: usize,
-    /// The step before the activation, and the last one.
+    /// The node before the activation, and the last one.
     #[serde(skip)]
-    pub(super) steps: [usize; 2],
+    pub(super) nodes: [usize; 2],
 }
 
 /// The activation of a unit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UnitActivation {
     /// Its path.
     #[serde(rename = "layer")]
     pub path: String,
-    /// Its kind, as `relu6`.
-    pub kind: &'static str,
+    /// Its kind; serialises as its name, as `relu6`.
+    #[serde(serialize_with = "by_name")]
+    pub kind: LayerKind,
 }
 
 /// A layer with weights that reads a unit's channels.
@@ -107,20 +82,25 @@ pub struct Reader {
     pub(super) index: usize,
 }
 
+/// Serialises a kind as its name.
+pub(super) fn by_name<S: Serializer>(kind: &LayerKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.name())
+}
+
 /// What units are told from.
 pub(super) struct Units<'a> {
-    trace: &'a Trace,
-    /// Of each step.
+    network: &'a Graph,
+    /// Of each node.
     fields: &'a [Option<ReceptiveField>],
     layers: &'a [WeightedLayer],
-    /// Of a step, its place among the layers.
+    /// Of a node, its place among the layers.
     at: HashMap<usize, usize>,
     store: &'a Store,
 }
 
 impl<'a> Units<'a> {
     pub(super) fn new(
-        trace: &'a Trace,
+        network: &'a Graph,
         fields: &'a [Option<ReceptiveField>],
         layers: &'a [WeightedLayer],
         store: &'a Store,
@@ -128,10 +108,10 @@ impl<'a> Units<'a> {
         let at = layers
             .iter()
             .enumerate()
-            .map(|(index, layer)| (layer.step, index))
+            .map(|(index, layer)| (layer.node, index))
             .collect();
         Self {
-            trace,
+            network,
             fields,
             layers,
             at,
@@ -152,31 +132,30 @@ impl<'a> Units<'a> {
     }
 
     fn unit(&self, index: usize, layer: &WeightedLayer) -> FilterUnit {
-        let steps = &self.trace.steps;
+        let nodes = self.network.nodes();
         let norm = self
-            .trace
-            .only_reader(layer.step)
+            .only_reader(layer.node)
             .filter(|&next| self.is_norm(next));
-        let before = norm.unwrap_or(layer.step);
+        let before = norm.unwrap_or(layer.node);
         let activation = self
-            .trace
             .only_reader(before)
-            .filter(|&next| ACTIVATIONS.contains(&steps[next].kind));
+            .filter(|&next| matches!(nodes[next].kind, LayerKind::Activation(_)));
         let last = activation.unwrap_or(before);
         let mut unit = FilterUnit {
             conv: layer.path.clone(),
-            norm: norm.map(|step| steps[step].path.clone()),
-            activation: activation.map(|step| UnitActivation {
-                path: steps[step].path.clone(),
-                kind: steps[step].kind,
+            norm: norm.map(|node| nodes[node].path.clone()),
+            activation: activation.map(|node| UnitActivation {
+                path: nodes[node].path.clone(),
+                kind: nodes[node].kind,
             }),
-            kernel_size: steps[layer.step]
-                .window
+            kernel_size: nodes[layer.node]
+                .kind
+                .window()
                 .map_or([1, 1], |window| window.kernel_size),
             groups: layer.groups,
             in_channels: layer.inputs,
             channels: layer.outputs,
-            output: steps[last].extent(),
+            output: nodes[last].extent(),
             parameters: layer.parameters(),
             multiply_adds: layer.multiply_adds(),
             readers: Vec::new(),
@@ -190,24 +169,29 @@ impl<'a> Units<'a> {
                 > 1,
             bias: layer.extras > 0,
             layer: index,
-            steps: [before, last],
+            nodes: [before, last],
         };
         self.follow(last, &mut unit);
         unit
     }
 
-    /// A batch norm with scale and shift in the store.
-    fn is_norm(&self, step: usize) -> bool {
-        let has = |name: &str| {
-            self.store
-                .get(&format!("{}.{name}", self.trace.steps[step].path))
-                .is_ok()
-        };
-        self.trace.steps[step].kind == "batch_norm" && has("weight") && has("bias")
+    /// The node that alone reads a node's output, as its first input.
+    fn only_reader(&self, node: usize) -> Option<usize> {
+        match self.network.readers(node) {
+            [reader] if reader.input == 0 => Some(reader.node),
+            _ => None,
+        }
     }
 
-    /// Finds who reads a unit's channels, starting at the output of `step`.
-    fn follow(&self, step: usize, unit: &mut FilterUnit) {
+    /// A batch norm with scale and shift in the store.
+    fn is_norm(&self, node: usize) -> bool {
+        let node = &self.network.nodes()[node];
+        let has = |name: &str| self.store.get(&format!("{}.{name}", node.path)).is_ok();
+        matches!(node.kind, LayerKind::BatchNorm { .. }) && has("weight") && has("bias")
+    }
+
+    /// Finds who reads a unit's channels, starting at the output of a node.
+    fn follow(&self, node: usize, unit: &mut FilterUnit) {
         let start = Reader {
             layer: String::new(),
             first: 0,
@@ -215,40 +199,20 @@ impl<'a> Units<'a> {
             scaled: false,
             index: 0,
         };
-        let mut open = vec![(step, start)];
-        while let Some((step, at)) = open.pop() {
-            unit.gives_logits |= match self.trace.logits {
-                Source::Step(last) | Source::Flattened(last) => last == step,
-                _ => false,
-            };
-            for &(reader, number) in self.trace.readers(step) {
-                let at = self.flattened(step, reader, number, &at);
-                let found = &self.trace.steps[reader];
-                if let Some(&index) = self.at.get(&reader) {
+        let logits = self.network.output("logits");
+        let mut open = vec![(node, start)];
+        while let Some((node, at)) = open.pop() {
+            unit.gives_logits |= logits == Some(Source::Node(node));
+            for reader in self.network.readers(node) {
+                let found = &self.network.nodes()[reader.node];
+                if let Some(&index) = self.at.get(&reader.node) {
                     unit.readers.push(Reader {
                         layer: found.path.clone(),
                         index,
                         ..at
                     });
-                } else if found.kind == "concat" {
-                    let before: usize = found.inputs[..number]
-                        .iter()
-                        .map(|input| input.channels)
-                        .sum();
-                    open.push((
-                        reader,
-                        Reader {
-                            first: at.first + before,
-                            ..at
-                        },
-                    ));
-                } else if found.kind == "channel_scale" && number == 0 {
-                    open.push((reader, Reader { scaled: true, ..at }));
-                } else if [&ACTIVATIONS, &CHANNEL_WISE]
-                    .iter()
-                    .any(|kinds| kinds.contains(&found.kind))
-                {
-                    open.push((reader, at));
+                } else if let Some(at) = self.behind(reader, at.clone()) {
+                    open.push((reader.node, at));
                 }
             }
         }
@@ -256,16 +220,43 @@ impl<'a> Units<'a> {
             .sort_by_key(|reader| (reader.index, reader.first));
     }
 
-    /// The place of the unit's channels in what `reader` gets of the output of `step`.
-    fn flattened(&self, step: usize, reader: usize, number: usize, at: &Reader) -> Reader {
-        let pixels = match self.trace.steps[reader].inputs[number].source {
-            Source::Flattened(_) => self.trace.steps[step].extent().iter().product(),
-            _ => 1,
-        };
-        Reader {
-            first: at.first * pixels,
-            per_channel: at.per_channel * pixels,
-            ..at.clone()
-        }
+    /// The place of the unit's channels in what a reader gives; `None` where they do not stay apart,
+    /// or a constant one would not stay constant.
+    fn behind(&self, reader: &cnn_graph::Reader, at: Reader) -> Option<Reader> {
+        let node = &self.network.nodes()[reader.node];
+        Some(match node.kind {
+            LayerKind::Activation(_)
+            | LayerKind::BatchNorm { .. }
+            | LayerKind::MaxPool { .. }
+            | LayerKind::AvgPool { .. }
+            | LayerKind::AdaptiveAvgPool { .. }
+            | LayerKind::AdaptiveMaxPool { .. }
+            | LayerKind::GlobalAvgPool
+            | LayerKind::GlobalMaxPool
+            | LayerKind::UpsampleNearest { .. }
+            | LayerKind::Dropout { .. }
+            | LayerKind::DropPath { .. } => at,
+            LayerKind::Concat => Reader {
+                first: at.first
+                    + (0..reader.input)
+                        .map(|input| node.input_channels(input))
+                        .sum::<usize>(),
+                ..at
+            },
+            LayerKind::PadChannels { before, .. } => Reader {
+                first: at.first + before,
+                ..at
+            },
+            LayerKind::ChannelScale if reader.input == 0 => Reader { scaled: true, ..at },
+            LayerKind::Flatten => {
+                let pixels: usize = node.input_shapes[reader.input].iter().skip(1).product();
+                Reader {
+                    first: at.first * pixels,
+                    per_channel: at.per_channel * pixels,
+                    ..at
+                }
+            }
+            _ => return None,
+        })
     }
 }

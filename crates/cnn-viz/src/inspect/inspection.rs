@@ -17,7 +17,7 @@ use super::filter_unit::FilterUnit;
 use super::finding::{FilterCounts, Finding};
 use super::held_out::{Claim, HeldOut};
 use super::images::{Images, Take};
-use super::measure::{Meter, RECTIFIERS};
+use super::measure::{Meter, is_rectifier};
 use super::other_layer::{OtherLayer, dead_share};
 use super::rarefaction::Rarefaction;
 use super::savings::{Savings, savings};
@@ -226,7 +226,7 @@ fn rarefaction(
         .enumerate()
         .filter(|(_, unit)| !unit.shared);
     let active_images = units.flat_map(|(number, unit)| {
-        let of_unit = activity[unit.steps[1]]
+        let of_unit = activity[unit.nodes[1]]
             .as_ref()
             .map(Activity::active_images)
             .unwrap_or_default();
@@ -275,7 +275,7 @@ fn layers(
 ) -> Result<Vec<InspectedLayer>, Error> {
     let mut layers = Vec::with_capacity(graph.units.len());
     for (number, unit) in graph.units.iter().enumerate() {
-        let (Some(sums), Some(activity)) = (&sums[unit.steps[1]], &activity[unit.steps[1]]) else {
+        let (Some(sums), Some(activity)) = (&sums[unit.nodes[1]], &activity[unit.nodes[1]]) else {
             continue;
         };
         let found: Vec<&Finding> = findings
@@ -285,7 +285,7 @@ fn layers(
         let rectified = unit
             .activation
             .as_ref()
-            .is_some_and(|activation| RECTIFIERS.contains(&activation.kind));
+            .is_some_and(|activation| is_rectifier(activation.kind));
         layers.push(InspectedLayer {
             unit: unit.clone(),
             activations: sums.spread(),

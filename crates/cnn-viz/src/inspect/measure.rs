@@ -4,37 +4,42 @@ use std::cell::RefCell;
 
 use candle_core::{CpuStorage, DType, Error, Result, Storage};
 use cnn_core::{Key, Rng};
-use cnn_layers::{Classifier, Context, Event, FeatureMap, Observer, Value};
+use cnn_graph::{Node, stages_and_logits};
+use cnn_layers::{Activation, Classifier, Context, Event, FeatureMap, LayerKind, Observer, Value};
 use rayon::prelude::*;
 
 use super::activity::Activity;
 use super::channel_sums::{ChannelSums, Detail, PROJECTIONS};
 use super::filter_graph::FilterGraph;
-use super::trace::{Trace, run};
 
-/// Kinds of activations that give 0 for every negative value.
-pub(super) const RECTIFIERS: [&str; 2] = ["relu", "relu6"];
+/// Whether it is an activation that gives 0 for every negative value.
+pub(super) fn is_rectifier(kind: LayerKind) -> bool {
+    matches!(
+        kind,
+        LayerKind::Activation(Activation::Relu | Activation::Relu6)
+    )
+}
 
 /// One image in so many is held out.
 const HELD_OUT: usize = 5;
 
-/// The sums over all images so far, step by step.
+/// The sums over all images so far, node by node.
 pub(super) struct Meter<'a> {
-    trace: &'a Trace,
+    nodes: &'a [Node],
     details: Vec<Option<Detail>>,
     projector: Projector,
     state: RefCell<State>,
 }
 
 struct State {
-    /// The next step of the pass that is being watched.
-    step: usize,
+    /// The next node of the pass that is being watched.
+    node: usize,
     /// Images of the passes before.
     images: usize,
     measured: Measured,
 }
 
-/// What was measured of each step, if anything.
+/// What was measured of each node, if anything.
 pub(super) struct Measured {
     /// Over the images that are not held out.
     pub(super) kept: Vec<Option<ChannelSums>>,
@@ -65,35 +70,35 @@ impl<'a> Meter<'a> {
     /// For the outputs of the graph's units before and after their activations, of its linear
     /// layers, and of rectifiers that stand alone.
     pub(super) fn new(graph: &'a FilterGraph) -> Self {
-        let steps = &graph.trace.steps;
+        let nodes = graph.network.nodes();
         let details = details(graph);
-        let both = || steps.iter().zip(&details);
+        let both = || nodes.iter().zip(&details);
         let sums = || {
-            both().map(|(step, detail)| {
-                detail.map(|detail| ChannelSums::new(step.channels(), detail))
+            both().map(|(node, detail)| {
+                detail.map(|detail| ChannelSums::new(node.channels(), detail))
             })
         };
-        let activity = both().map(|(step, &detail)| {
+        let activity = both().map(|(node, &detail)| {
             let of_unit = detail == Some(Detail::Signature);
-            of_unit.then(|| Activity::new(step.channels()))
+            of_unit.then(|| Activity::new(node.channels()))
         });
         let measured = Measured {
             kept: sums().collect(),
             held_out: sums().collect(),
             activity: activity.collect(),
         };
-        let pixels = steps
+        let pixels = nodes
             .iter()
-            .map(|step| step.extent().iter().product())
+            .map(|node| node.extent().iter().product())
             .max()
             .unwrap_or(0);
         let state = RefCell::new(State {
-            step: 0,
+            node: 0,
             images: 0,
             measured,
         });
         Self {
-            trace: &graph.trace,
+            nodes,
             details,
             projector: Projector::new(pixels),
             state,
@@ -102,9 +107,10 @@ impl<'a> Meter<'a> {
 
     /// Watches one batch pass through the model that the graph was made of.
     pub(super) fn watch(&self, model: &dyn Classifier, images: &FeatureMap) -> Result<()> {
-        run(model, images, &Context::eval().with_observer(self))?;
+        stages_and_logits(model, images, &Context::eval().with_observer(self))?;
         let mut state = self.state.borrow_mut();
-        (state.step, state.images) = (0, state.images + images.batch());
+        state.node = 0;
+        state.images += images.batch();
         Ok(())
     }
 
@@ -114,17 +120,17 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// What is measured of each step.
+/// What is measured of each node.
 fn details(graph: &FilterGraph) -> Vec<Option<Detail>> {
-    let steps = &graph.trace.steps;
-    let mut details = vec![None; steps.len()];
-    for (detail, step) in details.iter_mut().zip(steps) {
-        if step.kind == "linear" || RECTIFIERS.contains(&step.kind) {
+    let nodes = graph.network.nodes();
+    let mut details = vec![None; nodes.len()];
+    for (detail, node) in details.iter_mut().zip(nodes) {
+        if matches!(node.kind, LayerKind::Linear { .. }) || is_rectifier(node.kind) {
             *detail = Some(Detail::Moments);
         }
     }
     for unit in &graph.units {
-        let [before, last] = unit.steps;
+        let [before, last] = unit.nodes;
         details[before] = Some(Detail::Range);
         details[last] = Some(Detail::Signature);
     }
@@ -134,29 +140,25 @@ fn details(graph: &FilterGraph) -> Vec<Option<Detail>> {
 impl Observer for Meter<'_> {
     fn exit(&self, event: &Event<'_>) -> Result<()> {
         let mut state = self.state.borrow_mut();
-        let step = state.step;
+        let number = state.node;
         let images = state.images;
-        state.step += 1;
-        if self
-            .trace
-            .steps
-            .get(step)
-            .is_none_or(|expected| expected.path != event.path)
-        {
-            let expected = self
-                .trace
-                .steps
-                .get(step)
-                .map_or("the end", |expected| &expected.path);
+        state.node += 1;
+        let Some(node) = self
+            .nodes
+            .get(number)
+            .filter(|node| node.path == event.path)
+        else {
+            let expected = self.nodes.get(number);
+            let expected = expected.map_or("the end", |expected| &expected.path);
             return Err(Error::msg(format!(
-                "layer {step} of a forward pass is {}, expected {expected}",
+                "layer {number} of a forward pass is {}, expected {expected}",
                 event.path
             )));
-        }
-        let Some(detail) = self.details[step] else {
+        };
+        let Some(detail) = self.details[number] else {
             return Ok(());
         };
-        let channels = self.trace.steps[step].channels();
+        let channels = node.channels();
         let parts = self.parts(&event.output, channels, detail, images)?;
         let measured = &mut state.measured;
         for (image, part) in (images..).zip(&parts) {
@@ -165,8 +167,8 @@ impl Observer for Meter<'_> {
             } else {
                 &mut measured.kept
             };
-            sums[step].iter_mut().for_each(|sums| sums.add(part));
-            measured.activity[step]
+            sums[number].iter_mut().for_each(|sums| sums.add(part));
+            measured.activity[number]
                 .iter_mut()
                 .for_each(|activity| activity.add(part));
         }

@@ -17,7 +17,6 @@ mod other_layer;
 mod rarefaction;
 mod receptive_field;
 mod savings;
-mod trace;
 mod verify;
 mod weight_statistics;
 

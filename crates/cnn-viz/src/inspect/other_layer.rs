@@ -1,12 +1,14 @@
 //! Layers that have no filters: linear ones, and rectifiers that stand alone, as behind a sum.
 
 use candle_core::Result;
-use cnn_layers::Store;
+use cnn_graph::Node;
+use cnn_layers::{LayerKind, Store};
 use serde::Serialize;
 
 use super::channel_sums::{ChannelSums, Spread};
 use super::filter_graph::FilterGraph;
-use super::measure::RECTIFIERS;
+use super::filter_unit::by_name;
+use super::measure::is_rectifier;
 use super::weight_statistics::WeightStatistics;
 
 /// A linear layer or a rectifier that belongs to no unit.
@@ -14,8 +16,9 @@ use super::weight_statistics::WeightStatistics;
 pub struct OtherLayer {
     /// Its path.
     pub layer: String,
-    /// `linear`, `relu` or `relu6`.
-    pub kind: &'static str,
+    /// Its kind; serialises as its name, `linear`, `relu` or `relu6`.
+    #[serde(serialize_with = "by_name")]
+    pub kind: LayerKind,
     /// Channels or features of its output.
     pub channels: usize,
     /// Its output.
@@ -33,20 +36,20 @@ impl OtherLayer {
         sums: &[Option<ChannelSums>],
         store: &Store,
     ) -> Result<Vec<Self>> {
-        let of_units: Vec<usize> = graph.units.iter().flat_map(|unit| unit.steps).collect();
-        let steps = graph.trace.steps.iter().zip(sums).enumerate();
-        let alone = steps.filter(|(number, _)| !of_units.contains(number));
-        let layer = |(step, sums): (&super::trace::Step, &ChannelSums)| {
-            let rectifier = RECTIFIERS.contains(&step.kind);
+        let of_units: Vec<usize> = graph.units.iter().flat_map(|unit| unit.nodes).collect();
+        let nodes = graph.network.nodes().iter().zip(sums).enumerate();
+        let alone = nodes.filter(|(number, _)| !of_units.contains(number));
+        let layer = |(node, sums): (&Node, &ChannelSums)| {
+            let rectifier = is_rectifier(node.kind);
             let weight = if rectifier {
                 None
             } else {
-                store.get(&format!("{}.weight", step.path)).ok()
+                store.get(&format!("{}.weight", node.path)).ok()
             };
             Ok(Self {
-                layer: step.path.clone(),
-                kind: step.kind,
-                channels: step.channels(),
+                layer: node.path.clone(),
+                kind: node.kind,
+                channels: node.channels(),
                 activations: sums.spread(),
                 weights: weight
                     .map(|weight| WeightStatistics::of(&weight))
@@ -55,7 +58,7 @@ impl OtherLayer {
             })
         };
         alone
-            .filter_map(|(_, (step, sums))| Some((step, sums.as_ref()?)))
+            .filter_map(|(_, (node, sums))| Some((node, sums.as_ref()?)))
             .map(layer)
             .collect()
     }

@@ -4,10 +4,9 @@
 
 use std::fmt;
 
-use cnn_layers::Window;
+use cnn_graph::{Graph, Node, Source};
+use cnn_layers::{LayerKind, Window};
 use serde::{Serialize, Serializer};
-
-use super::trace::{Source, Step, Trace};
 
 /// The part of the image that one output pixel of a layer can depend on. Serialises as
 /// `{"size": [rows, columns], "jump": [rows, columns]}` or `"whole image"`.
@@ -90,12 +89,12 @@ impl Serialize for ReceptiveField {
     }
 }
 
-/// The field of each step's output; `None` where it cannot be told: behind operations that no layer
-/// stands for, and behind those whose windows differ from pixel to pixel.
-pub(super) fn receptive_fields(trace: &Trace) -> Vec<Option<ReceptiveField>> {
-    let mut fields = Vec::with_capacity(trace.steps.len());
-    for step in &trace.steps {
-        fields.push(after(step, &fields));
+/// The field of each node's output; `None` where it cannot be told: behind those whose windows
+/// differ from pixel to pixel, and behind layers of one's own.
+pub(super) fn receptive_fields(network: &Graph) -> Vec<Option<ReceptiveField>> {
+    let mut fields = Vec::with_capacity(network.nodes().len());
+    for node in network.nodes() {
+        fields.push(after(node, &fields));
     }
     fields
 }
@@ -106,33 +105,37 @@ pub(super) fn of_source(
     fields: &[Option<ReceptiveField>],
 ) -> Option<ReceptiveField> {
     match source {
-        Source::Image => Some(ReceptiveField::PIXEL),
-        Source::Step(step) => fields[step],
-        Source::Flattened(step) => fields[step].map(|_| ReceptiveField::WholeImage),
-        Source::Unseen => None,
+        Source::Images => Some(ReceptiveField::PIXEL),
+        Source::Node(node) => fields[node],
     }
 }
 
-fn after(step: &Step, fields: &[Option<ReceptiveField>]) -> Option<ReceptiveField> {
-    // Of several inputs those that can be told count: an unseen shortcut sees no more than its
-    // branch.
-    let known = step
-        .inputs
-        .iter()
-        .filter_map(|input| of_source(input.source, fields));
-    let read = known.reduce(ReceptiveField::union)?;
-    match (&step.window, step.kind) {
-        (Some(window), _) => Some(read.slide(window)),
-        (None, "global_avg_pool" | "global_max_pool" | "channel_scale" | "linear") => {
-            Some(ReceptiveField::WholeImage)
-        }
-        (None, "adaptive_avg_pool" | "adaptive_max_pool") if step.extent() == [1, 1] => {
-            Some(ReceptiveField::WholeImage)
-        }
-        (None, "adaptive_avg_pool" | "adaptive_max_pool" | "upsample_nearest") => {
-            (read == ReceptiveField::WholeImage).then_some(read)
-        }
-        (None, _) => Some(read),
+fn after(node: &Node, fields: &[Option<ReceptiveField>]) -> Option<ReceptiveField> {
+    let mut inputs = node.inputs.iter().map(|&source| of_source(source, fields));
+    let first = inputs.next()??;
+    let read = inputs.try_fold(first, |read, field| Some(read.union(field?)))?;
+    match node.kind {
+        LayerKind::Conv2d { window, .. }
+        | LayerKind::FusedConv2d { window, .. }
+        | LayerKind::MaxPool { window }
+        | LayerKind::AvgPool { window, .. } => Some(read.slide(&window)),
+        LayerKind::GlobalAvgPool
+        | LayerKind::GlobalMaxPool
+        | LayerKind::ChannelScale
+        | LayerKind::Flatten
+        | LayerKind::Linear { .. } => Some(ReceptiveField::WholeImage),
+        LayerKind::AdaptiveAvgPool { output: [1, 1] }
+        | LayerKind::AdaptiveMaxPool { output: [1, 1] } => Some(ReceptiveField::WholeImage),
+        LayerKind::BatchNorm { .. }
+        | LayerKind::LayerNorm { .. }
+        | LayerKind::Activation(_)
+        | LayerKind::Softmax
+        | LayerKind::Dropout { .. }
+        | LayerKind::DropPath { .. }
+        | LayerKind::Add
+        | LayerKind::Concat
+        | LayerKind::PadChannels { .. } => Some(read),
+        _ => (read == ReceptiveField::WholeImage).then_some(read),
     }
 }
 

@@ -3,9 +3,9 @@
 use candle_core::{Device, Result, Tensor};
 use cnn_core::Key;
 use cnn_layers::{
-    Backbone, BlockOptions, Classifier, Context, Conv2d, Conv2dConfig, FeatureMap, GlobalAvgPool2d,
-    InvertedResidual, InvertedResidualConfig, Layer, Linear, LinearConfig, Mode, Padding,
-    ParameterGroup, SqueezeExciteConfig, StageInfo, Store,
+    Backbone, BlockOptions, Classifier, Context, Conv2d, Conv2dConfig, FeatureMap, Flatten,
+    GlobalAvgPool2d, InvertedResidual, InvertedResidualConfig, Layer, LayerGroup, Linear,
+    LinearConfig, Mode, Padding, SqueezeExciteConfig, StageInfo, Store,
 };
 use cnn_viz::{FilterGraph, ReceptiveField};
 
@@ -13,6 +13,7 @@ struct Own {
     stem: Conv2d,
     block: InvertedResidual,
     pool: GlobalAvgPool2d,
+    flatten: Flatten,
     head: Linear,
     stages: [StageInfo; 2],
 }
@@ -35,7 +36,8 @@ impl Own {
                 .with_options(options)
                 .build(&root.pp("block"))
                 .unwrap(),
-            pool: GlobalAvgPool2d::new(&root.pp("pool")),
+            pool: GlobalAvgPool2d::new().at(&root.pp("pool")),
+            flatten: Flatten::new(&root.pp("flatten")),
             head: LinearConfig::new(6, 5).build(&root.pp("head")).unwrap(),
             stages: [stage("stem", 4), stage("block", 6)],
         }
@@ -43,7 +45,7 @@ impl Own {
 }
 
 impl Backbone for Own {
-    fn parameter_groups(&self) -> &[ParameterGroup] {
+    fn layer_groups(&self) -> &[LayerGroup] {
         &[]
     }
 
@@ -76,8 +78,8 @@ impl Classifier for Own {
     }
 
     fn forward_head(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
-        self.head
-            .forward(&self.pool.forward(features, cx)?.flatten()?, cx)
+        let pooled = self.pool.forward(features, cx)?;
+        self.head.forward(&self.flatten.forward(&pooled, cx)?, cx)
     }
 }
 

@@ -329,7 +329,7 @@ fn statistics_are_those_of_the_values() {
     let others: Vec<(&str, &str)> = inspection
         .other_layers
         .iter()
-        .map(|layer| (layer.layer.as_str(), layer.kind))
+        .map(|layer| (layer.layer.as_str(), layer.kind.name()))
         .collect();
     assert_eq!(
         others,

@@ -165,5 +165,7 @@ pub(crate) fn remove(network: &Network, findings: &[&Finding]) {
 
 /// How a unit's activation is called.
 pub(crate) fn activation(unit: &FilterUnit) -> Option<&'static str> {
-    unit.activation.as_ref().map(|activation| activation.kind)
+    unit.activation
+        .as_ref()
+        .map(|activation| activation.kind.name())
 }

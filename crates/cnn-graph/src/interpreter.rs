@@ -1,0 +1,294 @@
+//! Runs a graph from the tensors of a store, with the kernels and without the layers.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Result as CandleResult, Tensor};
+use cnn_kernels::{
+    BackwardRule, Conv2dSpec, activate, activate_tensor, adaptive_avg_pool, adaptive_max_pool, add,
+    avg_pool, batch_norm_running, concat, conv2d, global_avg_pool, global_max_pool, layer_norm,
+    max_pool, softmax, upsample_nearest,
+};
+use cnn_layers::{Activation, FeatureMap, LayerKind, Store};
+
+use crate::{Error, Graph, Node, Output, Source};
+
+impl Graph {
+    /// Computes the network's outputs by their names, from the store's tensors and the kernels
+    /// alone: what the model gives in evaluation, with running statistics and without dropout.
+    ///
+    /// There may be other images than were watched, and where the layers fit them, of another size;
+    /// their element type is the store's. Only nodes that an output needs are computed, and a value
+    /// is freed after its last reader.
+    ///
+    /// # Errors
+    /// [`Error::UnknownKind`] for a layer of one's own, [`Error::Folded`] for one that was folded
+    /// for inference, [`Error::Compute`] if the store lacks a tensor or a shape does not fit.
+    pub fn run(
+        &self,
+        store: &Store,
+        images: &FeatureMap,
+    ) -> Result<BTreeMap<String, Output>, Error> {
+        let mut uses = self.uses();
+        let mut values: Vec<Option<Output>> = vec![None; self.nodes().len()];
+        let images = Output::Maps(images.detach());
+        for (number, node) in self.nodes().iter().enumerate() {
+            if uses[number] == 0 {
+                continue;
+            }
+            let inputs: Vec<Output> = node
+                .inputs
+                .iter()
+                .filter_map(|&source| read(source, &images, &values).cloned())
+                .collect();
+            for &source in &node.inputs {
+                if let Source::Node(read) = source {
+                    uses[read] -= 1;
+                    if uses[read] == 0 {
+                        values[read] = None;
+                    }
+                }
+            }
+            values[number] = Some(compute(node, &inputs, store)?);
+        }
+        let output = |(name, source): &(String, Source)| {
+            read(*source, &images, &values).map(|value| (name.clone(), value.clone()))
+        };
+        Ok(self.outputs().iter().filter_map(output).collect())
+    }
+
+    /// How often each node's output is read by those that an output needs, and as an output; 0 for
+    /// nodes that none needs.
+    fn uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.nodes().len()];
+        for &(_, source) in self.outputs() {
+            if let Source::Node(node) = source {
+                uses[node] += 1;
+            }
+        }
+        // A node's readers come after it.
+        for (number, node) in self.nodes().iter().enumerate().rev() {
+            if uses[number] == 0 {
+                continue;
+            }
+            for &source in &node.inputs {
+                if let Source::Node(read) = source {
+                    uses[read] += 1;
+                }
+            }
+        }
+        uses
+    }
+}
+
+fn read<'a>(
+    source: Source,
+    images: &'a Output,
+    values: &'a [Option<Output>],
+) -> Option<&'a Output> {
+    match source {
+        Source::Images => Some(images),
+        Source::Node(node) => values[node].as_ref(),
+    }
+}
+
+fn compute(node: &Node, inputs: &[Output], store: &Store) -> Result<Output, Error> {
+    node.check_known()?;
+    let operands = Operands {
+        node,
+        inputs,
+        store,
+    };
+    match node.kind {
+        LayerKind::Linear { bias } => {
+            let xs = operands.vectors(0)?;
+            operands
+                .checked(linear(&operands, xs, bias))
+                .map(Output::Vectors)
+        }
+        LayerKind::Flatten => {
+            let xs = operands.maps(0)?;
+            operands.checked(xs.flatten()).map(Output::Vectors)
+        }
+        LayerKind::Add | LayerKind::ChannelScale => {
+            let xs = operands.maps(0)?;
+            let ys = operands.maps(1)?;
+            let joined = match node.kind {
+                LayerKind::Add => add(xs, ys),
+                _ => scaled(xs, ys),
+            };
+            operands.checked(joined).map(Output::Maps)
+        }
+        LayerKind::Concat => {
+            let maps = (0..inputs.len()).map(|input| operands.maps(input));
+            let maps = maps.collect::<Result<Vec<_>, _>>()?;
+            operands.checked(concat(&maps)).map(Output::Maps)
+        }
+        _ => match (of_any(node.kind), inputs.first()) {
+            (Some(function), Some(Output::Vectors(xs))) => operands
+                .checked(function.of_vectors(xs))
+                .map(Output::Vectors),
+            (Some(function), _) => {
+                let xs = operands.maps(0)?;
+                operands.checked(function.of_maps(xs)).map(Output::Maps)
+            }
+            (None, _) => {
+                let xs = operands.maps(0)?;
+                operands.checked(of_maps(&operands, xs)).map(Output::Maps)
+            }
+        },
+    }
+}
+
+/// Functions of maps and of vectors.
+enum Function {
+    /// What dropout is outside training.
+    Identity,
+    Activation(Activation),
+    Softmax,
+}
+
+fn of_any(kind: LayerKind) -> Option<Function> {
+    match kind {
+        LayerKind::Dropout { .. } | LayerKind::DropPath { .. } => Some(Function::Identity),
+        LayerKind::Activation(activation) => Some(Function::Activation(activation)),
+        LayerKind::Softmax => Some(Function::Softmax),
+        _ => None,
+    }
+}
+
+impl Function {
+    fn of_vectors(&self, xs: &Tensor) -> CandleResult<Tensor> {
+        match *self {
+            Self::Identity => Ok(xs.clone()),
+            Self::Activation(activation) => activate_tensor(xs, activation, BackwardRule::Standard),
+            Self::Softmax => softmax(xs),
+        }
+    }
+
+    fn of_maps(&self, xs: &FeatureMap) -> CandleResult<FeatureMap> {
+        match *self {
+            Self::Identity => Ok(xs.clone()),
+            Self::Activation(activation) => activate(xs, activation, BackwardRule::Standard),
+            Self::Softmax => FeatureMap::from_nhwc(&softmax(&xs.to_nhwc())?),
+        }
+    }
+}
+
+fn linear(operands: &Operands<'_>, xs: &Tensor, bias: bool) -> CandleResult<Tensor> {
+    // A 1×1 convolution over single pixels.
+    let (images, features) = xs.dims2()?;
+    let pixels = FeatureMap::from_nhwc(&xs.reshape((images, 1, 1, features))?)?;
+    let weight = operands.tensor("weight")?;
+    let bias = bias.then(|| operands.tensor("bias")).transpose()?;
+    conv2d(&pixels, &weight, bias.as_ref(), &Conv2dSpec::default())?.flatten()
+}
+
+/// What a node that reads one map gives.
+fn of_maps(operands: &Operands<'_>, xs: &FeatureMap) -> CandleResult<FeatureMap> {
+    match operands.node.kind {
+        LayerKind::Conv2d {
+            window,
+            groups,
+            bias,
+        } => {
+            let weight = operands.tensor("weight")?;
+            let bias = bias.then(|| operands.tensor("bias")).transpose()?;
+            let spec = Conv2dSpec {
+                stride: window.stride,
+                padding: window.padding,
+                dilation: window.dilation,
+                groups,
+            };
+            conv2d(xs, &weight, bias.as_ref(), &spec)
+        }
+        LayerKind::BatchNorm { eps } => batch_norm_running(
+            xs,
+            &operands.tensor("weight")?,
+            &operands.tensor("bias")?,
+            &operands.tensor("running_mean")?,
+            &operands.tensor("running_var")?,
+            eps,
+            None,
+            Activation::Identity,
+        ),
+        LayerKind::LayerNorm { eps } => layer_norm(
+            xs,
+            &operands.tensor("weight")?,
+            &operands.tensor("bias")?,
+            eps,
+        ),
+        LayerKind::MaxPool { window } => max_pool(xs, &window),
+        LayerKind::AvgPool {
+            window,
+            count_include_pad,
+        } => avg_pool(xs, &window, count_include_pad),
+        LayerKind::AdaptiveAvgPool { output } => adaptive_avg_pool(xs, output),
+        LayerKind::AdaptiveMaxPool { output } => adaptive_max_pool(xs, output),
+        LayerKind::GlobalAvgPool => global_avg_pool(xs),
+        LayerKind::GlobalMaxPool => global_max_pool(xs),
+        LayerKind::UpsampleNearest { output } => upsample_nearest(xs, output),
+        LayerKind::PadChannels { before, after } => {
+            let zeros = |channels| {
+                let shape = (xs.batch(), xs.height(), xs.width(), channels);
+                FeatureMap::from_nhwc(&Tensor::zeros(shape, xs.dtype(), xs.device())?)
+            };
+            concat(&[&zeros(before)?, xs, &zeros(after)?])
+        }
+        // A kind that `Node::check_known` accepts has its place above.
+        _ => candle_core::bail!("the interpreter has no operation for it"),
+    }
+}
+
+/// Maps times one factor per channel.
+fn scaled(xs: &FeatureMap, factors: &FeatureMap) -> CandleResult<FeatureMap> {
+    FeatureMap::from_nhwc(&xs.to_nhwc().broadcast_mul(&factors.to_nhwc())?)
+}
+
+/// What a node computes with.
+struct Operands<'a> {
+    node: &'a Node,
+    inputs: &'a [Output],
+    store: &'a Store,
+}
+
+impl<'a> Operands<'a> {
+    fn maps(&self, input: usize) -> Result<&'a FeatureMap, Error> {
+        match self.inputs.get(input) {
+            Some(Output::Maps(maps)) => Ok(maps),
+            Some(Output::Vectors(_)) => Err(self.unlike(input, "vectors", "maps")),
+            None => Err(self.unlike(input, "absent", "maps")),
+        }
+    }
+
+    fn vectors(&self, input: usize) -> Result<&'a Tensor, Error> {
+        match self.inputs.get(input) {
+            Some(Output::Vectors(vectors)) => Ok(vectors),
+            Some(Output::Maps(_)) => Err(self.unlike(input, "maps", "vectors")),
+            None => Err(self.unlike(input, "absent", "vectors")),
+        }
+    }
+
+    fn unlike(&self, input: usize, found: &'static str, expected: &'static str) -> Error {
+        Error::Input {
+            path: self.node.path.clone(),
+            kind: self.node.kind.name(),
+            input,
+            found,
+            expected,
+        }
+    }
+
+    /// The node's tensor of that name.
+    fn tensor(&self, name: &str) -> CandleResult<Tensor> {
+        self.store.get(&self.node.name_of(name))
+    }
+
+    /// The result, its error with the node's path.
+    fn checked<T>(&self, result: CandleResult<T>) -> Result<T, Error> {
+        result.map_err(|source| Error::Compute {
+            path: self.node.path.clone(),
+            kind: self.node.kind.name(),
+            source,
+        })
+    }
+}
