@@ -275,10 +275,10 @@ mod tests {
 
     #[test]
     fn any_other_task_names_its_own_score() {
-        let best = best("miou", 0.73125, &[("miou", 0.73125)]);
+        let best = best("miou", 0.7314, &[("miou", 0.7314)]);
         let json = best_json(&best).to_string();
-        assert_eq!(json, r#"{"epoch":3,"val_miou":0.73125}"#);
+        assert_eq!(json, r#"{"epoch":3,"val_miou":0.7314}"#);
         let line = best_line(&best);
-        assert_eq!(line, "best epoch 3: miou 0.7313 on the validation images");
+        assert_eq!(line, "best epoch 3: miou 0.7314 on the validation images");
     }
 }
