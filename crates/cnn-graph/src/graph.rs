@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use candle_core::{Result as CandleResult, Tensor};
 use cnn_layers::{Backbone, Classifier, Context, FeatureMap};
 
-use crate::recorder::Recorder;
+use crate::recorder::{Recorded, Recorder};
 use crate::{Error, Node, Output, Reader, Source};
 
 /// What a network computes: its layers as they worked in one forward pass, who read whose output,
@@ -77,7 +77,7 @@ impl Graph {
             let named = |(name, output): (N, V)| (name.into(), output.into());
             outputs.into_iter().map(named).collect()
         });
-        let (nodes, outputs) = recorder.finish(named)?;
+        let Recorded { nodes, outputs } = recorder.finish(named)?;
         let mut readers = vec![Vec::new(); nodes.len()];
         for (node, reader) in nodes.iter().enumerate() {
             for (input, &source) in reader.inputs.iter().enumerate() {

@@ -11,6 +11,12 @@ use crate::{Error, Node, Output, Source};
 /// Watches one forward pass.
 pub(crate) struct Recorder(RefCell<Recording>);
 
+/// What it saw.
+pub(crate) struct Recorded {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) outputs: Vec<(String, Source)>,
+}
+
 struct Recording {
     nodes: Vec<Node>,
     /// Where each value comes from. No two values have one identity, so none has to be kept; of a
@@ -37,7 +43,7 @@ impl Recorder {
     pub(crate) fn finish(
         self,
         outputs: CandleResult<Vec<(String, Output)>>,
-    ) -> Result<(Vec<Node>, Vec<(String, Source)>), Error> {
+    ) -> Result<Recorded, Error> {
         let recording = self.0.into_inner();
         if let Some(error) = recording.error {
             return Err(error);
@@ -52,7 +58,10 @@ impl Recorder {
                 None => return Err(Error::OutputOutsideLayer { output: name }),
             }
         }
-        Ok((recording.nodes, sources))
+        Ok(Recorded {
+            nodes: recording.nodes,
+            outputs: sources,
+        })
     }
 }
 
