@@ -10,11 +10,11 @@
 #![forbid(unsafe_code)]
 
 use anyhow::Result;
-use cnn_metrics::{Classification, wilson_interval};
+use cnn_metrics::{ClassificationMetrics, wilson_interval};
 
 fn main() -> Result<()> {
     let classes = ["ant", "bee"];
-    let mut metrics = Classification::new(classes.len())?;
+    let mut metrics = ClassificationMetrics::new(classes.len())?;
     // Rows of logits as they come, batch by batch, with the true classes.
     metrics.update(&[2.0, 0.5, 0.1, 0.3], &[0, 0])?;
     metrics.update(&[-1.0, 1.5, 0.2, 0.9], &[1, 1])?;

@@ -42,19 +42,13 @@ fn small_resnet(config: &ModelConfig, root: &Builder) -> Result<StagedClassifier
 }
 
 fn main() -> anyhow::Result<()> {
-    let shapes = |samples, split| {
-        Shapes::new(
-            ShapesConfig::default()
-                .with_samples(samples)
-                .with_split(split),
-        )
-        .map(Arc::new)
-    };
-    let val = shapes(200, Split::Val)?;
+    let shapes = ShapesConfig::default().with_samples(2000);
+    let train = Arc::new(Shapes::new(shapes.clone())?);
+    let val = Arc::new(Shapes::new(shapes.with_split(Split::Val))?);
     let run = RunDir::create(&std::env::temp_dir().join("runs"), "finetune", SMALL.name)?;
 
     let network = Network::of(SMALL, &ModelConfig::default(), 0)?;
-    let mut fine_tune = FineTune::new(network, shapes(2000, Split::Train)?, val.clone());
+    let mut fine_tune = FineTune::new(network, train, val.clone());
     for phase in fine_tune.run(run.path())?.phases {
         println!("{}: changed {}", phase.name, phase.changed.join(", "));
     }
@@ -65,16 +59,14 @@ fn main() -> anyhow::Result<()> {
     };
     let network = Network::load(run.path(), &options)?;
     let photo = val.read(0)?.image;
-    for (label, probability) in network.predict(&photo, 2)? {
-        println!("{label} {probability:.2}");
+    for class in network.predict(&photo, 2)? {
+        println!("class {}: {:.2}", class.index, class.probability);
     }
-    let explanation = Explainer::new(network.model()).explain(
-        Method::GradCam,
-        &network.input(&[photo])?,
-        &[Target::PREDICTED],
-    )?;
-    let picture = overlay(&photo, &explanation.maps[0], network.preprocessing())?;
-    picture.write_png(&run.join("grad_cam.png"))?;
+    let record = network.preprocessing();
+    let images = FeatureMap::from_nhwc(&Batch::of_images(&[photo.clone()], record)?.images)?;
+    let explainer = Explainer::new(network.model());
+    let explanation = explainer.explain(Method::GradCam, &images, &[Target::PREDICTED])?;
+    overlay(&photo, &explanation.maps[0], record)?.write_png(&run.join("grad_cam.png"))?;
 
     let inspection = inspect(&network, &[val], &InspectConfig::default(), &mut |_| ())?;
     let totals = inspection.totals;

@@ -9,7 +9,7 @@ use cnn_layers::{
     Activate, Activation, Context, Conv2dConfig, FeatureMap, Layer, Mode, Sequential, Store,
 };
 use cnn_train::{
-    Batches, Epoch, Error, Evaluation, GradientStep, Losses, Task, TrainConfig, Trainer,
+    Epoch, Error, Evaluation, GradientStep, Losses, Task, TaskBatches, TrainConfig, Trainer,
     mean_squared_error,
 };
 
@@ -44,7 +44,7 @@ impl Task for Locate {
         self.train.len() / 32
     }
 
-    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error> {
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Self::Batch>, Error> {
         let order = epoch.key.rng().permutation(self.train.len());
         let batch = move |number| pairs(&self.train, &order[32 * number..32 * (number + 1)]);
         Ok(Box::new((epoch.start..self.batches_per_epoch()).map(batch)))

@@ -16,8 +16,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use candle_core::{Device, Tensor};
-use cnn_data::{imagenet_class_names, open_image, preprocess};
+use cnn_data::{Batch, imagenet_class_names, open_image};
 use cnn_layers::{Context, FeatureMap};
 use cnn_metrics::top_k;
 use cnn_models::{LoadOptions, Network};
@@ -39,10 +38,8 @@ fn main() -> Result<()> {
         network.store().parameter_count()
     );
 
-    let input = preprocess(&open_image(&photo)?, network.preprocessing())?;
-    let shape = (1, input.height(), input.width(), input.channels());
-    let images =
-        FeatureMap::from_nhwc(&Tensor::from_vec(input.into_values(), shape, &Device::Cpu)?)?;
+    let batch = Batch::of_images(&[open_image(&photo)?], network.preprocessing())?;
+    let images = FeatureMap::from_nhwc(&batch.images)?;
     let logits = network
         .model()
         .forward(&images, &Context::eval())?

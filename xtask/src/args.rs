@@ -431,11 +431,8 @@ mod tests {
             Some("--lr: found 0, expected a finite number above 0")
         );
         // Through the errors of other crates, too.
-        let error = cnn_transfer::Error::from(cnn_train::Error::Argument {
-            name: "batch size",
-            found: "9".to_string(),
-            expected: "1 to 4".to_string(),
-        });
+        let error =
+            cnn_transfer::Error::from(cnn_train::Error::argument("batch size", 9, "1 to 4"));
         assert_eq!(in_flags(&error), "--batch: found 9, expected 1 to 4");
         let said = cnn_models::find("resnet20")
             .err()

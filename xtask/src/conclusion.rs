@@ -5,16 +5,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use cnn_core::{hex, write_atomic};
 use cnn_data::Skipped;
-use cnn_layers::Kind;
+use cnn_layers::TensorKind;
 use cnn_models::{LoadOptions, Network};
-use cnn_train::TrainSummary;
-use cnn_transfer::{FreezeProof, GroupRate, Phase, PhaseSummary};
+use cnn_train::{Best, TrainSummary, TrainingData};
+use cnn_transfer::{BestEpoch, FreezeProof, GroupRate, Phase, PhaseSummary};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::inference::Measured;
-use crate::training::Data;
-use crate::{inference, next_steps, output, predictions, report};
+use crate::{classified, inference, next_steps, output, predictions, report};
 
 const SUMMARY: &str = "summary.json";
 
@@ -25,7 +23,7 @@ pub(crate) struct Run<'a> {
     pub(crate) command: &'static str,
     /// What `--data` said.
     pub(crate) data_name: &'a str,
-    pub(crate) data: &'a Data,
+    pub(crate) data: &'a TrainingData,
     pub(crate) batch: usize,
     pub(crate) summary: &'a TrainSummary,
     pub(crate) skipped: Vec<Skipped>,
@@ -45,19 +43,9 @@ pub(crate) struct Tuning<'a> {
     pub(crate) feature_seconds: f64,
 }
 
-/// The best epoch, measured on images that had no part in choosing it where there are such.
-pub(crate) struct Verdict {
-    /// `test` or `val`.
-    pub(crate) split: &'static str,
-    pub(crate) network: Network,
-    pub(crate) measured: Measured,
-    pub(crate) seconds: f64,
-}
-
 impl Tuning<'_> {
     fn is_trained(&self, name: &str) -> bool {
-        let trains = |rate: &GroupRate| rate.learning_rate.is_some() && rate.group.contains(name);
-        self.plan.iter().flat_map(|phase| &phase.groups).any(trains)
+        self.plan.iter().any(|phase| phase.trains(name))
     }
 
     /// What no phase trained, in words; empty where that is nothing.
@@ -92,7 +80,9 @@ impl Tuning<'_> {
     /// What was trained and what was kept, and whether the saved file shows it.
     fn said(&self) -> String {
         let entries = self.source.store().entries();
-        let parameters = entries.iter().filter(|entry| entry.kind == Kind::Parameter);
+        let parameters = entries
+            .iter()
+            .filter(|entry| entry.kind == TensorKind::Parameter);
         let trained = parameters
             .clone()
             .filter(|entry| self.is_trained(&entry.name))
@@ -132,26 +122,26 @@ impl Run<'_> {
         let skipped_before = self.skipped_before();
         let ended_before = skipped_before.is_some();
         self.skipped = skipped_before.unwrap_or(self.skipped);
-        let verdict = self.verdict()?;
-        let summary = self.summary_json(&verdict)?;
+        let best = self.best_epoch()?;
+        let summary = self.summary_json(&best)?;
         let text = serde_json::to_string_pretty(&summary)? + "\n";
         write_atomic(&self.directory.join(SUMMARY), |file| {
             file.write_all(text.as_bytes())
         })?;
-        let dataset = self.data.test.as_ref().unwrap_or(&self.data.val).as_ref();
-        let part = verdict.split;
+        let dataset = self.data.measured_on().images;
+        let part = best.part.name();
         let path = self.directory.join(predictions::NAME);
-        let names = inference::class_names(&verdict.network);
-        predictions::write(&path, &verdict.measured, dataset, |_| part, &names)?;
+        let names = cnn_transfer::class_names(&best.network);
+        predictions::write(&path, &best.measured, dataset.as_ref(), |_| part, &names)?;
         // The report of a run that had already ended says more of it than this sitting knows.
         if !ended_before || !self.directory.join(report::NAME).exists() {
-            report::write(&self, &verdict)?;
+            report::write(&self, &best)?;
         }
         inference::print_skipped(&self.skipped);
         if json {
             output::json(&summary)
         } else {
-            self.print(&summary, verdict.split)
+            self.print(&summary, &best)
         }
     }
 
@@ -165,28 +155,23 @@ impl Run<'_> {
             .then(|| serde_json::from_value(summary["skipped"].take()).ok())?
     }
 
-    fn verdict(&self) -> Result<Verdict> {
-        let network = Network::load(&self.directory.join("best"), &LoadOptions::default())?;
-        let (split, dataset) = match &self.data.test {
-            Some(test) => ("test", test),
-            None => ("val", &self.data.val),
-        };
-        let start = std::time::Instant::now();
-        let measured = inference::measure(&network, dataset, self.batch)?;
-        Ok(Verdict {
-            split,
-            network,
-            measured,
-            seconds: start.elapsed().as_secs_f64(),
-        })
+    fn best_epoch(&self) -> Result<BestEpoch> {
+        let options = LoadOptions::default();
+        let images = self.data.measured_on().images.len();
+        let best = inference::with_progress("best epoch", images, |progress| {
+            BestEpoch::measure(self.directory, &options, self.data, self.batch, progress)
+        })?;
+        inference::print_notes(&best.measured.notes);
+        Ok(best)
     }
 
-    fn summary_json(&self, verdict: &Verdict) -> Result<Value> {
-        let best = self
-            .summary
-            .best
-            .as_ref()
-            .context("no epoch was completed")?;
+    /// What the trainer says of the best epoch.
+    fn best(&self) -> Result<&Best> {
+        let best = self.summary.best.as_ref();
+        best.context("no epoch was completed")
+    }
+
+    fn summary_json(&self, best: &BestEpoch) -> Result<Value> {
         let proof = self.tuning.as_ref().map(|tuning| &tuning.proof);
         let frozen = match proof {
             Some(proof) => {
@@ -194,12 +179,10 @@ impl Run<'_> {
             }
             None => json!({"tensors": 0, "unchanged": 0}),
         };
-        let result = &verdict.measured.result;
-        let interval = verdict.measured.top1_interval()?;
         let mut summary = json!({
             "run_dir": self.directory,
             "epochs": self.summary.epochs,
-            "best": {"epoch": best.epoch, "val_top1": best.metrics.get("top1"), "val_loss": best.metrics.get("loss")},
+            "best": best_json(self.best()?),
             "weights_sha256": sha256(&self.directory.join("last/model.safetensors"))?,
             "frozen": frozen,
             "seconds": self.summary.seconds,
@@ -209,10 +192,7 @@ impl Run<'_> {
         if let Some(tuning) = &self.tuning {
             summary["phases"] = json!(tuning.phases);
         }
-        summary[verdict.split] = json!({
-            "samples": result.samples, "loss": result.loss, "top1": result.top1, "top5": result.top5,
-            "top1_interval": [interval.low, interval.high],
-        });
+        summary[best.part.name()] = classified::figures(&best.measured)?;
         Ok(summary)
     }
 
@@ -224,22 +204,9 @@ impl Run<'_> {
         Ok(report::training_speed(self)?.per_second)
     }
 
-    fn print(&self, summary: &Value, split: &str) -> Result<()> {
-        let share = |value: &Value| 100. * value.as_f64().unwrap_or(0.);
-        let best = &summary["best"];
-        let verdict = &summary[split];
-        println!(
-            "best epoch {}: top-1 {:.2} % of the validation images",
-            best["epoch"],
-            share(&best["val_top1"])
-        );
-        println!(
-            "{split}: top-1 {:.2} % (95 % interval {:.2} to {:.2}) of {} images",
-            share(&verdict["top1"]),
-            share(&verdict["top1_interval"][0]),
-            share(&verdict["top1_interval"][1]),
-            verdict["samples"]
-        );
+    fn print(&self, summary: &Value, best: &BestEpoch) -> Result<()> {
+        println!("{}", best_line(self.best()?));
+        println!("{}", classified::said(best)?);
         if let Some(tuning) = &self.tuning {
             println!("{}", tuning.said());
         }
@@ -253,8 +220,65 @@ impl Run<'_> {
     }
 }
 
+/// The best epoch for programs: its score by the name that the task gives it, and its loss where it
+/// has one.
+fn best_json(best: &Best) -> Value {
+    let mut json = json!({"epoch": best.epoch});
+    json[format!("val_{}", best.score_name)] = json!(best.score);
+    if let Some(loss) = best.metrics.get("loss") {
+        json["val_loss"] = json!(loss);
+    }
+    json
+}
+
+/// The best epoch in a line.
+fn best_line(best: &Best) -> String {
+    let score = match best.score_name.as_str() {
+        "top1" => format!("top-1 {:.2} % of", 100. * best.score),
+        "top5" => format!("top-5 {:.2} % of", 100. * best.score),
+        name => format!("{name} {:.4} on", best.score),
+    };
+    format!("best epoch {}: {score} the validation images", best.epoch)
+}
+
 /// SHA-256 of a file in hexadecimal.
 pub(crate) fn sha256(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(hex(&Sha256::digest(&bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn best(score_name: &str, score: f64, metrics: &[(&str, f64)]) -> Best {
+        let metrics = metrics.iter();
+        Best {
+            epoch: 3,
+            score_name: score_name.to_string(),
+            score,
+            metrics: metrics
+                .map(|(name, value)| (name.to_string(), *value))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn the_best_epoch_of_a_classification_is_told_by_its_accuracy() {
+        let metrics = [("loss", 0.5), ("top1", 0.91), ("top5", 1.)];
+        let best = best("top1", 0.91, &metrics);
+        let json = best_json(&best).to_string();
+        assert_eq!(json, r#"{"epoch":3,"val_top1":0.91,"val_loss":0.5}"#);
+        let line = best_line(&best);
+        assert_eq!(line, "best epoch 3: top-1 91.00 % of the validation images");
+    }
+
+    #[test]
+    fn any_other_task_names_its_own_score() {
+        let best = best("miou", 0.73125, &[("miou", 0.73125)]);
+        let json = best_json(&best).to_string();
+        assert_eq!(json, r#"{"epoch":3,"val_miou":0.73125}"#);
+        let line = best_line(&best);
+        assert_eq!(line, "best epoch 3: miou 0.7313 on the validation images");
+    }
 }

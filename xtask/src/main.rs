@@ -5,6 +5,7 @@
 mod args;
 mod builtin;
 mod byline;
+mod classified;
 mod commands;
 mod conclusion;
 mod config_file;

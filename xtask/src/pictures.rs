@@ -9,12 +9,12 @@ use anyhow::Result;
 use cnn_data::{BatchPlan, Dataset, Image};
 use cnn_layers::FeatureMap;
 use cnn_models::Network;
+use cnn_transfer::{BestEpoch, Judged};
 use cnn_viz::{
     Explainer, Heatmap, ImagePrediction, Method, PictureGroup, Target, overlay, thumbnail,
 };
 
-use crate::conclusion::{Run, Verdict};
-use crate::inference::{self, Judged};
+use crate::conclusion::Run;
 
 /// Pictures in a group of mistakes, and right examples.
 const MISTAKES: usize = 12;
@@ -25,10 +25,10 @@ const BATCH: usize = 8;
 const SIDE: usize = 384;
 
 /// Worst mistakes, most confident mistakes and one right example per class.
-pub(crate) fn groups(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<PictureGroup>> {
-    let dataset = run.data.test.as_ref().unwrap_or(&run.data.val);
+pub(crate) fn groups(run: &Run<'_>, best: &BestEpoch) -> Result<Vec<PictureGroup>> {
+    let dataset = &run.data.measured_on().images;
     let by = |key: fn(&Judged) -> f64| {
-        let mut sorted: Vec<Judged> = verdict.measured.mistakes().copied().collect();
+        let mut sorted: Vec<Judged> = best.measured.mistakes().copied().collect();
         sorted.sort_by(|a, b| key(a).total_cmp(&key(b)).then(a.index.cmp(&b.index)));
         sorted
     };
@@ -41,9 +41,9 @@ pub(crate) fn groups(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<PictureGrou
         .into_iter()
         .filter(|judged| !is_shown(judged));
     let confident: Vec<Judged> = others.take(MISTAKES).collect();
-    let right: Vec<Judged> = verdict
+    let right: Vec<Judged> = best
         .measured
-        .right()
+        .surest_right()
         .into_iter()
         .flatten()
         .take(EXAMPLES)
@@ -54,8 +54,8 @@ pub(crate) fn groups(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<PictureGrou
         .flatten()
         .map(|judged| (judged.index, Target::class(judged.prediction)))
         .collect();
-    let maps = grad_cams(&verdict.network, dataset, &all)?;
-    let names = inference::class_names(&verdict.network);
+    let maps = grad_cams(&best.network, dataset, &all)?;
+    let names = cnn_transfer::class_names(&best.network);
     let picture = |judged: &Judged| {
         // One whose image has become unreadable meanwhile is left out.
         let image = dataset
@@ -64,7 +64,7 @@ pub(crate) fn groups(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<PictureGrou
             .ok()?;
         let path = dataset.id(judged.index);
         Some(
-            explained(&image, maps.get(&judged.index), &verdict.network).map(
+            explained(&image, maps.get(&judged.index), &best.network).map(
                 |(image, explanation)| ImagePrediction {
                     image,
                     path: short(&path, run.data_name),

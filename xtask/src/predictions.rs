@@ -6,8 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use cnn_core::write_atomic;
 use cnn_data::Dataset;
-
-use crate::inference::{Measured, probabilities};
+use cnn_transfer::Measured;
 
 /// The file's name in a run directory.
 pub(crate) const NAME: &str = "predictions.csv";
@@ -49,14 +48,8 @@ pub(crate) fn write(
                 number(judged.probability),
                 number(judged.label_probability),
             ];
-            let logits = measured.logits.as_ref().map_or(&[][..], |logits| {
-                &logits[row * names.len()..][..names.len()]
-            });
-            table.write_record(
-                fixed
-                    .into_iter()
-                    .chain(probabilities(logits).into_iter().map(number)),
-            )?;
+            let of_each = measured.probabilities(row).unwrap_or_default();
+            table.write_record(fixed.into_iter().chain(of_each.into_iter().map(number)))?;
         }
         table.flush()
     };

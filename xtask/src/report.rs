@@ -8,17 +8,18 @@ use anyhow::{Context as _, Result};
 use cnn_core::write_atomic;
 use cnn_data::Split;
 use cnn_kernels::InstructionSet;
-use cnn_layers::Kind;
+use cnn_layers::TensorKind;
+use cnn_transfer::BestEpoch;
 use cnn_viz::{
-    ClassResults, DataPart, Epoch, Fact, FileLink, FilterReport, FreezeProof, InspectConfig,
-    LayerGroup, NextStep, NormStatistics, Phase, Report, Timing, filter_grid, inspect,
+    DataPart, Fact, FileLink, FilterReport, InspectConfig, NormStatistics, Report, ReportEpoch,
+    ReportFreezeProof, ReportLayerGroup, ReportNextStep, ReportPhase, Timing, filter_grid, inspect,
 };
 use serde::Deserialize;
 
 use crate::byline::byline;
-use crate::conclusion::{Run, Tuning, Verdict, sha256};
+use crate::conclusion::{Run, Tuning, sha256};
 use crate::training::arguments_path;
-use crate::{inference, next_steps, output, pictures, rates, strip};
+use crate::{classified, next_steps, output, pictures, rates, strip};
 
 /// The file's name.
 pub(crate) const NAME: &str = "report.html";
@@ -58,42 +59,33 @@ const FILES: [(&str, &str); 9] = [
 const EXPLAINED_MISTAKES: usize = 3;
 
 /// Writes the report of a finished run.
-pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
+pub(crate) fn write(run: &Run<'_>, best: &BestEpoch) -> Result<()> {
     let mut report = beginning(
         run.command,
         run.data_name,
-        verdict.network.spec().name,
+        best.network.spec().name,
         run.directory,
     )?;
     report.best_epoch = run.summary.best.as_ref().map(|best| best.epoch);
-    report.summary = facts(run, verdict)?;
-    let chose = if run.data.test.is_none() {
-        ", which also chose the epoch"
-    } else {
-        ""
-    };
-    report.classes = Some(ClassResults {
-        evaluated_on: format!("{} images{chose}; weights of the best epoch", verdict.split),
-        names: inference::class_names(&verdict.network),
-        confusion: verdict.measured.confusion.clone(),
-    });
-    report.calibration = Some(verdict.measured.reliability.clone());
-    report.pictures = pictures::groups(run, verdict)?;
+    report.summary = facts(run, best)?;
+    report.classes = Some(classified::class_results(best));
+    report.calibration = Some(best.measured.reliability.clone());
+    report.pictures = pictures::groups(run, best)?;
     let start = std::time::Instant::now();
-    report.filters = Some(filters(run, verdict)?);
+    report.filters = Some(filters(run, best)?);
     let inspecting = Timing {
         name: "looking for dead filters".to_string(),
         seconds: start.elapsed().as_secs_f64(),
         ..Timing::default()
     };
     report.skipped = run.skipped.clone();
-    report.next_steps = next_steps(run, verdict);
+    report.next_steps = next_steps(run, best);
     report.data = data_parts(run);
-    let measured = verdict.measured.result.samples as f64;
-    let of_verdict = Timing {
-        name: format!("measuring the best epoch on the {} images", verdict.split),
-        seconds: verdict.seconds,
-        images_per_second: Some(measured / verdict.seconds.max(1e-9)),
+    let measured = best.measured.result.samples as f64;
+    let of_best = Timing {
+        name: format!("measuring the best epoch on the {} images", best.part),
+        seconds: best.seconds,
+        images_per_second: Some(measured / best.seconds.max(1e-9)),
     };
     match &run.tuning {
         Some(tuning) => {
@@ -110,7 +102,7 @@ pub(crate) fn write(run: &Run<'_>, verdict: &Verdict) -> Result<()> {
             images_per_second: Some(training_speed(run)?.per_second),
         }),
     }
-    report.timings.extend([of_verdict, inspecting]);
+    report.timings.extend([of_best, inspecting]);
     save(&report, run.directory)
 }
 
@@ -193,7 +185,7 @@ struct Row {
 }
 
 /// The rows of `metrics.csv`; none where no epoch was completed.
-fn epochs(directory: &Path) -> Result<Vec<Epoch>> {
+fn epochs(directory: &Path) -> Result<Vec<ReportEpoch>> {
     let path = directory.join("metrics.csv");
     if !path.exists() {
         return Ok(Vec::new());
@@ -202,7 +194,7 @@ fn epochs(directory: &Path) -> Result<Vec<Epoch>> {
     let rows = csv::Reader::from_path(&path)
         .with_context(cannot_read)?
         .into_deserialize();
-    let epoch = |row: Row| Epoch {
+    let epoch = |row: Row| ReportEpoch {
         epoch: row.epoch,
         learning_rate: row.lr,
         train_loss: row.train_loss,
@@ -274,27 +266,8 @@ fn loss_note(arguments: &toml::Table) -> String {
     }
 }
 
-fn facts(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<Fact>> {
-    let result = &verdict.measured.result;
-    let interval = verdict.measured.top1_interval()?;
-    let percent = |share: f64| format!("{:.2} %", 100. * share);
-    let [low, high] = [interval.low, interval.high].map(|share| format!("{:.2}", 100. * share));
-    let images = format!("95 % interval {low} to {high}, {} images", result.samples);
-    let mut facts = Vec::new();
-    if run.data.test.is_some() {
-        let note = format!("{images} that had no part in the training");
-        facts.push(Fact::new("test accuracy", percent(result.top1)).with_note(note));
-        if let Some(best) = &run.summary.best {
-            let val = best.metrics.get("top1").copied().unwrap_or(f64::NAN);
-            let note = "these images chose the epoch, so it flatters a little";
-            facts.push(Fact::new("validation accuracy", percent(val)).with_note(note));
-        }
-    } else {
-        let note = format!(
-            "{images}; these images also chose the epoch, so expect somewhat less on new ones"
-        );
-        facts.push(Fact::new("validation accuracy", percent(result.top1)).with_note(note));
-    }
+fn facts(run: &Run<'_>, best: &BestEpoch) -> Result<Vec<Fact>> {
+    let mut facts = classified::facts(run, best)?;
     if let Some(best) = &run.summary.best {
         let kept = Fact::new(
             "epoch kept",
@@ -302,20 +275,19 @@ fn facts(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<Fact>> {
         );
         facts.push(kept.with_note("the best on the validation images; its weights are in best/"));
     }
-    let parameters = verdict.network.store().parameter_count();
-    let network = Fact::new("network", verdict.network.spec().name);
+    let parameters = best.network.store().parameter_count();
+    let network = Fact::new("network", best.network.spec().name);
     facts.push(network.with_note(format!("{parameters} parameters")));
-    let images = Fact::new("images", format!("{} training", run.data.train.len()));
-    let classes = run.data.train.classes().len();
+    let images = Fact::new("images", format!("{} training", run.data.train().len()));
+    let classes = run.data.train().classes().len();
     let test = run
         .data
-        .test
-        .as_ref()
+        .test()
         .map(|test| format!("{} test, ", test.len()))
         .unwrap_or_default();
     facts.push(images.with_note(format!(
         "{} validation, {test}{classes} classes",
-        run.data.val.len()
+        run.data.val().len()
     )));
     let speed = training_speed(run)?;
     let speed = if speed.of_images {
@@ -334,9 +306,9 @@ fn facts(run: &Run<'_>, verdict: &Verdict) -> Result<Vec<Fact>> {
 }
 
 /// What to do next; the worst mistakes are named where they are files.
-fn next_steps(run: &Run<'_>, verdict: &Verdict) -> Vec<NextStep> {
-    let dataset = run.data.test.as_ref().unwrap_or(&run.data.val);
-    let mut mistakes: Vec<_> = verdict.measured.mistakes().collect();
+fn next_steps(run: &Run<'_>, best: &BestEpoch) -> Vec<ReportNextStep> {
+    let dataset = run.data.measured_on().images;
+    let mut mistakes: Vec<_> = best.measured.mistakes().collect();
     mistakes.sort_by(|a, b| {
         a.label_probability
             .total_cmp(&b.label_probability)
@@ -347,7 +319,7 @@ fn next_steps(run: &Run<'_>, verdict: &Verdict) -> Vec<NextStep> {
         .map(|judged| dataset.id(judged.index))
         .filter(|id| Path::new(id).is_file());
     let files: Vec<String> = files.take(EXPLAINED_MISTAKES).collect();
-    let step = |step: next_steps::NextStep| NextStep {
+    let step = |step: next_steps::NextStep| ReportNextStep {
         purpose: step.purpose,
         command: step.command,
     };
@@ -358,7 +330,7 @@ fn next_steps(run: &Run<'_>, verdict: &Verdict) -> Vec<NextStep> {
 }
 
 fn data_parts(run: &Run<'_>) -> Vec<DataPart> {
-    let record = &run.data.record;
+    let record = run.data.record();
     let parts = [
         ("training", Split::Train),
         ("validation", Split::Val),
@@ -377,10 +349,10 @@ fn data_parts(run: &Run<'_>) -> Vec<DataPart> {
 
 /// Dead filters of the best epoch, on as many images as a share of the run's time allows: first
 /// those that it was measured on, then training images.
-fn filters(run: &Run<'_>, verdict: &Verdict) -> Result<FilterReport> {
-    let network = &verdict.network;
-    let measured_on = run.data.test.as_ref().unwrap_or(&run.data.val);
-    let datasets = [measured_on.clone(), run.data.train.clone()];
+fn filters(run: &Run<'_>, best: &BestEpoch) -> Result<FilterReport> {
+    let network = &best.network;
+    let measured_on = run.data.measured_on().images;
+    let datasets = [measured_on.clone(), run.data.train().clone()];
     let share =
         Duration::try_from_secs_f64(INSPECTION_SHARE * run.summary.seconds).unwrap_or_default();
     let time = Some(share.max(LEAST_INSPECTION));
@@ -391,9 +363,9 @@ fn filters(run: &Run<'_>, verdict: &Verdict) -> Result<FilterReport> {
     };
     let inspection = inspect(network, &datasets, &config, &mut |_| ())?;
     let kinds = if inspection.images > measured_on.len() {
-        format!("{} and training images", verdict.split)
+        format!("{} and training images", best.part)
     } else {
-        format!("{} images", verdict.split)
+        format!("{} images", best.part)
     };
     Ok(inspection.report(
         format!("{kinds}, weights of the best epoch"),
@@ -401,7 +373,7 @@ fn filters(run: &Run<'_>, verdict: &Verdict) -> Result<FilterReport> {
     ))
 }
 
-fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {
+fn phases(tuning: &Tuning<'_>) -> Vec<ReportPhase> {
     let mut done = 0;
     let phases = tuning
         .plan
@@ -414,7 +386,7 @@ fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {
                 let in_group = |name: &str| rate.group.contains(name);
                 let entries = tuning.source.store().entries();
                 let mut of_group = entries.iter().filter(|entry| in_group(&entry.name));
-                let has_statistics = of_group.any(|entry| entry.kind == Kind::Buffer);
+                let has_statistics = of_group.any(|entry| entry.kind == TensorKind::Buffer);
                 let norm_statistics = if !has_statistics {
                     NormStatistics::None
                 } else if rate.learning_rate.is_none() || tuning.statistics_frozen {
@@ -424,8 +396,8 @@ fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {
                 };
                 let parameters = entries
                     .iter()
-                    .filter(|entry| in_group(&entry.name) && entry.kind != Kind::Buffer);
-                LayerGroup {
+                    .filter(|entry| in_group(&entry.name) && entry.kind != TensorKind::Buffer);
+                ReportLayerGroup {
                     name: rate.group.name.clone(),
                     parameters: parameters
                         .map(|entry| entry.shape.iter().product::<usize>() as u64)
@@ -434,7 +406,7 @@ fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {
                     norm_statistics,
                 }
             });
-            Phase {
+            ReportPhase {
                 name: phase.name.clone(),
                 first_epoch,
                 last_epoch: done,
@@ -445,7 +417,7 @@ fn phases(tuning: &Tuning<'_>) -> Vec<Phase> {
 }
 
 /// `None` where nothing was frozen, or the network began with fresh weights.
-fn freeze_proof(tuning: &Tuning<'_>) -> Result<Option<FreezeProof>> {
+fn freeze_proof(tuning: &Tuning<'_>) -> Result<Option<ReportFreezeProof>> {
     let Some(source) = tuning
         .source
         .weights_file()
@@ -453,7 +425,7 @@ fn freeze_proof(tuning: &Tuning<'_>) -> Result<Option<FreezeProof>> {
     else {
         return Ok(None);
     };
-    Ok(Some(FreezeProof {
+    Ok(Some(ReportFreezeProof {
         kept: tuning.kept(),
         tensors: tuning.proof.tensors,
         unchanged: tuning.proof.unchanged,
@@ -464,7 +436,7 @@ fn freeze_proof(tuning: &Tuning<'_>) -> Result<Option<FreezeProof>> {
 
 /// The features that the head's phase went over, if they were made in this sitting.
 fn feature_timing(run: &Run<'_>, tuning: &Tuning<'_>) -> Option<Timing> {
-    let images = (run.data.train.len() + run.data.val.len()) as f64;
+    let images = (run.data.train().len() + run.data.val().len()) as f64;
     (tuning.feature_seconds > 0.).then(|| Timing {
         name: "features of the frozen backbone, computed or read".to_string(),
         seconds: tuning.feature_seconds,
@@ -539,14 +511,15 @@ fn phase_speeds<'a>(run: &Run<'_>, tuning: &'a Tuning<'_>) -> Result<Vec<PhaseSp
         .map(|skipped| skipped.path.as_str())
         .collect();
     let broken = || {
-        (0..run.data.train.len())
-            .filter(|&index| skipped.contains(run.data.train.id(index).as_str()))
+        (0..run.data.train().len())
+            .filter(|&index| skipped.contains(run.data.train().id(index).as_str()))
             .count()
     };
-    let images = run.data.train.len() - if skipped.is_empty() { 0 } else { broken() };
+    let images = run.data.train().len() - if skipped.is_empty() { 0 } else { broken() };
     let mut done = 0;
     let speed = |(phase, summary): (&'a cnn_transfer::Phase, &cnn_transfer::PhaseSummary)| {
-        let of_phase = |epoch: &&Epoch| (done + 1..=done + summary.epochs).contains(&epoch.epoch);
+        let of_phase =
+            |epoch: &&ReportEpoch| (done + 1..=done + summary.epochs).contains(&epoch.epoch);
         let seconds: Vec<f64> = epochs
             .iter()
             .filter(of_phase)

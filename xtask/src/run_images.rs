@@ -69,11 +69,7 @@ impl RunImages {
     /// What the run is measured on where no part is asked for: its test images, or those that it
     /// was validated on.
     pub(crate) fn held_out(&self) -> Split {
-        if self.record.count(Split::Test) > 0 {
-            Split::Test
-        } else {
-            Split::Val
-        }
+        self.record.measured_on()
     }
 
     /// The images of a part, where they were when the run began. Those that are gone or have

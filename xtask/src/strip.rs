@@ -13,8 +13,6 @@ use cnn_metrics::top_k;
 use cnn_models::Network;
 use cnn_viz::{EpochStrip, Explainer, Method, StripRow, Target, overlay, thumbnail};
 
-use crate::inference;
-
 /// Images in a strip, and epochs that a report shows.
 const IMAGES: usize = 4;
 const EPOCHS: usize = 10;
@@ -60,7 +58,7 @@ impl Strip {
             inputs = Some(FeatureMap::from_nhwc(&batch.images)?);
         }
         let model = network.build(Mode::Eval)?;
-        let names = inference::class_names(network);
+        let names = cnn_transfer::class_names(network);
         Ok(Self {
             model,
             names,

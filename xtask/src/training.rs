@@ -6,15 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
-use cnn_core::{Key, Preprocessing, write_atomic};
-use cnn_data::{
-    Augmentation, BatchMix, CachedDataset, ColorJitter, CutMix, Dataset, Mixup, RandomCrop,
-    RandomErasing, RandomHorizontalFlip, RandomResizedCrop, RandomRotation, Resize, Split,
-    stratified_split,
+use cnn_core::{Preprocessing, write_atomic};
+use cnn_data::{Augmentation, BatchMix, Split};
+use cnn_train::{
+    AugmentationPolicy, Cropping, MixPolicy, Notice, OptimizerConfig, ScheduleKind, TrainingData,
+    balanced_class_weights,
 };
-use cnn_train::{Notice, OptimizerConfig, ScheduleKind, SplitRecord};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -122,32 +121,6 @@ pub(crate) enum Augment {
     ResizedCrop,
 }
 
-/// Training images, validation images, and images for the end, where the data have them.
-pub(crate) struct Data {
-    pub(crate) train: Arc<dyn Dataset>,
-    pub(crate) val: Arc<dyn Dataset>,
-    pub(crate) test: Option<Arc<dyn Dataset>>,
-    /// Which image is in which of them.
-    pub(crate) record: SplitRecord,
-}
-
-impl Data {
-    /// Writes `split.csv` into the directory of a run that begins; a run that goes on must find the
-    /// images that it began with.
-    pub(crate) fn record_in(&self, directory: &Path) -> Result<()> {
-        let path = directory.join(SplitRecord::FILE);
-        if !path.exists() {
-            return Ok(self.record.write(&path)?);
-        }
-        match SplitRecord::read(&path)?.difference(&self.record) {
-            None => Ok(()),
-            Some(difference) => Err(anyhow::anyhow!(
-                "the images are not those that the run began with: {difference}; put them back, or begin a new run"
-            )),
-        }
-    }
-}
-
 /// Decoded images stay in memory up to this many bytes.
 const CACHE_BYTES: usize = 2 << 30;
 const ARGUMENTS: &str = "args.toml";
@@ -168,36 +141,19 @@ impl TrainingArgs {
     }
 
     /// Opens the data that `--data` names; where they have no `val`, a part is held out.
-    pub(crate) fn open_data(&self, data: &str) -> Result<Data> {
-        let cached = |dataset: Arc<dyn Dataset>| -> Arc<dyn Dataset> {
-            Arc::new(CachedDataset::new(dataset, CACHE_BYTES))
-        };
+    pub(crate) fn open_data(&self, data: &str) -> Result<TrainingData> {
         let source = Source::parse(data)?;
-        let splits = source.splits()?;
-        let open = |split: Option<Split>| source.open(split);
-        let has = |split| splits.contains(&split);
-        let whole = open(has(Split::Train).then_some(Split::Train))?;
-        let test = has(Split::Test)
-            .then(|| open(Some(Split::Test)))
-            .transpose()?;
-        let (train, val): (Arc<dyn Dataset>, Arc<dyn Dataset>) = if has(Split::Val) {
-            (whole, open(Some(Split::Val))?)
-        } else {
-            let key = Key::new(self.seed).stream("held-out");
-            let (train, val) =
-                stratified_split(&whole, self.val_fraction, key).context(Unusable)?;
-            ensure!(
-                val.len() > 0,
-                "{data}: no class has two images, of which one could be held out for validation"
-            );
-            (Arc::new(train), Arc::new(val))
+        let opened = match &source {
+            Source::Path(path) => TrainingData::open(path, self.val_fraction, self.seed)
+                .map_err(|error| refused(error, data))?,
+            Source::Shapes(_) => {
+                let open = |split| source.open(Some(split));
+                let train = open(Split::Train)?;
+                TrainingData::new(train, open(Split::Val)?).with_test(open(Split::Test)?)
+            }
         };
-        let mut parts: Vec<(Split, &dyn Dataset)> =
-            vec![(Split::Train, train.as_ref()), (Split::Val, val.as_ref())];
-        parts.extend(test.as_deref().map(|test| (Split::Test, test)));
-        let record = SplitRecord::of(&parts);
         for (part, name) in [(Split::Val, "validation"), (Split::Test, "test")] {
-            let twins = record.seen_in_training(part);
+            let twins = opened.record().seen_in_training(part);
             if let Some((one, twin)) = twins.first() {
                 eprintln!(
                     "note: {} {name} images are also training images, as {twin} is {one}",
@@ -205,86 +161,65 @@ impl TrainingArgs {
                 );
             }
         }
-        Ok(Data {
-            train: cached(train),
-            val: cached(val),
-            test,
-            record,
-        })
+        Ok(opened.with_cache(CACHE_BYTES))
     }
 
-    /// With `--balance` a weight per class: the inverse of its share of the training images.
-    pub(crate) fn class_weights(&self, data: &Data) -> Option<Vec<f64>> {
-        if !self.balance {
-            return None;
-        }
-        let images = data.train.len();
-        let classes = data.train.classes().len();
-        let mut counts = vec![0usize; classes];
-        for label in (0..images).filter_map(|index| data.train.label(index)) {
-            counts[label] += 1;
-        }
-        let weight = |&count: &usize| images as f64 / (classes * count.max(1)) as f64;
-        Some(counts.iter().map(weight).collect())
+    /// With `--balance` a weight per class.
+    pub(crate) fn class_weights(&self, data: &TrainingData) -> Option<Vec<f64>> {
+        self.balance
+            .then(|| balanced_class_weights(data.train().as_ref()))
     }
 
     /// How the images of a batch are mixed.
     pub(crate) fn mix(&self) -> Result<Option<BatchMix>> {
-        let mixup = (self.mixup != 0.)
-            .then(|| Mixup::new(self.mixup))
-            .transpose()?;
-        let cutmix = (self.cutmix != 0.)
-            .then(|| CutMix::new(self.cutmix))
-            .transpose()?;
-        Ok(match (mixup, cutmix) {
-            (Some(mixup), Some(cutmix)) => Some(BatchMix::either(mixup, cutmix)),
-            (mixup, cutmix) => mixup.map(BatchMix::mixup).or(cutmix.map(BatchMix::cutmix)),
-        })
+        let policy = MixPolicy {
+            mixup: self.mixup,
+            cutmix: self.cutmix,
+        };
+        Ok(policy.mix()?)
     }
 
-    /// What is done to training images for a network with this record; cuts leave at least the
-    /// share `smallest` of the image.
+    /// What is done to training images for a network with this record; `base` says what no flag
+    /// does.
     pub(crate) fn augmentation(
         &self,
         record: &Preprocessing,
-        smallest: f64,
+        base: AugmentationPolicy,
     ) -> Result<Augmentation> {
-        let [channels, height, width] = record.input_size;
-        let side = height.min(width);
-        let kind = match self.augment {
-            Augment::Auto if channels == 1 => Augment::None,
-            Augment::Auto if side <= 64 => Augment::CropFlip,
-            Augment::Auto => Augment::ResizedCrop,
-            other => other,
+        let policy = AugmentationPolicy {
+            cropping: self.augment.into(),
+            rotation: self.rotate,
+            color_jitter: self.color_jitter,
+            erasing: self.erase,
+            ..base
         };
-        let mut augmentation = Augmentation::new();
-        if self.rotate != 0. {
-            augmentation = augmentation.then(RandomRotation::new(self.rotate)?);
+        Ok(policy.augmentation(record)?)
+    }
+}
+
+impl From<Augment> for Cropping {
+    fn from(augment: Augment) -> Self {
+        match augment {
+            Augment::Auto => Self::Auto,
+            Augment::None => Self::None,
+            Augment::CropFlip => Self::CropFlip,
+            Augment::ResizedCrop => Self::ResizedCrop,
         }
-        augmentation = match kind {
-            Augment::CropFlip => {
-                let crop = RandomCrop::new(height, width)?.with_padding(side / 8)?;
-                augmentation
-                    .then(Resize::new(height, width)?)
-                    .then(crop)
-                    .then(RandomHorizontalFlip::new(0.5)?)
-            }
-            Augment::ResizedCrop => {
-                let crop = RandomResizedCrop::new(height, width)?.with_scale(smallest, 1.)?;
-                augmentation
-                    .then(crop)
-                    .then(RandomHorizontalFlip::new(0.5)?)
-            }
-            Augment::None | Augment::Auto => augmentation,
-        };
-        if self.color_jitter != 0. {
-            let share = self.color_jitter;
-            augmentation = augmentation.then(ColorJitter::new(share, share, share, 0.)?);
+    }
+}
+
+/// Says of data that cannot be trained on which they are, and of a share that cannot be held out
+/// that it is the argument's fault.
+fn refused(error: cnn_train::Error, data: &str) -> anyhow::Error {
+    match error {
+        cnn_train::Error::Data(error @ cnn_data::Error::Argument(_)) => {
+            anyhow::Error::from(error).context(Unusable)
         }
-        if self.erase != 0. {
-            augmentation = augmentation.then(RandomErasing::new(self.erase)?);
+        cnn_train::Error::Data(error) => error.into(),
+        error @ cnn_train::Error::NothingToHoldOut => {
+            anyhow::Error::from(error).context(data.to_string())
         }
-        Ok(augmentation)
+        error => error.into(),
     }
 }
 

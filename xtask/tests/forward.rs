@@ -71,7 +71,7 @@ fn logits_stages_and_gradients_have_pytorchs_names_and_shapes() {
         .store()
         .entries()
         .iter()
-        .filter(|entry| entry.kind == cnn_layers::Kind::Parameter)
+        .filter(|entry| entry.kind == cnn_layers::TensorKind::Parameter)
         .count();
     assert_eq!(
         full.names()

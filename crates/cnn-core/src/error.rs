@@ -1,7 +1,37 @@
-//! The crate's error type.
+//! The crate's error type, and the error of an argument that all crates share.
 
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// An argument is out of its range. The error types of the crates hold it in a variant `Argument`.
+///
+/// ```
+/// use cnn_core::ArgumentError;
+///
+/// let error = ArgumentError::new("batch_size", 0, "at least 1");
+/// assert_eq!(error.to_string(), "`batch_size`: found 0, expected at least 1");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("`{name}`: found {found}, expected {expected}")]
+pub struct ArgumentError {
+    /// The argument's name.
+    pub name: &'static str,
+    /// Its value, or what is wrong with it.
+    pub found: String,
+    /// What would be accepted.
+    pub expected: String,
+}
+
+impl ArgumentError {
+    /// The argument `name` is `found`, and would have to be `expected`.
+    pub fn new(name: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
+        Self {
+            name,
+            found: found.to_string(),
+            expected: expected.into(),
+        }
+    }
+}
 
 /// Everything that can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]

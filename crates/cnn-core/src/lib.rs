@@ -4,6 +4,7 @@
 //! - [`write_atomic`]: files that are there whole or not at all;
 //! - [`RunDir`]: numbered directories for the output of a run, never overwritten;
 //! - [`Preprocessing`]: how a network wants its images, as in timm's `pretrained_cfg`;
+//! - [`ArgumentError`]: what is wrong with an argument, in the error types of all crates;
 //! - [`suggest`] and [`did_you_mean`]: the nearest of the accepted names; [`begins_a_word`]: what a
 //!   beginning may stand for.
 //!
@@ -51,7 +52,7 @@ pub mod random;
 mod run_dir;
 mod suggest;
 
-pub use error::Error;
+pub use error::{ArgumentError, Error};
 pub use files::write_atomic;
 pub use hex::hex;
 pub use preprocessing::{

@@ -5,42 +5,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use candle_core::{Device, Tensor};
 use cnn_core::{Key, Preprocessing};
 use rayon::ThreadPool;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
-use crate::{
-    BatchMix, Dataset, Error, FloatImage, Mixing, Skipped, Transform, normalize, preprocess,
-};
-
-/// Some samples of a dataset as one tensor.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Batch {
-    /// The preprocessed images, `(N, H, W, C)` in f32 on the CPU.
-    pub images: Tensor,
-    /// The class of each image.
-    pub labels: Vec<Option<usize>>,
-    /// The number of each image in the dataset.
-    pub indices: Vec<usize>,
-    /// How the images were mixed with each other, where the plan asked for it.
-    pub mixing: Option<Mixing>,
-    /// The samples of this batch that could not be read and are not in it.
-    pub skipped: Vec<Skipped>,
-}
-
-impl Batch {
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.indices.len()
-    }
-
-    /// Whether there are no images; only with [`BatchPlan::keeping_empty`].
-    pub fn is_empty(&self) -> bool {
-        self.indices.is_empty()
-    }
-}
+use crate::batch::{Collation, Input, check_record};
+use crate::{Batch, BatchMix, Dataset, Error, Skipped, Transform};
 
 /// What to read and how; [`BatchPlan::start`] makes the iterator.
 ///
@@ -80,26 +50,22 @@ impl BatchPlan {
     /// Batches of 32 images of the whole dataset in its order, prepared as `record` asks, decoded
     /// by rayon's global threads.
     pub fn new(dataset: Arc<dyn Dataset>, record: Preprocessing) -> Self {
-        let order = None;
-        let pool = None;
-        let augmentation = None;
-        let mix = None;
         Self {
             dataset,
             record,
             batch_size: 32,
-            order,
-            pool,
-            augmentation,
-            mix,
+            order: None,
+            pool: None,
+            augmentation: None,
+            mix: None,
             start: 0,
             drop_last: false,
             keep_empty: false,
         }
     }
 
-    /// How many images a batch holds; the last one, and those with broken images, hold fewer.
-    /// Default 32.
+    /// How many images a batch holds. The last batch may hold fewer, and so does one in which an
+    /// image is broken. Default 32.
     pub fn with_batch_size(self, batch_size: usize) -> Self {
         Self { batch_size, ..self }
     }
@@ -122,7 +88,7 @@ impl BatchPlan {
 
     /// What to do to each sample before it becomes the network's input. A sample's randomness is
     /// drawn from `key` at its place in the order. An image that has the record's input size
-    /// afterwards is only normalised, any other is resized and cropped as the record asks.
+    /// afterwards is only normalised; any other is resized and cropped as the record asks.
     pub fn with_augmentation(self, augmentation: Arc<dyn Transform>, key: Key) -> Self {
         Self {
             augmentation: Some((augmentation, key)),
@@ -139,7 +105,8 @@ impl BatchPlan {
         }
     }
 
-    /// Begins with this batch, counted from 0; those that follow are the same as without it.
+    /// Begins with this batch, counted from 0. It and the batches that follow are the same as if
+    /// all were read.
     pub fn with_start(self, batch: usize) -> Self {
         Self {
             start: batch,
@@ -155,7 +122,7 @@ impl BatchPlan {
         }
     }
 
-    /// Yields a batch also where none of its images can be read, so that batches can be counted.
+    /// Yields a batch even if none of its images can be read, so that batches can be counted.
     pub fn keeping_empty(self) -> Self {
         Self {
             keep_empty: true,
@@ -167,9 +134,9 @@ impl BatchPlan {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if the batch size is zero, [`Error::NoSuchSample`] if the order
+    /// [`Error::Argument`] if the batch size is zero, [`Error::NoSuchSample`] if the order
     /// names a sample that does not exist, and what the preprocessing record is to blame for, as
-    /// [`preprocess`].
+    /// [`preprocess`](crate::preprocess()).
     pub fn start(self) -> Result<Batches, Error> {
         if self.batch_size == 0 {
             return Err(Error::argument("batch_size", 0, "at least 1"));
@@ -182,18 +149,16 @@ impl BatchPlan {
         if let Some(&index) = order.iter().find(|&&index| index >= len) {
             return Err(Error::NoSuchSample { index, len });
         }
-        // Whatever is wrong with the record would otherwise be told of every sample.
-        preprocess(&crate::Image::from_pixels(1, 1, 1, vec![0])?, &self.record)?;
+        check_record(&self.record)?;
         Ok(Batches::spawn(self, order))
     }
 }
 
-/// An iterator over [`Batch`]es, in the same order and with the same bytes at any number of
-/// threads.
+/// An iterator over [`Batch`]es. Their order and their bytes are the same at any number of threads.
 ///
-/// While one batch is used the next is decoded, and at most one more waits: memory is bounded by
-/// three batches and the images in work. Samples that cannot be read are left out, and named by
-/// [`Batches::skipped`].
+/// While one batch is used, the next is decoded, and at most one more waits. So memory is bounded
+/// by three batches and the images that are being decoded. Samples that cannot be read are left
+/// out, and [`Batches::skipped`] names them.
 ///
 /// ```no_run
 /// use cnn_core::Preprocessing;
@@ -209,27 +174,14 @@ impl BatchPlan {
 /// # Ok::<(), cnn_data::Error>(())
 /// ```
 pub struct Batches {
-    receiver: Option<Receiver<Prepared>>,
+    receiver: Option<Receiver<Result<Batch, Error>>>,
     worker: Option<JoinHandle<()>>,
-    dataset: Arc<dyn Dataset>,
-    shape: [usize; 3],
     keep_empty: bool,
     skipped: Vec<Skipped>,
 }
 
-/// The samples of a batch that could be read, and those that could not.
-struct Prepared {
-    indices: Vec<usize>,
-    values: Vec<f32>,
-    skipped: Vec<Skipped>,
-    mixing: Option<Mixing>,
-}
-
 impl Batches {
     fn spawn(plan: BatchPlan, order: Vec<usize>) -> Self {
-        let dataset = plan.dataset.clone();
-        let record = plan.record.clone();
-        let shape = [record.height(), record.width(), record.channels()];
         let keep_empty = plan.keep_empty;
         let (sender, receiver) = sync_channel(1);
         let worker = thread::spawn(move || {
@@ -247,8 +199,6 @@ impl Batches {
         Self {
             receiver: Some(receiver),
             worker: Some(worker),
-            dataset,
-            shape,
             keep_empty,
             skipped: Vec::new(),
         }
@@ -259,34 +209,8 @@ impl Batches {
         &self.skipped
     }
 
-    fn batch(&self, prepared: Prepared) -> Result<Batch, Error> {
-        let Prepared {
-            indices,
-            values,
-            mixing,
-            skipped,
-        } = prepared;
-        let [height, width, channels] = self.shape;
-        let images = Tensor::from_vec(
-            values,
-            (indices.len(), height, width, channels),
-            &Device::Cpu,
-        )?;
-        let labels = indices
-            .iter()
-            .map(|&index| self.dataset.label(index))
-            .collect();
-        Ok(Batch {
-            images,
-            labels,
-            indices,
-            mixing,
-            skipped,
-        })
-    }
-
-    /// Waits for the worker's end; a panic in a dataset's own code goes on in the caller, where it
-    /// can be seen.
+    /// Waits until the worker has ended. A panic in a dataset's own code goes on in the caller,
+    /// where it can be seen.
     fn finish(&mut self) {
         self.receiver = None;
         if let Some(Err(panic)) = self.worker.take().map(JoinHandle::join) {
@@ -304,56 +228,47 @@ impl Iterator for Batches {
                 self.finish();
                 return None;
             };
-            self.skipped.extend_from_slice(&prepared.skipped);
-            if self.keep_empty || !prepared.indices.is_empty() {
-                return Some(self.batch(prepared));
+            let batch = match prepared {
+                Ok(batch) => batch,
+                Err(error) => return Some(Err(error)),
+            };
+            self.skipped.extend_from_slice(&batch.skipped);
+            if self.keep_empty || !batch.is_empty() {
+                return Some(Ok(batch));
             }
         }
     }
 }
 
 impl BatchPlan {
-    fn prepare(&self, number: usize, indices: &[usize]) -> Prepared {
+    fn prepare(&self, number: usize, indices: &[usize]) -> Result<Batch, Error> {
         let first = number * self.batch_size;
         let read = |(place, &index): (usize, &usize)| self.input(index, (first + place) as u64);
-        let results: Vec<Result<FloatImage, Error>> =
-            indices.par_iter().enumerate().map(read).collect();
-        let len = self.record.input_size.iter().product::<usize>() * indices.len();
-        let mut prepared = Prepared {
-            indices: Vec::new(),
-            values: Vec::with_capacity(len),
-            skipped: Vec::new(),
-            mixing: None,
-        };
-        for (&index, result) in indices.iter().zip(results) {
-            match result {
-                Ok(image) => {
-                    prepared.indices.push(index);
-                    prepared.values.extend_from_slice(image.values());
-                }
-                Err(error) => prepared
-                    .skipped
-                    .push(Skipped::new(self.dataset.id(index), &error)),
+        let inputs: Vec<Result<Input, Error>> = indices.par_iter().enumerate().map(read).collect();
+        let mut collation = Collation::new(&self.record, indices.len());
+        for (&index, input) in indices.iter().zip(inputs) {
+            match input {
+                Ok(input) => collation.push(index, input),
+                Err(error) => collation.skip(Skipped::new(self.dataset.id(index), &error)),
             }
         }
-        if let Some((mix, key)) = self.mix.as_ref().filter(|_| !prepared.indices.is_empty()) {
-            let [channels, height, width] = self.record.input_size;
-            let dims = [prepared.indices.len(), height, width, channels];
-            let mixing = mix.apply(&mut prepared.values, dims, &mut key.at(number as u64).rng());
-            prepared.mixing = Some(mixing.expect("the values fill these dimensions"));
+        if let Some((mix, key)) = &self.mix {
+            let mut rng = key.at(number as u64).rng();
+            collation.mix(|values, dims| mix.apply(values, dims, &mut rng))?;
         }
-        prepared
+        collation.finish(!self.dataset.mask_classes().is_empty())
     }
 
-    fn input(&self, index: usize, place: u64) -> Result<FloatImage, Error> {
+    fn input(&self, index: usize, place: u64) -> Result<Input, Error> {
         let sample = self.dataset.read(index)?;
         let Some((augmentation, key)) = &self.augmentation else {
-            return preprocess(&sample.image, &self.record);
+            return Input::preprocessed(sample, &self.record);
         };
-        let image = augmentation.apply(sample, &mut key.at(place).rng())?.image;
-        if [image.height(), image.width()] == [self.record.height(), self.record.width()] {
-            return normalize(image, &self.record);
+        let sample = augmentation.apply(sample, &mut key.at(place).rng())?;
+        let size = [sample.image.height(), sample.image.width()];
+        if size == [self.record.height(), self.record.width()] {
+            return Input::normalized(sample, &self.record);
         }
-        preprocess(&image, &self.record)
+        Input::preprocessed(sample, &self.record)
     }
 }

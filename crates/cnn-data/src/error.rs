@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cnn_core::ArgumentError;
+
 use crate::{DatasetFormat, FileFormat, Split};
 
 /// Everything that can go wrong in this crate.
@@ -78,15 +80,8 @@ pub enum Error {
         expected: &'static str,
     },
     /// An argument is out of its range.
-    #[error("`{name}`: found {found}, expected {expected}")]
-    InvalidArgument {
-        /// The argument's name.
-        name: &'static str,
-        /// Its value.
-        found: String,
-        /// What would be accepted.
-        expected: String,
-    },
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
     /// The preprocessing record cannot be used.
     #[error(transparent)]
     Preprocessing(#[from] cnn_core::Error),
@@ -152,6 +147,9 @@ pub enum Error {
         /// The folder that was searched.
         path: PathBuf,
     },
+    /// What a dataset or a transform of the user's own reports.
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
     /// A tensor could not be made.
     #[cfg(feature = "tensors")]
     #[error("cannot make a tensor of a batch")]
@@ -159,6 +157,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// What a dataset or a transform of one's own reports: an error or a text.
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io {
             action,
@@ -179,11 +182,7 @@ impl Error {
         found: impl fmt::Display,
         expected: impl Into<String>,
     ) -> Self {
-        Self::InvalidArgument {
-            name,
-            found: found.to_string(),
-            expected: expected.into(),
-        }
+        Self::Argument(ArgumentError::new(name, found, expected))
     }
 
     /// Says which file or sample the error is about.
@@ -194,8 +193,8 @@ impl Error {
         }
     }
 
-    /// The error without the name of the file or sample that it is about: the reason in a list that
-    /// has a column for the name.
+    /// The error without the name of the file or sample that it is about, for a list that has a
+    /// column of its own for the name.
     pub fn reason(&self) -> String {
         let mut error = self;
         while let Self::At { source, .. } = error {

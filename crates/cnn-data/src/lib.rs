@@ -5,21 +5,32 @@
 //! - [`resize`], [`preprocess`]: timm's evaluation transform to a [`FloatImage`];
 //! - [`Dataset`], [`open_dataset`]: [`ImageFolder`], [`IdxImages`], [`ParquetImages`],
 //!   [`PhotoList`];
-//! - [`BatchPlan`], [`Batches`]: tensors `(N, H, W, C)`, decoded in parallel and ahead, in the same
-//!   order at any number of threads;
+//! - [`BatchPlan`], [`Batches`]: a [`Batch`] of images `(N, H, W, C)` with labels, boxes, masks
+//!   and the way back to the photos, decoded in parallel and ahead, in the same order at any number
+//!   of threads; [`Batch::of_images`] makes one of photos for a prediction;
 //! - [`Shapes`]: a procedural dataset with classes, boxes and masks; [`contact_sheet`] to look at
 //!   any images;
 //! - [`Augmentation`], [`Transform`], [`BatchMix`]: random changes of image, [`BoundingBox`]es and
-//!   [`Mask`] together, and of whole batches;
+//!   [`Mask`] together, by one [`Affine`] map, and of whole batches;
 //! - [`survey()`]: what is in a folder;
 //! - [`imagenet_class_names`].
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `tensors` | [`BatchPlan`], [`Batches`]: batches as candle tensors, which bring candle |
+//! | `tensors` | [`Batch`], [`BatchPlan`], [`Batches`]: batches as candle tensors, which bring candle |
 //! | `parquet` | [`ParquetImages`]: datasets in parquet files; without it [`open_dataset`] names the feature |
 //!
 //! Neither is on by default.
+//!
+//! # Classes, boxes and masks
+//!
+//! There is one convention, and readers of file formats convert to it:
+//!
+//! - a class number is an index from 0 into a list of names: [`Dataset::classes`] for labels and
+//!   boxes, [`Dataset::mask_classes`] for the values of masks;
+//! - the value 255 of a mask, [`Mask::IGNORE`], is no class: losses and metrics leave such pixels
+//!   out;
+//! - a box is `x_min`, `y_min`, `x_max`, `y_max` in pixels, and coordinates are edges of pixels.
 //!
 //! ```
 //! use cnn_core::Preprocessing;
@@ -59,6 +70,8 @@
 mod annotation;
 mod augment;
 #[cfg(feature = "tensors")]
+mod batch;
+#[cfg(feature = "tensors")]
 mod batches;
 mod dataset;
 mod error;
@@ -68,14 +81,16 @@ mod shapes;
 mod survey;
 mod transform;
 
-pub use annotation::{BoundingBox, Mask};
+pub use annotation::{Affine, BoundingBox, Mask, Origin};
 pub use augment::{
     Augmentation, BatchMix, ColorJitter, CutMix, EraseFill, Mixing, Mixup, RandomAffine,
     RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop, RandomRotation,
     RandomVerticalFlip, Resize, Transform,
 };
 #[cfg(feature = "tensors")]
-pub use batches::{Batch, BatchPlan, Batches};
+pub use batch::Batch;
+#[cfg(feature = "tensors")]
+pub use batches::{BatchPlan, Batches};
 #[cfg(feature = "parquet")]
 pub use dataset::ParquetImages;
 pub use dataset::{
@@ -94,4 +109,6 @@ pub use survey::{
     ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey,
     Survey, survey, survey_parts,
 };
-pub use transform::{FloatImage, InputPlacement, input_placement, normalize, preprocess, resize};
+pub use transform::{
+    FloatImage, InputPlacement, input_placement, normalize, preprocess, preprocess_mask, resize,
+};

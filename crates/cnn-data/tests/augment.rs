@@ -101,15 +101,8 @@ fn scene(height: usize, width: usize, channels: usize, rng: &mut Rng) -> Sample 
         for row in top..top + rows {
             mask[row * width + left..][..columns].fill(class as u8);
         }
-        let [x_min, y_min, x_max, y_max] =
-            [left, top, left + columns, top + rows].map(|edge| edge as f32);
-        boxes.push(BoundingBox {
-            x_min,
-            y_min,
-            x_max,
-            y_max,
-            class,
-        });
+        let edges = [left, top, left + columns, top + rows].map(|edge| edge as f32);
+        boxes.push(BoundingBox::new(edges, class));
     }
     let bytes = mask
         .iter()
@@ -141,10 +134,6 @@ fn extent(mask: &Mask, class: usize) -> Option<([f32; 4], usize)> {
     Some((edges.map(|edge| edge as f32), places.len()))
 }
 
-fn edges(placed: &BoundingBox) -> [f32; 4] {
-    [placed.x_min, placed.y_min, placed.x_max, placed.y_max]
-}
-
 fn for_every_scene(count: u64, mut check: impl FnMut(&str, Sample, Sample)) {
     for (name, transform) in geometric() {
         for seed in 0..count {
@@ -166,7 +155,7 @@ fn boxes_stay_with_their_objects() {
         let height = changed.image.height() as f32;
         let width = changed.image.width() as f32;
         for placed in &changed.boxes {
-            let [left, top, right, bottom] = edges(placed);
+            let [left, top, right, bottom] = placed.edges();
             assert!(
                 left >= 0.0 && top >= 0.0 && right <= width && bottom <= height,
                 "{case}: {placed:?}"
@@ -188,7 +177,8 @@ fn boxes_stay_with_their_objects() {
             let upright = !case.starts_with("rotation") && !case.starts_with("affine");
             if inside || upright {
                 uncut += 1;
-                let fits = edges(placed)
+                let fits = placed
+                    .edges()
                     .iter()
                     .zip(seen)
                     .all(|(found, seen)| (found - seen).abs() <= 1.5);

@@ -199,7 +199,7 @@ fn photos_from_files_and_folders() {
     ));
     assert!(matches!(
         PhotoList::open::<&Path>(&[]),
-        Err(Error::InvalidArgument { .. })
+        Err(Error::Argument(_))
     ));
 }
 

@@ -335,3 +335,34 @@ fn bad_settings_are_named() {
     ));
     assert_eq!(shapes.label(40), None);
 }
+
+// One convention: every number is an index from 0 into a list of names.
+#[test]
+fn masks_name_the_classes_of_the_objects_under_them() {
+    let shapes = Shapes::new(config().with_objects(1..=4).with_size(48, 70)).unwrap();
+    let names = shapes.mask_classes();
+    assert_eq!(names[0], "background");
+    assert_eq!(names[1..], *shapes.classes());
+    let mut seen = vec![0; names.len()];
+    for index in 0..shapes.len() {
+        let sample = shapes.read(index).unwrap();
+        let mask = sample.mask.as_ref().unwrap();
+        for value in mask.bytes() {
+            seen[usize::from(*value)] += 1;
+        }
+        for object in &sample.boxes {
+            let class = &shapes.classes()[object.class];
+            let shows = |(x, y): (usize, usize)| {
+                names[usize::from(mask.bytes()[y * mask.width() + x])] == *class
+            };
+            assert!(pixels_of(object).any(shows), "{object:?}");
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+
+    let whole: std::sync::Arc<dyn Dataset> = std::sync::Arc::new(shapes);
+    let part = cnn_data::Subset::new(whole.clone(), vec![1, 2]).unwrap();
+    let cached = cnn_data::CachedDataset::new(whole.clone(), 1000);
+    assert_eq!(part.mask_classes(), whole.mask_classes());
+    assert_eq!(cached.mask_classes(), whole.mask_classes());
+}

@@ -1,6 +1,6 @@
 //! One layer's work in a forward pass.
 
-use cnn_layers::{Kind, LayerKind};
+use cnn_layers::{LayerKind, TensorKind};
 
 use crate::Error;
 
@@ -46,7 +46,7 @@ pub struct StoredTensor {
     /// Its shape, PyTorch's.
     pub shape: Vec<usize>,
     /// A parameter, or a buffer such as running statistics.
-    pub kind: Kind,
+    pub kind: TensorKind,
 }
 
 impl Node {
@@ -93,21 +93,24 @@ impl Node {
             }
             LayerKind::Linear { bias } => (vec![outputs, inputs], bias),
             LayerKind::BatchNorm { .. } => {
-                let mut tensors = channels(&["weight", "bias"], Kind::Parameter);
-                tensors.extend(channels(&["running_mean", "running_var"], Kind::Buffer));
+                let mut tensors = channels(&["weight", "bias"], TensorKind::Parameter);
+                tensors.extend(channels(
+                    &["running_mean", "running_var"],
+                    TensorKind::Buffer,
+                ));
                 return Ok(tensors);
             }
             LayerKind::LayerNorm { .. } => {
-                return Ok(channels(&["weight", "bias"], Kind::Parameter));
+                return Ok(channels(&["weight", "bias"], TensorKind::Parameter));
             }
             _ => {
                 self.check_known()?;
                 return Ok(Vec::new());
             }
         };
-        let mut tensors = vec![self.tensor("weight", weight, Kind::Parameter)];
+        let mut tensors = vec![self.tensor("weight", weight, TensorKind::Parameter)];
         if bias {
-            tensors.extend(channels(&["bias"], Kind::Parameter));
+            tensors.extend(channels(&["bias"], TensorKind::Parameter));
         }
         Ok(tensors)
     }
@@ -176,7 +179,7 @@ impl Node {
         }
     }
 
-    fn tensor(&self, name: &str, shape: Vec<usize>, kind: Kind) -> StoredTensor {
+    fn tensor(&self, name: &str, shape: Vec<usize>, kind: TensorKind) -> StoredTensor {
         StoredTensor {
             name: self.name_of(name),
             shape,
@@ -189,8 +192,8 @@ impl StoredTensor {
     /// How many values of it training can change: those of a buffer are not among them.
     pub fn learnable_values(&self) -> usize {
         match self.kind {
-            Kind::Parameter => self.shape.iter().product(),
-            Kind::Buffer => 0,
+            TensorKind::Parameter => self.shape.iter().product(),
+            TensorKind::Buffer => 0,
         }
     }
 }

@@ -8,9 +8,10 @@ use cnn_graph::{Error, Graph, Output, Source};
 use cnn_layers::{
     Activate, Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, Add, AvgPool2d, Backbone, Concat,
     Context, Conv2d, Conv2dConfig, ConvNormAct, ConvNormActConfig, Dropout, FeatureMap, Flatten,
-    GlobalAvgPool2d, GlobalMaxPool2d, Kind, Layer, LayerKind, LayerNorm2d, LayerNorm2dConfig,
-    Linear, LinearConfig, LinearHead, MaxPool2d, Mode, PadChannels, Padding, Residual, ResidualSum,
-    Softmax, SqueezeExcite, SqueezeExciteConfig, StagedBuilder, Store, UpsampleNearest2d, Window,
+    GlobalAvgPool2d, GlobalMaxPool2d, Layer, LayerKind, LayerNorm2d, LayerNorm2dConfig, Linear,
+    LinearConfig, LinearHead, MaxPool2d, Mode, PadChannels, Padding, Residual, ResidualSum,
+    Softmax, SqueezeExcite, SqueezeExciteConfig, StagedBuilder, Store, TensorKind,
+    UpsampleNearest2d, Window,
 };
 
 use common::{apart, images, stir};
@@ -246,10 +247,10 @@ fn nodes_say_what_the_layers_were_built_with_and_who_reads_them() {
         .map(|tensor| (tensor.name.as_str(), tensor.kind))
         .collect();
     let expected = [
-        ("stem_bn.weight", Kind::Parameter),
-        ("stem_bn.bias", Kind::Parameter),
-        ("stem_bn.running_mean", Kind::Buffer),
-        ("stem_bn.running_var", Kind::Buffer),
+        ("stem_bn.weight", TensorKind::Parameter),
+        ("stem_bn.bias", TensorKind::Parameter),
+        ("stem_bn.running_mean", TensorKind::Buffer),
+        ("stem_bn.running_var", TensorKind::Buffer),
     ];
     assert_eq!(names, expected);
     assert_eq!(node("dilated").multiply_adds().unwrap(), 8 * 5 * 3 * 7 * 9);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use candle_core::{DType, Result, Tensor, Var};
 
 use crate::store::{Changes, Snapshot};
-use crate::{Error, Init, Kind, Store};
+use crate::{Error, Init, Store, TensorKind};
 
 /// What the model is built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,9 +139,13 @@ impl Builder {
     /// has taken it.
     pub fn param(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
         let name = self.take(name)?;
-        let var =
-            self.store
-                .get_or_create(&name, Kind::Parameter, self.store.dtype(), shape, init)?;
+        let var = self.store.get_or_create(
+            &name,
+            TensorKind::Parameter,
+            self.store.dtype(),
+            shape,
+            init,
+        )?;
         let tracked = self.mode == Mode::Train && self.store.is_trainable(&name);
         Ok(if tracked {
             var.as_tensor().clone()
@@ -177,7 +181,7 @@ impl Builder {
         let name = self.take(name)?;
         let value = self
             .store
-            .get_or_create(&name, Kind::Buffer, dtype, shape, init)?;
+            .get_or_create(&name, TensorKind::Buffer, dtype, shape, init)?;
         Ok(Buffer {
             value,
             changes: self.store.changes(),

@@ -89,7 +89,7 @@ pub use layer_kind::LayerKind;
 pub use layer_norm::{LayerNorm2d, LayerNorm2dConfig};
 pub use linear::{Linear, LinearConfig};
 pub use model::{
-    Backbone, Classifier, Head, LinearHead, Outputs, ParameterGroup, Segmenter, StageInfo,
+    Backbone, Classifier, Head, LayerGroup, LinearHead, Outputs, Segmenter, StageInfo,
     StagedBackbone, StagedBuilder, StagedClassifier,
 };
 pub use observer::{Event, Observer, Value};
@@ -98,4 +98,4 @@ pub use pool::{
     UpsampleNearest2d,
 };
 pub use reshape::{Flatten, PadChannels};
-pub use store::{EntryInfo, Kind, Store};
+pub use store::{EntryInfo, Store, TensorKind};

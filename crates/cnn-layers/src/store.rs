@@ -14,7 +14,7 @@ use crate::{Builder, Error, Init, Mode};
 
 /// Whether an optimiser may move a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum TensorKind {
     /// Learned by gradients: weights and biases.
     Parameter,
     /// Kept beside them: running statistics and counters.
@@ -99,7 +99,7 @@ struct Content {
 pub(crate) type Guest = Box<dyn Fn(&str, &[usize]) -> Option<Result<Tensor>> + Send + Sync>;
 
 struct Entry {
-    kind: Kind,
+    kind: TensorKind,
     trainable: bool,
     value: Var,
 }
@@ -110,7 +110,7 @@ pub struct EntryInfo {
     /// PyTorch's name, as `layer1.0.conv1.weight`.
     pub name: String,
     /// Parameter or buffer.
-    pub kind: Kind,
+    pub kind: TensorKind,
     /// Whether gradients are computed for it; always false for buffers.
     pub trainable: bool,
     /// PyTorch's shape.
@@ -233,7 +233,7 @@ impl Store {
         let picked = content
             .entries
             .iter_mut()
-            .filter(|(name, entry)| entry.kind == Kind::Parameter && select(name));
+            .filter(|(name, entry)| entry.kind == TensorKind::Parameter && select(name));
         picked.map(|(_, entry)| entry.trainable = trainable).count()
     }
 
@@ -258,7 +258,7 @@ impl Store {
         content
             .entries
             .values()
-            .filter(|entry| entry.kind == Kind::Parameter)
+            .filter(|entry| entry.kind == TensorKind::Parameter)
             .map(|entry| entry.value.elem_count())
             .sum()
     }
@@ -340,7 +340,7 @@ impl Store {
     pub(crate) fn get_or_create(
         &self,
         name: &str,
-        kind: Kind,
+        kind: TensorKind,
         dtype: DType,
         shape: &[usize],
         init: Init,
@@ -372,7 +372,7 @@ impl Store {
         };
         let entry = Entry {
             kind,
-            trainable: kind == Kind::Parameter,
+            trainable: kind == TensorKind::Parameter,
             value: value.clone(),
         };
         content.entries.insert(name.to_string(), entry);

@@ -7,11 +7,11 @@ use crate::{Average, ClassScores, ConfusionMatrix, Error, ZeroDivision, precisio
 
 const TOP: usize = 5;
 
-/// Gathers logits and labels batch by batch; [`Classification::result`] may be asked at any time.
+/// Gathers logits and labels batch by batch; [`ClassificationMetrics::result`] may be asked at any time.
 ///
 /// See the [crate's example](crate).
 #[derive(Clone, Debug)]
-pub struct Classification {
+pub struct ClassificationMetrics {
     confusion: ConfusionMatrix,
     zero_division: ZeroDivision,
     loss: f64,
@@ -40,7 +40,7 @@ pub struct ClassificationResult {
     pub weighted_average: Average,
 }
 
-impl Classification {
+impl ClassificationMetrics {
     /// Nothing gathered yet; ratios without a denominator are 0.
     ///
     /// # Errors
@@ -115,8 +115,8 @@ mod tests {
     use crate::fixture::{CLASSES, LABELS, PREDICTIONS, logits};
     use crate::{cross_entropy, top_k_accuracy};
 
-    fn gathered(batch: usize) -> Classification {
-        let mut metrics = Classification::new(CLASSES).unwrap();
+    fn gathered(batch: usize) -> ClassificationMetrics {
+        let mut metrics = ClassificationMetrics::new(CLASSES).unwrap();
         for (logits, labels) in logits().chunks(batch * CLASSES).zip(LABELS.chunks(batch)) {
             metrics.update(logits, labels).unwrap();
         }
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn with_few_classes_all_are_among_the_top_five() {
         for classes in 1..=5 {
-            let mut metrics = Classification::new(classes).unwrap();
+            let mut metrics = ClassificationMetrics::new(classes).unwrap();
             metrics
                 .update(&vec![0.0; classes], &[classes as u32 - 1])
                 .unwrap();
@@ -198,18 +198,18 @@ mod tests {
     #[test]
     fn nothing_gathered_is_an_error() {
         assert_eq!(
-            Classification::new(3).unwrap().result(),
+            ClassificationMetrics::new(3).unwrap().result(),
             Err(Error::NoSamples)
         );
         assert_eq!(
-            Classification::new(0).err().unwrap().to_string(),
+            ClassificationMetrics::new(0).err().unwrap().to_string(),
             "classes is 0, expected at least 1"
         );
     }
 
     #[test]
     fn the_zero_division_policy_reaches_the_result() {
-        let mut metrics = Classification::new(2)
+        let mut metrics = ClassificationMetrics::new(2)
             .unwrap()
             .with_zero_division(ZeroDivision::One);
         metrics.update(&[1.0, 0.0], &[0]).unwrap();
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_result_is_written_as_json() {
-        let mut metrics = Classification::new(2).unwrap();
+        let mut metrics = ClassificationMetrics::new(2).unwrap();
         metrics
             .update(&[0.0, 0.0, 0.0, f32::NEG_INFINITY], &[0, 0])
             .unwrap();

@@ -6,7 +6,7 @@
 //! | which classes does it miss, and for which others? | [`ConfusionMatrix`], [`precision_recall`] |
 //! | how far are its probabilities from the truth? | [`cross_entropy`], [`brier_score`] |
 //! | may one believe its confidence? | [`expected_calibration_error`], [`Reliability`] |
-//! | all that an evaluation prints, batch by batch | [`Classification`] |
+//! | all that an evaluation prints, batch by batch | [`ClassificationMetrics`] |
 //! | what does it see in this one image? | [`top_k`] |
 //!
 //! # Conventions
@@ -21,9 +21,9 @@
 //!   batched.
 //!
 //! ```
-//! use cnn_metrics::Classification;
+//! use cnn_metrics::ClassificationMetrics;
 //!
-//! let mut metrics = Classification::new(3)?;
+//! let mut metrics = ClassificationMetrics::new(3)?;
 //! metrics.update(&[2.0, 1.0, 0.0, 0.0, 3.0, 1.0], &[0, 1])?; // both right
 //! metrics.update(&[0.5, 0.0, 0.1], &[2])?; // takes class 2 for class 0
 //!
@@ -73,7 +73,7 @@ mod top_k;
 
 pub use brier::brier_score;
 pub use calibration::{DEFAULT_BINS, Reliability, ReliabilityBin, expected_calibration_error};
-pub use classification::{Classification, ClassificationResult};
+pub use classification::{ClassificationMetrics, ClassificationResult};
 pub use confusion::{ConfusedPair, ConfusionMatrix};
 pub use cross_entropy::cross_entropy;
 pub use error::Error;

@@ -157,7 +157,7 @@ impl ModelSpec {
         if let Some(stages) = stages {
             backbone = backbone.select(stages)?;
         }
-        let groups = backbone.parameter_groups();
+        let groups = backbone.layer_groups();
         root.store().remove(|name| {
             let is_part = groups.iter().any(|group| group.contains(name));
             !is_part && !before.iter().any(|known| known == name)

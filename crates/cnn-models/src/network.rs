@@ -178,7 +178,7 @@ impl Network {
         let model = spec
             .build_classifier(&config.model, &store.builder(Mode::Eval))
             .map_err(|error| in_config(error, config_path.as_deref()))?;
-        let head = model.parameter_groups().last().filter(|_| new_head);
+        let head = model.layer_groups().last().filter(|_| new_head);
         let is_new = |name: &str| head.is_some_and(|head| head.contains(name));
         let tensors = read_tensors(&spec, &file, &store, is_new)?;
         let mut report = store.load(

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor, Var};
 use cnn_core::Key;
-use cnn_layers::{Classifier, Context, FeatureMap, Kind, Mode, Store, Value};
+use cnn_layers::{Classifier, Context, FeatureMap, Mode, Store, TensorKind, Value};
 use cnn_models::{ModelConfig, find, models};
 use cnn_weights::TensorFile;
 
@@ -256,7 +256,7 @@ impl Golden {
         let mut buffers: Vec<String> = store
             .entries()
             .into_iter()
-            .filter(|e| e.kind == Kind::Buffer && is_statistic(&e.name))
+            .filter(|e| e.kind == TensorKind::Buffer && is_statistic(&e.name))
             .map(|e| e.name)
             .collect();
         buffers.sort();

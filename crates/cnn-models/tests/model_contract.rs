@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use cnn_core::Key;
 use cnn_layers::{
     Activation, Backbone, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig,
-    ConvNormActConfig, FeatureMap, Layer, LinearHead, Mode, Outputs, ParameterGroup, Segmenter,
+    ConvNormActConfig, FeatureMap, Layer, LayerGroup, LinearHead, Mode, Outputs, Segmenter,
     StagedBuilder, StagedClassifier, Store, UpsampleNearest2d,
 };
 use cnn_models::{
@@ -32,7 +32,7 @@ struct Fcn {
     backbone: Box<dyn Backbone>,
     score: Conv2d,
     upsample: Builder,
-    groups: Vec<ParameterGroup>,
+    groups: Vec<LayerGroup>,
     classes: usize,
 }
 
@@ -44,12 +44,12 @@ impl Fcn {
             .unwrap();
         let last = backbone.stages().last().unwrap();
         let score = Conv2dConfig::new(last.channels, classes, 1).build(&root.pp("score"));
-        let head = ParameterGroup::new("head", ["score"]);
+        let head = LayerGroup::new("head", ["score"]);
         Self {
             score: score.unwrap(),
             upsample: root.pp("upsample"),
             groups: backbone
-                .parameter_groups()
+                .layer_groups()
                 .iter()
                 .cloned()
                 .chain([head])
@@ -65,7 +65,7 @@ impl Segmenter for Fcn {
         self.classes
     }
 
-    fn parameter_groups(&self) -> &[ParameterGroup] {
+    fn layer_groups(&self) -> &[LayerGroup] {
         &self.groups
     }
 
@@ -105,12 +105,12 @@ fn a_backbone_under_a_prefix_has_its_stages_and_groups_there() {
             );
         }
         // Groups: each tensor is in exactly one, and none of what is left out is in the store.
-        let kept = under.parameter_groups();
+        let kept = under.layer_groups();
         for name in store.names() {
             let groups = kept.iter().filter(|group| group.contains(&name)).count();
             assert_eq!(groups, 1, "{}: {name}", spec.name);
         }
-        let groups = whole.parameter_groups();
+        let groups = whole.layer_groups();
         assert!(kept.len() < groups.len(), "{}", spec.name);
         let kept_names: usize = alone
             .names()
@@ -283,7 +283,7 @@ fn auxiliary_heads_read_where_they_were_put() {
         assert!((found - expected).abs() < 1e-5, "{found} {expected}");
     }
     // They belong to the head, which a new number of classes replaces.
-    let head = model.parameter_groups().last().unwrap();
+    let head = model.layer_groups().last().unwrap();
     assert!(
         ["fc.weight", "aux1.bias", "aux2.weight"]
             .iter()

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
-use cnn_layers::{Context, FeatureMap, Kind, Mode, Store};
+use cnn_layers::{Context, FeatureMap, Mode, Store, TensorKind};
 use cnn_models::{LoadOptions, ModelConfig, ModelSpec, Network, find, models};
 
 fn build(spec: &ModelSpec, config: &ModelConfig) -> (Store, Box<dyn cnn_layers::Classifier>) {
@@ -144,11 +144,11 @@ fn stages_have_the_declared_channels_and_reductions_on_a_non_square_input() {
 fn each_parameter_is_in_exactly_one_group_and_the_head_is_last() {
     for spec in models() {
         let (store, model) = build(spec, &ModelConfig::default());
-        let groups = model.parameter_groups();
+        let groups = model.layer_groups();
         for entry in store
             .entries()
             .iter()
-            .filter(|entry| entry.kind == Kind::Parameter)
+            .filter(|entry| entry.kind == TensorKind::Parameter)
         {
             let count = groups
                 .iter()

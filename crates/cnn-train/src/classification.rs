@@ -10,8 +10,8 @@ use cnn_layers::{Context, FeatureMap, Mode};
 use cnn_metrics::ClassificationResult;
 
 use crate::{
-    Batches, ClassificationLoss, CrossEntropy, Epoch, Error, Evaluation, Forward, Losses, Targets,
-    Task,
+    ClassificationLoss, CrossEntropy, Epoch, Error, Evaluation, Forward, Losses, Targets, Task,
+    TaskBatches,
 };
 
 /// A metric of one's own over all validation images.
@@ -181,7 +181,7 @@ impl Classification {
     fn measure(&self) -> Result<(ClassificationResult, Vec<(String, f64)>), Error> {
         let plan = BatchPlan::new(self.val.clone(), self.preprocessing.clone())
             .with_batch_size(self.batch_size.max(32));
-        let mut metrics = cnn_metrics::Classification::new(self.classes())?;
+        let mut metrics = cnn_metrics::ClassificationMetrics::new(self.classes())?;
         let new = self.metrics.iter().map(|(name, new)| (name.clone(), new()));
         let mut further: Vec<(String, Box<dyn Metric>)> = new.collect();
         let mut batches = plan.start()?;
@@ -250,7 +250,7 @@ impl Task for Classification {
         self.train.len() / self.batch_size
     }
 
-    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Batch>, Error> {
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Batch>, Error> {
         let stream = |name: &str| -> Key { epoch.key.stream(name) };
         let order = stream("order").rng().permutation(self.train.len());
         let mut plan = BatchPlan::new(self.train.clone(), self.preprocessing.clone())
@@ -306,6 +306,10 @@ impl Task for Classification {
         let (_, score) = score.ok_or_else(|| Error::argument("score", &self.score, expected))?;
         evaluation.score = *score;
         Ok(evaluation)
+    }
+
+    fn score_name(&self) -> String {
+        self.score.clone()
     }
 
     fn names(&self, batch: &Batch) -> Vec<String> {
@@ -390,7 +394,8 @@ fn labels(batch: &Batch) -> Result<Vec<u32>, Error> {
     labels.ok_or_else(|| Error::argument("labels", "an image without one", "one for each image"))
 }
 
-fn to_vec(logits: &Tensor) -> Result<Vec<f32>, Error> {
+/// The logits row by row, in f32.
+pub(crate) fn to_vec(logits: &Tensor) -> Result<Vec<f32>, Error> {
     Ok(logits
         .detach()
         .to_dtype(DType::F32)?
@@ -404,7 +409,7 @@ fn to_vec(logits: &Tensor) -> Result<Vec<f32>, Error> {
 /// [`Error::NotFinite`] for logits that are not numbers, and what the metrics report of labels out
 /// of range.
 pub fn count_predictions(
-    metrics: &mut cnn_metrics::Classification,
+    metrics: &mut cnn_metrics::ClassificationMetrics,
     logits: &Tensor,
     labels: &[u32],
 ) -> Result<(), Error> {

@@ -3,20 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
+use cnn_core::ArgumentError;
+
 /// Everything that can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An argument is out of its range.
-    #[error("`{name}`: found {found}, expected {expected}")]
-    Argument {
-        /// The argument's name.
-        name: &'static str,
-        /// Its value.
-        found: String,
-        /// What would be accepted.
-        expected: String,
-    },
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
     /// A value that is not a finite number appeared.
     #[error(
         "step {step} of epoch {epoch}: the first value that is not finite appeared in {place}; the batch held {}",
@@ -45,6 +40,17 @@ pub enum Error {
         loss: f64,
         /// The loss of the run's first step.
         first: f64,
+    },
+    /// There is nothing to take validation images from.
+    #[error("no class has two images, of which one could be held out for validation")]
+    NothingToHoldOut,
+    /// The images of a run that goes on are not those that it began with.
+    #[error(
+        "the images are not those that the run began with: {difference}; put them back, or begin a new run"
+    )]
+    ImagesChanged {
+        /// How many images are gone and new, and the first of each.
+        difference: String,
     },
     /// A saved state does not belong to this run or is damaged.
     #[error("{}: {reason}", path.display())]
@@ -122,11 +128,7 @@ impl Error {
 
     /// An argument of that name is out of its range.
     pub fn argument(name: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
-        Self::Argument {
-            name,
-            found: found.to_string(),
-            expected: expected.into(),
-        }
+        Self::Argument(ArgumentError::new(name, found, expected))
     }
 
     /// What a step or a task of one's own reports of a value that is not finite; the trainer adds

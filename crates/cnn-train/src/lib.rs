@@ -5,7 +5,10 @@
 //!   learnt: its batches, losses and evaluation; a [`Step`] owns forward, backward and update;
 //! - [`Classification`] is the task of telling classes apart;
 //! - [`CrossEntropy`], [`binary_cross_entropy_with_logits`], [`mean_squared_error`];
-//! - [`SplitRecord`]: which image was in which part of a run;
+//! - [`TrainingData`]: what a run is trained, validated and tested on; [`SplitRecord`]: which image
+//!   was in which part of it; [`balanced_class_weights`];
+//! - [`AugmentationPolicy`] and [`MixPolicy`]: what is done to training images;
+//! - [`PredictImages`]: the most probable classes of images;
 //! - [`Optimizer`] with [`ParamGroup`]s: SGD, Adam, AdamW, RMSprop; [`Schedule`]: the learning rate
 //!   over time.
 //!
@@ -32,6 +35,8 @@
 
 #![forbid(unsafe_code)]
 
+mod augmentation_policy;
+mod class_weights;
 mod classification;
 mod config;
 mod epoch_record;
@@ -40,6 +45,7 @@ mod forward;
 mod loss;
 mod nan_guard;
 mod optimizer;
+mod predict_images;
 mod run;
 mod run_log;
 mod run_tensors;
@@ -51,8 +57,11 @@ mod step;
 mod task;
 mod tensorboard;
 mod trainer;
+mod training_data;
 mod weight_average;
 
+pub use augmentation_policy::{AugmentationPolicy, Cropping, MixPolicy};
+pub use class_weights::balanced_class_weights;
 pub use classification::{
     Classification, Metric, check_datasets, count_predictions, right_predictions,
 };
@@ -67,10 +76,12 @@ pub use loss::{
 pub use optimizer::{
     Gradients, Optimizer, OptimizerConfig, OptimizerPlan, ParamGroup, decay_groups,
 };
+pub use predict_images::PredictImages;
 pub use run::TrainSummary;
 pub use schedule::{Plateau, PlateauState, Progress, Rates, Schedule, ScheduleKind};
 pub use split_record::{FoundPart, SplitRecord, SplitRow};
 pub use state::Best;
 pub use step::{FurtherUpdate, GradientStep, Step, StepReport, Update};
-pub use task::{Batches, Epoch, Evaluation, Losses, Task};
+pub use task::{Epoch, Evaluation, Losses, Task, TaskBatches};
 pub use trainer::{Notice, Trainer, resume_path};
+pub use training_data::{DataPart, TrainingData};

@@ -149,6 +149,16 @@ impl SplitRecord {
         self.rows.iter().filter(|row| row.part == part).count()
     }
 
+    /// The part that the run is measured on at its end: the test images where there are such, or
+    /// else the validation images.
+    pub fn measured_on(&self) -> Split {
+        if self.count(Split::Test) > 0 {
+            Split::Test
+        } else {
+            Split::Val
+        }
+    }
+
     /// One SHA-256 for the images of a part, in hexadecimal: of the sorted lines of content hash
     /// and label. It does not depend on where the images lie or in which order.
     pub fn fingerprint(&self, part: Split) -> String {

@@ -51,6 +51,9 @@ pub(crate) struct State {
 pub struct Best {
     /// The epoch, counted from 1.
     pub epoch: usize,
+    /// What decided: [`Task::score_name`](crate::Task::score_name).
+    #[serde(default = "unnamed")]
+    pub score_name: String,
     /// Its score.
     pub score: f64,
     /// Its metrics.
@@ -58,6 +61,11 @@ pub struct Best {
 }
 
 const KEY: &str = "state";
+
+/// The name in states that were saved before they had one.
+fn unnamed() -> String {
+    "score".to_string()
+}
 
 impl State {
     /// Writes the state with all tensors.

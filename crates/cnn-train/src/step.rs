@@ -33,7 +33,7 @@ use crate::{Error, Gradients, Optimizer, Rates, Task};
 ///
 /// # use candle_core::{Device, Tensor};
 /// # use cnn_layers::{Context, Linear, LinearConfig, Mode, Store};
-/// # use cnn_train::{Batches, Epoch, Evaluation, Losses, OptimizerConfig, TrainConfig, Trainer, mean_squared_error};
+/// # use cnn_train::{TaskBatches, Epoch, Evaluation, Losses, OptimizerConfig, TrainConfig, Trainer, mean_squared_error};
 /// # /// Fits a line to points.
 /// # struct Line {
 /// #     layer: Linear,
@@ -47,7 +47,7 @@ use crate::{Error, Gradients, Optimizer, Rates, Task};
 /// #         1
 /// #     }
 /// #
-/// #     fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error> {
+/// #     fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Self::Batch>, Error> {
 /// #         Ok(Box::new(std::iter::once(Ok(self.points.clone())).skip(epoch.start)))
 /// #     }
 /// #

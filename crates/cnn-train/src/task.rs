@@ -17,7 +17,7 @@ use crate::Error;
 /// use candle_core::{Device, Tensor};
 /// use cnn_layers::{Context, Linear, LinearConfig, Mode, Store};
 /// use cnn_train::{
-///     Batches, Epoch, Error, Evaluation, GradientStep, Losses, OptimizerConfig, Task, TrainConfig, Trainer,
+///     TaskBatches, Epoch, Error, Evaluation, GradientStep, Losses, OptimizerConfig, Task, TrainConfig, Trainer,
 ///     mean_squared_error,
 /// };
 ///
@@ -34,7 +34,7 @@ use crate::Error;
 ///         1
 ///     }
 ///
-///     fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error> {
+///     fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Self::Batch>, Error> {
 ///         Ok(Box::new(std::iter::once(Ok(self.points.clone())).skip(epoch.start)))
 ///     }
 ///
@@ -78,7 +78,7 @@ pub trait Task {
     ///
     /// # Errors
     /// If the data cannot be read.
-    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error>;
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Self::Batch>, Error>;
 
     /// How many samples a batch holds: its weight in the averages. A batch without samples is
     /// passed over.
@@ -96,6 +96,12 @@ pub trait Task {
     /// If the data cannot be read or the forward pass fails.
     fn evaluate(&self) -> Result<Evaluation, Error>;
 
+    /// What the score of [`evaluate`](Self::evaluate) is: the metric that it is, by its name there,
+    /// as `top1` or `miou`, or else a name of its own. Default: `score`.
+    fn score_name(&self) -> String {
+        "score".to_string()
+    }
+
     /// What the task keeps from one update to the next, by name, beside the trained network; as
     /// [`Step::kept`](crate::Step::kept). Default: nothing.
     fn kept(&self) -> Vec<(String, Store)> {
@@ -109,7 +115,7 @@ pub trait Task {
 }
 
 /// The batches of an epoch.
-pub type Batches<'a, B> = Box<dyn Iterator<Item = Result<B, Error>> + 'a>;
+pub type TaskBatches<'a, B> = Box<dyn Iterator<Item = Result<B, Error>> + 'a>;
 
 /// Which epoch's batches are wanted.
 #[derive(Debug, Clone, Copy)]

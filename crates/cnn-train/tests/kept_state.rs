@@ -14,9 +14,9 @@ use candle_core::{Device, Tensor};
 use cnn_core::Key;
 use cnn_layers::{Context, Init, Linear, LinearConfig, Mode, Store, backward};
 use cnn_train::{
-    Batches, Epoch, Error, Evaluation, GradientStep, Gradients, Losses, Notice, OptimizerConfig,
-    OptimizerPlan, Schedule, ScheduleKind, Step, StepReport, Task, TrainConfig, Trainer, Update,
-    decay_groups, mean_squared_error,
+    Epoch, Error, Evaluation, GradientStep, Gradients, Losses, Notice, OptimizerConfig,
+    OptimizerPlan, Schedule, ScheduleKind, Step, StepReport, Task, TaskBatches, TrainConfig,
+    Trainer, Update, decay_groups, mean_squared_error,
 };
 
 const BATCHES: usize = 12;
@@ -35,7 +35,7 @@ impl Task for Plane {
         BATCHES
     }
 
-    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error> {
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Self::Batch>, Error> {
         let key = epoch.key;
         Ok(Box::new((epoch.start..BATCHES).map(move |batch| {
             let mut xs = vec![0f32; 32 * 4];
@@ -439,7 +439,7 @@ impl Task for DiesInEvaluation {
         BATCHES
     }
 
-    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error> {
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Self::Batch>, Error> {
         self.plane.batches(epoch)
     }
 

@@ -13,8 +13,8 @@ use cnn_layers::{
     StagedBuilder, Store,
 };
 use cnn_train::{
-    Batches, Classification, Epoch, Error, Evaluation, Forward, GradientStep, Losses, Metric,
-    Notice, Targets, Task, TrainConfig, Trainer, log_softmax,
+    Classification, Epoch, Error, Evaluation, Forward, GradientStep, Losses, Metric, Notice,
+    Targets, Task, TaskBatches, TrainConfig, Trainer, log_softmax,
 };
 
 fn network(store: &Store, mode: Mode) -> Result<Forward, Error> {
@@ -106,6 +106,7 @@ fn a_loss_a_metric_and_a_score_of_ones_own() {
     assert!(losses[2] < losses[0], "{losses:?}");
     let best = summary.best.unwrap();
     assert_eq!((best.epoch, best.score), (1, 20.));
+    assert_eq!(best.score_name, "falling");
     let columns = std::fs::read_to_string(directory.path().join("metrics.csv")).unwrap();
     let columns = columns.lines().next().unwrap().to_string();
     assert_eq!(
@@ -161,7 +162,7 @@ impl Task for Infinite {
         self.inner.batches_per_epoch()
     }
 
-    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Self::Batch>, Error> {
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Self::Batch>, Error> {
         self.inner.batches(epoch)
     }
 

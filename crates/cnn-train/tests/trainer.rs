@@ -13,8 +13,9 @@ use cnn_layers::{
     Padding, Sequential, Store,
 };
 use cnn_train::{
-    Batches, CrossEntropy, Epoch, Error, Evaluation, GradientStep, Losses, Notice, Optimizer,
-    OptimizerConfig, Rates, Step, Targets, Task, TrainConfig, Trainer, Update, decay_groups,
+    CrossEntropy, Epoch, Error, Evaluation, GradientStep, Losses, Notice, Optimizer,
+    OptimizerConfig, Rates, Step, Targets, Task, TaskBatches, TrainConfig, Trainer, Update,
+    decay_groups,
 };
 
 struct Net {
@@ -88,7 +89,7 @@ impl Task for TwoDomains {
         self.batches
     }
 
-    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, Pair>, Error> {
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Pair>, Error> {
         let key = epoch.key;
         let source = (epoch.start..self.batches)
             .map(move |batch| images(key.stream("source").at(batch as u64), 1.));
@@ -132,6 +133,10 @@ impl Task for TwoDomains {
             score: top1,
             metrics: vec![("top1".into(), top1)],
         })
+    }
+
+    fn score_name(&self) -> String {
+        "top1".to_string()
     }
 
     fn names(&self, batch: &Pair) -> Vec<String> {
@@ -222,7 +227,8 @@ fn it_learns() {
     let summary = Trainer::new(config(20), &store, directory.path())
         .run(&task(&store), &mut GradientStep::default())
         .unwrap();
-    assert_eq!(summary.best.unwrap().score, 1.);
+    let best = summary.best.unwrap();
+    assert_eq!((best.score_name.as_str(), best.score), ("top1", 1.));
 }
 
 #[test]
@@ -303,7 +309,7 @@ impl Task for Line {
         1
     }
 
-    fn batches<'a>(&'a self, _: &Epoch) -> Result<Batches<'a, Rows>, Error> {
+    fn batches<'a>(&'a self, _: &Epoch) -> Result<TaskBatches<'a, Rows>, Error> {
         Ok(Box::new(std::iter::once(Ok(rows(0, 8)))))
     }
 

@@ -165,7 +165,7 @@ fn key(network: &Network, dataset: &dyn Dataset) -> Result<String, Error> {
         network.config().model
     )
     .as_bytes());
-    let head = network.model().parameter_groups().last();
+    let head = network.model().layer_groups().last();
     for (name, tensor) in network
         .store()
         .tensors()

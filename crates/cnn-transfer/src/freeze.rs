@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use candle_core::{DType, Tensor};
-use cnn_layers::Store;
+use cnn_layers::{Store, TensorKind};
 use cnn_weights::TensorFile;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::Error;
+use crate::{Error, Phase};
 
 /// Which tensors of a source a saved file holds bit by bit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,6 +46,31 @@ impl FreezeProof {
             }
         }
         Ok(proof)
+    }
+
+    /// The same for what no phase of a run trained. `frozen_statistics` says whether running
+    /// statistics of trained layers were kept, too, as in
+    /// [`FineTuneConfig::frozen_statistics`](crate::FineTuneConfig).
+    ///
+    /// # Errors
+    /// As [`FreezeProof::of`].
+    pub fn of_phases(
+        source: &Store,
+        saved: &Path,
+        phases: &[Phase],
+        frozen_statistics: bool,
+    ) -> Result<Self, Error> {
+        let entries = source.entries();
+        let is_statistic = |name: &str| {
+            let mut buffers = entries
+                .iter()
+                .filter(|entry| entry.kind == TensorKind::Buffer);
+            buffers.any(|entry| entry.name == name)
+        };
+        let is_trained = |name: &str| phases.iter().any(|phase| phase.trains(name));
+        Self::of(source, saved, |name| {
+            !is_trained(name) || (frozen_statistics && is_statistic(name))
+        })
     }
 }
 

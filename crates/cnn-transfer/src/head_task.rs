@@ -5,9 +5,9 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use cnn_data::Dataset;
 use cnn_layers::{Classifier, Context, FeatureMap, Mode};
-use cnn_metrics::Classification;
+use cnn_metrics::ClassificationMetrics;
 use cnn_models::Network;
-use cnn_train::{Batches, CrossEntropy, Epoch, Error, Evaluation, Losses, Targets, Task};
+use cnn_train::{CrossEntropy, Epoch, Error, Evaluation, Losses, Targets, Task, TaskBatches};
 
 use crate::Features;
 
@@ -114,7 +114,7 @@ impl Task for HeadTask {
         self.train.labels.len() / self.batch_size
     }
 
-    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<Batches<'a, FeatureBatch>, Error> {
+    fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, FeatureBatch>, Error> {
         let order = epoch
             .key
             .stream("order")
@@ -142,7 +142,7 @@ impl Task for HeadTask {
     }
 
     fn evaluate(&self) -> Result<Evaluation, Error> {
-        let mut metrics = Classification::new(self.model_eval.num_classes())?;
+        let mut metrics = ClassificationMetrics::new(self.model_eval.num_classes())?;
         let all: Vec<u32> = (0..self.val.labels.len() as u32).collect();
         for places in all.chunks(EVALUATION_BATCH) {
             let batch = self.val.select(places.to_vec())?;
@@ -152,6 +152,10 @@ impl Task for HeadTask {
             cnn_train::count_predictions(&mut metrics, &logits, &batch.labels)?;
         }
         Ok(Evaluation::from(&metrics.result()?))
+    }
+
+    fn score_name(&self) -> String {
+        "top1".to_string()
     }
 
     fn names(&self, batch: &FeatureBatch) -> Vec<String> {

@@ -5,6 +5,9 @@
 //!   top; it is interruptible and reproducible to the byte like any training run;
 //! - [`Phase`] and [`GroupRate`]: which layer groups move in a phase, and how fast;
 //! - [`FeatureCache`]: what a frozen backbone makes of a dataset, computed once;
+//! - [`measure`]: how good a network is on a labelled dataset; [`BestEpoch`]: how good a run's best
+//!   epoch is;
+//! - [`Predict`]: the most probable classes of photos, by name;
 //! - [`FreezeProof`]: that what was frozen is in the saved file what it was in the source, by hash.
 //!
 //! # Its neighbours
@@ -28,17 +31,28 @@
 //! has the dependencies and the figures.
 #![forbid(unsafe_code)]
 
+mod best_epoch;
+mod classes;
 mod error;
 mod features;
 mod fine_tune;
 mod freeze;
 mod head_task;
+mod measure;
 mod phase;
+mod predict;
 mod strategy;
 
+pub use best_epoch::BestEpoch;
+pub use classes::{ClassMatch, class_names, known_class_names, match_classes};
 pub use error::Error;
 pub use features::{FeatureCache, Features};
 pub use fine_tune::{FineTune, FineTuneNotice, FineTuneSummary, PhaseSummary};
 pub use freeze::FreezeProof;
+pub use measure::{
+    BatchLogits, Judged, MOST_KEPT, Measured, MeasuredWithPart, for_each_batch, measure,
+    measure_with_part,
+};
 pub use phase::{GroupRate, Phase};
+pub use predict::{DatasetPredictions, Predict, PredictedClass, PredictedImage};
 pub use strategy::{FineTuneConfig, Strategy};

@@ -1,6 +1,6 @@
 //! One phase of fine-tuning: which layer groups move, and how fast.
 
-use cnn_layers::{ParameterGroup, Store};
+use cnn_layers::{LayerGroup, Store};
 use cnn_train::{ParamGroup, decay_groups};
 
 /// A span of epochs in which the same layers are trained.
@@ -18,7 +18,7 @@ pub struct Phase {
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupRate {
     /// The group.
-    pub group: ParameterGroup,
+    pub group: LayerGroup,
     /// `None` where it is frozen.
     pub learning_rate: Option<f64>,
 }
@@ -48,6 +48,12 @@ impl Phase {
             .iter()
             .filter(|group| group.learning_rate.is_some());
         trained.map(|group| group.group.name.as_str()).collect()
+    }
+
+    /// Whether the tensor of this name is in a group that is trained.
+    pub fn trains(&self, name: &str) -> bool {
+        let trains = |rate: &GroupRate| rate.learning_rate.is_some() && rate.group.contains(name);
+        self.groups.iter().any(trains)
     }
 
     /// Freezes and unfreezes the store's parameters as this phase wants them; build the network

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use cnn_core::did_you_mean;
-use cnn_layers::ParameterGroup;
+use cnn_layers::LayerGroup;
 use cnn_train::{OptimizerConfig, Schedule, ScheduleKind};
 use serde::{Deserialize, Serialize};
 
@@ -167,11 +167,11 @@ impl FineTuneConfig {
     }
 
     /// The phases for a network with these layer groups, from the input to the head, as
-    /// [`Classifier::parameter_groups`](cnn_layers::Classifier::parameter_groups) lists them.
+    /// [`Classifier::layer_groups`](cnn_layers::Classifier::layer_groups) lists them.
     ///
     /// # Errors
     /// [`Error::Argument`] if a number is out of its range or there is no group below the head.
-    pub fn phases(&self, groups: &[ParameterGroup]) -> Result<Vec<Phase>, Error> {
+    pub fn phases(&self, groups: &[LayerGroup]) -> Result<Vec<Phase>, Error> {
         self.validate()?;
         let Some(below) = groups.len().checked_sub(1).filter(|&below| below > 0) else {
             return Err(Error::argument(
@@ -199,19 +199,13 @@ impl FineTuneConfig {
     }
 
     /// A phase in which the head and this many groups below it are trained.
-    fn phase(
-        &self,
-        name: String,
-        epochs: usize,
-        groups: &[ParameterGroup],
-        thawed: usize,
-    ) -> Phase {
+    fn phase(&self, name: String, epochs: usize, groups: &[LayerGroup], thawed: usize) -> Phase {
         let head_rate = if thawed == 0 {
             self.head_learning_rate
         } else {
             self.learning_rate
         };
-        let rate = |(place, group): (usize, &ParameterGroup)| {
+        let rate = |(place, group): (usize, &LayerGroup)| {
             let scale = match groups.len() - 1 - place {
                 0 => Some(1.),
                 distance if distance <= thawed => {
@@ -283,9 +277,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn groups() -> Vec<ParameterGroup> {
+    fn groups() -> Vec<LayerGroup> {
         ["stem", "stage1", "stage2", "head"]
-            .map(|name| ParameterGroup::new(name, [name]))
+            .map(|name| LayerGroup::new(name, [name]))
             .into()
     }
 

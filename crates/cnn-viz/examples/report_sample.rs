@@ -15,8 +15,9 @@ use cnn_data::{Dataset, Shapes, ShapesConfig, Skipped};
 use cnn_metrics::ConfusionMatrix;
 use cnn_models::{ModelConfig, Network};
 use cnn_viz::{
-    ClassResults, Epoch, Fact, FilterReport, FreezeProof, ImagePrediction, InspectConfig,
-    LayerGroup, NormStatistics, Phase, PictureGroup, Report, Timing, filter_grid, inspect,
+    ClassResults, Fact, FilterReport, ImagePrediction, InspectConfig, NormStatistics, PictureGroup,
+    Report, ReportEpoch, ReportFreezeProof, ReportLayerGroup, ReportPhase, Timing, filter_grid,
+    inspect,
 };
 
 fn main() -> Result<()> {
@@ -41,7 +42,7 @@ fn main() -> Result<()> {
         pictures: vec![PictureGroup { title: "Worst mistakes".into(), note: None, pictures: mistakes(&shapes)? }],
         filters: Some(filters(&shapes)?),
         phases: vec![phase("head", 1, 3, 1), phase("all layers", 4, 12, 5)],
-        freeze_proof: Some(FreezeProof {
+        freeze_proof: Some(ReportFreezeProof {
             kept: "stem, running statistics of 18 norms in the others".into(),
             tensors: 19,
             unchanged: 19,
@@ -100,11 +101,11 @@ fn filters(shapes: &Shapes) -> Result<FilterReport> {
 }
 
 /// Loss and accuracy as they go when a head is trained first and everything after it.
-fn epoch(epoch: usize) -> Epoch {
+fn epoch(epoch: usize) -> ReportEpoch {
     let mut noise = Key::new(0).stream("epoch").at(epoch as u64).rng();
     let progress = 1.0 - (-(epoch as f64) / if epoch <= 3 { 2.5 } else { 3.5 }).exp();
     let loss = 2.3 - 2.1 * progress;
-    Epoch {
+    ReportEpoch {
         epoch,
         learning_rate: Some(if epoch <= 3 {
             0.01
@@ -156,12 +157,12 @@ fn mistakes(shapes: &Shapes) -> Result<Vec<ImagePrediction>> {
 }
 
 /// The `trained` groups nearest the head train, those nearer the image more slowly.
-fn phase(name: &str, first_epoch: usize, last_epoch: usize, trained: usize) -> Phase {
+fn phase(name: &str, first_epoch: usize, last_epoch: usize, trained: usize) -> ReportPhase {
     let parameters = [464, 13_920, 51_648, 205_696, 650];
     let groups = ["stem", "layer1", "layer2", "layer3", "head"];
     let group = |(index, (&name, &parameters)): (usize, (&&str, &u64))| {
         let trains = index + trained >= groups.len();
-        LayerGroup {
+        ReportLayerGroup {
             name: name.into(),
             parameters,
             learning_rate: trains.then(|| 0.01 * 0.5f64.powi((groups.len() - 1 - index) as i32)),
@@ -178,7 +179,7 @@ fn phase(name: &str, first_epoch: usize, last_epoch: usize, trained: usize) -> P
         .enumerate()
         .map(group)
         .collect();
-    Phase {
+    ReportPhase {
         name: name.into(),
         first_epoch,
         last_epoch,

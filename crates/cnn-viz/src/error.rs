@@ -2,20 +2,15 @@
 
 use std::fmt;
 
+use cnn_core::ArgumentError;
+
 /// Everything that can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Parts of the report contradict each other or themselves.
-    #[error("`{name}`: found {found}, expected {expected}")]
-    InvalidArgument {
-        /// The field of the report.
-        name: &'static str,
-        /// What it holds.
-        found: String,
-        /// What would be accepted.
-        expected: String,
-    },
+    /// An argument is out of its range.
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
     /// A picture could not be made smaller or encoded.
     #[error("cannot show {path}")]
     Picture {
@@ -114,10 +109,6 @@ impl Error {
         found: impl fmt::Display,
         expected: impl Into<String>,
     ) -> Self {
-        Self::InvalidArgument {
-            name,
-            found: found.to_string(),
-            expected: expected.into(),
-        }
+        Self::Argument(ArgumentError::new(name, found, expected))
     }
 }

@@ -88,9 +88,10 @@ pub use page::thumbnail;
 pub use picture::{ColorMap, Heatmap, map_grid, overlay};
 #[cfg(feature = "report")]
 pub use report::{
-    ClassResults, DataPart, Epoch, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FileLink,
-    FilterLayer, FilterReport, FreezeProof, Gallery, ImagePrediction, LayerGroup, NextStep,
-    NormStatistics, Phase, PictureGroup, RatePoint, Report, StripRow, Timing,
+    ClassResults, DataPart, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FileLink,
+    FilterLayer, FilterReport, Gallery, ImagePrediction, NormStatistics, PictureGroup, RatePoint,
+    Report, ReportEpoch, ReportFreezeProof, ReportLayerGroup, ReportNextStep, ReportPhase,
+    StripRow, Timing,
 };
 pub use trust::{
     InsertionDeletion, Road, Trust, TrustCheck, TrustChecks, TrustVerdict, cascade,

@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use cnn_data::{Dataset, PhotoList};
-use cnn_layers::{FeatureMap, ParameterGroup};
+use cnn_layers::{FeatureMap, LayerGroup};
 use cnn_viz::{Explainer, Heatmap, Method, Target, randomized, rank_correlation};
 use common::{batch, published, shared};
 
@@ -42,8 +42,8 @@ fn random_weights_in_the_top_stage_of_mobilenet_change_grad_cam() {
     let targets: Vec<Target> = (0..PHOTOS)
         .map(|image| explanation.target(image).unwrap())
         .collect();
-    let groups = network.model().parameter_groups();
-    let named = |names: &[&str]| -> Vec<ParameterGroup> {
+    let groups = network.model().layer_groups();
+    let named = |names: &[&str]| -> Vec<LayerGroup> {
         groups
             .iter()
             .filter(|group| names.contains(&group.name.as_str()))
@@ -77,7 +77,7 @@ fn only_what_is_named_becomes_random() {
     let Some(network) = published("resnet20_cifar10") else {
         return;
     };
-    let groups = network.model().parameter_groups();
+    let groups = network.model().layer_groups();
     let copy = randomized(&network, &groups[groups.len() - 2..groups.len() - 1], 0).unwrap();
     let bytes = |network: &cnn_models::Network, name: &str| -> Vec<f32> {
         network

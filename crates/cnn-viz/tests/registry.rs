@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{Device, Result, Tensor};
 use cnn_core::Key;
-use cnn_layers::{Backbone, Classifier, Context, FeatureMap, Mode, ParameterGroup, StageInfo};
+use cnn_layers::{Backbone, Classifier, Context, FeatureMap, LayerGroup, Mode, StageInfo};
 use cnn_models::{ModelConfig, Network, models};
 use cnn_viz::{Explainer, Method, Place, Target, feature_maps};
 
@@ -245,8 +245,8 @@ impl Counting<'_> {
 }
 
 impl Backbone for Counting<'_> {
-    fn parameter_groups(&self) -> &[ParameterGroup] {
-        self.model.parameter_groups()
+    fn layer_groups(&self) -> &[LayerGroup] {
+        self.model.layer_groups()
     }
 
     fn stages(&self) -> &[StageInfo] {

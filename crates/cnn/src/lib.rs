@@ -13,8 +13,8 @@
 //! | `transfer` (default) | `transfer` | new heads, freezing, layer-wise rates, feature caches |
 //! | `viz` | `viz` | explanations, feature maps, filters that do nothing |
 //! | `report` | `viz` | HTML pages of runs and explained photos |
-//! | `graph` | `graph` | what a network computes, node by node, and an interpreter |
 //! | `parquet` | `data` | image datasets in parquet files |
+//! | `graph` | `graph` | the typed graph of any network, and its interpreter |
 //! | `metrics` | `metrics` | accuracy, calibration, confidence intervals, without tensors |
 //! | `weights` | `weights` | safetensors and PyTorch's files |
 //! | `kernels` | `kernels` | single operations, forward and backward |

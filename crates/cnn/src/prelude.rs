@@ -14,17 +14,19 @@ pub use cnn_data::{
 pub use cnn_layers::{
     Activate, Activation, AvgPool2d, Backbone, BatchNorm2dConfig, Builder, Classifier, Context,
     Conv2dConfig, ConvNormActConfig, Dropout, FeatureMap, GlobalAvgPool2d, Head, Init, Layer,
-    LinearConfig, MaxPool2d, Mode, Observer, Outputs, Padding, ParameterGroup, Residual, Segmenter,
+    LayerGroup, LinearConfig, MaxPool2d, Mode, Observer, Outputs, Padding, Residual, Segmenter,
     Sequential, StagedBuilder, StagedClassifier, Store,
 };
 #[cfg(feature = "models")]
 pub use cnn_models::{Build, LoadOptions, ModelConfig, ModelSpec, Network, find, models, preset};
 #[cfg(feature = "train")]
 pub use cnn_train::{
-    Classification, CrossEntropy, Forward, GradientStep, Metric, Notice, OptimizerConfig, Schedule,
-    Step, Task, TrainConfig, Trainer,
+    AugmentationPolicy, Classification, CrossEntropy, Forward, GradientStep, Metric, Notice,
+    OptimizerConfig, PredictImages, Schedule, Step, Task, TrainConfig, Trainer, TrainingData,
 };
 #[cfg(feature = "transfer")]
-pub use cnn_transfer::{FineTune, FineTuneConfig, FineTuneNotice, Strategy};
+pub use cnn_transfer::{
+    BestEpoch, FineTune, FineTuneConfig, FineTuneNotice, Measured, Predict, Strategy, measure,
+};
 #[cfg(feature = "viz")]
 pub use cnn_viz::{Explainer, InspectConfig, Method, Target, inspect, overlay};

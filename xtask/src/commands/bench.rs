@@ -31,8 +31,8 @@ pub(crate) struct Bench {
 
     /// What is measured: `infer`, the network built for inference, or `train`, a step of forward,
     /// backward and SGD with momentum
-    #[arg(long, value_enum, default_value_t = Work::Infer)]
-    mode: Work,
+    #[arg(long, value_enum, default_value_t = BenchMode::Infer)]
+    mode: BenchMode,
 
     /// Images per call
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096))]
@@ -64,7 +64,7 @@ pub(crate) struct Bench {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Work {
+enum BenchMode {
     /// The forward pass of a network built for inference
     Infer,
     /// The forward pass of a network that gradients can flow through
@@ -120,19 +120,19 @@ impl Bench {
             &Device::Cpu,
         )?)?;
         let mode = match self.mode {
-            Work::Infer => Mode::Inference,
-            Work::Eval | Work::Gradcam => Mode::Eval,
-            Work::Train => Mode::Train,
+            BenchMode::Infer => Mode::Inference,
+            BenchMode::Eval | BenchMode::Gradcam => Mode::Eval,
+            BenchMode::Train => Mode::Train,
         };
         let model = network.build(mode)?;
         match self.mode {
-            Work::Infer | Work::Eval => {
+            BenchMode::Infer | BenchMode::Eval => {
                 return Ok(Box::new(move || {
                     model.forward(&images, &Context::eval())?;
                     Ok(())
                 }));
             }
-            Work::Gradcam => {
+            BenchMode::Gradcam => {
                 return Ok(Box::new(move || {
                     Explainer::new(model.as_ref()).explain(
                         Method::GradCam,
@@ -142,7 +142,7 @@ impl Bench {
                     Ok(())
                 }));
             }
-            Work::Train => {}
+            BenchMode::Train => {}
         }
         let targets = Targets::Classes(
             (0..batch)

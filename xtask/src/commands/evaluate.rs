@@ -6,11 +6,11 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use clap::Args;
 use cnn_data::{Dataset, Split, Subset};
+use cnn_transfer::{Measured, MeasuredWithPart};
 use serde_json::{Value, json};
 
 use crate::args::{DType, NetworkArgs};
 use crate::datasets::Source;
-use crate::inference::Measured;
 use crate::run_images::{RunImages, RunPart};
 use crate::{inference, next_steps, output, predictions};
 
@@ -102,8 +102,10 @@ impl Evaluate {
             },
             Some(unseen) => {
                 let trained_on = unseen.iter().filter(|unseen| !**unseen).count();
-                let (of_all, of_unseen) =
-                    inference::measure_with_part(&network, &images.dataset, batch, &unseen)?;
+                let MeasuredWithPart {
+                    whole: of_all,
+                    part: of_unseen,
+                } = inference::measure_with_part(&network, &images.dataset, batch, &unseen)?;
                 Figures {
                     of_all,
                     mixed: Some(Mixed {
@@ -113,7 +115,7 @@ impl Evaluate {
                 }
             }
         };
-        let names = inference::class_names(&network);
+        let names = cnn_transfer::class_names(&network);
         if let Some(path) = &self.csv {
             let part = |index| images.part_name(index);
             predictions::write(path, &figures.of_all, images.dataset.as_ref(), part, &names)?;

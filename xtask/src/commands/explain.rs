@@ -135,7 +135,7 @@ impl Explain {
         let methods = self.methods()?;
         let photos: Arc<dyn Dataset> = Arc::new(PhotoList::open(&self.paths)?);
         let network = self.network.load_sized(DType::F32, self.size)?;
-        let names = inference::class_names(&network);
+        let names = cnn_transfer::class_names(&network);
         let session = Session {
             target: self.target(&names)?,
             places: self.places(&network)?,

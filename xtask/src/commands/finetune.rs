@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use cnn_core::RunDir;
 use cnn_models::{LoadOptions, ModelConfig, Network, find};
-use cnn_train::{OptimizerConfig, ScheduleKind};
+use cnn_train::{AugmentationPolicy, OptimizerConfig, ScheduleKind, TrainingData};
 use cnn_transfer::{
     FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FineTuneSummary, FreezeProof, Phase,
     Strategy,
@@ -19,7 +19,7 @@ use crate::args::{
 use crate::conclusion::{Run, Tuning};
 use crate::strip::Strip;
 use crate::training::{
-    Augment, Data, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
+    Augment, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
     optimizer_help, save_arguments, saved_arguments, schedule_help,
 };
 use crate::{builtin, report};
@@ -145,10 +145,6 @@ enum Statistics {
     Moving,
 }
 
-/// The smallest share of an image that a random cut leaves: less would show another thing than its
-/// label says.
-const SMALLEST_CUT: f64 = 0.35;
-
 impl Finetune {
     pub(crate) fn run(&self) -> Result<()> {
         set_threads(self.training.threads)?;
@@ -169,7 +165,7 @@ impl Finetune {
 
     fn tune_in(&self, directory: Option<&Path>) -> Result<()> {
         let data = self.training.open_data(&self.data)?;
-        let classes = data.train.classes();
+        let classes = data.train().classes();
         let mut network = self.network(classes.len())?;
         note_unused(&network);
         network.set_label_names(classes.to_vec())?;
@@ -177,13 +173,13 @@ impl Finetune {
         let config = self.config(&network).context(Unusable)?;
         let augmentation = self
             .training
-            .augmentation(network.preprocessing(), SMALLEST_CUT)
+            .augmentation(network.preprocessing(), AugmentationPolicy::fine_tuning())
             .context(Unusable)?;
         let interrupt = interrupt_flag()?;
-        let strip = Strip::new(&network, &data.val)?;
+        let strip = Strip::new(&network, data.val())?;
         let mut watcher = Watcher::new(&strip, self.patience);
-        let images = data.train.len();
-        let mut tuning = FineTune::new(network, data.train.clone(), data.val.clone())
+        let images = data.train().len();
+        let mut tuning = FineTune::new(network, data.train().clone(), data.val().clone())
             .with_config(config.clone())
             .with_augmentation(augmentation.clone())
             .with_save_every(self.training.save_every())
@@ -211,8 +207,8 @@ impl Finetune {
         save_arguments(&self.resolved(&config), &directory)?;
         data.record_in(&directory)?;
         strip.begin(&directory)?;
-        let train = data.train.len();
-        let val = data.val.len();
+        let train = data.train().len();
+        let val = data.val().len();
         eprintln!(
             "{name}: {train} training and {val} validation images of {} classes, in {}",
             classes.len(),
@@ -328,23 +324,15 @@ impl Finetune {
         summary: &FineTuneSummary,
         plan: &[Phase],
         statistics_frozen: bool,
-        data: &Data,
+        data: &TrainingData,
         directory: &Path,
     ) -> Result<()> {
-        let source = self.network(data.train.classes().len())?;
-        let is_frozen = |name: &str| {
-            let trained = |phase: &Phase| {
-                phase
-                    .groups
-                    .iter()
-                    .any(|rate| rate.learning_rate.is_some() && rate.group.contains(name))
-            };
-            !plan.iter().any(trained) || (statistics_frozen && is_statistic(&source, name))
-        };
-        let proof = FreezeProof::of(
+        let source = self.network(data.train().classes().len())?;
+        let proof = FreezeProof::of_phases(
             source.store(),
             &directory.join("last/model.safetensors"),
-            is_frozen,
+            plan,
+            statistics_frozen,
         )?;
         let phases = &summary.phases;
         let feature_seconds = summary.feature_seconds;
@@ -367,15 +355,6 @@ impl Finetune {
         };
         run.conclude(self.training.json)
     }
-}
-
-/// Whether a tensor is a buffer: a running statistic or its counter.
-fn is_statistic(network: &Network, name: &str) -> bool {
-    network
-        .store()
-        .entries()
-        .iter()
-        .any(|entry| entry.name == name && entry.kind == cnn_layers::Kind::Buffer)
 }
 
 fn listen(notice: &FineTuneNotice<'_>, images: usize, watcher: &mut Watcher<'_>) {

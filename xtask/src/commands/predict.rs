@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::Args;
 use cnn_data::{Dataset, PhotoList, Skipped};
-use cnn_metrics::top_k;
+use cnn_transfer::{Predict as _, PredictedClass};
 use serde::Serialize;
 use serde_json::json;
 
@@ -54,33 +54,33 @@ struct Class {
     probability: f64,
 }
 
+/// A class without a name is called by its number.
+impl From<PredictedClass> for Class {
+    fn from(class: PredictedClass) -> Self {
+        Self {
+            index: class.index,
+            label: class.name.unwrap_or_else(|| class.index.to_string()),
+            probability: class.probability,
+        }
+    }
+}
+
 impl Predict {
     pub(crate) fn run(&self) -> Result<()> {
         let network = self.network.load(DType::F32)?;
         let photos: Arc<dyn Dataset> = Arc::new(PhotoList::open(&self.paths)?);
-        let names = inference::class_names(&network);
-        let mut predictions = Vec::new();
-        let skipped = inference::run(&network, &photos, self.batch.into(), |logits| {
-            for (row, index) in logits.values.chunks(names.len()).zip(logits.indices) {
-                let class = |ranked: cnn_metrics::Ranked| {
-                    let cnn_metrics::Ranked { index, probability } = ranked;
-                    Class {
-                        index,
-                        label: names[index].clone(),
-                        probability,
-                    }
-                };
-                let top = top_k(row, usize::from(self.top).min(names.len()))?
-                    .into_iter()
-                    .map(class)
-                    .collect();
-                predictions.push(Prediction {
-                    path: photos.id(index),
-                    top,
-                });
-            }
-            Ok(())
+        let seen = inference::with_progress(network.spec().name, photos.len(), |progress| {
+            network.predict_dataset(&photos, self.batch.into(), self.top.into(), progress)
         })?;
+        let skipped = seen.skipped;
+        let predictions: Vec<Prediction> = seen
+            .images
+            .into_iter()
+            .map(|image| Prediction {
+                path: photos.id(image.index),
+                top: image.classes.into_iter().map(Class::from).collect(),
+            })
+            .collect();
         if let Some(path) = &self.csv {
             cnn_core::write_atomic(path, |file| write_csv(file, &predictions))?;
         }

@@ -7,8 +7,8 @@ use clap::Args;
 use cnn_core::RunDir;
 use cnn_models::{ModelConfig, Network};
 use cnn_train::{
-    Classification, CrossEntropy, GradientStep, OptimizerConfig, Schedule, ScheduleKind,
-    TrainConfig, Trainer,
+    AugmentationPolicy, Classification, CrossEntropy, GradientStep, OptimizerConfig, Schedule,
+    ScheduleKind, TrainConfig, Trainer, TrainingData,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ use crate::conclusion::Run;
 use crate::report;
 use crate::strip::Strip;
 use crate::training::{
-    Data, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted, optimizer_help,
+    TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted, optimizer_help,
     save_arguments, saved_arguments, schedule_help,
 };
 
@@ -144,16 +144,16 @@ impl Train {
             "{}: {} parameters, {} training and {} validation images, {} epochs of {batches} updates, in {}",
             self.model,
             network.store().parameter_count(),
-            data.train.len(),
-            data.val.len(),
+            data.train().len(),
+            data.val().len(),
             self.epochs,
             directory.display()
         );
 
-        let strip = Strip::new(&network, &data.val)?;
+        let strip = Strip::new(&network, data.val())?;
         strip.begin(&directory)?;
         let mut watcher = Watcher::new(&strip, self.patience);
-        watcher.begin(data.train.len() * self.epochs as usize);
+        watcher.begin(data.train().len() * self.epochs as usize);
         let summary = Trainer::new(config, network.store(), &directory)
             .with_companion("config.json", network.config_json())
             .with_save_every(self.training.save_every())
@@ -222,8 +222,8 @@ impl Train {
         }
     }
 
-    fn network(&self, data: &Data) -> Result<Network> {
-        let classes = data.train.classes();
+    fn network(&self, data: &TrainingData) -> Result<Network> {
+        let classes = data.train().classes();
         anyhow::ensure!(
             !classes.is_empty(),
             "the dataset has no labels, so there is nothing to learn"
@@ -246,14 +246,14 @@ impl Train {
         Ok(network)
     }
 
-    fn task(&self, data: &Data, network: &Network) -> Result<Classification> {
+    fn task(&self, data: &TrainingData, network: &Network) -> Result<Classification> {
         let preprocessing = network.preprocessing().clone();
         let augmentation = self
             .training
-            .augmentation(&preprocessing, 0.08)
+            .augmentation(&preprocessing, AugmentationPolicy::default())
             .context(Unusable)?;
-        let train = data.train.clone();
-        let val = data.val.clone();
+        let train = data.train().clone();
+        let val = data.val().clone();
         let mut task = Classification::new(train, val, preprocessing, |mode| network.build(mode))?
             .with_batch_size(self.batch as usize)
             .context(Unusable)?

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use crate::Error;
+use crate::{Error, Image};
 
 /// One class number per pixel, row by row, for semantic segmentation; [`Mask::IGNORE`] where the
 /// class is unknown.
 ///
-/// No side is zero.
+/// A number is an index into [`Dataset::mask_classes`](crate::Dataset::mask_classes), from 0. That
+/// list is not [`Dataset::classes`](crate::Dataset::classes): where pixels can belong to no object,
+/// it has a class for them, by custom the first one, `background`. No side is zero.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Mask {
     height: usize,
@@ -16,7 +18,7 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// The number of pixels that belong to no class: losses and metrics leave them out.
+    /// The number of pixels whose class is unknown: losses and metrics leave them out.
     pub const IGNORE: u8 = 255;
 
     /// A mask from its class numbers in the order row, column.
@@ -64,6 +66,15 @@ impl Mask {
     /// The class numbers in the order row, column, without a copy.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
+    }
+
+    /// The mask after a change of its pixels, to which it looks like a grey image.
+    pub(crate) fn map_pixels(
+        self,
+        change: impl FnOnce(Image) -> Result<Image, Error>,
+    ) -> Result<Self, Error> {
+        let changed = change(Image::from_pixels(self.height, self.width, 1, self.bytes)?)?;
+        Self::new(changed.height(), changed.width(), changed.into_bytes())
     }
 }
 

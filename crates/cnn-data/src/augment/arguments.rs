@@ -23,7 +23,8 @@ pub(super) fn probability(name: &'static str, p: f64) -> Result<f64, Error> {
     within(name, p, 0.0..=1.0)
 }
 
-/// A range to draw from: its ends within `range`, the smaller one first.
+/// Checks the ends of a range to draw from: both lie within `range`, and the smaller one comes
+/// first.
 pub(super) fn ordered(
     name: &'static str,
     ends: [f64; 2],

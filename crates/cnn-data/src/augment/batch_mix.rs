@@ -46,7 +46,7 @@ impl BatchMix {
         Self::of(Kinds::CutMix(cutmix))
     }
 
-    /// For every batch one of the two.
+    /// For every batch one of the two, which is drawn.
     pub fn either(mixup: Mixup, cutmix: CutMix) -> Self {
         Self::of(Kinds::Either(mixup, cutmix))
     }
@@ -63,7 +63,7 @@ impl BatchMix {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `prob` is not in `0..=1`.
+    /// [`Error::Argument`] if `prob` is not in `0..=1`.
     pub fn with_prob(self, prob: f64) -> Result<Self, Error> {
         Ok(Self {
             prob: probability("prob", prob)?,
@@ -75,7 +75,7 @@ impl BatchMix {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `switch_prob` is not in `0..=1`.
+    /// [`Error::Argument`] if `switch_prob` is not in `0..=1`.
     pub fn with_switch_prob(self, switch_prob: f64) -> Result<Self, Error> {
         Ok(Self {
             switch_prob: probability("switch_prob", switch_prob)?,
@@ -91,7 +91,7 @@ impl BatchMix {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if the number of values is not the product of `dims` or an image
+    /// [`Error::Argument`] if the number of values is not the product of `dims` or an image
     /// is empty.
     pub fn apply(
         &self,

@@ -7,7 +7,7 @@ use cnn_core::Rng;
 /// The parameters for which [`beta`] is accurate.
 pub(super) const ALPHAS: RangeInclusive<f64> = 0.001..=1000.0;
 
-/// A value of Beta(α, α), α within [`ALPHAS`]: `x / (x + y)` for two gamma variates.
+/// A value of Beta(α, α), with α within [`ALPHAS`]: `x / (x + y)` of two gamma variates.
 pub(super) fn beta(alpha: f64, rng: &mut Rng) -> f64 {
     let x = log_gamma_variate(alpha, rng);
     let y = log_gamma_variate(alpha, rng);
@@ -15,7 +15,7 @@ pub(super) fn beta(alpha: f64, rng: &mut Rng) -> f64 {
 }
 
 /// The logarithm of a value of Gamma(α, 1) (G. Marsaglia and W. W. Tsang, "A simple method for
-/// generating gamma variables", 2000): for small α the value itself would underflow.
+/// generating gamma variables", 2000). For a small α the value itself would underflow.
 fn log_gamma_variate(alpha: f64, rng: &mut Rng) -> f64 {
     // Gamma(α) is Gamma(α + 1) · U^(1/α), and the method needs a shape of at least 1.
     let d = alpha + 1.0 - 1.0 / 3.0;

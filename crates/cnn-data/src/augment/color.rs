@@ -7,7 +7,7 @@ pub(super) fn brightness(image: Image, factor: f32) -> Result<Image, Error> {
     map_bytes(image, |byte| blend(0, byte, factor))
 }
 
-/// Away from (or towards) the mean grey of the whole image.
+/// Blends the mean grey of the whole image (factor 0) with the image (factor 1), and beyond.
 pub(super) fn contrast(image: Image, factor: f32) -> Result<Image, Error> {
     let grey = image.to_grey();
     let sum: u64 = grey.bytes().iter().map(|&byte| u64::from(byte)).sum();
@@ -15,7 +15,8 @@ pub(super) fn contrast(image: Image, factor: f32) -> Result<Image, Error> {
     map_bytes(image, |byte| blend(mean, byte, factor))
 }
 
-/// Away from (or towards) each pixel's grey. Grey images stay as they are.
+/// Blends each pixel's grey (factor 0) with the pixel (factor 1), and beyond. Grey images stay as
+/// they are.
 pub(super) fn saturation(image: Image, factor: f32) -> Result<Image, Error> {
     if image.channels() == 1 {
         return Ok(image);
@@ -39,7 +40,8 @@ pub(super) fn hue(image: Image, shift: f64) -> Result<Image, Error> {
     })
 }
 
-/// From `from` (factor 0) to `to` (factor 1) and beyond; `as` cuts the fraction and saturates.
+/// The value between `from` (factor 0) and `to` (factor 1), or beyond; `as` drops the fraction and
+/// saturates.
 fn blend(from: u8, to: u8, factor: f32) -> u8 {
     (f32::from(from) + factor * (f32::from(to) - f32::from(from))) as u8
 }
@@ -56,7 +58,7 @@ fn map_bytes(image: Image, change: impl Fn(u8) -> u8) -> Result<Image, Error> {
     Image::from_pixels(height, width, channels, bytes)
 }
 
-/// Of an image with three channels.
+/// Changes every pixel of an image with three channels.
 fn map_pixels(image: Image, change: impl Fn(usize, [u8; 3]) -> [u8; 3]) -> Result<Image, Error> {
     let height = image.height();
     let width = image.width();
@@ -68,7 +70,7 @@ fn map_pixels(image: Image, change: impl Fn(usize, [u8; 3]) -> [u8; 3]) -> Resul
     Image::from_pixels(height, width, 3, bytes)
 }
 
-/// Hue, saturation and value in 255ths; where Pillow keeps a float, so is it here.
+/// Hue, saturation and value as bytes, with a float in every place where Pillow has one.
 fn hsv_of_rgb([red, green, blue]: [u8; 3]) -> [u8; 3] {
     let high = red.max(green).max(blue);
     let low = red.min(green).min(blue);

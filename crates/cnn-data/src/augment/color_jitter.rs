@@ -9,8 +9,8 @@ use crate::{Error, Sample};
 /// Changes brightness, contrast, saturation and hue by random factors in random order:
 /// torchvision's `ColorJitter` with Pillow's arithmetic. Boxes and mask stay as they are.
 ///
-/// Each factor is uniform in `[max(0, 1 − x), 1 + x]`, the turn of the color wheel in
-/// `[−hue, hue]`. Of grey images saturation and hue change nothing.
+/// Each factor is uniform in `[max(0, 1 − x), 1 + x]`, and the turn of the color wheel is uniform
+/// in `[−hue, hue]`. Saturation and hue leave grey images as they are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColorJitter {
     brightness: f64,
@@ -24,7 +24,7 @@ impl ColorJitter {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `brightness`, `contrast` or `saturation` is not in `0..=100`
+    /// [`Error::Argument`] if `brightness`, `contrast` or `saturation` is not in `0..=100`
     /// or `hue` not in `0..=0.5`.
     pub fn new(brightness: f64, contrast: f64, saturation: f64, hue: f64) -> Result<Self, Error> {
         Ok(Self {

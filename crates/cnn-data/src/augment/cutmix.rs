@@ -10,21 +10,21 @@ use crate::Error;
 /// Replaces a rectangle of each image by the same rectangle of its partner (S. Yun et al., "CutMix:
 /// Regularization Strategy to Train Strong Classifiers with Localizable Features", 2019).
 ///
-/// λ is drawn from Beta(α, α) once for the batch. The rectangle has √(1 − λ) of either side, and
-/// its centre is uniform over the image; what reaches beyond the image is cut off, and
-/// [`Mixing::lambda`] is the share of pixels that is really left. Partners are taken from the
-/// reversed batch, as in timm: the batch should be shuffled.
+/// λ is drawn from Beta(α, α) once for the batch. The rectangle's sides are √(1 − λ) times the
+/// image's, and its centre is uniform over the image. The part that reaches beyond the image is cut
+/// off, and [`Mixing::lambda`] is the share of its own pixels that an image keeps. Partners come
+/// from the reversed batch, as in timm, so the batch should be shuffled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CutMix {
     alpha: f64,
 }
 
 impl CutMix {
-    /// 1 makes all sizes of the rectangle equally likely, as in the paper.
+    /// With `alpha` 1, as in the paper, all sizes of the rectangle are equally likely.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `alpha` is not in `0.001..=1000`.
+    /// [`Error::Argument`] if `alpha` is not in `0.001..=1000`.
     pub fn new(alpha: f64) -> Result<Self, Error> {
         Ok(Self {
             alpha: within("alpha", alpha, ALPHAS)?,
@@ -39,7 +39,7 @@ impl CutMix {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if the number of values is not the product of `dims` or an image
+    /// [`Error::Argument`] if the number of values is not the product of `dims` or an image
     /// is empty.
     pub fn apply(
         &self,

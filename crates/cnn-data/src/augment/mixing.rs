@@ -2,12 +2,12 @@
 
 use crate::Error;
 
-/// Which image went into which, and how much of each is left.
+/// Which images were mixed with each other, and how much of each is left.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mixing {
-    /// The share of each image's own pixels; the rest is its partner's. 1 where nothing was mixed.
+    /// The share of each image that is its own; the rest is its partner's. 1 if nothing was mixed.
     pub lambda: f64,
-    /// For each image its partner's number; its own where nothing was mixed.
+    /// For each image the number of its partner, which is its own number if nothing was mixed.
     pub partners: Vec<usize>,
 }
 
@@ -20,8 +20,8 @@ impl Mixing {
         }
     }
 
-    /// The last image is the partner of the first, and so on: in a shuffled batch as random as a
-    /// permutation, and pairs can be mixed in place.
+    /// The last image is the partner of the first, and so on. In a shuffled batch this is as random
+    /// as a permutation, and pairs can be mixed in place.
     pub(super) fn reversed(images: usize, lambda: f64) -> Self {
         Self {
             lambda,
@@ -29,8 +29,8 @@ impl Mixing {
         }
     }
 
-    /// The mixed labels as class probabilities: for each image `lambda` for its own class and the
-    /// rest for its partner's, both in one number where the classes are equal.
+    /// The mixed labels as class probabilities: each image gives `lambda` to its own class and the
+    /// rest to its partner's. If the two classes are equal, the class gets both.
     ///
     /// # Shapes
     ///
@@ -38,7 +38,7 @@ impl Mixing {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if there are more or fewer labels than images, a label is not
+    /// [`Error::Argument`] if there are more or fewer labels than images, a label is not
     /// below `classes`, or a partner is no image of the batch.
     pub fn soft_targets(&self, labels: &[usize], classes: usize) -> Result<Vec<f32>, Error> {
         if labels.len() != self.partners.len() {
@@ -98,8 +98,8 @@ pub(super) fn batch_of(
     }
 }
 
-/// The two images of each pair of [`Mixing::reversed`]; an odd batch's middle image is its own
-/// partner and left out.
+/// The two images of each pair of [`Mixing::reversed`]. The middle image of an odd batch is its own
+/// partner and is left out.
 pub(super) fn pairs(
     images: &mut [f32],
     [count, each]: [usize; 2],

@@ -7,21 +7,21 @@ use super::beta::{ALPHAS, beta};
 use super::mixing::{Mixing, batch_of, pairs};
 use crate::Error;
 
-/// Replaces each image by `λ·image + (1 − λ)·partner`, λ drawn from Beta(α, α) once for the batch
-/// (H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2017).
+/// Replaces each image by `λ·image + (1 − λ)·partner`, where λ is drawn from Beta(α, α) once for
+/// the batch (H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2017).
 ///
-/// Partners are taken from the reversed batch, as in timm: the batch should be shuffled.
+/// Partners come from the reversed batch, as in timm, so the batch should be shuffled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mixup {
     alpha: f64,
 }
 
 impl Mixup {
-    /// Small `alpha` leaves most images nearly unmixed, 1 mixes evenly.
+    /// A small `alpha` leaves most images nearly unmixed; with 1 all shares are equally likely.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `alpha` is not in `0.001..=1000`.
+    /// [`Error::Argument`] if `alpha` is not in `0.001..=1000`.
     pub fn new(alpha: f64) -> Result<Self, Error> {
         Ok(Self {
             alpha: within("alpha", alpha, ALPHAS)?,
@@ -36,7 +36,7 @@ impl Mixup {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if the number of values is not the product of `dims` or an image
+    /// [`Error::Argument`] if the number of values is not the product of `dims` or an image
     /// is empty.
     pub fn apply(
         &self,

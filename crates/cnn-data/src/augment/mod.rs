@@ -3,7 +3,6 @@
 //! A [`Transform`] changes one [`Sample`](crate::Sample), image, boxes and mask together;
 //! [`Augmentation`] is a list of them. [`BatchMix`] mixes the images of a whole batch.
 
-mod affine;
 mod arguments;
 mod augmentation;
 mod batch_mix;

@@ -3,17 +3,16 @@
 use cnn_core::Rng;
 
 use super::Transform;
-use super::affine::Affine;
 use super::arguments::{ordered, within};
 use super::warp::warp;
-use crate::{Error, Sample};
+use crate::{Affine, Error, Sample};
 
-/// A random affine map of image, boxes and mask about the image's centre, torchvision's
-/// `RandomAffine`; the size stays.
+/// Applies a random affine map about the image's centre to image, boxes and mask, as torchvision's
+/// `RandomAffine` does; the size stays.
 ///
-/// Each part is uniform in its range: the angle in `−degrees..degrees`, the translation (rounded to
-/// whole pixels) within a share of each side, the scale, and the shear angles. Sampling, filling
-/// and boxes are as in [`RandomRotation`](crate::RandomRotation).
+/// Angle, translation, scale and shear are each uniform in their range: the angle within
+/// `−degrees..degrees`, the translation, rounded to whole pixels, within a share of each side.
+/// Pixels and boxes are treated as by [`RandomRotation`](crate::RandomRotation).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomAffine {
     degrees: f64,
@@ -24,11 +23,12 @@ pub struct RandomAffine {
 }
 
 impl RandomAffine {
-    /// Turns by at most `degrees` either way; no translation, scaling or shear; black around.
+    /// Turns by at most `degrees` either way, without translation, scaling or shear; what comes in
+    /// from outside is black.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `degrees` is not in `0..=180`.
+    /// [`Error::Argument`] if `degrees` is not in `0..=180`.
     pub fn new(degrees: f64) -> Result<Self, Error> {
         let degrees = within("degrees", degrees, 0.0..=180.0)?;
         Ok(Self {
@@ -44,7 +44,7 @@ impl RandomAffine {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if one is not in `0..=1`.
+    /// [`Error::Argument`] if one is not in `0..=1`.
     pub fn with_translation(self, horizontal: f64, vertical: f64) -> Result<Self, Error> {
         let horizontal = within("horizontal translation", horizontal, 0.0..=1.0)?;
         let vertical = within("vertical translation", vertical, 0.0..=1.0)?;
@@ -58,7 +58,7 @@ impl RandomAffine {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if they are out of order or not in `0.001..=1000`.
+    /// [`Error::Argument`] if they are out of order or not in `0.001..=1000`.
     pub fn with_scale(self, low: f64, high: f64) -> Result<Self, Error> {
         Ok(Self {
             scale: ordered("scale", [low, high], 0.001..=1000.0)?,
@@ -70,7 +70,7 @@ impl RandomAffine {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if one is not in `0..=89`.
+    /// [`Error::Argument`] if one is not in `0..=89`.
     pub fn with_shear(self, horizontal: f64, vertical: f64) -> Result<Self, Error> {
         let horizontal = within("horizontal shear", horizontal, 0.0..=89.0)?;
         let vertical = within("vertical shear", vertical, 0.0..=89.0)?;
@@ -80,7 +80,7 @@ impl RandomAffine {
         })
     }
 
-    /// The color outside the image, red, green, blue; in grey images its luma. Default black.
+    /// The color outside the image as red, green and blue; grey images get its luma. Default black.
     pub fn with_fill(self, fill: [u8; 3]) -> Self {
         Self { fill, ..self }
     }

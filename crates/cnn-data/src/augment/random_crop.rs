@@ -4,14 +4,14 @@ use cnn_core::{MAX_IMAGE_SIDE, Rng};
 
 use super::Transform;
 use super::arguments::size;
-use super::geometry::{crop, fill_color, map_boxes, map_pixels, moved};
-use crate::{Error, Mask, Sample};
+use super::geometry::{crop, fill_color};
+use crate::{Affine, Error, Mask, Sample};
 
-/// Pads image, boxes and mask on all sides and cuts a window out, each place equally likely:
-/// torchvision's `RandomCrop`.
+/// Pads image, boxes and mask on all sides and cuts out a window, as torchvision's `RandomCrop`
+/// does; each place is equally likely.
 ///
-/// An axis that is too short even with its padding is padded further on both ends by what is
-/// missing (torchvision's `pad_if_needed`). In the mask the padding is [`Mask::IGNORE`].
+/// If a side is too short even with its padding, what is missing is added at both of its ends, as
+/// with torchvision's `pad_if_needed`. In the mask the padding is [`Mask::IGNORE`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomCrop {
     size: [usize; 2],
@@ -24,7 +24,7 @@ impl RandomCrop {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default
+    /// [`Error::Argument`] if a side is zero, [`Error::TooLarge`] beyond the default
     /// [`Limits`](crate::Limits).
     pub fn new(height: usize, width: usize) -> Result<Self, Error> {
         Ok(Self {
@@ -34,11 +34,11 @@ impl RandomCrop {
         })
     }
 
-    /// Puts so many pixels on each side of the image first. Default 0.
+    /// How many pixels are added at each side of the image before the cut. Default 0.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `padding` is above 65,535.
+    /// [`Error::Argument`] if `padding` is above 65,535.
     pub fn with_padding(self, padding: usize) -> Result<Self, Error> {
         if padding > MAX_IMAGE_SIDE {
             return Err(Error::argument(
@@ -50,12 +50,12 @@ impl RandomCrop {
         Ok(Self { padding, ..self })
     }
 
-    /// The padding's color, red, green, blue; in grey images its luma. Default black.
+    /// The padding's color as red, green and blue; grey images get its luma. Default black.
     pub fn with_fill(self, fill: [u8; 3]) -> Self {
         Self { fill, ..self }
     }
 
-    /// Where the window begins along one axis, counted from the image's first pixel.
+    /// The window's first pixel along one axis, counted from the image's first pixel.
     fn start(&self, image: usize, window: usize, rng: &mut Rng) -> i64 {
         let padded = image + 2 * self.padding;
         let missing = window.saturating_sub(padded);
@@ -70,14 +70,11 @@ impl Transform for RandomCrop {
         let top = self.start(sample.image.height(), height, rng);
         let left = self.start(sample.image.width(), width, rng);
         let fill = fill_color(self.fill, sample.image.channels())?;
-        let cropped = map_pixels(
-            sample,
+        sample.transformed(
+            &Affine::translation(-left as f64, -top as f64),
             |image| crop(&image, [top, left], self.size, &fill),
             |mask| crop(&mask, [top, left], self.size, &[Mask::IGNORE]),
-        )?;
-        Ok(map_boxes(cropped, |placed| {
-            moved(placed, [top as f64, left as f64], [1.0, 1.0])
-        }))
+        )
     }
 }
 

@@ -11,19 +11,19 @@ use crate::{Error, Image, Sample};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EraseFill {
-    /// One color, red, green, blue; in grey images its luma.
+    /// One color as red, green and blue; grey images get its luma.
     Color([u8; 3]),
-    /// For each channel of each pixel a byte of its own, all equally likely.
+    /// A random byte for each channel of each pixel; all bytes are equally likely.
     Noise,
 }
 
-/// Overwrites a random rectangle of the image with a given probability: Z. Zhong et al., "Random
-/// Erasing Data Augmentation", 2017, by the algorithm of torchvision's `RandomErasing`. Boxes and
+/// Overwrites a random rectangle of the image with a given probability (Z. Zhong et al., "Random
+/// Erasing Data Augmentation", 2017), by the algorithm of torchvision's `RandomErasing`. Boxes and
 /// mask stay as they are.
 ///
-/// The rectangle's area is uniform in `scale` times the image's, the logarithm of its aspect ratio
-/// (height over width) uniform in that of `ratio`, its place uniform. If it is not smaller than the
-/// image in ten draws, nothing is erased.
+/// The rectangle's share of the image's area is uniform in `scale`, the logarithm of its aspect
+/// ratio (height over width) is uniform between the logarithms of `ratio`, and its place is
+/// uniform. If no rectangle in ten draws is smaller than the image, nothing is erased.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomErasing {
     p: f64,
@@ -37,7 +37,7 @@ impl RandomErasing {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `p` is not in `0..=1`.
+    /// [`Error::Argument`] if `p` is not in `0..=1`.
     pub fn new(p: f64) -> Result<Self, Error> {
         let p = probability("p", p)?;
         Ok(Self {
@@ -52,7 +52,7 @@ impl RandomErasing {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if they are out of order or not in `0..=1`.
+    /// [`Error::Argument`] if they are out of order or not in `0..=1`.
     pub fn with_scale(self, low: f64, high: f64) -> Result<Self, Error> {
         Ok(Self {
             scale: ordered("scale", [low, high], 0.0..=1.0)?,
@@ -64,7 +64,7 @@ impl RandomErasing {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if they are out of order or not in `0.001..=1000`.
+    /// [`Error::Argument`] if they are out of order or not in `0.001..=1000`.
     pub fn with_ratio(self, low: f64, high: f64) -> Result<Self, Error> {
         Ok(Self {
             ratio: ordered("ratio", [low, high], 0.001..=1000.0)?,

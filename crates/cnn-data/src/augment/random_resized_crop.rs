@@ -4,17 +4,18 @@ use cnn_core::{Interpolation, Rng};
 
 use super::Transform;
 use super::arguments::{ordered, size};
-use super::geometry::{crop, map_boxes, map_pixels, moved};
+use super::geometry::crop;
 use super::resize::resize_sample;
-use crate::{Error, Sample};
+use crate::{Affine, Error, Image, Sample};
 
-/// Cuts out a random part and resizes it: the crop of C. Szegedy et al., "Going Deeper with
-/// Convolutions", 2015, by the algorithm of torchvision's `RandomResizedCrop`.
+/// Cuts out a random part and resizes it (C. Szegedy et al., "Going Deeper with Convolutions",
+/// 2015), by the algorithm of torchvision's `RandomResizedCrop`.
 ///
-/// The part's area is uniform in `scale` times the image's, the logarithm of its aspect ratio
-/// (width over height) uniform in that of `ratio`, its place uniform. If it does not fit in ten
-/// draws, the centre is taken, as large as `ratio` permits. The mask is resized by its nearest
-/// pixels; boxes are cut, and go if less than a pixel or a tenth of them is left.
+/// The part's share of the image's area is uniform in `scale`, the logarithm of its aspect ratio
+/// (width over height) is uniform between the logarithms of `ratio`, and its place is uniform. If
+/// no part in ten draws fits, the centre is taken, as large as `ratio` permits. The mask is resized
+/// to its nearest pixels. Boxes are cut, and go by the rule of
+/// [`BoundingBox::placed`](crate::BoundingBox::placed).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomResizedCrop {
     size: [usize; 2],
@@ -28,7 +29,7 @@ impl RandomResizedCrop {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default
+    /// [`Error::Argument`] if a side is zero, [`Error::TooLarge`] beyond the default
     /// [`Limits`](crate::Limits).
     pub fn new(height: usize, width: usize) -> Result<Self, Error> {
         Ok(Self {
@@ -43,7 +44,7 @@ impl RandomResizedCrop {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if they are out of order or not in `1e-6..=1`.
+    /// [`Error::Argument`] if they are out of order or not in `1e-6..=1`.
     pub fn with_scale(self, low: f64, high: f64) -> Result<Self, Error> {
         Ok(Self {
             scale: ordered("scale", [low, high], 1e-6..=1.0)?,
@@ -55,7 +56,7 @@ impl RandomResizedCrop {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if they are out of order or not in `0.001..=1000`.
+    /// [`Error::Argument`] if they are out of order or not in `0.001..=1000`.
     pub fn with_ratio(self, low: f64, high: f64) -> Result<Self, Error> {
         Ok(Self {
             ratio: ordered("ratio", [low, high], 0.001..=1000.0)?,
@@ -123,12 +124,9 @@ impl Transform for RandomResizedCrop {
         } = self.draw(sample.image.height(), sample.image.width(), rng);
         let corner = [top as i64, left as i64];
         // The window lies inside: nothing is filled.
-        let cut =
-            |image: crate::Image| crop(&image, corner, [height, width], &vec![0; image.channels()]);
-        let cropped = map_pixels(sample, cut, cut)?;
-        let cropped = map_boxes(cropped, |placed| {
-            moved(placed, [top as f64, left as f64], [1.0, 1.0])
-        });
+        let cut = |image: Image| crop(&image, corner, [height, width], &vec![0; image.channels()]);
+        let map = Affine::translation(-(left as f64), -(top as f64));
+        let cropped = sample.transformed(&map, cut, cut)?;
         resize_sample(cropped, self.size, self.interpolation)
     }
 }

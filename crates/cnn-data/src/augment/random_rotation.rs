@@ -3,17 +3,16 @@
 use cnn_core::Rng;
 
 use super::Transform;
-use super::affine::Affine;
 use super::arguments::within;
 use super::warp::warp;
-use crate::{Error, Sample};
+use crate::{Affine, Error, Sample};
 
-/// Turns image, boxes and mask about the image's centre by an angle uniform in `−degrees..degrees`;
-/// the size stays.
+/// Turns image, boxes and mask about the image's centre; the angle is uniform in
+/// `−degrees..degrees`, and the size stays.
 ///
-/// The image is sampled bilinearly, the mask by its nearest pixels. What comes in from outside has
-/// the fill color, in the mask [`Mask::IGNORE`](crate::Mask::IGNORE). A box becomes the upright
-/// hull of its turned corners.
+/// The image is sampled bilinearly, and the mask takes its nearest pixels. What comes in from
+/// outside has the fill color, and in the mask [`Mask::IGNORE`](crate::Mask::IGNORE). A box becomes
+/// the smallest upright box around its turned corners.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RandomRotation {
     degrees: f64,
@@ -25,7 +24,7 @@ impl RandomRotation {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `degrees` is not in `0..=180`.
+    /// [`Error::Argument`] if `degrees` is not in `0..=180`.
     pub fn new(degrees: f64) -> Result<Self, Error> {
         Ok(Self {
             degrees: within("degrees", degrees, 0.0..=180.0)?,
@@ -33,7 +32,7 @@ impl RandomRotation {
         })
     }
 
-    /// The color outside the image, red, green, blue; in grey images its luma. Default black.
+    /// The color outside the image as red, green and blue; grey images get its luma. Default black.
     pub fn with_fill(self, fill: [u8; 3]) -> Self {
         Self { fill, ..self }
     }

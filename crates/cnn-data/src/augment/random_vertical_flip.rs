@@ -4,8 +4,7 @@ use cnn_core::Rng;
 
 use super::Transform;
 use super::arguments::probability;
-use super::geometry::{map_boxes, map_pixels};
-use crate::{BoundingBox, Error, Image, Sample};
+use crate::{Affine, Error, Image, Sample};
 
 /// Mirrors image, boxes and mask top to bottom with a given probability.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +17,7 @@ impl RandomVerticalFlip {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if `p` is not in `0..=1`.
+    /// [`Error::Argument`] if `p` is not in `0..=1`.
     pub fn new(p: f64) -> Result<Self, Error> {
         Ok(Self {
             p: probability("p", p)?,
@@ -31,13 +30,9 @@ impl Transform for RandomVerticalFlip {
         if !rng.bernoulli(self.p) {
             return Ok(sample);
         }
-        let height = sample.image.height() as f32;
-        let flipped = map_pixels(sample, flip, flip)?;
-        Ok(map_boxes(flipped, |&placed| BoundingBox {
-            y_min: height - placed.y_max,
-            y_max: height - placed.y_min,
-            ..placed
-        }))
+        let height = sample.image.height() as f64;
+        let mirror = Affine::scaling(1.0, -1.0).then(&Affine::translation(0.0, height));
+        sample.transformed(&mirror, flip, flip)
     }
 }
 

@@ -4,11 +4,10 @@ use cnn_core::{Interpolation, Rng};
 
 use super::Transform;
 use super::arguments::size;
-use super::geometry::{map_boxes, map_pixels, moved};
-use crate::{Error, Sample};
+use crate::{Affine, Error, Sample};
 
-/// Resizes image, boxes and mask without regard to the aspect ratio, antialiased like
-/// [`resize`](crate::resize()); the mask by its nearest pixels.
+/// Resizes image, boxes and mask without regard to the aspect ratio. The image is antialiased as by
+/// [`resize`](crate::resize()), and the mask takes its nearest pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resize {
     size: [usize; 2],
@@ -20,7 +19,7 @@ impl Resize {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default
+    /// [`Error::Argument`] if a side is zero, [`Error::TooLarge`] beyond the default
     /// [`Limits`](crate::Limits).
     pub fn new(height: usize, width: usize) -> Result<Self, Error> {
         Ok(Self {
@@ -51,12 +50,9 @@ pub(super) fn resize_sample(
 ) -> Result<Sample, Error> {
     let vertical = height as f64 / sample.image.height() as f64;
     let horizontal = width as f64 / sample.image.width() as f64;
-    let resized = map_pixels(
-        sample,
+    sample.transformed(
+        &Affine::scaling(horizontal, vertical),
         |image| crate::resize(&image, height, width, interpolation),
         |mask| crate::resize(&mask, height, width, Interpolation::Nearest),
-    )?;
-    Ok(map_boxes(resized, |placed| {
-        moved(placed, [0.0, 0.0], [vertical, horizontal])
-    }))
+    )
 }

@@ -8,9 +8,9 @@ use crate::{Error, Sample};
 
 /// A change of a sample, usually a random one.
 ///
-/// Geometry is drawn once and applied to image, boxes and mask alike; a photometric transform
-/// leaves boxes and mask alone. The same sample and the same state of `rng` give the same result,
-/// to the byte.
+/// A geometric transform draws its geometry once and applies it to image, boxes, mask and origin
+/// alike: it calls [`Sample::transformed`]. A photometric transform changes the image alone. The
+/// same sample and the same state of `rng` give the same result, to the byte.
 ///
 /// ```
 /// use cnn_core::{Key, Rng};
@@ -40,7 +40,7 @@ pub trait Transform: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// What the transform says; those of this crate check their arguments when they are made and
-    /// fail here only where an image's size leads beyond [`Limits`](crate::Limits).
+    /// What the transform says. Transforms of this crate check their arguments when they are made,
+    /// and fail here only if they would make an image beyond [`Limits`](crate::Limits).
     fn apply(&self, sample: Sample, rng: &mut Rng) -> Result<Sample, Error>;
 }

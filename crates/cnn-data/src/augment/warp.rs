@@ -1,80 +1,31 @@
 //! Moving a sample's pixels by an affine map.
 
-use super::affine::Affine;
-use super::geometry::{fill_color, map_boxes, map_pixels};
-use crate::{BoundingBox, Error, Image, Mask, Sample};
+use super::geometry::fill_color;
+use crate::{Affine, Error, Image, Mask, Sample};
 
-/// The sample under `map`, of the same size: the image bilinearly, with `fill` around it, the mask
-/// by its nearest pixels, with [`Mask::IGNORE`] around it, boxes as the hulls of their moved
-/// corners.
+/// The sample after `map`, of the same size. The image is sampled bilinearly and is surrounded by
+/// `fill`; the mask takes its nearest pixels and is surrounded by [`Mask::IGNORE`].
 pub(super) fn warp(sample: Sample, map: &Affine, fill: [u8; 3]) -> Result<Sample, Error> {
     let back = map.inverse();
     let fill = fill_color(fill, sample.image.channels())?;
-    let warped = map_pixels(
-        sample,
+    sample.transformed(
+        map,
         |image| bilinear(&image, &back, &fill),
         |mask| nearest(&mask, &back),
-    )?;
-    Ok(map_boxes(warped, |placed| hull(placed, map)))
-}
-
-fn hull(bounding_box: &BoundingBox, map: &Affine) -> BoundingBox {
-    let BoundingBox {
-        x_min,
-        y_min,
-        x_max,
-        y_max,
-        class,
-    } = *bounding_box;
-    let corners = [
-        [x_min, y_min],
-        [x_max, y_min],
-        [x_min, y_max],
-        [x_max, y_max],
-    ];
-    let [first, rest @ ..] =
-        corners.map(|corner| map.apply(corner.map(f64::from)).map(|value| value as f32));
-    let lowest = rest
-        .iter()
-        .fold(first, |[x, y], corner| [x.min(corner[0]), y.min(corner[1])]);
-    let highest = rest
-        .iter()
-        .fold(first, |[x, y], corner| [x.max(corner[0]), y.max(corner[1])]);
-    BoundingBox {
-        x_min: lowest[0],
-        y_min: lowest[1],
-        x_max: highest[0],
-        y_max: highest[1],
-        class,
-    }
-}
-
-/// For every pixel in order, where its centre comes from.
-fn sources(height: usize, width: usize, back: &Affine) -> impl Iterator<Item = [f64; 2]> {
-    let rows = (0..height).map(|row| row as f64 + 0.5);
-    rows.flat_map(move |y| (0..width).map(move |column| back.apply([column as f64 + 0.5, y])))
-}
-
-fn nearest(image: &Image, back: &Affine) -> Result<Image, Error> {
-    let height = image.height();
-    let width = image.width();
-    let at = |[x, y]: [f64; 2]| {
-        pixel(image, x.floor() as i64, y.floor() as i64).map_or(Mask::IGNORE, |pixel| pixel[0])
-    };
-    Image::from_pixels(
-        height,
-        width,
-        1,
-        sources(height, width, back).map(at).collect(),
     )
 }
 
+/// Takes the pixel under each point.
+fn nearest(image: &Image, back: &Affine) -> Result<Image, Error> {
+    resampled(image, back, |[x, y], bytes| {
+        let found = pixel(image, x.floor() as i64, y.floor() as i64);
+        bytes.push(found.map_or(Mask::IGNORE, |pixel| pixel[0]));
+    })
+}
+
+/// Blends the four pixels around each point.
 fn bilinear(image: &Image, back: &Affine, fill: &[u8]) -> Result<Image, Error> {
-    let height = image.height();
-    let width = image.width();
-    let channels = image.channels();
-    let mut bytes = Vec::with_capacity(image.bytes().len());
-    for [x, y] in sources(height, width, back) {
+    resampled(image, back, |[x, y], bytes| {
         let x = x - 0.5;
         let y = y - 0.5;
         let left = x.floor();
@@ -85,14 +36,30 @@ fn bilinear(image: &Image, back: &Affine, fill: &[u8]) -> Result<Image, Error> {
         let row = top as i64;
         let corners = [(0, 0), (0, 1), (1, 0), (1, 1)]
             .map(|(down, along)| pixel(image, column + along, row + down).unwrap_or(fill));
-        for channel in 0..channels {
+        for channel in 0..image.channels() {
             let [a, b, c, d] = corners.map(|corner| f64::from(corner[channel]));
             let upper = a + right_weight * (b - a);
             let lower = c + right_weight * (d - c);
             bytes.push((upper + bottom_weight * (lower - upper)).round_ties_even() as u8);
         }
+    })
+}
+
+/// An image of the same size: for each pixel, `take` gets the point that its centre comes from, and
+/// appends the pixel's bytes.
+fn resampled(
+    image: &Image,
+    back: &Affine,
+    take: impl Fn([f64; 2], &mut Vec<u8>),
+) -> Result<Image, Error> {
+    let mut bytes = Vec::with_capacity(image.bytes().len());
+    for row in 0..image.height() {
+        for column in 0..image.width() {
+            let centre = [column as f64 + 0.5, row as f64 + 0.5];
+            take(back.apply(centre), &mut bytes);
+        }
     }
-    Image::from_pixels(height, width, channels, bytes)
+    Image::from_pixels(image.height(), image.width(), image.channels(), bytes)
 }
 
 fn pixel(image: &Image, column: i64, row: i64) -> Option<&[u8]> {

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use super::{Content, Dataset, DatasetFormat, Sample};
 use crate::Error;
 
-/// Keeps decoded samples in memory as they are first read, until `limit` bytes of pixels are held;
-/// the rest is decoded each time. What is read is the same either way.
+/// Keeps decoded samples in memory when they are first read, until `limit` bytes of pixels are
+/// held; the other samples are decoded each time. What is read is the same either way.
 pub struct CachedDataset {
     inner: Arc<dyn Dataset>,
     samples: Vec<OnceLock<Sample>>,
@@ -55,6 +55,10 @@ impl Dataset for CachedDataset {
         self.inner.classes()
     }
 
+    fn mask_classes(&self) -> &[String] {
+        self.inner.mask_classes()
+    }
+
     fn id(&self, index: usize) -> String {
         self.inner.id(index)
     }
@@ -77,7 +81,7 @@ impl Dataset for CachedDataset {
         let sample = self.inner.read(index)?;
         let mask = sample.mask.as_ref().map_or(0, |mask| mask.bytes().len());
         if self.claim(sample.image.bytes().len() + mask) {
-            // Two threads may have read it at once: the same sample, held once.
+            // Two threads may have read it at once. It is the same sample, and is held once.
             let _ = place.set(sample.clone());
         }
         Ok(sample)

@@ -99,7 +99,7 @@ impl Discovery {
         }
     }
 
-    /// The parts in order; `None` alone for a dataset that is not divided.
+    /// The parts in order. A dataset that is not divided has the one part `None`.
     pub(crate) fn splits(&self) -> Vec<Option<Split>> {
         match &self.layout {
             Layout::Folders(layout) => layout.roots.iter().map(|(split, _)| *split).collect(),
@@ -108,7 +108,7 @@ impl Discovery {
         }
     }
 
-    /// Opens the part that `split` names; without a name the only one.
+    /// Opens the part that `split` names, or the only one there is if it names none.
     pub(crate) fn open(&self, split: Option<Split>) -> Result<Box<dyn Dataset>, Error> {
         let number = self.choose(split)?;
         Ok(match &self.layout {
@@ -179,7 +179,8 @@ fn open_parquet(_: &Path, files: &[PathBuf]) -> Result<Box<dyn Dataset>, Error> 
     Ok(Box::new(super::ParquetImages::open(files)?))
 }
 
-/// What is recognised is never "unknown": without the reader the error says what to enable.
+/// A format that is recognised is never called unknown: without its reader, the error says which
+/// feature to enable.
 #[cfg(not(feature = "parquet"))]
 fn open_parquet(path: &Path, _: &[PathBuf]) -> Result<Box<dyn Dataset>, Error> {
     Err(Error::WithoutFeature {
@@ -189,8 +190,8 @@ fn open_parquet(path: &Path, _: &[PathBuf]) -> Result<Box<dyn Dataset>, Error> {
     })
 }
 
-/// Groups parquet files by the split that their name or the folder above them tells. Files that
-/// tell none make a part of their own only where no file tells one.
+/// Groups parquet files by the split that their name, or the name of the folder above them, stands
+/// for. Files whose names stand for no split are a part of their own only if all files are such.
 fn parquet_parts(root: &Path, files: Vec<PathBuf>) -> Vec<(Option<Split>, Vec<PathBuf>)> {
     let split_of = |file: &Path| {
         let inside = file.strip_prefix(root).unwrap_or(file);

@@ -8,20 +8,20 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::Error;
 
-/// What image files are called. The last row is not read here: such files are found so that they
-/// are named as skipped, not silently passed over.
+/// The endings of image files. Those of the last row cannot be read here. They are listed so that
+/// such files are reported as skipped instead of being passed over silently.
 const IMAGE_EXTENSIONS: &[&str] = &[
     "jpg", "jpeg", "jpe", "jfif", "png", "bmp", "gif", "webp", //
     "tif", "tiff", "ppm", "pgm", "heic", "heif", "avif", "jxl", "jp2",
 ];
 
 /// The image files below a folder, as torchvision's `ImageFolder` orders them: by folder, then by
-/// name. Hidden files and folders are ignored, links followed.
+/// name. Hidden files and folders are ignored, and links are followed.
 pub(super) fn image_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     files_below(folder, is_image_name)
 }
 
-/// Whether a file is called like an image.
+/// Whether a file's name ends like that of an image.
 pub(super) fn is_image_name(path: &Path) -> bool {
     has_extension(path, IMAGE_EXTENSIONS)
 }
@@ -94,7 +94,7 @@ fn is_hidden_name(name: Option<&OsStr>) -> bool {
     name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-/// Folder and name as bytes, which sort as Python's strings do.
+/// Folder and name as bytes: they sort as Python's strings do.
 fn torchvision_order(path: &Path) -> (&[u8], &[u8]) {
     let folder = path
         .parent()

@@ -21,7 +21,7 @@ pub struct IdxArray {
 impl IdxArray {
     /// Reads an IDX file from its bytes, plain or compressed by gzip.
     ///
-    /// Nothing is allocated that the file could not hold: gzip compresses at most 1032 to 1.
+    /// No more memory is taken than the file can fill: gzip compresses at most 1032 to 1.
     ///
     /// # Errors
     ///
@@ -37,12 +37,12 @@ impl IdxArray {
         }
     }
 
-    /// The sizes, the number of elements of the file first.
+    /// The size of each dimension; the first is the number of items in the file.
     pub fn dimensions(&self) -> &[usize] {
         &self.dimensions
     }
 
-    /// The elements, the last dimension varying fastest.
+    /// The elements, in an order in which the last dimension varies fastest.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -7,14 +7,14 @@ use super::files::{file_name, files_in, folders_in, image_files};
 use super::{Content, Dataset, DatasetFormat, Split};
 use crate::{Error, FileFormat};
 
-/// Images whose class is the name of their folder, with torchvision's semantics: classes are
-/// numbered by their sorted names, images found in subfolders too, hidden files ignored. As in
-/// torchvision a GIF is no training image, though it is listed, so that it is named as skipped:
-/// photo sites send one in place of a photo that is gone.
+/// Images whose class is the name of their folder. As in torchvision, classes are numbered by their
+/// sorted names, images in subfolders are found too, and hidden files are ignored. A GIF is no
+/// training image, as photo sites send one in place of a photo that is gone. It is listed all the
+/// same, so that it is reported as skipped.
 ///
-/// Where the dataset has splits, the classes are those of all of them together, so that a number
-/// means the same class in each even if one lacks some. A split without class folders, as the
-/// unlabelled test images of a competition, does not count as one.
+/// If the dataset has splits, its classes are those of all splits together, so that a number means
+/// the same class in each split even if a split lacks some classes. A split without class folders,
+/// such as the unlabelled test images of a competition, is not counted as a split.
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
     root: PathBuf,
@@ -111,7 +111,8 @@ impl Dataset for ImageFolder {
 #[derive(Clone, Debug)]
 pub(super) struct FolderLayout {
     pub(super) classes: Vec<String>,
-    /// For each split the folders that hold class folders; without a split the dataset's own.
+    /// The folder that holds the class folders, for each split; the dataset's own folder if there
+    /// are no splits.
     pub(super) roots: Vec<(Option<Split>, PathBuf)>,
 }
 

@@ -36,8 +36,15 @@ use crate::Error;
 
 /// A finite, ordered collection of images, read one at a time from any thread.
 ///
+/// # Classes
+///
+/// A class number is an index from 0 into a list of names: that of a label and of a
+/// [`BoundingBox`](crate::BoundingBox) into [`Dataset::classes`], a value of a
+/// [`Mask`](crate::Mask) into [`Dataset::mask_classes`], where 255, [`Mask::IGNORE`](crate::Mask::IGNORE),
+/// is no class. A reader of a file format that counts otherwise converts when it reads.
+///
 /// ```
-/// use cnn_data::{Content, Dataset, DatasetFormat, Error, Image};
+/// use cnn_data::{Content, Dataset, Error, Image};
 ///
 /// /// Squares that are black or white.
 /// struct Squares {
@@ -45,20 +52,12 @@ use crate::Error;
 /// }
 ///
 /// impl Dataset for Squares {
-///     fn format(&self) -> DatasetFormat {
-///         DatasetFormat::Custom
-///     }
-///
 ///     fn len(&self) -> usize {
 ///         100
 ///     }
 ///
 ///     fn classes(&self) -> &[String] {
 ///         &self.classes
-///     }
-///
-///     fn id(&self, index: usize) -> String {
-///         format!("square {index}")
 ///     }
 ///
 ///     fn label(&self, index: usize) -> Option<usize> {
@@ -78,8 +77,10 @@ use crate::Error;
 /// # Ok::<(), Error>(())
 /// ```
 pub trait Dataset: Send + Sync {
-    /// How the dataset is stored.
-    fn format(&self) -> DatasetFormat;
+    /// How the dataset is stored. Default [`DatasetFormat::Custom`].
+    fn format(&self) -> DatasetFormat {
+        DatasetFormat::Custom
+    }
 
     /// Number of samples.
     fn len(&self) -> usize;
@@ -90,13 +91,28 @@ pub trait Dataset: Send + Sync {
     }
 
     /// The classes' names in the order of their numbers; empty for images without labels.
+    ///
+    /// The numbers of labels and boxes are indices into this list.
     fn classes(&self) -> &[String];
 
-    /// A sample's lasting name: its file, with `#` and a number where a file holds several;
-    /// something to print for an `index` that is not below [`Dataset::len`].
-    fn id(&self, index: usize) -> String;
+    /// The names of the classes of masks in the order of their numbers; empty, the default, for
+    /// images without masks.
+    ///
+    /// The values of a [`Mask`](crate::Mask) are indices into this list. It is a list of its own
+    /// because pixels can belong to no object: where a dataset has such pixels, it names a class
+    /// for them, by custom the first one, `background`.
+    fn mask_classes(&self) -> &[String] {
+        &[]
+    }
 
-    /// A sample's class as a number into [`Dataset::classes`]; `None` where it has none.
+    /// A sample's lasting name: its file, with `#` and a number where a file holds several;
+    /// something to print for an `index` that is not below [`Dataset::len`]. Default `#` and the
+    /// number.
+    fn id(&self, index: usize) -> String {
+        format!("#{index}")
+    }
+
+    /// A sample's class as an index into [`Dataset::classes`]; `None` where it has none.
     fn label(&self, index: usize) -> Option<usize>;
 
     /// A sample's image as it is stored.
@@ -107,7 +123,8 @@ pub trait Dataset: Send + Sync {
     /// gives.
     fn content(&self, index: usize) -> Result<Content, Error>;
 
-    /// A sample, decoded.
+    /// A sample, decoded. A dataset with boxes or masks implements this method; otherwise a sample
+    /// is its image and its label.
     ///
     /// # Errors
     ///

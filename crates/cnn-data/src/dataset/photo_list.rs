@@ -13,13 +13,13 @@ pub struct PhotoList {
 }
 
 impl PhotoList {
-    /// Lists files and folders. A file is taken whatever its name; of a folder those that are named
-    /// like images.
+    /// Lists files and folders. A file is taken whatever its name is; of a folder those files are
+    /// taken that are named like images.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] if a path does not exist or a folder cannot be listed, [`Error::NoImages`] for
-    /// a folder without images, [`Error::InvalidArgument`] if no path is given.
+    /// a folder without images, [`Error::Argument`] if no path is given.
     pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Self, Error> {
         if paths.is_empty() {
             return Err(Error::argument(

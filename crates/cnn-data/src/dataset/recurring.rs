@@ -10,16 +10,16 @@ use super::files::{file_name, files_in, folders_in, is_image_name};
 use super::image_folder::candidate_roots;
 use crate::Error;
 
-/// So many single folders, one in the other, are gone through in search of several.
+/// How many folders that hold only one folder each are entered in search of one that holds several.
 const DEEPEST: usize = 4;
-/// Names that a message shows.
+/// How many names a message shows.
 const SHOWN: usize = 3;
 
 /// Class folders that hold, instead of images, folders whose names recur from class to class.
 ///
-/// Images in folders below a class folder are images of that class, as torchvision has it, so this
-/// is no error; but with `amazon/mug` and `dslr/mug` it is probably the mug that is to be
-/// recognised and not the shop. [`fmt::Display`] says so and names what to do.
+/// This is no error: as in torchvision, images in folders below a class folder are images of that
+/// class. But in `amazon/mug` and `dslr/mug` it is probably the mug that is to be recognised, and
+/// not the shop. [`fmt::Display`] says so and names what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecurringFolders {
@@ -33,8 +33,8 @@ pub struct RecurringFolders {
     pub first: PathBuf,
 }
 
-/// Looks for class folders at `path`, or in its `train`, `val` and `test`, of which none holds an
-/// image itself and most hold folders of the same names, two or more.
+/// Looks for such class folders at `path`, or in its `train`, `val` and `test`: none of them holds
+/// an image itself, and most of them hold two or more folders of the same names.
 ///
 /// # Errors
 ///
@@ -78,8 +78,8 @@ fn in_root(root: &Path) -> Result<Option<RecurringFolders>, Error> {
     }))
 }
 
-/// The folder, at `folder` or below it where each holds but one, that holds several; `None` if
-/// images come first.
+/// The first folder that holds several folders: `folder` itself, or one that is reached through
+/// folders with only one folder in each. `None` if a folder on the way holds images.
 fn several_folders(folder: &Path) -> Result<Option<PathBuf>, Error> {
     let mut place = folder.to_owned();
     for _ in 0..DEEPEST {

@@ -1,6 +1,6 @@
 //! One example of a dataset.
 
-use crate::{BoundingBox, Error, Image, Mask};
+use crate::{Affine, BoundingBox, Error, Image, Mask, Origin};
 
 /// An image with what is known about it.
 ///
@@ -8,7 +8,7 @@ use crate::{BoundingBox, Error, Image, Mask};
 /// use cnn_data::{BoundingBox, Image, Mask, Sample};
 ///
 /// let image = Image::from_pixels(1, 2, 1, vec![0, 200])?;
-/// let object = BoundingBox { x_min: 1.0, y_min: 0.0, x_max: 2.0, y_max: 1.0, class: 4 };
+/// let object = BoundingBox::new([1.0, 0.0, 2.0, 1.0], 4);
 /// let sample = Sample::new(image, Some(4)).with_boxes(vec![object]).with_mask(Mask::new(1, 2, vec![0, 4])?)?;
 /// assert_eq!(sample.boxes[0].area(), 1.0);
 /// # Ok::<(), cnn_data::Error>(())
@@ -18,22 +18,26 @@ use crate::{BoundingBox, Error, Image, Mask};
 pub struct Sample {
     /// The image, upright, grey or RGB as stored.
     pub image: Image,
-    /// The class as a number into [`Dataset::classes`](crate::Dataset::classes).
+    /// The class as an index into [`Dataset::classes`](crate::Dataset::classes), from 0.
     pub label: Option<usize>,
-    /// The objects in the image; empty where there are none or none are known.
+    /// The objects in the image, in its pixels; empty where there are none or none are known.
     pub boxes: Vec<BoundingBox>,
     /// The class of every pixel, of the image's size.
     pub mask: Option<Mask>,
+    /// The photo that the image was made from.
+    pub origin: Origin,
 }
 
 impl Sample {
-    /// An image with its class, if it has one; without boxes and mask.
+    /// An image as it was photographed, with its class, if it has one; without boxes and mask.
     pub fn new(image: Image, label: Option<usize>) -> Self {
+        let origin = Origin::new(image.height(), image.width());
         Self {
             image,
             label,
             boxes: Vec::new(),
             mask: None,
+            origin,
         }
     }
 
@@ -46,7 +50,7 @@ impl Sample {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if the mask is not of the image's size.
+    /// [`Error::Argument`] if the mask is not of the image's size.
     pub fn with_mask(self, mask: Mask) -> Result<Self, Error> {
         let found = [mask.height(), mask.width()];
         let expected = [self.image.height(), self.image.width()];
@@ -63,6 +67,57 @@ impl Sample {
             mask: Some(mask),
             ..self
         })
+    }
+
+    /// The sample after a change of its geometry: `map` says where each point of the image goes,
+    /// `change_image` and `change_mask` move the pixels accordingly.
+    ///
+    /// `change_mask` gets the mask as a grey image whose bytes are the class numbers, which must
+    /// not be mixed with each other: it moves whole pixels or takes the nearest one. Boxes follow
+    /// `map` by the rule of [`BoundingBox::placed`]. This is how every geometric
+    /// [`Transform`](crate::Transform) of this crate changes a sample.
+    ///
+    /// # Errors
+    ///
+    /// What `change_image` and `change_mask` say; [`Error::Argument`] if they do not make the same
+    /// size.
+    ///
+    /// ```
+    /// use cnn_data::{Affine, Error, Image, Sample};
+    ///
+    /// /// Exchanges rows and columns.
+    /// fn transpose(image: Image) -> Result<Image, Error> {
+    ///     let [height, width, channels] = [image.height(), image.width(), image.channels()];
+    ///     let pixel = |at: usize| &image.bytes()[at * channels..][..channels];
+    ///     let bytes = (0..height * width).flat_map(|at| pixel(at % height * width + at / height));
+    ///     Image::from_pixels(width, height, channels, bytes.copied().collect())
+    /// }
+    ///
+    /// let sample = Sample::new(Image::from_pixels(1, 2, 1, vec![7, 9])?, None);
+    /// let map = Affine::new([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])?;
+    /// let transposed = sample.transformed(&map, transpose, transpose)?;
+    /// assert_eq!((transposed.image.height(), transposed.image.width()), (2, 1));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn transformed(
+        self,
+        map: &Affine,
+        change_image: impl FnOnce(Image) -> Result<Image, Error>,
+        change_mask: impl FnOnce(Image) -> Result<Image, Error>,
+    ) -> Result<Self, Error> {
+        let image = change_image(self.image)?;
+        let place = |whole: &BoundingBox| whole.placed(map, image.height(), image.width());
+        let changed = Self {
+            boxes: self.boxes.iter().filter_map(place).collect(),
+            image,
+            label: self.label,
+            mask: None,
+            origin: self.origin.then(map),
+        };
+        match self.mask {
+            None => Ok(changed),
+            Some(mask) => changed.with_mask(mask.map_pixels(change_mask)?),
+        }
     }
 }
 

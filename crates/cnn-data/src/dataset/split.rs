@@ -32,7 +32,7 @@ impl Split {
         }
     }
 
-    /// The names under which the split goes in folders, files and commands, the usual one first.
+    /// The names that folders, files and commands use for the split, the usual one first.
     pub(crate) fn names(self) -> &'static [&'static str] {
         match self {
             Self::Train => &["train", "training"],
@@ -51,7 +51,7 @@ impl Split {
         })
     }
 
-    /// The split that a file's name tells by one of its words, as in
+    /// The split that one of the words in a file's name stands for, as in
     /// "train-00000-of-00001.parquet".
     pub(crate) fn of_file_name(file_name: &str) -> Option<Self> {
         file_name
@@ -78,7 +78,7 @@ impl FromStr for Split {
     }
 }
 
-/// "`train` and `val`", or what to say where there is none.
+/// "`train` and `val`", or a text that says that there is none.
 pub(crate) fn list_splits(splits: impl IntoIterator<Item = Split>) -> String {
     let names: Vec<_> = splits
         .into_iter()

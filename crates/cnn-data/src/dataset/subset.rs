@@ -49,6 +49,10 @@ impl Dataset for Subset {
         self.inner.classes()
     }
 
+    fn mask_classes(&self) -> &[String] {
+        self.inner.mask_classes()
+    }
+
     fn id(&self, index: usize) -> String {
         self.inner.id(self.inner_index(index).unwrap_or(usize::MAX))
     }
@@ -66,13 +70,13 @@ impl Dataset for Subset {
     }
 }
 
-/// Splits a dataset in two: of each class, the share `held_out` (rounded, at least one where the
-/// class has two or more samples) goes to the second part, drawn from `key`. Both parts keep the
-/// dataset's order; samples without a class are split like a class of their own.
+/// Splits a dataset in two. Of each class the share `held_out`, drawn from `key`, goes to the
+/// second part; it is rounded, and is at least one sample if the class has two or more. Both parts
+/// keep the dataset's order. Samples without a class are split like a class of their own.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidArgument`] if `held_out` is not strictly between 0 and 1.
+/// [`Error::Argument`] if `held_out` is not strictly between 0 and 1.
 pub fn stratified_split(
     dataset: &Arc<dyn Dataset>,
     held_out: f64,
@@ -112,8 +116,8 @@ pub fn stratified_split(
     ))
 }
 
-/// Samples of two datasets that have the same stored bytes, as pairs of their names: what leaks
-/// from one into the other. Files that cannot be read are left out.
+/// Pairs of samples of two datasets that are stored with the same bytes, by their names. Such
+/// samples leak from one dataset into the other. Files that cannot be read are left out.
 pub fn duplicates_across(first: &dyn Dataset, second: &dyn Dataset) -> Vec<(String, String)> {
     let hash =
         |dataset: &dyn Dataset, index| dataset.content(index).ok().map(|content| content.sha256());

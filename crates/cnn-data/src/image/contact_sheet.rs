@@ -6,9 +6,9 @@ use crate::Error;
 const WHITE: u8 = 255;
 const MOST_BYTES: usize = 1 << 30;
 
-/// Puts images in rows of `columns`, each in the middle of a cell as large as the largest of them,
-/// with `gap` pixels of white between the cells and around them. Grey if all of them are, else RGB;
-/// the last row may stay short.
+/// Puts images in rows of `columns`. Each image lies in the middle of a cell that is as large as
+/// the largest image, with `gap` white pixels between the cells and around them. The sheet is grey
+/// if all images are, else RGB. The last row may stay short.
 ///
 /// ```
 /// use cnn_data::{Image, contact_sheet};
@@ -21,7 +21,7 @@ const MOST_BYTES: usize = 1 << 30;
 ///
 /// # Errors
 ///
-/// [`Error::InvalidArgument`] without images or columns, or where the sheet would be larger than 1
+/// [`Error::Argument`] without images or columns, or where the sheet would be larger than 1
 /// GiB.
 pub fn contact_sheet(images: &[Image], columns: usize, gap: usize) -> Result<Image, Error> {
     if columns == 0 {

@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs a third-party parser over a stranger's bytes; a panic in it comes back as its message.
 ///
-/// The parsers are written to return errors, but their code is not ours and indexes what it reads:
-/// a file that finds a gap must cost a skipped sample, not the run. Nothing that `parse` touches is
-/// used after a panic, so no broken invariant can be seen.
+/// The parsers are written to return errors, but their code is not ours and indexes what it reads.
+/// A file that makes one panic must cost a skipped sample, not the run. Nothing that `parse`
+/// touches is used after a panic, so no broken invariant can be seen.
 pub(crate) fn contain_panic<T>(parse: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(parse)).map_err(|payload| {
         format!(

@@ -21,9 +21,9 @@ pub struct Decoded {
 /// upper byte, transparency is dropped and the colors under it shown as stored, CMYK becomes RGB
 /// without a color profile, embedded profiles are ignored, animations give their first frame.
 ///
-/// Where Pillow is odd, not so: of 16-bit grey too the upper byte is kept, and what an animation's
-/// first frame leaves of its screen is black. A JPEG without an end marker is broken; pixels
-/// missing before one go unnoticed, as in libjpeg.
+/// Two oddities of Pillow's are left out: 16-bit grey keeps its upper byte too, and the part of the
+/// screen that an animation's first frame leaves free is black. A JPEG without an end marker is
+/// broken. Pixels that are missing before an end marker go unnoticed, as in libjpeg.
 ///
 /// # Errors
 ///

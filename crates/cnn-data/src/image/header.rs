@@ -12,7 +12,7 @@ pub(super) struct Header {
     pub(super) bits: u8,
 }
 
-/// The `IHDR` chunk, which has to be the first.
+/// Reads the `IHDR` chunk, which has to be the first.
 pub(super) fn png(bytes: &[u8]) -> Option<Header> {
     let header = bytes.get(12..26)?.strip_prefix(b"IHDR")?;
     let color = match header[9] {
@@ -39,7 +39,7 @@ pub(super) fn png(bytes: &[u8]) -> Option<Header> {
     })
 }
 
-/// The OS/2 header of 12 bytes or a Windows header, which begin alike.
+/// Reads the OS/2 header of 12 bytes or a Windows header; both begin alike.
 pub(super) fn bmp(bytes: &[u8]) -> Option<Header> {
     const OS2_HEADER_SIZE: u32 = 12;
     let (width, height, bit_count) = if u32_le(bytes, 14)? == OS2_HEADER_SIZE {
@@ -70,7 +70,7 @@ pub(super) fn bmp(bytes: &[u8]) -> Option<Header> {
     })
 }
 
-/// The logical screen.
+/// Reads the size of the logical screen.
 pub(super) fn gif(bytes: &[u8]) -> Option<Header> {
     let bits = (bytes.get(10)? & 7) + 1;
     Some(Header {
@@ -81,7 +81,7 @@ pub(super) fn gif(bytes: &[u8]) -> Option<Header> {
     })
 }
 
-/// The first chunk: extended, lossless or lossy.
+/// Reads the first chunk, which is that of an extended, a lossless or a lossy file.
 pub(super) fn webp(bytes: &[u8]) -> Option<Header> {
     let rgb = |width, height| Header {
         width,
@@ -99,7 +99,7 @@ pub(super) fn webp(bytes: &[u8]) -> Option<Header> {
         b"VP8X" => {
             let has_alpha = bytes.get(20)? & 0x10 != 0;
             let of = if has_alpha { rgba } else { rgb };
-            // Two sides less one, of three bytes each.
+            // Both sides, each stored as one less, in three bytes.
             let width = u32_le(bytes, 24)? & 0x00ff_ffff;
             let height = u32_le(bytes, 26)? >> 8;
             Some(of(u64::from(width) + 1, u64::from(height) + 1))
@@ -118,7 +118,8 @@ pub(super) fn webp(bytes: &[u8]) -> Option<Header> {
     }
 }
 
-/// Whether the chunks of a WebP file lie within it: the decoder allocates what they claim.
+/// Whether the chunks of a WebP file lie within it. This is checked because the decoder allocates
+/// as much as they claim.
 pub(super) fn check_webp_chunks(bytes: &[u8]) -> Result<(), String> {
     const CHUNK_HEADER: usize = 8;
     let declared = u32_le(bytes, 4).map_or(0, |size| size as usize + CHUNK_HEADER);

@@ -10,7 +10,7 @@ use super::contain::contain_panic;
 use super::{ColorModel, Decoded, FileFormat, Image, ImageInfo, Limits};
 use crate::Error;
 
-/// The most pixels that a byte of compressed data can stand for: a block of 8×8 pixels takes at
+/// The most pixels that a byte of compressed data can stand for, as a block of 8×8 pixels takes at
 /// least one bit.
 const MAX_PIXELS_PER_BYTE: u64 = 8 * 64;
 
@@ -119,7 +119,7 @@ fn read_pixels(bytes: &[u8], header: &Header) -> Result<Image, Error> {
         .map_err(|error| broken(error.to_string()))
 }
 
-/// RGB of inks as Adobe stores them, 255 being none, in Pillow's integer arithmetic.
+/// RGB of inks as Adobe stores them (255 is no ink), in Pillow's integer arithmetic.
 fn rgb_of_inverted_inks(inks: [u8; 3], inverted_black: u8) -> [u8; 3] {
     let light = u32::from(inverted_black);
     inks.map(|inverted| {
@@ -153,7 +153,7 @@ fn options() -> DecoderOptions {
 
 /// Whether the segments lead to an end-of-image marker.
 ///
-/// The decoder forgives a missing one, and with it the last rows of a truncated file.
+/// The decoder accepts a file without one, and so a truncated file that lacks its last rows.
 fn has_end(bytes: &[u8]) -> bool {
     const RESTART: std::ops::RangeInclusive<u8> = 0xd0..=0xd7;
     const END: u8 = 0xd9;

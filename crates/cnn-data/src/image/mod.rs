@@ -1,4 +1,4 @@
-//! Images in memory and how they get there.
+//! Images in memory, and how they are read from files and written to them.
 
 mod contact_sheet;
 pub(crate) mod contain;

@@ -120,7 +120,7 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] for any other number of channels.
+    /// [`Error::Argument`] for any other number of channels.
     pub fn with_channels(self, channels: usize) -> Result<Self, Error> {
         match channels {
             _ if channels == self.channels => Ok(self),

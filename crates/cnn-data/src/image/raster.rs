@@ -82,7 +82,7 @@ fn read(mut decoder: impl ImageDecoder, header: Header) -> Result<(Image, Dimens
     Ok((image.oriented(orientation), (width, height)))
 }
 
-/// Eight bits of each color channel: number of channels and their bytes.
+/// The number of color channels, and their bytes with eight bits each.
 fn drop_alpha_and_low_bytes(buffer: Vec<u8>, color: ColorType) -> (usize, Vec<u8>) {
     let stored = usize::from(color.channel_count());
     let kept = if color.has_color() { 3 } else { 1 };
@@ -111,8 +111,8 @@ fn drop_alpha_and_low_bytes(buffer: Vec<u8>, color: ColorType) -> (usize, Vec<u8
     }
 }
 
-/// What a decoder may allocate, animation frames and embedded profiles included: twice the declared
-/// pixels with four 16-bit channels, and something for the rest.
+/// How much a decoder may allocate, including animation frames and embedded profiles: twice the
+/// declared pixels with four 16-bit channels, and a constant for everything else.
 fn decoder_limits(header: Header) -> image::Limits {
     const REST: u64 = 64 << 20;
     let mut limits = image::Limits::default();

@@ -15,7 +15,7 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be written; [`Error::InvalidArgument`] if `path` is a
+    /// [`Error::Io`] if the file cannot be written; [`Error::Argument`] if `path` is a
     /// directory.
     pub fn write_png(&self, path: &Path) -> Result<(), Error> {
         let written = write_atomic(path, |file| encode_png(self, file));
@@ -37,7 +37,7 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if a side is longer than PNG can say, 2³¹ − 1 pixels.
+    /// [`Error::Argument`] if a side is longer than PNG can say, 2³¹ − 1 pixels.
     pub fn to_png(&self) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         let encoded = encode_png(self, &mut bytes);

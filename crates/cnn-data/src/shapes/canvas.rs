@@ -43,7 +43,8 @@ impl Canvas {
         }
     }
 
-    /// What the camera adds: lost light in the corners, blur, noise; then bytes.
+    /// Adds what a camera adds, which is lost light in the corners, blur and noise, and rounds to
+    /// bytes.
     pub(super) fn develop(mut self, look: &Look, rng: &mut Rng) -> Vec<u8> {
         self.darken_corners(look.vignette);
         self.blur(look.blur);

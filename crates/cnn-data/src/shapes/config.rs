@@ -1,4 +1,4 @@
-//! What the dataset `shapes` shall contain.
+//! The settings of the dataset `shapes`.
 
 use std::ops::RangeInclusive;
 
@@ -18,15 +18,15 @@ pub struct ShapesConfig {
     pub size: [usize; 2],
     /// Number of images, at least 1; 4000 by default.
     pub samples: usize,
-    /// What all randomness comes from; 0 by default.
+    /// The seed of all randomness; 0 by default.
     pub seed: u64,
     /// Which of the disjoint streams of images; [`Split::Train`] by default.
     pub split: Split,
-    /// How many objects an image holds, within 1 to 16; exactly one by default. Where an image has
-    /// no room left for another object it holds fewer.
+    /// How many objects an image holds, within 1 to 16; exactly one by default. An image that has
+    /// no room left for another object holds fewer.
     pub objects: RangeInclusive<usize>,
-    /// From 0, where each object is named at a glance, to 1; 0.5 by default. It sets contrast,
-    /// sizes, rotation, occluding strokes, clutter, blur and noise.
+    /// How hard the objects are to recognise, from 0, where a glance is enough, to 1; 0.5 by
+    /// default. It sets contrast, sizes, rotation, occluding strokes, clutter, blur and noise.
     pub difficulty: f64,
     /// What the scenes look like; [`ShapesDomain::Day`] by default.
     pub domain: ShapesDomain,

@@ -1,5 +1,7 @@
 //! The dataset `shapes`.
 
+use std::iter;
+
 use cnn_core::Key;
 
 use super::ShapesConfig;
@@ -9,21 +11,25 @@ use super::render::Painting;
 use super::scene::Scene;
 use crate::{BoundingBox, Content, Dataset, DatasetFormat, Error, Image, Mask, Sample};
 
+/// The class of pixels that belong to no object, in the mask; the classes of the objects follow it.
+const BACKGROUND: u8 = 0;
+
 /// Textured objects of ten classes on textured ground, rendered when they are read.
 ///
-/// The classes are circle, square, triangle, star, cross, ring, heart, crescent, arrow and bolt.
-/// Each ten consecutive samples hold each class once, as the class of their largest object, which
-/// is their label; further objects are of any class.
+/// The classes are circle, square, triangle, star, cross, ring, heart, crescent, arrow and bolt. A
+/// sample's label is the class of its largest object; further objects are of any class. The labels
+/// of samples 0 to 9 are the ten classes in some order, as are those of 10 to 19, and so on.
 ///
-/// A sample depends on the seed, the split and its number, on size, objects, difficulty and domain,
-/// and on nothing else: not on how many samples there are, nor on the machine. The splits are
-/// disjoint streams, so that any number of samples may be taken from each. A sample's scene is the
-/// same in every domain.
+/// A sample depends on the seed, the split, its number, the size, the objects, the difficulty and
+/// the domain. It depends neither on how many samples there are nor on the machine. The splits are
+/// disjoint streams, so any number of samples may be taken from each. A sample's scene is the same
+/// in every domain.
 ///
-/// [`Dataset::read`] gives boxes and mask: a pixel belongs to the object that covers its centre and
-/// is not hidden there by another object or a stroke before it; the mask holds 1 + the class at
-/// such pixels and 0 elsewhere, and boxes are tight around their object's visible pixels, the
-/// largest object's first; an object that is wholly hidden has none.
+/// [`Dataset::read`] gives boxes and mask. A pixel belongs to the object that covers its centre
+/// and is not hidden there by another object or a stroke before it. The mask names the object's
+/// class there, as an index into [`Dataset::mask_classes`]: that list begins with `background`,
+/// which all other pixels are, and goes on with the ten classes. Boxes are tight around their
+/// object's visible pixels, the largest object's first; an object that is wholly hidden has none.
 ///
 /// ```
 /// use cnn_data::{Dataset, Shapes, ShapesConfig};
@@ -38,7 +44,8 @@ use crate::{BoundingBox, Content, Dataset, DatasetFormat, Error, Image, Mask, Sa
 #[derive(Clone, Debug)]
 pub struct Shapes {
     config: ShapesConfig,
-    classes: Vec<String>,
+    /// The background, and behind it the classes of the objects.
+    mask_classes: Vec<String>,
     key: Key,
 }
 
@@ -47,17 +54,18 @@ impl Shapes {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] naming the setting that lies outside the range that
+    /// [`Error::Argument`] naming the setting that lies outside the range that
     /// [`ShapesConfig`] tells.
     pub fn new(config: ShapesConfig) -> Result<Self, Error> {
         config.check()?;
-        let classes = FIGURES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let figures = FIGURES.iter().map(|(name, _)| *name);
+        let mask_classes = iter::once("background").chain(figures);
         let key = Key::new(config.seed)
             .stream("shapes")
             .stream(config.split.name());
         Ok(Self {
             config,
-            classes,
+            mask_classes: mask_classes.map(str::to_owned).collect(),
             key,
         })
     }
@@ -105,7 +113,11 @@ impl Dataset for Shapes {
     }
 
     fn classes(&self) -> &[String] {
-        &self.classes
+        &self.mask_classes[1..]
+    }
+
+    fn mask_classes(&self) -> &[String] {
+        &self.mask_classes
     }
 
     fn id(&self, index: usize) -> String {
@@ -130,8 +142,8 @@ impl Dataset for Shapes {
             .checked_sub(1)
             .and_then(|number| classes.get(number))
         {
-            Some(class) => *class as u8 + 1,
-            None => 0,
+            Some(class) => BACKGROUND + 1 + *class as u8,
+            None => BACKGROUND,
         };
         let mask = Mask::new(height, width, owners.iter().map(class_at).collect())?;
         Sample::new(image, self.label(index))
@@ -153,15 +165,9 @@ fn hulls(owners: &[u8], width: usize, classes: &[usize]) -> Vec<BoundingBox> {
         let [left, top, right, bottom] = hull.unwrap_or([x, y, x + 1, y + 1]);
         *hull = Some([left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1)]);
     }
-    let boxes = hulls.into_iter().zip(classes).filter_map(|(hull, &class)| {
-        let [x_min, y_min, x_max, y_max] = hull?.map(|at| at as f32);
-        Some(BoundingBox {
-            x_min,
-            y_min,
-            x_max,
-            y_max,
-            class,
-        })
-    });
+    let boxes = hulls
+        .into_iter()
+        .zip(classes)
+        .filter_map(|(hull, &class)| Some(BoundingBox::new(hull?.map(|at| at as f32), class)));
     boxes.collect()
 }

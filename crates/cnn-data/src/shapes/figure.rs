@@ -27,8 +27,8 @@ pub(super) const FIGURES: [(&str, Figure); 10] = [
 const CIRCLE_RADIUS: f32 = 0.84;
 const RING_RADII: [f32; 2] = [0.48, 0.92];
 const HEART_SCALE: f32 = 1.45;
-/// Radius of the disc, radius of what is cut out of it, distance of the two centres, and how far
-/// all of it is moved to the left.
+/// The radius of the disc, the radius of the disc that is cut out of it, the distance of their
+/// centres, and how far both are moved to the left.
 const CRESCENT: [f32; 4] = [0.95, 0.76, 0.48, -0.04];
 
 const SQUARE: [[f32; 2]; 4] = [[-0.7, -0.7], [0.7, -0.7], [0.7, 0.7], [-0.7, 0.7]];

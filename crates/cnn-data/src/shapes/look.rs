@@ -7,13 +7,13 @@ use super::noise::mix;
 use super::palette::{Color, between, tint};
 use super::texture::{Material, Pattern, Texture};
 
-/// Everything that is visible and not geometry. Lengths are in pixels.
+/// Everything about an image that can be seen and is not geometry. Lengths are in pixels.
 #[derive(Clone, Debug)]
 pub(super) struct Look {
     pub(super) ground: Material,
     /// One per object.
     pub(super) objects: Vec<Material>,
-    /// What clutter behind and before the objects is drawn in, in turn.
+    /// The colours of the clutter behind and before the objects, taken in turn.
     pub(super) strokes: [Color; 3],
     /// Unit vector towards the light, in the image's plane.
     pub(super) light: [f32; 2],
@@ -35,7 +35,7 @@ pub(super) struct Look {
     pub(super) noise: [f32; 2],
 }
 
-/// What a look is drawn for.
+/// What a look depends on besides its key.
 pub(super) struct Conditions<'a> {
     pub(super) domain: ShapesDomain,
     pub(super) difficulty: f32,
@@ -120,7 +120,8 @@ fn day(rng: &mut Rng, conditions: &Conditions<'_>) -> Look {
     let objects = conditions.objects(rng, &OBJECT_PATTERNS, [0.4, 0.75], |rng| {
         let hue = hue + between(rng, 0.18, 0.82);
         let contrast = between(rng, mix(0.34, 0.1, hard), mix(0.45, 0.3, hard));
-        // Towards the side with more room, mostly: white on white ground is not to be had.
+        // The luma moves mostly towards the side that has more room, as nothing is lighter than
+        // white ground.
         let lighter = rng.bernoulli(f64::from(0.5 + 1.8 * (0.5 - level)));
         let level = if lighter {
             level + contrast

@@ -41,7 +41,7 @@ pub(super) fn mix(a: f32, b: f32, t: f32) -> f32 {
     a + (b - a) * t
 }
 
-/// 0 below 0, 1 above 1, level at both ends.
+/// A smooth step: 0 below 0, 1 above 1, and level at both ends.
 pub(super) fn smooth(t: f32) -> f32 {
     let t = t.clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)

@@ -16,8 +16,8 @@ pub(super) fn luma([red, green, blue]: Color) -> f32 {
     0.299 * red + 0.587 * green + 0.114 * blue
 }
 
-/// The colour of a hue (in turns, 0 red, ⅓ green) with a given luma; `chroma` 0 is grey. What lies
-/// outside the cube is clipped.
+/// The colour of a hue with a given luma. The hue is in turns: 0 is red, ⅓ is green. A `chroma` of
+/// 0 is grey. Colours outside the cube are clipped.
 pub(super) fn tint(hue: f32, chroma: f32, target: f32) -> Color {
     let turn = (hue - hue as i32 as f32 + 1.0) * 6.0;
     let ramp = |offset: f32| {

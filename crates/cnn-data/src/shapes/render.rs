@@ -1,4 +1,4 @@
-//! From a scene and a look to pixels, and which object each pixel shows.
+//! Paints a scene with a look, and says which object each pixel shows.
 
 use super::canvas::{Canvas, cover};
 use super::look::Look;
@@ -6,14 +6,14 @@ use super::palette::Color;
 use super::scene::{Placed, Scene, Stroke};
 use super::texture::Material;
 
-/// No object: ground, or clutter before an object.
+/// The owner of pixels that show no object, but the ground or clutter before an object.
 pub(super) const GROUND: u8 = 0;
 
 /// A painted scene.
 pub(super) struct Painting {
     pub(super) canvas: Canvas,
-    /// Per pixel [`GROUND`] or 1 + the number of the object that covers at least half of it, as far
-    /// as it is visible.
+    /// For each pixel [`GROUND`], or 1 + the number of the object that covers at least half of it
+    /// and is visible there.
     pub(super) owners: Vec<u8>,
 }
 
@@ -120,7 +120,7 @@ fn cast_shadow(below: &mut Color, object: &Placed, [x, y]: [f32; 2], look: &Look
     *below = below.map(|value| value * (1.0 - share));
 }
 
-/// Adds an object's own light to what is this many of its radii away.
+/// Adds an object's own light to a point that is `distance` times its radius away.
 fn shine(below: &mut Color, color: Color, distance: f32, look: &Look) {
     let fall = distance.max(0.0) / 0.22;
     let strength = look.glow * (1.0 / (1.0 + fall * fall) - 0.06).max(0.0);

@@ -1,4 +1,4 @@
-//! What is where in an image, whatever it looks like.
+//! The geometry of an image: which objects and strokes are where.
 
 use std::f32::consts::{PI, TAU};
 
@@ -100,8 +100,8 @@ fn draw_objects(key: &Key, main: usize, config: &ShapesConfig) -> Vec<Placed> {
     objects
 }
 
-/// A coordinate at which a circle lies inside the image, or at high difficulty reaches out of it a
-/// little.
+/// A coordinate at which a circle lies inside the image; at high difficulty it may reach out of it
+/// a little.
 fn place(rng: &mut Rng, side: f32, radius: f32, difficulty: f32) -> f32 {
     let margin = (radius * mix(1.0, 0.85, difficulty)).min(side / 2.0);
     between(rng, margin, side - margin)

@@ -39,8 +39,8 @@ pub(super) struct Material {
 }
 
 impl Texture {
-    /// A texture of one of `patterns`, its period within `periods` pixels but never too fine to be
-    /// seen.
+    /// A texture of one of `patterns`. Its period lies within `periods` pixels, but is never too
+    /// fine to be seen.
     pub(super) fn draw(rng: &mut Rng, patterns: &[Pattern], periods: [f32; 2]) -> Self {
         let drawn = rng.below(patterns.len() as u64) as usize;
         let pattern = patterns.get(drawn).copied().unwrap_or(Pattern::Plain);
@@ -91,8 +91,8 @@ impl Texture {
         }
     }
 
-    /// A step from 0 to 1 over one pixel where `signed`, which changes by 2 over a period, crosses
-    /// 0.
+    /// A step from 0 to 1, one pixel wide, at the place where `signed` crosses 0; `signed` changes
+    /// by 2 over a period.
     fn sharpen(&self, signed: f32) -> f32 {
         (0.5 + signed * self.period * 0.5).clamp(0.0, 1.0)
     }

@@ -75,7 +75,7 @@ pub struct Sizes {
 pub struct Range {
     /// The smallest.
     pub min: usize,
-    /// The middle one when sorted; of an even number of them the lower.
+    /// The middle one of the sorted values; the lower one of two.
     pub median: usize,
     /// The largest.
     pub max: usize,
@@ -117,7 +117,8 @@ pub struct DuplicateGroup {
     pub sha256: String,
     /// Where the samples are.
     pub samples: Vec<Location>,
-    /// Whether they lie in more than one split: what is trained on is then tested on.
+    /// Whether they lie in more than one split, so that a network is tested on what it was trained
+    /// on.
     pub across_splits: bool,
     /// Whether they have more than one label.
     pub across_classes: bool,

@@ -7,7 +7,7 @@ use crate::{ColorModel, Dataset, Error, FileFormat, Skipped};
 pub(super) struct SampleFacts {
     pub(super) index: usize,
     pub(super) label: Option<usize>,
-    /// SHA-256 of the stored bytes; `None` if there are none to be had.
+    /// SHA-256 of the stored bytes; `None` if they cannot be read.
     pub(super) sha256: Option<[u8; 32]>,
     pub(super) image: Result<ImageFacts, Skipped>,
 }

@@ -14,7 +14,7 @@ use super::sample_facts::{ImageFacts, SampleFacts};
 use crate::dataset::Discovery;
 use crate::{Dataset, Error, PhotoList, Split};
 
-/// Reads every sample of the dataset at `path`, of all its splits, and tells what there is.
+/// Reads every sample of all splits of the dataset at `path`, and tells what there is.
 ///
 /// A folder of images that is no dataset is surveyed as images without labels. The result is the
 /// same at any number of threads.

@@ -7,5 +7,5 @@ mod resize;
 
 pub use float_image::FloatImage;
 pub use placement::{InputPlacement, input_placement};
-pub use preprocess::{normalize, preprocess};
+pub use preprocess::{normalize, preprocess, preprocess_mask};
 pub use resize::resize;

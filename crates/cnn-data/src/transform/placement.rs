@@ -1,13 +1,13 @@
-//! Where the parts of an image go on their way to a network's input: timm's evaluation transform,
-//! in numbers.
+//! Where the parts of an image go on their way to a network's input, by timm's evaluation
+//! transform.
 
 use cnn_core::{CropMode, Preprocessing};
 
 use super::resize::Window;
-use crate::Error;
+use crate::{Affine, Error};
 
-/// Resize to `resized`, cut out `window`, put it at `top` and `left` of the input; the rest is
-/// filled.
+/// The image is resized to `resized`, and its part `window` is put at `top` and `left` of the
+/// input; the rest is filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Placement {
     pub(super) resized: [usize; 2],
@@ -45,12 +45,32 @@ pub struct InputPlacement {
     pub target: [usize; 4],
 }
 
+impl InputPlacement {
+    /// The map from pixels of the image to pixels of the input.
+    ///
+    /// ```
+    /// use cnn_core::Preprocessing;
+    /// use cnn_data::input_placement;
+    ///
+    /// let map = input_placement([512, 1024], &Preprocessing::default())?.map();
+    /// assert_eq!(map.apply([512., 256.]), [112., 112.]); // centre to centre
+    /// # Ok::<(), cnn_data::Error>(())
+    /// ```
+    pub fn map(&self) -> Affine {
+        let Self { source, target } = self;
+        let [rows, columns] = [0, 1].map(|axis| target[axis + 2] as f64 / source[axis + 2]);
+        Affine::translation(-source[1], -source[0])
+            .then(&Affine::scaling(columns, rows))
+            .then(&Affine::translation(target[1] as f64, target[0] as f64))
+    }
+}
+
 /// Where the parts of an image of `[height, width]` go on their way to the input that
 /// [`preprocess`](crate::preprocess) makes of it.
 ///
 /// # Errors
 ///
-/// [`Error::Preprocessing`] if the record is invalid, [`Error::InvalidArgument`] if the image has
+/// [`Error::Preprocessing`] if the record is invalid, [`Error::Argument`] if the image has
 /// no pixels.
 ///
 /// ```
@@ -106,7 +126,7 @@ fn resized_size(image: [usize; 2], record: &Preprocessing) -> [usize; 2] {
     }
 }
 
-/// torchvision's `Resize(side)`: the long side is rounded down.
+/// As torchvision's `Resize(side)`: the long side is rounded down.
 fn with_short_side([height, width]: [usize; 2], side: usize) -> [usize; 2] {
     let long = |long: usize, short: usize| ((side as u128 * long as u128) / short as u128) as usize;
     if width <= height {
@@ -116,7 +136,7 @@ fn with_short_side([height, width]: [usize; 2], side: usize) -> [usize; 2] {
     }
 }
 
-/// timm's `ResizeKeepRatio`: both sides are rounded, halves to even.
+/// As timm's `ResizeKeepRatio`: both sides are rounded, and halves to even.
 fn scaled(image: [usize; 2], ratio: f64) -> [usize; 2] {
     image.map(|side| ((side as f64 / ratio).round_ties_even() as usize).max(1))
 }
@@ -125,8 +145,8 @@ fn ratio(image: [usize; 2], target: [usize; 2], axis: usize) -> f64 {
     image[axis] as f64 / target[axis] as f64
 }
 
-/// One axis of a centre crop: `len` pixels starting at `from` of the resized image go to `to` of
-/// the input.
+/// One axis of a centre crop: `len` pixels, which begin at `from` in the resized image, go to `to`
+/// in the input.
 struct Extent {
     from: usize,
     to: usize,
@@ -134,8 +154,8 @@ struct Extent {
 }
 
 impl Extent {
-    /// torchvision's `CenterCrop`: a start of half a pixel is rounded to even, of an odd padding
-    /// the smaller half comes first.
+    /// As torchvision's `CenterCrop`: a start of half a pixel is rounded to even, and of an odd
+    /// padding the smaller half comes first.
     fn centred(resized: usize, input: usize) -> Self {
         match resized.checked_sub(input) {
             Some(surplus) => Self {

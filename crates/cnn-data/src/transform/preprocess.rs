@@ -1,11 +1,11 @@
 //! timm's evaluation transform: resize, crop, normalise.
 
-use cnn_core::{CropMode, Preprocessing};
+use cnn_core::{CropMode, Interpolation, Preprocessing};
 
 use super::FloatImage;
 use super::placement::Placement;
 use super::resize::resize_window;
-use crate::{Error, Image, Limits};
+use crate::{Error, Image, Limits, Mask};
 
 /// Makes a network's input of an image as `record` asks: `(x / 255 − mean) / std` of the resized
 /// and cropped image.
@@ -18,7 +18,7 @@ use crate::{Error, Image, Limits};
 ///
 /// # Errors
 ///
-/// [`Error::Preprocessing`] if the record is invalid, [`Error::InvalidArgument`] if it asks for
+/// [`Error::Preprocessing`] if the record is invalid, [`Error::Argument`] if it asks for
 /// other than 1 or 3 channels, [`Error::TooLarge`] if its input size is beyond the default
 /// [`Limits`].
 ///
@@ -64,6 +64,40 @@ pub fn normalize(image: Image, record: &Preprocessing) -> Result<FloatImage, Err
     ))
 }
 
+/// Makes the mask of a network's input of an image's mask, as [`preprocess`] makes the input of the
+/// image: it takes the nearest pixels at the same places, and [`Mask::IGNORE`] where the input is
+/// filled.
+///
+/// # Errors
+///
+/// [`Error::Preprocessing`] if the record is invalid, [`Error::TooLarge`] if its input size is
+/// beyond the default [`Limits`].
+///
+/// ```
+/// use cnn_core::Preprocessing;
+/// use cnn_data::{Mask, preprocess_mask};
+///
+/// let record = Preprocessing { input_size: [3, 2, 2], crop_pct: 1.0, ..Preprocessing::default() };
+/// // The short side becomes 2 pixels; of the 4 columns the central 2 stay.
+/// let mask = Mask::new(2, 4, vec![0, 1, 2, 3, 4, 5, 6, 7])?;
+/// assert_eq!(preprocess_mask(mask, &record)?.bytes(), [1, 2, 5, 6]);
+/// # Ok::<(), cnn_data::Error>(())
+/// ```
+pub fn preprocess_mask(mask: Mask, record: &Preprocessing) -> Result<Mask, Error> {
+    record.validate()?;
+    Limits::default().check(record.width() as u64, record.height() as u64)?;
+    let placement = Placement::of([mask.height(), mask.width()], record);
+    mask.map_pixels(|image| {
+        let window = resize_window(
+            &image,
+            placement.resized,
+            placement.window,
+            Interpolation::Nearest,
+        )?;
+        pad(window, &placement, record, &[Mask::IGNORE])
+    })
+}
+
 /// The part of [`preprocess`] before the normalisation.
 fn resize_and_crop(image: &Image, record: &Preprocessing) -> Result<Image, Error> {
     record.validate()?;
@@ -79,22 +113,28 @@ fn resize_and_crop(image: &Image, record: &Preprocessing) -> Result<Image, Error
         record.interpolation,
     )?;
     let window = window.with_channels(record.channels())?;
-    if [window.height(), window.width()] == [record.height(), record.width()] {
-        return Ok(window);
-    }
-    pad(&window, &placement, record)
-}
-
-fn pad(window: &Image, placement: &Placement, record: &Preprocessing) -> Result<Image, Error> {
-    let channels = record.channels();
     let fill: Vec<u8> = match record.crop_mode {
         CropMode::Border => record
             .mean
             .iter()
             .map(|mean| (255.0 * mean).round_ties_even() as u8)
             .collect(),
-        CropMode::Center | CropMode::Squash => vec![0; channels],
+        CropMode::Center | CropMode::Squash => vec![0; record.channels()],
     };
+    pad(window, &placement, record, &fill)
+}
+
+/// The window at its place in the input, with `fill` around it.
+fn pad(
+    window: Image,
+    placement: &Placement,
+    record: &Preprocessing,
+    fill: &[u8],
+) -> Result<Image, Error> {
+    if [window.height(), window.width()] == [record.height(), record.width()] {
+        return Ok(window);
+    }
+    let channels = window.channels();
     let mut bytes = fill.repeat(record.height() * record.width());
     let row_len = window.width() * channels;
     let rows = bytes

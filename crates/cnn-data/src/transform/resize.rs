@@ -15,7 +15,7 @@ use crate::{Error, Image, Limits};
 ///
 /// # Errors
 ///
-/// [`Error::InvalidArgument`] if a side is zero, [`Error::TooLarge`] beyond the default [`Limits`].
+/// [`Error::Argument`] if a side is zero, [`Error::TooLarge`] beyond the default [`Limits`].
 pub fn resize(
     image: &Image,
     height: usize,
@@ -44,7 +44,7 @@ pub(super) struct Window {
     pub(super) width: usize,
 }
 
-/// What lies in `window` after resizing the image to `size` (height and width); the rest is never
+/// The part of the image in `window` after a resize to `size` (height and width); the rest is never
 /// computed.
 pub(super) fn resize_window(
     image: &Image,
@@ -92,8 +92,8 @@ fn nearest(image: &Image, [height, width]: [usize; 2], window: Window) -> Vec<u8
     pixels
 }
 
-/// For positions `start..start + len` of `resized`, the source positions under their centres, in
-/// Pillow's arithmetic (which adds up the step).
+/// The source positions under the centres of the positions `start..start + len` of `resized`, in
+/// Pillow's arithmetic, which adds up the step.
 fn nearest_sources(source: usize, resized: usize, start: usize, len: usize) -> Vec<usize> {
     let step = source as f64 / resized as f64;
     std::iter::successors(Some(step * 0.5), |position| Some(position + step))
@@ -103,7 +103,8 @@ fn nearest_sources(source: usize, resized: usize, start: usize, len: usize) -> V
         .collect()
 }
 
-/// Pillow's two passes, columns first: rounding to bytes between them makes their order visible.
+/// Resizes in Pillow's two passes, first along the width. Their order matters because values are
+/// rounded to bytes between them.
 fn convolution(
     image: &Image,
     [height, width]: [usize; 2],
@@ -144,8 +145,8 @@ impl Pass {
         convolve(image, [self.len, image.width()], crop, filter)
     }
 
-    /// Start and length of the part of `source` pixels that becomes the wanted part; rounding must
-    /// not lead outside.
+    /// Start and length of the part of `source` pixels that becomes the wanted part. The length is
+    /// bounded because rounding must not lead outside.
     fn source(&self, source: usize) -> (f64, f64) {
         let scale = source as f64 / self.resized as f64;
         let start = self.start as f64 * scale;
@@ -163,7 +164,8 @@ fn convolve(
         .resize_alg(ResizeAlg::Convolution(filter))
         .crop(left, top, crop_width, crop_height);
     let mut bytes = vec![0; height * width * image.channels()];
-    // Named pixel types: choosing one at run time would compile the convolutions of all thirteen.
+    // The pixel types are named, because to choose one at run time would compile the convolutions
+    // of all thirteen.
     let resized = match image.channels() {
         1 => convolve_typed::<U8>(image, [height, width], &mut bytes, &options),
         _ => convolve_typed::<U8x3>(image, [height, width], &mut bytes, &options),

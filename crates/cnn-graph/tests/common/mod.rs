@@ -8,7 +8,7 @@ use cnn_layers::{FeatureMap, Store};
 
 /// Gives every norm's tensors noise: fresh ones are 0 and 1, behind which errors would hide, and
 /// ResNets begin with branches of zeros.
-pub fn stir(store: &Store) {
+pub(crate) fn stir(store: &Store) {
     for entry in store.entries() {
         let [one_like, around_zero] = [["running_var", "weight"], ["running_mean", "bias"]]
             .map(|names| names.iter().any(|name| entry.name.ends_with(name)));
@@ -28,14 +28,14 @@ pub fn stir(store: &Store) {
 }
 
 /// Noise in f64, of a shape `(N, C, H, W)`.
-pub fn images(shape: [usize; 4]) -> FeatureMap {
+pub(crate) fn images(shape: [usize; 4]) -> FeatureMap {
     let mut rng = Key::new(1).stream("images").rng();
     let values: Vec<f64> = (0..shape.iter().product()).map(|_| rng.normal()).collect();
     FeatureMap::from_nchw(&Tensor::from_vec(values, &shape[..], &Device::Cpu).unwrap()).unwrap()
 }
 
 /// The largest difference relative to the largest value. NaN where there is one.
-pub fn apart(found: &Output, expected: &Output) -> f64 {
+pub(crate) fn apart(found: &Output, expected: &Output) -> f64 {
     let found = found.to_tensor().unwrap().to_dtype(DType::F64).unwrap();
     let expected = expected.to_tensor().unwrap().to_dtype(DType::F64).unwrap();
     assert_eq!(found.dims(), expected.dims());

@@ -10,7 +10,7 @@ use candle_core::{D, DType, Result, Tensor};
 
 use crate::autograd::element::Element;
 use crate::autograd::gradient::Gradient;
-use crate::autograd::kernel::{Kernel, Saved, apply};
+use crate::autograd::kernel::{Backward, Inputs, Kernel, Saved, apply};
 use crate::autograd::tape;
 use crate::machine::isa::{Loop, vectorised};
 use crate::machine::recycle::Buffer;
@@ -260,11 +260,12 @@ impl Kernel for Activate {
         }
     }
 
-    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
+    fn forward<T: Element>(&self, inputs: Inputs<'_, T>) -> Vec<T> {
+        let xs = inputs.xs();
         // SAFETY: the loop writes every element.
         unsafe {
-            filled_chunks(inputs[0].len(), CHUNK, |start, ys| {
-                let xs = &inputs[0][start..start + ys.len()];
+            filled_chunks(xs.len(), CHUNK, |start, ys| {
+                let xs = &xs[start..start + ys.len()];
                 vectorised(Values {
                     activation: self.activation,
                     xs,
@@ -274,13 +275,7 @@ impl Kernel for Activate {
         }
     }
 
-    fn backward<T: Element>(
-        &self,
-        inputs: &[&[T]],
-        output: &[T],
-        grad: Gradient<'_, T>,
-        _: &[bool],
-    ) -> Vec<Option<Arc<Buffer<T>>>> {
+    fn backward<T: Element>(&self, pass: Backward<'_, T>) -> Vec<Option<Arc<Buffer<T>>>> {
         let activation = self.activation;
         let rule = if activation.is_rectifier() {
             self.rule
@@ -288,11 +283,11 @@ impl Kernel for Activate {
             BackwardRule::Standard
         };
         let xs = if activation.slope_is_in_the_output() {
-            output
+            pass.output
         } else {
-            inputs[0]
+            pass.inputs.xs()
         };
-        let grad_xs = grad.updated(CHUNK, |start, grad| {
+        let grad_xs = pass.grad.updated(CHUNK, |start, grad| {
             vectorised(Slopes {
                 activation,
                 rule,

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use candle_core::Result;
 
 use crate::autograd::element::Element;
-use crate::autograd::gradient::Gradient;
-use crate::autograd::kernel::{Kernel, Saved, apply};
+use crate::autograd::kernel::{Backward, Inputs, Kernel, Saved, apply};
 use crate::machine::isa::{Loop, vectorised};
 use crate::machine::recycle::Buffer;
 use crate::machine::shared::filled_chunks;
@@ -87,13 +86,17 @@ impl Kernel for Add {
         self.dims.to_vec()
     }
 
+    fn maps(&self) -> usize {
+        2
+    }
+
     fn saved(&self) -> Saved {
         Saved::Nothing
     }
 
-    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
-        let xs = inputs[0];
-        let ys = inputs[1];
+    fn forward<T: Element>(&self, inputs: Inputs<'_, T>) -> Vec<T> {
+        let xs = inputs.xs();
+        let ys = inputs.addend().expect("a sum has two maps");
         // SAFETY: the loop writes every element.
         unsafe {
             filled_chunks(xs.len(), CHUNK, |start, sums| {
@@ -107,18 +110,10 @@ impl Kernel for Add {
         }
     }
 
-    fn backward<T: Element>(
-        &self,
-        _: &[&[T]],
-        _: &[T],
-        grad: Gradient<'_, T>,
-        wanted: &[bool],
-    ) -> Vec<Option<Arc<Buffer<T>>>> {
-        let grad = grad.into_shared();
-        wanted
-            .iter()
-            .map(|wanted| wanted.then(|| grad.clone()))
-            .collect()
+    fn backward<T: Element>(&self, pass: Backward<'_, T>) -> Vec<Option<Arc<Buffer<T>>>> {
+        let grad = pass.grad.into_shared();
+        let wanted = pass.wanted.all().iter();
+        wanted.map(|wanted| wanted.then(|| grad.clone())).collect()
     }
 }
 
@@ -162,11 +157,15 @@ impl Kernel for Concat {
             .collect()
     }
 
+    fn maps(&self) -> usize {
+        self.channels.len()
+    }
+
     fn saved(&self) -> Saved {
         Saved::Nothing
     }
 
-    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
+    fn forward<T: Element>(&self, inputs: Inputs<'_, T>) -> Vec<T> {
         let all = self.all_channels();
         let len = self.output_shape().iter().product();
         // SAFETY: the maps' channels fill each pixel.
@@ -174,7 +173,7 @@ impl Kernel for Concat {
             filled_chunks(len, PIXELS * all, |start, ys| {
                 for (pixel, ys) in (start / all..).zip(ys.chunks_exact_mut(all)) {
                     let mut rest = ys;
-                    for (xs, &channels) in inputs.iter().zip(&self.channels) {
+                    for (xs, &channels) in inputs.maps().iter().zip(&self.channels) {
                         let (part, others) = rest.split_at_mut(channels);
                         part.write_copy_of_slice(&xs[pixel * channels..][..channels]);
                         rest = others;
@@ -184,14 +183,10 @@ impl Kernel for Concat {
         }
     }
 
-    fn backward<T: Element>(
-        &self,
-        _: &[&[T]],
-        _: &[T],
-        grad: Gradient<'_, T>,
-        wanted: &[bool],
-    ) -> Vec<Option<Arc<Buffer<T>>>> {
-        let (all, pixels): (usize, usize) = (self.all_channels(), self.pixels.iter().product());
+    fn backward<T: Element>(&self, pass: Backward<'_, T>) -> Vec<Option<Arc<Buffer<T>>>> {
+        let Backward { grad, wanted, .. } = pass;
+        let all = self.all_channels();
+        let pixels: usize = self.pixels.iter().product();
         let starts = self.channels.iter().scan(0, |sum, channels| {
             Some(std::mem::replace(sum, *sum + channels))
         });
@@ -206,7 +201,7 @@ impl Kernel for Concat {
             };
             Buffer::shared(values)
         };
-        let parts = starts.zip(&self.channels).zip(wanted);
+        let parts = starts.zip(&self.channels).zip(wanted.all());
         parts
             .map(|(place, wanted)| wanted.then(|| part(place)))
             .collect()

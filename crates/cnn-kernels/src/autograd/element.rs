@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use candle_core::WithDType;
 
-use crate::autograd::gradient::{Gradient, Sum};
-use crate::autograd::kernel::Kernel;
+use crate::autograd::gradient::Sum;
+use crate::autograd::kernel::{Backward, Inputs, Kernel};
 use crate::machine::recycle::Buffer;
 use crate::machine::register::{Double, Register};
 use crate::machine::simd::Simd;
@@ -19,15 +19,9 @@ pub(crate) trait Element: WithDType + Default {
     fn tanh(self) -> Self;
     fn erf(self) -> Self;
     /// The kernel's forward pass for this type.
-    fn forward<K: Kernel>(kernel: &K, inputs: &[&[Self]]) -> Vec<Self>;
+    fn forward<K: Kernel>(kernel: &K, inputs: Inputs<'_, Self>) -> Vec<Self>;
     /// The kernel's backward pass for this type.
-    fn backward<K: Kernel>(
-        kernel: &K,
-        inputs: &[&[Self]],
-        output: &[Self],
-        grad: Gradient<'_, Self>,
-        wanted: &[bool],
-    ) -> Vec<Option<Arc<Buffer<Self>>>>;
+    fn backward<K: Kernel>(kernel: &K, pass: Backward<'_, Self>) -> Vec<Option<Arc<Buffer<Self>>>>;
     fn into_sum(values: Arc<Buffer<Self>>) -> Sum;
     /// The values of a sum of this type.
     fn of_sum(sum: Sum) -> Option<Arc<Buffer<Self>>>;
@@ -70,17 +64,11 @@ impl Element for f32 {
     fn erf(self) -> Self {
         vector_math::erf(self)
     }
-    fn forward<K: Kernel>(kernel: &K, inputs: &[&[Self]]) -> Vec<Self> {
+    fn forward<K: Kernel>(kernel: &K, inputs: Inputs<'_, Self>) -> Vec<Self> {
         kernel.forward_f32(inputs)
     }
-    fn backward<K: Kernel>(
-        kernel: &K,
-        inputs: &[&[Self]],
-        output: &[Self],
-        grad: Gradient<'_, Self>,
-        wanted: &[bool],
-    ) -> Vec<Option<Arc<Buffer<Self>>>> {
-        kernel.backward_f32(inputs, output, grad, wanted)
+    fn backward<K: Kernel>(kernel: &K, pass: Backward<'_, Self>) -> Vec<Option<Arc<Buffer<Self>>>> {
+        kernel.backward_f32(pass)
     }
     fn into_sum(values: Arc<Buffer<Self>>) -> Sum {
         Sum::F32(values)
@@ -105,17 +93,11 @@ impl Element for f64 {
     fn erf(self) -> Self {
         libm::erf(self)
     }
-    fn forward<K: Kernel>(kernel: &K, inputs: &[&[Self]]) -> Vec<Self> {
+    fn forward<K: Kernel>(kernel: &K, inputs: Inputs<'_, Self>) -> Vec<Self> {
         kernel.forward(inputs)
     }
-    fn backward<K: Kernel>(
-        kernel: &K,
-        inputs: &[&[Self]],
-        output: &[Self],
-        grad: Gradient<'_, Self>,
-        wanted: &[bool],
-    ) -> Vec<Option<Arc<Buffer<Self>>>> {
-        kernel.backward(inputs, output, grad, wanted)
+    fn backward<K: Kernel>(kernel: &K, pass: Backward<'_, Self>) -> Vec<Option<Arc<Buffer<Self>>>> {
+        kernel.backward(pass)
     }
     fn into_sum(values: Arc<Buffer<Self>>) -> Sum {
         Sum::F64(values)

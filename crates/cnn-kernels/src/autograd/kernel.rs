@@ -18,8 +18,13 @@ pub(crate) trait Kernel: Send + Sync + 'static {
     /// Shape of the output.
     fn output_shape(&self) -> Vec<usize>;
 
-    /// What the backward pass reads beside the parameters and the gradient. The rest is empty
-    /// there, so that its memory is free before.
+    /// How many of its inputs are maps; the parameters follow them.
+    fn maps(&self) -> usize {
+        1
+    }
+
+    /// Which maps the backward pass reads; parameters it can always read. The memory of the other
+    /// maps is free by then: they are empty in [`Backward`].
     fn saved(&self) -> Saved {
         Saved::Inputs
     }
@@ -40,33 +45,111 @@ pub(crate) trait Kernel: Send + Sync + 'static {
         false
     }
 
-    /// Computes the output from one slice per map and parameter.
-    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T>;
+    /// Computes the output.
+    fn forward<T: Element>(&self, inputs: Inputs<'_, T>) -> Vec<T>;
 
-    /// The gradients of the inputs that are `wanted`; `None` for the others.
-    fn backward<T: Element>(
-        &self,
-        inputs: &[&[T]],
-        output: &[T],
-        grad: Gradient<'_, T>,
-        wanted: &[bool],
-    ) -> Vec<Option<Arc<Buffer<T>>>>;
+    /// The gradients of the inputs that are wanted, in their order; `None` for the others.
+    fn backward<T: Element>(&self, pass: Backward<'_, T>) -> Vec<Option<Arc<Buffer<T>>>>;
 
     /// The forward pass in f32, where there is a faster way than [`Kernel::forward`].
-    fn forward_f32(&self, inputs: &[&[f32]]) -> Vec<f32> {
+    fn forward_f32(&self, inputs: Inputs<'_, f32>) -> Vec<f32> {
         self.forward(inputs)
     }
 
     /// The backward pass in f32, where there is a faster way than [`Kernel::backward`].
-    fn backward_f32(
-        &self,
-        inputs: &[&[f32]],
-        output: &[f32],
-        grad: Gradient<'_, f32>,
-        wanted: &[bool],
-    ) -> Vec<Option<Arc<Buffer<f32>>>> {
-        self.backward(inputs, output, grad, wanted)
+    fn backward_f32(&self, pass: Backward<'_, f32>) -> Vec<Option<Arc<Buffer<f32>>>> {
+        self.backward(pass)
     }
+}
+
+/// The values of an operation's inputs: its maps, then its parameters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inputs<'a, T> {
+    all: &'a [&'a [T]],
+    maps: usize,
+}
+
+impl<'a, T> Inputs<'a, T> {
+    /// `all` are the maps and parameters of the kernel, in the order of its call.
+    pub(crate) fn new(kernel: &impl Kernel, all: &'a [&'a [T]]) -> Self {
+        let maps = kernel.maps();
+        Self { all, maps }
+    }
+
+    pub(crate) fn maps(self) -> &'a [&'a [T]] {
+        &self.all[..self.maps]
+    }
+
+    /// The first map.
+    pub(crate) fn xs(self) -> &'a [T] {
+        self.all[0]
+    }
+
+    /// The second map, if the operation has one: what it adds.
+    pub(crate) fn addend(self) -> Option<&'a [T]> {
+        self.maps().get(1).copied()
+    }
+
+    /// The first parameter.
+    pub(crate) fn weight(self) -> &'a [T] {
+        self.all[self.maps]
+    }
+
+    /// The second parameter, if the operation has one.
+    pub(crate) fn bias(self) -> Option<&'a [T]> {
+        self.all.get(self.maps + 1).copied()
+    }
+}
+
+/// Whether the gradient of each input is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    all: &'a [bool],
+    maps: usize,
+}
+
+impl<'a> Wanted<'a> {
+    /// `all` is in the order of the kernel's inputs.
+    pub(crate) fn new(kernel: &impl Kernel, all: &'a [bool]) -> Self {
+        let maps = kernel.maps();
+        Self { all, maps }
+    }
+
+    /// For each input.
+    pub(crate) fn all(self) -> &'a [bool] {
+        self.all
+    }
+
+    /// Of the first map.
+    pub(crate) fn xs(self) -> bool {
+        self.all[0]
+    }
+
+    /// Of the second map.
+    pub(crate) fn addend(self) -> bool {
+        self.maps > 1 && self.all[1]
+    }
+
+    /// Of the first parameter.
+    pub(crate) fn weight(self) -> bool {
+        self.all[self.maps]
+    }
+
+    /// Of the second parameter, if the operation has one.
+    pub(crate) fn bias(self) -> Option<bool> {
+        self.all.get(self.maps + 1).copied()
+    }
+}
+
+/// What a backward pass reads.
+pub(crate) struct Backward<'a, T: Element> {
+    /// The inputs; maps that [`Kernel::saved`] does not name are empty.
+    pub(crate) inputs: Inputs<'a, T>,
+    /// The output; empty if [`Kernel::saved`] does not name it.
+    pub(crate) output: &'a [T],
+    /// The gradient of the output.
+    pub(crate) grad: Gradient<'a, T>,
+    pub(crate) wanted: Wanted<'a>,
 }
 
 /// The maps that a backward pass reads.
@@ -216,7 +299,9 @@ fn check_type(op: &'static str, xs: &Tensor, expected: DType) -> Result<()> {
 }
 
 fn forward_as<K: Kernel, T: Element>(kernel: &K, inputs: &[&Tensor]) -> Result<Tensor> {
-    let values = with_slices(K::NAME, inputs, |inputs| T::forward(kernel, inputs))?;
+    let values = with_slices(K::NAME, inputs, |inputs| {
+        T::forward(kernel, Inputs::new(kernel, inputs))
+    })?;
     Tensor::from_vec(values, kernel.output_shape(), inputs[0].device())
 }
 
@@ -279,7 +364,13 @@ fn gradients_as<K: Kernel, T: Element>(
     let references: Vec<&Tensor> = tensors.iter().collect();
     let grads = with_slices(K::NAME, &references, |slices| {
         let (inputs, grad) = slices.split_at(wanted.len());
-        T::backward(kernel, inputs, &[], Gradient::Borrowed(grad[0]), wanted)
+        let pass = Backward {
+            inputs: Inputs::new(kernel, inputs),
+            output: &[],
+            grad: Gradient::Borrowed(grad[0]),
+            wanted: Wanted::new(kernel, wanted),
+        };
+        T::backward(kernel, pass)
     })?;
     let tensor = |(grad, xs): (Option<Arc<Buffer<T>>>, &Tensor)| {
         grad.map(|grad| Tensor::from_vec(Buffer::into_vec(grad), xs.shape(), xs.device()))

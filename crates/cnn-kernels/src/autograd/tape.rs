@@ -22,7 +22,7 @@ use crate::FeatureMap;
 use crate::autograd::element::Element;
 use crate::autograd::feature_map::Held;
 use crate::autograd::gradient::{Gradient, Slot};
-use crate::autograd::kernel::{Cost, Kernel, op_time, with_slices};
+use crate::autograd::kernel::{Backward, Cost, Inputs, Kernel, Wanted, op_time, with_slices};
 use crate::machine::profile::{self, Pass, timed};
 use crate::machine::recycle::Buffer;
 
@@ -279,7 +279,15 @@ impl<K: Kernel> Op<K> {
             let time = profile::is_watched().then(time);
             timed(
                 || time.expect("somebody watches"),
-                || T::backward(&self.kernel, inputs, output, grad, wanted),
+                || {
+                    let pass = Backward {
+                        inputs: Inputs::new(&self.kernel, inputs),
+                        output,
+                        grad,
+                        wanted: Wanted::new(&self.kernel, wanted),
+                    };
+                    T::backward(&self.kernel, pass)
+                },
             )
         };
         if !profile::is_watched() || self.kernel.multiply_adds() == 0 {

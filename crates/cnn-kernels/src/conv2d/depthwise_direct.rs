@@ -14,7 +14,7 @@ use crate::conv2d::Convolution;
 use crate::conv2d::depthwise::transpose;
 use crate::conv2d::depthwise_tiles;
 use crate::conv2d::direct::Epilogue;
-use crate::conv2d::plan::{AxisPlan, Phase, Plan, Tap};
+use crate::conv2d::plan::{AxisPlan, Plan, StridePhase, Tap};
 use crate::machine::isa::{Loop, vectorised};
 use crate::machine::parallel;
 use crate::machine::register::{load, store};
@@ -95,7 +95,7 @@ struct Terms {
 
 impl Terms {
     /// Of the `t`th row of a phase. Offsets are relative to row `t · step` of the source.
-    fn new(plan: &Plan, rows: &Phase, columns: &Phase, t: usize) -> Self {
+    fn new(plan: &Plan, rows: &StridePhase, columns: &StridePhase, t: usize) -> Self {
         let c = plan.c_source as isize;
         let source_row = plan.columns.source as isize;
         let at = (t * plan.rows.step) as isize;
@@ -177,7 +177,7 @@ impl Loop for Rows<'_> {
 
 impl Rows<'_> {
     #[inline(always)]
-    fn row<S: Simd>(&self, image: usize, t: usize, rows: &Phase, columns: &Phase) {
+    fn row<S: Simd>(&self, image: usize, t: usize, rows: &StridePhase, columns: &StridePhase) {
         let plan = self.plan;
         let c = self.plan.c_source;
         let terms = Terms::new(plan, rows, columns, t);

@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use crate::conv2d::direct::Epilogue;
-use crate::conv2d::plan::{Phase, Plan};
+use crate::conv2d::plan::{Plan, StridePhase};
 use crate::machine::isa::Loop;
 use crate::machine::register::{load, store};
 use crate::machine::shared::Shared;
@@ -39,7 +39,7 @@ const MAX_SPAN: usize = (MANY - 1) * 2 + MAX_COLUMNS;
 /// Whether these tiles can compute the plan.
 pub(crate) fn suits(plan: &Plan) -> bool {
     let axis = &plan.columns;
-    let fits = |phase: &Phase| {
+    let fits = |phase: &StridePhase| {
         let (Some(first), Some(last)) = (phase.taps.first(), phase.taps.last()) else {
             return false;
         };
@@ -72,7 +72,7 @@ fn add_lines(
     lines: &mut Vec<Line>,
     plan: &Plan,
     source: *const f32,
-    phase: &Phase,
+    phase: &StridePhase,
     image: usize,
     t: usize,
 ) {
@@ -189,7 +189,7 @@ impl Loop for Rows<'_> {
                 });
             }
         }
-        let tiles = |phase: &Phase| phase.count.div_ceil(pixels::<S>(phase.count));
+        let tiles = |phase: &StridePhase| phase.count.div_ceil(pixels::<S>(phase.count));
         let most = plan.columns.phases.iter().map(tiles).max().unwrap_or(0);
         for channels in channel_blocks(plan) {
             let strip = strip(plan, channels.len());
@@ -265,7 +265,7 @@ fn strip(plan: &Plan, channels: usize) -> usize {
 /// A tile's place: in a row of the target, which one of a phase.
 struct Place<'a> {
     lines: &'a [Line],
-    columns: &'a Phase,
+    columns: &'a StridePhase,
     row: usize,
     tile: usize,
 }

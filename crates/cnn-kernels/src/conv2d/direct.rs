@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::conv2d::microkernel::{Microkernels, Multiply, Segment};
 use crate::conv2d::packed_weights::{PackedWeights, Panel, phase_pairs};
-use crate::conv2d::plan::{Phase, Plan};
+use crate::conv2d::plan::{Plan, StridePhase};
 use crate::conv2d::strip::{Layout, Strip};
 use crate::machine::parallel;
 use crate::machine::shared::{Target, filled};
@@ -102,7 +102,7 @@ pub(crate) unsafe fn convolve_into(
     let phases: Vec<PhasePair> = phase_pairs(plan)
         .map(|(rows, columns)| PhasePair::new(plan, &layout, rows, columns))
         .collect();
-    let work = Work {
+    let work = DirectConv2d {
         kernels,
         plan,
         layout,
@@ -150,14 +150,14 @@ fn task_size(plan: &Plan, layout: &Layout, panels: usize) -> (usize, usize) {
 
 /// A row phase with a column phase: the same reads for every pixel.
 struct PhasePair<'a> {
-    rows: &'a Phase,
-    columns: &'a Phase,
+    rows: &'a StridePhase,
+    columns: &'a StridePhase,
     segments: Vec<Segment>,
     depth: usize,
 }
 
 impl<'a> PhasePair<'a> {
-    fn new(plan: &Plan, layout: &Layout, rows: &'a Phase, columns: &'a Phase) -> Self {
+    fn new(plan: &Plan, layout: &Layout, rows: &'a StridePhase, columns: &'a StridePhase) -> Self {
         let segments = segments(plan, layout, rows, columns);
         let depth = segments.iter().map(|segment| segment.len).sum();
         Self {
@@ -206,8 +206,8 @@ impl<'a> PhasePair<'a> {
 pub(crate) fn segments(
     plan: &Plan,
     layout: &Layout,
-    rows: &Phase,
-    columns: &Phase,
+    rows: &StridePhase,
+    columns: &StridePhase,
 ) -> Vec<Segment> {
     let first_row = plan.rows.window(0..1).start;
     let first_column = plan.columns.window(0..1).start;
@@ -232,7 +232,7 @@ pub(crate) fn segments(
 }
 
 /// All that the tasks of one call share.
-struct Work<'a> {
+struct DirectConv2d<'a> {
     kernels: &'static Microkernels,
     plan: &'a Plan,
     layout: Layout,
@@ -242,7 +242,7 @@ struct Work<'a> {
     epilogue: Epilogue<'a>,
 }
 
-impl Work<'_> {
+impl DirectConv2d<'_> {
     fn run(&self, block: Range<usize>, panels: &[Panel], target: Target) {
         let strip = Strip::new(self.plan, &self.layout, self.source, block.clone());
         for (pair, phase) in self.phases.iter().enumerate() {

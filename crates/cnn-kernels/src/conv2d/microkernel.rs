@@ -43,7 +43,7 @@ pub(crate) struct Multiply<'a> {
 
 /// Consecutive pixels of the weight gradient: where the first one's input begins, and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Run {
+pub(crate) struct PixelRun {
     pub(crate) start: usize,
     pub(crate) pixels: usize,
 }
@@ -53,7 +53,7 @@ pub(crate) struct Correlate<'a> {
     /// The input; run after run, pixels `a_step` apart.
     pub(crate) a: *const f32,
     pub(crate) a_step: usize,
-    pub(crate) runs: &'a [Run],
+    pub(crate) runs: &'a [PixelRun],
     /// Where each of the values lies relative to its pixel; consecutive if `CONTIGUOUS`.
     pub(crate) values: &'a [usize],
     /// The gradients, pixels `b_step` apart without regard to runs.

@@ -25,8 +25,7 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use crate::autograd::element::Element;
-use crate::autograd::gradient::Gradient;
-use crate::autograd::kernel::{Kernel, apply};
+use crate::autograd::kernel::{Backward, Inputs, Kernel, apply};
 use crate::conv2d::direct::Epilogue;
 use crate::conv2d::packed_weights::PackedWeights;
 use crate::conv2d::plan::Plan;
@@ -230,49 +229,53 @@ impl Kernel for Convolution {
         self.batch * self.output_pixels() * self.c_out * self.taps() * self.group_in()
     }
 
-    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
+    fn forward<T: Element>(&self, inputs: Inputs<'_, T>) -> Vec<T> {
+        let xs = inputs.xs();
+        let weight = inputs.weight();
         let mut ys = vec![T::zero(); self.batch * self.output_pixels() * self.c_out];
         if self.is_depthwise() {
-            depthwise::forward(self, inputs[0], inputs[1], &mut ys);
+            depthwise::forward(self, xs, weight, &mut ys);
         } else {
-            general::forward(self, inputs[0], inputs[1], &mut ys);
+            general::forward(self, xs, weight, &mut ys);
         }
-        if let [_, _, bias] = inputs {
+        if let Some(bias) = inputs.bias() {
             ys.par_chunks_mut(self.c_out * BIAS_PIXELS).for_each(|ys| {
                 for pixel in ys.chunks_exact_mut(self.c_out) {
-                    pixel.iter_mut().zip(*bias).for_each(|(y, &b)| *y += b);
+                    pixel.iter_mut().zip(bias).for_each(|(y, &b)| *y += b);
                 }
             });
         }
         ys
     }
 
-    fn backward<T: Element>(
-        &self,
-        inputs: &[&[T]],
-        _: &[T],
-        grad: Gradient<'_, T>,
-        wanted: &[bool],
-    ) -> Vec<Option<Arc<Buffer<T>>>> {
+    fn backward<T: Element>(&self, pass: Backward<'_, T>) -> Vec<Option<Arc<Buffer<T>>>> {
+        let Backward {
+            inputs,
+            grad,
+            wanted,
+            ..
+        } = pass;
+        let xs = inputs.xs();
+        let weight = inputs.weight();
         let depthwise = self.is_depthwise();
-        let grad_xs = wanted[0].then(|| {
-            let mut grad_xs = vec![T::zero(); inputs[0].len()];
+        let grad_xs = wanted.xs().then(|| {
+            let mut grad_xs = vec![T::zero(); xs.len()];
             if depthwise {
-                depthwise::grad_input(self, inputs[1], &grad, &mut grad_xs);
+                depthwise::grad_input(self, weight, &grad, &mut grad_xs);
             } else {
-                general::grad_input(self, inputs[1], &grad, &mut grad_xs);
+                general::grad_input(self, weight, &grad, &mut grad_xs);
             }
             grad_xs
         });
-        let grad_weight = wanted[1].then(|| {
+        let grad_weight = wanted.weight().then(|| {
             if depthwise {
-                depthwise::grad_weight(self, inputs[0], &grad)
+                depthwise::grad_weight(self, xs, &grad)
             } else {
-                general::grad_weight(self, inputs[0], &grad)
+                general::grad_weight(self, xs, &grad)
             }
         });
         let mut grads = vec![grad_xs, grad_weight];
-        if let Some(&wanted) = wanted.get(2) {
+        if let Some(wanted) = wanted.bias() {
             grads.push(wanted.then(|| sum_over_pixels(&grad, self.c_out)));
         }
         grads
@@ -281,52 +284,56 @@ impl Kernel for Convolution {
             .collect()
     }
 
-    fn forward_f32(&self, inputs: &[&[f32]]) -> Vec<f32> {
+    fn forward_f32(&self, inputs: Inputs<'_, f32>) -> Vec<f32> {
         let plan = Plan::forward(self);
-        let bias = Epilogue::bias(inputs.get(2).copied());
+        let xs = inputs.xs();
+        let weight = inputs.weight();
+        let bias = Epilogue::bias(inputs.bias());
         if self.is_depthwise() {
-            let weights = depthwise_direct::pack(&plan, inputs[1]);
-            return depthwise_direct::convolve(&plan, inputs[0], &weights, bias);
+            let weights = depthwise_direct::pack(&plan, weight);
+            return depthwise_direct::convolve(&plan, xs, &weights, bias);
         }
         if direct::least_scratch(&plan) > MAX_SCRATCH {
             return self.forward(inputs);
         }
-        let weights = PackedWeights::new(&plan, inputs[1]);
-        convolve(&plan, inputs[0], &weights, bias)
+        let weights = PackedWeights::new(&plan, weight);
+        convolve(&plan, xs, &weights, bias)
     }
 
-    fn backward_f32(
-        &self,
-        inputs: &[&[f32]],
-        output: &[f32],
-        grad: Gradient<'_, f32>,
-        wanted: &[bool],
-    ) -> Vec<Option<Arc<Buffer<f32>>>> {
+    fn backward_f32(&self, pass: Backward<'_, f32>) -> Vec<Option<Arc<Buffer<f32>>>> {
         let forward = Plan::forward(self);
         let backward = Plan::backward(self);
         let scratch = direct::least_scratch(&forward).max(direct::least_scratch(&backward));
         let depthwise = self.is_depthwise();
         if !depthwise && scratch > MAX_SCRATCH {
-            return self.backward(inputs, output, grad, wanted);
+            return self.backward(pass);
         }
+        let Backward {
+            inputs,
+            grad,
+            wanted,
+            ..
+        } = pass;
+        let xs = inputs.xs();
+        let weight = inputs.weight();
         let grad_xs = || {
             if depthwise {
-                let weights = depthwise_direct::pack(&backward, inputs[1]);
+                let weights = depthwise_direct::pack(&backward, weight);
                 depthwise_direct::convolve(&backward, &grad, &weights, Epilogue::bias(None))
             } else {
-                let weights = PackedWeights::new(&backward, inputs[1]);
+                let weights = PackedWeights::new(&backward, weight);
                 convolve(&backward, &grad, &weights, Epilogue::bias(None))
             }
         };
         let grad_weight = || {
             if depthwise {
-                depthwise_direct::grad_weight(self, inputs[0], &grad)
+                depthwise_direct::grad_weight(self, xs, &grad)
             } else {
-                weight_gradient::grad_weight(self, inputs[0], &grad)
+                weight_gradient::grad_weight(self, xs, &grad)
             }
         };
-        let mut grads = vec![wanted[0].then(grad_xs), wanted[1].then(grad_weight)];
-        if let Some(&wanted) = wanted.get(2) {
+        let mut grads = vec![wanted.xs().then(grad_xs), wanted.weight().then(grad_weight)];
+        if let Some(wanted) = wanted.bias() {
             grads.push(wanted.then(|| sum_over_pixels(&grad, self.c_out)));
         }
         grads

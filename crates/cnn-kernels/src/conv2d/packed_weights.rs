@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use crate::conv2d::microkernel::{Gather, MAX_VECTORS, Microkernels, Pack, SKIPPED};
-use crate::conv2d::plan::{Phase, Plan};
+use crate::conv2d::plan::{Plan, StridePhase};
 use crate::machine::parallel;
 use crate::machine::scratch::Scratch;
 use crate::machine::shared::Shared;
@@ -143,7 +143,7 @@ impl PackedWeights {
 }
 
 /// Row phases with column phases, in the order in which weights are packed.
-pub(crate) fn phase_pairs(plan: &Plan) -> impl Iterator<Item = (&Phase, &Phase)> {
+pub(crate) fn phase_pairs(plan: &Plan) -> impl Iterator<Item = (&StridePhase, &StridePhase)> {
     plan.rows.phases.iter().flat_map(|rows| {
         plan.columns
             .phases
@@ -157,7 +157,7 @@ pub(crate) fn phase_pairs(plan: &Plan) -> impl Iterator<Item = (&Phase, &Phase)>
 unsafe fn pack_panel(
     kernels: &Microkernels,
     plan: &Plan,
-    (rows, columns): (&Phase, &Phase),
+    (rows, columns): (&StridePhase, &StridePhase),
     panel: &Panel,
     weight: &[f32],
     to: *mut f32,

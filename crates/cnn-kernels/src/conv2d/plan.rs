@@ -3,7 +3,7 @@
 //!
 //! The forward pass reads, for output `t`, input `t · stride + shift` through each tap. The
 //! gradient of the input is the same sum over the output's gradients with step 1, but which taps
-//! take part depends on the position modulo the stride: it is one [`Phase`] per remainder.
+//! take part depends on the position modulo the stride: it is one [`StridePhase`] per remainder.
 
 use std::ops::Range;
 
@@ -19,12 +19,12 @@ pub(crate) struct AxisPlan {
     pub(crate) target: usize,
     /// Distance between the places that neighbouring outputs of a phase read.
     pub(crate) step: usize,
-    pub(crate) phases: Vec<Phase>,
+    pub(crate) phases: Vec<StridePhase>,
 }
 
 /// The outputs along one axis that read through the same taps.
 #[derive(Debug, Clone)]
-pub(crate) struct Phase {
+pub(crate) struct StridePhase {
     /// The outputs are `first`, `first + stride`, …
     pub(crate) first: usize,
     pub(crate) stride: usize,
@@ -50,7 +50,7 @@ impl AxisPlan {
                 index,
             })
             .collect();
-        let phase = Phase {
+        let phase = StridePhase {
             first: 0,
             stride: 1,
             count: axis.output,
@@ -79,7 +79,7 @@ impl AxisPlan {
                     index,
                 })
                 .collect();
-            Phase {
+            StridePhase {
                 first,
                 stride: axis.stride,
                 count: (axis.input - first).div_ceil(axis.stride),

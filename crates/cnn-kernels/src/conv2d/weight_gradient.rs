@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::conv2d::Convolution;
 use crate::conv2d::direct::{equal_parts, segments};
-use crate::conv2d::microkernel::{Correlate, Gather, MAX_VECTORS, Microkernels, Run, Unpack};
+use crate::conv2d::microkernel::{Correlate, Gather, MAX_VECTORS, Microkernels, PixelRun, Unpack};
 use crate::conv2d::packed_weights::Panel;
 use crate::conv2d::plan::Plan;
 use crate::conv2d::strip::{Layout, Strip};
@@ -52,7 +52,7 @@ pub(crate) fn grad_weight(conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f
     let mut partials = Scratch::take(splits * floats);
     let sums = Shared::new(partials.as_mut_ptr());
     let tiles = std::array::from_fn(|vectors| values.tiles(kernels.rows(vectors + 1)));
-    let work = Work {
+    let work = WeightGradient {
         kernels,
         conv,
         plan: &plan,
@@ -139,7 +139,7 @@ impl Values {
 }
 
 /// All that the tasks of one call share.
-struct Work<'a> {
+struct WeightGradient<'a> {
     kernels: &'static Microkernels,
     conv: &'a Convolution,
     plan: &'a Plan,
@@ -153,7 +153,7 @@ struct Work<'a> {
     sums: Shared,
 }
 
-impl Work<'_> {
+impl WeightGradient<'_> {
     /// Sums over `rows` for some panels; the part's sums begin at `start`.
     fn run(&self, start: usize, rows: Range<usize>, panels: &[Panel]) {
         let columns = self.plan.columns.count();
@@ -171,11 +171,11 @@ impl Work<'_> {
                 for row in block.clone().step_by(at_a_time) {
                     let part = row..block.end.min(row + at_a_time);
                     self.gather(part.clone(), panel, grads);
-                    let run = |row: usize| Run {
+                    let run = |row: usize| PixelRun {
                         start: strip.row_start(row - block.start),
                         pixels: columns,
                     };
-                    let runs: Vec<Run> = part.clone().map(run).collect();
+                    let runs: Vec<PixelRun> = part.clone().map(run).collect();
                     // What comes next in memory has not been read before unless another panel did.
                     let new = index == 0 && !self.layout.copied && self.plan.is_pointwise();
                     let next = strip
@@ -232,7 +232,7 @@ impl Work<'_> {
         sums: usize,
         panel: &Panel,
         xs: *const f32,
-        runs: &[Run],
+        runs: &[PixelRun],
         grads: *const f32,
         accumulate: bool,
         ahead: *const f32,

@@ -41,7 +41,7 @@ pub(crate) fn for_each(count: usize, task: impl Fn(usize) + Sync) {
     let parts = helpers as u64 + 1;
     let all = u64::try_from(count).unwrap_or(u64::MAX);
     let bounds = |part: u64| part * all / parts;
-    let work = Arc::new(Work {
+    let work = Arc::new(Job {
         task,
         ranges: (0..parts)
             .map(|part| AtomicU64::new(bounds(part) << 32 | bounds(part + 1)))
@@ -67,7 +67,7 @@ pub(crate) fn for_each(count: usize, task: impl Fn(usize) + Sync) {
     }
 }
 
-struct Work {
+struct Job {
     task: &'static (dyn Fn(usize) + Sync),
     /// The numbers that are left in each thread's share: the first, and that behind the last, in
     /// the upper and lower half. Neighbouring tasks stay with one thread, which then finds in its
@@ -81,7 +81,7 @@ struct Work {
     panic: Mutex<Option<Box<dyn std::any::Any + Send>>>,
 }
 
-impl Work {
+impl Job {
     fn help(&self) {
         let mine = self.joined.fetch_add(1, Ordering::Relaxed);
         let parts = self.ranges.len();
@@ -129,7 +129,7 @@ static HELPERS: Helpers = Helpers {
 
 struct Helpers {
     /// One entry for each thread that is asked to help.
-    queue: Mutex<VecDeque<Arc<Work>>>,
+    queue: Mutex<VecDeque<Arc<Job>>>,
     /// Its length, to be looked at without the lock.
     waiting: AtomicUsize,
     woken: Condvar,
@@ -138,7 +138,7 @@ struct Helpers {
 }
 
 impl Helpers {
-    fn invite(&'static self, work: &Arc<Work>, helpers: usize) {
+    fn invite(&'static self, work: &Arc<Job>, helpers: usize) {
         let mut threads = locked(&self.threads);
         while *threads < helpers {
             let name = format!("cnn-kernels {threads}");
@@ -166,7 +166,7 @@ impl Helpers {
         }
     }
 
-    fn next(&self) -> Arc<Work> {
+    fn next(&self) -> Arc<Job> {
         let start = Instant::now();
         loop {
             let mut spins = 0;

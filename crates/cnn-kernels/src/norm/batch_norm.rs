@@ -11,7 +11,7 @@ use crate::activation::rectifier::{Rectifier, for_each_rectifier};
 use crate::activation::{Activation, BackwardRule, activate, passed_by_output};
 use crate::autograd::element::Element;
 use crate::autograd::gradient::Gradient;
-use crate::autograd::kernel::{Kernel, Saved, apply};
+use crate::autograd::kernel::{Backward, Inputs, Kernel, Saved, apply};
 use crate::error::{Checked, Error};
 use crate::machine::isa::{Loop, vectorised};
 use crate::machine::recycle::Buffer;
@@ -241,11 +241,6 @@ impl BatchNorm {
         self.dims[3]
     }
 
-    /// How many maps come before the parameters.
-    fn maps(&self) -> usize {
-        if self.residual { 2 } else { 1 }
-    }
-
     fn inverse_std(&self, moments: &Moments) -> Vec<f64> {
         moments
             .var
@@ -256,7 +251,9 @@ impl BatchNorm {
 
     /// The mean's negative, scale and shift per channel: what is activated is
     /// `(x − mean) · scale + shift` in `T`.
-    fn affine<T: Element>(&self, weight: &[T], bias: &[T], moments: &Moments) -> [Vec<f64>; 3] {
+    fn affine<T: Element>(&self, inputs: Inputs<'_, T>, moments: &Moments) -> [Vec<f64>; 3] {
+        let weight = inputs.weight();
+        let bias = inputs.bias().expect("the operation has a bias");
         let scale: Vec<f64> = weight
             .iter()
             .zip(self.inverse_std(moments))
@@ -298,6 +295,10 @@ impl Kernel for BatchNorm {
         self.dims.to_vec()
     }
 
+    fn maps(&self) -> usize {
+        if self.residual { 2 } else { 1 }
+    }
+
     fn saved(&self) -> Saved {
         match (self.residual, self.activation) {
             (false, _) => Saved::Inputs,
@@ -310,18 +311,18 @@ impl Kernel for BatchNorm {
         self.source == Source::Batch
     }
 
-    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
-        let (maps, parameters) = inputs.split_at(self.maps());
+    fn forward<T: Element>(&self, inputs: Inputs<'_, T>) -> Vec<T> {
+        let xs = inputs.xs();
         let moments = self
             .moments
-            .get_or_init(|| batch_moments(maps[0], self.channels()));
-        let vectors = all_rounded(self.affine(parameters[0], parameters[1], moments));
+            .get_or_init(|| batch_moments(xs, self.channels()));
+        let vectors = all_rounded(self.affine(inputs, moments));
         // SAFETY: the loop writes every element.
         unsafe {
-            filled_chunks(maps[0].len(), self.chunk(), |start, ys| {
-                let part = |map: &&'_ [T]| map[start..start + ys.len()].as_ptr();
-                let xs = part(&maps[0]);
-                let residual = maps.get(1).map(part);
+            filled_chunks(xs.len(), self.chunk(), |start, ys| {
+                let part = |map: &[T]| map[start..start + ys.len()].as_ptr();
+                let xs = part(xs);
+                let residual = inputs.addend().map(part);
                 let channels = self.channels();
                 let activation = self.activation;
                 vectorised(Normalise {
@@ -336,16 +337,16 @@ impl Kernel for BatchNorm {
         }
     }
 
-    fn backward<T: Element>(
-        &self,
-        inputs: &[&[T]],
-        output: &[T],
-        grad: Gradient<'_, T>,
-        wanted: &[bool],
-    ) -> Vec<Option<Arc<Buffer<T>>>> {
-        let (maps, parameters) = inputs.split_at(self.maps());
+    fn backward<T: Element>(&self, pass: Backward<'_, T>) -> Vec<Option<Arc<Buffer<T>>>> {
+        let Backward {
+            inputs,
+            output,
+            grad,
+            wanted,
+        } = pass;
+        let xs = inputs.xs();
         let moments = self.moments.get().expect("the forward pass has run");
-        let affine = self.affine(parameters[0], parameters[1], moments);
+        let affine = self.affine(inputs, moments);
         // What passes the activation is the gradient of the residual; only without one it is told
         // from the input, on the way.
         let (grad, of_residual, activation) = if self.residual {
@@ -358,19 +359,22 @@ impl Kernel for BatchNorm {
         } else {
             (grad, None, self.activation)
         };
-        let [of_input, of_parameters] = [wanted[0], wanted[self.maps()] || wanted[self.maps() + 1]];
-        let needs_sums = of_parameters || of_input && self.source == Source::Batch;
-        let sums = needs_sums
-            .then(|| self.parameter_gradients(maps[0], &grad, &affine, activation, moments));
+        let parameters = [wanted.weight(), wanted.bias() == Some(true)];
+        let of_input = wanted.xs();
+        let needs_sums = parameters.contains(&true) || of_input && self.source == Source::Batch;
+        let sums =
+            needs_sums.then(|| self.parameter_gradients(xs, &grad, &affine, activation, moments));
         let of_parameters = [0, 1].map(|which| {
-            let sums = sums.as_ref().filter(|_| wanted[self.maps() + which])?;
+            let sums = sums.as_ref().filter(|_| parameters[which])?;
             Some(Buffer::shared(
                 sums[which].iter().map(|&sum| T::from_f64(sum)).collect(),
             ))
         });
         let sums = sums.as_ref().filter(|_| self.source == Source::Batch);
-        let of_input = of_input.then(|| self.grad_input(maps[0], grad, affine, activation, sums));
-        let of_residual = self.residual.then(|| of_residual.filter(|_| wanted[1]));
+        let of_input = of_input.then(|| self.grad_input(xs, grad, affine, activation, sums));
+        let of_residual = self
+            .residual
+            .then(|| of_residual.filter(|_| wanted.addend()));
         [of_input]
             .into_iter()
             .chain(of_residual)

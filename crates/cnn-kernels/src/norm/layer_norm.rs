@@ -7,8 +7,7 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use crate::autograd::element::Element;
-use crate::autograd::gradient::Gradient;
-use crate::autograd::kernel::{Kernel, apply};
+use crate::autograd::kernel::{Backward, Inputs, Kernel, apply};
 use crate::machine::recycle::Buffer;
 use crate::{Error, FeatureMap};
 
@@ -100,14 +99,15 @@ impl Kernel for LayerNorm {
         self.dims.to_vec()
     }
 
-    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
+    fn forward<T: Element>(&self, inputs: Inputs<'_, T>) -> Vec<T> {
         let channels = self.dims[3];
-        let weight = inputs[1];
-        let bias = inputs[2];
-        let mut ys = vec![T::zero(); inputs[0].len()];
+        let xs = inputs.xs();
+        let weight = inputs.weight();
+        let bias = inputs.bias().expect("the operation has a bias");
+        let mut ys = vec![T::zero(); xs.len()];
         let chunk = (CHUNK_PIXELS * channels).max(1);
         ys.par_chunks_mut(chunk)
-            .zip(inputs[0].par_chunks(chunk))
+            .zip(xs.par_chunks(chunk))
             .for_each(|(ys, xs)| {
                 for (ys, xs) in ys.chunks_exact_mut(channels).zip(xs.chunks_exact(channels)) {
                     let (mean, inverse_std) = self.moments(xs);
@@ -121,19 +121,14 @@ impl Kernel for LayerNorm {
         ys
     }
 
-    fn backward<T: Element>(
-        &self,
-        inputs: &[&[T]],
-        _: &[T],
-        grad: Gradient<'_, T>,
-        _: &[bool],
-    ) -> Vec<Option<Arc<Buffer<T>>>> {
+    fn backward<T: Element>(&self, pass: Backward<'_, T>) -> Vec<Option<Arc<Buffer<T>>>> {
+        let Backward { inputs, grad, .. } = pass;
         let channels = self.dims[3];
         let mut grad_xs = vec![T::zero(); grad.len()];
         let chunk = (CHUNK_PIXELS * channels).max(1);
         let chunks = grad_xs
             .par_chunks_mut(chunk)
-            .zip(inputs[0].par_chunks(chunk))
+            .zip(inputs.xs().par_chunks(chunk))
             .zip(grad.par_chunks(chunk));
         let partials: Vec<[Vec<f64>; 2]> = chunks
             .map(|((grad_xs, xs), grad)| {
@@ -143,7 +138,7 @@ impl Kernel for LayerNorm {
                     .zip(xs.chunks_exact(channels))
                     .zip(grad.chunks_exact(channels));
                 for ((grad_xs, xs), grad) in pixels {
-                    self.pixel_backward(xs, inputs[1], grad, grad_xs, &mut sums);
+                    self.pixel_backward(xs, inputs.weight(), grad, grad_xs, &mut sums);
                 }
                 sums
             })

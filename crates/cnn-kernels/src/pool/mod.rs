@@ -12,7 +12,7 @@ use candle_core::Result;
 
 use crate::autograd::element::Element;
 use crate::autograd::gradient::Gradient;
-use crate::autograd::kernel::{Kernel, Saved, apply};
+use crate::autograd::kernel::{Backward, Inputs, Kernel, Saved, apply};
 use crate::error::{Checked, Error};
 use crate::geometry::Axis;
 use crate::machine::isa::vectorised;
@@ -447,53 +447,43 @@ impl Kernel for Pool {
         Saved::Nothing
     }
 
-    fn forward<T: Element>(&self, inputs: &[&[T]]) -> Vec<T> {
+    fn forward<T: Element>(&self, inputs: Inputs<'_, T>) -> Vec<T> {
         if self.has_few_taps() {
-            self.pooled::<T, u8>(inputs[0], |row| vectorised(row))
+            self.pooled::<T, u8>(inputs.xs(), |row| vectorised(row))
         } else {
-            self.pooled::<T, u32>(inputs[0], |row| vectorised(row))
+            self.pooled::<T, u32>(inputs.xs(), |row| vectorised(row))
         }
     }
 
-    fn backward<T: Element>(
-        &self,
-        _: &[&[T]],
-        _: &[T],
-        grad: Gradient<'_, T>,
-        _: &[bool],
-    ) -> Vec<Option<Arc<Buffer<T>>>> {
+    fn backward<T: Element>(&self, pass: Backward<'_, T>) -> Vec<Option<Arc<Buffer<T>>>> {
         match self.reduce {
-            Reduce::Mean => self.gathered::<T, u8>(&self.divided(grad), &[], |row| vectorised(row)),
+            Reduce::Mean => {
+                self.gathered::<T, u8>(&self.divided(pass.grad), &[], |row| vectorised(row))
+            }
             Reduce::Max => match self.kept_places() {
-                Places::Few(places) => self.gathered(&grad, places, |row| vectorised(row)),
-                Places::Many(places) => self.gathered(&grad, places, |row| vectorised(row)),
+                Places::Few(places) => self.gathered(&pass.grad, places, |row| vectorised(row)),
+                Places::Many(places) => self.gathered(&pass.grad, places, |row| vectorised(row)),
             },
         }
     }
 
-    fn forward_f32(&self, inputs: &[&[f32]]) -> Vec<f32> {
+    fn forward_f32(&self, inputs: Inputs<'_, f32>) -> Vec<f32> {
         if self.reduce == Reduce::Mean || !self.has_few_taps() {
             return self.forward(inputs);
         }
-        self.pooled::<f32, u8>(inputs[0], |row| vectorised(InRegisters(row)))
+        self.pooled::<f32, u8>(inputs.xs(), |row| vectorised(InRegisters(row)))
     }
 
-    fn backward_f32(
-        &self,
-        inputs: &[&[f32]],
-        output: &[f32],
-        grad: Gradient<'_, f32>,
-        wanted: &[bool],
-    ) -> Vec<Option<Arc<Buffer<f32>>>> {
+    fn backward_f32(&self, pass: Backward<'_, f32>) -> Vec<Option<Arc<Buffer<f32>>>> {
         match self.reduce {
-            Reduce::Mean => {
-                self.gathered(&self.divided(grad), &[], |row| vectorised(InRegisters(row)))
-            }
+            Reduce::Mean => self.gathered(&self.divided(pass.grad), &[], |row| {
+                vectorised(InRegisters(row))
+            }),
             Reduce::Max => match self.kept_places() {
                 Places::Few(places) => {
-                    self.gathered(&grad, places, |row| vectorised(InRegisters(row)))
+                    self.gathered(&pass.grad, places, |row| vectorised(InRegisters(row)))
                 }
-                Places::Many(_) => self.backward(inputs, output, grad, wanted),
+                Places::Many(_) => self.backward(pass),
             },
         }
     }

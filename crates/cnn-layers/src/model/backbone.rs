@@ -2,7 +2,7 @@
 
 use candle_core::Result;
 
-use crate::{Context, Error, FeatureMap, ParameterGroup};
+use crate::{Context, Error, FeatureMap, LayerGroup};
 
 /// One stage of a backbone: layers that work at one resolution.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,13 +26,13 @@ pub struct StageInfo {
 /// ```
 /// use candle_core::{DType, Device, Result, Tensor};
 /// use cnn_layers::{
-///     Backbone, Context, Conv2d, Conv2dConfig, FeatureMap, Layer, Mode, ParameterGroup, StageInfo, Store,
+///     Backbone, Context, Conv2d, Conv2dConfig, FeatureMap, Layer, Mode, LayerGroup, StageInfo, Store,
 /// };
 ///
 /// /// Two convolutions, each of which halves the resolution.
 /// struct Halving {
 ///     stages: Vec<StageInfo>,
-///     groups: Vec<ParameterGroup>,
+///     groups: Vec<LayerGroup>,
 ///     convs: Vec<Conv2d>,
 /// }
 ///
@@ -41,7 +41,7 @@ pub struct StageInfo {
 ///         &self.stages
 ///     }
 ///
-///     fn parameter_groups(&self) -> &[ParameterGroup] {
+///     fn layer_groups(&self) -> &[LayerGroup] {
 ///         &self.groups
 ///     }
 ///
@@ -61,7 +61,7 @@ pub struct StageInfo {
 /// let stage = |module: &str, channels, reduction| StageInfo { module: module.to_string(), channels, reduction };
 /// let network = Halving {
 ///     stages: vec![stage("conv1", 8, 2), stage("conv2", 16, 4)],
-///     groups: vec![ParameterGroup::new("stage1", ["conv1"]), ParameterGroup::new("stage2", ["conv2"])],
+///     groups: vec![LayerGroup::new("stage1", ["conv1"]), LayerGroup::new("stage2", ["conv2"])],
 ///     convs: vec![conv(3, 8, "conv1")?, conv(8, 16, "conv2")?],
 /// };
 ///
@@ -77,7 +77,7 @@ pub trait Backbone: Send + Sync {
 
     /// The parameters in groups by depth, from the input on. Each parameter is in exactly one; of a
     /// network with a head, the head is the last.
-    fn parameter_groups(&self) -> &[ParameterGroup];
+    fn layer_groups(&self) -> &[LayerGroup];
 
     /// The outputs of all stages.
     ///

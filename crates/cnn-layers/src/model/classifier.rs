@@ -12,13 +12,13 @@ use crate::{Backbone, Context, FeatureMap, Outputs};
 /// use candle_core::{DType, Device, Result, Tensor};
 /// use cnn_layers::{
 ///     Backbone, Classifier, Context, Conv2d, Conv2dConfig, FeatureMap, Flatten, GlobalAvgPool2d, Layer, Linear, LinearConfig, Mode,
-///     ParameterGroup, StageInfo, Store,
+///     LayerGroup, StageInfo, Store,
 /// };
 ///
 /// /// A convolution, and a linear layer on the mean of its map.
 /// struct Small {
 ///     stages: [StageInfo; 1],
-///     groups: [ParameterGroup; 2],
+///     groups: [LayerGroup; 2],
 ///     conv: Conv2d,
 ///     pool: GlobalAvgPool2d,
 ///     flatten: Flatten,
@@ -30,7 +30,7 @@ use crate::{Backbone, Context, FeatureMap, Outputs};
 ///         &self.stages
 ///     }
 ///
-///     fn parameter_groups(&self) -> &[ParameterGroup] {
+///     fn layer_groups(&self) -> &[LayerGroup] {
 ///         &self.groups
 ///     }
 ///
@@ -62,7 +62,7 @@ use crate::{Backbone, Context, FeatureMap, Outputs};
 /// let root = store.builder(Mode::Eval);
 /// let network = Small {
 ///     stages: [StageInfo { module: "conv".to_string(), channels: 16, reduction: 1 }],
-///     groups: [ParameterGroup::new("stem", ["conv"]), ParameterGroup::new("head", ["head"])],
+///     groups: [LayerGroup::new("stem", ["conv"]), LayerGroup::new("head", ["head"])],
 ///     conv: Conv2dConfig::new(3, 16, 3).build(&root.pp("conv"))?,
 ///     pool: GlobalAvgPool2d::new(&root.pp("pool")),
 ///     flatten: Flatten::new(&root.pp("flatten")),
@@ -70,7 +70,7 @@ use crate::{Backbone, Context, FeatureMap, Outputs};
 /// };
 /// let images = FeatureMap::from_nchw(&Tensor::zeros((2, 3, 20, 28), DType::F32, &Device::Cpu)?)?;
 /// assert_eq!(network.forward(&images, &Context::eval())?.dims(), [2, 10]);
-/// assert!(store.names().iter().all(|name| network.parameter_groups().iter().any(|group| group.contains(name))));
+/// assert!(store.names().iter().all(|name| network.layer_groups().iter().any(|group| group.contains(name))));
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub trait Classifier: Backbone {

@@ -2,7 +2,7 @@
 
 use candle_core::Result;
 
-use crate::{Context, FeatureMap, Outputs, ParameterGroup};
+use crate::{Context, FeatureMap, LayerGroup, Outputs};
 
 /// A network that gives class scores for every pixel. Object-safe.
 ///
@@ -14,7 +14,7 @@ pub trait Segmenter: Send + Sync {
 
     /// The parameters in groups by depth, from the input to the head, which is the last. Each
     /// parameter is in exactly one.
-    fn parameter_groups(&self) -> &[ParameterGroup];
+    fn layer_groups(&self) -> &[LayerGroup];
 
     /// Class scores of every pixel.
     ///

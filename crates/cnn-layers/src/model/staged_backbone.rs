@@ -2,7 +2,7 @@
 
 use candle_core::Result;
 
-use crate::{Backbone, Context, Error, FeatureMap, Layer, ParameterGroup, Sequential, StageInfo};
+use crate::{Backbone, Context, Error, FeatureMap, Layer, LayerGroup, Sequential, StageInfo};
 
 /// Stages one after another, and what may follow the last of them;
 /// [`StagedBuilder`](crate::StagedBuilder) makes it.
@@ -14,7 +14,7 @@ pub struct StagedBackbone {
     pub(super) infos: Vec<StageInfo>,
     /// What follows the last stage before the head.
     pub(super) tail: Sequential,
-    pub(super) groups: Vec<ParameterGroup>,
+    pub(super) groups: Vec<LayerGroup>,
 }
 
 /// Layers up to a map that the backbone gives.
@@ -68,7 +68,7 @@ impl Backbone for StagedBackbone {
         &self.infos
     }
 
-    fn parameter_groups(&self) -> &[ParameterGroup] {
+    fn layer_groups(&self) -> &[LayerGroup] {
         &self.groups
     }
 

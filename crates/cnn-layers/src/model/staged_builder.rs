@@ -5,7 +5,7 @@ use candle_core::Result;
 use super::head::{Head, LinearHead};
 use super::staged_backbone::{Stage, StagedBackbone};
 use super::staged_classifier::{Auxiliary, StagedClassifier};
-use crate::{Builder, Layer, ParameterGroup, Sequential, StageInfo};
+use crate::{Builder, Layer, LayerGroup, Sequential, StageInfo};
 
 /// Collects the layers of a network and keeps count of what every family would else restate:
 /// stages with their channels and resolution, parameter groups, and the depth that stochastic depth
@@ -38,7 +38,7 @@ use crate::{Builder, Layer, ParameterGroup, Sequential, StageInfo};
 /// assert_eq!((network.num_classes(), network.num_features()), (10, 32));
 /// assert_eq!(network.stages()[1].module, "student.layer2");
 /// assert_eq!(network.stages()[1].reduction, 4);
-/// assert!(network.parameter_groups()[2].contains("student.fc.weight"));
+/// assert!(network.layer_groups()[2].contains("student.fc.weight"));
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub struct StagedBuilder {
@@ -47,7 +47,7 @@ pub struct StagedBuilder {
     infos: Vec<StageInfo>,
     /// The layers since the last stage's end.
     layers: Sequential,
-    groups: Vec<ParameterGroup>,
+    groups: Vec<LayerGroup>,
     auxiliary: Vec<Auxiliary>,
     auxiliary_modules: Vec<String>,
     channels: usize,
@@ -117,7 +117,7 @@ impl StagedBuilder {
         let modules = modules
             .iter()
             .map(|module| self.at(module).path().to_string());
-        self.groups.push(ParameterGroup::new(name, modules));
+        self.groups.push(LayerGroup::new(name, modules));
     }
 
     /// Adds a layer. Where its output has other channels or another resolution than its input,
@@ -193,7 +193,7 @@ impl StagedBuilder {
                 .iter()
                 .map(|module| self.at(module).path().to_string()),
         );
-        let head_group = ParameterGroup::new("head", head_modules);
+        let head_group = LayerGroup::new("head", head_modules);
         let backbone = self.backbone();
         let groups = backbone
             .groups

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 
 use super::head::Head;
 use super::staged_backbone::StagedBackbone;
-use crate::{Backbone, Classifier, Context, FeatureMap, Outputs, ParameterGroup, StageInfo};
+use crate::{Backbone, Classifier, Context, FeatureMap, LayerGroup, Outputs, StageInfo};
 
 /// A [`StagedBackbone`] with a head, and with the auxiliary heads that it may have;
 /// [`StagedBuilder`](crate::StagedBuilder) makes it.
@@ -13,7 +13,7 @@ pub struct StagedClassifier {
     pub(super) head: Box<dyn Head>,
     pub(super) auxiliary: Vec<Auxiliary>,
     /// Those of the backbone, and the head's.
-    pub(super) groups: Vec<ParameterGroup>,
+    pub(super) groups: Vec<LayerGroup>,
     pub(super) num_features: usize,
     pub(super) num_classes: usize,
 }
@@ -40,7 +40,7 @@ impl Backbone for StagedClassifier {
         self.backbone.stages()
     }
 
-    fn parameter_groups(&self) -> &[ParameterGroup] {
+    fn layer_groups(&self) -> &[LayerGroup] {
         &self.groups
     }
 

@@ -168,10 +168,11 @@ impl Trainer<'_> {
         &self,
         run: &mut Run,
         evaluation: &Evaluation,
+        score_name: String,
     ) -> Result<EpochRecord, Error> {
         let learning_rate = self.rates(run, run.state.epoch as f64).lr;
         let record = run.end_epoch(learning_rate, evaluation);
-        self.judge(run, evaluation)?;
+        self.judge(run, evaluation, score_name)?;
         run.log.epoch(&record)?;
         if let (true, Some(name)) = (run.state.finished, &self.phase_checkpoint) {
             // Before the state that has this phase behind it, since nothing would write it later.
@@ -182,12 +183,18 @@ impl Trainer<'_> {
     }
 
     /// Whether the epoch is the best, whether rates fall, and whether it was the last.
-    fn judge(&self, run: &mut Run, evaluation: &Evaluation) -> Result<(), Error> {
+    fn judge(
+        &self,
+        run: &mut Run,
+        evaluation: &Evaluation,
+        score_name: String,
+    ) -> Result<(), Error> {
         let state = &mut run.state;
         if state.is_better(evaluation) {
             let metrics = evaluation.metrics.iter().cloned();
             state.best = Some(Best {
                 epoch: state.epoch,
+                score_name,
                 score: evaluation.score,
                 metrics: metrics.collect(),
             });

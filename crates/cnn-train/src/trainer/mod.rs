@@ -260,7 +260,7 @@ impl<'a> Trainer<'a> {
                 ));
             }
             let evaluation = self.evaluate(task, &mut run)?;
-            let record = self.finish_epoch(&mut run, &evaluation)?;
+            let record = self.finish_epoch(&mut run, &evaluation, task.score_name())?;
             let stale_epochs = run.state.stale_epochs;
             let is_best = stale_epochs == 0;
             (self.listener)(&Notice::Epoch {

@@ -178,7 +178,7 @@ impl<'a> Explainer<'a> {
     /// `images` `(N, H, W, C)`, any H and W that the model takes, to N maps of `(H, W)`.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if a class or stage does not exist or there are not as many
+    /// [`Error::Argument`] if a class or stage does not exist or there are not as many
     /// targets or noises as images; [`Error::NoGradient`] if the model was built for inference and
     /// the method needs gradients; [`Error::Network`] if the images do not fit.
     pub fn explain(

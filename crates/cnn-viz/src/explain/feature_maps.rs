@@ -14,7 +14,7 @@ use crate::Error;
 /// `(N, C, H, W)`, in the order asked for. A layer that gives vectors has `H` = `W` = 1.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] if no stage or layer has the name, or a layer is not one that `model`
+/// [`Error::Argument`] if no stage or layer has the name, or a layer is not one that `model`
 /// shows (built for inference, norms and activations are part of their convolution).
 pub fn feature_maps(
     model: &dyn Classifier,

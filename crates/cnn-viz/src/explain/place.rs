@@ -23,7 +23,7 @@ impl Place {
     /// module whose output it is.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if the model has no such stage.
+    /// [`Error::Argument`] if the model has no such stage.
     pub fn find(text: &str, model: &dyn Backbone) -> std::result::Result<Self, Error> {
         let stages = model.stages();
         let number = text

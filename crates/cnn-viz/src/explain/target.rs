@@ -65,7 +65,7 @@ impl Region {
     /// From `top` to `bottom` and from `left` to `right`, each in 0..=1.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if a number is beyond 0..=1 or the region is empty.
+    /// [`Error::Argument`] if a number is beyond 0..=1 or the region is empty.
     pub fn new(top: f64, left: f64, bottom: f64, right: f64) -> std::result::Result<Self, Error> {
         let inside = |[from, to]: [f64; 2]| 0. <= from && from < to && to <= 1.;
         let rows = [top, bottom];

@@ -1,12 +1,12 @@
 //! Phases as bands behind the curves.
 
-use crate::{Error, Phase};
+use crate::{Error, ReportPhase};
 
 /// Fails unless phases follow each other.
-pub(crate) fn check(phases: &[Phase]) -> Result<(), Error> {
+pub(crate) fn check(phases: &[ReportPhase]) -> Result<(), Error> {
     let mut after = 0;
     for phase in phases {
-        let Phase {
+        let ReportPhase {
             name,
             first_epoch,
             last_epoch,
@@ -28,8 +28,8 @@ pub(crate) fn check(phases: &[Phase]) -> Result<(), Error> {
 /// What stands over the bands: the names where each has its room, else the phases' numbers.
 ///
 /// `room` is a phase's width in text widths of one character.
-pub(crate) fn labels(phases: &[Phase], room: impl Fn(&Phase) -> f64) -> Vec<String> {
-    let fits = |phase: &Phase, text: &str| (text.chars().count() + 1) as f64 <= room(phase);
+pub(crate) fn labels(phases: &[ReportPhase], room: impl Fn(&ReportPhase) -> f64) -> Vec<String> {
+    let fits = |phase: &ReportPhase, text: &str| (text.chars().count() + 1) as f64 <= room(phase);
     if phases.iter().all(|phase| fits(phase, &phase.name)) {
         return phases.iter().map(|phase| phase.name.clone()).collect();
     }
@@ -49,7 +49,7 @@ pub(crate) fn labels(phases: &[Phase], room: impl Fn(&Phase) -> f64) -> Vec<Stri
 }
 
 /// The epochs of a phase in words.
-pub(crate) fn epochs(phase: &Phase) -> String {
+pub(crate) fn epochs(phase: &ReportPhase) -> String {
     match phase.last_epoch - phase.first_epoch {
         0 => format!("epoch {}", phase.first_epoch),
         _ => format!("epochs {} to {}", phase.first_epoch, phase.last_epoch),
@@ -62,8 +62,8 @@ mod tests {
 
     use super::*;
 
-    fn phase(name: &str, first_epoch: usize, last_epoch: usize) -> Phase {
-        Phase {
+    fn phase(name: &str, first_epoch: usize, last_epoch: usize) -> ReportPhase {
+        ReportPhase {
             name: name.into(),
             first_epoch,
             last_epoch,

@@ -4,7 +4,7 @@ use super::bands;
 use super::color::{BLUE, VERMILION, class};
 use super::format::{NOTHING, number, percent, rate, seconds};
 use super::line_chart::{Bounds, LineChart, Series};
-use crate::{Epoch, Error, Report};
+use crate::{Error, Report, ReportEpoch};
 
 /// What stands under "Curves".
 pub(crate) struct Curves {
@@ -67,7 +67,7 @@ struct Curve {
     name: &'static str,
     color: plotters::style::RGBColor,
     dashed: bool,
-    value: fn(&Epoch) -> Option<f64>,
+    value: fn(&ReportEpoch) -> Option<f64>,
 }
 
 const PLANS: &[Plan] = &[
@@ -141,7 +141,11 @@ const PLANS: &[Plan] = &[
     },
 ];
 
-type Column = (&'static str, fn(&Epoch) -> Option<f64>, fn(f64) -> String);
+type Column = (
+    &'static str,
+    fn(&ReportEpoch) -> Option<f64>,
+    fn(f64) -> String,
+);
 
 const COLUMNS: &[Column] = &[
     ("rate at its start", |epoch| epoch.learning_rate, rate),
@@ -288,7 +292,7 @@ fn updates(report: &Report, (first, last): (usize, usize)) -> impl Iterator<Item
     points.filter(move |(epoch, _)| (left..=right).contains(epoch))
 }
 
-fn row(epoch: &Epoch, columns: &[Column], best_epoch: Option<usize>) -> Row {
+fn row(epoch: &ReportEpoch, columns: &[Column], best_epoch: Option<usize>) -> Row {
     let cell = |(_, value, text): &Column| value(epoch).map_or_else(|| NOTHING.into(), text);
     let cells = std::iter::once(epoch.epoch.to_string())
         .chain(columns.iter().map(cell))

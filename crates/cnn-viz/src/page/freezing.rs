@@ -2,13 +2,13 @@
 
 use super::bands;
 use super::format::{count, percent, rate};
-use crate::{Error, FreezeProof, LayerGroup, NormStatistics, Phase, Report};
+use crate::{Error, NormStatistics, Report, ReportFreezeProof, ReportLayerGroup, ReportPhase};
 
 /// What stands under "What was trained".
 pub(crate) struct Freezing<'a> {
     pub(crate) phases: Vec<PhaseHead<'a>>,
     pub(crate) rows: Vec<GroupRow<'a>>,
-    pub(crate) proof: Option<&'a FreezeProof>,
+    pub(crate) proof: Option<&'a ReportFreezeProof>,
 }
 
 /// A column's head.
@@ -67,7 +67,7 @@ impl<'a> Freezing<'a> {
 
 fn row_of<'rows, 'a>(
     rows: &'rows mut Vec<GroupRow<'a>>,
-    group: &'a LayerGroup,
+    group: &'a ReportLayerGroup,
     phases: usize,
 ) -> &'rows mut GroupRow<'a> {
     let position = rows
@@ -85,7 +85,7 @@ fn row_of<'rows, 'a>(
     &mut rows[position]
 }
 
-fn cell(group: &LayerGroup) -> GroupCell {
+fn cell(group: &ReportLayerGroup) -> GroupCell {
     let statistics = match group.norm_statistics {
         NormStatistics::None => "",
         NormStatistics::Moving => "batch-norm moving",
@@ -97,8 +97,8 @@ fn cell(group: &LayerGroup) -> GroupCell {
     }
 }
 
-fn head(phase: &Phase) -> PhaseHead<'_> {
-    let sum = |groups: &mut dyn Iterator<Item = &LayerGroup>| {
+fn head(phase: &ReportPhase) -> PhaseHead<'_> {
+    let sum = |groups: &mut dyn Iterator<Item = &ReportLayerGroup>| {
         groups
             .map(|group| group.parameters)
             .fold(0, u64::saturating_add)

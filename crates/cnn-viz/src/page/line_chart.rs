@@ -9,7 +9,7 @@ use super::color::{BAND, BOUNDARY, FINE, GRID, INK, text};
 use super::thinned::thinned;
 use super::ticks::{ticks, whole_ticks};
 use super::{bands, format};
-use crate::{Error, Phase};
+use crate::{Error, ReportPhase};
 
 /// Nominal size. Beside another on a desktop it is shown a fifth larger, on a telephone a fifth
 /// smaller.
@@ -38,7 +38,7 @@ pub(crate) struct LineChart<'a> {
     /// The bounds of the vertical axis that are there whatever the values.
     pub(crate) bounds: Bounds,
     pub(crate) series: Vec<Series>,
-    pub(crate) phases: &'a [Phase],
+    pub(crate) phases: &'a [ReportPhase],
     pub(crate) best_epoch: Option<usize>,
 }
 
@@ -213,18 +213,18 @@ impl LineChart<'_> {
     }
 
     /// The part of the horizontal axis that belongs to a phase.
-    fn extent(&self, phase: &Phase) -> Option<(f64, f64)> {
+    fn extent(&self, phase: &ReportPhase) -> Option<(f64, f64)> {
         let first = phase.first_epoch.max(self.epochs.0);
         let last = phase.last_epoch.min(self.epochs.1);
         (first <= last).then_some((first as f64 - 0.5, last as f64 + 0.5))
     }
 
     fn draw_labels<'a>(&self, area: &Area<'a>, chart: &Chart<'a, '_>, top: f64) -> Drawn<'a> {
-        let pixels = |phase: &Phase| {
+        let pixels = |phase: &ReportPhase| {
             self.extent(phase)
                 .map(|ends| [ends.0, ends.1].map(|x| pixel(chart, x, top)))
         };
-        let room = |phase: &Phase| {
+        let room = |phase: &ReportPhase| {
             pixels(phase).map_or(0.0, |[start, end]| f64::from(end.0 - start.0) / CHARACTER)
         };
         let centred = text(1.).pos(Pos::new(HPos::Center, VPos::Bottom));

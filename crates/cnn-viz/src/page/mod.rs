@@ -44,7 +44,7 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] if epochs are not numbered upwards from 1 or more, if learning
+    /// [`Error::Argument`] if epochs are not numbered upwards from 1 or more, if learning
     /// rates do not go on from left to right, if a phase ends before it begins or names a layer
     /// group twice, if `best_epoch` is not among the epochs, or if there are not as many names as
     /// classes, or cells of a strip as epochs. [`Error::Picture`] if an image cannot be encoded;

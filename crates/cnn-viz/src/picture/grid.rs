@@ -16,7 +16,7 @@ const MOST: usize = 256;
 /// black is 0 or less, light yellow the map's 99th percentile.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] if there are none.
+/// [`Error::Argument`] if there are none.
 pub fn map_grid(maps: &Tensor) -> Result<Image, Error> {
     let failed = |source| Error::picture("feature maps", source);
     let (channels, height, width) = maps.dims3()?;

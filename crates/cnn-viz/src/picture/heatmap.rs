@@ -16,7 +16,7 @@ impl Heatmap {
     /// Values of which `signed` says whether they may be negative.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if there are not `height` × `width` values, or none.
+    /// [`Error::Argument`] if there are not `height` × `width` values, or none.
     pub fn new(height: usize, width: usize, values: Vec<f32>, signed: bool) -> Result<Self, Error> {
         if values.is_empty() || values.len() != height * width {
             let expected = format!("{height}x{width}, at least one");

@@ -20,7 +20,7 @@ const UNSEEN: f32 = 0.7;
 /// colours of [`Heatmap::color_map`].
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] if the map is not of the size that `record` asks for;
+/// [`Error::Argument`] if the map is not of the size that `record` asks for;
 /// [`Error::Picture`] if the record is invalid.
 pub fn overlay(photo: &Image, map: &Heatmap, record: &Preprocessing) -> Result<Image, Error> {
     if [map.height(), map.width()] != [record.height(), record.width()] {

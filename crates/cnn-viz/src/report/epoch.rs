@@ -5,7 +5,7 @@ use serde::Serialize;
 /// What was measured in one epoch; a curve has a gap where there is no value or none that is
 /// finite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Epoch {
+pub struct ReportEpoch {
     /// The epoch's number, the first is 1.
     pub epoch: usize,
     /// Learning rate, of the fastest parameter group if there are several.

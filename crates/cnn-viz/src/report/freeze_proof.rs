@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// What a comparison of the saved file with the file that the run started from has shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct FreezeProof {
+pub struct ReportFreezeProof {
     /// What was frozen in every phase, as "stem, stage1, running statistics of 3 norms in the
     /// others".
     pub kept: String,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// Consecutive epochs in which the same layers were trained.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Phase {
+pub struct ReportPhase {
     /// Its name, such as "head" or "all layers".
     pub name: String,
     /// Its first epoch; the run's first is 1.
@@ -12,12 +12,12 @@ pub struct Phase {
     /// Its last epoch, which belongs to it.
     pub last_epoch: usize,
     /// The layer groups from the image to the head, named differently within a phase. May be empty.
-    pub groups: Vec<LayerGroup>,
+    pub groups: Vec<ReportLayerGroup>,
 }
 
 /// Layers that are frozen or trained together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct LayerGroup {
+pub struct ReportLayerGroup {
     /// Its name, such as "layer3" or "head".
     pub name: String,
     /// Number of parameters.

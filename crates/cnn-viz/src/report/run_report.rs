@@ -4,8 +4,8 @@ use cnn_data::Skipped;
 use cnn_metrics::Reliability;
 
 use super::{
-    ClassResults, DataPart, Epoch, EpochStrip, Fact, FileLink, FilterReport, FreezeProof, NextStep,
-    Phase, PictureGroup, RatePoint, Timing,
+    ClassResults, DataPart, EpochStrip, Fact, FileLink, FilterReport, PictureGroup, RatePoint,
+    ReportEpoch, ReportFreezeProof, ReportNextStep, ReportPhase, Timing,
 };
 
 /// What the report of a run shows, in the order of the page. What is empty or `None` is left out.
@@ -25,7 +25,7 @@ pub struct Report {
     /// from train".
     pub notes: Vec<String>,
     /// The curves' points, in the order of their numbers.
-    pub epochs: Vec<Epoch>,
+    pub epochs: Vec<ReportEpoch>,
     /// The learning rate update by update, of the fastest parameter group, in the order of the
     /// updates; the page draws at most some hundreds of them and never leaves out a peak or a dip.
     /// Where it is empty, the rates of `epochs` are drawn.
@@ -47,13 +47,13 @@ pub struct Report {
     /// Filters that do nothing, and what the stages see.
     pub filters: Option<FilterReport>,
     /// What was frozen and what trained, and from when to when; also shown as bands in the curves.
-    pub phases: Vec<Phase>,
+    pub phases: Vec<ReportPhase>,
     /// The proof that what was frozen has not changed.
-    pub freeze_proof: Option<FreezeProof>,
+    pub freeze_proof: Option<ReportFreezeProof>,
     /// Samples that could not be read.
     pub skipped: Vec<Skipped>,
     /// What to try next.
-    pub next_steps: Vec<NextStep>,
+    pub next_steps: Vec<ReportNextStep>,
     /// What else there is of the run, as files beside the page.
     pub files: Vec<FileLink>,
     /// The parts of the data with their fingerprints.

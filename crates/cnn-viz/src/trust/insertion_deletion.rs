@@ -37,7 +37,7 @@ impl InsertionDeletion {
 /// Both curves for one image `(1, H, W, C)`, with `steps` steps, `batch_size` images in a pass.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] if the map is not of the image's size, the class does not exist, or
+/// [`Error::Argument`] if the map is not of the image's size, the class does not exist, or
 /// `steps` is 0.
 pub fn insertion_deletion(
     model: &dyn Classifier,

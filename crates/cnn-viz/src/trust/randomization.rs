@@ -2,7 +2,7 @@
 //! arXiv:1810.03292): a map that stays as layers lose what they learnt does not show what they
 //! learnt.
 
-use cnn_layers::ParameterGroup;
+use cnn_layers::LayerGroup;
 use cnn_models::Network;
 
 use crate::Error;
@@ -12,11 +12,7 @@ use crate::Error;
 ///
 /// # Errors
 /// If the copy cannot be built.
-pub fn randomized(
-    network: &Network,
-    groups: &[ParameterGroup],
-    seed: u64,
-) -> Result<Network, Error> {
+pub fn randomized(network: &Network, groups: &[LayerGroup], seed: u64) -> Result<Network, Error> {
     let config = network.config();
     let copy = Network::with_dtype(
         *network.spec(),
@@ -34,8 +30,8 @@ pub fn randomized(
 
 /// Three steps of the cascade from the output to the input, as a name and the groups that are
 /// randomised: the head; the head and what feeds it; everything.
-pub fn cascade(network: &Network) -> Vec<(String, Vec<ParameterGroup>)> {
-    let groups = network.model().parameter_groups();
+pub fn cascade(network: &Network) -> Vec<(String, Vec<LayerGroup>)> {
+    let groups = network.model().layer_groups();
     let from_end = |count: usize| groups[groups.len().saturating_sub(count)..].to_vec();
     let mut steps = vec![("head".to_string(), from_end(1))];
     if groups.len() > 2 {

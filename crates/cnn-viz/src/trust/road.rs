@@ -44,7 +44,7 @@ impl Road {
 /// input, 0.01 in the paper.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] if the map is not of the image's size, the class does not exist, or a
+/// [`Error::Argument`] if the map is not of the image's size, the class does not exist, or a
 /// percentile is not in 0 to 100.
 pub fn road(
     model: &dyn Classifier,

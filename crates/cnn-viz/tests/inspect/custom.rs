@@ -4,8 +4,8 @@ use candle_core::{Device, Result, Tensor};
 use cnn_core::Key;
 use cnn_layers::{
     Backbone, BlockOptions, Classifier, Context, Conv2d, Conv2dConfig, FeatureMap, Flatten,
-    GlobalAvgPool2d, InvertedResidual, InvertedResidualConfig, Layer, Linear, LinearConfig, Mode,
-    Padding, ParameterGroup, SqueezeExciteConfig, StageInfo, Store,
+    GlobalAvgPool2d, InvertedResidual, InvertedResidualConfig, Layer, LayerGroup, Linear,
+    LinearConfig, Mode, Padding, SqueezeExciteConfig, StageInfo, Store,
 };
 use cnn_viz::{FilterGraph, ReceptiveField};
 
@@ -45,7 +45,7 @@ impl Own {
 }
 
 impl Backbone for Own {
-    fn parameter_groups(&self) -> &[ParameterGroup] {
+    fn layer_groups(&self) -> &[LayerGroup] {
         &[]
     }
 

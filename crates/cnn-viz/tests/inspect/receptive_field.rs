@@ -2,7 +2,7 @@
 //! pixel.
 
 use candle_core::{DType, Device, Tensor};
-use cnn_layers::{Context, FeatureMap, Kind, Mode};
+use cnn_layers::{Context, FeatureMap, Mode, TensorKind};
 use cnn_models::{ModelConfig, Network, find};
 use cnn_viz::{FilterGraph, ReceptiveField};
 
@@ -20,7 +20,7 @@ fn transparent(model: &str, [height, width]: [usize; 2]) -> Network {
         .store()
         .entries()
         .into_iter()
-        .filter(|entry| entry.kind == Kind::Parameter)
+        .filter(|entry| entry.kind == TensorKind::Parameter)
     {
         let value = match (entry.shape.len(), entry.name.ends_with("weight")) {
             (4, _) => 1. / entry.shape[1..].iter().product::<usize>() as f64,

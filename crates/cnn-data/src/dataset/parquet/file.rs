@@ -176,7 +176,7 @@ fn find_column(
         })
 }
 
-/// The number of rows of each row group, together no more than the file has bytes.
+/// The number of rows of each row group; together they may be no more than the file has bytes.
 fn group_sizes(metadata: &ParquetMetaData, file_len: u64) -> Result<Vec<usize>, String> {
     let sizes: Vec<_> = metadata
         .row_groups()
@@ -225,7 +225,7 @@ fn read_labels(
     }
 }
 
-/// The definition level of a value that is there; 0 for a column without nulls.
+/// The definition level of a value that is not null; 0 for a column that has no nulls.
 fn defined_level(reader: &SerializedFileReader<ParquetSource>, column: usize) -> i16 {
     reader
         .metadata()

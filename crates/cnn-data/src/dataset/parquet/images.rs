@@ -12,8 +12,8 @@ use super::file::ParquetFile;
 use super::source::ParquetSource;
 use crate::{Content, Dataset, DatasetFormat, Error};
 
-/// How many bytes of encoded images are kept in memory; a dataset below this size is read from disk
-/// once.
+/// How many bytes of encoded images are kept in memory. A smaller dataset is read from the disk
+/// only once.
 const CACHE_BYTES: usize = 1 << 30;
 
 /// The most classes of a dataset that does not name them: a larger label is taken for damage.
@@ -21,9 +21,10 @@ const MAX_UNNAMED_CLASSES: usize = 1 << 16;
 
 /// Images of one or more parquet files, in the order of the files and their rows.
 ///
-/// The image column is `img` or `image`: the hub's struct of `bytes` and `path`, or bare bytes. The
-/// label column is `label` (integers; −1 for none). The classes' names come from the hub's metadata
-/// inside the file, else they are numbers. Row groups are read when they are needed.
+/// The image column is called `img` or `image`, and holds the hub's struct of `bytes` and `path`,
+/// or bare bytes. The label column is called `label`, and holds integers; −1 stands for no label.
+/// The classes' names come from the hub's metadata in the file; without them, the names are
+/// numbers. Row groups are read when they are needed.
 pub struct ParquetImages {
     files: Vec<ParquetFile>,
     classes: Vec<String>,

@@ -1,4 +1,4 @@
-//! Bytes that the parquet reader takes its pages from, in a file or in memory.
+//! The bytes in which the parquet reader finds its pages: a file, or a buffer in memory.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};

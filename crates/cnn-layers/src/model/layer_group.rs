@@ -2,14 +2,14 @@
 
 /// Parameters at one depth of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParameterGroup {
+pub struct LayerGroup {
     /// `stem`, `stage1`…, `head`.
     pub name: String,
     /// The modules that belong to it, as `layer1` or `features.0`.
     pub modules: Vec<String>,
 }
 
-impl ParameterGroup {
+impl LayerGroup {
     /// A group of modules.
     pub fn new(
         name: impl Into<String>,

@@ -1,0 +1,70 @@
+//! Which photo an image was made from.
+
+use super::{Affine, BoundingBox};
+
+/// The size of the photo that an image was made from, and where the photo's parts lie in the image.
+///
+/// An image that a network sees was resized and cut, and in training it was also moved at random.
+/// What is found in it, such as a predicted box, is wanted in pixels of the photo.
+/// [`Origin::to_photo`] brings it back.
+///
+/// ```
+/// use cnn_data::{Affine, BoundingBox, Origin};
+///
+/// // The right half of a photo of 100 rows and 200 columns, at half its size.
+/// let map = Affine::new([[0.5, 0.0, -50.0], [0.0, 0.5, 0.0]])?;
+/// let origin = Origin::new(100, 200).then(&map);
+/// let found = BoundingBox::new([0.0, 10.0, 20.0, 25.0], 3);
+/// assert_eq!(origin.to_photo(&found).edges(), [100.0, 20.0, 140.0, 50.0]);
+/// # Ok::<(), cnn_data::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Origin {
+    height: usize,
+    width: usize,
+    map: Affine,
+}
+
+impl Origin {
+    /// A photo of this size, in pixels, as it is.
+    pub fn new(height: usize, width: usize) -> Self {
+        Self {
+            height,
+            width,
+            map: Affine::IDENTITY,
+        }
+    }
+
+    /// Height of the photo in pixels.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Width of the photo in pixels.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The map from pixels of the photo to pixels of the image.
+    pub fn map(&self) -> &Affine {
+        &self.map
+    }
+
+    /// The origin of what `map` makes of the image.
+    #[must_use]
+    pub fn then(&self, map: &Affine) -> Self {
+        Self {
+            map: self.map.then(map),
+            ..*self
+        }
+    }
+
+    /// A box of the image in pixels of the photo, cut at the photo's edges. If the image was
+    /// turned, it is the smallest upright box around the box that is turned back.
+    ///
+    /// The box has no area if it lies outside the photo, as in the border that fills up an input.
+    pub fn to_photo(&self, bounding_box: &BoundingBox) -> BoundingBox {
+        let back = self.map.inverse();
+        bounding_box.mapped(&back).clip(self.height, self.width)
+    }
+}
