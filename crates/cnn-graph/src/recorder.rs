@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use candle_core::{Result as CandleResult, TensorId};
 use cnn_layers::{Event, FeatureMap, Observer, Value};
 
-use crate::{Error, Node, Output, Source};
+use crate::{Error, Node, OwnedValue, Source};
 
 /// Watches one forward pass.
 pub(crate) struct Recorder(RefCell<Recording>);
@@ -42,7 +42,7 @@ impl Recorder {
     /// If the pass failed, or an operation stood outside any layer.
     pub(crate) fn finish(
         self,
-        outputs: CandleResult<Vec<(String, Output)>>,
+        outputs: CandleResult<Vec<(String, OwnedValue)>>,
     ) -> Result<Recorded, Error> {
         let recording = self.0.into_inner();
         if let Some(error) = recording.error {
