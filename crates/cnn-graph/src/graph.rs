@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use candle_core::{Result as CandleResult, Tensor};
 use cnn_layers::{Backbone, Classifier, Context, FeatureMap};
 
-use crate::recorder::Recorder;
-use crate::{Error, Node, Output, Reader, Source};
+use crate::recorder::{Recorded, Recorder};
+use crate::{Error, Node, NodeInput, OwnedValue, Source};
 
 /// What a network computes: its layers as they worked in one forward pass, who read whose output,
 /// and which outputs the network has.
@@ -51,7 +51,7 @@ pub struct Graph {
     image: Vec<usize>,
     nodes: Vec<Node>,
     /// Of each node.
-    readers: Vec<Vec<Reader>>,
+    readers: Vec<Vec<NodeInput>>,
     outputs: Vec<(String, Source)>,
 }
 
@@ -68,7 +68,7 @@ impl Graph {
     ) -> Result<Self, Error>
     where
         N: Into<String>,
-        V: Into<Output>,
+        V: Into<OwnedValue>,
         O: IntoIterator<Item = (N, V)>,
     {
         let recorder = Recorder::new(images);
@@ -77,12 +77,12 @@ impl Graph {
             let named = |(name, output): (N, V)| (name.into(), output.into());
             outputs.into_iter().map(named).collect()
         });
-        let (nodes, outputs) = recorder.finish(named)?;
+        let Recorded { nodes, outputs } = recorder.finish(named)?;
         let mut readers = vec![Vec::new(); nodes.len()];
         for (node, reader) in nodes.iter().enumerate() {
             for (input, &source) in reader.inputs.iter().enumerate() {
                 if let Source::Node(read) = source {
-                    readers[read].push(Reader { node, input });
+                    readers[read].push(NodeInput { node, input });
                 }
             }
         }
@@ -112,7 +112,7 @@ impl Graph {
     pub fn of_classifier(model: &dyn Classifier, images: &FeatureMap) -> Result<Self, Error> {
         Self::watch(images, |images, cx| {
             let (stages, logits) = stages_and_logits(model, images, cx)?;
-            let logits = ("logits".to_string(), Output::from(logits));
+            let logits = ("logits".to_string(), OwnedValue::from(logits));
             Ok(named(stages).chain([logits]))
         })
     }
@@ -123,7 +123,7 @@ impl Graph {
     }
 
     /// Who reads a node's output, in order of execution; nobody if there is no such node.
-    pub fn readers(&self, node: usize) -> &[Reader] {
+    pub fn readers(&self, node: usize) -> &[NodeInput] {
         self.readers.get(node).map_or(&[], Vec::as_slice)
     }
 
@@ -196,7 +196,7 @@ pub fn stages_and_logits(
 }
 
 /// The stages with their names.
-fn named(stages: Vec<FeatureMap>) -> impl Iterator<Item = (String, Output)> {
-    let name = |(stage, maps)| (format!("stage{stage}"), Output::Maps(maps));
+fn named(stages: Vec<FeatureMap>) -> impl Iterator<Item = (String, OwnedValue)> {
+    let name = |(stage, maps)| (format!("stage{stage}"), OwnedValue::Maps(maps));
     stages.into_iter().enumerate().map(name)
 }

@@ -10,7 +10,7 @@ use cnn_kernels::{
 };
 use cnn_layers::{Activation, FeatureMap, LayerKind, Store};
 
-use crate::{Error, Graph, Node, Output, Source};
+use crate::{Error, Graph, Node, OwnedValue, Source};
 
 impl Graph {
     /// Computes the network's outputs by their names, from the store's tensors and the kernels
@@ -27,15 +27,15 @@ impl Graph {
         &self,
         store: &Store,
         images: &FeatureMap,
-    ) -> Result<BTreeMap<String, Output>, Error> {
+    ) -> Result<BTreeMap<String, OwnedValue>, Error> {
         let mut uses = self.uses();
-        let mut values: Vec<Option<Output>> = vec![None; self.nodes().len()];
-        let images = Output::Maps(images.detach());
+        let mut values: Vec<Option<OwnedValue>> = vec![None; self.nodes().len()];
+        let images = OwnedValue::Maps(images.detach());
         for (number, node) in self.nodes().iter().enumerate() {
             if uses[number] == 0 {
                 continue;
             }
-            let inputs: Vec<Output> = node
+            let inputs: Vec<OwnedValue> = node
                 .inputs
                 .iter()
                 .filter_map(|&source| read(source, &images, &values).cloned())
@@ -82,16 +82,16 @@ impl Graph {
 
 fn read<'a>(
     source: Source,
-    images: &'a Output,
-    values: &'a [Option<Output>],
-) -> Option<&'a Output> {
+    images: &'a OwnedValue,
+    values: &'a [Option<OwnedValue>],
+) -> Option<&'a OwnedValue> {
     match source {
         Source::Images => Some(images),
         Source::Node(node) => values[node].as_ref(),
     }
 }
 
-fn compute(node: &Node, inputs: &[Output], store: &Store) -> Result<Output, Error> {
+fn compute(node: &Node, inputs: &[OwnedValue], store: &Store) -> Result<OwnedValue, Error> {
     node.check_known()?;
     let operands = Operands {
         node,
@@ -103,11 +103,11 @@ fn compute(node: &Node, inputs: &[Output], store: &Store) -> Result<Output, Erro
             let xs = operands.vectors(0)?;
             operands
                 .checked(linear(&operands, xs, bias))
-                .map(Output::Vectors)
+                .map(OwnedValue::Vectors)
         }
         LayerKind::Flatten => {
             let xs = operands.maps(0)?;
-            operands.checked(xs.flatten()).map(Output::Vectors)
+            operands.checked(xs.flatten()).map(OwnedValue::Vectors)
         }
         LayerKind::Add | LayerKind::ChannelScale => {
             let xs = operands.maps(0)?;
@@ -116,30 +116,32 @@ fn compute(node: &Node, inputs: &[Output], store: &Store) -> Result<Output, Erro
                 LayerKind::Add => add(xs, ys),
                 _ => scaled(xs, ys),
             };
-            operands.checked(joined).map(Output::Maps)
+            operands.checked(joined).map(OwnedValue::Maps)
         }
         LayerKind::Concat => {
             let maps = (0..inputs.len()).map(|input| operands.maps(input));
             let maps = maps.collect::<Result<Vec<_>, _>>()?;
-            operands.checked(concat(&maps)).map(Output::Maps)
+            operands.checked(concat(&maps)).map(OwnedValue::Maps)
         }
-        _ => match (of_any(node.kind), inputs.first()) {
-            (Some(function), Some(Output::Vectors(xs))) => operands
+        _ => match (Function::of(node.kind), inputs.first()) {
+            (Some(function), Some(OwnedValue::Vectors(xs))) => operands
                 .checked(function.of_vectors(xs))
-                .map(Output::Vectors),
+                .map(OwnedValue::Vectors),
             (Some(function), _) => {
                 let xs = operands.maps(0)?;
-                operands.checked(function.of_maps(xs)).map(Output::Maps)
+                operands.checked(function.of_maps(xs)).map(OwnedValue::Maps)
             }
             (None, _) => {
                 let xs = operands.maps(0)?;
-                operands.checked(of_maps(&operands, xs)).map(Output::Maps)
+                operands
+                    .checked(of_maps(&operands, xs))
+                    .map(OwnedValue::Maps)
             }
         },
     }
 }
 
-/// Functions of maps and of vectors.
+/// A function that maps and vectors both have.
 enum Function {
     /// What dropout is outside training.
     Identity,
@@ -147,16 +149,17 @@ enum Function {
     Softmax,
 }
 
-fn of_any(kind: LayerKind) -> Option<Function> {
-    match kind {
-        LayerKind::Dropout { .. } | LayerKind::DropPath { .. } => Some(Function::Identity),
-        LayerKind::Activation(activation) => Some(Function::Activation(activation)),
-        LayerKind::Softmax => Some(Function::Softmax),
-        _ => None,
-    }
-}
-
 impl Function {
+    /// The function of a kind that takes both.
+    fn of(kind: LayerKind) -> Option<Self> {
+        match kind {
+            LayerKind::Dropout { .. } | LayerKind::DropPath { .. } => Some(Self::Identity),
+            LayerKind::Activation(activation) => Some(Self::Activation(activation)),
+            LayerKind::Softmax => Some(Self::Softmax),
+            _ => None,
+        }
+    }
+
     fn of_vectors(&self, xs: &Tensor) -> CandleResult<Tensor> {
         match *self {
             Self::Identity => Ok(xs.clone()),
@@ -247,23 +250,23 @@ fn scaled(xs: &FeatureMap, factors: &FeatureMap) -> CandleResult<FeatureMap> {
 /// What a node computes with.
 struct Operands<'a> {
     node: &'a Node,
-    inputs: &'a [Output],
+    inputs: &'a [OwnedValue],
     store: &'a Store,
 }
 
 impl<'a> Operands<'a> {
     fn maps(&self, input: usize) -> Result<&'a FeatureMap, Error> {
         match self.inputs.get(input) {
-            Some(Output::Maps(maps)) => Ok(maps),
-            Some(Output::Vectors(_)) => Err(self.unlike(input, "vectors", "maps")),
+            Some(OwnedValue::Maps(maps)) => Ok(maps),
+            Some(OwnedValue::Vectors(_)) => Err(self.unlike(input, "vectors", "maps")),
             None => Err(self.unlike(input, "absent", "maps")),
         }
     }
 
     fn vectors(&self, input: usize) -> Result<&'a Tensor, Error> {
         match self.inputs.get(input) {
-            Some(Output::Vectors(vectors)) => Ok(vectors),
-            Some(Output::Maps(_)) => Err(self.unlike(input, "maps", "vectors")),
+            Some(OwnedValue::Vectors(vectors)) => Ok(vectors),
+            Some(OwnedValue::Maps(_)) => Err(self.unlike(input, "maps", "vectors")),
             None => Err(self.unlike(input, "absent", "vectors")),
         }
     }

@@ -61,10 +61,10 @@ mod error;
 mod graph;
 mod interpreter;
 mod node;
-mod output;
+mod owned_value;
 mod recorder;
 
 pub use error::Error;
 pub use graph::{Graph, stages_and_logits};
-pub use node::{Node, Reader, Source, StoredTensor};
-pub use output::Output;
+pub use node::{Node, NodeInput, Source, StoredTensor};
+pub use owned_value::OwnedValue;

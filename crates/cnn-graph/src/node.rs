@@ -13,12 +13,12 @@ pub enum Source {
     Node(usize),
 }
 
-/// A node that reads another's output.
+/// An input of a node: where another node's output is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reader {
-    /// Its place in [`Graph::nodes`](crate::Graph::nodes).
+pub struct NodeInput {
+    /// The node, by its place in [`Graph::nodes`](crate::Graph::nodes).
     pub node: usize,
-    /// Which of its inputs it is, counted from 0.
+    /// Which of the node's inputs, counted from 0.
     pub input: usize,
 }
 

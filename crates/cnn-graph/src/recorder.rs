@@ -6,10 +6,16 @@ use std::collections::HashMap;
 use candle_core::{Result as CandleResult, TensorId};
 use cnn_layers::{Event, FeatureMap, Observer, Value};
 
-use crate::{Error, Node, Output, Source};
+use crate::{Error, Node, OwnedValue, Source};
 
 /// Watches one forward pass.
 pub(crate) struct Recorder(RefCell<Recording>);
+
+/// What it saw.
+pub(crate) struct Recorded {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) outputs: Vec<(String, Source)>,
+}
 
 struct Recording {
     nodes: Vec<Node>,
@@ -36,8 +42,8 @@ impl Recorder {
     /// If the pass failed, or an operation stood outside any layer.
     pub(crate) fn finish(
         self,
-        outputs: CandleResult<Vec<(String, Output)>>,
-    ) -> Result<(Vec<Node>, Vec<(String, Source)>), Error> {
+        outputs: CandleResult<Vec<(String, OwnedValue)>>,
+    ) -> Result<Recorded, Error> {
         let recording = self.0.into_inner();
         if let Some(error) = recording.error {
             return Err(error);
@@ -52,7 +58,10 @@ impl Recorder {
                 None => return Err(Error::OutputOutsideLayer { output: name }),
             }
         }
-        Ok((recording.nodes, sources))
+        Ok(Recorded {
+            nodes: recording.nodes,
+            outputs: sources,
+        })
     }
 }
 

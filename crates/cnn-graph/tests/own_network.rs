@@ -4,7 +4,7 @@
 mod common;
 
 use candle_core::{DType, Device, Result, Tensor};
-use cnn_graph::{Error, Graph, Output, Source};
+use cnn_graph::{Error, Graph, OwnedValue, Source};
 use cnn_layers::{
     Activate, Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, Add, AvgPool2d, Backbone, Concat,
     Context, Conv2d, Conv2dConfig, ConvNormAct, ConvNormActConfig, Dropout, FeatureMap, Flatten,
@@ -109,7 +109,11 @@ impl Everything {
         }
     }
 
-    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<[(&'static str, Output); 3]> {
+    fn forward(
+        &self,
+        xs: &FeatureMap,
+        cx: &Context<'_>,
+    ) -> Result<[(&'static str, OwnedValue); 3]> {
         let xs = self.smooth.forward(&self.stem.forward(xs, cx)?, cx)?;
         let xs = self.block.forward(&xs, cx)?;
         let xs = self

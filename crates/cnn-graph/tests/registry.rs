@@ -4,7 +4,7 @@
 mod common;
 
 use candle_core::{DType, Device, Tensor};
-use cnn_graph::{Graph, Output};
+use cnn_graph::{Graph, OwnedValue};
 use cnn_layers::{Context, FeatureMap, Mode};
 use cnn_models::{ModelConfig, ModelSpec, Network, models};
 
@@ -55,7 +55,7 @@ fn the_interpreter_gives_every_models_stages_and_logits() {
                 spec.name
             );
         }
-        let logits: Output = model.forward(&images, &cx).unwrap().into();
+        let logits: OwnedValue = model.forward(&images, &cx).unwrap().into();
         let difference = apart(&found["logits"], &logits);
         assert!(difference < 1e-12, "{} logits: {difference}", spec.name);
     }

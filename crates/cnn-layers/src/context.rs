@@ -125,7 +125,7 @@ impl<'a> Context<'a> {
         }
         let output = cnn_kernels::labelled(path, compute).map_err(|source| Error::Layer {
             path: path.to_string(),
-            kind,
+            kind: Box::new(kind),
             source,
         })?;
         if let Some(observer) = self.observer {

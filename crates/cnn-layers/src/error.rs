@@ -66,8 +66,8 @@ pub enum Error {
     Layer {
         /// Path of the layer.
         path: String,
-        /// Kind of the layer, as `conv2d`.
-        kind: LayerKind,
+        /// Kind of the layer, with its attributes.
+        kind: Box<LayerKind>,
         /// What went wrong.
         source: candle_core::Error,
     },

@@ -46,6 +46,8 @@ fn a_window_that_does_not_fit_is_found_deep_inside() {
         panic!("no layer is named");
     };
     assert_eq!((path.as_str(), kind.name()), ("features.2", "max_pool"));
+    let stride = kind.window().map(|window| window.stride);
+    assert_eq!(stride, Some([2, 2]), "{kind:?}");
     let found = find_error(&source);
     assert!(
         matches!(

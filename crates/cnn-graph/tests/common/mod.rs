@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use cnn_core::Key;
-use cnn_graph::Output;
+use cnn_graph::OwnedValue;
 use cnn_layers::{FeatureMap, Store};
 
 /// Gives every norm's tensors noise: fresh ones are 0 and 1, behind which errors would hide, and
@@ -35,7 +35,7 @@ pub(crate) fn images(shape: [usize; 4]) -> FeatureMap {
 }
 
 /// The largest difference relative to the largest value. NaN where there is one.
-pub(crate) fn apart(found: &Output, expected: &Output) -> f64 {
+pub(crate) fn apart(found: &OwnedValue, expected: &OwnedValue) -> f64 {
     let found = found.to_tensor().unwrap().to_dtype(DType::F64).unwrap();
     let expected = expected.to_tensor().unwrap().to_dtype(DType::F64).unwrap();
     assert_eq!(found.dims(), expected.dims());

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use cnn_graph::{Graph, Source};
+use cnn_graph::{Graph, NodeInput, Source};
 use cnn_layers::{LayerKind, Store};
 use serde::{Serialize, Serializer};
 
@@ -222,7 +222,7 @@ impl<'a> Units<'a> {
 
     /// The place of the unit's channels in what a reader gives; `None` where they do not stay apart,
     /// or a constant one would not stay constant.
-    fn behind(&self, reader: &cnn_graph::Reader, at: Reader) -> Option<Reader> {
+    fn behind(&self, reader: &NodeInput, at: Reader) -> Option<Reader> {
         let node = &self.network.nodes()[reader.node];
         Some(match node.kind {
             LayerKind::Activation(_)

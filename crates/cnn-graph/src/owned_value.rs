@@ -1,18 +1,18 @@
-//! What a network or one of its layers gives.
+//! What a network or one of its layers gives, kept.
 
 use candle_core::{Result, Tensor};
 use cnn_layers::{FeatureMap, Value};
 
-/// What a network or one of its layers gives.
+/// What a network or one of its layers gives: a [`Value`] that is kept.
 #[derive(Debug, Clone)]
-pub enum Output {
+pub enum OwnedValue {
     /// Feature maps, `(N, H, W, C)`.
     Maps(FeatureMap),
     /// One vector per image, `(N, features)`.
     Vectors(Tensor),
 }
 
-impl Output {
+impl OwnedValue {
     /// The values as a tensor, maps in PyTorch's order `(N, C, H, W)`.
     ///
     /// # Errors
@@ -30,13 +30,13 @@ impl Output {
     }
 }
 
-impl From<FeatureMap> for Output {
+impl From<FeatureMap> for OwnedValue {
     fn from(maps: FeatureMap) -> Self {
         Self::Maps(maps)
     }
 }
 
-impl From<Tensor> for Output {
+impl From<Tensor> for OwnedValue {
     fn from(vectors: Tensor) -> Self {
         Self::Vectors(vectors)
     }
