@@ -55,8 +55,8 @@ fn main() -> anyhow::Result<()> {
     }
 
     let network = Network::load(run.path(), &LoadOptions::of(SMALL))?;
-    let photo = val.read(0)?.image;
-    for class in network.predict(&photo, 2)? {
+    let photos = [val.read(0)?.image];
+    for class in network.predict(&photos[0], 2)? {
         println!(
             "{} {:.2}",
             class.name.unwrap_or_default(),
@@ -64,10 +64,10 @@ fn main() -> anyhow::Result<()> {
         );
     }
     let record = network.preprocessing();
-    let images = FeatureMap::from_nhwc(&Batch::of_images(&[photo.clone()], record)?.images)?;
+    let images = FeatureMap::from_nhwc(&Batch::of_images(&photos, record)?.images)?;
     let explainer = Explainer::new(network.model());
     let explanation = explainer.explain(Method::GradCam, &images, &[Target::PREDICTED])?;
-    overlay(&photo, &explanation.maps[0], record)?.write_png(&run.join("grad_cam.png"))?;
+    overlay(&photos[0], &explanation.maps[0], record)?.write_png(&run.join("grad_cam.png"))?;
 
     let totals = inspect(&network, &[val], &InspectConfig::default(), &mut |_| ())?.totals;
     println!("{} filters do nothing", totals.removable);

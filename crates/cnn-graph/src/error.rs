@@ -73,7 +73,7 @@ pub enum Error {
         /// Name of its kind.
         kind: &'static str,
         /// What went wrong.
-        source: candle_core::Error,
+        source: Box<candle_core::Error>,
     },
     /// The model that was watched failed.
     #[error(transparent)]

@@ -291,7 +291,7 @@ impl<'a> Operands<'a> {
         result.map_err(|source| Error::Compute {
             path: self.node.path.clone(),
             kind: self.node.kind.name(),
-            source,
+            source: Box::new(source),
         })
     }
 }

@@ -112,7 +112,8 @@ fn find_source<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -
     if let Some(found) = error.downcast_ref::<E>() {
         return Some(found);
     }
-    match error.downcast_ref::<candle_core::Error>() {
+    let boxed = error.downcast_ref::<Box<candle_core::Error>>();
+    match error.downcast_ref().or(boxed.map(AsRef::as_ref)) {
         Some(candle) => find_error(candle),
         None => find_source(error.source()?),
     }

@@ -126,7 +126,7 @@ impl<'a> Context<'a> {
         let output = cnn_kernels::labelled(path, compute).map_err(|source| Error::Layer {
             path: path.to_string(),
             kind: Box::new(kind),
-            source,
+            source: Box::new(source),
         })?;
         if let Some(observer) = self.observer {
             observer.exit(&Event {

@@ -69,7 +69,7 @@ pub enum Error {
         /// Kind of the layer, with its attributes.
         kind: Box<LayerKind>,
         /// What went wrong.
-        source: candle_core::Error,
+        source: Box<candle_core::Error>,
     },
     /// A choice of stages that does not name stages in ascending order.
     #[error("stages are chosen in ascending order and at least one, from 0 to {last}")]

@@ -52,7 +52,7 @@ pub use args::ArgReader;
 pub use checkpoint::CheckpointConfig;
 pub use config::ModelConfig;
 pub use error::Error;
-pub use model_spec::{Build, ModelSpec};
+pub use model_spec::{Build, BuildFn, ModelSpec};
 pub use network::{LoadOptions, Network};
 pub use registry::{find, models};
 pub use weight_source::WeightSource;

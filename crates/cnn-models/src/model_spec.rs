@@ -79,10 +79,13 @@ pub struct ModelSpec {
 pub enum Build {
     /// A chain of stages with a classification head, as
     /// [`StagedBuilder`](cnn_layers::StagedBuilder) makes it. It can be had without its head.
-    Staged(fn(&ModelConfig, &Builder) -> Result<StagedClassifier, Error>),
+    Staged(BuildFn<StagedClassifier>),
     /// Any classifier.
-    Classifier(fn(&ModelConfig, &Builder) -> Result<Box<dyn Classifier>, Error>),
+    Classifier(BuildFn<Box<dyn Classifier>>),
 }
+
+/// Builds a model from its configuration at a place of a store.
+pub type BuildFn<M> = fn(&ModelConfig, &Builder) -> Result<M, Error>;
 
 impl ModelSpec {
     /// A model of your own, for `..` in its constant: three input channels, ImageNet's
@@ -180,7 +183,7 @@ impl ModelSpec {
         &self,
         config: &ModelConfig,
         root: &Builder,
-        build: fn(&ModelConfig, &Builder) -> Result<M, Error>,
+        build: BuildFn<M>,
     ) -> Result<M, Error> {
         if config.widths.is_empty() {
             return build(config, root);

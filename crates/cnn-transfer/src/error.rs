@@ -74,10 +74,10 @@ pub enum Error {
     },
     /// Training.
     #[error(transparent)]
-    Train(#[from] cnn_train::Error),
+    Train(Box<cnn_train::Error>),
     /// Building or saving the network.
     #[error(transparent)]
-    Model(#[from] cnn_models::Error),
+    Model(Box<cnn_models::Error>),
     /// Reading data.
     #[error(transparent)]
     Data(#[from] cnn_data::Error),
@@ -129,5 +129,17 @@ impl From<candle_core::Error> for Error {
 impl From<cnn_layers::Error> for Error {
     fn from(error: cnn_layers::Error) -> Self {
         Self::Layer(error)
+    }
+}
+
+impl From<cnn_models::Error> for Error {
+    fn from(error: cnn_models::Error) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
+
+impl From<cnn_train::Error> for Error {
+    fn from(error: cnn_train::Error) -> Self {
+        Self::Train(Box::new(error))
     }
 }

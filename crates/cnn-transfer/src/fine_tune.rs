@@ -236,7 +236,7 @@ impl<'a> FineTune<'a> {
             return Err(Error::Classes { network, data });
         }
         check_datasets(self.train.as_ref(), self.val.as_ref())?;
-        self.config.phases(&self.network.model().layer_groups())
+        self.config.phases(self.network.model().layer_groups())
     }
 
     /// Runs all phases in a directory, or goes on where its resume file stands.

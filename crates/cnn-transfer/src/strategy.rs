@@ -167,7 +167,7 @@ impl FineTuneConfig {
     }
 
     /// The phases for a network with these layer groups, from the input to the head, as
-    /// [`Classifier::layer_groups`](cnn_layers::Classifier::layer_groups) lists them.
+    /// [`Backbone::layer_groups`](cnn_layers::Backbone::layer_groups) lists them.
     ///
     /// # Errors
     /// [`Error::Argument`] if a number is out of its range or there is no group below the head.

@@ -19,12 +19,12 @@
 //! ```
 //! # #[cfg(feature = "report")] {
 //! use cnn_metrics::ConfusionMatrix;
-//! use cnn_viz::{ClassResults, Epoch, Fact, Report};
+//! use cnn_viz::{ClassResults, Fact, Report, ReportEpoch};
 //!
 //! let report = Report {
 //!     title: "resnet20 on shapes".into(),
 //!     summary: vec![Fact::new("val accuracy", "75.0 %")],
-//!     epochs: vec![Epoch { epoch: 1, train_loss: Some(1.2), val_loss: Some(1.1), ..Epoch::default() }],
+//!     epochs: vec![ReportEpoch { epoch: 1, train_loss: Some(1.2), val_loss: Some(1.1), ..ReportEpoch::default() }],
 //!     classes: Some(ClassResults {
 //!         evaluated_on: "val split".into(),
 //!         names: vec!["circle".into(), "<square>".into()],

@@ -39,6 +39,12 @@
 //! # }
 //! ```
 //!
+//! # Its neighbours
+//!
+//! It re-exports `cnn-layers`, `cnn-models`, `cnn-data`, `cnn-train`, `cnn-transfer` and the others
+//! of the table. [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one
+//! page.
+//!
 //! # In your project
 //!
 //! A debug build of a project that depends on this crate is slow unless its dependencies are
@@ -52,8 +58,7 @@
 //! ```
 //!
 //! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md)
-//! has the dependencies and the figures. [All
-//! crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//! has the dependencies and the figures.
 
 #![forbid(unsafe_code)]
 
