@@ -1,10 +1,8 @@
 //! A network of one's own with a residual block: fine-tuned with the proof of what was frozen,
 //! saved, loaded again, explained and inspected by the calls that registered networks take.
 //!
-//! `cargo run -p cnn-examples --example own_model` prints
-//!
-//! ```text
-//! ```
+//! `cargo run -p cnn-examples --example own_model` prints what each phase changed, what the network
+//! sees in a picture, and how many of its filters do nothing; Grad-CAM is left as a PNG.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
@@ -49,7 +47,13 @@ fn main() -> anyhow::Result<()> {
 
     let mut network = Network::of(SMALL, &ModelConfig::default(), 0)?;
     network.set_label_names(train.classes().to_vec())?;
-    let mut fine_tune = FineTune::new(network, train, val.clone());
+    let config = FineTuneConfig {
+        learning_rate: 5e-3,
+        body_scale: 1.,
+        frozen_statistics: false, // they are not worth keeping yet
+        ..FineTuneConfig::default()
+    };
+    let mut fine_tune = FineTune::new(network, train, val.clone()).with_config(config);
     for phase in fine_tune.run(run.path())?.phases {
         println!("{}: changed {}", phase.name, phase.changed.join(", "));
     }

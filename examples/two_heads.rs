@@ -1,9 +1,6 @@
 //! A network with two heads on one backbone: what a shape is, and where it is.
 //!
-//! `cargo run -p cnn-examples --example two_heads` prints
-//!
-//! ```text
-//! ```
+//! `cargo run -p cnn-examples --example two_heads` prints the metrics of the best epoch.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
