@@ -128,7 +128,7 @@ def words(text: str) -> list[str]:
 
 def cargo_environment() -> dict[str, str]:
     """What cargo sets for our program; a variable that is set already wins, as it does there."""
-    settings = tomllib.loads((ROOT / ".cargo/config.toml").read_text())["env"]
+    settings = tomllib.loads((ROOT / ".cargo/config.toml").read_text()).get("env", {})
     return {name: os.environ.get(name, value) for name, value in settings.items()}
 
 
