@@ -95,7 +95,9 @@ const FLAGS: [(&str, &str); 20] = [
 /// A cause of an error in the user's terms: flags and commands, where libraries name arguments and
 /// functions.
 pub(crate) fn in_flags(cause: &(dyn std::error::Error + 'static)) -> String {
-    use cnn_models::Error::{Argument, NoArchitecture, Read, RunWithoutConfig, UnknownModel};
+    use cnn_models::Error::{
+        Argument, NoArchitecture, Read, RunWithoutConfig, UnknownArgument, UnknownModel,
+    };
     let message = FLAGS
         .iter()
         .fold(cause.to_string(), |message, (name, flag)| {
@@ -111,6 +113,10 @@ pub(crate) fn in_flags(cause: &(dyn std::error::Error + 'static)) -> String {
     match cause.downcast_ref() {
         Some(UnknownModel { .. }) => {
             format!("{message}; `{} models` lists them", output::program())
+        }
+        // What a `config.json` says of it is an error of the file.
+        Some(UnknownArgument { family, name, .. }) if name == "drop_path_rate" => {
+            format!("--drop-path: {family} has no residual branches to drop")
         }
         Some(NoArchitecture { .. }) => format!("{message} by --model"),
         Some(RunWithoutConfig { .. }) => {

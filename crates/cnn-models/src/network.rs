@@ -377,7 +377,10 @@ fn locate(path: &Path) -> Result<(PathBuf, Option<PathBuf>), Error> {
 /// An error of what a `config.json` says, with the file in it.
 fn in_config(error: Error, config: Option<&Path>) -> Error {
     match (config, &error) {
-        (Some(path), Error::Argument { .. } | Error::UnknownArgument { .. }) => Error::Config {
+        (
+            Some(path),
+            Error::Argument { .. } | Error::UnknownArgument { .. } | Error::UnknownWidth { .. },
+        ) => Error::Config {
             path: path.to_path_buf(),
             what: format!("`model_args`, {error}"),
         },

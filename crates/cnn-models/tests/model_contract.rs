@@ -492,3 +492,36 @@ fn a_plan_that_cannot_be_followed_is_refused() {
         assert!(message.contains("shortcut"), "{model} {layer}: {message}");
     }
 }
+
+#[test]
+fn what_a_file_asks_for_and_the_family_refuses_is_told_with_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0).unwrap();
+    network.save(directory.path()).unwrap();
+    let path = directory.path().join("config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for (args, refused) in [
+        (
+            serde_json::json!({"pad_type": "same"}),
+            "`pad_type` is not known",
+        ),
+        (
+            serde_json::json!({"drop_rate": 2}),
+            "drop_rate is 2, expected a number from 0 to 1",
+        ),
+        (
+            serde_json::json!({"widths": {"layer9": 3}}),
+            "a width is planned for `layer9`",
+        ),
+    ] {
+        let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        config["model_args"] = args;
+        std::fs::write(&path, config.to_string()).unwrap();
+        let error = Network::load(directory.path(), &LoadOptions::default()).unwrap_err();
+        let Error::Config { path: said, what } = error else {
+            panic!("{refused}: {error}");
+        };
+        assert_eq!(said, path);
+        assert!(what.contains(refused), "{what}");
+    }
+}

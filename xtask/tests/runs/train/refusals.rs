@@ -110,6 +110,23 @@ fn bad_arguments_are_refused_with_what_is_accepted() {
             &[usual, &[&format!("{name}={value}")]].concat(),
         ));
     }
+    // What another network would take.
+    faults.extend(refused(
+        &[2],
+        &["--drop-path: lenet has no residual branches to drop"],
+        &[
+            "train",
+            "--data",
+            &data,
+            "--model",
+            "lenet5",
+            "--drop-path",
+            "0.1",
+            "--out",
+            &out,
+            "--json",
+        ],
+    ));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert_eq!(
         run_in(Path::new(&out)),
