@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{FileFormat, Image, ImageInfo, Limits, jpeg, raster};
+use super::{FileFormat, Image, ImageInfo, Limits, bmp, jpeg, raster};
 use crate::Error;
 
 /// An image together with what its file's header says.
@@ -42,7 +42,7 @@ pub fn decode_with_limits(bytes: &[u8], limits: &Limits) -> Result<Decoded, Erro
     match FileFormat::recognise(bytes)? {
         FileFormat::Jpeg => jpeg::decode(bytes, limits),
         FileFormat::Png => raster::decode_png(bytes, limits),
-        FileFormat::Bmp => raster::decode_bmp(bytes, limits),
+        FileFormat::Bmp => bmp::decode(bytes, limits),
         FileFormat::Gif => raster::decode_gif(bytes, limits),
         FileFormat::WebP => raster::decode_webp(bytes, limits),
     }

@@ -1,4 +1,4 @@
-//! What the fixed part of a PNG, BMP, GIF or WebP header declares, read before any decoder sees the
+//! What the fixed part of a PNG, GIF or WebP header declares, read before any decoder sees the
 //! file.
 
 use super::ColorModel;
@@ -36,37 +36,6 @@ pub(super) fn png(bytes: &[u8]) -> Option<Header> {
         height: side(4),
         color,
         bits: header[8],
-    })
-}
-
-/// Reads the OS/2 header of 12 bytes or a Windows header; both begin alike.
-pub(super) fn bmp(bytes: &[u8]) -> Option<Header> {
-    const OS2_HEADER_SIZE: u32 = 12;
-    let (width, height, bit_count) = if u32_le(bytes, 14)? == OS2_HEADER_SIZE {
-        (
-            u64::from(u16_le(bytes, 18)?),
-            u64::from(u16_le(bytes, 20)?),
-            u16_le(bytes, 24)?,
-        )
-    } else {
-        // A negative height means that the rows go from top to bottom.
-        let magnitude = |stored: u32| u64::from(stored.cast_signed().unsigned_abs());
-        (
-            magnitude(u32_le(bytes, 18)?),
-            magnitude(u32_le(bytes, 22)?),
-            u16_le(bytes, 28)?,
-        )
-    };
-    let (color, bits) = match bit_count {
-        1..=8 => (ColorModel::Palette, bit_count as u8),
-        16 => (ColorModel::Rgb, 5),
-        _ => (ColorModel::Rgb, 8),
-    };
-    Some(Header {
-        width,
-        height,
-        color,
-        bits,
     })
 }
 
@@ -138,6 +107,21 @@ pub(super) fn check_webp_chunks(bytes: &[u8]) -> Result<(), String> {
         position += CHUNK_HEADER + size + size % 2;
     }
     Ok(())
+}
+
+/// The content of the first chunk of a WebP file that has this name.
+pub(super) fn webp_chunk<'a>(bytes: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
+    const CHUNK_HEADER: usize = 8;
+    let mut position = 12;
+    loop {
+        let start = position + CHUNK_HEADER;
+        let size = u32_le(bytes, position + 4)? as usize;
+        let content = bytes.get(start..start.checked_add(size)?)?;
+        if bytes.get(position..position + 4)? == name {
+            return Some(content);
+        }
+        position = start + size + size % 2;
+    }
 }
 
 fn u16_le(bytes: &[u8], at: usize) -> Option<u16> {
