@@ -1,6 +1,8 @@
 //! What the fixed part of a PNG, GIF or WebP header declares, read before any decoder sees the
 //! file.
 
+use std::borrow::Cow;
+
 use super::ColorModel;
 
 /// Declared dimensions and color.
@@ -109,9 +111,48 @@ pub(super) fn check_webp_chunks(bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// The content of the first chunk of a WebP file that has this name.
-pub(super) fn webp_chunk<'a>(bytes: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
+/// Where an extended WebP file says which kinds of metadata it has.
+const WEBP_FLAGS: usize = 20;
+const WEBP_EXIF: u8 = 0x08;
+const WEBP_XMP: u8 = 0x04;
+const WEBP_PROFILE: u8 = 0x20;
+
+/// The file as if it had no metadata. The decoder does not need them, and refuses a file that
+/// promises some and has none.
+pub(super) fn webp_without_metadata(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const METADATA: u8 = WEBP_EXIF | WEBP_XMP | WEBP_PROFILE;
+    let mut file = Cow::Borrowed(bytes);
+    if webp_flags(bytes) & METADATA != 0 {
+        file.to_mut()[WEBP_FLAGS] &= !METADATA;
+    }
+    file
+}
+
+/// EXIF of a WebP file.
+pub(super) fn webp_exif(bytes: &[u8]) -> Option<&[u8]> {
+    webp_chunk(bytes, WEBP_EXIF, b"EXIF")
+}
+
+/// XMP of a WebP file.
+pub(super) fn webp_xmp(bytes: &[u8]) -> Option<&[u8]> {
+    webp_chunk(bytes, WEBP_XMP, b"XMP ")
+}
+
+fn webp_flags(bytes: &[u8]) -> u8 {
+    let is_extended = bytes.get(12..16) == Some(b"VP8X");
+    bytes
+        .get(WEBP_FLAGS)
+        .filter(|_| is_extended)
+        .copied()
+        .unwrap_or(0)
+}
+
+/// The content of the first chunk of this name, if the header promises it.
+fn webp_chunk<'a>(bytes: &'a [u8], flag: u8, name: &[u8; 4]) -> Option<&'a [u8]> {
     const CHUNK_HEADER: usize = 8;
+    if webp_flags(bytes) & flag == 0 {
+        return None;
+    }
     let mut position = 12;
     loop {
         let start = position + CHUNK_HEADER;

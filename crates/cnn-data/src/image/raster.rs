@@ -34,12 +34,13 @@ pub(super) fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error
 pub(super) fn decode_webp(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     header::check_webp_chunks(bytes).map_err(|reason| broken(FileFormat::WebP, reason))?;
     let header = header::webp(bytes).ok_or_else(|| broken(FileFormat::WebP, "no whole header"))?;
+    let plain = header::webp_without_metadata(bytes);
     let mut decoded = decode(FileFormat::WebP, header, limits, || {
-        WebPDecoder::new(Cursor::new(bytes))
+        WebPDecoder::new(Cursor::new(plain.as_ref()))
     })?;
     let orientations = Orientations {
-        exif: header::webp_chunk(bytes, b"EXIF"),
-        xmp: header::webp_chunk(bytes, b"XMP "),
+        exif: header::webp_exif(bytes),
+        xmp: header::webp_xmp(bytes),
     };
     decoded.image = decoded.image.oriented(orientations.first());
     Ok(decoded)
