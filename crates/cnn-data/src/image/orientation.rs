@@ -83,10 +83,10 @@ impl<'a> Tiff<'a> {
         let first = directory.checked_add(count_size)?;
         let entries = self.bytes.get(first..)?;
         (0..count.min(entries.len() / entry_size))
+            .rev()
             .map(|index| first + index * entry_size)
             .filter(|&entry| self.number(entry, 2) == Some(TAG))
-            .filter_map(|entry| self.value(entry))
-            .last()
+            .find_map(|entry| self.value(entry))
     }
 
     /// The first number of an entry; 0 if it is text or bytes.

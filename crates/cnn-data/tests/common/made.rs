@@ -121,13 +121,13 @@ fn scan(
     };
     let units_down = size.height.div_ceil(8 * size.down);
     let units_across = size.width.div_ceil(8 * size.across);
-    match ids {
-        &[1] => {
+    match *ids {
+        [1] => {
             for row in 0..size.height.div_ceil(8) {
                 (0..size.width.div_ceil(8)).for_each(|column| block(1, row, column));
             }
         }
-        &[id] => {
+        [id] => {
             for row in 0..units_down {
                 (0..units_across).for_each(|column| block(id, row, column));
             }

@@ -386,7 +386,10 @@ impl<'a> Segments<'a> {
             across: sides().map(|sampling| sampling.across).fold(1, usize::max),
             down: sides().map(|sampling| sampling.down).fold(1, usize::max),
         };
-        if sides().any(|own| most.across % own.across != 0 || most.down % own.down != 0) {
+        let divides = |own: Sampling| {
+            most.across.is_multiple_of(own.across) && most.down.is_multiple_of(own.down)
+        };
+        if !sides().all(divides) {
             return Err("sampling factors that are no whole multiples of each other".to_owned());
         }
         let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));

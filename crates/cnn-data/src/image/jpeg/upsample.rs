@@ -40,7 +40,7 @@ impl<'a> Upsampler<'a> {
             (1, 1) => return near,
             (1, 2) => {
                 let far = &self.plane.row(self.neighbour(y))[..width];
-                let rounding = if y % 2 == 0 { 1 } else { 2 };
+                let rounding = if y.is_multiple_of(2) { 1 } else { 2 };
                 for ((out, &near), &far) in self.row.iter_mut().zip(near).zip(far) {
                     *out = ((3 * u16::from(near) + u16::from(far) + rounding) >> 2) as u8;
                 }
@@ -69,7 +69,7 @@ impl<'a> Upsampler<'a> {
 
     /// The other row of samples next to a row of the image, or the same at an edge.
     fn neighbour(&self, y: usize) -> usize {
-        if y % 2 == 0 {
+        if y.is_multiple_of(2) {
             (y / 2).saturating_sub(1)
         } else {
             (y / 2 + 1).min(self.height - 1)
