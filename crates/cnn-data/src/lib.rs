@@ -41,7 +41,10 @@
 //! assert_eq!(larger.bytes()[..6], [0, 0, 50, 50, 100, 100]);
 //!
 //! let input = preprocess(&grey, &Preprocessing::default())?;
-//! assert_eq!((input.height(), input.width(), input.channels()), (224, 224, 3));
+//! assert_eq!(
+//!     (input.height(), input.width(), input.channels()),
+//!     (224, 224, 3)
+//! );
 //! # Ok::<(), cnn_data::Error>(())
 //! ```
 //!

@@ -25,7 +25,10 @@ use crate::Error;
 /// let shapes = |split| Shapes::new(ShapesConfig::default().with_split(split).with_samples(4));
 /// let (train, val) = (shapes(Split::Train)?, shapes(Split::Val)?);
 /// let record = SplitRecord::of(&[(Split::Train, &train), (Split::Val, &val)]);
-/// assert_eq!((record.count(Split::Train), record.count(Split::Test)), (4, 0));
+/// assert_eq!(
+///     (record.count(Split::Train), record.count(Split::Test)),
+///     (4, 0)
+/// );
 /// assert_eq!(record.parts_of(&val), [Some(Split::Val); 4]);
 /// assert_eq!(record.fingerprint(Split::Train).len(), 64);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -19,7 +19,13 @@ use crate::{Error, SplitRecord};
 ///
 /// # let run = tempfile::tempdir()?;
 /// # let run = run.path();
-/// let shapes = |split, samples| Shapes::new(ShapesConfig::default().with_split(split).with_samples(samples));
+/// let shapes = |split, samples| {
+///     Shapes::new(
+///         ShapesConfig::default()
+///             .with_split(split)
+///             .with_samples(samples),
+///     )
+/// };
 /// // A tenth of each class is held out for validation; seed 0 draws it.
 /// let data = TrainingData::holding_out(Arc::new(shapes(Split::Train, 40)?), 0.1, 0)?
 ///     .with_test(Arc::new(shapes(Split::Test, 20)?));
@@ -29,6 +35,7 @@ use crate::{Error, SplitRecord};
 /// // No test image is a training image, too.
 /// assert!(data.record().seen_in_training(Split::Test).is_empty());
 /// data.record_in(run)?; // `split.csv`
+///     
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]

@@ -85,7 +85,9 @@ pub struct BatchLogits {
 ///
 /// // `Network::load(path, &LoadOptions::default())` gives one that has learnt something.
 /// let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
-/// let shapes = ShapesConfig::default().with_split(Split::Test).with_samples(50);
+/// let shapes = ShapesConfig::default()
+///     .with_split(Split::Test)
+///     .with_samples(50);
 /// let images: Arc<dyn Dataset> = Arc::new(Shapes::new(shapes)?);
 ///
 /// let mut done = 0;

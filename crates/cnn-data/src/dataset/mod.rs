@@ -65,12 +65,24 @@ use crate::Error;
 ///     }
 ///
 ///     fn content(&self, index: usize) -> Result<Content, Error> {
-///         let Some(class) = self.label(index) else { return Err(Error::NoSuchSample { index, len: self.len() }) };
-///         Ok(Content::Pixels(Image::from_pixels(8, 8, 1, vec![255 * class as u8; 64])?))
+///         let Some(class) = self.label(index) else {
+///             return Err(Error::NoSuchSample {
+///                 index,
+///                 len: self.len(),
+///             });
+///         };
+///         Ok(Content::Pixels(Image::from_pixels(
+///             8,
+///             8,
+///             1,
+///             vec![255 * class as u8; 64],
+///         )?))
 ///     }
 /// }
 ///
-/// let squares = Squares { classes: vec!["black".to_string(), "white".to_string()] };
+/// let squares = Squares {
+///     classes: vec!["black".to_string(), "white".to_string()],
+/// };
 /// let sample = squares.read(3)?;
 /// assert_eq!((sample.label, sample.image.bytes()[0]), (Some(1), 255));
 /// assert!(squares.read(100).is_err());

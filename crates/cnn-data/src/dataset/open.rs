@@ -27,11 +27,15 @@ use crate::Error;
 /// # let photos = folder.path();
 /// for (class, grey) in [("cats", 50), ("dogs", 200)] {
 ///     std::fs::create_dir_all(photos.join("train").join(class))?;
-///     Image::from_pixels(4, 4, 1, vec![grey; 16])?.write_png(&photos.join("train").join(class).join("1.png"))?;
+///     Image::from_pixels(4, 4, 1, vec![grey; 16])?
+///         .write_png(&photos.join("train").join(class).join("1.png"))?;
 /// }
 ///
 /// let dataset = open_dataset(photos, Split::Train)?;
-/// assert_eq!((dataset.len(), dataset.classes()), (2, &["cats".to_string(), "dogs".to_string()][..]));
+/// assert_eq!(
+///     (dataset.len(), dataset.classes()),
+///     (2, &["cats".to_string(), "dogs".to_string()][..])
+/// );
 /// assert_eq!(dataset.read(1)?.label, Some(1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -12,7 +12,10 @@ static CLASS_NAMES: &str = include_str!("class_names.txt");
 /// ```
 /// let names = cnn_data::imagenet_class_names();
 /// assert_eq!(names.len(), 1000);
-/// assert_eq!((names[0], names[207], names[281]), ("tench, Tinca tinca", "golden retriever", "tabby, tabby cat"));
+/// assert_eq!(
+///     (names[0], names[207], names[281]),
+///     ("tench, Tinca tinca", "golden retriever", "tabby, tabby cat")
+/// );
 /// ```
 pub fn imagenet_class_names() -> &'static [&'static str] {
     static LINES: OnceLock<Vec<&'static str>> = OnceLock::new();
