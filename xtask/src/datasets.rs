@@ -7,8 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use cnn_core::suggest;
 use cnn_data::{
-    Dataset, Error, PhotoList, Shapes, ShapesConfig, Split, dataset_splits, open_dataset,
-    recurring_folders,
+    Dataset, Error, FoundDataset, PhotoList, Shapes, ShapesConfig, Split, open_dataset,
 };
 
 use crate::args::Unusable;
@@ -22,7 +21,7 @@ pub(crate) enum Source {
 
 impl Source {
     /// Understands `shapes` and `shapes:…`; anything else is a path, as is a directory of that name
-    /// (`./shapes`). Says so where its class folders look like something else.
+    /// (`./shapes`).
     pub(crate) fn parse(text: &str) -> Result<Self> {
         if text == "shapes" || text.starts_with("shapes:") {
             return Ok(Self::Shapes(
@@ -34,10 +33,6 @@ impl Source {
         if !path.exists() && suggest(name, ["shapes"]).is_some() {
             return Err(anyhow!("there is no {text}; did you mean `shapes`?").context(Unusable));
         }
-        // What cannot be listed is said when it is opened.
-        if let Ok(Some(recurring)) = recurring_folders(&path) {
-            eprintln!("note: {recurring}");
-        }
         Ok(Self::Path(path))
     }
 
@@ -45,7 +40,15 @@ impl Source {
     pub(crate) fn splits(&self) -> Result<Vec<Split>> {
         match self {
             Self::Shapes(_) => Ok(Split::ALL.to_vec()),
-            Self::Path(path) => Ok(dataset_splits(path)?.1),
+            Self::Path(path) => Ok(FoundDataset::at(path)?.splits()),
+        }
+    }
+
+    /// How a folder was understood where that is not plain, and what is left out, in sentences.
+    pub(crate) fn notes(&self) -> Result<Vec<String>> {
+        match self {
+            Self::Shapes(_) => Ok(Vec::new()),
+            Self::Path(path) => Ok(FoundDataset::at(path)?.notes().to_vec()),
         }
     }
 

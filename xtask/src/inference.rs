@@ -15,11 +15,9 @@ pub(crate) fn measure(
     dataset: &Arc<dyn Dataset>,
     batch: usize,
 ) -> Result<Measured> {
-    let measured = with_progress(network.spec().name, dataset.len(), |progress| {
+    with_progress(network.spec().name, dataset.len(), |progress| {
         cnn_transfer::measure(network, dataset, batch, progress)
-    })?;
-    print_notes(&measured.notes);
-    Ok(measured)
+    })
 }
 
 /// The same for the whole and for a part of the samples, in one pass.
@@ -30,11 +28,9 @@ pub(crate) fn measure_with_part(
     is_part: &[bool],
 ) -> Result<MeasuredWithPart> {
     let is_part = |index: usize| is_part[index];
-    let measured = with_progress(network.spec().name, dataset.len(), |progress| {
+    with_progress(network.spec().name, dataset.len(), |progress| {
         cnn_transfer::measure_with_part(network, dataset, batch, is_part, progress)
-    })?;
-    print_notes(&measured.whole.notes);
-    Ok(measured)
+    })
 }
 
 /// Shows the progress of a pass over so many images.

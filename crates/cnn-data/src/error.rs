@@ -101,6 +101,28 @@ pub enum Error {
         /// What was found instead.
         reason: String,
     },
+    /// A folder can be understood in several ways, or images in it would be left out.
+    #[error("{}: {reason}", path.display())]
+    Ambiguous {
+        /// The folder.
+        path: PathBuf,
+        /// The ways, and what to do.
+        reason: String,
+    },
+    /// A dataset has several configurations, and the one that was asked for is none of them.
+    #[error(
+        "{} has the configurations {existing}, {}; choose one as PATH:NAME",
+        path.display(),
+        asked.as_ref().map_or("of which none was chosen".to_owned(), |name| format!("and none called `{name}`"))
+    )]
+    Configuration {
+        /// The dataset's path.
+        path: PathBuf,
+        /// The one that was asked for.
+        asked: Option<String>,
+        /// Those that exist, in words.
+        existing: String,
+    },
     /// The dataset's format is known, and its reader was left out of this build.
     #[error(
         "{} is a dataset in the format {format}, but cnn-data was built without the feature `{feature}`; \

@@ -6,8 +6,8 @@ mod common;
 use std::path::Path;
 
 use cnn_data::{
-    Dataset, DatasetFormat, Error, IdxImages, PhotoList, Split, dataset_splits, open_dataset,
-    recurring_folders,
+    Dataset, DatasetFormat, Error, FoundDataset, IdxImages, PhotoList, Split, dataset_splits,
+    open_dataset,
 };
 use common::{Files, folder_with, golden_bytes, open_error, read_ppm, samples};
 
@@ -30,14 +30,14 @@ fn class_folders() {
         (dataset.format(), dataset.classes()),
         (
             DatasetFormat::ImageFolder,
-            &["bee", "empty", "wasp"].map(String::from)[..]
+            &["bee", "wasp"].map(String::from)[..]
         )
     );
     let expected = [
         ("bee/10.png", 0),
         ("bee/9.png", 0),
         ("bee/deep/er/2.png", 0),
-        ("wasp/1.PNG", 2),
+        ("wasp/1.PNG", 1),
     ];
     assert_eq!(
         samples(&*dataset, folder.path()),
@@ -46,7 +46,7 @@ fn class_folders() {
     let sample = dataset.read(3).unwrap();
     assert_eq!(
         (sample.image, sample.label),
-        (read_ppm("rgb.png.ppm"), Some(2))
+        (read_ppm("rgb.png.ppm"), Some(1))
     );
     assert!(matches!(
         dataset.content(4),
@@ -75,12 +75,13 @@ fn class_folders_in_splits_share_their_classes() {
         (DatasetFormat::ImageFolder, vec![Split::Train, Split::Val])
     );
     let val = open_dataset(folder.path(), Split::Val).unwrap();
-    assert_eq!(val.classes(), ["a", "b", "c"]);
+    // Those with training images come first.
+    assert_eq!(val.classes(), ["a", "c", "b"]);
     assert_eq!(
         samples(&*val, folder.path()),
         [
-            ("validation/b/3.png".to_owned(), Some(1)),
-            ("validation/c/4.png".to_owned(), Some(2))
+            ("validation/c/4.png".to_owned(), Some(1)),
+            ("validation/b/3.png".to_owned(), Some(2))
         ]
     );
     assert_eq!(open_dataset(folder.path(), Split::Train).unwrap().len(), 2);
@@ -159,6 +160,220 @@ fn what_is_no_dataset_says_what_was_looked_for() {
     );
 }
 
+/// Folders with a picture in each of these files: the classes, the splits and what is said.
+fn understood(files: &[&str]) -> Result<(Vec<String>, Vec<Split>, String), Error> {
+    let png = golden_bytes("rgb.png");
+    let files: Vec<(&str, &[u8])> = files.iter().map(|name| (*name, &png[..])).collect();
+    let folder = folder_with(&files);
+    let found = FoundDataset::at(folder.path())?;
+    let splits = found.splits();
+    let first = found.open(splits.first().copied())?;
+    Ok((first.classes().to_vec(), splits, found.notes().join("; ")))
+}
+
+#[test]
+fn folders_named_like_splits_are_splits_only_with_class_folders_inside() {
+    use Split::{Test, Train, Val};
+    let cases: [(&[&str], &[&str], &[Split], &str); 12] = [
+        // A class that is called like a split.
+        (
+            &["bus/1.png", "car/1.png", "train/1.png"],
+            &["bus", "car", "train"],
+            &[],
+            "",
+        ),
+        (
+            &["control/1.png", "test/1.png"],
+            &["control", "test"],
+            &[],
+            "",
+        ),
+        (
+            &[
+                "bus/1.png",
+                "car/1.png",
+                "train/steam/1.png",
+                "train/tgv/1.png",
+            ],
+            &["bus", "car", "train"],
+            &[],
+            "`train` counts as a class beside `bus` and `car`",
+        ),
+        // Other names of splits.
+        (
+            &["training_set/a/1.png", "test_set/a/1.png"],
+            &["a"],
+            &[Train, Test],
+            "",
+        ),
+        (
+            &["train_images/a/1.png", "val_images/a/1.png"],
+            &["a"],
+            &[Train, Val],
+            "",
+        ),
+        (&["train/a/1.png", "dev/a/1.png"], &["a"], &[Train, Val], ""),
+        (
+            &["TRAIN/a/1.png", "eval/a/1.png"],
+            &["a"],
+            &[Train, Val],
+            "",
+        ),
+        // Wrappers.
+        (
+            &[
+                "archive/xray/train/a/1.png",
+                "archive/xray/test/a/1.png",
+                "archive/__MACOSX/1.png",
+            ],
+            &["a"],
+            &[Train, Test],
+            "what it holds is read",
+        ),
+        (
+            &[
+                "training_set/training_set/a/1.png",
+                "test_set/test_set/a/1.png",
+                "test_set/test_set/b/1.png",
+            ],
+            &["a", "b"],
+            &[Train, Test],
+            "",
+        ),
+        (
+            &["photos/a/1.png", "photos/b/1.png"],
+            &["a", "b"],
+            &[],
+            "photos is the only folder",
+        ),
+        // What is left out is told.
+        (
+            &["train/a/1.png", "test/1.png", "unlabeled/1.png"],
+            &["a"],
+            &[Train],
+            "unlabeled lie in no class folders",
+        ),
+        (
+            &["train/a/1.png", "val/a/1.png", "docs/readme.txt"],
+            &["a"],
+            &[Train, Val],
+            "",
+        ),
+    ];
+    for (files, classes, splits, said) in cases {
+        let (found_classes, found_splits, notes) = understood(files).unwrap();
+        assert_eq!(found_classes, classes, "{files:?}: {notes}");
+        assert_eq!(found_splits, splits, "{files:?}: {notes}");
+        assert!(notes.contains(said), "{files:?}: {notes}");
+    }
+}
+
+#[test]
+fn folders_that_would_be_left_out_are_an_error() {
+    let cases: [(&[&str], &str); 4] = [
+        (
+            &["train/a/1.png", "val/a/1.png", "eval/a/1.png"],
+            "`eval` with 1 images",
+        ),
+        (&["train/a/1.png", "extra/a/1.png"], "`extra` with 1 images"),
+        (
+            &["a/1.png", "b/1.png", "test/a/1.png"],
+            "`a` and `b` with 2 images",
+        ),
+        (&["train/a/1.png", "bird/1.png"], "`bird` with 1 images"),
+    ];
+    for (files, said) in cases {
+        let error = understood(files).unwrap_err();
+        assert!(
+            matches!(&error, Error::Ambiguous { reason, .. } if reason.contains(said)),
+            "{files:?}: {error}"
+        );
+    }
+}
+
+#[test]
+fn names_of_classes_are_the_same_up_to_unicode_form_and_case() {
+    let (classes, _, notes) = understood(&[
+        "train/caf\u{e9}/1.png",
+        "train/Dog/1.png",
+        "val/cafe\u{301}/1.png",
+        "val/dog/1.png",
+    ])
+    .unwrap();
+    assert_eq!(
+        (classes, notes),
+        (
+            vec!["Dog".to_owned(), "caf\u{e9}".to_owned()],
+            String::new()
+        )
+    );
+    let (classes, ..) = understood(&["caf\u{e9}/1.png", "cafe\u{301}/2.png"]).unwrap();
+    assert_eq!(classes, ["caf\u{e9}"]);
+}
+
+#[test]
+fn empty_class_folders_are_no_classes_and_told() {
+    let (classes, _, notes) = understood(&[
+        "train/apple/1.png",
+        "train/cherry/notes.txt",
+        "val/apple/1.png",
+        "val/fig/1.png",
+    ])
+    .unwrap();
+    assert_eq!(classes, ["apple", "fig"]);
+    assert!(
+        notes.contains("there are no training images of `fig`"),
+        "{notes}"
+    );
+    assert!(notes.contains("no images lie in `cherry`"), "{notes}");
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_are_no_text_keep_their_images() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let png = golden_bytes("rgb.png");
+    let folder = tempfile::tempdir().unwrap();
+    for (number, name) in [&b"caf\xe9"[..], b"caf\xe8", b"tea"].iter().enumerate() {
+        let class = folder.path().join(OsStr::from_bytes(name));
+        std::fs::create_dir(&class).unwrap();
+        for image in 0..=number {
+            std::fs::write(class.join(format!("{image}.png")), &png).unwrap();
+        }
+    }
+    let dataset = open_dataset(folder.path(), None).unwrap();
+    assert_eq!(dataset.len(), 6);
+    assert_eq!(dataset.classes(), ["caf\u{fffd}", "caf\u{fffd}'", "tea"]);
+    assert!((0..6).all(|index| dataset.read(index).is_ok()));
+}
+
+#[cfg(unix)]
+#[test]
+fn dead_and_circular_links_stop_nothing() {
+    use std::os::unix::fs::symlink;
+    let png = golden_bytes("rgb.png");
+    let folder = folder_with(&[("a/1.png", &png), ("b/1.png", &png)]);
+    symlink("/nowhere/gone.png", folder.path().join("a/gone.png")).unwrap();
+    symlink("/nowhere/more", folder.path().join("a/more")).unwrap();
+    symlink("/nowhere/c", folder.path().join("c")).unwrap();
+    symlink("..", folder.path().join("b/loop")).unwrap();
+    let found = FoundDataset::at(folder.path()).unwrap();
+    let dataset = found.open(None).unwrap();
+    assert_eq!((dataset.len(), dataset.classes().len()), (3, 2));
+    let message = dataset.read(1).unwrap_err().to_string();
+    assert!(message.contains("gone.png"), "{message}");
+    let notes = found.notes().join("; ");
+    for name in [
+        "a/more is left out",
+        "c is left out: a link that leads nowhere",
+    ] {
+        assert!(notes.contains(name), "{notes}");
+    }
+    let photos = PhotoList::open(&[folder.path()]).unwrap();
+    assert_eq!(photos.len(), 3);
+}
+
 #[test]
 fn photos_from_files_and_folders() {
     let png = golden_bytes("rgb.png");
@@ -231,6 +446,82 @@ fn idx_files() {
         test.content(2),
         Err(Error::NoSuchSample { index: 2, len: 2 })
     ));
+}
+
+#[test]
+fn idx_files_by_the_names_that_people_have() {
+    let gz = |bytes: &[u8]| {
+        use std::io::Write as _;
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(bytes).unwrap();
+        packed.finish().unwrap()
+    };
+    let labels = gz(LABELS);
+    let open = |files: &[(&str, &[u8])]| {
+        let folder = folder_with(files);
+        let dataset = open_dataset(folder.path(), Split::Train).unwrap();
+        (dataset.len(), dataset.classes().len())
+    };
+    let dots: [(&str, &[u8]); 2] = [
+        ("train-images.idx3-ubyte", IMAGES),
+        ("train-labels.idx1-ubyte.gz", &labels),
+    ];
+    assert_eq!(open(&dots), (2, 5));
+    let twins: [(&str, &[u8]); 4] = [
+        ("MNIST/raw/train-images-idx3-ubyte", IMAGES),
+        (
+            "MNIST/raw/train-images-idx3-ubyte.gz",
+            b"\x1f\x8bnever read",
+        ),
+        ("MNIST/raw/train-labels-idx1-ubyte", LABELS),
+        ("MNIST/raw/train-labels-idx1-ubyte.gz", &labels),
+    ];
+    assert_eq!(open(&twins), (2, 5));
+    let kaggle: [(&str, &[u8]); 2] = [
+        ("train-images-idx3-ubyte/train-images-idx3-ubyte", IMAGES),
+        ("train-labels-idx1-ubyte/train-labels-idx1-ubyte", LABELS),
+    ];
+    assert_eq!(open(&kaggle), (2, 5));
+    // QMNIST's labels: rows of integers, of which the first is the class.
+    let mut rows = vec![0, 0, 12, 2, 0, 0, 0, 2, 0, 0, 0, 2];
+    rows.extend([[0, 0, 0, 7], [0, 0, 1, 1], [0, 0, 0, 3], [0, 0, 9, 9]].concat());
+    let qmnist: [(&str, &[u8]); 2] = [
+        ("qmnist-train-images-idx3-ubyte", IMAGES),
+        ("qmnist-train-labels-idx2-int", &rows),
+    ];
+    assert_eq!(open(&qmnist), (2, 8));
+}
+
+#[test]
+fn emnist_is_turned_named_and_chosen_by_configuration() {
+    let folder = folder_with(&[
+        ("emnist-letters-train-images-idx3-ubyte", IMAGES),
+        ("emnist-letters-train-labels-idx1-ubyte", LABELS),
+        ("emnist-letters-mapping.txt", b"1 65 97\n4 68 100\n"),
+        ("emnist-digits-train-images-idx3-ubyte", IMAGES),
+        ("emnist-digits-train-labels-idx1-ubyte", LABELS),
+    ]);
+    let message = open_error(folder.path(), None);
+    assert!(
+        message.contains("`emnist-digits` and `emnist-letters`") && message.contains("PATH:NAME"),
+        "{message}"
+    );
+    let path = format!("{}:letters", folder.path().display());
+    let found = FoundDataset::at(Path::new(&path)).unwrap();
+    assert!(found.notes()[0].contains("they are turned"));
+    let letters = found.open(None).unwrap();
+    assert_eq!(letters.classes(), ["0", "A", "2", "3", "D"]);
+    let image = letters.read(0).unwrap().image;
+    assert_eq!(
+        (image.height(), image.width(), image.bytes()),
+        (3, 1, &[10, 20, 30][..])
+    );
+    let path = format!("{}:balanced", folder.path().display());
+    let error = FoundDataset::at(Path::new(&path)).err().unwrap();
+    assert!(
+        matches!(&error, Error::Configuration { asked: Some(asked), .. } if asked == "balanced"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -350,21 +641,21 @@ fn without_its_reader_parquet_is_recognised_and_the_feature_named() {
 #[test]
 fn domains_taken_as_classes_are_noticed_and_nested_classes_are_not() {
     let recurring = |files: &[&str]| {
-        let files: Vec<(&str, &[u8])> = files.iter().map(|name| (*name, &b""[..])).collect();
+        let files: Vec<String> = files.iter().map(|name| format!("{name}.jpg")).collect();
+        let files: Vec<(&str, &[u8])> = files.iter().map(|name| (&name[..], &b""[..])).collect();
         let folder = folder_with(&files);
-        let found = recurring_folders(folder.path()).unwrap();
-        found.map(|found| {
-            found
-                .to_string()
-                .replace(&folder.path().display().to_string(), "office")
-        })
+        let found = FoundDataset::at(folder.path()).unwrap();
+        let said = found
+            .notes()
+            .iter()
+            .find(|note| note.contains("count as classes"));
+        said.map(|said| said.replace(&folder.path().display().to_string(), "office"))
     };
     let domains = [
         "amazon/mug/1.jpg",
         "amazon/pen/1.jpg",
         "dslr/mug/1.jpg",
         "dslr/pen/1.jpg",
-        "readme.txt",
     ];
     let said = recurring(&domains).unwrap();
     for words in [
@@ -443,5 +734,4 @@ fn domains_taken_as_classes_are_noticed_and_nested_classes_are_not() {
     for files in innocent {
         assert_eq!(recurring(files), None, "{files:?}");
     }
-    assert_eq!(recurring_folders(Path::new("Cargo.toml")).unwrap(), None);
 }

@@ -296,8 +296,9 @@ fn judge_all(
     progress: &mut dyn FnMut(usize),
     mut take: impl FnMut(Scored<'_>) -> Result<(), Error>,
 ) -> Result<Seen, Error> {
-    let matched = match_classes(network, dataset.classes())?;
+    let matched = match_classes(network, dataset.as_ref())?;
     let classes = network.model().num_classes();
+    // `None` for an image of a class that the network does not know.
     let label_of = |index: usize| {
         let unlabelled = || Error::Unlabelled {
             path: dataset.id(index),
@@ -311,11 +312,13 @@ fn judge_all(
     let skipped = for_each_batch(network, dataset, batch_size, progress, |batch| {
         let rows = batch.values.chunks_exact(classes);
         for (&index, logits) in batch.indices.iter().zip(rows) {
-            take(Scored {
-                index,
-                label: label_of(index)?,
-                logits,
-            })?;
+            if let Some(label) = label_of(index)? {
+                take(Scored {
+                    index,
+                    label,
+                    logits,
+                })?;
+            }
         }
         Ok(())
     })?;

@@ -204,6 +204,7 @@ fn print(survey: &Survey) -> Result<()> {
         println!("deviation   {}", numbers(&statistics.std));
     }
     print_duplicates(&survey.duplicates);
+    inference::print_notes(&survey.notes);
     inference::print_skipped(&survey.broken);
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::conclusion::{Run, Tuning};
 use crate::strip::Strip;
 use crate::training::{
     Augment, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
-    optimizer_help, save_arguments, saved_arguments, schedule_help,
+    optimizer_help, resumed_arguments, save_arguments, schedule_help,
 };
 use crate::{builtin, report};
 
@@ -146,19 +146,18 @@ enum Statistics {
 }
 
 impl Finetune {
-    pub(crate) fn run(&self) -> Result<()> {
+    /// Runs with these arguments, of which `given` are those that the command line names.
+    pub(crate) fn run(&self, given: &[String]) -> Result<()> {
         set_threads(self.training.threads)?;
-        let Some(directory) = &self.training.resume else {
-            let data = absolute(&self.data)?;
-            let weights = absolute(&self.weights)?;
-            return Self {
-                data,
-                weights,
-                ..self.clone()
-            }
-            .tune_in(None);
+        let now = Self {
+            data: absolute(&self.data)?,
+            weights: absolute(&self.weights)?,
+            ..self.clone()
         };
-        let saved: Self = saved_arguments(directory)?;
+        let Some(directory) = &self.training.resume else {
+            return now.tune_in(None);
+        };
+        let saved = resumed_arguments(directory, &now, given)?;
         let training = saved.training.in_sitting(&self.training);
         Self { training, ..saved }.tune_in(Some(directory))
     }

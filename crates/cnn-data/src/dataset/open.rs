@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Dataset, Discovery, Split};
+use super::{Dataset, FoundDataset, Split};
 use crate::Error;
 
 /// Opens the dataset at `path`, recognising its format by its content.
@@ -15,10 +15,7 @@ use crate::Error;
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if the path does not exist, [`Error::UnknownDataset`] if nothing is recognised,
-/// [`Error::WithoutFeature`] if the format's reader was left out of this build,
-/// [`Error::NoSuchSplit`] and [`Error::SplitNotChosen`] naming the splits that exist,
-/// [`Error::BrokenDataset`] if a file contradicts its format.
+/// As [`FoundDataset::at`] and [`FoundDataset::open`].
 ///
 /// ```
 /// use cnn_data::{Dataset, Image, Split, open_dataset};
@@ -43,5 +40,5 @@ pub fn open_dataset(
     path: &Path,
     split: impl Into<Option<Split>>,
 ) -> Result<Arc<dyn Dataset>, Error> {
-    Discovery::of(path)?.open(split.into()).map(Arc::from)
+    FoundDataset::at(path)?.open(split)
 }
