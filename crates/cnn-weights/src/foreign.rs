@@ -92,10 +92,12 @@ pub(crate) fn archive_error<'a>(names: impl Iterator<Item = &'a [u8]>) -> Error 
     let mut weights = None;
     let mut is_keras = false;
     let mut is_exported = false;
+    let mut is_unfinished = false;
     for name in names {
         all += 1;
         arrays += usize::from(name.ends_with(b".npy"));
         is_keras |= name == b"model.weights.h5";
+        is_unfinished |= name.ends_with(b"/byteorder") || name.ends_with(b"/.format_version");
         is_exported |= name.ends_with(b"archive_format") || name.ends_with(b"archive_version");
         let is_weights = [
             ".pth",
@@ -122,6 +124,8 @@ pub(crate) fn archive_error<'a>(names: impl Iterator<Item = &'a [u8]>) -> Error 
     } else if is_exported {
         "this is a program that `torch.export` saved: save `model.state_dict()` with `torch.save`"
             .to_string()
+    } else if is_unfinished {
+        "this is a zip archive without a `data.pkl`, as `torch.save` leaves it where it fails: save it again".to_string()
     } else if let Some(weights) = weights {
         format!(
             "this is a zip archive without a `data.pkl` that holds `{}`: unpack it",

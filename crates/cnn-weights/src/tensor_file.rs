@@ -259,15 +259,31 @@ impl TensorFile {
     /// # Errors
     ///
     /// [`Error::Duplicate`] if two tensors would get one name.
-    pub fn rename(mut self, mut name: impl FnMut(&str) -> String) -> Result<Self, Error> {
+    pub fn rename(self, mut name: impl FnMut(&str) -> String) -> Result<Self, Error> {
+        self.select(|old| Some(name(old)))
+    }
+
+    /// Keeps the tensors that get a name, skipped ones too, under it; the order stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Duplicate`] if two tensors would get one name.
+    pub fn select(mut self, mut name: impl FnMut(&str) -> Option<String>) -> Result<Self, Error> {
         let mut renamed = IndexMap::with_capacity(self.entries.len());
         for (old, entry) in std::mem::take(&mut self.entries) {
-            insert(&mut renamed, name(&old), entry)?;
+            if let Some(new) = name(&old) {
+                insert(&mut renamed, new, entry)?;
+            }
         }
         self.entries = renamed;
-        for skipped in &mut self.skipped {
-            skipped.name = name(&skipped.name);
-        }
+        self.skipped
+            .retain_mut(|skipped| match name(&skipped.name) {
+                Some(new) => {
+                    skipped.name = new;
+                    true
+                }
+                None => false,
+            });
         Ok(self)
     }
 

@@ -139,6 +139,8 @@ pub(super) fn resolve(module: &[u8], name: &[u8]) -> Kind {
             _ => Kind::Unknown,
         },
         "_codecs" if name == "encode" => Kind::Encode,
+        // `typing.Optional[int]` is pickled as an item of `typing.Optional`.
+        "operator" | "_operator" if name == "getitem" => Kind::Attribute,
         _ if is_plain_data(module, name) => Kind::Inert,
         _ if module == "torch" || module.starts_with("torch.") => torch(module, name),
         _ if module == "numpy" || module.starts_with("numpy.") => numpy(module, name),
@@ -281,6 +283,7 @@ mod tests {
             ("models.resnet", "ResNet", Kind::Unknown),
             ("pathlib", "PosixPath", Kind::Inert),
             ("operator", "itemgetter", Kind::Inert),
+            ("_operator", "getitem", Kind::Attribute),
             ("operator", "call", Kind::Forbidden),
             ("io", "BytesIO", Kind::Inert),
             ("io", "open", Kind::Forbidden),
