@@ -509,6 +509,7 @@ mod tests {
             let network = NetworkArgs {
                 model: Some(spec.name.to_string()),
                 weights: None,
+                use_ema: false,
                 seed: 0,
                 threads: None,
             };

@@ -405,7 +405,16 @@ fn read_json(path: &Path) -> Result<Value, Error> {
         )));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    serde_json::from_str(&text).map_err(|error| fail(format!("no JSON: {error}")))
+    serde_json::from_str(&text).map_err(|error| {
+        let start = text.trim_start();
+        fail(if start.starts_with("version https://git-lfs") {
+            "this is a Git LFS pointer, not the file it stands for (run `git lfs pull`)".to_string()
+        } else if start.starts_with('<') {
+            "this is a web page, saved in place of the file: get it again".to_string()
+        } else {
+            format!("no JSON: {error}")
+        })
+    })
 }
 
 #[cfg(test)]

@@ -469,7 +469,11 @@ fn weight_file(directory: &Path) -> Result<PathBuf, Error> {
         [] if directory.join(RESUME).is_file() => {
             "a run that has no epoch behind it yet".to_string()
         }
-        [] => "no weight file".to_string(),
+        [] => of_another_library(directory),
+        [first, ..] if is_sharded(directory) => format!(
+            "weights in several files, {} and others: join them with `save_file` of safetensors",
+            first.file_name().unwrap_or_default().to_string_lossy()
+        ),
         [first, second, ..] => {
             let name = |path: &Path| {
                 path.file_name()
@@ -491,6 +495,42 @@ fn weight_file(directory: &Path) -> Result<PathBuf, Error> {
         found,
         expected,
     })
+}
+
+/// Whether an index says in which file each tensor is, as transformers saves large networks.
+fn is_sharded(directory: &Path) -> bool {
+    [
+        "model.safetensors.index.json",
+        "pytorch_model.bin.index.json",
+    ]
+    .iter()
+    .any(|name| directory.join(name).is_file())
+}
+
+/// What a directory holds in place of a weight file.
+fn of_another_library(directory: &Path) -> String {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    let known = names.iter().find_map(|name| {
+        let what = match name.rsplit('.').next()? {
+            "pb" => "of TensorFlow",
+            "index" | "meta" if name.contains("ckpt") => "of TensorFlow",
+            "tflite" => "of TensorFlow Lite",
+            "h5" | "hdf5" | "keras" => "of Keras",
+            "msgpack" => "of Flax",
+            "onnx" => "in ONNX",
+            "npz" | "npy" => "of NumPy",
+            "pdparams" => "of PaddlePaddle",
+            "caffemodel" => "of Caffe",
+            "gz" | "bz2" | "xz" | "zst" | "zip" | "tar" | "tgz" | "7z" => "which is to be unpacked",
+            _ => return None,
+        };
+        Some(format!("no weight file, but `{name}`, {what}"))
+    });
+    known.unwrap_or_else(|| "no weight file".to_string())
 }
 
 /// Compares what was declared with the weights, before memory is taken for it.

@@ -78,65 +78,35 @@ pub(crate) fn unwrap(
         });
     }
 
-    let wanted = names_of_body(spec, config)?;
     let names: Vec<String> = file.names().map(plain_name).collect();
-    let mut places = places(spec, &names, &wanted);
-    let most = places.iter().map(|place| place.found).max().unwrap_or(0);
-    let is_whole = most == wanted.len();
-    places.retain(|place| place.found == most);
-    if prefer_average && !is_average {
-        places.retain(|place| is_whole && place.is_average);
-        if places.is_empty() {
-            return Err(Error::NoAverage {
+    let places = places(spec, &names, &names_of_body(spec, config)?);
+    let Choice { place, others } =
+        choose(places, prefer_average && !is_average).map_err(|problem| match problem {
+            Problem::NoAverage => Error::NoAverage {
                 path: path.to_path_buf(),
-            });
-        }
-    }
-    let prefixes: Vec<String> = if is_whole {
-        places.iter().map(|place| place.prefix.clone()).collect()
-    } else {
-        Vec::new()
-    };
-    // A moving average is taken where it is asked for, or where there is nothing else.
-    if !prefer_average && places.iter().any(|place| !place.is_average) {
-        places.retain(|place| !place.is_average);
-    }
-    let place = match places.as_slice() {
-        [] => None,
-        [place] => Some(place),
-        [..] if !is_whole || prefixes.iter().any(String::is_empty) => None,
-        [..] => {
-            return Err(Error::SeveralNetworks {
+            },
+            Problem::Several(prefixes) => Error::SeveralNetworks {
                 path: path.to_path_buf(),
                 model: spec.name.to_string(),
-                prefixes: prefixes
-                    .iter()
-                    .map(|prefix| format!("`{prefix}`"))
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            });
-        }
-    };
-    let prefix = place.map(|place| place.prefix.clone()).unwrap_or_default();
-    if let Some(place) = place.filter(|_| prefixes.len() > 1) {
+                prefixes: format!("`{}`", prefixes.join("`, `")),
+            },
+        })?;
+    let prefix = place.prefix;
+    if !others.is_empty() {
         from.chosen = Some(ChosenWeights {
             entry: prefix.clone(),
             is_average: place.is_average,
-            others: prefixes
-                .into_iter()
-                .filter(|other| *other != prefix)
-                .collect(),
+            others,
         });
     }
     let within = WITHIN.iter().filter(|wrapper| {
         let is_one = |name: &str| name.split('.').any(|part| part == **wrapper);
         file.names().any(is_one)
     });
+    let within = within.map(|wrapper| format!("{wrapper}."));
+    from.wrappers.extend(within);
     from.wrappers
-        .extend(within.map(|wrapper| format!("{wrapper}.")));
-    if !prefix.is_empty() {
-        from.wrappers.push(prefix.clone());
-    }
+        .extend(Some(prefix.clone()).filter(|prefix| !prefix.is_empty()));
     let mut outside = Vec::new();
     let file = file.select(|name| {
         let plain = plain_name(name);
@@ -151,6 +121,66 @@ pub(crate) fn unwrap(
         from,
         outside,
     })
+}
+
+/// A prefix, and how much of a model there is under it.
+struct Place {
+    prefix: String,
+    /// Tensors of the model's body.
+    found: usize,
+    /// Whether these are all.
+    is_whole: bool,
+    is_average: bool,
+}
+
+struct Choice {
+    place: Place,
+    /// Other prefixes under which there is the whole model.
+    others: Vec<String>,
+}
+
+enum Problem {
+    NoAverage,
+    Several(Vec<String>),
+}
+
+/// The place that has most of a model. Of several that have all of it a moving average is taken
+/// where it is asked for, or where there is nothing else.
+fn choose(mut places: Vec<Place>, wants_average: bool) -> Result<Choice, Problem> {
+    let most = places.iter().map(|place| place.found).max().unwrap_or(0);
+    places.retain(|place| place.found == most);
+    let prefixes = |places: &[Place]| -> Vec<String> {
+        let whole = places.iter().filter(|place| place.is_whole);
+        whole.map(|place| place.prefix.clone()).collect()
+    };
+    let mut others = prefixes(&places);
+    if wants_average {
+        places.retain(|place| place.is_whole && place.is_average);
+    } else if places.iter().any(|place| !place.is_average) {
+        places.retain(|place| !place.is_average);
+    }
+    // Without a prefix they are the network's own; where none has all, they are reported as they
+    // are.
+    let is_unwrapped = places.iter().position(|place| place.prefix.is_empty());
+    let is_ambiguous = places.len() > 1 && is_unwrapped.is_none();
+    if is_ambiguous && places.iter().all(|place| place.is_whole) {
+        return Err(Problem::Several(prefixes(&places)));
+    }
+    if places.is_empty() {
+        return Err(Problem::NoAverage);
+    }
+    let place = if is_ambiguous {
+        Place {
+            prefix: String::new(),
+            found: 0,
+            is_whole: false,
+            is_average: false,
+        }
+    } else {
+        places.swap_remove(is_unwrapped.unwrap_or(0))
+    };
+    others.retain(|other| *other != place.prefix);
+    Ok(Choice { place, others })
 }
 
 /// The name that the model has for a tensor.
@@ -179,13 +209,6 @@ fn names_of_body(spec: &ModelSpec, config: &ModelConfig) -> Result<HashSet<Strin
         !name.ends_with("num_batches_tracked") && !head.is_some_and(|head| head.contains(name))
     });
     Ok(names.collect())
-}
-
-/// A prefix, and how many of a model's tensors there are under it.
-struct Place {
-    prefix: String,
-    found: usize,
-    is_average: bool,
 }
 
 /// The prefixes under which there may be the model: where its first convolution is.
@@ -221,13 +244,15 @@ fn places(spec: &ModelSpec, names: &[String], wanted: &HashSet<String>) -> Vec<P
     };
     // `torch.optim.swa_utils.AveragedModel`.
     let is_averaged_model = names.iter().any(|name| name == "n_averaged");
-    let place = |prefix: &str| Place {
-        prefix: prefix.to_string(),
-        found: found(prefix),
-        is_average: is_averaged_model
-            || prefix
-                .split(['.', '_'])
-                .any(|part| AVERAGES.contains(&part)),
+    let place = |prefix: &str| {
+        let found = found(prefix);
+        let mut parts = prefix.split(['.', '_']);
+        Place {
+            prefix: prefix.to_string(),
+            found,
+            is_whole: found == wanted.len(),
+            is_average: is_averaged_model || parts.any(|part| AVERAGES.contains(&part)),
+        }
     };
     outermost.into_iter().map(place).collect()
 }

@@ -561,6 +561,68 @@ fn a_grey_network_of_timm_has_one_channel_in_its_record() {
     }
 }
 
+#[test]
+fn a_directory_of_another_library_is_named() {
+    for (files, expected) in [
+        (
+            &["saved_model.pb"][..],
+            "no weight file, but `saved_model.pb`, of TensorFlow",
+        ),
+        (
+            &["config.json", "tf_model.h5"],
+            "no weight file, but `tf_model.h5`, of Keras",
+        ),
+        (&["flax_model.msgpack"], "of Flax"),
+        (&["model.onnx"], "in ONNX"),
+        (&["model.pth.gz"], "`model.pth.gz`, which is to be unpacked"),
+        (
+            &["readme.txt"],
+            "no weight file, expected model.safetensors, or exactly one",
+        ),
+        (
+            &["a.safetensors", "b.ckpt"],
+            "2 weight files, as a.safetensors and b.ckpt",
+        ),
+        (
+            &[
+                "model-00001-of-00002.safetensors",
+                "model-00002-of-00002.safetensors",
+                "model.safetensors.index.json",
+            ],
+            "weights in several files, model-00001-of-00002.safetensors and others: join them",
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        for file in files {
+            std::fs::write(
+                directory.path().join(file),
+                "{\"architecture\": \"resnet8_cifar10\"}",
+            )
+            .unwrap();
+        }
+        let message = Network::load(directory.path(), &options())
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains(expected), "{message}\nlacks: {expected}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    network(1).save(directory.path()).unwrap();
+    for (text, expected) in [
+        (
+            "version https://git-lfs.github.com/spec/v1\n",
+            "config.json: this is a Git LFS pointer",
+        ),
+        ("<!DOCTYPE html>", "config.json: this is a web page"),
+        ("{", "config.json: no JSON"),
+    ] {
+        std::fs::write(directory.path().join("config.json"), text).unwrap();
+        let message = Network::load(directory.path(), &options())
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
 /// transformers' name for a tensor of a ResNet with basic blocks.
 fn name_in_transformers(name: &str) -> String {
     let parts: Vec<&str> = name.split('.').collect();

@@ -1,5 +1,7 @@
 //! What a file is that is no weight file, told by its first bytes, and what to do about it.
 
+use std::path::Path;
+
 use crate::Error;
 
 /// How much of a text is looked at and quoted.
@@ -135,6 +137,19 @@ pub(crate) fn archive_error<'a>(names: impl Iterator<Item = &'a [u8]>) -> Error 
         "this is a zip archive without a `data.pkl`, which `torch.save` did not write".to_string()
     };
     Error::UnknownFormat { found }
+}
+
+/// The error for a file that its name alone tells: the values of a TensorFlow checkpoint.
+pub(crate) fn by_name(path: &Path) -> Option<Error> {
+    let name = path.file_name()?.to_str()?;
+    let (_, shard) = name.rsplit_once(".data-")?;
+    let (number, count) = shard.split_once("-of-")?;
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    (are_digits(number) && are_digits(count)).then(|| Error::UnknownFormat {
+        found: "this holds the values of a TensorFlow checkpoint: save its variables under PyTorch's names with \
+                `safetensors.tensorflow.save_file`"
+            .into(),
+    })
 }
 
 fn describe(bytes: &[u8]) -> String {

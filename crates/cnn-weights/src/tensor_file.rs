@@ -161,7 +161,7 @@ impl TensorFile {
         })?;
         Self::from_bytes_with(bytes, prefer).map_err(|reason| Error::File {
             path: path.to_path_buf(),
-            reason: Box::new(reason),
+            reason: Box::new(foreign::by_name(path).unwrap_or(reason)),
         })
     }
 

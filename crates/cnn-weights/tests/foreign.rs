@@ -217,6 +217,26 @@ fn what_is_no_weight_file_is_named() {
 }
 
 #[test]
+fn the_values_of_tensorflow_are_told_by_their_name() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, is_told) in [
+        ("model.ckpt-9.data-00000-of-00001", true),
+        ("model.data-x-of-1.pth", false),
+        ("a.data-1", false),
+    ] {
+        let path = directory.path().join(name);
+        std::fs::write(&path, [0x3f; 40]).unwrap();
+        let message = TensorFile::open(&path).unwrap_err().to_string();
+        assert!(
+            message.starts_with(&format!("`{}`: ", path.display())),
+            "{message}"
+        );
+        let told = message.contains("this holds the values of a TensorFlow checkpoint");
+        assert_eq!(told, is_told, "{message}");
+    }
+}
+
+#[test]
 fn what_is_quoted_has_no_control_characters_and_an_end() {
     let page = format!("<html><title>\u{1b}[31m{}</title>", "long ".repeat(1000));
     let zipped = zip(&["\u{1b}]0;x\u{7}.pth"]);
