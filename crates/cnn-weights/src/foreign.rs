@@ -254,7 +254,7 @@ fn protocol_buffer(bytes: &[u8]) -> Option<String> {
              `safetensors.tensorflow.save_file`"
         }
         // ir_version, then producer_name, or what may come in its place.
-        [0x08, 1..=0x40, 0x12, rest @ ..] if is_name(rest) => ONNX,
+        [0x08, 1..=0x40, 0x12, rest @ ..] if is_name(rest) || rest.starts_with(b"\0\x3a") => ONNX,
         [0x08, 3..=0x40, 0x3a | 0x42, rest @ ..] if length(rest).is_some() => ONNX,
         // node { name: … op: … }
         [0x0a, rest @ ..] if opens_with(rest, 0x0a) && !is_name(rest) => {

@@ -150,6 +150,11 @@ fn files() -> Vec<(Vec<u8>, &'static str)> {
             "this is a zip archive without a `data.pkl`, which `torch.save` did not write",
         ),
         (
+            b"\x80\x03ctorch._utils\n_rebuild_tensor_v2\n(ctorch.storage\n_load_from_bytes\nC\x01a\x85RK\0)))tR.".to_vec(),
+            "as `pickle.dump` writes it",
+        ),
+        (b"\x08\x0e\x12\x00\x3a\x03\x12\x01g".to_vec(), "this is an ONNX model"),
+        (
             b"\x80\x04\x95\x05\0\0\0\0\0\0\0}.".to_vec(),
             "as `pickle.dump` writes it: load it in Python and save it with `torch.save`",
         ),

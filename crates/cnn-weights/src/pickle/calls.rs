@@ -199,8 +199,10 @@ impl Machine<'_> {
         let (&[storage, offset, shape, strides], rest) = args
             .split_first_chunk()
             .ok_or_else(|| Failure::because("a tensor lacks arguments"))?;
-        let &Value::Storage(storage) = self.value(storage) else {
-            return Err(Failure::because("a tensor's storage is no storage"));
+        let storage = match *self.value(storage) {
+            Value::Storage(storage) => storage,
+            Value::UnreadableTensor(reason) => return Ok(Value::UnreadableTensor(reason)),
+            _ => return Err(Failure::because("a tensor's storage is no storage")),
         };
         let (dtype, metadata) = match signature {
             Signature::V1 => (None, None),
