@@ -356,6 +356,31 @@ fn legacy(structure: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn what_is_derived_from_functions_that_run_code_is_refused() {
+    let call = |function: &str, of: &str| {
+        let arguments = format!("c{function}\nc{of}\n]");
+        let structure = [b"\x80\x02".as_slice(), arguments.as_bytes(), b"\x86R."].concat();
+        TensorFile::from_bytes(legacy(&structure)).map(|file| file.len())
+    };
+    for function in [
+        "builtins\ngetattr",
+        "__builtin__\nmap",
+        "builtins\nfilter",
+        "functools\nreduce",
+        "_operator\ngetitem",
+    ] {
+        let error = call(function, "os\nsystem").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "refused: the pickle calls `os.system`; only tensors are read"
+        );
+        // An object without tensors is what is left.
+        let error = call(function, "typing\nOptional").unwrap_err().to_string();
+        assert!(error.contains("a pickled object and no tensors"), "{error}");
+    }
+}
+
+#[test]
 fn arrays_that_lie_are_no_panic() {
     let array = |shape: &[u8], order: &[u8], data: &[u8]| {
         let state = [b"(K\x01".as_slice(), shape, b"h\x00", order, data, b"tb"].concat();

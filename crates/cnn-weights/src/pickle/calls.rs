@@ -34,7 +34,7 @@ impl Machine<'_> {
                 return first.ok_or_else(|| Failure::because("a call lacks its argument"));
             }
             Kind::Encode => return self.encoded(first, second),
-            Kind::Attribute => self.attribute(first)?,
+            Kind::Derived => self.derived(first)?,
             Kind::RebuildTensor(signature) => self.tensor(signature, args)?,
             Kind::RebuildFromType => return self.rebuild_from_type(args),
             Kind::RebuildWrapper => Value::UnreadableTensor(WRAPPER),
@@ -62,8 +62,9 @@ impl Machine<'_> {
         })))
     }
 
-    /// `getattr(object, name)`, as methods, functions and classes within classes are pickled.
-    fn attribute(&self, object: Option<Id>) -> Result<Value, Failure> {
+    /// `getattr(object, name)`, as methods, functions and classes within classes are pickled, and
+    /// the like.
+    fn derived(&self, object: Option<Id>) -> Result<Value, Failure> {
         match object.map(|object| self.value(object)) {
             Some(&Value::Global(global)) if global.kind == Kind::Forbidden => {
                 Err(self.refused(global))

@@ -20,8 +20,9 @@ pub(super) enum Kind {
     Identity,
     /// A text becomes the bytes that its characters stand for.
     Encode,
-    /// An attribute of an object that nothing is known of.
-    Attribute,
+    /// What is derived from its first argument, as an attribute of it: nothing is known of the
+    /// result, and a file that derives it from what runs code is refused.
+    Derived,
     Parameter,
     RebuildTensor(Signature),
     RebuildParameter,
@@ -139,8 +140,9 @@ pub(super) fn resolve(module: &[u8], name: &[u8]) -> Kind {
             _ => Kind::Unknown,
         },
         "_codecs" if name == "encode" => Kind::Encode,
-        // `typing.Optional[int]` is pickled as an item of `typing.Optional`.
-        "operator" | "_operator" if name == "getitem" => Kind::Attribute,
+        // `Optional[int]` is pickled as an item of `Optional`, `int | None` as a reduction by `or_`.
+        "operator" | "_operator" if name == "getitem" => Kind::Derived,
+        "functools" | "_functools" if name == "reduce" => Kind::Derived,
         _ if is_plain_data(module, name) => Kind::Inert,
         _ if module == "torch" || module.starts_with("torch.") => torch(module, name),
         _ if module == "numpy" || module.starts_with("numpy.") => numpy(module, name),
@@ -156,7 +158,9 @@ fn is_plain_data(module: &str, name: &str) -> bool {
             name,
             "SimpleNamespace" | "GenericAlias" | "MappingProxyType"
         ),
-        "operator" | "_operator" => matches!(name, "itemgetter" | "attrgetter" | "methodcaller"),
+        "operator" | "_operator" => {
+            matches!(name, "itemgetter" | "attrgetter" | "methodcaller" | "or_")
+        }
         "io" | "_io" => matches!(name, "BytesIO" | "StringIO"),
         "os" | "posix" | "nt" => matches!(name, "stat_result" | "terminal_size"),
         "http" => matches!(name, "HTTPStatus" | "HTTPMethod"),
@@ -182,7 +186,7 @@ fn builtins(name: &str) -> Kind {
         "int" | "long" | "float" | "complex" | "bool" | "str" | "unicode" | "bytes"
         | "bytearray" | "list" | "tuple" | "set" | "frozenset" | "range" | "xrange" | "slice"
         | "object" | "type" | "iter" | "reversed" | "enumerate" | "zip" => Kind::Inert,
-        "getattr" => Kind::Attribute,
+        "getattr" | "map" | "filter" | "reduce" => Kind::Derived,
         _ if ["Error", "Exception", "Warning"]
             .iter()
             .any(|ending| name.ends_with(ending)) =>
@@ -263,10 +267,10 @@ mod tests {
             ("os.path", "join", Kind::Forbidden),
             ("builtins", "eval", Kind::Forbidden),
             ("builtins", "set", Kind::Inert),
-            ("__builtin__", "getattr", Kind::Attribute),
+            ("__builtin__", "getattr", Kind::Derived),
             ("__builtin__", "setattr", Kind::Forbidden),
             ("builtins", "__import__", Kind::Forbidden),
-            ("builtins", "map", Kind::Forbidden),
+            ("builtins", "map", Kind::Derived),
             ("builtins", "KeyError", Kind::Inert),
             ("subprocess", "Popen", Kind::Forbidden),
             ("ossaudiodev", "open", Kind::Unknown),
@@ -283,7 +287,7 @@ mod tests {
             ("models.resnet", "ResNet", Kind::Unknown),
             ("pathlib", "PosixPath", Kind::Inert),
             ("operator", "itemgetter", Kind::Inert),
-            ("_operator", "getitem", Kind::Attribute),
+            ("_operator", "getitem", Kind::Derived),
             ("operator", "call", Kind::Forbidden),
             ("io", "BytesIO", Kind::Inert),
             ("io", "open", Kind::Forbidden),
