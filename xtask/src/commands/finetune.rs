@@ -14,7 +14,7 @@ use cnn_transfer::{
 use serde::{Deserialize, Serialize};
 
 use crate::args::{
-    Unusable, as_text, count, not_negative, note_unused, positive, set_threads, share,
+    Unusable, as_text, count, not_negative, note_loaded, positive, set_threads, share,
 };
 use crate::conclusion::{Run, Tuning};
 use crate::strip::Strip;
@@ -41,6 +41,12 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "NAME")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<String>,
+
+    /// Take the moving average of the weights that a checkpoint keeps beside them (`state_dict_ema`,
+    /// `model_ema`, `ema`)
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    use_ema: bool,
 
     /// A folder of class folders, MNIST-like IDX files, an image parquet, or `shapes`, a dataset
     /// that is drawn as it is read
@@ -166,7 +172,7 @@ impl Finetune {
         let data = self.training.open_data(&self.data)?;
         let classes = data.train().classes();
         let mut network = self.network(classes.len())?;
-        note_unused(&network);
+        note_loaded(&network);
         network.set_label_names(classes.to_vec())?;
         let name = network.spec().name;
         let config = self.config(&network).context(Unusable)?;
@@ -252,6 +258,7 @@ impl Finetune {
             new_head: true,
             input_size,
             seed: self.training.seed,
+            moving_average: self.use_ema,
             ..LoadOptions::default()
         };
         Ok(Network::load(&self.weights()?, &options)?)
