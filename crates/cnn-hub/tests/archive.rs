@@ -560,7 +560,9 @@ fn a_hundred_thousand_mutated_archives_do_no_harm() {
     ]);
     let seeds = [zipped, tarred.clone(), gzip(&tarred)];
     // In memory where the system has such a place: there are a million files.
-    let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let root = tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap();
     let inner = root.path().join("x");
     fs::create_dir(&inner).unwrap();
     let (archive, target) = (inner.join("archive"), inner.join("target"));

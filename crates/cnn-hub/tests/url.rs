@@ -27,8 +27,11 @@ fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// The content of a file, its tag, and where the next answer is cut.
+type State = (Vec<u8>, String, Option<usize>);
+
 /// A server whose file changes as the test says.
-fn changing(bytes: &[u8], tag: &str) -> (Server, Arc<Mutex<(Vec<u8>, String, Option<usize>)>>) {
+fn changing(bytes: &[u8], tag: &str) -> (Server, Arc<Mutex<State>>) {
     let state = Arc::new(Mutex::new((bytes.to_vec(), tag.to_string(), None)));
     let own = Arc::clone(&state);
     let server = Server::start(move |request| {
