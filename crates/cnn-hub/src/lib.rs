@@ -39,7 +39,7 @@
 //! # Features
 //!
 //! None is on by default. `archives` adds `unpack` for zip, tar and tar.gz files, `datasets` the
-//! datasets that are known by name.
+//! datasets that are known by name, `DatasetEntry`.
 
 #![forbid(unsafe_code)]
 
@@ -48,6 +48,8 @@ mod archive;
 mod cache;
 mod checksum;
 mod config;
+#[cfg(feature = "datasets")]
+mod datasets;
 mod error;
 mod files;
 mod hub;
@@ -60,6 +62,8 @@ mod url_file;
 pub use archive::{ArchiveLimits, Unpacked, unpack};
 pub use checksum::Checksum;
 pub use config::{HubConfig, Retry};
+#[cfg(feature = "datasets")]
+pub use datasets::{DatasetEntry, DatasetFile, DatasetSplit};
 pub use error::Error;
 pub use hub::{Hub, RemoteFile, RepoFiles};
 pub use progress::{Event, Progress, Silent, Transferred};

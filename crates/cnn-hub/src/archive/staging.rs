@@ -68,6 +68,20 @@ impl Staging {
         &self.directory
     }
 
+    /// Lets `fill` work in a directory below, by its path with slashes.
+    #[cfg(feature = "datasets")]
+    pub(crate) fn within<T>(
+        &mut self,
+        below: &str,
+        fill: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let outer = self.directory.clone();
+        self.directory = outer.join(below);
+        let filled = create_directory(&self.directory).and_then(|()| fill(self));
+        self.directory = outer;
+        filled
+    }
+
     /// Somewhere for the entries of an archive, with its limits.
     pub(super) fn sink<'a>(
         &'a mut self,
