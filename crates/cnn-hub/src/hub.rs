@@ -302,6 +302,9 @@ impl Hub {
             .and_then(header::commit);
         let commit = commit
             .ok_or_else(|| answer.nonsense(name, "it does not name a commit, so this is no hub"))?;
+        if file.repo().commit().is_some_and(|asked| asked != commit) {
+            return Err(answer.nonsense(name, "it is of another commit than the one asked for"));
+        }
         let linked = answer.first_header("x-linked-etag");
         let tag = linked
             .or_else(|| answer.header("etag"))
@@ -417,9 +420,16 @@ impl Hub {
             is_verified: false,
         };
         let refuse = |answer: &Answer| refusal(answer, repo, None, &name);
-        let answer = self.answer(&request, false, &refuse, progress)?;
-        let host = answer.url.host_and_port();
-        let body = answer.read(&name, LARGEST_LIST)?;
+        let mut tries = Tries::new(&self.config.retry, &name);
+        let (host, body) = loop {
+            let answer = self.answer(&request, false, &refuse, progress)?;
+            tries.reached();
+            let host = answer.url.host_and_port();
+            match answer.read(&name, LARGEST_LIST) {
+                Ok(body) => break (host, body),
+                Err(error) => tries.failed(error, None, progress)?,
+            }
+        };
         read_list(&body, repo).map_err(|reason| Error::BadAnswer {
             host,
             what: name.clone(),

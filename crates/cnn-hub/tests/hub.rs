@@ -757,6 +757,52 @@ fn lists_pins_and_alternatives() {
 }
 
 #[test]
+fn a_list_that_is_cut_is_asked_for_again() {
+    let world = World::start();
+    let cache = tempfile::tempdir().unwrap();
+    world.put(PAGE, "a", b"a", false);
+    world
+        .state()
+        .list_faults
+        .extend([Fault::Cut(10), Fault::Stall(20)]);
+    let repo = Repo::model(PAGE).unwrap();
+    let list = hub(&world, cache.path()).files(&repo, &mut Silent).unwrap();
+    assert_eq!(list.files.len(), 1);
+}
+
+#[test]
+fn a_detour_on_the_same_host_is_followed_whatever_its_tag() {
+    let world = World::start();
+    let cache = tempfile::tempdir().unwrap();
+    world.put(PAGE, "config.json", &bytes(5000, 17), false);
+    world.state().has_detour = true;
+    world.fail([Fault::Cut(1000), Fault::Cut(10)]);
+    let mut renames = 0;
+    let mut progress =
+        |event: &Event<'_>| renames += u32::from(matches!(event, Event::Renamed { .. }));
+    let hub = hub(&world, cache.path());
+    let path = hub.file(&file("config.json"), &mut progress).unwrap();
+    assert_eq!(fs::read(path).unwrap(), bytes(5000, 17));
+    assert_eq!(renames, 0);
+}
+
+#[test]
+fn a_commit_is_that_commit_or_an_error() {
+    let world = World::start();
+    let cache = tempfile::tempdir().unwrap();
+    world.put(PAGE, "a", b"a", false);
+    let other = Reply::new(200)
+        .with("etag", "\"tag\"")
+        .with("x-repo-commit", COMMIT_2);
+    world.state().head_faults.push_back(Fault::Reply(other));
+    let pinned = Repo::model(PAGE).unwrap().at(COMMIT).unwrap();
+    let error = hub(&world, cache.path())
+        .file(&pinned.file("a").unwrap(), &mut Silent)
+        .unwrap_err();
+    assert!(matches!(error, Error::BadAnswer { .. }), "{error}");
+}
+
+#[test]
 fn datasets_have_a_folder_of_their_own() {
     let world = World::start();
     let cache = tempfile::tempdir().unwrap();

@@ -22,7 +22,7 @@ impl Array {
     /// Its values as whole numbers; none where they are no such.
     pub(super) fn whole_numbers(&self) -> Option<Vec<u64>> {
         let whole = |value: f64| {
-            (value >= 0.0 && value < 1e15 && value.fract() == 0.0).then_some(value as u64)
+            ((0.0..1e15).contains(&value) && value.fract() == 0.0).then_some(value as u64)
         };
         match &self.values {
             Values::Bytes(bytes) => Some(bytes.iter().map(|byte| u64::from(*byte)).collect()),

@@ -431,13 +431,16 @@ impl State<'_> {
         }
     }
 
-    /// Whether the same host still has the file that it announced.
+    /// Whether the file still is the one that was announced, as far as the answer tells: by what the
+    /// hub says on the way to its storage, or by the tag of an answer that came directly.
     fn has_announced_tag(&self, answer: &Answer) -> bool {
-        let tag = answer.header("etag").and_then(header::blob_name);
+        let direct = answer.header("etag").filter(|_| !answer.was_redirected());
+        let tag = answer
+            .first_header("x-linked-etag")
+            .or(direct)
+            .and_then(header::blob_name);
         match (self.transfer.tag, tag) {
-            (Some(announced), Some(tag)) if answer.url.same_origin(self.transfer.url) => {
-                tag == announced
-            }
+            (Some(announced), Some(tag)) => tag == announced,
             _ => true,
         }
     }

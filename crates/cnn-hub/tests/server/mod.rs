@@ -290,7 +290,11 @@ pub struct State {
     pub faults: VecDeque<Fault>,
     /// Taken by one answer without bytes after the other.
     pub head_faults: VecDeque<Fault>,
+    /// Taken by one list of files after the other.
+    pub list_faults: VecDeque<Fault>,
     pub renamed: BTreeMap<String, String>,
+    /// Whether small files are answered by way of another address of the same host.
+    pub has_detour: bool,
     pub gated: Vec<String>,
     pub token: Option<String>,
 }
@@ -410,6 +414,11 @@ fn from_hub(state: &mut State, request: &Request, storage: &str) -> Reply {
             None => return Reply::new(404),
         },
     };
+    // The other address has the file under another tag.
+    let (rest, is_detour) = match rest.strip_prefix("detour/") {
+        Some(rest) => (rest, true),
+        None => (rest, false),
+    };
     let (revision, file) = match is_api {
         true => (rest, ""),
         false => rest.split_once('/').unwrap_or((rest, "")),
@@ -459,9 +468,11 @@ fn from_hub(state: &mut State, request: &Request, storage: &str) -> Reply {
         });
         let siblings = siblings.collect::<Vec<_>>().join(", ");
         let body = format!(r#"{{"id": "{page}", "sha": "{commit}", "siblings": [{siblings}]}}"#);
-        return Reply::new(200)
+        let fault = state.list_faults.pop_front();
+        let reply = Reply::new(200)
             .with("content-type", "application/json")
             .with_body(body);
+        return with_fault(reply, fault);
     }
     let Some(found) = state.files.get(&(page.to_string(), file)).cloned() else {
         return error(404, "EntryNotFound").with("x-repo-commit", commit);
@@ -479,10 +490,22 @@ fn from_hub(state: &mut State, request: &Request, storage: &str) -> Reply {
             .with("x-linked-etag", format!("\"{tag}\""))
             .with("x-linked-size", found.bytes.len());
     }
+    if state.has_detour && !is_detour {
+        let to = request.path.replacen("/resolve/", "/resolve/detour/", 1);
+        return Reply::new(307)
+            .with("location", to)
+            .with("x-repo-commit", commit)
+            .with("x-linked-etag", format!("\"{}\"", found.tag()))
+            .with("x-linked-size", found.bytes.len());
+    }
+    let tag = match is_detour {
+        true => format!("{}-detour", found.tag()),
+        false => found.tag(),
+    };
     let fault = match request.method.as_str() {
         "HEAD" => None,
         _ => state.faults.pop_front(),
     };
     let ranged = with_range(request, &fault);
-    with_fault(content(&ranged, &found.bytes, &found.tag()), fault).with("x-repo-commit", commit)
+    with_fault(content(&ranged, &found.bytes, &tag), fault).with("x-repo-commit", commit)
 }
