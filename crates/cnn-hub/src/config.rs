@@ -90,7 +90,7 @@ pub struct HubConfig {
 }
 
 impl HubConfig {
-    /// Asks https://huggingface.co without a token or proxy, and keeps everything below `directory`:
+    /// Asks <https://huggingface.co> without a token or proxy, and keeps everything below `directory`:
     /// the hub's files in `hub/`, those of plain addresses in `urls/`.
     ///
     /// Connections may take 10 seconds and be silent for 30; files may have 64 GiB.
