@@ -88,7 +88,7 @@ impl Reply {
 }
 
 /// How long a stalled connection is silent. The client's patience is shorter.
-const SILENCE: Duration = Duration::from_millis(1500);
+const SILENCE: Duration = Duration::from_secs(4);
 
 /// A server on a port of its own, until the test ends.
 #[derive(Clone)]
