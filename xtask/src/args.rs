@@ -54,7 +54,9 @@ pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
     let is_no_split = |error: &cnn_data::Error| {
         matches!(
             error,
-            cnn_data::Error::NoSuchSplit { .. } | cnn_data::Error::SplitNotChosen { .. }
+            cnn_data::Error::NoSuchSplit { .. }
+                | cnn_data::Error::SplitNotChosen { .. }
+                | cnn_data::Error::Configuration { .. }
         )
     };
     error.downcast_ref::<Unusable>().is_some()

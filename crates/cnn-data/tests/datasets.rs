@@ -174,7 +174,7 @@ fn understood(files: &[&str]) -> Result<(Vec<String>, Vec<Split>, String), Error
 #[test]
 fn folders_named_like_splits_are_splits_only_with_class_folders_inside() {
     use Split::{Test, Train, Val};
-    let cases: [(&[&str], &[&str], &[Split], &str); 12] = [
+    let cases: [(&[&str], &[&str], &[Split], &str); 13] = [
         // A class that is called like a split.
         (
             &["bus/1.png", "car/1.png", "train/1.png"],
@@ -259,6 +259,12 @@ fn folders_named_like_splits_are_splits_only_with_class_folders_inside() {
             &[Train, Val],
             "",
         ),
+        (
+            &["train/a/1.png", "val/a/1.png", "eval/a/1.png"],
+            &["a"],
+            &[Train, Val],
+            "eval belong to no split and are left out",
+        ),
     ];
     for (files, classes, splits, said) in cases {
         let (found_classes, found_splits, notes) = understood(files).unwrap();
@@ -271,10 +277,7 @@ fn folders_named_like_splits_are_splits_only_with_class_folders_inside() {
 #[test]
 fn folders_that_would_be_left_out_are_an_error() {
     let cases: [(&[&str], &str); 4] = [
-        (
-            &["train/a/1.png", "val/a/1.png", "eval/a/1.png"],
-            "`eval` with 1 images",
-        ),
+        (&["train/a/1.png", "evals/a/1.png"], "`evals` with 1 images"),
         (&["train/a/1.png", "extra/a/1.png"], "`extra` with 1 images"),
         (
             &["a/1.png", "b/1.png", "test/a/1.png"],

@@ -171,7 +171,15 @@ impl FoundDataset {
         Ok(match &self.layout {
             Layout::Folders(layout) => Arc::new(layout.open(number)?),
             Layout::Idx(layout) => Arc::new(layout.open(number)?),
-            Layout::Parquet(parts) => open_parquet(&self.path, &parts[number].1)?,
+            Layout::Parquet(parts) => {
+                let others = parts
+                    .iter()
+                    .enumerate()
+                    .filter(|(place, _)| *place != number);
+                let others: Vec<PathBuf> =
+                    others.flat_map(|(_, (_, files))| files.clone()).collect();
+                open_parquet(&self.path, &parts[number].1, &others)?
+            }
         })
     }
 
@@ -335,14 +343,18 @@ fn of_file(path: &Path) -> Result<Layout, Error> {
 }
 
 #[cfg(feature = "parquet")]
-fn open_parquet(_: &Path, files: &[PathBuf]) -> Result<Arc<dyn Dataset>, Error> {
-    Ok(Arc::new(super::ParquetImages::open(files)?))
+fn open_parquet(
+    _: &Path,
+    files: &[PathBuf],
+    others: &[PathBuf],
+) -> Result<Arc<dyn Dataset>, Error> {
+    Ok(Arc::new(super::ParquetImages::open_among(files, others)?))
 }
 
 /// A format that is recognised is never called unknown: without its reader, the error says which
 /// feature to enable.
 #[cfg(not(feature = "parquet"))]
-fn open_parquet(path: &Path, _: &[PathBuf]) -> Result<Arc<dyn Dataset>, Error> {
+fn open_parquet(path: &Path, _: &[PathBuf], _: &[PathBuf]) -> Result<Arc<dyn Dataset>, Error> {
     Err(Error::WithoutFeature {
         path: path.to_owned(),
         format: DatasetFormat::Parquet,

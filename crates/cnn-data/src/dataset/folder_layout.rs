@@ -5,7 +5,8 @@
 //! 2. Folders that are named like splits and hold class folders are the splits.
 //! 3. All folders that hold images are classes, as for torchvision.
 //!
-//! Images that neither rule would reach make an error that names them.
+//! Folders that no split reaches are named: in an error beside one split alone, in a note beside
+//! several.
 //! The classes are those that have training images, sorted by name; a folder of the same name, up to
 //! case and Unicode's normal form, is the same class in every split.
 
@@ -353,8 +354,15 @@ fn split_roots(
         !child.holds_class_folders()
             && (child.split().is_some() || UNLABELLED.contains(&file_name(&child.path).as_str()))
     });
-    if !others.is_empty() {
-        return beside_splits(root, &splits, &others, notes);
+    if splits.len() == 1 && !others.is_empty() {
+        return beside_one_split(root, splits[0].1, &others, notes);
+    }
+    for child in others {
+        notes.push(format!(
+            "the {} images in {} belong to no split and are left out",
+            child.below,
+            child.path.display()
+        ));
     }
     for child in unlabelled {
         notes.push(format!(
@@ -405,35 +413,26 @@ fn without_splits(root: &Path, holding: &[&Child]) -> Result<Roots, Error> {
     }))
 }
 
-/// Folders that are named like splits, and others that hold images, too.
-fn beside_splits(
+/// One folder that is named like a split and holds class folders, and others that hold images, too:
+/// which of them are meant can only be told where the others are plainly classes.
+fn beside_one_split(
     root: &Path,
-    splits: &[(Split, &Child)],
+    split: &Child,
     others: &[&Child],
     notes: &mut Vec<String>,
 ) -> Result<Roots, Error> {
-    let names = |children: &[&Child]| {
-        let names: Vec<String> = children
-            .iter()
-            .map(|child| file_name(&child.path))
-            .collect();
-        quoted(&names).unwrap_or_default()
-    };
-    let split_names = names(&splits.iter().map(|(_, child)| *child).collect::<Vec<_>>());
+    let names: Vec<String> = others.iter().map(|child| file_name(&child.path)).collect();
     let are_classes = others.len() > 1 && others.iter().all(|child| child.direct > 0);
-    let is_known = |child: &&&Child| {
-        let holders = |split: &Child| split.holders.iter().map(|path| file_name(path)).collect();
-        let of_splits: Vec<String> = splits
-            .iter()
-            .flat_map(|(_, split)| -> Vec<String> { holders(split) })
-            .collect();
-        of_splits.contains(&file_name(&child.path))
-    };
-    if splits.len() == 1 && are_classes && !others.iter().any(|child| is_known(&child)) {
+    let are_inside = split
+        .holders
+        .iter()
+        .any(|holder| names.contains(&file_name(holder)));
+    let split_name = file_name(&split.path);
+    let others_named = quoted(&names).unwrap_or_default();
+    if are_classes && !are_inside {
         notes.push(format!(
-            "{split_names} counts as a class beside {}; if it is a split, name {} alone",
-            names(others),
-            splits[0].1.path.display()
+            "`{split_name}` counts as a class beside {others_named}; if it is a split, name {} alone",
+            split.path.display()
         ));
         return Ok(Roots::Whole);
     }
@@ -441,10 +440,9 @@ fn beside_splits(
     Err(Error::Ambiguous {
         path: root.to_owned(),
         reason: format!(
-            "{split_names} look like splits, and {} with {images} images would be left out; \
-             move or rename what is no split, or name one folder alone, as {}",
-            names(others),
-            others[0].path.display()
+            "`{split_name}` looks like a split, and {others_named} with {images} images would be \
+             left out; rename or move what is no split, or name one folder alone, as {}",
+            split.path.display()
         ),
     })
 }
