@@ -7,6 +7,7 @@ use cnn_data::{Dataset, Skipped};
 use cnn_models::Network;
 use cnn_transfer::{Measured, MeasuredWithPart};
 
+use crate::memory::{self, Workload};
 use crate::output::Progress;
 
 /// Measures the network on a labelled dataset.
@@ -15,6 +16,7 @@ pub(crate) fn measure(
     dataset: &Arc<dyn Dataset>,
     batch: usize,
 ) -> Result<Measured> {
+    memory::check(network, batch, Workload::Forward)?;
     with_progress(network.spec().name, dataset.len(), |progress| {
         cnn_transfer::measure(network, dataset, batch, progress)
     })
@@ -28,6 +30,7 @@ pub(crate) fn measure_with_part(
     is_part: &[bool],
 ) -> Result<MeasuredWithPart> {
     let is_part = |index: usize| is_part[index];
+    memory::check(network, batch, Workload::Forward)?;
     with_progress(network.spec().name, dataset.len(), |progress| {
         cnn_transfer::measure_with_part(network, dataset, batch, is_part, progress)
     })

@@ -15,6 +15,7 @@ mod conclusion;
 mod config_file;
 mod datasets;
 mod inference;
+mod memory;
 mod next_steps;
 mod pictures;
 mod predictions;

@@ -17,6 +17,7 @@ use crate::args::{
     Unusable, as_text, count, not_negative, note_loaded, positive, set_threads, share,
 };
 use crate::conclusion::{Run, Tuning};
+use crate::memory::{self, Workload};
 use crate::strip::Strip;
 use crate::training::{
     Augment, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
@@ -161,11 +162,31 @@ impl Finetune {
             ..self.clone()
         };
         let Some(directory) = &self.training.resume else {
+            now.note_unused_flags(given);
             return now.tune_in(None);
         };
         let saved = resumed_arguments(directory, &now, given)?;
         let training = saved.training.in_sitting(&self.training);
         Self { training, ..saved }.tune_in(Some(directory))
+    }
+
+    /// Says which of the given flags have no part in the strategy.
+    fn note_unused_flags(&self, given: &[String]) {
+        let unused: &[&str] = match self.strategy {
+            Strategy::Head => &["epochs", "lr", "body_scale", "layer_decay", "batch_norm"],
+            Strategy::Full => &["head_epochs", "head_lr", "no_cache"],
+            _ => &[],
+        };
+        for name in unused
+            .iter()
+            .filter(|name| given.iter().any(|given| given == *name))
+        {
+            eprintln!(
+                "note: --{} has no part in --strategy {}",
+                name.replace('_', "-"),
+                self.strategy
+            );
+        }
     }
 
     fn tune_in(&self, directory: Option<&Path>) -> Result<()> {
@@ -176,6 +197,12 @@ impl Finetune {
         network.set_label_names(classes.to_vec())?;
         let name = network.spec().name;
         let config = self.config(&network).context(Unusable)?;
+        let workload = if self.strategy == Strategy::Head {
+            Workload::Forward
+        } else {
+            Workload::Training
+        };
+        memory::check(&network, self.batch as usize, workload)?;
         let augmentation = self
             .training
             .augmentation(network.preprocessing(), AugmentationPolicy::fine_tuning())

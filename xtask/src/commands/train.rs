@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{Unusable, as_text, count, not_negative, positive, set_threads, share};
 use crate::conclusion::Run;
+use crate::memory::{self, Workload};
 use crate::report;
 use crate::strip::Strip;
 use crate::training::{
@@ -131,6 +132,7 @@ impl Train {
         };
         let data = self.training.open_data(&self.data)?;
         let network = self.network(&data)?;
+        memory::check(&network, self.batch as usize, Workload::Training)?;
         let task = self.task(&data, &network)?;
         let directory = match directory {
             Some(directory) => directory.to_path_buf(),
