@@ -30,6 +30,21 @@
 //! # }
 //! ```
 //!
+//! # In your project
+//!
+//! A debug build of a project that depends on this crate is slow unless its dependencies are
+//! optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! ```
+//!
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md)
+//! has the dependencies and the figures.
+//!
 //! # Its neighbours
 //!
 //! It uses `cnn-core` only, and no other crate of the toolkit uses it but the command line: nothing

@@ -81,6 +81,7 @@ impl Data {
                 reasons.take(3).collect::<Vec<_>>().join("; ")
             );
         }
+        inference::print_notes(&survey.notes);
         if self.json {
             return output::json(&survey);
         }
@@ -215,7 +216,6 @@ fn print(survey: &Survey) -> Result<()> {
         println!("deviation   {}", numbers(&statistics.std));
     }
     print_duplicates(&survey.duplicates);
-    inference::print_notes(&survey.notes);
     inference::print_skipped(&survey.broken);
     Ok(())
 }
