@@ -68,9 +68,8 @@ pub(crate) fn quoted(argument: &str) -> String {
 
 /// Prints one JSON value on standard output.
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut stdout, value)?;
-    writeln!(stdout)?;
+    let text = serde_json::to_string_pretty(value)?;
+    println!("{text}");
     Ok(())
 }
 

@@ -84,7 +84,7 @@ fn bad_parquet_files() {
     let cases: [(&[u8], &str); 5] = [
         (
             &golden_bytes("no-label.parquet"),
-            "no label column, expected one of label, labels, fine_label of type [INT32, INT64], found image.bytes (BYTE_ARRAY), image.path (BYTE_ARRAY), text (BYTE_ARRAY)",
+            "no label column, expected one of label, labels, fine_label with numbers or names of classes, found image.bytes (BYTE_ARRAY), image.path (BYTE_ARRAY), text (BYTE_ARRAY)",
         ),
         (
             &golden_bytes("label-out-of-range.parquet"),

@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use cnn_core::Key;
 use cnn_data::{
-    CachedDataset, ClassSubset, Dataset, FoundDataset, Split, Subset, stratified_split,
+    CachedDataset, ClassSubset, Dataset, DatasetFormat, FoundDataset, Split, Subset,
+    stratified_split,
 };
 
 use rayon::prelude::*;
@@ -107,6 +108,10 @@ impl TrainingData {
         let mut notes = found.notes().to_vec();
         let whole = found.open(split(Split::Train))?;
         let trained = trained_classes(whole.as_ref())?;
+        // Of folders it is said already.
+        if found.format() != DatasetFormat::ImageFolder {
+            notes.extend(untrained(whole.classes(), &trained));
+        }
         let mut part = |part: Split| {
             let Some(part) = split(part) else {
                 return Ok(None);
@@ -247,24 +252,42 @@ fn trained_classes(train: &dyn Dataset) -> Result<Vec<usize>, Error> {
     Ok(trained)
 }
 
+/// Says of which classes there are no training images.
+fn untrained(classes: &[String], trained: &[usize]) -> Option<String> {
+    const SHOWN: usize = 3;
+    let untrained: Vec<String> = (0..classes.len())
+        .filter(|class| !trained.contains(class))
+        .map(|class| format!("`{}`", classes[class]))
+        .collect();
+    let shown = untrained[..untrained.len().min(SHOWN)].join(", ");
+    match untrained.len() {
+        0 => None,
+        1..=SHOWN => Some(format!("there are no training images of {shown}")),
+        count => Some(format!(
+            "there are no training images of {shown} and {} more classes",
+            count - SHOWN
+        )),
+    }
+}
+
 /// The images of a split that a network of these classes can be judged by; `None` if there are none.
 fn judged_images(
-    images: Arc<dyn Dataset>,
+    dataset: Arc<dyn Dataset>,
     part: Split,
     trained: &[usize],
     notes: &mut Vec<String>,
 ) -> Result<Option<Arc<dyn Dataset>>, Error> {
-    let all = images.len();
+    let all = dataset.len();
     let unlabelled = (0..all)
-        .filter(|&index| images.label(index).is_none())
+        .filter(|&index| dataset.label(index).is_none())
         .count();
-    let known: Arc<dyn Dataset> = if trained.len() < images.classes().len() {
-        Arc::new(ClassSubset::new(images.clone(), trained)?)
+    let known: Arc<dyn Dataset> = if trained.len() < dataset.classes().len() {
+        Arc::new(ClassSubset::new(dataset.clone(), trained)?)
     } else if unlabelled > 0 {
-        let labelled = (0..all).filter(|&index| images.label(index).is_some());
-        Arc::new(Subset::new(images.clone(), labelled.collect())?)
+        let labelled = (0..all).filter(|&index| dataset.label(index).is_some());
+        Arc::new(Subset::new(dataset.clone(), labelled.collect())?)
     } else {
-        images
+        dataset.clone()
     };
     let unknown = all - known.len() - unlabelled;
     let left_out = [
@@ -278,12 +301,22 @@ fn judged_images(
             ));
         }
     }
+    if known.is_empty() && part == Split::Val && unknown > 0 {
+        let names = |class: &usize| format!("`{}`", dataset.classes()[*class]);
+        let trained: Vec<String> = trained.iter().take(3).map(names).collect();
+        let found = format!("{unknown}, of which none is of a class that has training images");
+        let expected = format!("images of such classes, as {}", trained.join(", "));
+        return Err(Error::argument("validation images", found, expected));
+    }
     if known.is_empty() {
         notes.push(format!("nothing is measured on `{part}`"));
         return Ok(None);
     }
     let indices: Vec<usize> = (0..known.len()).collect();
-    if let Err(error) = first_readable(known.as_ref(), &indices) {
+    // Whoever trains refuses validation images that cannot be read.
+    if part == Split::Test
+        && let Err(error) = first_readable(known.as_ref(), &indices)
+    {
         notes.push(format!(
             "none of the {} {part} images can be read, the first: {}: {}; nothing is measured on `{part}`",
             known.len(),

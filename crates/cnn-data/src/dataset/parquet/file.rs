@@ -39,12 +39,19 @@ impl ParquetFile {
         let file_len = source.len();
         let reader = SerializedFileReader::new(source).map_err(broken)?;
         let metadata = reader.metadata();
-        let image_column = find_column(metadata, IMAGE_COLUMNS, &[Type::BYTE_ARRAY], "image")?;
+        let image_column = find_column(
+            metadata,
+            IMAGE_COLUMNS,
+            &[Type::BYTE_ARRAY],
+            "image",
+            "the bytes of image files",
+        )?;
         let label_column = find_column(
             metadata,
             LABEL_COLUMNS,
             &[Type::INT32, Type::INT64, Type::BYTE_ARRAY],
             "label",
+            "numbers or names of classes",
         )?;
         let column = metadata.file_metadata().schema_descr().column(label_column);
         let are_texts = column.physical_type() == Type::BYTE_ARRAY;
@@ -178,6 +185,7 @@ fn find_column(
     names: &[&str],
     types: &[Type],
     purpose: &str,
+    content: &str,
 ) -> Result<usize, String> {
     let columns = metadata.file_metadata().schema_descr().columns();
     let fits = |column: &ColumnDescriptor, name: &str| {
@@ -194,7 +202,7 @@ fn find_column(
                 .map(|column| format!("{} ({})", column.path().string(), column.physical_type()))
                 .collect();
             format!(
-                "no {purpose} column, expected one of {} of type {types:?}, found {}",
+                "no {purpose} column, expected one of {} with {content}, found {}",
                 names.join(", "),
                 found.join(", ")
             )
