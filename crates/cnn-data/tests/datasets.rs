@@ -174,7 +174,9 @@ fn understood(files: &[&str]) -> Result<(Vec<String>, Vec<Split>, String), Error
 #[test]
 fn folders_named_like_splits_are_splits_only_with_class_folders_inside() {
     use Split::{Test, Train, Val};
-    let cases: [(&[&str], &[&str], &[Split], &str); 13] = [
+    /// Files, classes, splits, and what is said.
+    type Case<'a> = (&'a [&'a str], &'a [&'a str], &'a [Split], &'a str);
+    let cases: [Case<'_>; 13] = [
         // A class that is called like a split.
         (
             &["bus/1.png", "car/1.png", "train/1.png"],

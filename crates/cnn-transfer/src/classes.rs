@@ -165,8 +165,9 @@ fn number(name: &str) -> Option<usize> {
 
 /// Finds a network's classes by name.
 struct KnownNames {
-    exact: HashMap<String, usize>,
-    /// By what is left of a name without case and underscores; `None` where several are the same.
+    /// By name; `None` where several classes have it.
+    exact: HashMap<String, Option<usize>>,
+    /// By what is left of a name without case and underscores, likewise.
     folded: HashMap<String, Option<usize>>,
 }
 
@@ -180,7 +181,7 @@ impl KnownNames {
         let synsets = cnn_data::imagenet_synsets();
         let is_imagenet = names.iter().eq(imagenet.iter()) || names.iter().eq(synsets.iter());
         for (class, name) in names.iter().enumerate() {
-            known.exact.entry(name.clone()).or_insert(class);
+            put(&mut known.exact, name.clone(), class);
             known.add(name, class);
             if is_imagenet {
                 known.add(synsets[class], class);
@@ -194,16 +195,20 @@ impl KnownNames {
     }
 
     fn add(&mut self, name: &str, class: usize) {
-        self.folded
-            .entry(folded(name))
-            .and_modify(|known| *known = known.filter(|&known| known == class))
-            .or_insert(Some(class));
+        put(&mut self.folded, folded(name), class);
     }
 
     fn find(&self, name: &str) -> Option<usize> {
-        let exact = self.exact.get(name).copied();
-        exact.or_else(|| self.folded.get(&folded(name)).copied().flatten())
+        let folded = || self.folded.get(&folded(name));
+        self.exact.get(name).or_else(folded).copied().flatten()
     }
+}
+
+fn put(classes: &mut HashMap<String, Option<usize>>, name: String, class: usize) {
+    classes
+        .entry(name)
+        .and_modify(|known| *known = known.filter(|&known| known == class))
+        .or_insert(Some(class));
 }
 
 fn folded(name: &str) -> String {

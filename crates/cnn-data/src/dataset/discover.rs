@@ -91,8 +91,11 @@ pub struct FoundDataset {
 enum Layout {
     Folders(FolderLayout),
     Idx(IdxLayout),
-    Parquet(Vec<(Option<Split>, Vec<PathBuf>)>),
+    Parquet(Vec<ParquetPart>),
 }
+
+/// A split and its files.
+type ParquetPart = (Option<Split>, Vec<PathBuf>);
 
 impl FoundDataset {
     /// Recognises the dataset at a path by its content. Of a folder with several configurations, as
@@ -368,7 +371,7 @@ fn parquet_parts(
     root: &Path,
     files: Vec<PathBuf>,
     notes: &mut Vec<String>,
-) -> Result<Vec<(Option<Split>, Vec<PathBuf>)>, Error> {
+) -> Result<Vec<ParquetPart>, Error> {
     let split_of = |file: &Path| {
         let inside = file.strip_prefix(root).unwrap_or(file);
         inside
