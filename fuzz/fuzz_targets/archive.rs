@@ -10,7 +10,8 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     // In memory: there is a directory for each input.
     let root = PathBuf::from(format!("/dev/shm/cnn-fuzz-archive-{}", std::process::id()));
-    let (archive, target) = (root.join("archive"), root.join("target"));
+    let archive = root.join("archive");
+    let target = root.join("target");
     fs::create_dir_all(&root).expect("a directory in memory");
     fs::write(&archive, data).expect("a file in memory");
     let limits = ArchiveLimits { entries: 50, bytes: 1 << 20, ratio: 1000 };

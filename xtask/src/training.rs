@@ -146,7 +146,7 @@ impl TrainingArgs {
     pub(crate) fn open_data(&self, data: &str) -> Result<TrainingData> {
         let source = Source::parse(data)?;
         let opened = match &source {
-            Source::Path(path) => TrainingData::open(path, self.val_fraction, self.seed)
+            Source::Path(place) => TrainingData::open(&place.path, self.val_fraction, self.seed)
                 .map_err(|error| refused(error, data))?,
             Source::Shapes(_) => {
                 let open = |split| source.open(Some(split));
@@ -313,7 +313,10 @@ const OF_A_SITTING: [&str; 5] = ["resume", "threads", "json", "save_every", "con
 pub(crate) fn absolute(text: &str) -> Result<String> {
     let is_name =
         ["builtin", "none"].contains(&text) || matches!(Source::parse(text), Ok(Source::Shapes(_)));
-    let path = (!is_name && Path::new(text).exists())
+    // `PATH:NAME` is a configuration of a dataset.
+    let front = text.rsplit_once(':').map_or(text, |(front, _)| front);
+    let exists = [text, front].iter().any(|path| Path::new(path).exists());
+    let path = (!is_name && exists)
         .then(|| std::path::absolute(text))
         .transpose()?;
     Ok(path

@@ -95,7 +95,8 @@ fn a_wrapper_and_a_choice_of_weights_are_told_once() {
     let note = format!("note: the names in {file} are read without `_orig_mod.` and `model.`\n");
     assert_eq!(said.matches(&note).count(), 1, "{said}");
     let note = format!(
-        "note: the weights are `model.` of {file}; it also holds `model_ema.` (--use-ema takes a moving average)\n"
+        "note: the weights are `model.` of {file}; it also holds `model_ema.` (--use-ema takes \
+         a moving average)\n"
     );
     assert_eq!(said.matches(&note).count(), 1, "{said}");
 

@@ -110,11 +110,7 @@ pub enum Error {
         reason: String,
     },
     /// A dataset has several configurations, and the one that was asked for is none of them.
-    #[error(
-        "{} has the configurations {existing}, {}; choose one as PATH:NAME",
-        path.display(),
-        asked.as_ref().map_or("of which none was chosen".to_owned(), |name| format!("and none called `{name}`"))
-    )]
+    #[error("{} {}", path.display(), about_configurations(asked.as_deref(), existing))]
     Configuration {
         /// The dataset's path.
         path: PathBuf,
@@ -176,6 +172,13 @@ pub enum Error {
     #[cfg(feature = "tensors")]
     #[error("cannot make a tensor of a batch")]
     Tensor(#[from] candle_core::Error),
+}
+
+fn about_configurations(asked: Option<&str>, existing: &str) -> String {
+    match asked {
+        Some(name) => format!("has no configuration `{name}`, it has {existing}"),
+        None => format!("has several configurations, choose one of {existing} as PATH:NAME"),
+    }
 }
 
 impl Error {

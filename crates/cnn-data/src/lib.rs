@@ -98,8 +98,8 @@ pub use batches::{BatchPlan, Batches};
 pub use dataset::ParquetImages;
 pub use dataset::{
     CachedDataset, ClassSubset, Content, Dataset, DatasetFormat, FoundDataset, IdxArray, IdxImages,
-    ImageFolder, PhotoList, Sample, Skipped, Split, Subset, dataset_splits, duplicates_across,
-    open_dataset, stratified_split,
+    ImageFolder, PhotoList, Sample, Skipped, Split, Subset, duplicates_across, open_dataset,
+    stratified_split,
 };
 pub use error::Error;
 pub use image::{

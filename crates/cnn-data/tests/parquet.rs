@@ -4,11 +4,10 @@
 mod common;
 
 use cnn_data::{
-    Content, Dataset, DatasetFormat, Error, ParquetImages, Split, dataset_splits, open_dataset,
-    survey,
+    Content, Dataset, DatasetFormat, Error, ParquetImages, Split, open_dataset, survey,
 };
 use common::mutate::mutate_100_000;
-use common::{folder_with, golden, golden_bytes, open_error, samples};
+use common::{dataset_splits, folder_with, golden, golden_bytes, open_error, samples};
 
 #[test]
 fn parquet_files() {
@@ -22,7 +21,7 @@ fn parquet_files() {
         ("data/test/0000.parquet", &tiny),
     ]);
     assert_eq!(
-        dataset_splits(folder.path()).unwrap(),
+        dataset_splits(folder.path()),
         (DatasetFormat::Parquet, vec![Split::Train, Split::Test])
     );
     let train = open_dataset(folder.path(), Split::Train).unwrap();
@@ -84,7 +83,8 @@ fn bad_parquet_files() {
     let cases: [(&[u8], &str); 5] = [
         (
             &golden_bytes("no-label.parquet"),
-            "no label column, expected one of label, labels, fine_label with numbers or names of classes, found image.bytes (BYTE_ARRAY), image.path (BYTE_ARRAY), text (BYTE_ARRAY)",
+            "no label column, expected one of label, labels, fine_label with numbers or names \
+             of classes, found image.bytes (BYTE_ARRAY), image.path (BYTE_ARRAY), text (BYTE_ARRAY)",
         ),
         (
             &golden_bytes("label-out-of-range.parquet"),
@@ -143,7 +143,8 @@ fn configurations_and_repeated_files_are_not_added_up() {
     ]);
     let error = open_dataset(folder.path(), None).err().unwrap();
     assert!(
-        matches!(&error, Error::Configuration { asked: None, existing, .. } if existing == "`full_size` and `mini`"),
+        matches!(&error, Error::Configuration { asked: None, existing, .. }
+            if existing == "`full_size` and `mini`"),
         "{error}"
     );
     let path = format!("{}:mini", folder.path().display());

@@ -34,7 +34,8 @@ pub enum Error {
     #[error(
         "{host} answered 401: {}",
         if *with_token {
-            "it does not accept the token of HF_TOKEN or of the token file; make a new one at https://huggingface.co/settings/tokens"
+            "it does not accept the token of HF_TOKEN or of the token file; make a new one at \
+             https://huggingface.co/settings/tokens"
         } else {
             "it wants a token; set HF_TOKEN to one from https://huggingface.co/settings/tokens"
         }
@@ -73,7 +74,8 @@ pub enum Error {
     },
     /// The repository has no such branch, tag or commit.
     #[error(
-        "`{repo}` has no revision `{revision}`: name one of its branches, tags or commits, such as `main`"
+        "`{repo}` has no revision `{revision}`: name one of its branches, tags or commits, such \
+         as `main`"
     )]
     MissingRevision {
         /// The repository.
@@ -83,7 +85,8 @@ pub enum Error {
     },
     /// The repository has no such file in this revision.
     #[error(
-        "`{repo}` has no file `{path}` in revision `{revision}`: its page lists its files, as `Hub::files` does"
+        "`{repo}` has no file `{path}` in revision `{revision}`: its page lists its files, as \
+         `Hub::files` does"
     )]
     MissingFile {
         /// The repository.
@@ -105,7 +108,8 @@ pub enum Error {
     },
     /// The network is switched off, and the file is not in the cache.
     #[error(
-        "`{what}` is not in {}, and HF_HUB_OFFLINE forbids the network: unset HF_HUB_OFFLINE and run this once with a connection, or copy the cache of a machine that has it",
+        "`{what}` is not in {}, and HF_HUB_OFFLINE forbids the network: unset HF_HUB_OFFLINE \
+         and run this once with a connection, or copy the cache of a machine that has it",
         cache.display()
     )]
     Offline {
@@ -116,7 +120,8 @@ pub enum Error {
     },
     /// The server could not be reached at all.
     #[error(
-        "cannot reach {host} for `{what}` ({reason}): look at the connection and at HTTPS_PROXY, or name another server with HF_ENDPOINT; what has been downloaded once works without a network"
+        "cannot reach {host} for `{what}` ({reason}): look at the connection and at \
+         HTTPS_PROXY, or name another server with HF_ENDPOINT; what has been downloaded once works without a network"
     )]
     NoNetwork {
         /// Who was to be asked.
@@ -128,7 +133,8 @@ pub enum Error {
     },
     /// The proxy could not be used.
     #[error(
-        "the proxy for {host} does not work ({reason}): look at HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or except the host by NO_PROXY"
+        "the proxy for {host} does not work ({reason}): look at HTTPS_PROXY, HTTP_PROXY and \
+         ALL_PROXY, or except the host by NO_PROXY"
     )]
     Proxy {
         /// Who was to be asked.
@@ -138,7 +144,8 @@ pub enum Error {
     },
     /// The server's certificate is not accepted.
     #[error(
-        "no secure connection to {host} ({reason}): if your network has a certificate of its own, name its file in SSL_CERT_FILE"
+        "no secure connection to {host} ({reason}): if your network has a certificate of its \
+         own, name its file in SSL_CERT_FILE"
     )]
     Tls {
         /// Who was asked.
@@ -148,7 +155,8 @@ pub enum Error {
     },
     /// A plain `http` address whose content nothing verifies.
     #[error(
-        "{url} is not encrypted, so that anybody on the way could change the file: use https, or give the file's SHA-256 or MD5"
+        "{url} is not encrypted, so that anybody on the way could change the file: use https, \
+         or give the file's SHA-256 or MD5"
     )]
     Insecure {
         /// The address.
@@ -156,7 +164,8 @@ pub enum Error {
     },
     /// The server redirects to where the program does not follow.
     #[error(
-        "{from} redirects to {to}, which is not followed because {reason}: ask its owner, or use another address"
+        "{from} redirects to {to}, which is not followed because {reason}: ask its owner, or \
+         use another address"
     )]
     Redirect {
         /// Who redirects.
@@ -189,7 +198,8 @@ pub enum Error {
     },
     /// The file arrived whole and is not the one that was announced. It has been removed.
     #[error(
-        "`{what}` has the wrong {kind}: found {found}, expected {expected}; it has been removed, so run this again, and if that repeats, its source is damaged or has been replaced"
+        "`{what}` has the wrong {kind}: found {found}, expected {expected}; it has been \
+         removed, so run this again, and if that repeats, its source is damaged or has been replaced"
     )]
     WrongHash {
         /// The file.
@@ -203,7 +213,8 @@ pub enum Error {
     },
     /// The server has another number of bytes than was announced.
     #[error(
-        "`{what}` has {found} bytes, expected {expected}: its source is damaged or has been replaced; try again later, or another revision"
+        "`{what}` has {found} bytes, expected {expected}: its source is damaged or has been \
+         replaced; try again later, or another revision"
     )]
     SizeMismatch {
         /// The file.
@@ -214,7 +225,8 @@ pub enum Error {
         found: u64,
     },
     /// The file is larger than the caller allows.
-    #[error("`{what}` {}, at most {limit} are accepted here: if it is meant to be so large, raise the limit", match found {
+    #[error("`{what}` {}, at most {limit} are accepted here: if it is meant to be so large, \
+        raise the limit", match found {
         Some(found) => format!("has {found} bytes"),
         None => format!("goes on beyond {limit} bytes"),
     })]
@@ -228,14 +240,16 @@ pub enum Error {
     },
     /// The file changes on the server while it is downloaded.
     #[error(
-        "`{what}` changed on the server between two requests, more than once: try again when its owner has finished, or name a commit as the revision"
+        "`{what}` changed on the server between two requests, more than once: try again when \
+         its owner has finished, or name a commit as the revision"
     )]
     FileChanged {
         /// The file.
         what: String,
     },
     /// The server sends nothing for too long.
-    #[error("{host} sent nothing for {} seconds while `{what}` was asked for: try again, it goes on where it stopped", seconds.as_secs_f64())]
+    #[error("{host} sent nothing for {} seconds while `{what}` was asked for: try again, it \
+        goes on where it stopped", seconds.as_secs_f64())]
     Stalled {
         /// Who was asked.
         host: String,
@@ -246,7 +260,8 @@ pub enum Error {
     },
     /// The connection ended in the middle of the answer.
     #[error(
-        "the connection to {host} was cut while `{what}` was asked for ({reason}): try again, it goes on where it stopped"
+        "the connection to {host} was cut while `{what}` was asked for ({reason}): try again, \
+         it goes on where it stopped"
     )]
     Cut {
         /// Who was asked.
@@ -257,7 +272,11 @@ pub enum Error {
         reason: String,
     },
     /// The server asks to wait for longer than the program does.
-    #[error("{host} answers {status} and asks to wait {} seconds: try again after that{}", seconds.as_secs(), if *with_token { "" } else { ", or set HF_TOKEN, since accounts may ask more often" })]
+    #[error(
+        "{host} answers {status} and asks to wait {} seconds: try again after that{}",
+        seconds.as_secs(),
+        if *with_token { "" } else { ", or set HF_TOKEN, since accounts may ask more often" }
+    )]
     Busy {
         /// Who was asked.
         host: String,
@@ -269,7 +288,15 @@ pub enum Error {
         with_token: bool,
     },
     /// The server answered with a status that says that it failed, or that nothing here expects.
-    #[error("{host} answered {status}{} when asked for `{what}`: {}", reason(message), if *status >= 500 { "it has a fault of its own, try again later" } else { "look at the address, and at HF_ENDPOINT if it is set" })]
+    #[error(
+        "{host} answered {status}{} when asked for `{what}`: {}",
+        reason(message),
+        if *status >= 500 {
+            "it has a fault of its own, try again later"
+        } else {
+            "look at the address, and at HF_ENDPOINT if it is set"
+        }
+    )]
     Status {
         /// Who was asked.
         host: String,
@@ -282,7 +309,8 @@ pub enum Error {
     },
     /// The server's answer makes no sense.
     #[error(
-        "{host} gave an answer for `{what}` that cannot be used ({reason}): look at HF_ENDPOINT and the proxy if they are set, or try again later"
+        "{host} gave an answer for `{what}` that cannot be used ({reason}): look at HF_ENDPOINT \
+         and the proxy if they are set, or try again later"
     )]
     BadAnswer {
         /// Who was asked.

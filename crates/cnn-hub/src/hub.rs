@@ -330,12 +330,13 @@ impl Hub {
         refuse: &dyn Fn(&Answer) -> Error,
         progress: &mut dyn Progress,
     ) -> Result<Answer, Error> {
-        let retry = match is_cached {
-            true => Retry {
+        let retry = if is_cached {
+            Retry {
                 failures: 1,
                 ..self.config.retry
-            },
-            false => self.config.retry,
+            }
+        } else {
+            self.config.retry
         };
         let mut tries = Tries::new(&retry, request.what);
         loop {

@@ -125,7 +125,8 @@ impl Hub {
         create_directory(path.parent().unwrap_or(&path))?;
         let lock = Lock::acquire(&beside(".lock"), &name, progress)?.removing_file();
         if !path.is_file() {
-            let (partial, note) = (beside(".incomplete"), beside(".incomplete.json"));
+            let partial = beside(".incomplete");
+            let note = beside(".incomplete.json");
             let bytes = transfer(
                 &self.client,
                 &Transfer {

@@ -43,13 +43,12 @@ fn zip(entries: &[Entry]) -> Vec<u8> {
     let mut zip = Vec::new();
     let mut directory = Vec::new();
     for entry in entries {
-        let packed = match entry.deflated {
-            true => {
-                let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-                encoder.write_all(&entry.content).unwrap();
-                encoder.finish().unwrap()
-            }
-            false => entry.content.clone(),
+        let packed = if entry.deflated {
+            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(&entry.content).unwrap();
+            encoder.finish().unwrap()
+        } else {
+            entry.content.clone()
         };
         let mut crc = Crc::new();
         crc.update(&entry.content);
@@ -565,7 +564,8 @@ fn a_hundred_thousand_mutated_archives_do_no_harm() {
         .unwrap();
     let inner = root.path().join("x");
     fs::create_dir(&inner).unwrap();
-    let (archive, target) = (inner.join("archive"), inner.join("target"));
+    let archive = inner.join("archive");
+    let target = inner.join("target");
     let limits = ArchiveLimits {
         entries: 20,
         bytes: 1 << 20,

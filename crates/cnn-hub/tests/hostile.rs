@@ -213,10 +213,12 @@ fn two_thousand_mutated_answers_do_no_harm() {
         "HTTP/1.1 200 OK\r\netag: \"tag\"\r\nx-repo-commit: {COMMIT}\r\ncontent-length: 100\r\n\r\n"
     );
     let chunked = format!(
-        "HTTP/1.1 206 Partial\r\netag: \"tag\"\r\nx-repo-commit: {COMMIT}\r\ncontent-range: bytes 0-99/100\r\ntransfer-encoding: chunked\r\n\r\n64\r\n{body}\r\n0\r\n\r\n"
+        "HTTP/1.1 206 Partial\r\netag: \"tag\"\r\nx-repo-commit: {COMMIT}\r\ncontent-range: \
+         bytes 0-99/100\r\ntransfer-encoding: chunked\r\n\r\n64\r\n{body}\r\n0\r\n\r\n"
     );
     let moved = format!(
-        "HTTP/1.1 302 Found\r\nlocation: /b\r\nx-linked-etag: \"tag\"\r\nx-linked-size: 100\r\nx-repo-commit: {COMMIT}\r\ncontent-length: 0\r\n\r\n"
+        "HTTP/1.1 302 Found\r\nlocation: /b\r\nx-linked-etag: \"tag\"\r\nx-linked-size: \
+         100\r\nx-repo-commit: {COMMIT}\r\ncontent-length: 0\r\n\r\n"
     );
     let plain = format!("{head}{body}");
     let server = Server::start(move |request| {

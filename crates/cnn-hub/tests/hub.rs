@@ -47,15 +47,11 @@ fn tree(directory: &Path) -> Vec<String> {
     while let Some(next) = open.pop() {
         for entry in fs::read_dir(next).into_iter().flatten() {
             let path = entry.unwrap().path();
-            match fs::symlink_metadata(&path).unwrap().is_dir() {
-                true => open.push(path),
-                false => files.push(
-                    path.strip_prefix(directory)
-                        .unwrap()
-                        .to_str()
-                        .unwrap()
-                        .to_string(),
-                ),
+            if fs::symlink_metadata(&path).unwrap().is_dir() {
+                open.push(path);
+            } else {
+                let inside = path.strip_prefix(directory).unwrap();
+                files.push(inside.to_str().unwrap().to_string());
             }
         }
     }
@@ -396,9 +392,10 @@ fn a_wrong_hash_is_told_and_the_file_is_gone() {
         let outside = cache.path().join("outside");
         fs::write(&outside, "precious").unwrap();
         #[cfg(unix)]
-        match is_link {
-            true => std::os::unix::fs::symlink(&outside, &partial).unwrap(),
-            false => fs::write(&partial, bytes(2000, 9)).unwrap(),
+        if is_link {
+            std::os::unix::fs::symlink(&outside, &partial).unwrap();
+        } else {
+            fs::write(&partial, bytes(2000, 9)).unwrap();
         }
         fs::remove_dir_all(cache.path().join("hub/models--owner--name/snapshots")).unwrap();
         hub.file(&file("model.bin"), &mut Silent).unwrap();
@@ -502,7 +499,8 @@ fn each_refusal_of_the_hub_is_told_by_its_kind() {
     };
     let missing = error("owner/nothing", "a");
     assert!(
-        matches!(&missing, Error::MissingRepository { repo, with_token: false, .. } if repo == "owner/nothing"),
+        matches!(&missing, Error::MissingRepository { repo, with_token: false, .. }
+            if repo == "owner/nothing"),
         "{missing}"
     );
     assert!(missing.to_string().contains("HF_TOKEN"), "{missing}");

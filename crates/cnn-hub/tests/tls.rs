@@ -154,7 +154,8 @@ fn proxy() -> (String, Arc<Mutex<Vec<String>>>) {
                         .unwrap();
                 };
                 client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").unwrap();
-                let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let mut from = client.try_clone().unwrap();
+                let mut to = server.try_clone().unwrap();
                 thread::spawn(move || std::io::copy(&mut from, &mut to));
                 let _ = std::io::copy(&mut server, &mut client);
             });

@@ -329,7 +329,8 @@ pub(crate) fn label_names(
         Value::Object(names) => by_number(key, names, num_classes)?,
         other => {
             return Err(format!(
-                "`{key}` is {other}, expected a list of strings, or an object of class numbers and strings"
+                "`{key}` is {other}, expected a list of strings, or an object of class numbers \
+                 and strings"
             ));
         }
     };

@@ -172,7 +172,8 @@ pub enum Error {
     },
     /// A moving average of the weights was asked for.
     #[error(
-        "{} holds no moving average of the weights (looked for were `state_dict_ema`, `model_ema`, `ema` and names under such a prefix)",
+        "{} holds no moving average of the weights (looked for were `state_dict_ema`, \
+         `model_ema`, `ema` and names under such a prefix)",
         path.display()
     )]
     NoAverage {

@@ -489,7 +489,8 @@ fn weight_file(directory: &Path) -> Result<PathBuf, Error> {
             )
         }
     };
-    let expected = "model.safetensors, or exactly one .safetensors, .pth, .pth.tar, .pt, .th, .bin or .ckpt file";
+    let expected = "model.safetensors, or exactly one .safetensors, .pth, .pth.tar, .pt, .th, \
+        .bin or .ckpt file";
     Err(Error::WeightFiles {
         path: directory.to_path_buf(),
         found,

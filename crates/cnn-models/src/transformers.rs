@@ -39,7 +39,8 @@ pub(crate) fn read(
             .map(|class| format!(" (`{class}`)"))
             .unwrap_or_default();
         return Err(format!(
-            "this is a network of transformers, `{model_type}`{class}; of those `resnet` is read, and models of timm (`timm_wrapper`)"
+            "this is a network of transformers, `{model_type}`{class}; of those `resnet` is \
+             read, and models of timm (`timm_wrapper`)"
         ));
     }
     let architecture = resnet(root)?;
@@ -106,7 +107,8 @@ fn resnet(root: &Map<String, Value>) -> Result<&'static str, String> {
         .find(|(kind, blocks, _)| *kind == layer_type && *blocks == depths);
     same.map(|&(.., name)| name).ok_or_else(|| {
         format!(
-            "a ResNet of `layer_type` {layer_type} and `depths` {depths} is none of resnet18, resnet34, resnet50, resnet101 and resnet152"
+            "a ResNet of `layer_type` {layer_type} and `depths` {depths} is none of resnet18, \
+             resnet34, resnet50, resnet101 and resnet152"
         )
     })
 }
@@ -215,7 +217,8 @@ fn sides(value: Option<&Value>, default: usize) -> Result<Size, String> {
         .or_else(|| Some(Size::Sides([side("height")?, side("width")?])));
     size.ok_or_else(|| {
         format!(
-            "a size is {value}, expected a number from 1 to {}, or `shortest_edge`, or `height` and `width`",
+            "a size is {value}, expected a number from 1 to {}, or `shortest_edge`, or `height` \
+             and `width`",
             cnn_core::MAX_IMAGE_SIDE
         )
     })
@@ -228,9 +231,11 @@ mod tests {
 
     fn config(change: Value, processor: Option<Value>) -> Result<CheckpointConfig, String> {
         let mut root = json!({
-            "architectures": ["ResNetForImageClassification"], "model_type": "resnet", "layer_type": "basic",
+            "architectures": ["ResNetForImageClassification"], "model_type": "resnet",
+                "layer_type": "basic",
             "depths": [2, 2, 2, 2], "hidden_sizes": [64, 128, 256, 512],
-            "id2label": {"0": "cat", "10": "owl", "1": "dog", "2": "b", "3": "c", "4": "d", "5": "e", "6": "f", "7": "g", "8": "h", "9": "i"},
+            "id2label": {"0": "cat", "10": "owl", "1": "dog", "2": "b", "3": "c", "4": "d",
+                "5": "e", "6": "f", "7": "g", "8": "h", "9": "i"},
         });
         let change = change.as_object().unwrap().clone();
         root.as_object_mut().unwrap().extend(change);
@@ -284,25 +289,30 @@ mod tests {
         let mean = [0.1, 0.2, 0.3];
         for (processor, sides, resized, interpolation) in [
             (
-                json!({"feature_extractor_type": "ConvNextFeatureExtractor", "size": 224, "crop_pct": 0.875, "resample": 3}),
+                json!({"feature_extractor_type": "ConvNextFeatureExtractor", "size": 224,
+                    "crop_pct": 0.875, "resample": 3}),
                 [224, 224],
                 [256, 256],
                 Interpolation::Bicubic,
             ),
             (
-                json!({"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 384}}),
+                json!({"image_processor_type": "ConvNextImageProcessor",
+                    "size": {"shortest_edge": 384}}),
                 [384, 384],
                 [384, 384],
                 Interpolation::Bicubic,
             ),
             (
-                json!({"image_processor_type": "ViTImageProcessor", "size": {"height": 160, "width": 192}, "resample": 2}),
+                json!({"image_processor_type": "ViTImageProcessor", "size": {"height": 160,
+                    "width": 192}, "resample": 2}),
                 [160, 192],
                 [160, 192],
                 Interpolation::Bilinear,
             ),
             (
-                json!({"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}, "resample": 0}),
+                json!({"image_processor_type": "CLIPImageProcessor",
+                    "size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224},
+                    "resample": 0}),
                 [224, 224],
                 [256, 256],
                 Interpolation::Nearest,

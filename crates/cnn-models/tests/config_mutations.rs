@@ -8,19 +8,28 @@ use serde_json::Value;
 /// timm's of today, as one object, and with names by number.
 const CONFIGS: [&str; 3] = [
     r#"{"architecture": "mobilenetv1_100", "num_classes": 3, "label_names": ["a", "b", "c"],
-  "model_args": {"channel_multiplier": 0.75, "pad_type": "same", "bn_eps": 0.001, "in_chans": 1, "drop_rate": 0.2},
-  "pretrained_cfg": {"input_size": [1, 192, 160], "interpolation": "bicubic", "crop_pct": 0.875, "mean": [0.5], "std": [0.5]}}"#,
-    r#"{"architecture": "resnet18", "labels": ["a", "b", "c"], "num_classes": 3, "input_size": [3, 64, 64], "crop_pct": 0.9,
-  "interpolation": "bilinear", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.4, 0.3], "label_descriptions": {"a": "A"}}"#,
-    r#"{"architecture": "resnet18", "model_args": null, "pretrained_cfg": {"num_classes": 3, "input_size": [3, 64, 64],
+  "model_args": {"channel_multiplier": 0.75, "pad_type": "same", "bn_eps": 0.001, "in_chans": 1,
+      "drop_rate": 0.2},
+  "pretrained_cfg": {"input_size": [1, 192, 160], "interpolation": "bicubic", "crop_pct": 0.875,
+      "mean": [0.5], "std": [0.5]}}"#,
+    r#"{"architecture": "resnet18", "labels": ["a", "b", "c"], "num_classes": 3,
+        "input_size": [3, 64, 64], "crop_pct": 0.9,
+  "interpolation": "bilinear", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.4, 0.3],
+      "label_descriptions": {"a": "A"}}"#,
+    r#"{"architecture": "resnet18", "model_args": null, "pretrained_cfg": {"num_classes": 3,
+        "input_size": [3, 64, 64],
   "label_names": {"0": "a", "2": "c", "1": "b"}, "mean": null}}"#,
 ];
 
-const RESNET: &str = r#"{"architectures": ["ResNetForImageClassification"], "model_type": "resnet", "layer_type": "basic", "depths": [2, 2, 2, 2],
-  "hidden_sizes": [64, 128, 256, 512], "num_channels": 3, "embedding_size": 64, "id2label": {"0": "a", "1": "b", "2": "c"}}"#;
+const RESNET: &str = r#"{"architectures": ["ResNetForImageClassification"],
+    "model_type": "resnet", "layer_type": "basic", "depths": [2, 2, 2, 2],
+  "hidden_sizes": [64, 128, 256, 512], "num_channels": 3, "embedding_size": 64,
+      "id2label": {"0": "a", "1": "b", "2": "c"}}"#;
 
-const PROCESSOR: &str = r#"{"image_processor_type": "ConvNextImageProcessor", "do_normalize": true, "do_center_crop": true,
-  "size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 192}, "crop_pct": 0.875, "resample": 3,
+const PROCESSOR: &str = r#"{"image_processor_type": "ConvNextImageProcessor",
+    "do_normalize": true, "do_center_crop": true,
+  "size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 192}, "crop_pct": 0.875,
+      "resample": 3,
   "image_mean": [0.5, 0.5, 0.5], "image_std": [0.2, 0.2, 0.2]}"#;
 
 /// What a mutation puts in: values at the edges, and other types.

@@ -229,7 +229,8 @@ fn a_network_without_counters_or_head_has_its_prefix_found() {
         ..options()
     };
     let loaded = Network::load(&path, &new_head).unwrap();
-    let (of_body, all) = (values(&loaded), values(&network));
+    let of_body = values(&loaded);
+    let all = values(&network);
     assert_eq!(of_body[0], all[0]);
     assert_eq!(loaded.model().num_classes(), 3);
 }
@@ -325,8 +326,10 @@ fn configurations_of_all_years_say_the_same() {
         .map(|number| (number.to_string(), json!(names[number])))
         .collect::<serde_json::Map<_, _>>()
         .into();
-    let record = json!({"input_size": [3, 32, 40], "interpolation": "bilinear", "crop_pct": 0.9, "mean": [0.5, 0.4, 0.3],
-        "std": [0.25, 0.2, 0.1], "num_classes": 10, "first_conv": "conv1", "classifier": "linear", "tag": "x"});
+    let record = json!({"input_size": [3, 32, 40], "interpolation": "bilinear", "crop_pct": 0.9,
+        "mean": [0.5, 0.4, 0.3],
+        "std": [0.25, 0.2, 0.1], "num_classes": 10, "first_conv": "conv1",
+            "classifier": "linear", "tag": "x"});
     let root = json!({"architecture": MODEL, "num_classes": 10, "num_features": 64});
     let merged = |parts: &[&Value]| {
         let parts = parts
@@ -389,7 +392,8 @@ fn configurations_of_all_years_say_the_same() {
         merged(&[
             &root,
             &named,
-            &json!({"model_type": "timm_wrapper", "architectures": ["TimmWrapperForImageClassification"],
+            &json!({"model_type": "timm_wrapper",
+                "architectures": ["TimmWrapperForImageClassification"],
             "model_args": null, "do_pooling": true}),
             &under(record.clone()),
         ]),
@@ -497,7 +501,8 @@ fn contradictions_are_refused_by_name() {
             "unknown model `vit_base`",
         ),
         (
-            json!({"architecture": null, "architectures": ["ViTForImageClassification"], "model_type": "vit"}),
+            json!({"architecture": null, "architectures": ["ViTForImageClassification"],
+                "model_type": "vit"}),
             "`architecture` is missing",
         ),
     ] {
@@ -554,7 +559,8 @@ fn a_grey_network_of_timm_has_one_channel_in_its_record() {
             0.2,
         ),
     ] {
-        let config = json!({"architecture": MODEL, "model_args": {"in_chans": 1}, "pretrained_cfg": record, "num_classes": 10});
+        let config = json!({"architecture": MODEL, "model_args": {"in_chans": 1},
+            "pretrained_cfg": record, "num_classes": 10});
         let network = with_config(directory, &config).unwrap();
         assert_eq!(network.preprocessing().channels(), 1);
         assert!((network.preprocessing().mean[0] - mean).abs() < 1e-12);
@@ -674,10 +680,13 @@ fn a_resnet_of_transformers_is_read_from_its_directory() {
         .map(|(name, tensor)| (name_in_transformers(&name), tensor));
     safetensors(&directory, &tensors.collect());
     let config = json!({
-        "architectures": ["ResNetForImageClassification"], "model_type": "resnet", "layer_type": "basic", "depths": [2, 2, 2, 2],
-        "hidden_sizes": [64, 128, 256, 512], "embedding_size": 64, "id2label": {"0": "ant", "1": "bee", "2": "wasp"},
+        "architectures": ["ResNetForImageClassification"], "model_type": "resnet",
+            "layer_type": "basic", "depths": [2, 2, 2, 2],
+        "hidden_sizes": [64, 128, 256, 512], "embedding_size": 64, "id2label": {"0": "ant",
+            "1": "bee", "2": "wasp"},
     });
-    let processor = json!({"feature_extractor_type": "ConvNextFeatureExtractor", "size": 160, "crop_pct": 0.8, "resample": 2, "image_mean": [0.5, 0.5, 0.5]});
+    let processor = json!({"feature_extractor_type": "ConvNextFeatureExtractor", "size": 160,
+        "crop_pct": 0.8, "resample": 2, "image_mean": [0.5, 0.5, 0.5]});
     std::fs::write(
         directory.path().join("preprocessor_config.json"),
         processor.to_string(),

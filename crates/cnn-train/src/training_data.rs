@@ -318,7 +318,8 @@ fn judged_images(
         && let Err(error) = first_readable(known.as_ref(), &indices)
     {
         notes.push(format!(
-            "none of the {} {part} images can be read, the first: {}: {}; nothing is measured on `{part}`",
+            "none of the {} {part} images can be read, the first: {}: {}; nothing is measured \
+             on `{part}`",
             known.len(),
             known.id(0),
             error.reason()

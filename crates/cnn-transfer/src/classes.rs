@@ -65,96 +65,84 @@ pub fn match_classes(network: &Network, dataset: &dyn Dataset) -> Result<ClassMa
             *count += 1;
         }
     }
-    let occurring: Vec<usize> = (0..classes.len())
-        .filter(|&class| images[class] > 0)
-        .collect();
-    let count = network.model().num_classes();
-    let model = network.spec().name;
-    let known = known_class_names(network);
-    let values: Option<Vec<usize>> = occurring
+    let occurs = |class: &usize| images[*class] > 0;
+    let occurring: Vec<usize> = (0..classes.len()).filter(occurs).collect();
+    let are_numbers = occurring
         .iter()
-        .map(|&class| number(&classes[class]))
-        .collect();
-    let found: Vec<Option<usize>> = match (&values, &known) {
-        (Some(values), None) => values
-            .iter()
-            .map(|value| Some(*value).filter(|&value| value < count))
-            .collect(),
-        (Some(values), Some(known)) => match known
-            .iter()
-            .map(|name| number(name))
-            .collect::<Option<Vec<_>>>()
-        {
-            Some(known) => values
-                .iter()
-                .map(|value| known.iter().position(|known| known == value))
-                .collect(),
-            None => values
-                .iter()
-                .map(|value| Some(*value).filter(|&value| value < count))
-                .collect(),
-        },
-        (None, Some(known)) => {
-            let names = KnownNames::new(known);
-            occurring
-                .iter()
-                .map(|&class| names.find(&classes[class]))
-                .collect()
+        .all(|&class| number(&classes[class]).is_some());
+    let count = network.model().num_classes();
+    let known = known_class_names(network);
+    let rule = match &known {
+        Some(known) if are_numbers && known.iter().all(|name| number(name).is_some()) => {
+            Rule::Values(known.iter().filter_map(|name| number(name)).collect())
         }
-        (None, None) => occurring
-            .iter()
-            .map(|&class| Some(class).filter(|&class| class < count))
-            .collect(),
+        _ if are_numbers => Rule::Values((0..count).collect()),
+        Some(known) => Rule::Names(KnownNames::new(known)),
+        None => Rule::Order(count),
     };
     let mut numbers = vec![None; classes.len()];
-    for (&class, &number) in occurring.iter().zip(&found) {
-        numbers[class] = number;
+    for &class in &occurring {
+        numbers[class] = rule.find(class, &classes[class]);
     }
-    let unknown: Vec<usize> = occurring
+    let is_unknown = |class: &usize| numbers[*class].is_none();
+    let unknown: Vec<usize> = occurring.iter().copied().filter(is_unknown).collect();
+    let unknown_names: Vec<String> = unknown
         .iter()
-        .copied()
-        .filter(|&class| numbers[class].is_none())
+        .map(|&class| classes[class].clone())
         .collect();
-    if known.is_none() && !unknown.is_empty() {
-        return Err(Error::MoreClasses {
-            model,
-            network: count,
-            data: classes.len(),
-        });
-    }
-    let names_of = |classes_: &[usize]| {
-        classes_
-            .iter()
-            .map(|&class| classes[class].clone())
-            .collect::<Vec<_>>()
-    };
-    if let Some(known) = &known
-        && unknown.len() == occurring.len()
-        && !occurring.is_empty()
-    {
-        return Err(Error::UnknownClasses {
-            model,
-            unknown: names_of(&unknown),
-            known: known.clone(),
-        });
-    }
-    let are_numbers = known
-        .as_ref()
-        .is_some_and(|known| known.iter().any(|name| number(name).is_none()));
-    let note = if !unknown.is_empty() {
-        let left_out: usize = unknown.iter().map(|&class| images[class]).sum();
-        Some(format!(
-            "{model} does not know the classes {}; their {left_out} images are left out",
-            some(&names_of(&unknown))
-        ))
-    } else if values.is_some() && are_numbers {
-        Some(format!(
-            "the dataset's classes are numbers, and are taken for those of {model}'s classes"
-        ))
-    } else {
-        None
+    let model = network.spec().name;
+    let note = match known {
+        None if !unknown.is_empty() => {
+            return Err(Error::MoreClasses {
+                model,
+                network: count,
+                data: classes.len(),
+            });
+        }
+        Some(known) if !unknown.is_empty() && unknown.len() == occurring.len() => {
+            return Err(Error::UnknownClasses {
+                model,
+                unknown: unknown_names,
+                known,
+            });
+        }
+        Some(_) if !unknown.is_empty() => {
+            let left_out: usize = unknown.iter().map(|&class| images[class]).sum();
+            Some(format!(
+                "{model} does not know the classes {}; their {left_out} images are left out",
+                some(&unknown_names)
+            ))
+        }
+        Some(known) if are_numbers && known.iter().any(|name| number(name).is_none()) => {
+            Some(format!(
+                "the dataset's classes are numbers, and are taken for those of {model}'s classes"
+            ))
+        }
+        _ => None,
     };
     Ok(ClassMatch { numbers, note })
+}
+
+/// How a class of a dataset is found among a network's.
+enum Rule {
+    /// By the value of its name, among the values of the network's.
+    Values(Vec<usize>),
+    Names(KnownNames),
+    /// By its number, below the number of the network's classes.
+    Order(usize),
+}
+
+impl Rule {
+    fn find(&self, class: usize, name: &str) -> Option<usize> {
+        match self {
+            Self::Values(values) => {
+                let value = number(name)?;
+                values.iter().position(|&known| known == value)
+            }
+            Self::Names(names) => names.find(name),
+            Self::Order(count) => (class < *count).then_some(class),
+        }
+    }
 }
 
 /// The value of a name that is a number.
@@ -301,7 +289,8 @@ mod tests {
         );
         let error = matched(&network, &["boat", "dog"]).unwrap_err();
         assert!(
-            matches!(&error, Error::UnknownClasses { unknown, known, .. } if unknown == &["boat", "dog"] && known.len() == 2),
+            matches!(&error, Error::UnknownClasses { unknown, known, .. }
+                if unknown == &["boat", "dog"] && known.len() == 2),
             "{error}"
         );
     }

@@ -39,7 +39,8 @@ const SIGNATURES: &[(&[u8], &str)] = &[
     ),
     (
         b"\x89HDF\r\n\x1a\n",
-        "this is HDF5, as Keras saves weights: load it in Python and save its arrays under PyTorch's names \
+        "this is HDF5, as Keras saves weights: load it in Python and save its arrays under \
+         PyTorch's names \
          with `safetensors.numpy.save_file`",
     ),
     (
@@ -67,7 +68,8 @@ const SIGNATURES: &[(&[u8], &str)] = &[
     (b"GGUF", "this is GGUF: get the model's safetensors file"),
     (
         b"\x12\x01\0\0\0\0\0\0",
-        "this is an MXNet parameter file: save its arrays under PyTorch's names with `safetensors.numpy.save_file`",
+        "this is an MXNet parameter file: save its arrays under PyTorch's names with \
+         `safetensors.numpy.save_file`",
     ),
     (
         b"PAR1",
@@ -127,7 +129,9 @@ pub(crate) fn archive_error<'a>(names: impl Iterator<Item = &'a [u8]>) -> Error 
         "this is a program that `torch.export` saved: save `model.state_dict()` with `torch.save`"
             .to_string()
     } else if is_unfinished {
-        "this is a zip archive without a `data.pkl`, as `torch.save` leaves it where it fails: save it again".to_string()
+        "this is a zip archive without a `data.pkl`, as `torch.save` leaves it where it fails: \
+         save it again"
+            .to_string()
     } else if let Some(weights) = weights {
         format!(
             "this is a zip archive without a `data.pkl` that holds `{}`: unpack it",
@@ -146,7 +150,8 @@ pub(crate) fn by_name(path: &Path) -> Option<Error> {
     let (number, count) = shard.split_once("-of-")?;
     let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     (are_digits(number) && are_digits(count)).then(|| Error::UnknownFormat {
-        found: "this holds the values of a TensorFlow checkpoint: save its variables under PyTorch's names with \
+        found: "this holds the values of a TensorFlow checkpoint: save its variables under \
+            PyTorch's names with \
                 `safetensors.tensorflow.save_file`"
             .into(),
     })
@@ -188,7 +193,8 @@ fn tar(bytes: &[u8]) -> Option<String> {
     let name = bytes[..100].split(|&byte| byte == 0).next()?;
     Some(match name {
         b"storages" | b"tensors" | b"pickle" | b"sys_info" => {
-            "this is the tar archive that PyTorch wrote before 2017: load it with `torch.load` and save it again"
+            "this is the tar archive that PyTorch wrote before 2017: load it with `torch.load` \
+             and save it again"
                 .into()
         }
         _ => format!(
@@ -204,11 +210,13 @@ fn binary(bytes: &[u8]) -> Option<String> {
     let head = &bytes[..bytes.len().min(LOOKED_AT)];
     let found = match head {
         _ if is_table => {
-            "this is the index of a TensorFlow checkpoint: save its variables under PyTorch's names with \
+            "this is the index of a TensorFlow checkpoint: save its variables under PyTorch's \
+             names with \
              `safetensors.tensorflow.save_file`"
         }
         [_, _, _, _, b'T', b'F', b'L', b'3', ..] => {
-            "this is a TensorFlow Lite model: save its arrays under PyTorch's names with `safetensors.numpy.save_file`"
+            "this is a TensorFlow Lite model: save its arrays under PyTorch's names with \
+             `safetensors.numpy.save_file`"
         }
         [
             b'R',
@@ -263,14 +271,16 @@ fn protocol_buffer(bytes: &[u8]) -> Option<String> {
         }
         // name, then layers.
         [0x0a, rest @ ..] if is_name(rest) => {
-            "this may be a Caffe model: save its arrays under PyTorch's names with `safetensors.numpy.save_file`"
+            "this may be a Caffe model: save its arrays under PyTorch's names with \
+             `safetensors.numpy.save_file`"
         }
         _ => return None,
     };
     Some(found.into())
 }
 
-const ONNX: &str = "this is an ONNX model: get the PyTorch weights that it was exported from, or save its \
+const ONNX: &str = "this is an ONNX model: get the PyTorch weights that it was exported from, \
+    or save its \
                     initializers under PyTorch's names with `safetensors.numpy.save_file`";
 
 /// A length as protocol buffers write it, and what follows.
@@ -328,27 +338,34 @@ fn text(bytes: &[u8]) -> Option<String> {
             quoted(text.as_bytes())
         ),
         b'<' => format!(
-            "this is a web page{}, not a weight file: it was saved in place of the file, often because it asks to \
+            "this is a web page{}, not a weight file: it was saved in place of the file, often \
+             because it asks to \
              log in or to confirm; get the file itself",
             title(text, &lower)
         ),
         b'{' if text.contains("\"weight_map\"") => {
-            "this is the index of weights in several files: join them with `save_file` of safetensors".into()
+            "this is the index of weights in several files: join them with `save_file` of \
+             safetensors"
+                .into()
         }
         b'{' if ["\"architecture\"", "\"architectures\"", "\"model_type\""]
             .iter()
             .any(|key| text.contains(key)) =>
         {
-            "this is a configuration (JSON): name the directory that it lies in, with the weights".into()
+            "this is a configuration (JSON): name the directory that it lies in, with the weights"
+                .into()
         }
         b'{' | b'[' => format!(
             "this is JSON (`{}`), as a server answers in place of a file: get it again",
             quoted(text.as_bytes())
         ),
-        _ if (text.starts_with("(d") || text.starts_with("(i") || text.starts_with("ccollections"))
+        _ if (text.starts_with("(d")
+            || text.starts_with("(i")
+            || text.starts_with("ccollections"))
             && text.contains("\np") =>
         {
-            "this is a pickle of protocol 0 that `torch.save` did not write: load it in Python and save it with \
+            "this is a pickle of protocol 0 that `torch.save` did not write: load it in Python \
+             and save it with \
              `torch.save`"
                 .into()
         }

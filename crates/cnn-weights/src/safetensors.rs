@@ -216,7 +216,8 @@ mod tests {
         let error = TensorFile::from_bytes(bytes).unwrap_err().to_string();
         assert_eq!(
             error,
-            "broken safetensors file: the header takes 200 bytes, the file holds 2 after its length: it is cut"
+            "broken safetensors file: the header takes 200 bytes, the file holds 2 after its \
+             length: it is cut"
         );
     }
 

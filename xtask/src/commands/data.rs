@@ -62,7 +62,7 @@ impl Data {
             export(&source, directory)?;
         }
         let survey = match &source {
-            Source::Path(path) => survey(path)?,
+            Source::Path(place) => survey(&place.path)?,
             Source::Shapes(_) => {
                 let parts = Split::ALL
                     .iter()

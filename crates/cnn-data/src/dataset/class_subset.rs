@@ -105,3 +105,43 @@ impl Dataset for ClassSubset {
         Ok(sample)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{Shapes, ShapesConfig};
+
+    #[test]
+    fn labels_and_boxes_are_numbered_anew_and_others_are_left_out() {
+        let config = ShapesConfig::default().with_samples(60).with_objects(3..=3);
+        let shapes: Arc<dyn Dataset> = Arc::new(Shapes::new(config).unwrap());
+        let kept = [7, 3];
+        let subset = ClassSubset::new(shapes.clone(), &kept).unwrap();
+        let of_kept = |class: usize| kept.iter().position(|&kept| kept == class);
+        let mut next = 0;
+        for index in 0..shapes.len() {
+            let Some(label) = shapes.label(index).and_then(of_kept) else {
+                continue;
+            };
+            let whole = shapes.read(index).unwrap();
+            let sample = subset.read(next).unwrap();
+            assert_eq!(
+                (subset.label(next), sample.label),
+                (Some(label), Some(label))
+            );
+            let boxes: Vec<usize> = whole
+                .boxes
+                .iter()
+                .filter_map(|object| of_kept(object.class))
+                .collect();
+            let found: Vec<usize> = sample.boxes.iter().map(|object| object.class).collect();
+            assert_eq!(found, boxes);
+            assert_eq!(sample.image, whole.image);
+            next += 1;
+        }
+        assert_eq!(subset.len(), next);
+        assert!(next > 0);
+        assert!(ClassSubset::new(shapes, &[10]).is_err());
+    }
+}

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::files::{file_name, files_below, files_in, folders_in, has_extension, quoted};
-use super::folder_layout::{FolderLayout, FolderPart};
+use super::files::{
+    Listing, file_name, files_below, files_in, folders_in, has_extension, is_image_name, quoted,
+};
+use super::folder_layout::FolderLayout;
 use super::idx::IdxLayout;
 use super::recurring::recurring_folders;
 use super::split::list_splits;
-use super::{Dataset, Split};
-use crate::Error;
+use super::{Dataset, ImageFolder, Split};
+use crate::{Error, Skipped};
 
 /// How a dataset is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -53,16 +55,6 @@ impl fmt::Display for DatasetFormat {
 /// What is recognised, for the message where nothing is.
 pub(crate) const LOOKED_FOR: &str = "folders of images named by class, directly or in `train`, `val` and `test`; IDX \
      files named like `train-images-idx3-ubyte.gz` with their labels; parquet files with an image column";
-
-/// The format and the splits of the dataset at `path`; no splits where it is not divided.
-///
-/// # Errors
-///
-/// As [`FoundDataset::at`].
-pub fn dataset_splits(path: &Path) -> Result<(DatasetFormat, Vec<Split>), Error> {
-    let found = FoundDataset::at(path)?;
-    Ok((found.format(), found.splits()))
-}
 
 /// A recognised dataset, not opened yet: its format, its splits, and how its folders were
 /// understood.
@@ -124,7 +116,7 @@ impl FoundDataset {
             return Err(Error::Configuration {
                 path,
                 asked: Some(name),
-                existing: "none".to_owned(),
+                existing: "none at all: leave the name out".to_owned(),
             });
         }
         Ok(Self {
@@ -172,7 +164,15 @@ impl FoundDataset {
     pub fn open(&self, split: impl Into<Option<Split>>) -> Result<Arc<dyn Dataset>, Error> {
         let number = self.choose(split.into())?;
         Ok(match &self.layout {
-            Layout::Folders(layout) => Arc::new(layout.open(number)?),
+            Layout::Folders(layout) => {
+                let part = &layout.parts[number];
+                let classes = layout.classes.clone();
+                Arc::new(ImageFolder::of_samples(
+                    &part.root,
+                    classes,
+                    part.samples.clone(),
+                )?)
+            }
             Layout::Idx(layout) => Arc::new(layout.open(number)?),
             Layout::Parquet(parts) => {
                 let others = parts
@@ -262,16 +262,25 @@ fn of_folder(
             _ => break,
         }
     }
-    let parquet = files_below(path, |file| has_extension(file, &["parquet"]))?.files;
+    let is_parquet = |file: &Path| has_extension(file, &["parquet"]);
+    let Listing { files, unreadable } =
+        files_below(path, |file| is_parquet(file) || is_image_name(file))?;
+    notes.extend(
+        unreadable
+            .iter()
+            .map(|Skipped { path, reason }| format!("{path} is left out: {reason}")),
+    );
+    let (parquet, images): (Vec<PathBuf>, Vec<PathBuf>) =
+        files.into_iter().partition(|file| is_parquet(file));
     if !parquet.is_empty() {
         let files = of_configuration(path, parquet, configuration)?;
         return Ok(Layout::Parquet(parquet_parts(path, files, notes)?));
     }
-    match FolderLayout::recognise(path)? {
+    match FolderLayout::recognise(path, &images)? {
         Ok(layout) => {
             notes.extend(layout.notes.iter().cloned());
-            let recurring = recurring_folders(layout.parts.iter().map(FolderPart::root))?;
-            notes.extend(recurring.map(|found| found.to_string()));
+            let roots = layout.parts.iter().map(|part| part.root.as_path());
+            notes.extend(recurring_folders(roots)?.map(|found| found.to_string()));
             Ok(Layout::Folders(layout))
         }
         Err(reason) => Err(Error::UnknownDataset {

@@ -34,6 +34,27 @@ pub(super) struct Listing {
     pub(super) unreadable: Vec<Skipped>,
 }
 
+impl Listing {
+    fn add_unreadable(&mut self, path: PathBuf, error: &Error, wanted: &impl Fn(&Path) -> bool) {
+        let is_dead_link = path.is_symlink() && !path.exists();
+        if is_ignored_name(path.file_name()) {
+            return;
+        }
+        if is_dead_link && wanted(&path) {
+            self.files.push(path);
+            return;
+        }
+        self.unreadable.push(Skipped {
+            path: path.display().to_string(),
+            reason: if is_dead_link {
+                "a link that leads nowhere".to_owned()
+            } else {
+                error.reason()
+            },
+        });
+    }
+}
+
 /// The image files below a folder, as torchvision's `ImageFolder` orders them: by folder, then by
 /// name. Hidden files and folders are ignored, as are those of [`LITTER`], and links are followed.
 pub(super) fn image_files(folder: &Path) -> Result<Listing, Error> {
@@ -79,13 +100,8 @@ pub(super) fn files_below(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Resu
                 let error = Error::io("list", &path, error.into());
                 if is_root {
                     return Err(error);
-                } else if is_ignored_name(path.file_name()) {
-                } else if path.is_symlink() && wanted(&path) {
-                    listing.files.push(path);
-                } else {
-                    let skipped = Skipped::new(path.display().to_string(), &error);
-                    listing.unreadable.push(skipped);
                 }
+                listing.add_unreadable(path, &error, &wanted);
             }
         }
     }
@@ -146,11 +162,6 @@ fn entries_in(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathB
     }
     found.sort();
     Ok(found)
-}
-
-/// The links directly inside a folder that lead nowhere.
-pub(super) fn dead_links_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    entries_in(folder, |path| path.is_symlink() && !path.exists())
 }
 
 fn is_ignored(entry: &DirEntry) -> bool {

@@ -65,7 +65,8 @@ impl IdxArray {
             _ => {
                 let name = element.name();
                 return Err(format!(
-                    "starts with {magic:02x?}, expected an IDX header of {name}: [00, 00, {kind:02x}, 01 to 04]"
+                    "starts with {magic:02x?}, expected an IDX header of {name}: [00, 00, \
+                     {kind:02x}, 01 to 04]"
                 ));
             }
         };

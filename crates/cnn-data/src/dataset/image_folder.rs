@@ -35,23 +35,20 @@ impl ImageFolder {
             }
         }
         let classes = folders.iter().map(|folder| file_name(folder)).collect();
-        let numbered: Vec<_> = folders.into_iter().zip(0..).collect();
-        Self::of_folders(root, classes, &numbered)
+        let mut samples = Vec::new();
+        for (class, folder) in folders.iter().enumerate() {
+            let files = image_files(folder)?.files;
+            samples.extend(files.into_iter().map(|path| (path, class)));
+        }
+        Self::of_samples(root, classes, samples)
     }
 
-    /// Lists the images of folders, each with the number of its class.
-    pub(super) fn of_folders(
+    /// Images with the numbers of their classes.
+    pub(super) fn of_samples(
         root: &Path,
         classes: Vec<String>,
-        folders: &[(PathBuf, usize)],
+        samples: Vec<(PathBuf, usize)>,
     ) -> Result<Self, Error> {
-        let mut samples = Vec::new();
-        for (folder, class) in folders {
-            let files = image_files(folder)?.files;
-            samples.extend(files.into_iter().map(|path| (path, *class)));
-        }
-        // Two folders may be one class.
-        samples.sort_by_key(|(_, class)| *class);
         if samples.is_empty() {
             return Err(Error::NoImages {
                 path: root.to_owned(),

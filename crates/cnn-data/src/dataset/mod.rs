@@ -22,7 +22,7 @@ pub use cached::CachedDataset;
 pub use class_subset::ClassSubset;
 pub use content::Content;
 pub(crate) use discover::LOOKED_FOR;
-pub use discover::{DatasetFormat, FoundDataset, dataset_splits};
+pub use discover::{DatasetFormat, FoundDataset};
 pub use idx::{IdxArray, IdxImages};
 pub use image_folder::ImageFolder;
 pub use open::open_dataset;

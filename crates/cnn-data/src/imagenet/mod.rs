@@ -1,4 +1,5 @@
-//! The names and WordNet identifiers of ImageNet's classes; their source and licence stand in `README.md` beside this file.
+//! The names and WordNet identifiers of ImageNet's classes; their source and licence stand in
+//! `README.md` beside this file.
 
 use std::sync::OnceLock;
 

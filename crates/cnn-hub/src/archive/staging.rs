@@ -222,9 +222,10 @@ impl Sink<'_> {
     ) -> Result<(), Error> {
         let place = self.enter(name)?;
         let parts = self.components(name)?;
-        let from = match from_root {
-            true => &[],
-            false => &parts[..parts.len().saturating_sub(1)],
+        let from = if from_root {
+            &[]
+        } else {
+            &parts[..parts.len().saturating_sub(1)]
         };
         let target = name::resolve(from, target).ok_or_else(|| Error::UnsafeName {
             origin: self.shown.clone(),
@@ -314,7 +315,8 @@ impl Sink<'_> {
         self.unpacked.bytes = self.unpacked.bytes.saturating_add(bytes);
         if self.unpacked.bytes > self.most_bytes {
             let reason = format!(
-                "it holds more than {} bytes, which is more than its size or the limit allows; raise the limit if that is meant",
+                "it holds more than {} bytes, which is more than its size or the limit allows; \
+                 raise the limit if that is meant",
                 self.most_bytes
             );
             return Err(self.refuse(reason));

@@ -174,10 +174,13 @@ fn read_entry(directory: &mut impl Read) -> io::Result<Entry> {
         directory.read_exact(&mut bytes)?;
         Ok(bytes)
     };
-    let (name, extra, _comment) = (text(28)?, text(30)?, text(32)?);
-    let kind = match UNIX.contains(&record.0[5]) {
-        true => (u32(38)? >> 16) & KIND,
-        false => 0,
+    let name = text(28)?;
+    let extra = text(30)?;
+    let _comment = text(32)?;
+    let kind = if UNIX.contains(&record.0[5]) {
+        (u32(38)? >> 16) & KIND
+    } else {
+        0
     };
     let mut entry = Entry {
         name,

@@ -116,9 +116,10 @@ impl Store {
         let blob = self.blob(tag);
         let ups = "../".repeat(path.split('/').count() + 1);
         let target = PathBuf::from(format!("{ups}blobs/{tag}"));
-        let linked = match self.links {
-            true => symlink(&target, &place).or_else(|_| fs::hard_link(&blob, &place)),
-            false => fs::hard_link(&blob, &place),
+        let linked = if self.links {
+            symlink(&target, &place).or_else(|_| fs::hard_link(&blob, &place))
+        } else {
+            fs::hard_link(&blob, &place)
         };
         match linked {
             Ok(()) => Ok(place),

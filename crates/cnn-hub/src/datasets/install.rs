@@ -52,9 +52,10 @@ impl DatasetEntry {
                 .into_owned();
             if self.layout.unpacks(&name) {
                 // Archives of one dataset may have the same names in them.
-                let part = match self.layout.keeps_parts_apart() && parts > 1 {
-                    true => format!(".parts/part{number}"),
-                    false => ".parts".to_string(),
+                let part = if self.layout.keeps_parts_apart() && parts > 1 {
+                    format!(".parts/part{number}")
+                } else {
+                    ".parts".to_string()
                 };
                 let limits = ArchiveLimits::default();
                 staging.within(&part, |staging| {
@@ -217,15 +218,11 @@ mod tests {
                 .unwrap()
                 .map(|entry| entry.unwrap().path())
             {
-                match path.is_dir() {
-                    true => open.push(path),
-                    false => files.push(
-                        path.strip_prefix(directory)
-                            .unwrap()
-                            .to_str()
-                            .unwrap()
-                            .to_string(),
-                    ),
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    let inside = path.strip_prefix(directory).unwrap();
+                    files.push(inside.to_str().unwrap().to_string());
                 }
             }
         }

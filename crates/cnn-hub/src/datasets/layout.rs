@@ -217,7 +217,8 @@ fn svhn(arrangement: &mut Arrangement<'_>) -> Result<(), Problem> {
         else {
             return Err(unexpected("its images are no arrays of colours"));
         };
-        let (height, width) = (*height, *width);
+        let height = *height;
+        let width = *width;
         if labels.len() != *count || labels.iter().any(|label| !(1..=10).contains(label)) {
             return Err(unexpected("its labels do not fit its images"));
         }
@@ -410,11 +411,9 @@ fn merge(from: &Path, to: &Path) -> Result<(), Problem> {
 }
 
 fn stop_if_cancelled(arrangement: &Arrangement<'_>) -> Result<(), Problem> {
-    match arrangement.progress.is_cancelled() {
-        true => Err(Error::Cancelled {
-            what: arrangement.to.display().to_string(),
-        }
-        .into()),
-        false => Ok(()),
+    if arrangement.progress.is_cancelled() {
+        let what = arrangement.to.display().to_string();
+        return Err(Error::Cancelled { what }.into());
     }
+    Ok(())
 }

@@ -80,7 +80,8 @@ pub(crate) fn content_range(value: &str) -> Option<ContentRange> {
         });
     }
     let (first, last) = range.split_once('-')?;
-    let (first, last) = (size(first)?, size(last)?);
+    let first = size(first)?;
+    let last = size(last)?;
     let within = first <= last && total.is_none_or(|total| last < total);
     within.then_some(ContentRange {
         first: Some(first),

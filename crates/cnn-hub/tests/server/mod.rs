@@ -110,7 +110,8 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
-                let (handler, log) = (Arc::clone(&handler), Arc::clone(&log));
+                let handler = Arc::clone(&handler);
+                let log = Arc::clone(&log);
                 thread::spawn(move || {
                     let _ = serve(stream.try_clone().unwrap(), stream, &*handler, &log);
                 });
@@ -172,7 +173,8 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     }
     let mut words = line.split_whitespace();
     let mut word = || words.next().unwrap_or_default().to_string();
-    let (method, path) = (word(), word());
+    let method = word();
+    let path = word();
     let mut headers = Vec::new();
     loop {
         let mut line = String::new();
@@ -270,9 +272,10 @@ impl File {
     /// Its tag: the SHA-256 for large files, something shorter for others.
     pub fn tag(&self) -> String {
         let hash = hex(&Sha256::digest(&self.bytes));
-        match self.is_large {
-            true => hash,
-            false => hash[..40].to_string(),
+        if self.is_large {
+            hash
+        } else {
+            hash[..40].to_string()
         }
     }
 }
@@ -419,10 +422,10 @@ fn from_hub(state: &mut State, request: &Request, storage: &str) -> Reply {
         Some(rest) => (rest, true),
         None => (rest, false),
     };
-    let (revision, file) = match is_api {
-        true => (rest, ""),
-        false => rest.split_once('/').unwrap_or((rest, "")),
-    };
+    let (revision, file) = rest
+        .split_once('/')
+        .filter(|_| !is_api)
+        .unwrap_or((rest, ""));
     let revision = revision.replace("%2F", "/");
     let file = file.replace("%20", " ");
     if let Some(new) = state.renamed.get(page) {
@@ -457,9 +460,10 @@ fn from_hub(state: &mut State, request: &Request, storage: &str) -> Reply {
     if is_api {
         let files = state.files.iter().filter(|((own, _), _)| own == page);
         let siblings = files.map(|((_, path), file)| {
-            let lfs = match file.is_large {
-                true => format!(r#", "lfs": {{"sha256": "{}"}}"#, file.tag()),
-                false => String::new(),
+            let lfs = if file.is_large {
+                format!(r#", "lfs": {{"sha256": "{}"}}"#, file.tag())
+            } else {
+                String::new()
             };
             format!(
                 r#"{{"rfilename": "{path}", "size": {}{lfs}}}"#,
@@ -498,9 +502,10 @@ fn from_hub(state: &mut State, request: &Request, storage: &str) -> Reply {
             .with("x-linked-etag", format!("\"{}\"", found.tag()))
             .with("x-linked-size", found.bytes.len());
     }
-    let tag = match is_detour {
-        true => format!("{}-detour", found.tag()),
-        false => found.tag(),
+    let tag = if is_detour {
+        format!("{}-detour", found.tag())
+    } else {
+        found.tag()
     };
     let fault = match request.method.as_str() {
         "HEAD" => None,

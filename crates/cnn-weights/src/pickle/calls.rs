@@ -281,7 +281,8 @@ impl Machine<'_> {
             return None;
         };
         let mut same = attributes.iter().filter(|&&(_, value)| {
-            matches!(self.value(value), Value::Tensor(view) if view.element == element && view.shape == shape)
+            matches!(self.value(value), Value::Tensor(view)
+                if view.element == element && view.shape == shape)
         });
         match (same.next(), same.next()) {
             (Some(&(_, tensor)), None) => Some(tensor),

@@ -48,7 +48,8 @@ fn check_magic(pickle: &Pickle<'_>) -> Result<(), Error> {
     match *pickle.value(pickle.root) {
         Value::LongInt(number) if pickle.text(number) == MAGIC => Ok(()),
         _ => Err(Error::UnknownFormat {
-            found: "this is a pickle without PyTorch's magic number, as `pickle.dump` writes it: load it in Python \
+            found: "this is a pickle without PyTorch's magic number, as `pickle.dump` writes \
+                it: load it in Python \
                     and save it with `torch.save`"
                 .into(),
         }),

@@ -88,7 +88,8 @@ impl ParquetImages {
             .collect();
         if in_rows.len() > MAX_UNNAMED_CLASSES {
             let reason = format!(
-                "its label column has {} different texts, expected the names of at most {MAX_UNNAMED_CLASSES} classes",
+                "its label column has {} different texts, expected the names of at most \
+                 {MAX_UNNAMED_CLASSES} classes",
                 in_rows.len()
             );
             return Err((files[0].path().to_owned(), reason));
