@@ -84,11 +84,12 @@ pub struct BatchLogits {
 /// use cnn_transfer::measure;
 ///
 /// // `Network::load(path, &LoadOptions::default())` gives one that has learnt something.
-/// let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
+/// let mut network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
 /// let shapes = ShapesConfig::default()
 ///     .with_split(Split::Test)
 ///     .with_samples(50);
 /// let images: Arc<dyn Dataset> = Arc::new(Shapes::new(shapes)?);
+/// network.set_label_names(images.classes().to_vec())?;
 ///
 /// let mut done = 0;
 /// let measured = measure(&network, &images, 32, &mut |images| done += images)?;
