@@ -35,8 +35,7 @@ fn main() -> anyhow::Result<()> {
         new_head: true,
         ..LoadOptions::default()
     };
-    let mut network = Network::load(&weights, &options)?;
-    network.set_label_names(train.classes().to_vec())?;
+    let network = Network::load(&weights, &options)?;
     let run = cnn_core::RunDir::create(
         &std::env::temp_dir().join("runs"),
         "finetune",

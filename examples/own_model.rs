@@ -33,7 +33,7 @@ fn small_resnet(config: &ModelConfig, root: &Builder) -> Result<StagedClassifier
         let first = unit.build(&at.pp("conv1"), &at.pp("bn1"))?;
         let last = unit.with_activation(Activation::Identity);
         let last = last.build(&at.pp("conv2"), &at.pp("bn2"))?;
-        net.add(Residual::new(Sequential::new().add(first), last, &at)?);
+        net.add(Residual::new(Sequential::new().add(first), last, &at));
         net.end_stage(name);
     }
     Ok(net.linear_classifier("fc", config.num_classes.unwrap_or(10), 0.)?)

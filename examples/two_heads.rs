@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cnn::layers::{Flatten, Linear};
 use cnn::prelude::*;
 use cnn::train::{Epoch, Error, Evaluation, Losses, Targets, TaskBatches};
-use cnn::train::{mean_squared_error, right_predictions};
+use cnn::train::{class_labels, mean_squared_error, right_predictions};
 
 struct TwoHeads {
     train: Arc<dyn Dataset>,
@@ -44,23 +44,15 @@ impl Task for TwoHeads {
         let scores = self.class.forward(&features, cx)?;
         let edges = self.edges.forward(&features, cx)?;
 
-        let labels: Vec<u32> = batch
-            .labels
-            .iter()
-            .map(|label| label.unwrap_or(0) as u32)
-            .collect();
+        let labels = class_labels(batch)?;
         let truth = batch.boxes.iter().flat_map(|boxes| boxes[0].edges());
         let truth = (Tensor::from_iter(truth, &Device::Cpu)?.reshape(((), 4))? / 32.)?;
-        let off = (edges.detach() - &truth)?
-            .abs()?
-            .mean_all()?
-            .to_scalar::<f32>()?;
+        let squares = mean_squared_error(&edges, &truth)?;
+        let off = 32. * f64::from(squares.to_scalar::<f32>()?).sqrt();
         let right = right_predictions(&scores, &labels)? as f64 / batch.len() as f64;
         let what = CrossEntropy::default().loss(&scores, &Targets::Classes(labels))?;
-        let loss = (what + (mean_squared_error(&edges, &truth)? * 20.)?)?;
-        Ok(Losses::new(loss)
-            .with("top1", right)
-            .with("pixels_off", 32. * f64::from(off)))
+        let losses = Losses::new((what + (squares * 20.)?)?);
+        Ok(losses.with("top1", right).with("pixels_off", off))
     }
 
     fn evaluate(&self) -> Result<Evaluation, Error> {
@@ -72,13 +64,10 @@ impl Task for TwoHeads {
                 *sum += value * batch.len() as f64 / self.unseen.len() as f64;
             }
         }
-        let metrics = vec![
-            ("top1".to_string(), sums[0]),
-            ("pixels_off".to_string(), sums[1]),
-        ];
+        let metrics = [("top1".into(), sums[0]), ("pixels_off".into(), sums[1])];
         Ok(Evaluation {
             score: sums[0],
-            metrics,
+            metrics: metrics.into(),
         })
     }
 }

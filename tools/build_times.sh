@@ -11,7 +11,7 @@ page=docs/crates.md
 target=$(mktemp -d)
 trap 'rm -rf "$target"' EXIT
 unset RUSTFLAGS CARGO_BUILD_JOBS
-cargo build --offline --locked --jobs 2 --timings --target-dir "$target" --package xtask --package cnn-layers --features cnn-layers/candle-nn
+cargo build --offline --locked --jobs 2 --timings --target-dir "$target" --package xtask --package cnn-layers --features cnn-layers/candle-nn --package cnn-hub --features cnn-hub/datasets
 
 # One line per crate and version: the seconds of its compilation and of its build script.
 sed -n '/^const UNIT_DATA = /,/^\];/p' "$target"/cargo-timings/cargo-timing.html | awk -F': ' '

@@ -8,9 +8,14 @@ legacy format, in which storages are named after their addresses.
 """
 
 import collections
+import datetime
+import enum
+import functools
 import io
+import operator
 import os
 import pickle
+import re
 import struct
 import sys
 import zipfile
@@ -117,6 +122,95 @@ def good():
     rezip(file.getvalue(), OUT / "good_deflated.zip.pth", compression=zipfile.ZIP_DEFLATED)
 
 
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Outer:
+    class Level(enum.IntEnum):
+        LOW = 1
+
+    def method(self):
+        return self
+
+
+class Attributes(dict):
+    """As the configurations of libraries are."""
+
+
+class Reduced:
+    """Pickles as a call of `function`."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+def others():
+    """What lies beside the weights in checkpoints of people."""
+    objects = {
+        "enum": Colour.RED,
+        "nested": Outer.Level.LOW,
+        "method": Outer().method,
+        "config": Attributes(lr=0.1, names=["a"]),
+        "function": torch.relu,
+        "type": type(None),
+        "numpy_scalar": np.float64(0.5),
+        "numpy_generator": np.random.default_rng(0),
+        "torch_generator": Reduced(torch.Generator, torch.device("cpu")),  # without its state of 5 kB
+        "time": datetime.datetime(2020, 1, 2, tzinfo=datetime.timezone.utc),
+        "pattern": re.compile("a+"),
+        "buffer": io.BytesIO(b"abc\xff"),
+        "error": ValueError("no"),
+        "iterator": iter([1, 2]),
+        "getter": operator.itemgetter(1),
+        "partial": functools.partial(int, base=2),
+        "namespace": Namespace(lr=0.1),
+        "size": torch.Size([1, 2]),
+        "dtype": torch.float16,
+        "device": torch.device("cuda:0"),
+    }
+    for protocol, form, new in ((2, "zip", True), (2, "legacy", False), (5, "protocol5.zip", True)):
+        checkpoint = {"state_dict": {"weight": numbers(2)}, **objects}
+        torch.save(checkpoint, OUT / f"good_objects.{form}.pth", pickle_protocol=protocol, _use_new_zipfile_serialization=new)
+
+    arrays = {
+        "plain": np.arange(6, dtype="f4").reshape(2, 3) / 2,
+        "fortran": np.asfortranarray(np.arange(6, dtype="i2").reshape(2, 3)),
+        "whole": np.array([2**40, -1]),
+        "truth": np.array([True, False]),
+        "half": np.array([0.5, -2], dtype="f2"),
+        "scalar": np.array(7.0),
+        "texts": np.array(["ab", "c"]),
+        "objects": np.array(["a", None], dtype=object),
+        "big_endian": np.array([1.0], dtype=">f4"),
+        "tensor": numbers(2),
+    }
+    save_both("arrays", arrays)
+    torch.save(arrays, OUT / "good_arrays.protocol5.zip.pth", pickle_protocol=5)
+
+    # Tensors of a TPU, and of other classes, of which one is made of a single tensor.
+    rebuild = torch._utils
+    wrapper = (torch.Tensor, torch.float32, torch.Size([2]), (1,), 0, torch.strided, "cpu", False)
+    wrapped = functools.partial(Reduced, torch._tensor._rebuild_from_type_v2, rebuild._rebuild_wrapper_subclass, Outer, wrapper)
+    parameter = torch.nn.Parameter(numbers(2) + 1)
+    parameter.note = "kept"
+    save_both(
+        "rebuilt",
+        {
+            "device": Reduced(rebuild._rebuild_device_tensor_from_numpy, np.arange(3, dtype="f4"), torch.float32, "xla:0", False),
+            "wrapped": wrapped({"_local_tensor": numbers(2), "_spec": "x"}),
+            "slots": wrapped(({"_local_tensor": numbers(2), "count": numbers(2, dtype=torch.int64)}, {})),
+            "quantised": wrapped({"int_data": numbers(2), "scale": numbers(2)}),
+            "parameter": parameter,
+        },
+    )
+    both = {"model": {"weight": numbers(2)}, "model_ema": {"module.weight": numbers(2) + 1}, "epoch": 3}
+    save_both("averages", both)
+
+
 def rezip(archive, path, change=lambda name, data: data, compression=zipfile.ZIP_STORED):
     """Copies an archive record by record, with a fixed date."""
     with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(path, "w", compression) as target:
@@ -217,6 +311,8 @@ def hostile():
     bad("stack_global", b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02id\x85R.")
     bad("popen", b"\x80\x02csubprocess\nPopen\n)\x81.")
 
+    bad("attribute", b"\x80\x02c__builtin__\ngetattr\ncposix\nsystem\nX\x08\x00\x00\x00__call__\x86R)R.")
+
     bad("deep", b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".")
     bad("laughs", laughs(levels=60), [floats])
     # [[..], [..]], ...: each list holds the one before twice.
@@ -287,6 +383,7 @@ if __name__ == "__main__":
         old.unlink()
     torch.manual_seed(0)
     good()
+    others()
     hostile()
     sizes = {path.name: path.stat().st_size for path in sorted(OUT.glob("*.pth"))}
     assert max(sizes.values()) < 4096, {name: size for name, size in sizes.items() if size >= 4096}

@@ -36,7 +36,8 @@ impl std::error::Error for Interrupted {}
 /// Whether the arguments are at fault, rather than what happened at run time.
 pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
     use cnn_models::Error::{
-        Argument, Contradiction, NoArchitecture, RunWithoutConfig, UnknownArgument, UnknownModel,
+        Argument, Contradiction, NoArchitecture, NoAverage, RunWithoutConfig, UnknownArgument,
+        UnknownModel,
     };
     let at_fault = |error: &cnn_models::Error| {
         matches!(
@@ -46,13 +47,16 @@ pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
                 | Argument { .. }
                 | UnknownArgument { .. }
                 | NoArchitecture { .. }
+                | NoAverage { .. }
                 | RunWithoutConfig { .. }
         )
     };
     let is_no_split = |error: &cnn_data::Error| {
         matches!(
             error,
-            cnn_data::Error::NoSuchSplit { .. } | cnn_data::Error::SplitNotChosen { .. }
+            cnn_data::Error::NoSuchSplit { .. }
+                | cnn_data::Error::SplitNotChosen { .. }
+                | cnn_data::Error::Configuration { .. }
         )
     };
     error.downcast_ref::<Unusable>().is_some()
@@ -168,6 +172,11 @@ pub(crate) struct NetworkArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) weights: Option<String>,
 
+    /// Take the moving average of the weights that a checkpoint keeps beside them (`state_dict_ema`,
+    /// `model_ema`, `ema`)
+    #[arg(long)]
+    pub(crate) use_ema: bool,
+
     /// Decides fresh weights
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -216,10 +225,11 @@ impl NetworkArgs {
                 seed,
                 dtype,
                 input_size,
+                moving_average: self.use_ema,
                 ..LoadOptions::default()
             };
             let network = Network::load(Path::new(self.weights()), &options)?;
-            note_unused(&network);
+            note_loaded(&network);
             return Ok(network);
         }
         let spec = self
@@ -247,7 +257,10 @@ impl NetworkArgs {
     /// The words that name the same network.
     pub(crate) fn arguments(&self) -> Vec<&str> {
         let model = self.model.iter().flat_map(|model| ["--model", model]);
-        model.chain(["--weights", self.weights()]).collect()
+        model
+            .chain(["--weights", self.weights()])
+            .chain(self.use_ema.then_some("--use-ema"))
+            .collect()
     }
 
     /// Why a network without weights is refused, and where there are some.
@@ -285,12 +298,42 @@ fn published(spec: &ModelSpec) -> String {
     }
 }
 
-/// Says that the network does not use all tensors of its file.
-pub(crate) fn note_unused(network: &Network) {
+/// Says which weights of a file the network has, where there was a choice, and that it does not use
+/// all of them.
+pub(crate) fn note_loaded(network: &Network) {
     let file = network
         .weights_file()
         .map(|file| file.display().to_string())
         .unwrap_or_default();
+    let from = network.loaded_from();
+    if !from.wrappers.is_empty() {
+        eprintln!(
+            "note: the names in {file} are read without `{}`",
+            from.wrappers.join("` and `")
+        );
+    }
+    if let Some(chosen) = &from.chosen
+        && (chosen.is_average || !chosen.others.is_empty())
+    {
+        let kind = if chosen.is_average {
+            ", a moving average"
+        } else {
+            ""
+        };
+        let others = match chosen.others.join("`, `") {
+            others if others.is_empty() => String::new(),
+            others => format!("; it also holds `{others}`"),
+        };
+        let hint = if chosen.is_average {
+            ""
+        } else {
+            " (--use-ema takes a moving average)"
+        };
+        eprintln!(
+            "note: the weights are `{}` of {file}{kind}{others}{hint}",
+            chosen.entry
+        );
+    }
     let unused = &network.report().unexpected;
     let name = network.spec().name;
     if let Some(first) = unused.first() {
@@ -468,6 +511,7 @@ mod tests {
             let network = NetworkArgs {
                 model: Some(spec.name.to_string()),
                 weights: None,
+                use_ema: false,
                 seed: 0,
                 threads: None,
             };

@@ -121,6 +121,9 @@ impl Run<'_> {
     pub(crate) fn conclude(mut self, json: bool) -> Result<()> {
         let skipped_before = self.skipped_before();
         let ended_before = skipped_before.is_some();
+        if ended_before {
+            eprintln!("the run had ended: nothing is trained, and its weights are as they were");
+        }
         self.skipped = skipped_before.unwrap_or(self.skipped);
         let best = self.best_epoch()?;
         let summary = self.summary_json(&best)?;
@@ -179,6 +182,7 @@ impl Run<'_> {
             }
             None => json!({"tensors": 0, "unchanged": 0}),
         };
+        let notes = [self.data.notes(), &best.measured.notes[..]].concat();
         let mut summary = json!({
             "run_dir": self.directory,
             "epochs": self.summary.epochs,
@@ -188,6 +192,7 @@ impl Run<'_> {
             "seconds": self.summary.seconds,
             "images_per_second": self.images_per_second()?,
             "skipped": self.skipped,
+            "notes": notes,
         });
         if let Some(tuning) = &self.tuning {
             summary["phases"] = json!(tuning.phases);

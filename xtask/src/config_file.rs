@@ -45,6 +45,9 @@ pub(crate) fn splice(mut arguments: Vec<OsString>) -> Result<Vec<OsString>> {
 }
 
 fn flags(key: &str, value: &Value) -> Result<Vec<OsString>> {
+    if key == "config" {
+        bail!("`config` names another file of flags, which is not read; put its flags here");
+    }
     let flag = format!("--{}", key.replace('_', "-"));
     let with = |value: String| Ok(vec![format!("{flag}={value}").into()]);
     match value {
@@ -91,6 +94,12 @@ mod tests {
             ]
             .map(OsString::from)
         );
+        std::fs::write(&path, "config = 'other.toml'\n").unwrap();
+        let line = ["xtask", "evaluate", "--config"]
+            .map(OsString::from)
+            .to_vec();
+        let nested = splice([line, vec![path.clone().into()]].concat()).unwrap_err();
+        assert!(format!("{nested:#}").contains("another file of flags"));
         std::fs::write(&path, "batch = [3]\n").unwrap();
         let line = ["xtask", "evaluate", &format!("--config={}", path.display())]
             .map(OsString::from)

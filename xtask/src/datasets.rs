@@ -1,28 +1,41 @@
 //! What `--data` means: a path, or the name of a dataset that is drawn as it is read.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use cnn_core::suggest;
-use cnn_data::{
-    Dataset, Error, PhotoList, Shapes, ShapesConfig, Split, dataset_splits, open_dataset,
-    recurring_folders,
-};
+use cnn_data::{Dataset, Error, FoundDataset, PhotoList, Shapes, ShapesConfig, Split};
 
 use crate::args::Unusable;
 
 /// A dataset by path or by name.
-#[derive(Debug, Clone)]
 pub(crate) enum Source {
     Shapes(ShapesConfig),
-    Path(PathBuf),
+    Path(Place),
+}
+
+/// Where a dataset lies, and what was found there when it was first looked at.
+pub(crate) struct Place {
+    pub(crate) path: PathBuf,
+    found: OnceCell<FoundDataset>,
+}
+
+impl Place {
+    fn found(&self) -> Result<&FoundDataset> {
+        if let Some(found) = self.found.get() {
+            return Ok(found);
+        }
+        let found = FoundDataset::at(&self.path)?;
+        Ok(self.found.get_or_init(|| found))
+    }
 }
 
 impl Source {
     /// Understands `shapes` and `shapes:…`; anything else is a path, as is a directory of that name
-    /// (`./shapes`). Says so where its class folders look like something else.
+    /// (`./shapes`).
     pub(crate) fn parse(text: &str) -> Result<Self> {
         if text == "shapes" || text.starts_with("shapes:") {
             return Ok(Self::Shapes(
@@ -34,25 +47,32 @@ impl Source {
         if !path.exists() && suggest(name, ["shapes"]).is_some() {
             return Err(anyhow!("there is no {text}; did you mean `shapes`?").context(Unusable));
         }
-        // What cannot be listed is said when it is opened.
-        if let Ok(Some(recurring)) = recurring_folders(&path) {
-            eprintln!("note: {recurring}");
-        }
-        Ok(Self::Path(path))
+        Ok(Self::Path(Place {
+            path,
+            found: OnceCell::new(),
+        }))
     }
 
     /// The splits that there are; none for a dataset in one piece.
     pub(crate) fn splits(&self) -> Result<Vec<Split>> {
         match self {
             Self::Shapes(_) => Ok(Split::ALL.to_vec()),
-            Self::Path(path) => Ok(dataset_splits(path)?.1),
+            Self::Path(place) => Ok(place.found()?.splits()),
+        }
+    }
+
+    /// How a folder was understood where that is not plain, and what is left out, in sentences.
+    pub(crate) fn notes(&self) -> Result<Vec<String>> {
+        match self {
+            Self::Shapes(_) => Ok(Vec::new()),
+            Self::Path(place) => Ok(place.found()?.notes().to_vec()),
         }
     }
 
     /// Opens a split, or the whole where there is only one piece.
     pub(crate) fn open(&self, split: Option<Split>) -> Result<Arc<dyn Dataset>> {
         let config = match self {
-            Self::Path(path) => return Ok(open_dataset(path, split)?),
+            Self::Path(place) => return Ok(place.found()?.open(split)?),
             Self::Shapes(config) => config,
         };
         let split = split.context(
@@ -75,10 +95,12 @@ impl Source {
         let Err(error) = &opened else { return opened };
         let unknown = matches!(error.downcast_ref(), Some(Error::UnknownDataset { .. }));
         match self {
-            Self::Path(path) if unknown && split.is_none() => match PhotoList::open(&[path]) {
-                Ok(photos) => Ok(Arc::new(photos)),
-                Err(_) => opened,
-            },
+            Self::Path(place) if unknown && split.is_none() => {
+                match PhotoList::open(&[&place.path]) {
+                    Ok(photos) => Ok(Arc::new(photos)),
+                    Err(_) => opened,
+                }
+            }
             _ => opened,
         }
     }

@@ -7,6 +7,7 @@ use cnn_data::{Dataset, Skipped};
 use cnn_models::Network;
 use cnn_transfer::{Measured, MeasuredWithPart};
 
+use crate::memory::{self, Workload};
 use crate::output::Progress;
 
 /// Measures the network on a labelled dataset.
@@ -15,11 +16,10 @@ pub(crate) fn measure(
     dataset: &Arc<dyn Dataset>,
     batch: usize,
 ) -> Result<Measured> {
-    let measured = with_progress(network.spec().name, dataset.len(), |progress| {
+    memory::check(network, batch, Workload::Forward)?;
+    with_progress(network.spec().name, dataset.len(), |progress| {
         cnn_transfer::measure(network, dataset, batch, progress)
-    })?;
-    print_notes(&measured.notes);
-    Ok(measured)
+    })
 }
 
 /// The same for the whole and for a part of the samples, in one pass.
@@ -30,11 +30,10 @@ pub(crate) fn measure_with_part(
     is_part: &[bool],
 ) -> Result<MeasuredWithPart> {
     let is_part = |index: usize| is_part[index];
-    let measured = with_progress(network.spec().name, dataset.len(), |progress| {
+    memory::check(network, batch, Workload::Forward)?;
+    with_progress(network.spec().name, dataset.len(), |progress| {
         cnn_transfer::measure_with_part(network, dataset, batch, is_part, progress)
-    })?;
-    print_notes(&measured.whole.notes);
-    Ok(measured)
+    })
 }
 
 /// Shows the progress of a pass over so many images.

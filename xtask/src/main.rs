@@ -2,6 +2,10 @@
 //! composes lives in the crates.
 #![forbid(unsafe_code)]
 
+// First, since it replaces `println!` and `eprintln!` for all that follows.
+#[macro_use]
+mod output;
+
 mod args;
 mod builtin;
 mod byline;
@@ -11,8 +15,8 @@ mod conclusion;
 mod config_file;
 mod datasets;
 mod inference;
+mod memory;
 mod next_steps;
-mod output;
 mod pictures;
 mod predictions;
 mod rates;
@@ -78,8 +82,8 @@ fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let result = match cli.command {
         Command::Models(command) => command.run(),
-        Command::Train(command) => command.run(),
-        Command::Finetune(command) => command.run(),
+        Command::Train(command) => command.run(&given(&matches)),
+        Command::Finetune(command) => command.run(&given(&matches)),
         Command::Forward(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Predict(command) => command.run(),
@@ -92,6 +96,21 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+/// The arguments that the command line, or the file of `--config`, names.
+fn given(matches: &clap::ArgMatches) -> Vec<String> {
+    let Some((_, command)) = matches.subcommand() else {
+        return Vec::new();
+    };
+    let is_given = |id: &&clap::Id| {
+        command.value_source(id.as_str()) == Some(clap::parser::ValueSource::CommandLine)
+    };
+    command
+        .ids()
+        .filter(is_given)
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// Prints the chain of causes once and gives the exit status: 2 for unusable arguments, 130 for an
@@ -112,6 +131,14 @@ fn fail(error: &anyhow::Error) -> ExitCode {
                 format!("{message}: {cause}")
             };
         }
+    }
+    // Whoever reads the output, as `head` does, has seen enough.
+    let is_closed_pipe = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe;
+    if error
+        .chain()
+        .any(|cause| cause.downcast_ref().is_some_and(is_closed_pipe))
+    {
+        return ExitCode::SUCCESS;
     }
     if error.downcast_ref::<args::Interrupted>().is_some() {
         eprintln!("{message}");

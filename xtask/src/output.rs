@@ -1,7 +1,8 @@
 //! What the commands print: one JSON object on standard output, or text for people; progress on
 //! standard error.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::borrow::Cow;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,38 @@ use anyhow::{Context as _, Result};
 use cnn_core::RunDir;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+
+/// `std`'s macro panics once nobody reads any more, as after `| head`. This one goes on without
+/// output, and shows control characters of names as text.
+macro_rules! println {
+    () => { $crate::output::line(&mut std::io::stdout().lock(), "") };
+    ($($text:tt)*) => { $crate::output::line(&mut std::io::stdout().lock(), &format!($($text)*)) };
+}
+
+/// As [`println!`], on standard error.
+macro_rules! eprintln {
+    ($($text:tt)*) => { $crate::output::line(&mut std::io::stderr().lock(), &format!($($text)*)) };
+}
+
+/// Writes a line, if anybody reads.
+pub(crate) fn line(stream: &mut dyn std::io::Write, text: &str) {
+    // There is nobody to tell.
+    let _ = writeln!(stream, "{}", shown(text));
+}
+
+/// A text whose control characters other than new lines and tabs are written as `\u{1b}`: names of
+/// files and classes come from strangers, and must not drive the terminal.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    let drives = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
+    if !text.contains(drives) {
+        return Cow::Borrowed(text);
+    }
+    let letters = text.chars().map(|letter| match letter {
+        letter if drives(letter) => letter.escape_default().to_string(),
+        letter => letter.to_string(),
+    });
+    Cow::Owned(letters.collect())
+}
 
 /// How this program is called: `cargo xtask` in a checkout, else by its name.
 pub(crate) fn program() -> &'static str {
@@ -35,9 +68,8 @@ pub(crate) fn quoted(argument: &str) -> String {
 
 /// Prints one JSON value on standard output.
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut stdout, value)?;
-    writeln!(stdout)?;
+    let text = serde_json::to_string_pretty(value)?;
+    println!("{text}");
     Ok(())
 }
 
@@ -74,16 +106,8 @@ pub(crate) fn table(columns: &[(&str, bool)], rows: &[Vec<String>]) -> Result<()
                 format!("{cell:<0$}", widths[column])
             }
         };
-        writeln!(
-            stdout,
-            "{}",
-            row.iter()
-                .enumerate()
-                .map(cell)
-                .collect::<Vec<_>>()
-                .join("  ")
-                .trim_end()
-        )?;
+        let cells = row.iter().enumerate().map(cell).collect::<Vec<_>>();
+        line(&mut stdout, cells.join("  ").trim_end());
     }
     Ok(())
 }

@@ -21,8 +21,8 @@ use crate::args::{
     Interrupted, Size, Unusable, mixing_alpha, not_negative, positive, share, share_or_all,
 };
 use crate::datasets::Source;
-use crate::output;
 use crate::strip::Strip;
+use crate::{inference, output};
 
 /// Arguments of every command that trains.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
@@ -77,14 +77,16 @@ pub(crate) struct TrainingArgs {
     pub(crate) val_fraction: f64,
 
     /// Decides initial weights, order, augmentation, dropout and what is held out
-    #[arg(long, default_value_t = 0)]
+    // The arguments are kept as TOML, whose integers have a sign.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub(crate) seed: u64,
 
     /// Where run directories are made
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub(crate) out: PathBuf,
 
-    /// Go on with a run that was interrupted; its own arguments apply
+    /// Go on with a run that was interrupted; its own arguments apply, and --data says where its
+    /// images are now
     #[arg(long, value_name = "RUN_DIR")]
     #[serde(skip)]
     pub(crate) resume: Option<PathBuf>,
@@ -144,7 +146,7 @@ impl TrainingArgs {
     pub(crate) fn open_data(&self, data: &str) -> Result<TrainingData> {
         let source = Source::parse(data)?;
         let opened = match &source {
-            Source::Path(path) => TrainingData::open(path, self.val_fraction, self.seed)
+            Source::Path(place) => TrainingData::open(&place.path, self.val_fraction, self.seed)
                 .map_err(|error| refused(error, data))?,
             Source::Shapes(_) => {
                 let open = |split| source.open(Some(split));
@@ -152,6 +154,7 @@ impl TrainingArgs {
                 TrainingData::new(train, open(Split::Val)?).with_test(open(Split::Test)?)
             }
         };
+        inference::print_notes(opened.notes());
         for (part, name) in [(Split::Val, "validation"), (Split::Test, "test")] {
             let twins = opened.record().seen_in_training(part);
             if let Some((one, twin)) = twins.first() {
@@ -260,8 +263,12 @@ pub(crate) fn save_arguments(arguments: &impl Serialize, directory: &Path) -> Re
     })?)
 }
 
-/// Reads the arguments of a run to go on with.
-pub(crate) fn saved_arguments<T: DeserializeOwned>(directory: &Path) -> Result<T> {
+/// The arguments of a run to go on with. Those that were given now have to be its own, but for
+/// `--data`, where its data may have been moved to.
+pub(crate) fn resumed_arguments<T>(directory: &Path, now: &T, given: &[String]) -> Result<T>
+where
+    T: Serialize + DeserializeOwned,
+{
     let path = arguments_path(directory);
     let text = std::fs::read_to_string(&path)
         .with_context(|| {
@@ -271,15 +278,45 @@ pub(crate) fn saved_arguments<T: DeserializeOwned>(directory: &Path) -> Result<T
             )
         })
         .context(Unusable)?;
-    toml::from_str(&text).with_context(|| path.display().to_string())
+    let mut saved: toml::Table =
+        toml::from_str(&text).with_context(|| path.display().to_string())?;
+    let now = toml::Table::try_from(now).context("cannot write the arguments as TOML")?;
+    for name in given
+        .iter()
+        .filter(|name| !OF_A_SITTING.contains(&name.as_str()))
+    {
+        let value = now.get(name);
+        if name == "data" {
+            saved.extend(value.map(|value| (name.clone(), value.clone())));
+        } else if value != saved.get(name) {
+            let flag = format!("--{}", name.replace('_', "-"));
+            let begun = saved
+                .get(name)
+                .map_or("without it".to_string(), |value| format!("with {value}"));
+            return Err(anyhow::anyhow!(
+                "{flag}: the run in {} was begun {begun}, and goes on with its own arguments; \
+                 leave {flag} out, or begin another run",
+                directory.display()
+            )
+            .context(Unusable));
+        }
+    }
+    let saved = toml::Value::Table(saved);
+    saved.try_into().with_context(|| path.display().to_string())
 }
+
+/// Arguments that a sitting of a run may have for itself.
+const OF_A_SITTING: [&str; 5] = ["resume", "threads", "json", "save_every", "config"];
 
 /// An existing path made absolute, since a run may go on from another working directory; a name, as
 /// `shapes` or `builtin`, as it is, also where a file is called so, and so is anything else.
 pub(crate) fn absolute(text: &str) -> Result<String> {
     let is_name =
         ["builtin", "none"].contains(&text) || matches!(Source::parse(text), Ok(Source::Shapes(_)));
-    let path = (!is_name && Path::new(text).exists())
+    // `PATH:NAME` is a configuration of a dataset.
+    let front = text.rsplit_once(':').map_or(text, |(front, _)| front);
+    let exists = [text, front].iter().any(|path| Path::new(path).exists());
+    let path = (!is_name && exists)
         .then(|| std::path::absolute(text))
         .transpose()?;
     Ok(path

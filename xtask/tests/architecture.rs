@@ -10,6 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cnn-metrics", &[]),
     ("cnn-kernels", &[]),
     ("cnn-weights", &["cnn-core"]),
+    ("cnn-hub", &["cnn-core"]),
     ("cnn-data", &["cnn-core"]),
     ("cnn-layers", &["cnn-kernels", "cnn-weights", "cnn-core"]),
     ("cnn-graph", &["cnn-layers"]),

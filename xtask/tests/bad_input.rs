@@ -248,7 +248,10 @@ fn mistakes_are_answered_with_what_was_meant() {
     // What is no weight file is not asked for its model.
     refused(
         1,
-        &["1.jpg", "no known format"],
+        &[
+            "1.jpg",
+            "this is a JPEG image; accepted are safetensors files",
+        ],
         &["predict", &photo, "--weights", &photo],
     );
 }

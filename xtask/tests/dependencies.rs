@@ -72,9 +72,13 @@ fn no_crate_but_the_facade_has_default_features_and_the_lean_ones_stay_lean() {
         "clap",
         "askama",
         "plotters",
+        "rustls",
+        "ureq",
     ];
-    let allowed: [(&str, &[&str]); 11] = [
+    let allowed: [(&str, &[&str]); 13] = [
         ("cnn-core", &[]),
+        ("cnn-hub", &["rustls", "ureq"]),
+        ("cnn-hub/datasets", &["rustls", "ureq"]),
         ("cnn-metrics", &[]),
         ("cnn-data", &[]),
         ("cnn-data/parquet", &["parquet"]),

@@ -54,6 +54,67 @@ fn values(file: &TensorFile, name: &str) -> Vec<f64> {
 }
 
 #[test]
+fn a_wrapper_and_a_choice_of_weights_are_told_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let mut tensors = Vec::new();
+    for (seed, prefix) in [(0, "model._orig_mod."), (1, "model_ema.")] {
+        let network = Network::new("resnet8_cifar10", &ModelConfig::default(), seed).unwrap();
+        network.save(&at.join(seed.to_string())).unwrap();
+        let named = network.store().tensors().into_iter();
+        tensors.extend(named.map(|(name, tensor)| (format!("{prefix}{name}"), tensor)));
+    }
+    let wrapped = at.join("wrapped.safetensors");
+    save_safetensors(&wrapped, &tensors, &BTreeMap::new()).unwrap();
+    let input = at.join("x.safetensors");
+    let zeros = Tensor::ones((1, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
+    save_safetensors(&input, &[("input".into(), zeros)], &BTreeMap::new()).unwrap();
+    let run = |weights: &Path, flags: &[&str]| {
+        let output = at.join("y.safetensors");
+        let answer = Command::new(env!("CARGO_BIN_EXE_cnn"))
+            .args(["forward", "--weights"])
+            .arg(weights)
+            .args(flags)
+            .arg("--input")
+            .arg(&input)
+            .arg("--output")
+            .arg(&output)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(answer.stderr).unwrap();
+        let logits = answer
+            .status
+            .success()
+            .then(|| values(&TensorFile::open(&output).unwrap(), "logits"));
+        (answer.status.code(), said, logits)
+    };
+    let named = ["--model", "resnet8_cifar10"];
+    let file = wrapped.display();
+    let (_, said, logits) = run(&wrapped, &named);
+    assert_eq!(logits, run(&at.join("0"), &[]).2);
+    let note = format!("note: the names in {file} are read without `_orig_mod.` and `model.`\n");
+    assert_eq!(said.matches(&note).count(), 1, "{said}");
+    let note = format!(
+        "note: the weights are `model.` of {file}; it also holds `model_ema.` (--use-ema takes \
+         a moving average)\n"
+    );
+    assert_eq!(said.matches(&note).count(), 1, "{said}");
+
+    let (_, said, logits) = run(&wrapped, &["--model", "resnet8_cifar10", "--use-ema"]);
+    assert_eq!(logits, run(&at.join("1"), &[]).2);
+    assert!(
+        said.contains("`model_ema.` of") && said.contains(", a moving average; it also holds"),
+        "{said}"
+    );
+    let (code, said, _) = run(&at.join("0"), &["--use-ema"]);
+    assert_eq!(code, Some(2));
+    assert!(
+        said.contains("holds no moving average of the weights"),
+        "{said}"
+    );
+}
+
+#[test]
 fn logits_stages_and_gradients_have_pytorchs_names_and_shapes() {
     let directory = tempfile::tempdir().unwrap();
     let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0).unwrap();

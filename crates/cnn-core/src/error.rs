@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 /// use cnn_core::ArgumentError;
 ///
 /// let error = ArgumentError::new("batch_size", 0, "at least 1");
-/// assert_eq!(error.to_string(), "`batch_size`: found 0, expected at least 1");
+/// assert_eq!(
+///     error.to_string(),
+///     "`batch_size`: found 0, expected at least 1"
+/// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("`{name}`: found {found}, expected {expected}")]

@@ -13,12 +13,18 @@
 //!
 //! // The order of epoch 3 depends on the seed, the stream's name and the epoch alone.
 //! let order = Key::new(0).stream("shuffle").at(3).rng().permutation(5);
-//! assert_eq!(order, Key::new(0).stream("shuffle").at(3).rng().permutation(5));
+//! assert_eq!(
+//!     order,
+//!     Key::new(0).stream("shuffle").at(3).rng().permutation(5)
+//! );
 //!
 //! // 224×224 after a resize of the short side to ⌊224 / 0.875⌋.
 //! assert_eq!(Preprocessing::default().resize_size(), [256, 256]);
 //!
-//! assert_eq!(did_you_mean("resnet81", ["resnet18", "lenet5"]), ", did you mean `resnet18`?");
+//! assert_eq!(
+//!     did_you_mean("resnet81", ["resnet18", "lenet5"]),
+//!     ", did you mean `resnet18`?"
+//! );
 //! ```
 //!
 //! # Its neighbours

@@ -32,7 +32,8 @@ pub const MAX_IMAGE_SIDE: usize = 65_535;
 /// ```
 /// use cnn_core::{Interpolation, Preprocessing};
 ///
-/// let record: Preprocessing = serde_json::from_str(r#"{"input_size": [3, 192, 256], "interpolation": "bilinear"}"#)?;
+/// let record: Preprocessing =
+///     serde_json::from_str(r#"{"input_size": [3, 192, 256], "interpolation": "bilinear"}"#)?;
 /// assert_eq!(record.interpolation, Interpolation::Bilinear);
 /// assert_eq!(record.resize_size(), [219, 292]);
 /// # Ok::<(), serde_json::Error>(())

@@ -18,7 +18,11 @@ const MAX_NAME_BYTES: usize = 200;
 /// let first = RunDir::create(root.path(), "train", "resnet18")?;
 /// let second = RunDir::create(root.path(), "train", "resnet18")?;
 /// assert!(first.path().ends_with("train/resnet18-1"));
-/// assert!(second.join("metrics.csv").ends_with("train/resnet18-2/metrics.csv"));
+/// assert!(
+///     second
+///         .join("metrics.csv")
+///         .ends_with("train/resnet18-2/metrics.csv")
+/// );
 /// # Ok(())
 /// # }
 /// ```

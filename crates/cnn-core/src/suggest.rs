@@ -18,8 +18,14 @@ const SHORTEST_BEGINNING: usize = 2;
 /// ```
 /// use cnn_core::suggest;
 ///
-/// assert_eq!(suggest("ResNet81", ["lenet5", "resnet18", "resnet34"]), Some("resnet18"));
-/// assert_eq!(suggest("resnet20", ["resnet50", "resnet20_cifar10"]), Some("resnet20_cifar10"));
+/// assert_eq!(
+///     suggest("ResNet81", ["lenet5", "resnet18", "resnet34"]),
+///     Some("resnet18")
+/// );
+/// assert_eq!(
+///     suggest("resnet20", ["resnet50", "resnet20_cifar10"]),
+///     Some("resnet20_cifar10")
+/// );
 /// assert_eq!(suggest("transformer", ["lenet5", "resnet18"]), None);
 /// ```
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -108,7 +114,10 @@ fn joined(text: &str) -> String {
 /// use cnn_core::did_you_mean;
 ///
 /// let name = "tset";
-/// let message = format!("unknown split `{name}`{}", did_you_mean(name, ["train", "val", "test"]));
+/// let message = format!(
+///     "unknown split `{name}`{}",
+///     did_you_mean(name, ["train", "val", "test"])
+/// );
 /// assert_eq!(message, "unknown split `tset`, did you mean `test`?");
 /// ```
 pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {

@@ -24,12 +24,19 @@ use crate::{
 /// let sample = Sample::new(photo, None).with_boxes(vec![object]);
 ///
 /// // The short side becomes 20 pixels; of the 40 columns the central 20 stay.
-/// let record = Preprocessing { input_size: [3, 20, 20], crop_pct: 1.0, ..Preprocessing::default() };
+/// let record = Preprocessing {
+///     input_size: [3, 20, 20],
+///     crop_pct: 1.0,
+///     ..Preprocessing::default()
+/// };
 /// let batch = Batch::of_samples(vec![sample], &record)?;
 /// assert_eq!(batch.images.dims(), [1, 20, 20, 3]);
 /// let seen = batch.boxes[0][0];
 /// assert_eq!(seen.edges(), [0.0, 10.0, 15.0, 15.0]);
-/// assert_eq!(batch.origins[0].to_photo(&seen).edges(), [20.0, 20.0, 50.0, 30.0]);
+/// assert_eq!(
+///     batch.origins[0].to_photo(&seen).edges(),
+///     [20.0, 20.0, 50.0, 30.0]
+/// );
 /// # Ok::<(), cnn_data::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -76,10 +83,16 @@ impl Batch {
     /// use cnn_core::Preprocessing;
     /// use cnn_data::{Batch, Image};
     ///
-    /// let photos = [Image::from_pixels(30, 40, 3, vec![9; 3600])?, Image::from_pixels(9, 7, 1, vec![9; 63])?];
+    /// let photos = [
+    ///     Image::from_pixels(30, 40, 3, vec![9; 3600])?,
+    ///     Image::from_pixels(9, 7, 1, vec![9; 63])?,
+    /// ];
     /// let batch = Batch::of_images(&photos, &Preprocessing::default())?;
     /// assert_eq!(batch.images.dims(), [2, 224, 224, 3]);
-    /// assert_eq!((batch.origins[0].height(), batch.origins[0].width()), (30, 40));
+    /// assert_eq!(
+    ///     (batch.origins[0].height(), batch.origins[0].width()),
+    ///     (30, 40)
+    /// );
     /// # Ok::<(), cnn_data::Error>(())
     /// ```
     pub fn of_images(images: &[Image], record: &Preprocessing) -> Result<Self, Error> {

@@ -21,15 +21,24 @@ use crate::{Batch, BatchMix, Dataset, Error, Skipped, Transform};
 /// use cnn_data::{Augmentation, BatchPlan, RandomHorizontalFlip, Shapes, ShapesConfig};
 ///
 /// let dataset = Arc::new(Shapes::new(ShapesConfig::default().with_samples(10))?);
-/// let record = Preprocessing { input_size: [3, 32, 32], ..Preprocessing::default() };
+/// let record = Preprocessing {
+///     input_size: [3, 32, 32],
+///     ..Preprocessing::default()
+/// };
 /// let augmentation = Arc::new(Augmentation::new().then(RandomHorizontalFlip::new(0.5)?));
 /// let key = Key::new(0).stream("augmentation");
-/// let plan = BatchPlan::new(dataset, record).with_batch_size(4).with_augmentation(augmentation, key);
+/// let plan = BatchPlan::new(dataset, record)
+///     .with_batch_size(4)
+///     .with_augmentation(augmentation, key);
 ///
 /// let mut batches = plan.start()?;
-/// let sizes = batches.by_ref().map(|batch| Ok(batch?.images.dims4()?.0)).collect::<Result<Vec<_>, cnn_data::Error>>()?;
+/// let sizes = batches
+///     .by_ref()
+///     .map(|batch| Ok(batch?.images.dims4()?.0))
+///     .collect::<Result<Vec<_>, cnn_data::Error>>()?;
 /// assert_eq!(sizes, [4, 4, 2]);
 /// assert!(batches.skipped().is_empty()); // no sample that could not be read
+///     
 /// # Ok::<(), cnn_data::Error>(())
 /// ```
 #[derive(Clone)]
@@ -165,7 +174,9 @@ impl BatchPlan {
 /// use cnn_data::{BatchPlan, Split, open_dataset};
 ///
 /// let dataset = open_dataset("photos".as_ref(), Split::Val)?;
-/// let mut batches = BatchPlan::new(dataset, Preprocessing::default()).with_batch_size(16).start()?;
+/// let mut batches = BatchPlan::new(dataset, Preprocessing::default())
+///     .with_batch_size(16)
+///     .start()?;
 /// for batch in &mut batches {
 ///     let batch = batch?;
 ///     println!("{:?} of classes {:?}", batch.images.dims(), batch.labels);

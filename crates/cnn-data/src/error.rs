@@ -101,6 +101,24 @@ pub enum Error {
         /// What was found instead.
         reason: String,
     },
+    /// A folder can be understood in several ways, or images in it would be left out.
+    #[error("{}: {reason}", path.display())]
+    Ambiguous {
+        /// The folder.
+        path: PathBuf,
+        /// The ways, and what to do.
+        reason: String,
+    },
+    /// A dataset has several configurations, and the one that was asked for is none of them.
+    #[error("{} {}", path.display(), about_configurations(asked.as_deref(), existing))]
+    Configuration {
+        /// The dataset's path.
+        path: PathBuf,
+        /// The one that was asked for.
+        asked: Option<String>,
+        /// Those that exist, in words.
+        existing: String,
+    },
     /// The dataset's format is known, and its reader was left out of this build.
     #[error(
         "{} is a dataset in the format {format}, but cnn-data was built without the feature `{feature}`; \
@@ -154,6 +172,13 @@ pub enum Error {
     #[cfg(feature = "tensors")]
     #[error("cannot make a tensor of a batch")]
     Tensor(#[from] candle_core::Error),
+}
+
+fn about_configurations(asked: Option<&str>, existing: &str) -> String {
+    match asked {
+        Some(name) => format!("has no configuration `{name}`, it has {existing}"),
+        None => format!("has several configurations, choose one of {existing} as PATH:NAME"),
+    }
 }
 
 impl Error {

@@ -41,7 +41,10 @@
 //! assert_eq!(larger.bytes()[..6], [0, 0, 50, 50, 100, 100]);
 //!
 //! let input = preprocess(&grey, &Preprocessing::default())?;
-//! assert_eq!((input.height(), input.width(), input.channels()), (224, 224, 3));
+//! assert_eq!(
+//!     (input.height(), input.width(), input.channels()),
+//!     (224, 224, 3)
+//! );
 //! # Ok::<(), cnn_data::Error>(())
 //! ```
 //!
@@ -94,16 +97,16 @@ pub use batches::{BatchPlan, Batches};
 #[cfg(feature = "parquet")]
 pub use dataset::ParquetImages;
 pub use dataset::{
-    CachedDataset, Content, Dataset, DatasetFormat, IdxArray, IdxImages, ImageFolder, PhotoList,
-    RecurringFolders, Sample, Skipped, Split, Subset, dataset_splits, duplicates_across,
-    open_dataset, recurring_folders, stratified_split,
+    CachedDataset, ClassSubset, Content, Dataset, DatasetFormat, FoundDataset, IdxArray, IdxImages,
+    ImageFolder, PhotoList, Sample, Skipped, Split, Subset, duplicates_across, open_dataset,
+    stratified_split,
 };
 pub use error::Error;
 pub use image::{
     ColorModel, Decoded, FileFormat, Image, ImageInfo, Limits, contact_sheet, decode,
     decode_with_limits, open_image,
 };
-pub use imagenet::imagenet_class_names;
+pub use imagenet::{imagenet_class_names, imagenet_synsets};
 pub use shapes::{Shapes, ShapesConfig, ShapesDomain};
 pub use survey::{
     ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey,

@@ -1,123 +1,12 @@
-//! Recognising and reading datasets of every format, made here, and what is said of bad ones.
+//! Recognising datasets, folders of photos, and what is said of what is neither.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
 use std::path::Path;
 
-use cnn_data::{
-    Dataset, DatasetFormat, Error, IdxImages, PhotoList, Split, dataset_splits, open_dataset,
-    recurring_folders,
-};
-use common::{Files, folder_with, golden_bytes, open_error, read_ppm, samples};
-
-#[test]
-fn class_folders() {
-    let png = golden_bytes("rgb.png");
-    let folder = folder_with(&[
-        ("wasp/1.PNG", &png),
-        ("bee/deep/er/2.png", &png),
-        ("bee/10.png", &png),
-        ("bee/9.png", &png),
-        ("bee/.hidden.png", &png),
-        ("bee/notes.txt", b"text"),
-        (".cache/3.png", &png),
-        ("empty/notes.txt", b"text"),
-        ("README.md", b"text"),
-    ]);
-    let dataset = open_dataset(folder.path(), None).unwrap();
-    assert_eq!(
-        (dataset.format(), dataset.classes()),
-        (
-            DatasetFormat::ImageFolder,
-            &["bee", "empty", "wasp"].map(String::from)[..]
-        )
-    );
-    let expected = [
-        ("bee/10.png", 0),
-        ("bee/9.png", 0),
-        ("bee/deep/er/2.png", 0),
-        ("wasp/1.PNG", 2),
-    ];
-    assert_eq!(
-        samples(&*dataset, folder.path()),
-        expected.map(|(name, label)| (name.to_owned(), Some(label)))
-    );
-    let sample = dataset.read(3).unwrap();
-    assert_eq!(
-        (sample.image, sample.label),
-        (read_ppm("rgb.png.ppm"), Some(2))
-    );
-    assert!(matches!(
-        dataset.content(4),
-        Err(Error::NoSuchSample { index: 4, len: 4 })
-    ));
-    let message = open_error(folder.path(), Some(Split::Val));
-    assert!(
-        message.ends_with(
-            "has no split `val`, it has no splits at all: leave the split out to read all of it"
-        ),
-        "{message}"
-    );
-}
-
-#[test]
-fn class_folders_in_splits_share_their_classes() {
-    let png = golden_bytes("rgb.png");
-    let folder = folder_with(&[
-        ("train/a/1.png", &png),
-        ("train/c/2.png", &png),
-        ("validation/b/3.png", &png),
-        ("validation/c/4.png", &png),
-    ]);
-    assert_eq!(
-        dataset_splits(folder.path()).unwrap(),
-        (DatasetFormat::ImageFolder, vec![Split::Train, Split::Val])
-    );
-    let val = open_dataset(folder.path(), Split::Val).unwrap();
-    assert_eq!(val.classes(), ["a", "b", "c"]);
-    assert_eq!(
-        samples(&*val, folder.path()),
-        [
-            ("validation/b/3.png".to_owned(), Some(1)),
-            ("validation/c/4.png".to_owned(), Some(2))
-        ]
-    );
-    assert_eq!(open_dataset(folder.path(), Split::Train).unwrap().len(), 2);
-    let message = open_error(folder.path(), Some(Split::Test));
-    assert!(
-        message.ends_with("has no split `test`, it has `train` and `val`"),
-        "{message}"
-    );
-    let message = open_error(folder.path(), None);
-    assert!(
-        message.ends_with("has several splits, choose one of `train` and `val`"),
-        "{message}"
-    );
-}
-
-#[test]
-fn a_split_without_class_folders_is_none() {
-    let png = golden_bytes("rgb.png");
-    let folder = folder_with(&[
-        ("train/a/1.png", &png),
-        ("train/b/2.png", &png),
-        ("test/3.png", &png),
-    ]);
-    assert_eq!(
-        dataset_splits(folder.path()).unwrap(),
-        (DatasetFormat::ImageFolder, vec![Split::Train])
-    );
-    assert_eq!(
-        open_dataset(folder.path(), None).unwrap().classes(),
-        ["a", "b"]
-    );
-    let message = open_error(folder.path(), Some(Split::Test));
-    assert!(
-        message.ends_with("has no split `test`, it has `train`"),
-        "{message}"
-    );
-}
+use cnn_data::{Dataset, Error, PhotoList};
+use common::{Files, folder_with, golden_bytes, open_error, samples};
 
 #[test]
 fn what_is_no_dataset_says_what_was_looked_for() {
@@ -203,122 +92,18 @@ fn photos_from_files_and_folders() {
     ));
 }
 
-const IMAGES: &[u8] = &[
-    0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3, 10, 20, 30, 40, 50, 60,
-];
-const LABELS: &[u8] = &[0, 0, 8, 1, 0, 0, 0, 2, 4, 1];
-
-#[test]
-fn idx_files() {
-    let folder = folder_with(&[
-        ("t10k-images-idx3-ubyte", IMAGES),
-        ("t10k-labels-idx1-ubyte", LABELS),
-        ("train-images-idx3-ubyte", IMAGES),
-        ("train-labels-idx1-ubyte", &[&LABELS[..8], &[6, 0]].concat()),
-    ]);
-    assert_eq!(
-        dataset_splits(folder.path()).unwrap(),
-        (DatasetFormat::Idx, vec![Split::Train, Split::Test])
-    );
-    let test = open_dataset(folder.path(), Split::Test).unwrap();
-    assert_eq!(test.classes(), ["0", "1", "2", "3", "4", "5", "6"]);
-    assert_eq!(
-        samples(&*test, folder.path())[1],
-        ("t10k-images-idx3-ubyte#1".to_owned(), Some(1))
-    );
-    assert_eq!(test.read(1).unwrap().image.bytes(), [40, 50, 60]);
-    assert!(matches!(
-        test.content(2),
-        Err(Error::NoSuchSample { index: 2, len: 2 })
-    ));
-}
-
-#[test]
-fn bad_idx_files() {
-    let edited = |bytes: &[u8], at: usize, value: u8| {
-        let mut bytes = bytes.to_vec();
-        bytes[at] = value;
-        bytes
-    };
-    let cases: [(Vec<u8>, Vec<u8>, &str); 10] = [
-        (
-            edited(IMAGES, 2, 9),
-            LABELS.to_vec(),
-            "starts with [00, 00, 09, 03], expected an IDX header of bytes",
-        ),
-        (
-            edited(IMAGES, 0, 1),
-            LABELS.to_vec(),
-            "starts with [01, 00, 08, 03]",
-        ),
-        (
-            LABELS.to_vec(),
-            LABELS.to_vec(),
-            "dimensions [2], expected images, rows and columns",
-        ),
-        (
-            IMAGES.to_vec(),
-            IMAGES.to_vec(),
-            "dimensions [2, 1, 3], expected one: the number of labels",
-        ),
-        (
-            IMAGES.to_vec(),
-            [&edited(LABELS, 7, 3)[..], &[0]].concat(),
-            "2 images, but 3 labels",
-        ),
-        (
-            IMAGES[..21].to_vec(),
-            LABELS.to_vec(),
-            "truncated, 5 of 6 elements",
-        ),
-        (IMAGES[..9].to_vec(), LABELS.to_vec(), "no whole header"),
-        (
-            [IMAGES, &[0]].concat(),
-            LABELS.to_vec(),
-            "holds more than the declared 6 elements",
-        ),
-        (
-            edited(IMAGES, 8, 0xff),
-            LABELS.to_vec(),
-            "declares [2, 4278190081, 3] elements, more than a file of its size can hold",
-        ),
-        (
-            edited(&IMAGES[..16], 15, 0),
-            LABELS.to_vec(),
-            "images of 1x0 pixels",
-        ),
-    ];
-    for (images, labels, expected) in cases {
-        let message = IdxImages::parse(&images, &labels).unwrap_err();
-        assert!(message.starts_with(expected), "{message}");
-    }
-    let folder = folder_with(&[("train-images-idx3-ubyte", IMAGES)]);
-    let message = open_error(folder.path(), None);
-    assert!(
-        message.contains("train-images-idx3-ubyte: no file of labels beside it"),
-        "{message}"
-    );
-    let folder = folder_with(&[
-        ("train-images-idx3-ubyte", IMAGES),
-        ("train-labels-idx1-ubyte", &LABELS[..9]),
-    ]);
-    let message = open_error(folder.path(), None);
-    assert!(
-        message.ends_with("train-labels-idx1-ubyte: truncated, 1 of 2 elements"),
-        "{message}"
-    );
-}
-
 // In a build of the whole workspace the feature is on; `cargo test -p cnn-data` runs this.
 #[cfg(not(feature = "parquet"))]
 #[test]
 fn without_its_reader_parquet_is_recognised_and_the_feature_named() {
+    use cnn_data::{DatasetFormat, Split, open_dataset};
+    use common::dataset_splits;
     let folder = folder_with(&[
         ("train.parquet", &golden_bytes("tiny.parquet")),
         ("bee/1.png", b""),
     ]);
     assert_eq!(
-        dataset_splits(folder.path()).unwrap(),
+        dataset_splits(folder.path()),
         (DatasetFormat::Parquet, vec![Split::Train])
     );
     for path in [
@@ -345,103 +130,4 @@ fn without_its_reader_parquet_is_recognised_and_the_feature_named() {
         open_dataset(folder.path(), Split::Test),
         Err(Error::NoSuchSplit { .. })
     ));
-}
-
-#[test]
-fn domains_taken_as_classes_are_noticed_and_nested_classes_are_not() {
-    let recurring = |files: &[&str]| {
-        let files: Vec<(&str, &[u8])> = files.iter().map(|name| (*name, &b""[..])).collect();
-        let folder = folder_with(&files);
-        let found = recurring_folders(folder.path()).unwrap();
-        found.map(|found| {
-            found
-                .to_string()
-                .replace(&folder.path().display().to_string(), "office")
-        })
-    };
-    let domains = [
-        "amazon/mug/1.jpg",
-        "amazon/pen/1.jpg",
-        "dslr/mug/1.jpg",
-        "dslr/pen/1.jpg",
-        "readme.txt",
-    ];
-    let said = recurring(&domains).unwrap();
-    for words in [
-        "amazon, dslr in office count as classes",
-        "(mug, pen)",
-        "as office/amazon",
-    ] {
-        assert!(
-            said.ends_with("office/amazon") && said.contains(words),
-            "{words}: {said}"
-        );
-    }
-    // As Office-31 comes, with a folder between; with splits above; and with classes that a domain
-    // lacks or has alone.
-    let said = recurring(&[
-        "amazon/images/mug/1.jpg",
-        "amazon/images/pen/1.jpg",
-        "dslr/images/mug/1.jpg",
-        "dslr/images/pen/1.jpg",
-    ]);
-    assert!(said.unwrap().ends_with("as office/amazon/images"));
-    let said = recurring(&[
-        "train/a/mug/1.jpg",
-        "train/a/pen/1.jpg",
-        "train/b/mug/1.jpg",
-        "train/b/pen/1.jpg",
-        "val/a/mug/1.jpg",
-    ]);
-    assert!(said.unwrap().ends_with("as office/train/a"));
-    let said = recurring(&[
-        "a/mug/1", "a/pen/1", "a/cup/1", "b/mug/1", "b/pen/1", "b/bag/1", "c/mug/1", "c/pen/1",
-        "c/bag/1",
-    ]);
-    assert!(said.unwrap().contains("(bag, mug, pen)"));
-    // Splits below the classes are mixed.
-    let said = recurring(&[
-        "bee/train/1.jpg",
-        "bee/test/1.jpg",
-        "ant/train/1.jpg",
-        "ant/test/1.jpg",
-    ])
-    .unwrap();
-    assert!(
-        said.contains("not taken for splits") && said.ends_with("as train/ant"),
-        "{said}"
-    );
-
-    let innocent: [&[&str]; 7] = [
-        &["ant/1.jpg", "bee/1.jpg"],
-        &[
-            "ant/red/1.jpg",
-            "ant/black/1.jpg",
-            "bee/wild/1.jpg",
-            "bee/tame/1.jpg",
-        ],
-        &["ant/images/1.jpg", "bee/images/1.jpg", "cat/images/1.jpg"],
-        &[
-            "ant/1.jpg",
-            "ant/a/1.jpg",
-            "ant/b/1.jpg",
-            "bee/a/1.jpg",
-            "bee/b/1.jpg",
-        ],
-        &["only/mug/1.jpg", "only/pen/1.jpg"],
-        &[
-            "ant/a/1", "ant/b/1", "ant/c/1", "ant/d/1", "ant/e/1", "bee/a/1", "bee/b/1", "bee/f/1",
-            "bee/g/1",
-        ],
-        &[
-            "train/ant/1.jpg",
-            "train/bee/1.jpg",
-            "val/ant/1.jpg",
-            "val/bee/1.jpg",
-        ],
-    ];
-    for files in innocent {
-        assert_eq!(recurring(files), None, "{files:?}");
-    }
-    assert_eq!(recurring_folders(Path::new("Cargo.toml")).unwrap(), None);
 }

@@ -4,11 +4,10 @@
 mod common;
 
 use cnn_data::{
-    Content, Dataset, DatasetFormat, Error, ParquetImages, Split, dataset_splits, open_dataset,
-    survey,
+    Content, Dataset, DatasetFormat, Error, ParquetImages, Split, open_dataset, survey,
 };
 use common::mutate::mutate_100_000;
-use common::{folder_with, golden, golden_bytes, open_error, samples};
+use common::{dataset_splits, folder_with, golden, golden_bytes, open_error, samples};
 
 #[test]
 fn parquet_files() {
@@ -22,7 +21,7 @@ fn parquet_files() {
         ("data/test/0000.parquet", &tiny),
     ]);
     assert_eq!(
-        dataset_splits(folder.path()).unwrap(),
+        dataset_splits(folder.path()),
         (DatasetFormat::Parquet, vec![Split::Train, Split::Test])
     );
     let train = open_dataset(folder.path(), Split::Train).unwrap();
@@ -84,7 +83,8 @@ fn bad_parquet_files() {
     let cases: [(&[u8], &str); 5] = [
         (
             &golden_bytes("no-label.parquet"),
-            "no label column, expected one of label, labels, fine_label of type [INT32, INT64], found image.bytes (BYTE_ARRAY), image.path (BYTE_ARRAY), text (BYTE_ARRAY)",
+            "no label column, expected one of label, labels, fine_label with numbers or names \
+             of classes, found image.bytes (BYTE_ARRAY), image.path (BYTE_ARRAY), text (BYTE_ARRAY)",
         ),
         (
             &golden_bytes("label-out-of-range.parquet"),
@@ -132,4 +132,40 @@ fn damaged_parquet() {
         },
     );
     assert!(tally.accepted > 1_000 && tally.rejected > 10_000);
+}
+
+#[test]
+fn configurations_and_repeated_files_are_not_added_up() {
+    let tiny = golden_bytes("tiny.parquet");
+    let folder = folder_with(&[
+        ("full_size/test-00000-of-00001.parquet", &tiny),
+        ("mini/test-00000-of-00001.parquet", &tiny),
+    ]);
+    let error = open_dataset(folder.path(), None).err().unwrap();
+    assert!(
+        matches!(&error, Error::Configuration { asked: None, existing, .. }
+            if existing == "`full_size` and `mini`"),
+        "{error}"
+    );
+    let path = format!("{}:mini", folder.path().display());
+    let mini = open_dataset(path.as_ref(), Split::Test).unwrap();
+    assert!(mini.id(0).contains("mini/test"));
+
+    let refused: [&[&str]; 3] = [
+        &["test-00000-of-00001.parquet", "test-00000-of-00002.parquet"],
+        &["test-00000-of-00002.parquet", "test-00001-of-00002.parquet"],
+        &["train-00000-of-00001.parquet", "train.parquet"],
+    ];
+    for names in refused {
+        let files: Vec<(&str, &[u8])> = names.iter().map(|name| (*name, &tiny[..])).collect();
+        let folder = folder_with(&files);
+        let error = open_dataset(folder.path(), None).err().unwrap();
+        assert!(
+            matches!(&error, Error::Ambiguous { reason, .. } if reason.contains("added up")),
+            "{names:?}: {error}"
+        );
+    }
+    let folder = folder_with(&[("train-00001-of-00003.parquet", &tiny)]);
+    let found = cnn_data::FoundDataset::at(folder.path()).unwrap();
+    assert!(found.notes()[0].starts_with("2 of the 3 files"));
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use cnn_core::Preprocessing;
 use cnn_data::{
-    BatchPlan, Content, Dataset, DatasetFormat, FileFormat, PhotoList, Split, dataset_splits,
-    decode, imagenet_class_names, open_dataset, survey,
+    BatchPlan, Content, Dataset, DatasetFormat, FileFormat, PhotoList, Split, decode,
+    imagenet_class_names, open_dataset, survey,
 };
-use common::shared;
+use common::{dataset_splits, shared};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 fn class_counts(dataset: &dyn Dataset) -> Vec<usize> {
@@ -98,7 +98,7 @@ fn cifar10() {
         return;
     };
     assert_eq!(
-        dataset_splits(&path).unwrap(),
+        dataset_splits(&path),
         (DatasetFormat::Parquet, vec![Split::Train, Split::Test])
     );
     let cases = [

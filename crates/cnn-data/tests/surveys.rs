@@ -65,6 +65,7 @@ fn a_folder_with_everything_in_it() {
                 {"format": "PNG", "color": "rgba", "bits": 8, "samples": 1},
             ],
             "statistics": null,
+            "notes": [],
             "broken": [
                 {"path": path("train/a/broken.jpg"), "reason": "broken JPEG: truncated, no end marker in its 200 bytes"},
             ],

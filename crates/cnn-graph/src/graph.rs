@@ -29,7 +29,10 @@ use crate::{Error, Node, NodeInput, OwnedValue, Source};
 /// let store = Store::new(0);
 /// let root = store.builder(Mode::Eval);
 /// let conv = Conv2dConfig::new(3, 4, 3).with_padding(Padding::all(1));
-/// let (left, right) = (conv.build(&root.pp("left"))?, conv.build(&root.pp("right"))?);
+/// let (left, right) = (
+///     conv.build(&root.pp("left"))?,
+///     conv.build(&root.pp("right"))?,
+/// );
 /// let add = Add::new(&root.pp("add"));
 ///
 /// let images = FeatureMap::from_nchw(&Tensor::ones((1, 3, 8, 6), DType::F32, &Device::Cpu)?)?;
@@ -43,7 +46,10 @@ use crate::{Error, Node, NodeInput, OwnedValue, Source};
 ///
 /// // Other images, more of them, in another size.
 /// let images = FeatureMap::from_nchw(&Tensor::ones((5, 3, 9, 11), DType::F32, &Device::Cpu)?)?;
-/// assert_eq!(graph.run(&store, &images)?["sum"].to_tensor()?.dims(), [5, 4, 9, 11]);
+/// assert_eq!(
+///     graph.run(&store, &images)?["sum"].to_tensor()?.dims(),
+///     [5, 4, 9, 11]
+/// );
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -9,7 +9,10 @@
 //! ```
 //! use candle_core::{DType, Device, Tensor};
 //! use cnn_graph::{Graph, Source};
-//! use cnn_layers::{Activation, Context, ConvNormActConfig, Classifier, FeatureMap, LayerKind, Mode, StagedBuilder, Store};
+//! use cnn_layers::{
+//!     Activation, Classifier, Context, ConvNormActConfig, FeatureMap, LayerKind, Mode,
+//!     StagedBuilder, Store,
+//! };
 //!
 //! // A network of one's own: a convolution with its norm and its activation, and a linear head.
 //! let store = Store::new(0);
@@ -23,15 +26,32 @@
 //! let images = FeatureMap::from_nchw(&Tensor::ones((1, 3, 20, 28), DType::F32, &Device::Cpu)?)?;
 //! let graph = Graph::of_classifier(&model, &images)?;
 //! let kinds: Vec<&str> = graph.nodes().iter().map(|node| node.kind.name()).collect();
-//! assert_eq!(kinds, ["conv2d", "batch_norm", "relu", "global_avg_pool", "flatten", "dropout", "linear"]);
-//! assert_eq!(graph.nodes()[2].kind, LayerKind::Activation(Activation::Relu));
+//! assert_eq!(
+//!     kinds,
+//!     [
+//!         "conv2d",
+//!         "batch_norm",
+//!         "relu",
+//!         "global_avg_pool",
+//!         "flatten",
+//!         "dropout",
+//!         "linear"
+//!     ]
+//! );
+//! assert_eq!(
+//!     graph.nodes()[2].kind,
+//!     LayerKind::Activation(Activation::Relu)
+//! );
 //! assert_eq!(graph.nodes()[2].inputs, [Source::Node(1)]);
 //! assert_eq!(graph.parameter_count()?, store.parameter_count());
 //! assert_eq!(graph.multiply_adds()?, 20 * 28 * 8 * 3 * 9 + 80);
 //!
 //! let outputs = graph.run(&store, &images)?;
 //! let logits = model.forward(&images, &Context::eval())?;
-//! assert_eq!(outputs["logits"].to_tensor()?.to_vec2::<f32>()?, logits.to_vec2::<f32>()?);
+//! assert_eq!(
+//!     outputs["logits"].to_tensor()?.to_vec2::<f32>()?,
+//!     logits.to_vec2::<f32>()?
+//! );
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 //!

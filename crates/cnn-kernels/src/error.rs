@@ -92,7 +92,9 @@ pub fn carry_error(error: impl StdError + Send + Sync + 'static) -> candle_core:
 /// let zeros = |shape: [usize; 4]| Tensor::zeros(&shape, DType::F32, &Device::Cpu);
 /// let images = FeatureMap::from_nchw(&zeros([1, 3, 5, 7])?)?;
 /// let error = conv2d(&images, &zeros([8, 4, 3, 3])?, None, &Conv2dSpec::default()).unwrap_err();
-/// let Some(Error::Shape { op, what, .. }) = find_error(&error) else { panic!("{error}") };
+/// let Some(Error::Shape { op, what, .. }) = find_error(&error) else {
+///     panic!("{error}")
+/// };
 /// assert_eq!((*op, *what), ("conv2d", "the weight"));
 /// # Ok::<(), candle_core::Error>(())
 /// ```

@@ -17,7 +17,11 @@
 //!
 //! let image = Tensor::ones((1, 3, 5, 7), candle_core::DType::F32, &Device::Cpu)?;
 //! let weight = Tensor::ones((8, 3, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
-//! let spec = Conv2dSpec { padding: Padding::Same, stride: [2, 2], ..Conv2dSpec::default() };
+//! let spec = Conv2dSpec {
+//!     padding: Padding::Same,
+//!     stride: [2, 2],
+//!     ..Conv2dSpec::default()
+//! };
 //! let ys = conv2d(&FeatureMap::from_nchw(&image)?, &weight, None, &spec)?;
 //! assert_eq!(ys.dims(), [1, 3, 4, 8]);
 //! # Ok::<(), candle_core::Error>(())

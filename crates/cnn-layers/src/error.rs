@@ -92,14 +92,22 @@ impl Error {
     ///
     /// ```
     /// use candle_core::{DType, Device, Tensor};
-    /// use cnn_layers::{Context, Conv2dConfig, Error, FeatureMap, KernelError, Layer, Mode, Store, find_error};
+    /// use cnn_layers::{
+    ///     Context, Conv2dConfig, Error, FeatureMap, KernelError, Layer, Mode, Store, find_error,
+    /// };
     ///
-    /// let conv = Conv2dConfig::new(3, 8, 3).build(&Store::new(0).builder(Mode::Eval).pp("stem.conv1"))?;
+    /// let conv =
+    ///     Conv2dConfig::new(3, 8, 3).build(&Store::new(0).builder(Mode::Eval).pp("stem.conv1"))?;
     /// let grey = FeatureMap::from_nchw(&Tensor::zeros((1, 1, 9, 7), DType::F32, &Device::Cpu)?)?;
     /// let error = conv.forward(&grey, &Context::eval()).unwrap_err();
-    /// let Some(Error::Layer { path, source, .. }) = Error::find(&error) else { panic!("{error}") };
+    /// let Some(Error::Layer { path, source, .. }) = Error::find(&error) else {
+    ///     panic!("{error}")
+    /// };
     /// assert_eq!(path, "stem.conv1");
-    /// assert!(matches!(find_error(source), Some(KernelError::Shape { .. })));
+    /// assert!(matches!(
+    ///     find_error(source),
+    ///     Some(KernelError::Shape { .. })
+    /// ));
     /// # Ok::<(), candle_core::Error>(())
     /// ```
     pub fn find(error: &candle_core::Error) -> Option<&Self> {

@@ -104,12 +104,19 @@ impl Init {
     ///
     /// /// Every filter passes on the middle pixel of its first channel.
     /// const FIRST: Init = Init::custom(|shape, _| {
-    ///     let (filter, middle) = (shape[1..].iter().product::<usize>(), shape[2] / 2 * shape[3] + shape[3] / 2);
-    ///     (0..shape.iter().product()).map(|at| f64::from(at % filter == middle)).collect()
+    ///     let (filter, middle) = (
+    ///         shape[1..].iter().product::<usize>(),
+    ///         shape[2] / 2 * shape[3] + shape[3] / 2,
+    ///     );
+    ///     (0..shape.iter().product())
+    ///         .map(|at| f64::from(at % filter == middle))
+    ///         .collect()
     /// });
     ///
     /// let store = Store::new(0);
-    /// Conv2dConfig::new(1, 1, 3).with_init(FIRST).build(&store.builder(Mode::Eval).pp("conv"))?;
+    /// Conv2dConfig::new(1, 1, 3)
+    ///     .with_init(FIRST)
+    ///     .build(&store.builder(Mode::Eval).pp("conv"))?;
     /// let weight = store.get("conv.weight")?.flatten_all()?.to_vec1::<f32>()?;
     /// assert_eq!(weight, [0., 0., 0., 0., 1., 0., 0., 0., 0.]);
     /// # Ok::<(), candle_core::Error>(())

@@ -21,13 +21,18 @@ use crate::{Context, FeatureMap};
 ///
 /// impl Scale {
 ///     fn build(channels: usize, builder: &Builder) -> Result<Self> {
-///         Ok(Self { path: builder.path().to_string(), factors: builder.param("weight", &[channels], Init::ONES)? })
+///         Ok(Self {
+///             path: builder.path().to_string(),
+///             factors: builder.param("weight", &[channels], Init::ONES)?,
+///         })
 ///     }
 /// }
 ///
 /// impl Layer for Scale {
 ///     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-///         cx.layer(&self.path, "scale", &[xs.into()], || FeatureMap::from_nhwc(&xs.to_nhwc().broadcast_mul(&self.factors)?))
+///         cx.layer(&self.path, "scale", &[xs.into()], || {
+///             FeatureMap::from_nhwc(&xs.to_nhwc().broadcast_mul(&self.factors)?)
+///         })
 ///     }
 /// }
 ///
@@ -35,7 +40,13 @@ use crate::{Context, FeatureMap};
 /// let layer = Scale::build(3, &store.builder(Mode::Train).pp("scale"))?;
 /// store.set("scale.weight", &Tensor::new(&[1f32, 2., 3.], &Device::Cpu)?)?;
 /// let xs = FeatureMap::from_nhwc(&Tensor::new(&[[[[5f32, 5., 5.]]]], &Device::Cpu)?)?;
-/// assert_eq!(layer.forward(&xs, &Context::eval())?.flatten()?.to_vec2::<f32>()?, [[5., 10., 15.]]);
+/// assert_eq!(
+///     layer
+///         .forward(&xs, &Context::eval())?
+///         .flatten()?
+///         .to_vec2::<f32>()?,
+///     [[5., 10., 15.]]
+/// );
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub trait Layer: Send + Sync {

@@ -12,9 +12,20 @@ use crate::{Activation, Window};
 /// ```
 /// use cnn_layers::{Activation, LayerKind, Window};
 ///
-/// let pool = LayerKind::MaxPool { window: Window { stride: [2, 2], ..Window::new([3, 3]) } };
-/// assert_eq!((pool.name(), pool.window().map(|window| window.stride)), ("max_pool", Some([2, 2])));
-/// assert_eq!(LayerKind::Activation(Activation::Relu6).to_string(), "relu6");
+/// let pool = LayerKind::MaxPool {
+///     window: Window {
+///         stride: [2, 2],
+///         ..Window::new([3, 3])
+///     },
+/// };
+/// assert_eq!(
+///     (pool.name(), pool.window().map(|window| window.stride)),
+///     ("max_pool", Some([2, 2]))
+/// );
+/// assert_eq!(
+///     LayerKind::Activation(Activation::Relu6).to_string(),
+///     "relu6"
+/// );
 /// // A layer of one's own has a name only.
 /// assert_eq!(LayerKind::from("gate"), LayerKind::Custom("gate"));
 /// ```

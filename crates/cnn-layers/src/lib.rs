@@ -14,7 +14,10 @@
 //! use cnn_layers::{Context, Conv2dConfig, FeatureMap, Layer, Mode, Padding, Store};
 //!
 //! let store = Store::new(0);
-//! let conv = Conv2dConfig::new(3, 8, 3).with_stride(2).with_padding(Padding::all(1)).build(&store.builder(Mode::Eval).pp("conv1"))?;
+//! let conv = Conv2dConfig::new(3, 8, 3)
+//!     .with_stride(2)
+//!     .with_padding(Padding::all(1))
+//!     .build(&store.builder(Mode::Eval).pp("conv1"))?;
 //! let image = Tensor::zeros((1, 3, 31, 45), DType::F32, &Device::Cpu)?;
 //! let ys = conv.forward(&FeatureMap::from_nchw(&image)?, &Context::eval())?;
 //! assert_eq!(ys.dims(), [1, 16, 23, 8]);

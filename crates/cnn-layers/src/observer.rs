@@ -92,7 +92,10 @@ pub struct Event<'a> {
 /// use std::cell::RefCell;
 ///
 /// use candle_core::{DType, Device, Result, Tensor};
-/// use cnn_layers::{Context, Conv2dConfig, Event, FeatureMap, Layer, MaxPool2d, Mode, Observer, Sequential, Store};
+/// use cnn_layers::{
+///     Context, Conv2dConfig, Event, FeatureMap, Layer, MaxPool2d, Mode, Observer, Sequential,
+///     Store,
+/// };
 ///
 /// /// Notes what each layer gives.
 /// #[derive(Default)]
@@ -100,7 +103,12 @@ pub struct Event<'a> {
 ///
 /// impl Observer for Notes {
 ///     fn exit(&self, event: &Event<'_>) -> Result<()> {
-///         self.0.borrow_mut().push(format!("{} {} {:?}", event.path, event.kind, event.output.dims()));
+///         self.0.borrow_mut().push(format!(
+///             "{} {} {:?}",
+///             event.path,
+///             event.kind,
+///             event.output.dims()
+///         ));
 ///         Ok(())
 ///     }
 /// }
@@ -109,9 +117,18 @@ pub struct Event<'a> {
 /// let network = Sequential::new()
 ///     .add(Conv2dConfig::new(3, 8, 3).build(&root.pp("conv1"))?)
 ///     .add(MaxPool2d::new(2, 2).at(&root.pp("pool")));
-/// let (images, notes) = (Tensor::zeros((1, 3, 20, 28), DType::F32, &Device::Cpu)?, Notes::default());
-/// network.forward(&FeatureMap::from_nchw(&images)?, &Context::eval().with_observer(&notes))?;
-/// assert_eq!(notes.0.into_inner(), ["conv1 conv2d [1, 8, 18, 26]", "pool max_pool [1, 8, 9, 13]"]);
+/// let (images, notes) = (
+///     Tensor::zeros((1, 3, 20, 28), DType::F32, &Device::Cpu)?,
+///     Notes::default(),
+/// );
+/// network.forward(
+///     &FeatureMap::from_nchw(&images)?,
+///     &Context::eval().with_observer(&notes),
+/// )?;
+/// assert_eq!(
+///     notes.0.into_inner(),
+///     ["conv1 conv2d [1, 8, 18, 26]", "pool max_pool [1, 8, 9, 13]"]
+/// );
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub trait Observer {

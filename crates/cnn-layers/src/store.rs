@@ -39,7 +39,13 @@ pub enum TensorKind {
 /// // A file's tensors go in by name, and what does not fit is reported.
 /// let zeros = Tensor::zeros((2, 3), DType::F32, &Device::Cpu)?;
 /// let report = store.load([("head.weight", zeros.clone()), ("neck.weight", zeros)])?;
-/// assert_eq!((report.loaded, report.missing), (vec!["head.weight".to_string()], vec!["head.bias".to_string()]));
+/// assert_eq!(
+///     (report.loaded, report.missing),
+///     (
+///         vec!["head.weight".to_string()],
+///         vec!["head.bias".to_string()]
+///     )
+/// );
 /// assert_eq!(report.unexpected, ["neck.weight"]);
 ///
 /// // A model built after this computes no gradient of the frozen weight.

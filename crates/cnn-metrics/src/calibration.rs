@@ -28,7 +28,10 @@ const MAX_BINS: usize = 1 << 20;
 ///
 /// // Certain twice, right once.
 /// let logits = [99.0, 0.0, 99.0, 0.0];
-/// assert_eq!(expected_calibration_error(&logits, 2, &[0, 1], DEFAULT_BINS)?, 0.5);
+/// assert_eq!(
+///     expected_calibration_error(&logits, 2, &[0, 1], DEFAULT_BINS)?,
+///     0.5
+/// );
 /// # Ok::<(), cnn_metrics::Error>(())
 /// ```
 pub fn expected_calibration_error(

@@ -144,7 +144,10 @@ impl ConfusionMatrix {
     /// # use cnn_metrics::ConfusionMatrix;
     /// let matrix = ConfusionMatrix::from_pairs(3, &[0, 0, 1, 2, 2], &[0, 1, 1, 1, 1])?;
     /// let worst = matrix.most_confused(1);
-    /// assert_eq!((worst[0].label, worst[0].prediction, worst[0].samples), (2, 1, 2));
+    /// assert_eq!(
+    ///     (worst[0].label, worst[0].prediction, worst[0].samples),
+    ///     (2, 1, 2)
+    /// );
     /// # Ok::<(), cnn_metrics::Error>(())
     /// ```
     pub fn most_confused(&self, limit: usize) -> Vec<ConfusedPair> {

@@ -1,11 +1,12 @@
 //! timm's `config.json`: what a directory of weights says about itself.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use cnn_core::Preprocessing;
 use serde_json::{Map, Value, json};
 
-use crate::{Error, ModelConfig};
+use crate::{Error, ModelConfig, transformers};
 
 /// The content of a `config.json` beside `model.safetensors`.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,31 +26,53 @@ pub struct CheckpointConfig {
 /// Larger files are no configuration.
 const MAX_BYTES: u64 = 4 << 20;
 
+/// What label names mean, by name, as `"n01440764": "tench"`.
+const LABEL_DESCRIPTIONS: &str = "label_descriptions";
+
+/// Keys that are read, and those that only say what the weights' file says; the others are kept as
+/// they are.
+const KNOWN: [&str; 23] = [
+    "architecture",
+    "num_features",
+    "global_pool",
+    "model_args",
+    "input_size",
+    "interpolation",
+    "crop_pct",
+    "crop_mode",
+    "mean",
+    "std",
+    "num_classes",
+    "label_names",
+    "labels",
+    // Those of transformers around a model of timm.
+    "architectures",
+    "do_pooling",
+    "dtype",
+    "id2label",
+    "initializer_range",
+    "label2id",
+    "model_type",
+    "problem_type",
+    "torch_dtype",
+    "transformers_version",
+];
+
 impl CheckpointConfig {
-    /// Reads a `config.json`.
+    /// Reads a `config.json`: timm's of any year, or one of transformers, whose
+    /// `preprocessor_config.json` is read where it lies beside it.
     ///
     /// # Errors
     /// If the file cannot be read, is no JSON object, or says something that the model cannot be
     /// built with.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let fail = |what: String| Error::Config {
+        let value = read_json(path)?;
+        let beside = path.with_file_name(transformers::PREPROCESSOR);
+        let processor = beside.is_file().then(|| read_json(&beside)).transpose()?;
+        Self::from_json_with(&value, processor.as_ref()).map_err(|what| Error::Config {
             path: path.to_path_buf(),
             what,
-        };
-        let unreadable = |source| Error::Read {
-            path: path.to_path_buf(),
-            source,
-        };
-        let length = std::fs::metadata(path).map_err(unreadable)?.len();
-        if length > MAX_BYTES {
-            return Err(fail(format!(
-                "{length} bytes are no configuration, expected at most {MAX_BYTES}"
-            )));
-        }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        let value: Value =
-            serde_json::from_str(&text).map_err(|error| fail(format!("no JSON: {error}")))?;
-        Self::from_json(&value).map_err(fail)
+        })
     }
 
     /// Reads the content of a `config.json`.
@@ -57,41 +80,60 @@ impl CheckpointConfig {
     /// # Errors
     /// A sentence that names the key, what it says and what would be accepted.
     pub fn from_json(value: &Value) -> Result<Self, String> {
+        Self::from_json_with(value, None)
+    }
+
+    /// Reads the content of a `config.json` and that of the `preprocessor_config.json` with which
+    /// transformers says how images are prepared.
+    ///
+    /// # Errors
+    /// As [`CheckpointConfig::from_json`].
+    pub fn from_json_with(value: &Value, processor: Option<&Value>) -> Result<Self, String> {
         let root = value.as_object().ok_or("the top level is not an object")?;
-        let architecture = text(root, "architecture")?
-            .ok_or("`architecture` is missing, expected a model's name")?;
-        let pretrained = object(root, "pretrained_cfg")?.unwrap_or_default();
-        let preprocessing = Preprocessing::from_pretrained_cfg(&Value::Object(pretrained.clone()))
-            .map_err(|e| e.to_string())?;
-        let mut model = model_args(&object(root, "model_args")?.unwrap_or_default())?;
-        for source in [root, &pretrained] {
-            model.num_classes = model.num_classes.or(count(source, "num_classes")?);
+        match transformers::model_type(root)?.as_deref() {
+            None | Some("timm_wrapper") => Self::from_timm(root),
+            Some(_) if root.contains_key("architecture") => Self::from_timm(root),
+            Some(other) => transformers::read(other, root, processor),
         }
+    }
+
+    /// timm's record. Before 2023 it was one object, all of which is the `pretrained_cfg`.
+    fn from_timm(root: &Map<String, Value>) -> Result<Self, String> {
+        let pretrained = object(root, "pretrained_cfg")?.unwrap_or_else(|| root.clone());
+        let architecture = match text(root, "architecture")? {
+            Some(architecture) => Some(architecture),
+            None => text(&pretrained, "architecture")?,
+        };
+        let architecture =
+            architecture.ok_or("`architecture` is missing, expected a model's name")?;
+        let mut model = model_args(&object(root, "model_args")?.unwrap_or_default())?;
+        let mut declared = None;
+        for source in [root, &pretrained] {
+            declared = declared.or(count(source, "num_classes")?);
+        }
+        if let (Some(built), Some(declared)) = (model.num_classes, declared)
+            && built != declared
+        {
+            return Err(format!(
+                "`num_classes` is {declared}, but {built} in `model_args`"
+            ));
+        }
+        model.num_classes = model.num_classes.or(declared);
+        let preprocessing = preprocessing(&pretrained, model.in_channels)?;
         let [channels, height, width] = preprocessing.input_size;
         model.in_channels.get_or_insert(channels);
         model.input_size.get_or_insert([height, width]);
-        let label_names = labels(root)?;
-        if let (Some(names), Some(classes)) = (&label_names, model.num_classes)
-            && names.len() != classes
-        {
-            return Err(format!(
-                "`label_names` has {} names for {classes} classes",
-                names.len()
-            ));
+        let label_names = label_names(&[root, &pretrained], model.num_classes)?;
+        if let Some(names) = &label_names {
+            model.num_classes.get_or_insert(names.len());
         }
-        let known = [
-            "input_size",
-            "interpolation",
-            "crop_pct",
-            "crop_mode",
-            "mean",
-            "std",
-            "num_classes",
-        ];
-        let extra = pretrained
+        let mut extra: Map<String, Value> = pretrained
             .into_iter()
-            .filter(|(key, _)| !known.contains(&key.as_str()))
+            .filter(|(key, _)| !KNOWN.contains(&key.as_str()))
             .collect();
+        if let Some(descriptions) = object(root, LABEL_DESCRIPTIONS)? {
+            extra.insert(LABEL_DESCRIPTIONS.to_string(), Value::Object(descriptions));
+        }
         Ok(Self {
             architecture,
             model,
@@ -99,6 +141,16 @@ impl CheckpointConfig {
             label_names,
             extra,
         })
+    }
+
+    /// Other names for the classes, or none: what was said of the old ones goes with them.
+    pub(crate) fn set_label_names(&mut self, names: Option<Vec<String>>) {
+        if names != self.label_names {
+            for key in [LABEL_DESCRIPTIONS, "label_offset"] {
+                self.extra.shift_remove(key);
+            }
+        }
+        self.label_names = names;
     }
 
     /// The JSON that timm reads: `num_classes`, `num_features` and the names of first convolution
@@ -178,7 +230,7 @@ fn model_args(args: &Map<String, Value>) -> Result<ModelConfig, String> {
     Ok(model)
 }
 
-fn text(object: &Map<String, Value>, key: &str) -> Result<Option<String>, String> {
+pub(crate) fn text(object: &Map<String, Value>, key: &str) -> Result<Option<String>, String> {
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -194,7 +246,7 @@ fn object(parent: &Map<String, Value>, key: &str) -> Result<Option<Map<String, V
     }
 }
 
-fn count(object: &Map<String, Value>, key: &str) -> Result<Option<usize>, String> {
+pub(crate) fn count(object: &Map<String, Value>, key: &str) -> Result<Option<usize>, String> {
     const LARGEST: u64 = 1 << 17;
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
@@ -207,21 +259,163 @@ fn count(object: &Map<String, Value>, key: &str) -> Result<Option<usize>, String
     }
 }
 
-fn labels(root: &Map<String, Value>) -> Result<Option<Vec<String>>, String> {
-    match root.get("label_names") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Array(names)) => {
+/// The preprocessing of a record; `in_channels` are those that `model_args` says, which count.
+fn preprocessing(
+    pretrained: &Map<String, Value>,
+    in_channels: Option<usize>,
+) -> Result<Preprocessing, String> {
+    let mut pretrained = pretrained.clone();
+    let numbers = pretrained
+        .get("mean")
+        .and_then(Value::as_array)
+        .map(Vec::len);
+    // As timm does; where the mean is still that of other channels, it is averaged below.
+    if let (Some(channels), Some(numbers)) = (in_channels, numbers)
+        && channels == numbers
+    {
+        let mut size = pretrained
+            .remove("input_size")
+            .filter(|size| !size.is_null())
+            .unwrap_or(json!([3, 224, 224]));
+        if let Some(first) = size.get_mut(0) {
+            *first = json!(channels);
+        }
+        pretrained.insert("input_size".to_string(), size);
+    }
+    let mut preprocessing = Preprocessing::from_pretrained_cfg(&Value::Object(pretrained))
+        .map_err(|error| error.to_string())?;
+    if let Some(channels) = in_channels {
+        set_channels(&mut preprocessing, channels);
+    }
+    Ok(preprocessing)
+}
+
+/// Sets the channels of a preprocessing record; mean and standard deviation become the average over
+/// the old channels.
+pub(crate) fn set_channels(preprocessing: &mut Preprocessing, channels: usize) {
+    if preprocessing.input_size[0] == channels {
+        return;
+    }
+    preprocessing.input_size[0] = channels;
+    for values in [&mut preprocessing.mean, &mut preprocessing.std] {
+        let average = values.iter().sum::<f64>() / values.len().max(1) as f64;
+        *values = vec![average; channels];
+    }
+}
+
+/// The first list of label names that one of the objects has; `labels` is what timm called it
+/// before 2023, `id2label` what transformers calls it.
+pub(crate) fn label_names(
+    sources: &[&Map<String, Value>],
+    num_classes: Option<usize>,
+) -> Result<Option<Vec<String>>, String> {
+    let keys = ["label_names", "labels", "id2label"];
+    let found = sources.iter().find_map(|source| {
+        let said = |key| source.get(key).filter(|value: &&Value| !value.is_null());
+        keys.iter().find_map(|&key| Some((key, said(key)?)))
+    });
+    let Some((key, value)) = found else {
+        return Ok(None);
+    };
+    let names = match value {
+        Value::Array(names) => {
             let name = |name: &Value| {
                 name.as_str()
                     .map(str::to_string)
-                    .ok_or(format!("`label_names` has {name}, expected strings"))
+                    .ok_or(format!("`{key}` has {name}, expected strings"))
             };
-            names.iter().map(name).collect::<Result<_, _>>().map(Some)
+            names.iter().map(name).collect::<Result<Vec<_>, _>>()?
         }
-        Some(other) => Err(format!(
-            "`label_names` is {other}, expected a list of strings"
-        )),
+        Value::Object(names) => by_number(key, names, num_classes)?,
+        other => {
+            return Err(format!(
+                "`{key}` is {other}, expected a list of strings, or an object of class numbers \
+                 and strings"
+            ));
+        }
+    };
+    if let Some(classes) = num_classes
+        && names.len() != classes
+    {
+        return Err(format!(
+            "`{key}` has {} names for {classes} classes",
+            names.len()
+        ));
     }
+    // What transformers writes for classes without names.
+    let is_placeholder = |(number, name): (usize, &String)| *name == format!("LABEL_{number}");
+    let are_placeholders = !names.is_empty() && names.iter().enumerate().all(is_placeholder);
+    Ok(Some(names).filter(|_| !are_placeholders))
+}
+
+/// Names by class number, as JSON writes a dictionary of numbers. As in timm, classes may be left
+/// out: those are called by their number.
+fn by_number(
+    key: &str,
+    names: &Map<String, Value>,
+    num_classes: Option<usize>,
+) -> Result<Vec<String>, String> {
+    let mut by_number = BTreeMap::new();
+    for (number, name) in names {
+        let number: usize = number.trim().parse().map_err(|_| {
+            format!("`{key}` has the key \"{number}\", expected class numbers from 0")
+        })?;
+        let name = name
+            .as_str()
+            .ok_or(format!("`{key}` has {name}, expected strings"))?;
+        if by_number.insert(number, name).is_some() {
+            return Err(format!("`{key}` names class {number} twice"));
+        }
+    }
+    let last = by_number.keys().last().copied();
+    let classes = match (num_classes, last) {
+        (Some(classes), Some(last)) if last >= classes => {
+            return Err(format!(
+                "`{key}` names class {last}, but there are {classes} classes"
+            ));
+        }
+        (Some(classes), _) => classes,
+        (None, Some(last)) if last >= names.len() => {
+            return Err(format!(
+                "`{key}` names class {last} and leaves some out, but `num_classes` is missing"
+            ));
+        }
+        (None, _) => names.len(),
+    };
+    let name = |number| {
+        let name = by_number.get(&number).map(|name| name.to_string());
+        name.unwrap_or_else(|| number.to_string())
+    };
+    Ok((0..classes).map(name).collect())
+}
+
+/// Reads a JSON file of bounded size.
+fn read_json(path: &Path) -> Result<Value, Error> {
+    let fail = |what: String| Error::Config {
+        path: path.to_path_buf(),
+        what,
+    };
+    let unreadable = |source| Error::Read {
+        path: path.to_path_buf(),
+        source,
+    };
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    if length > MAX_BYTES {
+        return Err(fail(format!(
+            "{length} bytes are no configuration, expected at most {MAX_BYTES}"
+        )));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    serde_json::from_str(&text).map_err(|error| {
+        let start = text.trim_start();
+        fail(if start.starts_with("version https://git-lfs") {
+            "this is a Git LFS pointer, not the file it stands for (run `git lfs pull`)".to_string()
+        } else if start.starts_with('<') {
+            "this is a web page, saved in place of the file: get it again".to_string()
+        } else {
+            format!("no JSON: {error}")
+        })
+    })
 }
 
 #[cfg(test)]

@@ -145,14 +145,40 @@ pub enum Error {
     #[error(transparent)]
     Core(#[from] cnn_core::Error),
     /// The weights do not fit the model.
-    #[error("{}, loaded as {model}: {source}", path.display())]
+    #[error("{}, loaded as {model}{}: {source}", path.display(), without(.wrappers))]
     Fit {
         /// The weight file.
         path: PathBuf,
         /// The model.
         model: String,
+        /// The prefixes that the names were read without, one after the other; empty where there
+        /// were none.
+        wrappers: String,
         /// Which tensors do not fit.
         source: Box<cnn_weights::Error>,
+    },
+    /// A file holds the network several times.
+    #[error(
+        "{} holds {model} under several prefixes, {prefixes}: keep one of them in a file of its own",
+        path.display()
+    )]
+    SeveralNetworks {
+        /// The weight file.
+        path: PathBuf,
+        /// The model.
+        model: String,
+        /// The prefixes, as a list.
+        prefixes: String,
+    },
+    /// A moving average of the weights was asked for.
+    #[error(
+        "{} holds no moving average of the weights (looked for were `state_dict_ema`, \
+         `model_ema`, `ema` and names under such a prefix)",
+        path.display()
+    )]
+    NoAverage {
+        /// The weight file.
+        path: PathBuf,
     },
     /// A layer could not be built or run; it is named.
     #[error(transparent)]
@@ -160,6 +186,14 @@ pub enum Error {
     /// A tensor operation outside any layer failed.
     #[error(transparent)]
     Tensor(candle_core::Error),
+}
+
+fn without(wrappers: &str) -> String {
+    if wrappers.is_empty() {
+        String::new()
+    } else {
+        format!(" without the `{wrappers}` before its names")
+    }
 }
 
 impl From<candle_core::Error> for Error {

@@ -46,7 +46,9 @@ mod model_spec;
 mod network;
 pub mod preset;
 mod registry;
+mod transformers;
 mod weight_source;
+mod wrapper;
 
 pub use args::ArgReader;
 pub use checkpoint::CheckpointConfig;
@@ -56,3 +58,4 @@ pub use model_spec::{Build, BuildFn, ModelSpec};
 pub use network::{LoadOptions, Network};
 pub use registry::{find, models};
 pub use weight_source::WeightSource;
+pub use wrapper::LoadedFrom;

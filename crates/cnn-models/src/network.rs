@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use cnn_core::{Preprocessing, write_atomic};
 use cnn_layers::{Classifier, Mode, Store};
-use cnn_weights::{LoadReport, TensorFile, save_safetensors};
+use cnn_weights::{LoadReport, Prefer, TensorFile, save_safetensors};
 
+use crate::checkpoint::set_channels;
+use crate::wrapper::{LoadedFrom, Unwrapped, unwrap};
 use crate::{CheckpointConfig, Error, ModelConfig, ModelSpec, find};
 
 /// A model, the store of its weights, and what its `config.json` says.
@@ -38,6 +40,7 @@ pub struct Network {
     store: Store,
     model: Box<dyn Classifier>,
     report: LoadReport,
+    loaded_from: LoadedFrom,
     weights_file: Option<PathBuf>,
 }
 
@@ -60,6 +63,9 @@ pub struct LoadOptions {
     pub seed: u64,
     /// Element type of the weights; default f32.
     pub dtype: Option<DType>,
+    /// Loads the moving average of the weights that a checkpoint keeps beside them
+    /// (`state_dict_ema`, `model_ema`, `ema`).
+    pub moving_average: bool,
 }
 
 impl LoadOptions {
@@ -122,6 +128,7 @@ impl Network {
             store,
             model,
             report: LoadReport::default(),
+            loaded_from: LoadedFrom::default(),
             weights_file: None,
         })
     }
@@ -130,6 +137,10 @@ impl Network {
     /// `best`), or from a bare weight file (`.safetensors`, `.pth`, `.pt`, `.th`, `.bin`) whose
     /// model is named in the options. The weights must fit: what the file has too much is reported,
     /// what it lacks is an error.
+    ///
+    /// A prefix that a wrapper put before all of the model's names (`module.`, `_orig_mod.`,
+    /// `model.`, any other) is dropped; [`Network::loaded_from`] says which. Directories that
+    /// transformers saved are read where they hold its ResNet or a model of timm.
     ///
     /// # Errors
     /// If nothing can be read, the model is unknown or contradicted, or a tensor is missing or has
@@ -159,8 +170,25 @@ impl Network {
             }
         };
         spec.check()?;
-        let file = TensorFile::open(&weights)?
-            .rename(|name| (spec.rename)(name).unwrap_or_else(|| name.to_string()))?;
+        let prefer = if options.moving_average {
+            Prefer::MovingAverage
+        } else {
+            Prefer::Weights
+        };
+        let file = TensorFile::open_with(&weights, prefer)?;
+        let model_args = declared.as_ref().map(|config| &config.model);
+        let Unwrapped {
+            file,
+            from: loaded_from,
+            outside,
+        } = unwrap(
+            file,
+            &spec,
+            model_args.unwrap_or(&ModelConfig::default()),
+            &weights,
+            options.moving_average,
+        )
+        .map_err(|error| in_config(error, config_path.as_deref()))?;
         let mut config = declared.unwrap_or_else(|| config_of_file(&spec, &file));
         check_declared(&spec, &config.model, &file, &weights)?;
         if let Some(channels) = options.in_channels {
@@ -175,8 +203,8 @@ impl Network {
             .num_classes
             .filter(|&classes| Some(classes) != config.model.num_classes);
         if let Some(classes) = other_classes {
-            (config.model.num_classes, config.label_names) =
-                (Some(classes), spec.label_names(classes));
+            config.model.num_classes = Some(classes);
+            config.set_label_names(spec.label_names(classes));
         }
         let new_head = options.new_head || other_classes.is_some();
 
@@ -197,9 +225,11 @@ impl Network {
                 .map(|(name, tensor)| (name.as_str(), tensor.clone())),
         )?;
         report.missing.retain(|name| !is_new(name));
+        report.unexpected.extend(outside);
         let report = report.into_result().map_err(|source| Error::Fit {
             path: weights.clone(),
             model: spec.name.to_string(),
+            wrappers: loaded_from.wrappers.concat(),
             source: Box::new(source),
         })?;
         Ok(Self {
@@ -208,6 +238,7 @@ impl Network {
             store,
             model,
             report,
+            loaded_from,
             weights_file: Some(weights),
         })
     }
@@ -311,7 +342,7 @@ impl Network {
                 expected,
             });
         }
-        self.config.label_names = Some(names);
+        self.config.set_label_names(Some(names));
         Ok(())
     }
 
@@ -323,6 +354,11 @@ impl Network {
     /// Which tensors of the file were loaded and which it had too much; empty for fresh weights.
     pub fn report(&self) -> &LoadReport {
         &self.report
+    }
+
+    /// Which weights of the file they are, and what stood before their names.
+    pub fn loaded_from(&self) -> &LoadedFrom {
+        &self.loaded_from
     }
 }
 
@@ -343,7 +379,7 @@ const WEIGHT_NAMES: [&str; 4] = [
 ];
 /// What a training run goes on from: weights among much else.
 const RESUME: &str = "resume.safetensors";
-const WEIGHT_ENDINGS: [&str; 5] = ["safetensors", "pth", "pt", "th", "bin"];
+const WEIGHT_ENDINGS: [&str; 6] = ["safetensors", "pth", "pt", "th", "bin", "ckpt"];
 
 /// The weight file that a path means, and the `config.json` beside it.
 fn locate(path: &Path) -> Result<(PathBuf, Option<PathBuf>), Error> {
@@ -418,7 +454,9 @@ fn weight_file(directory: &Path) -> Result<PathBuf, Error> {
     let is_weights = |path: &PathBuf| {
         let is_state = path.file_name().is_some_and(|name| name == RESUME);
         let ending = path.extension().and_then(|ending| ending.to_str());
-        path.is_file() && !is_state && ending.is_some_and(|ending| WEIGHT_ENDINGS.contains(&ending))
+        let is_packed = path.to_str().is_some_and(|path| path.ends_with(".pth.tar"));
+        let is_known = ending.is_some_and(|ending| WEIGHT_ENDINGS.contains(&ending));
+        path.is_file() && !is_state && (is_known || is_packed)
     };
     let mut files: Vec<PathBuf> = entries
         .flatten()
@@ -431,7 +469,11 @@ fn weight_file(directory: &Path) -> Result<PathBuf, Error> {
         [] if directory.join(RESUME).is_file() => {
             "a run that has no epoch behind it yet".to_string()
         }
-        [] => "no weight file".to_string(),
+        [] => of_another_library(directory),
+        [first, ..] if is_sharded(directory) => format!(
+            "weights in several files, {} and others: join them with `save_file` of safetensors",
+            first.file_name().unwrap_or_default().to_string_lossy()
+        ),
         [first, second, ..] => {
             let name = |path: &Path| {
                 path.file_name()
@@ -447,12 +489,49 @@ fn weight_file(directory: &Path) -> Result<PathBuf, Error> {
             )
         }
     };
-    let expected = "model.safetensors, or exactly one .safetensors, .pth, .pt, .th or .bin file";
+    let expected = "model.safetensors, or exactly one .safetensors, .pth, .pth.tar, .pt, .th, \
+        .bin or .ckpt file";
     Err(Error::WeightFiles {
         path: directory.to_path_buf(),
         found,
         expected,
     })
+}
+
+/// Whether an index says in which file each tensor is, as transformers saves large networks.
+fn is_sharded(directory: &Path) -> bool {
+    [
+        "model.safetensors.index.json",
+        "pytorch_model.bin.index.json",
+    ]
+    .iter()
+    .any(|name| directory.join(name).is_file())
+}
+
+/// What a directory holds in place of a weight file.
+fn of_another_library(directory: &Path) -> String {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    let known = names.iter().find_map(|name| {
+        let what = match name.rsplit('.').next()? {
+            "pb" => "of TensorFlow",
+            "index" | "meta" if name.contains("ckpt") => "of TensorFlow",
+            "tflite" => "of TensorFlow Lite",
+            "h5" | "hdf5" | "keras" => "of Keras",
+            "msgpack" => "of Flax",
+            "onnx" => "in ONNX",
+            "npz" | "npy" => "of NumPy",
+            "pdparams" => "of PaddlePaddle",
+            "caffemodel" => "of Caffe",
+            "gz" | "bz2" | "xz" | "zst" | "zip" | "tar" | "tgz" | "7z" => "which is to be unpacked",
+            _ => return None,
+        };
+        Some(format!("no weight file, but `{name}`, {what}"))
+    });
+    known.unwrap_or_else(|| "no weight file".to_string())
 }
 
 /// Compares what was declared with the weights, before memory is taken for it.
@@ -516,19 +595,6 @@ fn config_of_file(spec: &ModelSpec, file: &TensorFile) -> CheckpointConfig {
         preprocessing,
         label_names: spec.label_names(num_classes),
         extra: serde_json::Map::new(),
-    }
-}
-
-/// Sets the channels of a preprocessing record; mean and standard deviation become the average over
-/// the old channels.
-fn set_channels(preprocessing: &mut Preprocessing, channels: usize) {
-    if preprocessing.input_size[0] == channels {
-        return;
-    }
-    preprocessing.input_size[0] = channels;
-    for values in [&mut preprocessing.mean, &mut preprocessing.std] {
-        let average = values.iter().sum::<f64>() / values.len().max(1) as f64;
-        *values = vec![average; channels];
     }
 }
 

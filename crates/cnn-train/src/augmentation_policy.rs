@@ -17,8 +17,14 @@ use crate::Error;
 /// use cnn_core::Preprocessing;
 /// use cnn_train::AugmentationPolicy;
 ///
-/// let policy = AugmentationPolicy { erasing: 0.25, ..AugmentationPolicy::default() };
-/// let small = Preprocessing { input_size: [3, 32, 32], ..Preprocessing::default() };
+/// let policy = AugmentationPolicy {
+///     erasing: 0.25,
+///     ..AugmentationPolicy::default()
+/// };
+/// let small = Preprocessing {
+///     input_size: [3, 32, 32],
+///     ..Preprocessing::default()
+/// };
 /// // Resize, shifted crop, mirror image, erasing.
 /// assert_eq!(policy.augmentation(&small)?.steps().len(), 4);
 /// # Ok::<(), cnn_train::Error>(())

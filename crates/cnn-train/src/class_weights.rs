@@ -18,7 +18,10 @@ use cnn_data::Dataset;
 /// let weights = balanced_class_weights(&shapes);
 /// assert_eq!(weights.iter().filter(|weight| **weight == 0.75).count(), 5);
 /// assert_eq!(weights.iter().filter(|weight| **weight == 1.5).count(), 5);
-/// let loss = CrossEntropy { class_weights: Some(weights), ..CrossEntropy::default() };
+/// let loss = CrossEntropy {
+///     class_weights: Some(weights),
+///     ..CrossEntropy::default()
+/// };
 /// # let _ = loss;
 /// # Ok::<(), cnn_data::Error>(())
 /// ```

@@ -31,7 +31,10 @@ use crate::{
 ///     fn update(&mut self, logits: &Tensor, labels: &[u32]) -> Result<(), Error> {
 ///         let probabilities = cnn_train::log_softmax(logits)?.exp()?;
 ///         let highest = probabilities.max(1)?.to_vec1::<f32>()?;
-///         self.sure += highest.iter().filter(|probability| **probability > 0.5).count();
+///         self.sure += highest
+///             .iter()
+///             .filter(|probability| **probability > 0.5)
+///             .count();
 ///         self.all += labels.len();
 ///         Ok(())
 ///     }
@@ -189,7 +192,7 @@ impl Classification {
             let batch = batch?;
             let images = FeatureMap::from_nhwc(&batch.images)?;
             let logits = self.forward_eval.scores(&images, &Context::eval())?;
-            let labels = labels(&batch)?;
+            let labels = class_labels(&batch)?;
             count_predictions(&mut metrics, &logits, &labels)?;
             for (_, metric) in &mut further {
                 metric.update(&logits, &labels)?;
@@ -278,7 +281,7 @@ impl Task for Classification {
     }
 
     fn loss(&self, batch: &Batch, cx: &Context<'_>) -> Result<Losses, Error> {
-        let labels = labels(batch)?;
+        let labels = class_labels(batch)?;
         let images = FeatureMap::from_nhwc(&batch.images)?;
         let outputs = self.forward_train.outputs(&images, cx)?;
         let targets = self.targets(batch, &labels)?;
@@ -388,7 +391,11 @@ fn check_readable(name: &'static str, dataset: &dyn Dataset) -> Result<(), Error
     Err(Error::argument(name, found, "at least one"))
 }
 
-fn labels(batch: &Batch) -> Result<Vec<u32>, Error> {
+/// The class of each image of a batch, as losses and metrics take them.
+///
+/// # Errors
+/// [`Error::Argument`] if an image has none.
+pub fn class_labels(batch: &Batch) -> Result<Vec<u32>, Error> {
     let label = |label: &Option<usize>| label.map(|label| label as u32);
     let labels = batch.labels.iter().map(label).collect::<Option<Vec<_>>>();
     labels.ok_or_else(|| Error::argument("labels", "an image without one", "one for each image"))

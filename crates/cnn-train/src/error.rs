@@ -44,6 +44,21 @@ pub enum Error {
     /// There is nothing to take validation images from.
     #[error("no class has two images, of which one could be held out for validation")]
     NothingToHoldOut,
+    /// No training image of a class can be read.
+    #[error(
+        "none of the {images} training images of `{class}` can be read, the first: {first}: {reason}; \
+         mend them, or remove the class's folder"
+    )]
+    UnreadableClass {
+        /// The class.
+        class: String,
+        /// How many images it has.
+        images: usize,
+        /// The first of them.
+        first: String,
+        /// What is wrong with that.
+        reason: String,
+    },
     /// The images of a run that goes on are not those that it began with.
     #[error(
         "the images are not those that the run began with: {difference}; put them back, or begin a new run"

@@ -15,7 +15,8 @@ type Function<T> = dyn Fn(&FeatureMap, &Context<'_>) -> Result<T> + Send + Sync;
 /// let root = Store::new(0).builder(Mode::Train);
 /// let conv = Conv2dConfig::new(3, 10, 3).build(&root.pp("conv"))?;
 /// let pool = GlobalAvgPool2d::new();
-/// let forward = Forward::new(move |images, cx| pool.forward(&conv.forward(images, cx)?, cx)?.flatten());
+/// let forward =
+///     Forward::new(move |images, cx| pool.forward(&conv.forward(images, cx)?, cx)?.flatten());
 /// # let _ = forward;
 /// # Ok::<(), candle_core::Error>(())
 /// ```

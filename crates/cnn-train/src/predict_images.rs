@@ -28,18 +28,32 @@ pub trait PredictImages {
     /// ```
     /// use cnn_core::Preprocessing;
     /// use cnn_data::Image;
-    /// use cnn_layers::{Activation, BatchNorm2dConfig, Conv2dConfig, ConvNormActConfig, Mode, StagedBuilder, Store};
+    /// use cnn_layers::{
+    ///     Activation, BatchNorm2dConfig, Conv2dConfig, ConvNormActConfig, Mode, StagedBuilder, Store,
+    /// };
     /// use cnn_train::PredictImages;
     ///
     /// let root = Store::new(0).builder(Mode::Eval);
     /// let mut net = StagedBuilder::new(&root, 3);
-    /// let unit = ConvNormActConfig::new(Conv2dConfig::new(3, 8, 3), BatchNorm2dConfig::new(8), Activation::Relu);
+    /// let unit = ConvNormActConfig::new(
+    ///     Conv2dConfig::new(3, 8, 3),
+    ///     BatchNorm2dConfig::new(8),
+    ///     Activation::Relu,
+    /// );
     /// net.group("conv", &["conv"]);
-    /// net.add(unit.build(&root.pp("conv.0"), &root.pp("conv.1"))?).set_channels(8).end_stage("conv");
+    /// net.add(unit.build(&root.pp("conv.0"), &root.pp("conv.1"))?)
+    ///     .set_channels(8)
+    ///     .end_stage("conv");
     /// let classifier = net.linear_classifier("fc", 10, 0.)?;
     ///
-    /// let photos = [Image::from_pixels(30, 40, 3, vec![90; 3600])?, Image::from_pixels(9, 7, 1, vec![9; 63])?];
-    /// let record = Preprocessing { input_size: [3, 32, 32], ..Preprocessing::default() };
+    /// let photos = [
+    ///     Image::from_pixels(30, 40, 3, vec![90; 3600])?,
+    ///     Image::from_pixels(9, 7, 1, vec![9; 63])?,
+    /// ];
+    /// let record = Preprocessing {
+    ///     input_size: [3, 32, 32],
+    ///     ..Preprocessing::default()
+    /// };
     /// let predictions = classifier.predict_images(&photos, &record, 3)?;
     /// assert_eq!((predictions.len(), predictions[1].len()), (2, 3));
     /// assert!(predictions[0][0].probability >= predictions[0][1].probability);

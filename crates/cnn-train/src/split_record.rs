@@ -1,6 +1,6 @@
 //! Which image was in which part of a run: `split.csv`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +25,10 @@ use crate::Error;
 /// let shapes = |split| Shapes::new(ShapesConfig::default().with_split(split).with_samples(4));
 /// let (train, val) = (shapes(Split::Train)?, shapes(Split::Val)?);
 /// let record = SplitRecord::of(&[(Split::Train, &train), (Split::Val, &val)]);
-/// assert_eq!((record.count(Split::Train), record.count(Split::Test)), (4, 0));
+/// assert_eq!(
+///     (record.count(Split::Train), record.count(Split::Test)),
+///     (4, 0)
+/// );
 /// assert_eq!(record.parts_of(&val), [Some(Split::Val); 4]);
 /// assert_eq!(record.fingerprint(Split::Train).len(), 64);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -231,35 +234,60 @@ impl SplitRecord {
         (0..dataset.len()).into_par_iter().map(part).collect()
     }
 
-    /// In what the images of another record differ, in a sentence; `None` where path, label and
-    /// part of all are the same.
-    ///
-    /// The bytes may be others: a broken file that was mended is the same image.
+    /// In what the images of another record differ, in a sentence; `None` where they are the same,
+    /// part by part in the same order: content, label and part of each. They may lie elsewhere.
     pub fn difference(&self, now: &Self) -> Option<String> {
+        let content = |row: &'_ SplitRow| (row.label.clone(), row.part, row.sha256.clone());
+        if self
+            .rows
+            .iter()
+            .map(content)
+            .eq(now.rows.iter().map(content))
+        {
+            return None;
+        }
         let key = |row: &'_ SplitRow| (row.path.clone(), row.label.clone(), row.part);
-        let keys = |record: &Self| record.rows.iter().map(key).collect::<HashSet<_>>();
-        let before = keys(self);
-        let after = keys(now);
-        let count = |these: &HashSet<(String, String, Split)>, those: &HashSet<_>| {
+        let hashes = |record: &Self| {
+            let rows = record.rows.iter();
+            rows.map(|row| (key(row), row.sha256.clone()))
+                .collect::<HashMap<_, _>>()
+        };
+        let before = hashes(self);
+        let after = hashes(now);
+        let missing = |these: &HashMap<(String, String, Split), _>, those: &HashMap<_, _>| {
             let mut paths: Vec<String> = these
-                .difference(those)
+                .keys()
+                .filter(|key| !those.contains_key(*key))
                 .map(|(path, ..)| path.clone())
                 .collect();
             paths.sort_unstable();
             paths
         };
-        let gone = count(&before, &after);
-        let new = count(&after, &before);
+        let gone = missing(&before, &after);
+        let new = missing(&after, &before);
+        let mut other: Vec<String> = before
+            .iter()
+            .filter(|(key, hash)| after.get(*key).is_some_and(|now| now != *hash))
+            .map(|((path, ..), _)| path.clone())
+            .collect();
+        other.sort_unstable();
         let part = |what: &str, paths: &[String]| {
             paths
                 .first()
                 .map(|path| format!("{} {what}, as {path}", paths.len()))
         };
-        let parts: Vec<String> = [part("gone", &gone), part("new", &new)]
-            .into_iter()
-            .flatten()
-            .collect();
-        (!parts.is_empty()).then(|| parts.join("; "))
+        let parts: Vec<String> = [
+            part("gone", &gone),
+            part("new", &new),
+            part("with another content", &other),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if parts.is_empty() {
+            return Some("they come in another order".to_string());
+        }
+        Some(parts.join("; "))
     }
 }
 
@@ -404,11 +432,16 @@ mod tests {
     fn a_difference_names_the_first_image() {
         let one = record(&[1, 2], &[3]);
         let more = record(&[1, 2, 4], &[3]);
-        assert_eq!(
-            one.difference(&record(&[7, 2], &[3])),
-            None,
-            "bytes may change"
-        );
+        assert_eq!(one.difference(&one), None);
+        let other = one.difference(&record(&[7, 2], &[3])).unwrap();
+        assert!(other.starts_with("1 with another content, as "), "{other}");
+        let mut moved = one.clone();
+        for row in &mut moved.rows {
+            row.path = format!("elsewhere/{}", row.path);
+        }
+        assert_eq!(one.difference(&moved), None);
+        moved.rows.swap(0, 1);
+        assert!(one.difference(&moved).is_some());
         let new = one.difference(&more).unwrap();
         assert!(
             new.starts_with("1 new, as ") && new.ends_with(&more.rows[2].path),

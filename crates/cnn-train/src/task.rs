@@ -17,8 +17,8 @@ use crate::Error;
 /// use candle_core::{Device, Tensor};
 /// use cnn_layers::{Context, Linear, LinearConfig, Mode, Store};
 /// use cnn_train::{
-///     TaskBatches, Epoch, Error, Evaluation, GradientStep, Losses, OptimizerConfig, Task, TrainConfig, Trainer,
-///     mean_squared_error,
+///     Epoch, Error, Evaluation, GradientStep, Losses, OptimizerConfig, Task, TaskBatches,
+///     TrainConfig, Trainer, mean_squared_error,
 /// };
 ///
 /// /// Fits a line to points.
@@ -35,7 +35,9 @@ use crate::Error;
 ///     }
 ///
 ///     fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Self::Batch>, Error> {
-///         Ok(Box::new(std::iter::once(Ok(self.points.clone())).skip(epoch.start)))
+///         Ok(Box::new(
+///             std::iter::once(Ok(self.points.clone())).skip(epoch.start),
+///         ))
 ///     }
 ///
 ///     fn samples(&self, (xs, _): &Self::Batch) -> usize {
@@ -43,12 +45,22 @@ use crate::Error;
 ///     }
 ///
 ///     fn loss(&self, (xs, ys): &Self::Batch, cx: &Context<'_>) -> Result<Losses, Error> {
-///         Ok(Losses::new(mean_squared_error(&self.layer.forward(xs, cx)?, ys)?))
+///         Ok(Losses::new(mean_squared_error(
+///             &self.layer.forward(xs, cx)?,
+///             ys,
+///         )?))
 ///     }
 ///
 ///     fn evaluate(&self) -> Result<Evaluation, Error> {
-///         let error = f64::from(self.loss(&self.points, &Context::eval())?.total.to_scalar::<f32>()?);
-///         Ok(Evaluation { score: -error, metrics: vec![("error".to_string(), error)] })
+///         let error = f64::from(
+///             self.loss(&self.points, &Context::eval())?
+///                 .total
+///                 .to_scalar::<f32>()?,
+///         );
+///         Ok(Evaluation {
+///             score: -error,
+///             metrics: vec![("error".to_string(), error)],
+///         })
 ///     }
 /// }
 ///
@@ -57,11 +69,21 @@ use crate::Error;
 /// let store = Store::new(0);
 /// let layer = LinearConfig::new(1, 1).build(&store.builder(Mode::Train))?;
 /// let column = |values: [f32; 3]| Tensor::new(&values, &Device::Cpu)?.reshape((3, 1));
-/// let line = Line { layer, points: (column([-1., 0., 1.])?, column([-1., 1., 3.])?) };
+/// let line = Line {
+///     layer,
+///     points: (column([-1., 0., 1.])?, column([-1., 1., 3.])?),
+/// };
 ///
-/// let optimizer = OptimizerConfig::Sgd { momentum: 0.5, nesterov: false };
-/// let config = TrainConfig { optimizer, ..TrainConfig::new(20) };
-/// let summary = Trainer::new(config, &store, directory).run(&line, &mut GradientStep::default())?;
+/// let optimizer = OptimizerConfig::Sgd {
+///     momentum: 0.5,
+///     nesterov: false,
+/// };
+/// let config = TrainConfig {
+///     optimizer,
+///     ..TrainConfig::new(20)
+/// };
+/// let summary =
+///     Trainer::new(config, &store, directory).run(&line, &mut GradientStep::default())?;
 /// assert!(summary.best.is_some_and(|best| best.score > -1e-3));
 /// assert!((store.get("weight")?.to_vec2::<f32>()?[0][0] - 2.).abs() < 0.1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -4,7 +4,12 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use cnn_core::Key;
-use cnn_data::{CachedDataset, Dataset, Split, dataset_splits, open_dataset, stratified_split};
+use cnn_data::{
+    CachedDataset, ClassSubset, Dataset, DatasetFormat, FoundDataset, Split, Subset,
+    stratified_split,
+};
+
+use rayon::prelude::*;
 
 use crate::{Error, SplitRecord};
 
@@ -19,7 +24,13 @@ use crate::{Error, SplitRecord};
 ///
 /// # let run = tempfile::tempdir()?;
 /// # let run = run.path();
-/// let shapes = |split, samples| Shapes::new(ShapesConfig::default().with_split(split).with_samples(samples));
+/// let shapes = |split, samples| {
+///     Shapes::new(
+///         ShapesConfig::default()
+///             .with_split(split)
+///             .with_samples(samples),
+///     )
+/// };
 /// // A tenth of each class is held out for validation; seed 0 draws it.
 /// let data = TrainingData::holding_out(Arc::new(shapes(Split::Train, 40)?), 0.1, 0)?
 ///     .with_test(Arc::new(shapes(Split::Test, 20)?));
@@ -29,6 +40,7 @@ use crate::{Error, SplitRecord};
 /// // No test image is a training image, too.
 /// assert!(data.record().seen_in_training(Split::Test).is_empty());
 /// data.record_in(run)?; // `split.csv`
+///     
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -36,6 +48,7 @@ pub struct TrainingData {
     train: Arc<dyn Dataset>,
     val: Arc<dyn Dataset>,
     test: Option<Arc<dyn Dataset>>,
+    notes: Vec<String>,
     record: OnceLock<SplitRecord>,
 }
 
@@ -55,6 +68,7 @@ impl TrainingData {
             train,
             val,
             test: None,
+            notes: Vec::new(),
             record: OnceLock::new(),
         }
     }
@@ -76,24 +90,50 @@ impl TrainingData {
         Ok(Self::new(Arc::new(train), Arc::new(val)))
     }
 
-    /// Opens the dataset at a path, of any format that [`open_dataset`] knows, with the splits that
+    /// Opens the dataset at a path, of any format that [`FoundDataset`] knows, with the splits that
     /// it has. Where it has no `val`, validation images are taken from the training images, as
     /// [`TrainingData::holding_out`] says.
     ///
+    /// The classes are those that have training images. Validation and test images of other classes,
+    /// and those without a label, are left out, as is a split of which nothing is left or can be
+    /// read; [`TrainingData::notes`] says so.
+    ///
     /// # Errors
-    /// [`Error::Data`] for what cannot be opened, and as [`TrainingData::holding_out`].
+    /// [`Error::Data`] for what cannot be opened, [`Error::UnreadableClass`] for a class of which no
+    /// training image can be read, and as [`TrainingData::holding_out`].
     pub fn open(path: &Path, held_out: f64, seed: u64) -> Result<Self, Error> {
-        let splits = dataset_splits(path)?.1;
+        let found = FoundDataset::at(path)?;
+        let splits = found.splits();
         let split = |split| splits.contains(&split).then_some(split);
-        let whole = open_dataset(path, split(Split::Train))?;
-        let test = split(Split::Test)
-            .map(|split| open_dataset(path, Some(split)))
-            .transpose()?;
-        let data = match split(Split::Val) {
-            Some(split) => Self::new(whole, open_dataset(path, Some(split))?),
-            None => Self::holding_out(whole, held_out, seed)?,
+        let mut notes = found.notes().to_vec();
+        let whole = found.open(split(Split::Train))?;
+        let trained = trained_classes(whole.as_ref())?;
+        // Of folders it is said already.
+        if found.format() != DatasetFormat::ImageFolder {
+            notes.extend(untrained(whole.classes(), &trained));
+        }
+        let mut part = |part: Split| {
+            let Some(part) = split(part) else {
+                return Ok(None);
+            };
+            judged_images(found.open(part)?, part, &trained, &mut notes)
         };
-        Ok(Self { test, ..data })
+        let val = part(Split::Val)?;
+        let test = part(Split::Test)?;
+        let train = if trained.len() == whole.classes().len() {
+            whole
+        } else {
+            Arc::new(ClassSubset::new(whole, &trained)?)
+        };
+        let data = match val {
+            Some(val) => Self::new(train, val),
+            None => Self::holding_out(train, held_out, seed)?,
+        };
+        Ok(Self {
+            test,
+            notes,
+            ..data
+        })
     }
 
     /// The same with test images.
@@ -118,6 +158,11 @@ impl TrainingData {
             val: cached(self.val),
             ..self
         }
+    }
+
+    /// How the data were understood where that is not plain, and what was left out, in sentences.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The training images.
@@ -164,7 +209,8 @@ impl TrainingData {
     }
 
     /// Writes `split.csv` into the directory of a run that begins. The images of a run that goes on
-    /// are compared with those that it began with.
+    /// are compared with those that it began with; if they only lie elsewhere, the file says so from
+    /// then on.
     ///
     /// # Errors
     /// [`Error::ImagesChanged`] if they are others, and if the file cannot be read or written.
@@ -173,11 +219,127 @@ impl TrainingData {
         if !path.exists() {
             return self.record().write(&path);
         }
-        match SplitRecord::read(&path)?.difference(self.record()) {
-            None => Ok(()),
+        let before = SplitRecord::read(&path)?;
+        match before.difference(self.record()) {
+            None if &before == self.record() => Ok(()),
+            None => self.record().write(&path),
             Some(difference) => Err(Error::ImagesChanged { difference }),
         }
     }
+}
+
+/// The classes that have training images, in order; all where no image has a label. One image of
+/// each is decoded.
+fn trained_classes(train: &dyn Dataset) -> Result<Vec<usize>, Error> {
+    let mut of_class: Vec<Vec<usize>> = vec![Vec::new(); train.classes().len()];
+    for index in 0..train.len() {
+        if let Some(images) = train.label(index).and_then(|class| of_class.get_mut(class)) {
+            images.push(index);
+        }
+    }
+    let trained: Vec<usize> = (0..of_class.len())
+        .filter(|&class| !of_class[class].is_empty())
+        .collect();
+    trained.par_iter().try_for_each(|&class| {
+        let images = &of_class[class];
+        first_readable(train, images).map_err(|error| Error::UnreadableClass {
+            class: train.classes()[class].clone(),
+            images: images.len(),
+            first: train.id(images[0]),
+            reason: error.reason(),
+        })
+    })?;
+    Ok(trained)
+}
+
+/// Says of which classes there are no training images.
+fn untrained(classes: &[String], trained: &[usize]) -> Option<String> {
+    const SHOWN: usize = 3;
+    let untrained: Vec<String> = (0..classes.len())
+        .filter(|class| !trained.contains(class))
+        .map(|class| format!("`{}`", classes[class]))
+        .collect();
+    let shown = untrained[..untrained.len().min(SHOWN)].join(", ");
+    match untrained.len() {
+        0 => None,
+        1..=SHOWN => Some(format!("there are no training images of {shown}")),
+        count => Some(format!(
+            "there are no training images of {shown} and {} more classes",
+            count - SHOWN
+        )),
+    }
+}
+
+/// The images of a split that a network of these classes can be judged by; `None` if there are none.
+fn judged_images(
+    dataset: Arc<dyn Dataset>,
+    part: Split,
+    trained: &[usize],
+    notes: &mut Vec<String>,
+) -> Result<Option<Arc<dyn Dataset>>, Error> {
+    let all = dataset.len();
+    let unlabelled = (0..all)
+        .filter(|&index| dataset.label(index).is_none())
+        .count();
+    let known: Arc<dyn Dataset> = if trained.len() < dataset.classes().len() {
+        Arc::new(ClassSubset::new(dataset.clone(), trained)?)
+    } else if unlabelled > 0 {
+        let labelled = (0..all).filter(|&index| dataset.label(index).is_some());
+        Arc::new(Subset::new(dataset.clone(), labelled.collect())?)
+    } else {
+        dataset.clone()
+    };
+    let unknown = all - known.len() - unlabelled;
+    let left_out = [
+        (unlabelled, "have no label"),
+        (unknown, "are of classes without training images"),
+    ];
+    for (count, why) in left_out {
+        if count > 0 {
+            notes.push(format!(
+                "{count} of the {all} {part} images {why} and are left out"
+            ));
+        }
+    }
+    if known.is_empty() && part == Split::Val && unknown > 0 {
+        let names = |class: &usize| format!("`{}`", dataset.classes()[*class]);
+        let trained: Vec<String> = trained.iter().take(3).map(names).collect();
+        let found = format!("{unknown}, of which none is of a class that has training images");
+        let expected = format!("images of such classes, as {}", trained.join(", "));
+        return Err(Error::argument("validation images", found, expected));
+    }
+    if known.is_empty() {
+        notes.push(format!("nothing is measured on `{part}`"));
+        return Ok(None);
+    }
+    let indices: Vec<usize> = (0..known.len()).collect();
+    // Whoever trains refuses validation images that cannot be read.
+    if part == Split::Test
+        && let Err(error) = first_readable(known.as_ref(), &indices)
+    {
+        notes.push(format!(
+            "none of the {} {part} images can be read, the first: {}: {}; nothing is measured \
+             on `{part}`",
+            known.len(),
+            known.id(0),
+            error.reason()
+        ));
+        return Ok(None);
+    }
+    Ok(Some(known))
+}
+
+/// Looks for an image that can be read among these, usually the first; the first error if there is
+/// none.
+fn first_readable(dataset: &dyn Dataset, indices: &[usize]) -> Result<(), cnn_data::Error> {
+    let mut first = None;
+    for &index in indices {
+        match dataset.read(index) {
+            Ok(_) => return Ok(()),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    first.map_or(Ok(()), Err)
 }
 
 #[cfg(test)]
@@ -203,9 +365,8 @@ mod tests {
         for class in ["cat", "dog"] {
             std::fs::create_dir_all(root.join(class)).unwrap();
             for number in 0..images {
-                let path = root.join(class).join(format!("{number}.jpg"));
-                // The bytes are read for the record, and decoded by nobody here.
-                std::fs::write(path, format!("{class} {number}")).unwrap();
+                let grey = number as u8 + if class == "cat" { 100 } else { 0 };
+                picture(&root.join(class).join(format!("{number}.png")), grey);
             }
         }
     }
@@ -277,6 +438,72 @@ mod tests {
 
         let missing = TrainingData::open(&root.path().join("none"), 0.2, 0);
         assert!(matches!(missing.map(|_| ()), Err(Error::Data(_))));
+    }
+
+    /// A picture of one colour as PNG.
+    fn picture(path: &Path, grey: u8) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let image = cnn_data::Image::from_pixels(4, 5, 1, vec![grey; 20]).unwrap();
+        image.write_png(path).unwrap();
+    }
+
+    #[test]
+    fn the_classes_are_those_with_training_images() {
+        let root = tempfile::tempdir().unwrap();
+        let files = [
+            "train/a/1.png",
+            "train/c/1.png",
+            "val/a/1.png",
+            "val/b/1.png",
+            "val/c/1.png",
+            "test/unknown/1.png",
+        ];
+        for (grey, file) in files.iter().enumerate() {
+            picture(&root.path().join(file), grey as u8);
+        }
+        std::fs::create_dir(root.path().join("train/b")).unwrap();
+        let data = TrainingData::open(root.path(), 0.2, 0).unwrap();
+        assert_eq!(data.train().classes(), ["a", "c"]);
+        assert_eq!(data.val().classes(), ["a", "c"]);
+        let labels: Vec<_> = (0..data.val().len())
+            .map(|index| data.val().label(index))
+            .collect();
+        assert_eq!(labels, [Some(0), Some(1)]);
+        assert!(data.test().is_none());
+        let notes = data.notes().join("\n");
+        for said in [
+            "there are no training images of `b` and `unknown`",
+            "1 of the 3 val images are of classes without training images",
+            "nothing is measured on `test`",
+        ] {
+            assert!(notes.contains(said), "{said}: {notes}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_found_before_the_first_epoch() {
+        let root = tempfile::tempdir().unwrap();
+        let broken = |file: &str| {
+            let path = root.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "no picture").unwrap();
+        };
+        picture(&root.path().join("train/a/1.png"), 1);
+        picture(&root.path().join("train/a/2.png"), 2);
+        picture(&root.path().join("train/b/1.png"), 3);
+        picture(&root.path().join("train/b/2.png"), 4);
+        broken("test/a/1.png");
+        let data = TrainingData::open(root.path(), 0.5, 0).unwrap();
+        assert!(data.test().is_none());
+        assert!(data.notes()[0].contains("none of the 1 test images can be read"));
+        broken("train/c/1.png");
+        let error = TrainingData::open(root.path(), 0.5, 0)
+            .map(|_| ())
+            .unwrap_err();
+        assert!(
+            matches!(&error, Error::UnreadableClass { class, images: 1, .. } if class == "c"),
+            "{error}"
+        );
     }
 
     #[test]

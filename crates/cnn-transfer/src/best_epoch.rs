@@ -43,12 +43,24 @@ impl BestEpoch {
     ///
     /// # let run = tempfile::tempdir()?;
     /// # let run = run.path();
-    /// let shapes = |split, samples| Shapes::new(ShapesConfig::default().with_split(split).with_samples(samples));
+    /// let shapes = |split, samples| {
+    ///     Shapes::new(
+    ///         ShapesConfig::default()
+    ///             .with_split(split)
+    ///             .with_samples(samples),
+    ///     )
+    /// };
     /// let data = TrainingData::holding_out(Arc::new(shapes(Split::Train, 40)?), 0.25, 0)?
     ///     .with_test(Arc::new(shapes(Split::Test, 20)?));
     /// let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
-    /// let config = FineTuneConfig { strategy: Strategy::Head, head_epochs: 1, ..FineTuneConfig::default() };
-    /// FineTune::new(network, data.train().clone(), data.val().clone()).with_config(config).run(run)?;
+    /// let config = FineTuneConfig {
+    ///     strategy: Strategy::Head,
+    ///     head_epochs: 1,
+    ///     ..FineTuneConfig::default()
+    /// };
+    /// FineTune::new(network, data.train().clone(), data.val().clone())
+    ///     .with_config(config)
+    ///     .run(run)?;
     ///
     /// let best = BestEpoch::measure(run, &LoadOptions::default(), &data, 32, &mut |_| ())?;
     /// assert_eq!((best.part, best.measured.result.samples), (Split::Test, 20));

@@ -24,7 +24,7 @@ use crate::{Error, FeatureCache, Features, FineTuneConfig, Phase};
 /// Fine-tunes a loaded network on one's own images.
 ///
 /// The network comes with a head for the data's classes
-/// ([`LoadOptions::num_classes`](cnn_models::LoadOptions)). The run directory is that of a
+/// ([`LoadOptions::num_classes`](cnn_models::LoadOptions)), and takes their names. The run directory is that of a
 /// [`Trainer`], so a run that was interrupted goes on and ends in the same bytes. While the head
 /// alone is trained, images are not augmented by default, and the frozen backbone's features are
 /// computed once.
@@ -245,6 +245,8 @@ impl<'a> FineTune<'a> {
     /// As [`FineTune::phases`], and what training reports.
     pub fn run(&mut self, directory: &Path) -> Result<FineTuneSummary, Error> {
         let phases = self.phases()?;
+        self.network
+            .set_label_names(self.train.classes().to_vec())?;
         self.feature_seconds = 0.;
         let source = digests(self.network.store())?;
         let mut skipped = BTreeMap::new();

@@ -84,9 +84,12 @@ pub struct BatchLogits {
 /// use cnn_transfer::measure;
 ///
 /// // `Network::load(path, &LoadOptions::default())` gives one that has learnt something.
-/// let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
-/// let shapes = ShapesConfig::default().with_split(Split::Test).with_samples(50);
+/// let mut network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
+/// let shapes = ShapesConfig::default()
+///     .with_split(Split::Test)
+///     .with_samples(50);
 /// let images: Arc<dyn Dataset> = Arc::new(Shapes::new(shapes)?);
+/// network.set_label_names(images.classes().to_vec())?;
 ///
 /// let mut done = 0;
 /// let measured = measure(&network, &images, 32, &mut |images| done += images)?;
@@ -294,8 +297,9 @@ fn judge_all(
     progress: &mut dyn FnMut(usize),
     mut take: impl FnMut(Scored<'_>) -> Result<(), Error>,
 ) -> Result<Seen, Error> {
-    let matched = match_classes(network, dataset.classes())?;
+    let matched = match_classes(network, dataset.as_ref())?;
     let classes = network.model().num_classes();
+    // `None` for an image of a class that the network does not know.
     let label_of = |index: usize| {
         let unlabelled = || Error::Unlabelled {
             path: dataset.id(index),
@@ -309,11 +313,13 @@ fn judge_all(
     let skipped = for_each_batch(network, dataset, batch_size, progress, |batch| {
         let rows = batch.values.chunks_exact(classes);
         for (&index, logits) in batch.indices.iter().zip(rows) {
-            take(Scored {
-                index,
-                label: label_of(index)?,
-                logits,
-            })?;
+            if let Some(label) = label_of(index)? {
+                take(Scored {
+                    index,
+                    label,
+                    logits,
+                })?;
+            }
         }
         Ok(())
     })?;

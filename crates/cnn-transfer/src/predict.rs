@@ -58,7 +58,9 @@ pub struct PredictedImage {
 /// // `Network::load(path, &LoadOptions::default())` gives one that has learnt something, and
 /// // `cnn_data::open_image("photo.jpg")` a photo.
 /// let mut network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
-/// let names = ["plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+/// let names = [
+///     "plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+/// ];
 /// network.set_label_names(names.map(String::from).to_vec())?;
 ///
 /// let photo = Image::from_pixels(30, 40, 3, vec![90; 30 * 40 * 3])?;

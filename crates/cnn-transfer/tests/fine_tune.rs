@@ -62,6 +62,22 @@ fn bytes(run: &Path) -> Vec<u8> {
     std::fs::read(run.join("last/model.safetensors")).unwrap()
 }
 
+/// What knows airplanes and ships knows circles and squares after it was tuned on them: nobody has
+/// to say so.
+#[test]
+fn the_tuned_network_has_the_names_of_the_datas_classes() {
+    let root = tempfile::tempdir().unwrap();
+    let run = root.path().join("run");
+    let mut tuning = tuning(&root.path().join("source"), Strategy::Head);
+    assert_eq!(tuning.network().label_names().unwrap()[0], "airplane");
+    tuning.run(&run).unwrap();
+    let tuned = Network::load(&run.join("best"), &LoadOptions::default()).unwrap();
+    assert_eq!(
+        tuned.label_names().unwrap(),
+        shapes(Split::Train, 20, 0).classes()
+    );
+}
+
 #[test]
 fn each_phase_changes_what_it_names_and_nothing_else() {
     let root = tempfile::tempdir().unwrap();

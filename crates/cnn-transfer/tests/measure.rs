@@ -156,14 +156,20 @@ fn what_cannot_be_measured_is_refused_by_what_is_wrong() {
 }
 
 #[test]
-fn names_that_differ_are_noted_with_the_figures() {
-    let images = shapes(Split::Test, 10);
+fn images_of_classes_that_the_network_does_not_know_are_left_out_and_told() {
+    let images = shapes(Split::Test, 20);
     let mut network = network(10);
-    let names = (0..10).map(|class| format!("class {class}")).collect();
+    let mut names = images.classes().to_vec();
+    names[4] = "something else".to_string();
     network.set_label_names(names).unwrap();
     let measured = measure(&network, &images, 10, &mut |_| ()).unwrap();
-    assert_eq!(measured.notes.len(), 1);
-    assert_eq!(measured.judged[4].label, images.label(4).unwrap());
+    assert_eq!(measured.judged.len(), 18);
+    assert!(measured.judged.iter().all(|judged| judged.label != 4));
+    assert!(measured.notes[0].contains("their 2 images are left out"));
+    let none = (0..10).map(|class| format!("class {class}")).collect();
+    network.set_label_names(none).unwrap();
+    let error = measure(&network, &images, 10, &mut |_| ()).unwrap_err();
+    assert!(matches!(error, Error::UnknownClasses { .. }), "{error}");
 }
 
 #[test]

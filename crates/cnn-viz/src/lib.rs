@@ -24,7 +24,12 @@
 //! let report = Report {
 //!     title: "resnet20 on shapes".into(),
 //!     summary: vec![Fact::new("val accuracy", "75.0 %")],
-//!     epochs: vec![ReportEpoch { epoch: 1, train_loss: Some(1.2), val_loss: Some(1.1), ..ReportEpoch::default() }],
+//!     epochs: vec![ReportEpoch {
+//!         epoch: 1,
+//!         train_loss: Some(1.2),
+//!         val_loss: Some(1.1),
+//!         ..ReportEpoch::default()
+//!     }],
 //!     classes: Some(ClassResults {
 //!         evaluated_on: "val split".into(),
 //!         names: vec!["circle".into(), "<square>".into()],

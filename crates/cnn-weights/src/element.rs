@@ -189,6 +189,33 @@ impl ElementType {
         })
     }
 
+    /// The element type of `numpy.dtype(name)`, as numpy pickles it: kind and bytes.
+    pub(crate) fn from_numpy(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"b1" => Self::Bool,
+            b"u1" => Self::U8,
+            b"i1" => Self::I8,
+            b"u2" => Self::U16,
+            b"i2" => Self::I16,
+            b"f2" => Self::F16,
+            b"u4" => Self::U32,
+            b"i4" => Self::I32,
+            b"f4" => Self::F32,
+            b"u8" => Self::U64,
+            b"i8" => Self::I64,
+            b"f8" => Self::F64,
+            b"c8" => Self::Other {
+                name: "complex64",
+                bits: 64,
+            },
+            b"c16" => Self::Other {
+                name: "complex128",
+                bits: 128,
+            },
+            _ => return None,
+        })
+    }
+
     /// The element type of `torch.<name>Storage`; an untyped storage holds bytes.
     pub(crate) fn from_storage(name: &str) -> Option<Self> {
         Some(match name.strip_suffix("Storage")? {

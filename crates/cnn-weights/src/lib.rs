@@ -26,14 +26,14 @@
 //!
 //! A weight file may come from anyone. Every size in it is checked, with overflow-checked
 //! arithmetic, against the bytes that are there before memory is allocated; nothing recurses on the
-//! input; and a pickle is interpreted as data: no function named in it is ever called. A pickle
-//! that would call a function outside a list of harmless ones is refused with that function's name
-//! (see [`Error::Refused`]).
+//! input; and a pickle is interpreted as data: no function named in it is ever called.
 //!
-//! The list holds what rebuilds tensors and what makes plain data: containers, numbers, dates,
-//! paths, `Namespace`s, numpy scalars. Instances of unknown classes that are made without a call,
-//! as pickle does for optimisers and whole modules, are kept as inert objects, so that the tensors
-//! beside or within them load.
+//! What rebuilds tensors and numpy arrays is modelled here. Whatever else a checkpoint holds
+//! (configurations, enumerations, tables, random generators, optimisers, whole modules) becomes an
+//! inert object, so that the tensors beside or within it load. A pickle that would call a function
+//! of a module that runs code, or touches files, processes or the network (`os`, `subprocess`,
+//! `builtins.eval`), is refused with that function's name (see [`Error::Refused`]), for its author
+//! wanted more than to save weights.
 //!
 //! The memory that reading takes is bounded by the file's size: the file itself, its inflated
 //! records (at most 32 times the file plus 1 MiB, and only where it was compressed, which
@@ -65,6 +65,7 @@
 
 mod element;
 mod error;
+mod foreign;
 mod layout;
 mod pickle;
 mod pth;
@@ -77,4 +78,4 @@ pub use element::ElementType;
 pub use error::Error;
 pub use report::{LoadReport, ShapeMismatch};
 pub use save::save_safetensors;
-pub use tensor_file::{Format, SkippedTensor, TensorFile, TensorInfo};
+pub use tensor_file::{ChosenWeights, Format, Prefer, SkippedTensor, TensorFile, TensorInfo};

@@ -36,6 +36,8 @@ pub(crate) fn read(bytes: Vec<u8>) -> Result<TensorFile, Error> {
         entries: Default::default(),
         skipped: Vec::new(),
         metadata,
+        chosen: None,
+        wrapper: String::new(),
     };
     let available = file.bytes.len() - start;
     let mut expected = 0;
@@ -71,7 +73,7 @@ fn header(bytes: &[u8]) -> Result<(&[u8], usize), Error> {
     let length = length as usize;
     let header = rest.get(..length).ok_or_else(|| {
         malformed(format!(
-            "the header takes {length} bytes, the file holds {} after its length",
+            "the header takes {length} bytes, the file holds {} after its length: it is cut",
             rest.len()
         ))
     })?;
@@ -143,7 +145,8 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         };
         while let Some(name) = map.next_key::<String>()? {
             if name == METADATA {
-                header.metadata = map.next_value()?;
+                // Some writers have `null`.
+                header.metadata = map.next_value::<Option<_>>()?.unwrap_or_default();
             } else {
                 let tensor = map
                     .next_value()
@@ -213,8 +216,30 @@ mod tests {
         let error = TensorFile::from_bytes(bytes).unwrap_err().to_string();
         assert_eq!(
             error,
-            "broken safetensors file: the header takes 200 bytes, the file holds 2 after its length"
+            "broken safetensors file: the header takes 200 bytes, the file holds 2 after its \
+             length: it is cut"
         );
+    }
+
+    // safetensors 0.8 reads the first four and refuses the others.
+    #[test]
+    fn metadata_of_other_writers() {
+        let tensor = r#""a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
+        for (metadata, expected) in [
+            (r#""__metadata__":null,"#, Some(0)),
+            (r#""__metadata__":{},"#, Some(0)),
+            (r#""__metadata__":{"format":"mlx","a":""},"#, Some(2)),
+            ("", Some(0)),
+            (r#""__metadata__":[],"#, None),
+            (r#""__metadata__":{"n":3},"#, None),
+        ] {
+            let read = read(file(&format!("{{{metadata}{tensor}}}   "), 4));
+            assert_eq!(
+                read.as_ref().ok().map(|file| file.metadata().len()),
+                expected,
+                "{metadata}: {read:?}"
+            );
+        }
     }
 
     #[test]

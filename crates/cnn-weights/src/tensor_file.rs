@@ -10,7 +10,7 @@ use candle_core::{DType, Tensor};
 use indexmap::IndexMap;
 
 use crate::layout::Layout;
-use crate::{ElementType, Error, pth, safetensors};
+use crate::{ElementType, Error, foreign, pth, safetensors};
 
 /// The tensors of a weight file, by name, in the file's order.
 ///
@@ -20,9 +20,11 @@ use crate::{ElementType, Error, pth, safetensors};
 ///
 /// Nested dictionaries, lists and pickled `nn.Module`s are flattened, their keys joined with dots.
 /// Where the checkpoint is a dictionary in which one of `state_dict`, `model_state_dict`, `model`,
-/// `net`, `state_dict_ema` (the first in this order) holds tensors, only that entry is read. A
-/// `module.` that starts every name, as `DataParallel` leaves it, is dropped. A single tensor is
-/// named `tensor`.
+/// `net`, or else of the moving averages `state_dict_ema`, `model_ema`, `ema`, `ema_state_dict`,
+/// `model_ema_state_dict` (the first in this order) holds tensors, only that entry is read;
+/// [`chosen`](Self::chosen) says which, and [`Prefer::MovingAverage`] looks for the averages first.
+/// A `module.` that starts every name, as `DataParallel` leaves it, is dropped. A single tensor is
+/// named `tensor`. numpy arrays are tensors, too.
 ///
 /// ```
 /// use std::collections::BTreeMap;
@@ -49,6 +51,30 @@ pub struct TensorFile {
     pub(crate) entries: IndexMap<String, Entry>,
     pub(crate) skipped: Vec<SkippedTensor>,
     pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) chosen: Option<ChosenWeights>,
+    /// What was dropped before every name.
+    pub(crate) wrapper: String,
+}
+
+/// Which weights are read where a PyTorch checkpoint holds a network's and their moving average.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Prefer {
+    /// The network's own.
+    #[default]
+    Weights,
+    /// The moving average, which is the network's own where there is none.
+    MovingAverage,
+}
+
+/// The entry of a PyTorch checkpoint that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChosenWeights {
+    /// Its key, as `state_dict`.
+    pub entry: String,
+    /// Whether it is a moving average of the weights.
+    pub is_average: bool,
+    /// Keys of other entries that hold weights.
+    pub others: Vec<String>,
 }
 
 /// The formats that are read.
@@ -90,13 +116,15 @@ pub(crate) enum Buffer {
     File(Range<usize>),
     /// What was compressed in the file.
     Inflated(Vec<u8>),
+    /// A text of the pickle, decoded.
+    Pickled(Vec<u8>),
 }
 
 impl Buffer {
     pub(crate) fn bytes<'a>(&'a self, file: &'a [u8]) -> &'a [u8] {
         match self {
             Self::File(range) => &file[range.clone()],
-            Self::Inflated(bytes) => bytes,
+            Self::Inflated(bytes) | Self::Pickled(bytes) => bytes,
         }
     }
 }
@@ -117,14 +145,23 @@ impl TensorFile {
     /// it: an unknown format, a malformed or cut file, a refused pickle, a tensor that does not fit
     /// its storage.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with(path, Prefer::default())
+    }
+
+    /// Reads a weight file, saying which weights of a checkpoint are wanted.
+    ///
+    /// # Errors
+    ///
+    /// As [`TensorFile::open`].
+    pub fn open_with(path: impl AsRef<Path>, prefer: Prefer) -> Result<Self, Error> {
         let path = path.as_ref();
         let bytes = read(path).map_err(|source| Error::Read {
             path: path.to_path_buf(),
             source,
         })?;
-        Self::from_bytes(bytes).map_err(|reason| Error::File {
+        Self::from_bytes_with(bytes, prefer).map_err(|reason| Error::File {
             path: path.to_path_buf(),
-            reason: Box::new(reason),
+            reason: Box::new(foreign::by_name(path).unwrap_or(reason)),
         })
     }
 
@@ -134,10 +171,14 @@ impl TensorFile {
     ///
     /// As [`TensorFile::open`], without the file's name.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Error> {
+        Self::from_bytes_with(bytes, Prefer::default())
+    }
+
+    fn from_bytes_with(bytes: Vec<u8>, prefer: Prefer) -> Result<Self, Error> {
         match recognise(&bytes)? {
             Format::Safetensors => safetensors::read(bytes),
-            Format::PthZip => pth::read_zip(bytes),
-            Format::PthLegacy => pth::read_legacy(bytes),
+            Format::PthZip => pth::read_zip(bytes, prefer),
+            Format::PthLegacy => pth::read_legacy(bytes, prefer),
         }
     }
 
@@ -202,20 +243,47 @@ impl TensorFile {
         &self.metadata
     }
 
+    /// Which entry of a PyTorch checkpoint was read; `None` where the file is one dictionary of
+    /// tensors, or none of its entries is known.
+    pub fn chosen(&self) -> Option<&ChosenWeights> {
+        self.chosen.as_ref()
+    }
+
+    /// What stood before every name and was dropped; empty where nothing did.
+    pub fn wrapper(&self) -> &str {
+        &self.wrapper
+    }
+
     /// Renames every tensor, skipped ones too; the order stays.
     ///
     /// # Errors
     ///
     /// [`Error::Duplicate`] if two tensors would get one name.
-    pub fn rename(mut self, mut name: impl FnMut(&str) -> String) -> Result<Self, Error> {
+    pub fn rename(self, mut name: impl FnMut(&str) -> String) -> Result<Self, Error> {
+        self.select(|old| Some(name(old)))
+    }
+
+    /// Keeps the tensors that get a name, skipped ones too, under it; the order stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Duplicate`] if two tensors would get one name.
+    pub fn select(mut self, mut name: impl FnMut(&str) -> Option<String>) -> Result<Self, Error> {
         let mut renamed = IndexMap::with_capacity(self.entries.len());
         for (old, entry) in std::mem::take(&mut self.entries) {
-            insert(&mut renamed, name(&old), entry)?;
+            if let Some(new) = name(&old) {
+                insert(&mut renamed, new, entry)?;
+            }
         }
         self.entries = renamed;
-        for skipped in &mut self.skipped {
-            skipped.name = name(&skipped.name);
-        }
+        self.skipped
+            .retain_mut(|skipped| match name(&skipped.name) {
+                Some(new) => {
+                    skipped.name = new;
+                    true
+                }
+                None => false,
+            });
         Ok(self)
     }
 
@@ -297,34 +365,13 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// The ninth byte tells first: a safetensors header length may begin with any byte, a zip's or
 /// pickle's too.
 fn recognise(bytes: &[u8]) -> Result<Format, Error> {
-    let unknown = |found: &str| {
-        Err(Error::UnknownFormat {
-            found: found.to_string(),
-        })
-    };
     match bytes {
+        // JSON: no header of safetensors has a length whose fourth byte is printable.
+        [b'{' | b'[', _, _, 0x09..=0x7e, _, ..] => Err(foreign::error(bytes)),
         [_, _, _, _, _, _, _, _, b'{', ..] => Ok(Format::Safetensors),
         [_, _, _, _, 0, 0, 0, 0, b' ', ..] => Ok(Format::Safetensors),
         [b'P', b'K', 3, 4, ..] => Ok(Format::PthZip),
         [0x80, 0..=5, ..] => Ok(Format::PthLegacy),
-        [] => unknown("the file is empty"),
-        _ if bytes.starts_with(b"version https://git-lfs") => {
-            unknown("this is a Git LFS pointer, not the file it stands for (run `git lfs pull`)")
-        }
-        _ if bytes.trim_ascii_start().starts_with(b"<") => {
-            unknown("this is a web page, not a weight file")
-        }
-        _ if bytes.get(257..262) == Some(b"ustar") => unknown("this is a tar archive"),
-        _ => {
-            let start: Vec<_> = bytes
-                .iter()
-                .take(8)
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
-            unknown(&format!(
-                "the content starts with {}, which no known format does",
-                start.join(" ")
-            ))
-        }
+        _ => Err(foreign::error(bytes)),
     }
 }

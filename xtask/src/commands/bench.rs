@@ -18,6 +18,7 @@ use cnn_viz::{Explainer, Method, Target};
 use serde_json::{Value, json};
 
 use crate::args::{Size, Unusable, set_threads};
+use crate::memory::{self, Workload};
 use crate::next_steps::{self, NextStep};
 use crate::output;
 
@@ -113,6 +114,11 @@ impl Bench {
             let found = format!("{batch} images of {height}x{width} are {elements} values");
             return Err(anyhow!("{found}, expected at most {LARGEST_INPUT}").context(Unusable));
         }
+        let workload = match self.mode {
+            BenchMode::Train => Workload::Training,
+            _ => Workload::Forward,
+        };
+        memory::check(&network, batch, workload)?;
         let values = (0..elements).map(noise).collect::<Vec<_>>();
         let images = FeatureMap::from_nhwc(&Tensor::from_vec(
             values,

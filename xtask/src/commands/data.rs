@@ -43,6 +43,17 @@ const SHOWN_GROUPS: usize = 10;
 impl Data {
     pub(crate) fn run(&self) -> Result<()> {
         args::set_threads(self.threads)?;
+        let is_png = |path: &PathBuf| {
+            path.extension()
+                .is_some_and(|ending| ending.eq_ignore_ascii_case("png"))
+        };
+        if let Some(sheet) = self.sheet.as_ref().filter(|sheet| !is_png(sheet)) {
+            let message = format!(
+                "--sheet writes PNG, expected FILE.png, found {}",
+                sheet.display()
+            );
+            return Err(anyhow!(message).context(Unusable));
+        }
         let source = Source::parse(&self.path)?;
         if let Some(sheet) = &self.sheet {
             write_sheet(&source, sheet)?;
@@ -51,7 +62,7 @@ impl Data {
             export(&source, directory)?;
         }
         let survey = match &source {
-            Source::Path(path) => survey(path)?,
+            Source::Path(place) => survey(&place.path)?,
             Source::Shapes(_) => {
                 let parts = Split::ALL
                     .iter()
@@ -70,6 +81,7 @@ impl Data {
                 reasons.take(3).collect::<Vec<_>>().join("; ")
             );
         }
+        inference::print_notes(&survey.notes);
         if self.json {
             return output::json(&survey);
         }

@@ -123,6 +123,7 @@ impl Evaluate {
         if self.json {
             let mut report = report(&figures, &images, &names)?;
             report["weights"] = self.network.weights().into();
+            report["notes"] = json!(figures.of_all.notes);
             return output::json(&report);
         }
         print(&figures, &images, &names)?;
@@ -156,6 +157,7 @@ impl Evaluate {
                 part: Some(part),
             });
         }
+        inference::print_notes(&source.notes()?);
         let dataset = source.open(self.split)?;
         Ok(Images {
             parts: run.map(|run| run.record.parts_of(dataset.as_ref())),
@@ -254,6 +256,9 @@ fn print(figures: &Figures, images: &Images, names: &[String]) -> Result<()> {
     output::table(&columns, &rows.collect::<Vec<_>>())?;
     println!();
     print_totals(measured)?;
+    for note in &measured.notes {
+        println!("Note: {note}.");
+    }
     if images.part == Some(Split::Val) {
         println!("Validation images choose a run's epoch: expect somewhat less on new images.");
     }

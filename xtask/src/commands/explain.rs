@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use crate::args::{DType, NetworkArgs, Size, Unusable};
 use crate::byline::byline;
+use crate::memory::{self, Workload};
 use crate::output::{self, Progress, quoted};
 use crate::{inference, report};
 
@@ -135,6 +136,7 @@ impl Explain {
         let methods = self.methods()?;
         let photos: Arc<dyn Dataset> = Arc::new(PhotoList::open(&self.paths)?);
         let network = self.network.load_sized(DType::F32, self.size)?;
+        memory::check(&network, 1, Workload::Forward)?;
         let names = cnn_transfer::class_names(&network);
         let session = Session {
             target: self.target(&names)?,

@@ -14,13 +14,14 @@ use cnn_transfer::{
 use serde::{Deserialize, Serialize};
 
 use crate::args::{
-    Unusable, as_text, count, not_negative, note_unused, positive, set_threads, share,
+    Unusable, as_text, count, not_negative, note_loaded, positive, set_threads, share,
 };
 use crate::conclusion::{Run, Tuning};
+use crate::memory::{self, Workload};
 use crate::strip::Strip;
 use crate::training::{
     Augment, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
-    optimizer_help, save_arguments, saved_arguments, schedule_help,
+    optimizer_help, resumed_arguments, save_arguments, schedule_help,
 };
 use crate::{builtin, report};
 
@@ -41,6 +42,12 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "NAME")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<String>,
+
+    /// Take the moving average of the weights that a checkpoint keeps beside them (`state_dict_ema`,
+    /// `model_ema`, `ema`)
+    #[arg(long)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    use_ema: bool,
 
     /// A folder of class folders, MNIST-like IDX files, an image parquet, or `shapes`, a dataset
     /// that is drawn as it is read
@@ -146,31 +153,56 @@ enum Statistics {
 }
 
 impl Finetune {
-    pub(crate) fn run(&self) -> Result<()> {
+    /// Runs with these arguments, of which `given` are those that the command line names.
+    pub(crate) fn run(&self, given: &[String]) -> Result<()> {
         set_threads(self.training.threads)?;
-        let Some(directory) = &self.training.resume else {
-            let data = absolute(&self.data)?;
-            let weights = absolute(&self.weights)?;
-            return Self {
-                data,
-                weights,
-                ..self.clone()
-            }
-            .tune_in(None);
+        let now = Self {
+            data: absolute(&self.data)?,
+            weights: absolute(&self.weights)?,
+            ..self.clone()
         };
-        let saved: Self = saved_arguments(directory)?;
+        let Some(directory) = &self.training.resume else {
+            now.note_unused_flags(given);
+            return now.tune_in(None);
+        };
+        let saved = resumed_arguments(directory, &now, given)?;
         let training = saved.training.in_sitting(&self.training);
         Self { training, ..saved }.tune_in(Some(directory))
+    }
+
+    /// Says which of the given flags have no part in the strategy.
+    fn note_unused_flags(&self, given: &[String]) {
+        let unused: &[&str] = match self.strategy {
+            Strategy::Head => &["epochs", "lr", "body_scale", "layer_decay", "batch_norm"],
+            Strategy::Full => &["head_epochs", "head_lr", "no_cache"],
+            _ => &[],
+        };
+        for name in unused
+            .iter()
+            .filter(|name| given.iter().any(|given| given == *name))
+        {
+            eprintln!(
+                "note: --{} has no part in --strategy {}",
+                name.replace('_', "-"),
+                self.strategy
+            );
+        }
     }
 
     fn tune_in(&self, directory: Option<&Path>) -> Result<()> {
         let data = self.training.open_data(&self.data)?;
         let classes = data.train().classes();
         let mut network = self.network(classes.len())?;
-        note_unused(&network);
+        note_loaded(&network);
         network.set_label_names(classes.to_vec())?;
         let name = network.spec().name;
         let config = self.config(&network).context(Unusable)?;
+        let workload = if self.strategy == Strategy::Head {
+            Workload::Forward
+        } else {
+            Workload::Training
+        };
+        memory::check(&network, self.batch as usize, workload)?;
         let augmentation = self
             .training
             .augmentation(network.preprocessing(), AugmentationPolicy::fine_tuning())
@@ -253,6 +285,7 @@ impl Finetune {
             new_head: true,
             input_size,
             seed: self.training.seed,
+            moving_average: self.use_ema,
             ..LoadOptions::default()
         };
         Ok(Network::load(&self.weights()?, &options)?)

@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::args::{DType, NetworkArgs};
 use crate::byline::byline;
 use crate::datasets::Source;
+use crate::memory::{self, Workload};
 use crate::next_steps::{self, NextStep};
 use crate::output::{Progress, short};
 use crate::run_images::{RunImages, RunPart};
@@ -81,6 +82,7 @@ struct Arguments<'a> {
 impl Inspect {
     pub(crate) fn run(&self) -> Result<()> {
         let network = self.network.load(DType::F32)?;
+        memory::check(&network, self.batch.into(), Workload::Forward)?;
         let (data, dataset) = self.images()?;
         let config = InspectConfig {
             images: self.images,

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{DType, NetworkArgs};
+use crate::memory::{self, Workload};
 use crate::{inference, next_steps, output};
 
 /// Classify photos: the most probable classes of each file
@@ -68,6 +69,7 @@ impl From<PredictedClass> for Class {
 impl Predict {
     pub(crate) fn run(&self) -> Result<()> {
         let network = self.network.load(DType::F32)?;
+        memory::check(&network, self.batch.into(), Workload::Forward)?;
         let photos: Arc<dyn Dataset> = Arc::new(PhotoList::open(&self.paths)?);
         let seen = inference::with_progress(network.spec().name, photos.len(), |progress| {
             network.predict_dataset(&photos, self.batch.into(), self.top.into(), progress)

@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{Unusable, as_text, count, not_negative, positive, set_threads, share};
 use crate::conclusion::Run;
+use crate::memory::{self, Workload};
 use crate::report;
 use crate::strip::Strip;
 use crate::training::{
     TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted, optimizer_help,
-    save_arguments, saved_arguments, schedule_help,
+    resumed_arguments, save_arguments, schedule_help,
 };
 
 const COMMAND: &str = "train";
@@ -103,16 +104,17 @@ pub(crate) struct Train {
 }
 
 impl Train {
-    pub(crate) fn run(&self) -> Result<()> {
+    /// Runs with these arguments, of which `given` are those that the command line names.
+    pub(crate) fn run(&self, given: &[String]) -> Result<()> {
         set_threads(self.training.threads)?;
-        let Some(directory) = &self.training.resume else {
-            return Self {
-                data: absolute(&self.data)?,
-                ..self.clone()
-            }
-            .train_in(None);
+        let now = Self {
+            data: absolute(&self.data)?,
+            ..self.clone()
         };
-        let saved: Self = saved_arguments(directory)?;
+        let Some(directory) = &self.training.resume else {
+            return now.train_in(None);
+        };
+        let saved = resumed_arguments(directory, &now, given)?;
         let training = saved.training.in_sitting(&self.training);
         Self { training, ..saved }.train_in(Some(directory))
     }
@@ -130,6 +132,7 @@ impl Train {
         };
         let data = self.training.open_data(&self.data)?;
         let network = self.network(&data)?;
+        memory::check(&network, self.batch as usize, Workload::Training)?;
         let task = self.task(&data, &network)?;
         let directory = match directory {
             Some(directory) => directory.to_path_buf(),

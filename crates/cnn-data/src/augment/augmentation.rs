@@ -14,9 +14,13 @@ use crate::{Error, Sample};
 /// use cnn_core::Key;
 /// use cnn_data::{Augmentation, Image, RandomCrop, RandomHorizontalFlip, Sample, Transform};
 ///
-/// let augmentation =
-///     Augmentation::new().then(RandomCrop::new(32, 32)?.with_padding(4)?).then(RandomHorizontalFlip::new(0.5)?);
-/// let sample = Sample::new(Image::from_pixels(32, 32, 3, vec![90; 32 * 32 * 3])?, Some(7));
+/// let augmentation = Augmentation::new()
+///     .then(RandomCrop::new(32, 32)?.with_padding(4)?)
+///     .then(RandomHorizontalFlip::new(0.5)?);
+/// let sample = Sample::new(
+///     Image::from_pixels(32, 32, 3, vec![90; 32 * 32 * 3])?,
+///     Some(7),
+/// );
 /// let key = Key::new(0).stream("augment").at(12);
 /// let augmented = augmentation.apply(sample.clone(), &mut key.rng())?;
 /// assert_eq!(augmented, augmentation.apply(sample, &mut key.rng())?);

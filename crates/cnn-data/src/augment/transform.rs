@@ -22,8 +22,17 @@ use crate::{Error, Sample};
 /// impl Transform for RandomInvert {
 ///     fn apply(&self, mut sample: Sample, rng: &mut Rng) -> Result<Sample, Error> {
 ///         if rng.bernoulli(0.5) {
-///             let (height, width, channels) = (sample.image.height(), sample.image.width(), sample.image.channels());
-///             let bytes = sample.image.into_bytes().into_iter().map(|byte| 255 - byte).collect();
+///             let (height, width, channels) = (
+///                 sample.image.height(),
+///                 sample.image.width(),
+///                 sample.image.channels(),
+///             );
+///             let bytes = sample
+///                 .image
+///                 .into_bytes()
+///                 .into_iter()
+///                 .map(|byte| 255 - byte)
+///                 .collect();
 ///             sample.image = Image::from_pixels(height, width, channels, bytes)?;
 ///         }
 ///         Ok(sample)
@@ -32,7 +41,11 @@ use crate::{Error, Sample};
 ///
 /// let sample = Sample::new(Image::from_pixels(1, 2, 1, vec![0, 200])?, None);
 /// let inverted = RandomInvert.apply(sample, &mut Key::new(0).rng())?;
-/// assert!([[0, 200], [255, 55]].iter().any(|bytes| inverted.image.bytes() == bytes));
+/// assert!(
+///     [[0, 200], [255, 55]]
+///         .iter()
+///         .any(|bytes| inverted.image.bytes() == bytes)
+/// );
 /// # Ok::<(), cnn_data::Error>(())
 /// ```
 pub trait Transform: fmt::Debug + Send + Sync {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use crate::Error;
+use crate::{Error, Skipped};
 
 /// The endings of image files. Those of the last row cannot be read here. They are listed so that
 /// such files are reported as skipped instead of being passed over silently.
@@ -15,9 +15,49 @@ const IMAGE_EXTENSIONS: &[&str] = &[
     "tif", "tiff", "ppm", "pgm", "heic", "heif", "avif", "jxl", "jp2",
 ];
 
+/// Folders that systems and programs leave among one's own: neither classes nor images.
+const LITTER: &[&str] = &[
+    "__MACOSX",
+    "@eaDir",
+    "#recycle",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "lost+found",
+    "__pycache__",
+];
+
+/// Files below a folder, and what lies there and cannot be entered or read.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    pub(super) files: Vec<PathBuf>,
+    /// Links that lead nowhere, and folders that may not be listed.
+    pub(super) unreadable: Vec<Skipped>,
+}
+
+impl Listing {
+    fn add_unreadable(&mut self, path: PathBuf, error: &Error, wanted: &impl Fn(&Path) -> bool) {
+        let is_dead_link = path.is_symlink() && !path.exists();
+        if is_ignored_name(path.file_name()) {
+            return;
+        }
+        if is_dead_link && wanted(&path) {
+            self.files.push(path);
+            return;
+        }
+        self.unreadable.push(Skipped {
+            path: path.display().to_string(),
+            reason: if is_dead_link {
+                "a link that leads nowhere".to_owned()
+            } else {
+                error.reason()
+            },
+        });
+    }
+}
+
 /// The image files below a folder, as torchvision's `ImageFolder` orders them: by folder, then by
-/// name. Hidden files and folders are ignored, and links are followed.
-pub(super) fn image_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+/// name. Hidden files and folders are ignored, as are those of [`LITTER`], and links are followed.
+pub(super) fn image_files(folder: &Path) -> Result<Listing, Error> {
     files_below(folder, is_image_name)
 }
 
@@ -27,31 +67,56 @@ pub(super) fn is_image_name(path: &Path) -> bool {
 }
 
 /// The files below a folder that `wanted` accepts, in the order of [`image_files`].
-pub(super) fn files_below(
-    folder: &Path,
-    wanted: impl Fn(&Path) -> bool,
-) -> Result<Vec<PathBuf>, Error> {
-    let mut files = Vec::new();
+///
+/// A link to a folder above it is passed over, since what it leads to is listed already. A dead link
+/// with a wanted name is a file, so that it is reported when it is read.
+pub(super) fn files_below(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Listing, Error> {
+    let mut listing = Listing::default();
+    let place = folder.canonicalize();
+    // Of links, the walk itself knows those to a folder that it came through.
+    let leads_above = |entry: &DirEntry| {
+        entry.path_is_symlink()
+            && entry.file_type().is_dir()
+            && place.as_ref().is_ok_and(|place| {
+                entry
+                    .path()
+                    .canonicalize()
+                    .is_ok_and(|to| place.starts_with(to))
+            })
+    };
     let entries = WalkDir::new(folder).follow_links(true).into_iter();
-    for entry in entries.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry)) {
-        let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(folder).to_owned();
-            Error::io("list", &path, error.into())
-        })?;
-        if entry.file_type().is_file() && wanted(entry.path()) {
-            files.push(entry.into_path());
+    let is_wanted =
+        |entry: &DirEntry| entry.depth() == 0 || !is_ignored(entry) && !leads_above(entry);
+    for entry in entries.filter_entry(is_wanted) {
+        match entry {
+            Ok(entry) if entry.file_type().is_file() && wanted(entry.path()) => {
+                listing.files.push(entry.into_path());
+            }
+            Ok(_) => {}
+            Err(error) if error.loop_ancestor().is_some() => {}
+            Err(error) => {
+                let path = error.path().unwrap_or(folder).to_owned();
+                let is_root = error.depth() == 0;
+                let error = Error::io("list", &path, error.into());
+                if is_root {
+                    return Err(error);
+                }
+                listing.add_unreadable(path, &error, &wanted);
+            }
         }
     }
-    files.sort_by(|a, b| torchvision_order(a).cmp(&torchvision_order(b)));
-    Ok(files)
+    listing
+        .files
+        .sort_by(|a, b| torchvision_order(a).cmp(&torchvision_order(b)));
+    Ok(listing)
 }
 
-/// The folders directly inside a folder, sorted by name, without hidden ones.
+/// The folders directly inside a folder, sorted by name, without those that are ignored.
 pub(super) fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     entries_in(folder, Path::is_dir)
 }
 
-/// The files directly inside a folder, sorted by name, without hidden ones.
+/// The files directly inside a folder, sorted by name, without those that are ignored.
 pub(super) fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     entries_in(folder, Path::is_file)
 }
@@ -62,6 +127,19 @@ pub(super) fn file_name(path: &Path) -> String {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned()
+}
+
+/// "`a`, `b` and `c`", of many the first; `None` where there are none.
+pub(super) fn quoted(names: &[String]) -> Option<String> {
+    const SHOWN: usize = 5;
+    let quoted = |name: &String| format!("`{name}`");
+    let shown: Vec<String> = names.iter().take(SHOWN).map(quoted).collect();
+    let (last, others) = shown.split_last()?;
+    Some(match (others, names.len() - shown.len()) {
+        ([], 0) => last.clone(),
+        (others, 0) => format!("{} and {last}", others.join(", ")),
+        (_, more) => format!("{} and {more} more", shown.join(", ")),
+    })
 }
 
 pub(super) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
@@ -78,7 +156,7 @@ fn entries_in(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathB
         let path = entry
             .map_err(|error| Error::io("list", folder, error))?
             .path();
-        if wanted(&path) && !is_hidden_name(path.file_name()) {
+        if wanted(&path) && !is_ignored_name(path.file_name()) {
             found.push(path);
         }
     }
@@ -86,12 +164,14 @@ fn entries_in(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathB
     Ok(found)
 }
 
-fn is_hidden(entry: &DirEntry) -> bool {
-    is_hidden_name(Some(entry.file_name()))
+fn is_ignored(entry: &DirEntry) -> bool {
+    is_ignored_name(Some(entry.file_name()))
 }
 
-fn is_hidden_name(name: Option<&OsStr>) -> bool {
-    name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+fn is_ignored_name(name: Option<&OsStr>) -> bool {
+    name.is_some_and(|name| {
+        name.as_encoded_bytes().starts_with(b".") || LITTER.iter().any(|litter| name == *litter)
+    })
 }
 
 /// Folder and name as bytes: they sort as Python's strings do.
@@ -123,6 +203,8 @@ mod tests {
             "Z.bmp",
             "a/.hidden.png",
             ".cache/e.png",
+            "__MACOSX/h.png",
+            "a/@eaDir/i.jpg/i.jpg",
             "f.txt",
             "g.tif",
         ] {
@@ -130,7 +212,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
-        let found = image_files(folder.path()).unwrap();
+        let found = image_files(folder.path()).unwrap().files;
         let names: Vec<_> = found
             .iter()
             .map(|path| path.strip_prefix(folder.path()).unwrap().to_str().unwrap())

@@ -1,12 +1,14 @@
 //! MNIST's format: an IDX file of images and one of labels.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
-use super::files::{file_name, files_in};
+use super::discover::choose_configuration;
+use super::files::{file_name, files_in, folders_in};
 use super::{Content, Dataset, DatasetFormat, Split};
 use crate::{Error, Image, Limits};
 
@@ -27,13 +29,18 @@ impl IdxArray {
     ///
     /// What contradicts the format, in words.
     pub fn parse(file: &[u8]) -> Result<Self, String> {
+        Self::parse_elements(file, Element::Byte)
+    }
+
+    fn parse_elements(file: &[u8], element: Element) -> Result<Self, String> {
         const MAX_GZIP_RATIO: usize = 1032;
         match file {
             [0x1f, 0x8b, ..] => Self::read(
                 GzDecoder::new(file),
                 file.len().saturating_mul(MAX_GZIP_RATIO),
+                element,
             ),
-            _ => Self::read(file, file.len()),
+            _ => Self::read(file, file.len(), element),
         }
     }
 
@@ -47,15 +54,21 @@ impl IdxArray {
         &self.bytes
     }
 
-    fn read(mut source: impl Read, max_len: usize) -> Result<Self, String> {
+    fn read(mut source: impl Read, max_len: usize, element: Element) -> Result<Self, String> {
         let mut magic = [0; 4];
         source
             .read_exact(&mut magic)
             .map_err(|error| format!("no whole header: {error}"))?;
-        let [0, 0, 8, rank @ 1..=4] = magic else {
-            return Err(format!(
-                "starts with {magic:02x?}, expected an IDX header of bytes: [00, 00, 08, 01 to 04]"
-            ));
+        let kind = element as u8;
+        let rank = match magic {
+            [0, 0, found, rank @ 1..=4] if found == kind => rank,
+            _ => {
+                let name = element.name();
+                return Err(format!(
+                    "starts with {magic:02x?}, expected an IDX header of {name}: [00, 00, \
+                     {kind:02x}, 01 to 04]"
+                ));
+            }
         };
         let mut dimensions = Vec::with_capacity(usize::from(rank));
         for _ in 0..rank {
@@ -67,7 +80,9 @@ impl IdxArray {
         }
         let declared = dimensions
             .iter()
-            .try_fold(1, |product: usize, &size| product.checked_mul(size));
+            .try_fold(element.size(), |product: usize, &size| {
+                product.checked_mul(size)
+            });
         let Some(declared) = declared.filter(|&declared| declared <= max_len) else {
             return Err(format!(
                 "declares {dimensions:?} elements, more than a file of its size can hold"
@@ -75,13 +90,40 @@ impl IdxArray {
         };
         let mut bytes = Vec::new();
         let read = source.take(declared as u64 + 1).read_to_end(&mut bytes);
-        read.map_err(|error| format!("after {} of {declared} elements: {error}", bytes.len()))?;
+        let size = element.size();
+        let found = bytes.len() / size;
+        let expected = declared / size;
+        read.map_err(|error| format!("after {found} of {expected} elements: {error}"))?;
         match bytes.len() {
-            len if len < declared => Err(format!("truncated, {len} of {declared} elements")),
+            len if len < declared => Err(format!("truncated, {found} of {expected} elements")),
             len if len > declared => {
-                Err(format!("holds more than the declared {declared} elements"))
+                Err(format!("holds more than the declared {expected} elements"))
             }
             _ => Ok(Self { dimensions, bytes }),
+        }
+    }
+}
+
+/// The types of elements that are read.
+#[derive(Clone, Copy)]
+enum Element {
+    Byte = 0x08,
+    /// A big-endian integer of four bytes, as in QMNIST's labels.
+    Int32 = 0x0c,
+}
+
+impl Element {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Byte => "bytes",
+            Self::Int32 => "integers",
+        }
+    }
+
+    fn size(self) -> usize {
+        match self {
+            Self::Byte => 1,
+            Self::Int32 => 4,
         }
     }
 }
@@ -93,6 +135,8 @@ pub struct IdxImages {
     images: IdxArray,
     labels: Vec<u8>,
     classes: Vec<String>,
+    /// Whether rows are stored as columns.
+    transposed: bool,
 }
 
 impl IdxImages {
@@ -144,12 +188,8 @@ impl IdxImages {
             images,
             labels,
             classes,
+            transposed: false,
         })
-    }
-
-    fn with_classes(mut self, classes: Vec<String>) -> Self {
-        self.classes = classes;
-        self
     }
 }
 
@@ -181,10 +221,15 @@ impl Dataset for IdxImages {
         if index >= len {
             return Err(Error::NoSuchSample { index, len });
         }
-        let pixels = self.images.bytes()[index * height * width..][..height * width].to_vec();
-        Ok(Content::Pixels(Image::from_pixels(
-            height, width, 1, pixels,
-        )?))
+        let stored = &self.images.bytes()[index * height * width..][..height * width];
+        let image = if self.transposed {
+            let pixel = |place: usize| stored[place % height * width + place / height];
+            let pixels = (0..height * width).map(pixel).collect();
+            Image::from_pixels(width, height, 1, pixels)?
+        } else {
+            Image::from_pixels(height, width, 1, stored.to_vec())?
+        };
+        Ok(Content::Pixels(image))
     }
 }
 
@@ -192,6 +237,12 @@ impl Dataset for IdxImages {
 #[derive(Clone, Debug)]
 pub(super) struct IdxLayout {
     pub(super) parts: Vec<IdxPart>,
+    /// How the files were understood, in sentences.
+    pub(super) notes: Vec<String>,
+    /// The names of the classes, where a file beside the images tells them.
+    names: BTreeMap<usize, String>,
+    /// Whether the images are stored on their side, as EMNIST's are.
+    transposed: bool,
 }
 
 /// A file of images and its labels.
@@ -203,25 +254,43 @@ pub(super) struct IdxPart {
 }
 
 impl IdxLayout {
-    pub(super) fn recognise(folder: &Path) -> Result<Option<Self>, Error> {
-        let mut parts = Vec::new();
-        for images in files_in(folder)? {
-            let name = file_name(&images);
+    /// Recognises pairs of files by their names. Where names begin differently before the split, as
+    /// EMNIST's do, each beginning is a configuration, and one is to be chosen.
+    pub(super) fn recognise(folder: &Path, asked: Option<&str>) -> Result<Option<Self>, Error> {
+        let files = named_files(folder)?;
+        let mut of_name: BTreeMap<String, Vec<IdxPart>> = BTreeMap::new();
+        for (name, images) in &files {
             if !(name.contains("images") && name.contains("idx3")) {
                 continue;
             }
-            let labels = labels_of(&images, &name).ok_or_else(|| {
-                Error::broken_dataset(
-                    &images,
-                    "no file of labels beside it, expected the same name with labels and idx1",
-                )
-            })?;
-            parts.push(IdxPart {
-                split: Split::of_file_name(&name),
-                images,
-                labels,
+            let labels = ["idx1-ubyte", "idx2-int"]
+                .map(|kind| name.replace("images", "labels").replace("idx3-ubyte", kind))
+                .into_iter()
+                .find_map(|name| files.get(&name))
+                .ok_or_else(|| {
+                    Error::broken_dataset(
+                        images,
+                        "no file of labels beside it, expected the same name with labels and idx1",
+                    )
+                })?;
+            of_name.entry(front(name)).or_default().push(IdxPart {
+                split: Split::of_file_name(name),
+                images: images.clone(),
+                labels: labels.clone(),
             });
         }
+        if of_name.is_empty() {
+            return Ok(None);
+        }
+        // `letters` is enough for `emnist-letters`.
+        let full_name = |asked: &str| {
+            let is_asked = |name: &&String| name.rsplit('-').next() == Some(asked);
+            of_name.keys().find(is_asked).cloned()
+        };
+        let name = asked.map(|asked| full_name(asked).unwrap_or_else(|| asked.to_owned()));
+        let name =
+            name.or_else(|| Some(of_name.keys().next()?.clone()).filter(|_| of_name.len() == 1));
+        let mut parts = choose_configuration(folder, of_name, name.as_deref())?;
         parts.sort_by_key(|part| part.split);
         if let Some([first, second]) = parts
             .array_windows()
@@ -233,7 +302,20 @@ impl IdxLayout {
             );
             return Err(Error::broken_dataset(&first.images, reason));
         }
-        Ok((!parts.is_empty()).then_some(Self { parts }))
+        let name = name.unwrap_or_default();
+        let transposed = name.starts_with("emnist");
+        let turned = "EMNIST stores its images on their side; they are turned".to_owned();
+        let mapping = folder.join(format!("{name}-mapping.txt"));
+        Ok(Some(Self {
+            parts,
+            notes: transposed.then_some(turned).into_iter().collect(),
+            names: if mapping.is_file() {
+                mapped_names(&mapping)?
+            } else {
+                BTreeMap::new()
+            },
+            transposed,
+        }))
     }
 
     /// Opens a part, with the classes of all parts together.
@@ -245,28 +327,122 @@ impl IdxLayout {
                 .map_err(|reason| Error::broken_dataset(&part.labels, reason))?;
             classes = classes.max(class_count(&labels));
         }
+        let mut classes = class_names(classes);
+        for (&class, name) in &self.names {
+            if let Some(place) = classes.get_mut(class) {
+                place.clone_from(name);
+            }
+        }
         let part = &self.parts[number];
-        Ok(IdxImages::open(&part.images, &part.labels)?.with_classes(class_names(classes)))
+        Ok(IdxImages {
+            classes,
+            transposed: self.transposed,
+            ..IdxImages::open(&part.images, &part.labels)?
+        })
     }
 }
 
-fn labels_of(images: &Path, name: &str) -> Option<PathBuf> {
-    let labels = name.replace("images", "labels").replace("idx3", "idx1");
-    let plain = labels.strip_suffix(".gz").unwrap_or(&labels);
-    [labels.as_str(), plain, &format!("{plain}.gz")]
-        .into_iter()
-        .map(|name| images.with_file_name(name))
-        .find(|path| path.is_file())
+/// The files of a folder, and those in folders that are called like such files, as Kaggle unpacks
+/// them, by their names in one form: `train-images.idx3-ubyte.gz` is `train-images-idx3-ubyte`.
+/// Of a file that is there packed and unpacked, the unpacked one is taken.
+fn named_files(folder: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
+    let mut paths = files_in(folder)?;
+    for inner in folders_in(folder)? {
+        if file_name(&inner).contains("idx") {
+            paths.extend(files_in(&inner)?);
+        }
+    }
+    let mut files = BTreeMap::new();
+    for packed in [false, true] {
+        for path in &paths {
+            let name = file_name(path);
+            let plain = name.strip_suffix(".gz");
+            if plain.is_some() == packed {
+                let name = plain.unwrap_or(&name).replace('.', "-");
+                files.entry(name).or_insert_with(|| path.clone());
+            }
+        }
+    }
+    Ok(files)
 }
 
+/// What stands before the split in a file's name: `emnist-letters`.
+fn front(name: &str) -> String {
+    let words: Vec<&str> = name
+        .split('-')
+        .take_while(|word| Split::of_name(word).is_none() && *word != "images")
+        .collect();
+    words.join("-")
+}
+
+/// The names in EMNIST's file: a line for each class, its number and the codes of its characters.
+fn mapped_names(path: &Path) -> Result<BTreeMap<usize, String>, Error> {
+    let text = fs::read_to_string(path).map_err(|error| Error::io("read", path, error))?;
+    let mut names = BTreeMap::new();
+    for (number, line) in text.lines().enumerate() {
+        let mut words = line.split_whitespace();
+        let class = words.next().and_then(|word| word.parse().ok());
+        let character = words
+            .next()
+            .and_then(|word| char::from_u32(word.parse().ok()?))
+            .filter(|character| !character.is_control());
+        let (Some(class), Some(character)) = (class, character) else {
+            let reason = format!(
+                "line {}: expected a class and a character's code",
+                number + 1
+            );
+            return Err(Error::broken_dataset(path, reason));
+        };
+        names.insert(class, character.to_string());
+    }
+    Ok(names)
+}
+
+/// Bytes, or QMNIST's rows of numbers, of which the first is the class.
 fn parse_labels(file: &[u8]) -> Result<Vec<u8>, String> {
-    let array = IdxArray::parse(file)?;
-    match array.dimensions() {
-        [_] => Ok(array.bytes),
+    let bytes = match IdxArray::parse(file) {
+        Err(_) if is_int32(file) => return parse_int32_labels(file),
+        array => array?,
+    };
+    match bytes.dimensions() {
+        [_] => Ok(bytes.bytes),
         other => Err(format!(
             "dimensions {other:?}, expected one: the number of labels"
         )),
     }
+}
+
+/// Whether an IDX file of integers begins so, plain or compressed.
+fn is_int32(file: &[u8]) -> bool {
+    let mut magic = [0; 4];
+    let read = match file {
+        [0x1f, 0x8b, ..] => GzDecoder::new(file).read_exact(&mut magic).is_ok(),
+        mut plain => plain.read_exact(&mut magic).is_ok(),
+    };
+    read && magic[..3] == [0, 0, Element::Int32 as u8]
+}
+
+fn parse_int32_labels(file: &[u8]) -> Result<Vec<u8>, String> {
+    let array = IdxArray::parse_elements(file, Element::Int32)?;
+    let columns = match array.dimensions() {
+        [_] => 1,
+        [_, columns] if *columns > 0 => *columns,
+        other => {
+            return Err(format!(
+                "dimensions {other:?}, expected the number of labels, and perhaps of columns"
+            ));
+        }
+    };
+    let first = |(number, row): (usize, &[u8])| match row {
+        [0, 0, 0, class, ..] => Ok(*class),
+        _ => Err(format!("label {number} is not in 0 to 255")),
+    };
+    array
+        .bytes
+        .chunks_exact(4 * columns)
+        .enumerate()
+        .map(first)
+        .collect()
 }
 
 /// Number of classes: one more than the largest label.

@@ -1,9 +1,11 @@
 //! Datasets: what they have in common, and one file per format.
 
 mod cached;
+mod class_subset;
 mod content;
 mod discover;
 mod files;
+mod folder_layout;
 mod idx;
 mod image_folder;
 mod open;
@@ -17,16 +19,16 @@ mod split;
 mod subset;
 
 pub use cached::CachedDataset;
+pub use class_subset::ClassSubset;
 pub use content::Content;
-pub use discover::{DatasetFormat, dataset_splits};
-pub(crate) use discover::{Discovery, LOOKED_FOR};
+pub(crate) use discover::LOOKED_FOR;
+pub use discover::{DatasetFormat, FoundDataset};
 pub use idx::{IdxArray, IdxImages};
 pub use image_folder::ImageFolder;
 pub use open::open_dataset;
 #[cfg(feature = "parquet")]
 pub use parquet::ParquetImages;
 pub use photo_list::PhotoList;
-pub use recurring::{RecurringFolders, recurring_folders};
 pub use sample::Sample;
 pub use skipped::Skipped;
 pub use split::Split;
@@ -65,12 +67,24 @@ use crate::Error;
 ///     }
 ///
 ///     fn content(&self, index: usize) -> Result<Content, Error> {
-///         let Some(class) = self.label(index) else { return Err(Error::NoSuchSample { index, len: self.len() }) };
-///         Ok(Content::Pixels(Image::from_pixels(8, 8, 1, vec![255 * class as u8; 64])?))
+///         let Some(class) = self.label(index) else {
+///             return Err(Error::NoSuchSample {
+///                 index,
+///                 len: self.len(),
+///             });
+///         };
+///         Ok(Content::Pixels(Image::from_pixels(
+///             8,
+///             8,
+///             1,
+///             vec![255 * class as u8; 64],
+///         )?))
 ///     }
 /// }
 ///
-/// let squares = Squares { classes: vec!["black".to_string(), "white".to_string()] };
+/// let squares = Squares {
+///     classes: vec!["black".to_string(), "white".to_string()],
+/// };
 /// let sample = squares.read(3)?;
 /// assert_eq!((sample.label, sample.image.bytes()[0]), (Some(1), 255));
 /// assert!(squares.read(100).is_err());

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Dataset, Discovery, Split};
+use super::{Dataset, FoundDataset, Split};
 use crate::Error;
 
 /// Opens the dataset at `path`, recognising its format by its content.
@@ -15,10 +15,7 @@ use crate::Error;
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if the path does not exist, [`Error::UnknownDataset`] if nothing is recognised,
-/// [`Error::WithoutFeature`] if the format's reader was left out of this build,
-/// [`Error::NoSuchSplit`] and [`Error::SplitNotChosen`] naming the splits that exist,
-/// [`Error::BrokenDataset`] if a file contradicts its format.
+/// As [`FoundDataset::at`] and [`FoundDataset::open`].
 ///
 /// ```
 /// use cnn_data::{Dataset, Image, Split, open_dataset};
@@ -27,11 +24,15 @@ use crate::Error;
 /// # let photos = folder.path();
 /// for (class, grey) in [("cats", 50), ("dogs", 200)] {
 ///     std::fs::create_dir_all(photos.join("train").join(class))?;
-///     Image::from_pixels(4, 4, 1, vec![grey; 16])?.write_png(&photos.join("train").join(class).join("1.png"))?;
+///     Image::from_pixels(4, 4, 1, vec![grey; 16])?
+///         .write_png(&photos.join("train").join(class).join("1.png"))?;
 /// }
 ///
 /// let dataset = open_dataset(photos, Split::Train)?;
-/// assert_eq!((dataset.len(), dataset.classes()), (2, &["cats".to_string(), "dogs".to_string()][..]));
+/// assert_eq!(
+///     (dataset.len(), dataset.classes()),
+///     (2, &["cats".to_string(), "dogs".to_string()][..])
+/// );
 /// assert_eq!(dataset.read(1)?.label, Some(1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -39,5 +40,5 @@ pub fn open_dataset(
     path: &Path,
     split: impl Into<Option<Split>>,
 ) -> Result<Arc<dyn Dataset>, Error> {
-    Discovery::of(path)?.open(split.into()).map(Arc::from)
+    FoundDataset::at(path)?.open(split)
 }

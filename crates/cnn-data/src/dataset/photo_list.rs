@@ -37,7 +37,7 @@ impl PhotoList {
                 files.push(path.to_owned());
                 continue;
             }
-            let found = image_files(path)?;
+            let found = image_files(path)?.files;
             if found.is_empty() {
                 return Err(Error::NoImages {
                     path: path.to_owned(),

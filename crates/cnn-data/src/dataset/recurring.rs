@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use super::Split;
 use super::files::{file_name, files_in, folders_in, is_image_name};
-use super::image_folder::candidate_roots;
 use crate::Error;
 
 /// How many folders that hold only one folder each are entered in search of one that holds several.
@@ -20,31 +19,24 @@ const SHOWN: usize = 3;
 /// This is no error: as in torchvision, images in folders below a class folder are images of that
 /// class. But in `amazon/mug` and `dslr/mug` it is probably the mug that is to be recognised, and
 /// not the shop. [`fmt::Display`] says so and names what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RecurringFolders {
+pub(super) struct RecurringFolders {
     /// The folder that holds the class folders.
-    pub root: PathBuf,
+    root: PathBuf,
     /// The names of the class folders.
-    pub classes: Vec<String>,
+    classes: Vec<String>,
     /// The names that recur in more than half of them, and are more than half of all names there.
-    pub inside: Vec<String>,
+    inside: Vec<String>,
     /// The folder in the first class folder that holds the first of these.
-    pub first: PathBuf,
+    first: PathBuf,
 }
 
-/// Looks for such class folders at `path`, or in its `train`, `val` and `test`: none of them holds
-/// an image itself, and most of them hold two or more folders of the same names.
-///
-/// # Errors
-///
-/// [`Error::Io`] if a folder cannot be listed.
-pub fn recurring_folders(path: &Path) -> Result<Option<RecurringFolders>, Error> {
-    if !path.is_dir() {
-        return Ok(None);
-    }
-    for (_, root) in candidate_roots(path)? {
-        if let Some(found) = in_root(&root)? {
+/// Looks for such class folders in these roots: none of them holds an image itself, and most of them
+/// hold two or more folders of the same names.
+pub(super) fn recurring_folders<'a>(
+    roots: impl IntoIterator<Item = &'a Path>,
+) -> Result<Option<RecurringFolders>, Error> {
+    for root in roots {
+        if let Some(found) = in_root(root)? {
             return Ok(Some(found));
         }
     }

@@ -9,7 +9,9 @@ use crate::{Affine, BoundingBox, Error, Image, Mask, Origin};
 ///
 /// let image = Image::from_pixels(1, 2, 1, vec![0, 200])?;
 /// let object = BoundingBox::new([1.0, 0.0, 2.0, 1.0], 4);
-/// let sample = Sample::new(image, Some(4)).with_boxes(vec![object]).with_mask(Mask::new(1, 2, vec![0, 4])?)?;
+/// let sample = Sample::new(image, Some(4))
+///     .with_boxes(vec![object])
+///     .with_mask(Mask::new(1, 2, vec![0, 4])?)?;
 /// assert_eq!(sample.boxes[0].area(), 1.0);
 /// # Ok::<(), cnn_data::Error>(())
 /// ```
@@ -96,7 +98,10 @@ impl Sample {
     /// let sample = Sample::new(Image::from_pixels(1, 2, 1, vec![7, 9])?, None);
     /// let map = Affine::new([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])?;
     /// let transposed = sample.transformed(&map, transpose, transpose)?;
-    /// assert_eq!((transposed.image.height(), transposed.image.width()), (2, 1));
+    /// assert_eq!(
+    ///     (transposed.image.height(), transposed.image.width()),
+    ///     (2, 1)
+    /// );
     /// # Ok::<(), Error>(())
     /// ```
     pub fn transformed(

@@ -7,6 +7,11 @@ use serde::Serialize;
 
 use crate::Error;
 
+/// Words in a folder's name that say nothing of its purpose.
+const CONTENT_WORDS: &[&str] = &[
+    "set", "images", "image", "imgs", "img", "data", "dataset", "photos", "pictures", "split",
+];
+
 /// A part of a dataset by its purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -49,6 +54,28 @@ impl Split {
                 .iter()
                 .any(|known| known.eq_ignore_ascii_case(name))
         })
+    }
+
+    /// The split that a folder's name stands for: one of [`names`](Self::names), perhaps with words
+    /// that say what is in it, as `training_set`, `val-images` or `TestData`.
+    pub(crate) fn of_folder_name(name: &str) -> Option<Self> {
+        let name = name.to_lowercase();
+        let words: Vec<&str> = name
+            .split(|character: char| !character.is_alphanumeric())
+            .filter(|word| !word.is_empty() && !CONTENT_WORDS.contains(word))
+            .collect();
+        let [word] = words[..] else { return None };
+        let bare = CONTENT_WORDS
+            .iter()
+            .find_map(|content| word.strip_suffix(content));
+        Self::of_name(word).or_else(|| Self::of_name(bare?))
+    }
+
+    /// Whether a folder's name is often that of validation images, but not always.
+    pub(crate) fn is_perhaps_val(name: &str) -> bool {
+        ["dev", "eval", "evaluation", "holdout", "hold_out"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(name))
     }
 
     /// The split that one of the words in a file's name stands for, as in
@@ -111,6 +138,26 @@ mod tests {
         ];
         for (name, expected) in cases {
             assert_eq!(Split::of_file_name(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn folder_names_tell_their_split() {
+        let cases = [
+            ("train", Some(Split::Train)),
+            ("Training_Set", Some(Split::Train)),
+            ("train_images", Some(Split::Train)),
+            ("images-val", Some(Split::Val)),
+            ("TestData", Some(Split::Test)),
+            ("testset", Some(Split::Test)),
+            ("train station", None),
+            ("freight-train", None),
+            ("images", None),
+            ("contest", None),
+            ("train_val", None),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(Split::of_folder_name(name), expected, "{name}");
         }
     }
 

@@ -34,7 +34,12 @@ const BACKGROUND: u8 = 0;
 /// ```
 /// use cnn_data::{Dataset, Shapes, ShapesConfig};
 ///
-/// let shapes = Shapes::new(ShapesConfig::default().with_samples(100).with_size(48, 64).with_objects(2..=4))?;
+/// let shapes = Shapes::new(
+///     ShapesConfig::default()
+///         .with_samples(100)
+///         .with_size(48, 64)
+///         .with_objects(2..=4),
+/// )?;
 /// let sample = shapes.read(17)?;
 /// assert_eq!(shapes.id(17), "shapes/train#17");
 /// assert_eq!((sample.image.height(), sample.image.width()), (48, 64));

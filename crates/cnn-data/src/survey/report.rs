@@ -27,6 +27,8 @@ pub struct Survey {
     pub kinds: Vec<KindCount>,
     /// Mean and standard deviation of the readable images' pixels; `None` if there are none.
     pub statistics: Option<ChannelStatistics>,
+    /// How its folders were understood where that is not plain, and what is left out, in sentences.
+    pub notes: Vec<String>,
     /// The samples that cannot be read, in order.
     pub broken: Vec<Skipped>,
     /// Samples that are stored with the same bytes, in the order of their first ones.

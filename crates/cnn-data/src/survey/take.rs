@@ -11,8 +11,7 @@ use super::report::{
     ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey,
 };
 use super::sample_facts::{ImageFacts, SampleFacts};
-use crate::dataset::Discovery;
-use crate::{Dataset, Error, PhotoList, Split};
+use crate::{Dataset, Error, FoundDataset, PhotoList, Split};
 
 /// Reads every sample of all splits of the dataset at `path`, and tells what there is.
 ///
@@ -23,7 +22,9 @@ use crate::{Dataset, Error, PhotoList, Split};
 ///
 /// As [`open_dataset`](crate::open_dataset); broken samples are no error.
 pub fn survey(path: &Path) -> Result<Survey, Error> {
-    Ok(survey_parts(&path.display().to_string(), open_parts(path)?))
+    let OpenDataset { parts, notes } = open_parts(path)?;
+    let survey = survey_parts(&path.display().to_string(), parts);
+    Ok(Survey { notes, ..survey })
 }
 
 /// Reads every sample of a dataset's splits, and tells what there is; `name` is what the report
@@ -94,15 +95,27 @@ impl Part {
 
 type OpenPart = (Option<Split>, Arc<dyn Dataset>);
 
-fn open_parts(path: &Path) -> Result<Vec<OpenPart>, Error> {
-    match Discovery::of(path) {
-        Ok(discovery) => discovery
-            .splits()
-            .into_iter()
-            .map(|split| Ok((split, Arc::from(discovery.open(split)?))))
-            .collect(),
+struct OpenDataset {
+    parts: Vec<OpenPart>,
+    notes: Vec<String>,
+}
+
+fn open_parts(path: &Path) -> Result<OpenDataset, Error> {
+    match FoundDataset::at(path) {
+        Ok(found) => {
+            let parts = found.parts().into_iter();
+            Ok(OpenDataset {
+                parts: parts
+                    .map(|split| Ok((split, found.open(split)?)))
+                    .collect::<Result<_, Error>>()?,
+                notes: found.notes().to_vec(),
+            })
+        }
         Err(unknown @ Error::UnknownDataset { .. }) => match PhotoList::open(&[path]) {
-            Ok(photos) => Ok(vec![(None, Arc::new(photos))]),
+            Ok(photos) => Ok(OpenDataset {
+                parts: vec![(None, Arc::new(photos))],
+                notes: Vec::new(),
+            }),
             Err(_) => Err(unknown),
         },
         Err(error) => Err(error),
@@ -131,6 +144,7 @@ fn report(name: &str, parts: &[Part]) -> Survey {
             .map(|(height, width)| Sizes { height, width }),
         kinds: kinds(images()),
         statistics: moments.statistics(),
+        notes: Vec::new(),
         broken: broken.cloned().collect(),
         duplicates: duplicates(parts),
     }

@@ -54,6 +54,7 @@ impl InputPlacement {
     ///
     /// let map = input_placement([512, 1024], &Preprocessing::default())?.map();
     /// assert_eq!(map.apply([512., 256.]), [112., 112.]); // centre to centre
+    ///     
     /// # Ok::<(), cnn_data::Error>(())
     /// ```
     pub fn map(&self) -> Affine {
@@ -79,7 +80,10 @@ impl InputPlacement {
 ///
 /// // The short side becomes 256 pixels, of which the central 224 are cut out.
 /// let placement = input_placement([512, 1024], &Preprocessing::default())?;
-/// assert_eq!((placement.source, placement.target), ([32., 288., 448., 448.], [0, 0, 224, 224]));
+/// assert_eq!(
+///     (placement.source, placement.target),
+///     ([32., 288., 448., 448.], [0, 0, 224, 224])
+/// );
 /// # Ok::<(), cnn_data::Error>(())
 /// ```
 pub fn input_placement(image: [usize; 2], record: &Preprocessing) -> Result<InputPlacement, Error> {

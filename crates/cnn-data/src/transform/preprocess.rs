@@ -28,7 +28,10 @@ use crate::{Error, Image, Limits, Mask};
 ///
 /// let image = Image::from_pixels(375, 500, 1, vec![255; 375 * 500])?;
 /// let input = preprocess(&image, &Preprocessing::default())?;
-/// assert_eq!((input.height(), input.width(), input.channels()), (224, 224, 3));
+/// assert_eq!(
+///     (input.height(), input.width(), input.channels()),
+///     (224, 224, 3)
+/// );
 /// assert_eq!(input.values()[..3], [2.2489083, 2.4285715, 2.64]);
 /// # Ok::<(), cnn_data::Error>(())
 /// ```
@@ -77,7 +80,11 @@ pub fn normalize(image: Image, record: &Preprocessing) -> Result<FloatImage, Err
 /// use cnn_core::Preprocessing;
 /// use cnn_data::{Mask, preprocess_mask};
 ///
-/// let record = Preprocessing { input_size: [3, 2, 2], crop_pct: 1.0, ..Preprocessing::default() };
+/// let record = Preprocessing {
+///     input_size: [3, 2, 2],
+///     crop_pct: 1.0,
+///     ..Preprocessing::default()
+/// };
 /// // The short side becomes 2 pixels; of the 4 columns the central 2 stay.
 /// let mask = Mask::new(2, 4, vec![0, 1, 2, 3, 4, 5, 6, 7])?;
 /// assert_eq!(preprocess_mask(mask, &record)?.bytes(), [1, 2, 5, 6]);

@@ -11,7 +11,7 @@ pub(crate) mod mutate;
 
 use std::path::{Path, PathBuf};
 
-use cnn_data::{Dataset, Image, Split, open_dataset};
+use cnn_data::{Dataset, DatasetFormat, FoundDataset, Image, Split, open_dataset};
 use tempfile::TempDir;
 
 pub(crate) fn golden(name: &str) -> PathBuf {
@@ -22,6 +22,12 @@ pub(crate) fn golden(name: &str) -> PathBuf {
 
 pub(crate) fn golden_bytes(name: &str) -> Vec<u8> {
     std::fs::read(golden(name)).unwrap()
+}
+
+/// The format and the splits of the dataset at a path.
+pub(crate) fn dataset_splits(path: &Path) -> (DatasetFormat, Vec<Split>) {
+    let found = FoundDataset::at(path).unwrap();
+    (found.format(), found.splits())
 }
 
 /// The folder of real data and its part, or `None` (said aloud) where it is absent.

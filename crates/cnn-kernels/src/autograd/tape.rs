@@ -35,9 +35,14 @@ use crate::machine::recycle::Buffer;
 /// use cnn_kernels::{Conv2dSpec, FeatureMap, backward, conv2d};
 ///
 /// let weight = Var::ones((1, 1, 2, 2), DType::F64, &Device::Cpu)?;
-/// let image = FeatureMap::from_nchw(&Tensor::arange(0f64, 4., &Device::Cpu)?.reshape((1, 1, 2, 2))?)?;
-/// let loss = conv2d(&image, &weight, None, &Conv2dSpec::default())?.flatten()?.sum_all()?;
-/// let gradient = backward(&loss)?.remove(&weight).expect("the loss depends on it");
+/// let image =
+///     FeatureMap::from_nchw(&Tensor::arange(0f64, 4., &Device::Cpu)?.reshape((1, 1, 2, 2))?)?;
+/// let loss = conv2d(&image, &weight, None, &Conv2dSpec::default())?
+///     .flatten()?
+///     .sum_all()?;
+/// let gradient = backward(&loss)?
+///     .remove(&weight)
+///     .expect("the loss depends on it");
 /// assert_eq!(gradient.flatten_all()?.to_vec1::<f64>()?, [0., 1., 2., 3.]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```

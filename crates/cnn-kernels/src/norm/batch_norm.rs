@@ -1,7 +1,6 @@
 //! Batch normalisation (Ioffe & Szegedy 2015), with the batch's statistics or with running ones.
 #![allow(unsafe_code)]
 
-use std::mem::MaybeUninit;
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{Result, Tensor};
@@ -13,12 +12,12 @@ use crate::autograd::element::Element;
 use crate::autograd::gradient::Gradient;
 use crate::autograd::kernel::{Backward, Inputs, Kernel, Saved, apply};
 use crate::error::{Checked, Error};
-use crate::machine::isa::{Loop, vectorised};
 use crate::machine::recycle::Buffer;
-use crate::machine::register::{Register, load, store};
+use crate::machine::register::Register;
 use crate::machine::shared::filled_chunks;
-use crate::machine::simd::Simd;
-use crate::norm::channel_sums::{Body, Terms, ahead, channel_sums, walk};
+use crate::norm::channel_map::{Formula, Target, map_channels};
+use crate::norm::channel_sums::{Terms, channel_sums};
+use crate::norm::moments::Moments;
 
 const OP: &str = "batch_norm";
 
@@ -153,13 +152,6 @@ enum Source {
     Running,
 }
 
-/// Mean and biased variance per channel.
-#[derive(Debug)]
-struct Moments {
-    mean: Vec<f64>,
-    var: Vec<f64>,
-}
-
 struct BatchNorm {
     dims: [usize; 4],
     eps: f64,
@@ -171,9 +163,6 @@ struct BatchNorm {
     /// Known from the start for running statistics; set by the forward pass for the batch's.
     moments: Arc<OnceLock<Moments>>,
 }
-
-/// Pixels that the provisional means are taken from.
-const SAMPLE: usize = 8;
 
 /// Elements per parallel task, about.
 const CHUNK: usize = 1 << 14;
@@ -315,23 +304,27 @@ impl Kernel for BatchNorm {
         let xs = inputs.xs();
         let moments = self
             .moments
-            .get_or_init(|| batch_moments(xs, self.channels()));
-        let vectors = all_rounded(self.affine(inputs, moments));
-        // SAFETY: the loop writes every element.
+            .get_or_init(|| Moments::of_batch(xs, self.channels()));
+        let vectors: [Vec<T>; 3] = all_rounded(self.affine(inputs, moments));
+        let vectors = vectors.each_ref().map(Vec::as_slice);
+        let channels = self.channels();
+        // SAFETY: each chunk is whole pixels, of which every value is written, and the maps have
+        // them all.
         unsafe {
             filled_chunks(xs.len(), self.chunk(), |start, ys| {
-                let part = |map: &[T]| map[start..start + ys.len()].as_ptr();
-                let xs = part(xs);
-                let residual = inputs.addend().map(part);
-                let channels = self.channels();
-                let activation = self.activation;
-                vectorised(Normalise {
-                    activation,
+                let values = start..start + ys.len();
+                let part = |map: &[T]| map[values.clone()].as_ptr();
+                let target = Target {
+                    values: ys.as_mut_ptr().cast(),
+                    pixels: ys.len() / channels.max(1),
                     channels,
-                    xs,
-                    residual,
-                    ys,
-                    vectors: &vectors,
+                };
+                for_each_rectifier!(self.activation, rectifier => match inputs.addend() {
+                    None => map_channels([part(xs)], vectors, target, &Normalise(rectifier)),
+                    Some(residual) => {
+                        let maps = [part(xs), part(residual)];
+                        map_channels(maps, vectors, target, &Normalise(rectifier));
+                    }
                 });
             })
         }
@@ -394,32 +387,49 @@ impl BatchNorm {
         activation: Activation,
         sums: Option<&[Vec<f64>; 2]>,
     ) -> Arc<Buffer<T>> {
+        let affine = [mean, scale, shift];
+        let Some([of_weight, of_bias]) = sums else {
+            return for_each_rectifier!(activation, rectifier => {
+                self.updated(xs, grad, affine, &Scale(rectifier))
+            });
+        };
         let moments = self.moments.get().expect("the forward pass has run");
         let inverse_std = self.inverse_std(moments);
         let count = (xs.len() / self.channels().max(1)) as f64;
-        let (through_x, constant): (Vec<f64>, Vec<f64>) = match sums {
-            Some([of_weight, of_bias]) => (0..self.channels())
-                .map(|c| {
-                    (
-                        -scale[c] * inverse_std[c] * of_weight[c] / count,
-                        -scale[c] * of_bias[c] / count,
-                    )
-                })
-                .unzip(),
-            None => (vec![0.; self.channels()], vec![0.; self.channels()]),
-        };
-        let vectors = all_rounded([mean, scale, shift, through_x, constant]);
+        let [mean, scale, shift] = affine;
+        let through_x = (0..self.channels())
+            .map(|c| -scale[c] * inverse_std[c] * of_weight[c] / count)
+            .collect();
+        let constant = (0..self.channels())
+            .map(|c| -scale[c] * of_bias[c] / count)
+            .collect();
+        let vectors = [mean, scale, shift, through_x, constant];
+        for_each_rectifier!(activation, rectifier => {
+            self.updated(xs, grad, vectors, &Centre(rectifier))
+        })
+    }
+
+    /// A formula of the input and the gradient, in place of the gradient.
+    fn updated<T: Element, const K: usize>(
+        &self,
+        xs: &[T],
+        grad: Gradient<'_, T>,
+        vectors: [Vec<f64>; K],
+        formula: &impl Formula<T, 2, K>,
+    ) -> Arc<Buffer<T>> {
+        let vectors: [Vec<T>; K] = all_rounded(vectors);
+        let vectors = vectors.each_ref().map(Vec::as_slice);
+        let channels = self.channels();
         grad.updated(self.chunk(), |start, grad| {
             let xs = xs[start..start + grad.len()].as_ptr();
-            let channels = self.channels();
-            vectorised(Centre {
-                activation,
+            let target = Target {
+                values: grad.as_mut_ptr(),
+                pixels: grad.len() / channels.max(1),
                 channels,
-                centred: sums.is_some(),
-                xs,
-                grad,
-                vectors: &vectors,
-            });
+            };
+            let maps = [xs, target.values.cast_const()];
+            // SAFETY: a chunk is whole pixels, which both maps have.
+            unsafe { map_channels(maps, vectors, target, formula) };
         })
     }
 
@@ -469,220 +479,77 @@ impl<T: Element, F: Rectifier> Terms<T, 2, 3> for Passed<F> {
     }
 }
 
-/// Differences to a provisional mean, whose negative is the channel's value, and their squares.
-struct Deviations;
+/// `activation((x − mean) · scale + shift)`, or the same of that sum and a residual.
+struct Normalise<F>(F);
 
-impl<T: Element> Terms<T, 1, 1> for Deviations {
+impl<T: Element, F: Rectifier> Formula<T, 1, 3> for Normalise<F> {
+    const IN_PLACE: bool = false;
+
     #[inline(always)]
-    unsafe fn of<R: Register<Value = T>>(&self, [x]: [R; 1], [mean]: [R; 1]) -> [R; 2] {
+    unsafe fn of<R: Register<Value = T>>(&self, [x]: [R; 1], [mean, scale, shift]: [R; 3]) -> R {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.value(shift.add_product(x.add(mean), scale)) }
+    }
+}
+
+impl<T: Element, F: Rectifier> Formula<T, 2, 3> for Normalise<F> {
+    const IN_PLACE: bool = false;
+
+    #[inline(always)]
+    unsafe fn of<R: Register<Value = T>>(
+        &self,
+        [x, residual]: [R; 2],
+        [mean, scale, shift]: [R; 3],
+    ) -> R {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let normal = shift.add_product(x.add(mean), scale);
+            self.0.value(normal.add(residual))
+        }
+    }
+}
+
+/// `dy · scale` of the `dy` that passes the activation.
+struct Scale<F>(F);
+
+impl<T: Element, F: Rectifier> Formula<T, 2, 3> for Scale<F> {
+    const IN_PLACE: bool = true;
+
+    #[inline(always)]
+    unsafe fn of<R: Register<Value = T>>(
+        &self,
+        [x, grad]: [R; 2],
+        [mean, scale, shift]: [R; 3],
+    ) -> R {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let normal = shift.add_product(x.add(mean), scale);
+            self.0.passed(grad, normal).multiply(scale)
+        }
+    }
+}
+
+/// `dy · scale + (x − mean) · through_x + constant` of the `dy` that passes the activation.
+struct Centre<F>(F);
+
+impl<T: Element, F: Rectifier> Formula<T, 2, 5> for Centre<F> {
+    const IN_PLACE: bool = true;
+
+    #[inline(always)]
+    unsafe fn of<R: Register<Value = T>>(
+        &self,
+        [x, grad]: [R; 2],
+        [mean, scale, shift, through_x, constant]: [R; 5],
+    ) -> R {
         // SAFETY: the caller's promise.
         unsafe {
             let deviation = x.add(mean);
-            [deviation, deviation.multiply(deviation)]
+            let passed = self.0.passed(grad, shift.add_product(deviation, scale));
+            constant
+                .add_product(deviation, through_x)
+                .add_product(passed, scale)
         }
     }
-}
-
-/// `activation((x − mean) · scale + shift + residual)` of some pixels.
-struct Normalise<'a, T> {
-    activation: Activation,
-    channels: usize,
-    xs: *const T,
-    residual: Option<*const T>,
-    ys: &'a mut [MaybeUninit<T>],
-    /// The mean's negative, scale and shift.
-    vectors: &'a [Vec<T>; 3],
-}
-
-impl<T: Element> Loop for Normalise<'_, T> {
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let pixels = self.ys.len() / self.channels.max(1);
-        let channels = self.channels;
-        let ahead = ahead(channels);
-        let vectors = self.vectors.each_ref().map(|vector| vector.as_ptr());
-        let xs = self.xs;
-        let ys = self.ys.as_mut_ptr().cast();
-        // SAFETY: all maps have these pixels, and `S` is what the caller is compiled for.
-        unsafe {
-            for_each_rectifier!(self.activation, rectifier => match self.residual {
-                None => {
-                    let mut body = NormaliseBody::<T, _, false> { rectifier, channels, ahead, xs, residual: xs, ys, vectors };
-                    walk::<T::Register<S>>(0..pixels, channels, &mut body);
-                }
-                Some(residual) => {
-                    let mut body = NormaliseBody::<T, _, true> { rectifier, channels, ahead, xs, residual, ys, vectors };
-                    walk::<T::Register<S>>(0..pixels, channels, &mut body);
-                }
-            });
-        }
-    }
-}
-
-struct NormaliseBody<T, F, const RESIDUAL: bool> {
-    rectifier: F,
-    channels: usize,
-    ahead: usize,
-    xs: *const T,
-    residual: *const T,
-    ys: *mut T,
-    vectors: [*const T; 3],
-}
-
-impl<T, R, F, const RESIDUAL: bool> Body<R> for NormaliseBody<T, F, RESIDUAL>
-where
-    T: Element,
-    R: Register<Value = T>,
-    F: Rectifier,
-{
-    #[inline(always)]
-    unsafe fn run<const PIXELS: usize, const FULL: bool>(
-        &mut self,
-        pixel: usize,
-        channel: usize,
-        count: usize,
-    ) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let [mean, scale, shift] = self
-                .vectors
-                .map(|vector| load::<R, FULL>(vector.add(channel), count));
-            for pixel in pixel..pixel + PIXELS {
-                let place = pixel * self.channels + channel;
-                R::prefetch(self.xs.wrapping_add(place + self.ahead));
-                R::prefetch_to_write(self.ys.wrapping_add(place + self.ahead));
-                let deviation = load::<R, FULL>(self.xs.add(place), count).add(mean);
-                let mut sum = shift.add_product(deviation, scale);
-                if RESIDUAL {
-                    R::prefetch(self.residual.wrapping_add(place + self.ahead));
-                    sum = sum.add(load::<R, FULL>(self.residual.add(place), count));
-                }
-                store::<R, FULL>(self.rectifier.value(sum), self.ys.add(place), count);
-            }
-        }
-    }
-}
-
-/// `dy · scale`, and if it is `centred` `+ (x − mean) · through_x + constant`, in place of the
-/// output's gradient, with the `dy` that passes the activation.
-struct Centre<'a, T> {
-    activation: Activation,
-    channels: usize,
-    centred: bool,
-    xs: *const T,
-    grad: &'a mut [T],
-    /// The mean's negative, scale, shift, through_x and constant.
-    vectors: &'a [Vec<T>; 5],
-}
-
-impl<T: Element> Loop for Centre<'_, T> {
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let pixels = self.grad.len() / self.channels.max(1);
-        let channels = self.channels;
-        let ahead = ahead(channels);
-        let vectors = self.vectors.each_ref().map(|vector| vector.as_ptr());
-        let xs = self.xs;
-        let grad = self.grad.as_mut_ptr();
-        // SAFETY: both maps have these pixels, and `S` is what the caller is compiled for.
-        unsafe {
-            for_each_rectifier!(self.activation, rectifier => if self.centred {
-                let mut body = CentreBody::<T, _, true> { rectifier, channels, ahead, xs, grad, vectors };
-                walk::<T::Register<S>>(0..pixels, channels, &mut body);
-            } else {
-                let mut body = CentreBody::<T, _, false> { rectifier, channels, ahead, xs, grad, vectors };
-                walk::<T::Register<S>>(0..pixels, channels, &mut body);
-            });
-        }
-    }
-}
-
-struct CentreBody<T, F, const CENTRED: bool> {
-    rectifier: F,
-    channels: usize,
-    ahead: usize,
-    xs: *const T,
-    grad: *mut T,
-    vectors: [*const T; 5],
-}
-
-impl<T, R, F, const CENTRED: bool> Body<R> for CentreBody<T, F, CENTRED>
-where
-    T: Element,
-    R: Register<Value = T>,
-    F: Rectifier,
-{
-    #[inline(always)]
-    unsafe fn run<const PIXELS: usize, const FULL: bool>(
-        &mut self,
-        pixel: usize,
-        channel: usize,
-        count: usize,
-    ) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let [mean, scale, shift, through_x, constant] = self
-                .vectors
-                .map(|vector| load::<R, FULL>(vector.add(channel), count));
-            for pixel in pixel..pixel + PIXELS {
-                let place = pixel * self.channels + channel;
-                R::prefetch(self.xs.wrapping_add(place + self.ahead));
-                R::prefetch_to_write(self.grad.wrapping_add(place + self.ahead));
-                let deviation = load::<R, FULL>(self.xs.add(place), count).add(mean);
-                let grad = load::<R, FULL>(self.grad.add(place), count);
-                let passed = self
-                    .rectifier
-                    .passed(grad, shift.add_product(deviation, scale));
-                let of_input = if CENTRED {
-                    constant
-                        .add_product(deviation, through_x)
-                        .add_product(passed, scale)
-                } else {
-                    passed.multiply(scale)
-                };
-                store::<R, FULL>(of_input, self.grad.add(place), count);
-            }
-        }
-    }
-}
-
-/// Sums of differences to provisional means, so that a large mean does not swallow the variance:
-/// with means of a few pixels from everywhere, what is left of the mean is small beside the
-/// standard deviation.
-fn batch_moments<T: Element>(xs: &[T], channels: usize) -> Moments {
-    let pixels = xs.len() / channels.max(1);
-    let count = pixels as f64;
-    let provisional = provisional_means(xs, channels, pixels);
-    let negative: Vec<T> = provisional.iter().map(|mean| T::from_f64(-mean)).collect();
-    let [sums, squares] = channel_sums([xs], [&negative], channels, &Deviations);
-    let rests: Vec<f64> = sums.into_iter().map(|sum| sum / count).collect();
-    let variance = |(sum, rest): (f64, &f64)| (sum / count - rest * rest).at_least_zero();
-    let var = squares.into_iter().zip(&rests).map(variance).collect();
-    Moments {
-        mean: provisional
-            .iter()
-            .zip(rests)
-            .map(|(mean, rest)| mean + rest)
-            .collect(),
-        var,
-    }
-}
-
-/// Means over evenly spaced pixels, as `T` holds them.
-fn provisional_means<T: Element>(xs: &[T], channels: usize, pixels: usize) -> Vec<f64> {
-    let sample = SAMPLE.min(pixels);
-    let mut means = vec![0.; channels];
-    for pixel in (0..sample).map(|index| index * pixels / sample) {
-        let values = &xs[pixel * channels..][..channels];
-        means
-            .iter_mut()
-            .zip(values)
-            .for_each(|(mean, x)| *mean += x.to_f64() / sample as f64);
-    }
-    means
-        .into_iter()
-        .map(|mean| T::from_f64(mean).to_f64())
-        .collect()
 }
 
 #[cfg(test)]

@@ -20,13 +20,10 @@ pub struct Residual {
 impl Residual {
     /// A branch whose end is `last`, which has no activation, the input itself as the shortcut, and
     /// ReLU after the sum, at `act`. The sum is computed in the pass of `last` where that can be.
-    ///
-    /// # Errors
-    /// None; the sum of [`Residual::with_sum`] may have some.
-    pub fn new(branch: Sequential, last: ConvNormAct, at: &Builder) -> Result<Self> {
+    pub fn new(branch: Sequential, last: ConvNormAct, at: &Builder) -> Self {
         let relu = Activate::new(Activation::Relu, &at.pp("act"));
-        let sum = ResidualSum::new(0., Some(relu), at)?;
-        Ok(Self::with_sum(branch, last, sum))
+        let sum = ResidualSum::new(0., Some(relu), at).expect("0 is a probability");
+        Self::with_sum(branch, last, sum)
     }
 
     /// The same with another sum: another activation or none, or stochastic depth.

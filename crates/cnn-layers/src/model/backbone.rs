@@ -26,7 +26,8 @@ pub struct StageInfo {
 /// ```
 /// use candle_core::{DType, Device, Result, Tensor};
 /// use cnn_layers::{
-///     Backbone, Context, Conv2d, Conv2dConfig, FeatureMap, Layer, Mode, LayerGroup, StageInfo, Store,
+///     Backbone, Context, Conv2d, Conv2dConfig, FeatureMap, Layer, LayerGroup, Mode, StageInfo,
+///     Store,
 /// };
 ///
 /// /// Two convolutions, each of which halves the resolution.
@@ -51,24 +52,46 @@ pub struct StageInfo {
 ///         Ok(vec![first, second])
 ///     }
 ///
-///     fn forward_from(&self, stage: usize, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-///         self.convs.iter().skip(stage + 1).try_fold(xs.clone(), |xs, conv| conv.forward(&xs, cx))
+///     fn forward_from(
+///         &self,
+///         stage: usize,
+///         xs: &FeatureMap,
+///         cx: &Context<'_>,
+///     ) -> Result<FeatureMap> {
+///         self.convs
+///             .iter()
+///             .skip(stage + 1)
+///             .try_fold(xs.clone(), |xs, conv| conv.forward(&xs, cx))
 ///     }
 /// }
 ///
 /// let (store, cx) = (Store::new(0), Context::eval());
-/// let conv = |from, to, name: &str| Conv2dConfig::new(from, to, 2).with_stride(2).build(&store.builder(Mode::Eval).pp(name));
-/// let stage = |module: &str, channels, reduction| StageInfo { module: module.to_string(), channels, reduction };
+/// let conv = |from, to, name: &str| {
+///     Conv2dConfig::new(from, to, 2)
+///         .with_stride(2)
+///         .build(&store.builder(Mode::Eval).pp(name))
+/// };
+/// let stage = |module: &str, channels, reduction| StageInfo {
+///     module: module.to_string(),
+///     channels,
+///     reduction,
+/// };
 /// let network = Halving {
 ///     stages: vec![stage("conv1", 8, 2), stage("conv2", 16, 4)],
-///     groups: vec![LayerGroup::new("stage1", ["conv1"]), LayerGroup::new("stage2", ["conv2"])],
+///     groups: vec![
+///         LayerGroup::new("stage1", ["conv1"]),
+///         LayerGroup::new("stage2", ["conv2"]),
+///     ],
 ///     convs: vec![conv(3, 8, "conv1")?, conv(8, 16, "conv2")?],
 /// };
 ///
 /// let images = FeatureMap::from_nchw(&Tensor::zeros((1, 3, 32, 48), DType::F32, &Device::Cpu)?)?;
 /// let first = network.forward_to(0, &images, &cx)?;
 /// assert_eq!(first.dims(), [1, 16, 24, 8]);
-/// assert_eq!(network.forward_from(0, &first, &cx)?.dims(), network.forward_features(&images, &cx)?.dims());
+/// assert_eq!(
+///     network.forward_from(0, &first, &cx)?.dims(),
+///     network.forward_features(&images, &cx)?.dims()
+/// );
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub trait Backbone: Send + Sync {

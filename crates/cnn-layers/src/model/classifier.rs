@@ -11,8 +11,8 @@ use crate::{Backbone, Context, FeatureMap, Outputs};
 /// ```
 /// use candle_core::{DType, Device, Result, Tensor};
 /// use cnn_layers::{
-///     Backbone, Classifier, Context, Conv2d, Conv2dConfig, FeatureMap, Flatten, GlobalAvgPool2d, Layer, Linear, LinearConfig, Mode,
-///     LayerGroup, StageInfo, Store,
+///     Backbone, Classifier, Context, Conv2d, Conv2dConfig, FeatureMap, Flatten, GlobalAvgPool2d,
+///     Layer, LayerGroup, Linear, LinearConfig, Mode, StageInfo, Store,
 /// };
 ///
 /// /// A convolution, and a linear layer on the mean of its map.
@@ -53,7 +53,9 @@ use crate::{Backbone, Context, FeatureMap, Outputs};
 ///     }
 ///
 ///     fn forward_head(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor> {
-///         let pooled = self.flatten.forward(&self.pool.forward(features, cx)?, cx)?;
+///         let pooled = self
+///             .flatten
+///             .forward(&self.pool.forward(features, cx)?, cx)?;
 ///         self.head.forward(&pooled, cx)
 ///     }
 /// }
@@ -61,8 +63,15 @@ use crate::{Backbone, Context, FeatureMap, Outputs};
 /// let store = Store::new(0);
 /// let root = store.builder(Mode::Eval);
 /// let network = Small {
-///     stages: [StageInfo { module: "conv".to_string(), channels: 16, reduction: 1 }],
-///     groups: [LayerGroup::new("stem", ["conv"]), LayerGroup::new("head", ["head"])],
+///     stages: [StageInfo {
+///         module: "conv".to_string(),
+///         channels: 16,
+///         reduction: 1,
+///     }],
+///     groups: [
+///         LayerGroup::new("stem", ["conv"]),
+///         LayerGroup::new("head", ["head"]),
+///     ],
 ///     conv: Conv2dConfig::new(3, 16, 3).build(&root.pp("conv"))?,
 ///     pool: GlobalAvgPool2d::new().at(&root.pp("pool")),
 ///     flatten: Flatten::new(&root.pp("flatten")),
@@ -70,7 +79,12 @@ use crate::{Backbone, Context, FeatureMap, Outputs};
 /// };
 /// let images = FeatureMap::from_nchw(&Tensor::zeros((2, 3, 20, 28), DType::F32, &Device::Cpu)?)?;
 /// assert_eq!(network.forward(&images, &Context::eval())?.dims(), [2, 10]);
-/// assert!(store.names().iter().all(|name| network.layer_groups().iter().any(|group| group.contains(name))));
+/// assert!(store.names().iter().all(|name| {
+///     network
+///         .layer_groups()
+///         .iter()
+///         .any(|group| group.contains(name))
+/// }));
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub trait Classifier: Backbone {

@@ -16,8 +16,8 @@ use crate::{Builder, Layer, LayerGroup, Sequential, StageInfo};
 ///
 /// ```
 /// use cnn_layers::{
-///     Activation, Backbone, BatchNorm2dConfig, Builder, Classifier, Conv2dConfig, ConvNormActConfig,
-///     Mode, StagedBuilder, StagedClassifier, Store,
+///     Activation, Backbone, BatchNorm2dConfig, Builder, Classifier, Conv2dConfig,
+///     ConvNormActConfig, Mode, StagedBuilder, StagedClassifier, Store,
 /// };
 ///
 /// /// Two stages, each of a convolution that halves the resolution.
@@ -25,10 +25,13 @@ use crate::{Builder, Layer, LayerGroup, Sequential, StageInfo};
 ///     let mut net = StagedBuilder::new(root, 3);
 ///     for (name, width) in [("layer1", 16), ("layer2", 32)] {
 ///         let conv = Conv2dConfig::new(net.channels(), width, 3).with_stride(2);
-///         let unit = ConvNormActConfig::new(conv, BatchNorm2dConfig::new(width), Activation::Relu);
+///         let unit =
+///             ConvNormActConfig::new(conv, BatchNorm2dConfig::new(width), Activation::Relu);
 ///         let at = net.at(name);
 ///         net.group(name, &[name]);
-///         net.add(unit.build(&at.pp(0), &at.pp(1))?).set_channels(width).add_stride(2);
+///         net.add(unit.build(&at.pp(0), &at.pp(1))?)
+///             .set_channels(width)
+///             .add_stride(2);
 ///         net.end_stage(name);
 ///     }
 ///     net.linear_classifier("fc", classes, 0.)

@@ -51,7 +51,9 @@ impl Targets {
 /// use cnn_train::{CrossEntropy, Targets};
 ///
 /// let logits = Tensor::new(&[[0f32, 0.], [1e4, -1e4]], &Device::Cpu)?;
-/// let loss = CrossEntropy::default().loss(&logits, &Targets::Classes(vec![1, 0]))?.to_scalar::<f32>()?;
+/// let loss = CrossEntropy::default()
+///     .loss(&logits, &Targets::Classes(vec![1, 0]))?
+///     .to_scalar::<f32>()?;
 /// assert!((loss - 2f32.ln() / 2.).abs() < 1e-6);
 /// # Ok::<(), cnn_train::Error>(())
 /// ```

@@ -32,7 +32,9 @@ pub use mean_squared_error::mean_squared_error;
 /// }
 ///
 /// let logits = Tensor::new(&[[2f32, 0.], [0., 0.]], &Device::Cpu)?;
-/// let loss = focal.loss(&logits, &Targets::Classes(vec![0, 1]))?.to_scalar::<f32>()?;
+/// let loss = focal
+///     .loss(&logits, &Targets::Classes(vec![0, 1]))?
+///     .to_scalar::<f32>()?;
 /// assert!((loss - (0.0142 * 0.1269 + 0.25 * 0.6931) / 2.).abs() < 1e-3);
 /// # Ok::<(), Error>(())
 /// ```

@@ -19,7 +19,13 @@ use crate::settings::{Choice, Setting};
 /// use cnn_train::OptimizerConfig;
 ///
 /// let config: OptimizerConfig = "sgd:nesterov".parse()?;
-/// assert_eq!(config, OptimizerConfig::Sgd { momentum: 0.9, nesterov: true });
+/// assert_eq!(
+///     config,
+///     OptimizerConfig::Sgd {
+///         momentum: 0.9,
+///         nesterov: true
+///     }
+/// );
 /// assert_eq!(config.to_string(), "sgd:momentum=0.9,nesterov");
 /// # Ok::<(), cnn_train::Error>(())
 /// ```

@@ -24,10 +24,19 @@ pub struct ParamGroup {
 /// use cnn_train::decay_groups;
 ///
 /// let var = |shape: &[usize]| Var::zeros(shape, DType::F32, &Device::Cpu);
-/// let trainable = vec![("conv.weight".to_string(), var(&[4, 3, 3, 3])?), ("norm.weight".to_string(), var(&[4])?)];
+/// let trainable = vec![
+///     ("conv.weight".to_string(), var(&[4, 3, 3, 3])?),
+///     ("norm.weight".to_string(), var(&[4])?),
+/// ];
 /// let groups = decay_groups(trainable, 0.05);
-/// assert_eq!((groups[0].parameters[0].0.as_str(), groups[0].weight_decay), ("conv.weight", 0.05));
-/// assert_eq!((groups[1].parameters[0].0.as_str(), groups[1].weight_decay), ("norm.weight", 0.));
+/// assert_eq!(
+///     (groups[0].parameters[0].0.as_str(), groups[0].weight_decay),
+///     ("conv.weight", 0.05)
+/// );
+/// assert_eq!(
+///     (groups[1].parameters[0].0.as_str(), groups[1].weight_decay),
+///     ("norm.weight", 0.)
+/// );
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn decay_groups(trainable: Vec<(String, Var)>, weight_decay: f64) -> Vec<ParamGroup> {

@@ -36,7 +36,13 @@ pub(crate) use plan::described as described_groups;
 /// let mut optimizer = Optimizer::new(OptimizerConfig::sgd(), groups)?;
 /// let mut store = weight.sqr()?.sum_all()?.backward()?;
 /// let gradients = Gradients::take(&mut store, &optimizer);
-/// optimizer.step(&gradients, &Rates { lr: 0.5, momentum: None })?;
+/// optimizer.step(
+///     &gradients,
+///     &Rates {
+///         lr: 0.5,
+///         momentum: None,
+///     },
+/// )?;
 /// assert_eq!(weight.to_vec2::<f64>()?, [[0.]]);
 /// # Ok::<(), cnn_train::Error>(())
 /// ```

@@ -25,7 +25,13 @@ const SLACK: f64 = 1e-9;
 /// use cnn_train::ScheduleKind;
 ///
 /// let kind: ScheduleKind = "step:every=10".parse()?;
-/// assert_eq!(kind, ScheduleKind::Step { every: 10., gamma: 0.1 });
+/// assert_eq!(
+///     kind,
+///     ScheduleKind::Step {
+///         every: 10.,
+///         gamma: 0.1
+///     }
+/// );
 /// assert_eq!(kind.to_string(), "step:every=10,gamma=0.1");
 /// # Ok::<(), cnn_train::Error>(())
 /// ```

@@ -38,7 +38,18 @@ pub struct Progress {
 /// use cnn_train::{Progress, Schedule, ScheduleKind};
 ///
 /// let schedule = Schedule::new(ScheduleKind::named("cosine")?).with_warmup(5.)?;
-/// let lr = |epoch| schedule.rates(0.1, Progress { epoch, epochs: 105. }, 1.).lr;
+/// let lr = |epoch| {
+///     schedule
+///         .rates(
+///             0.1,
+///             Progress {
+///                 epoch,
+///                 epochs: 105.,
+///             },
+///             1.,
+///         )
+///         .lr
+/// };
 /// assert!((lr(0.) - 0.001).abs() < 1e-12 && (lr(5.) - 0.1).abs() < 1e-12);
 /// assert!((lr(55.) - 0.05).abs() < 1e-12 && lr(105.).abs() < 1e-12);
 /// # Ok::<(), cnn_train::Error>(())

@@ -76,7 +76,10 @@ impl PlateauState {
     /// ```
     /// use cnn_train::{Plateau, PlateauState};
     ///
-    /// let plateau = Plateau { patience: 1, ..Plateau::default() };
+    /// let plateau = Plateau {
+    ///     patience: 1,
+    ///     ..Plateau::default()
+    /// };
     /// let mut state = PlateauState::default();
     /// for score in [0.5, 0.7, 0.6, 0.7] {
     ///     state.update(&plateau, score);

@@ -26,7 +26,8 @@ use crate::picture::Heatmap;
 ///
 /// let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
 /// let images = FeatureMap::from_nchw(&Tensor::randn(0f32, 1., (2, 3, 32, 48), &Device::Cpu)?)?;
-/// let explanation = Explainer::new(network.model()).explain(Method::GradCam, &images, &[Target::PREDICTED])?;
+/// let explanation =
+///     Explainer::new(network.model()).explain(Method::GradCam, &images, &[Target::PREDICTED])?;
 /// assert_eq!(explanation.to_tensor()?.dims(), [2, 32, 48]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -159,8 +159,18 @@ impl Inspection {
 /// let images: Arc<dyn Dataset> = Arc::new(Shapes::new(ShapesConfig::default().with_samples(10))?);
 /// let inspection = inspect(&network, &[images], &InspectConfig::default(), &mut |_| ())?;
 /// assert_eq!((inspection.images, inspection.totals.filters), (10, 240));
-/// assert_eq!(inspection.held_out.map(|held_out| (held_out.made_from, held_out.images)), Some((8, 2)));
-/// assert_eq!(inspection.stages[3].receptive_field.map(|field| field.to_string()), Some("25 × 25".to_string()));
+/// assert_eq!(
+///     inspection
+///         .held_out
+///         .map(|held_out| (held_out.made_from, held_out.images)),
+///     Some((8, 2))
+/// );
+/// assert_eq!(
+///     inspection.stages[3]
+///         .receptive_field
+///         .map(|field| field.to_string()),
+///     Some("25 × 25".to_string())
+/// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

@@ -87,9 +87,16 @@ impl Trust {
     ///     road: 0.4,
     ///     randomization: vec![("head".into(), 0.9), ("all layers".into(), 0.6)],
     /// };
-    /// let failed: Vec<_> = trust.verdicts().into_iter().filter(|verdict| !verdict.passed).collect();
+    /// let failed: Vec<_> = trust
+    ///     .verdicts()
+    ///     .into_iter()
+    ///     .filter(|verdict| !verdict.passed)
+    ///     .collect();
     /// assert_eq!(failed[0].check, TrustCheck::Randomization);
-    /// assert_eq!(failed[0].finding, "it stays much the same with random weights in head (0.90) and all layers (0.60)");
+    /// assert_eq!(
+    ///     failed[0].finding,
+    ///     "it stays much the same with random weights in head (0.90) and all layers (0.60)"
+    /// );
     /// ```
     pub fn verdicts(&self) -> Vec<TrustVerdict> {
         let verdict = |check| {

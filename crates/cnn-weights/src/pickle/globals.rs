@@ -18,20 +18,33 @@ pub(super) enum Kind {
     Dict,
     /// Its only argument stands for the result.
     Identity,
+    /// A text becomes the bytes that its characters stand for.
+    Encode,
+    /// What is derived from its first argument, as an attribute of it: nothing is known of the
+    /// result, and a file that derives it from what runs code is refused.
+    Derived,
     Parameter,
     RebuildTensor(Signature),
     RebuildParameter,
     RebuildFromType,
+    /// A tensor of another class; what it is made of is in its attributes.
+    RebuildWrapper,
     UnreadableTensor(&'static str),
     /// Makes an object of the class that is its first argument.
     NewObject,
     Storage(ElementType),
     ElementType(ElementType),
-    /// May be called; the result is an object that nothing is known of.
+    /// `numpy.dtype`.
+    ArrayType,
+    /// A numpy array, which gets its content afterwards.
+    NewArray,
+    /// A numpy array of bytes, type, shape and order.
+    ArrayOfBuffer,
+    /// A class or function of plain data; the result is an object that nothing is known of.
     Inert,
-    /// A class whose instances are inert objects; calling it is refused.
+    /// Nothing is known of it: what it gives is an inert object, and it is not called.
     Unknown,
-    /// From a module that can run code: neither instances nor calls.
+    /// From a module that can run code: a file that makes or calls it is refused.
     Forbidden,
 }
 
@@ -126,18 +139,36 @@ pub(super) fn resolve(module: &[u8], name: &[u8]) -> Kind {
             "_reconstructor" | "__newobj__" => Kind::NewObject,
             _ => Kind::Unknown,
         },
-        "_codecs" if name == "encode" => Kind::Identity,
-        "argparse" if name == "Namespace" => Kind::Inert,
-        "types" if name == "SimpleNamespace" => Kind::Inert,
-        "functools" if name == "partial" => Kind::Inert,
-        "datetime" | "decimal" | "fractions" | "uuid" => Kind::Inert,
-        "time" if name == "struct_time" => Kind::Inert,
-        "random" if name == "Random" => Kind::Inert,
-        "pathlib" | "pathlib._local" if name.ends_with("Path") => Kind::Inert,
+        "_codecs" if name == "encode" => Kind::Encode,
+        // `Optional[int]` is pickled as an item of `Optional`, `int | None` as a reduction by `or_`.
+        "operator" | "_operator" if name == "getitem" => Kind::Derived,
+        "functools" | "_functools" if name == "reduce" => Kind::Derived,
+        _ if is_plain_data(module, name) => Kind::Inert,
         _ if module == "torch" || module.starts_with("torch.") => torch(module, name),
         _ if module == "numpy" || module.starts_with("numpy.") => numpy(module, name),
         _ if FORBIDDEN.contains(&module.split('.').next().unwrap_or(module)) => Kind::Forbidden,
         _ => Kind::Unknown,
+    }
+}
+
+/// What makes data in modules that also hold what runs code.
+fn is_plain_data(module: &str, name: &str) -> bool {
+    match module {
+        "types" => matches!(
+            name,
+            "SimpleNamespace" | "GenericAlias" | "MappingProxyType"
+        ),
+        "operator" | "_operator" => {
+            matches!(name, "itemgetter" | "attrgetter" | "methodcaller" | "or_")
+        }
+        "io" | "_io" => matches!(name, "BytesIO" | "StringIO"),
+        "os" | "posix" | "nt" => matches!(name, "stat_result" | "terminal_size"),
+        "http" => matches!(name, "HTTPStatus" | "HTTPMethod"),
+        "signal" => matches!(name, "Signals" | "Handlers"),
+        "inspect" => matches!(name, "Signature" | "Parameter" | "_ParameterKind"),
+        "urllib.parse" => name.ends_with("Result") || name.ends_with("ResultBytes"),
+        "pathlib" | "pathlib._local" => name.ends_with("Path"),
+        _ => false,
     }
 }
 
@@ -154,7 +185,14 @@ fn builtins(name: &str) -> Kind {
         "dict" => Kind::Dict,
         "int" | "long" | "float" | "complex" | "bool" | "str" | "unicode" | "bytes"
         | "bytearray" | "list" | "tuple" | "set" | "frozenset" | "range" | "xrange" | "slice"
-        | "object" => Kind::Inert,
+        | "object" | "type" | "iter" | "reversed" | "enumerate" | "zip" => Kind::Inert,
+        "getattr" | "map" | "filter" | "reduce" => Kind::Derived,
+        _ if ["Error", "Exception", "Warning"]
+            .iter()
+            .any(|ending| name.ends_with(ending)) =>
+        {
+            Kind::Inert
+        }
         _ => Kind::Forbidden,
     }
 }
@@ -183,12 +221,21 @@ fn torch(module: &str, name: &str) -> Kind {
         ("torch._utils", "_rebuild_meta_tensor_no_storage") => {
             Kind::UnreadableTensor("tensors on the meta device hold no values")
         }
+        (
+            "torch._utils",
+            "_rebuild_device_tensor_from_numpy"
+            | "_rebuild_device_tensor_from_cpu_tensor"
+            | "_rebuild_xla_tensor",
+        ) => Kind::Identity,
+        ("torch._utils", "_rebuild_wrapper_subclass") => Kind::RebuildWrapper,
         ("torch._utils", name) if name.starts_with("_rebuild_") => {
-            Kind::UnreadableTensor("tensors rebuilt from numpy or wrappers are not read")
+            Kind::UnreadableTensor("tensors that PyTorch rebuilds in another way are not read")
         }
-        ("torch.nn.parameter", "Parameter" | "Buffer") | ("torch.nn", "Parameter" | "Buffer") => {
-            Kind::Parameter
+        ("torch.storage", "_load_from_bytes") => {
+            Kind::UnreadableTensor("tensors pickled without `torch.save` are not read")
         }
+        ("torch.nn.parameter" | "torch.nn", "Parameter" | "Buffer")
+        | ("torch.autograd.variable" | "torch.autograd", "Variable") => Kind::Parameter,
         ("torch", "Size") => Kind::Identity,
         ("torch", "device" | "Generator" | "layout" | "memory_format")
         | ("torch.serialization", "_get_layout") => Kind::Inert,
@@ -201,11 +248,10 @@ fn numpy(module: &str, name: &str) -> Kind {
     match (module, name) {
         ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Kind::Inert,
         ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct")
-        | ("numpy", "ndarray") => Kind::UnreadableTensor("numpy arrays are not read"),
-        ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => {
-            Kind::UnreadableTensor("numpy arrays are not read")
-        }
-        ("numpy", "dtype") | ("numpy.random._pickle", _) => Kind::Inert,
+        | ("numpy", "ndarray") => Kind::NewArray,
+        ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Kind::ArrayOfBuffer,
+        ("numpy", "dtype") => Kind::ArrayType,
+        ("numpy.random._pickle", _) => Kind::Inert,
         _ => Kind::Unknown,
     }
 }
@@ -221,7 +267,11 @@ mod tests {
             ("os.path", "join", Kind::Forbidden),
             ("builtins", "eval", Kind::Forbidden),
             ("builtins", "set", Kind::Inert),
-            ("__builtin__", "getattr", Kind::Forbidden),
+            ("__builtin__", "getattr", Kind::Derived),
+            ("__builtin__", "setattr", Kind::Forbidden),
+            ("builtins", "__import__", Kind::Forbidden),
+            ("builtins", "map", Kind::Derived),
+            ("builtins", "KeyError", Kind::Inert),
             ("subprocess", "Popen", Kind::Forbidden),
             ("ossaudiodev", "open", Kind::Unknown),
             ("torch", "FloatStorage", Kind::Storage(ElementType::F32)),
@@ -236,6 +286,17 @@ mod tests {
             ("torch.hub", "load", Kind::Unknown),
             ("models.resnet", "ResNet", Kind::Unknown),
             ("pathlib", "PosixPath", Kind::Inert),
+            ("operator", "itemgetter", Kind::Inert),
+            ("_operator", "getitem", Kind::Derived),
+            ("operator", "call", Kind::Forbidden),
+            ("io", "BytesIO", Kind::Inert),
+            ("io", "open", Kind::Forbidden),
+            ("os", "stat_result", Kind::Inert),
+            ("signal", "signal", Kind::Forbidden),
+            ("urllib.parse", "ParseResult", Kind::Inert),
+            ("urllib.request", "urlopen", Kind::Forbidden),
+            ("numpy", "ndarray", Kind::NewArray),
+            ("pandas.core.frame", "DataFrame", Kind::Unknown),
         ];
         for (module, name, kind) in cases {
             assert_eq!(

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 
+use super::arrays::{self, InlineBytes};
 use super::globals::{self, Global};
 use super::reader::{self, Cut, Reader};
 use super::value::{Id, Span, Value};
@@ -21,6 +22,8 @@ pub(crate) struct Pickle<'a> {
     pub(crate) root: Id,
     /// The storages that its tensors refer to, by key.
     pub(crate) storages: IndexMap<&'a [u8], StorageDeclaration>,
+    /// The texts of the pickle that its arrays lie in.
+    inline: IndexMap<InlineBytes, Option<usize>>,
     /// Where the pickle ends.
     pub(crate) end: usize,
     bytes: &'a [u8],
@@ -46,6 +49,7 @@ pub(crate) fn run(bytes: &[u8]) -> Result<Pickle<'_>, Error> {
         marks: Vec::new(),
         memo: HashMap::new(),
         storages: IndexMap::new(),
+        inline: IndexMap::new(),
     };
     let mut offset = 0;
     loop {
@@ -56,11 +60,13 @@ pub(crate) fn run(bytes: &[u8]) -> Result<Pickle<'_>, Error> {
                     reader,
                     values,
                     storages,
+                    inline,
                     ..
                 } = machine;
                 return Ok(Pickle {
                     root,
                     storages,
+                    inline,
                     end: reader.position(),
                     bytes,
                     values,
@@ -91,9 +97,16 @@ impl<'a> Pickle<'a> {
     /// The bytes of a text value.
     pub(crate) fn text_of(&self, id: Id) -> Option<&'a [u8]> {
         match *self.value(id) {
-            Value::Text(span) => Some(self.text(span)),
+            Value::Text(span) | Value::Encoded(span) => Some(self.text(span)),
             _ => None,
         }
+    }
+
+    /// The bytes that arrays lie in: together no more than the pickle's.
+    pub(crate) fn inline(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.inline
+            .keys()
+            .map(|bytes| arrays::decoded(self.text(bytes.span), bytes.is_encoded))
     }
 }
 
@@ -140,6 +153,8 @@ pub(super) struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
     storages: IndexMap<&'a [u8], StorageDeclaration>,
+    /// With their length in bytes once decoded, `None` for what is no text of bytes.
+    pub(super) inline: IndexMap<InlineBytes, Option<usize>>,
 }
 
 impl<'a> Machine<'a> {
@@ -309,7 +324,14 @@ impl<'a> Machine<'a> {
             (b'a' | b'e', Value::List(list)) => list.extend(items),
             (b's' | b'u', Value::Dict(dict)) => dict.extend(pairs(&items)?),
             (b's' | b'u', Value::Object(object)) => object.items.extend(pairs(&items)?),
-            (_, Value::Object(_) | Value::Opaque | Value::UnreadableTensor(_)) => {}
+            (
+                _,
+                Value::Object(_)
+                | Value::Opaque
+                | Value::UnreadableTensor(_)
+                | Value::Tensor(_)
+                | Value::EmptyArray,
+            ) => {}
             _ => return Err(Failure::because("adds items to something that holds none")),
         }
         Ok(())
@@ -378,8 +400,7 @@ impl<'a> Machine<'a> {
             b'b' => {
                 let state = self.pop()?;
                 let object = self.top()?;
-                self.build(object, state);
-                return Ok(());
+                return self.build(object, state);
             }
             0x81 => {
                 let args = self.pop()?;
@@ -463,7 +484,7 @@ impl<'a> Machine<'a> {
 
     pub(super) fn text_of(&self, id: Id) -> Option<&'a [u8]> {
         match *self.value(id) {
-            Value::Text(span) => Some(self.text(span)),
+            Value::Text(span) | Value::Encoded(span) => Some(self.text(span)),
             _ => None,
         }
     }

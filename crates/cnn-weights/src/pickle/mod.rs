@@ -5,6 +5,7 @@
 //! moving references, hence time and memory are linear in the pickle's length; functions are never
 //! called, the few that matter (`torch._utils._rebuild_tensor_v2`, …) are modelled in `calls`.
 
+mod arrays;
 mod calls;
 mod globals;
 mod machine;
@@ -12,7 +13,7 @@ mod reader;
 mod value;
 
 pub(crate) use machine::{Pickle, run};
-pub(crate) use value::{Id, TensorView, Value};
+pub(crate) use value::{Id, Source, TensorView, Value};
 
 #[cfg(test)]
 mod tests {

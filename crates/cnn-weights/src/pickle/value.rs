@@ -14,7 +14,7 @@ impl Id {
 }
 
 /// A part of the pickle's bytes: texts are never copied out of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Span {
     pub(super) start: u32,
     pub(super) len: u32,
@@ -36,6 +36,8 @@ pub(crate) enum Value {
     LongInt(Span),
     /// Text or bytes: Python 2 wrote the one where Python 3 writes the other.
     Text(Span),
+    /// Bytes as Python 3 writes them for Python 2: a text each of whose characters is a byte.
+    Encoded(Span),
     Tuple(Vec<Id>),
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
@@ -47,6 +49,10 @@ pub(crate) enum Value {
     Tensor(Box<TensorView>),
     /// A tensor of a kind that is not read, with the reason.
     UnreadableTensor(&'static str),
+    /// The element type of a numpy array.
+    ArrayType(ArrayType),
+    /// A numpy array that has not been given its content yet.
+    EmptyArray,
     /// An object that nothing is known of.
     Opaque,
 }
@@ -60,11 +66,27 @@ pub(crate) struct Object {
     pub(crate) state: Option<Id>,
 }
 
-/// A range of bytes of a storage that the file declares.
+/// `numpy.dtype`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ArrayType {
+    /// `None` for one that is not read, as texts and objects.
+    pub(crate) element: Option<ElementType>,
+    pub(crate) is_big_endian: bool,
+}
+
+/// Where a storage's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A storage that the file declares: its index in the declarations.
+    Declared(u32),
+    /// A text of the pickle itself: its index in [`Pickle::inline`](super::Pickle).
+    Inline(u32),
+}
+
+/// A range of bytes of a storage.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Storage {
-    /// Index in the declarations.
-    pub(crate) declaration: u32,
+    pub(crate) source: Source,
     pub(crate) element: ElementType,
     pub(crate) start: usize,
     pub(crate) len: usize,

@@ -4,7 +4,7 @@
 
 use super::{Parts, big_endian, key_text, short_storage};
 use crate::pickle::{self, Pickle, Value};
-use crate::tensor_file::Buffer;
+use crate::tensor_file::{Buffer, Prefer};
 use crate::{Error, Format, TensorFile};
 
 /// `0x1950a86a20f9469cfc6c`, little-endian.
@@ -12,12 +12,12 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 
 const PROTOCOL: i64 = 1001;
 
-pub(crate) fn read_legacy(bytes: Vec<u8>) -> Result<TensorFile, Error> {
-    let parts = parts(&bytes)?;
+pub(crate) fn read_legacy(bytes: Vec<u8>, prefer: Prefer) -> Result<TensorFile, Error> {
+    let parts = parts(&bytes, prefer)?;
     parts.into_file(bytes)
 }
 
-fn parts(bytes: &[u8]) -> Result<Parts, Error> {
+fn parts(bytes: &[u8], prefer: Prefer) -> Result<Parts, Error> {
     let mut position = 0;
     let mut next = || {
         let pickle = at(position, pickle::run(&bytes[position..]))?;
@@ -30,7 +30,7 @@ fn parts(bytes: &[u8]) -> Result<Parts, Error> {
     let (structure, _) = next()?;
     let (keys, data) = next()?;
     let buffers = storages(&structure, &keys, bytes, data)?;
-    Parts::new(Format::PthLegacy, &structure, buffers)
+    Parts::new(Format::PthLegacy, &structure, buffers, prefer)
 }
 
 /// Offsets in errors count from the file's start.
@@ -48,7 +48,10 @@ fn check_magic(pickle: &Pickle<'_>) -> Result<(), Error> {
     match *pickle.value(pickle.root) {
         Value::LongInt(number) if pickle.text(number) == MAGIC => Ok(()),
         _ => Err(Error::UnknownFormat {
-            found: "this is a pickle without PyTorch's magic number".into(),
+            found: "this is a pickle without PyTorch's magic number, as `pickle.dump` writes \
+                it: load it in Python \
+                    and save it with `torch.save`"
+                .into(),
         }),
     }
 }

@@ -9,9 +9,9 @@ pub(crate) use legacy::read_legacy;
 pub(crate) use zip::read_zip;
 
 use crate::layout::Layout;
-use crate::pickle::{Pickle, TensorView};
-use crate::tensor_file::{self, Buffer};
-use crate::{Error, Format, SkippedTensor, TensorFile};
+use crate::pickle::{Pickle, Source};
+use crate::tensor_file::{self, Buffer, Prefer};
+use crate::{Error, Format, TensorFile};
 
 /// Tensors may share storages and repeat elements (`Tensor.expand`): all together they may take
 /// this many times what the file stores, plus [`EXPAND_ALWAYS`].
@@ -21,22 +21,28 @@ const EXPAND_ALWAYS: usize = 1 << 20;
 /// What every PyTorch file holds once its pickle is interpreted and its storages are found.
 struct Parts {
     format: Format,
+    /// The declared storages, then the texts of the pickle that arrays lie in.
     buffers: Vec<Buffer>,
-    /// Each tensor's name and its view; the storage's index is the buffer's.
-    tensors: Vec<(String, TensorView)>,
-    skipped: Vec<SkippedTensor>,
-    metadata: std::collections::BTreeMap<String, String>,
+    /// How many storages are declared.
+    declared: usize,
+    found: state_dict::Found,
 }
 
 impl Parts {
-    fn new(format: Format, pickle: &Pickle<'_>, buffers: Vec<Buffer>) -> Result<Self, Error> {
-        let found = state_dict::find(pickle)?;
+    fn new(
+        format: Format,
+        pickle: &Pickle<'_>,
+        mut buffers: Vec<Buffer>,
+        prefer: Prefer,
+    ) -> Result<Self, Error> {
+        let found = state_dict::find(pickle, prefer)?;
+        let declared = buffers.len();
+        buffers.extend(pickle.inline().map(Buffer::Pickled));
         Ok(Self {
             format,
             buffers,
-            tensors: found.tensors,
-            skipped: found.skipped,
-            metadata: found.metadata,
+            declared,
+            found,
         })
     }
 
@@ -52,14 +58,25 @@ impl Parts {
         file.len() + self.buffers.iter().map(inflated).sum::<usize>()
     }
 
-    fn into_file(mut self, bytes: Vec<u8>) -> Result<TensorFile, Error> {
+    fn into_file(self, bytes: Vec<u8>) -> Result<TensorFile, Error> {
         let mut entries = indexmap::IndexMap::new();
         let mut left = self
             .stored(&bytes)
             .saturating_mul(MAX_EXPANSION)
             .saturating_add(EXPAND_ALWAYS);
-        for (name, view) in self.tensors {
+        let state_dict::Found {
+            tensors,
+            mut skipped,
+            metadata,
+            chosen,
+            wrapper,
+        } = self.found;
+        for (name, view) in tensors {
             let storage = view.storage;
+            let buffer = match storage.source {
+                Source::Declared(index) => index as usize,
+                Source::Inline(index) => self.declared + index as usize,
+            };
             let base = (storage.start, storage.len);
             let layout = Layout::strided(
                 view.element,
@@ -71,28 +88,17 @@ impl Parts {
             )
             .map_err(|reason| Error::tensor(&name, reason))?;
             left = left.saturating_sub(layout.byte_count());
-            tensor_file::add(
-                &mut entries,
-                &mut self.skipped,
-                name,
-                layout,
-                storage.declaration as usize,
-            )?;
+            tensor_file::add(&mut entries, &mut skipped, name, layout, buffer)?;
         }
-        let Self {
-            format,
-            buffers,
-            skipped,
-            metadata,
-            ..
-        } = self;
         Ok(TensorFile {
-            format,
+            format: self.format,
             bytes,
-            buffers,
+            buffers: self.buffers,
             entries,
             skipped,
             metadata,
+            chosen,
+            wrapper: wrapper.to_string(),
         })
     }
 }

@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use crate::pickle::{Id, Pickle, TensorView, Value};
-use crate::{Error, SkippedTensor};
+use crate::{ChosenWeights, Error, Prefer, SkippedTensor};
 
 /// Entries of a checkpoint that hold its weights, the preferred first.
-const WEIGHTS: [&[u8]; 5] = [
-    b"state_dict",
-    b"model_state_dict",
-    b"model",
-    b"net",
+const WEIGHTS: [&[u8]; 4] = [b"state_dict", b"model_state_dict", b"model", b"net"];
+
+/// Entries that hold a moving average of the weights, the preferred first.
+const AVERAGES: [&[u8]; 5] = [
     b"state_dict_ema",
+    b"model_ema",
+    b"ema",
+    b"ema_state_dict",
+    b"model_ema_state_dict",
 ];
 
 /// What `DataParallel` puts before every name.
@@ -31,11 +34,15 @@ pub(super) struct Found {
     pub(super) tensors: Vec<(String, TensorView)>,
     pub(super) skipped: Vec<SkippedTensor>,
     pub(super) metadata: BTreeMap<String, String>,
+    /// Which entry was taken, where several could be.
+    pub(super) chosen: Option<ChosenWeights>,
+    /// The prefix that was dropped.
+    pub(super) wrapper: &'static str,
 }
 
 /// The rules are part of `TensorFile`'s documentation.
-pub(super) fn find(pickle: &Pickle<'_>) -> Result<Found, Error> {
-    let mut found = weights(pickle)?;
+pub(super) fn find(pickle: &Pickle<'_>, prefer: Prefer) -> Result<Found, Error> {
+    let mut found = weights(pickle, prefer)?;
     if found.tensors.is_empty() && found.skipped.is_empty() && holds_an_object(pickle) {
         return Err(Error::Unsupported(
             "the file holds a pickled object and no tensors; save `model.state_dict()` with `torch.save`".into(),
@@ -46,9 +53,16 @@ pub(super) fn find(pickle: &Pickle<'_>) -> Result<Found, Error> {
     Ok(found)
 }
 
-fn weights(pickle: &Pickle<'_>) -> Result<Found, Error> {
+fn weights(pickle: &Pickle<'_>, prefer: Prefer) -> Result<Found, Error> {
     let root = children(pickle, pickle.root);
-    for key in WEIGHTS {
+    let plain = WEIGHTS.map(|key| (key, false));
+    let averages = AVERAGES.map(|key| (key, true));
+    let order: Vec<_> = match prefer {
+        Prefer::Weights => plain.into_iter().chain(averages).collect(),
+        Prefer::MovingAverage => averages.into_iter().chain(plain).collect(),
+    };
+    let mut taken: Option<(Found, ChosenWeights)> = None;
+    for (key, is_average) in order {
         // Of equal keys the last counts, as in Python.
         let entry = root
             .iter()
@@ -56,12 +70,28 @@ fn weights(pickle: &Pickle<'_>) -> Result<Found, Error> {
             .find(|(segment, _)| matches!(segment, Segment::Key(name) if pickle.text_of(*name) == Some(key)));
         if let Some(&(_, id)) = entry.filter(|&&(_, id)| is_container(pickle, id)) {
             let found = Walk::new(pickle).run(id)?;
-            if !found.tensors.is_empty() {
-                return Ok(found);
+            let entry = String::from_utf8_lossy(key).into_owned();
+            match &mut taken {
+                _ if found.tensors.is_empty() => {}
+                Some((_, chosen)) => chosen.others.push(entry),
+                None => {
+                    let chosen = ChosenWeights {
+                        entry,
+                        is_average,
+                        others: Vec::new(),
+                    };
+                    taken = Some((found, chosen));
+                }
             }
         }
     }
-    Walk::new(pickle).run(pickle.root)
+    match taken {
+        Some((mut found, chosen)) => {
+            found.chosen = Some(chosen);
+            Ok(found)
+        }
+        None => Walk::new(pickle).run(pickle.root),
+    }
 }
 
 fn drop_parallel_prefix(found: &mut Found) {
@@ -72,13 +102,17 @@ fn drop_parallel_prefix(found: &mut Found) {
             .map(|(name, _)| name)
             .chain(found.skipped.iter().map(|skipped| &skipped.name))
     };
-    if names().all(|name| name.starts_with(PARALLEL) && name.len() > PARALLEL.len()) {
+    let mut all = names().peekable();
+    if all.peek().is_some()
+        && all.all(|name| name.starts_with(PARALLEL) && name.len() > PARALLEL.len())
+    {
         let names = found
             .tensors
             .iter_mut()
             .map(|(name, _)| name)
             .chain(found.skipped.iter_mut().map(|skipped| &mut skipped.name));
         names.for_each(|name| drop(name.drain(..PARALLEL.len())));
+        found.wrapper = PARALLEL;
     }
 }
 
@@ -99,7 +133,7 @@ fn facts(pickle: &Pickle<'_>) -> BTreeMap<String, String> {
             Value::Bool(value) => value.to_string(),
             Value::Int(value) => value.to_string(),
             Value::Float(value) => value.to_string(),
-            Value::Text(span) if span.len() <= MAX_FACT => {
+            Value::Text(span) | Value::Encoded(span) if span.len() <= MAX_FACT => {
                 String::from_utf8_lossy(pickle.text(*span)).into_owned()
             }
             _ => continue,
@@ -316,7 +350,7 @@ impl<'p, 'a> Walk<'p, 'a> {
                 index.as_bytes()
             }
             Segment::Key(key) => match *self.pickle.value(key) {
-                Value::Text(span) => self.pickle.text(span),
+                Value::Text(span) | Value::Encoded(span) => self.pickle.text(span),
                 Value::Int(value) => {
                     index = value.to_string();
                     index.as_bytes()

@@ -5,8 +5,8 @@ use std::io::Read;
 use super::archive::{Archive, Record};
 use super::{Parts, big_endian, short_storage};
 use crate::pickle::{self, Pickle};
-use crate::tensor_file::Buffer;
-use crate::{Error, Format, TensorFile};
+use crate::tensor_file::{Buffer, Prefer};
+use crate::{Error, Format, TensorFile, foreign};
 
 /// All that is inflated from a file may be this many times the file's size, plus
 /// [`INFLATE_ALWAYS`].
@@ -15,12 +15,12 @@ use crate::{Error, Format, TensorFile};
 const MAX_INFLATION: usize = 32;
 const INFLATE_ALWAYS: usize = 1 << 20;
 
-pub(crate) fn read_zip(bytes: Vec<u8>) -> Result<TensorFile, Error> {
-    let parts = parts(&bytes)?;
+pub(crate) fn read_zip(bytes: Vec<u8>, prefer: Prefer) -> Result<TensorFile, Error> {
+    let parts = parts(&bytes, prefer)?;
     parts.into_file(bytes)
 }
 
-fn parts(bytes: &[u8]) -> Result<Parts, Error> {
+fn parts(bytes: &[u8], prefer: Prefer) -> Result<Parts, Error> {
     let archive = Archive::open(bytes)?;
     let root = root(&archive)?;
     let mut inflater = Inflater {
@@ -41,7 +41,7 @@ fn parts(bytes: &[u8]) -> Result<Parts, Error> {
         inflater.content(record("data.pkl").ok_or_else(|| malformed("`data.pkl` is missing"))?)?;
     let pickle = pickle::run(content.bytes(bytes))?;
     let buffers = storages(&pickle, &archive, root, &mut inflater)?;
-    Parts::new(Format::PthZip, &pickle, buffers)
+    Parts::new(Format::PthZip, &pickle, buffers, prefer)
 }
 
 /// The folder that holds `data.pkl`, with its slash: its name is the one that the file was first
@@ -51,9 +51,9 @@ fn root<'a>(archive: &Archive<'a>) -> Result<&'a [u8], Error> {
         .names()
         .filter_map(|name| name.strip_suffix(b"data.pkl"))
         .filter(|root| is_folder(root));
-    let root = roots.next().ok_or_else(|| Error::UnknownFormat {
-        found: "this is a zip archive without a `data.pkl`".into(),
-    })?;
+    let root = roots
+        .next()
+        .ok_or_else(|| foreign::archive_error(archive.names()))?;
     if roots.next().is_some() {
         return Err(malformed("there are two `data.pkl`"));
     }

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use cnn_models::{ModelConfig, Network};
 use cnn_weights::{TensorFile, save_safetensors};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -169,11 +170,6 @@ fn tensors_that_the_network_does_not_use_are_told() {
 fn data_that_cannot_be_learned_from_are_refused_by_name() {
     let bench = Bench::new();
     bench.images("one", &["ant"], 20);
-    bench.images("hollow", &CLASSES, 10);
-    std::fs::create_dir(bench.path("hollow/dog")).unwrap();
-    bench.images("hollow-split/train", &CLASSES, 10);
-    bench.images("hollow-split/val", &CLASSES, 3);
-    std::fs::create_dir(bench.path("hollow-split/train/dog")).unwrap();
     bench.images("others/train", &CLASSES, 10);
     bench.images("others/val", &["dog", "eel"], 3);
     bench.images("single", &CLASSES, 1);
@@ -182,11 +178,16 @@ fn data_that_cannot_be_learned_from_are_refused_by_name() {
         bench.file(&format!("broken/{class}/1.png"), "no picture");
     }
     std::fs::create_dir(bench.path("empty")).unwrap();
-    let cases: [(&str, &[&str]); 8] = [
+    let cases: [(&str, &[&str]); 6] = [
         ("one", &["1 (ant)", "at least 2"]),
-        ("hollow", &["no image of class `dog`"]),
-        ("hollow-split", &["no image of class `dog`"]),
-        ("others", &["no image of class `dog`"]),
+        (
+            "others",
+            &[
+                "validation images",
+                "none is of a class that has training images",
+                "`ant`",
+            ],
+        ),
         ("single", &["no class has two images", "validation"]),
         ("broken", &["training images", "broken/ant/"]),
         ("empty", &["empty", "looked for"]),
@@ -203,6 +204,28 @@ fn data_that_cannot_be_learned_from_are_refused_by_name() {
                 )],
             );
         }
+    }
+}
+
+#[test]
+fn folders_without_training_images_are_no_classes_and_are_told() {
+    let bench = Bench::new();
+    bench.images("hollow/train", &CLASSES, 10);
+    bench.images("hollow/val", &[&CLASSES[..], &["eel"]].concat(), 3);
+    std::fs::create_dir(bench.path("hollow/train/dog")).unwrap();
+    let run = run_dir(&bench.tune("runs", &["--data", &bench.path("hollow")]));
+    let read = |name: &str| -> Value {
+        serde_json::from_slice(&std::fs::read(run.join(name)).unwrap()).unwrap()
+    };
+    let config = read("best/config.json");
+    assert_eq!(config["label_names"], serde_json::json!(CLASSES));
+    let notes = read("summary.json")["notes"].to_string();
+    for said in [
+        "no images lie in `dog`",
+        "there are no training images of `eel`",
+        "3 of the 12 val images are of classes without training images",
+    ] {
+        assert!(notes.contains(said), "{said}: {notes}");
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct ParquetFile {
     image_column: usize,
     class_names: Option<Vec<String>>,
     labels: Vec<Option<i64>>,
+    /// The classes' names, where rows have them in place of numbers.
+    texts: Option<Vec<Option<String>>>,
     /// The number of rows of each row group.
     group_sizes: Vec<usize>,
 }
@@ -37,27 +39,57 @@ impl ParquetFile {
         let file_len = source.len();
         let reader = SerializedFileReader::new(source).map_err(broken)?;
         let metadata = reader.metadata();
-        let image_column = find_column(metadata, IMAGE_COLUMNS, &[Type::BYTE_ARRAY], "image")?;
+        let image_column = find_column(
+            metadata,
+            IMAGE_COLUMNS,
+            &[Type::BYTE_ARRAY],
+            "image",
+            "the bytes of image files",
+        )?;
         let label_column = find_column(
             metadata,
             LABEL_COLUMNS,
-            &[Type::INT32, Type::INT64],
+            &[Type::INT32, Type::INT64, Type::BYTE_ARRAY],
             "label",
+            "numbers or names of classes",
         )?;
+        let column = metadata.file_metadata().schema_descr().column(label_column);
+        let are_texts = column.physical_type() == Type::BYTE_ARRAY;
         let group_sizes = group_sizes(metadata, file_len)?;
         let class_names = hub_class_names(metadata, label_column);
         let mut labels = Vec::new();
+        let mut texts = Vec::new();
         for (group, &rows) in group_sizes.iter().enumerate() {
-            labels.extend(read_labels(&reader, group, label_column, rows)?);
+            if are_texts {
+                texts.extend(read_texts(&reader, group, label_column, rows)?);
+            } else {
+                labels.extend(read_labels(&reader, group, label_column, rows)?);
+            }
         }
+        labels.resize(group_sizes.iter().sum(), None);
         Ok(Self {
             path,
             reader,
             image_column,
             class_names,
             labels,
+            texts: are_texts.then_some(texts),
             group_sizes,
         })
+    }
+
+    /// The names that its rows have in place of numbers; `None` where they have numbers.
+    pub(super) fn names_in_rows(&self) -> Option<impl Iterator<Item = &String>> {
+        self.texts.as_ref().map(|texts| texts.iter().flatten())
+    }
+
+    /// Numbers the rows' names by their places in `classes`.
+    pub(super) fn number_names(&mut self, classes: &[String]) {
+        let number = |name: &String| classes.iter().position(|class| class == name);
+        for (label, text) in self.labels.iter_mut().zip(self.texts.iter().flatten()) {
+            let class = text.as_ref().and_then(number);
+            *label = class.and_then(|class| i64::try_from(class).ok());
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -153,6 +185,7 @@ fn find_column(
     names: &[&str],
     types: &[Type],
     purpose: &str,
+    content: &str,
 ) -> Result<usize, String> {
     let columns = metadata.file_metadata().schema_descr().columns();
     let fits = |column: &ColumnDescriptor, name: &str| {
@@ -169,7 +202,7 @@ fn find_column(
                 .map(|column| format!("{} ({})", column.path().string(), column.physical_type()))
                 .collect();
             format!(
-                "no {purpose} column, expected one of {} of type {types:?}, found {}",
+                "no {purpose} column, expected one of {} with {content}, found {}",
                 names.join(", "),
                 found.join(", ")
             )
@@ -223,6 +256,31 @@ fn read_labels(
             .collect()),
         _ => Err("the label column holds no integers".to_owned()),
     }
+}
+
+/// Names in place of labels. Most have few different ones, which are looked up class by class, so
+/// their number is bounded.
+fn read_texts(
+    reader: &SerializedFileReader<ParquetSource>,
+    group: usize,
+    label_column: usize,
+    rows: usize,
+) -> Result<Vec<Option<String>>, String> {
+    let level = defined_level(reader, label_column);
+    let ColumnReader::ByteArrayColumnReader(mut column) = column(reader, group, label_column)?
+    else {
+        return Err("the label column holds no texts".to_owned());
+    };
+    let text = |label: Option<ByteArray>| {
+        label.map_or(Ok(None), |label| match std::str::from_utf8(label.data()) {
+            Ok(text) => Ok(Some(text.to_owned())),
+            Err(_) => Err("the label column holds bytes that are no text".to_owned()),
+        })
+    };
+    read_column(&mut column, rows, level)?
+        .into_iter()
+        .map(text)
+        .collect()
 }
 
 /// The definition level of a value that is not null; 0 for a column that has no nulls.

@@ -1,7 +1,7 @@
 //! The Hugging Face hub's image datasets: parquet files with a column of encoded images and one of
 //! labels.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,9 +22,9 @@ const MAX_UNNAMED_CLASSES: usize = 1 << 16;
 /// Images of one or more parquet files, in the order of the files and their rows.
 ///
 /// The image column is called `img` or `image`, and holds the hub's struct of `bytes` and `path`,
-/// or bare bytes. The label column is called `label`, and holds integers; −1 stands for no label.
-/// The classes' names come from the hub's metadata in the file; without them, the names are
-/// numbers. Row groups are read when they are needed.
+/// or bare bytes. The label column is called `label`, and holds integers, of which −1 stands for no
+/// label, or the names of the classes. The names of numbered classes come from the hub's metadata in
+/// the file; without them, the names are numbers. Row groups are read when they are needed.
 pub struct ParquetImages {
     files: Vec<ParquetFile>,
     classes: Vec<String>,
@@ -41,11 +41,28 @@ impl ParquetImages {
     /// lacks a column (the message lists those that it has), holds a label without a class, or
     /// names other classes than the first.
     pub fn open(paths: &[PathBuf]) -> Result<Self, Error> {
-        let files = paths
-            .iter()
-            .map(|path| open_file(path))
-            .collect::<Result<Vec<_>, Error>>()?;
-        Self::from_files(files).map_err(|(path, reason)| Error::broken_dataset(&path, reason))
+        Self::open_among(paths, &[])
+    }
+
+    /// The same, where `others` are the files of the other splits: names that only these have in
+    /// their rows are classes, too, so that a number means the same class in each split.
+    pub(in crate::dataset) fn open_among(
+        paths: &[PathBuf],
+        others: &[PathBuf],
+    ) -> Result<Self, Error> {
+        let open = |paths: &[PathBuf]| {
+            let files = paths.iter().map(|path| open_file(path));
+            files.collect::<Result<Vec<_>, Error>>()
+        };
+        let files = open(paths)?;
+        let have_names = files.iter().any(|file| file.names_in_rows().is_some());
+        let others = if have_names {
+            open(others)?
+        } else {
+            Vec::new()
+        };
+        Self::from_files(files, &others)
+            .map_err(|(path, reason)| Error::broken_dataset(&path, reason))
     }
 
     /// The dataset of the bytes of one file.
@@ -55,13 +72,43 @@ impl ParquetImages {
     /// What contradicts the format, in words.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, String> {
         let file = ParquetFile::open("parquet".into(), ParquetSource::Memory(bytes.into()))?;
-        Self::from_files(vec![file]).map_err(|(_, reason)| reason)
+        Self::from_files(vec![file], &[]).map_err(|(_, reason)| reason)
     }
 
-    fn from_files(files: Vec<ParquetFile>) -> Result<Self, (PathBuf, String)> {
-        let named = files
-            .first()
-            .and_then(|file| file.class_names().map(<[String]>::to_vec));
+    fn from_files(
+        mut files: Vec<ParquetFile>,
+        others: &[ParquetFile],
+    ) -> Result<Self, (PathBuf, String)> {
+        let in_rows: BTreeSet<String> = files
+            .iter()
+            .chain(others)
+            .filter_map(ParquetFile::names_in_rows)
+            .flatten()
+            .cloned()
+            .collect();
+        if in_rows.len() > MAX_UNNAMED_CLASSES {
+            let reason = format!(
+                "its label column has {} different texts, expected the names of at most \
+                 {MAX_UNNAMED_CLASSES} classes",
+                in_rows.len()
+            );
+            return Err((files[0].path().to_owned(), reason));
+        }
+        let named = if in_rows.is_empty() {
+            files
+                .first()
+                .and_then(|file| file.class_names().map(<[String]>::to_vec))
+        } else {
+            let names: Vec<String> = in_rows.into_iter().collect();
+            for file in &mut files {
+                if file.names_in_rows().is_none() {
+                    let reason = "its labels are numbers, and those of other files are names";
+                    return Err((file.path().to_owned(), reason.to_owned()));
+                }
+                file.number_names(&names);
+            }
+            Some(names)
+        };
         let classes = named.unwrap_or_else(|| {
             let count = files
                 .iter()
