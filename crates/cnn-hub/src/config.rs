@@ -11,7 +11,8 @@ use cnn_core::ArgumentError;
 use crate::Error;
 use crate::net::Url;
 
-const ENDPOINT: &str = "https://huggingface.co";
+/// The hub where none is named.
+pub(crate) const ENDPOINT: &str = "https://huggingface.co";
 
 /// A token that is sent to the hub and to nobody else. It is not shown by `Debug`.
 #[derive(Clone, PartialEq, Eq)]

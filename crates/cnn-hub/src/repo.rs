@@ -38,6 +38,14 @@ impl RepoKind {
             Self::Dataset => "datasets",
         }
     }
+
+    /// The singular, as the hub's messages have it.
+    pub(crate) fn singular(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Dataset => "dataset",
+        }
+    }
 }
 
 /// A repository of the hub at a revision.
