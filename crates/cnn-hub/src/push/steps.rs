@@ -438,12 +438,14 @@ impl Steps<'_> {
                 revision: repo.revision().to_string(),
             },
             _ => match refusal(answer, repo, None, &self.name) {
-                error @ Error::Status { .. } if !error.is_passing() => Error::RefusedPush {
-                    what: self.name.clone(),
-                    host,
-                    status: answer.status,
-                    message: answer.message(),
-                },
+                error @ Error::Status { .. } if answer.status == 409 || !error.is_passing() => {
+                    Error::RefusedPush {
+                        what: self.name.clone(),
+                        host,
+                        status: answer.status,
+                        message: answer.message(),
+                    }
+                }
                 error => error,
             },
         }
