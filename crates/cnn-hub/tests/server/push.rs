@@ -80,8 +80,11 @@ pub fn to_hub(state: &mut State, request: &Request, storage: &str) -> Option<Rep
             return error(401, "", "Invalid credentials in Authorization header");
         }
         let path = request.path.split('?').next().unwrap();
+        if path == "/api/validate-yaml" {
+            return ok(&json!({ "errors": [], "warnings": [] }));
+        }
         if path == "/api/repos/create" {
-            return create(state, &request.json());
+            return create(state, request);
         }
         if let Some((page, _)) = path.split_once(".git/info/lfs/objects/batch") {
             return batch(state, page.trim_start_matches('/'), request, storage);
@@ -113,7 +116,7 @@ pub fn to_hub(state: &mut State, request: &Request, storage: &str) -> Option<Rep
                 }
                 return match step {
                     "preupload" => preupload(state, page, &request.json()),
-                    _ => commit(state, page, revision, &request.body),
+                    _ => commit(state, page, revision, request),
                 };
             }
         }
@@ -160,7 +163,9 @@ fn with_fault(state: &mut State, request: &Request, answer: impl Fn(&mut State) 
     }
 }
 
-fn create(state: &mut State, message: &Value) -> Reply {
+fn create(state: &mut State, request: &Request) -> Reply {
+    let message = request.json();
+    let home = format!("http://{}", request.header("host").unwrap());
     let text = |name: &str| message[name].as_str().unwrap().to_string();
     let (owner, name) = (text("organization"), text("name"));
     let page = match text("type").as_str() {
@@ -179,7 +184,7 @@ fn create(state: &mut State, message: &Value) -> Reply {
         .pushes
         .created
         .insert(page.clone(), text("visibility"));
-    ok(&json!({ "url": format!("http://hub/{page}") }))
+    ok(&json!({ "url": format!("{home}/{page}") }))
 }
 
 fn preupload(state: &State, page: &str, message: &Value) -> Reply {
@@ -254,7 +259,9 @@ fn complete(state: &mut State, message: &Value) -> Reply {
     ok(&json!({}))
 }
 
-fn commit(state: &mut State, page: &str, revision: &str, body: &[u8]) -> Reply {
+fn commit(state: &mut State, page: &str, revision: &str, request: &Request) -> Reply {
+    let home = format!("http://{}", request.header("host").unwrap());
+    let body = &request.body;
     let lines = body.split_inclusive(|byte| *byte == b'\n');
     let mut lines = lines.map(|line| serde_json::from_slice::<Value>(line).unwrap());
     let header = lines.next().unwrap();
@@ -289,5 +296,5 @@ fn commit(state: &mut State, page: &str, revision: &str, body: &[u8]) -> Reply {
     state.files.extend(files);
     state.commits.insert(revision.to_string(), commit.clone());
     state.pushes.commits.push(header["value"].clone());
-    ok(&json!({ "commitUrl": "http://elsewhere/", "commitOid": commit }))
+    ok(&json!({ "commitUrl": format!("{home}/{page}/commit/{commit}"), "commitOid": commit }))
 }
