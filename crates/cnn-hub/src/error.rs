@@ -320,6 +320,19 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The mirror that was asked in place of an address failed. The source says how.
+    #[error(
+        "{source} (`{what}` was asked of the mirror {mirror}: look whether it has the file, or \
+        unset CNN_MIRROR to ask the address itself)"
+    )]
+    Mirror {
+        /// The address.
+        what: String,
+        /// The address that was asked in its place.
+        mirror: String,
+        /// What failed there.
+        source: Box<Error>,
+    },
     /// Every try failed. The source is the last one's error.
     #[error("gave up on `{what}` after {tries} tries: {source}")]
     TooManyTries {
@@ -479,6 +492,21 @@ impl Error {
             Self::NoNetwork { .. } | Self::Stalled { .. } | Self::Cut { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 409 | 425 | 429 | 500..=599),
             _ => false,
+        }
+    }
+
+    /// The error of what was asked of a mirror, unless it is one of this machine.
+    pub(crate) fn at_mirror(self, what: &str, mirror: &str) -> Self {
+        match self {
+            error @ (Self::Argument(_)
+            | Self::Cancelled { .. }
+            | Self::DiskFull { .. }
+            | Self::Io { .. }) => error,
+            error => Self::Mirror {
+                what: what.to_string(),
+                mirror: mirror.to_string(),
+                source: Box::new(error),
+            },
         }
     }
 

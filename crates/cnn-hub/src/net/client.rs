@@ -281,13 +281,18 @@ impl Client {
         Ok(builder)
     }
 
-    /// Plain `http` is for this machine, for the hub that somebody named so, and for what is
-    /// verified anyway.
+    /// Plain `http` is for this machine, for the hub and the mirror that somebody named so, and for
+    /// what is verified anyway.
     fn check_encryption(&self, request: &Request<'_>, url: &Url) -> Result<(), Error> {
         let is_accepted = url.is_https()
             || url.is_loopback()
             || request.is_verified
-            || url.same_origin(&self.config.endpoint);
+            || url.same_origin(&self.config.endpoint)
+            || self
+                .config
+                .mirror
+                .as_ref()
+                .is_some_and(|mirror| url.same_origin(mirror));
         if !is_accepted {
             return Err(Error::Insecure {
                 url: url.to_string(),
