@@ -13,6 +13,7 @@ use cnn_hub::{
 use common::{PAGE, bytes, file};
 use server::push::Fault;
 use server::{COMMIT, Reply, Request, World};
+use sha2::Digest;
 
 const TOKEN: &str = "hf_right";
 
@@ -548,4 +549,79 @@ fn a_storage_that_always_fails_is_given_up() {
         "{error}"
     );
     assert!(world.state().pushes.commits.is_empty());
+}
+
+/// What a hub that answers this to where a large file goes makes of a push.
+fn error_of_actions(actions: &str) -> Error {
+    let world = world();
+    let folder = Folder::new();
+    let oid = cnn_core::hex(&sha2::Sha256::digest(&folder.large));
+    let actions = actions.replace("STORAGE", &world.storage.url_by_name());
+    let batch =
+        format!(r#"{{"objects": [{{"oid": "{oid}", "size": 300000, "actions": {{{actions}}}}}]}}"#);
+    world.fail_push("batch", Fault::Reply(Reply::new(200).with_body(batch)));
+    let error = pushed(&world, &folder.push()).unwrap_err();
+    assert!(world.state().pushes.commits.is_empty());
+    assert!(
+        world
+            .storage
+            .requests()
+            .iter()
+            .all(|request| request.header("authorization") != Some("Bearer hf_right"))
+    );
+    error
+}
+
+#[test]
+fn actions_that_make_no_sense_or_mean_harm_are_refused() {
+    for actions in [
+        r#""upload": {"href": "file:///etc/passwd"}"#,
+        r#""upload": {"href": "/relative"}"#,
+        r#""upload": {"href": "https://me:secret@example.org/"}"#,
+        r#""upload": {"href": "STORAGE/a", "header": {"Host": "example.org"}}"#,
+        r#""upload": {"href": "STORAGE/a", "header": {"Content-Length": "5"}}"#,
+        r#""upload": {"href": "STORAGE/a", "header": {"x": "a\r\nhost: b"}}"#,
+        r#""upload": {"href": "STORAGE/a", "header": {"a b": "c"}}"#,
+        r#""upload": {"href": "STORAGE/a", "header": {"chunk_size": "100000", "1": "STORAGE/a/1"}}"#,
+        r#""upload": {"href": "STORAGE/a", "header": {"chunk_size": 0}}"#,
+        r#""upload": {}"#,
+    ] {
+        let error = error_of_actions(actions);
+        assert!(
+            matches!(error, Error::BadAnswer { .. }),
+            "{actions}: {error}"
+        );
+    }
+    // A part that is taken without a tag cannot be named at the end.
+    let parts =
+        r#""upload": {"href": "STORAGE/a", "header": {"chunk_size": "300000", "1": "STORAGE/a"}}"#;
+    let error = error_of_actions(parts);
+    assert!(matches!(error, Error::BadAnswer { .. }), "{error}");
+    let redirect = r#""upload": {"href": "STORAGE/a"}, "verify": {"href": "STORAGE/nothing"}"#;
+    let error = error_of_actions(redirect);
+    assert!(
+        matches!(error, Error::RefusedPush { status: 403, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_the_hub_takes_for_its_own_address_is_the_one_that_was_asked() {
+    let world = world();
+    let folder = Folder::new();
+    let oid = cnn_core::hex(&sha2::Sha256::digest(&folder.large));
+    let storage = world.storage.url_by_name();
+    let batch = format!(
+        r#"{{"objects": [{{"oid": "{oid}", "size": 300000, "actions": {{"upload": {{"href": "{storage}/{oid}",
+        "header": {{"authorization": "Basic for-the-storage"}}}},
+        "verify": {{"href": "https://huggingface.co/lfs/verify"}}}}}}]}}"#
+    );
+    world.fail_push("batch", Fault::Reply(Reply::new(200).with_body(batch)));
+    pushed(&world, &folder.push()).unwrap();
+    assert_eq!(world.state().pushes.verified, [oid]);
+    // A token of the storage's own goes there, and ours does not.
+    assert_eq!(
+        world.storage.requests()[0].header("authorization"),
+        Some("Basic for-the-storage")
+    );
 }

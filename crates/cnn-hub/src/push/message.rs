@@ -312,3 +312,132 @@ pub(super) fn read_commit(body: &[u8]) -> Result<String, String> {
     let answer: Answer = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     header::commit(&answer.commit_oid).ok_or_else(|| "it names no commit".to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const OID: &str = "0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a";
+
+    const PREUPLOAD: &str = r#"{"files": [{"path": "b", "uploadMode": "lfs", "shouldIgnore": false, "oid": null},
+        {"path": "a", "uploadMode": "regular", "oid": "f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f"}]}"#;
+
+    fn batch() -> String {
+        format!(
+            r#"{{"transfer": "multipart", "objects": [{{"oid": "{OID}", "size": 25, "actions": {{
+            "upload": {{"href": "https://a.test/c", "header": {{"chunk_size": "10", "1": "https://a.test/1",
+            "3": "https://a.test/3", "02": "https://a.test/2", "x-a": "b", "x-n": 7}}}},
+            "verify": {{"href": "https://a.test/v"}}}}}}]}}"#
+        )
+    }
+
+    fn object() -> [Object; 1] {
+        [Object {
+            oid: OID.to_string(),
+            size: 25,
+        }]
+    }
+
+    #[test]
+    fn what_the_hub_wants_is_read_in_our_order() {
+        let wishes = read_preupload(PREUPLOAD.as_bytes(), &["a", "b"]).unwrap();
+        let modes: Vec<Mode> = wishes.iter().map(|wish| wish.upload_mode).collect();
+        assert_eq!(modes, [Mode::Regular, Mode::Lfs]);
+        assert_eq!(wishes[0].oid.as_deref().map(str::len), Some(40));
+        let error = read_preupload(PREUPLOAD.as_bytes(), &["a", "c"]).unwrap_err();
+        assert!(error.contains("\"c\""), "{error}");
+        let other = PREUPLOAD.replace("lfs", "xet");
+        assert!(read_preupload(other.as_bytes(), &["a"]).is_err());
+    }
+
+    #[test]
+    fn parts_are_all_there_and_in_order() {
+        let storages = read_batch(batch().as_bytes(), &object()).unwrap();
+        let Storage::Wanted(upload, Some(verify)) = &storages[0] else {
+            unreachable!("{storages:?}");
+        };
+        assert_eq!(verify.href, "https://a.test/v");
+        assert_eq!(upload.headers().collect::<Vec<_>>(), [("x-a", "b")]);
+        let parts = upload.parts(25).unwrap().unwrap();
+        let urls = [1, 2, 3].map(|part| format!("https://a.test/{part}"));
+        assert_eq!((parts.size, parts.urls), (10, urls.to_vec()));
+        for bytes in [20, 31, 0, u64::MAX] {
+            assert!(upload.parts(bytes).is_err(), "{bytes}");
+        }
+        for size in ["0", "-1", "ten", "18446744073709551616"] {
+            let batch = batch().replace("\"10\"", &format!("\"{size}\""));
+            let storages = read_batch(batch.as_bytes(), &object()).unwrap();
+            let Storage::Wanted(upload, _) = &storages[0] else {
+                unreachable!("{storages:?}");
+            };
+            assert!(upload.parts(25).is_err(), "{size}");
+        }
+    }
+
+    #[test]
+    fn objects_are_there_or_refused() {
+        let read = |item: &str| {
+            let batch = format!(r#"{{"objects": [{{"oid": "{OID}", "size": 25{item}}}]}}"#);
+            read_batch(batch.as_bytes(), &object()).unwrap().remove(0)
+        };
+        assert!(matches!(read(""), Storage::Present));
+        assert!(matches!(read(r#", "actions": {}"#), Storage::Present));
+        let refused = read(r#", "error": {"code": 422, "message": "too large"}"#);
+        assert!(
+            matches!(&refused, Storage::Refused { code: 422, message } if message == "too large"),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn lines_of_files_are_json_of_any_name_and_content() {
+        for (path, content) in [("a", ""), ("\"\u{1}\\ü", "abc"), ("b", "abcd")] {
+            let mut line = Vec::new();
+            write_file(&mut line, path, &mut content.as_bytes()).unwrap();
+            assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+            let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            assert_eq!(line["value"]["path"], path);
+            let decoded = STANDARD.decode(line["value"]["content"].as_str().unwrap());
+            assert_eq!(decoded.unwrap(), content.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_mutations_of_answers_do_no_harm() {
+        let seeds = [
+            PREUPLOAD.to_string(),
+            batch(),
+            r#"{"commitOid": "5c5a9e6b2c1de7aa2bb1ea9a1a2b3c4d5e6f7089"}"#.to_string(),
+        ];
+        let mut rng = cnn_core::Key::new(14).stream("push").rng();
+        let mut accepted = [0; 3];
+        for round in 0..100_000 {
+            let kind = round % seeds.len();
+            let mut bytes = seeds[kind].as_bytes().to_vec();
+            for _ in 0..=rng.below(3) {
+                let at = rng.below(bytes.len() as u64) as usize;
+                match rng.below(3) {
+                    0 => bytes[at] = rng.below(256) as u8,
+                    1 => bytes.insert(at, b"{}[]\",:0\\"[rng.below(9) as usize]),
+                    _ => drop(bytes.remove(at)),
+                }
+            }
+            let is_read = match kind {
+                0 => read_preupload(&bytes, &["a", "b"]).is_ok_and(|wishes| wishes.len() == 2),
+                1 => read_batch(&bytes, &object()).is_ok_and(|storages| {
+                    if let Storage::Wanted(upload, _) = &storages[0]
+                        && let Ok(Some(parts)) = upload.parts(25)
+                    {
+                        assert_eq!(parts.urls.len() as u64, 25_u64.div_ceil(parts.size));
+                    }
+                    storages.len() == 1
+                }),
+                _ => read_commit(&bytes).is_ok_and(|commit| commit.len() == 40),
+            };
+            accepted[kind] += u32::from(is_read);
+        }
+        assert!(accepted.iter().all(|count| *count > 100), "{accepted:?}");
+    }
+}

@@ -202,7 +202,8 @@ fn serve_with_cuts(
             let cut = cut();
             let most = cut.map_or(length, |cut| length.min(cut as u64));
             (&mut reader).take(most).read_to_end(&mut request.body)?;
-            if cut.is_some() {
+            // Content that ends too soon is as if it had never come.
+            if cut.is_some() || (request.body.len() as u64) < length {
                 log.lock().unwrap().push(request);
                 writer.close();
                 return Ok(());
