@@ -11,7 +11,8 @@ use cnn_core::ArgumentError;
 use crate::Error;
 use crate::net::Url;
 
-const ENDPOINT: &str = "https://huggingface.co";
+/// The hub where none is named.
+pub(crate) const ENDPOINT: &str = "https://huggingface.co";
 
 /// A token that is sent to the hub and to nobody else. It is not shown by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,6 +76,7 @@ struct Proxies {
 #[derive(Clone, Debug)]
 pub struct HubConfig {
     pub(crate) endpoint: Url,
+    pub(crate) mirror: Option<Url>,
     pub(crate) token: Option<Token>,
     pub(crate) hub_cache: PathBuf,
     pub(crate) url_cache: PathBuf,
@@ -97,6 +99,7 @@ impl HubConfig {
     pub fn in_directory(directory: &Path) -> Self {
         Self {
             endpoint: Url::parse(ENDPOINT).expect("a constant address"),
+            mirror: None,
             token: None,
             hub_cache: directory.join("hub"),
             url_cache: directory.join("urls"),
@@ -120,6 +123,7 @@ impl HubConfig {
     /// | `CNN_CACHE`, else `$XDG_CACHE_HOME/cnn`, else `~/.cache/cnn` | files of plain addresses, in `urls/` |
     /// | `TORCH_HOME`, else `$XDG_CACHE_HOME/torch`, else `~/.cache/torch` | where PyTorch keeps checkpoints, which are used where they fit |
     /// | `HF_ENDPOINT` | the hub, by default `https://huggingface.co` |
+    /// | `CNN_MIRROR` | who is asked for plain addresses: for `https://host/path`, `$CNN_MIRROR/host/path` |
     /// | `HF_TOKEN`, else the file `HF_TOKEN_PATH`, else `$HF_HOME/token` | the token |
     /// | `HF_HUB_DISABLE_IMPLICIT_TOKEN` | 1 sends no token |
     /// | `HF_HUB_OFFLINE` | 1 asks nobody |
@@ -172,6 +176,9 @@ impl HubConfig {
         config.certificates = directory("SSL_CERT_FILE");
         if let Some(endpoint) = text("HF_ENDPOINT") {
             config = config.with_endpoint(&endpoint)?;
+        }
+        if let Some(mirror) = text("CNN_MIRROR") {
+            config = config.with_mirror(&mirror)?;
         }
         if let Some(seconds) = text("HF_HUB_DOWNLOAD_TIMEOUT") {
             let seconds = seconds
@@ -226,6 +233,41 @@ impl HubConfig {
                 format!("an address such as {ENDPOINT}"),
             )
         })?;
+        Ok(self)
+    }
+
+    /// Who is asked for the files of plain addresses: for `https://host/path`, `MIRROR/host/path`,
+    /// with the port where the address names one. Checksums and places in the cache are those of the
+    /// address, and the hub is asked as before. Plain `http` is taken, too: for a mirror of one's
+    /// own.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), cnn_hub::Error> {
+    /// use cnn_hub::HubConfig;
+    ///
+    /// // https://download.pytorch.org/models/resnet18-f37072fd.pth is asked of
+    /// // http://mirror.example.org/files/download.pytorch.org/models/resnet18-f37072fd.pth
+    /// let config = HubConfig::in_directory("cache".as_ref())
+    ///     .with_mirror("http://mirror.example.org/files")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Argument`] if it is no address, or has a query.
+    pub fn with_mirror(mut self, mirror: &str) -> Result<Self, Error> {
+        let mirror = mirror.trim().trim_end_matches('/');
+        let parsed = match Url::parse(mirror) {
+            Ok(url) if url.as_uri().query().is_some() => Err("it has a query"),
+            parsed => parsed,
+        };
+        let parsed = parsed.map_err(|reason| {
+            let found = format!("{mirror:?} ({reason})");
+            let expected = "an address such as https://mirror.example.org/files";
+            ArgumentError::new("CNN_MIRROR", found, expected)
+        })?;
+        self.mirror = Some(parsed);
         Ok(self)
     }
 
@@ -327,6 +369,22 @@ impl HubConfig {
                 .collect(),
         };
         Ok(self)
+    }
+
+    /// Where the mirror has the file of an address, where there is a mirror.
+    pub(crate) fn mirrored(&self, url: &Url) -> Option<Result<Url, Error>> {
+        let mirror = self.mirror.as_ref()?.to_string();
+        let mirror = mirror.trim_end_matches('/');
+        let host = url.host_and_port();
+        let path = url
+            .as_uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
+        let text = format!("{mirror}/{host}{path}");
+        Some(Url::parse(&text).map_err(|reason| {
+            let found = format!("{text:?} ({reason})");
+            ArgumentError::new("CNN_MIRROR", found, "the address of a mirror").into()
+        }))
     }
 
     /// The proxy by which an address is asked.
@@ -488,6 +546,8 @@ mod tests {
     fn what_cannot_be_used_is_named() {
         for (name, value) in [
             ("HF_ENDPOINT", "huggingface.co"),
+            ("CNN_MIRROR", "mirror.example.org"),
+            ("CNN_MIRROR", "https://mirror.example.org/?file="),
             ("HF_TOKEN", "hf a"),
             ("HTTPS_PROXY", "http://:::"),
             ("HF_HUB_DOWNLOAD_TIMEOUT", "soon"),
@@ -495,6 +555,35 @@ mod tests {
             let error = config(&[(name, value)]).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn a_mirror_has_the_files_of_all_hosts() {
+        let mirrored = |mirror: &str, url: &str| {
+            let config = config(&[("CNN_MIRROR", mirror)]).unwrap();
+            let url = config.mirrored(&Url::parse(url).unwrap()).unwrap();
+            url.unwrap().as_uri().to_string()
+        };
+        for (mirror, url, expected) in [
+            (
+                "https://m.test",
+                "https://a.test/b/c.pth",
+                "https://m.test/a.test/b/c.pth",
+            ),
+            (
+                "http://m.test:1/x/",
+                "http://a.test:8/b?c=d",
+                "http://m.test:1/x/a.test:8/b?c=d",
+            ),
+            (
+                "https://m.test/x",
+                "https://a.test",
+                "https://m.test/x/a.test/",
+            ),
+        ] {
+            assert_eq!(mirrored(mirror, url), expected);
+        }
+        assert!(config(&[]).unwrap().mirror.is_none());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The crate's error type: what went wrong with a download, and what to do about it.
+//! The crate's error type: what went wrong with a transfer, and what to do about it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -320,6 +320,19 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The mirror that was asked in place of an address failed. The source says how.
+    #[error(
+        "{source} (`{what}` was asked of the mirror {mirror}: look whether it has the file, or \
+        unset CNN_MIRROR to ask the address itself)"
+    )]
+    Mirror {
+        /// The address.
+        what: String,
+        /// The address that was asked in its place.
+        mirror: String,
+        /// What failed there.
+        source: Box<Error>,
+    },
     /// Every try failed. The source is the last one's error.
     #[error("gave up on `{what}` after {tries} tries: {source}")]
     TooManyTries {
@@ -341,10 +354,94 @@ pub enum Error {
         reason: &'static str,
     },
     /// The caller cancelled it ([`Progress::is_cancelled`](crate::Progress::is_cancelled)).
-    #[error("the download of `{what}` was cancelled: run it again, it goes on where it stopped")]
+    #[error("`{what}` was cancelled: run it again, it goes on where it stopped")]
     Cancelled {
-        /// What was being downloaded.
+        /// What was being downloaded or uploaded.
         what: String,
+    },
+    /// A push without a token.
+    #[error(
+        "{host} takes files only with a token that may write: make one at \
+         https://huggingface.co/settings/tokens, and set HF_TOKEN to it or write it to \
+         ~/.cache/huggingface/token"
+    )]
+    NoToken {
+        /// Who was to be asked.
+        host: String,
+    },
+    /// A push while the network is switched off.
+    #[error("cannot push to `{repo}`, since HF_HUB_OFFLINE forbids the network: unset it")]
+    OfflinePush {
+        /// The repository.
+        repo: String,
+    },
+    /// The token's account may not create repositories of this owner.
+    #[error(
+        "{host} does not let this token create `{repo}` (403{}): put your own name or that of \
+         an organisation which you may write to in place of `{owner}`, and use a token that may write \
+         (https://huggingface.co/settings/tokens)",
+        reason(message)
+    )]
+    NotOwned {
+        /// The repository.
+        repo: String,
+        /// Its owner.
+        owner: String,
+        /// Who was asked.
+        host: String,
+        /// What the server said, possibly nothing.
+        message: String,
+    },
+    /// The token may not write to this repository.
+    #[error(
+        "{host} does not let this token write to `{repo}` (403{}): use one that may write, of an \
+         account that may (https://huggingface.co/settings/tokens)",
+        reason(message)
+    )]
+    ReadOnly {
+        /// The repository.
+        repo: String,
+        /// Who was asked.
+        host: String,
+        /// What the server said, possibly nothing.
+        message: String,
+    },
+    /// Somebody else committed at the same time.
+    #[error(
+        "`{repo}` got another commit on `{revision}` meanwhile, so nothing was committed: look at \
+         what changed there, then push again"
+    )]
+    Conflict {
+        /// The repository.
+        repo: String,
+        /// The branch.
+        revision: String,
+    },
+    /// The hub or its storage refuses a push for a reason of its own.
+    #[error(
+        "{host} refuses `{what}` ({status}{}), so nothing was committed: mend what it names, or \
+         push again later",
+        reason(message)
+    )]
+    RefusedPush {
+        /// The repository, or the file.
+        what: String,
+        /// Who refuses.
+        host: String,
+        /// The status.
+        status: u16,
+        /// What the server said, possibly nothing.
+        message: String,
+    },
+    /// A file changed while it was uploaded.
+    #[error(
+        "{} changed while it was uploaded, so nothing was committed: push again when nothing \
+         writes to it",
+        path.display()
+    )]
+    SourceChanged {
+        /// The file.
+        path: PathBuf,
     },
     /// An archive cannot be unpacked.
     #[cfg(feature = "archives")]
@@ -393,8 +490,23 @@ impl Error {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::NoNetwork { .. } | Self::Stalled { .. } | Self::Cut { .. } => true,
-            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            Self::Status { status, .. } => matches!(status, 408 | 409 | 425 | 429 | 500..=599),
             _ => false,
+        }
+    }
+
+    /// The error of what was asked of a mirror, unless it is one of this machine.
+    pub(crate) fn at_mirror(self, what: &str, mirror: &str) -> Self {
+        match self {
+            error @ (Self::Argument(_)
+            | Self::Cancelled { .. }
+            | Self::DiskFull { .. }
+            | Self::Io { .. }) => error,
+            error => Self::Mirror {
+                what: what.to_string(),
+                mirror: mirror.to_string(),
+                source: Box::new(error),
+            },
         }
     }
 

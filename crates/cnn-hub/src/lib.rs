@@ -1,12 +1,13 @@
-//! Files of the Hugging Face hub and of plain addresses, downloaded once.
+//! Files of the Hugging Face hub and of plain addresses, downloaded once, and uploads to the hub.
 //!
 //! - [`Hub::file`]: a file of a repository at a branch, tag or commit, in the cache that Python's
 //!   `huggingface_hub` has, so that either finds what the other downloaded;
 //! - [`Hub::url`]: a file of a plain address, verified by the hash in its name as PyTorch's are;
-//! - [`Progress`]: what a download tells while it runs.
+//! - [`Hub::push`]: files that one commit adds to a repository;
+//! - [`Progress`]: what a transfer tells while it runs.
 //!
 //! A download is resumed where it was cut, verified, and placed whole or not at all; two processes
-//! that want the same file download it once. [`Error`] tells what failed and what to do.
+//! that want the same file download it once. A push is one commit or none. [`Error`] tells what failed and what to do.
 //! [`HubConfig::from_env`] lists the variables that are followed.
 //!
 //! No server can write outside the cache, make the program allocate what a header claims, learn the
@@ -65,11 +66,14 @@ mod checksum;
 mod config;
 #[cfg(feature = "datasets")]
 mod datasets;
+mod download;
 mod error;
 mod files;
 mod hub;
+mod list;
 mod net;
 mod progress;
+mod push;
 mod repo;
 mod url_file;
 
@@ -80,7 +84,9 @@ pub use config::{HubConfig, Retry};
 #[cfg(feature = "datasets")]
 pub use datasets::{DatasetEntry, DatasetFile, DatasetSplit};
 pub use error::Error;
-pub use hub::{Hub, RemoteFile, RepoFiles};
+pub use hub::Hub;
+pub use list::{RemoteFile, RepoFiles};
 pub use progress::{Event, Progress, Silent, Transferred};
+pub use push::{Push, Pushed, Upload, Visibility};
 pub use repo::{Repo, RepoFile, RepoKind};
 pub use url_file::UrlFile;

@@ -1,8 +1,8 @@
-//! What a download tells while it runs.
+//! What a download or an upload tells while it runs.
 
 use std::time::{Duration, Instant};
 
-/// Who is told how a download gets on. Closures that take an [`Event`] are told, too.
+/// Who is told how a transfer gets on. Closures that take an [`Event`] are told, too.
 ///
 /// ```
 /// use cnn_hub::{Event, Progress};
@@ -22,7 +22,7 @@ pub trait Progress {
     fn event(&mut self, event: &Event<'_>);
 
     /// Whether to stop, which is asked between two pieces of a file and while waiting. What has
-    /// arrived is kept, and the next download goes on from there.
+    /// arrived is kept, and the next download or push goes on from there.
     fn is_cancelled(&self) -> bool {
         false
     }
@@ -42,31 +42,38 @@ impl Progress for Silent {
     fn event(&mut self, _event: &Event<'_>) {}
 }
 
-/// A moment of a download.
+/// A moment of a download or an upload.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The first byte is about to arrive.
+    /// The first byte is about to arrive, or to be sent.
     Started {
-        /// What is downloaded, as messages name it.
+        /// What is transferred, as messages name it.
         name: &'a str,
         /// The size of the file in bytes, where the server tells it.
         total: Option<u64>,
         /// How many bytes were there already, from a download that had been interrupted.
         resumed_from: u64,
     },
-    /// Bytes have arrived; told about ten times a second, and at the end.
+    /// Bytes have arrived or were sent; told about ten times a second, and at the end.
     Bytes(Transferred<'a>),
-    /// The file is in its place, whole and verified.
+    /// The file is in its place, whole and verified. What was pushed shows with the commit.
     Finished {
-        /// What was downloaded.
+        /// What was transferred.
+        name: &'a str,
+        /// Its size in bytes.
+        bytes: u64,
+    },
+    /// The hub's storage has the content of a file that is pushed, so that nothing is sent.
+    Present {
+        /// The file.
         name: &'a str,
         /// Its size in bytes.
         bytes: u64,
     },
     /// A try failed, and another follows.
     Retrying {
-        /// What is downloaded.
+        /// What is transferred.
         name: &'a str,
         /// The number of tries that failed one after the other without any byte.
         failures: u32,
@@ -114,13 +121,14 @@ pub enum Event<'a> {
     },
 }
 
-/// How far a download is.
+/// How far a transfer is.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Transferred<'a> {
-    /// What is downloaded.
+    /// What is transferred.
     pub name: &'a str,
-    /// How many bytes are there, those of earlier tries included.
+    /// How many bytes are there, those of earlier tries included. An upload that was cut begins its
+    /// part of the file anew, so that there are fewer for a while.
     pub done: u64,
     /// How many there will be, where it is known.
     pub total: Option<u64>,

@@ -108,7 +108,8 @@ impl Hub {
     /// [`Error::Offline`] or [`Error::NoNetwork`] without a network; [`Error::WrongHash`],
     /// [`Error::SizeMismatch`], [`Error::TooLarge`] or [`Error::FileChanged`] if it is not what was
     /// announced; [`Error::TooManyTries`], [`Error::Busy`] or [`Error::Status`] if the server fails;
-    /// [`Error::DiskFull`] or [`Error::Io`] from the disk.
+    /// [`Error::Mirror`] around any of these where a mirror was asked
+    /// ([`HubConfig::with_mirror`](crate::HubConfig::with_mirror)); [`Error::DiskFull`] or [`Error::Io`] from the disk.
     pub fn url(&self, file: &UrlFile, progress: &mut dyn Progress) -> Result<PathBuf, Error> {
         if let Some(path) = self.cached_url(file)? {
             return Ok(path);
@@ -127,11 +128,12 @@ impl Hub {
         if !path.is_file() {
             let partial = beside(".incomplete");
             let note = beside(".incomplete.json");
-            let bytes = transfer(
+            let mirror = self.config.mirrored(&file.url).transpose()?;
+            let transferred = transfer(
                 &self.client,
                 &Transfer {
                     name: &name,
-                    url: &file.url,
+                    url: mirror.as_ref().unwrap_or(&file.url),
                     partial: &partial,
                     note: Some(&note),
                     size: None,
@@ -141,7 +143,13 @@ impl Hub {
                     refuse: &|answer: &Answer| answer.refusal(&name),
                 },
                 progress,
-            )?;
+            );
+            let bytes = match mirror {
+                Some(mirror) => {
+                    transferred.map_err(|error| error.at_mirror(&name, &mirror.to_string()))?
+                }
+                None => transferred?,
+            };
             place(&partial, &path)?;
             // A note without a file beside it means nothing.
             let _ = fs::remove_file(note);

@@ -255,3 +255,73 @@ fn refusals_are_told() {
     assert!(matches!(error(500), Error::TooManyTries { tries: 3, .. }));
     assert!(!error(404).to_string().contains("secret"));
 }
+
+#[test]
+fn a_mirror_is_asked_in_place_of_the_address() {
+    let cache = tempfile::tempdir().unwrap();
+    let bytes = vec![7; 50_000];
+    let (server, state) = changing(&bytes, "t");
+    let name = format!("net-{}.pth", &sha256(&bytes)[..8]);
+    let file = UrlFile::new(&format!("https://weights.invalid/models/{name}?a=b")).unwrap();
+    let mirror = format!("{}/files/", server.url());
+    let with_mirror = |config: HubConfig| Hub::new(config.with_mirror(&mirror).unwrap()).unwrap();
+    let hub = with_mirror(config(cache.path()));
+    // What was cut is gone on with.
+    state.lock().unwrap().2 = Some(20_000);
+    let path = hub.url(&file, &mut Silent).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+    let requests = server.requests();
+    assert_eq!(
+        requests[0].path,
+        format!("/files/weights.invalid/models/{name}?a=b")
+    );
+    assert_eq!(requests[1].header("range"), Some("bytes=20000-"));
+    // It lies where the address itself would have it.
+    let offline = Hub::new(config(cache.path()).with_offline(true)).unwrap();
+    assert_eq!(offline.url(&file, &mut Silent).unwrap(), path);
+    // Checksums are verified, and errors name both.
+    let wrong = UrlFile::new("https://weights.invalid/net-00000000.pth").unwrap();
+    let error = hub.url(&wrong, &mut Silent).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        matches!(&error, Error::Mirror { source, .. } if matches!(**source, Error::WrongHash { .. })),
+        "{error}"
+    );
+    let asked = format!("{mirror}weights.invalid/net-00000000.pth");
+    for part in [
+        "https://weights.invalid/net-00000000.pth",
+        &asked,
+        "CNN_MIRROR",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let silent = Server::start(|_| Reply::new(404));
+    let config = config(cache.path()).with_mirror(&silent.url()).unwrap();
+    let error = Hub::new(config)
+        .unwrap()
+        .url(&wrong, &mut Silent)
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Mirror { source, .. } if matches!(**source, Error::NotFound { .. })),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_hub_is_not_asked_of_the_mirror() {
+    let cache = tempfile::tempdir().unwrap();
+    let world = server::World::start();
+    world.put("owner/name", "a", b"a", false);
+    let mirror = Server::start(|_| Reply::new(404));
+    let config = config(cache.path())
+        .with_endpoint(&world.hub.url())
+        .unwrap()
+        .with_mirror(&mirror.url())
+        .unwrap();
+    let file = cnn_hub::Repo::model("owner/name")
+        .unwrap()
+        .file("a")
+        .unwrap();
+    Hub::new(config).unwrap().file(&file, &mut Silent).unwrap();
+    assert!(mirror.requests().is_empty());
+}

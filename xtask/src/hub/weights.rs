@@ -231,7 +231,11 @@ impl Published {
         model: Option<&str>,
         progress: &mut Downloads,
     ) -> Result<Weights> {
-        let list = hub.files(repo, progress)?;
+        let list = match repo.commit() {
+            // Nobody is asked for a commit whose weights are there.
+            Some(_) if self.is_here(hub) => hub.cached_files(repo)?,
+            _ => hub.files(repo, progress)?,
+        };
         let repo = &list.repo;
         let model = model.or(self.spec.map(|spec| spec.name));
         let model = model.map(cnn_models::find).transpose()?;

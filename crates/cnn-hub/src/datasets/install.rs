@@ -164,7 +164,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
 
     use super::super::matlab::tests::file as matlab_file;
-    use super::server::{Reply, Server, World};
+    use super::server::{Reply, Server, World, tree};
     use super::*;
     use crate::{Checksum, HubConfig, Silent};
 
@@ -208,26 +208,6 @@ mod tests {
             })
             .collect();
         (entry, server)
-    }
-
-    fn tree(directory: &Path) -> Vec<String> {
-        let mut files = Vec::new();
-        let mut open = vec![directory.to_owned()];
-        while let Some(next) = open.pop() {
-            for path in fs::read_dir(next)
-                .unwrap()
-                .map(|entry| entry.unwrap().path())
-            {
-                if path.is_dir() {
-                    open.push(path);
-                } else {
-                    let inside = path.strip_prefix(directory).unwrap();
-                    files.push(inside.to_str().unwrap().to_string());
-                }
-            }
-        }
-        files.sort();
-        files
     }
 
     /// What the entry becomes, after a look that it is found without a network afterwards.

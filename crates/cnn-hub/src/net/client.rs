@@ -2,17 +2,19 @@
 
 use std::error::Error as _;
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use cnn_core::ArgumentError;
-use ureq::http::header::{AUTHORIZATION, IF_RANGE, LOCATION, RANGE, RETRY_AFTER};
+use ureq::http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, IF_RANGE, LOCATION, RANGE, RETRY_AFTER,
+};
 use ureq::http::{HeaderMap, Method};
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
-use ureq::{Agent, Body, Proxy, Timeout};
+use ureq::{Agent, Body, Proxy, RequestBuilder, SendBody, Timeout};
 
-use super::{Url, header};
-use crate::{Error, HubConfig};
+use super::{Content, Url, header};
+use crate::{Error, HubConfig, Progress};
 
 const MOST_REDIRECTS: usize = 8;
 
@@ -24,6 +26,9 @@ const HEADER_SILENCES: u32 = 4;
 
 /// What a server said in a header is shown up to here.
 const LONGEST_MESSAGE: usize = 200;
+
+/// What a server said in the body of an error is looked for in this many bytes.
+const LARGEST_MESSAGE: u64 = 8 << 10;
 
 /// Which redirects are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,28 @@ pub(crate) struct Request<'a> {
     pub(crate) if_range: Option<&'a str>,
     /// Whether the content is verified, so that nobody on the way can change it.
     pub(crate) is_verified: bool,
+    /// Headers for the host of `url` alone.
+    pub(crate) headers: &'a HeaderMap,
+    /// Whether the token is sent, where the host is the hub.
+    pub(crate) with_token: bool,
+}
+
+impl<'a> Request<'a> {
+    /// A request for all of something, with the token where that belongs.
+    pub(crate) fn new(what: &'a str, method: Method, url: &'a Url) -> Self {
+        static NONE: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
+        Self {
+            what,
+            url,
+            method,
+            follow: Follow::All,
+            from: 0,
+            if_range: None,
+            is_verified: false,
+            headers: &NONE,
+            with_token: true,
+        }
+    }
 }
 
 /// An answer, whatever its status.
@@ -59,9 +86,17 @@ pub(crate) struct Answer {
     /// The headers of the redirects on the way.
     redirects: Vec<HeaderMap>,
     body: Body,
+    /// What its body says about an error, once that was read.
+    said: Option<String>,
     /// Whether the token was sent to who gave it.
     pub(crate) with_token: bool,
     stall_timeout: Duration,
+}
+
+/// What is sent, and who is told.
+struct Upload<'a, 'b> {
+    content: &'a mut Content<'b>,
+    progress: &'a mut dyn Progress,
 }
 
 /// Asks.
@@ -101,13 +136,33 @@ impl Client {
         &self.config
     }
 
-    /// The answer, after the redirects that are followed.
+    /// The answer to a request without content, after the redirects that are followed.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        self.exchange(request, None)
+    }
+
+    /// The answer to a request with content. Only redirects within the same origin that ask for
+    /// the same request again are followed, so that the content reaches nobody else.
+    pub(crate) fn upload(
+        &self,
+        request: &Request<'_>,
+        content: &mut Content<'_>,
+        progress: &mut dyn Progress,
+    ) -> Result<Answer, Error> {
+        self.exchange(request, Some(&mut Upload { content, progress }))
+    }
+
+    fn exchange(
+        &self,
+        request: &Request<'_>,
+        mut upload: Option<&mut Upload<'_, '_>>,
+    ) -> Result<Answer, Error> {
         let mut url = request.url.clone();
         let mut redirects = Vec::new();
         loop {
             self.check_encryption(request, &url)?;
-            let answer = self.ask(request, &url, redirects)?;
+            let is_upload = upload.is_some();
+            let answer = self.ask(request, &url, redirects, upload.as_deref_mut())?;
             let Some(location) = answer.location() else {
                 return Ok(answer);
             };
@@ -122,6 +177,10 @@ impl Client {
             };
             if url.is_https() && !next.is_https() {
                 return Err(refused(&next.to_string(), "it is not encrypted"));
+            }
+            let is_repeated = matches!(answer.status, 307 | 308) && url.same_origin(&next);
+            if is_upload && !is_repeated {
+                return Err(refused(&next.to_string(), "an upload goes to nobody else"));
             }
             if request.follow == Follow::UntilDescribed && answer.describes(&url, &next) {
                 return Ok(answer);
@@ -144,11 +203,62 @@ impl Client {
         request: &Request<'_>,
         url: &Url,
         redirects: Vec<HeaderMap>,
+        upload: Option<&mut Upload<'_, '_>>,
     ) -> Result<Answer, Error> {
-        let mut builder = match request.method {
-            Method::HEAD => self.agent.head(url.as_uri()),
-            _ => self.agent.get(url.as_uri()),
+        let is_home = url.same_origin(&self.config.endpoint) && request.with_token;
+        let token = self.config.token.as_ref().filter(|_| is_home);
+        let token = token.map(|token| format!("Bearer {}", token.as_str()));
+        let token = token.as_deref();
+        let response = match upload {
+            None => {
+                let builder = match request.method {
+                    Method::HEAD => self.agent.head(url.as_uri()),
+                    _ => self.agent.get(url.as_uri()),
+                };
+                self.prepared(builder, request, url, token)?.call()
+            }
+            Some(Upload { content, progress }) => {
+                let builder = match request.method {
+                    Method::PUT => self.agent.put(url.as_uri()),
+                    _ => self.agent.post(url.as_uri()),
+                };
+                let builder = self
+                    .prepared(builder, request, url, token)?
+                    .header(CONTENT_LENGTH, content.length());
+                let builder = match content.kind() {
+                    Some(kind) => builder.header(CONTENT_TYPE, kind),
+                    None => builder,
+                };
+                let mut reader = content.reader(*progress)?;
+                let response = builder.send(SendBody::from_reader(&mut reader));
+                match reader.into_error() {
+                    Some(error) => return Err(error),
+                    None => response,
+                }
+            }
         };
+        let response = response.map_err(|error| self.failure(error, url, request.what))?;
+        let (parts, body) = response.into_parts();
+        Ok(Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            url: url.clone(),
+            redirects,
+            body,
+            said: None,
+            with_token: token.is_some(),
+            stall_timeout: self.config.stall_timeout,
+        })
+    }
+
+    /// The request with its headers and the proxy by which it goes.
+    fn prepared<B>(
+        &self,
+        mut builder: RequestBuilder<B>,
+        request: &Request<'_>,
+        url: &Url,
+        token: Option<&str>,
+    ) -> Result<RequestBuilder<B>, Error> {
         if let Some(proxy) = self.config.proxy(url) {
             let proxy =
                 Proxy::new(proxy).map_err(|error| self.failure(error, url, request.what))?;
@@ -160,33 +270,29 @@ impl Client {
                 builder = builder.header(IF_RANGE, validator);
             }
         }
-        let is_home = url.same_origin(&self.config.endpoint);
-        let token = self.config.token.as_ref().filter(|_| is_home);
         if let Some(token) = token {
-            builder = builder.header(AUTHORIZATION, format!("Bearer {}", token.as_str()));
+            builder = builder.header(AUTHORIZATION, token);
         }
-        let with_token = token.is_some();
-        let response = builder.call();
-        let response = response.map_err(|error| self.failure(error, url, request.what))?;
-        let (parts, body) = response.into_parts();
-        Ok(Answer {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            url: url.clone(),
-            redirects,
-            body,
-            with_token,
-            stall_timeout: self.config.stall_timeout,
-        })
+        if url.same_origin(request.url) {
+            for (name, value) in request.headers {
+                builder = builder.header(name, value);
+            }
+        }
+        Ok(builder)
     }
 
-    /// Plain `http` is for this machine, for the hub that somebody named so, and for what is
-    /// verified anyway.
+    /// Plain `http` is for this machine, for the hub and the mirror that somebody named so, and for
+    /// what is verified anyway.
     fn check_encryption(&self, request: &Request<'_>, url: &Url) -> Result<(), Error> {
         let is_accepted = url.is_https()
             || url.is_loopback()
             || request.is_verified
-            || url.same_origin(&self.config.endpoint);
+            || url.same_origin(&self.config.endpoint)
+            || self
+                .config
+                .mirror
+                .as_ref()
+                .is_some_and(|mirror| url.same_origin(mirror));
         if !is_accepted {
             return Err(Error::Insecure {
                 url: url.to_string(),
@@ -211,6 +317,10 @@ impl Answer {
         let all = self.redirects.iter().chain([&self.headers]);
         let mut values = all.filter_map(|headers| headers.get(name)?.to_str().ok());
         values.next()
+    }
+
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
     }
 
     pub(crate) fn was_redirected(&self) -> bool {
@@ -245,7 +355,22 @@ impl Answer {
 
     /// What the server says about an error, cut where it is long.
     pub(crate) fn message(&self) -> String {
-        shortened(self.header("x-error-message").unwrap_or_default())
+        let said = self.header("x-error-message").or(self.said.as_deref());
+        shortened(said.unwrap_or_default())
+    }
+
+    /// Looks in the body for what the server says about an error.
+    pub(crate) fn read_message(&mut self) {
+        #[derive(serde::Deserialize)]
+        struct Message {
+            error: String,
+        }
+        let mut body = Vec::new();
+        let mut reader = self.body.as_reader().take(LARGEST_MESSAGE);
+        // An error whose reason does not arrive is still that error.
+        let _ = reader.read_to_end(&mut body);
+        let message: Option<Message> = serde_json::from_slice(&body).ok();
+        self.said = message.map(|message| message.error);
     }
 
     /// The error of a status that says nothing about repositories.

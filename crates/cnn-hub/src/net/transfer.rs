@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use ureq::http::Method;
 
-use super::{Answer, Client, Follow, Request, Tries, Url, header};
+use super::{Answer, Client, Request, Tries, Url, header};
 use crate::checksum::{Checksum, Hasher, hash_rest};
 use crate::progress::{Meter, Transferred};
 use crate::{Error, Event, Progress};
@@ -306,14 +306,11 @@ impl State<'_> {
         let announced = transfer.tag.map(|tag| format!("\"{tag}\""));
         let validator = partial.note.validator.as_deref().or(announced.as_deref());
         let request = Request {
-            what: transfer.name,
-            url: transfer.url,
-            method: Method::GET,
-            follow: Follow::All,
             from: partial.length,
             // What the hash verifies is resumed wherever it comes from.
             if_range: validator.filter(|_| !is_verified),
             is_verified,
+            ..Request::new(transfer.name, Method::GET, transfer.url)
         };
         let answer = match self.client.send(&request) {
             Ok(answer) => answer,

@@ -7,9 +7,13 @@
     clippy::panic
 )]
 
+pub mod push;
+
 use std::collections::{BTreeMap, VecDeque};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
@@ -17,16 +21,40 @@ use std::time::Duration;
 use cnn_core::hex;
 use sha2::{Digest, Sha256};
 
+/// All files below a directory, with slashes, sorted.
+pub fn tree(directory: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(next).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if fs::symlink_metadata(&path).unwrap().is_dir() {
+                open.push(path);
+            } else {
+                let inside = path.strip_prefix(directory).unwrap();
+                files.push(inside.to_str().unwrap().to_string());
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
     /// The path with its query.
     pub path: String,
+    pub body: Vec<u8>,
     headers: Vec<(String, String)>,
 }
 
 impl Request {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers
@@ -95,6 +123,7 @@ const SILENCE: Duration = Duration::from_secs(4);
 pub struct Server {
     pub address: SocketAddr,
     log: Arc<Mutex<Vec<Request>>>,
+    cuts: Arc<Mutex<VecDeque<Option<usize>>>>,
 }
 
 impl Server {
@@ -105,15 +134,22 @@ impl Server {
         let server = Self {
             address,
             log: Arc::clone(&log),
+            cuts: Arc::default(),
         };
+        let cuts = Arc::clone(&server.cuts);
         let handler = Arc::new(handler);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
+                // Head and body are written one after the other, and neither waits.
+                stream.set_nodelay(true).unwrap();
                 let handler = Arc::clone(&handler);
                 let log = Arc::clone(&log);
+                let cuts = Arc::clone(&cuts);
                 thread::spawn(move || {
-                    let _ = serve(stream.try_clone().unwrap(), stream, &*handler, &log);
+                    let mut cut = || cuts.lock().unwrap().pop_front().flatten();
+                    let reader = stream.try_clone().unwrap();
+                    let _ = serve_with_cuts(reader, stream, &*handler, &log, &mut cut);
                 });
             }
         });
@@ -130,6 +166,11 @@ impl Server {
         format!("http://localhost:{}", self.address.port())
     }
 
+    /// Ends the connections of the next requests with content after so many bytes of it.
+    pub fn cut_content(&self, cuts: impl IntoIterator<Item = Option<usize>>) {
+        self.cuts.lock().unwrap().extend(cuts);
+    }
+
     /// What arrived since the last call.
     pub fn requests(&self) -> Vec<Request> {
         std::mem::take(&mut *self.log.lock().unwrap())
@@ -139,12 +180,35 @@ impl Server {
 /// Answers requests on a connection until it is closed.
 pub fn serve(
     reader: impl Read,
-    mut writer: impl Write + Close,
+    writer: impl Write + Close,
     handler: &dyn Fn(&Request) -> Reply,
     log: &Mutex<Vec<Request>>,
 ) -> io::Result<()> {
+    serve_with_cuts(reader, writer, handler, log, &mut || None)
+}
+
+fn serve_with_cuts(
+    reader: impl Read,
+    mut writer: impl Write + Close,
+    handler: &dyn Fn(&Request) -> Reply,
+    log: &Mutex<Vec<Request>>,
+    cut: &mut dyn FnMut() -> Option<usize>,
+) -> io::Result<()> {
     let mut reader = BufReader::new(reader);
-    while let Some(request) = read_request(&mut reader)? {
+    while let Some(mut request) = read_request(&mut reader)? {
+        let length = request.header("content-length").map(str::parse);
+        if let Some(length) = length.filter(|_| request.method != "HEAD") {
+            let length: u64 = length.unwrap();
+            let cut = cut();
+            let most = cut.map_or(length, |cut| length.min(cut as u64));
+            (&mut reader).take(most).read_to_end(&mut request.body)?;
+            // Content that ends too soon is as if it had never come.
+            if cut.is_some() || (request.body.len() as u64) < length {
+                log.lock().unwrap().push(request);
+                writer.close();
+                return Ok(());
+            }
+        }
         log.lock().unwrap().push(request.clone());
         let reply = handler(&request);
         if !write_reply(&mut writer, &request, &reply)? {
@@ -187,6 +251,7 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     Ok(Some(Request {
         method,
         path,
+        body: Vec::new(),
         headers,
     }))
 }
@@ -269,13 +334,14 @@ pub struct File {
 }
 
 impl File {
-    /// Its tag: the SHA-256 for large files, something shorter for others.
+    /// Its tag: the SHA-256 for large files, what git calls its content for others.
     pub fn tag(&self) -> String {
-        let hash = hex(&Sha256::digest(&self.bytes));
         if self.is_large {
-            hash
+            hex(&Sha256::digest(&self.bytes))
         } else {
-            hash[..40].to_string()
+            let mut hasher = sha1::Sha1::new_with_prefix(format!("blob {}\0", self.bytes.len()));
+            hasher.update(&self.bytes);
+            hex(&hasher.finalize())
         }
     }
 }
@@ -300,6 +366,7 @@ pub struct State {
     pub has_detour: bool,
     pub gated: Vec<String>,
     pub token: Option<String>,
+    pub pushes: push::Pushes,
 }
 
 /// A hub and its storage.
@@ -317,11 +384,18 @@ impl World {
             ..State::default()
         }));
         let own = Arc::clone(&state);
-        let storage = Server::start(move |request| from_storage(&mut own.lock().unwrap(), request));
+        let storage = Server::start(move |request| {
+            let mut state = own.lock().unwrap();
+            push::to_storage(&mut state, request)
+                .unwrap_or_else(|| from_storage(&mut state, request))
+        });
         let own = Arc::clone(&state);
         let storage_url = storage.url_by_name();
-        let hub =
-            Server::start(move |request| from_hub(&mut own.lock().unwrap(), request, &storage_url));
+        let hub = Server::start(move |request| {
+            let mut state = own.lock().unwrap();
+            push::to_hub(&mut state, request, &storage_url)
+                .unwrap_or_else(|| from_hub(&mut state, request, &storage_url))
+        });
         Self {
             hub,
             storage,
@@ -442,7 +516,8 @@ fn from_hub(state: &mut State, request: &Request, storage: &str) -> Reply {
             "Invalid credentials in Authorization header",
         );
     }
-    if !state.files.keys().any(|(own, _)| own == page) {
+    let is_there = state.files.keys().any(|(own, _)| own == page);
+    if !is_there && !state.pushes.created.contains_key(page) {
         return error(401, "RepoNotFound");
     }
     if state.gated.iter().any(|gated| gated == page) {
@@ -463,7 +538,7 @@ fn from_hub(state: &mut State, request: &Request, storage: &str) -> Reply {
             let lfs = if file.is_large {
                 format!(r#", "lfs": {{"sha256": "{}"}}"#, file.tag())
             } else {
-                String::new()
+                format!(r#", "blobId": "{}""#, file.tag())
             };
             format!(
                 r#"{{"rfilename": "{path}", "size": {}{lfs}}}"#,
