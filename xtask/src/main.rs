@@ -34,7 +34,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    bench, data, download, evaluate, explain, finetune, forward, inspect, models, predict, push, train,
+    bench, data, download, evaluate, explain, finetune, forward, inspect, models, predict, push,
+    train,
 };
 
 /// Begins large blocks at a cache line, where the system's allocator begins them 16 bytes behind

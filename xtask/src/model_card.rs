@@ -155,7 +155,10 @@ impl Card<'_> {
         if let Some(names) = self.network.label_names() {
             say(format!("\nClasses: {}.", names.join(", ")));
         }
-        say(format!("\nSHA-256 of `model.safetensors`: `{}`.", self.sha256));
+        say(format!(
+            "\nSHA-256 of `model.safetensors`: `{}`.",
+            self.sha256
+        ));
         say("\n## Use it\n".to_string());
         let program = output::program();
         say(format!(

@@ -46,7 +46,12 @@ impl Place {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_cnn"))
+        self.command(arguments).output().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cnn"));
+        command
             .args(arguments)
             .current_dir(self.path())
             .env("HF_ENDPOINT", self.world.hub.url())
@@ -54,9 +59,17 @@ impl Place {
             .env("CNN_CACHE", self.path().join("cache"))
             .env_remove("HF_TOKEN")
             .env_remove("HF_HUB_OFFLINE")
-            .env_remove("CNN_DATA")
-            .output()
-            .unwrap()
+            .env_remove("CNN_DATA");
+        command
+    }
+
+    /// A run of one epoch on the published weights; its directory.
+    fn tune(&self) -> String {
+        let short = ["--head-epochs", "1", "--strategy", "head", "--out", "runs"];
+        let data = ["--data", "shapes:samples=20"];
+        self.succeeds(&[&["finetune", "--weights", NAME][..], &data, &short].concat());
+        let run = self.path().join("runs/finetune/resnet8_cifar10-1");
+        run.display().to_string()
     }
 
     /// What a command that must succeed prints on standard output and standard error.
@@ -146,19 +159,14 @@ fn a_path_wins_over_a_name() {
 #[test]
 fn a_run_keeps_the_commit_of_its_weights() {
     let place = Place::new();
-    let small = ["--head-epochs", "1", "--strategy", "head", "--out", "runs"];
-    let data = ["--data", "shapes:samples=20"];
-    let arguments = [&["finetune", "--weights", NAME][..], &data, &small].concat();
-    place.succeeds(&arguments);
-    let run = place.path().join("runs/finetune/resnet8_cifar10-1");
-    let saved = std::fs::read_to_string(run.join("args.toml")).unwrap();
+    let run = place.tune();
+    let saved = std::fs::read_to_string(Path::new(&run).join("args.toml")).unwrap();
     assert!(
         saved.contains(&format!("weights = \"hf:{PAGE}@{COMMIT}\"")),
         "{saved}"
     );
     // The run goes on by that commit, which nobody is asked for.
     place.requests();
-    let run = run.display().to_string();
     place.succeeds(&["finetune", "--resume", &run]);
     assert_eq!(place.requests(), 0);
 }
@@ -195,7 +203,7 @@ fn a_dataset_is_downloaded_once_by_its_name() {
     place.refused(1, &["usps", "offline"], &["data", "usps", "--offline"]);
     assert!(!place.path().join("data").exists());
     let (stdout, said) = place.succeeds(&["data", "usps"]);
-    assert!(stdout.starts_with("usps: parquet"), "{stdout}");
+    assert!(stdout.starts_with("data/usps: parquet"), "{stdout}");
     assert!(said.contains("no licence is stated"), "{said}");
     place.requests();
     assert_eq!(place.succeeds(&["data", "usps"]).0, stdout);
@@ -257,7 +265,7 @@ fn what_cannot_be_had_is_said_in_a_sentence() {
         place.refused(status, words, &predict(weights));
     }
     let offline = [&predict(NAME)[..], &["--offline"]].concat();
-    place.refused(1, &[NAME, "offline", "download"], &offline);
+    place.refused(1, &[NAME, "--offline forbids", "connection"], &offline);
     place.refused(
         2,
         &["did you mean `cifar10`?"],
@@ -288,4 +296,58 @@ fn an_address_is_a_name_too() {
     assert_eq!(found(&first), found(&place.succeeds(&from_file).0));
     drop(server);
     assert_eq!(place.succeeds(&predict).0, first);
+}
+
+#[test]
+fn a_run_is_pushed_with_a_card_and_used_by_its_name() {
+    const MINE: &str = "me/shapes-net";
+    let place = Place::new();
+    let run = place.tune();
+    place.requests();
+    let dry = ["push", &run, "--repo", MINE, "--out", "pushed", "--dry-run"];
+    let (files, said) = place.succeeds(&dry);
+    assert!(files.contains("model.safetensors"), "{files}");
+    assert!(said.contains("--license"), "{said}");
+    assert_eq!(place.requests(), 0);
+    place.refused(2, &["--repo owner/name", "--dry-run"], &["push", &run]);
+    place.refused(1, &["HF_TOKEN"], &["push", &run, "--repo", MINE, "--json"]);
+
+    place.world.state().token = Some("hf_right".to_string());
+    place.world.state().pushes.large = 10_000;
+    let push = ["push", &run, "--repo", MINE, "--license", "mit", "--json"];
+    let output = place.command(&push).env("HF_TOKEN", "hf_right").output();
+    let (stdout, stderr) = texts(&output.unwrap());
+    let answer: serde_json::Value = serde_json::from_str(&stdout).expect(&stderr);
+    assert_eq!(answer["page"], format!("{}/{MINE}", place.world.hub.url()));
+    let pushed = |name: &str| {
+        let state = place.world.state();
+        let file = &state.files[&(MINE.to_string(), name.to_string())];
+        String::from_utf8_lossy(&file.bytes).into_owned()
+    };
+    let card = pushed("README.md");
+    let summary = std::fs::read_to_string(Path::new(&run).join("summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    let top1 = format!("{:.2}", 100. * summary["test"]["top1"].as_f64().unwrap());
+    let expected = [
+        "license: \"mit\"",
+        &format!("Top-1 {top1} %"),
+        "of 1000 test images",
+        &format!("predict PHOTOS --weights hf:{MINE}"),
+        &format!("hf:{PAGE}@{COMMIT}"),
+        "circle, square, triangle",
+        "finetune --config args.toml",
+    ];
+    for part in expected {
+        assert!(card.contains(part), "`{part}` is not in\n{card}");
+    }
+    let directory = place.path().display().to_string();
+    for file in ["README.md", "args.toml", "config.json"] {
+        assert!(!pushed(file).contains(&directory), "{file} names a place");
+    }
+    // What was pushed is what the run has.
+    let network = ["predict", "photo.png", "--json", "--weights"];
+    let mine = format!("hf:{MINE}");
+    let named = place.succeeds(&[&network[..], &[&mine]].concat()).0;
+    let own = place.succeeds(&[&network[..], &[&run]].concat()).0;
+    assert_eq!(found(&named), found(&own));
 }

@@ -122,10 +122,11 @@ impl Push {
     ) -> Result<Vec<Upload>> {
         network.save(folder)?;
         let run = RunRecord::read(&self.directory);
-        let license = self
-            .license
-            .clone()
-            .or_else(|| run.as_ref().and_then(RunRecord::source).and_then(license_of));
+        let license = self.license.clone().or_else(|| {
+            run.as_ref()
+                .and_then(RunRecord::source)
+                .and_then(license_of)
+        });
         if license.is_none() {
             eprintln!(
                 "note: the card names no licence, since that of the weights is not known; \
