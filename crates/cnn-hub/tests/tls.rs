@@ -15,7 +15,8 @@ use cnn_hub::{Error, Hub, HubConfig, Silent, UrlFile};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use server::{Close, Reply, Request, Server, serve};
+use server::http::{Close, serve};
+use server::{Reply, Request, Server};
 
 fn data(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

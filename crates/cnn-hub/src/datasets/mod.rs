@@ -235,7 +235,10 @@ mod tests {
             assert!(!entry.files.is_empty(), "{entry}");
             for split in &entry.splits {
                 let is_name = ["train", "val", "test"].contains(&split.name.as_str());
-                assert!(is_name && split.images.is_some_and(|images| images > 0), "{entry}");
+                assert!(
+                    is_name && split.images.is_some_and(|images| images > 0),
+                    "{entry}"
+                );
             }
             if let Some(hub) = &entry.hub {
                 Repo::dataset(hub).unwrap();
