@@ -6,6 +6,7 @@ mod server;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use cnn_hub::{
     Error, Event, Hub, HubConfig, Progress, Push, Pushed, Repo, Silent, Upload, Visibility,
@@ -549,6 +550,69 @@ fn a_storage_that_always_fails_is_given_up() {
         "{error}"
     );
     assert!(world.state().pushes.commits.is_empty());
+}
+
+#[test]
+fn the_next_push_sends_only_what_is_missing() {
+    let world = world();
+    let folder = Folder::new();
+    let second = bytes(200_000, 22);
+    fs::write(folder.root.path().join("second.bin"), &second).unwrap();
+    // Whichever goes second fails.
+    world.storage.cut_content([None, Some(1000)]);
+    let cache = tempfile::tempdir().unwrap();
+    let retry = cnn_hub::Retry {
+        failures: 1,
+        ..cnn_hub::Retry::default()
+    };
+    let hasty = Hub::new(config(&world, cache.path()).with_retry(retry)).unwrap();
+    hasty.push(&folder.push(), &mut Silent).unwrap_err();
+    let whole: usize = world.state().pushes.objects.values().map(Vec::len).sum();
+    world.storage.requests();
+    hasty.push(&folder.push(), &mut Silent).unwrap();
+    assert!(folder.is_at(&world, PAGE));
+    let sent: Vec<usize> = world
+        .storage
+        .requests()
+        .iter()
+        .map(|request| request.body.len())
+        .collect();
+    assert_eq!(sent, [500_000 - whole]);
+}
+
+#[test]
+fn a_storage_that_does_not_answer_or_cannot_be_reached_is_given_up() {
+    let folder = Folder::new();
+    let oid = cnn_core::hex(&sha2::Sha256::digest(&folder.large));
+    let silent = server::Server::start(|_| {
+        std::thread::sleep(Duration::from_secs(4));
+        Reply::new(200)
+    });
+    let error = |href: &str| {
+        let world = world();
+        let batch = format!(
+            r#"{{"objects": [{{"oid": "{oid}", "size": 300000, "actions": {{"upload": {{"href": "{href}"}}}}}}]}}"#
+        );
+        world.fail_push("batch", Fault::Reply(Reply::new(200).with_body(batch)));
+        let cache = tempfile::tempdir().unwrap();
+        let impatient = config(&world, cache.path())
+            .with_timeouts(Duration::from_secs(5), Duration::from_millis(100));
+        let hub = Hub::new(impatient).unwrap();
+        let error = hub.push(&folder.push(), &mut Silent).unwrap_err();
+        assert!(world.state().pushes.commits.is_empty());
+        error
+    };
+    let stalled = error(&silent.url());
+    assert!(
+        matches!(&stalled, Error::TooManyTries { tries: 4, source, .. }
+            if matches!(**source, Error::Stalled { .. })),
+        "{stalled}"
+    );
+    let unreachable = error("http://localhost:1/a");
+    assert!(
+        matches!(unreachable, Error::NoNetwork { .. }),
+        "{unreachable}"
+    );
 }
 
 /// What a hub that answers this to where a large file goes makes of a push.
