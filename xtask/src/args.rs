@@ -1,5 +1,6 @@
 //! Arguments that several commands share.
 
+use std::cell::OnceCell;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -7,6 +8,7 @@ use clap::{Args, ValueEnum};
 use cnn_models::{LoadOptions, ModelConfig, ModelSpec, Network};
 use serde::{Deserialize, Serialize};
 
+use crate::hub::{self, Weights};
 use crate::output;
 
 /// Marks an error as the arguments' fault: exit status 2.
@@ -100,13 +102,20 @@ const FLAGS: [(&str, &str); 20] = [
 /// functions.
 pub(crate) fn in_flags(cause: &(dyn std::error::Error + 'static)) -> String {
     use cnn_models::Error::{
-        Argument, NoArchitecture, Read, RunWithoutConfig, UnknownArgument, UnknownModel,
+        Argument, NoArchitecture, RunWithoutConfig, UnknownArgument, UnknownModel,
     };
     let message = FLAGS
         .iter()
         .fold(cause.to_string(), |message, (name, flag)| {
             message.replace(&format!("`{name}`: found"), &format!("{flag}: found"))
         });
+    if let Some(cnn_hub::Error::Offline { .. }) = cause.downcast_ref()
+        && hub::is_told_to_stay_offline()
+    {
+        return message
+            .replace("HF_HUB_OFFLINE forbids", "--offline forbids")
+            .replace("unset HF_HUB_OFFLINE", "leave it out");
+    }
     match cause.downcast_ref() {
         Some(cnn_data::Error::SplitNotChosen { .. }) => return format!("{message} by --split"),
         Some(cnn_data::Error::NoSuchSplit { .. }) => {
@@ -127,16 +136,6 @@ pub(crate) fn in_flags(cause: &(dyn std::error::Error + 'static)) -> String {
             message.replace("name the model", "name the model by --model")
         }
         Some(Argument { .. }) => message.replace("input_size is", "--size is"),
-        Some(Read { path, .. }) => match path.to_str().map(cnn_models::find) {
-            Some(Ok(spec)) => {
-                format!(
-                    "{message}; {} is a model: --weights takes {WEIGHTS}; {}",
-                    spec.name,
-                    published(spec)
-                )
-            }
-            _ => message,
-        },
         _ => message,
     }
 }
@@ -168,7 +167,9 @@ pub(crate) struct NetworkArgs {
     pub(crate) model: Option<String>,
 
     /// A directory with config.json and weights, a run directory (its best epoch), a .safetensors,
-    /// .pth, .pt, .th or .bin file, or `none` for fresh weights
+    /// .pth, .pt, .th or .bin file; a published name as `resnet18.a1_in1k`, `hf:owner/name`, or an
+    /// address, which are downloaded once; `builtin`, a ResNet-20 that this project trained on
+    /// CIFAR-10; or `none` for fresh weights
     #[arg(long, value_name = "PATH")]
     pub(crate) weights: Option<String>,
 
@@ -184,11 +185,19 @@ pub(crate) struct NetworkArgs {
     /// Number of threads; default all cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+
+    /// The weights, once they are on the disk.
+    #[arg(skip)]
+    resolved: OnceCell<Weights>,
 }
+
+/// Where `builtin` is unpacked by commands that make no run directory.
+const CACHES: &str = "runs/cache";
 
 /// What `--weights` takes.
 const WEIGHTS: &str = "a directory with config.json and weights, a run directory, \
-                       or a .safetensors, .pth, .pt, .th or .bin file";
+                       a .safetensors, .pth, .pt, .th or .bin file, \
+                       a published name as resnet18.a1_in1k, hf:owner/name, or an address";
 
 impl NetworkArgs {
     /// Loads the network for a command whose answer says nothing without trained weights: fresh
@@ -217,7 +226,8 @@ impl NetworkArgs {
         set_threads(self.threads)?;
         let input_size = size.map(|Size(size)| size);
         if self.weights() != "none" {
-            let spec = self.spec()?;
+            let weights = self.resolve()?;
+            let spec = self.spec()?.or(weights.spec);
             let seed = self.seed;
             let dtype = Some(dtype.into());
             let options = LoadOptions {
@@ -228,7 +238,7 @@ impl NetworkArgs {
                 moving_average: self.use_ema,
                 ..LoadOptions::default()
             };
-            let network = Network::load(Path::new(self.weights()), &options)?;
+            let network = Network::load(&weights.path, &options)?;
             note_loaded(&network);
             return Ok(network);
         }
@@ -249,9 +259,21 @@ impl NetworkArgs {
         Ok(spec.copied())
     }
 
-    /// What `--weights` says, `none` where it is not given.
+    /// What `--weights` says, `none` where it is not given; pinned to a commit once they are loaded.
     pub(crate) fn weights(&self) -> &str {
-        self.weights.as_deref().unwrap_or("none")
+        match self.resolved.get() {
+            Some(weights) => &weights.name,
+            None => self.weights.as_deref().unwrap_or("none"),
+        }
+    }
+
+    /// Brings the weights to the disk.
+    fn resolve(&self) -> Result<&Weights> {
+        if let Some(weights) = self.resolved.get() {
+            return Ok(weights);
+        }
+        let weights = hub::weights(self.weights(), self.model.as_deref(), Path::new(CACHES))?;
+        Ok(self.resolved.get_or_init(|| weights))
     }
 
     /// The words that name the same network.
@@ -281,20 +303,17 @@ impl NetworkArgs {
     }
 }
 
-/// Where the weights of a model are published.
+/// The names of the weights that are published for a model.
 fn published(spec: &ModelSpec) -> String {
-    let places: Vec<String> = spec
-        .weights()
-        .iter()
-        .map(|source| format!("{} at {}", source.tag, source.url()))
-        .collect();
-    match places.as_slice() {
-        [] => format!(
-            "none are published for it, `{} train --model {}` makes them",
-            output::program(),
+    let names = hub::names_of(spec);
+    if names.is_empty() {
+        let program = output::program();
+        format!(
+            "none are published for it, `{program} train --model {}` makes them",
             spec.name
-        ),
-        places => format!("published for it are {}", places.join(", ")),
+        )
+    } else {
+        format!("published for it are {}", names.join(", "))
     }
 }
 
@@ -514,18 +533,17 @@ mod tests {
                 use_ema: false,
                 seed: 0,
                 threads: None,
+                resolved: OnceCell::new(),
             };
             let said = format!("{:#}", network.without_weights());
             assert!(said.contains("--weights none"), "{said}");
             assert!(
-                spec.weights()
-                    .iter()
-                    .all(|source| said.contains(source.tag) && said.contains(&source.url())),
+                hub::names_of(spec).iter().all(|name| said.contains(name)),
                 "{said}"
             );
             assert_eq!(
                 said.contains("train --model"),
-                spec.weights().is_empty(),
+                hub::names_of(spec).is_empty(),
                 "{said}"
             );
         }

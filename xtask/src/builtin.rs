@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use cnn_core::write_atomic;
 
 /// A ResNet-20 that this project trained on CIFAR-10.
-const NAME: &str = "resnet20_cifar10";
+pub(crate) const NAME: &str = "resnet20_cifar10";
 const FILES: [(&str, &[u8]); 2] = [
     (
         "config.json",

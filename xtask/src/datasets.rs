@@ -1,15 +1,18 @@
-//! What `--data` means: a path, or the name of a dataset that is drawn as it is read.
+//! What `--data` means: a path, the name of a dataset that is downloaded once, or `shapes`, which is
+//! drawn as it is read.
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use cnn_core::suggest;
 use cnn_data::{Dataset, Error, FoundDataset, PhotoList, Shapes, ShapesConfig, Split};
+use cnn_hub::DatasetEntry;
 
 use crate::args::Unusable;
+use crate::hub;
 
 /// A dataset by path or by name.
 pub(crate) enum Source {
@@ -34,23 +37,40 @@ impl Place {
 }
 
 impl Source {
-    /// Understands `shapes` and `shapes:…`; anything else is a path, as is a directory of that name
-    /// (`./shapes`).
+    /// Understands `shapes` and `shapes:…`, which no path hides but `./shapes`. A path that exists
+    /// is that path; else the name of a dataset is its folder, downloaded unless it is there.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        if text == "shapes" || text.starts_with("shapes:") {
+        if Self::is_drawn(text) {
             return Ok(Self::Shapes(
                 ShapesConfig::from_str(text).context(Unusable)?,
             ));
         }
-        let path = PathBuf::from(text);
-        let name = text.split(':').next().unwrap_or_default();
-        if !path.exists() && suggest(name, ["shapes"]).is_some() {
-            return Err(anyhow!("there is no {text}; did you mean `shapes`?").context(Unusable));
+        let path = PathBuf::from(Self::local(text)?);
+        if !path.exists() {
+            refuse_a_misspelt_name(text)?;
         }
         Ok(Self::Path(Place {
             path,
             found: OnceCell::new(),
         }))
+    }
+
+    /// Whether it names images that are drawn as they are read.
+    pub(crate) fn is_drawn(text: &str) -> bool {
+        text == "shapes" || text.starts_with("shapes:")
+    }
+
+    /// A path in place of the name of a dataset that is downloaded, which is found again from
+    /// anywhere.
+    pub(crate) fn local(text: &str) -> Result<String> {
+        // `PATH:NAME` is a configuration of a dataset.
+        let front = text.rsplit_once(':').map_or(text, |(front, _)| front);
+        let is_path = [text, front].iter().any(|path| Path::new(path).exists());
+        if is_path || Self::is_drawn(text) {
+            return Ok(text.to_string());
+        }
+        let folder = hub::dataset(text)?.map(|folder| folder.display().to_string());
+        Ok(folder.unwrap_or_else(|| text.to_string()))
     }
 
     /// The splits that there are; none for a dataset in one piece.
@@ -103,5 +123,17 @@ impl Source {
             }
             _ => opened,
         }
+    }
+}
+
+/// Says of what is neither a path nor a name which name it may be.
+fn refuse_a_misspelt_name(text: &str) -> Result<()> {
+    let name = text.split(':').next().unwrap_or_default();
+    let named = DatasetEntry::all().iter().map(|entry| entry.name.as_str());
+    match suggest(name, std::iter::once("shapes").chain(named)) {
+        Some(near) if !name.contains(['/', '\\']) => {
+            Err(anyhow!("there is no {text}; did you mean `{near}`?").context(Unusable))
+        }
+        _ => Ok(()),
     }
 }

@@ -14,8 +14,10 @@ mod commands;
 mod conclusion;
 mod config_file;
 mod datasets;
+mod hub;
 mod inference;
 mod memory;
+mod model_card;
 mod next_steps;
 mod pictures;
 mod predictions;
@@ -32,7 +34,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    bench, data, evaluate, explain, finetune, forward, inspect, models, predict, train,
+    bench, data, download, evaluate, explain, finetune, forward, inspect, models, predict, push, train,
 };
 
 /// Begins large blocks at a cache line, where the system's allocator begins them 16 bytes behind
@@ -51,6 +53,10 @@ struct Cli {
     // Replaced by the file's flags before parsing; it is here for the help.
     #[arg(long, global = true, value_name = "FILE.toml")]
     config: Option<std::path::PathBuf>,
+
+    /// Ask nobody for weights or data: only what is on the disk is used (as `HF_HUB_OFFLINE=1` does)
+    #[arg(long, global = true)]
+    offline: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,6 +70,8 @@ enum Command {
     Explain(Box<explain::Explain>),
     Inspect(inspect::Inspect),
     Data(data::Data),
+    Download(download::Download),
+    Push(push::Push),
     Bench(bench::Bench),
 }
 
@@ -80,6 +88,9 @@ fn main() -> ExitCode {
         .args_override_self(true)
         .get_matches_from(arguments);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if cli.offline {
+        hub::stay_offline();
+    }
     let result = match cli.command {
         Command::Models(command) => command.run(),
         Command::Train(command) => command.run(&given(&matches)),
@@ -90,6 +101,8 @@ fn main() -> ExitCode {
         Command::Explain(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Data(command) => command.run(),
+        Command::Download(command) => command.run(),
+        Command::Push(command) => command.run(),
         Command::Bench(command) => command.run(),
     };
     match result {

@@ -306,13 +306,19 @@ where
 }
 
 /// Arguments that a sitting of a run may have for itself.
-const OF_A_SITTING: [&str; 5] = ["resume", "threads", "json", "save_every", "config"];
+const OF_A_SITTING: [&str; 6] = [
+    "resume",
+    "threads",
+    "json",
+    "save_every",
+    "config",
+    "offline",
+];
 
 /// An existing path made absolute, since a run may go on from another working directory; a name, as
 /// `shapes` or `builtin`, as it is, also where a file is called so, and so is anything else.
 pub(crate) fn absolute(text: &str) -> Result<String> {
-    let is_name =
-        ["builtin", "none"].contains(&text) || matches!(Source::parse(text), Ok(Source::Shapes(_)));
+    let is_name = ["builtin", "none"].contains(&text) || Source::is_drawn(text);
     // `PATH:NAME` is a configuration of a dataset.
     let front = text.rsplit_once(':').map_or(text, |(front, _)| front);
     let exists = [text, front].iter().any(|path| Path::new(path).exists());

@@ -62,7 +62,7 @@ fn the_guides_code_is_compiled() {
 #[test]
 fn commands_print_what_the_guide_shows() {
     let mut compared = 0;
-    for name in ["data.md", "troubleshooting.md"] {
+    for name in ["data.md", "troubleshooting.md", "weights-and-data.md"] {
         let page = read(&root().join("docs/guide").join(name));
         let place = tempfile::tempdir().unwrap();
         let shared = root().join("../shared/data");
@@ -224,6 +224,8 @@ fn shell(command: &str, place: &Path) -> (i32, String) {
         .args(["-c", &script])
         .current_dir(place)
         .env("CNN", program)
+        .env("HF_HOME", place.join("caches"))
+        .env("CNN_CACHE", place.join("caches"))
         .output();
     let output = output.unwrap();
     (

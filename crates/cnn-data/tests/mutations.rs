@@ -6,13 +6,24 @@ mod common;
 use cnn_core::Rng;
 use cnn_data::{Dataset, FileFormat, IdxArray, IdxImages, decode};
 use common::golden_bytes;
+use common::made::{
+    Scans, bmp_of_runs, bmp_os2, bmp_packed, exif, jpeg, png_with_chunks, raw_profile, xmp,
+};
 use common::mutate::{Tally, mutate_100_000};
 use flate2::Crc;
 
-fn mutate_images(format: FileFormat, names: &[&str], repair: impl Fn(&mut Vec<u8>, &mut Rng)) {
-    let files: Vec<_> = names.iter().map(|name| golden_bytes(name)).collect();
+fn mutate_images(
+    format: FileFormat,
+    names: &[&str],
+    made: Vec<Vec<u8>>,
+    repair: impl Fn(&mut Vec<u8>, &mut Rng),
+) {
+    let stored = names.iter().map(|name| golden_bytes(name));
+    let files: Vec<_> = stored.chain(made).collect();
     let Tally {
-        accepted, rejected, ..
+        accepted,
+        rejected,
+        contained,
     } = mutate_100_000(&format.to_string(), &files, repair, |bytes| {
         let image = decode(bytes).map_err(|error| error.to_string())?;
         assert_eq!(
@@ -25,6 +36,8 @@ fn mutate_images(format: FileFormat, names: &[&str], repair: impl Fn(&mut Vec<u8
         accepted > 1_000 && rejected > 10_000,
         "the damage is too heavy or too light to test anything"
     );
+    let is_own = matches!(format, FileFormat::Jpeg | FileFormat::Bmp);
+    assert!(!is_own || contained == 0, "our own decoders do not panic");
 }
 
 #[test]
@@ -37,8 +50,19 @@ fn damaged_jpeg() {
         "ycck.jpg",
         "rgb-422.jpg",
         "orientation-6.jpg",
+        "cmyk.jpg",
+        "arithmetic.jpg",
+        "arithmetic-progressive.jpg",
+        "arithmetic-restart.jpg",
     ];
-    mutate_images(FileFormat::Jpeg, &names, |_, _| {});
+    let made = [
+        (1, 2, Scans::Separate),
+        (2, 2, Scans::LumaThenChroma),
+        (4, 1, Scans::One),
+        (2, 1, Scans::Progressive),
+    ];
+    let made = made.map(|(across, down, scans)| jpeg(40, 33, across, down, scans));
+    mutate_images(FileFormat::Jpeg, &names, made.into(), |_, _| {});
 }
 
 #[test]
@@ -51,7 +75,13 @@ fn damaged_png() {
         "grey-alpha.png",
         "orientation-6.png",
     ];
-    mutate_images(FileFormat::Png, &names, |bytes, rng| {
+    let png = golden_bytes("rgb.png");
+    let digits = raw_profile(&exif(6, 3));
+    let made = vec![
+        png_with_chunks(&png, &[(b"zTXt", digits)]),
+        png_with_chunks(&png, &[(b"iTXt", xmp(b"\0\0\0\0", 8))]),
+    ];
+    mutate_images(FileFormat::Png, &names, made, |bytes, rng| {
         // Half the files get right checksums, so that the damage is seen behind them.
         if rng.bernoulli(0.5) {
             repair_png_checksums(bytes);
@@ -61,11 +91,15 @@ fn damaged_png() {
 
 #[test]
 fn damaged_bmp() {
-    mutate_images(
-        FileFormat::Bmp,
-        &["rgb.bmp", "palette.bmp", "one-bit.bmp"],
-        |_, _| {},
-    );
+    let names = ["rgb.bmp", "palette.bmp", "one-bit.bmp"];
+    let made = vec![
+        bmp_os2(),
+        bmp_of_runs(4),
+        bmp_of_runs(8),
+        bmp_packed(16, true, [0xf800, 0x07e0, 0x001f]),
+        bmp_packed(32, false, [0x00ff_0000, 0x0000_ff00, 0x0000_00ff]),
+    ];
+    mutate_images(FileFormat::Bmp, &names, made, |_, _| {});
 }
 
 #[test]
@@ -76,7 +110,7 @@ fn damaged_gif() {
         "animation.gif",
         "offset.gif",
     ];
-    mutate_images(FileFormat::Gif, &names, |_, _| {});
+    mutate_images(FileFormat::Gif, &names, Vec::new(), |_, _| {});
 }
 
 #[test]
@@ -88,7 +122,7 @@ fn damaged_webp() {
         "lossy-alpha.webp",
         "orientation-8.webp",
     ];
-    mutate_images(FileFormat::WebP, &names, |bytes, rng| {
+    mutate_images(FileFormat::WebP, &names, Vec::new(), |bytes, rng| {
         if rng.bernoulli(0.5) {
             let size = (bytes.len() as u32).saturating_sub(8).to_le_bytes();
             bytes

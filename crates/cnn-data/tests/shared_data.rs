@@ -213,8 +213,7 @@ fn every_real_jpeg_cut_in_half_is_rejected() {
     assert_eq!((dataset.len(), accepted), (153, vec![]));
 }
 
-// Mean and standard deviation from numpy on Pillow's pixels; zune-jpeg rounds chroma up where it
-// interpolates it, libjpeg up and down by turns: a quarter of 1 of 255.
+// Mean and standard deviation from numpy on Pillow's pixels.
 #[test]
 fn flowers_have_duplicates_even_across_classes() {
     let Some(path) = shared("data/flowers") else {

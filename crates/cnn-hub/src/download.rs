@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ureq::http::Method;
 
-use crate::cache::Lock;
+use crate::cache::{Lock, Store};
 use crate::checksum::Checksum;
 use crate::files::place;
 use crate::hub::refusal;
@@ -45,8 +45,10 @@ impl Hub {
     pub fn file(&self, file: &RepoFile, progress: &mut dyn Progress) -> Result<PathBuf, Error> {
         let store = self.store(file.repo());
         let commit = file.repo().commit();
-        let pinned = commit.and_then(|commit| store.find(&commit, file.path()));
-        if let Some(path) = pinned {
+        let pinned = commit.and_then(|commit| Some((store.find(&commit, file.path())?, commit)));
+        if let Some((path, commit)) = pinned {
+            // The cache of another user may be read-only, and has all that is needed.
+            let _ = note_names(&store, file.repo(), &commit);
             return Ok(path);
         }
         let cached = self.cached(file);
@@ -172,10 +174,9 @@ impl Hub {
     ) -> Result<PathBuf, Error> {
         let Description { tag, commit, size } = description;
         let store = self.store(file.repo());
-        let revision = file.repo().revision();
         if let Some(path) = store.find(commit, file.path()) {
-            // The cache of another user may be read-only, and has all that is needed.
-            let _ = store.note_commit(revision, commit);
+            // As for a commit above.
+            let _ = note_names(&store, file.repo(), commit);
             return Ok(path);
         }
         store.prepare(tag)?;
@@ -206,10 +207,18 @@ impl Hub {
             progress.event(&Event::Finished { name, bytes });
         }
         let path = store.link(tag, commit, file.path())?;
-        store.note_commit(revision, commit)?;
+        note_names(&store, file.repo(), commit)?;
         drop(lock);
         Ok(path)
     }
+}
+
+/// Notes which commit the names of a repository mean, now that a file of it is there.
+fn note_names(store: &Store, repo: &Repo, commit: &str) -> Result<(), Error> {
+    for name in repo.names() {
+        store.note_commit(name, commit)?;
+    }
+    Ok(())
 }
 
 fn from_cache(

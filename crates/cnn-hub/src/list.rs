@@ -108,7 +108,12 @@ impl Hub {
         })
     }
 
-    fn cached_files(&self, repo: &Repo) -> Result<RepoFiles, Error> {
+    /// The files of a repository that are in the cache, and their commit, without asking anybody.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Offline`] if there is none.
+    pub fn cached_files(&self, repo: &Repo) -> Result<RepoFiles, Error> {
         let store = self.store(repo);
         let commit = repo.commit().or_else(|| store.commit_of(repo.revision()));
         let commit = commit.ok_or_else(|| self.offline(&repo.to_string()))?;
@@ -128,7 +133,7 @@ impl Hub {
             return Err(self.offline(&repo.to_string()));
         }
         Ok(RepoFiles {
-            repo: repo.clone().at(&commit)?,
+            repo: repo.clone().pinned(&commit)?,
             files,
             refused: Vec::new(),
         })
@@ -179,7 +184,7 @@ fn read_list(body: &[u8], repo: &Repo) -> Result<RepoFiles, String> {
     Ok(RepoFiles {
         repo: repo
             .clone()
-            .at(&commit)
+            .pinned(&commit)
             .map_err(|error| error.to_string())?,
         files,
         refused,

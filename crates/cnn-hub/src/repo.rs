@@ -69,6 +69,8 @@ pub struct Repo {
     kind: RepoKind,
     id: String,
     revision: String,
+    /// Whose commit the revision was, where the hub said so.
+    branch: Option<String>,
 }
 
 impl Repo {
@@ -114,6 +116,7 @@ impl Repo {
             kind,
             id: id.to_string(),
             revision: MAIN.to_string(),
+            branch: None,
         })
     }
 
@@ -131,7 +134,25 @@ impl Repo {
             return Err(ArgumentError::new("revision", found, expected).into());
         }
         self.revision = revision.to_string();
+        self.branch = None;
         Ok(self)
+    }
+
+    /// The same repository at the commit that its revision is now. Files that are fetched at it are
+    /// found by the revision's name afterwards.
+    pub(crate) fn pinned(self, commit: &str) -> Result<Self, Error> {
+        let branch = self.revision.clone();
+        Ok(Self {
+            branch: Some(branch),
+            ..self.at(commit)?
+        })
+    }
+
+    /// The names under which the cache keeps a commit of this repository: the revision, and the
+    /// branch whose commit it was.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let branch = self.branch.as_deref();
+        std::iter::once(self.revision.as_str()).chain(branch)
     }
 
     /// A file of this repository, by its path with slashes.
@@ -169,7 +190,7 @@ impl Repo {
     }
 
     /// The commit, where the revision is one.
-    pub(crate) fn commit(&self) -> Option<String> {
+    pub fn commit(&self) -> Option<String> {
         header::commit(&self.revision)
     }
 

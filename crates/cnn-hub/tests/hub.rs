@@ -394,7 +394,9 @@ fn lists_pins_and_alternatives() {
         matches!(error, Error::MissingFile { ref path, .. } if path == "a"),
         "{error}"
     );
-    hub.file(&file("config.json"), &mut Silent).unwrap();
+    // What was fetched at the commit is found by the branch whose commit it was.
+    let config_json = pinned.file("config.json").unwrap();
+    hub.file(&config_json, &mut Silent).unwrap();
     let offline = Hub::new(config(&world, cache.path()).with_offline(true)).unwrap();
     assert_eq!(offline.pin(&repo, &mut Silent).unwrap(), pinned);
     assert_eq!(offline.files(&repo, &mut Silent).unwrap().files.len(), 2);

@@ -11,13 +11,14 @@ use cnn_viz::thumbnail;
 
 use crate::args::Unusable;
 use crate::datasets::Source;
-use crate::{args, inference, next_steps, output};
+use crate::{args, hub, inference, next_steps, output};
 
 /// Describe a dataset: format, splits, classes and counts, sizes, mean and standard deviation,
-/// broken and duplicate files
+/// broken and duplicate files; `data list` lists the datasets that are known by name
 #[derive(Debug, Args)]
 pub(crate) struct Data {
-    /// A folder of class folders, MNIST-like IDX files, an image parquet, or `shapes`
+    /// A folder of class folders, MNIST-like IDX files, an image parquet, a dataset by name as
+    /// `cifar10`, which is downloaded once, `shapes`, or `list`
     path: String,
 
     /// Also write a picture of the first images of each class, a row per class
@@ -53,6 +54,13 @@ impl Data {
                 sheet.display()
             );
             return Err(anyhow!(message).context(Unusable));
+        }
+        if self.path == "list" {
+            return if self.json {
+                output::json(&hub::dataset_list())
+            } else {
+                hub::print_datasets()
+            };
         }
         let source = Source::parse(&self.path)?;
         if let Some(sheet) = &self.sheet {

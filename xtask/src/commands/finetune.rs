@@ -17,13 +17,15 @@ use crate::args::{
     Unusable, as_text, count, not_negative, note_loaded, positive, set_threads, share,
 };
 use crate::conclusion::{Run, Tuning};
+use crate::datasets::Source;
+use crate::hub::Weights;
 use crate::memory::{self, Workload};
 use crate::strip::Strip;
 use crate::training::{
     Augment, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
     optimizer_help, resumed_arguments, save_arguments, schedule_help,
 };
-use crate::{builtin, report};
+use crate::{hub, report};
 
 const COMMAND: &str = "finetune";
 
@@ -32,8 +34,9 @@ const COMMAND: &str = "finetune";
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub(crate) struct Finetune {
     /// A directory with config.json and weights, a run directory (its best epoch), a .safetensors,
-    /// .pth, .pt, .th or .bin file, `builtin`, a ResNet-20 that this project trained on CIFAR-10,
-    /// or `none` for fresh weights, to compare with
+    /// .pth, .pt, .th or .bin file; a published name as `resnet18.a1_in1k`, `hf:owner/name`, or an
+    /// address, which are downloaded once; `builtin`, a ResNet-20 that this project trained on
+    /// CIFAR-10; or `none` for fresh weights, to compare with
     #[arg(long, value_name = "PATH", default_value = "builtin")]
     weights: String,
 
@@ -49,8 +52,8 @@ pub(crate) struct Finetune {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     use_ema: bool,
 
-    /// A folder of class folders, MNIST-like IDX files, an image parquet, or `shapes`, a dataset
-    /// that is drawn as it is read
+    /// A folder of class folders, MNIST-like IDX files, an image parquet, a dataset by name as
+    /// `cifar10`, which is downloaded once, or `shapes`, a dataset that is drawn as it is read
     #[arg(long, value_name = "PATH", default_value = "shapes:samples=1000")]
     data: String,
 
@@ -157,12 +160,13 @@ impl Finetune {
     pub(crate) fn run(&self, given: &[String]) -> Result<()> {
         set_threads(self.training.threads)?;
         let now = Self {
-            data: absolute(&self.data)?,
-            weights: absolute(&self.weights)?,
+            data: absolute(&Source::local(&self.data)?)?,
+            weights: self.weights(&absolute(&self.weights)?)?.name,
             ..self.clone()
         };
         let Some(directory) = &self.training.resume else {
             now.note_unused_flags(given);
+            now.note_small_network(given);
             return now.tune_in(None);
         };
         let saved = resumed_arguments(directory, &now, given)?;
@@ -185,6 +189,16 @@ impl Finetune {
                 "note: --{} has no part in --strategy {}",
                 name.replace('_', "-"),
                 self.strategy
+            );
+        }
+    }
+
+    /// Says of photos that the network which is taken where none is named sees little of them.
+    fn note_small_network(&self, given: &[String]) {
+        if !given.iter().any(|name| name == "weights") && !Source::is_drawn(&self.data) {
+            eprintln!(
+                "note: without --weights this is the built-in ResNet-20, which sees 32×32 pixels; \
+                 for photos take one of ImageNet's, as --weights mobilenetv2_100.ra_in1k"
             );
         }
     }
@@ -279,8 +293,15 @@ impl Finetune {
             };
             return Ok(Network::new(name, &config, self.training.seed)?);
         }
+        let weights = self.weights(&self.weights)?;
         let options = LoadOptions {
-            spec: self.model.as_deref().map(find).transpose()?.copied(),
+            spec: self
+                .model
+                .as_deref()
+                .map(find)
+                .transpose()?
+                .copied()
+                .or(weights.spec),
             num_classes: Some(classes),
             new_head: true,
             input_size,
@@ -288,15 +309,11 @@ impl Finetune {
             moving_average: self.use_ema,
             ..LoadOptions::default()
         };
-        Ok(Network::load(&self.weights()?, &options)?)
+        Ok(Network::load(&weights.path, &options)?)
     }
 
-    fn weights(&self) -> Result<PathBuf> {
-        if self.weights == "builtin" {
-            builtin::unpack(&self.caches())
-        } else {
-            Ok(PathBuf::from(&self.weights))
-        }
+    fn weights(&self, text: &str) -> Result<Weights> {
+        hub::weights(text, self.model.as_deref(), &self.caches())
     }
 
     /// What runs share.

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod data;
+pub(crate) mod download;
 pub(crate) mod evaluate;
 pub(crate) mod explain;
 pub(crate) mod finetune;
@@ -9,4 +10,5 @@ pub(crate) mod forward;
 pub(crate) mod inspect;
 pub(crate) mod models;
 pub(crate) mod predict;
+pub(crate) mod push;
 pub(crate) mod train;

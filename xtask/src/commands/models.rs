@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::args::Unusable;
 use crate::next_steps::{self, NextStep};
-use crate::output;
+use crate::{hub, output};
 
 /// List the registered models: parameters, multiply-adds and where weights are published; of one
 /// model, all that is known
@@ -43,6 +43,8 @@ impl Models {
         let Some(filter) = self.filter.as_deref() else {
             return Ok(cnn_models::models().collect());
         };
+        // The name of weights names their model, too.
+        let filter = filter.split('.').next().unwrap_or(filter);
         let choose = |wanted: &dyn Fn(&ModelSpec) -> bool| {
             cnn_models::models().filter(|spec| wanted(spec)).collect()
         };
@@ -74,16 +76,16 @@ impl Models {
 fn next_steps(models: &[&ModelSpec]) -> Vec<NextStep> {
     let [spec] = models else {
         let published = models.iter().find(|spec| !spec.weights().is_empty());
-        let spec = published
-            .map(|spec| NextStep::new("see where its weights are", &["models", spec.name]));
+        let spec = published.map(|spec| NextStep::new("see all of it", &["models", spec.name]));
         return spec.into_iter().collect();
     };
     let of = ["--model", spec.name];
-    let use_it = if spec.weights().is_empty() {
-        NextStep::new("train it", &[&["train"][..], &of].concat())
-    } else {
-        let predict = [&["predict", "PHOTOS"][..], &of, &["--weights", "FILE"]].concat();
-        NextStep::new("use weights that were downloaded", &predict)
+    let use_it = match hub::names_of(spec).as_slice() {
+        [] => NextStep::new("train it", &[&["train"][..], &of].concat()),
+        [name, ..] => {
+            let predict = ["predict", "PHOTOS", "--weights", name];
+            NextStep::new("use its weights, which are downloaded once", &predict)
+        }
     };
     vec![
         NextStep::new("measure its speed here", &[&["bench"][..], &of].concat()),
@@ -101,7 +103,10 @@ fn print_table(models: &[&ModelSpec]) -> Result<()> {
         ("weights", false),
     ];
     let row = |spec: &&ModelSpec| {
-        let tags: Vec<&str> = spec.weights().iter().map(|source| source.tag).collect();
+        let tags: Vec<String> = hub::names_of(spec)
+            .iter()
+            .map(|name| name.rsplit('.').next().unwrap_or(name).to_string())
+            .collect();
         vec![
             spec.name.to_string(),
             output::short(spec.parameters as f64),
@@ -136,11 +141,19 @@ fn print_entry(spec: &ModelSpec) {
     println!("input          {}, {}", input(spec), resizing(&record));
     println!("mean           {}", numbers(&record.mean));
     println!("deviation      {}", numbers(&record.std));
-    if spec.weights().is_empty() {
-        println!("weights        none published");
+    match hub::names_of(spec).as_slice() {
+        [] => println!("weights        none published"),
+        [name, ..] if spec.weights().is_empty() => {
+            println!("weights        {name}: part of this program");
+        }
+        _ => {}
     }
     for source in spec.weights() {
-        println!("weights        {}: {}", source.tag, source.url());
+        println!(
+            "weights        {}: {}",
+            hub::name_of(spec, source),
+            source.url()
+        );
         println!("               {}", facts(source));
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{Unusable, as_text, count, not_negative, positive, set_threads, share};
 use crate::conclusion::Run;
+use crate::datasets::Source;
 use crate::memory::{self, Workload};
 use crate::report;
 use crate::strip::Strip;
@@ -108,7 +109,7 @@ impl Train {
     pub(crate) fn run(&self, given: &[String]) -> Result<()> {
         set_threads(self.training.threads)?;
         let now = Self {
-            data: absolute(&self.data)?,
+            data: absolute(&Source::local(&self.data)?)?,
             ..self.clone()
         };
         let Some(directory) = &self.training.resume else {

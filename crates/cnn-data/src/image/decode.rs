@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{FileFormat, Image, ImageInfo, Limits, jpeg, raster};
+use super::{FileFormat, Image, ImageInfo, Limits, bmp, jpeg, raster};
 use crate::Error;
 
 /// An image together with what its file's header says.
@@ -17,13 +17,14 @@ pub struct Decoded {
 /// Decodes an image file of any accepted format, with the default [`Limits`].
 ///
 /// The result is what Pillow's `ImageOps.exif_transpose(Image.open(f)).convert("RGB")` gives (for
-/// grey files `convert("L")`): the EXIF orientation is applied, 16 bits become 8 by keeping the
+/// grey files `convert("L")`): the orientation of EXIF or XMP is applied, 16 bits become 8 by keeping the
 /// upper byte, transparency is dropped and the colors under it shown as stored, CMYK becomes RGB
 /// without a color profile, embedded profiles are ignored, animations give their first frame.
 ///
 /// Two oddities of Pillow's are left out: 16-bit grey keeps its upper byte too, and the part of the
 /// screen that an animation's first frame leaves free is black. A JPEG without an end marker is
-/// broken. Pixels that are missing before an end marker go unnoticed, as in libjpeg.
+/// broken, unless its pixels are whole and other bytes follow them. Pixels that are missing before
+/// an end marker are grey, as in libjpeg.
 ///
 /// # Errors
 ///
@@ -42,7 +43,7 @@ pub fn decode_with_limits(bytes: &[u8], limits: &Limits) -> Result<Decoded, Erro
     match FileFormat::recognise(bytes)? {
         FileFormat::Jpeg => jpeg::decode(bytes, limits),
         FileFormat::Png => raster::decode_png(bytes, limits),
-        FileFormat::Bmp => raster::decode_bmp(bytes, limits),
+        FileFormat::Bmp => bmp::decode(bytes, limits),
         FileFormat::Gif => raster::decode_gif(bytes, limits),
         FileFormat::WebP => raster::decode_webp(bytes, limits),
     }

@@ -1,5 +1,7 @@
-//! What the fixed part of a PNG, BMP, GIF or WebP header declares, read before any decoder sees the
+//! What the fixed part of a PNG, GIF or WebP header declares, read before any decoder sees the
 //! file.
+
+use std::borrow::Cow;
 
 use super::ColorModel;
 
@@ -36,37 +38,6 @@ pub(super) fn png(bytes: &[u8]) -> Option<Header> {
         height: side(4),
         color,
         bits: header[8],
-    })
-}
-
-/// Reads the OS/2 header of 12 bytes or a Windows header; both begin alike.
-pub(super) fn bmp(bytes: &[u8]) -> Option<Header> {
-    const OS2_HEADER_SIZE: u32 = 12;
-    let (width, height, bit_count) = if u32_le(bytes, 14)? == OS2_HEADER_SIZE {
-        (
-            u64::from(u16_le(bytes, 18)?),
-            u64::from(u16_le(bytes, 20)?),
-            u16_le(bytes, 24)?,
-        )
-    } else {
-        // A negative height means that the rows go from top to bottom.
-        let magnitude = |stored: u32| u64::from(stored.cast_signed().unsigned_abs());
-        (
-            magnitude(u32_le(bytes, 18)?),
-            magnitude(u32_le(bytes, 22)?),
-            u16_le(bytes, 28)?,
-        )
-    };
-    let (color, bits) = match bit_count {
-        1..=8 => (ColorModel::Palette, bit_count as u8),
-        16 => (ColorModel::Rgb, 5),
-        _ => (ColorModel::Rgb, 8),
-    };
-    Some(Header {
-        width,
-        height,
-        color,
-        bits,
     })
 }
 
@@ -138,6 +109,60 @@ pub(super) fn check_webp_chunks(bytes: &[u8]) -> Result<(), String> {
         position += CHUNK_HEADER + size + size % 2;
     }
     Ok(())
+}
+
+/// Where an extended WebP file says which kinds of metadata it has.
+const WEBP_FLAGS: usize = 20;
+const WEBP_EXIF: u8 = 0x08;
+const WEBP_XMP: u8 = 0x04;
+const WEBP_PROFILE: u8 = 0x20;
+
+/// The file as if it had no metadata. The decoder does not need them, and refuses a file that
+/// promises some and has none.
+pub(super) fn webp_without_metadata(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const METADATA: u8 = WEBP_EXIF | WEBP_XMP | WEBP_PROFILE;
+    let mut file = Cow::Borrowed(bytes);
+    if webp_flags(bytes) & METADATA != 0 {
+        file.to_mut()[WEBP_FLAGS] &= !METADATA;
+    }
+    file
+}
+
+/// EXIF of a WebP file.
+pub(super) fn webp_exif(bytes: &[u8]) -> Option<&[u8]> {
+    webp_chunk(bytes, WEBP_EXIF, b"EXIF")
+}
+
+/// XMP of a WebP file.
+pub(super) fn webp_xmp(bytes: &[u8]) -> Option<&[u8]> {
+    webp_chunk(bytes, WEBP_XMP, b"XMP ")
+}
+
+fn webp_flags(bytes: &[u8]) -> u8 {
+    let is_extended = bytes.get(12..16) == Some(b"VP8X");
+    bytes
+        .get(WEBP_FLAGS)
+        .filter(|_| is_extended)
+        .copied()
+        .unwrap_or(0)
+}
+
+/// The content of the first chunk of this name, if the header promises it.
+fn webp_chunk<'a>(bytes: &'a [u8], flag: u8, name: &[u8; 4]) -> Option<&'a [u8]> {
+    const CHUNK_HEADER: usize = 8;
+    if webp_flags(bytes) & flag == 0 {
+        return None;
+    }
+    let mut position = 12;
+    loop {
+        let start = position + CHUNK_HEADER;
+        let size = u32_le(bytes, position + 4)? as usize;
+        let content = bytes.get(start..start.checked_add(size)?)?;
+        if bytes.get(position..position + 4)? == name {
+            return Some(content);
+        }
+        position = start + size + size % 2;
+    }
 }
 
 fn u16_le(bytes: &[u8], at: usize) -> Option<u16> {

@@ -1,5 +1,6 @@
 //! Images in memory, and how they are read from files and written to them.
 
+mod bmp;
 mod contact_sheet;
 pub(crate) mod contain;
 mod decode;
@@ -7,6 +8,8 @@ mod file_format;
 mod header;
 mod jpeg;
 mod limits;
+mod metadata;
+mod orientation;
 mod pixels;
 mod raster;
 mod write;

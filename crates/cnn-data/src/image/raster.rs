@@ -1,31 +1,27 @@
-//! PNG, BMP, GIF and WebP by the `image` crate, with the conversions that Pillow applies.
+//! PNG, GIF and WebP by the `image` crate, with the conversions that Pillow applies.
 
 use std::io::Cursor;
 
-use image::codecs::bmp::BmpDecoder;
 use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
-use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageError};
 
 use super::contain::contain_panic;
 use super::header::{self, Header};
+use super::metadata;
+use super::orientation::Orientations;
 use super::{Decoded, FileFormat, Image, ImageInfo, Limits};
 use crate::Error;
 
 pub(super) fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     let header = header::png(bytes).ok_or_else(|| broken(FileFormat::Png, "no whole header"))?;
-    decode(FileFormat::Png, header, limits, || {
+    let mut decoded = decode(FileFormat::Png, header, limits, || {
         PngDecoder::with_limits(Cursor::new(bytes), decoder_limits(header))
-    })
-}
-
-pub(super) fn decode_bmp(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
-    let header = header::bmp(bytes).ok_or_else(|| broken(FileFormat::Bmp, "no whole header"))?;
-    decode(FileFormat::Bmp, header, limits, || {
-        BmpDecoder::new(Cursor::new(bytes))
-    })
+    })?;
+    let metadata = metadata::png(bytes);
+    decoded.image = decoded.image.oriented(metadata.orientations().first());
+    Ok(decoded)
 }
 
 pub(super) fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
@@ -38,9 +34,16 @@ pub(super) fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error
 pub(super) fn decode_webp(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     header::check_webp_chunks(bytes).map_err(|reason| broken(FileFormat::WebP, reason))?;
     let header = header::webp(bytes).ok_or_else(|| broken(FileFormat::WebP, "no whole header"))?;
-    decode(FileFormat::WebP, header, limits, || {
-        WebPDecoder::new(Cursor::new(bytes))
-    })
+    let plain = header::webp_without_metadata(bytes);
+    let mut decoded = decode(FileFormat::WebP, header, limits, || {
+        WebPDecoder::new(Cursor::new(plain.as_ref()))
+    })?;
+    let orientations = Orientations {
+        exif: header::webp_exif(bytes),
+        xmp: header::webp_xmp(bytes),
+    };
+    decoded.image = decoded.image.oriented(orientations.first());
+    Ok(decoded)
 }
 
 fn decode<D: ImageDecoder>(
@@ -68,8 +71,6 @@ type Dimensions = (usize, usize);
 
 fn read(mut decoder: impl ImageDecoder, header: Header) -> Result<(Image, Dimensions), ImageError> {
     decoder.set_limits(decoder_limits(header))?;
-    // A damaged EXIF block is no reason to lose the photo.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let (width, height) = decoder.dimensions();
     let width = width as usize;
     let height = height as usize;
@@ -79,7 +80,7 @@ fn read(mut decoder: impl ImageDecoder, header: Header) -> Result<(Image, Dimens
     let (channels, bytes) = drop_alpha_and_low_bytes(buffer, color);
     let image = Image::from_pixels(height, width, channels, bytes)
         .map_err(|error| ImageError::IoError(std::io::Error::other(error)))?;
-    Ok((image.oriented(orientation), (width, height)))
+    Ok((image, (width, height)))
 }
 
 /// The number of color channels, and their bytes with eight bits each.
