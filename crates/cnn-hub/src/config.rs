@@ -9,7 +9,7 @@ use std::time::Duration;
 use cnn_core::ArgumentError;
 
 use crate::Error;
-use crate::net::Url;
+use crate::net::{Proxies, Url};
 
 /// The hub where none is named.
 pub(crate) const ENDPOINT: &str = "https://huggingface.co";
@@ -61,14 +61,6 @@ impl Default for Retry {
     }
 }
 
-/// Proxies by the scheme of what is asked for, and hosts that are asked without.
-#[derive(Clone, Debug, Default)]
-struct Proxies {
-    https: Option<String>,
-    http: Option<String>,
-    except: Vec<String>,
-}
-
 /// Where a [`Hub`](crate::Hub) asks and keeps files.
 ///
 /// [`HubConfig::from_env`] follows the variables that `huggingface_hub` follows, so both share one
@@ -88,7 +80,7 @@ pub struct HubConfig {
     pub(crate) retry: Retry,
     pub(crate) max_bytes: u64,
     pub(crate) certificates: Option<PathBuf>,
-    proxies: Proxies,
+    pub(crate) proxies: Proxies,
 }
 
 impl HubConfig {
@@ -349,25 +341,7 @@ impl HubConfig {
         http: Option<&str>,
         except: &str,
     ) -> Result<Self, Error> {
-        for (name, proxy) in [("HTTPS_PROXY", https), ("HTTP_PROXY", http)] {
-            let Some(proxy) = proxy else { continue };
-            if ureq::Proxy::new(proxy).is_err() {
-                // A proxy's address may carry a password.
-                let expected = "an address such as http://proxy.example.org:3128";
-                return Err(
-                    ArgumentError::new(name, "something that is no address", expected).into(),
-                );
-            }
-        }
-        let hosts = except.split([',', ' ']).map(str::trim);
-        self.proxies = Proxies {
-            https: https.map(str::to_string),
-            http: http.map(str::to_string),
-            except: hosts
-                .filter(|host| !host.is_empty())
-                .map(str::to_ascii_lowercase)
-                .collect(),
-        };
+        self.proxies = Proxies::new(https, http, except)?;
         Ok(self)
     }
 
@@ -385,30 +359,6 @@ impl HubConfig {
             let found = format!("{text:?} ({reason})");
             ArgumentError::new("CNN_MIRROR", found, "the address of a mirror").into()
         }))
-    }
-
-    /// The proxy by which an address is asked.
-    pub(crate) fn proxy(&self, url: &Url) -> Option<&str> {
-        let host = url.host().to_ascii_lowercase();
-        let with_port = url.host_and_port().to_ascii_lowercase();
-        let is_excepted = |except: &String| {
-            let suffix = except.trim_start_matches("*.").trim_start_matches('.');
-            except == "*"
-                || *except == with_port
-                || host == suffix
-                || host
-                    .strip_suffix(suffix)
-                    .is_some_and(|before| before.ends_with('.'))
-        };
-        if self.proxies.except.iter().any(is_excepted) {
-            return None;
-        }
-        let proxy = if url.is_https() {
-            &self.proxies.https
-        } else {
-            &self.proxies.http
-        };
-        proxy.as_deref()
     }
 }
 
@@ -587,37 +537,21 @@ mod tests {
     }
 
     #[test]
-    fn proxies_go_by_scheme_and_leave_out_what_is_excepted() {
+    fn proxies_are_named_in_either_case_and_for_all_schemes() {
         let config = config(&[
             ("https_proxy", "http://secure:1"),
             ("ALL_PROXY", "http://all:2"),
-            ("NO_PROXY", "localhost, .internal,*.corp,10.0.0.1:8080"),
+            ("no_proxy", "localhost"),
         ])
         .unwrap();
-        let proxy = |url: &str| config.proxy(&Url::parse(url).unwrap()).map(str::to_string);
-        assert_eq!(
-            proxy("https://huggingface.co/a").as_deref(),
-            Some("http://secure:1")
-        );
-        assert_eq!(
-            proxy("http://example.org/a").as_deref(),
-            Some("http://all:2")
-        );
-        for url in [
-            "http://localhost:9/a",
-            "https://a.internal/",
-            "https://internal/",
-            "https://b.corp/",
-            "http://10.0.0.1:8080/",
-        ] {
-            assert_eq!(proxy(url), None, "{url}");
-        }
-        for url in [
-            "https://notinternal/",
-            "http://10.0.0.1:8081/",
-            "https://localhost.org/",
-        ] {
-            assert!(proxy(url).is_some(), "{url}");
-        }
+        let proxy = |url: &str| {
+            config
+                .proxies
+                .of(&Url::parse(url).unwrap())
+                .map(str::to_string)
+        };
+        assert_eq!(proxy("https://a.test/").as_deref(), Some("http://secure:1"));
+        assert_eq!(proxy("http://a.test/").as_deref(), Some("http://all:2"));
+        assert_eq!(proxy("http://localhost/"), None);
     }
 }

@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use cnn_hub::{Error, Hub, HubConfig, Silent, UrlFile};
+use cnn_hub::{Error, Hub, HubConfig, Push, Repo, Silent, Upload, UrlFile};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use server::{Close, Reply, Request, Server, serve};
+use server::http::{Close, serve};
+use server::{Reply, Request, Server};
 
 fn data(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -210,4 +211,41 @@ fn proxies_are_used_except_where_they_are_not() {
     let error = result.unwrap_err();
     assert!(matches!(error, Error::Proxy { .. }), "{error}");
     assert!(!error.to_string().contains("pass"), "{error}");
+}
+
+/// A hub that takes pushes, and names an address without encryption for large files.
+fn careless(request: &Request) -> Reply {
+    let reply = |body: &str| Reply::new(200).with_body(body);
+    if request.path.contains("/preupload/") {
+        return reply(r#"{"files": [{"path": "a", "uploadMode": "lfs"}]}"#);
+    }
+    if request.path.ends_with("/objects/batch") {
+        let oid = request.json()["objects"][0]["oid"].clone();
+        let upload = r#"{"href": "http://localhost:1/a"}"#;
+        return reply(&format!(
+            r#"{{"objects": [{{"oid": {oid}, "actions": {{"upload": {upload}}}}}]}}"#
+        ));
+    }
+    reply("{}")
+}
+
+#[test]
+fn a_push_does_not_leave_encryption() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = encrypted(careless);
+    fs::write(folder.path().join("a"), "secret weights").unwrap();
+    let config = config(folder.path())
+        .with_endpoint(&format!("https://localhost:{port}"))
+        .unwrap()
+        .with_token("hf_secret")
+        .unwrap()
+        .with_certificates(&data("certificate.pem"));
+    let files = Upload::folder(folder.path()).unwrap();
+    let push = Push::new(Repo::model("owner/name").unwrap(), files, "m").unwrap();
+    let error = Hub::new(config)
+        .unwrap()
+        .push(&push, &mut Silent)
+        .unwrap_err();
+    assert!(matches!(error, Error::BadAnswer { .. }), "{error}");
+    assert!(error.to_string().contains("not encrypted"), "{error}");
 }

@@ -259,7 +259,7 @@ impl Client {
         url: &Url,
         token: Option<&str>,
     ) -> Result<RequestBuilder<B>, Error> {
-        if let Some(proxy) = self.config.proxy(url) {
+        if let Some(proxy) = self.config.proxies.of(url) {
             let proxy =
                 Proxy::new(proxy).map_err(|error| self.failure(error, url, request.what))?;
             builder = builder.config().proxy(Some(proxy)).build();

@@ -232,7 +232,12 @@ pub(super) fn read_batch(body: &[u8], objects: &[Object]) -> Result<Vec<Storage>
     let answer: Answer = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     match answer.transfer.as_deref() {
         None | Some("basic" | "multipart") => (),
-        Some(other) => return Err(format!("it wants the transfer {other:?}")),
+        Some(other) => {
+            return Err(format!(
+                "it takes large files by {other:?} alone, which is not spoken here: push them with \
+                 `hf upload` of Python's huggingface_hub"
+            ));
+        }
     }
     let items = answer.objects.into_iter();
     let mut items: BTreeMap<String, Item> = items.map(|item| (item.oid.clone(), item)).collect();

@@ -178,22 +178,23 @@ impl Steps<'_> {
             Err(Error::RefusedPush { status: 409, .. }) => Ok(false),
             // A token may be for this repository alone, and then must not create any.
             Err(error @ (Error::NotOwned { .. } | Error::Unauthorized { .. })) => {
-                match self.is_there(progress) {
-                    Ok(true) => Ok(false),
-                    _ => Err(error),
+                if self.is_there(progress)? {
+                    Ok(false)
+                } else {
+                    Err(error)
                 }
             }
             Err(error) => Err(error),
         }
     }
 
+    /// Whether the hub shows the repository to the token.
     fn is_there(&self, progress: &mut dyn Progress) -> Result<bool, Error> {
-        let repo = self.push.repo();
         let url = self.api("")?;
         let request = Request::new(&self.name, Method::GET, &url);
-        let refuse = |answer: &Answer| refusal(answer, repo, None, &self.name);
-        let answer = self.hub.answer(&request, false, &refuse, progress)?;
-        Ok(answer.with_token)
+        let refuse = |answer: &Answer| self.refusal(answer);
+        let answer = self.hub.answer(&request, false, &refuse, progress);
+        Ok(answer.is_ok())
     }
 
     /// How the hub wants each file.
@@ -412,6 +413,7 @@ impl Steps<'_> {
         let request = Request {
             headers: &headers.map,
             with_token: headers.with_token,
+            // `action_address` says where content may go, and the hub verifies what arrives.
             is_verified: true,
             ..Request::new(&self.name, Method::POST, url)
         };

@@ -89,6 +89,7 @@ impl Steps<'_> {
         let request = Request {
             headers: &headers.map,
             with_token: false,
+            // `action_address` says where content may go, and the hub verifies what arrives.
             is_verified: true,
             ..Request::new(sending.name, Method::PUT, url)
         };

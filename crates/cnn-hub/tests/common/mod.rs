@@ -1,6 +1,8 @@
 //! What the tests of hub and client have in common.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+pub mod push;
+
 use std::path::Path;
 use std::time::Duration;
 
