@@ -109,12 +109,14 @@ pub(crate) fn in_flags(cause: &(dyn std::error::Error + 'static)) -> String {
         .fold(cause.to_string(), |message, (name, flag)| {
             message.replace(&format!("`{name}`: found"), &format!("{flag}: found"))
         });
-    if let Some(cnn_hub::Error::Offline { .. }) = cause.downcast_ref()
+    if let Some(cnn_hub::Error::Offline { .. } | cnn_hub::Error::OfflinePush { .. }) =
+        cause.downcast_ref()
         && hub::is_told_to_stay_offline()
     {
         return message
             .replace("HF_HUB_OFFLINE forbids", "--offline forbids")
-            .replace("unset HF_HUB_OFFLINE", "leave it out");
+            .replace("unset HF_HUB_OFFLINE", "leave it out")
+            .replace("unset it", "leave it out");
     }
     match cause.downcast_ref() {
         Some(cnn_data::Error::SplitNotChosen { .. }) => return format!("{message} by --split"),

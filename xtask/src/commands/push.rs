@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::args::{Unusable, note_loaded};
 use crate::conclusion::sha256;
-use crate::hub::{self, Downloads, Published};
+use crate::hub::{self, Published, Transfers};
 use crate::model_card::{Card, RunRecord};
 use crate::next_steps::{self, NextStep};
 use crate::output;
@@ -81,7 +81,7 @@ impl Push {
             };
             let message = format!("Add {}", network.spec().name);
             let request = Request::new(repo, files, &message)?.with_visibility(visibility);
-            let mut progress = Downloads::default();
+            let mut progress = Transfers::uploading();
             let pushed = hub::hub()?.push(&request, &mut progress);
             progress.finish();
             let pushed = pushed.with_context(|| request.repo().to_string())?;

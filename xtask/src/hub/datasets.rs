@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use cnn_hub::DatasetEntry;
 use serde_json::{Value, json};
 
-use super::progress::{Downloads, bytes};
+use super::progress::{Transfers, bytes};
 use crate::output;
 
 /// Where datasets by name are kept, unless `CNN_DATA` says otherwise.
@@ -53,7 +53,7 @@ pub(crate) fn install(entry: &DatasetEntry, directory: &Path) -> Result<PathBuf>
         entry.page,
         directory.join(&entry.name).display()
     );
-    let mut progress = Downloads::default();
+    let mut progress = Transfers::downloading();
     let installed = entry.install(&super::hub()?, directory, &mut progress);
     progress.finish();
     installed.with_context(|| entry.name.clone())

@@ -15,7 +15,7 @@ use crate::args::Unusable;
 pub(crate) use datasets::{
     data_directory, dataset, dataset_list, install, on_disk, print_datasets,
 };
-pub(crate) use progress::{Downloads, bytes};
+pub(crate) use progress::{Transfers, bytes};
 pub(crate) use weights::{Published, Weights, name_of, names_of, weights};
 
 static OFFLINE: AtomicBool = AtomicBool::new(false);

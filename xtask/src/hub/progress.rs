@@ -11,16 +11,32 @@ pub(crate) fn bytes(count: u64) -> String {
     indicatif::DecimalBytes(count).to_string()
 }
 
-/// Shows downloads on standard error: a bar on a terminal, a plain line every few seconds elsewhere.
-#[derive(Default)]
-pub(crate) struct Downloads {
+/// Shows transfers on standard error: a bar on a terminal, a plain line every few seconds elsewhere.
+pub(crate) struct Transfers {
+    verb: &'static str,
     bar: Option<ProgressBar>,
     last_line: Option<Instant>,
 }
 
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
 
-impl Downloads {
+impl Transfers {
+    pub(crate) fn downloading() -> Self {
+        Self::of("download")
+    }
+
+    pub(crate) fn uploading() -> Self {
+        Self::of("upload")
+    }
+
+    fn of(verb: &'static str) -> Self {
+        Self {
+            verb,
+            bar: None,
+            last_line: None,
+        }
+    }
+
     fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{line}")),
@@ -35,7 +51,7 @@ impl Downloads {
             0 => String::new(),
             there => format!(", {} of it are there", bytes(there)),
         };
-        eprintln!("downloading {name} ({size}{resumed})");
+        eprintln!("{}ing {name} ({size}{resumed})", self.verb);
         self.last_line = Some(Instant::now());
         if !std::io::stderr().is_terminal() {
             return;
@@ -88,7 +104,7 @@ impl Downloads {
     }
 }
 
-impl Progress for Downloads {
+impl Progress for Transfers {
     fn event(&mut self, event: &Event<'_>) {
         match event {
             Event::Started {
@@ -99,7 +115,10 @@ impl Progress for Downloads {
             Event::Bytes(transfer) => self.show(transfer),
             Event::Finished { name, bytes: size } => {
                 self.finish();
-                eprintln!("downloaded {name} ({})", bytes(*size));
+                eprintln!("{}ed {name} ({})", self.verb, bytes(*size));
+            }
+            Event::Present { name, bytes: size } => {
+                self.say(&format!("{name} ({}) is there already", bytes(*size)))
             }
             Event::Unpacked { name, files, .. } => self.show_unpacking(name, *files),
             Event::Retrying {
@@ -112,7 +131,10 @@ impl Progress for Downloads {
                 self.say(&format!("note: {name} begins anew: {reason}"));
             }
             Event::Waiting { name, .. } => {
-                self.say(&format!("another process downloads {name}: waiting for it"));
+                self.say(&format!(
+                    "another process {}s {name}: waiting for it",
+                    self.verb
+                ));
             }
             Event::Renamed { from, to } => {
                 self.say(&format!("note: {from} is called {to} now"));

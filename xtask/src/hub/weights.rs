@@ -7,7 +7,7 @@ use cnn_core::did_you_mean;
 use cnn_hub::{Checksum, Error, Hub, Repo, RepoFiles, UrlFile};
 use cnn_models::{CheckpointConfig, ModelSpec, WeightSource};
 
-use super::progress::Downloads;
+use super::progress::Transfers;
 use crate::args::Unusable;
 use crate::{builtin, output};
 
@@ -199,7 +199,7 @@ impl Published {
     /// Brings the weights to the disk. `text` is how they were named, `model` what `--model` says.
     pub(crate) fn fetch(&self, text: &str, model: Option<&str>) -> Result<Weights> {
         let hub = super::hub()?;
-        let mut progress = Downloads::default();
+        let mut progress = Transfers::downloading();
         let fetched = match &self.place {
             Place::Repo(repo) => self.fetch_repo(&hub, repo, model, &mut progress),
             Place::Url(file) => self.fetch_url(&hub, file, text, &mut progress),
@@ -213,7 +213,7 @@ impl Published {
         hub: &Hub,
         file: &UrlFile,
         text: &str,
-        progress: &mut Downloads,
+        progress: &mut Transfers,
     ) -> Result<Weights> {
         Ok(Weights {
             path: hub.url(file, progress)?,
@@ -229,7 +229,7 @@ impl Published {
         hub: &Hub,
         repo: &Repo,
         model: Option<&str>,
-        progress: &mut Downloads,
+        progress: &mut Transfers,
     ) -> Result<Weights> {
         let list = match repo.commit() {
             // Nobody is asked for a commit whose weights are there.
@@ -276,16 +276,7 @@ impl Published {
 
     /// Marks what does not exist as the arguments' fault, and says which weights there are.
     fn marked(&self, error: anyhow::Error, text: &str) -> anyhow::Error {
-        let is_missing = error.downcast_ref::<Error>().is_some_and(|error| {
-            matches!(
-                error,
-                Error::MissingRepository { .. }
-                    | Error::MissingRevision { .. }
-                    | Error::MissingFile { .. }
-                    | Error::NotFound { .. }
-                    | Error::Argument(_)
-            )
-        });
+        let is_missing = error.downcast_ref::<Error>().is_some_and(is_missing);
         if !is_missing {
             return error.context(text.to_string());
         }
@@ -296,6 +287,21 @@ impl Published {
             anyhow!("{error:#}; published for it are {}", known.join(", "))
         };
         error.context(text.to_string()).context(Unusable)
+    }
+}
+
+/// Whether a name means nothing, so that another one is needed.
+fn is_missing(error: &Error) -> bool {
+    match error {
+        Error::Mirror { source, .. } => is_missing(source),
+        error => matches!(
+            error,
+            Error::MissingRepository { .. }
+                | Error::MissingRevision { .. }
+                | Error::MissingFile { .. }
+                | Error::NotFound { .. }
+                | Error::Argument(_)
+        ),
     }
 }
 
