@@ -4,7 +4,7 @@
 //!   them but strict and within [`Limits`];
 //! - [`resize`], [`preprocess`]: timm's evaluation transform to a [`FloatImage`];
 //! - [`Dataset`], [`open_dataset`]: [`ImageFolder`], [`IdxImages`], [`ParquetImages`],
-//!   [`PhotoList`];
+//!   [`CsvImages`], [`WebDataset`], [`PhotoList`];
 //! - [`BatchPlan`], [`Batches`]: a [`Batch`] of images `(N, H, W, C)` with labels, boxes, masks
 //!   and the way back to the photos, decoded in parallel and ahead, in the same order at any number
 //!   of threads; [`Batch::of_images`] makes one of photos for a prediction;
@@ -97,9 +97,9 @@ pub use batches::{BatchPlan, Batches};
 #[cfg(feature = "parquet")]
 pub use dataset::ParquetImages;
 pub use dataset::{
-    CachedDataset, ClassSubset, Content, Dataset, DatasetFormat, FoundDataset, IdxArray, IdxImages,
-    ImageFolder, PhotoList, Sample, Skipped, Split, Subset, duplicates_across, open_dataset,
-    stratified_split,
+    CachedDataset, ClassSubset, Content, CsvImages, Dataset, DatasetFormat, FoundDataset, IdxArray,
+    IdxImages, ImageFolder, LabelRow, LabelTable, PhotoList, Sample, Skipped, Split, Subset,
+    WebDataset, duplicates_across, open_dataset, stratified_split,
 };
 pub use error::Error;
 pub use image::{

@@ -1,0 +1,13 @@
+//! Tables of images and their labels: CSV and TSV files.
+
+mod columns;
+mod image_index;
+mod images;
+mod layout;
+mod table;
+mod text;
+
+pub(super) use image_index::ImageIndex;
+pub use images::CsvImages;
+pub(super) use layout::{CsvLayout, is_table_name, tables_beside};
+pub use table::{LabelRow, LabelTable};
