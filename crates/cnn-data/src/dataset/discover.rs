@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::cifar::CifarLayout;
 use super::files::{
     Listing, file_name, files_below, files_in, folders_in, has_extension, is_image_name, quoted,
 };
@@ -32,6 +33,8 @@ pub enum DatasetFormat {
     Idx,
     /// The Hugging Face hub's parquet files with an image column.
     Parquet,
+    /// CIFAR-10's and CIFAR-100's binary files and, with the feature `pickle`, Python files.
+    Cifar,
     /// CSV or TSV files of images and their labels.
     Csv,
     /// WebDataset: tar archives of images with their labels beside them.
@@ -51,6 +54,7 @@ impl fmt::Display for DatasetFormat {
             Self::ImageFolder => "image-folder",
             Self::Idx => "idx",
             Self::Parquet => "parquet",
+            Self::Cifar => "cifar",
             Self::Csv => "csv",
             Self::WebDataset => "webdataset",
             Self::Photos => "photos",
@@ -63,7 +67,7 @@ impl fmt::Display for DatasetFormat {
 /// What is recognised, for the message where nothing is.
 pub(crate) const LOOKED_FOR: &str = "folders of images named by class, directly or in `train`, `val` and `test`; IDX \
      files named like `train-images-idx3-ubyte.gz` with their labels; parquet files with an image \
-     column; CSV and TSV files of images and labels; WebDataset tar archives";
+     column; CIFAR's binary and Python files; CSV and TSV files of images and labels; WebDataset tar archives";
 
 /// A recognised dataset, not opened yet: its format, its splits, and how its folders were
 /// understood.
@@ -93,6 +97,7 @@ enum Layout {
     Folders(FolderLayout),
     Idx(IdxLayout),
     Parquet(Vec<ShardPart>),
+    Cifar(CifarLayout),
     Csv(CsvLayout),
     WebDataset(WebDatasetLayout),
 }
@@ -140,6 +145,7 @@ impl FoundDataset {
             Layout::Folders(_) => DatasetFormat::ImageFolder,
             Layout::Idx(_) => DatasetFormat::Idx,
             Layout::Parquet(_) => DatasetFormat::Parquet,
+            Layout::Cifar(_) => DatasetFormat::Cifar,
             Layout::Csv(_) => DatasetFormat::Csv,
             Layout::WebDataset(_) => DatasetFormat::WebDataset,
         }
@@ -161,6 +167,7 @@ impl FoundDataset {
             Layout::Folders(layout) => layout.parts.iter().map(|part| part.split).collect(),
             Layout::Idx(layout) => layout.parts.iter().map(|part| part.split).collect(),
             Layout::Parquet(parts) => parts.iter().map(|(split, _)| *split).collect(),
+            Layout::Cifar(layout) => layout.splits(),
             Layout::Csv(layout) => layout.splits(),
             Layout::WebDataset(layout) => layout.splits(),
         }
@@ -195,6 +202,7 @@ impl FoundDataset {
                     others.flat_map(|(_, (_, files))| files.clone()).collect();
                 open_parquet(&self.path, &parts[number].1, &others)?
             }
+            Layout::Cifar(layout) => Arc::new(layout.open(number)?),
             Layout::Csv(layout) => Arc::new(layout.open(number)?),
             Layout::WebDataset(layout) => Arc::new(layout.open(number)?),
         })
@@ -274,6 +282,13 @@ fn of_folder(
                 notes.push(format!("what {} holds is read", place.display()));
             }
             return Ok(Layout::Idx(layout));
+        }
+        if let Some(mut layout) = CifarLayout::recognise(&place, configuration)? {
+            notes.append(&mut layout.notes);
+            if place != path {
+                notes.push(format!("what {} holds is read", place.display()));
+            }
+            return Ok(Layout::Cifar(layout));
         }
         match folders_in(&place)?.as_slice() {
             [only] if files_in(&place)?.is_empty() => place = only.clone(),
@@ -357,6 +372,10 @@ fn of_folder(
     let names: Vec<String> = archives.iter().map(|archive| file_name(archive)).collect();
     if let Some(names) = quoted(&names) {
         notes.push(format!("the folders are the classes; {names} is not read"));
+    }
+    if !are_plain && let Some(mut layout) = CifarLayout::recognise_inside(&place, configuration)? {
+        notes.append(&mut layout.notes);
+        return Ok(Layout::Cifar(layout));
     }
     match classes {
         Ok(layout) => {

@@ -1,6 +1,7 @@
 //! Datasets: what they have in common, and one file per format.
 
 mod cached;
+mod cifar;
 mod class_subset;
 mod content;
 mod discover;
@@ -22,6 +23,7 @@ mod subset;
 mod webdataset;
 
 pub use cached::CachedDataset;
+pub use cifar::CifarImages;
 pub use class_subset::ClassSubset;
 pub use content::Content;
 pub(crate) use discover::LOOKED_FOR;

@@ -6,6 +6,7 @@
     reason = "each test binary uses its part"
 )]
 
+pub(crate) mod cifar;
 pub(crate) mod mutate;
 
 use std::path::{Path, PathBuf};

@@ -123,7 +123,7 @@ pub(super) struct SplitColumn {
 
 impl SplitColumn {
     /// The split that a row is of; an error shows what stands there instead.
-    pub(super) fn split<'r>(self, record: &'r StringRecord) -> Result<Split, &'r str> {
+    pub(super) fn split(self, record: &StringRecord) -> Result<Split, &str> {
         let text = record.get(self.place).unwrap_or_default();
         let split = if self.is_val {
             match text.to_lowercase().as_str() {

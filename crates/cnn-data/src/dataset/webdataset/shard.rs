@@ -48,11 +48,15 @@ impl Shard {
             if path.iter().any(is_ignored) {
                 return Ok(());
             }
-            match member.kind {
-                Kind::File => {}
+            let left_out_as = match member.kind {
+                Kind::File => None,
                 Kind::Folder => return Ok(()),
-                Kind::Link => return Ok(left_out.links.push(shown(&member.name))),
-                Kind::Other => return Ok(left_out.others.push(shown(&member.name))),
+                Kind::Link => Some(&mut left_out.links),
+                Kind::Other => Some(&mut left_out.others),
+            };
+            if let Some(names) = left_out_as {
+                names.push(shown(&member.name));
+                return Ok(());
             }
             if path
                 .components()
