@@ -243,7 +243,8 @@ fn what_is_not_plain_is_refused() {
                 "l.csv",
                 b"image,species,breed\n1.jpg,dog,pug\n2.jpg,dog,beagle\n",
             )],
-            "l.csv: its columns `species` and `breed` may each be the label; choose one as PATH:COLUMN",
+            "l.csv is not read: its columns `species` and `breed` may each be the label; choose one as \
+             PATH:COLUMN",
         ),
         (
             &[("l.csv", b"image,age,height\n1.jpg,3,4\n2.jpg,5,6\n")],
@@ -369,7 +370,7 @@ fn class_folders_stay_the_classes() {
     assert_eq!(found.open(None).unwrap().classes(), ["cat", "dog"]);
     assert_eq!(found.notes().len(), 1, "{:?}", found.notes());
     assert!(
-        found.notes()[0].contains("metadata.csv lists images, too, and is read where it is named"),
+        found.notes()[0].contains("metadata.csv is read where it is named itself"),
         "{:?}",
         found.notes()
     );
@@ -393,9 +394,66 @@ fn class_folders_stay_the_classes() {
     let found = FoundDataset::at(folder.path()).unwrap();
     assert_eq!(found.format(), DatasetFormat::ImageFolder);
     assert!(
-        found.notes()[0].starts_with("metadata.csv is not read"),
+        found.notes()[0].starts_with("metadata.csv is not read: none of its columns names images"),
         "{:?}",
         found.notes()
+    );
+}
+
+#[test]
+fn one_class_folder_gives_way_to_a_table_that_is_plainly_meant() {
+    let unnamed: &[u8] = b"file,photographer\n1.jpg,anne\n2.jpg,bob\n";
+    let named: &[u8] = b"file,species\n1.jpg,manx\n2.jpg,pug\n";
+    let unclear: &[u8] = b"file,age,height\n1.jpg,3,4\n2.jpg,5,6\n";
+    let open = |table: &[u8], name: &str| {
+        let images = [1, 2].map(|number| format!("{name}/{number}.jpg"));
+        let folder = folder_with(&[("t.csv", table), (&images[0], b""), (&images[1], b"")]);
+        FoundDataset::at(folder.path()).map(|found| {
+            let classes = found.open(None).unwrap().classes().to_vec();
+            (found.format(), classes, found.notes().join("; "))
+        })
+    };
+    let cases = [
+        (
+            unnamed,
+            "images",
+            DatasetFormat::Csv,
+            "the folder `images` is none",
+        ),
+        (
+            unnamed,
+            "cat",
+            DatasetFormat::ImageFolder,
+            "`t.csv` is read where it is named itself",
+        ),
+        (named, "cat", DatasetFormat::Csv, "the folder `cat` is none"),
+        (
+            unclear,
+            "cat",
+            DatasetFormat::ImageFolder,
+            "t.csv is not read: its columns `age` and",
+        ),
+    ];
+    for (table, name, format, note) in cases {
+        let (found, classes, notes) = open(table, name).unwrap();
+        assert_eq!(found, format, "{name}: {notes}");
+        assert!(notes.contains(note), "{name}: {notes}");
+        assert_eq!(
+            classes.len(),
+            if format == DatasetFormat::Csv { 2 } else { 1 }
+        );
+    }
+    let error = open(unclear, "images").unwrap_err().to_string();
+    assert!(error.contains("choose one as PATH:COLUMN"), "{error}");
+    // Photos stay photos, and it is said why.
+    let photo = golden_bytes("rgb-420.jpg");
+    let folder = folder_with(&[("t.csv", unclear), ("1.jpg", &photo), ("2.jpg", &photo)]);
+    let survey = survey(folder.path()).unwrap();
+    assert_eq!((survey.format, survey.readable), (DatasetFormat::Photos, 2));
+    assert!(
+        survey.notes[0].contains("choose one as PATH:COLUMN"),
+        "{:?}",
+        survey.notes
     );
 }
 

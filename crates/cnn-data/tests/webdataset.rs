@@ -341,6 +341,6 @@ fn class_folders_beside_an_archive_stay_the_classes() {
     let found = FoundDataset::at(folder.path()).unwrap();
     assert_eq!(found.format(), DatasetFormat::ImageFolder);
     assert_eq!(found.open(None).unwrap().classes(), ["cat", "dog"]);
-    let is_said = |note: &String| note.contains("`photos.tar` is not read");
+    let is_said = |note: &String| note.contains("`photos.tar` is read where it is named itself");
     assert!(found.notes().iter().any(is_said), "{:?}", found.notes());
 }

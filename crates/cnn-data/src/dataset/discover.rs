@@ -14,10 +14,10 @@ use super::files::{
 };
 use super::folder_layout::FolderLayout;
 use super::idx::IdxLayout;
-use super::label_table::{CsvLayout, ImageIndex, is_table_name, tables_beside};
+use super::label_table::{CsvLayout, ImageIndex, UnreadTables, is_table_name, tables_beside};
 use super::recurring::recurring_folders;
 use super::shards::{ShardPart, check_shards, of_configuration, parts_of};
-use super::split::list_splits;
+use super::split::{is_content_name, list_splits};
 use super::webdataset::{WebDatasetLayout, is_tar_name, packed_reason};
 use super::{Dataset, ImageFolder, Split};
 use crate::{Error, Skipped};
@@ -318,32 +318,25 @@ fn of_folder(
     }
     let classes = FolderLayout::recognise(path, &images)?;
     let tables = tables_beside(&place)?;
-    let are_plain = configuration.is_none()
-        && classes
-            .as_ref()
-            .is_ok_and(|layout| layout.classes.len() > 1);
-    if are_plain {
+    let names = classes
+        .as_ref()
+        .map_or(&[][..], |layout| layout.classes.as_slice());
+    let mut unread = Vec::new();
+    if names.len() > 1 && configuration.is_none() {
         let index = ImageIndex::of_files(&place, &images);
         for table in &tables {
             if table.lists_images(&index)? {
-                notes.push(format!(
-                    "the folders are the classes; {} lists images, too, and is read where it is \
-                     named itself",
-                    table.path().display()
-                ));
+                notes.push(beside_classes(&table.path().display()));
             }
         }
-    }
-    let mut unread = Vec::new();
-    if !are_plain && !tables.is_empty() {
+    } else if !tables.is_empty() {
+        let gives_way = names.is_empty() || is_content_name(&names[0]) || configuration.is_some();
         match CsvLayout::of_folder(&place, &tables, &images, configuration)? {
-            Ok(layout) => {
+            Ok(layout) if gives_way || layout.are_named() => {
                 if place != path {
                     notes.push(format!("what {} holds is read", place.display()));
                 }
-                if let Ok(FolderLayout { classes, .. }) = &classes
-                    && let Some(names) = quoted(classes)
-                {
+                if let Some(names) = quoted(names) {
                     notes.push(format!(
                         "the classes are those of {}, and the folder {names} is none",
                         layout.names()
@@ -352,31 +345,36 @@ fn of_folder(
                 notes.extend(layout.notes.iter().cloned());
                 return Ok(Layout::Csv(layout));
             }
-            Err(reasons) => unread = reasons,
+            Ok(layout) => unread.push(beside_classes(&layout.names())),
+            Err(UnreadTables {
+                unclear: Some(error),
+                ..
+            }) if gives_way && (!names.is_empty() || configuration.is_some()) => return Err(error),
+            Err(UnreadTables { reasons, .. }) => unread = reasons,
         }
     }
-    if !are_plain && !archives.is_empty() {
+    if names.is_empty() && !archives.is_empty() {
         let files = of_configuration(path, archives, configuration)?;
         let layout = WebDatasetLayout::of_shards(parts_of(path, files)?)?;
-        if !images.is_empty() {
+        if let Some(image) = images.first() {
             notes.push(format!(
                 "{} images beside the archives are left out, as {}",
                 images.len(),
-                images[0].display()
+                image.display()
             ));
         }
         notes.extend(unread);
         notes.extend(layout.notes.iter().cloned());
         return Ok(Layout::WebDataset(layout));
     }
-    let names: Vec<String> = archives.iter().map(|archive| file_name(archive)).collect();
-    if let Some(names) = quoted(&names) {
-        notes.push(format!("the folders are the classes; {names} is not read"));
-    }
-    if !are_plain && let Some(mut layout) = CifarLayout::recognise_inside(&place, configuration)? {
+    if names.is_empty()
+        && let Some(mut layout) = CifarLayout::recognise_inside(&place, configuration)?
+    {
         notes.append(&mut layout.notes);
         return Ok(Layout::Cifar(layout));
     }
+    let archives: Vec<String> = archives.iter().map(|archive| file_name(archive)).collect();
+    notes.extend(quoted(&archives).map(|archives| beside_classes(&archives)));
     match classes {
         Ok(layout) => {
             notes.extend(layout.notes.iter().cloned());
@@ -394,6 +392,11 @@ fn of_folder(
             })
         }
     }
+}
+
+/// Says that a table or an archive is not read where class folders are.
+fn beside_classes(name: &dyn fmt::Display) -> String {
+    format!("the folders are the classes; {name} is read where it is named itself")
 }
 
 fn of_file(

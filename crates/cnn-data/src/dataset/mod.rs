@@ -31,6 +31,7 @@ use discover::choose_part;
 pub use discover::{DatasetFormat, FoundDataset};
 pub use idx::{IdxArray, IdxImages};
 pub use image_folder::ImageFolder;
+pub(crate) use label_table::has_tables;
 pub use label_table::{CsvImages, LabelRow, LabelTable};
 pub use open::open_dataset;
 #[cfg(feature = "parquet")]

@@ -196,6 +196,19 @@ impl Columns {
         }
     }
 
+    /// Whether the column of labels is called so, or there is one for each class.
+    pub(super) fn has_named_label(&self) -> bool {
+        match self.label {
+            LabelColumn::None => false,
+            LabelColumn::OneHot(_) => true,
+            LabelColumn::Of(place) => self.is_called_label(place),
+        }
+    }
+
+    fn is_called_label(&self, place: usize) -> bool {
+        self.has_header && LABELS.contains(&key(&self.names[place]).as_str())
+    }
+
     /// Calls `visit` with the records below the header.
     fn visit(
         &self,
@@ -250,7 +263,7 @@ impl Columns {
         let named: Vec<usize> = others
             .iter()
             .copied()
-            .filter(|&place| self.has_header && LABELS.contains(&key(&self.names[place]).as_str()))
+            .filter(|&place| self.is_called_label(place))
             .collect();
         let chosen = match named[..] {
             [] => return self.one_hot(text, others),

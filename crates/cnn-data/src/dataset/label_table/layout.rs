@@ -13,7 +13,7 @@ use super::text::{LOOKED_AT, MAX_BYTES};
 use super::{CsvImages, LabelTable};
 use crate::dataset::ImageFolder;
 use crate::dataset::files::{
-    file_name, files_in, folders_in, has_extension, is_image_name, quoted,
+    file_name, files_in, files_within, folders_in, has_extension, is_image_name, quoted,
 };
 use crate::{Error, Split};
 
@@ -32,6 +32,7 @@ pub(in crate::dataset) struct CsvLayout {
     root: PathBuf,
     /// The names of the tables.
     tables: Vec<String>,
+    are_named: bool,
     classes: Vec<String>,
     parts: Vec<CsvPart>,
     /// How the tables were understood where that is not plain, and what was left out, in sentences.
@@ -55,6 +56,15 @@ pub(in crate::dataset) struct TableFile {
 pub(in crate::dataset) fn is_table_name(path: &Path) -> bool {
     let is_submission = || file_name(path).to_lowercase().contains("submission");
     has_extension(path, &["csv", "tsv"]) && !is_submission()
+}
+
+/// Whether tables lie in a folder or not far below it.
+pub(crate) fn has_tables(folder: &Path) -> Result<bool, Error> {
+    const DEEPEST: usize = 4;
+    Ok(folder.is_dir()
+        && !files_within(folder, DEEPEST, is_table_name)?
+            .files
+            .is_empty())
 }
 
 /// The tables in a folder, or else in the folders of its splits.
@@ -101,30 +111,32 @@ impl CsvLayout {
         tables: &[TableFile],
         images: &[PathBuf],
         column: Option<&str>,
-    ) -> Result<Result<Self, Vec<String>>, Error> {
+    ) -> Result<Result<Self, UnreadTables>, Error> {
         let index = ImageIndex::of_files(folder, images);
         let mut read = Vec::new();
-        let mut reasons = Vec::new();
-        let mut unclear = None;
+        let mut unread = UnreadTables::default();
         for table in tables {
             match table.read(column, &index, false)? {
                 Ok(rows) => read.push(rows),
-                Err(NotRead::NoTable(reason)) => {
-                    reasons.push(format!("{} is not read: {reason}", table.name()));
-                }
-                Err(NotRead::Unclear(error)) => {
-                    reasons.push(format!("{} is not read: {}", table.name(), error.reason()));
-                    unclear.get_or_insert(error);
-                }
+                Err(not_read) => unread.add(table, not_read),
             }
         }
-        if read.is_empty() {
-            return unclear.map_or(Ok(Err(reasons)), Err);
+        if let Err(error) = check_tables(folder, &read) {
+            unread.reasons.push(reason_of(&error));
+            unread.unclear.get_or_insert(error);
+            return Ok(Err(unread));
         }
-        check_tables(folder, &read)?;
+        if read.is_empty() {
+            return Ok(Err(unread));
+        }
         let mut layout = Self::of_rows(folder, read, &index)?;
-        layout.notes.extend(reasons);
+        layout.notes.append(&mut unread.reasons);
         Ok(Ok(layout))
+    }
+
+    /// Whether a column of labels is called so, rather than being the only one there is.
+    pub(in crate::dataset) fn are_named(&self) -> bool {
+        self.are_named
     }
 
     /// The names of the tables that are read.
@@ -148,6 +160,7 @@ impl CsvLayout {
         let mut of_split: BTreeMap<Option<Split>, Vec<Row>> = BTreeMap::new();
         let first = tables.first().map(|table| table.path.clone());
         let names = tables.iter().map(|table| file_name(&table.path)).collect();
+        let are_named = tables.iter().any(|table| table.are_named);
         for mut table in tables {
             notes.append(&mut table.notes);
             for (split, rows) in table.of_split {
@@ -182,6 +195,7 @@ impl CsvLayout {
         Ok(Self {
             root: root.to_owned(),
             tables: names,
+            are_named,
             parts: parts.collect(),
             classes: classes.names,
             notes,
@@ -189,10 +203,44 @@ impl CsvLayout {
     }
 }
 
+/// Why none of a folder's tables is read.
+#[derive(Debug, Default)]
+pub(in crate::dataset) struct UnreadTables {
+    /// A sentence for each table.
+    pub(in crate::dataset) reasons: Vec<String>,
+    /// The error of the first table that lists images, if one does.
+    pub(in crate::dataset) unclear: Option<Error>,
+}
+
+impl UnreadTables {
+    fn add(&mut self, table: &TableFile, not_read: NotRead) {
+        let reason = match not_read {
+            NotRead::NoTable(reason) => reason,
+            NotRead::Unclear(error) => {
+                let reason = reason_of(&error);
+                self.unclear.get_or_insert(error);
+                reason
+            }
+        };
+        self.reasons
+            .push(format!("{} is not read: {reason}", table.name()));
+    }
+}
+
+/// What is not plain, without the path, which is told with it.
+fn reason_of(error: &Error) -> String {
+    match error {
+        Error::Ambiguous { reason, .. } => reason.clone(),
+        other => other.reason(),
+    }
+}
+
 /// What a table tells: the rows whose images are there and have labels.
 struct Rows {
     path: PathBuf,
     of_split: BTreeMap<Option<Split>, Vec<Row>>,
+    /// Whether the column of labels is called so.
+    are_named: bool,
     notes: Vec<String>,
 }
 
@@ -241,7 +289,10 @@ impl TableFile {
             Err(Unclear::NoTable(reason)) => return Ok(Err(NotRead::NoTable(reason))),
             Err(unclear) => return Ok(Err(NotRead::Unclear(self.unclear(unclear, column)))),
         };
-        let rows = self.images(&table, index, may_lead_out)?;
+        let rows = match self.images(&table, index, may_lead_out) {
+            Err(error @ Error::Ambiguous { .. }) => return Ok(Err(NotRead::Unclear(error))),
+            rows => rows?,
+        };
         if !rows.of_split.is_empty() {
             return Ok(Ok(rows));
         }
@@ -413,6 +464,7 @@ impl TableFile {
         Ok(Rows {
             path: self.path.clone(),
             of_split: found,
+            are_named: table.are_named(),
             notes: notes
                 .into_iter()
                 .map(|note| format!("{name}: {note}"))

@@ -9,5 +9,6 @@ mod text;
 
 pub(super) use image_index::ImageIndex;
 pub use images::CsvImages;
-pub(super) use layout::{CsvLayout, is_table_name, tables_beside};
+pub(crate) use layout::has_tables;
+pub(super) use layout::{CsvLayout, UnreadTables, is_table_name, tables_beside};
 pub use table::{LabelRow, LabelTable};

@@ -23,6 +23,7 @@ pub struct LabelTable {
     rows: Vec<LabelRow>,
     notes: Vec<String>,
     has_labels: bool,
+    are_named: bool,
 }
 
 /// A row of a table.
@@ -103,6 +104,7 @@ impl LabelTable {
             rows,
             notes,
             has_labels: columns.label != LabelColumn::None,
+            are_named: columns.has_named_label(),
         })
     }
 
@@ -114,6 +116,11 @@ impl LabelTable {
     /// How the columns were understood where that is not plain, and what was left out, in sentences.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Whether its column of labels is called so, or is one for each class.
+    pub(super) fn are_named(&self) -> bool {
+        self.are_named
     }
 
     /// Whether there is a column of labels.
