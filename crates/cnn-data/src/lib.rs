@@ -3,8 +3,8 @@
 //! - [`decode()`], [`open_image`]: JPEG, PNG, BMP, GIF and WebP to an [`Image`], as Pillow decodes
 //!   them but strict and within [`Limits`];
 //! - [`resize`], [`preprocess`]: timm's evaluation transform to a [`FloatImage`];
-//! - [`Dataset`], [`open_dataset`]: [`ImageFolder`], [`IdxImages`], [`ParquetImages`],
-//!   [`PhotoList`];
+//! - [`Dataset`], [`open_dataset`]: [`ImageFolder`], [`IdxImages`], [`CifarImages`], [`ParquetImages`],
+//!   [`CsvImages`], [`WebDataset`], [`PhotoList`];
 //! - [`BatchPlan`], [`Batches`]: a [`Batch`] of images `(N, H, W, C)` with labels, boxes, masks
 //!   and the way back to the photos, decoded in parallel and ahead, in the same order at any number
 //!   of threads; [`Batch::of_images`] makes one of photos for a prediction;
@@ -19,8 +19,9 @@
 //! |---|---|
 //! | `tensors` | [`Batch`], [`BatchPlan`], [`Batches`]: batches as candle tensors, which bring candle |
 //! | `parquet` | [`ParquetImages`]: datasets in parquet files; without it [`open_dataset`] names the feature |
+//! | `pickle` | [`CifarImages`] of CIFAR's Python files, which are pickles; without it [`open_dataset`] names the feature |
 //!
-//! Neither is on by default.
+//! None is on by default.
 //!
 //! # Classes, boxes and masks
 //!
@@ -97,9 +98,9 @@ pub use batches::{BatchPlan, Batches};
 #[cfg(feature = "parquet")]
 pub use dataset::ParquetImages;
 pub use dataset::{
-    CachedDataset, ClassSubset, Content, Dataset, DatasetFormat, FoundDataset, IdxArray, IdxImages,
-    ImageFolder, PhotoList, Sample, Skipped, Split, Subset, duplicates_across, open_dataset,
-    stratified_split,
+    CachedDataset, CifarImages, ClassSubset, Content, CsvImages, Dataset, DatasetFormat,
+    FoundDataset, IdxArray, IdxImages, ImageFolder, LabelRow, LabelTable, PhotoList, Sample,
+    Skipped, Split, Subset, WebDataset, duplicates_across, open_dataset, stratified_split,
 };
 pub use error::Error;
 pub use image::{

@@ -38,7 +38,9 @@ fn what_is_no_dataset_says_what_was_looked_for() {
     let folder = folder_with(&[("1.png", &png)]);
     let message = open_error(&folder.path().join("1.png"), None);
     assert!(
-        message.contains("it is a single file and not parquet"),
+        message.contains(
+            "it is a single file and neither parquet nor named like a CSV, TSV or tar file"
+        ),
         "{message}"
     );
     let message = open_error(&folder.path().join("absent"), None);

@@ -4,12 +4,14 @@
 mod common;
 
 use cnn_core::Rng;
-use cnn_data::{Dataset, FileFormat, IdxArray, IdxImages, decode};
-use common::golden_bytes;
+use cnn_data::{
+    CifarImages, Dataset, FileFormat, IdxArray, IdxImages, LabelTable, WebDataset, decode,
+};
 use common::made::{
     Scans, bmp_of_runs, bmp_os2, bmp_packed, exif, jpeg, png_with_chunks, raw_profile, xmp,
 };
 use common::mutate::{Tally, mutate_100_000};
+use common::{golden_bytes, sign_tar_header, tar, tar_member};
 use flate2::Crc;
 
 fn mutate_images(
@@ -155,6 +157,95 @@ fn damaged_idx() {
         },
     );
     assert!(tally.accepted > 1_000 && tally.rejected > 10_000 && tally.contained == 0);
+}
+
+#[test]
+fn damaged_cifar() {
+    let file = common::cifar::binary([&[6], &[9]]);
+    let tally = mutate_100_000(
+        "cifar",
+        &[file],
+        |_, _| {},
+        |bytes| read_all(&CifarImages::parse_binary(bytes.to_vec())?),
+    );
+    assert!(tally.accepted > 1_000 && tally.rejected > 10_000 && tally.contained == 0);
+}
+
+#[cfg(feature = "pickle")]
+#[test]
+fn damaged_cifar_pickles() {
+    let files = common::cifar::pickles();
+    // What is not the pixels is little, and is damaged in half of the cases.
+    let repair = |bytes: &mut Vec<u8>, rng: &mut Rng| {
+        if rng.bernoulli(0.5) {
+            let at = rng.below(bytes.len().clamp(1, 300) as u64) as usize;
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = rng.below(256) as u8;
+            }
+        }
+    };
+    let tally = mutate_100_000("cifar-pickle", &files, repair, |bytes| {
+        read_all(&CifarImages::parse_pickle(bytes)?)
+    });
+    assert!(tally.accepted > 1_000 && tally.rejected > 10_000 && tally.contained == 0);
+}
+
+#[test]
+fn damaged_tables() {
+    let files = [
+        b"\xef\xbb\xbfpath,label,split\r\n\"a,b.jpg\",cat,train\r\nc.jpg,dog,val\r\n".to_vec(),
+        b"image;cat;dog\n1.jpg;1;0\n2.png;0;1\n".to_vec(),
+        b"1.jpg\t10\n2.png\t9\n".to_vec(),
+        b",image_id,class_id,class_name\n0,1.jpg,7,cat\n1,2.jpg,3,dog\n".to_vec(),
+    ];
+    let tally = mutate_100_000(
+        "csv",
+        &files,
+        |_, _| {},
+        |bytes| {
+            let table = LabelTable::parse(bytes, None)?;
+            assert!(table.rows().len() <= bytes.len());
+            Ok(())
+        },
+    );
+    assert!(tally.accepted > 1_000 && tally.rejected > 10_000 && tally.contained == 0);
+}
+
+#[test]
+fn damaged_tar() {
+    let plain = tar(&[
+        ("1.png", &golden_bytes("one-bit.png")),
+        ("1.cls", b"1"),
+        ("2.png", b"x"),
+        ("2.json", br#"{"label": 0}"#),
+    ]);
+    let mut long = Vec::new();
+    long.extend(tar_member("././@LongLink", b'L', b"folder/1.png\0"));
+    long.extend(tar_member("cut", b'0', b"x"));
+    long.extend(tar_member("pax", b'x', b"21 path=folder/1.txt\n"));
+    long.extend(tar_member("cut", b'0', b"cat"));
+    let repair = |bytes: &mut Vec<u8>, rng: &mut Rng| {
+        // Half the archives get right checksums, so that the damage is seen behind them.
+        if rng.bernoulli(0.5) {
+            for header in bytes.chunks_exact_mut(512) {
+                if header[257..262] == *b"ustar" {
+                    sign_tar_header(header);
+                }
+            }
+        }
+    };
+    let tally = mutate_100_000("tar", &[plain, long], repair, |bytes| {
+        let dataset = WebDataset::parse(bytes.to_vec())?;
+        (0..dataset.len()).for_each(|index| drop(dataset.read(index)));
+        Ok(())
+    });
+    assert!(tally.accepted > 1_000 && tally.rejected > 10_000 && tally.contained == 0);
+}
+
+fn read_all(dataset: &dyn Dataset) -> Result<(), String> {
+    (0..dataset.len())
+        .try_for_each(|index| dataset.read(index).map(drop))
+        .map_err(|error| error.to_string())
 }
 
 fn idx(header: &[u8], elements: u8) -> Vec<u8> {

@@ -134,6 +134,17 @@ impl Error {
     }
 }
 
+impl From<cnn_pickle::Error> for Error {
+    fn from(error: cnn_pickle::Error) -> Self {
+        match error {
+            cnn_pickle::Error::Broken { offset, reason } => Self::Pickle { offset, reason },
+            cnn_pickle::Error::Refused { function } => Self::Refused { function },
+            cnn_pickle::Error::Limit { what, found, limit } => Self::limit(what, found, limit),
+            other => Self::Unsupported(other.to_string()),
+        }
+    }
+}
+
 fn hint(suggestion: &Option<String>) -> String {
     suggestion
         .as_ref()

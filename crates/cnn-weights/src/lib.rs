@@ -42,7 +42,7 @@
 //!
 //! # Its neighbours
 //!
-//! It uses `cnn-core`; `cnn-layers` has the store that takes a file's tensors, `cnn-models` the
+//! It uses `cnn-core` and `cnn-pickle`; `cnn-layers` has the store that takes a file's tensors, `cnn-models` the
 //! networks that load whole directories. [All
 //! crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
 //!
@@ -67,14 +67,13 @@ mod element;
 mod error;
 mod foreign;
 mod layout;
-mod pickle;
 mod pth;
 mod report;
 mod safetensors;
 mod save;
 mod tensor_file;
 
-pub use element::ElementType;
+pub use cnn_pickle::ElementType;
 pub use error::Error;
 pub use report::{LoadReport, ShapeMismatch};
 pub use save::save_safetensors;

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
+use crate::element::Element;
 use crate::layout::Layout;
 use crate::tensor_file::{self, Buffer};
 use crate::{ElementType, Error, Format, TensorFile};

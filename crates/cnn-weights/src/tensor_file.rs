@@ -9,6 +9,7 @@ use std::path::Path;
 use candle_core::{DType, Tensor};
 use indexmap::IndexMap;
 
+use crate::element::Element;
 use crate::layout::Layout;
 use crate::{ElementType, Error, foreign, pth, safetensors};
 
@@ -90,6 +91,17 @@ pub enum Format {
 }
 
 /// What is known of a tensor before it is loaded.
+///
+/// candle lacks some types of elements; tensors of these are widened without loss when they are
+/// loaded:
+///
+/// | stored | loaded as |
+/// |---|---|
+/// | bool | [`DType::U8`], 0 or 1 |
+/// | int8 | [`DType::I16`] |
+/// | uint16 | [`DType::U32`] |
+/// | uint64 | [`DType::I64`]; a value of 2⁶³ or more is an error |
+/// | the others | the type of the same name |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorInfo {
     /// The type of the tensor that [`TensorFile::tensor`] gives.

@@ -14,6 +14,7 @@
 //! | `viz` | `viz` | explanations, feature maps, filters that do nothing |
 //! | `report` | `viz` | HTML pages of runs and explained photos |
 //! | `parquet` | `data` | image datasets in parquet files |
+//! | `pickle` | `data` | CIFAR's Python files, which are pickles |
 //! | `graph` | `graph` | the typed graph of any network, and its interpreter |
 //! | `metrics` | `metrics` | accuracy, calibration, confidence intervals, without tensors |
 //! | `weights` | `weights` | safetensors and PyTorch's files |

@@ -1,6 +1,5 @@
 //! Recognising how a dataset is stored.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -8,15 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
+use super::cifar::CifarLayout;
 use super::files::{
     Listing, file_name, files_below, files_in, folders_in, has_extension, is_image_name, quoted,
 };
 use super::folder_layout::FolderLayout;
 use super::idx::IdxLayout;
+use super::label_table::{CsvLayout, ImageIndex, UnreadTables, is_table_name, tables_beside};
 use super::recurring::recurring_folders;
-use super::split::list_splits;
+use super::shards::{ShardPart, check_shards, of_configuration, parts_of};
+use super::split::{is_content_name, list_splits};
+use super::webdataset::{WebDatasetLayout, is_tar_name, packed_reason};
 use super::{Dataset, ImageFolder, Split};
 use crate::{Error, Skipped};
 
@@ -31,6 +33,13 @@ pub enum DatasetFormat {
     Idx,
     /// The Hugging Face hub's parquet files with an image column.
     Parquet,
+    /// CIFAR-10's and CIFAR-100's binary files and, with the feature `pickle`, Python files.
+    Cifar,
+    /// CSV or TSV files of images and their labels.
+    Csv,
+    /// WebDataset: tar archives of images with their labels beside them.
+    #[serde(rename = "webdataset")]
+    WebDataset,
     /// Image files without labels.
     Photos,
     /// Rendered when it is read, as [`Shapes`](crate::Shapes) is.
@@ -45,6 +54,9 @@ impl fmt::Display for DatasetFormat {
             Self::ImageFolder => "image-folder",
             Self::Idx => "idx",
             Self::Parquet => "parquet",
+            Self::Cifar => "cifar",
+            Self::Csv => "csv",
+            Self::WebDataset => "webdataset",
             Self::Photos => "photos",
             Self::Procedural => "procedural",
             Self::Custom => "custom",
@@ -54,7 +66,8 @@ impl fmt::Display for DatasetFormat {
 
 /// What is recognised, for the message where nothing is.
 pub(crate) const LOOKED_FOR: &str = "folders of images named by class, directly or in `train`, `val` and `test`; IDX \
-     files named like `train-images-idx3-ubyte.gz` with their labels; parquet files with an image column";
+     files named like `train-images-idx3-ubyte.gz` with their labels; parquet files with an image \
+     column; CIFAR's binary and Python files; CSV and TSV files of images and labels; WebDataset tar archives";
 
 /// A recognised dataset, not opened yet: its format, its splits, and how its folders were
 /// understood.
@@ -83,15 +96,15 @@ pub struct FoundDataset {
 enum Layout {
     Folders(FolderLayout),
     Idx(IdxLayout),
-    Parquet(Vec<ParquetPart>),
+    Parquet(Vec<ShardPart>),
+    Cifar(CifarLayout),
+    Csv(CsvLayout),
+    WebDataset(WebDatasetLayout),
 }
-
-/// A split and its files.
-type ParquetPart = (Option<Split>, Vec<PathBuf>);
 
 impl FoundDataset {
     /// Recognises the dataset at a path by its content. Of a folder with several configurations, as
-    /// those of the hub, `PATH:NAME` is one.
+    /// those of the hub, `PATH:NAME` is one, and of a table with several columns of labels.
     ///
     /// # Errors
     ///
@@ -110,7 +123,7 @@ impl FoundDataset {
         let layout = if metadata.is_dir() {
             of_folder(&path, configuration.as_deref(), &mut notes)?
         } else {
-            of_file(&path)?
+            of_file(&path, configuration.as_deref(), &mut notes)?
         };
         if let Some(name) = configuration.filter(|_| !layout.has_configurations()) {
             return Err(Error::Configuration {
@@ -132,6 +145,9 @@ impl FoundDataset {
             Layout::Folders(_) => DatasetFormat::ImageFolder,
             Layout::Idx(_) => DatasetFormat::Idx,
             Layout::Parquet(_) => DatasetFormat::Parquet,
+            Layout::Cifar(_) => DatasetFormat::Cifar,
+            Layout::Csv(_) => DatasetFormat::Csv,
+            Layout::WebDataset(_) => DatasetFormat::WebDataset,
         }
     }
 
@@ -151,6 +167,9 @@ impl FoundDataset {
             Layout::Folders(layout) => layout.parts.iter().map(|part| part.split).collect(),
             Layout::Idx(layout) => layout.parts.iter().map(|part| part.split).collect(),
             Layout::Parquet(parts) => parts.iter().map(|(split, _)| *split).collect(),
+            Layout::Cifar(layout) => layout.splits(),
+            Layout::Csv(layout) => layout.splits(),
+            Layout::WebDataset(layout) => layout.splits(),
         }
     }
 
@@ -162,7 +181,7 @@ impl FoundDataset {
     /// [`Error::WithoutFeature`] if the format's reader was left out of this build,
     /// [`Error::BrokenDataset`] if a file contradicts its format.
     pub fn open(&self, split: impl Into<Option<Split>>) -> Result<Arc<dyn Dataset>, Error> {
-        let number = self.choose(split.into())?;
+        let number = choose_part(&self.path, &self.parts(), split.into())?;
         Ok(match &self.layout {
             Layout::Folders(layout) => {
                 let part = &layout.parts[number];
@@ -183,27 +202,34 @@ impl FoundDataset {
                     others.flat_map(|(_, (_, files))| files.clone()).collect();
                 open_parquet(&self.path, &parts[number].1, &others)?
             }
+            Layout::Cifar(layout) => Arc::new(layout.open(number)?),
+            Layout::Csv(layout) => Arc::new(layout.open(number)?),
+            Layout::WebDataset(layout) => Arc::new(layout.open(number)?),
         })
     }
+}
 
-    fn choose(&self, asked: Option<Split>) -> Result<usize, Error> {
-        let splits = self.parts();
-        let existing = || list_splits(splits.iter().copied().flatten());
-        match asked {
-            Some(asked) => splits
-                .iter()
-                .position(|split| *split == Some(asked))
-                .ok_or_else(|| Error::NoSuchSplit {
-                    path: self.path.clone(),
-                    asked,
-                    existing: existing(),
-                }),
-            None if splits.len() == 1 => Ok(0),
-            None => Err(Error::SplitNotChosen {
-                path: self.path.clone(),
+/// The number of the part that is asked for, or of the only one there is.
+pub(super) fn choose_part(
+    path: &Path,
+    splits: &[Option<Split>],
+    asked: Option<Split>,
+) -> Result<usize, Error> {
+    let existing = || list_splits(splits.iter().copied().flatten());
+    match asked {
+        Some(asked) => splits
+            .iter()
+            .position(|split| *split == Some(asked))
+            .ok_or_else(|| Error::NoSuchSplit {
+                path: path.to_owned(),
+                asked,
                 existing: existing(),
             }),
-        }
+        None if splits.len() == 1 => Ok(0),
+        None => Err(Error::SplitNotChosen {
+            path: path.to_owned(),
+            existing: existing(),
+        }),
     }
 }
 
@@ -224,7 +250,7 @@ impl ConfiguredPath {
             return whole;
         }
         let parts = path.to_str().and_then(|text| text.rsplit_once(':'));
-        match parts.filter(|(front, _)| Path::new(front).is_dir()) {
+        match parts.filter(|(front, _)| Path::new(front).exists()) {
             Some((front, name)) => Self {
                 path: front.into(),
                 configuration: Some(name.to_owned()),
@@ -257,86 +283,127 @@ fn of_folder(
             }
             return Ok(Layout::Idx(layout));
         }
+        if let Some(mut layout) = CifarLayout::recognise(&place, configuration)? {
+            notes.append(&mut layout.notes);
+            if place != path {
+                notes.push(format!("what {} holds is read", place.display()));
+            }
+            return Ok(Layout::Cifar(layout));
+        }
         match folders_in(&place)?.as_slice() {
             [only] if files_in(&place)?.is_empty() => place = only.clone(),
             _ => break,
         }
     }
     let is_parquet = |file: &Path| has_extension(file, &["parquet"]);
-    let Listing { files, unreadable } =
-        files_below(path, |file| is_parquet(file) || is_image_name(file))?;
+    let Listing { files, unreadable } = files_below(path, |file| {
+        is_parquet(file) || is_tar_name(file) || is_image_name(file)
+    })?;
     notes.extend(
         unreadable
             .iter()
             .map(|Skipped { path, reason }| format!("{path} is left out: {reason}")),
     );
-    let (parquet, images): (Vec<PathBuf>, Vec<PathBuf>) =
+    let (parquet, files): (Vec<PathBuf>, Vec<PathBuf>) =
         files.into_iter().partition(|file| is_parquet(file));
+    let (archives, images): (Vec<PathBuf>, Vec<PathBuf>) =
+        files.into_iter().partition(|file| is_tar_name(file));
     if !parquet.is_empty() {
         let files = of_configuration(path, parquet, configuration)?;
-        return Ok(Layout::Parquet(parquet_parts(path, files, notes)?));
+        let parts = parts_of(path, files)?;
+        for (_, files) in &parts {
+            notes.extend(check_shards(files)?);
+        }
+        return Ok(Layout::Parquet(parts));
     }
-    match FolderLayout::recognise(path, &images)? {
+    let classes = FolderLayout::recognise(path, &images)?;
+    let tables = tables_beside(&place)?;
+    let names = classes
+        .as_ref()
+        .map_or(&[][..], |layout| layout.classes.as_slice());
+    let mut unread = Vec::new();
+    if names.len() > 1 && configuration.is_none() {
+        let index = ImageIndex::of_files(&place, &images);
+        for table in &tables {
+            if table.lists_images(&index)? {
+                notes.push(beside_classes(&table.path().display()));
+            }
+        }
+    } else if !tables.is_empty() {
+        let gives_way = names.is_empty() || is_content_name(&names[0]) || configuration.is_some();
+        match CsvLayout::of_folder(&place, &tables, &images, configuration)? {
+            Ok(layout) if gives_way || layout.are_named() => {
+                if place != path {
+                    notes.push(format!("what {} holds is read", place.display()));
+                }
+                if let Some(names) = quoted(names) {
+                    notes.push(format!(
+                        "the classes are those of {}, and the folder {names} is none",
+                        layout.names()
+                    ));
+                }
+                notes.extend(layout.notes.iter().cloned());
+                return Ok(Layout::Csv(layout));
+            }
+            Ok(layout) => unread.push(beside_classes(&layout.names())),
+            Err(UnreadTables {
+                unclear: Some(error),
+                ..
+            }) if gives_way && (!names.is_empty() || configuration.is_some()) => return Err(error),
+            Err(UnreadTables { reasons, .. }) => unread = reasons,
+        }
+    }
+    if names.is_empty() && !archives.is_empty() {
+        let files = of_configuration(path, archives, configuration)?;
+        let layout = WebDatasetLayout::of_shards(parts_of(path, files)?)?;
+        if let Some(image) = images.first() {
+            notes.push(format!(
+                "{} images beside the archives are left out, as {}",
+                images.len(),
+                image.display()
+            ));
+        }
+        notes.extend(unread);
+        notes.extend(layout.notes.iter().cloned());
+        return Ok(Layout::WebDataset(layout));
+    }
+    if names.is_empty()
+        && let Some(mut layout) = CifarLayout::recognise_inside(&place, configuration)?
+    {
+        notes.append(&mut layout.notes);
+        return Ok(Layout::Cifar(layout));
+    }
+    let archives: Vec<String> = archives.iter().map(|archive| file_name(archive)).collect();
+    notes.extend(quoted(&archives).map(|archives| beside_classes(&archives)));
+    match classes {
         Ok(layout) => {
             notes.extend(layout.notes.iter().cloned());
+            notes.extend(unread);
             let roots = layout.parts.iter().map(|part| part.root.as_path());
             notes.extend(recurring_folders(roots)?.map(|found| found.to_string()));
             Ok(Layout::Folders(layout))
         }
-        Err(reason) => Err(Error::UnknownDataset {
-            path: path.to_owned(),
-            reason,
-        }),
+        Err(reason) => {
+            let files = files_in(&place)?.into_iter();
+            unread.extend(files.filter_map(|file| packed_reason(&file, &[])));
+            Err(Error::UnknownDataset {
+                path: path.to_owned(),
+                reason: [&[reason][..], &unread].concat().join("; "),
+            })
+        }
     }
 }
 
-/// The parquet files of the configuration that was asked for. As on the hub, files of different
-/// configurations lie in different folders.
-fn of_configuration(
-    root: &Path,
-    files: Vec<PathBuf>,
-    asked: Option<&str>,
-) -> Result<Vec<PathBuf>, Error> {
-    let name_of = |file: &Path| {
-        let folder = file
-            .parent()
-            .and_then(|folder| folder.strip_prefix(root).ok());
-        let parts = folder.into_iter().flat_map(|folder| folder.iter());
-        let names = parts
-            .map(|part| part.to_string_lossy().into_owned())
-            .filter(|name| Split::of_folder_name(name).is_none() && name != "data");
-        names.collect::<Vec<_>>().join("/")
-    };
-    let mut of_name: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    for file in files {
-        of_name.entry(name_of(&file)).or_default().push(file);
-    }
-    choose_configuration(root, of_name, asked)
+/// Says that a table or an archive is not read where class folders are.
+fn beside_classes(name: &dyn fmt::Display) -> String {
+    format!("the folders are the classes; {name} is read where it is named itself")
 }
 
-/// The configuration of that name, or the only one there is.
-pub(super) fn choose_configuration<T>(
+fn of_file(
     path: &Path,
-    mut of_name: BTreeMap<String, T>,
-    asked: Option<&str>,
-) -> Result<T, Error> {
-    let names: Vec<String> = of_name.keys().cloned().collect();
-    let refused = |asked: Option<&str>| Error::Configuration {
-        path: path.to_owned(),
-        asked: asked.map(str::to_owned),
-        existing: quoted(&names).unwrap_or_default(),
-    };
-    match asked {
-        Some(asked) => of_name.remove(asked).ok_or_else(|| refused(Some(asked))),
-        None if of_name.len() == 1 => of_name
-            .pop_first()
-            .map(|(_, only)| only)
-            .ok_or_else(|| refused(None)),
-        None => Err(refused(None)),
-    }
-}
-
-fn of_file(path: &Path) -> Result<Layout, Error> {
+    configuration: Option<&str>,
+    notes: &mut Vec<String>,
+) -> Result<Layout, Error> {
     let mut start = Vec::new();
     File::open(path)
         .and_then(|file| file.take(4).read_to_end(&mut start))
@@ -347,7 +414,21 @@ fn of_file(path: &Path) -> Result<Layout, Error> {
             vec![path.to_owned()],
         )]));
     }
-    let reason = "it is a single file and not parquet".to_owned();
+    if is_table_name(path) {
+        let layout = CsvLayout::of_table(path, configuration)?;
+        notes.extend(layout.notes.iter().cloned());
+        return Ok(Layout::Csv(layout));
+    }
+    let reason = packed_reason(path, &start);
+    if reason.is_none() && is_tar_name(path) {
+        let parts = vec![(Split::of_file_name(&file_name(path)), vec![path.to_owned()])];
+        let layout = WebDatasetLayout::of_shards(parts)?;
+        notes.extend(layout.notes.iter().cloned());
+        return Ok(Layout::WebDataset(layout));
+    }
+    let unknown =
+        || "it is a single file and neither parquet nor named like a CSV, TSV or tar file";
+    let reason = reason.unwrap_or_else(|| unknown().to_owned());
     Err(Error::UnknownDataset {
         path: path.to_owned(),
         reason,
@@ -372,132 +453,4 @@ fn open_parquet(path: &Path, _: &[PathBuf], _: &[PathBuf]) -> Result<Arc<dyn Dat
         format: DatasetFormat::Parquet,
         feature: "parquet",
     })
-}
-
-/// Groups parquet files by the split that their name, or the name of the folder above them, stands
-/// for. Files whose names stand for no split are a part of their own only if all files are such.
-fn parquet_parts(
-    root: &Path,
-    files: Vec<PathBuf>,
-    notes: &mut Vec<String>,
-) -> Result<Vec<ParquetPart>, Error> {
-    let split_of = |file: &Path| {
-        let inside = file.strip_prefix(root).unwrap_or(file);
-        inside
-            .iter()
-            .rev()
-            .find_map(|part| Split::of_file_name(&part.to_string_lossy()))
-    };
-    let mut of_split: BTreeMap<Option<Split>, Vec<PathBuf>> = BTreeMap::new();
-    for file in files {
-        of_split.entry(split_of(&file)).or_default().push(file);
-    }
-    for files in of_split.values() {
-        notes.extend(check_shards(files)?);
-    }
-    if of_split.len() > 1
-        && let Some(others) = of_split.remove(&None)
-    {
-        let names: Vec<String> = others.iter().map(|file| file_name(file)).collect();
-        return Err(Error::Ambiguous {
-            path: root.to_owned(),
-            reason: format!(
-                "{} belong to no split and would be left out; rename or move them",
-                quoted(&names).unwrap_or_default()
-            ),
-        });
-    }
-    Ok(of_split.into_iter().collect())
-}
-
-/// Refuses shards of two different divisions of the same data, as `-00000-of-00001` beside
-/// `-00000-of-00002`, and files of the same content; says which shards are missing.
-fn check_shards(files: &[PathBuf]) -> Result<Option<String>, Error> {
-    let refused = |first: &Path, second: &Path| Error::Ambiguous {
-        path: second.to_owned(),
-        reason: format!(
-            "it and {} would be added up, and are the same data twice or of two divisions; \
-             move one of them away",
-            first.display()
-        ),
-    };
-    let mut shards: BTreeMap<usize, &PathBuf> = BTreeMap::new();
-    let mut of = None;
-    for file in files {
-        let number = shard_number(&file_name(file));
-        match (number, of) {
-            (Some((_, total)), Some(before)) if total != before => {
-                return Err(refused(&files[0], file));
-            }
-            (None, Some(_)) => return Err(refused(&files[0], file)),
-            (Some(_), None) if file != &files[0] => return Err(refused(&files[0], file)),
-            (Some((index, total)), _) => {
-                of = Some(total);
-                if let Some(first) = shards.insert(index, file) {
-                    return Err(refused(first, file));
-                }
-            }
-            (None, None) => {}
-        }
-    }
-    let mut of_content: BTreeMap<(u64, [u8; 32]), &PathBuf> = BTreeMap::new();
-    for (file, size) in of_equal_sizes(files)? {
-        let hash = file_hash(file)?;
-        if let Some(first) = of_content.insert((size, hash), file) {
-            return Err(refused(first, file));
-        }
-    }
-    let missing = of.map_or(0, |total: usize| total.saturating_sub(shards.len()));
-    Ok((missing > 0).then(|| {
-        format!(
-            "{missing} of the {} files that {} is one of are not there",
-            of.unwrap_or_default(),
-            files[0].display()
-        )
-    }))
-}
-
-/// Number and count of `train-00003-of-00014.parquet`.
-fn shard_number(name: &str) -> Option<(usize, usize)> {
-    let (front, back) = name.split_once("-of-")?;
-    let digits = |text: &str| {
-        text.chars()
-            .take_while(char::is_ascii_digit)
-            .collect::<String>()
-    };
-    let last: String = front
-        .rsplit(|c: char| !c.is_ascii_digit())
-        .next()?
-        .to_owned();
-    Some((last.parse().ok()?, digits(back).parse().ok()?))
-}
-
-/// The files of which another has the same size.
-fn of_equal_sizes(files: &[PathBuf]) -> Result<Vec<(&PathBuf, u64)>, Error> {
-    let size = |file: &PathBuf| {
-        let metadata = file.metadata();
-        metadata
-            .map(|metadata| metadata.len())
-            .map_err(|error| Error::io("read", file, error))
-    };
-    let sizes = files.iter().map(size).collect::<Result<Vec<_>, _>>()?;
-    let is_twin = |size: &u64| sizes.iter().filter(|other| *other == size).count() > 1;
-    let pairs = files.iter().zip(sizes.iter().copied());
-    Ok(pairs.filter(|(_, size)| is_twin(size)).collect())
-}
-
-fn file_hash(path: &Path) -> Result<[u8; 32], Error> {
-    let mut hasher = Sha256::new();
-    let mut hash = || {
-        let mut file = File::open(path)?;
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(()),
-                read => hasher.update(&buffer[..read]),
-            }
-        }
-    };
-    hash().map_err(|error| Error::io("read", path, error))?;
-    Ok(hasher.finalize().into())
 }

@@ -71,6 +71,15 @@ pub(super) fn is_image_name(path: &Path) -> bool {
 /// A link to a folder above it is passed over, since what it leads to is listed already. A dead link
 /// with a wanted name is a file, so that it is reported when it is read.
 pub(super) fn files_below(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Listing, Error> {
+    files_within(folder, usize::MAX, wanted)
+}
+
+/// Those of [`files_below`] that lie at most so many folders deep, where 1 is the folder itself.
+pub(super) fn files_within(
+    folder: &Path,
+    depth: usize,
+    wanted: impl Fn(&Path) -> bool,
+) -> Result<Listing, Error> {
     let mut listing = Listing::default();
     let place = folder.canonicalize();
     // Of links, the walk itself knows those to a folder that it came through.
@@ -84,7 +93,10 @@ pub(super) fn files_below(folder: &Path, wanted: impl Fn(&Path) -> bool) -> Resu
                     .is_ok_and(|to| place.starts_with(to))
             })
     };
-    let entries = WalkDir::new(folder).follow_links(true).into_iter();
+    let entries = WalkDir::new(folder)
+        .follow_links(true)
+        .max_depth(depth)
+        .into_iter();
     let is_wanted =
         |entry: &DirEntry| entry.depth() == 0 || !is_ignored(entry) && !leads_above(entry);
     for entry in entries.filter_entry(is_wanted) {
@@ -168,7 +180,8 @@ fn is_ignored(entry: &DirEntry) -> bool {
     is_ignored_name(Some(entry.file_name()))
 }
 
-fn is_ignored_name(name: Option<&OsStr>) -> bool {
+/// Whether a name is that of something hidden or left behind.
+pub(super) fn is_ignored_name(name: Option<&OsStr>) -> bool {
     name.is_some_and(|name| {
         name.as_encoded_bytes().starts_with(b".") || LITTER.iter().any(|litter| name == *litter)
     })

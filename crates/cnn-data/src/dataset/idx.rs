@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 
-use super::discover::choose_configuration;
 use super::files::{file_name, files_in, folders_in};
+use super::shards::choose_configuration;
 use super::{Content, Dataset, DatasetFormat, Split};
 use crate::{Error, Image, Limits};
 

@@ -1,6 +1,7 @@
 //! Datasets: what they have in common, and one file per format.
 
 mod cached;
+mod cifar;
 mod class_subset;
 mod content;
 mod discover;
@@ -8,23 +9,30 @@ mod files;
 mod folder_layout;
 mod idx;
 mod image_folder;
+mod label_table;
 mod open;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod photo_list;
 mod recurring;
 mod sample;
+mod shards;
 mod skipped;
 mod split;
 mod subset;
+mod webdataset;
 
 pub use cached::CachedDataset;
+pub use cifar::CifarImages;
 pub use class_subset::ClassSubset;
 pub use content::Content;
 pub(crate) use discover::LOOKED_FOR;
+use discover::choose_part;
 pub use discover::{DatasetFormat, FoundDataset};
 pub use idx::{IdxArray, IdxImages};
 pub use image_folder::ImageFolder;
+pub(crate) use label_table::has_tables;
+pub use label_table::{CsvImages, LabelRow, LabelTable};
 pub use open::open_dataset;
 #[cfg(feature = "parquet")]
 pub use parquet::ParquetImages;
@@ -33,6 +41,7 @@ pub use sample::Sample;
 pub use skipped::Skipped;
 pub use split::Split;
 pub use subset::{Subset, duplicates_across, stratified_split};
+pub use webdataset::WebDataset;
 
 use crate::Error;
 

@@ -8,10 +8,8 @@ use crate::Error;
 
 /// Opens the dataset at `path`, recognising its format by its content.
 ///
-/// Three formats are known: a folder of images per class (directly, or in `train`, `val` and
-/// `test`), MNIST's IDX files, and, with the feature `parquet`, the Hugging Face hub's parquet
-/// files (in a folder, or one file). `split` chooses a part. `None` reads a dataset that is not
-/// divided, or that has only one part.
+/// [`DatasetFormat`](crate::DatasetFormat) lists the formats that are known. `split` chooses a part.
+/// `None` reads a dataset that is not divided, or that has only one part.
 ///
 /// # Errors
 ///

@@ -105,6 +105,16 @@ impl FromStr for Split {
     }
 }
 
+/// Whether a folder's name says no more than that images are in it.
+pub(crate) fn is_content_name(name: &str) -> bool {
+    const ENDINGS: &[&str] = &["jpg", "jpeg", "jpgs", "png", "pngs", "pics", "train", "all"];
+    let name = name.to_lowercase();
+    let mut words = name
+        .split(|character: char| !character.is_alphanumeric())
+        .filter(|word| !word.is_empty());
+    words.all(|word| CONTENT_WORDS.contains(&word) || ENDINGS.contains(&word))
+}
+
 /// "`train` and `val`", or a text that says that there is none.
 pub(crate) fn list_splits(splits: impl IntoIterator<Item = Split>) -> String {
     let names: Vec<_> = splits
@@ -158,6 +168,16 @@ mod tests {
         ];
         for (name, expected) in cases {
             assert_eq!(Split::of_folder_name(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_say_only_that_there_are_images() {
+        for name in ["images", "Train_Images", "jpg", "all-photos"] {
+            assert!(is_content_name(name), "{name}");
+        }
+        for name in ["cat", "cat images", "HAM10000_images"] {
+            assert!(!is_content_name(name), "{name}");
         }
     }
 

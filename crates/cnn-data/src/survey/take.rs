@@ -11,6 +11,7 @@ use super::report::{
     ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey,
 };
 use super::sample_facts::{ImageFacts, SampleFacts};
+use crate::dataset::has_tables;
 use crate::{Dataset, Error, FoundDataset, PhotoList, Split};
 
 /// Reads every sample of all splits of the dataset at `path`, and tells what there is.
@@ -111,15 +112,22 @@ fn open_parts(path: &Path) -> Result<OpenDataset, Error> {
                 notes: found.notes().to_vec(),
             })
         }
-        Err(unknown @ Error::UnknownDataset { .. }) => match PhotoList::open(&[path]) {
+        Err(Error::UnknownDataset { path: at, reason }) => match PhotoList::open(&[path]) {
             Ok(photos) => Ok(OpenDataset {
                 parts: vec![(None, Arc::new(photos))],
-                notes: Vec::new(),
+                notes: about_photos(path, &reason)?,
             }),
-            Err(_) => Err(unknown),
+            Err(_) => Err(Error::UnknownDataset { path: at, reason }),
         },
         Err(error) => Err(error),
     }
+}
+
+/// Why images have no labels, where a table lies beside them that may have some.
+fn about_photos(path: &Path, reason: &str) -> Result<Vec<String>, Error> {
+    let is_beside = has_tables(path)?;
+    let note = || format!("the images are taken as photos without labels: {reason}");
+    Ok(is_beside.then(note).into_iter().collect())
 }
 
 fn report(name: &str, parts: &[Part]) -> Survey {

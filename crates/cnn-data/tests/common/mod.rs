@@ -6,6 +6,7 @@
     reason = "each test binary uses its part"
 )]
 
+pub(crate) mod cifar;
 pub(crate) mod made;
 pub(crate) mod mutate;
 
@@ -58,6 +59,38 @@ pub(crate) fn folder_with(files: Files<'_>) -> TempDir {
         std::fs::write(path, bytes).unwrap();
     }
     folder
+}
+
+/// A tar archive of files, in the form of POSIX, with the mark of its end.
+pub(crate) fn tar(files: Files<'_>) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for (name, bytes) in files {
+        archive.extend(tar_member(name, b'0', bytes));
+    }
+    archive.resize(archive.len() + 1024, 0);
+    archive
+}
+
+/// A member of a tar archive: its header and its padded bytes.
+pub(crate) fn tar_member(name: &str, kind: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut header = [0; 512];
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[100..108].copy_from_slice(b"0000644\0");
+    header[124..136].copy_from_slice(format!("{:011o}\0", bytes.len()).as_bytes());
+    header[156] = kind;
+    header[257..265].copy_from_slice(b"ustar\000");
+    sign_tar_header(&mut header);
+    let mut member = header.to_vec();
+    member.extend(bytes);
+    member.resize(member.len().next_multiple_of(512), 0);
+    member
+}
+
+/// Writes the checksum of a tar archive's header.
+pub(crate) fn sign_tar_header(header: &mut [u8]) {
+    header[148..156].fill(b' ');
+    let sum: u32 = header[..512].iter().map(|&byte| u32::from(byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
 }
 
 /// What opening a dataset says where it fails.

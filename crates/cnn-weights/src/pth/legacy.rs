@@ -3,9 +3,9 @@
 //! count and raw bytes.
 
 use super::{Parts, big_endian, key_text, short_storage};
-use crate::pickle::{self, Pickle, Value};
 use crate::tensor_file::{Buffer, Prefer};
 use crate::{Error, Format, TensorFile};
+use cnn_pickle::{Pickle, Value};
 
 /// `0x1950a86a20f9469cfc6c`, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -20,7 +20,10 @@ pub(crate) fn read_legacy(bytes: Vec<u8>, prefer: Prefer) -> Result<TensorFile, 
 fn parts(bytes: &[u8], prefer: Prefer) -> Result<Parts, Error> {
     let mut position = 0;
     let mut next = || {
-        let pickle = at(position, pickle::run(&bytes[position..]))?;
+        let pickle = at(
+            position,
+            Pickle::parse(&bytes[position..]).map_err(Error::from),
+        )?;
         position += pickle.end;
         Ok::<_, Error>((pickle, position))
     };

@@ -9,9 +9,9 @@ pub(crate) use legacy::read_legacy;
 pub(crate) use zip::read_zip;
 
 use crate::layout::Layout;
-use crate::pickle::{Pickle, Source};
 use crate::tensor_file::{self, Buffer, Prefer};
 use crate::{Error, Format, TensorFile};
+use cnn_pickle::{Pickle, Source};
 
 /// Tensors may share storages and repeat elements (`Tensor.expand`): all together they may take
 /// this many times what the file stores, plus [`EXPAND_ALWAYS`].

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::pickle::{Id, Pickle, TensorView, Value};
 use crate::{ChosenWeights, Error, Prefer, SkippedTensor};
+use cnn_pickle::{Id, Pickle, TensorView, Value};
 
 /// Entries of a checkpoint that hold its weights, the preferred first.
 const WEIGHTS: [&[u8]; 4] = [b"state_dict", b"model_state_dict", b"model", b"net"];

@@ -4,9 +4,9 @@ use std::io::Read;
 
 use super::archive::{Archive, Record};
 use super::{Parts, big_endian, short_storage};
-use crate::pickle::{self, Pickle};
 use crate::tensor_file::{Buffer, Prefer};
 use crate::{Error, Format, TensorFile, foreign};
+use cnn_pickle::Pickle;
 
 /// All that is inflated from a file may be this many times the file's size, plus
 /// [`INFLATE_ALWAYS`].
@@ -39,7 +39,7 @@ fn parts(bytes: &[u8], prefer: Prefer) -> Result<Parts, Error> {
     }
     let content =
         inflater.content(record("data.pkl").ok_or_else(|| malformed("`data.pkl` is missing"))?)?;
-    let pickle = pickle::run(content.bytes(bytes))?;
+    let pickle = Pickle::parse(content.bytes(bytes))?;
     let buffers = storages(&pickle, &archive, root, &mut inflater)?;
     Parts::new(Format::PthZip, &pickle, buffers, prefer)
 }

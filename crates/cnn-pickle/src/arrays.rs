@@ -1,8 +1,8 @@
 //! numpy arrays, whose bytes lie within the pickle.
 
+use super::ElementType;
 use super::machine::{Failure, Machine};
 use super::value::{ArrayType, Id, Source, Span, Storage, TensorView, Value};
-use crate::ElementType;
 
 const UNREADABLE: &str = "numpy arrays of this type are not read";
 const BIG_ENDIAN: &str = "big-endian numpy arrays are not read";

@@ -1,36 +1,48 @@
 //! What a pickle builds.
 
-use super::globals::Global;
-use crate::ElementType;
+use super::{ElementType, Global};
 
 /// Index of a value in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Id(pub(super) u32);
+pub struct Id(pub(super) u32);
 
 impl Id {
-    pub(crate) fn index(self) -> usize {
+    /// The place as a number below [`Pickle::len`](super::Pickle::len).
+    pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
 /// A part of the pickle's bytes: texts are never copied out of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Span {
+pub struct Span {
     pub(super) start: u32,
     pub(super) len: u32,
 }
 
 impl Span {
-    pub(crate) fn len(self) -> usize {
+    /// Its number of bytes.
+    pub fn len(self) -> usize {
         self.len as usize
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
     }
 }
 
+/// A value of a pickle.
 #[derive(Debug)]
-pub(crate) enum Value {
+#[non_exhaustive]
+pub enum Value {
+    /// `None`.
     None,
+    /// A truth value.
     Bool(bool),
+    /// An integer of at most 64 bits.
     Int(i64),
+    /// A floating-point number.
     Float(f64),
     /// An integer beyond 64 bits, little-endian two's complement.
     LongInt(Span),
@@ -38,14 +50,21 @@ pub(crate) enum Value {
     Text(Span),
     /// Bytes as Python 3 writes them for Python 2: a text each of whose characters is a byte.
     Encoded(Span),
+    /// A tuple.
     Tuple(Vec<Id>),
+    /// A list.
     List(Vec<Id>),
+    /// A dictionary, as pairs in the order in which they were set.
     Dict(Vec<(Id, Id)>),
     /// A dictionary made from a list of pairs that is another value.
     DictFrom(Id),
+    /// A name in a module: a class or a function.
     Global(Global),
+    /// An instance of a class that is not known.
     Object(Box<Object>),
+    /// Bytes of tensors.
     Storage(Storage),
+    /// A tensor, or a numpy array.
     Tensor(Box<TensorView>),
     /// A tensor of a kind that is not read, with the reason.
     UnreadableTensor(&'static str),
@@ -59,45 +78,55 @@ pub(crate) enum Value {
 
 /// An instance of a class that is not known: only its parts are kept.
 #[derive(Debug, Default)]
-pub(crate) struct Object {
+pub struct Object {
     /// Items if it is a dictionary.
-    pub(crate) items: Vec<(Id, Id)>,
+    pub items: Vec<(Id, Id)>,
     /// Attributes as set by BUILD.
-    pub(crate) state: Option<Id>,
+    pub state: Option<Id>,
 }
 
 /// `numpy.dtype`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ArrayType {
+pub struct ArrayType {
     /// `None` for one that is not read, as texts and objects.
-    pub(crate) element: Option<ElementType>,
-    pub(crate) is_big_endian: bool,
+    pub element: Option<ElementType>,
+    /// Whether the first byte of an element is the largest.
+    pub is_big_endian: bool,
 }
 
 /// Where a storage's bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub enum Source {
     /// A storage that the file declares: its index in the declarations.
     Declared(u32),
-    /// A text of the pickle itself: its index in [`Pickle::inline`](super::Pickle).
+    /// A text of the pickle itself: its index in [`Pickle::inline`](super::Pickle::inline).
     Inline(u32),
 }
 
 /// A range of bytes of a storage.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Storage {
-    pub(crate) source: Source,
-    pub(crate) element: ElementType,
-    pub(crate) start: usize,
-    pub(crate) len: usize,
+pub struct Storage {
+    /// Which storage.
+    pub source: Source,
+    /// The type of its elements.
+    pub element: ElementType,
+    /// Its first byte.
+    pub start: usize,
+    /// Its number of bytes.
+    pub len: usize,
 }
 
 /// A tensor: an unchecked view into a storage.
 #[derive(Clone, Debug)]
-pub(crate) struct TensorView {
-    pub(crate) storage: Storage,
-    pub(crate) element: ElementType,
-    pub(crate) offset: usize,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) strides: Vec<usize>,
+pub struct TensorView {
+    /// Where its elements are.
+    pub storage: Storage,
+    /// The type of its elements.
+    pub element: ElementType,
+    /// The first element's place, in elements.
+    pub offset: usize,
+    /// The size of each dimension.
+    pub shape: Vec<usize>,
+    /// The step of each dimension, in elements.
+    pub strides: Vec<usize>,
 }

@@ -1,9 +1,9 @@
 //! What calling a function of the allow-list gives, without calling anything.
 
+use super::ElementType;
 use super::globals::{Global, Kind, Signature};
 use super::machine::{Failure, Machine};
 use super::value::{Id, Object, Source, Storage, TensorView, Value};
-use crate::ElementType;
 
 /// PyTorch's own limit is 64; no weight has more than six.
 const MAX_RANK: usize = 32;

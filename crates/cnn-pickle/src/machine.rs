@@ -8,7 +8,7 @@ use super::arrays::{self, InlineBytes};
 use super::globals::{self, Global};
 use super::reader::{self, Cut, Reader};
 use super::value::{Id, Span, Value};
-use crate::{ElementType, Error};
+use super::{ElementType, Error};
 
 /// Objects in one pickle: 16 million, half a gigabyte. Real checkpoints have some thousands.
 const MAX_VALUES: usize = 1 << 24;
@@ -18,92 +18,120 @@ const MAX_PICKLE: usize = 1 << 28;
 
 /// A pickle that was interpreted to its end.
 #[derive(Debug)]
-pub(crate) struct Pickle<'a> {
-    pub(crate) root: Id,
+pub struct Pickle<'a> {
+    /// What it holds: the outermost value.
+    pub root: Id,
     /// The storages that its tensors refer to, by key.
-    pub(crate) storages: IndexMap<&'a [u8], StorageDeclaration>,
+    pub storages: IndexMap<&'a [u8], StorageDeclaration>,
     /// The texts of the pickle that its arrays lie in.
     inline: IndexMap<InlineBytes, Option<usize>>,
-    /// Where the pickle ends.
-    pub(crate) end: usize,
+    /// Where the pickle ends: the number of its bytes.
+    pub end: usize,
     bytes: &'a [u8],
     values: Vec<Value>,
 }
 
 /// A storage as the pickle tells of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct StorageDeclaration {
-    pub(crate) element: ElementType,
+pub struct StorageDeclaration {
+    /// The type of its elements.
+    pub element: ElementType,
     /// Bytes that it must have at least.
-    pub(crate) len: usize,
-}
-
-/// Interprets the pickle at the start of `bytes`.
-pub(crate) fn run(bytes: &[u8]) -> Result<Pickle<'_>, Error> {
-    let all = bytes.len();
-    let bytes = &bytes[..all.min(MAX_PICKLE)];
-    let mut machine = Machine {
-        reader: Reader::new(bytes),
-        values: Vec::new(),
-        stack: Vec::new(),
-        marks: Vec::new(),
-        memo: HashMap::new(),
-        storages: IndexMap::new(),
-        inline: IndexMap::new(),
-    };
-    let mut offset = 0;
-    loop {
-        match machine.step() {
-            Ok(None) => offset = machine.reader.position(),
-            Ok(Some(root)) => {
-                let Machine {
-                    reader,
-                    values,
-                    storages,
-                    inline,
-                    ..
-                } = machine;
-                return Ok(Pickle {
-                    root,
-                    storages,
-                    inline,
-                    end: reader.position(),
-                    bytes,
-                    values,
-                });
-            }
-            Err(Failure::Cut) if all > MAX_PICKLE => {
-                return Err(Error::limit("bytes in the pickle", all, MAX_PICKLE));
-            }
-            Err(failure) => return Err(failure.at(offset)),
-        }
-    }
+    pub len: usize,
 }
 
 impl<'a> Pickle<'a> {
-    pub(crate) fn value(&self, id: Id) -> &Value {
-        &self.values[id.index()]
+    /// Interprets the pickle at the start of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Broken`] if it breaks the rules of pickles or is cut, [`Error::Refused`] if it calls what
+    /// runs code, [`Error::Limit`] for more than 256 MiB or 16 million objects.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        let all = bytes.len();
+        let bytes = &bytes[..all.min(MAX_PICKLE)];
+        let mut machine = Machine {
+            reader: Reader::new(bytes),
+            values: Vec::new(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            storages: IndexMap::new(),
+            inline: IndexMap::new(),
+        };
+        let mut offset = 0;
+        loop {
+            match machine.step() {
+                Ok(None) => offset = machine.reader.position(),
+                Ok(Some(root)) => {
+                    let Machine {
+                        reader,
+                        values,
+                        storages,
+                        inline,
+                        ..
+                    } = machine;
+                    return Ok(Pickle {
+                        root,
+                        storages,
+                        inline,
+                        end: reader.position(),
+                        bytes,
+                        values,
+                    });
+                }
+                Err(Failure::Cut) if all > MAX_PICKLE => {
+                    return Err(Error::Limit {
+                        what: "bytes in the pickle",
+                        found: all,
+                        limit: MAX_PICKLE,
+                    });
+                }
+                Err(failure) => return Err(failure.at(offset)),
+            }
+        }
+    }
+
+    /// A value by its place; [`Value::None`] for a place that only another pickle has.
+    pub fn value(&self, id: Id) -> &Value {
+        self.values.get(id.index()).unwrap_or(&Value::None)
     }
 
     /// How many values there are: every `Id::index` is below it.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    pub(crate) fn text(&self, span: Span) -> &'a [u8] {
+    /// Whether there are none, which a pickle that was read never has.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The bytes of a text.
+    pub fn text(&self, span: Span) -> &'a [u8] {
         reader::text(self.bytes, span)
     }
 
     /// The bytes of a text value.
-    pub(crate) fn text_of(&self, id: Id) -> Option<&'a [u8]> {
+    pub fn text_of(&self, id: Id) -> Option<&'a [u8]> {
         match *self.value(id) {
             Value::Text(span) | Value::Encoded(span) => Some(self.text(span)),
             _ => None,
         }
     }
 
-    /// The bytes that arrays lie in: together no more than the pickle's.
-    pub(crate) fn inline(&self) -> impl Iterator<Item = Vec<u8>> {
+    /// The value of a dictionary under a text, the last one where there are several.
+    pub fn entry(&self, dictionary: Id, key: &[u8]) -> Option<Id> {
+        let Value::Dict(items) = self.value(dictionary) else {
+            return None;
+        };
+        let mut items = items.iter().rev();
+        items.find_map(|&(name, value)| (self.text_of(name) == Some(key)).then_some(value))
+    }
+
+    /// The bytes that arrays lie in, in the order of [`Source::Inline`]: together no more than the
+    /// pickle's.
+    pub fn inline(&self) -> impl Iterator<Item = Vec<u8>> {
         self.inline
             .keys()
             .map(|bytes| arrays::decoded(self.text(bytes.span), bytes.is_encoded))
@@ -126,15 +154,17 @@ impl Failure {
 
     fn at(self, offset: usize) -> Error {
         match self {
-            Self::Cut => Error::Pickle {
+            Self::Cut => Error::Broken {
                 offset,
                 reason: "it ends in the middle: the file is cut".into(),
             },
-            Self::Broken(reason) => Error::Pickle { offset, reason },
+            Self::Broken(reason) => Error::Broken { offset, reason },
             Self::Refused { function } => Error::Refused { function },
-            Self::TooManyValues => {
-                Error::limit("objects in the pickle", MAX_VALUES + 1, MAX_VALUES)
-            }
+            Self::TooManyValues => Error::Limit {
+                what: "objects in the pickle",
+                found: MAX_VALUES + 1,
+                limit: MAX_VALUES,
+            },
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The names that a pickle may mention, and what becomes of them.
 
+use super::ElementType;
 use super::value::Span;
-use crate::ElementType;
 
 /// A name in a module.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Global {
+pub struct Global {
     pub(super) module: Span,
     pub(super) name: Span,
     pub(super) kind: Kind,

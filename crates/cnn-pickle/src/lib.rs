@@ -1,19 +1,60 @@
-//! A bounded interpreter for the pickles that `torch.save` writes. It executes nothing.
+//! A bounded interpreter for Python's pickles, as `torch.save` and numpy write them. It executes
+//! nothing.
 //!
 //! Objects live in an arena and refer to each other by index, so sharing costs nothing, cycles are
 //! harmless and nothing recurses. Each opcode makes at most one object of a few dozen bytes beside
 //! moving references, hence time and memory are linear in the pickle's length; functions are never
-//! called, the few that matter (`torch._utils._rebuild_tensor_v2`, …) are modelled in `calls`.
+//! called, the few that matter (`torch._utils._rebuild_tensor_v2`, `numpy.dtype`, …) are modelled.
+//! Whatever else a pickle makes becomes an inert object, and one that would call what runs code, or
+//! touches files, processes or the network, is refused with the function's name
+//! ([`Error::Refused`]).
+//!
+//! ```
+//! use cnn_pickle::{Pickle, Value};
+//!
+//! // pickle.dumps({"label": 6}, protocol=2)
+//! let pickle = Pickle::parse(b"\x80\x02}q\x00X\x05\x00\x00\x00labelq\x01K\x06s.")?;
+//! let label = pickle.entry(pickle.root, b"label").map(|id| pickle.value(id));
+//! assert!(matches!(label, Some(Value::Int(6))));
+//! # Ok::<(), cnn_pickle::Error>(())
+//! ```
+//!
+//! # Its neighbours
+//!
+//! `cnn-weights` reads PyTorch's files with it, and `cnn-data` those of CIFAR's that are pickles.
+//! [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//!
+//! # In your project
+//!
+//! A debug build of a project that depends on this crate is slow unless its dependencies are
+//! optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! ```
+//!
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md)
+//! has the dependencies and the figures.
+
+#![forbid(unsafe_code)]
 
 mod arrays;
 mod calls;
+mod element;
+mod error;
 mod globals;
 mod machine;
 mod reader;
 mod value;
 
-pub(crate) use machine::{Pickle, run};
-pub(crate) use value::{Id, Source, TensorView, Value};
+pub use element::ElementType;
+pub use error::Error;
+pub use globals::Global;
+pub use machine::{Pickle, StorageDeclaration};
+pub use value::{ArrayType, Id, Object, Source, Span, Storage, TensorView, Value};
 
 #[cfg(test)]
 mod tests {
@@ -39,7 +80,7 @@ mod tests {
             (b"\x80\x04\x8f(K\x01\x90.", "Opaque"),
         ];
         for (bytes, expected) in cases {
-            let pickle = run(bytes).unwrap_or_else(|e| panic!("{bytes:?}: {e}"));
+            let pickle = Pickle::parse(bytes).unwrap_or_else(|e| panic!("{bytes:?}: {e}"));
             assert_eq!(
                 format!("{:?}", pickle.value(pickle.root)),
                 expected,
@@ -52,7 +93,7 @@ mod tests {
     #[test]
     fn containers_are_shared_not_copied() {
         // x = []; y = [x, x]; x.append(5)
-        let pickle = run(b"\x80\x02]q\x00]q\x01(h\x00h\x00eh\x00K\x05a0.").unwrap();
+        let pickle = Pickle::parse(b"\x80\x02]q\x00]q\x01(h\x00h\x00eh\x00K\x05a0.").unwrap();
         let Value::List(items) = pickle.value(pickle.root) else {
             panic!()
         };
@@ -72,7 +113,7 @@ mod tests {
         bytes.extend(b"h\x00h\x00\x930".repeat(1 << 20));
         bytes.extend(b".");
         let started = std::time::Instant::now();
-        assert!(run(&bytes).is_ok());
+        assert!(Pickle::parse(&bytes).is_ok());
         assert!(
             started.elapsed() < std::time::Duration::from_secs(5),
             "{:?}",
@@ -107,7 +148,7 @@ mod tests {
             (b"\x80\x02\x82\x01.", "extension codes"),
         ];
         for (bytes, expected) in cases {
-            let error = run(bytes).unwrap_err().to_string();
+            let error = Pickle::parse(bytes).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }
