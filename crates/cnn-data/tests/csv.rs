@@ -8,8 +8,11 @@ use std::path::Path;
 use cnn_data::{CsvImages, Dataset, DatasetFormat, FoundDataset, Split, open_dataset, survey};
 use common::{Files, dataset_splits, folder_with, golden_bytes, open_error, samples};
 
-/// Found, opened and listed: names and labels of the samples of the only part.
-fn read(files: Files<'_>, path: &str) -> (Vec<String>, Vec<(String, Option<usize>)>, Vec<String>) {
+/// Names and labels of samples.
+type Labelled = Vec<(String, Option<usize>)>;
+
+/// Found, opened and listed: the classes, the samples of the only part, and the notes.
+fn read(files: Files<'_>, path: &str) -> (Vec<String>, Labelled, Vec<String>) {
     let folder = folder_with(files);
     let found = FoundDataset::at(&folder.path().join(path)).unwrap();
     assert_eq!(found.format(), DatasetFormat::Csv);
@@ -23,7 +26,7 @@ fn read(files: Files<'_>, path: &str) -> (Vec<String>, Vec<(String, Option<usize
     )
 }
 
-fn pairs(expected: &[(&str, usize)]) -> Vec<(String, Option<usize>)> {
+fn pairs(expected: &[(&str, usize)]) -> Labelled {
     let pair = |&(name, label): &(&str, usize)| (name.to_owned(), Some(label));
     expected.iter().map(pair).collect()
 }
