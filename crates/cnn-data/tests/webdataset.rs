@@ -161,6 +161,7 @@ fn shards_splits_and_names_of_classes() {
             assert!(message.contains("1.jpg: not an image"), "{message}");
             let survey = survey(folder.path()).unwrap();
             assert_eq!((survey.samples, survey.readable), (3, 2));
+            assert!(survey.notes[0].ends_with(&format!("{} names the classes", named.0)));
         }
     }
     // One archive, and archives that are no splits.
@@ -168,6 +169,12 @@ fn shards_splits_and_names_of_classes() {
     assert_eq!(open_dataset(folder.path(), None).unwrap().len(), 2);
     let one = folder.path().join("pets-001.tar");
     assert_eq!(open_dataset(&one, None).unwrap().classes(), ["0"]);
+    let asked = format!("{}:0", one.display());
+    let message = open_error(std::path::Path::new(&asked), None);
+    assert!(
+        message.contains("none at all: leave the name out"),
+        "{message}"
+    );
     let both = [folder.path().join("pets-000.tar"), one];
     assert_eq!(WebDataset::open(&both).unwrap().classes(), ["0", "1"]);
     std::fs::write(folder.path().join("classes.txt"), "pug\n").unwrap();

@@ -125,7 +125,8 @@ impl FoundDataset {
         } else {
             of_file(&path, configuration.as_deref(), &mut notes)?
         };
-        if let Some(name) = configuration.filter(|_| !layout.has_configurations()) {
+        let may_choose = layout.has_configurations(metadata.is_dir());
+        if let Some(name) = configuration.filter(|_| !may_choose) {
             return Err(Error::Configuration {
                 path,
                 asked: Some(name),
@@ -261,8 +262,13 @@ impl ConfiguredPath {
 }
 
 impl Layout {
-    fn has_configurations(&self) -> bool {
-        !matches!(self, Self::Folders(_))
+    /// Whether `PATH:NAME` may choose something of it, where `PATH` is a folder or a file.
+    fn has_configurations(&self, is_folder: bool) -> bool {
+        match self {
+            Self::Folders(_) => false,
+            Self::Idx(_) | Self::Parquet(_) | Self::WebDataset(_) => is_folder,
+            Self::Cifar(_) | Self::Csv(_) => true,
+        }
     }
 }
 

@@ -77,7 +77,7 @@ pub(crate) fn tar_member(name: &str, kind: u8, bytes: &[u8]) -> Vec<u8> {
     header[100..108].copy_from_slice(b"0000644\0");
     header[124..136].copy_from_slice(format!("{:011o}\0", bytes.len()).as_bytes());
     header[156] = kind;
-    header[257..265].copy_from_slice(b"ustar\000");
+    header[257..265].copy_from_slice(b"ustar\x0000");
     sign_tar_header(&mut header);
     let mut member = header.to_vec();
     member.extend(bytes);
