@@ -351,3 +351,28 @@ fn class_folders_beside_an_archive_stay_the_classes() {
     let is_said = |note: &String| note.contains("`photos.tar` is read where it is named itself");
     assert!(found.notes().iter().any(is_said), "{:?}", found.notes());
 }
+
+#[test]
+fn photos_beside_an_archive_that_is_no_dataset_stay_photos() {
+    let photo = golden_bytes("rgb-420.jpg");
+    let backup = tar(&[("photos/1.jpg", &photo)]);
+    let folder = folder_with(&[("1.jpg", &photo), ("backup.tar", &backup)]);
+    let found = survey(folder.path()).unwrap();
+    assert_eq!((found.format, found.readable), (DatasetFormat::Photos, 1));
+    assert!(
+        found.notes[0].contains("backup.tar: it holds images in folders"),
+        "{:?}",
+        found.notes
+    );
+    let message = open_error(folder.path(), None);
+    assert!(message.contains("lie in no class folders"), "{message}");
+    // Samples are read, and what lies beside them is told.
+    let samples = tar(&[("2.jpg", &photo), ("2.cls", b"0")]);
+    let folder = folder_with(&[("1.jpg", &photo), ("train.tar", &samples)]);
+    let found = FoundDataset::at(folder.path()).unwrap();
+    assert_eq!(
+        (found.format(), found.splits()),
+        (DatasetFormat::WebDataset, vec![Split::Train])
+    );
+    assert!(found.notes()[0].starts_with("1 images beside the archives are left out"));
+}
