@@ -8,25 +8,28 @@ use std::path::Path;
 use cnn_data::{CsvImages, Dataset, DatasetFormat, FoundDataset, Split, open_dataset, survey};
 use common::{Files, dataset_splits, folder_with, golden_bytes, open_error, samples};
 
-/// Names and labels of samples.
-type Labelled = Vec<(String, Option<usize>)>;
+/// What is found at a path, of its first part.
+struct Found {
+    classes: Vec<String>,
+    samples: Vec<(String, Option<usize>)>,
+    notes: Vec<String>,
+}
 
-/// Found, opened and listed: the classes, the samples of the only part, and the notes.
-fn read(files: Files<'_>, path: &str) -> (Vec<String>, Labelled, Vec<String>) {
+fn read(files: Files<'_>, path: &str) -> Found {
     let folder = folder_with(files);
     let found = FoundDataset::at(&folder.path().join(path)).unwrap();
     assert_eq!(found.format(), DatasetFormat::Csv);
     let dataset = found.open(found.splits().first().copied()).unwrap();
     let root = format!("{}/", folder.path().display());
     let notes = found.notes().iter().map(|note| note.replace(&root, ""));
-    (
-        dataset.classes().to_vec(),
-        samples(&*dataset, folder.path()),
-        notes.collect(),
-    )
+    Found {
+        classes: dataset.classes().to_vec(),
+        samples: samples(&*dataset, folder.path()),
+        notes: notes.collect(),
+    }
 }
 
-fn pairs(expected: &[(&str, usize)]) -> Labelled {
+fn pairs(expected: &[(&str, usize)]) -> Vec<(String, Option<usize>)> {
     let pair = |&(name, label): &(&str, usize)| (name.to_owned(), Some(label));
     expected.iter().map(pair).collect()
 }
@@ -72,7 +75,11 @@ fn the_tables_that_people_have_give_the_same_images_and_labels() {
             ("images/2.png", b""),
         ];
         for path in ["", name] {
-            let (classes, found, _) = read(&files, path);
+            let Found {
+                classes,
+                samples: found,
+                ..
+            } = read(&files, path);
             assert_eq!(classes, ["cat", "dog"], "{table}");
             assert_eq!(
                 found,
@@ -93,7 +100,11 @@ fn a_competitions_folder() {
         ("train/ef56.jpg", b""),
         ("test/gh78.jpg", b""),
     ];
-    let (classes, found, notes) = read(&files, "");
+    let Found {
+        classes,
+        samples: found,
+        notes,
+    } = read(&files, "");
     assert_eq!(classes, ["beagle", "pug"]);
     assert_eq!(
         found,
@@ -107,7 +118,11 @@ fn a_competitions_folder() {
     // The same in the folder of an archive.
     let wrapped = files.map(|(name, bytes)| (format!("archive/dogs/{name}"), bytes));
     let wrapped: Vec<(&str, &[u8])> = wrapped.iter().map(|(n, b)| (n.as_str(), *b)).collect();
-    let (classes, found, notes) = read(&wrapped, "");
+    let Found {
+        classes,
+        samples: found,
+        notes,
+    } = read(&wrapped, "");
     assert_eq!((classes.len(), found.len()), (2, 3));
     assert!(
         notes.contains(&"what archive/dogs holds is read".to_owned()),
@@ -202,7 +217,11 @@ fn what_is_left_out_is_said() {
         ("4.jpg", b""),
         ("more/5.jpg", b""),
     ];
-    let (classes, found, notes) = read(&files, "");
+    let Found {
+        classes,
+        samples: found,
+        notes,
+    } = read(&files, "");
     assert_eq!(classes, ["a", "b"]);
     assert_eq!(found, pairs(&[("1.jpg", 0), ("2.jpg", 1)]));
     let expected = [
@@ -226,7 +245,11 @@ fn what_is_left_out_is_said() {
         ("test/1.jpg", b""),
         ("test/2.jpg", b""),
     ];
-    let (_, found, notes) = read(&files, "");
+    let Found {
+        samples: found,
+        notes,
+        ..
+    } = read(&files, "");
     assert_eq!(found, pairs(&[("train/1.jpg", 0), ("test/2.jpg", 1)]));
     assert!(
         notes[0].ends_with("those of the split are read, as train/1.jpg"),
@@ -385,7 +408,7 @@ fn class_folders_stay_the_classes() {
         ("images/1.jpg", b""),
         ("images/2.jpg", b""),
     ];
-    let (classes, _, notes) = read(&files, "");
+    let Found { classes, notes, .. } = read(&files, "");
     assert_eq!(classes, ["x", "y"]);
     assert_eq!(
         notes,

@@ -161,6 +161,7 @@ fn shards_splits_and_names_of_classes() {
             assert!(message.contains("1.jpg: not an image"), "{message}");
             let survey = survey(folder.path()).unwrap();
             assert_eq!((survey.samples, survey.readable), (3, 2));
+            assert!(survey.notes[0].ends_with(&format!("{} names the classes", named.0)));
         }
     }
     // One archive, and archives that are no splits.
@@ -168,6 +169,12 @@ fn shards_splits_and_names_of_classes() {
     assert_eq!(open_dataset(folder.path(), None).unwrap().len(), 2);
     let one = folder.path().join("pets-001.tar");
     assert_eq!(open_dataset(&one, None).unwrap().classes(), ["0"]);
+    let asked = format!("{}:0", one.display());
+    let message = open_error(std::path::Path::new(&asked), None);
+    assert!(
+        message.contains("none at all: leave the name out"),
+        "{message}"
+    );
     let both = [folder.path().join("pets-000.tar"), one];
     assert_eq!(WebDataset::open(&both).unwrap().classes(), ["0", "1"]);
     std::fs::write(folder.path().join("classes.txt"), "pug\n").unwrap();
@@ -343,4 +350,29 @@ fn class_folders_beside_an_archive_stay_the_classes() {
     assert_eq!(found.open(None).unwrap().classes(), ["cat", "dog"]);
     let is_said = |note: &String| note.contains("`photos.tar` is read where it is named itself");
     assert!(found.notes().iter().any(is_said), "{:?}", found.notes());
+}
+
+#[test]
+fn photos_beside_an_archive_that_is_no_dataset_stay_photos() {
+    let photo = golden_bytes("rgb-420.jpg");
+    let backup = tar(&[("photos/1.jpg", &photo)]);
+    let folder = folder_with(&[("1.jpg", &photo), ("backup.tar", &backup)]);
+    let found = survey(folder.path()).unwrap();
+    assert_eq!((found.format, found.readable), (DatasetFormat::Photos, 1));
+    assert!(
+        found.notes[0].contains("backup.tar: it holds images in folders"),
+        "{:?}",
+        found.notes
+    );
+    let message = open_error(folder.path(), None);
+    assert!(message.contains("lie in no class folders"), "{message}");
+    // Samples are read, and what lies beside them is told.
+    let samples = tar(&[("2.jpg", &photo), ("2.cls", b"0")]);
+    let folder = folder_with(&[("1.jpg", &photo), ("train.tar", &samples)]);
+    let found = FoundDataset::at(folder.path()).unwrap();
+    assert_eq!(
+        (found.format(), found.splits()),
+        (DatasetFormat::WebDataset, vec![Split::Train])
+    );
+    assert!(found.notes()[0].starts_with("1 images beside the archives are left out"));
 }

@@ -129,7 +129,7 @@ impl<'a> Pickle<'a> {
         items.find_map(|&(name, value)| (self.text_of(name) == Some(key)).then_some(value))
     }
 
-    /// The bytes that arrays lie in, in the order of [`Source::Inline`]: together no more than the
+    /// The bytes that arrays lie in, in the order of [`Source::Inline`](crate::Source::Inline): together no more than the
     /// pickle's.
     pub fn inline(&self) -> impl Iterator<Item = Vec<u8>> {
         self.inline

@@ -17,8 +17,9 @@ use crate::{args, hub, inference, next_steps, output};
 /// broken and duplicate files; `data list` lists the datasets that are known by name
 #[derive(Debug, Args)]
 pub(crate) struct Data {
-    /// A folder of class folders, MNIST-like IDX files, an image parquet, a dataset by name as
-    /// `cifar10`, which is downloaded once, `shapes`, or `list`
+    /// A folder of class folders, a CSV of images and labels, MNIST-like IDX files, CIFAR's files,
+    /// WebDataset archives, an image parquet, a dataset by name as `flowers102`, which is downloaded
+    /// once, `shapes`, or `list`
     path: String,
 
     /// Also write a picture of the first images of each class, a row per class

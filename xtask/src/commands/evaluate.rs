@@ -21,8 +21,9 @@ pub(crate) struct Evaluate {
     #[command(flatten)]
     network: NetworkArgs,
 
-    /// A folder of class folders (with or without train, val, test above them), MNIST-like IDX
-    /// files, an image parquet, or `shapes`; for the directory of a run default the images that it
+    /// A folder of class folders (with or without train, val, test above them), a CSV of images and
+    /// labels, MNIST-like IDX files, CIFAR's files, WebDataset archives, an image parquet, a dataset
+    /// by name as `flowers102`, or `shapes`; for the directory of a run default the images that it
     /// kept for this, its test images or else those that it was validated on
     #[arg(long, value_name = "PATH")]
     data: Option<String>,

@@ -52,8 +52,9 @@ pub(crate) struct Finetune {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     use_ema: bool,
 
-    /// A folder of class folders, MNIST-like IDX files, an image parquet, a dataset by name as
-    /// `cifar10`, which is downloaded once, or `shapes`, a dataset that is drawn as it is read
+    /// A folder of class folders, a CSV of images and labels, MNIST-like IDX files, CIFAR's files,
+    /// WebDataset archives, an image parquet, a dataset by name as `flowers102`, which is downloaded
+    /// once, or `shapes`, a dataset that is drawn as it is read
     #[arg(long, value_name = "PATH", default_value = "shapes:samples=1000")]
     data: String,
 

@@ -33,8 +33,10 @@ pub(crate) struct Train {
     #[arg(long, value_name = "NAME", default_value = "resnet8_cifar10")]
     model: String,
 
-    /// A folder of class folders, MNIST-like IDX files, an image parquet, or `shapes`, a dataset
-    /// that is drawn as it is read; with settings as `shapes:night,difficulty=0.8,size=64`
+    /// A folder of class folders, a CSV of images and labels, MNIST-like IDX files, CIFAR's files,
+    /// WebDataset archives, an image parquet, a dataset by name as `flowers102`, which is downloaded
+    /// once, or `shapes`, a dataset that is drawn as it is read; with settings as
+    /// `shapes:night,difficulty=0.8,size=64`
     #[arg(long, value_name = "PATH", default_value = "shapes")]
     data: String,
 

@@ -1,26 +1,21 @@
 //! Recognising how a dataset is stored.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::cifar::CifarLayout;
-use super::files::{
-    Listing, file_name, files_below, files_in, folders_in, has_extension, is_image_name, quoted,
-};
 use super::folder_layout::FolderLayout;
 use super::idx::IdxLayout;
-use super::label_table::{CsvLayout, ImageIndex, UnreadTables, is_table_name, tables_beside};
-use super::recurring::recurring_folders;
-use super::shards::{ShardPart, check_shards, of_configuration, parts_of};
-use super::split::{is_content_name, list_splits};
-use super::webdataset::{WebDatasetLayout, is_tar_name, packed_reason};
+use super::label_table::CsvLayout;
+use super::recognise::{recognise_file, recognise_folder};
+use super::shards::ShardPart;
+use super::split::list_splits;
+use super::webdataset::WebDatasetLayout;
 use super::{Dataset, ImageFolder, Split};
-use crate::{Error, Skipped};
+use crate::Error;
 
 /// How a dataset is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -93,7 +88,8 @@ pub struct FoundDataset {
     notes: Vec<String>,
 }
 
-enum Layout {
+/// What was recognised.
+pub(super) enum Layout {
     Folders(FolderLayout),
     Idx(IdxLayout),
     Parquet(Vec<ShardPart>),
@@ -121,11 +117,12 @@ impl FoundDataset {
             .map_err(|error| Error::io("read", &path, error))?;
         let mut notes = Vec::new();
         let layout = if metadata.is_dir() {
-            of_folder(&path, configuration.as_deref(), &mut notes)?
+            recognise_folder(&path, configuration.as_deref(), &mut notes)?
         } else {
-            of_file(&path, configuration.as_deref(), &mut notes)?
+            recognise_file(&path, configuration.as_deref(), &mut notes)?
         };
-        if let Some(name) = configuration.filter(|_| !layout.has_configurations()) {
+        let may_choose = layout.has_configurations(metadata.is_dir());
+        if let Some(name) = configuration.filter(|_| !may_choose) {
             return Err(Error::Configuration {
                 path,
                 asked: Some(name),
@@ -261,178 +258,14 @@ impl ConfiguredPath {
 }
 
 impl Layout {
-    fn has_configurations(&self) -> bool {
-        !matches!(self, Self::Folders(_))
-    }
-}
-
-/// How many folders that hold only one folder each are entered in search of files of a known kind.
-const DEEPEST: usize = 4;
-
-fn of_folder(
-    path: &Path,
-    configuration: Option<&str>,
-    notes: &mut Vec<String>,
-) -> Result<Layout, Error> {
-    let mut place = path.to_owned();
-    for _ in 0..DEEPEST {
-        if let Some(layout) = IdxLayout::recognise(&place, configuration)? {
-            notes.extend(layout.notes.iter().cloned());
-            if place != path {
-                notes.push(format!("what {} holds is read", place.display()));
-            }
-            return Ok(Layout::Idx(layout));
-        }
-        if let Some(mut layout) = CifarLayout::recognise(&place, configuration)? {
-            notes.append(&mut layout.notes);
-            if place != path {
-                notes.push(format!("what {} holds is read", place.display()));
-            }
-            return Ok(Layout::Cifar(layout));
-        }
-        match folders_in(&place)?.as_slice() {
-            [only] if files_in(&place)?.is_empty() => place = only.clone(),
-            _ => break,
+    /// Whether `PATH:NAME` may choose something of it, where `PATH` is a folder or a file.
+    fn has_configurations(&self, is_folder: bool) -> bool {
+        match self {
+            Self::Folders(_) => false,
+            Self::Idx(_) | Self::Parquet(_) | Self::WebDataset(_) => is_folder,
+            Self::Cifar(_) | Self::Csv(_) => true,
         }
     }
-    let is_parquet = |file: &Path| has_extension(file, &["parquet"]);
-    let Listing { files, unreadable } = files_below(path, |file| {
-        is_parquet(file) || is_tar_name(file) || is_image_name(file)
-    })?;
-    notes.extend(
-        unreadable
-            .iter()
-            .map(|Skipped { path, reason }| format!("{path} is left out: {reason}")),
-    );
-    let (parquet, files): (Vec<PathBuf>, Vec<PathBuf>) =
-        files.into_iter().partition(|file| is_parquet(file));
-    let (archives, images): (Vec<PathBuf>, Vec<PathBuf>) =
-        files.into_iter().partition(|file| is_tar_name(file));
-    if !parquet.is_empty() {
-        let files = of_configuration(path, parquet, configuration)?;
-        let parts = parts_of(path, files)?;
-        for (_, files) in &parts {
-            notes.extend(check_shards(files)?);
-        }
-        return Ok(Layout::Parquet(parts));
-    }
-    let classes = FolderLayout::recognise(path, &images)?;
-    let tables = tables_beside(&place)?;
-    let names = classes
-        .as_ref()
-        .map_or(&[][..], |layout| layout.classes.as_slice());
-    let mut unread = Vec::new();
-    if names.len() > 1 && configuration.is_none() {
-        let index = ImageIndex::of_files(&place, &images);
-        for table in &tables {
-            if table.lists_images(&index)? {
-                notes.push(beside_classes(&table.path().display()));
-            }
-        }
-    } else if !tables.is_empty() {
-        let gives_way = names.is_empty() || is_content_name(&names[0]) || configuration.is_some();
-        match CsvLayout::of_folder(&place, &tables, &images, configuration)? {
-            Ok(layout) if gives_way || layout.are_named() => {
-                if place != path {
-                    notes.push(format!("what {} holds is read", place.display()));
-                }
-                if let Some(names) = quoted(names) {
-                    notes.push(format!(
-                        "the classes are those of {}, and the folder {names} is none",
-                        layout.names()
-                    ));
-                }
-                notes.extend(layout.notes.iter().cloned());
-                return Ok(Layout::Csv(layout));
-            }
-            Ok(layout) => unread.push(beside_classes(&layout.names())),
-            Err(UnreadTables {
-                unclear: Some(error),
-                ..
-            }) if gives_way && (!names.is_empty() || configuration.is_some()) => return Err(error),
-            Err(UnreadTables { reasons, .. }) => unread = reasons,
-        }
-    }
-    if names.is_empty() && !archives.is_empty() {
-        let files = of_configuration(path, archives, configuration)?;
-        let layout = WebDatasetLayout::of_shards(parts_of(path, files)?)?;
-        if let Some(image) = images.first() {
-            notes.push(format!(
-                "{} images beside the archives are left out, as {}",
-                images.len(),
-                image.display()
-            ));
-        }
-        notes.extend(unread);
-        notes.extend(layout.notes.iter().cloned());
-        return Ok(Layout::WebDataset(layout));
-    }
-    if names.is_empty()
-        && let Some(mut layout) = CifarLayout::recognise_inside(&place, configuration)?
-    {
-        notes.append(&mut layout.notes);
-        return Ok(Layout::Cifar(layout));
-    }
-    let archives: Vec<String> = archives.iter().map(|archive| file_name(archive)).collect();
-    notes.extend(quoted(&archives).map(|archives| beside_classes(&archives)));
-    match classes {
-        Ok(layout) => {
-            notes.extend(layout.notes.iter().cloned());
-            notes.extend(unread);
-            let roots = layout.parts.iter().map(|part| part.root.as_path());
-            notes.extend(recurring_folders(roots)?.map(|found| found.to_string()));
-            Ok(Layout::Folders(layout))
-        }
-        Err(reason) => {
-            let files = files_in(&place)?.into_iter();
-            unread.extend(files.filter_map(|file| packed_reason(&file, &[])));
-            Err(Error::UnknownDataset {
-                path: path.to_owned(),
-                reason: [&[reason][..], &unread].concat().join("; "),
-            })
-        }
-    }
-}
-
-/// Says that a table or an archive is not read where class folders are.
-fn beside_classes(name: &dyn fmt::Display) -> String {
-    format!("the folders are the classes; {name} is read where it is named itself")
-}
-
-fn of_file(
-    path: &Path,
-    configuration: Option<&str>,
-    notes: &mut Vec<String>,
-) -> Result<Layout, Error> {
-    let mut start = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(4).read_to_end(&mut start))
-        .map_err(|error| Error::io("read", path, error))?;
-    if start == b"PAR1" {
-        return Ok(Layout::Parquet(vec![(
-            Split::of_file_name(&file_name(path)),
-            vec![path.to_owned()],
-        )]));
-    }
-    if is_table_name(path) {
-        let layout = CsvLayout::of_table(path, configuration)?;
-        notes.extend(layout.notes.iter().cloned());
-        return Ok(Layout::Csv(layout));
-    }
-    let reason = packed_reason(path, &start);
-    if reason.is_none() && is_tar_name(path) {
-        let parts = vec![(Split::of_file_name(&file_name(path)), vec![path.to_owned()])];
-        let layout = WebDatasetLayout::of_shards(parts)?;
-        notes.extend(layout.notes.iter().cloned());
-        return Ok(Layout::WebDataset(layout));
-    }
-    let unknown =
-        || "it is a single file and neither parquet nor named like a CSV, TSV or tar file";
-    let reason = reason.unwrap_or_else(|| unknown().to_owned());
-    Err(Error::UnknownDataset {
-        path: path.to_owned(),
-        reason,
-    })
 }
 
 #[cfg(feature = "parquet")]

@@ -14,6 +14,7 @@ mod open;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod photo_list;
+mod recognise;
 mod recurring;
 mod sample;
 mod shards;
@@ -31,12 +32,12 @@ use discover::choose_part;
 pub use discover::{DatasetFormat, FoundDataset};
 pub use idx::{IdxArray, IdxImages};
 pub use image_folder::ImageFolder;
-pub(crate) use label_table::has_tables;
 pub use label_table::{CsvImages, LabelRow, LabelTable};
 pub use open::open_dataset;
 #[cfg(feature = "parquet")]
 pub use parquet::ParquetImages;
 pub use photo_list::PhotoList;
+pub(crate) use recognise::has_tables_or_archives;
 pub use sample::Sample;
 pub use skipped::Skipped;
 pub use split::Split;

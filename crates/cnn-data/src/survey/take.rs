@@ -11,7 +11,7 @@ use super::report::{
     ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey,
 };
 use super::sample_facts::{ImageFacts, SampleFacts};
-use crate::dataset::has_tables;
+use crate::dataset::has_tables_or_archives;
 use crate::{Dataset, Error, FoundDataset, PhotoList, Split};
 
 /// Reads every sample of all splits of the dataset at `path`, and tells what there is.
@@ -123,9 +123,9 @@ fn open_parts(path: &Path) -> Result<OpenDataset, Error> {
     }
 }
 
-/// Why images have no labels, where a table lies beside them that may have some.
+/// Why images have no labels, where a table or an archive lies beside them.
 fn about_photos(path: &Path, reason: &str) -> Result<Vec<String>, Error> {
-    let is_beside = has_tables(path)?;
+    let is_beside = has_tables_or_archives(path)?;
     let note = || format!("the images are taken as photos without labels: {reason}");
     Ok(is_beside.then(note).into_iter().collect())
 }

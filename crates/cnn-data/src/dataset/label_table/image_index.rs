@@ -78,7 +78,14 @@ impl ImageIndex {
         split: Option<Split>,
     ) -> Result<Named, Error> {
         let slashes = field.replace('\\', "/");
-        for text in [field, slashes.as_str()] {
+        let texts = [field, slashes.as_str()];
+        // They differ where a table was written on Windows.
+        let distinct = if field == slashes {
+            &texts[..1]
+        } else {
+            &texts
+        };
+        for text in distinct {
             let path = Path::new(text);
             if leads_out(path) {
                 let path = base.join(path);

@@ -13,7 +13,7 @@ use super::text::{LOOKED_AT, MAX_BYTES};
 use super::{CsvImages, LabelTable};
 use crate::dataset::ImageFolder;
 use crate::dataset::files::{
-    file_name, files_in, files_within, folders_in, has_extension, is_image_name, quoted,
+    file_name, files_in, folders_in, has_extension, is_image_name, quoted,
 };
 use crate::{Error, Split};
 
@@ -56,15 +56,6 @@ pub(in crate::dataset) struct TableFile {
 pub(in crate::dataset) fn is_table_name(path: &Path) -> bool {
     let is_submission = || file_name(path).to_lowercase().contains("submission");
     has_extension(path, &["csv", "tsv"]) && !is_submission()
-}
-
-/// Whether tables lie in a folder or not far below it.
-pub(crate) fn has_tables(folder: &Path) -> Result<bool, Error> {
-    const DEEPEST: usize = 4;
-    Ok(folder.is_dir()
-        && !files_within(folder, DEEPEST, is_table_name)?
-            .files
-            .is_empty())
 }
 
 /// The tables in a folder, or else in the folders of its splits.

@@ -9,6 +9,5 @@ mod text;
 
 pub(super) use image_index::ImageIndex;
 pub use images::CsvImages;
-pub(crate) use layout::has_tables;
-pub(super) use layout::{CsvLayout, UnreadTables, is_table_name, tables_beside};
+pub(super) use layout::{CsvLayout, TableFile, UnreadTables, is_table_name, tables_beside};
 pub use table::{LabelRow, LabelTable};

@@ -29,6 +29,12 @@ struct TarPart {
 /// A split's archives and what they hold.
 type ReadPart = (Option<Split>, Vec<(TarSource, Shard)>);
 
+/// A file that names the classes in the order of their numbers.
+pub(super) struct ClassFile {
+    path: PathBuf,
+    names: Vec<String>,
+}
+
 /// Whether a file's name is that of an archive.
 pub(in crate::dataset) fn is_tar_name(path: &Path) -> bool {
     has_extension(path, &["tar"])
@@ -73,10 +79,7 @@ impl WebDatasetLayout {
         Self::of_parts(read, named)
     }
 
-    pub(super) fn of_parts(
-        parts: Vec<ReadPart>,
-        named: Option<Vec<String>>,
-    ) -> Result<Self, Error> {
+    pub(super) fn of_parts(parts: Vec<ReadPart>, named: Option<ClassFile>) -> Result<Self, Error> {
         let shards = || parts.iter().flat_map(|(_, shards)| shards);
         let samples = || shards().flat_map(|(_, shard)| &shard.samples);
         let place = shards()
@@ -91,8 +94,12 @@ impl WebDatasetLayout {
             return Err(broken(without_labels(shards().map(|(_, shard)| shard))));
         };
         let labels = samples().filter_map(|sample| label(sample, teller));
-        let classes = Classes::of(labels, named).map_err(broken)?;
+        let names = named.as_ref().map(|file| file.names.clone());
+        let classes = Classes::of(labels, names).map_err(broken)?;
         let mut notes = Vec::new();
+        if let Some(ClassFile { path, .. }) = named.filter(|file| file.names == classes.names) {
+            notes.push(format!("{} names the classes", path.display()));
+        }
         for (source, shard) in shards() {
             let name = file_name(source.path());
             notes.extend(shard.notes.iter().map(|note| format!("{name}: {note}")));
@@ -191,7 +198,7 @@ fn without_labels<'s>(mut shards: impl Iterator<Item = &'s Shard>) -> String {
 }
 
 /// The names of the classes, if a file in an archive's folder has them, or one above a split's.
-fn names_beside(archive: &Path) -> Result<Option<Vec<String>>, Error> {
+fn names_beside(archive: &Path) -> Result<Option<ClassFile>, Error> {
     let mut folders: Vec<&Path> = archive.ancestors().skip(1).take(2).collect();
     let is_split = |folder: &&Path| Split::of_folder_name(&file_name(folder)).is_some();
     if !folders.first().is_some_and(is_split) {
@@ -205,7 +212,11 @@ fn names_beside(archive: &Path) -> Result<Option<Vec<String>>, Error> {
             .collect();
         match &files[..] {
             [] => {}
-            [file] => return class_names(file).map(Some),
+            [file] => {
+                let names = class_names(file)?;
+                let path = file.clone();
+                return Ok(Some(ClassFile { path, names }));
+            }
             [file, ..] => {
                 let names: Vec<String> = files.iter().map(|file| file_name(file)).collect();
                 return Err(Error::Ambiguous {
