@@ -9,6 +9,7 @@ use cnn_models::{LoadOptions, ModelConfig, ModelSpec, Network};
 use serde::{Deserialize, Serialize};
 
 use crate::hub::{self, Weights};
+use crate::os_text::PathOrName;
 use crate::output;
 
 /// Marks an error as the arguments' fault: exit status 2.
@@ -172,7 +173,7 @@ pub(crate) struct NetworkArgs {
     /// .pth, .pt, .th or .bin file; a published name as `resnet18.a1_in1k`, `hf:owner/name`, or an
     /// address, which are downloaded once; `builtin`, a ResNet-20 that this project trained on
     /// CIFAR-10; or `none` for fresh weights
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = PathOrName)]
     pub(crate) weights: Option<String>,
 
     /// Take the moving average of the weights that a checkpoint keeps beside them (`state_dict_ema`,

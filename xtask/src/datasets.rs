@@ -2,7 +2,7 @@
 //! drawn as it is read.
 
 use std::cell::OnceCell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use cnn_data::{Dataset, Error, FoundDataset, PhotoList, Shapes, ShapesConfig, Sp
 use cnn_hub::DatasetEntry;
 
 use crate::args::Unusable;
-use crate::hub;
+use crate::{hub, os_text};
 
 /// A dataset by path or by name.
 pub(crate) enum Source {
@@ -45,7 +45,7 @@ impl Source {
                 ShapesConfig::from_str(text).context(Unusable)?,
             ));
         }
-        let path = PathBuf::from(Self::local(text)?);
+        let path = os_text::path(&Self::local(text)?);
         if !path.exists() {
             refuse_a_misspelt_name(text)?;
         }
@@ -65,11 +65,13 @@ impl Source {
     pub(crate) fn local(text: &str) -> Result<String> {
         // `PATH:NAME` is a configuration of a dataset.
         let front = text.rsplit_once(':').map_or(text, |(front, _)| front);
-        let is_path = [text, front].iter().any(|path| Path::new(path).exists());
+        let is_path = [text, front]
+            .iter()
+            .any(|path| os_text::path(path).exists());
         if is_path || Self::is_drawn(text) {
             return Ok(text.to_string());
         }
-        let folder = hub::dataset(text)?.map(|folder| folder.display().to_string());
+        let folder = hub::dataset(text)?.map(|folder| os_text::text(folder.as_os_str()));
         Ok(folder.unwrap_or_else(|| text.to_string()))
     }
 

@@ -19,6 +19,7 @@ mod inference;
 mod memory;
 mod model_card;
 mod next_steps;
+mod os_text;
 mod pictures;
 mod predictions;
 mod rates;

@@ -139,8 +139,11 @@ impl Card<'_> {
         };
         say(format!("# {name}\n"));
         say(format!(
-            "A {} ([paper]({})) for {classes} classes, with inputs of {channels}×{height}×{width}.\n",
-            spec.name, spec.paper
+            "A {} ({}) for {classes} classes, with inputs of {channels}×{height}×{width}, \
+             made with [cnn]({}), convolutional networks in Rust.\n",
+            spec.name,
+            spec.paper,
+            env!("CARGO_PKG_REPOSITORY")
         ));
         if let Some(run) = self.run {
             say(format!("Data: {}.", described(&run.data())));

@@ -11,6 +11,8 @@ use cnn_core::RunDir;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use crate::os_text;
+
 /// `std`'s macro panics once nobody reads any more, as after `| head`. This one goes on without
 /// output, and shows control characters of names as text.
 macro_rules! println {
@@ -33,11 +35,12 @@ pub(crate) fn line(stream: &mut dyn std::io::Write, text: &str) {
 /// files and classes come from strangers, and must not drive the terminal.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     let drives = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
-    if !text.contains(drives) {
+    if !text.contains(|letter| drives(letter) || os_text::is_shown_as_sign(letter)) {
         return Cow::Borrowed(text);
     }
     let letters = text.chars().map(|letter| match letter {
         letter if drives(letter) => letter.escape_default().to_string(),
+        letter if os_text::is_shown_as_sign(letter) => char::REPLACEMENT_CHARACTER.to_string(),
         letter => letter.to_string(),
     });
     Cow::Owned(letters.collect())

@@ -9,6 +9,7 @@ use cnn_train::SplitRecord;
 
 use crate::args::Unusable;
 use crate::datasets::Source;
+use crate::os_text;
 use crate::training::arguments_path;
 
 /// A run of this program: what it was trained and measured on.
@@ -29,7 +30,8 @@ impl RunImages {
     /// The run that `--weights` names by its directory or by `best` or `last` in it; `None` where
     /// that is no run directory.
     pub(crate) fn of(weights: &str) -> Result<Option<Self>> {
-        let path = Path::new(weights);
+        let path = os_text::path(weights);
+        let path = path.as_path();
         let above = path.ancestors().skip(1).take(2);
         let directories = std::iter::once(path)
             .chain(above)

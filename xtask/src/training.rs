@@ -22,7 +22,7 @@ use crate::args::{
 };
 use crate::datasets::Source;
 use crate::strip::Strip;
-use crate::{inference, output};
+use crate::{inference, os_text, output};
 
 /// Arguments of every command that trains.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
@@ -321,13 +321,13 @@ pub(crate) fn absolute(text: &str) -> Result<String> {
     let is_name = ["builtin", "none"].contains(&text) || Source::is_drawn(text);
     // `PATH:NAME` is a configuration of a dataset.
     let front = text.rsplit_once(':').map_or(text, |(front, _)| front);
-    let exists = [text, front].iter().any(|path| Path::new(path).exists());
+    let exists = [text, front]
+        .iter()
+        .any(|path| os_text::path(path).exists());
     let path = (!is_name && exists)
-        .then(|| std::path::absolute(text))
+        .then(|| std::path::absolute(os_text::path(text)))
         .transpose()?;
-    Ok(path
-        .and_then(|path| path.into_os_string().into_string().ok())
-        .unwrap_or_else(|| text.to_string()))
+    Ok(path.map_or_else(|| text.to_string(), |path| os_text::text(path.as_os_str())))
 }
 
 /// A flag that Ctrl-C sets; pressed again, it ends the program.

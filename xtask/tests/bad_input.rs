@@ -496,3 +496,48 @@ fn png_header(width: u32, height: u32) -> Vec<u8> {
     ]
     .concat()
 }
+
+/// A folder may be called anything that the system lets it be called.
+#[cfg(target_os = "linux")]
+#[test]
+fn folders_whose_names_are_no_text_are_arguments_too() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let bench = Bench::new();
+    let odd = bench.directory.path().join(OsStr::from_bytes(b"caf\xe9"));
+    let photo = cnn_data::Image::from_pixels(32, 32, 3, vec![7; 3 * 32 * 32]).unwrap();
+    for file in ["airplane/1.png", "ship/1.png"] {
+        std::fs::create_dir_all(odd.join(file).parent().unwrap()).unwrap();
+        photo.write_png(&odd.join(file)).unwrap();
+    }
+    std::fs::rename(bench.path("weights"), odd.join("net")).unwrap();
+    let run = |arguments: &[&OsStr]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_cnn"))
+            .args(arguments)
+            .current_dir(bench.directory.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).to_string();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        (String::from_utf8(output.stdout).unwrap(), said)
+    };
+    let words = |text: &'static str| text.split(' ').map(OsStr::new);
+    let (data, _) = run(&[OsStr::new("data"), odd.as_os_str()]);
+    assert!(
+        data.contains("caf\u{fffd}: image-folder, 2 samples"),
+        "{data}"
+    );
+    let net = odd.join("net");
+    let evaluate: Vec<&OsStr> = words("evaluate --weights")
+        .chain([net.as_os_str(), OsStr::new("--data"), odd.as_os_str()])
+        .collect();
+    assert!(run(&evaluate).0.contains("samples  2"));
+    // A run that goes on finds its data by the same bytes.
+    let train: Vec<&OsStr> = words("train --epochs 1 --val-fraction 0.5 --batch 1 --data")
+        .chain([odd.as_os_str()])
+        .collect();
+    run(&train);
+    let resumed: Vec<&OsStr> = words("train --resume runs/train/resnet8_cifar10-1").collect();
+    run(&resumed);
+}

@@ -11,6 +11,7 @@ use cnn_viz::thumbnail;
 
 use crate::args::Unusable;
 use crate::datasets::Source;
+use crate::os_text::PathOrName;
 use crate::{args, hub, inference, next_steps, output};
 
 /// Describe a dataset: format, splits, classes and counts, sizes, mean and standard deviation,
@@ -20,6 +21,7 @@ pub(crate) struct Data {
     /// A folder of class folders, a CSV of images and labels, MNIST-like IDX files, CIFAR's files,
     /// WebDataset archives, an image parquet, a dataset by name as `flowers102`, which is downloaded
     /// once, `shapes`, or `list`
+    #[arg(value_parser = PathOrName)]
     path: String,
 
     /// Also write a picture of the first images of each class, a row per class

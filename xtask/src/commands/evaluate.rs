@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::args::{DType, NetworkArgs};
 use crate::datasets::Source;
+use crate::os_text::PathOrName;
 use crate::run_images::{RunImages, RunPart};
 use crate::{inference, next_steps, output, predictions};
 
@@ -25,7 +26,7 @@ pub(crate) struct Evaluate {
     /// labels, MNIST-like IDX files, CIFAR's files, WebDataset archives, an image parquet, a dataset
     /// by name as `flowers102`, or `shapes`; for the directory of a run default the images that it
     /// kept for this, its test images or else those that it was validated on
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = PathOrName)]
     data: Option<String>,
 
     /// Which part of the dataset, or of the run's images: train, val or test; may be left out where

@@ -20,6 +20,7 @@ use crate::conclusion::{Run, Tuning};
 use crate::datasets::Source;
 use crate::hub::Weights;
 use crate::memory::{self, Workload};
+use crate::os_text::PathOrName;
 use crate::strip::Strip;
 use crate::training::{
     Augment, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
@@ -37,7 +38,7 @@ pub(crate) struct Finetune {
     /// .pth, .pt, .th or .bin file; a published name as `resnet18.a1_in1k`, `hf:owner/name`, or an
     /// address, which are downloaded once; `builtin`, a ResNet-20 that this project trained on
     /// CIFAR-10; or `none` for fresh weights, to compare with
-    #[arg(long, value_name = "PATH", default_value = "builtin")]
+    #[arg(long, value_name = "PATH", default_value = "builtin", value_parser = PathOrName)]
     weights: String,
 
     /// Registered name of the model (the command `models` lists them); needed for a bare weight
@@ -55,7 +56,7 @@ pub(crate) struct Finetune {
     /// A folder of class folders, a CSV of images and labels, MNIST-like IDX files, CIFAR's files,
     /// WebDataset archives, an image parquet, a dataset by name as `flowers102`, which is downloaded
     /// once, or `shapes`, a dataset that is drawn as it is read
-    #[arg(long, value_name = "PATH", default_value = "shapes:samples=1000")]
+    #[arg(long, value_name = "PATH", default_value = "shapes:samples=1000", value_parser = PathOrName)]
     data: String,
 
     /// `head`: the new head alone on a frozen backbone; `full`: all layers at once; `two-phase`:

@@ -21,6 +21,7 @@ use crate::byline::byline;
 use crate::datasets::Source;
 use crate::memory::{self, Workload};
 use crate::next_steps::{self, NextStep};
+use crate::os_text::PathOrName;
 use crate::output::{Progress, short};
 use crate::run_images::{RunImages, RunPart};
 use crate::training::save_arguments;
@@ -39,7 +40,7 @@ pub(crate) struct Inspect {
 
     /// Images: a dataset as `evaluate` takes it, or a folder of photos; labels are not needed.
     /// For the directory of a run default the images that it kept for this, as with `evaluate`
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = PathOrName)]
     data: Option<String>,
 
     /// Which part of the dataset, or of the run's images: train, val or test; may be left out where

@@ -16,6 +16,7 @@ use crate::args::{Unusable, as_text, count, not_negative, positive, set_threads,
 use crate::conclusion::Run;
 use crate::datasets::Source;
 use crate::memory::{self, Workload};
+use crate::os_text::PathOrName;
 use crate::report;
 use crate::strip::Strip;
 use crate::training::{
@@ -37,7 +38,7 @@ pub(crate) struct Train {
     /// WebDataset archives, an image parquet, a dataset by name as `flowers102`, which is downloaded
     /// once, or `shapes`, a dataset that is drawn as it is read; with settings as
     /// `shapes:night,difficulty=0.8,size=64`
-    #[arg(long, value_name = "PATH", default_value = "shapes")]
+    #[arg(long, value_name = "PATH", default_value = "shapes", value_parser = PathOrName)]
     data: String,
 
     /// Passes over the training images

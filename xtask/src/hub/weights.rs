@@ -9,7 +9,7 @@ use cnn_models::{CheckpointConfig, ModelSpec, WeightSource};
 
 use super::progress::Transfers;
 use crate::args::Unusable;
-use crate::{builtin, output};
+use crate::{builtin, os_text, output};
 
 /// Weights as `--weights` names them, on the disk.
 #[derive(Debug, Clone)]
@@ -30,11 +30,12 @@ pub(crate) fn weights(text: &str, model: Option<&str>, caches: &Path) -> Result<
         name: text.to_string(),
         spec: None,
     };
-    if text == BUILTIN || (text == builtin::NAME && !Path::new(text).exists()) {
+    let place = os_text::path(text);
+    if text == BUILTIN || (text == builtin::NAME && !place.exists()) {
         return Ok(local(builtin::unpack(caches)?));
     }
-    if text == "none" || Path::new(text).exists() {
-        return Ok(local(PathBuf::from(text)));
+    if text == "none" || place.exists() {
+        return Ok(local(place));
     }
     match Published::parse(text)? {
         Some(published) => {
@@ -42,7 +43,7 @@ pub(crate) fn weights(text: &str, model: Option<&str>, caches: &Path) -> Result<
             published.fetch(text, model)
         }
         // Who reads it says that it is not there.
-        None => Ok(local(PathBuf::from(text))),
+        None => Ok(local(place)),
     }
 }
 
