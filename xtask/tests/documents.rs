@@ -57,7 +57,8 @@ fn the_guides_code_is_compiled() {
 }
 
 /// The commands of these chapters, run one after another in a directory of their own. In what they
-/// print, `…` stands for anything.
+/// print, `…` stands for anything. What needs a network stands in blocks of `shell`, which are not
+/// run.
 #[cfg(unix)]
 #[test]
 fn commands_print_what_the_guide_shows() {

@@ -38,12 +38,13 @@ fn names(filter: &str) -> Vec<String> {
 
 #[test]
 fn a_filter_is_the_beginning_of_a_word() {
-    let table: [(&str, &[&str]); 6] = [
+    let table: [(&str, &[&str]); 7] = [
         ("lenet", &["lenet5", "lenet5_tanh"]),
         ("18", &["resnet18"]),
         ("tanh", &["lenet5_tanh"]),
         ("ResNet-20", &["resnet20_cifar10"]),
         ("squeezenet1.1", &["squeezenet1_1"]),
+        ("resnet18.a1_in1k", &["resnet18"]),
         // Of a whole name that begins others, the model alone.
         ("lenet5", &["lenet5"]),
     ];

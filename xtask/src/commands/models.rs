@@ -43,12 +43,12 @@ impl Models {
         let Some(filter) = self.filter.as_deref() else {
             return Ok(cnn_models::models().collect());
         };
-        // The name of weights names their model, too.
-        let filter = filter.split('.').next().unwrap_or(filter);
         let choose = |wanted: &dyn Fn(&ModelSpec) -> bool| {
             cnn_models::models().filter(|spec| wanted(spec)).collect()
         };
-        let named: Vec<_> = choose(&|spec| spec.name == filter);
+        // The name of weights names their model, too.
+        let has_weights = |spec: &ModelSpec| hub::names_of(spec).iter().any(|name| name == filter);
+        let named: Vec<_> = choose(&|spec| spec.name == filter || has_weights(spec));
         if !named.is_empty() {
             return Ok(named);
         }

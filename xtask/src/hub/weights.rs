@@ -107,7 +107,13 @@ impl Published {
             None => (text, None),
         };
         let Ok(spec) = cnn_models::find(name) else {
-            return Err(unknown(text, name));
+            let nearest = did_you_mean(name, cnn_models::models().map(|spec| spec.name));
+            // What is like no name is a path that leads nowhere.
+            return if nearest.is_empty() && tag.is_none() {
+                Ok(None)
+            } else {
+                Err(unknown(text, name, &nearest))
+            };
         };
         let source = match tag {
             Some(tag) => spec.weights().iter().find(|source| source.tag == tag),
@@ -310,11 +316,10 @@ fn has(list: &RepoFiles, name: &str) -> bool {
     list.files.iter().any(|file| file.path == name)
 }
 
-fn unknown(text: &str, name: &str) -> anyhow::Error {
-    let hint = did_you_mean(name, cnn_models::models().map(|spec| spec.name));
+fn unknown(text: &str, name: &str, nearest: &str) -> anyhow::Error {
     let program = output::program();
     anyhow!(
-        "there is no file or directory {text}, and no model is called {name}{hint}; \
+        "there is no file or directory {text}, and no model is called {name}{nearest}; \
          `{program} models` lists them, and hf:owner/name names a repository of the hub"
     )
     .context(Unusable)

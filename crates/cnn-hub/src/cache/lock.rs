@@ -32,6 +32,7 @@ impl Lock {
         progress: &mut dyn Progress,
     ) -> Result<Self, Error> {
         let mut is_told = false;
+        let mut rounds = 0;
         loop {
             let mut file = open(path).map_err(|error| Error::io("write", path, error))?;
             match file.try_lock() {
@@ -47,13 +48,13 @@ impl Lock {
                 // The holder removed the file after this one had opened it.
                 Ok(()) => continue,
                 Err(TryLockError::WouldBlock) => {
-                    if !is_told {
+                    // Who has just taken it may not have said so yet.
+                    let process = read_process(&mut file);
+                    if !is_told && (process.is_some() || rounds > 0) {
                         is_told = true;
-                        progress.event(&Event::Waiting {
-                            name,
-                            process: read_process(&mut file),
-                        });
+                        progress.event(&Event::Waiting { name, process });
                     }
+                    rounds += 1;
                     pause(INTERVAL, name, progress)?;
                 }
                 Err(TryLockError::Error(error)) => {
