@@ -324,7 +324,7 @@ NETWORKS = [
     photographed(
         "mobilenetv2_100",
         "mobilenetv2_100.tf_in1k",
-        ["0275_n02116738_African_hunting_dog.JPEG", "0375_n02488702_colobus.JPEG"],
+        ["0025_n01629819_European_fire_salamander.JPEG", "0050_n01698640_American_alligator.JPEG"],
         noise_seed=13,
         build=mobilenetv2,
         stage2="blocks.2",
@@ -336,7 +336,7 @@ NETWORKS = [
         "squeezenet1_1",
         "squeezenet1_1.caffe_in1k",
         ["0150_n02077923_sea_lion.JPEG", "0225_n02105162_malinois.JPEG"],
-        noise_seed=7,
+        noise_seed=10,
         build=squeezenet,
         stage2="features.7",
         last="features",
