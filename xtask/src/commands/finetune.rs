@@ -161,11 +161,15 @@ impl Finetune {
     /// Runs with these arguments, of which `given` are those that the command line names.
     pub(crate) fn run(&self, given: &[String]) -> Result<()> {
         set_threads(self.training.threads)?;
-        let now = Self {
+        let mut now = Self {
             data: absolute(&Source::local(&self.data)?)?,
-            weights: self.weights(&absolute(&self.weights)?)?.name,
+            weights: absolute(&self.weights)?,
             ..self.clone()
         };
+        // A run that goes on has its own, unless it is told others.
+        if self.training.resume.is_none() || given.iter().any(|name| name == "weights") {
+            now.weights = now.weights(&now.weights)?.name;
+        }
         let Some(directory) = &self.training.resume else {
             now.note_unused_flags(given);
             now.note_small_network(given);
