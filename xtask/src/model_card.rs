@@ -206,3 +206,27 @@ fn accuracy(split: &str, figures: &Value) -> String {
         figures["samples"]
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_this_machine_are_no_part_of_the_record() -> anyhow::Result<()> {
+        let run = tempfile::tempdir()?;
+        let arguments = "data = \"/home/me/photos:species\"\nweights = \"/home/me/net\"\n\
+                         out = \"/home/me/runs\"\nseed = 7\n";
+        std::fs::write(run.path().join("args.toml"), arguments)?;
+        std::fs::write(run.path().join("summary.json"), "{}")?;
+        let record = RunRecord::read(run.path()).expect("both files are there");
+        let public = record.public_arguments();
+        assert!(!public.contains("/home"), "{public}");
+        for line in ["data = \"photos:species\"", "weights = \"net\"", "seed = 7"] {
+            assert!(public.contains(line), "`{line}` is not in {public}");
+        }
+        assert_eq!(record.data(), "photos:species");
+        // A name means the same everywhere.
+        assert_eq!(public_name("hf:owner/name@main"), "hf:owner/name@main");
+        Ok(())
+    }
+}

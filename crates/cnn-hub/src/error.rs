@@ -121,7 +121,8 @@ pub enum Error {
     /// The server could not be reached at all.
     #[error(
         "cannot reach {host} for `{what}` ({reason}): look at the connection and at \
-         HTTPS_PROXY, or name another server with HF_ENDPOINT; what has been downloaded once works without a network"
+         HTTPS_PROXY, or name another server with HF_ENDPOINT; what has been downloaded once works \
+         without a network"
     )]
     NoNetwork {
         /// Who was to be asked.

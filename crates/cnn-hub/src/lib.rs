@@ -7,7 +7,8 @@
 //! - [`Progress`]: what a transfer tells while it runs.
 //!
 //! A download is resumed where it was cut, verified, and placed whole or not at all; two processes
-//! that want the same file download it once. A push is one commit or none. [`Error`] tells what failed and what to do.
+//! that want the same file download it once. A push is one commit or none. [`Error`] tells what
+//! failed and what to do.
 //! [`HubConfig::from_env`] lists the variables that are followed.
 //!
 //! No server can write outside the cache, make the program allocate what a header claims, learn the
@@ -20,7 +21,8 @@
 //! let hub = Hub::from_env()?;
 //! let mut progress = |event: &Event<'_>| {
 //!     if let Event::Bytes(transfer) = event {
-//!         eprintln!("{} of {:?} bytes, {:?} left", transfer.done, transfer.total, transfer.remaining());
+//!         let left = transfer.remaining();
+//!         eprintln!("{} of {:?} bytes, {left:?} left", transfer.done, transfer.total);
 //!     }
 //! };
 //! let repo: Repo = "hf:timm/resnet18.a1_in1k".parse()?;

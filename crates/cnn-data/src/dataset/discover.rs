@@ -62,7 +62,8 @@ impl fmt::Display for DatasetFormat {
 /// What is recognised, for the message where nothing is.
 pub(crate) const LOOKED_FOR: &str = "folders of images named by class, directly or in `train`, `val` and `test`; IDX \
      files named like `train-images-idx3-ubyte.gz` with their labels; parquet files with an image \
-     column; CIFAR's binary and Python files; CSV and TSV files of images and labels; WebDataset tar archives";
+     column; CIFAR's binary and Python files; CSV and TSV files of images and labels; WebDataset \
+     tar archives";
 
 /// A recognised dataset, not opened yet: its format, its splits, and how its folders were
 /// understood.

@@ -418,7 +418,8 @@ fn no_images(names: &[String], has_header: bool) -> String {
         format!("found {} columns without names", names.len())
     };
     format!(
-        "none of its columns names images that are there, expected one such as `path` or `image`, {found}"
+        "none of its columns names images that are there, expected one such as `path` or `image`, \
+         {found}"
     )
 }
 

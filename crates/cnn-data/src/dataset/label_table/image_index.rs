@@ -1,14 +1,17 @@
 //! Finding the image that a row of a table names.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
-use crate::dataset::files::{Listing, files_within, is_image_name};
+use crate::dataset::files::{Listing, files_in, files_within, is_image_name};
 use crate::{Error, Skipped, Split};
 
 /// How far below a table that is named itself images are looked for: it may lie in a large folder.
 const DEEPEST: usize = 3;
+
+/// How many folders whose images have no row a note names.
+const SHOWN_FOLDERS: usize = 3;
 
 /// The image files below a folder, by their names.
 pub(in crate::dataset) struct ImageIndex {
@@ -61,6 +64,45 @@ impl ImageIndex {
     pub(super) fn whole(&self) -> Option<&[PathBuf]> {
         let images = self.images.get().filter(|_| self.is_whole);
         images.map(|images| images.files.as_slice())
+    }
+
+    /// Says how many images in which folders no row names: in all of the dataset's folder, or else in
+    /// those that rows come from.
+    pub(super) fn without_row(&self, is_used: &HashSet<&Path>) -> Result<Vec<String>, Error> {
+        let folders: BTreeSet<&Path> = is_used.iter().filter_map(|image| image.parent()).collect();
+        let mut count_of: BTreeMap<PathBuf, usize> = BTreeMap::new();
+        let mut count = |file: &Path| {
+            if let Some(folder) = file.parent().filter(|_| !is_used.contains(file)) {
+                *count_of.entry(folder.to_owned()).or_default() += 1;
+            }
+        };
+        match self.whole() {
+            Some(files) => files.iter().for_each(|file| count(file)),
+            None => {
+                for folder in folders {
+                    let files = files_in(folder)?;
+                    files
+                        .iter()
+                        .filter(|file| is_image_name(file))
+                        .for_each(|file| count(file));
+                }
+            }
+        }
+        let mut notes: Vec<String> = count_of
+            .iter()
+            .take(SHOWN_FOLDERS)
+            .map(|(folder, count)| {
+                format!(
+                    "{count} images in {} have no row and are left out",
+                    folder.display()
+                )
+            })
+            .collect();
+        let more: usize = count_of.values().skip(SHOWN_FOLDERS).sum();
+        if more > 0 {
+            notes.push(format!("{more} images in other folders have no row, too"));
+        }
+        Ok(notes)
     }
 
     /// What lies there and could not be listed.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use unicode_normalization::UnicodeNormalization;
 
+use super::classes::Classes;
 use super::columns::{Unclear, split_word};
 use super::image_index::{ImageIndex, Named};
 use super::text::{LOOKED_AT, MAX_BYTES};
@@ -22,9 +23,6 @@ const MAX_CLASSES: usize = 1 << 16;
 
 /// How many bytes of a table tell whether it lists images.
 const BEGINNING: u64 = 1 << 16;
-
-/// How many folders whose images have no row a note names.
-const SHOWN_FOLDERS: usize = 3;
 
 /// The images and classes that one table, or one for each split, tells.
 #[derive(Clone, Debug)]
@@ -173,7 +171,7 @@ impl CsvLayout {
             .flatten()
             .map(|row| row.image.as_path())
             .collect();
-        notes.extend(without_row(index, &is_used)?);
+        notes.extend(index.without_row(&is_used)?);
         let unreadable = index.unreadable().iter();
         notes.extend(unreadable.map(|left| format!("{} is left out: {}", left.path, left.reason)));
         let parts = of_split.into_iter().map(|(split, rows)| CsvPart {
@@ -547,108 +545,6 @@ fn split_of_table(path: &Path) -> Option<Split> {
     })
 }
 
-/// The classes and the number that each label stands for.
-struct Classes {
-    names: Vec<String>,
-    numbers: HashMap<String, usize>,
-}
-
-impl Classes {
-    /// Sorts the labels by name, or by value where all are numbers; equal numbers are one class.
-    fn of<'l>(labels: impl Iterator<Item = &'l str>) -> Self {
-        let labels: BTreeSet<&str> = labels.collect();
-        let number = |label: &str| label.parse::<f64>().ok().filter(|value| value.is_finite());
-        let mut by_value: Vec<(f64, &str)> = labels
-            .iter()
-            .map_while(|label| Some((number(label)?, *label)))
-            .collect();
-        let are_numbers = by_value.len() == labels.len();
-        by_value.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.len().cmp(&b.1.len())));
-        let mut classes = Self {
-            names: Vec::new(),
-            numbers: HashMap::new(),
-        };
-        let mut last = None;
-        let numbered = by_value.iter().map(|&(value, label)| (Some(value), label));
-        let named = labels.iter().map(|&label| (None, label));
-        let ordered: Vec<(Option<f64>, &str)> = if are_numbers {
-            numbered.collect()
-        } else {
-            named.collect()
-        };
-        for (value, label) in ordered {
-            if value.is_none() || value != last {
-                classes.names.push(label.to_owned());
-            }
-            last = value;
-            let number = classes.names.len() - 1;
-            classes.numbers.insert(label.to_owned(), number);
-        }
-        classes
-    }
-
-    /// Labels that may not be meant as classes of their own.
-    fn note(&self) -> Option<String> {
-        let mut of_key: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for name in &self.names {
-            of_key
-                .entry(name.to_lowercase())
-                .or_default()
-                .push(name.clone());
-        }
-        let alike = of_key.into_values().find(|names| names.len() > 1);
-        if let Some(alike) = alike {
-            return Some(format!(
-                "{} differ only in case and count as classes of their own",
-                quoted(&alike)?
-            ));
-        }
-        let joined = self.names.iter().find(|name| name.contains('|'))?;
-        Some(format!(
-            "labels that are lists, as `{joined}`, count as classes of their own"
-        ))
-    }
-}
-
-/// Says how many images in which folders no row names: in all of the dataset's folder, or else in
-/// those that rows come from.
-fn without_row(index: &ImageIndex, is_used: &HashSet<&Path>) -> Result<Vec<String>, Error> {
-    let folders: BTreeSet<&Path> = is_used.iter().filter_map(|image| image.parent()).collect();
-    let mut count_of: BTreeMap<PathBuf, usize> = BTreeMap::new();
-    let mut count = |file: &Path| {
-        if let Some(folder) = file.parent().filter(|_| !is_used.contains(file)) {
-            *count_of.entry(folder.to_owned()).or_default() += 1;
-        }
-    };
-    match index.whole() {
-        Some(files) => files.iter().for_each(|file| count(file)),
-        None => {
-            for folder in folders {
-                let files = files_in(folder)?;
-                files
-                    .iter()
-                    .filter(|file| is_image_name(file))
-                    .for_each(|file| count(file));
-            }
-        }
-    }
-    let mut notes: Vec<String> = count_of
-        .iter()
-        .take(SHOWN_FOLDERS)
-        .map(|(folder, count)| {
-            format!(
-                "{count} images in {} have no row and are left out",
-                folder.display()
-            )
-        })
-        .collect();
-    let more: usize = count_of.values().skip(SHOWN_FOLDERS).sum();
-    if more > 0 {
-        notes.push(format!("{more} images in other folders have no row, too"));
-    }
-    Ok(notes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -669,16 +565,5 @@ mod tests {
         for (name, split) in cases {
             assert_eq!(split_of_table(Path::new(name)), split, "{name}");
         }
-    }
-
-    #[test]
-    fn classes_are_ordered_by_name_or_value() {
-        let names = |labels: &[&str]| Classes::of(labels.iter().copied()).names;
-        assert_eq!(names(&["b", "a", "10", "9"]), ["10", "9", "a", "b"]);
-        assert_eq!(names(&["10", "9", "-1", "9"]), ["-1", "9", "10"]);
-        let equal = Classes::of(["1.0", "2", "1", "2.0"].into_iter());
-        assert_eq!(equal.names, ["1", "2"]);
-        assert_eq!((equal.numbers["1.0"], equal.numbers["2.0"]), (0, 1));
-        assert_eq!(names(&[]), [""; 0]);
     }
 }

@@ -1,5 +1,6 @@
 //! Tables of images and their labels: CSV and TSV files.
 
+mod classes;
 mod columns;
 mod image_index;
 mod images;

@@ -97,7 +97,8 @@ impl LabelTable {
         })?;
         if let Some(other) = first_of_no_split {
             notes.push(format!(
-                "{of_no_split} of its rows are of no split that is known here, as `{other}`, and are left out"
+                "{of_no_split} of its rows are of no split that is known here, as `{other}`, and are \
+                 left out"
             ));
         }
         Ok(Self {
