@@ -1,6 +1,6 @@
 """The peers' networks under this toolkit's registry names, and the input each takes by default.
 
-timm's networks, torchvision's for SqueezeNet and VGG, and for LeNet and the CIFAR ResNets the definition in tools/goldens/reference.py.
+timm's networks, torchvision's for SqueezeNet and VGG, and for LeNet and the CIFAR ResNets the definition in tools/goldens/families/.
 """
 
 import sys
@@ -38,7 +38,8 @@ def build(name: str, shape: Input):
     from torch import nn
 
     sys.path.insert(0, str(ROOT / "tools/goldens"))
-    from reference import CifarResNet, LeNet5
+    from families.lenet import LeNet5
+    from families.resnet_cifar import CifarResNet
 
     torch.manual_seed(0)
     if name.startswith("lenet5"):

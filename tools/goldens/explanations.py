@@ -40,7 +40,7 @@ from torch import nn
 from torchvision.transforms import functional as transforms
 
 import files
-from reference import CifarResNet
+from families.resnet_cifar import CifarResNet
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "crates/cnn-viz/tests/golden"

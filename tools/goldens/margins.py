@@ -1,6 +1,6 @@
 """How far each network's golden input stays from the kinks of its activations and from ties in its max-pooling.
 
-    python tools/goldens/margins.py [NAME…]          the margin of the input shape in reference.py
+    python tools/goldens/margins.py [NAME…]          the margin of the input shape in families/
     python tools/goldens/margins.py --seek [NAME…]   other shapes where that is not SAFE, the best last
 
 In f32, an activation whose input lies within rounding error of a kink falls on either side of it, and the gradient jumps by up to
@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import formula
+from families import REFERENCES, VARIANTS
 from models import BATCH, CLASSES, load_formula
-from reference import REFERENCES, VARIANTS, Reference
+from reference import Reference
 
 SAFE = 5.0
 SHAPES = [(height, height + more) for height in range(67, 18, -4) for more in range(5, 30, 3)]

@@ -5,6 +5,7 @@
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from torch import nn
 
 import files
 import formula
-from reference import REFERENCES, VARIANTS, LeNet5, Reference
+from families import FOREIGN, REFERENCES, VARIANTS
+from families.lenet import LeNet5
+from reference import Foreign, Reference
 
 GOLDEN = Path(__file__).parents[2] / "crates/cnn-models/tests/golden"
 CLASSES = 11
@@ -30,13 +33,18 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     known = {reference.name: reference for reference in REFERENCES + VARIANTS}
-    if unknown := [name for name in arguments.names if name not in known]:
-        parser.error(f"unknown model {', '.join(unknown)}; known: {', '.join(known)}")
+    foreign = {f"{network.name}.{network.library}": network for network in FOREIGN}
+    if unknown := [name for name in arguments.names if name not in {**known, **foreign}]:
+        parser.error(f"unknown model {', '.join(unknown)}; known: {', '.join({**known, **foreign})}")
     if not arguments.table:
         GOLDEN.mkdir(parents=True, exist_ok=True)
         print(f"{'f32 against f64, eval':24} {'logits':>9} {'stages':>9} {'|grad|':>9} {'grad·v':>9}")
     for name in arguments.names or known:
-        table_line(known[name]) if arguments.table else write_golden(known[name])
+        if name in known:
+            table_line(known[name]) if arguments.table else write_golden(known[name])
+    for name in arguments.names or foreign:
+        if name in foreign and not arguments.table:
+            write_foreign(foreign[name])
 
 
 def write_golden(reference: Reference):
@@ -68,6 +76,27 @@ def write_golden(reference: Reference):
     }
     files.write(GOLDEN / f"{reference.name}.safetensors", tensors, metadata)
     print_differences(reference.name, single, double)
+
+
+def write_foreign(network: Foreign):
+    """Logits in evaluation mode, f32 and f64, and the names and shapes of the weights that the formula gave."""
+    model = network.build(CLASSES)
+    load_formula(model)
+    xs = torch.from_numpy(formula.values("input", (BATCH, *network.input)))
+    with torch.no_grad():
+        single = model.float().eval()(xs).numpy()
+        double = model.double()(xs.double()).numpy()
+    metadata = {
+        "source": network.library,
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "input": ",".join(map(str, (BATCH, *network.input))),
+        "classes": str(CLASSES),
+        "names": json.dumps({name: list(tensor.shape) for name, tensor in model.state_dict().items()}),
+    }
+    path = GOLDEN / f"{network.name}.{network.library}.safetensors"
+    files.write(path, {"logits": single, "logits.eval64": double}, metadata)
+    print(f"{path.stem:24} {np.linalg.norm(single - double) / np.linalg.norm(double):9.1e}")
 
 
 def load_formula(model: nn.Module):

@@ -3,7 +3,7 @@
     python tools/peers/strict_load.py DIR…
 
 Each DIR holds `config.json` and `model.safetensors`. The network is timm's, torchvision's for SqueezeNet, and for LeNet and the
-CIFAR ResNets the definition in tools/goldens/reference.py. Both sides see the same formula-made batch at the configured input size;
+CIFAR ResNets the definition in tools/goldens/families/. Both sides see the same formula-made batch at the configured input size;
 ours runs as `cargo xtask forward`. One line per directory: difference of the logits, largest absolute and relative to the
 largest logit. Exit status 1 if any directory does not load or differs by more than TOLERANCE.
 """
@@ -27,7 +27,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools/goldens"))
 
 import formula  # noqa: E402
-from reference import CifarResNet, LeNet5  # noqa: E402
+from families.lenet import LeNet5  # noqa: E402
+from families.resnet_cifar import CifarResNet  # noqa: E402
 
 TOLERANCE = 1e-4
 BATCH = 2

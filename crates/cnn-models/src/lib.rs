@@ -54,7 +54,7 @@ pub use args::ArgReader;
 pub use checkpoint::CheckpointConfig;
 pub use config::ModelConfig;
 pub use error::Error;
-pub use model_spec::{Build, BuildFn, ModelSpec};
+pub use model_spec::{Build, BuildFn, ModelSpec, Naming};
 pub use network::{LoadOptions, Network};
 pub use registry::{find, models};
 pub use weight_source::WeightSource;

@@ -69,8 +69,24 @@ pub struct ModelSpec {
     pub first_conv: &'static str,
     /// The module that gives the class scores.
     pub classifier: &'static str,
-    /// Translates the tensor names of other libraries; `None` for names that stay.
+    /// How other libraries name the tensors of this model, where they name them otherwise.
+    pub namings: &'static [Naming],
+}
+
+/// How another library names the tensors of a model, and what its files are built with.
+///
+/// A weight file with such names loads under the model's own. A tensor whose values are laid out as
+/// the model's are, but under another shape (the weight of a linear layer for that of a convolution
+/// over the whole map), takes the model's shape.
+#[derive(Debug, Clone, Copy)]
+pub struct Naming {
+    /// The library, as `torchvision`.
+    pub library: &'static str,
+    /// The model's own name of a tensor; `None` for names that are not this library's.
     pub rename: fn(&str) -> Option<String>,
+    /// What its files are built with where no `config.json` says otherwise, as `("bn_eps", 1e-3)`:
+    /// arguments of [`ModelConfig::args`].
+    pub args: &'static [(&'static str, f64)],
 }
 
 /// Builds a model over a store, at a place below which its names begin.
@@ -108,7 +124,7 @@ impl ModelSpec {
         in_channels: 3,
         first_conv: "",
         classifier: "",
-        rename: |_| None,
+        namings: &[],
     };
 
     /// The classifier over a store.
@@ -219,6 +235,13 @@ impl ModelSpec {
     /// Where pretrained weights are published.
     pub fn weights(&self) -> &'static [WeightSource] {
         weights_of(self.name)
+    }
+
+    /// The model's own name of a tensor that another library named, and how that names them; `None`
+    /// where no known library has such a name.
+    pub(crate) fn own_name(&self, name: &str) -> Option<(String, &'static Naming)> {
+        let translated = |naming: &'static Naming| Some(((naming.rename)(name)?, naming));
+        self.namings.iter().find_map(translated)
     }
 
     /// Names for `num_classes` classes, where the model has that many named ones.

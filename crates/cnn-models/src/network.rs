@@ -180,6 +180,7 @@ impl Network {
         let Unwrapped {
             file,
             from: loaded_from,
+            naming,
             outside,
         } = unwrap(
             file,
@@ -190,6 +191,10 @@ impl Network {
         )
         .map_err(|error| in_config(error, config_path.as_deref()))?;
         let mut config = declared.unwrap_or_else(|| config_of_file(&spec, &file));
+        for &(name, value) in naming.map_or(&[][..], |naming| naming.args) {
+            let said = config.model.args.entry(name);
+            said.or_insert_with(|| value.into());
+        }
         check_declared(&spec, &config.model, &file, &weights)?;
         if let Some(channels) = options.in_channels {
             config.model.in_channels = Some(channels);
@@ -218,7 +223,7 @@ impl Network {
             .map_err(|error| in_config(error, config_path.as_deref()))?;
         let head = model.layer_groups().last().filter(|_| new_head);
         let is_new = |name: &str| head.is_some_and(|head| head.contains(name));
-        let tensors = read_tensors(&spec, &file, &store, is_new)?;
+        let tensors = read_tensors(&spec, &file, naming.is_some(), &store, is_new)?;
         let mut report = store.load(
             tensors
                 .iter()
@@ -599,10 +604,12 @@ fn config_of_file(spec: &ModelSpec, file: &TensorFile) -> CheckpointConfig {
 }
 
 /// All tensors of the file, the first convolution adapted to the model's channels, those of a new
-/// head left out.
+/// head left out. Those of another library's file take the model's shape where each output has as
+/// many weights.
 fn read_tensors(
     spec: &ModelSpec,
     file: &TensorFile,
+    is_foreign: bool,
     store: &Store,
     is_new: impl Fn(&str) -> bool,
 ) -> Result<Vec<(String, Tensor)>, Error> {
@@ -615,6 +622,12 @@ fn read_tensors(
         let mut tensor = file.tensor(name)?;
         if name == first_conv {
             tensor = adapt_channels(tensor, store.get(name)?.dims())?;
+        } else if is_foreign && let Ok(own) = store.get(name) {
+            let is_laid_out_alike = own.dims().first() == tensor.dims().first()
+                && own.elem_count() == tensor.elem_count();
+            if is_laid_out_alike {
+                tensor = tensor.reshape(own.shape())?;
+            }
         }
         tensors.push((name.to_string(), tensor));
     }

@@ -8,7 +8,7 @@ use candle_core::Device;
 use cnn_layers::{Mode, Store};
 use cnn_weights::{ChosenWeights, TensorFile};
 
-use crate::{Error, ModelConfig, ModelSpec};
+use crate::{Error, ModelConfig, ModelSpec, Naming};
 
 /// Wrappers that may stand anywhere in a name, as when blocks are wrapped one by one.
 const WITHIN: [&str; 4] = [
@@ -42,6 +42,8 @@ pub struct LoadedFrom {
 pub(crate) struct Unwrapped {
     pub(crate) file: TensorFile,
     pub(crate) from: LoadedFrom,
+    /// The library whose names the file has, where these are not the model's own.
+    pub(crate) naming: Option<&'static Naming>,
     /// Tensors of the file beside the network.
     pub(crate) outside: Vec<String>,
 }
@@ -65,15 +67,24 @@ pub(crate) fn unwrap(
         chosen: file.chosen().cloned(),
     };
     let is_average = from.chosen.as_ref().is_some_and(|chosen| chosen.is_average);
+    let mut naming = None;
     let own = |name: &str| own_name(spec, name);
+    let mut translated = |name: &str| match spec.own_name(name) {
+        Some((own, theirs)) => {
+            naming = Some(theirs);
+            own
+        }
+        None => name.to_string(),
+    };
     let first = format!("{}.weight", spec.first_conv);
     let is_plain = file.names().any(|name| own(name) == first)
         && !file.names().any(|name| plain_name(name) != name);
     if is_plain && (is_average || !prefer_average) {
-        let file = file.rename(own)?;
+        let file = file.rename(&mut translated)?;
         return Ok(Unwrapped {
             file,
             from,
+            naming,
             outside: Vec::new(),
         });
     }
@@ -110,7 +121,7 @@ pub(crate) fn unwrap(
     let mut outside = Vec::new();
     let file = file.select(|name| {
         let plain = plain_name(name);
-        let rest = plain.strip_prefix(&prefix).map(own);
+        let rest = plain.strip_prefix(&prefix).map(&mut translated);
         if rest.is_none() {
             outside.push(name.to_string());
         }
@@ -119,6 +130,7 @@ pub(crate) fn unwrap(
     Ok(Unwrapped {
         file,
         from,
+        naming,
         outside,
     })
 }
@@ -185,7 +197,8 @@ fn choose(mut places: Vec<Place>, wants_average: bool) -> Result<Choice, Problem
 
 /// The name that the model has for a tensor.
 fn own_name(spec: &ModelSpec, name: &str) -> String {
-    (spec.rename)(name).unwrap_or_else(|| name.to_string())
+    spec.own_name(name)
+        .map_or_else(|| name.to_string(), |(own, _)| own)
 }
 
 /// A name without the wrappers that may stand anywhere in it.

@@ -2,16 +2,18 @@
 //! weights that a formula gives.
 //!
 //! The golden files hold outputs and inner products only; `python tools/goldens/models.py` makes
-//! them (see `tools/goldens/README.md`).
+//! them (see `tools/goldens/README.md`). `GOLDEN_MODELS=vgg` in the environment compares only the
+//! models in whose name that occurs.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor, Var};
 use cnn_core::Key;
 use cnn_layers::{Classifier, Context, FeatureMap, Mode, Store, TensorKind, Value};
-use cnn_models::{ModelConfig, find, models};
-use cnn_weights::TensorFile;
+use cnn_models::{LoadOptions, ModelConfig, Network, find, models};
+use cnn_weights::{TensorFile, save_safetensors};
 
 const CLASSES: usize = 11;
 
@@ -48,18 +50,22 @@ fn cases() -> Vec<Case> {
         .with_arg("pad_type", "same")
         .with_arg("bn_eps", 1e-3);
     let narrow = same.clone().with_arg("channel_multiplier", 0.75);
-    let mut cases: Vec<Case> = models()
-        .map(|spec| case(spec.name, spec.name, ModelConfig::default()))
-        .collect();
-    assert_eq!(
-        cases.len(),
-        models().count(),
-        "every registered model is held against PyTorch"
-    );
-    cases.push(case("mobilenetv1_100.same", "mobilenetv1_100", narrow));
-    cases.push(case("mobilenetv2_100.same", "mobilenetv2_100", same));
-    cases.push(case("resnet18.in1", "resnet18", ModelConfig::default()));
-    cases
+    let variants = [
+        ("mobilenetv1_100.same", "mobilenetv1_100", narrow),
+        ("mobilenetv2_100.same", "mobilenetv2_100", same),
+        ("resnet18.in1", "resnet18", ModelConfig::default()),
+    ];
+    // Every registered model is held against PyTorch: one without a golden file fails.
+    models()
+        .map(|spec| (spec.name, spec.name, ModelConfig::default()))
+        .chain(variants)
+        .filter(|(golden, ..)| is_wanted(golden))
+        .map(|(golden, model, config)| case(golden, model, config))
+        .collect()
+}
+
+fn is_wanted(golden: &str) -> bool {
+    std::env::var("GOLDEN_MODELS").map_or(true, |wanted| golden.contains(&wanted))
 }
 
 /// Evaluation mode in f32 at the tolerances of a port: outputs to 1e-4, gradients to 1e-4 in norm
@@ -119,6 +125,75 @@ fn training_and_evaluation_in_f64_equal_pytorch() {
             if mode == "train64" && golden.file.names().any(|name| name == "running.train64") {
                 golden.check_running_statistics(&run.store);
             }
+        }
+    }
+}
+
+/// Files with the names of other libraries, loaded as a user loads them, give the logits of the
+/// library's own network.
+#[test]
+fn the_names_of_other_libraries_mean_the_same_network() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        Golden::open(name)
+    });
+    let mut compared: Vec<(&str, String)> = Vec::new();
+    let scratch = tempfile::tempdir().unwrap();
+    for golden in files {
+        let Some(names) = golden.file.metadata().get("names") else {
+            continue;
+        };
+        if !is_wanted(&golden.name) {
+            continue;
+        }
+        let shapes: BTreeMap<String, Vec<usize>> = serde_json::from_str(names).unwrap();
+        let weights: BTreeMap<String, Tensor> = shapes
+            .iter()
+            .map(|(name, shape)| (name.clone(), formula(name, shape, DType::F32)))
+            .collect();
+        let path = scratch.path().join("weights.safetensors");
+        save_safetensors(&path, &weights, &BTreeMap::new()).unwrap();
+        let (model, library) = golden.name.rsplit_once('.').unwrap();
+        let spec = *find(model).unwrap();
+        for (dtype, logits, tolerance) in [
+            (DType::F32, "logits", 1e-4),
+            (DType::F64, "logits.eval64", 1e-8),
+        ] {
+            let options = LoadOptions {
+                dtype: Some(dtype),
+                ..LoadOptions::of(spec)
+            };
+            let network = Network::load(&path, &options).unwrap();
+            assert!(
+                network.report().is_exact(),
+                "{}: {}",
+                golden.name,
+                network.report()
+            );
+            let input = formula("input", &golden.input("input"), dtype);
+            let ours = network
+                .model()
+                .forward(&FeatureMap::from_nchw(&input).unwrap(), &Context::eval())
+                .unwrap();
+            let error = relative_error(&values(&ours), &values(&golden.tensor(logits)));
+            assert!(
+                error <= tolerance,
+                "{}: {logits} differ by {error:.2e}",
+                golden.name
+            );
+        }
+        compared.push((spec.family, library.to_string()));
+    }
+    for spec in models().filter(|spec| is_wanted(spec.name)) {
+        for naming in spec
+            .namings
+            .iter()
+            .filter(|naming| naming.library == "torchvision")
+        {
+            let pair = (spec.family, naming.library.to_string());
+            assert!(compared.contains(&pair), "{pair:?} has no golden file");
         }
     }
 }

@@ -7,7 +7,7 @@ use cnn_layers::{
 };
 
 use crate::config::{PadType, make_divisible};
-use crate::{Build, Error, ModelConfig, ModelSpec, preset};
+use crate::{Build, Error, ModelConfig, ModelSpec, Naming, preset};
 
 /// A row of the paper's table 2.
 struct Row {
@@ -123,7 +123,11 @@ const BASE: ModelSpec = ModelSpec {
     preset: preset::imagenet,
     first_conv: "conv_stem",
     classifier: "classifier",
-    rename: from_torchvision,
+    namings: &[Naming {
+        library: "torchvision",
+        rename: from_torchvision,
+        args: &[],
+    }],
     ..ModelSpec::OWN
 };
 

@@ -8,7 +8,7 @@ use cnn_layers::{
 };
 
 use crate::config::check_shortcut;
-use crate::{Build, Error, ModelConfig, ModelSpec, preset};
+use crate::{Build, Error, ModelConfig, ModelSpec, Naming, preset};
 
 /// Table 1 of the paper: the blocks of conv2_x to conv5_x, here `layer1` to `layer4`.
 struct Variant {
@@ -90,7 +90,11 @@ const BASE: ModelSpec = ModelSpec {
     preset: preset::imagenet,
     first_conv: "conv1",
     classifier: "fc",
-    rename: from_transformers,
+    namings: &[Naming {
+        library: "transformers",
+        rename: from_transformers,
+        args: &[],
+    }],
     ..ModelSpec::OWN
 };
 
