@@ -29,12 +29,15 @@ PEERS = {
     "pytorch_frozen": {
         layout: ["pytorch.py", "--engine", "frozen", "--layout", layout] for layout in ("channels_last", "channels_first")
     },
+    "pytorch_compile": {
+        layout: ["pytorch.py", "--engine", "compile", "--layout", layout] for layout in ("channels_last", "channels_first")
+    },
     "onnxruntime": {"": ["onnx_runtime.py"]},
     "openvino": {"": ["openvino_bench.py"]},
 }
 """Each peer's variants, of which the fastest in the first round stays, and how each is started."""
 
-PEERS_OF_MODE = {"infer": list(PEERS), "train": ["pytorch"]}
+PEERS_OF_MODE = {"infer": list(PEERS), "train": ["pytorch", "pytorch_compile"]}
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,21 @@ class Preset:
 
 
 INFER_MODELS = ("resnet18", "resnet50", "mobilenetv2_100", "squeezenet1_1")
+ZOO_INFER = (
+    "vgg16",
+    "inception_v3",
+    "densenet121",
+    "efficientnet_b0",
+    "mobilenetv3_large_100",
+    "resnext50_32x4d",
+    "regnety_004",
+    "convnext_atto",
+    "mobilenetv2_100",
+)
+ZOO_TRAIN = ("efficientnet_b0", "mobilenetv3_large_100", "densenet121", "resnext50_32x4d", "convnext_atto")
 PRESETS = {
+    "zoo_train": Preset("train", [(model, 8) for model in ZOO_TRAIN], ["pytorch", "pytorch_compile"]),
+    "zoo_infer": Preset("infer", [(model, batch) for model in ZOO_INFER for batch in (1, 8)], ["onnxruntime", "openvino"]),
     "train": Preset("train", [("resnet18", 8), ("resnet50", 8), ("mobilenetv2_100", 8), ("resnet20_cifar10", 128)], ["pytorch"]),
     "infer": Preset("infer", [(model, batch) for model in INFER_MODELS for batch in (1, 8)], ["onnxruntime", "openvino"]),
 }

@@ -1,6 +1,7 @@
 """The peers' networks under this toolkit's registry names, and the input each takes by default.
 
-timm's networks, torchvision's for SqueezeNet and VGG, and for LeNet and the CIFAR ResNets the definition in tools/goldens/families/.
+They are those that the golden files are made with: timm's, torchvision's where timm has none, and for LeNet and the CIFAR ResNets a definition in
+tools/goldens/families/.
 """
 
 import sys
@@ -21,36 +22,30 @@ class Input:
 
 
 def default_input(name: str) -> Input:
-    """The input of the paper: 28×28 grey for LeNet, 32×32 for CIFAR-10, 224×224 for ImageNet."""
+    """The input of the paper: 28×28 grey for LeNet, 32×32 for CIFAR-10, 299×299 for Inception and Xception, else 224×224 for ImageNet."""
     if name.startswith("lenet5"):
         return Input(1, 28, 28, 10)
     if name.endswith("_cifar10"):
         return Input(3, 32, 32, 10)
-    return Input(3, 224, 224, 1000)
+    side = 299 if "ception" in name else 224
+    return Input(3, side, side, 1000)
 
 
 def build(name: str, shape: Input):
     """The network with random weights from a fixed seed, in train mode."""
     # Imported here so that compare.py, onnx_runtime.py and openvino_bench.py, which need only `default_input`, run without PyTorch.
-    import timm
     import torch
-    import torchvision
     from torch import nn
 
     sys.path.insert(0, str(ROOT / "tools/goldens"))
+    from families import REFERENCES
     from families.lenet import LeNet5
-    from families.resnet_cifar import CifarResNet
 
     torch.manual_seed(0)
     if name.startswith("lenet5"):
         model = LeNet5(shape.classes, shape.height, shape.width, tanh=name.endswith("tanh"))
-    elif name.endswith("_cifar10"):
-        depth = int(name.removeprefix("resnet").removesuffix("_cifar10"))
-        model = CifarResNet((depth - 2) // 6, shape.classes)
-    elif name.startswith(("squeezenet", "vgg")):
-        model = getattr(torchvision.models, name)(num_classes=shape.classes)
     else:
-        model = timm.create_model(name, pretrained=False, num_classes=shape.classes)
+        model = next(reference for reference in REFERENCES if reference.name == name).build(shape.classes)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             # timm scales the last batch-norm of a residual branch by zero, which would let a graph optimiser drop the branch.

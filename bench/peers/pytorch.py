@@ -2,8 +2,8 @@
 
     python bench/peers/pytorch.py --model resnet18 --mode train --batch 8 --layout channels_last --json
 
-`--engine eager` runs the model as it is, `frozen` (inference only) a trace with batch-norms folded into convolutions, weights laid out for
-oneDNN and activations fused. A training step is: clear the gradients, forward in train mode, cross-entropy with fixed labels, backward, SGD.
+`--engine eager` runs the model as it is, `compile` what `torch.compile` makes of it, which needs a C++ compiler, `frozen` (inference only) a
+trace with batch-norms folded into convolutions, weights laid out for oneDNN and activations fused. A training step is: clear the gradients, forward in train mode, cross-entropy with fixed labels, backward, SGD.
 """
 
 import warnings
@@ -20,7 +20,7 @@ LAYOUTS = {"channels_last": torch.channels_last, "channels_first": torch.contigu
 def main():
     options = parser(__doc__.splitlines()[0], ["infer", "train"])
     options.add_argument("--layout", choices=LAYOUTS, default="channels_last")
-    options.add_argument("--engine", choices=["eager", "frozen"], default="eager")
+    options.add_argument("--engine", choices=["eager", "compile", "frozen"], default="eager")
     arguments = options.parse_args()
     if arguments.mode == "train" and arguments.engine == "frozen":
         options.error("--engine frozen cannot train")
@@ -34,12 +34,14 @@ def main():
     xs = torch.randn(arguments.batch, shape.channels, shape.height, shape.width).contiguous(memory_format=layout)
     labels = torch.randint(shape.classes, (arguments.batch,))
     if arguments.mode == "train":
+        model = torch.compile(model) if arguments.engine == "compile" else model
         times = time_calls(training_step(model, xs, labels), arguments.seconds)
     else:
-        model = freeze(model.eval(), xs) if arguments.engine == "frozen" else model.eval()
+        engines = {"eager": lambda model: model, "compile": torch.compile, "frozen": lambda model: freeze(model, xs)}
+        model = engines[arguments.engine](model.eval())
         with torch.inference_mode():
             times = time_calls(lambda: model(xs), arguments.seconds)
-    engine = " frozen" if arguments.engine == "frozen" else ""
+    engine = "" if arguments.engine == "eager" else f" {arguments.engine}"
     report(arguments, f"PyTorch {torch.__version__.partition('+')[0]}{engine} {arguments.layout}", times)
 
 
@@ -48,7 +50,10 @@ def training_step(model, xs, labels):
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(model(xs), labels).backward()
+        outputs = model(xs)
+        # Networks with auxiliary heads give a named tuple in train mode.
+        heads = [outputs] if torch.is_tensor(outputs) else [head for head in outputs if head is not None]
+        sum(F.cross_entropy(head, labels) * (1.0 if index == 0 else 0.3) for index, head in enumerate(heads)).backward()
         optimizer.step()
 
     return step

@@ -253,6 +253,7 @@ def pointwise(goldens: Goldens):
         goldens.add("concat", name, inputs, lambda **maps: (torch.cat(list(maps.values()), 1), {}))
     shape = (2, 3, 4, 5)
     goldens.add("add", "two", {"input0": shape, "input1": shape}, lambda input0, input1: (input0 + input1, {}))
+    goldens.add("channel_scale", "factors", {"input": shape, "factors": (2, 3, 1, 1)}, lambda input, factors: (input * factors, {}))
 
 
 def resolve(padding, shape, kernel, stride, dilation) -> list[int]:

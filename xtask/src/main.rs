@@ -18,6 +18,8 @@ mod hub;
 mod inference;
 mod memory;
 mod model_card;
+#[cfg(test)]
+mod models_page;
 mod next_steps;
 mod os_text;
 mod pictures;

@@ -6,7 +6,7 @@ use candle_core::{Result as CandleResult, Tensor};
 use cnn_layers::{Backbone, Classifier, Context, FeatureMap};
 
 use crate::recorder::{Recorded, Recorder};
-use crate::{Error, Node, NodeInput, OwnedValue, Source};
+use crate::{Error, Node, NodeInput, OwnedValue, ReceptiveField, Source, receptive_field};
 
 /// What a network computes: its layers as they worked in one forward pass, who read whose output,
 /// and which outputs the network has.
@@ -154,6 +154,18 @@ impl Graph {
             Source::Images => &self.image,
             Source::Node(node) => &self.nodes[node].shape,
         }
+    }
+
+    /// The part of the image that one pixel of each node's output can depend on; `None` where it
+    /// cannot be told: behind layers whose windows differ from pixel to pixel, and behind layers of
+    /// one's own.
+    pub fn receptive_fields(&self) -> Vec<Option<ReceptiveField>> {
+        receptive_field::of_nodes(&self.nodes)
+    }
+
+    /// The receptive field of one value.
+    pub fn receptive_field(&self, source: Source) -> Option<ReceptiveField> {
+        receptive_field::of_source(source, &self.receptive_fields())
     }
 
     /// The number of learnable values of all nodes. Those of a layer that works twice count once.

@@ -82,9 +82,11 @@ mod graph;
 mod interpreter;
 mod node;
 mod owned_value;
+mod receptive_field;
 mod recorder;
 
 pub use error::Error;
 pub use graph::{Graph, stages_and_logits};
 pub use node::{Node, NodeInput, Source, StoredTensor};
 pub use owned_value::OwnedValue;
+pub use receptive_field::ReceptiveField;

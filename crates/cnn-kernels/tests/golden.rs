@@ -8,8 +8,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use cnn_kernels::{
     Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate_tensor,
     adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
-    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, max_pool, softmax,
-    upsample_nearest,
+    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, max_pool, scale_channels,
+    softmax, upsample_nearest,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -40,7 +40,7 @@ fn norms_equal_pytorch() {
 
 #[test]
 fn activations_softmax_concat_and_add_equal_pytorch() {
-    check_group("pointwise", 25);
+    check_group("pointwise", 26);
 }
 
 /// Runs every case of a group in both element types and compares every tensor that its file holds
@@ -236,6 +236,7 @@ impl<'a> Case<'a> {
                 concat(&maps.iter().collect::<Vec<_>>())
             }
             "add" => add(&map("input0"), &map("input1")),
+            "channel_scale" => scale_channels(&map("input"), &map("factors")),
             "softmax" => return (softmax(self.input("input")).unwrap(), Vec::new()),
             "activation" => {
                 let scale = self

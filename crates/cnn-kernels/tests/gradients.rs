@@ -7,8 +7,8 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use cnn_kernels::{
     Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate, activate_tensor,
     adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
-    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, max_pool, softmax,
-    upsample_nearest,
+    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, max_pool, scale_channels,
+    softmax, upsample_nearest,
 };
 use common::{Numbers, large_convolutions, small_convolutions};
 
@@ -354,7 +354,7 @@ fn batch_norm_with_running_statistics() {
 }
 
 #[test]
-fn a_residual_in_the_norms_pass_is_a_sum_after_it() {
+fn what_is_computed_in_the_norms_pass_is_what_comes_after_it() {
     let mut numbers = Numbers::new(12);
     let shape = [2, 5, 4, 19];
     let mean = numbers.tensor(&[19]);
@@ -367,8 +367,15 @@ fn a_residual_in_the_norms_pass_is_a_sum_after_it() {
         Activation::LeakyRelu(0.1),
         Activation::LeakyRelu(-0.1),
     ];
-    for activation in [&[Activation::Identity, Activation::Silu][..], &rectifiers].concat() {
-        for running in [false, true] {
+    let others = [
+        Activation::Identity,
+        Activation::Silu,
+        Activation::HardSwish,
+        Activation::Tanh,
+    ];
+    for activation in [&others[..], &rectifiers].concat() {
+        for (has_residual, running) in [(false, false), (false, true), (true, false), (true, true)]
+        {
             let norm = |xs: &FeatureMap,
                         parameters: &[Var],
                         residual: Option<&FeatureMap>,
@@ -388,15 +395,14 @@ fn a_residual_in_the_norms_pass_is_a_sum_after_it() {
                 let [xs, residual] =
                     [0, 1].map(|map: usize| FeatureMap::from_nhwc(&vars[map]).unwrap());
                 let ys = if fused {
-                    norm(&xs, &vars[2..], Some(&residual), activation).unwrap()
+                    let residual = Some(&residual).filter(|_| has_residual);
+                    norm(&xs, &vars[2..], residual, activation).unwrap()
                 } else {
-                    let ys = norm(&xs, &vars[2..], None, Activation::Identity).unwrap();
-                    activate(
-                        &add(&ys, &residual).unwrap(),
-                        activation,
-                        BackwardRule::Standard,
-                    )
-                    .unwrap()
+                    let mut ys = norm(&xs, &vars[2..], None, Activation::Identity).unwrap();
+                    if has_residual {
+                        ys = add(&ys, &residual).unwrap();
+                    }
+                    activate(&ys, activation, BackwardRule::Standard).unwrap()
                 };
                 let ys = ys.to_nhwc();
                 let grads = (&ys * &upstream)
@@ -405,7 +411,7 @@ fn a_residual_in_the_norms_pass_is_a_sum_after_it() {
                     .unwrap()
                     .backward()
                     .unwrap();
-                let grads = vars.iter().map(|var| grads.get(var).unwrap().clone());
+                let grads = vars.iter().filter_map(|var| grads.get(var).cloned());
                 [ys].into_iter()
                     .chain(grads)
                     .map(|xs| xs.flatten_all().unwrap().to_vec1().unwrap())
@@ -418,7 +424,7 @@ fn a_residual_in_the_norms_pass_is_a_sum_after_it() {
             {
                 assert!(
                     (found - expected).abs() <= 1e-12 * (1. + expected.abs()),
-                    "{activation:?} {running}"
+                    "{activation:?} residual {has_residual} running {running}"
                 );
             }
         }
@@ -523,6 +529,29 @@ fn addition_and_concatenation() {
     check("concat of one", &three[..1], |xs| {
         nchw(concat(&[&map(&xs[0])?]))
     });
+}
+
+#[test]
+fn scaled_channels() {
+    let mut numbers = Numbers::new(14);
+    let map = FeatureMap::from_nhwc;
+    for shape in [[2, 3, 4, 5], [3, 1, 1, 2], [1, 5, 7, 19]] {
+        let factors = [shape[0], 1, 1, shape[3]];
+        let pair = [numbers.tensor(&shape), numbers.tensor(&factors)];
+        check(&format!("{shape:?}"), &pair, |xs| {
+            nchw(scale_channels(&map(&xs[0])?, &map(&xs[1])?))
+        });
+    }
+    let pair = [[3, 29, 31, 7], [3, 1, 1, 7]].map(|shape| numbers.tensor(&shape));
+    check_along_direction("several tasks", &pair, |xs| {
+        nchw(scale_channels(&map(&xs[0])?, &map(&xs[1])?))
+    });
+    let [xs, factors] = pair.map(|tensor| map(&tensor).unwrap());
+    let message = scale_channels(&factors, &xs).unwrap_err().to_string();
+    assert!(
+        message.contains("the factors has shape [3, 29, 31, 7], expected [3, 1, 1, 7]"),
+        "{message}"
+    );
 }
 
 #[test]

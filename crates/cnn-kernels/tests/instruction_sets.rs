@@ -10,7 +10,8 @@ use candle_core::{DType, Tensor, Var};
 use cnn_kernels::{
     Activation, BackwardRule, FeatureMap, InstructionSet, Padding, Window, activate,
     adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
-    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, max_pool, upsample_nearest,
+    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, max_pool, scale_channels,
+    upsample_nearest,
 };
 use common::{ConvCase, Numbers, large_convolutions, network_convolutions, small_convolutions};
 
@@ -174,6 +175,18 @@ fn operations() -> Vec<(&'static str, Operation)> {
                 Ok(batch_norm_train(xs, weight, bias, 1e-5, None, Activation::LeakyRelu(0.1))?.0)
             },
         ),
+        ("batch_norm_train and silu", |[xs, _], [weight, bias]| {
+            Ok(batch_norm_train(xs, weight, bias, 1e-5, None, Activation::Silu)?.0)
+        }),
+        (
+            "batch_norm_train and hard_swish",
+            |[xs, _], [weight, bias]| {
+                Ok(batch_norm_train(xs, weight, bias, 1e-5, None, Activation::HardSwish)?.0)
+            },
+        ),
+        ("channel_scale", |[xs, ys], _| {
+            scale_channels(xs, &global_avg_pool(ys)?)
+        }),
         ("batch_norm_train, mean 100", |[xs, _], [weight, bias]| {
             Ok(batch_norm_train(
                 &FeatureMap::from_nhwc(&xs.to_nhwc().affine(0.25, 100.)?)?,

@@ -1,7 +1,7 @@
 //! Joining maps: sums, concatenations and the scaling of channels, as layers without parameters.
 
 use candle_core::Result;
-use cnn_kernels::{add, concat};
+use cnn_kernels::{add, concat, scale_channels};
 
 use crate::{Builder, Context, FeatureMap, LayerKind, Value};
 
@@ -90,7 +90,7 @@ impl ScaleChannels {
     ) -> Result<FeatureMap> {
         let inputs = [xs.into(), factors.into()];
         cx.layer(&self.path, LayerKind::ChannelScale, &inputs, || {
-            FeatureMap::from_nhwc(&xs.to_nhwc().broadcast_mul(&factors.to_nhwc())?)
+            scale_channels(xs, factors)
         })
     }
 }

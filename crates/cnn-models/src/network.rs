@@ -10,7 +10,7 @@ use cnn_weights::{LoadReport, Prefer, TensorFile, save_safetensors};
 
 use crate::checkpoint::set_channels;
 use crate::wrapper::{LoadedFrom, Unwrapped, unwrap};
-use crate::{CheckpointConfig, Error, ModelConfig, ModelSpec, find};
+use crate::{CheckpointConfig, Error, ModelConfig, ModelSpec, WeightSource, find, models};
 
 /// A model, the store of its weights, and what its `config.json` says.
 ///
@@ -135,7 +135,8 @@ impl Network {
 
     /// Loads a network from a directory with `config.json` and weights, a run directory (its
     /// `best`), or from a bare weight file (`.safetensors`, `.pth`, `.pt`, `.th`, `.bin`) whose
-    /// model is named in the options. The weights must fit: what the file has too much is reported,
+    /// model is named in the options, or that has the name under which torchvision publishes it:
+    /// then its images are prepared as those weights want them. The weights must fit: what the file has too much is reported,
     /// what it lacks is an error.
     ///
     /// A prefix that a wrapper put before all of the model's names (`module.`, `_orig_mod.`,
@@ -163,11 +164,14 @@ impl Network {
         let spec = match (options.spec, &declared) {
             (Some(spec), _) => spec,
             (None, Some(config)) => *find(&config.architecture)?,
-            (None, None) => {
-                // What is no weight file needs no model.
-                TensorFile::open(&weights)?;
-                return Err(no_architecture(path, &weights));
-            }
+            (None, None) => match published_as(&weights) {
+                Some(spec) => *spec,
+                None => {
+                    // What is no weight file needs no model.
+                    TensorFile::open(&weights)?;
+                    return Err(no_architecture(path, &weights));
+                }
+            },
         };
         spec.check()?;
         let prefer = if options.moving_average {
@@ -190,7 +194,7 @@ impl Network {
             options.moving_average,
         )
         .map_err(|error| in_config(error, config_path.as_deref()))?;
-        let mut config = declared.unwrap_or_else(|| config_of_file(&spec, &file));
+        let mut config = declared.unwrap_or_else(|| config_of_file(&spec, &file, &weights));
         for &(name, value) in naming.map_or(&[][..], |naming| naming.args) {
             let said = config.model.args.entry(name);
             said.or_insert_with(|| value.into());
@@ -577,15 +581,23 @@ fn check_declared(
     Ok(())
 }
 
+/// The model whose published weights have this file's name.
+fn published_as(path: &Path) -> Option<&'static ModelSpec> {
+    models().find(|spec| spec.weights().iter().any(|source| source.is_called(path)))
+}
+
 /// What a bare weight file says about its model: the shapes of the first convolution and of the
-/// classifier.
-fn config_of_file(spec: &ModelSpec, file: &TensorFile) -> CheckpointConfig {
+/// classifier; and its name, where that is one of published weights, how it wants its images.
+fn config_of_file(spec: &ModelSpec, file: &TensorFile, path: &Path) -> CheckpointConfig {
     let dim = |module: &str, dim: usize| {
         file.info(&format!("{module}.weight"))
             .and_then(|info| info.shape.get(dim).copied())
             .filter(|&size| size > 0)
     };
-    let mut preprocessing = spec.preprocessing();
+    let mut sources = spec.weights().iter();
+    let published = sources.find(|source| source.is_called(path));
+    let mut preprocessing =
+        published.map_or_else(|| spec.preprocessing(), WeightSource::preprocessing);
     let in_channels = dim(spec.first_conv, 1).unwrap_or(spec.in_channels);
     set_channels(&mut preprocessing, in_channels);
     let num_classes = dim(spec.classifier, 0).unwrap_or(spec.num_classes);

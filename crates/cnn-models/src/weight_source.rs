@@ -1,9 +1,12 @@
 //! Where pretrained weights are published: `data/weights.csv`.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::OnceLock;
 
-/// Where pretrained weights are published.
+use cnn_core::{Interpolation, Preprocessing};
+
+/// Where pretrained weights are published, and how they want their images.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WeightSource {
     /// torchvision's name of the weights, as `IMAGENET1K_V1`, or timm's tag, as `a1_in1k`.
@@ -12,10 +15,23 @@ pub struct WeightSource {
     pub location: &'static str,
     /// First digits of the file's sha256, where it is published.
     pub sha256_prefix: Option<&'static str>,
-    /// SPDX name of the licence.
+    /// SPDX name of the licence; `unknown` where none is said.
     pub license: &'static str,
     /// Published top-1 accuracy on ImageNet's validation set, in percent.
     pub top1: Option<f64>,
+    /// Classes that it tells apart: 1000 for ImageNet.
+    pub num_classes: usize,
+    images: Images,
+}
+
+/// How weights want their images, as the table says it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Images {
+    size: [usize; 2],
+    interpolation: Interpolation,
+    crop_pct: f64,
+    mean: [f64; 3],
+    std: [f64; 3],
 }
 
 impl WeightSource {
@@ -26,9 +42,37 @@ impl WeightSource {
             None => self.location.to_string(),
         }
     }
+
+    /// How these weights want their images: they were not all trained as the model's default says.
+    pub fn preprocessing(&self) -> Preprocessing {
+        let Images {
+            size: [height, width],
+            interpolation,
+            crop_pct,
+            mean,
+            std,
+        } = self.images;
+        Preprocessing {
+            input_size: [3, height, width],
+            interpolation,
+            crop_pct,
+            mean: mean.to_vec(),
+            std: std.to_vec(),
+            ..Preprocessing::default()
+        }
+    }
+
+    /// Whether a file has the name under which these weights are published, which ends with their
+    /// hash; a repository of the hub has none.
+    pub(crate) fn is_called(&self, path: &Path) -> bool {
+        let published = self.location.rsplit('/').next();
+        let has_one = self.location.starts_with("https://");
+        has_one && path.file_name().and_then(|name| name.to_str()) == published
+    }
 }
 
-/// A line for each: model, tag, location, first digits of the sha256, licence, top-1.
+/// A line for each, made by `tools/catalogue.py`: model, tag, location, first digits of the sha256,
+/// licence, top-1, classes, height, width, interpolation, crop, mean and standard deviation.
 const TABLE: &str = include_str!("../data/weights.csv");
 
 /// The weights published for a model, in the table's order.
@@ -46,15 +90,51 @@ pub(crate) fn weights_of(model: &str) -> &'static [WeightSource] {
 
 fn read_line(line: &'static str) -> Option<(&'static str, WeightSource)> {
     let fields: Vec<&str> = line.split(',').collect();
-    let &[model, tag, location, sha256, license, top1] = fields.as_slice() else {
+    let &[
+        model,
+        tag,
+        location,
+        sha256,
+        license,
+        top1,
+        classes,
+        height,
+        width,
+        interpolation,
+        crop_pct,
+        mean,
+        std,
+    ] = fields.as_slice()
+    else {
         return None;
+    };
+    let numbers = |text: &str| -> Option<[f64; 3]> {
+        let numbers: Vec<f64> = text.split(' ').flat_map(str::parse).collect();
+        numbers.try_into().ok()
+    };
+    let images = Images {
+        size: [height.parse().ok()?, width.parse().ok()?],
+        interpolation: match interpolation {
+            "bilinear" => Interpolation::Bilinear,
+            "bicubic" => Interpolation::Bicubic,
+            _ => return None,
+        },
+        crop_pct: crop_pct.parse().ok()?,
+        mean: numbers(mean)?,
+        std: numbers(std)?,
     };
     let source = WeightSource {
         tag,
         location,
         sha256_prefix: Some(sha256).filter(|digits| !digits.is_empty()),
-        license,
+        license: if license.is_empty() {
+            "unknown"
+        } else {
+            license
+        },
         top1: top1.parse().ok(),
+        num_classes: classes.parse().ok()?,
+        images,
     };
     Some((model, source))
 }
@@ -78,8 +158,9 @@ mod tests {
                 !source.tag.is_empty() && !source.license.is_empty(),
                 "{line}"
             );
-            let top1 = line.rsplit(',').next().unwrap();
+            let top1 = line.split(',').nth(5).unwrap();
             assert_eq!(source.top1.is_some(), !top1.is_empty(), "{line}");
+            source.preprocessing().validate().unwrap();
         }
         let read: usize = models().map(|spec| spec.weights().len()).sum();
         assert_eq!(read, TABLE.lines().count() - 1);

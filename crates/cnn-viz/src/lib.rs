@@ -82,10 +82,11 @@ pub use error::Error;
 pub use explain::{
     Explainer, Explanation, Method, Place, Region, Score, Smoothing, Target, feature_maps,
 };
+pub use cnn_graph::ReceptiveField;
 pub use inspect::{
     ChannelStatistics, FilterCounts, FilterGraph, FilterKind, FilterUnit, Finding, HeldOut,
     InspectConfig, InspectedLayer, Inspection, OtherLayer, Rarefaction, RarefactionPoint, Reader,
-    ReceptiveField, Removal, Savings, Spread, StageField, Totals, UnitActivation, WeightStatistics,
+    Removal, Savings, Spread, StageField, Totals, UnitActivation, WeightStatistics,
     filter_grid, inspect,
 };
 #[cfg(feature = "report")]

@@ -1,7 +1,7 @@
 //! Activations, each with the backward rule of the explanation methods, and softmax.
 #![allow(unsafe_code)]
 
-pub(crate) mod rectifier;
+pub(crate) mod on_registers;
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::autograd::tape;
 use crate::machine::isa::{Loop, vectorised};
 use crate::machine::recycle::Buffer;
 use crate::machine::shared::filled_chunks;
-use crate::machine::simd::Simd;
+use crate::machine::simd::{MAX_LANES, Simd};
 use crate::{Error, FeatureMap};
 
 /// An element-wise non-linearity.
@@ -154,8 +154,8 @@ impl Activation {
             Self::Relu6 => x.within(0., 6.),
             Self::Sigmoid => sigmoid(x),
             Self::Silu => x * sigmoid(x),
-            Self::HardSwish => x * (x + constant(3.)).within(0., 6.) / constant(6.),
-            Self::HardSigmoid => (x + constant(3.)).within(0., 6.) / constant(6.),
+            Self::HardSwish => x * (x + constant(3.)).within(0., 6.) * constant(1. / 6.),
+            Self::HardSigmoid => (x + constant(3.)).within(0., 6.) * constant(1. / 6.),
             Self::Tanh => x.tanh(),
             Self::Gelu => x * gaussian_cdf(x),
             Self::GeluTanh => constant(0.5) * x * (T::one() + gelu_inner(x).tanh()),
@@ -181,7 +181,7 @@ impl Activation {
                 gate * (one + x * (one - gate))
             }
             Self::HardSwish => {
-                let inside = (constant(2.) * x + constant(3.)) / constant(6.);
+                let inside = (constant(2.) * x + constant(3.)) * constant(1. / 6.);
                 select(
                     x <= constant(-3.),
                     zero,
@@ -234,6 +234,24 @@ fn gaussian_cdf<T: Element>(x: T) -> T {
 #[inline(always)]
 fn gelu_inner<T: Element>(x: T) -> T {
     T::from_f64(GELU_TANH_SCALE) * (x + T::from_f64(GELU_TANH_CUBIC) * x * x * x)
+}
+
+/// Applies an activation to `channels` values at each of some places, while they are near.
+///
+/// # Safety
+/// Each place and the values behind it can be read and written, and nobody else uses them.
+pub(crate) unsafe fn activate_rows(
+    activation: Activation,
+    start: *mut f32,
+    places: &[usize],
+    channels: usize,
+) {
+    vectorised(InRows {
+        activation,
+        start,
+        places,
+        channels,
+    });
 }
 
 /// Elements per parallel task.
@@ -341,6 +359,39 @@ macro_rules! for_each_activation {
             }
         }
     };
+}
+
+/// Values that are computed at a time: loops of a constant length leave no rest that the compiler
+/// would compute one by one.
+const LANES: usize = MAX_LANES;
+
+struct InRows<'a> {
+    activation: Activation,
+    start: *mut f32,
+    places: &'a [usize],
+    channels: usize,
+}
+
+impl Loop for InRows<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        for_each_activation!(self.activation, activation => for &place in self.places {
+            // SAFETY: whoever made this promised that the values are there.
+            let values = unsafe { std::slice::from_raw_parts_mut(self.start.add(place), self.channels) };
+            let (whole, rest) = values.as_chunks_mut::<LANES>();
+            for values in whole {
+                for value in values {
+                    *value = activation.value(*value);
+                }
+            }
+            let mut last = [0.; LANES];
+            last[..rest.len()].copy_from_slice(rest);
+            for value in &mut last {
+                *value = activation.value(*value);
+            }
+            rest.copy_from_slice(&last[..rest.len()]);
+        });
+    }
 }
 
 struct Values<'a, T> {

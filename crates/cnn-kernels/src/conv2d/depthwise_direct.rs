@@ -10,6 +10,7 @@
 
 use std::ops::Range;
 
+use crate::activation::activate_rows;
 use crate::conv2d::Convolution;
 use crate::conv2d::depthwise::transpose;
 use crate::conv2d::depthwise_tiles;
@@ -52,7 +53,8 @@ pub(crate) fn convolve(
     unsafe {
         filled(elements, |target| {
             parallel::for_each(all_rows.div_ceil(rows), |block| {
-                let rows = block * rows..all_rows.min((block + 1) * rows);
+                let block = block * rows..all_rows.min((block + 1) * rows);
+                let rows = block.clone();
                 if tiled {
                     vectorised(depthwise_tiles::Rows {
                         plan,
@@ -71,6 +73,16 @@ pub(crate) fn convolve(
                         target,
                         rows,
                     })
+                }
+                if let Some(activation) = epilogue.after() {
+                    // What is activated is no gradient, so the rows of a block lie together.
+                    let row = plan.columns.target * plan.c_target;
+                    activate_rows(
+                        activation,
+                        target.at(block.start * row),
+                        &[0],
+                        block.len() * row,
+                    );
                 }
             });
         })
@@ -199,7 +211,7 @@ impl Rows<'_> {
                 }
                 None => std::ptr::null(),
             },
-            bounds: self.epilogue.bounds,
+            bounds: self.epilogue.bounds(),
             // SAFETY: row, column and channel lie in the target.
             target: unsafe {
                 self.target

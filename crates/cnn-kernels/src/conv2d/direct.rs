@@ -8,6 +8,8 @@
 
 use std::ops::Range;
 
+use crate::Activation;
+use crate::activation::activate_rows;
 use crate::conv2d::microkernel::{Microkernels, Multiply, Segment};
 use crate::conv2d::packed_weights::{PackedWeights, Panel, phase_pairs};
 use crate::conv2d::plan::{Plan, StridePhase};
@@ -45,9 +47,12 @@ pub(crate) struct Epilogue<'a> {
     pub(crate) bias: Option<&'a [f32]>,
     /// A map of the target's shape, added.
     pub(crate) residual: Option<&'a [f32]>,
-    /// Bounds within which the sum is brought; NaN stays.
-    pub(crate) bounds: [f32; 2],
+    /// Applied to the sum.
+    pub(crate) activation: Activation,
 }
+
+/// Bounds that keep every sum.
+pub(crate) const UNBOUNDED: [f32; 2] = [f32::NEG_INFINITY, f32::INFINITY];
 
 impl<'a> Epilogue<'a> {
     /// A bias or none, nothing else.
@@ -55,7 +60,24 @@ impl<'a> Epilogue<'a> {
         Self {
             bias,
             residual: None,
-            bounds: [f32::NEG_INFINITY, f32::INFINITY],
+            activation: Activation::Identity,
+        }
+    }
+
+    /// The bounds within which the activation brings a sum before it is stored; NaN stays.
+    pub(crate) fn bounds(&self) -> [f32; 2] {
+        match self.activation {
+            Activation::Relu => [0., f32::INFINITY],
+            Activation::Relu6 => [0., 6.],
+            _ => UNBOUNDED,
+        }
+    }
+
+    /// The activation, if bounds do not express it: it is applied to sums that were just stored.
+    pub(crate) fn after(&self) -> Option<Activation> {
+        match self.activation {
+            Activation::Identity | Activation::Relu | Activation::Relu6 => None,
+            other => Some(other),
         }
     }
 }
@@ -301,11 +323,7 @@ impl DirectConv2d<'_> {
         let few_tiles = reads.len() <= FEW_TILES * self.kernels.rows(panel.vectors);
         for (index, chunk) in chunks.iter().enumerate() {
             let depth: usize = chunk.iter().map(|segment| segment.len).sum();
-            let Epilogue {
-                bias,
-                residual,
-                bounds,
-            } = self.epilogue;
+            let Epilogue { bias, residual, .. } = self.epilogue;
             let first = index == 0;
             let last = index + 1 == chunks.len();
             let from_channel = |values: &[f32]| values[channel..].as_ptr();
@@ -316,9 +334,9 @@ impl DirectConv2d<'_> {
                 .filter(|_| last)
                 .map_or(std::ptr::null(), from_channel);
             let bounds = if last {
-                bounds
+                self.epilogue.bounds()
             } else {
-                Epilogue::bias(None).bounds
+                UNBOUNDED
             };
             for (number, tile) in
                 equal_parts(reads.len(), self.kernels.rows(panel.vectors)).enumerate()
@@ -352,6 +370,13 @@ impl DirectConv2d<'_> {
                 }
             }
             done += depth;
+        }
+        if let Some(activation) = self.epilogue.after() {
+            // SAFETY: these pixels and channels of the target belong to this task, and their sums
+            // are stored.
+            unsafe {
+                activate_rows(activation, target.start.at(channel), writes, panel.channels);
+            }
         }
     }
 }

@@ -151,20 +151,13 @@ impl PackedConv2d {
             .map(FeatureMap::values)
             .collect();
         check_maps(&maps)?;
-        let bounds = bounds(activation);
-        let after = if bounds.is_some() {
-            Activation::Identity
-        } else {
-            activation
-        };
-        let bounds = bounds.unwrap_or(Epilogue::bias(None).bounds);
         let elements = conv.output_shape().iter().product();
         let compute = || {
             with_slices::<f32, _>("conv2d", &maps, |maps| {
                 let epilogue = |bias| Epilogue {
                     bias,
                     residual: maps.get(1).copied(),
-                    bounds,
+                    activation,
                 };
                 match &self.weights {
                     Weights::Depthwise { taps, bias } => {
@@ -184,11 +177,10 @@ impl PackedConv2d {
             })
         };
         let values = timed(|| self.cost(conv, &maps), compute)?;
-        let ys = FeatureMap::wrap(
+        Ok(FeatureMap::wrap(
             Held::ours(Tensor::from_vec(values, conv.output_shape(), xs.device())?),
             None,
-        );
-        activate(&ys, after, BackwardRule::Standard)
+        ))
     }
 
     /// # Safety
@@ -244,13 +236,11 @@ impl PackedConv2d {
             Ok((Plan::forward(&conv), conv))
         };
         let placed = parts.iter().map(place).collect::<Result<Vec<_>>>()?;
-        let direct = |((conv, _, activation), (plan, _)): (
-            &(&Self, &FeatureMap, Activation),
-            &(Plan, Convolution),
-        )| {
-            let fits = bounds(*activation).is_some() && least_scratch(plan) <= MAX_SCRATCH;
-            fits && matches!(conv.weights, Weights::Direct { .. })
-        };
+        let direct =
+            |((conv, ..), (plan, _)): (&(&Self, &FeatureMap, Activation), &(Plan, Convolution))| {
+                let fits = least_scratch(plan) <= MAX_SCRATCH;
+                fits && matches!(conv.weights, Weights::Direct { .. })
+            };
         let shapes: Vec<Vec<usize>> = placed.iter().map(|(_, conv)| conv.output_shape()).collect();
         let alike = shapes.windows(2).all(|pair| pair[0][..3] == pair[1][..3]);
         if !alike || shapes.is_empty() || !parts.iter().zip(&placed).all(direct) {
@@ -274,11 +264,10 @@ impl PackedConv2d {
                             start: Shared::new(start.at(first)),
                             pixel: channels,
                         };
-                        let bounds = bounds(part.2).expect("only such activations come here");
                         let epilogue = |bias| Epilogue {
                             bias,
                             residual: None,
-                            bounds,
+                            activation: part.2,
                         };
                         timed(
                             || part.0.cost(conv, &maps[index..=index]),
@@ -293,16 +282,6 @@ impl PackedConv2d {
             Held::ours(Tensor::from_vec(values, shape, maps[0].device())?),
             None,
         ))
-    }
-}
-
-/// The bounds within which an activation brings a sum, if that is all that it does.
-fn bounds(activation: Activation) -> Option<[f32; 2]> {
-    match activation {
-        Activation::Identity => Some(Epilogue::bias(None).bounds),
-        Activation::Relu => Some([0., f32::INFINITY]),
-        Activation::Relu6 => Some([0., 6.]),
-        _ => None,
     }
 }
 
@@ -438,7 +417,10 @@ mod tests {
             Activation::Identity,
             Activation::Relu,
             Activation::Relu6,
+            Activation::LeakyRelu(0.1),
             Activation::Silu,
+            Activation::HardSwish,
+            Activation::Gelu,
         ];
         for (input, weight, spec) in cases {
             let (xs, weight, bias) = (map(input), random(&weight), random(&weight[..1]));

@@ -9,7 +9,8 @@
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::ops::Range;
 
-use crate::conv2d::direct::{Epilogue, equal_parts};
+use crate::activation::activate_rows;
+use crate::conv2d::direct::{Epilogue, UNBOUNDED, equal_parts};
 use crate::conv2d::microkernel::{Microkernels, Multiply, Segment};
 use crate::conv2d::packed_weights::{PackedWeights, Panel};
 use crate::conv2d::plan::{AxisPlan, Plan};
@@ -284,7 +285,6 @@ impl Task<'_> {
         let writes: Vec<usize> = (0..self.group.len())
             .map(|tile| tile * outputs.tile)
             .collect();
-        let none = Epilogue::bias(None);
         for matrix in 0..MATRICES {
             for panel in self.panels {
                 let weights = self.matrices.panel(matrix, panel, plan.c_source);
@@ -304,7 +304,7 @@ impl Task<'_> {
                             outputs: &writes[tile],
                             bias: std::ptr::null(),
                             residual: std::ptr::null(),
-                            bounds: none.bounds,
+                            bounds: UNBOUNDED,
                             accumulate: false,
                             // Whole registers, so that the output transform finds zeros behind the
                             // last channel.
@@ -323,6 +323,28 @@ impl Task<'_> {
             from: sums,
             target,
         });
+        if let Some(activation) = self.epilogue.after() {
+            let places = self.outputs(target.pixel);
+            // SAFETY: these outputs belong to this task, and are written.
+            unsafe {
+                activate_rows(activation, target.start.at(first.first), &places, channels);
+            }
+        }
+    }
+
+    /// Where each pixel of the task's tiles begins in a target of pixels `pixel` floats apart.
+    fn outputs(&self, pixel: usize) -> Vec<usize> {
+        let plan = self.plan;
+        let of_tile = |tile: usize| {
+            let [image, row, column] = self.tiles.place(tile);
+            let rows = row..plan.rows.target.min(row + OUT);
+            let columns = column..plan.columns.target.min(column + OUT);
+            rows.flat_map(move |row| {
+                let line = (image * plan.rows.target + row) * plan.columns.target;
+                columns.clone().map(move |column| (line + column) * pixel)
+            })
+        };
+        self.group.clone().flat_map(of_tile).collect()
     }
 }
 
@@ -584,12 +606,9 @@ impl OutputTransform<'_> {
                     lines[row][column] = value;
                 }
             }
-            let Epilogue {
-                bias,
-                residual,
-                bounds,
-            } = self.task.epilogue;
+            let Epilogue { bias, residual, .. } = self.task.epilogue;
             let bias = bias.map_or(S::splat(0.), |bias| load(bias[channel..].as_ptr()));
+            let bounds = self.task.epilogue.bounds();
             let [low, high] = bounds.map(|bound| S::splat(bound));
             let plan = self.task.plan;
             for (row, line) in lines.iter().enumerate().take(rows) {
@@ -638,7 +657,7 @@ mod tests {
     use super::*;
     use crate::conv2d::Convolution;
     use crate::conv2d::direct;
-    use crate::{Conv2dSpec, Padding};
+    use crate::{Activation, Conv2dSpec, Padding};
 
     fn numbers(len: usize, seed: u32) -> Vec<f32> {
         let value = |i: u32| {
@@ -681,21 +700,23 @@ mod tests {
                 let source = numbers(source, 2);
                 let bias = numbers(plan.c_target, 3);
                 let residual = numbers(target, 4);
-                let epilogue = Epilogue {
-                    bias: Some(&bias),
-                    residual: Some(&residual),
-                    bounds: [-0.5, 3.],
-                };
-                let weights = PackedWeights::new(&plan, &weight);
-                let expected = direct::convolve(&plan, &source, &weights, epilogue);
-                let found = convolve(&plan, &source, &Matrices::new(&plan, &weights), epilogue);
-                assert_eq!(found.len(), expected.len());
-                let scale = (9. * plan.c_source as f32).sqrt();
-                for (found, expected) in found.iter().zip(&expected) {
-                    assert!(
-                        (found - expected).abs() < 4e-6 * scale,
-                        "{xs:?}: {found} for {expected}"
-                    );
+                for activation in [Activation::Relu6, Activation::Silu] {
+                    let epilogue = Epilogue {
+                        bias: Some(&bias),
+                        residual: Some(&residual),
+                        activation,
+                    };
+                    let weights = PackedWeights::new(&plan, &weight);
+                    let expected = direct::convolve(&plan, &source, &weights, epilogue);
+                    let found = convolve(&plan, &source, &Matrices::new(&plan, &weights), epilogue);
+                    assert_eq!(found.len(), expected.len());
+                    let scale = (9. * plan.c_source as f32).sqrt();
+                    for (found, expected) in found.iter().zip(&expected) {
+                        assert!(
+                            (found - expected).abs() < 4e-6 * scale,
+                            "{xs:?}: {found} for {expected}"
+                        );
+                    }
                 }
             }
         }

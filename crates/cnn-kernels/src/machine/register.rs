@@ -3,6 +3,7 @@
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 
 use crate::machine::simd::Simd;
+use crate::machine::vector_math;
 
 /// A register of [`Register::LANES`] values.
 ///
@@ -29,6 +30,10 @@ pub(crate) trait Register: Copy {
     unsafe fn multiply(self, other: Self) -> Self;
     /// `self + a · b`.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    /// `self / other`.
+    unsafe fn divide(self, other: Self) -> Self;
+    /// `e^self`, with the very results of [`Element::exp`](crate::autograd::element::Element::exp).
+    unsafe fn exp(self) -> Self;
     /// Each lane within two bounds, of which the first is not the greater; NaN stays NaN.
     unsafe fn within(self, low: Self, high: Self) -> Self;
     /// `yes` where `self > than`, else `no`.
@@ -74,6 +79,14 @@ impl<S: Simd> Register for S {
     #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
         Simd::add_product(self, a, b)
+    }
+    #[inline(always)]
+    unsafe fn divide(self, other: Self) -> Self {
+        Simd::divide(self, other)
+    }
+    #[inline(always)]
+    unsafe fn exp(self) -> Self {
+        vector_math::exp_of_register(self)
     }
     #[inline(always)]
     unsafe fn within(self, low: Self, high: Self) -> Self {
@@ -134,6 +147,14 @@ impl Register for Double {
     #[inline(always)]
     unsafe fn add_product(self, a: Self, b: Self) -> Self {
         Self(self.0 + a.0 * b.0)
+    }
+    #[inline(always)]
+    unsafe fn divide(self, other: Self) -> Self {
+        Self(self.0 / other.0)
+    }
+    #[inline(always)]
+    unsafe fn exp(self) -> Self {
+        Self(libm::exp(self.0))
     }
     #[inline(always)]
     unsafe fn within(self, low: Self, high: Self) -> Self {

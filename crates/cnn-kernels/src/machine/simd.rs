@@ -32,6 +32,11 @@ pub(crate) trait Simd: Copy {
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// `self · other`.
     unsafe fn multiply(self, other: Self) -> Self;
+    /// `self / other`.
+    unsafe fn divide(self, other: Self) -> Self;
+    /// `2^n` in each lane, where the lowest bits of the lane hold `n` as an integer, from -126 to
+    /// 127.
+    unsafe fn power_of_two(self) -> Self;
     /// `yes` where `self > than`, else `no`.
     unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self;
     /// Each lane within two bounds, of which the first is not the greater; NaN stays NaN.
@@ -97,6 +102,18 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn multiply(self, other: Self) -> Self {
         Self(std::array::from_fn(|lane| self.0[lane] * other.0[lane]))
+    }
+    #[inline(always)]
+    unsafe fn divide(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] / other.0[lane]))
+    }
+    #[inline(always)]
+    unsafe fn power_of_two(self) -> Self {
+        let one = 1f32.to_bits();
+        Self(
+            self.0
+                .map(|value| f32::from_bits((value.to_bits() << 23).wrapping_add(one))),
+        )
     }
     #[inline(always)]
     unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self {
@@ -228,6 +245,16 @@ mod x86 {
             Self(_mm256_mul_ps(self.0, other.0))
         }
         #[inline(always)]
+        unsafe fn divide(self, other: Self) -> Self {
+            Self(_mm256_div_ps(self.0, other.0))
+        }
+        #[inline(always)]
+        unsafe fn power_of_two(self) -> Self {
+            let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(self.0));
+            let one = _mm256_castps_si256(_mm256_set1_ps(1.));
+            Self(_mm256_castsi256_ps(_mm256_add_epi32(exponent, one)))
+        }
+        #[inline(always)]
         unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self {
             Self(_mm256_blendv_ps(
                 no.0,
@@ -357,6 +384,16 @@ mod x86 {
         #[inline(always)]
         unsafe fn multiply(self, other: Self) -> Self {
             Self(_mm512_mul_ps(self.0, other.0))
+        }
+        #[inline(always)]
+        unsafe fn divide(self, other: Self) -> Self {
+            Self(_mm512_div_ps(self.0, other.0))
+        }
+        #[inline(always)]
+        unsafe fn power_of_two(self) -> Self {
+            let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(self.0));
+            let one = _mm512_castps_si512(_mm512_set1_ps(1.));
+            Self(_mm512_castsi512_ps(_mm512_add_epi32(exponent, one)))
         }
         #[inline(always)]
         unsafe fn where_greater(self, than: Self, yes: Self, no: Self) -> Self {

@@ -3,31 +3,59 @@
 //!
 //! The rational approximations of tanh and erf are those of Eigen's `GenericPacketMath`. NaN stays
 //! NaN.
+#![allow(unsafe_code)]
+
+use crate::machine::simd::Simd;
 
 /// `e^x`, to 2 units in the last place; beyond ±88 the value at ±88.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    const LN_2_HIGH: f32 = 355. / 512.;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    /// Adding it rounds to an integer, which then stands in the lowest bits.
-    const ROUND: f32 = 12_582_912.;
     let x = clamped(x, -87.3, 88.3);
     let rounded = x * std::f32::consts::LOG2_E + ROUND;
     let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23));
     let integer = rounded - ROUND;
     let r = (x - integer * LN_2_HIGH) - integer * LN_2_LOW;
-    let tail = horner(
-        r,
-        [
-            1.987_569_1e-4,
-            1.398_199_9e-3,
-            8.333_452e-3,
-            4.166_579_6e-2,
-            0.166_666_66,
-            0.5,
-        ],
-    );
-    (tail * r * r + r + 1.) * power
+    (horner(r, EXP_TAIL) * r * r + r + 1.) * power
+}
+
+const LN_2_HIGH: f32 = 355. / 512.;
+const LN_2_LOW: f32 = -2.121_944_4e-4;
+/// Adding it rounds to an integer, which then stands in the lowest bits.
+const ROUND: f32 = 12_582_912.;
+const EXP_TAIL: [f32; 6] = [
+    1.987_569_1e-4,
+    1.398_199_9e-3,
+    8.333_452e-3,
+    4.166_579_6e-2,
+    0.166_666_66,
+    0.5,
+];
+
+/// [`exp`] of a register, step by step the same, so that its results are the same to the bit.
+///
+/// # Safety
+/// That of [`Simd`].
+#[inline(always)]
+pub(crate) unsafe fn exp_of_register<S: Simd>(x: S) -> S {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let constant = |value: f32| S::splat(value);
+        let x = x.within(constant(-87.3), constant(88.3));
+        let rounded = x
+            .multiply(constant(std::f32::consts::LOG2_E))
+            .add(constant(ROUND));
+        let power = rounded.power_of_two();
+        let integer = rounded.add(constant(-ROUND));
+        let r = x
+            .add(integer.multiply(constant(-LN_2_HIGH)))
+            .add(integer.multiply(constant(-LN_2_LOW)));
+        let mut tail = constant(EXP_TAIL[0]);
+        for coefficient in &EXP_TAIL[1..] {
+            tail = tail.multiply(r).add(constant(*coefficient));
+        }
+        let sum = tail.multiply(r).multiply(r).add(r).add(constant(1.));
+        sum.multiply(power)
+    }
 }
 
 /// Hyperbolic tangent, to 4 units in the last place.
@@ -88,6 +116,31 @@ fn horner<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::isa::{Loop, vectorised};
+    use crate::machine::simd::{MAX_LANES, Portable};
+
+    #[test]
+    fn a_register_computes_the_same_bits() {
+        struct Exps<'a>(&'a mut Vec<[f32; 2]>);
+        impl Loop for Exps<'_> {
+            #[inline(always)]
+            fn run<S: Simd>(self) {
+                for step in -100_000..=100_000 {
+                    let x = step as f32 * 1e-3;
+                    let mut lanes = [0.; MAX_LANES];
+                    // SAFETY: `S` is what the caller is compiled for.
+                    unsafe { exp_of_register(S::splat(x)).store(lanes.as_mut_ptr()) };
+                    self.0.push([x, lanes[S::LANES - 1]]);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        vectorised(Exps(&mut found));
+        Exps(&mut found).run::<Portable>();
+        for [x, found] in found {
+            assert_eq!(found.to_bits(), exp(x).to_bits(), "{x}");
+        }
+    }
 
     #[test]
     fn functions_are_those_of_libm() {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{Result, Tensor};
 
 use crate::FeatureMap;
-use crate::activation::rectifier::{Rectifier, for_each_rectifier};
+use crate::activation::on_registers::{OnRegisters, for_each_on_registers, is_on_registers};
 use crate::activation::{Activation, BackwardRule, activate, passed_by_output};
 use crate::autograd::element::Element;
 use crate::autograd::gradient::Gradient;
@@ -35,7 +35,8 @@ pub struct BatchStatistics {
 
 /// `activation((x − mean) / √(var + eps) · weight + bias + residual)` with the batch's own mean and
 /// biased variance per channel; also returns them for the running averages. Gradients flow through
-/// the statistics. A residual, and a rectifier or none, cost no pass of their own.
+/// the statistics. A residual, and a rectifier, SiLU, hard-swish or none, cost no pass of their own;
+/// with a residual, a rectifier or none.
 ///
 /// # Shapes
 /// `xs` and `residual` `(N, H, W, C)`; `weight` and `bias` `(C)`.
@@ -158,7 +159,7 @@ struct BatchNorm {
     source: Source,
     /// Whether a second map is added before the activation.
     residual: bool,
-    /// A rectifier or none.
+    /// One that [`is_on_registers`].
     activation: Activation,
     /// Known from the start for running statistics; set by the forward pass for the batch's.
     moments: Arc<OnceLock<Moments>>,
@@ -178,7 +179,7 @@ impl BatchNorm {
     ) -> Self {
         // Other activations are operations of their own, as are those whose slope would need the
         // sum behind the residual.
-        let fits = activation.is_rectifier()
+        let fits = is_on_registers(activation)
             && (residual.is_none() || activation.slope_is_in_the_output());
         let activation = if fits {
             activation
@@ -319,11 +320,11 @@ impl Kernel for BatchNorm {
                     pixels: ys.len() / channels.max(1),
                     channels,
                 };
-                for_each_rectifier!(self.activation, rectifier => match inputs.addend() {
-                    None => map_channels([part(xs)], vectors, target, &Normalise(rectifier)),
+                for_each_on_registers!(self.activation, known => match inputs.addend() {
+                    None => map_channels([part(xs)], vectors, target, &Normalise(known)),
                     Some(residual) => {
                         let maps = [part(xs), part(residual)];
-                        map_channels(maps, vectors, target, &Normalise(rectifier));
+                        map_channels(maps, vectors, target, &Normalise(known));
                     }
                 });
             })
@@ -389,8 +390,8 @@ impl BatchNorm {
     ) -> Arc<Buffer<T>> {
         let affine = [mean, scale, shift];
         let Some([of_weight, of_bias]) = sums else {
-            return for_each_rectifier!(activation, rectifier => {
-                self.updated(xs, grad, affine, &Scale(rectifier))
+            return for_each_on_registers!(activation, known => {
+                self.updated(xs, grad, affine, &Scale(known))
             });
         };
         let moments = self.moments.get().expect("the forward pass has run");
@@ -404,8 +405,8 @@ impl BatchNorm {
             .map(|c| -scale[c] * of_bias[c] / count)
             .collect();
         let vectors = [mean, scale, shift, through_x, constant];
-        for_each_rectifier!(activation, rectifier => {
-            self.updated(xs, grad, vectors, &Centre(rectifier))
+        for_each_on_registers!(activation, known => {
+            self.updated(xs, grad, vectors, &Centre(known))
         })
     }
 
@@ -444,8 +445,8 @@ impl BatchNorm {
     ) -> [Vec<f64>; 2] {
         let vectors: [Vec<T>; 3] = all_rounded(affine.clone());
         let vectors = vectors.each_ref().map(Vec::as_slice);
-        let [mut weight, bias] = for_each_rectifier!(activation, rectifier => {
-            channel_sums([xs, grad], vectors, self.channels(), &Passed(rectifier))
+        let [mut weight, bias] = for_each_on_registers!(activation, known => {
+            channel_sums([xs, grad], vectors, self.channels(), &Passed(known))
         });
         let inverse_std = self.inverse_std(moments);
         for (((sum, bias), &mean), inverse_std) in weight
@@ -463,7 +464,7 @@ impl BatchNorm {
 /// `dy · (x − mean)` and `dy` of what passes a rectifier.
 struct Passed<F>(F);
 
-impl<T: Element, F: Rectifier> Terms<T, 2, 3> for Passed<F> {
+impl<T: Element, F: OnRegisters> Terms<T, 2, 3> for Passed<F> {
     #[inline(always)]
     unsafe fn of<R: Register<Value = T>>(
         &self,
@@ -482,7 +483,7 @@ impl<T: Element, F: Rectifier> Terms<T, 2, 3> for Passed<F> {
 /// `activation((x − mean) · scale + shift)`, or the same of that sum and a residual.
 struct Normalise<F>(F);
 
-impl<T: Element, F: Rectifier> Formula<T, 1, 3> for Normalise<F> {
+impl<T: Element, F: OnRegisters> Formula<T, 1, 3> for Normalise<F> {
     const IN_PLACE: bool = false;
 
     #[inline(always)]
@@ -492,7 +493,7 @@ impl<T: Element, F: Rectifier> Formula<T, 1, 3> for Normalise<F> {
     }
 }
 
-impl<T: Element, F: Rectifier> Formula<T, 2, 3> for Normalise<F> {
+impl<T: Element, F: OnRegisters> Formula<T, 2, 3> for Normalise<F> {
     const IN_PLACE: bool = false;
 
     #[inline(always)]
@@ -512,7 +513,7 @@ impl<T: Element, F: Rectifier> Formula<T, 2, 3> for Normalise<F> {
 /// `dy · scale` of the `dy` that passes the activation.
 struct Scale<F>(F);
 
-impl<T: Element, F: Rectifier> Formula<T, 2, 3> for Scale<F> {
+impl<T: Element, F: OnRegisters> Formula<T, 2, 3> for Scale<F> {
     const IN_PLACE: bool = true;
 
     #[inline(always)]
@@ -532,7 +533,7 @@ impl<T: Element, F: Rectifier> Formula<T, 2, 3> for Scale<F> {
 /// `dy · scale + (x − mean) · through_x + constant` of the `dy` that passes the activation.
 struct Centre<F>(F);
 
-impl<T: Element, F: Rectifier> Formula<T, 2, 5> for Centre<F> {
+impl<T: Element, F: OnRegisters> Formula<T, 2, 5> for Centre<F> {
     const IN_PLACE: bool = true;
 
     #[inline(always)]

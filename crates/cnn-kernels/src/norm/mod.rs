@@ -1,8 +1,9 @@
-//! Normalisation.
+//! Normalisation, and what else computes channel by channel.
 
 pub(crate) mod batch_norm;
 pub(crate) mod channel_map;
 pub(crate) mod channel_sums;
 pub(crate) mod layer_norm;
 pub(crate) mod moments;
+pub(crate) mod scale_channels;
 pub(crate) mod walk;

@@ -2,13 +2,12 @@
 //! unit, and who reads it.
 
 use candle_core::{Device, Tensor};
-use cnn_graph::{Graph, Node};
+use cnn_graph::{Graph, Node, ReceptiveField};
 use cnn_layers::{Classifier, FeatureMap, LayerKind, Mode, StageInfo, Store};
 use cnn_models::Network;
 use serde::Serialize;
 
 use super::filter_unit::{FilterUnit, Units};
-use super::receptive_field::{ReceptiveField, of_source, receptive_fields};
 use crate::Error;
 
 /// A network's filters, found by watching one forward pass: nothing is assumed of the family.
@@ -91,7 +90,7 @@ impl FilterGraph {
         images: &FeatureMap,
     ) -> Result<Self, Error> {
         let network = Graph::of_classifier(model, images)?;
-        let fields = receptive_fields(&network);
+        let fields = network.receptive_fields();
         let mut layers = weighted_layers(&network, store);
         let mut units = Units::new(&network, &fields, &layers, store).all();
         for unit in &mut units {
@@ -106,7 +105,7 @@ impl FilterGraph {
             reduction: info.reduction,
             receptive_field: network
                 .output(&format!("stage{stage}"))
-                .and_then(|source| of_source(source, &fields)),
+                .and_then(|source| network.receptive_field(source)),
         };
         let stages = model.stages().iter().enumerate().map(stage).collect();
         Ok(Self {

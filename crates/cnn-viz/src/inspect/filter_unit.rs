@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use cnn_graph::{Graph, NodeInput, Source};
+use cnn_graph::{Graph, NodeInput, ReceptiveField, Source};
 use cnn_layers::{LayerKind, Store};
 use serde::{Serialize, Serializer};
 
 use super::filter_graph::WeightedLayer;
-use super::receptive_field::ReceptiveField;
 
 /// A convolution, the batch norm that alone reads it, and the activation that alone reads that; its
 /// output channels are the filters.

@@ -110,7 +110,7 @@ impl Rows<'_> {
             weights: self.weights.as_ptr(),
             bias: start(self.epilogue.bias, 0),
             residual: start(self.epilogue.residual, pixel * c),
-            bounds: self.epilogue.bounds,
+            bounds: self.epilogue.bounds(),
             // SAFETY: row, column and channel lie in the target.
             target: unsafe { self.target.at(pixel * c) },
             target_step: columns.stride * c,

@@ -4,9 +4,10 @@
 
 use std::fmt;
 
-use cnn_graph::{Graph, Node, Source};
 use cnn_layers::{LayerKind, Window};
 use serde::{Serialize, Serializer};
+
+use crate::{Node, Source};
 
 /// The part of the image that one output pixel of a layer can depend on. Serialises as
 /// `{"size": [rows, columns], "jump": [rows, columns]}` or `"whole image"`.
@@ -89,18 +90,17 @@ impl Serialize for ReceptiveField {
     }
 }
 
-/// The field of each node's output; `None` where it cannot be told: behind those whose windows
-/// differ from pixel to pixel, and behind layers of one's own.
-pub(super) fn receptive_fields(network: &Graph) -> Vec<Option<ReceptiveField>> {
-    let mut fields = Vec::with_capacity(network.nodes().len());
-    for node in network.nodes() {
+/// The field of each node's output.
+pub(crate) fn of_nodes(nodes: &[Node]) -> Vec<Option<ReceptiveField>> {
+    let mut fields = Vec::with_capacity(nodes.len());
+    for node in nodes {
         fields.push(after(node, &fields));
     }
     fields
 }
 
-/// The field of a value.
-pub(super) fn of_source(
+/// The field of a value, where those of the nodes before it are known.
+pub(crate) fn of_source(
     source: Source,
     fields: &[Option<ReceptiveField>],
 ) -> Option<ReceptiveField> {

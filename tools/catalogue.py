@@ -1,0 +1,121 @@
+"""Writes crates/cnn-models/data/weights.csv: which weights are published for the registered models, and how they want their images.
+
+    cargo xtask models --json | python tools/catalogue.py
+
+torchvision's weights come from the shared reference file, timm's from the installed timm, which the shared reference file is held
+against where it has the weights. What neither says stays empty.
+"""
+
+import argparse
+import csv
+import json
+import math
+import sys
+from pathlib import Path
+
+import timm
+
+ROOT = Path(__file__).parents[1]
+COLUMNS = "model tag location sha256_prefix license imagenet_top1 classes height width interpolation crop_pct mean std".split()
+# torchvision's names of models that have another one here.
+TORCHVISION = {
+    "mobilenet_v2": "mobilenetv2_100",
+    "mobilenet_v3_large": "mobilenetv3_large_100",
+    "mobilenet_v3_small": "mobilenetv3_small_100",
+    "mnasnet0_5": "mnasnet_050",
+    "mnasnet0_75": "mnasnet_075",
+    "mnasnet1_0": "mnasnet_100",
+    "mnasnet1_3": "mnasnet_130",
+    "efficientnet_v2_s": "efficientnetv2_s",
+    "efficientnet_v2_m": "efficientnetv2_m",
+    "efficientnet_v2_l": "efficientnetv2_l",
+}
+# Weights that are no classifier of images by labels.
+SKIPPED = ("dinov3", "eupe", "clip")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="the folder with reference/")
+    arguments = parser.parse_args()
+    registered = [entry["name"] for entry in json.load(sys.stdin)]
+    reference = lambda name: json.loads((arguments.shared / "reference" / name).read_text())
+    of_timm = {entry["name"]: entry for entry in reference("timm_pretrained.json")}
+    rows = [*of_torchvision(reference("torchvision_weights.json"), registered), *of_hub(registered, of_timm)]
+    rows.sort(key=lambda row: (registered.index(row["model"]), row["location"].startswith("hf:")))
+    with open(ROOT / "crates/cnn-models/data/weights.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def of_torchvision(entries, registered):
+    for entry in entries:
+        model = TORCHVISION.get(entry["model"], entry["model"])
+        if model not in registered or "acc@1" not in entry["metrics"]:
+            continue
+        record = entry["preprocess"]
+        (crop,) = record["crop_size"]
+        (resize,) = record["resize_size"]
+        yield row(
+            model=model,
+            tag=entry["weights"],
+            location=entry["url"],
+            sha256_prefix=entry["sha256_prefix"],
+            license="bsd-3-clause",
+            imagenet_top1=entry["metrics"]["acc@1"],
+            classes=entry["num_classes"],
+            size=(crop, crop),
+            interpolation=record["interpolation"].split(".")[1].lower(),
+            crop_pct=share(crop, resize),
+            mean=record["mean"],
+            std=record["std"],
+        )
+
+
+def of_hub(registered, known):
+    for model in registered:
+        if not timm.is_model(model):
+            continue
+        for name in timm.list_pretrained(model):
+            config = timm.get_pretrained_cfg(name).to_dict()
+            if not config["hf_hub_id"] or not config["num_classes"] or any(word in name for word in SKIPPED):
+                continue
+            check(name, config, known.get(name))
+            yield row(
+                model=model,
+                tag=config["tag"],
+                location="hf:" + config["hf_hub_id"],
+                sha256_prefix="",
+                license=config["license"] or "",
+                imagenet_top1="",
+                classes=config["num_classes"],
+                size=config["input_size"][1:],
+                interpolation=config["interpolation"],
+                crop_pct=config["crop_pct"],
+                mean=config["mean"],
+                std=config["std"],
+            )
+
+
+def check(name, config, reference):
+    """Holds timm's record against the reference file's."""
+    for key in ["hf_hub_id", "license", "input_size", "crop_pct", "interpolation", "mean", "std", "num_classes"] if reference else ():
+        ours = list(config[key]) if isinstance(config[key], tuple) else config[key]
+        if ours != reference[key]:
+            print(f"{name}: {key} is {ours}, {reference[key]} in the reference file", file=sys.stderr)
+
+
+def row(size, mean, std, **values):
+    height, width = size
+    numbers = lambda values: " ".join(f"{value:g}" if round(value, 6) == value else str(value) for value in values)
+    return {**values, "height": height, "width": width, "mean": numbers(mean), "std": numbers(std)}
+
+
+def share(crop, resize):
+    """The crop's share of the side, rounded down so far that the side comes out of it again."""
+    return next(part for digits in range(2, 9) if math.floor(crop / (part := math.floor(crop / resize * 10**digits) / 10**digits)) == resize)
+
+
+if __name__ == "__main__":
+    main()
