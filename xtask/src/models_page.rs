@@ -67,7 +67,10 @@ fn read_times(text: &str) -> Times {
 fn page(times: &Times) -> String {
     let mut families: Vec<(&str, Vec<&ModelSpec>)> = Vec::new();
     for spec in models() {
-        match families.iter_mut().find(|(family, _)| *family == spec.family) {
+        match families
+            .iter_mut()
+            .find(|(family, _)| *family == spec.family)
+        {
             Some((_, members)) => members.push(spec),
             None => families.push((spec.family, vec![spec])),
         }
@@ -75,7 +78,10 @@ fn page(times: &Times) -> String {
     let sections = families
         .iter()
         .map(|(family, members)| section(family, members, times));
-    [INTRODUCTION.to_string()].into_iter().chain(sections).collect()
+    [INTRODUCTION.to_string()]
+        .into_iter()
+        .chain(sections)
+        .collect()
 }
 
 fn section(family: &str, members: &[&ModelSpec], times: &Times) -> String {

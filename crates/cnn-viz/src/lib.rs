@@ -78,16 +78,16 @@ mod picture;
 mod report;
 mod trust;
 
+pub use cnn_graph::ReceptiveField;
 pub use error::Error;
 pub use explain::{
     Explainer, Explanation, Method, Place, Region, Score, Smoothing, Target, feature_maps,
 };
-pub use cnn_graph::ReceptiveField;
 pub use inspect::{
     ChannelStatistics, FilterCounts, FilterGraph, FilterKind, FilterUnit, Finding, HeldOut,
     InspectConfig, InspectedLayer, Inspection, OtherLayer, Rarefaction, RarefactionPoint, Reader,
-    Removal, Savings, Spread, StageField, Totals, UnitActivation, WeightStatistics,
-    filter_grid, inspect,
+    Removal, Savings, Spread, StageField, Totals, UnitActivation, WeightStatistics, filter_grid,
+    inspect,
 };
 #[cfg(feature = "report")]
 pub use page::thumbnail;

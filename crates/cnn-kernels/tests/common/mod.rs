@@ -415,6 +415,72 @@ pub(crate) fn network_convolutions() -> Vec<ConvCase> {
             .groups(33)
             .pad(2, 2)
             .bias(),
+        case("depthwise, 5x5 on 7x7", [3, 70, 7, 7], [70, 1, 5, 5])
+            .groups(70)
+            .pad(2, 2),
+        case(
+            "depthwise, 5x5 wider than the map",
+            [2, 16, 2, 3],
+            [16, 1, 5, 5],
+        )
+        .groups(16)
+        .pad(2, 2),
+        case(
+            "depthwise, 5x5/2 of an odd map",
+            [2, 48, 15, 29],
+            [48, 1, 5, 5],
+        )
+        .groups(48)
+        .pad(2, 2)
+        .stride(2, 2),
+        case(
+            "depthwise, 5x5/2 of an even map",
+            [2, 35, 14, 30],
+            [35, 1, 5, 5],
+        )
+        .groups(35)
+        .pad(2, 2)
+        .stride(2, 2)
+        .bias(),
+        case(
+            "depthwise, 5x5/2, two sides",
+            [2, 20, 10, 12],
+            [20, 1, 5, 5],
+        )
+        .groups(20)
+        .stride(2, 2)
+        .pad_sides([1, 2, 1, 2]),
+        case("depthwise, 7x7", [2, 33, 14, 19], [33, 1, 7, 7])
+            .groups(33)
+            .pad(3, 3)
+            .bias(),
+        case("depthwise, 7x7 on 7x7", [3, 40, 7, 7], [40, 1, 7, 7])
+            .groups(40)
+            .pad(3, 3),
+        case(
+            "depthwise, 7x7 wider than the map",
+            [1, 16, 3, 2],
+            [16, 1, 7, 7],
+        )
+        .groups(16)
+        .pad(3, 3),
+        case(
+            "depthwise, 7x7 with more padding",
+            [1, 16, 6, 5],
+            [16, 1, 7, 7],
+        )
+        .groups(16)
+        .pad(5, 4),
+        case("depthwise, 7x7/2", [2, 24, 13, 16], [24, 1, 7, 7])
+            .groups(24)
+            .pad(3, 3)
+            .stride(2, 2),
+        case("depthwise, 4x6", [1, 18, 11, 13], [18, 1, 4, 6])
+            .groups(18)
+            .pad(2, 3),
+        case("depthwise, 4x4", [1, 18, 11, 13], [18, 1, 4, 4])
+            .groups(18)
+            .pad(2, 2),
         case("one channel to one", [3, 1, 41, 37], [1, 1, 3, 3]).pad(1, 1),
     ]
 }

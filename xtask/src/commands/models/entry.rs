@@ -61,7 +61,11 @@ fn images(source: &WeightSource, spec: &ModelSpec) -> String {
     } else {
         format!(", {} classes", source.num_classes)
     };
-    format!("{}, {}{normalised}{classes}", size(&record), resizing(&record))
+    format!(
+        "{}, {}{normalised}{classes}",
+        size(&record),
+        resizing(&record)
+    )
 }
 
 /// How a photo comes to that size.

@@ -64,7 +64,9 @@ impl LayerTable {
         let graph = Graph::of_classifier(network.model(), &FeatureMap::from_nhwc(&image)?)?;
         let fields = graph.receptive_fields();
         let rows = graph.nodes().iter().zip(fields);
-        let rows: Vec<LayerRow> = rows.map(|(node, field)| row(node, field)).collect::<Result<_>>()?;
+        let rows: Vec<LayerRow> = rows
+            .map(|(node, field)| row(node, field))
+            .collect::<Result<_>>()?;
         let parameters = graph.parameter_count()?;
         let totals = Totals {
             input_size,
@@ -97,7 +99,10 @@ impl LayerTable {
         } = &self.totals;
         println!();
         println!("for one image of {}:", dimensions(input_size));
-        println!("  parameters     {parameters}, {} in f32", bytes(*parameter_bytes));
+        println!(
+            "  parameters     {parameters}, {} in f32",
+            bytes(*parameter_bytes)
+        );
         println!("  multiply-adds  {multiply_adds}");
         println!("  activations    {}", bytes(*activation_bytes));
         Ok(())
@@ -128,7 +133,8 @@ fn cells(row: &LayerRow) -> Vec<String> {
         unless_zero(row.parameters as f64),
         unless_zero(row.multiply_adds as f64),
         bytes(row.activation_bytes),
-        row.receptive_field.map_or("?".to_string(), |field| field.to_string()),
+        row.receptive_field
+            .map_or("?".to_string(), |field| field.to_string()),
     ]
 }
 

@@ -68,7 +68,11 @@ impl Limits {
         let asked = models.len();
         let limited = models.into_iter().map(|spec| Listed {
             spec,
-            weights: spec.weights().iter().filter(|source| self.wants(source)).collect(),
+            weights: spec
+                .weights()
+                .iter()
+                .filter(|source| self.wants(source))
+                .collect(),
         });
         let mut listed: Vec<Listed> = limited.filter(|one| self.keeps(one)).collect();
         if listed.is_empty() {
@@ -89,8 +93,11 @@ impl Limits {
     fn keeps(&self, one: &Listed) -> bool {
         let spec = one.spec;
         let wants_weights = self.min_top1.is_some() || self.license.is_some();
-        self.max_params.is_none_or(|most| spec.parameters as f64 <= most)
-            && self.max_macs.is_none_or(|most| spec.multiply_adds as f64 <= most)
+        self.max_params
+            .is_none_or(|most| spec.parameters as f64 <= most)
+            && self
+                .max_macs
+                .is_none_or(|most| spec.multiply_adds as f64 <= most)
             && (!wants_weights || !one.weights.is_empty())
     }
 
@@ -100,12 +107,17 @@ impl Limits {
             .map(|source| source.license)
             .collect();
         let unknown = self.license.as_ref().filter(|license| {
-            !known.iter().any(|known| known.eq_ignore_ascii_case(license))
+            !known
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(license))
         });
         let error = match unknown {
             Some(license) => {
                 let known: Vec<&str> = known.into_iter().collect();
-                anyhow!("no weights are under the licence `{license}`; there are {}", known.join(", "))
+                anyhow!(
+                    "no weights are under the licence `{license}`; there are {}",
+                    known.join(", ")
+                )
             }
             None => anyhow!("none of the {asked} models is within all limits; widen one of them"),
         };
@@ -153,7 +165,13 @@ mod tests {
 
     #[test]
     fn counts_have_units() {
-        for (text, expected) in [("10M", 10e6), ("1.5G", 1.5e9), ("300k", 3e5), ("25", 25.), ("2 g", 2e9)] {
+        for (text, expected) in [
+            ("10M", 10e6),
+            ("1.5G", 1.5e9),
+            ("300k", 3e5),
+            ("25", 25.),
+            ("2 g", 2e9),
+        ] {
             assert_eq!(count(text).unwrap(), expected, "{text}");
         }
         for text in ["", "M", "10T", "-1", "inf", "nan", "1MM", "é"] {

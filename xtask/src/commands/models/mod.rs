@@ -11,7 +11,7 @@ use cnn_core::{begins_a_word, did_you_mean};
 use cnn_models::ModelSpec;
 
 use self::layers::LayerTable;
-use self::limits::{Listed, Limits};
+use self::limits::{Limits, Listed};
 use crate::args::{Size, Unusable};
 use crate::next_steps::{self, NextStep};
 use crate::{hub, output};
@@ -68,7 +68,10 @@ impl Models {
             return Ok(());
         }
         let found = listed.len();
-        Err(anyhow!("--size tells the layers of one model, but {found} are meant; name one").context(Unusable))
+        Err(
+            anyhow!("--size tells the layers of one model, but {found} are meant; name one")
+                .context(Unusable),
+        )
     }
 
     /// All models, the one of exactly this name, those with a word that begins so, or else those in

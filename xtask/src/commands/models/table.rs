@@ -31,7 +31,8 @@ fn row(one: &Listed) -> Vec<String> {
         output::short(spec.multiply_adds as f64),
         input(spec),
         spec.num_classes.to_string(),
-        one.top1().map_or(String::new(), |top1| format!("{top1:.1}")),
+        one.top1()
+            .map_or(String::new(), |top1| format!("{top1:.1}")),
         weights(one),
     ]
 }

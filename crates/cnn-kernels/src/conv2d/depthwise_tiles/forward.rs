@@ -4,7 +4,8 @@
 use std::ops::Range;
 
 use super::{
-    FEW, Line, MANY, RowsRead, Span, Tile, channel_blocks, comes_from_memory, pixels, strip,
+    FEW, Line, MANY, RowsRead, Span, Tile, channel_blocks, comes_from_memory, for_each_window,
+    pixels, strip,
 };
 use crate::conv2d::direct::Epilogue;
 use crate::conv2d::plan::{Plan, StridePhase};
@@ -69,12 +70,8 @@ struct Place<'a> {
 impl Rows<'_> {
     #[inline(always)]
     fn any_window<S: Simd>(&self, place: &Place) {
-        match (self.plan.columns.step, place.columns.taps.len()) {
-            (1, 1) => self.any_tile::<S, 1, 1>(place),
-            (1, 2) => self.any_tile::<S, 2, 1>(place),
-            (1, _) => self.any_tile::<S, 3, 1>(place),
-            _ => self.any_tile::<S, 3, 2>(place),
-        }
+        let columns = place.columns.taps.len();
+        for_each_window!(columns, self.plan.columns.step, self.any_tile::<S>(place))
     }
 
     #[inline(always)]

@@ -1,5 +1,5 @@
-//! Depthwise convolution through windows of at most three neighbouring columns, and the gradient of
-//! its weight: tiles of neighbouring pixels of a row, each value of the source loaded once for all
+//! Depthwise convolution through windows of a few neighbouring columns, and the gradient of its
+//! weight: tiles of neighbouring pixels of a row, each value of the source loaded once for all
 //! pixels of the tile that read it.
 //!
 //! The sums of a tile stay in registers over all taps. Columns outside the source are zeros and
@@ -19,10 +19,10 @@ use crate::machine::simd::{MAX_LANES, Simd};
 pub(crate) use forward::Rows;
 pub(crate) use weight_gradient::WeightRows;
 
-/// Columns of a window.
-const MAX_COLUMNS: usize = 3;
-/// Columns of the source at each end of a tile that may lie outside.
-const EDGE: usize = 2;
+/// Columns of the widest window.
+const MAX_COLUMNS: usize = 7;
+/// Columns of the widest window whose pixels lie two columns apart.
+const MAX_STRIDED_COLUMNS: usize = 5;
 /// Pixels of a tile where there are 32 registers: a divisor of the sizes of most networks' maps.
 const MANY: usize = 7;
 /// Pixels of a tile where there are 16 registers, or of narrow maps.
@@ -37,7 +37,12 @@ const CACHE: usize = 2 << 20;
 /// How far below a tile's last row the source is asked for.
 const ROWS_AHEAD: usize = 2;
 /// Columns under the widest tile.
-const MAX_SPAN: usize = (MANY - 1) * 2 + MAX_COLUMNS;
+const MAX_SPAN: usize = (MANY - 1) * 2 + MAX_STRIDED_COLUMNS;
+
+/// Columns of the source at each end of a tile that may lie outside, for windows of so many columns.
+const fn edge(columns: usize) -> usize {
+    if columns <= 5 { 2 } else { columns / 2 }
+}
 
 /// Whether these tiles can compute the plan.
 pub(crate) fn suits(plan: &Plan) -> bool {
@@ -49,15 +54,16 @@ pub(crate) fn suits(plan: &Plan) -> bool {
         let are_neighbours = last.shift - first.shift + 1 == phase.taps.len() as isize;
         let behind = (phase.count.max(1) - 1) * axis.step + 1;
         let beyond = behind as isize + last.shift - axis.source as isize;
-        let widths = match axis.step {
-            1 => 1..=MAX_COLUMNS,
-            2 => MAX_COLUMNS..=MAX_COLUMNS,
+        let columns = phase.taps.len();
+        let has_tiles = match axis.step {
+            1 => matches!(columns, 1..=5 | MAX_COLUMNS),
+            2 => matches!(columns, 3 | MAX_STRIDED_COLUMNS),
             _ => return false,
         };
         are_neighbours
-            && widths.contains(&phase.taps.len())
-            && -first.shift <= EDGE as isize
-            && beyond <= EDGE as isize
+            && has_tiles
+            && -first.shift <= edge(columns) as isize
+            && beyond <= edge(columns) as isize
     };
     axis.phases.iter().all(fits)
 }
@@ -157,6 +163,7 @@ struct Span<'a, const K: usize, const STEP: usize, const N: usize> {
 
 impl<'a, const K: usize, const STEP: usize, const N: usize> Span<'a, K, STEP, N> {
     const COLUMNS: usize = (N - 1) * STEP + K;
+    const EDGE: usize = edge(K);
 
     /// What the tile reads that begins at the `u`th pixel of a phase.
     fn new(plan: &Plan, lines: &'a [Line], phase: &StridePhase, u: usize) -> Self {
@@ -197,7 +204,7 @@ impl<'a, const K: usize, const STEP: usize, const N: usize> Span<'a, K, STEP, N>
         unsafe {
             let mut xs = [S::splat(0.); MAX_SPAN];
             for (j, x) in xs.iter_mut().enumerate().take(Self::COLUMNS) {
-                let may_be_outside = BORDER && (j < EDGE || j + EDGE >= Self::COLUMNS);
+                let may_be_outside = BORDER && (j < Self::EDGE || j + Self::EDGE >= Self::COLUMNS);
                 if !may_be_outside || self.inside.contains(&j) {
                     *x = load::<S, FULL>(
                         from.wrapping_add(j * self.channels),
@@ -293,6 +300,23 @@ fn pixels<S: Simd>(count: usize) -> usize {
 fn comes_from_memory(plan: &Plan) -> bool {
     plan.batch * plan.rows.source * plan.columns.source * plan.c_source > CACHE
 }
+
+/// Calls a method with the columns of the window and the step from pixel to pixel as constants.
+macro_rules! for_each_window {
+    ($columns:expr, $step:expr, $self:ident.$method:ident::<$simd:ty>($($argument:expr),*)) => {
+        match ($step, $columns) {
+            (1, 1) => $self.$method::<$simd, 1, 1>($($argument),*),
+            (1, 2) => $self.$method::<$simd, 2, 1>($($argument),*),
+            (1, 3) => $self.$method::<$simd, 3, 1>($($argument),*),
+            (1, 4) => $self.$method::<$simd, 4, 1>($($argument),*),
+            (1, 5) => $self.$method::<$simd, 5, 1>($($argument),*),
+            (1, _) => $self.$method::<$simd, 7, 1>($($argument),*),
+            (_, 3) => $self.$method::<$simd, 3, 2>($($argument),*),
+            _ => $self.$method::<$simd, 5, 2>($($argument),*),
+        }
+    };
+}
+use for_each_window;
 
 /// Equal parts of the channels, of whole registers but for the last.
 fn channel_blocks(plan: &Plan) -> impl Iterator<Item = Range<usize>> {

@@ -3,7 +3,10 @@
 
 use std::ops::Range;
 
-use super::{FEW, Line, MANY, ROWS_AHEAD, RowsRead, Span, Tile, channel_blocks, pixels, strip};
+use super::{
+    FEW, Line, MANY, ROWS_AHEAD, RowsRead, Span, Tile, channel_blocks, for_each_window, pixels,
+    strip,
+};
 use crate::conv2d::plan::Plan;
 use crate::machine::isa::Loop;
 use crate::machine::register::{load, store};
@@ -56,12 +59,8 @@ impl WeightRows<'_> {
     #[inline(always)]
     fn any_window<S: Simd>(&mut self, place: &Place) {
         let columns = &self.plan.columns;
-        match (columns.step, columns.phases[0].taps.len()) {
-            (1, 1) => self.tiles::<S, 1, 1>(place),
-            (1, 2) => self.tiles::<S, 2, 1>(place),
-            (1, _) => self.tiles::<S, 3, 1>(place),
-            _ => self.tiles::<S, 3, 2>(place),
-        }
+        let taps = columns.phases[0].taps.len();
+        for_each_window!(taps, columns.step, self.tiles::<S>(place))
     }
 
     #[inline(always)]
