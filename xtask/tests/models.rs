@@ -163,11 +163,16 @@ fn limits_choose_models_and_weights() {
     let good = list(&["resnet", "--min-top1", "75", "--sort", "top1"]);
     let best = |entry: &Value| -> f64 {
         let weights = entry["weights"].as_array().unwrap();
-        let known = weights.iter().filter_map(|weights| weights["top1"].as_f64());
+        let known = weights
+            .iter()
+            .filter_map(|weights| weights["top1"].as_f64());
         known.fold(f64::NEG_INFINITY, f64::max)
     };
     let accuracies: Vec<f64> = good.iter().map(best).collect();
-    assert!(accuracies.len() > 1 && accuracies.is_sorted_by(|a, b| a >= b), "{accuracies:?}");
+    assert!(
+        accuracies.len() > 1 && accuracies.is_sorted_by(|a, b| a >= b),
+        "{accuracies:?}"
+    );
     for entry in &good {
         for weights in entry["weights"].as_array().unwrap() {
             assert!(weights["top1"].as_f64().unwrap() >= 0.75, "{weights}");
@@ -177,22 +182,45 @@ fn limits_choose_models_and_weights() {
     let open = list(&["resnet18", "--license", "Apache-2.0"]);
     let weights = open[0]["weights"].as_array().unwrap();
     assert!(!weights.is_empty());
-    assert!(weights.iter().all(|weights| weights["license"] == "apache-2.0"));
+    assert!(
+        weights
+            .iter()
+            .all(|weights| weights["license"] == "apache-2.0")
+    );
 
     let sorted = list(&["--sort", "params"]);
-    let parameters: Vec<f64> = sorted.iter().map(|entry| count(entry, "parameters")).collect();
+    let parameters: Vec<f64> = sorted
+        .iter()
+        .map(|entry| count(entry, "parameters"))
+        .collect();
     assert!(parameters.is_sorted());
 
     for (arguments, told) in [
-        (&["--license", "gpl"][..], "no weights are under the licence `gpl`; there are apache-2.0"),
-        (&["lenet", "--max-params", "10"], "none of the 2 models is within all limits"),
-        (&["--max-params", "many"], "expected a number, or one with k, M or G behind it"),
-        (&["--sort", "colour"], "possible values: name, params, macs, top1"),
+        (
+            &["--license", "gpl"][..],
+            "no weights are under the licence `gpl`; there are apache-2.0",
+        ),
+        (
+            &["lenet", "--max-params", "10"],
+            "none of the 2 models is within all limits",
+        ),
+        (
+            &["--max-params", "many"],
+            "expected a number, or one with k, M or G behind it",
+        ),
+        (
+            &["--sort", "colour"],
+            "possible values: name, params, macs, top1",
+        ),
         (&["--size", "64"], "--size tells the layers of one model"),
     ] {
         let answer = models(arguments);
         assert_eq!((answer.status, &*answer.stdout), (2, ""), "{arguments:?}");
-        assert!(answer.stderr.contains(told), "{arguments:?}: {}", answer.stderr);
+        assert!(
+            answer.stderr.contains(told),
+            "{arguments:?}: {}",
+            answer.stderr
+        );
     }
 }
 
@@ -203,26 +231,53 @@ fn one_model_is_told_layer_by_layer() {
     let first = &layers[0];
     assert_eq!(
         (&first["layer"], &first["kind"], first["output"].clone()),
-        (&Value::from("conv1"), &Value::from("conv2d"), serde_json::json!([64, 112, 112]))
+        (
+            &Value::from("conv1"),
+            &Value::from("conv2d"),
+            serde_json::json!([64, 112, 112])
+        )
     );
     assert_eq!(first["multiply_adds"], 112 * 112 * 64 * 147);
     assert_eq!(first["activation_bytes"], 4 * 64 * 112 * 112);
     assert_eq!(first["receptive_field"]["size"], serde_json::json!([7, 7]));
-    let sum = |field: &str| -> u64 { layers.iter().map(|layer| layer[field].as_u64().unwrap()).sum() };
+    let sum = |field: &str| -> u64 {
+        layers
+            .iter()
+            .map(|layer| layer[field].as_u64().unwrap())
+            .sum()
+    };
     for field in ["parameters", "multiply_adds"] {
-        assert_eq!((sum(field), entry["totals"][field].as_u64()), (entry[field].as_u64().unwrap(), entry[field].as_u64()), "{field}");
+        assert_eq!(
+            (sum(field), entry["totals"][field].as_u64()),
+            (entry[field].as_u64().unwrap(), entry[field].as_u64()),
+            "{field}"
+        );
     }
     let weights = entry["weights"].as_array().unwrap();
-    let of = |tag: &str| weights.iter().find(|weights| weights["tag"] == tag).unwrap();
-    assert_eq!(of("a3_in1k")["preprocessing"]["input_size"], serde_json::json!([3, 160, 160]));
+    let of = |tag: &str| {
+        weights
+            .iter()
+            .find(|weights| weights["tag"] == tag)
+            .unwrap()
+    };
+    assert_eq!(
+        of("a3_in1k")["preprocessing"]["input_size"],
+        serde_json::json!([3, 160, 160])
+    );
     assert_eq!(of("tv_in1k")["preprocessing"]["interpolation"], "bilinear");
 
     let text = models(&["resnet18", "--size", "64x96"]).stdout;
     let line = |name: &str| {
-        let found = text.lines().find(|line| line.split_whitespace().next() == Some(name));
+        let found = text
+            .lines()
+            .find(|line| line.split_whitespace().next() == Some(name));
         found.unwrap_or_else(|| panic!("{name} is not in\n{text}"))
     };
     assert!(line("conv1").contains("64×32×48"), "{}", line("conv1"));
-    assert!(line("fc").contains("513.0k") && line("fc").ends_with("whole image"), "{}", line("fc"));
+    assert!(
+        line("fc").contains("513.0k") && line("fc").ends_with("whole image"),
+        "{}",
+        line("fc")
+    );
     assert!(text.contains("for one image of 3×64×96:"), "{text}");
 }

@@ -98,6 +98,8 @@ struct Content {
     dtype: DType,
     device: Device,
     guest: Option<Guest>,
+    /// Whether tensors start at zero, whatever their layer says.
+    is_blank: bool,
 }
 
 /// Where a tensor comes from before it is in the store: by name and shape; `None` where the guest
@@ -143,11 +145,20 @@ impl Store {
             dtype,
             device: device.clone(),
             guest: None,
+            is_blank: false,
         };
         Self {
             content: Arc::new(RwLock::new(content)),
             changes: Changes::default(),
         }
+    }
+
+    /// An empty store of f32 tensors whose values are all zero: for a model whose names and shapes
+    /// alone are asked for. It takes next to no time, and no memory until somebody writes.
+    pub fn blank() -> Self {
+        let store = Self::new(0);
+        store.write().is_blank = true;
+        store
     }
 
     /// A store that asks `guest` for a tensor before it makes one of its own.
@@ -369,6 +380,7 @@ impl Store {
         }
         let value = match content.guest.as_ref().and_then(|guest| guest(name, shape)) {
             Some(tensor) => Var::from_tensor(&tensor?)?,
+            None if content.is_blank => Var::zeros(shape, dtype, &content.device)?,
             None => {
                 let values = init.values(shape, content.key.stream(name));
                 Var::from_tensor(

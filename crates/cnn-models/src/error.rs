@@ -27,10 +27,15 @@ pub enum Error {
         asked: String,
     },
     /// A bare weight file does not say which model it is for.
-    #[error("{} does not say which architecture it is for (no config.json beside it): name the model", path.display())]
+    #[error(
+        "{} does not say which architecture it is for (no config.json beside it){fitting}: name the model",
+        path.display()
+    )]
     NoArchitecture {
         /// The weight file or directory.
         path: PathBuf,
+        /// `; its tensors are those of …`, or nothing.
+        fitting: String,
     },
     /// The checkpoints of a run do not say which model they are for, as those of a program that
     /// does not write it.
@@ -145,7 +150,7 @@ pub enum Error {
     #[error(transparent)]
     Core(#[from] cnn_core::Error),
     /// The weights do not fit the model.
-    #[error("{}, loaded as {model}{}: {source}", path.display(), without(.wrappers))]
+    #[error("{}, loaded as {model}{}: {source}{fitting}", path.display(), without(.wrappers))]
     Fit {
         /// The weight file.
         path: PathBuf,
@@ -156,6 +161,8 @@ pub enum Error {
         wrappers: String,
         /// Which tensors do not fit.
         source: Box<cnn_weights::Error>,
+        /// `; its tensors are those of …`, or nothing.
+        fitting: String,
     },
     /// A file holds the network several times.
     #[error(

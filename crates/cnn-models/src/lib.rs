@@ -42,6 +42,7 @@ mod checkpoint;
 mod config;
 mod error;
 mod families;
+mod identify;
 mod model_spec;
 mod network;
 pub mod preset;

@@ -9,6 +9,7 @@ use cnn_layers::{Classifier, Mode, Store};
 use cnn_weights::{LoadReport, Prefer, TensorFile, save_safetensors};
 
 use crate::checkpoint::set_channels;
+use crate::identify;
 use crate::wrapper::{LoadedFrom, Unwrapped, unwrap};
 use crate::{CheckpointConfig, Error, ModelConfig, ModelSpec, WeightSource, find, models};
 
@@ -240,6 +241,7 @@ impl Network {
             model: spec.name.to_string(),
             wrappers: loaded_from.wrappers.concat(),
             source: Box::new(source),
+            fitting: identify::said_of(&weights),
         })?;
         Ok(Self {
             spec,
@@ -444,6 +446,7 @@ fn no_architecture(path: &Path, weights: &Path) -> Error {
         },
         None => Error::NoArchitecture {
             path: path.to_path_buf(),
+            fitting: identify::said_of(weights),
         },
     }
 }

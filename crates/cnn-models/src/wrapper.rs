@@ -4,7 +4,6 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
-use candle_core::Device;
 use cnn_layers::{Mode, Store};
 use cnn_weights::{ChosenWeights, TensorFile};
 
@@ -209,13 +208,12 @@ fn plain_name(name: &str) -> String {
 
 /// The names of a model's tensors without its head and without counters, which old files lack.
 fn names_of_body(spec: &ModelSpec, config: &ModelConfig) -> Result<HashSet<String>, Error> {
-    // Names depend on nothing that takes much memory.
     let smallest = ModelConfig {
         num_classes: Some(1),
         args: config.args.clone(),
         ..ModelConfig::default()
     };
-    let store = Store::with_dtype(0, candle_core::DType::F32, &Device::Cpu);
+    let store = Store::blank();
     let model = spec.build_classifier(&smallest, &store.builder(Mode::Eval))?;
     let head = model.layer_groups().last();
     let names = store.names().into_iter().filter(|name| {
