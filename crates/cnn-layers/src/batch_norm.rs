@@ -14,6 +14,7 @@ pub struct BatchNorm2dConfig {
     eps: f64,
     momentum: f64,
     weight_init: Init,
+    bias_init: Init,
 }
 
 impl BatchNorm2dConfig {
@@ -24,6 +25,7 @@ impl BatchNorm2dConfig {
             eps: 1e-5,
             momentum: 0.1,
             weight_init: Init::ONES,
+            bias_init: Init::ZEROS,
         }
     }
 
@@ -47,6 +49,12 @@ impl BatchNorm2dConfig {
         self
     }
 
+    /// Another initialisation of the bias.
+    pub const fn with_bias_init(mut self, init: Init) -> Self {
+        self.bias_init = init;
+        self
+    }
+
     /// Takes `weight`, `bias`, `running_mean`, `running_var` (all `(channels)`) and
     /// `num_batches_tracked` from the builder's place.
     ///
@@ -56,7 +64,7 @@ impl BatchNorm2dConfig {
         let shape = [self.channels];
         Ok(BatchNorm2d {
             weight: builder.param("weight", &shape, self.weight_init)?,
-            bias: builder.param("bias", &shape, Init::ZEROS)?,
+            bias: builder.param("bias", &shape, self.bias_init)?,
             running_mean: builder.buffer("running_mean", &shape, Init::ZEROS)?,
             running_var: builder.buffer("running_var", &shape, Init::ONES)?,
             num_batches_tracked: builder.counter("num_batches_tracked")?,

@@ -213,6 +213,12 @@ impl Conv2d {
         self.bias.as_ref()
     }
 
+    /// The same under another path, by which errors and observers call it.
+    pub(crate) fn at(mut self, builder: &Builder) -> Self {
+        self.path = builder.path().to_string();
+        self
+    }
+
     /// What slides over the input.
     fn window(&self) -> Window {
         let dims = self.weight.dims();

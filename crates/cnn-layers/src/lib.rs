@@ -73,8 +73,8 @@ pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
     BlockOptions, ConvAct, ConvNormAct, ConvNormActConfig, DepthwiseSeparable,
-    DepthwiseSeparableConfig, InvertedResidual, InvertedResidualConfig, Residual, ResidualSum,
-    SqueezeExcite, SqueezeExciteConfig,
+    DepthwiseSeparableConfig, InvertedResidual, InvertedResidualConfig, RepVggBlock,
+    RepVggBlockConfig, Residual, ResidualSum, SqueezeExcite, SqueezeExciteConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
 pub use cnn_kernels::{

@@ -54,6 +54,25 @@ impl<'a> ArgReader<'a> {
         self.number(name, 0.0..=1.)
     }
 
+    /// Whether something is so, as `true` and `false` or as 1 and 0; `None` if nothing is said of it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the value.
+    pub fn flag(&mut self, name: &'static str) -> Result<Option<bool>, Error> {
+        let Some(value) = self.value(name) else {
+            return Ok(None);
+        };
+        let said = value.as_bool().or_else(|| match value.as_f64()? {
+            1. => Some(true),
+            0. => Some(false),
+            _ => None,
+        });
+        match said {
+            Some(said) => Ok(Some(said)),
+            None => self.refuse(name, value, "true or false".to_string()),
+        }
+    }
+
     /// One of several words; `None` if nothing is said of it.
     ///
     /// # Errors

@@ -159,7 +159,7 @@ impl CheckpointConfig {
         &self,
         num_classes: usize,
         num_features: usize,
-        first_conv: &str,
+        first_convs: &[&str],
         classifier: &str,
     ) -> Value {
         let mut root = json!({
@@ -177,6 +177,10 @@ impl CheckpointConfig {
         }
         let spec = &self.preprocessing;
         let mut pretrained = self.extra.clone();
+        let first_conv = match first_convs {
+            [one] => json!(one),
+            several => json!(several),
+        };
         let pairs = [
             ("input_size", json!(spec.input_size)),
             ("interpolation", json!(spec.interpolation)),
@@ -185,7 +189,7 @@ impl CheckpointConfig {
             ("mean", json!(spec.mean)),
             ("std", json!(spec.std)),
             ("num_classes", json!(num_classes)),
-            ("first_conv", json!(first_conv)),
+            ("first_conv", first_conv),
             ("classifier", json!(classifier)),
         ];
         pretrained.extend(pairs.map(|(key, value)| (key.to_string(), value)));
@@ -435,7 +439,7 @@ mod tests {
         assert_eq!(config.model.args, *value["model_args"].as_object().unwrap());
         assert_eq!(config.model.input_size, Some([192, 160]));
         assert_eq!(config.extra["tag"], "tf_in1k");
-        let written = config.to_json(3, 768, "conv_stem", "classifier");
+        let written = config.to_json(3, 768, &["conv_stem"], "classifier");
         assert_eq!(written["model_args"], value["model_args"]);
         assert_eq!(
             CheckpointConfig::from_json(&written).unwrap().preprocessing,

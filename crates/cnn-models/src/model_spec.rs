@@ -67,6 +67,9 @@ pub struct ModelSpec {
     pub in_channels: usize,
     /// The module that reads the image.
     pub first_conv: &'static str,
+    /// Others that do, as further branches of the first block, or `first_conv` under another name in
+    /// another form of the model; none for most. A form need not have all of them.
+    pub other_first_convs: &'static [&'static str],
     /// The module that gives the class scores.
     pub classifier: &'static str,
     /// How other libraries name the tensors of this model, where they name them otherwise.
@@ -123,6 +126,7 @@ impl ModelSpec {
         labels: &[],
         in_channels: 3,
         first_conv: "",
+        other_first_convs: &[],
         classifier: "",
         namings: &[],
     };
@@ -230,6 +234,18 @@ impl ModelSpec {
             }
         }
         Ok(())
+    }
+
+    /// The modules that read the image; a form of the model need not have all of them.
+    pub fn first_convs(&self) -> impl Iterator<Item = &'static str> {
+        let others = self.other_first_convs.iter().copied();
+        std::iter::once(self.first_conv).chain(others)
+    }
+
+    /// Whether a tensor is the weight of a module that reads the image.
+    pub(crate) fn reads_image(&self, tensor: &str) -> bool {
+        let module = tensor.strip_suffix(".weight");
+        module.is_some_and(|module| self.first_convs().any(|first| first == module))
     }
 
     /// Where pretrained weights are published.

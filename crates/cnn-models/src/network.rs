@@ -277,12 +277,13 @@ impl Network {
 
     /// The text of the `config.json` that [`Network::save`] writes.
     pub fn config_json(&self) -> String {
-        let first_conv = self.spec.first_conv;
+        let has = |module: &&str| self.store.get(&format!("{module}.weight")).is_ok();
+        let first_convs: Vec<&str> = self.spec.first_convs().filter(has).collect();
         let classifier = self.spec.classifier;
         let json = self.config.to_json(
             self.model.num_classes(),
             self.model.num_features(),
-            first_conv,
+            &first_convs,
             classifier,
         );
         serde_json::to_string_pretty(&json).expect("a JSON value always serialises") + "\n"
@@ -553,21 +554,13 @@ fn check_declared(
     file: &TensorFile,
     path: &Path,
 ) -> Result<(), Error> {
-    let declarations = [
-        (
-            "num_classes",
-            model.num_classes.unwrap_or(spec.num_classes),
-            spec.classifier,
-            0,
-        ),
-        (
-            "the number of input channels",
-            model.in_channels.unwrap_or(spec.in_channels),
-            spec.first_conv,
-            1,
-        ),
-    ];
-    for (what, declared, module, dim) in declarations {
+    let classes = model.num_classes.unwrap_or(spec.num_classes);
+    let channels = model.in_channels.unwrap_or(spec.in_channels);
+    let of_classes = std::iter::once(("num_classes", classes, spec.classifier, 0));
+    let of_channels = spec
+        .first_convs()
+        .map(|module| ("the number of input channels", channels, module, 1));
+    for (what, declared, module, dim) in of_classes.chain(of_channels) {
         let tensor = format!("{module}.weight");
         if let Some(&found) = file.info(&tensor).and_then(|info| info.shape.get(dim))
             && found != declared
@@ -601,7 +594,10 @@ fn config_of_file(spec: &ModelSpec, file: &TensorFile, path: &Path) -> Checkpoin
     let published = sources.find(|source| source.is_called(path));
     let mut preprocessing =
         published.map_or_else(|| spec.preprocessing(), WeightSource::preprocessing);
-    let in_channels = dim(spec.first_conv, 1).unwrap_or(spec.in_channels);
+    let in_channels = spec
+        .first_convs()
+        .find_map(|module| dim(module, 1))
+        .unwrap_or(spec.in_channels);
     set_channels(&mut preprocessing, in_channels);
     let num_classes = dim(spec.classifier, 0).unwrap_or(spec.num_classes);
     let model = ModelConfig {
@@ -628,14 +624,13 @@ fn read_tensors(
     store: &Store,
     is_new: impl Fn(&str) -> bool,
 ) -> Result<Vec<(String, Tensor)>, Error> {
-    let first_conv = format!("{}.weight", spec.first_conv);
     let mut tensors = Vec::with_capacity(file.len());
     for name in file.names() {
         if is_new(name) {
             continue;
         }
         let mut tensor = file.tensor(name)?;
-        if name == first_conv {
+        if spec.reads_image(name) {
             tensor = adapt_channels(tensor, store.get(name)?.dims())?;
         } else if is_foreign && let Ok(own) = store.get(name) {
             let is_laid_out_alike = own.dims().first() == tensor.dims().first()

@@ -1,12 +1,16 @@
 //! The list of models that can be built by name.
 
-use crate::families::{lenet, mobilenetv1, mobilenetv2, resnet, resnet_cifar, squeezenet};
+use crate::families::{
+    lenet, mobilenetv1, mobilenetv2, regnet, repvgg, resnet, resnet_cifar, squeezenet,
+};
 use crate::{Error, ModelSpec};
 
 const FAMILIES: &[&[ModelSpec]] = &[
     lenet::MODELS,
     resnet_cifar::MODELS,
     resnet::MODELS,
+    regnet::MODELS,
+    repvgg::MODELS,
     mobilenetv1::MODELS,
     mobilenetv2::MODELS,
     squeezenet::MODELS,

@@ -75,8 +75,7 @@ pub(crate) fn unwrap(
         }
         None => name.to_string(),
     };
-    let first = format!("{}.weight", spec.first_conv);
-    let is_plain = file.names().any(|name| own(name) == first)
+    let is_plain = file.names().any(|name| spec.reads_image(&own(name)))
         && !file.names().any(|name| plain_name(name) != name);
     if is_plain && (is_average || !prefer_average) {
         let file = file.rename(&mut translated)?;
@@ -224,12 +223,11 @@ fn names_of_body(spec: &ModelSpec, config: &ModelConfig) -> Result<HashSet<Strin
 
 /// The prefixes under which there may be the model: where its first convolution is.
 fn places(spec: &ModelSpec, names: &[String], wanted: &HashSet<String>) -> Vec<Place> {
-    let first = format!("{}.weight", spec.first_conv);
     let mut prefixes = BTreeSet::new();
     for name in names {
         let ends = name.match_indices('.').map(|(at, _)| at + 1);
         for start in std::iter::once(0).chain(ends.take(MAX_DEPTH)) {
-            if own_name(spec, &name[start..]) == first {
+            if spec.reads_image(&own_name(spec, &name[start..])) {
                 prefixes.insert(&name[..start]);
             }
         }

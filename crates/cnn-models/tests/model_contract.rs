@@ -394,6 +394,35 @@ fn narrowed(model: &str) -> BTreeMap<String, usize> {
             ("layer4.1.conv2", 200),
         ],
         "resnet50" => &[("layer2.0.conv1", 50), ("layer2.0.conv2", 60)],
+        "test_resnet" => &[
+            ("conv1.3", 12),
+            ("conv1.6", 20),
+            ("layer1.0.conv2", 20),
+            ("layer3.0.conv3", 180),
+            ("layer3.0.downsample.1", 180),
+        ],
+        "resnext50_32x4d" => &[("layer1.0.conv1", 96), ("layer2.0.conv2", 192)],
+        "seresnet50" => &[
+            ("layer1.0.se.fc1", 9),
+            ("layer4.0.conv3", 2000),
+            ("layer4.0.downsample.0", 2000),
+            ("layer4.1.conv3", 2000),
+            ("layer4.2.conv3", 2000),
+        ],
+        "regnety_002" => &[
+            ("stem.conv", 30),
+            ("s1.b1.conv3.conv", 20),
+            ("s1.b1.downsample.conv", 20),
+            ("s2.b1.conv1.conv", 49),
+            ("s4.b3.conv2.conv", 322),
+            ("s4.b3.se.fc1", 50),
+        ],
+        "repvgg_a0" => &[
+            ("stem.conv_kxk.conv", 40),
+            ("stem.conv_1x1.conv", 40),
+            ("stages.3.0.conv_kxk.conv", 1000),
+            ("stages.3.0.conv_1x1.conv", 1000),
+        ],
         "resnet20_cifar10" => &[
             ("layer2.1.conv1", 20),
             ("layer3.0.conv2", 51),
@@ -425,6 +454,11 @@ fn widths_follow_a_plan_and_come_back_from_a_file() {
     for model in [
         "resnet18",
         "resnet50",
+        "test_resnet",
+        "resnext50_32x4d",
+        "seresnet50",
+        "regnety_002",
+        "repvgg_a0",
         "resnet20_cifar10",
         "mobilenetv1_100",
         "mobilenetv2_035",
@@ -486,6 +520,10 @@ fn a_plan_that_cannot_be_followed_is_refused() {
         ("resnet20_cifar10", "layer1.1.conv2"),
         ("resnet20_cifar10", "layer2.0.conv2"),
         ("mobilenetv2_100", "blocks.2.1.conv_pwl"),
+        ("regnety_002", "s3.b2.conv3.conv"),
+        ("resnet18d", "layer2.0.downsample.1"),
+        ("repvgg_a0", "stages.1.1.conv_kxk.conv"),
+        ("repvgg_a0", "stages.1.0.conv_1x1.conv"),
     ] {
         let error = build(model, layer);
         let message = error.to_string();
@@ -524,4 +562,70 @@ fn what_a_file_asks_for_and_the_family_refuses_is_told_with_the_file() {
         assert_eq!(said, path);
         assert!(what.contains(refused), "{what}");
     }
+}
+
+/// A network whose branches were summed by another library is loaded as what it is, trained, saved
+/// and loaded again.
+#[test]
+fn summed_branches_are_an_argument_of_the_model() {
+    let config = ModelConfig {
+        num_classes: Some(3),
+        ..ModelConfig::default()
+    };
+    let summed = config.clone().with_arg("reparameterised", true);
+    let network = Network::new("repvgg_a0", &summed, 0).unwrap();
+    assert!(
+        network
+            .store()
+            .names()
+            .iter()
+            .all(|name| name.contains("reparam_conv.") || name.starts_with("head.fc."))
+    );
+    let directory = tempfile::tempdir().unwrap();
+    network.save(directory.path()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&network.config_json()).unwrap();
+    assert_eq!(json["pretrained_cfg"]["first_conv"], "stem.reparam_conv");
+
+    // The weights alone say it too, by their names.
+    let grey = LoadOptions {
+        in_channels: Some(1),
+        ..LoadOptions::of(*find("repvgg_a0").unwrap())
+    };
+    let bare = tempfile::tempdir().unwrap();
+    let weights = bare.path().join("model.safetensors");
+    std::fs::copy(directory.path().join("model.safetensors"), &weights).unwrap();
+    let first = "stem.reparam_conv.weight";
+    for path in [directory.path(), bare.path()] {
+        let loaded = Network::load(
+            path,
+            &LoadOptions {
+                in_channels: None,
+                ..grey.clone()
+            },
+        )
+        .unwrap();
+        assert_eq!(loaded.store().names(), network.store().names());
+        let loaded = Network::load(path, &grey).unwrap();
+        assert_eq!(loaded.store().get(first).unwrap().dims(), [48, 1, 3, 3]);
+    }
+
+    // Of a network with branches both that read the image are adapted, and told to timm.
+    let network = Network::new("repvgg_a0", &config, 0).unwrap();
+    network.save(directory.path()).unwrap();
+    let loaded = Network::load(directory.path(), &grey).unwrap();
+    for (branch, size) in [("conv_kxk", 3), ("conv_1x1", 1)] {
+        let weight = loaded.store().get(&format!("stem.{branch}.conv.weight"));
+        assert_eq!(weight.unwrap().dims(), [48, 1, size, size]);
+    }
+    let json: serde_json::Value = serde_json::from_str(&loaded.config_json()).unwrap();
+    let both = serde_json::json!(["stem.conv_kxk.conv", "stem.conv_1x1.conv"]);
+    assert_eq!(json["pretrained_cfg"]["first_conv"], both);
+
+    let error = Network::new("repvgg_a0", &config.with_arg("reparameterised", "x"), 0).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("reparameterised is \"x\", expected true or false"),
+        "{error}"
+    );
 }

@@ -1,7 +1,7 @@
 //! What must hold for every entry of the registry.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use candle_core::{DType, Device, Tensor};
 use cnn_layers::{Context, FeatureMap, Mode, Store, TensorKind};
@@ -15,10 +15,10 @@ fn build(spec: &ModelSpec, config: &ModelConfig) -> (Store, Box<dyn cnn_layers::
     (store, model)
 }
 
-/// The counts that timm and torchvision publish, from the shared reference files where these are
+/// The counts that torchvision publishes, from the shared reference files where these are
 /// present.
 #[test]
-fn parameter_counts_are_the_published_ones() {
+fn parameters_and_multiply_adds_are_the_published_ones() {
     for spec in models() {
         let store = Store::blank();
         spec.build_classifier(&ModelConfig::default(), &store.builder(Mode::Eval))
@@ -38,32 +38,48 @@ fn parameter_counts_are_the_published_ones() {
         return;
     };
     let entries: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
-    let published: BTreeMap<&str, u64> = entries
-        .iter()
-        .map(|entry| {
-            (
-                entry["model"].as_str().unwrap(),
-                entry["num_params"].as_u64().unwrap(),
-            )
-        })
-        .collect();
-    let mut compared = 0;
-    for spec in models() {
-        let theirs = if spec.name == "mobilenetv2_100" {
-            "mobilenet_v2"
-        } else {
-            spec.name
+    let mut compared = BTreeSet::new();
+    for entry in &entries {
+        let theirs = entry["model"].as_str().unwrap();
+        let named = TORCHVISION_NAMES.iter().find(|(name, _)| *name == theirs);
+        let ours = named.map_or(theirs, |(_, ours)| ours);
+        let Some(spec) = models().find(|spec| spec.name == ours) else {
+            continue;
         };
-        if let Some(&count) = published.get(theirs) {
-            assert_eq!(spec.parameters as u64, count, "{}", spec.name);
-            compared += 1;
-        }
+        let count = entry["num_params"].as_u64().unwrap();
+        assert_eq!(spec.parameters as u64, count, "{ours}");
+        // Published in thousand millions, to three decimals.
+        let published = entry["gmacs"].as_f64().unwrap();
+        let counted = spec.multiply_adds as f64 / 1e9;
+        assert!(
+            (counted - published).abs() < 0.000_501,
+            "{ours}: {counted} instead of {published}"
+        );
+        compared.insert(ours);
+    }
+    for (theirs, ours) in TORCHVISION_NAMES {
+        assert!(compared.contains(ours), "{theirs}");
     }
     assert_eq!(
-        compared, 8,
-        "five ResNets, MobileNetV2 and two SqueezeNets are published by torchvision"
+        compared.len(),
+        21,
+        "five ResNets, three ResNeXts, two Wide-ResNets, eight RegNets, MobileNetV2 and two \
+         SqueezeNets are published by torchvision"
     );
 }
+
+/// What torchvision calls models that have another name here.
+const TORCHVISION_NAMES: [(&str, &str); 9] = [
+    ("mobilenet_v2", "mobilenetv2_100"),
+    ("regnet_x_400mf", "regnetx_004_tv"),
+    ("regnet_x_800mf", "regnetx_008"),
+    ("regnet_x_1_6gf", "regnetx_016"),
+    ("regnet_x_3_2gf", "regnetx_032"),
+    ("regnet_y_400mf", "regnety_004"),
+    ("regnet_y_800mf", "regnety_008_tv"),
+    ("regnet_y_1_6gf", "regnety_016"),
+    ("regnet_y_3_2gf", "regnety_032"),
+];
 
 #[test]
 fn stages_have_the_declared_channels_and_reductions_on_a_non_square_input() {

@@ -26,6 +26,11 @@ impl ConvAct {
         })
     }
 
+    /// The layer of a convolution that was built, and packed where the mode asks for it.
+    pub(super) fn of(conv: Conv2d, activation: Activate) -> Self {
+        Self { conv, activation }
+    }
+
     /// The channels of the outputs of several layers one after another, as `concat` joins them;
     /// without a pass of its own where all were built for inference.
     ///

@@ -1,6 +1,6 @@
 //! Convolution, batch normalisation and activation: the unit that most networks repeat.
 
-use candle_core::{DType, Result};
+use candle_core::{DType, Result, Tensor};
 
 use crate::{
     Activate, Activation, BatchNorm2d, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig,
@@ -57,14 +57,13 @@ impl ConvNormActConfig {
         let mut conv = self.conv.build_unpacked(conv)?;
         let norm_layer = self.norm.build(norm)?;
         if mode == Mode::Inference {
-            let (scale, shift) = norm_layer.scale_and_shift()?;
+            let Folded { weight, bias } = Folded::new(&conv, &norm_layer)?;
             let dtype = conv.weight().dtype();
-            let weight = conv
-                .weight()
-                .to_dtype(DType::F64)?
-                .broadcast_mul(&scale)?
-                .to_dtype(dtype)?;
-            conv.pack(&weight, Some(&shift.to_dtype(dtype)?), snapshot)?;
+            conv.pack(
+                &weight.to_dtype(dtype)?,
+                Some(&bias.to_dtype(dtype)?),
+                snapshot,
+            )?;
         }
         let activation = (self.activation != Activation::Identity)
             .then(|| Activate::new(self.activation, &norm.pp("act")));
@@ -72,6 +71,24 @@ impl ConvNormActConfig {
             conv,
             norm: norm_layer,
             activation,
+        })
+    }
+}
+
+/// A convolution that has taken in the norm after it, with that one's running statistics, in f64.
+pub(super) struct Folded {
+    /// `(out, in / groups, rows, columns)`.
+    pub(super) weight: Tensor,
+    /// `(out)`.
+    pub(super) bias: Tensor,
+}
+
+impl Folded {
+    pub(super) fn new(conv: &Conv2d, norm: &BatchNorm2d) -> Result<Self> {
+        let (scale, shift) = norm.scale_and_shift()?;
+        Ok(Self {
+            weight: conv.weight().to_dtype(DType::F64)?.broadcast_mul(&scale)?,
+            bias: shift,
         })
     }
 }
@@ -139,7 +156,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{BackwardRule, Event, Observer, Store};
-    use candle_core::{Device, Tensor, Var};
+    use candle_core::{Device, Var};
     use cnn_core::Key;
     use std::cell::RefCell;
 

@@ -3,16 +3,19 @@
 use candle_core::Result;
 
 use crate::{
-    Activate, Activation, Builder, Context, ConvNormAct, FeatureMap, Layer, ResidualSum, Sequential,
+    Activate, Activation, Builder, Context, ConvNormAct, FeatureMap, Layer, ResidualSum,
+    Sequential, SqueezeExcite,
 };
 
-/// `activation(last(branch(xs)) + shortcut(xs))`: a residual block.
+/// `activation(last(branch(xs)) + shortcut(xs))`: a residual block. Squeeze-and-excitation may weigh
+/// the channels of what `last` gives.
 ///
 /// # Shapes
 /// `(N, H, W, C)` to what branch and shortcut both give.
 pub struct Residual {
     branch: Sequential,
     last: ConvNormAct,
+    squeeze_excite: Option<SqueezeExcite>,
     shortcut: Option<Box<dyn Layer>>,
     sum: ResidualSum,
 }
@@ -31,6 +34,7 @@ impl Residual {
         Self {
             branch,
             last,
+            squeeze_excite: None,
             shortcut: None,
             sum,
         }
@@ -44,6 +48,15 @@ impl Residual {
             ..self
         }
     }
+
+    /// Weighs the channels before the sum, as SE-ResNet does (Hu et al. 2017).
+    #[must_use]
+    pub fn with_squeeze_excite(self, squeeze_excite: SqueezeExcite) -> Self {
+        Self {
+            squeeze_excite: Some(squeeze_excite),
+            ..self
+        }
+    }
 }
 
 impl Layer for Residual {
@@ -53,6 +66,10 @@ impl Layer for Residual {
             Some(layer) => layer.forward(xs, cx)?,
             None => xs.clone(),
         };
-        self.sum.forward(&self.last, &branch, &shortcut, cx)
+        let Some(squeeze_excite) = &self.squeeze_excite else {
+            return self.sum.forward(&self.last, &branch, &shortcut, cx);
+        };
+        let branch = squeeze_excite.forward(&self.last.forward(&branch, cx)?, cx)?;
+        self.sum.join(&branch, &shortcut, cx)
     }
 }

@@ -40,14 +40,32 @@ impl ResidualSum {
         shortcut: &FeatureMap,
         cx: &Context<'_>,
     ) -> Result<FeatureMap> {
-        let whole = !self.drop_path.drops(cx);
+        let whole = !self.drops(cx);
         if let Some(sum) = whole
             .then(|| last.forward_sum(xs, shortcut, self.activation.as_ref(), cx))
             .flatten()
         {
             return sum;
         }
-        let branch = self.drop_path.forward(&last.forward(xs, cx)?, cx)?;
+        self.join(&last.forward(xs, cx)?, shortcut, cx)
+    }
+
+    /// Whether a branch may be dropped in this context, so that it has to be computed alone.
+    pub(super) fn drops(&self, cx: &Context<'_>) -> bool {
+        self.drop_path.drops(cx)
+    }
+
+    /// The sum of what a branch gave and the shortcut, in passes of its own.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    pub fn join(
+        &self,
+        branch: &FeatureMap,
+        shortcut: &FeatureMap,
+        cx: &Context<'_>,
+    ) -> Result<FeatureMap> {
+        let branch = self.drop_path.forward(branch, cx)?;
         let sum = self.add.forward(&branch, shortcut, cx)?;
         match &self.activation {
             Some(activation) => activation.forward(&sum, cx),

@@ -3,6 +3,8 @@
 pub(crate) mod lenet;
 pub(crate) mod mobilenetv1;
 pub(crate) mod mobilenetv2;
+pub(crate) mod regnet;
+pub(crate) mod repvgg;
 pub(crate) mod resnet;
 pub(crate) mod resnet_cifar;
 pub(crate) mod squeezenet;

@@ -1,19 +1,40 @@
 //! ResNet (He et al. 2015, "Deep Residual Learning for Image Recognition"), in torchvision's v1.5
-//! form: a bottleneck's stride sits on its 3×3 convolution. Names of tensors are those of torchvision
+//! form: a bottleneck's stride sits on its 3×3 convolution. Beside it the networks that change one
+//! thing of it each: ResNet-D (deep stem, averages in the shortcuts), ResNeXt (groups), Wide-ResNet
+//! (wider bottlenecks), SE-ResNet (squeeze-and-excitation). Names of tensors are those of torchvision
 //! and timm; the stages are timm's.
 
+mod stem;
+mod transformers_names;
+
+use cnn_core::{Interpolation, Preprocessing};
 use cnn_layers::{
-    Activate, Activation, BatchNorm2dConfig, Builder, Conv2dConfig, ConvNormActConfig, Init,
-    MaxPool2d, Padding, Residual, ResidualSum, StagedBuilder, StagedClassifier,
+    Activate, Activation, AvgPool2d, BatchNorm2dConfig, Builder, Conv2dConfig, ConvNormActConfig,
+    Init, MaxPool2d, Padding, Residual, ResidualSum, Sequential, SqueezeExciteConfig,
+    StagedBuilder, StagedClassifier, Window,
 };
 
 use crate::config::check_shortcut;
 use crate::{Build, Error, ModelConfig, ModelSpec, Naming, preset};
+use stem::Stem;
+use transformers_names::from_transformers;
 
-/// Table 1 of the paper: the blocks of conv2_x to conv5_x, here `layer1` to `layer4`.
+/// Table 1 of the paper, and what the later ones changed.
 struct Variant {
-    kind: Block,
+    /// The blocks of conv2_x to conv5_x, here `layer1` to `layer4`.
+    kinds: [Block; 4],
     depths: [usize; 4],
+    /// Channels inside the blocks of each stage.
+    channels: [usize; 4],
+    stem: Stem,
+    /// Whether the shortcut of a block with a stride is an average of 2×2 pixels before its 1×1
+    /// convolution (He et al. 2018, ResNet-D), which then sees all pixels.
+    averages_shortcut: bool,
+    /// Groups of a bottleneck's 3×3 convolution (Xie et al. 2016, ResNeXt).
+    groups: usize,
+    /// Channels of a group of it in `layer1`, of the table's 64: others for ResNeXt and Wide-ResNet.
+    group_width: usize,
+    squeezes: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -25,27 +46,79 @@ enum Block {
 }
 
 const RESNET18: Variant = Variant {
-    kind: Block::Basic,
+    kinds: [Block::Basic; 4],
     depths: [2, 2, 2, 2],
+    channels: [64, 128, 256, 512],
+    stem: Stem::Plain,
+    averages_shortcut: false,
+    groups: 1,
+    group_width: 64,
+    squeezes: false,
 };
 const RESNET34: Variant = Variant {
-    kind: Block::Basic,
     depths: [3, 4, 6, 3],
+    ..RESNET18
+};
+const RESNET26: Variant = Variant {
+    kinds: [Block::Bottleneck; 4],
+    ..RESNET18
 };
 const RESNET50: Variant = Variant {
-    kind: Block::Bottleneck,
     depths: [3, 4, 6, 3],
+    ..RESNET26
 };
 const RESNET101: Variant = Variant {
-    kind: Block::Bottleneck,
     depths: [3, 4, 23, 3],
+    ..RESNET26
 };
 const RESNET152: Variant = Variant {
-    kind: Block::Bottleneck,
     depths: [3, 8, 36, 3],
+    ..RESNET26
+};
+/// timm's, for fast tests.
+const TEST_RESNET: Variant = Variant {
+    kinds: [Block::Basic, Block::Basic, Block::Bottleneck, Block::Basic],
+    depths: [1, 1, 1, 1],
+    channels: [32, 48, 48, 96],
+    stem: Stem::Deep(16),
+    averages_shortcut: true,
+    ..RESNET18
 };
 
-/// With counts for 1000 classes and images of 3×224×224.
+impl Variant {
+    /// ResNet-D of the same blocks.
+    const fn d(self) -> Self {
+        Self {
+            stem: Stem::Deep(32),
+            averages_shortcut: true,
+            ..self
+        }
+    }
+
+    /// ResNeXt of the same depth.
+    const fn grouped(self, groups: usize, group_width: usize) -> Self {
+        Self {
+            groups,
+            group_width,
+            ..self
+        }
+    }
+
+    /// Wide-ResNet of the same depth: twice the channels inside the bottlenecks.
+    const fn wide(self) -> Self {
+        self.grouped(1, 128)
+    }
+
+    /// SE-ResNet of the same blocks.
+    const fn squeezed(self) -> Self {
+        Self {
+            squeezes: true,
+            ..self
+        }
+    }
+}
+
+/// With counts for 1000 classes and images of the preset's size.
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
         name: "resnet18",
@@ -82,6 +155,122 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         multiply_adds: 11_513_626_624,
         ..BASE
     },
+    ModelSpec {
+        name: "resnet18d",
+        build: Build::Staged(|config, root| build(&RESNET18.d(), config, root)),
+        parameters: 11_708_744,
+        multiply_adds: 2_053_713_920,
+        ..RESNET_D
+    },
+    ModelSpec {
+        name: "resnet26d",
+        build: Build::Staged(|config, root| build(&RESNET26.d(), config, root)),
+        parameters: 16_014_408,
+        multiply_adds: 2_581_897_216,
+        ..RESNET_D
+    },
+    ModelSpec {
+        name: "resnet34d",
+        build: Build::Staged(|config, root| build(&RESNET34.d(), config, root)),
+        parameters: 21_816_904,
+        multiply_adds: 3_903_401_984,
+        ..RESNET_D
+    },
+    ModelSpec {
+        name: "resnet50d",
+        build: Build::Staged(|config, root| build(&RESNET50.d(), config, root)),
+        parameters: 25_576_264,
+        multiply_adds: 4_328_824_832,
+        ..RESNET_D
+    },
+    ModelSpec {
+        name: "resnet101d",
+        build: Build::Staged(|config, root| build(&RESNET101.d(), config, root)),
+        parameters: 44_568_392,
+        multiply_adds: 10_501_963_776,
+        preset: tight_256,
+        ..RESNET_D
+    },
+    ModelSpec {
+        name: "resnet152d",
+        build: Build::Staged(|config, root| build(&RESNET152.d(), config, root)),
+        parameters: 60_212_040,
+        multiply_adds: 15_350_579_200,
+        preset: tight_256,
+        ..RESNET_D
+    },
+    ModelSpec {
+        name: "resnext50_32x4d",
+        build: Build::Staged(|config, root| build(&RESNET50.grouped(32, 4), config, root)),
+        parameters: 25_028_904,
+        multiply_adds: 4_230_479_872,
+        preset: tight,
+        ..RESNEXT
+    },
+    ModelSpec {
+        name: "resnext101_32x4d",
+        build: Build::Staged(|config, root| build(&RESNET101.grouped(32, 4), config, root)),
+        parameters: 44_177_704,
+        multiply_adds: 7_969_996_800,
+        preset: bilinear,
+        ..RESNEXT
+    },
+    ModelSpec {
+        name: "resnext101_32x8d",
+        build: Build::Staged(|config, root| build(&RESNET101.grouped(32, 8), config, root)),
+        parameters: 88_791_336,
+        multiply_adds: 16_414_015_488,
+        preset: bilinear,
+        ..RESNEXT
+    },
+    ModelSpec {
+        name: "resnext101_64x4d",
+        build: Build::Staged(|config, root| build(&RESNET101.grouped(64, 4), config, root)),
+        parameters: 83_455_272,
+        multiply_adds: 15_460_270_080,
+        preset: tight,
+        ..RESNEXT
+    },
+    ModelSpec {
+        name: "wide_resnet50_2",
+        build: Build::Staged(|config, root| build(&RESNET50.wide(), config, root)),
+        parameters: 68_883_240,
+        multiply_adds: 11_398_021_120,
+        ..WIDE_RESNET
+    },
+    ModelSpec {
+        name: "wide_resnet101_2",
+        build: Build::Staged(|config, root| build(&RESNET101.wide(), config, root)),
+        parameters: 126_886_696,
+        multiply_adds: 22_753_050_624,
+        preset: bilinear,
+        ..WIDE_RESNET
+    },
+    ModelSpec {
+        name: "seresnet50",
+        build: Build::Staged(|config, root| build(&RESNET50.squeezed(), config, root)),
+        parameters: 28_088_024,
+        multiply_adds: 4_091_699_200,
+        preset: tight,
+        ..SE_RESNET
+    },
+    ModelSpec {
+        name: "seresnext50_32x4d",
+        build: Build::Staged(|config, root| {
+            build(&RESNET50.grouped(32, 4).squeezed(), config, root)
+        }),
+        parameters: 27_559_896,
+        multiply_adds: 4_232_994_816,
+        ..SE_RESNET
+    },
+    ModelSpec {
+        name: "test_resnet",
+        build: Build::Staged(|config, root| build(&TEST_RESNET, config, root)),
+        parameters: 469_688,
+        multiply_adds: 102_547_200,
+        preset: tiny,
+        ..RESNET_D
+    },
 ];
 
 const BASE: ModelSpec = ModelSpec {
@@ -97,6 +286,64 @@ const BASE: ModelSpec = ModelSpec {
     }],
     ..ModelSpec::OWN
 };
+
+const RESNET_D: ModelSpec = ModelSpec {
+    paper: "He et al. 2018, arXiv:1812.01187",
+    first_conv: "conv1.0",
+    namings: &[],
+    ..BASE
+};
+
+const RESNEXT: ModelSpec = ModelSpec {
+    paper: "Xie et al. 2016, arXiv:1611.05431",
+    namings: &[],
+    ..BASE
+};
+
+const WIDE_RESNET: ModelSpec = ModelSpec {
+    paper: "Zagoruyko & Komodakis 2016, arXiv:1605.07146",
+    namings: &[],
+    ..BASE
+};
+
+const SE_RESNET: ModelSpec = ModelSpec {
+    paper: "Hu et al. 2017, arXiv:1709.01507",
+    namings: &[],
+    ..BASE
+};
+
+/// 224×224 with crop 0.95, as newer recipes were measured.
+fn tight() -> Preprocessing {
+    Preprocessing {
+        crop_pct: 0.95,
+        ..preset::imagenet()
+    }
+}
+
+/// [`tight`] at 256×256.
+fn tight_256() -> Preprocessing {
+    Preprocessing {
+        input_size: [3, 256, 256],
+        ..tight()
+    }
+}
+
+fn bilinear() -> Preprocessing {
+    Preprocessing {
+        interpolation: Interpolation::Bilinear,
+        ..preset::imagenet()
+    }
+}
+
+/// 160×160, bilinear, crop 0.95, mean and standard deviation 0.5.
+fn tiny() -> Preprocessing {
+    Preprocessing {
+        input_size: [3, 160, 160],
+        interpolation: Interpolation::Bilinear,
+        crop_pct: 0.95,
+        ..preset::inception()
+    }
+}
 
 fn build(
     variant: &Variant,
@@ -115,14 +362,7 @@ fn build(
         .with_drop_path(drop_path_rate.unwrap_or(0.), blocks - 1);
 
     net.group("stem", &["conv1", "bn1"]);
-    let width = net.at("conv1").width(STEM_WIDTH);
-    let stem = ConvNormActConfig::new(
-        conv(net.channels(), width, 7, 2),
-        BatchNorm2dConfig::new(width),
-        Activation::Relu,
-    );
-    let stem = stem.build(&net.at("conv1"), &net.at("bn1"))?;
-    net.add(stem).set_channels(width).add_stride(2);
+    variant.stem.build(&mut net)?;
     // timm's name for the output of the stem's activation.
     net.end_stage("act1");
 
@@ -131,23 +371,24 @@ fn build(
         .with_padding(Padding::all(1))
         .at(&net.at("maxpool"));
     net.add(maxpool).add_stride(2);
-    for (stage, depth) in (1..).zip(variant.depths) {
+    let mut designed = variant.stem.channels();
+    for (index, (&kind, depth)) in variant.kinds.iter().zip(variant.depths).enumerate() {
+        let stage = index + 1;
         let name = format!("layer{stage}");
         net.group(&format!("stage{stage}"), &[&name]);
-        for index in 0..depth {
-            let stride = if stage > 1 && index == 0 { 2 } else { 1 };
-            let drop_path = net.next_drop_path();
+        for number in 0..depth {
+            let stride = if stage > 1 && number == 0 { 2 } else { 1 };
             let block = BlockConfig {
-                kind: variant.kind,
-                width: STEM_WIDTH << (stage - 1),
+                variant,
+                kind,
+                channels: variant.channels[index],
                 stride,
-                // The first block of a stage changes channels or resolution. In the first stage of
-                // networks with basic blocks it changes neither.
-                projects_shortcut: index == 0 && (stage > 1 || variant.kind.expansion() > 1),
-                drop_path,
+                input: designed,
+                drop_path: net.next_drop_path(),
             };
-            let (layer, channels) = block.build(net.channels(), &net.at(&name).pp(index))?;
+            let (layer, channels) = block.build(net.channels(), &net.at(&name).pp(number))?;
             net.add(layer).set_channels(channels).add_stride(stride);
+            designed = block.output();
         }
         net.end_stage(&name);
     }
@@ -155,9 +396,6 @@ fn build(
     let num_classes = config.num_classes.unwrap_or(BASE.num_classes);
     Ok(net.linear_classifier(BASE.classifier, num_classes, drop_rate.unwrap_or(0.))?)
 }
-
-/// Channels of the stem; those inside the blocks begin with as many and double from stage to stage.
-const STEM_WIDTH: usize = 64;
 
 impl Block {
     /// Channels of the output for one inside.
@@ -183,33 +421,70 @@ fn conv(
         .with_init(Init::KAIMING_NORMAL_OUT)
 }
 
-struct BlockConfig {
+struct BlockConfig<'a> {
+    variant: &'a Variant,
     kind: Block,
-    /// Channels of the convolutions inside.
-    width: usize,
+    /// Channels of the table, of which a bottleneck has others inside where it has groups or is
+    /// wide.
+    channels: usize,
     stride: usize,
-    /// Whether a 1×1 convolution, called `downsample`, brings the input to the output's shape.
-    projects_shortcut: bool,
+    /// Channels of the input by the table.
+    input: usize,
     drop_path: f64,
 }
 
-impl BlockConfig {
+/// A convolution of a block's branch.
+struct BranchConv {
+    kernel_size: usize,
+    /// By the table.
+    channels: usize,
+    stride: usize,
+    groups: usize,
+}
+
+impl BlockConfig<'_> {
+    /// Channels of the output by the table.
+    fn output(&self) -> usize {
+        self.kind.expansion() * self.channels
+    }
+
+    fn branch(&self) -> Vec<BranchConv> {
+        let Self {
+            variant, stride, ..
+        } = *self;
+        let conv = |kernel_size: usize, channels: usize, stride: usize, groups: usize| BranchConv {
+            kernel_size,
+            channels,
+            stride,
+            groups,
+        };
+        match self.kind {
+            Block::Basic => vec![
+                conv(3, self.channels, stride, 1),
+                conv(3, self.output(), 1, 1),
+            ],
+            Block::Bottleneck => {
+                let groups = variant.groups;
+                let inside = self.channels * variant.group_width / 64 * groups;
+                vec![
+                    conv(1, inside, 1, 1),
+                    conv(3, inside, stride, groups),
+                    conv(1, self.output(), 1, 1),
+                ]
+            }
+        }
+    }
+
     /// The block, and the channels of its output: those of the paper's table, or others where the
     /// configuration plans other widths.
     fn build(&self, in_channels: usize, at: &Builder) -> Result<(Residual, usize), Error> {
-        let Self { width, stride, .. } = *self;
-        let table_channels = self.kind.expansion() * width;
-        // Kernel, channels by the table, and stride of each convolution.
-        let convolutions = match self.kind {
-            Block::Basic => vec![(3, width, stride), (3, table_channels, 1)],
-            Block::Bottleneck => vec![(1, width, 1), (3, width, stride), (1, table_channels, 1)],
-        };
+        let convolutions = self.branch();
         let count = convolutions.len();
         let mut units = Vec::with_capacity(count);
         let mut channels = in_channels;
-        for (number, (kernel_size, of_table, stride)) in (1..).zip(convolutions) {
+        for (number, branch) in (1..).zip(convolutions) {
             let at_conv = at.pp(format!("conv{number}"));
-            let width = at_conv.width(of_table);
+            let width = at_conv.width(branch.channels);
             // The branch ends without an activation. As in timm its last norm's weight starts at
             // zero, so that at first the shortcut alone contributes.
             let (activation, weight_init) = if number == count {
@@ -217,8 +492,17 @@ impl BlockConfig {
             } else {
                 (Activation::Relu, Init::ONES)
             };
+            let mut conv = conv(channels, width, branch.kernel_size, branch.stride);
+            if branch.groups > 1 {
+                // PyTorch's rule, which timm follows here, counts the outputs of all groups.
+                let fan_out = width * branch.kernel_size * branch.kernel_size;
+                let std = (2. / fan_out as f64).sqrt();
+                conv = conv
+                    .with_groups(branch.groups)
+                    .with_init(Init::Normal { std });
+            }
             let unit = ConvNormActConfig::new(
-                conv(channels, width, kernel_size, stride),
+                conv,
                 BatchNorm2dConfig::new(width).with_weight_init(weight_init),
                 activation,
             );
@@ -230,106 +514,51 @@ impl BlockConfig {
         // timm's names: `act2` in a basic block, `act3` in a bottleneck.
         let act = Activate::new(Activation::Relu, &at.pp(format!("act{count}")));
         let sum = ResidualSum::new(self.drop_path, Some(act), at)?;
-        let block = Residual::with_sum(units.into_iter().collect(), last, sum);
-        if !self.projects_shortcut {
+        let mut block = Residual::with_sum(units.into_iter().collect(), last, sum);
+        if self.variant.squeezes {
+            let squeeze_excite = SqueezeExciteConfig::new(channels, reduced(self.output()))
+                .with_names("fc1", "fc2")
+                .with_init(Init::KAIMING_NORMAL_OUT)
+                .build(&at.pp("se"))?;
+            block = block.with_squeeze_excite(squeeze_excite);
+        }
+        if self.stride == 1 && self.input == self.output() {
             check_shortcut(BASE.family, in_channels, channels, at)?;
             return Ok((block, channels));
         }
-        let at_downsample = at.pp("downsample");
-        let width = at_downsample.pp(0).width(table_channels);
-        check_shortcut(BASE.family, width, channels, &at_downsample)?;
+        let (shortcut, width) = self.shortcut(in_channels, &at.pp("downsample"))?;
+        check_shortcut(BASE.family, width, channels, &at.pp("downsample"))?;
+        Ok((block.with_shortcut(shortcut), channels))
+    }
+
+    /// What brings the input to the output's shape, and its channels.
+    fn shortcut(&self, in_channels: usize, at: &Builder) -> Result<(Sequential, usize), Error> {
+        let mut layers = Sequential::new();
+        let averages = self.variant.averages_shortcut;
+        // timm counts the average, even where it would change nothing.
+        let first = usize::from(averages);
+        if averages && self.stride > 1 {
+            // What reaches beyond the border counts the pixels that there are.
+            let window = Window {
+                stride: [self.stride; 2],
+                ceil_mode: true,
+                ..Window::new([2; 2])
+            };
+            layers.push(AvgPool2d::with_window(window, false).at(&at.pp(0)));
+        }
+        let width = at.pp(first).width(self.output());
+        let stride = if averages { 1 } else { self.stride };
         let unit = ConvNormActConfig::new(
             conv(in_channels, width, 1, stride),
             BatchNorm2dConfig::new(width),
             Activation::Identity,
         );
-        let downsample = unit.build(&at_downsample.pp(0), &at_downsample.pp(1))?;
-        Ok((block.with_shortcut(downsample), channels))
+        layers.push(unit.build(&at.pp(first), &at.pp(first + 1))?);
+        Ok((layers, width))
     }
 }
 
-/// The name here of a tensor that transformers names: `resnet.encoder.stages.0.layers.1.layer.0.…`
-/// is `layer1.1.conv1.…`. Its `ResNetModel` has no `resnet.` before them.
-fn from_transformers(name: &str) -> Option<String> {
-    if let Some(rest) = name.strip_prefix("classifier.1.") {
-        return Some(format!("fc.{rest}"));
-    }
-    let name = name.strip_prefix("resnet.").unwrap_or(name);
-    if let Some(rest) = name.strip_prefix("embedder.embedder.") {
-        return unit(rest, "conv1", "bn1");
-    }
-    let (stage, rest) = name.strip_prefix("encoder.stages.")?.split_once('.')?;
-    let (block, rest) = rest.strip_prefix("layers.")?.split_once('.')?;
-    let stage = stage.parse::<usize>().ok()?.checked_add(1)?;
-    let at = format!("layer{stage}.{}", block.parse::<usize>().ok()?);
-    if let Some(rest) = rest.strip_prefix("shortcut.") {
-        return unit(
-            rest,
-            &format!("{at}.downsample.0"),
-            &format!("{at}.downsample.1"),
-        );
-    }
-    let (index, rest) = rest.strip_prefix("layer.")?.split_once('.')?;
-    let number = index.parse::<usize>().ok()?.checked_add(1)?;
-    unit(
-        rest,
-        &format!("{at}.conv{number}"),
-        &format!("{at}.bn{number}"),
-    )
-}
-
-/// A tensor of transformers' unit of convolution and norm.
-fn unit(rest: &str, conv: &str, norm: &str) -> Option<String> {
-    let (part, tensor) = rest.split_once('.')?;
-    match part {
-        "convolution" => Some(format!("{conv}.{tensor}")),
-        "normalization" => Some(format!("{norm}.{tensor}")),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // The names of transformers 5.24's ResNetForImageClassification.
-    #[test]
-    fn transformers_names_are_ours() {
-        for (theirs, ours) in [
-            (
-                "resnet.embedder.embedder.convolution.weight",
-                Some("conv1.weight"),
-            ),
-            (
-                "resnet.embedder.embedder.normalization.running_mean",
-                Some("bn1.running_mean"),
-            ),
-            (
-                "resnet.encoder.stages.0.layers.0.shortcut.convolution.weight",
-                Some("layer1.0.downsample.0.weight"),
-            ),
-            (
-                "resnet.encoder.stages.3.layers.10.shortcut.normalization.bias",
-                Some("layer4.10.downsample.1.bias"),
-            ),
-            (
-                "encoder.stages.1.layers.2.layer.2.convolution.weight",
-                Some("layer2.2.conv3.weight"),
-            ),
-            (
-                "resnet.encoder.stages.1.layers.2.layer.0.normalization.running_var",
-                Some("layer2.2.bn1.running_var"),
-            ),
-            ("classifier.1.weight", Some("fc.weight")),
-            ("layer1.0.conv1.weight", None),
-            (
-                "encoder.stages.18446744073709551615.layers.0.layer.0.convolution.weight",
-                None,
-            ),
-            ("encoder.stages.x.layers.0.layer.0.convolution.weight", None),
-            ("encoder.stages.0.layers.0.layer.0.activation.weight", None),
-        ] {
-            assert_eq!(from_transformers(theirs).as_deref(), ours, "{theirs}");
-        }
-    }
+/// Hidden channels of squeeze-and-excitation: a sixteenth, to the nearest multiple of 8.
+fn reduced(channels: usize) -> usize {
+    ((channels / 16 + 4) / 8 * 8).max(8)
 }

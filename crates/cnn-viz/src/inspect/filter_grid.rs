@@ -18,10 +18,14 @@ const GAP: usize = 4;
 /// # Errors
 /// [`Error::Network`] if the network's first convolution has no weight of four dimensions.
 pub fn filter_grid(network: &Network) -> Result<Image, Error> {
-    let weight = network
-        .store()
-        .get(&format!("{}.weight", network.spec().first_conv))?
-        .to_dtype(DType::F64)?;
+    let spec = network.spec();
+    let of_module = |module: &str| network.store().get(&format!("{module}.weight"));
+    let found = spec.first_convs().find_map(|module| of_module(module).ok());
+    let weight = match found {
+        Some(weight) => weight,
+        None => of_module(spec.first_conv)?,
+    };
+    let weight = weight.to_dtype(DType::F64)?;
     let weight = if weight.dim(1)? == 3 {
         weight
     } else {
