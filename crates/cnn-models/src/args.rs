@@ -54,6 +54,20 @@ impl<'a> ArgReader<'a> {
         self.number(name, 0.0..=1.)
     }
 
+    /// True or false; `None` if nothing is said of it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the value.
+    pub fn flag(&mut self, name: &'static str) -> Result<Option<bool>, Error> {
+        let Some(value) = self.value(name) else {
+            return Ok(None);
+        };
+        match value.as_bool() {
+            Some(flag) => Ok(Some(flag)),
+            None => self.refuse(name, value, "true or false".to_string()),
+        }
+    }
+
     /// One of several words; `None` if nothing is said of it.
     ///
     /// # Errors

@@ -42,6 +42,7 @@ mod checkpoint;
 mod config;
 mod error;
 mod families;
+mod inception_module;
 mod model_spec;
 mod network;
 pub mod preset;

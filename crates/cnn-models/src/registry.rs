@@ -1,6 +1,9 @@
 //! The list of models that can be built by name.
 
-use crate::families::{lenet, mobilenetv1, mobilenetv2, resnet, resnet_cifar, squeezenet};
+use crate::families::{
+    alexnet, googlenet, inception_v3, inception_v4, lenet, mobilenetv1, mobilenetv2, resnet,
+    resnet_cifar, squeezenet, vgg,
+};
 use crate::{Error, ModelSpec};
 
 const FAMILIES: &[&[ModelSpec]] = &[
@@ -10,6 +13,11 @@ const FAMILIES: &[&[ModelSpec]] = &[
     mobilenetv1::MODELS,
     mobilenetv2::MODELS,
     squeezenet::MODELS,
+    alexnet::MODELS,
+    vgg::MODELS,
+    googlenet::MODELS,
+    inception_v3::MODELS,
+    inception_v4::MODELS,
 ];
 
 /// All registered models, family by family.

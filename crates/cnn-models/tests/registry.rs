@@ -1,11 +1,15 @@
 //! What must hold for every entry of the registry.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod common;
+
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use cnn_layers::{Context, FeatureMap, Mode, Store, TensorKind};
 use cnn_models::{LoadOptions, ModelConfig, ModelSpec, Network, find, models};
+
+use common::{tested_config, tested_size};
 
 fn build(spec: &ModelSpec, config: &ModelConfig) -> (Store, Box<dyn cnn_layers::Classifier>) {
     let store = Store::new(0);
@@ -19,13 +23,23 @@ fn build(spec: &ModelSpec, config: &ModelConfig) -> (Store, Box<dyn cnn_layers::
 /// present.
 #[test]
 fn parameter_counts_are_the_published_ones() {
+    let mut with_auxiliary: BTreeMap<&str, usize> = BTreeMap::new();
     for spec in models() {
-        assert_eq!(
-            build(spec, &ModelConfig::default()).0.parameter_count(),
-            spec.parameters,
-            "{}",
-            spec.name
-        );
+        let (store, _) = build(spec, &ModelConfig::default());
+        let is_of_head = |name: &str| {
+            let mut heads = spec.auxiliary.iter();
+            heads.any(|head| name.starts_with(&format!("{head}.")))
+        };
+        let entries = store.entries();
+        let of_heads = entries
+            .iter()
+            .filter(|entry| entry.kind == TensorKind::Parameter && is_of_head(&entry.name))
+            .map(|entry| entry.shape.iter().product::<usize>())
+            .sum::<usize>();
+        let all = store.parameter_count();
+        assert_eq!(all - of_heads, spec.parameters, "{}", spec.name);
+        assert_eq!(of_heads > 0, !spec.auxiliary.is_empty(), "{}", spec.name);
+        with_auxiliary.insert(spec.name, all);
     }
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -57,27 +71,26 @@ fn parameter_counts_are_the_published_ones() {
             spec.name
         };
         if let Some(&count) = published.get(theirs) {
-            assert_eq!(spec.parameters as u64, count, "{}", spec.name);
+            // torchvision counts Inception-v3's auxiliary head, and not GoogLeNet's.
+            let ours = [spec.parameters, with_auxiliary[spec.name]];
+            assert!(ours.contains(&(count as usize)), "{}: {count}", spec.name);
             compared += 1;
         }
     }
     assert_eq!(
-        compared, 8,
-        "five ResNets, MobileNetV2 and two SqueezeNets are published by torchvision"
+        compared, 19,
+        "five ResNets, MobileNetV2, two SqueezeNets, AlexNet, eight VGGs, GoogLeNet and Inception-v3 \
+         are published by torchvision"
     );
 }
 
 #[test]
 fn stages_have_the_declared_channels_and_reductions_on_a_non_square_input() {
     for spec in models() {
-        let (height, width) = if spec.family == "lenet" {
-            (28, 44)
-        } else {
-            (64, 96)
-        };
+        let [height, width] = tested_size(spec);
         let config = ModelConfig {
             input_size: Some([height, width]),
-            ..ModelConfig::default()
+            ..tested_config(spec)
         };
         let (_, model) = build(spec, &config);
         let xs = Tensor::zeros(
@@ -98,12 +111,13 @@ fn stages_have_the_declared_channels_and_reductions_on_a_non_square_input() {
                 info.module
             );
             for (size, input) in [(map.height(), height), (map.width(), width)] {
-                // LeNet's second convolution and SqueezeNet's first lose a border.
+                // Convolutions and poolings without padding lose a border: LeNet's second,
+                // SqueezeNet's and AlexNet's first, the stems of Inception.
                 let lost = input / info.reduction - size;
-                let border = if matches!(spec.family, "lenet" | "squeezenet") {
-                    3
-                } else {
-                    0
+                let border = match spec.family {
+                    "lenet" | "squeezenet" | "alexnet" => 3,
+                    "inception_v3" | "inception_v4" => 4,
+                    _ => 0,
                 };
                 assert!(
                     lost <= border,
@@ -143,7 +157,7 @@ fn stages_have_the_declared_channels_and_reductions_on_a_non_square_input() {
 #[test]
 fn each_parameter_is_in_exactly_one_group_and_the_head_is_last() {
     for spec in models() {
-        let (store, model) = build(spec, &ModelConfig::default());
+        let (store, model) = build(spec, &tested_config(spec));
         let groups = model.layer_groups();
         for entry in store
             .entries()
@@ -348,14 +362,10 @@ fn disturb(store: &Store, ending: &str, base: f64, spread: f64) {
 #[test]
 fn the_inference_mode_computes_what_evaluation_does_in_both_types() {
     for spec in models() {
-        let size = if spec.family == "lenet" {
-            [28, 44]
-        } else {
-            [64, 96]
-        };
+        let size = tested_size(spec);
         let config = ModelConfig {
             input_size: Some(size),
-            ..ModelConfig::default()
+            ..tested_config(spec)
         };
         for (dtype, tolerance) in [(DType::F32, 3e-5), (DType::F64, 1e-12)] {
             if dtype == DType::F64 && spec.multiply_adds > 2_000_000_000 {

@@ -1,8 +1,13 @@
 //! The families, one file each.
 
+pub(crate) mod alexnet;
+pub(crate) mod googlenet;
+pub(crate) mod inception_v3;
+pub(crate) mod inception_v4;
 pub(crate) mod lenet;
 pub(crate) mod mobilenetv1;
 pub(crate) mod mobilenetv2;
 pub(crate) mod resnet;
 pub(crate) mod resnet_cifar;
 pub(crate) mod squeezenet;
+pub(crate) mod vgg;
