@@ -22,6 +22,8 @@ from reference import Reference
 
 SAFE = 5.0
 SHAPES = [(height, height + more) for height in range(67, 18, -4) for more in range(5, 30, 3)]
+# For networks made for images of 299×299, of which the smallest have 75.
+LARGE_SHAPES = sorted(((height, height + more) for height in range(75, 100) for more in range(1, 12)), key=lambda shape: shape[0] * shape[1])
 
 
 class KinkDistances(TorchDispatchMode):
@@ -43,11 +45,14 @@ class KinkDistances(TorchDispatchMode):
 
 
 def lead_over_second(xs, kernel, stride, padding=(0, 0), dilation=(1, 1), ceil_mode=False):
-    """Maximum minus second value of each window. The inputs come from ReLU: zeros carry no gradient, so their ties do not count."""
+    """Maximum minus the next lower value of each window. The inputs come from ReLU: zeros carry no gradient, so their ties do not
+    count. Nor do values that are equal to the bit: they are one pixel, which overlapping windows of a pooling before gave twice."""
     extra = [-(size - k) % s if ceil_mode else 0 for size, k, s in zip(xs.shape[2:], kernel, stride, strict=True)]
     xs = F.pad(xs, (padding[1], padding[1] + extra[1], padding[0], padding[0] + extra[0]))
-    top = xs.unfold(2, kernel[0], stride[0]).unfold(3, kernel[1], stride[1]).flatten(4).topk(2).values
-    return torch.where(top[..., 0] == 0, torch.inf, top[..., 0] - top[..., 1])
+    windows = xs.unfold(2, kernel[0], stride[0]).unfold(3, kernel[1], stride[1]).flatten(4)
+    top = windows.amax(-1)
+    lower = windows.masked_fill(windows == top[..., None], -torch.inf).amax(-1)
+    return torch.where(top == 0, torch.inf, top - lower)
 
 
 class Margins:
@@ -58,6 +63,8 @@ class Margins:
         self.models = [reference.build(CLASSES).to(dtype).eval() for dtype in (torch.float64, torch.float32)]
         for model in self.models:
             load_formula(model)
+            if reference.auxiliary:
+                model.aux_logits = False
 
     def at(self, height: int, width: int) -> float:
         xs = torch.from_numpy(formula.values("input", (BATCH, self.channels, height, width)))
@@ -91,7 +98,8 @@ def main():
         best = margins.at(*shape)
         print(f"{reference.name:24} {shape[0]}x{shape[1]} {best:8.2f}", flush=True)
         # LeNet's first linear layer is sized to its input.
-        for shape in SHAPES if arguments.seek and best < SAFE and not reference.name.startswith("lenet") else ():
+        shapes = LARGE_SHAPES if min(reference.default_input[1:]) > 256 else SHAPES
+        for shape in shapes if arguments.seek and best < SAFE and not reference.name.startswith("lenet") else ():
             found = margins.at(*shape)
             if found > best:
                 best = found

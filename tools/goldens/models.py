@@ -62,6 +62,8 @@ def write_golden(reference: Reference):
         tensors[f"stage{index}.shape"] = np.array(stage.shape, dtype=np.int64)
     tensors["logits.eval64"], tensors["grad.eval64"] = double["logits"], double["grad"]
     tensors["logits.train64"], tensors["grad.train64"] = train["logits"], train["grad"]
+    for head, logits in train["auxiliary"].items():
+        tensors[f"logits.train64.{head}"] = logits
     if statistics := running_statistics(model):
         tensors["running.train64"] = np.stack([summary(name, values, 1) for name, values in statistics])
     metadata = {
@@ -74,6 +76,8 @@ def write_golden(reference: Reference):
         "classes": str(CLASSES),
         "stages": ",".join(reference.stages),
     }
+    if reference.model_args:
+        metadata["model_args"] = json.dumps(reference.model_args)
     files.write(GOLDEN / f"{reference.name}.safetensors", tensors, metadata)
     print_differences(reference.name, single, double)
 
@@ -94,6 +98,8 @@ def write_foreign(network: Foreign):
         "classes": str(CLASSES),
         "names": json.dumps({name: list(tensor.shape) for name, tensor in model.state_dict().items()}),
     }
+    if network.model_args:
+        metadata["model_args"] = json.dumps(network.model_args)
     path = GOLDEN / f"{network.name}.{network.library}.safetensors"
     files.write(path, {"logits": single, "logits.eval64": double}, metadata)
     print(f"{path.stem:24} {np.linalg.norm(single - double) / np.linalg.norm(double):9.1e}")
@@ -105,20 +111,29 @@ def load_formula(model: nn.Module):
 
 
 def run(reference: Reference, model: nn.Module, dtype: torch.dtype, shape: tuple[int, int, int]) -> dict:
-    """Forward and backward of sum(logits · upstream): logits, stage outputs, and one gradient row per tensor, `input` first."""
-    stages = {}
+    """Forward and backward of sum(logits · upstream), in train mode with the auxiliary heads' sums: logits, stage outputs, and one
+    gradient row per tensor, `input` first."""
+    stages, auxiliary = {}, {}
     keep = lambda path: lambda module, inputs, output: stages.__setitem__(path, output.detach().clone())
     hooks = [model.get_submodule(path).register_forward_hook(keep(path)) for path in reference.stages]
+    for path in reference.auxiliary:
+        # timm computes them in evaluation too, unless it is told not to.
+        model.aux_logits = model.training
+        hooks.append(model.get_submodule(path).register_forward_hook(lambda module, inputs, output, path=path: auxiliary.__setitem__(path, output)))
     xs = torch.from_numpy(formula.values("input", (BATCH, *shape))).to(dtype).requires_grad_()
     model.zero_grad()
     logits = model(xs)
-    upstream = torch.from_numpy(formula.values("upstream", logits.shape)).to(dtype)
-    (logits * upstream).sum().backward()
+    logits = logits[0] if isinstance(logits, tuple) else logits
+    outputs = {"upstream": logits, **{f"upstream.{path}": output for path, output in auxiliary.items()}}
+    sums = [(output * torch.from_numpy(formula.values(name, output.shape)).to(dtype)).sum() for name, output in outputs.items()]
+    sum(sums).backward()
     for hook in hooks:
         hook.remove()
-    named = [("input", xs.grad), *sorted((name, p.grad) for name, p in model.named_parameters())]
+    gradient = lambda p: torch.zeros_like(p) if p.grad is None else p.grad
+    named = [("input", xs.grad), *sorted((name, gradient(p)) for name, p in model.named_parameters())]
     return {
         "logits": logits.detach().numpy().copy(),
+        "auxiliary": {path: output.detach().numpy().copy() for path, output in auxiliary.items()},
         "stages": [stages[path].numpy() for path in reference.stages],
         "grad": np.stack([summary(f"grad.{name}", gradient.numpy(), 1) for name, gradient in named]),
         "probe_norms": np.array([np.linalg.norm(formula.values(f"probe.0.grad.{name}", g.shape)) for name, g in named]),
@@ -141,8 +156,9 @@ def print_differences(name: str, single: dict, double: dict):
     logits = relative(single["logits"], double["logits"])
     stages = max(relative(a, b) for a, b in zip(single["stages"], double["stages"], strict=True))
     norm, product = double["grad"].T
-    norms = np.max(np.abs(single["grad"][:, 0] - norm) / norm)
-    products = np.max(np.abs(single["grad"][:, 1] - product) / (norm * double["probe_norms"]))
+    some = norm > 0
+    norms = np.max(np.abs(single["grad"][:, 0] - norm)[some] / norm[some])
+    products = np.max(np.abs(single["grad"][:, 1] - product)[some] / (norm * double["probe_norms"])[some])
     print(f"{name:24} {logits:9.1e} {stages:9.1e} {norms:9.1e} {products:9.1e}")
 
 

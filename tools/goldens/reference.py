@@ -1,6 +1,6 @@
 """What a reference network is, and how timm's and torchvision's become one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Callable
 
 import timm
@@ -13,6 +13,9 @@ class Reference:
     """One reference network; `stages` are the modules whose outputs are `stage0`, `stage1`, …
 
     The golden `input` is not square and its height and width keep away from kinks (see margins.py).
+    `model_args` is what the toolkit builds the network with, as its config.json has it (`widths` among it): that of a network
+    that is large because of a few layers is narrower there. `auxiliary` are the modules of its auxiliary heads, which compute
+    in train mode alone, on inputs of at least `train_size`.
     """
 
     name: str
@@ -22,12 +25,15 @@ class Reference:
     default_input: tuple[int, int, int]
     default_classes: int
     stages: tuple[str, ...]
+    model_args: dict = field(default_factory=dict)
+    auxiliary: tuple[str, ...] = ()
+    train_size: tuple[int, int] = (67, 93)
 
     @property
     def train_input(self) -> tuple[int, int, int]:
         """In train mode the last maps need several values per channel: statistics of two amplify rounding errors without bound."""
         channels, height, width = self.input
-        return self.input if min(self.default_input[1:]) < 64 else (channels, max(height, 67), max(width, 93))
+        return self.input if min(self.default_input[1:]) < 64 else (channels, *map(max, (height, width), self.train_size))
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Foreign:
     library: str
     build: Callable[[int], nn.Module]
     input: tuple[int, int, int]
+    model_args: dict = field(default_factory=dict)
 
 
 def timm_reference(name, stages, size, architecture=None, in_chans=3, default_size=(224, 224), **options):

@@ -2,7 +2,7 @@
 
     python tools/peers/strict_load.py DIR…
 
-Each DIR holds `config.json` and `model.safetensors`. The network is timm's, torchvision's for SqueezeNet, and for LeNet and the
+Each DIR holds `config.json` and `model.safetensors`. The network is timm's, torchvision's where timm lacks it, and for LeNet and the
 CIFAR ResNets the definition in tools/goldens/families/. Both sides see the same formula-made batch at the configured input size;
 ours runs as `cargo xtask forward`. One line per directory: difference of the logits, largest absolute and relative to the
 largest logit. Exit status 1 if any directory does not load or differs by more than TOLERANCE.
@@ -59,6 +59,8 @@ def compare(directory: Path) -> tuple[str, float, float]:
     model.load_state_dict(load_torch_file(directory / "model.safetensors"), strict=True)
     xs = formula.values("input", (BATCH, *config["pretrained_cfg"]["input_size"]))
     with torch.no_grad():
+        # timm computes auxiliary heads in evaluation too, unless it is told not to.
+        model.aux_logits = False
         expected = model.eval()(torch.from_numpy(xs)).numpy()
     found = forward(config["architecture"], directory, xs)
     if found.shape != expected.shape:
@@ -76,6 +78,10 @@ def build(config: dict) -> nn.Module:
     if name.endswith("_cifar10"):
         depth = int(name.removeprefix("resnet").removesuffix("_cifar10"))
         return CifarResNet((depth - 2) // 6, classes)
+    if name == "alexnet":
+        return torchvision.models.alexnet(num_classes=classes)
+    if name == "googlenet":
+        return torchvision.models.googlenet(num_classes=classes, init_weights=False, **arguments)
     if name.startswith("squeezenet"):
         model = getattr(torchvision.models, name)(num_classes=classes)
         if channels != 3:

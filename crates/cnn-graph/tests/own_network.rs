@@ -274,7 +274,7 @@ fn with_auxiliary_head(store: &Store) -> cnn_layers::StagedClassifier {
         net.end_stage(name);
         if name == "layer1" {
             let head = LinearHead::build(&net.at("aux"), "fc", 8, 5, 0.1).unwrap();
-            net.auxiliary("aux", head);
+            net.auxiliary("aux", 0.3, head);
         }
     }
     net.linear_classifier("fc", 5, 0.).unwrap()
@@ -289,6 +289,7 @@ fn a_network_with_two_outputs_and_a_bare_backbone_have_graphs() {
         use cnn_layers::Classifier as _;
         let outputs = model.forward_outputs(xs, cx)?;
         let auxiliary = outputs.auxiliary.into_iter();
+        let auxiliary = auxiliary.map(|head| (head.head, head.output));
         Ok([("main".to_string(), outputs.main)]
             .into_iter()
             .chain(auxiliary))

@@ -27,7 +27,8 @@ fn input_size(spec: &ModelSpec) -> [usize; 2] {
     match spec.family {
         "lenet" => [21, 18],
         "resnet_cifar" => [23, 17],
-        _ => [67, 45],
+        "inception_v3" | "inception_v4" => [97, 79],
+        _ => [67, 65],
     }
 }
 
@@ -81,7 +82,12 @@ fn parameters_and_multiply_adds_are_the_registrys() {
             "{}",
             spec.name
         );
-        // Every tensor of the store is some node's, with the shape that the node says.
+        // Every tensor of the store is some node's, with the shape that the node says; but for those
+        // of the auxiliary heads, which are for training alone.
+        let is_of_head = |name: &str| {
+            let mut heads = spec.auxiliary.iter();
+            heads.any(|head| name.starts_with(&format!("{head}.")))
+        };
         let mut tensors: Vec<_> = graph
             .nodes()
             .iter()
@@ -92,7 +98,7 @@ fn parameters_and_multiply_adds_are_the_registrys() {
             .store()
             .entries()
             .into_iter()
-            .filter(|entry| entry.dtype != DType::I64)
+            .filter(|entry| entry.dtype != DType::I64 && !is_of_head(&entry.name))
             .map(|entry| (entry.name, entry.shape))
             .collect();
         tensors.sort();

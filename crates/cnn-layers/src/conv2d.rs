@@ -85,6 +85,12 @@ impl Conv2dConfig {
         self
     }
 
+    /// A bias, which a new configuration has.
+    pub(crate) const fn with_bias(mut self) -> Self {
+        self.bias = true;
+        self
+    }
+
     /// Another initialisation of the weight.
     pub const fn with_init(mut self, init: Init) -> Self {
         self.init = init;

@@ -73,7 +73,7 @@ pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
     BlockOptions, ConvAct, ConvNormAct, ConvNormActConfig, DepthwiseSeparable,
-    DepthwiseSeparableConfig, InvertedResidual, InvertedResidualConfig, RepVggBlock,
+    DepthwiseSeparableConfig, Inception, InvertedResidual, InvertedResidualConfig, RepVggBlock,
     RepVggBlockConfig, Residual, ResidualSum, SqueezeExcite, SqueezeExciteConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
@@ -92,8 +92,8 @@ pub use layer_kind::LayerKind;
 pub use layer_norm::{LayerNorm2d, LayerNorm2dConfig};
 pub use linear::{Linear, LinearConfig};
 pub use model::{
-    Backbone, Classifier, Head, LayerGroup, LinearHead, Outputs, Segmenter, StageInfo,
-    StagedBackbone, StagedBuilder, StagedClassifier,
+    AuxiliaryOutput, Backbone, Classifier, Head, LayerGroup, LinearHead, Outputs, Segmenter,
+    StageInfo, StagedBackbone, StagedBuilder, StagedClassifier,
 };
 pub use observer::{Event, Observer, Value};
 pub use pool::{

@@ -43,6 +43,7 @@ mod config;
 mod error;
 mod families;
 mod identify;
+mod inception_module;
 mod model_spec;
 mod network;
 pub mod preset;

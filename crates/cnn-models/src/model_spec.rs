@@ -52,7 +52,8 @@ pub struct ModelSpec {
     pub paper: &'static str,
     /// Builds it over a store; what it gives is the model's kind.
     pub build: Build,
-    /// Learnable values with the default number of classes; 0 where nobody counted.
+    /// Learnable values with the default number of classes, auxiliary heads aside; 0 where nobody
+    /// counted.
     pub parameters: usize,
     /// Multiply-adds of the convolutions and linear layers for one image of the default size; 0
     /// where nobody counted.
@@ -72,6 +73,9 @@ pub struct ModelSpec {
     pub other_first_convs: &'static [&'static str],
     /// The module that gives the class scores.
     pub classifier: &'static str,
+    /// The modules of its auxiliary heads, which are there for its training: those that the argument
+    /// `aux_logits` of the configuration adds or leaves out. A weight file need not have them.
+    pub auxiliary: &'static [&'static str],
     /// How other libraries name the tensors of this model, where they name them otherwise.
     pub namings: &'static [Naming],
 }
@@ -91,6 +95,9 @@ pub struct Naming {
     /// arguments of [`ModelConfig::args`].
     pub args: &'static [(&'static str, f64)],
 }
+
+/// The argument of timm and torchvision that says whether a model has its auxiliary heads.
+const AUX_LOGITS: &str = "aux_logits";
 
 /// Builds a model over a store, at a place below which its names begin.
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +135,7 @@ impl ModelSpec {
         first_conv: "",
         other_first_convs: &[],
         classifier: "",
+        auxiliary: &[],
         namings: &[],
     };
 
@@ -246,6 +254,16 @@ impl ModelSpec {
     pub(crate) fn reads_image(&self, tensor: &str) -> bool {
         let module = tensor.strip_suffix(".weight");
         module.is_some_and(|module| self.first_convs().any(|first| first == module))
+    }
+
+    /// Says in a configuration that says nothing of it whether the model has its auxiliary heads, and
+    /// whether that was to be said.
+    pub(crate) fn declare_auxiliary(&self, config: &mut ModelConfig, has_heads: bool) -> bool {
+        let is_open = !self.auxiliary.is_empty() && !config.args.contains_key(AUX_LOGITS);
+        if is_open {
+            config.args.insert(AUX_LOGITS.to_string(), has_heads.into());
+        }
+        is_open
     }
 
     /// Where pretrained weights are published.

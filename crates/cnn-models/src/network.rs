@@ -114,9 +114,11 @@ impl Network {
         if let Some(channels) = config.in_channels {
             set_channels(&mut preprocessing, channels);
         }
+        let mut model_config = config.clone();
+        spec.declare_auxiliary(&mut model_config, true);
         let config = CheckpointConfig {
             architecture: spec.name.to_string(),
-            model: config.clone(),
+            model: model_config,
             preprocessing,
             label_names: spec.label_names(config.num_classes.unwrap_or(spec.num_classes)),
             extra: serde_json::Map::new(),
@@ -143,6 +145,9 @@ impl Network {
     /// A prefix that a wrapper put before all of the model's names (`module.`, `_orig_mod.`,
     /// `model.`, any other) is dropped; [`Network::loaded_from`] says which. Directories that
     /// transformers saved are read where they hold its ResNet or a model of timm.
+    ///
+    /// Auxiliary heads are there for training, and not every file has them: without a word on
+    /// `aux_logits` in the `config.json`, the network has those that the file has.
     ///
     /// # Errors
     /// If nothing can be read, the model is unknown or contradicted, or a tensor is missing or has
@@ -184,7 +189,7 @@ impl Network {
         let model_args = declared.as_ref().map(|config| &config.model);
         let Unwrapped {
             file,
-            from: loaded_from,
+            from: mut loaded_from,
             naming,
             outside,
         } = unwrap(
@@ -200,6 +205,12 @@ impl Network {
             let said = config.model.args.entry(name);
             said.or_insert_with(|| value.into());
         }
+        let has_heads = spec.auxiliary.iter().all(|module| {
+            let below = format!("{module}.");
+            file.names().any(|name| name.starts_with(&below))
+        });
+        loaded_from.without_auxiliary =
+            spec.declare_auxiliary(&mut config.model, has_heads) && !has_heads;
         check_declared(&spec, &config.model, &file, &weights)?;
         if let Some(channels) = options.in_channels {
             config.model.in_channels = Some(channels);

@@ -14,12 +14,36 @@ pub fn imagenet() -> Preprocessing {
     }
 }
 
+/// The same, bilinear.
+pub fn imagenet_bilinear() -> Preprocessing {
+    Preprocessing {
+        interpolation: Interpolation::Bilinear,
+        ..imagenet()
+    }
+}
+
 /// 224×224, bicubic, crop 0.875, mean and standard deviation 0.5.
 pub fn inception() -> Preprocessing {
     Preprocessing {
         mean: IMAGENET_INCEPTION_MEAN.to_vec(),
         std: IMAGENET_INCEPTION_STD.to_vec(),
         ..Preprocessing::default()
+    }
+}
+
+/// The same, bilinear.
+pub fn inception_bilinear() -> Preprocessing {
+    Preprocessing {
+        interpolation: Interpolation::Bilinear,
+        ..inception()
+    }
+}
+
+/// 299×299, bicubic, crop 0.875, mean and standard deviation 0.5.
+pub fn inception_299() -> Preprocessing {
+    Preprocessing {
+        input_size: [3, 299, 299],
+        ..inception()
     }
 }
 

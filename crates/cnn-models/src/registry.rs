@@ -1,7 +1,8 @@
 //! The list of models that can be built by name.
 
 use crate::families::{
-    lenet, mobilenetv1, mobilenetv2, regnet, repvgg, resnet, resnet_cifar, squeezenet,
+    alexnet, googlenet, inception_v3, inception_v4, lenet, mobilenetv1, mobilenetv2, regnet, repvgg,
+    resnet, resnet_cifar, squeezenet, vgg,
 };
 use crate::{Error, ModelSpec};
 
@@ -14,6 +15,11 @@ const FAMILIES: &[&[ModelSpec]] = &[
     mobilenetv1::MODELS,
     mobilenetv2::MODELS,
     squeezenet::MODELS,
+    alexnet::MODELS,
+    vgg::MODELS,
+    googlenet::MODELS,
+    inception_v3::MODELS,
+    inception_v4::MODELS,
 ];
 
 /// All registered models, family by family.

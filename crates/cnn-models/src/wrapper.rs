@@ -35,6 +35,9 @@ pub struct LoadedFrom {
     /// The entry of a checkpoint, or the prefix within it, that was read, with the others that hold
     /// the same network; `None` where nothing is known to be an entry.
     pub chosen: Option<ChosenWeights>,
+    /// Whether the model is known to have auxiliary heads that the file lacks, so that it was built
+    /// without them.
+    pub without_auxiliary: bool,
 }
 
 /// A file under the names of a network.
@@ -64,6 +67,7 @@ pub(crate) fn unwrap(
             .into_iter()
             .collect(),
         chosen: file.chosen().cloned(),
+        without_auxiliary: false,
     };
     let is_average = from.chosen.as_ref().is_some_and(|chosen| chosen.is_average);
     let mut naming = None;

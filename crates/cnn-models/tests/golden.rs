@@ -6,6 +6,8 @@
 //! models in whose name that occurs.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -14,6 +16,8 @@ use cnn_core::Key;
 use cnn_layers::{Classifier, Context, FeatureMap, Mode, Store, TensorKind, Value};
 use cnn_models::{LoadOptions, ModelConfig, Network, find, models};
 use cnn_weights::{TensorFile, save_safetensors};
+
+use common::add_args;
 
 const CLASSES: usize = 11;
 
@@ -33,13 +37,14 @@ fn cases() -> Vec<Case> {
         );
         let input_size = (find(model).unwrap().family == "lenet").then_some([height, width]);
         let in_channels = Some(channels);
-        let config = ModelConfig {
+        let mut config = ModelConfig {
             num_classes: Some(CLASSES),
             in_channels,
             input_size,
             ..config
         }
         .with_arg("drop_rate", 0.);
+        golden.complete(&mut config);
         Case {
             model,
             config,
@@ -113,6 +118,7 @@ fn training_and_evaluation_in_f64_equal_pytorch() {
             ("train64", "input.train", Context::train(Key::new(0))),
         ] {
             let run = Run::new(&case, input, DType::F64, &cx);
+            golden.check_auxiliary(mode, &run);
             let error = relative_error(
                 &values(&run.logits),
                 &values(&golden.tensor(&format!("logits.{mode}"))),
@@ -157,6 +163,17 @@ fn the_names_of_other_libraries_mean_the_same_network() {
         save_safetensors(&path, &weights, &BTreeMap::new()).unwrap();
         let (model, library) = golden.name.rsplit_once('.').unwrap();
         let spec = *find(model).unwrap();
+        // What a file is built with that is no default stands beside it.
+        let config = scratch.path().join("config.json");
+        match golden.file.metadata().get("model_args") {
+            Some(args) => {
+                let args = format!(
+                    r#"{{"architecture": "{model}", "num_classes": {CLASSES}, "model_args": {args}}}"#
+                );
+                std::fs::write(&config, args).unwrap();
+            }
+            None => drop(std::fs::remove_file(&config)),
+        }
         for (dtype, logits, tolerance) in [
             (DType::F32, "logits", 1e-4),
             (DType::F64, "logits.eval64", 1e-8),
@@ -202,6 +219,8 @@ fn the_names_of_other_libraries_mean_the_same_network() {
 struct Run {
     store: Store,
     logits: Tensor,
+    /// Those of the auxiliary heads, which are computed in train mode.
+    auxiliary: Vec<(String, Tensor)>,
     stages: Vec<Tensor>,
     gradients: Vec<(String, Tensor)>,
 }
@@ -209,24 +228,50 @@ struct Run {
 impl Run {
     fn new(case: &Case, input: &str, dtype: DType, cx: &Context<'_>) -> Self {
         let (store, model) = build(case, dtype);
+        let spec = find(case.model).unwrap();
         let input = Var::from_tensor(&formula("input", &case.golden.input(input), dtype)).unwrap();
         let xs = FeatureMap::from_nchw(&input).unwrap();
         // One pass: going through the stages once more would move the running statistics twice.
-        let stages = model.forward_stages(&xs, cx).unwrap();
-        let last = stages.len() - 1;
-        let features = model.forward_from(last, &stages[last], cx).unwrap();
-        let logits = model.forward_head(&features, cx).unwrap();
-        let upstream = formula("upstream", logits.dims(), dtype);
-        let grads = (&logits * upstream)
-            .unwrap()
-            .sum_all()
-            .unwrap()
-            .backward()
-            .unwrap();
+        let is_training = input == "input.train";
+        let (stages, outputs) = if is_training {
+            (Vec::new(), model.forward_outputs(&xs, cx).unwrap())
+        } else {
+            let stages = model.forward_stages(&xs, cx).unwrap();
+            let last = stages.len() - 1;
+            let features = model.forward_from(last, &stages[last], cx).unwrap();
+            let logits = model.forward_head(&features, cx).unwrap();
+            (stages, logits.into())
+        };
+        let logits = outputs.main;
+        let auxiliary: Vec<(String, Tensor)> = outputs
+            .auxiliary
+            .into_iter()
+            .map(|head| (head.head, head.output))
+            .collect();
+        let weighed = |name: &str, logits: &Tensor| {
+            let upstream = formula(name, logits.dims(), dtype);
+            (logits * upstream).unwrap().sum_all().unwrap()
+        };
+        let sum = auxiliary
+            .iter()
+            .fold(weighed("upstream", &logits), |sum, (head, logits)| {
+                (sum + weighed(&format!("upstream.{head}"), logits)).unwrap()
+            });
+        let grads = sum.backward().unwrap();
+        let is_of_head = |name: &str| {
+            let mut heads = spec.auxiliary.iter();
+            heads.any(|head| name.starts_with(&format!("{head}.")))
+        };
+        let gradient = |name: &str, var: &Var| match grads.get(var) {
+            Some(gradient) => gradient.detach(),
+            // In evaluation nothing reads what an auxiliary head gives.
+            None if is_of_head(name) && !is_training => var.zeros_like().unwrap(),
+            None => panic!("{}: {name} has no gradient", case.golden.name),
+        };
         let mut gradients: Vec<(String, Tensor)> = store
             .trainable()
             .iter()
-            .map(|(name, var)| (name.clone(), grads.get(var).unwrap().detach()))
+            .map(|(name, var)| (name.clone(), gradient(name, var)))
             .collect();
         gradients.sort_by(|a, b| a.0.cmp(&b.0));
         gradients.insert(
@@ -240,6 +285,7 @@ impl Run {
         Self {
             store,
             logits: logits.detach(),
+            auxiliary,
             stages,
             gradients,
         }
@@ -283,6 +329,35 @@ impl Golden {
             .split(',')
             .map(|number| number.parse().unwrap());
         numbers.collect::<Vec<_>>().try_into().unwrap()
+    }
+
+    /// Adds what the network is built with beside the defaults (`model_args`, as a `config.json` has
+    /// it): big ones are narrower here.
+    fn complete(&self, config: &mut ModelConfig) {
+        if let Some(args) = self.file.metadata().get("model_args") {
+            add_args(config, args);
+        }
+    }
+
+    fn check_auxiliary(&self, mode: &str, run: &Run) {
+        let heads = run.auxiliary.iter().map(|(head, _)| head.as_str());
+        let prefix = format!("logits.{mode}.");
+        let mut expected: Vec<&str> = self
+            .file
+            .names()
+            .filter_map(|name| name.strip_prefix(&prefix))
+            .collect();
+        expected.sort_unstable();
+        assert_eq!(heads.collect::<Vec<_>>(), expected, "{}", self.name);
+        for (head, logits) in &run.auxiliary {
+            let theirs = self.tensor(&format!("{prefix}{head}"));
+            let error = relative_error(&values(logits), &values(&theirs));
+            assert!(
+                error <= 1e-8,
+                "{} {mode}: logits of {head} differ by {error:.2e}",
+                self.name
+            );
+        }
     }
 
     fn tensor(&self, name: &str) -> Tensor {

@@ -2,6 +2,8 @@
 //! auxiliary heads, configurations that refuse what a family does not use, and planned widths.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod common;
+
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor};
@@ -9,11 +11,13 @@ use cnn_core::Key;
 use cnn_layers::{
     Activation, Backbone, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig,
     ConvNormActConfig, FeatureMap, Layer, LayerGroup, LinearHead, Mode, Outputs, Segmenter,
-    StagedBuilder, StagedClassifier, Store, UpsampleNearest2d,
+    StagedBuilder, StagedClassifier, Store, TensorKind, UpsampleNearest2d,
 };
 use cnn_models::{
     Build, Error, LoadOptions, ModelConfig, ModelSpec, Network, find, models, preset,
 };
+
+use common::{tested_config, tested_size};
 
 fn noise(batch: usize, height: usize, width: usize) -> FeatureMap {
     let mut values = vec![0f32; batch * height * width * 3];
@@ -82,14 +86,15 @@ impl Segmenter for Fcn {
 fn a_backbone_under_a_prefix_has_its_stages_and_groups_there() {
     for spec in models().filter(|spec| spec.in_channels == 3) {
         let alone = Store::new(3);
+        let config = tested_config(spec);
         let whole = spec
-            .build_classifier(&ModelConfig::default(), &alone.builder(Mode::Eval))
+            .build_classifier(&config, &alone.builder(Mode::Eval))
             .unwrap();
         let last = whole.stages().len() - 2;
         let store = Store::new(3);
         let root = store.builder(Mode::Eval);
         let under = spec
-            .build_backbone(&ModelConfig::default(), &root.pp("a.b"), Some(&[0, last]))
+            .build_backbone(&config, &root.pp("a.b"), Some(&[0, last]))
             .unwrap();
 
         // Stages: the chosen ones, under the prefix.
@@ -130,7 +135,8 @@ fn a_backbone_under_a_prefix_has_its_stages_and_groups_there() {
             let value = alone.get(name.strip_prefix("a.b.").unwrap()).unwrap();
             store.set(&name, &value).unwrap();
         }
-        let images = noise(1, 64, 33);
+        let [height, width] = tested_size(spec);
+        let images = noise(1, height, width / 2 + 17);
         let cx = Context::eval();
         let theirs = whole.forward_stages(&images, &cx).unwrap();
         let ours = under.forward_stages(&images, &cx).unwrap();
@@ -241,14 +247,14 @@ fn with_auxiliary(
         net.add(first).set_channels(width).add_stride(2);
         if name == "layer2" {
             let head = LinearHead::build(root, "aux2", net.channels(), classes, 0.)?;
-            net.auxiliary("aux2", head);
+            net.auxiliary("aux2", 0.3, head);
         }
         let second = unit(width, 1).build(&at.pp(2), &at.pp(3))?;
         net.add(second);
         net.end_stage(name);
         if name == "layer1" {
             let head = LinearHead::build(root, "aux1", net.channels(), classes, 0.)?;
-            net.auxiliary("aux1", head);
+            net.auxiliary("aux1", 0.3, head);
         }
     }
     Ok(net.linear_classifier("fc", classes, 0.)?)
@@ -266,7 +272,7 @@ fn auxiliary_heads_read_where_they_were_put() {
     let main: Vec<Vec<f32>> = main.to_vec2().unwrap();
     let alone: Vec<Vec<f32>> = model.forward(&images, &cx).unwrap().to_vec2().unwrap();
     assert_eq!(main, alone);
-    let names: Vec<&str> = auxiliary.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = auxiliary.iter().map(|head| head.head.as_str()).collect();
     assert_eq!(names, ["aux1", "aux2"]);
 
     // The first reads the first stage: mean over its pixels, times its weight.
@@ -280,7 +286,7 @@ fn auxiliary_heads_read_where_they_were_put() {
         .broadcast_add(&bias)
         .unwrap();
     let expected: Vec<Vec<f32>> = expected.to_vec2().unwrap();
-    let found: Vec<Vec<f32>> = auxiliary[0].1.to_vec2().unwrap();
+    let found: Vec<Vec<f32>> = auxiliary[0].output.to_vec2().unwrap();
     for (found, expected) in found.concat().iter().zip(expected.concat()) {
         assert!((found - expected).abs() < 1e-5, "{found} {expected}");
     }
@@ -442,6 +448,29 @@ fn narrowed(model: &str) -> BTreeMap<String, usize> {
             ("features.4.expand3x3", 30),
         ],
         "lenet5" => &[("conv1", 5), ("conv2", 11), ("fc1", 100), ("fc2", 70)],
+        "alexnet" => &[
+            ("features.3", 100),
+            ("classifier.1", 64),
+            ("classifier.4", 50),
+        ],
+        "vgg11_bn" => &[
+            ("features.0", 40),
+            ("pre_logits.fc1", 64),
+            ("pre_logits.fc2", 100),
+        ],
+        "googlenet" => &[
+            ("conv1.conv", 48),
+            ("inception3a.branch2.0.conv", 50),
+            ("inception4a.branch1.conv", 100),
+            ("aux1.conv.conv", 90),
+            ("aux2.fc1", 500),
+        ],
+        "inception_v3" => &[
+            ("Mixed_5b.branch5x5_1.conv", 30),
+            ("Mixed_6e.branch_pool.conv", 100),
+            ("AuxLogits.conv0.conv", 100),
+            ("Mixed_7c.branch3x3dbl_3a.conv", 300),
+        ],
         other => panic!("{other}"),
     };
     plan.iter()
@@ -464,6 +493,10 @@ fn widths_follow_a_plan_and_come_back_from_a_file() {
         "mobilenetv2_035",
         "squeezenet1_1",
         "lenet5",
+        "alexnet",
+        "vgg11_bn",
+        "googlenet",
+        "inception_v3",
     ] {
         let config = ModelConfig {
             widths: narrowed(model),
@@ -474,11 +507,16 @@ fn widths_follow_a_plan_and_come_back_from_a_file() {
             let weight = network.store().get(&format!("{layer}.weight")).unwrap();
             assert_eq!(weight.dims()[0], *width, "{model} {layer}");
         }
-        let spec = network.spec();
-        assert!(
-            network.store().parameter_count() < spec.parameters,
-            "{model}"
-        );
+        let of_body = |network: &Network| -> usize {
+            let auxiliary = network.spec().auxiliary;
+            let is_of_head = |name: &str| auxiliary.iter().any(|head| name.starts_with(head));
+            let entries = network.store().entries().into_iter();
+            let body = entries
+                .filter(|entry| entry.kind == TensorKind::Parameter && !is_of_head(&entry.name));
+            body.map(|entry| entry.shape.iter().product::<usize>())
+                .sum()
+        };
+        assert!(of_body(&network) < network.spec().parameters, "{model}");
         let [channels, height, width] = network.preprocessing().input_size;
         let shape = (1, channels, height, width);
         let zeros = Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();

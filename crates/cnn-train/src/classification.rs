@@ -68,7 +68,7 @@ pub struct Classification {
     augmentation: Augmentation,
     mix: Option<BatchMix>,
     loss: Box<dyn ClassificationLoss>,
-    auxiliary_weight: f64,
+    auxiliary_weight: Option<f64>,
     metrics: Vec<(String, NewMetric)>,
     score: String,
     skipped: Mutex<BTreeMap<String, String>>,
@@ -101,7 +101,7 @@ impl Classification {
             augmentation: Augmentation::new(),
             mix: None,
             loss: Box::new(CrossEntropy::default()),
-            auxiliary_weight: 0.3,
+            auxiliary_weight: None,
             metrics: Vec::new(),
             score: "top1".to_string(),
             skipped: Mutex::default(),
@@ -148,11 +148,12 @@ impl Classification {
     }
 
     /// How much the loss of each auxiliary head counts beside that of the main output, where the
-    /// network has such heads; 0.3 by default, as for GoogLeNet (Szegedy et al. 2014).
+    /// network has such heads; what the network says by default, as 0.3 for GoogLeNet (Szegedy et al.
+    /// 2014).
     #[must_use]
     pub fn with_auxiliary_weight(self, weight: f64) -> Self {
         Self {
-            auxiliary_weight: weight,
+            auxiliary_weight: Some(weight),
             ..self
         }
     }
@@ -288,11 +289,12 @@ impl Task for Classification {
         let right = right_predictions(&outputs.main, &labels)?;
         let mut total = self.loss.loss(&outputs.main, &targets)?;
         let mut named = vec![("top1".to_string(), right as f64 / labels.len() as f64)];
-        for (head, logits) in &outputs.auxiliary {
-            let loss = self.loss.loss(logits, &targets)?;
+        for head in &outputs.auxiliary {
+            let loss = self.loss.loss(&head.output, &targets)?;
             let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-            named.push((format!("{head}_loss"), value));
-            total = (total + (loss * self.auxiliary_weight)?)?;
+            named.push((format!("{}_loss", head.head), value));
+            let weight = self.auxiliary_weight.unwrap_or(head.weight);
+            total = (total + (loss * weight)?)?;
         }
         Ok(Losses { total, named })
     }

@@ -242,7 +242,7 @@ fn with_auxiliary(store: &Store, mode: Mode) -> Result<Box<dyn Classifier>, Erro
         net.add(unit).set_channels(6).add_stride(2);
         net.end_stage(name);
         if name == "layer1" {
-            net.auxiliary("aux", LinearHead::build(&root, "aux", 6, 10, 0.)?);
+            net.auxiliary("aux", 0.4, LinearHead::build(&root, "aux", 6, 10, 0.)?);
         }
     }
     Ok(Box::new(net.linear_classifier("fc", 10, 0.)?))
@@ -251,7 +251,7 @@ fn with_auxiliary(store: &Store, mode: Mode) -> Result<Box<dyn Classifier>, Erro
 #[test]
 fn an_auxiliary_head_is_trained_and_not_evaluated() {
     let store = Store::new(0);
-    let task = task_of(|mode| with_auxiliary(&store, mode)).with_auxiliary_weight(0.25);
+    let task = task_of(|mode| with_auxiliary(&store, mode));
     let epoch = Epoch {
         number: 0,
         start: 0,
@@ -261,7 +261,8 @@ fn an_auxiliary_head_is_trained_and_not_evaluated() {
     let cx = Context::train(cnn_core::Key::new(1));
     let losses = task.loss(&batch, &cx).unwrap();
 
-    // The total is the main loss and a quarter of the head's, each computed by itself.
+    // The total is the main loss and the head's, weighed as the network says or as is asked for,
+    // each computed by itself.
     let model = with_auxiliary(&store, Mode::Train).unwrap();
     let images = FeatureMap::from_nhwc(&batch.images).unwrap();
     let outputs = model.forward_outputs(&images, &cx).unwrap();
@@ -274,10 +275,14 @@ fn an_auxiliary_head_is_trained_and_not_evaluated() {
             .map(|(row, &label)| f64::from(row[label]));
         -picked.sum::<f64>() / labels.len() as f64
     };
-    let auxiliary = loss(&outputs.auxiliary[0].1);
-    let expected = loss(&outputs.main) + 0.25 * auxiliary;
-    let total = f64::from(losses.total.to_scalar::<f32>().unwrap());
-    assert!((total - expected).abs() < 1e-5, "{total} {expected}");
+    let auxiliary = loss(&outputs.auxiliary[0].output);
+    let other = task_of(|mode| with_auxiliary(&store, mode)).with_auxiliary_weight(0.25);
+    let other = other.loss(&batch, &cx).unwrap();
+    for (losses, weight) in [(&losses, 0.4), (&other, 0.25)] {
+        let expected = loss(&outputs.main) + weight * auxiliary;
+        let total = f64::from(losses.total.to_scalar::<f32>().unwrap());
+        assert!((total - expected).abs() < 1e-5, "{total} {expected}");
+    }
     let names: Vec<&str> = losses.named.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["top1", "aux_loss"]);
     assert!((losses.named[1].1 - auxiliary).abs() < 1e-5);

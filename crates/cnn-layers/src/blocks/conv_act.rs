@@ -1,11 +1,9 @@
 //! Convolution and activation, without a norm between.
 
 use candle_core::Result;
-use cnn_kernels::PackedConv2d;
 
-use crate::{
-    Activate, Builder, Concat, Context, Conv2d, Conv2dConfig, FeatureMap, Layer, LayerKind,
-};
+use super::concat_packed::concat_packed;
+use crate::{Activate, Builder, Concat, Context, Conv2d, Conv2dConfig, FeatureMap, Layer};
 
 /// `activation(conv(xs))`, one pass when built for inference.
 #[derive(Debug, Clone)]
@@ -41,17 +39,12 @@ impl ConvAct {
         concat: &Concat,
         cx: &Context<'_>,
     ) -> Result<FeatureMap> {
-        let mut packed = Vec::with_capacity(parts.len());
-        for (part, xs) in parts {
-            if let Some(weights) = part.conv.packed()? {
-                packed.push((weights, *xs, part.activation.activation()));
-            }
-        }
-        if packed.len() == parts.len() {
-            let inputs: Vec<_> = parts.iter().map(|(_, xs)| (*xs).into()).collect();
-            return cx.layer(concat.path(), LayerKind::FusedConcat, &inputs, || {
-                PackedConv2d::forward_concat(&packed)
-            });
+        let convs: Vec<_> = parts
+            .iter()
+            .map(|(part, xs)| (&part.conv, *xs, part.activation.activation()))
+            .collect();
+        if let Some(joined) = concat_packed(&convs, concat, cx) {
+            return joined;
         }
         let outputs = parts
             .iter()

@@ -2,9 +2,10 @@
 
 use candle_core::{DType, Result, Tensor};
 
+use super::concat_packed::concat_packed;
 use crate::{
-    Activate, Activation, BatchNorm2d, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig,
-    FeatureMap, Layer, Mode, Padding,
+    Activate, Activation, BatchNorm2d, BatchNorm2dConfig, Builder, Concat, Context, Conv2d,
+    Conv2dConfig, FeatureMap, Layer, Mode, Padding,
 };
 
 /// What a [`ConvNormAct`] is built from.
@@ -43,6 +44,13 @@ impl ConvNormActConfig {
     /// The same with another activation, [`Activation::Identity`] for none.
     pub const fn with_activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
+        self
+    }
+
+    /// The same with the convolution's bias, which some published files have, though the norm takes
+    /// its effect away in training.
+    pub const fn with_conv_bias(mut self) -> Self {
+        self.conv = self.conv.with_bias();
         self
     }
 
@@ -86,6 +94,13 @@ pub(super) struct Folded {
 impl Folded {
     pub(super) fn new(conv: &Conv2d, norm: &BatchNorm2d) -> Result<Self> {
         let (scale, shift) = norm.scale_and_shift()?;
+        let shift = match conv.bias() {
+            Some(bias) => {
+                let scale = scale.flatten_all()?;
+                (shift + (bias.to_dtype(DType::F64)? * scale)?)?
+            }
+            None => shift,
+        };
         Ok(Self {
             weight: conv.weight().to_dtype(DType::F64)?.broadcast_mul(&scale)?,
             bias: shift,
@@ -106,6 +121,37 @@ pub struct ConvNormAct {
 }
 
 impl ConvNormAct {
+    /// The channels of the outputs of several units one after another, as `concat` joins them;
+    /// without a pass of its own where all were built for inference.
+    ///
+    /// # Errors
+    /// If the outputs differ in height or width, and those of the units.
+    pub fn concat(
+        parts: &[(&Self, &FeatureMap)],
+        concat: &Concat,
+        cx: &Context<'_>,
+    ) -> Result<FeatureMap> {
+        let convs: Vec<_> = parts
+            .iter()
+            .map(|(part, xs)| (&part.conv, *xs, part.kind()))
+            .collect();
+        if let Some(joined) = concat_packed(&convs, concat, cx) {
+            return joined;
+        }
+        let outputs = parts
+            .iter()
+            .map(|(part, xs)| part.forward(xs, cx))
+            .collect::<Result<Vec<_>>>()?;
+        concat.forward(&outputs.iter().collect::<Vec<_>>(), cx)
+    }
+
+    /// The activation at its end.
+    fn kind(&self) -> Activation {
+        self.activation
+            .as_ref()
+            .map_or(Activation::Identity, Activate::activation)
+    }
+
     /// `activation(norm(conv(xs)) + shortcut)`, the sum in the norm's pass or, built for inference,
     /// in the convolution's; `None` if the layer has an activation of its own or the parts have to
     /// be seen one by one.
@@ -133,11 +179,7 @@ impl ConvNormAct {
 
 impl Layer for ConvNormAct {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        let activation = self
-            .activation
-            .as_ref()
-            .map_or(Activation::Identity, Activate::activation);
-        if let Some(ys) = self.conv.forward_packed(xs, None, activation, cx) {
+        if let Some(ys) = self.conv.forward_packed(xs, None, self.kind(), cx) {
             return ys;
         }
         let ys = self.conv.forward(xs, cx)?;

@@ -1,8 +1,10 @@
 //! Blocks that several families share, with timm's names inside.
 
+mod concat_packed;
 mod conv_act;
 mod conv_norm_act;
 mod depthwise_separable;
+mod inception;
 mod inverted_residual;
 mod options;
 mod rep_vgg;
@@ -13,6 +15,7 @@ mod squeeze_excite;
 pub use conv_act::ConvAct;
 pub use conv_norm_act::{ConvNormAct, ConvNormActConfig};
 pub use depthwise_separable::{DepthwiseSeparable, DepthwiseSeparableConfig};
+pub use inception::Inception;
 pub use inverted_residual::{InvertedResidual, InvertedResidualConfig};
 pub use options::BlockOptions;
 pub use rep_vgg::{RepVggBlock, RepVggBlockConfig};

@@ -14,7 +14,7 @@ pub use backbone::{Backbone, StageInfo};
 pub use classifier::Classifier;
 pub use head::{Head, LinearHead};
 pub use layer_group::LayerGroup;
-pub use outputs::Outputs;
+pub use outputs::{AuxiliaryOutput, Outputs};
 pub use segmenter::Segmenter;
 pub use staged_backbone::StagedBackbone;
 pub use staged_builder::StagedBuilder;

@@ -4,18 +4,29 @@
 ///
 /// Auxiliary heads read maps in the middle of a network and are there for its training, as those of
 /// GoogLeNet (Szegedy et al. 2014) are: their losses bring gradients to early layers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Outputs<T> {
     /// What the network is used for.
     pub main: T,
-    /// Name and output of each auxiliary head, from the input on.
-    pub auxiliary: Vec<(String, T)>,
+    /// What each auxiliary head gives, from the input on.
+    pub auxiliary: Vec<AuxiliaryOutput<T>>,
+}
+
+/// What an auxiliary head gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuxiliaryOutput<T> {
+    /// The head's name.
+    pub head: String,
+    /// How much its loss counts beside that of the main output, as the paper has it.
+    pub weight: f64,
+    /// The output.
+    pub output: T,
 }
 
 impl<T> Outputs<T> {
     /// A main output with auxiliary ones.
-    pub fn new(main: T, auxiliary: Vec<(String, T)>) -> Self {
+    pub fn new(main: T, auxiliary: Vec<AuxiliaryOutput<T>>) -> Self {
         Self { main, auxiliary }
     }
 }

@@ -51,6 +51,8 @@ pub struct StagedBuilder {
     /// The layers since the last stage's end.
     layers: Sequential,
     groups: Vec<LayerGroup>,
+    /// Those of the head, but for the group that gives the scores.
+    head_groups: Vec<LayerGroup>,
     auxiliary: Vec<Auxiliary>,
     channels: usize,
     reduction: usize,
@@ -75,6 +77,7 @@ impl StagedBuilder {
             infos: Vec::new(),
             layers: Sequential::new(),
             groups: Vec::new(),
+            head_groups: Vec::new(),
             auxiliary: Vec::new(),
             channels: in_channels,
             reduction: 1,
@@ -153,12 +156,21 @@ impl StagedBuilder {
         });
     }
 
-    /// Adds an auxiliary head, called `module`, that reads the feature map so far. Its parameters
-    /// lie below `module` and belong to the group `head`. It is computed by
+    /// Adds a layer group of the head: modules before the one that gives the scores, which stay when
+    /// the number of classes changes. The network without its head does not have it.
+    pub fn head_group(&mut self, name: &str, modules: &[&str]) {
+        let modules = self.paths(modules);
+        self.head_groups.push(LayerGroup::new(name, modules));
+    }
+
+    /// Adds an auxiliary head, called `module`, that reads the feature map so far; its loss counts
+    /// `weight` beside that of the main output. Its parameters lie below `module` and belong to the
+    /// group `head`. It is computed by
     /// [`Classifier::forward_outputs`](crate::Classifier::forward_outputs) only.
-    pub fn auxiliary(&mut self, module: &str, head: impl Head + 'static) {
+    pub fn auxiliary(&mut self, module: &str, weight: f64, head: impl Head + 'static) {
         self.auxiliary.push(Auxiliary {
             name: module.to_string(),
+            weight,
             stage: self.stages.len(),
             layers_before: self.layers.len(),
             head: Box::new(head),
@@ -191,8 +203,10 @@ impl StagedBuilder {
         let auxiliary = std::mem::take(&mut self.auxiliary);
         let of_heads = auxiliary.iter().map(|head| self.path(&head.name));
         let of_heads: Vec<String> = of_heads.chain(self.paths(modules)).collect();
+        let head_groups = std::mem::take(&mut self.head_groups);
         let backbone = self.backbone();
         let mut groups = backbone.groups.clone();
+        groups.extend(head_groups);
         groups.push(LayerGroup::new("head", of_heads));
         StagedClassifier {
             backbone,

@@ -4,7 +4,9 @@ use candle_core::{Result, Tensor};
 
 use super::head::Head;
 use super::staged_backbone::StagedBackbone;
-use crate::{Backbone, Classifier, Context, FeatureMap, LayerGroup, Outputs, StageInfo};
+use crate::{
+    AuxiliaryOutput, Backbone, Classifier, Context, FeatureMap, LayerGroup, Outputs, StageInfo,
+};
 
 /// A [`StagedBackbone`] with a head, and with the auxiliary heads that it may have;
 /// [`StagedBuilder`](crate::StagedBuilder) makes it.
@@ -21,6 +23,8 @@ pub struct StagedClassifier {
 /// A head in the middle of the chain.
 pub(super) struct Auxiliary {
     pub(super) name: String,
+    /// How much its loss counts.
+    pub(super) weight: f64,
     /// The stage within which it reads; after the last one, the tail.
     pub(super) stage: usize,
     /// How many of the stage's layers come before it.
@@ -91,8 +95,12 @@ impl Classifier for StagedClassifier {
             let mut layers = layers.iter();
             for done in 0.. {
                 let here = |head: &&Auxiliary| (head.stage, head.layers_before) == (stage, done);
-                for Auxiliary { name, head, .. } in self.auxiliary.iter().filter(here) {
-                    auxiliary.push((name.clone(), head.forward(&xs, cx)?));
+                for head in self.auxiliary.iter().filter(here) {
+                    auxiliary.push(AuxiliaryOutput {
+                        head: head.name.clone(),
+                        weight: head.weight,
+                        output: head.head.forward(&xs, cx)?,
+                    });
                 }
                 let Some(layer) = layers.next() else { break };
                 xs = layer.forward(&xs, cx)?;

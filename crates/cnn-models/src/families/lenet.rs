@@ -90,8 +90,8 @@ fn build(
         }
         net.end_stage(&format!("pool{number}"));
     }
-    net.group("fc1", &["fc1"]);
-    net.group("fc2", &["fc2"]);
+    net.head_group("fc1", &["fc1"]);
+    net.head_group("fc2", &["fc2"]);
 
     let num_classes = config.num_classes.unwrap_or(BASE.num_classes);
     let pixels = (height / 2 - 4) / 2 * ((width / 2 - 4) / 2);

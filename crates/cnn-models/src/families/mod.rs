@@ -1,5 +1,9 @@
 //! The families, one file each.
 
+pub(crate) mod alexnet;
+pub(crate) mod googlenet;
+pub(crate) mod inception_v3;
+pub(crate) mod inception_v4;
 pub(crate) mod lenet;
 pub(crate) mod mobilenetv1;
 pub(crate) mod mobilenetv2;
@@ -8,3 +12,4 @@ pub(crate) mod repvgg;
 pub(crate) mod resnet;
 pub(crate) mod resnet_cifar;
 pub(crate) mod squeezenet;
+pub(crate) mod vgg;

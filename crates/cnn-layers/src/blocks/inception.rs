@@ -1,0 +1,102 @@
+//! The Inception module (Szegedy et al. 2014, "Going Deeper with Convolutions").
+
+use candle_core::Result;
+
+use crate::{Builder, Concat, Context, ConvNormAct, FeatureMap, Layer, Sequential};
+
+/// Branches that read the same map; the channels of their outputs lie one after another.
+///
+/// Each branch looks at another neighbourhood: a 1×1 convolution, 3×3 and 5×5 convolutions, a pooling.
+/// What it saves: a 1×1 convolution narrows the map before the large kernels read it. GoogLeNet's
+/// `inception3a` gives 256 channels from 192 with 0.16 million weights; a 5×5 convolution of that shape
+/// has 1.2 million. Inception-v3 (Szegedy et al. 2015) goes on: two 3×3 kernels in place of a 5×5 have
+/// 18 weights for 25, a 1×7 and a 7×1 kernel in place of a 7×7 have 14 for 49.
+///
+/// Built for inference, the last convolutions of all branches write into one map, and nothing is
+/// copied, unless a branch ends with a pooling.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use cnn_layers::{
+///     Context, ConvNormActConfig, FeatureMap, Inception, Layer, MaxPool2d, Mode, Padding, Sequential,
+///     Store,
+/// };
+///
+/// let at = Store::new(0).builder(Mode::Eval).pp("mixed");
+/// let unit = |name: &str, from, to, kernel_size| {
+///     let at = at.pp(name);
+///     ConvNormActConfig::relu(from, to, kernel_size).build(&at.pp("conv"), &at.pp("bn"))
+/// };
+/// let pool = MaxPool2d::new(3, 1).with_padding(Padding::all(1));
+/// let module = Inception::new(&at)
+///     .with_branch(Sequential::new(), [unit("branch1", 24, 8, 1)?])
+///     .with_branch(Sequential::new().add(unit("branch2_1", 24, 12, 1)?), [unit("branch2_2", 12, 16, 3)?])
+///     .with_branch(Sequential::new().add(pool), [unit("branch3", 24, 4, 1)?]);
+/// let maps = FeatureMap::from_nchw(&Tensor::zeros((1, 24, 7, 5), DType::F32, &Device::Cpu)?)?;
+/// assert_eq!(module.forward(&maps, &Context::eval())?.dims(), [1, 7, 5, 8 + 16 + 4]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub struct Inception {
+    branches: Vec<Branch>,
+    concat: Concat,
+}
+
+/// Layers one after another, and the units side by side that read the output of the last.
+struct Branch {
+    layers: Sequential,
+    ends: Vec<ConvNormAct>,
+}
+
+impl Inception {
+    /// A module at the builder's place, without branches so far.
+    pub fn new(builder: &Builder) -> Self {
+        Self {
+            branches: Vec::new(),
+            concat: Concat::new(builder),
+        }
+    }
+
+    /// The module with one more branch: `layers` one after another, then `ends` side by side, all of
+    /// which read what the layers give. One unit at the end is usual; two make a branch that forks, as
+    /// the 1×3 and 3×1 convolutions of Inception-v3; without one the layers' output is the branch's, as
+    /// that of a pooling.
+    #[must_use]
+    pub fn with_branch(
+        mut self,
+        layers: Sequential,
+        ends: impl IntoIterator<Item = ConvNormAct>,
+    ) -> Self {
+        let ends = ends.into_iter().collect();
+        self.branches.push(Branch { layers, ends });
+        self
+    }
+}
+
+/// # Shapes
+/// `(N, H, W, C)` to the channels of all branches, which agree in height and width.
+impl Layer for Inception {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        let heads = self
+            .branches
+            .iter()
+            .map(|branch| branch.layers.forward(xs, cx))
+            .collect::<Result<Vec<_>>>()?;
+        let branches = || self.branches.iter().zip(&heads);
+        if branches().all(|(branch, _)| !branch.ends.is_empty()) {
+            let parts: Vec<_> = branches()
+                .flat_map(|(branch, head)| branch.ends.iter().map(move |end| (end, head)))
+                .collect();
+            return ConvNormAct::concat(&parts, &self.concat, cx);
+        }
+        let mut outputs = Vec::with_capacity(heads.len());
+        for (branch, head) in branches() {
+            if branch.ends.is_empty() {
+                outputs.push(head.clone());
+            }
+            for end in &branch.ends {
+                outputs.push(end.forward(head, cx)?);
+            }
+        }
+        self.concat.forward(&outputs.iter().collect::<Vec<_>>(), cx)
+    }
+}
