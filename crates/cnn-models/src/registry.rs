@@ -1,6 +1,8 @@
 //! The list of models that can be built by name.
 
-use crate::families::{lenet, mobilenetv1, mobilenetv2, resnet, resnet_cifar, squeezenet};
+use crate::families::{
+    convnext, ghostnet, lenet, mobilenetv1, mobilenetv2, resnet, resnet_cifar, squeezenet,
+};
 use crate::{Error, ModelSpec};
 
 const FAMILIES: &[&[ModelSpec]] = &[
@@ -10,6 +12,8 @@ const FAMILIES: &[&[ModelSpec]] = &[
     mobilenetv1::MODELS,
     mobilenetv2::MODELS,
     squeezenet::MODELS,
+    convnext::MODELS,
+    ghostnet::MODELS,
 ];
 
 /// All registered models, family by family.

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Result};
 
+use super::residual_sum::BranchEnd;
 use crate::{
     Activate, Activation, BatchNorm2d, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig,
     FeatureMap, Layer, Mode, Padding,
@@ -88,11 +89,10 @@ pub struct ConvNormAct {
     activation: Option<Activate>,
 }
 
-impl ConvNormAct {
-    /// `activation(norm(conv(xs)) + shortcut)`, the sum in the norm's pass or, built for inference,
-    /// in the convolution's; `None` if the layer has an activation of its own or the parts have to
-    /// be seen one by one.
-    pub(super) fn forward_sum(
+impl BranchEnd for ConvNormAct {
+    /// The sum in the norm's pass or, built for inference, in the convolution's; `None` if the layer
+    /// has an activation of its own.
+    fn forward_sum(
         &self,
         xs: &FeatureMap,
         shortcut: &FeatureMap,

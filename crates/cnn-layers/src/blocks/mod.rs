@@ -1,19 +1,23 @@
 //! Blocks that several families share, with timm's names inside.
 
 mod conv_act;
+mod conv_layer_scale;
 mod conv_norm_act;
 mod depthwise_separable;
 mod inverted_residual;
+mod layer_norm_conv;
 mod options;
 mod residual;
 mod residual_sum;
 mod squeeze_excite;
 
 pub use conv_act::ConvAct;
+pub use conv_layer_scale::{ConvLayerScale, ConvLayerScaleConfig};
 pub use conv_norm_act::{ConvNormAct, ConvNormActConfig};
 pub use depthwise_separable::{DepthwiseSeparable, DepthwiseSeparableConfig};
 pub use inverted_residual::{InvertedResidual, InvertedResidualConfig};
+pub use layer_norm_conv::{LayerNormConv, LayerNormConvConfig};
 pub use options::BlockOptions;
 pub use residual::Residual;
-pub use residual_sum::ResidualSum;
+pub use residual_sum::{BranchEnd, ResidualSum};
 pub use squeeze_excite::{SqueezeExcite, SqueezeExciteConfig};

@@ -1,5 +1,7 @@
 //! The families, one file each.
 
+pub(crate) mod convnext;
+pub(crate) mod ghostnet;
 pub(crate) mod lenet;
 pub(crate) mod mobilenetv1;
 pub(crate) mod mobilenetv2;
