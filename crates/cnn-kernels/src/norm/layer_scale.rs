@@ -137,10 +137,11 @@ impl Kernel for LayerScale {
         if !self.residual {
             return vec![wanted.xs().then(|| scaled(grad)), of_factors];
         }
-        // The residual's gradient is the output's own, which therefore stays as it is.
+        // The residual's gradient is the output's own, which then stays as it is.
         let grad = grad.into_shared();
-        let of_input = wanted.xs().then(|| scaled(Gradient::Shared(grad.clone())));
-        vec![of_input, wanted.addend().then_some(grad), of_factors]
+        let of_residual = wanted.addend().then(|| grad.clone());
+        let of_input = wanted.xs().then(|| scaled(Gradient::Shared(grad)));
+        vec![of_input, of_residual, of_factors]
     }
 }
 
