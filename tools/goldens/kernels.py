@@ -236,6 +236,11 @@ def norms(goldens: Goldens):
             return F.layer_norm(input.movedim(1, -1), (input.shape[1],), weight, bias, eps).movedim(-1, 1), {}
 
         goldens.add("layer_norm", name, {"input": shape, "weight": (shape[1],), "bias": (shape[1],)}, normalise, eps=eps)
+    maps, factors = (2, 35, 3, 4), (35,)
+    scaled = lambda input, factors: input * factors[:, None, None]
+    goldens.add("layer_scale", "channels", {"input": maps, "factors": factors}, lambda **of: (scaled(**of), {}))
+    summed = lambda residual, **of: (scaled(**of) + residual, {})
+    goldens.add("layer_scale_sum", "channels", {"input": maps, "factors": factors, "residual": maps}, summed)
 
 
 def pointwise(goldens: Goldens):

@@ -6,7 +6,7 @@ use candle_core::{Result as CandleResult, Tensor};
 use cnn_kernels::{
     BackwardRule, Conv2dSpec, activate, activate_tensor, adaptive_avg_pool, adaptive_max_pool, add,
     avg_pool, batch_norm_running, concat, conv2d, global_avg_pool, global_max_pool, layer_norm,
-    max_pool, softmax, upsample_nearest,
+    layer_scale, max_pool, softmax, upsample_nearest,
 };
 use cnn_layers::{Activation, FeatureMap, LayerKind, Store};
 
@@ -99,12 +99,17 @@ fn compute(node: &Node, inputs: &[OwnedValue], store: &Store) -> Result<OwnedVal
         store,
     };
     match node.kind {
-        LayerKind::Linear { bias } => {
-            let xs = operands.vectors(0)?;
-            operands
-                .checked(linear(&operands, xs, bias))
-                .map(OwnedValue::Vectors)
-        }
+        LayerKind::Linear { bias } => match inputs.first() {
+            Some(OwnedValue::Maps(xs)) => operands
+                .checked(linear_of_pixels(&operands, xs, bias))
+                .map(OwnedValue::Maps),
+            _ => {
+                let xs = operands.vectors(0)?;
+                operands
+                    .checked(linear(&operands, xs, bias))
+                    .map(OwnedValue::Vectors)
+            }
+        },
         LayerKind::Flatten => {
             let xs = operands.maps(0)?;
             operands.checked(xs.flatten()).map(OwnedValue::Vectors)
@@ -181,9 +186,17 @@ fn linear(operands: &Operands<'_>, xs: &Tensor, bias: bool) -> CandleResult<Tens
     // A 1×1 convolution over single pixels.
     let (images, features) = xs.dims2()?;
     let pixels = FeatureMap::from_nhwc(&xs.reshape((images, 1, 1, features))?)?;
+    linear_of_pixels(operands, &pixels, bias)?.flatten()
+}
+
+fn linear_of_pixels(
+    operands: &Operands<'_>,
+    xs: &FeatureMap,
+    bias: bool,
+) -> CandleResult<FeatureMap> {
     let weight = operands.tensor("weight")?;
     let bias = bias.then(|| operands.tensor("bias")).transpose()?;
-    conv2d(&pixels, &weight, bias.as_ref(), &Conv2dSpec::default())?.flatten()
+    conv2d(xs, &weight, bias.as_ref(), &Conv2dSpec::default())
 }
 
 /// What a node that reads one map gives.
@@ -220,6 +233,8 @@ fn of_maps(operands: &Operands<'_>, xs: &FeatureMap) -> CandleResult<FeatureMap>
             &operands.tensor("bias")?,
             eps,
         ),
+        // Its path is its tensor's.
+        LayerKind::LayerScale => layer_scale(xs, &operands.store.get(&operands.node.path)?, None),
         LayerKind::MaxPool { window } => max_pool(xs, &window),
         LayerKind::AvgPool {
             window,

@@ -103,6 +103,13 @@ impl Node {
             LayerKind::LayerNorm { .. } => {
                 return Ok(channels(&["weight", "bias"], TensorKind::Parameter));
             }
+            LayerKind::LayerScale => {
+                return Ok(vec![StoredTensor {
+                    name: self.path.clone(),
+                    shape: vec![outputs],
+                    kind: TensorKind::Parameter,
+                }]);
+            }
             _ => {
                 self.check_known()?;
                 return Ok(Vec::new());
@@ -152,13 +159,14 @@ impl Node {
         let path = self.path.clone();
         let kind = self.kind.name();
         match self.kind {
-            LayerKind::FusedConv2d { .. } | LayerKind::FusedConcat => {
-                Err(Error::Folded { path, kind })
-            }
+            LayerKind::FusedConv2d { .. }
+            | LayerKind::FusedConcat
+            | LayerKind::FusedLayerNorm { .. } => Err(Error::Folded { path, kind }),
             LayerKind::Conv2d { .. }
             | LayerKind::Linear { .. }
             | LayerKind::BatchNorm { .. }
             | LayerKind::LayerNorm { .. }
+            | LayerKind::LayerScale
             | LayerKind::Activation(_)
             | LayerKind::Softmax
             | LayerKind::MaxPool { .. }

@@ -122,12 +122,16 @@ fn after(node: &Node, fields: &[Option<ReceptiveField>]) -> Option<ReceptiveFiel
         LayerKind::GlobalAvgPool
         | LayerKind::GlobalMaxPool
         | LayerKind::ChannelScale
-        | LayerKind::Flatten
-        | LayerKind::Linear { .. } => Some(ReceptiveField::WholeImage),
+        | LayerKind::Flatten => Some(ReceptiveField::WholeImage),
+        // Of maps it is one of each pixel.
+        LayerKind::Linear { .. } if node.shape.len() == 3 => Some(read),
+        LayerKind::Linear { .. } => Some(ReceptiveField::WholeImage),
         LayerKind::AdaptiveAvgPool { output: [1, 1] }
         | LayerKind::AdaptiveMaxPool { output: [1, 1] } => Some(ReceptiveField::WholeImage),
         LayerKind::BatchNorm { .. }
         | LayerKind::LayerNorm { .. }
+        | LayerKind::FusedLayerNorm { .. }
+        | LayerKind::LayerScale
         | LayerKind::Activation(_)
         | LayerKind::Softmax
         | LayerKind::Dropout { .. }

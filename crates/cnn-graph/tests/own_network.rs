@@ -8,10 +8,10 @@ use cnn_graph::{Error, Graph, OwnedValue, Source};
 use cnn_layers::{
     Activate, Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, Add, AvgPool2d, Backbone, Concat,
     Context, Conv2d, Conv2dConfig, ConvNormAct, ConvNormActConfig, Dropout, FeatureMap, Flatten,
-    GlobalAvgPool2d, GlobalMaxPool2d, Layer, LayerKind, LayerNorm2d, LayerNorm2dConfig, Linear,
-    LinearConfig, LinearHead, MaxPool2d, Mode, PadChannels, Padding, Residual, ResidualSum,
-    Softmax, SqueezeExcite, SqueezeExciteConfig, StagedBuilder, Store, TensorKind,
-    UpsampleNearest2d, Window,
+    GlobalAvgPool2d, GlobalMaxPool2d, Layer, LayerKind, LayerNorm2d, LayerNorm2dConfig, LayerScale,
+    LayerScaleConfig, Linear, LinearConfig, LinearHead, MaxPool2d, Mode, PadChannels, Padding,
+    Residual, ResidualSum, Softmax, SqueezeExcite, SqueezeExciteConfig, StagedBuilder, Store,
+    TensorKind, UpsampleNearest2d, Window,
 };
 
 use common::{apart, images, stir};
@@ -23,6 +23,8 @@ struct Everything {
     block: Residual,
     squeeze_excite: SqueezeExcite,
     norm: LayerNorm2d,
+    per_pixel: Conv2d,
+    scale: LayerScale,
     bins: [Box<dyn Layer>; 2],
     up: UpsampleNearest2d,
     add: Add,
@@ -81,6 +83,11 @@ impl Everything {
                 .with_eps(0.01)
                 .build(&at("norm"))
                 .unwrap(),
+            per_pixel: Conv2dConfig::new(6, 6, 1)
+                .with_linear_weight()
+                .build(&at("per_pixel"))
+                .unwrap(),
+            scale: LayerScaleConfig::new(6).build(&at("scale")).unwrap(),
             bins: [
                 Box::new(AdaptiveAvgPool2d::new([3, 5]).at(&at("avg_bins"))),
                 Box::new(AdaptiveMaxPool2d::new([3, 5]).at(&at("max_bins"))),
@@ -119,6 +126,7 @@ impl Everything {
         let xs = self
             .norm
             .forward(&self.squeeze_excite.forward(&xs, cx)?, cx)?;
+        let xs = self.scale.forward(&self.per_pixel.forward(&xs, cx)?, cx)?;
         let [averages, largest] = [&self.bins[0], &self.bins[1]].map(|bin| bin.forward(&xs, cx));
         let bins = self.add.forward(&averages?, &largest?, cx)?;
         let up = self.up.forward(&bins, cx)?;
@@ -206,6 +214,17 @@ fn nodes_say_what_the_layers_were_built_with_and_who_reads_them() {
     );
     assert_eq!((groups, bias), (4, true));
     assert_eq!(node("norm").kind, LayerKind::LayerNorm { eps: 0.01 });
+    assert_eq!(node("per_pixel").kind, LayerKind::Linear { bias: true });
+    assert_eq!(node("per_pixel").tensors().unwrap()[0].shape, [6, 6]);
+    assert_eq!(
+        node("per_pixel").multiply_adds().unwrap(),
+        6 * 6 * node("per_pixel").extent().iter().product::<usize>() as u64
+    );
+    assert_eq!(node("scale.gamma").kind, LayerKind::LayerScale);
+    assert_eq!(
+        node("scale.gamma").tensors().unwrap()[0].name,
+        "scale.gamma"
+    );
     assert_eq!(node("drop").kind, LayerKind::Dropout { p: 0.5 });
     assert_eq!(node("block.drop_path").kind, LayerKind::DropPath { p: 0.3 });
     assert_eq!(

@@ -69,7 +69,8 @@ pub use machine::ceilings::{copy_bandwidth, peak_flops};
 pub use machine::isa::InstructionSet;
 pub use machine::profile::{OpTime, Pass, labelled, profile};
 pub use norm::batch_norm::{BatchStatistics, batch_norm_running, batch_norm_train};
-pub use norm::layer_norm::layer_norm;
+pub use norm::layer_norm::{layer_norm, layer_norm_plain};
+pub use norm::layer_scale::layer_scale;
 pub use norm::scale_channels::scale_channels;
 pub use pool::{
     adaptive_avg_pool, adaptive_max_pool, avg_pool, global_avg_pool, global_max_pool, max_pool,

@@ -6,7 +6,8 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use cnn_kernels::{
     Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate_tensor,
     adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train, concat, conv2d,
-    global_avg_pool, layer_norm, max_pool, softmax, upsample_nearest,
+    global_avg_pool, layer_norm, layer_norm_plain, layer_scale, max_pool, softmax,
+    upsample_nearest,
 };
 
 fn ones(shape: &[usize]) -> Tensor {
@@ -54,6 +55,8 @@ fn operations(xs: &FeatureMap, weights: &[Tensor]) -> Result<Vec<Tensor>> {
             Activation::Identity,
         )?,
         layer_norm(xs, vector, vector, 1e-5)?,
+        layer_norm_plain(xs, 1e-5)?,
+        layer_scale(xs, vector, Some(xs))?,
         add(xs, xs)?,
         concat(&[xs, xs])?,
     ];

@@ -8,8 +8,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use cnn_kernels::{
     Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate_tensor,
     adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
-    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, max_pool, scale_channels,
-    softmax, upsample_nearest,
+    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, layer_scale, max_pool, scale_channels, softmax,
+    upsample_nearest,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -35,7 +35,7 @@ fn adaptive_global_and_nearest_resizing_equal_pytorch() {
 
 #[test]
 fn norms_equal_pytorch() {
-    check_group("norm", 13);
+    check_group("norm", 15);
 }
 
 #[test]
@@ -231,6 +231,10 @@ impl<'a> Case<'a> {
                 self.input("bias"),
                 self.number("eps"),
             ),
+            "layer_scale" => layer_scale(&map("input"), self.input("factors"), None),
+            "layer_scale_sum" => {
+                layer_scale(&map("input"), self.input("factors"), Some(&map("residual")))
+            }
             "concat" => {
                 let maps: Vec<FeatureMap> = self.inputs.iter().map(|(role, _)| map(role)).collect();
                 concat(&maps.iter().collect::<Vec<_>>())

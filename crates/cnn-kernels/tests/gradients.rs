@@ -7,8 +7,8 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use cnn_kernels::{
     Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate, activate_tensor,
     adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
-    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, max_pool, scale_channels,
-    softmax, upsample_nearest,
+    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, layer_norm_plain, layer_scale, scale_channels,
+    max_pool, softmax, upsample_nearest,
 };
 use common::{Numbers, large_convolutions, small_convolutions};
 
@@ -461,6 +461,44 @@ fn layer_norm_over_channels() {
         &with_affine(8, [2, 17, 19, 5]),
         f,
     );
+    check(
+        "more channels than registers side by side",
+        &with_affine(8, [1, 1, 3, 75]),
+        f,
+    );
+    check_along_direction(
+        "several tasks of several short sums",
+        &with_affine(8, [1, 20, 30, 41]),
+        f,
+    );
+    let plain = |inputs: &[Tensor]| {
+        Ok(layer_norm_plain(&FeatureMap::from_nhwc(&inputs[0])?, 1e-3)?.to_nhwc())
+    };
+    for shape in [[2, 3, 4, 5], [1, 1, 2, 19]] {
+        let xs = Numbers::new(8).tensor(&shape);
+        check("layer norm without weights", &[xs], plain);
+    }
+}
+
+#[test]
+fn layer_scale_with_and_without_a_residual() {
+    for shape in [[2, 3, 4, 5], [1, 1, 2, 19]] {
+        let mut numbers = Numbers::new(9);
+        let [xs, residual] = [numbers.tensor(&shape), numbers.tensor(&shape)];
+        let inputs = [xs, numbers.tensor(&shape[3..]), residual];
+        check("layer scale", &inputs[..2], |inputs| {
+            let xs = FeatureMap::from_nhwc(&inputs[0])?;
+            Ok(layer_scale(&xs, &inputs[1], None)?.to_nhwc())
+        });
+        check("layer scale and residual", &inputs, |inputs| {
+            let [xs, residual] = [&inputs[0], &inputs[2]].map(FeatureMap::from_nhwc);
+            Ok(layer_scale(&xs?, &inputs[1], Some(&residual?))?.to_nhwc())
+        });
+        check("a residual that is the input", &inputs[..2], |inputs| {
+            let xs = FeatureMap::from_nhwc(&inputs[0])?;
+            Ok(layer_scale(&xs, &inputs[1], Some(&xs))?.to_nhwc())
+        });
+    }
 }
 
 /// Uniform in `[-5, 8)`, away from where a slope jumps.

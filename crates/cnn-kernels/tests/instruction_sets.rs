@@ -10,8 +10,8 @@ use candle_core::{DType, Tensor, Var};
 use cnn_kernels::{
     Activation, BackwardRule, FeatureMap, InstructionSet, Padding, Window, activate,
     adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
-    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, max_pool, scale_channels,
-    upsample_nearest,
+    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, layer_norm_plain, layer_scale, scale_channels,
+    max_pool, upsample_nearest,
 };
 use common::{ConvCase, Numbers, large_convolutions, network_convolutions, small_convolutions};
 
@@ -238,6 +238,13 @@ fn operations() -> Vec<(&'static str, Operation)> {
         ),
         ("layer_norm", |[xs, _], [weight, bias]| {
             layer_norm(xs, weight, bias, 1e-5)
+        }),
+        ("layer_norm_plain", |[xs, _], _| layer_norm_plain(xs, 1e-5)),
+        ("layer_scale", |[xs, _], [weight, _]| {
+            layer_scale(xs, weight, None)
+        }),
+        ("layer_scale and a sum", |[xs, ys], [weight, _]| {
+            layer_scale(xs, weight, Some(ys))
         }),
         ("max_pool", |[xs, _], _| max_pool(xs, &overlapping())),
         ("max_pool of every row", |[xs, _], _| {

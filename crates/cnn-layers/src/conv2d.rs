@@ -21,6 +21,7 @@ pub struct Conv2dConfig {
     bias: bool,
     init: Init,
     bias_init: Option<Init>,
+    linear_weight: bool,
 }
 
 impl Conv2dConfig {
@@ -41,6 +42,7 @@ impl Conv2dConfig {
             bias: true,
             init: Init::PYTORCH_DEFAULT,
             bias_init: None,
+            linear_weight: false,
         }
     }
 
@@ -103,11 +105,36 @@ impl Conv2dConfig {
         self
     }
 
-    /// Takes `weight` `(out, in / groups, rows, columns)` and `bias` `(out)` from the builder's
-    /// place.
+    /// The weight of a linear layer, `(out, in)`, as networks have it that apply one to each pixel:
+    /// for 1×1 kernels that move by one pixel, in one group.
+    pub const fn with_linear_weight(mut self) -> Self {
+        self.linear_weight = true;
+        self
+    }
+
+    /// Whether a constant in each channel of the input is one in the output, so that the offsets of
+    /// a layer before this one can become part of the bias: nothing is padded, and the channels are
+    /// one group.
+    pub(crate) fn passes_constants(&self) -> bool {
+        let is_unpadded = match self.spec.padding {
+            Padding::Valid => true,
+            Padding::Same => self.kernel_size == [1, 1],
+            Padding::Explicit {
+                top,
+                bottom,
+                left,
+                right,
+            } => [top, bottom, left, right] == [0; 4],
+        };
+        is_unpadded && self.spec.groups == 1
+    }
+
+    /// Takes `weight` `(out, in / groups, rows, columns)`, or `(out, in)` of a linear layer, and
+    /// `bias` `(out)` from the builder's place.
     ///
     /// # Errors
-    /// If a number is zero or the groups do not divide the channels.
+    /// If a number is zero, the groups do not divide the channels, or the weight of a linear layer
+    /// is asked for where it cannot be.
     pub fn build(&self, builder: &Builder) -> Result<Conv2d> {
         let mut conv = self.build_unpacked(builder)?;
         if builder.mode() == Mode::Inference {
@@ -126,11 +153,9 @@ impl Conv2dConfig {
         let [rows, columns] = self.kernel_size;
         let group_in = self.in_channels / self.spec.groups;
         let init = self.init.with_groups(self.spec.groups);
-        let weight = builder.param(
-            "weight",
-            &[self.out_channels, group_in, rows, columns],
-            init,
-        )?;
+        let shape = [self.out_channels, group_in, rows, columns];
+        let rank = if self.linear_weight { 2 } else { 4 };
+        let weight = builder.param("weight", &shape[..rank], init)?;
         let bound = 1. / ((group_in * rows * columns) as f64).sqrt();
         let bias_init = self.bias_init.unwrap_or(Init::Uniform { bound });
         let bias = self
@@ -183,6 +208,16 @@ impl Conv2dConfig {
             );
             return config("groups", groups, expected);
         }
+        let moves_by_pixels = self.spec.stride == [1, 1] && self.passes_constants();
+        if self.linear_weight && !(moves_by_pixels && self.kernel_size == [1, 1]) {
+            return Err(Error::Config {
+                layer: path.to_string(),
+                what: "the kernel of a linear layer",
+                found: format!("{rows}×{columns}"),
+                expected: "1×1, with stride 1, without padding, in one group".to_string(),
+            }
+            .into());
+        }
         Ok(())
     }
 }
@@ -209,7 +244,7 @@ struct Packed {
 }
 
 impl Conv2d {
-    /// The weight, `(out, in / groups, rows, columns)`.
+    /// The weight, `(out, in / groups, rows, columns)`; `(out, in)` of a linear layer.
     pub fn weight(&self) -> &Tensor {
         &self.weight
     }
@@ -227,12 +262,27 @@ impl Conv2d {
 
     /// What slides over the input.
     fn window(&self) -> Window {
-        let dims = self.weight.dims();
+        let kernel_size = match *self.weight.dims() {
+            [_, _, rows, columns] => [rows, columns],
+            _ => [1, 1],
+        };
         Window {
             stride: self.spec.stride,
             padding: self.spec.padding,
             dilation: self.spec.dilation,
-            ..Window::new([dims[2], dims[3]])
+            ..Window::new(kernel_size)
+        }
+    }
+
+    fn kind(&self) -> LayerKind {
+        let bias = self.bias.is_some();
+        if self.weight.rank() == 2 {
+            return LayerKind::Linear { bias };
+        }
+        LayerKind::Conv2d {
+            window: self.window(),
+            groups: self.spec.groups,
+            bias,
         }
     }
 
@@ -290,12 +340,7 @@ impl Conv2d {
 impl Layer for Conv2d {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let packed = self.packed()?;
-        let kind = LayerKind::Conv2d {
-            window: self.window(),
-            groups: self.spec.groups,
-            bias: self.bias.is_some(),
-        };
-        cx.layer(&self.path, kind, &[xs.into()], || match packed {
+        cx.layer(&self.path, self.kind(), &[xs.into()], || match packed {
             Some(packed) => packed.forward(xs, None, Activation::Identity),
             None => conv2d(xs, &self.weight, self.bias.as_ref(), &self.spec),
         })

@@ -57,7 +57,9 @@ pub enum LayerKind {
     /// Convolutions of a model that was built for inference, with their activations, whose outputs
     /// are written one after another.
     FusedConcat,
-    /// [`Linear`](crate::Linear).
+    /// [`Linear`](crate::Linear), and a 1×1 convolution with a linear layer's weight
+    /// ([`Conv2dConfig::with_linear_weight`](crate::Conv2dConfig::with_linear_weight)), which is the
+    /// same for each pixel.
     Linear {
         /// Whether there is a bias.
         bias: bool,
@@ -72,6 +74,15 @@ pub enum LayerKind {
         /// What is added to the variance.
         eps: f64,
     },
+    /// A layer norm of a model that was built for inference, whose factors and offsets of the
+    /// channels the convolution behind it has taken in.
+    FusedLayerNorm {
+        /// What is added to the variance.
+        eps: f64,
+    },
+    /// The input times one learned factor per channel, [`LayerScale`](crate::LayerScale). Its path
+    /// is that of the parameter.
+    LayerScale,
     /// [`Activate`](crate::Activate).
     Activation(Activation),
     /// Softmax over the channels of each pixel, or over the features of each vector.
@@ -144,7 +155,8 @@ impl LayerKind {
             Self::Conv2d { .. } | Self::FusedConv2d { .. } => "conv2d",
             Self::Linear { .. } => "linear",
             Self::BatchNorm { .. } => "batch_norm",
-            Self::LayerNorm { .. } => "layer_norm",
+            Self::LayerNorm { .. } | Self::FusedLayerNorm { .. } => "layer_norm",
+            Self::LayerScale => "layer_scale",
             Self::Activation(activation) => activation_name(activation),
             Self::Softmax => "softmax",
             Self::MaxPool { .. } => "max_pool",

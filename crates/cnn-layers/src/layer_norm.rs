@@ -1,7 +1,7 @@
 //! Layer normalisation over channels.
 
 use candle_core::{Result, Tensor};
-use cnn_kernels::layer_norm;
+use cnn_kernels::{layer_norm, layer_norm_plain};
 
 use crate::{Builder, Context, FeatureMap, Init, Layer, LayerKind};
 
@@ -39,6 +39,7 @@ impl LayerNorm2dConfig {
             eps: self.eps,
             weight,
             bias,
+            is_plain: false,
         })
     }
 }
@@ -54,13 +55,30 @@ pub struct LayerNorm2d {
     eps: f64,
     weight: Tensor,
     bias: Tensor,
+    /// Whether the layer behind it has taken in weight and bias.
+    is_plain: bool,
+}
+
+impl LayerNorm2d {
+    /// Weight and bias, which the caller takes into the layer behind this one: they are no longer
+    /// applied here.
+    pub(crate) fn without_affine(mut self) -> (Self, [Tensor; 2]) {
+        self.is_plain = true;
+        let affine = [self.weight.clone(), self.bias.clone()];
+        (self, affine)
+    }
 }
 
 impl Layer for LayerNorm2d {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        let kind = LayerKind::LayerNorm { eps: self.eps };
+        let eps = self.eps;
+        if self.is_plain {
+            let kind = LayerKind::FusedLayerNorm { eps };
+            return cx.layer(&self.path, kind, &[xs.into()], || layer_norm_plain(xs, eps));
+        }
+        let kind = LayerKind::LayerNorm { eps };
         cx.layer(&self.path, kind, &[xs.into()], || {
-            layer_norm(xs, &self.weight, &self.bias, self.eps)
+            layer_norm(xs, &self.weight, &self.bias, eps)
         })
     }
 }

@@ -60,6 +60,7 @@ mod join;
 mod layer;
 mod layer_kind;
 mod layer_norm;
+mod layer_scale;
 mod linear;
 mod model;
 mod observer;
@@ -72,9 +73,10 @@ mod var_builder;
 pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
-    BlockOptions, ConvAct, ConvNormAct, ConvNormActConfig, DepthwiseSeparable,
-    DepthwiseSeparableConfig, Inception, InvertedResidual, InvertedResidualConfig, RepVggBlock,
-    RepVggBlockConfig, Residual, ResidualSum, SqueezeExcite, SqueezeExciteConfig,
+    BlockOptions, BranchEnd, ConvAct, ConvLayerScale, ConvLayerScaleConfig, ConvNormAct,
+    ConvNormActConfig, DepthwiseSeparable, DepthwiseSeparableConfig, Inception, InvertedResidual,
+    InvertedResidualConfig, LayerNormConv, LayerNormConvConfig, RepVggBlock, RepVggBlockConfig, Residual, ResidualSum,
+    SqueezeExcite, SqueezeExciteConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
 pub use cnn_kernels::{
@@ -90,6 +92,7 @@ pub use join::{Add, Concat, ScaleChannels};
 pub use layer::{Layer, Sequential};
 pub use layer_kind::LayerKind;
 pub use layer_norm::{LayerNorm2d, LayerNorm2dConfig};
+pub use layer_scale::{LayerScale, LayerScaleConfig};
 pub use linear::{Linear, LinearConfig};
 pub use model::{
     AuxiliaryOutput, Backbone, Classifier, Head, LayerGroup, LinearHead, Outputs, Segmenter,

@@ -1,7 +1,7 @@
 //! The list of models that can be built by name.
 
 use crate::families::{
-    alexnet, googlenet, inception_v3, inception_v4, lenet, mobilenetv1, mobilenetv2, regnet, repvgg,
+    alexnet, convnext, ghostnet, googlenet, inception_v3, inception_v4, lenet, mobilenetv1, mobilenetv2, regnet, repvgg,
     resnet, resnet_cifar, squeezenet, vgg,
 };
 use crate::{Error, ModelSpec};
@@ -20,6 +20,8 @@ const FAMILIES: &[&[ModelSpec]] = &[
     googlenet::MODELS,
     inception_v3::MODELS,
     inception_v4::MODELS,
+    convnext::MODELS,
+    ghostnet::MODELS,
 ];
 
 /// All registered models, family by family.

@@ -447,6 +447,18 @@ fn narrowed(model: &str) -> BTreeMap<String, usize> {
             ("features.3.squeeze", 9),
             ("features.4.expand3x3", 30),
         ],
+        "test_convnext" => &[
+            ("stem.0", 20),
+            ("stages.0.blocks.0.mlp.fc2", 20),
+            ("stages.2.blocks.1.mlp.fc1", 100),
+        ],
+        "ghostnet_050" => &[
+            ("blocks.1.0.ghost1.primary_conv.0", 10),
+            ("blocks.3.0.ghost2.primary_conv.0", 8),
+            ("blocks.3.0.shortcut.2", 16),
+            ("blocks.4.0.ghost2.primary_conv.0", 8),
+            ("conv_head", 1000),
+        ],
         "lenet5" => &[("conv1", 5), ("conv2", 11), ("fc1", 100), ("fc2", 70)],
         "alexnet" => &[
             ("features.3", 100),
@@ -492,6 +504,8 @@ fn widths_follow_a_plan_and_come_back_from_a_file() {
         "mobilenetv1_100",
         "mobilenetv2_035",
         "squeezenet1_1",
+        "test_convnext",
+        "ghostnet_050",
         "lenet5",
         "alexnet",
         "vgg11_bn",
@@ -562,6 +576,8 @@ fn a_plan_that_cannot_be_followed_is_refused() {
         ("resnet18d", "layer2.0.downsample.1"),
         ("repvgg_a0", "stages.1.1.conv_kxk.conv"),
         ("repvgg_a0", "stages.1.0.conv_1x1.conv"),
+        ("convnext_atto", "stages.1.blocks.0.mlp.fc2"),
+        ("ghostnet_100", "blocks.4.0.ghost2.primary_conv.0"),
     ] {
         let error = build(model, layer);
         let message = error.to_string();

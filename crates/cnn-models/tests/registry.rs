@@ -430,20 +430,19 @@ fn the_inference_mode_computes_what_evaluation_does_in_both_types() {
                 .unwrap();
             disturb(&store, "running_mean", 0.1, 0.2);
             disturb(&store, "running_var", 1.1, 0.3);
-            store
-                .names()
-                .iter()
-                .filter(|name| name.contains("bn"))
-                .for_each(|name| {
-                    let (base, spread) = if name.ends_with("weight") {
-                        (0.9, 0.3)
-                    } else {
-                        (0.05, 0.1)
-                    };
-                    if name.ends_with("weight") || name.ends_with("bias") {
-                        disturb(&store, name, base, spread);
-                    }
-                });
+            // Biases, and the factors and offsets of norms and branches.
+            let vectors = store
+                .entries()
+                .into_iter()
+                .filter(|entry| entry.kind == TensorKind::Parameter && entry.shape.len() == 1);
+            for entry in vectors {
+                let (base, spread) = if entry.name.ends_with("bias") {
+                    (0.05, 0.1)
+                } else {
+                    (0.9, 0.3)
+                };
+                disturb(&store, &entry.name, base, spread);
+            }
             let inference = spec
                 .build_classifier(&config, &store.builder(Mode::Inference))
                 .unwrap();

@@ -3,6 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::concat_packed::concat_packed;
+use super::residual_sum::BranchEnd;
 use crate::{
     Activate, Activation, BatchNorm2d, BatchNorm2dConfig, Builder, Concat, Context, Conv2d,
     Conv2dConfig, FeatureMap, Layer, Mode, Padding,
@@ -151,11 +152,12 @@ impl ConvNormAct {
             .as_ref()
             .map_or(Activation::Identity, Activate::activation)
     }
+}
 
-    /// `activation(norm(conv(xs)) + shortcut)`, the sum in the norm's pass or, built for inference,
-    /// in the convolution's; `None` if the layer has an activation of its own or the parts have to
-    /// be seen one by one.
-    pub(super) fn forward_sum(
+impl BranchEnd for ConvNormAct {
+    /// The sum in the norm's pass or, built for inference, in the convolution's; `None` if the layer
+    /// has an activation of its own.
+    fn forward_sum(
         &self,
         xs: &FeatureMap,
         shortcut: &FeatureMap,

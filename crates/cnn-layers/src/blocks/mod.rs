@@ -2,10 +2,12 @@
 
 mod concat_packed;
 mod conv_act;
+mod conv_layer_scale;
 mod conv_norm_act;
 mod depthwise_separable;
 mod inception;
 mod inverted_residual;
+mod layer_norm_conv;
 mod options;
 mod rep_vgg;
 mod residual;
@@ -13,12 +15,14 @@ mod residual_sum;
 mod squeeze_excite;
 
 pub use conv_act::ConvAct;
+pub use conv_layer_scale::{ConvLayerScale, ConvLayerScaleConfig};
 pub use conv_norm_act::{ConvNormAct, ConvNormActConfig};
 pub use depthwise_separable::{DepthwiseSeparable, DepthwiseSeparableConfig};
 pub use inception::Inception;
 pub use inverted_residual::{InvertedResidual, InvertedResidualConfig};
+pub use layer_norm_conv::{LayerNormConv, LayerNormConvConfig};
 pub use options::BlockOptions;
 pub use rep_vgg::{RepVggBlock, RepVggBlockConfig};
 pub use residual::Residual;
-pub use residual_sum::ResidualSum;
+pub use residual_sum::{BranchEnd, ResidualSum};
 pub use squeeze_excite::{SqueezeExcite, SqueezeExciteConfig};

@@ -2,7 +2,21 @@
 
 use candle_core::Result;
 
-use crate::{Activate, Add, Builder, Context, ConvNormAct, DropPath, Error, FeatureMap, Layer};
+use crate::{Activate, Add, Builder, Context, DropPath, Error, FeatureMap, Layer};
+
+/// The last layer of a residual branch, which may take the sum behind it into one of its passes: a
+/// [`ConvNormAct`](crate::ConvNormAct) or a [`ConvLayerScale`](crate::ConvLayerScale).
+pub trait BranchEnd: Layer {
+    /// `activation(self(xs) + shortcut)` without a pass of its own for the sum; `None` if it needs
+    /// one, or the parts have to be seen one by one.
+    fn forward_sum(
+        &self,
+        xs: &FeatureMap,
+        shortcut: &FeatureMap,
+        activation: Option<&Activate>,
+        cx: &Context<'_>,
+    ) -> Option<Result<FeatureMap>>;
+}
 
 /// The sum at the end of a residual block (He et al. 2015):
 /// `activation(drop_path(last(xs)) + shortcut)`.
@@ -28,14 +42,14 @@ impl ResidualSum {
         })
     }
 
-    /// Runs `last`, the last layer of the branch, on `xs` and adds the shortcut; in its norm's
-    /// pass, or in its convolution's where that was built for inference.
+    /// Runs `last`, the last layer of the branch, on `xs` and adds the shortcut; in one of its
+    /// passes where it can.
     ///
     /// # Errors
     /// If the shapes of branch and shortcut differ, and those of the layers.
     pub fn forward(
         &self,
-        last: &ConvNormAct,
+        last: &impl BranchEnd,
         xs: &FeatureMap,
         shortcut: &FeatureMap,
         cx: &Context<'_>,

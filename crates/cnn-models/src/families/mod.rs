@@ -1,6 +1,8 @@
 //! The families, one file each.
 
 pub(crate) mod alexnet;
+pub(crate) mod convnext;
+pub(crate) mod ghostnet;
 pub(crate) mod googlenet;
 pub(crate) mod inception_v3;
 pub(crate) mod inception_v4;

@@ -165,6 +165,7 @@ mod tests {
     use super::*;
     use crate::Reader;
     use cnn_models::{ModelConfig, models};
+    use std::collections::HashSet;
 
     fn graph(model: &str) -> FilterGraph {
         FilterGraph::of(&Network::new(model, &ModelConfig::default(), 0).unwrap()).unwrap()
@@ -183,8 +184,17 @@ mod tests {
             let graph = graph(spec.name);
             let parameters: usize = graph.layers.iter().map(WeightedLayer::parameters).sum();
             let multiply_adds: u64 = graph.layers.iter().map(WeightedLayer::multiply_adds).sum();
+            // Norms and factors that belong to no unit are no weights of a layer.
+            let of_units = graph.units.iter().filter_map(|unit| unit.norm.as_ref());
+            let of_layers = graph.layers.iter().map(|layer| &layer.path);
+            let counted: HashSet<&String> = of_units.chain(of_layers).collect();
+            let nodes = graph.network.nodes().iter();
+            let alone: usize = nodes
+                .filter(|node| !counted.contains(&node.path))
+                .map(|node| node.parameter_count().unwrap())
+                .sum();
             assert_eq!(
-                (parameters, multiply_adds),
+                (parameters + alone, multiply_adds),
                 (spec.parameters, spec.multiply_adds),
                 "{}",
                 spec.name
