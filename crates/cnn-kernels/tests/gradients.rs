@@ -7,8 +7,8 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use cnn_kernels::{
     Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate, activate_tensor,
     adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
-    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, layer_norm_plain, layer_scale, scale_channels,
-    max_pool, softmax, upsample_nearest,
+    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, layer_norm_plain, layer_scale,
+    max_pool, scale_channels, softmax, upsample_nearest,
 };
 use common::{Numbers, large_convolutions, small_convolutions};
 

@@ -10,8 +10,8 @@ use candle_core::{DType, Tensor, Var};
 use cnn_kernels::{
     Activation, BackwardRule, FeatureMap, InstructionSet, Padding, Window, activate,
     adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
-    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, layer_norm_plain, layer_scale, scale_channels,
-    max_pool, upsample_nearest,
+    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, layer_norm_plain, layer_scale,
+    max_pool, scale_channels, upsample_nearest,
 };
 use common::{ConvCase, Numbers, large_convolutions, network_convolutions, small_convolutions};
 

@@ -75,8 +75,8 @@ pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
     BlockOptions, BranchEnd, ConvAct, ConvLayerScale, ConvLayerScaleConfig, ConvNormAct,
     ConvNormActConfig, DepthwiseSeparable, DepthwiseSeparableConfig, Inception, InvertedResidual,
-    InvertedResidualConfig, LayerNormConv, LayerNormConvConfig, RepVggBlock, RepVggBlockConfig, Residual, ResidualSum,
-    SqueezeExcite, SqueezeExciteConfig,
+    InvertedResidualConfig, LayerNormConv, LayerNormConvConfig, RepVggBlock, RepVggBlockConfig,
+    Residual, ResidualSum, SqueezeExcite, SqueezeExciteConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
 pub use cnn_kernels::{

@@ -1,8 +1,8 @@
 //! The list of models that can be built by name.
 
 use crate::families::{
-    alexnet, convnext, ghostnet, googlenet, inception_v3, inception_v4, lenet, mobilenetv1, mobilenetv2, regnet, repvgg,
-    resnet, resnet_cifar, squeezenet, vgg,
+    alexnet, convnext, ghostnet, googlenet, inception_v3, inception_v4, lenet, mobilenetv1,
+    mobilenetv2, regnet, repvgg, resnet, resnet_cifar, squeezenet, vgg,
 };
 use crate::{Error, ModelSpec};
 

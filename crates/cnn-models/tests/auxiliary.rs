@@ -19,7 +19,7 @@ fn fresh() -> Network {
 
 /// A bare weight file with some of a network's tensors.
 fn write(network: &Network, path: &Path, keep: impl Fn(&str) -> bool) {
-    let tensors: BTreeMap<String, Tensor> = network
+    let tensors: Vec<(String, Tensor)> = network
         .store()
         .tensors()
         .into_iter()

@@ -54,8 +54,6 @@ pub struct StagedBuilder {
     /// Those of the head, but for the group that gives the scores.
     head_groups: Vec<LayerGroup>,
     auxiliary: Vec<Auxiliary>,
-    /// Of the head, those that a new number of classes keeps.
-    head_groups: Vec<LayerGroup>,
     channels: usize,
     reduction: usize,
     depth: StochasticDepth,
@@ -81,7 +79,6 @@ impl StagedBuilder {
             groups: Vec::new(),
             head_groups: Vec::new(),
             auxiliary: Vec::new(),
-            head_groups: Vec::new(),
             channels: in_channels,
             reduction: 1,
             depth: StochasticDepth::default(),
@@ -166,13 +163,6 @@ impl StagedBuilder {
         });
     }
 
-    /// Adds a layer group of the head: modules before the one that gives the scores, which stay when
-    /// the number of classes changes. The network without its head does not have it.
-    pub fn head_group(&mut self, name: &str, modules: &[&str]) {
-        let modules = self.paths(modules);
-        self.head_groups.push(LayerGroup::new(name, modules));
-    }
-
     /// Adds an auxiliary head, called `module`, that reads the feature map so far; its loss counts
     /// `weight` beside that of the main output. Its parameters lie below `module` and belong to the
     /// group `head`. It is computed by
@@ -214,7 +204,6 @@ impl StagedBuilder {
         let head_groups = std::mem::take(&mut self.head_groups);
         let of_heads = auxiliary.iter().map(|head| self.path(&head.name));
         let of_heads: Vec<String> = of_heads.chain(self.paths(modules)).collect();
-        let head_groups = std::mem::take(&mut self.head_groups);
         let backbone = self.backbone();
         let mut groups = backbone.groups.clone();
         groups.extend(head_groups);
