@@ -25,7 +25,7 @@ SHAPES = [(height, height + more) for height in range(67, 18, -4) for more in ra
 
 
 class KinkDistances(TorchDispatchMode):
-    """Records what enters each ReLU, ReLU6 and max-pooling, as distances to the nearest kink or tie."""
+    """Records what enters each ReLU, ReLU6, hard-swish, hard-sigmoid and max-pooling, as distances to the nearest kink or tie."""
 
     def __init__(self):
         super().__init__()
@@ -37,6 +37,8 @@ class KinkDistances(TorchDispatchMode):
             self.found.append(args[0].clone())
         elif name == "hardtanh":
             self.found += [args[0].clone(), args[0] - 6]
+        elif name in ("hardswish", "hardsigmoid"):
+            self.found += [args[0] + 3, args[0] - 3]
         elif name == "max_pool2d_with_indices":
             self.found.append(lead_over_second(*args))
         return function(*args, **(kwargs or {}))
@@ -55,7 +57,7 @@ class Margins:
 
     def __init__(self, reference: Reference):
         self.channels = reference.input[0]
-        self.models = [reference.build(CLASSES).to(dtype).eval() for dtype in (torch.float64, torch.float32)]
+        self.models = [reference.build_golden(CLASSES).to(dtype).eval() for dtype in (torch.float64, torch.float32)]
         for model in self.models:
             load_formula(model)
 

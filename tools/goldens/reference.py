@@ -1,6 +1,6 @@
 """What a reference network is, and how timm's and torchvision's become one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Callable
 
 import timm
@@ -13,6 +13,8 @@ class Reference:
     """One reference network; `stages` are the modules whose outputs are `stage0`, `stage1`, …
 
     The golden `input` is not square and its height and width keep away from kinks (see margins.py).
+    What the golden file holds may be a reduced form of a large network: `build_reduced` builds it, and the registered model with
+    the arguments `args` is the same.
     """
 
     name: str
@@ -22,6 +24,12 @@ class Reference:
     default_input: tuple[int, int, int]
     default_classes: int
     stages: tuple[str, ...]
+    args: dict = field(default_factory=dict)
+    build_reduced: Callable[[int], nn.Module] | None = None
+
+    def build_golden(self, classes: int) -> nn.Module:
+        """What the golden file is made of."""
+        return (self.build_reduced or self.build)(classes)
 
     @property
     def train_input(self) -> tuple[int, int, int]:

@@ -73,8 +73,9 @@ pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
     BlockOptions, ConvAct, ConvNormAct, ConvNormActConfig, DepthwiseSeparable,
-    DepthwiseSeparableConfig, InvertedResidual, InvertedResidualConfig, Residual, ResidualSum,
-    SqueezeExcite, SqueezeExciteConfig,
+    DepthwiseSeparableConfig, FusedInvertedResidual, FusedInvertedResidualConfig, InvertedResidual,
+    InvertedResidualConfig, Residual, ResidualSum, SqueezeExcite, SqueezeExciteConfig,
+    UniversalInvertedResidual, UniversalInvertedResidualConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
 pub use cnn_kernels::{

@@ -1,6 +1,9 @@
 //! The list of models that can be built by name.
 
-use crate::families::{lenet, mobilenetv1, mobilenetv2, resnet, resnet_cifar, squeezenet};
+use crate::families::{
+    efficientnet, efficientnetv2, lenet, mnasnet, mobilenetv1, mobilenetv2, mobilenetv3,
+    mobilenetv4, resnet, resnet_cifar, squeezenet,
+};
 use crate::{Error, ModelSpec};
 
 const FAMILIES: &[&[ModelSpec]] = &[
@@ -9,6 +12,11 @@ const FAMILIES: &[&[ModelSpec]] = &[
     resnet::MODELS,
     mobilenetv1::MODELS,
     mobilenetv2::MODELS,
+    mobilenetv3::MODELS,
+    mobilenetv4::MODELS,
+    mnasnet::MODELS,
+    efficientnet::MODELS,
+    efficientnetv2::MODELS,
     squeezenet::MODELS,
 ];
 

@@ -32,10 +32,11 @@ fn cases() -> Vec<Case> {
             "{model}: a square input hides exchanged axes"
         );
         let input_size = (find(model).unwrap().family == "lenet").then_some([height, width]);
-        let in_channels = Some(channels);
+        let reduced = find(model).unwrap().reduced_config();
+        assert_eq!(golden.args(), reduced.args, "{model}: the reduced form");
         let config = ModelConfig {
             num_classes: Some(CLASSES),
-            in_channels,
+            in_channels: Some(channels),
             input_size,
             ..config
         }
@@ -57,7 +58,7 @@ fn cases() -> Vec<Case> {
     ];
     // Every registered model is held against PyTorch: one without a golden file fails.
     models()
-        .map(|spec| (spec.name, spec.name, ModelConfig::default()))
+        .map(|spec| (spec.name, spec.name, spec.reduced_config()))
         .chain(variants)
         .filter(|(golden, ..)| is_wanted(golden))
         .map(|(golden, model, config)| case(golden, model, config))
@@ -149,7 +150,7 @@ fn the_names_of_other_libraries_mean_the_same_network() {
             continue;
         }
         let shapes: BTreeMap<String, Vec<usize>> = serde_json::from_str(names).unwrap();
-        let weights: BTreeMap<String, Tensor> = shapes
+        let weights: Vec<(String, Tensor)> = shapes
             .iter()
             .map(|(name, shape)| (name.clone(), formula(name, shape, DType::F32)))
             .collect();
@@ -283,6 +284,13 @@ impl Golden {
             .split(',')
             .map(|number| number.parse().unwrap());
         numbers.collect::<Vec<_>>().try_into().unwrap()
+    }
+
+    /// The arguments of a large model's reduced form, where the file holds that.
+    fn args(&self) -> serde_json::Map<String, serde_json::Value> {
+        let args = self.file.metadata().get("args");
+        args.map(|args| serde_json::from_str(args).unwrap())
+            .unwrap_or_default()
     }
 
     fn tensor(&self, name: &str) -> Tensor {

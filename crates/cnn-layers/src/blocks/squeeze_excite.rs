@@ -4,7 +4,7 @@ use candle_core::Result;
 
 use crate::{
     Activate, Activation, Builder, Context, Conv2d, Conv2dConfig, FeatureMap, GlobalAvgPool2d,
-    Layer, ScaleChannels,
+    Init, Layer, ScaleChannels,
 };
 
 /// What a [`SqueezeExcite`] is built from.
@@ -14,6 +14,10 @@ pub struct SqueezeExciteConfig {
     reduced: usize,
     activation: Activation,
     gate: Activation,
+    reduce_name: &'static str,
+    expand_name: &'static str,
+    init: Init,
+    bias_init: Option<Init>,
 }
 
 impl SqueezeExciteConfig {
@@ -24,6 +28,10 @@ impl SqueezeExciteConfig {
             reduced,
             activation: Activation::Relu,
             gate: Activation::Sigmoid,
+            reduce_name: "conv_reduce",
+            expand_name: "conv_expand",
+            init: Init::PYTORCH_DEFAULT,
+            bias_init: None,
         }
     }
 
@@ -39,19 +47,46 @@ impl SqueezeExciteConfig {
         self
     }
 
-    /// Takes `conv_reduce` and `conv_expand`, 1×1 convolutions with bias, from the builder's place.
+    /// Other names of the two layers than `conv_reduce` and `conv_expand`: `fc1` and `fc2` in
+    /// ResNets and RegNets.
+    pub const fn with_names(mut self, reduce: &'static str, expand: &'static str) -> Self {
+        (self.reduce_name, self.expand_name) = (reduce, expand);
+        self
+    }
+
+    /// Another initialisation of both weights.
+    pub const fn with_init(mut self, init: Init) -> Self {
+        self.init = init;
+        self
+    }
+
+    /// Another initialisation of both biases than PyTorch's, uniform in `±1/√fan_in`.
+    pub const fn with_bias_init(mut self, init: Init) -> Self {
+        self.bias_init = Some(init);
+        self
+    }
+
+    /// Takes the two layers, 1×1 convolutions with bias, from the builder's place. A plan of widths
+    /// ([`Builder::with_widths`]) may give the first other channels.
     ///
     /// # Errors
     /// If a number is zero.
     pub fn build(&self, builder: &Builder) -> Result<SqueezeExcite> {
+        let at_reduce = builder.pp(self.reduce_name);
+        let reduced = at_reduce.width(self.reduced);
+        let layer = |from: usize, to: usize| {
+            let conv = Conv2dConfig::new(from, to, 1).with_init(self.init);
+            match self.bias_init {
+                Some(init) => conv.with_bias_init(init),
+                None => conv,
+            }
+        };
         Ok(SqueezeExcite {
             scale: ScaleChannels::new(builder),
             pool: GlobalAvgPool2d::new().at(&builder.pp("pool")),
-            reduce: Conv2dConfig::new(self.channels, self.reduced, 1)
-                .build(&builder.pp("conv_reduce"))?,
+            reduce: layer(self.channels, reduced).build(&at_reduce)?,
             activation: Activate::new(self.activation, &builder.pp("act1")),
-            expand: Conv2dConfig::new(self.reduced, self.channels, 1)
-                .build(&builder.pp("conv_expand"))?,
+            expand: layer(reduced, self.channels).build(&builder.pp(self.expand_name))?,
             gate: Activate::new(self.gate, &builder.pp("gate")),
         })
     }

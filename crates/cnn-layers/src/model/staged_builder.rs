@@ -52,6 +52,8 @@ pub struct StagedBuilder {
     layers: Sequential,
     groups: Vec<LayerGroup>,
     auxiliary: Vec<Auxiliary>,
+    /// Of the head, those that a new number of classes keeps.
+    head_groups: Vec<LayerGroup>,
     channels: usize,
     reduction: usize,
     depth: StochasticDepth,
@@ -76,6 +78,7 @@ impl StagedBuilder {
             layers: Sequential::new(),
             groups: Vec::new(),
             auxiliary: Vec::new(),
+            head_groups: Vec::new(),
             channels: in_channels,
             reduction: 1,
             depth: StochasticDepth::default(),
@@ -118,6 +121,13 @@ impl StagedBuilder {
     pub fn group(&mut self, name: &str, modules: &[&str]) {
         let modules = self.paths(modules);
         self.groups.push(LayerGroup::new(name, modules));
+    }
+
+    /// Adds a layer group of the head: of layers between the last map and the one that gives the
+    /// class scores, which a new number of classes leaves as they are. A backbone does without it.
+    pub fn head_group(&mut self, name: &str, modules: &[&str]) {
+        let modules = self.paths(modules);
+        self.head_groups.push(LayerGroup::new(name, modules));
     }
 
     /// Adds a layer. Where its output has other channels or another resolution than its input,
@@ -189,10 +199,12 @@ impl StagedBuilder {
     ) -> StagedClassifier {
         let num_features = self.channels;
         let auxiliary = std::mem::take(&mut self.auxiliary);
+        let head_groups = std::mem::take(&mut self.head_groups);
         let of_heads = auxiliary.iter().map(|head| self.path(&head.name));
         let of_heads: Vec<String> = of_heads.chain(self.paths(modules)).collect();
         let backbone = self.backbone();
         let mut groups = backbone.groups.clone();
+        groups.extend(head_groups);
         groups.push(LayerGroup::new("head", of_heads));
         StagedClassifier {
             backbone,
