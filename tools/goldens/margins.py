@@ -27,7 +27,7 @@ LARGE_SHAPES = sorted(((height, height + more) for height in range(75, 100) for 
 
 
 class KinkDistances(TorchDispatchMode):
-    """Records what enters each ReLU, ReLU6 and max-pooling, as distances to the nearest kink or tie."""
+    """Records what enters each ReLU, ReLU6, hard-swish, hard-sigmoid and max-pooling, as distances to the nearest kink or tie."""
 
     def __init__(self):
         super().__init__()
@@ -39,6 +39,8 @@ class KinkDistances(TorchDispatchMode):
             self.found.append(args[0].clone())
         elif name == "hardtanh":
             self.found += [args[0].clone(), args[0] - 6]
+        elif name in ("hardswish", "hardsigmoid"):
+            self.found += [args[0] + 3, args[0] - 3]
         elif name == "max_pool2d_with_indices":
             self.found.append(lead_over_second(*args))
         return function(*args, **(kwargs or {}))
@@ -60,7 +62,7 @@ class Margins:
 
     def __init__(self, reference: Reference):
         self.channels = reference.input[0]
-        self.models = [reference.build(CLASSES).to(dtype).eval() for dtype in (torch.float64, torch.float32)]
+        self.models = [reference.build_golden(CLASSES).to(dtype).eval() for dtype in (torch.float64, torch.float32)]
         for model in self.models:
             load_formula(model)
             if reference.auxiliary:

@@ -49,7 +49,7 @@ def main():
 
 def write_golden(reference: Reference):
     with torch.no_grad():
-        model = reference.build(CLASSES)
+        model = reference.build_golden(CLASSES)
         load_formula(model)
     tensors = {}
     single = run(reference, model.float().eval(), torch.float32, reference.input)
@@ -75,6 +75,7 @@ def write_golden(reference: Reference):
         "input.train": ",".join(map(str, (BATCH, *reference.train_input))),
         "classes": str(CLASSES),
         "stages": ",".join(reference.stages),
+        **({"args": json.dumps(reference.args)} if reference.args else {}),
     }
     if reference.model_args:
         metadata["model_args"] = json.dumps(reference.model_args)
@@ -106,7 +107,10 @@ def write_foreign(network: Foreign):
 
 
 def load_formula(model: nn.Module):
-    state = {name: torch.from_numpy(formula.values(name, tensor.shape)) for name, tensor in model.state_dict().items()}
+    # The dictionary itself also holds the versions of the modules, which some ask for.
+    state = model.state_dict()
+    for name, tensor in state.items():
+        state[name] = torch.from_numpy(formula.values(name, tensor.shape))
     model.load_state_dict(state, strict=True)
 
 

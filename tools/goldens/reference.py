@@ -16,6 +16,8 @@ class Reference:
     `model_args` is what the toolkit builds the network with, as its config.json has it (`widths` among it): that of a network
     that is large because of a few layers is narrower there. `auxiliary` are the modules of its auxiliary heads, which compute
     in train mode alone, on inputs of at least `train_size`.
+    What the golden file holds may be a reduced form of a large network: `build_reduced` builds it, and the registered model with
+    the arguments `args` is the same.
     """
 
     name: str
@@ -28,6 +30,12 @@ class Reference:
     model_args: dict = field(default_factory=dict)
     auxiliary: tuple[str, ...] = ()
     train_size: tuple[int, int] = (67, 93)
+    args: dict = field(default_factory=dict)
+    build_reduced: Callable[[int], nn.Module] | None = None
+
+    def build_golden(self, classes: int) -> nn.Module:
+        """What the golden file is made of."""
+        return (self.build_reduced or self.build)(classes)
 
     @property
     def train_input(self) -> tuple[int, int, int]:

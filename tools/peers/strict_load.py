@@ -20,7 +20,7 @@ import torch
 import torchvision
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch_file
-from timm.models.efficientnet import _gen_mobilenet_v1, _gen_mobilenet_v2
+from timm.models.efficientnet import _gen_mnasnet_b1, _gen_mobilenet_v1, _gen_mobilenet_v2
 from torch import nn
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +88,8 @@ def build(config: dict) -> nn.Module:
             first = model.features[0]
             model.features[0] = nn.Conv2d(channels, first.out_channels, first.kernel_size, first.stride)
         return model
+    if name == "mnasnet_130":
+        return _gen_mnasnet_b1("mnasnet_100", 1.3, num_classes=classes, **arguments)
     if multiplier := arguments.pop("channel_multiplier", None):
         # timm's entry points fix the multiplier, hence the generators behind them.
         generator = {"mobilenetv1_100": _gen_mobilenet_v1, "mobilenetv2_100": _gen_mobilenet_v2}[name]

@@ -15,7 +15,7 @@ fn network(spec: &ModelSpec, input_size: [usize; 2]) -> Network {
     let config = ModelConfig {
         num_classes: Some(7),
         input_size: Some(input_size),
-        ..ModelConfig::default()
+        ..spec.reduced_config()
     };
     let network = Network::with_dtype(*spec, &config, 0, DType::F64).unwrap();
     stir(network.store());

@@ -74,9 +74,11 @@ pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
     BlockOptions, BranchEnd, ConvAct, ConvLayerScale, ConvLayerScaleConfig, ConvNormAct,
-    ConvNormActConfig, DepthwiseSeparable, DepthwiseSeparableConfig, Inception, InvertedResidual,
+    ConvNormActConfig, DepthwiseSeparable, DepthwiseSeparableConfig, FusedInvertedResidual, FusedInvertedResidualConfig,
+    Inception, InvertedResidual,
     InvertedResidualConfig, LayerNormConv, LayerNormConvConfig, RepVggBlock, RepVggBlockConfig,
     Residual, ResidualSum, SqueezeExcite, SqueezeExciteConfig,
+    UniversalInvertedResidual, UniversalInvertedResidualConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
 pub use cnn_kernels::{

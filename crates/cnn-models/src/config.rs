@@ -72,12 +72,13 @@ pub(crate) enum PadType {
 }
 
 impl PadType {
-    /// Reads `pad_type`, which is `""` or `"same"`.
-    pub(crate) fn read(args: &mut ArgReader<'_>) -> Result<Self, Error> {
-        Ok(match args.choice("pad_type", &["same", ""])? {
-            Some("same") => Self::Same,
+    /// Reads `pad_type`, which is `""` or `"same"`; `None` if nothing is said of it.
+    pub(crate) fn read(args: &mut ArgReader<'_>) -> Result<Option<Self>, Error> {
+        let said = args.choice("pad_type", &["same", ""])?;
+        Ok(said.map(|word| match word {
+            "same" => Self::Same,
             _ => Self::Symmetric,
-        })
+        }))
     }
 
     /// The padding of a square kernel that moves by `stride`.
@@ -115,8 +116,13 @@ pub(crate) fn check_shortcut(
 /// The nearest multiple of 8 that is not more than 10 % below `channels`, as MobileNets round their
 /// widths.
 pub(crate) fn make_divisible(channels: f64) -> usize {
+    round_channels(channels, 0.9)
+}
+
+/// The nearest multiple of 8 that is not below `limit` times `channels`.
+pub(crate) fn round_channels(channels: f64, limit: f64) -> usize {
     let rounded = ((channels + 4.) as usize / 8 * 8).max(8);
-    if (rounded as f64) < 0.9 * channels {
+    if (rounded as f64) < limit * channels {
         rounded + 8
     } else {
         rounded

@@ -78,6 +78,10 @@ pub struct ModelSpec {
     pub auxiliary: &'static [&'static str],
     /// How other libraries name the tensors of this model, where they name them otherwise.
     pub namings: &'static [Naming],
+    /// Of a large model: arguments ([`ModelConfig::args`]) that make a network with fewer blocks in
+    /// each row of its table, yet all kinds of them. Tests that would take long with the whole one
+    /// run [that](ModelSpec::reduced_config).
+    pub reduced: &'static [(&'static str, f64)],
 }
 
 /// How another library names the tensors of a model, and what its files are built with.
@@ -137,7 +141,28 @@ impl ModelSpec {
         classifier: "",
         auxiliary: &[],
         namings: &[],
+        reduced: &[],
     };
+
+    /// The configuration of the model's reduced form: of the model itself, unless it is large and
+    /// has one.
+    ///
+    /// ```
+    /// use cnn_layers::{Mode, Store};
+    /// use cnn_models::find;
+    ///
+    /// let large = find("efficientnet_b7")?;
+    /// let store = Store::new(0);
+    /// large.build_classifier(&large.reduced_config(), &store.builder(Mode::Eval))?;
+    /// assert!(store.parameter_count() < large.parameters / 3);
+    /// # Ok::<(), cnn_models::Error>(())
+    /// ```
+    pub fn reduced_config(&self) -> ModelConfig {
+        let args = self.reduced.iter();
+        args.fold(ModelConfig::default(), |config, &(name, value)| {
+            config.with_arg(name, value)
+        })
+    }
 
     /// The classifier over a store.
     ///

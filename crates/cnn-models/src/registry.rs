@@ -1,8 +1,8 @@
 //! The list of models that can be built by name.
 
 use crate::families::{
-    alexnet, convnext, ghostnet, googlenet, inception_v3, inception_v4, lenet, mobilenetv1,
-    mobilenetv2, regnet, repvgg, resnet, resnet_cifar, squeezenet, vgg,
+    alexnet, convnext, efficientnet, efficientnetv2, ghostnet, googlenet, inception_v3, inception_v4, lenet, mnasnet, mobilenetv1,
+    mobilenetv2, mobilenetv3, mobilenetv4, regnet, repvgg, resnet, resnet_cifar, squeezenet, vgg,
 };
 use crate::{Error, ModelSpec};
 
@@ -14,6 +14,11 @@ const FAMILIES: &[&[ModelSpec]] = &[
     repvgg::MODELS,
     mobilenetv1::MODELS,
     mobilenetv2::MODELS,
+    mobilenetv3::MODELS,
+    mobilenetv4::MODELS,
+    mnasnet::MODELS,
+    efficientnet::MODELS,
+    efficientnetv2::MODELS,
     squeezenet::MODELS,
     alexnet::MODELS,
     vgg::MODELS,

@@ -36,10 +36,11 @@ fn cases() -> Vec<Case> {
             "{model}: a square input hides exchanged axes"
         );
         let input_size = (find(model).unwrap().family == "lenet").then_some([height, width]);
-        let in_channels = Some(channels);
+        let reduced = find(model).unwrap().reduced_config();
+        assert_eq!(golden.args(), reduced.args, "{model}: the reduced form");
         let mut config = ModelConfig {
             num_classes: Some(CLASSES),
-            in_channels,
+            in_channels: Some(channels),
             input_size,
             ..config
         }
@@ -62,7 +63,7 @@ fn cases() -> Vec<Case> {
     ];
     // Every registered model is held against PyTorch: one without a golden file fails.
     models()
-        .map(|spec| (spec.name, spec.name, ModelConfig::default()))
+        .map(|spec| (spec.name, spec.name, spec.reduced_config()))
         .chain(variants)
         .filter(|(golden, ..)| is_wanted(golden))
         .map(|(golden, model, config)| case(golden, model, config))
@@ -358,6 +359,13 @@ impl Golden {
                 self.name
             );
         }
+    }
+
+    /// The arguments of a large model's reduced form, where the file holds that.
+    fn args(&self) -> serde_json::Map<String, serde_json::Value> {
+        let args = self.file.metadata().get("args");
+        args.map(|args| serde_json::from_str(args).unwrap())
+            .unwrap_or_default()
     }
 
     fn tensor(&self, name: &str) -> Tensor {

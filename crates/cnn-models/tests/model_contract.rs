@@ -315,6 +315,43 @@ fn auxiliary_heads_read_where_they_were_put() {
 }
 
 #[test]
+fn layers_behind_the_pooling_stay_with_other_classes_and_are_no_part_of_a_backbone() {
+    for (model, tail) in [
+        ("mobilenetv3_small_050", "conv_head.bias"),
+        ("mobilenetv4_conv_small", "norm_head.weight"),
+    ] {
+        let network = Network::new(model, &ModelConfig::default(), 0).unwrap();
+        let groups = network.model().layer_groups();
+        let [before, head] = &groups[groups.len() - 2..] else {
+            panic!("{model}: {groups:?}");
+        };
+        assert!(before.contains(tail), "{model}: {before:?}");
+        assert_eq!((before.name.as_str(), head.name.as_str()), ("tail", "head"));
+        let moved = Tensor::arange(0f32, 1e4, &Device::Cpu).unwrap();
+        let old = network.store().get(tail).unwrap();
+        let moved = moved.narrow(0, 0, old.elem_count()).unwrap();
+        network.store().set(tail, &moved).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        network.save(directory.path()).unwrap();
+        let options = LoadOptions {
+            num_classes: Some(7),
+            ..LoadOptions::default()
+        };
+        let other = Network::load(directory.path(), &options).unwrap();
+        assert_eq!(other.model().num_classes(), 7);
+        let kept: Vec<f32> = other.store().get(tail).unwrap().to_vec1().unwrap();
+        assert_eq!(kept, moved.to_vec1::<f32>().unwrap(), "{model}");
+
+        let store = Store::new(0);
+        let root = store.builder(Mode::Eval);
+        let spec = find(model).unwrap();
+        spec.build_backbone(&ModelConfig::default(), &root, None)
+            .unwrap();
+        assert!(!store.names().iter().any(|name| name == tail), "{model}");
+    }
+}
+
+#[test]
 fn a_network_of_ones_own_is_named_and_not_taken_for_another() {
     let directory = tempfile::tempdir().unwrap();
     let network = Network::of(WITH_AUXILIARY, &ModelConfig::default(), 0).unwrap();
@@ -442,6 +479,27 @@ fn narrowed(model: &str) -> BTreeMap<String, usize> {
             ("blocks.1.1.conv_pwl", 6),
             ("conv_head", 900),
         ],
+        "mobilenetv3_small_100" => &[
+            ("conv_stem", 10),
+            ("blocks.0.0.conv_pw", 12),
+            ("blocks.2.1.conv_pw", 100),
+            ("blocks.2.1.se.conv_reduce", 20),
+            ("blocks.5.0.conv", 500),
+            ("conv_head", 800),
+        ],
+        "mobilenetv4_conv_small" => &[
+            ("blocks.0.0.conv", 30),
+            ("blocks.2.1.pw_exp.conv", 100),
+            ("blocks.2.5.pw_exp.conv", 300),
+            ("conv_head", 1000),
+        ],
+        "test_efficientnet" => &[
+            ("blocks.1.0.conv_exp", 50),
+            ("blocks.1.0.conv_pwl", 20),
+            ("blocks.3.0.conv_pw", 90),
+            ("blocks.3.0.se.conv_reduce", 5),
+            ("conv_head", 200),
+        ],
         "squeezenet1_1" => &[
             ("features.0", 60),
             ("features.3.squeeze", 9),
@@ -503,6 +561,9 @@ fn widths_follow_a_plan_and_come_back_from_a_file() {
         "resnet20_cifar10",
         "mobilenetv1_100",
         "mobilenetv2_035",
+        "mobilenetv3_small_100",
+        "mobilenetv4_conv_small",
+        "test_efficientnet",
         "squeezenet1_1",
         "test_convnext",
         "ghostnet_050",
@@ -578,6 +639,8 @@ fn a_plan_that_cannot_be_followed_is_refused() {
         ("repvgg_a0", "stages.1.0.conv_1x1.conv"),
         ("convnext_atto", "stages.1.blocks.0.mlp.fc2"),
         ("ghostnet_100", "blocks.4.0.ghost2.primary_conv.0"),
+        ("mobilenetv4_conv_small", "blocks.2.1.pw_proj.conv"),
+        ("tf_efficientnetv2_b2", "blocks.0.1.conv"),
     ] {
         let error = build(model, layer);
         let message = error.to_string();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use candle_core::{Device, Result, Tensor};
 use cnn_core::Key;
 use cnn_layers::{Backbone, Classifier, Context, FeatureMap, LayerGroup, Mode, StageInfo};
-use cnn_models::{ModelConfig, Network, models};
+use cnn_models::{ModelConfig, Network, find, models};
 use cnn_viz::{Explainer, Method, Place, Target, feature_maps};
 
 const CLASSES: usize = 5;
@@ -23,7 +23,7 @@ fn network(name: &str, family: &str) -> (Network, [usize; 3]) {
     let config = ModelConfig {
         num_classes: Some(CLASSES),
         input_size,
-        ..ModelConfig::default()
+        ..find(name).unwrap().reduced_config()
     };
     (
         Network::new(name, &config, 1).unwrap(),

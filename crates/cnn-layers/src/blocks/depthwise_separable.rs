@@ -2,11 +2,8 @@
 
 use candle_core::Result;
 
-use super::residual_sum::check_residual;
-use crate::{
-    Activation, BatchNorm2dConfig, BlockOptions, Builder, Context, Conv2dConfig, ConvNormAct,
-    ConvNormActConfig, FeatureMap, Init, Layer, ResidualSum, SqueezeExcite,
-};
+use super::mobile_branch::MobileBranch;
+use crate::{Activation, BlockOptions, Builder, Context, FeatureMap, Layer};
 
 /// What a [`DepthwiseSeparable`] is built from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,30 +67,19 @@ impl DepthwiseSeparableConfig {
         let input = self.input.unwrap_or(self.in_channels);
         let output = builder.pp("conv_pw").width(self.out_channels);
         let residual = self.residual && self.stride == 1 && self.in_channels == self.out_channels;
-        if residual {
-            check_residual(input, output, builder)?;
-        }
-        let norm = |channels| BatchNorm2dConfig::new(channels).with_eps(self.options.eps);
-        let depthwise = Conv2dConfig::new(input, input, self.options.kernel_size)
-            .with_stride(self.stride)
-            .with_padding(self.options.padding)
-            .with_groups(input)
-            .with_init(Init::KAIMING_NORMAL_OUT);
-        let pointwise = Conv2dConfig::new(input, output, 1).with_init(Init::KAIMING_NORMAL_OUT);
+        let options = &self.options;
+        let depthwise = options.depthwise(input, self.stride, self.activation);
+        let pointwise = options.pointwise(input, output, self.pointwise_activation);
         Ok(DepthwiseSeparable {
             out_channels: output,
-            depthwise: ConvNormActConfig::new(depthwise, norm(input), self.activation)
-                .build(&builder.pp("conv_dw"), &builder.pp("bn1"))?,
-            squeeze_excite: self
-                .options
-                .squeeze_excite
-                .map(|config| config.build(&builder.pp("se")))
-                .transpose()?,
-            pointwise: ConvNormActConfig::new(pointwise, norm(output), self.pointwise_activation)
-                .build(&builder.pp("conv_pw"), &builder.pp("bn2"))?,
-            sum: residual
-                .then(|| ResidualSum::new(self.options.drop_path, None, builder))
-                .transpose()?,
+            branch: MobileBranch {
+                units: vec![depthwise.build(&builder.pp("conv_dw"), &builder.pp("bn1"))?],
+                squeeze_excite: options.build_squeeze_excite(builder)?,
+                project: pointwise.build(&builder.pp("conv_pw"), &builder.pp("bn2"))?,
+                sum: residual
+                    .then(|| options.build_sum(input, output, builder))
+                    .transpose()?,
+            },
         })
     }
 }
@@ -106,11 +92,7 @@ impl DepthwiseSeparableConfig {
 #[derive(Debug, Clone)]
 pub struct DepthwiseSeparable {
     out_channels: usize,
-    depthwise: ConvNormAct,
-    squeeze_excite: Option<SqueezeExcite>,
-    pointwise: ConvNormAct,
-    /// Present where the block is residual.
-    sum: Option<ResidualSum>,
+    branch: MobileBranch,
 }
 
 impl DepthwiseSeparable {
@@ -122,13 +104,6 @@ impl DepthwiseSeparable {
 
 impl Layer for DepthwiseSeparable {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        let mut ys = self.depthwise.forward(xs, cx)?;
-        if let Some(squeeze_excite) = &self.squeeze_excite {
-            ys = squeeze_excite.forward(&ys, cx)?;
-        }
-        match &self.sum {
-            Some(sum) => sum.forward(&self.pointwise, &ys, xs, cx),
-            None => self.pointwise.forward(&ys, cx),
-        }
+        self.branch.forward(xs, cx)
     }
 }

@@ -2,11 +2,8 @@
 
 use candle_core::Result;
 
-use super::residual_sum::check_residual;
-use crate::{
-    Activation, BatchNorm2dConfig, BlockOptions, Builder, Context, Conv2dConfig, ConvNormAct,
-    ConvNormActConfig, FeatureMap, Init, Layer, ResidualSum, SqueezeExcite,
-};
+use super::mobile_branch::MobileBranch;
+use crate::{Activation, BlockOptions, Builder, Context, FeatureMap, Layer};
 
 /// What an [`InvertedResidual`] is built from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,37 +66,23 @@ impl InvertedResidualConfig {
         let residual = self.stride == 1 && self.in_channels == self.out_channels;
         let hidden = builder.pp("conv_pw").width(self.hidden_channels);
         let output = builder.pp("conv_pwl").width(self.out_channels);
-        if residual {
-            check_residual(input, output, builder)?;
-        }
-        let norm = |channels| BatchNorm2dConfig::new(channels).with_eps(self.options.eps);
-        let pointwise =
-            |from, to| Conv2dConfig::new(from, to, 1).with_init(Init::KAIMING_NORMAL_OUT);
-        let depthwise = Conv2dConfig::new(hidden, hidden, self.options.kernel_size)
-            .with_stride(self.stride)
-            .with_padding(self.options.padding)
-            .with_groups(hidden)
-            .with_init(Init::KAIMING_NORMAL_OUT);
+        let options = &self.options;
+        let expand = options.pointwise(input, hidden, self.activation);
+        let depthwise = options.depthwise(hidden, self.stride, self.activation);
+        let project = options.pointwise(hidden, output, Activation::Identity);
         Ok(InvertedResidual {
             out_channels: output,
-            expand: ConvNormActConfig::new(pointwise(input, hidden), norm(hidden), self.activation)
-                .build(&builder.pp("conv_pw"), &builder.pp("bn1"))?,
-            depthwise: ConvNormActConfig::new(depthwise, norm(hidden), self.activation)
-                .build(&builder.pp("conv_dw"), &builder.pp("bn2"))?,
-            squeeze_excite: self
-                .options
-                .squeeze_excite
-                .map(|config| config.build(&builder.pp("se")))
-                .transpose()?,
-            project: ConvNormActConfig::new(
-                pointwise(hidden, output),
-                norm(output),
-                Activation::Identity,
-            )
-            .build(&builder.pp("conv_pwl"), &builder.pp("bn3"))?,
-            sum: residual
-                .then(|| ResidualSum::new(self.options.drop_path, None, builder))
-                .transpose()?,
+            branch: MobileBranch {
+                units: vec![
+                    expand.build(&builder.pp("conv_pw"), &builder.pp("bn1"))?,
+                    depthwise.build(&builder.pp("conv_dw"), &builder.pp("bn2"))?,
+                ],
+                squeeze_excite: options.build_squeeze_excite(builder)?,
+                project: project.build(&builder.pp("conv_pwl"), &builder.pp("bn3"))?,
+                sum: residual
+                    .then(|| options.build_sum(input, output, builder))
+                    .transpose()?,
+            },
         })
     }
 }
@@ -113,12 +96,7 @@ impl InvertedResidualConfig {
 #[derive(Debug, Clone)]
 pub struct InvertedResidual {
     out_channels: usize,
-    expand: ConvNormAct,
-    depthwise: ConvNormAct,
-    squeeze_excite: Option<SqueezeExcite>,
-    project: ConvNormAct,
-    /// Present where the block is residual.
-    sum: Option<ResidualSum>,
+    branch: MobileBranch,
 }
 
 impl InvertedResidual {
@@ -130,13 +108,6 @@ impl InvertedResidual {
 
 impl Layer for InvertedResidual {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        let mut ys = self.depthwise.forward(&self.expand.forward(xs, cx)?, cx)?;
-        if let Some(squeeze_excite) = &self.squeeze_excite {
-            ys = squeeze_excite.forward(&ys, cx)?;
-        }
-        match &self.sum {
-            Some(sum) => sum.forward(&self.project, &ys, xs, cx),
-            None => self.project.forward(&ys, cx),
-        }
+        self.branch.forward(xs, cx)
     }
 }

@@ -1,25 +1,30 @@
 //! What MobileNets' blocks share.
 
-use crate::{Padding, SqueezeExciteConfig};
+use crate::{
+    Activation, BatchNorm2dConfig, Conv2dConfig, ConvNormActConfig, Init, Padding,
+    SqueezeExciteConfig,
+};
 
 /// Kernel, norm, squeeze-and-excitation and stochastic depth of a depthwise block.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BlockOptions {
     pub(super) kernel_size: usize,
     pub(super) padding: Padding,
-    pub(super) eps: f64,
+    eps: f64,
+    momentum: f64,
     pub(super) squeeze_excite: Option<SqueezeExciteConfig>,
     pub(super) drop_path: f64,
 }
 
 impl BlockOptions {
-    /// The papers' blocks: 3×3 depthwise kernels padded by 1, PyTorch's eps 1e-5, neither
+    /// The papers' blocks: 3×3 depthwise kernels padded by 1, PyTorch's eps 1e-5 and momentum 0.1, neither
     /// squeeze-and-excitation nor drop-path.
     pub const fn new() -> Self {
         Self {
             kernel_size: 3,
             padding: Padding::all(1),
             eps: 1e-5,
+            momentum: 0.1,
             squeeze_excite: None,
             drop_path: 0.,
         }
@@ -37,6 +42,12 @@ impl BlockOptions {
         self
     }
 
+    /// Another share of the batch in the running averages of the norms.
+    pub const fn with_momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
     /// Weighs the channels after the depthwise convolution.
     pub const fn with_squeeze_excite(mut self, config: SqueezeExciteConfig) -> Self {
         self.squeeze_excite = Some(config);
@@ -47,6 +58,43 @@ impl BlockOptions {
     pub const fn with_drop_path(mut self, p: f64) -> Self {
         self.drop_path = p;
         self
+    }
+
+    /// A 1×1 convolution with its norm.
+    pub(super) const fn pointwise(
+        &self,
+        from: usize,
+        to: usize,
+        activation: Activation,
+    ) -> ConvNormActConfig {
+        self.unit(Conv2dConfig::new(from, to, 1), to, activation)
+    }
+
+    /// The depthwise convolution over `channels` with its norm.
+    pub(super) const fn depthwise(
+        &self,
+        channels: usize,
+        stride: usize,
+        activation: Activation,
+    ) -> ConvNormActConfig {
+        let conv = Conv2dConfig::new(channels, channels, self.kernel_size)
+            .with_stride(stride)
+            .with_padding(self.padding)
+            .with_groups(channels);
+        self.unit(conv, channels, activation)
+    }
+
+    /// A convolution with its norm.
+    pub(super) const fn unit(
+        &self,
+        conv: Conv2dConfig,
+        channels: usize,
+        activation: Activation,
+    ) -> ConvNormActConfig {
+        let norm = BatchNorm2dConfig::new(channels)
+            .with_eps(self.eps)
+            .with_momentum(self.momentum);
+        ConvNormActConfig::new(conv.with_init(Init::KAIMING_NORMAL_OUT), norm, activation)
     }
 }
 

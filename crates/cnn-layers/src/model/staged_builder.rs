@@ -54,6 +54,8 @@ pub struct StagedBuilder {
     /// Those of the head, but for the group that gives the scores.
     head_groups: Vec<LayerGroup>,
     auxiliary: Vec<Auxiliary>,
+    /// Of the head, those that a new number of classes keeps.
+    head_groups: Vec<LayerGroup>,
     channels: usize,
     reduction: usize,
     depth: StochasticDepth,
@@ -79,6 +81,7 @@ impl StagedBuilder {
             groups: Vec::new(),
             head_groups: Vec::new(),
             auxiliary: Vec::new(),
+            head_groups: Vec::new(),
             channels: in_channels,
             reduction: 1,
             depth: StochasticDepth::default(),

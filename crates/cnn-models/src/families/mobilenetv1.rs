@@ -51,7 +51,7 @@ fn build(multiplier: f64, config: &ModelConfig, root: &Builder) -> Result<Staged
             channel_multiplier: args
                 .number("channel_multiplier", 0.01..=4.)?
                 .unwrap_or(multiplier),
-            pad_type: PadType::read(args)?,
+            pad_type: PadType::read(args)?.unwrap_or(PadType::Symmetric),
             bn_eps: args.number("bn_eps", 0.0..=1.)?.unwrap_or(1e-5),
         })
     })?;

@@ -143,7 +143,7 @@ fn build(
             channel_multiplier: args
                 .number("channel_multiplier", 0.01..=4.)?
                 .unwrap_or(variant.width),
-            pad_type: PadType::read(args)?,
+            pad_type: PadType::read(args)?.unwrap_or(PadType::Symmetric),
             bn_eps: args.number("bn_eps", 0.0..=1.)?.unwrap_or(1e-5),
         })
     })?;

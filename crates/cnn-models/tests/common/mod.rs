@@ -5,13 +5,13 @@
 use cnn_models::{ModelConfig, ModelSpec};
 use cnn_weights::TensorFile;
 
-/// The configuration in which a model is tested where its size does not matter: the one of its golden
-/// file, in which networks that are large because of a few layers are narrower there.
+/// The configuration in which a model is tested where its size does not matter: its reduced form, and
+/// that of its golden file, in which networks that are large because of a few layers are narrower.
 pub fn tested_config(spec: &ModelSpec) -> ModelConfig {
     let name = spec.name;
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
     let golden = TensorFile::open(format!("{directory}/{name}.safetensors")).unwrap();
-    let mut config = ModelConfig::default();
+    let mut config = spec.reduced_config();
     if let Some(args) = golden.metadata().get("model_args") {
         add_args(&mut config, args);
     }
