@@ -51,6 +51,7 @@ mod activation;
 mod batch_norm;
 mod blocks;
 mod builder;
+mod channels;
 mod context;
 mod conv2d;
 mod dropout;
@@ -72,11 +73,13 @@ mod var_builder;
 pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
-    BlockOptions, ConvAct, ConvNormAct, ConvNormActConfig, DepthwiseSeparable,
-    DepthwiseSeparableConfig, InvertedResidual, InvertedResidualConfig, Residual, ResidualSum,
-    SqueezeExcite, SqueezeExciteConfig,
+    BlockOptions, ConvAct, ConvNormAct, ConvNormActConfig, DenseBlock, DenseBlockConfig,
+    DepthwiseSeparable, DepthwiseSeparableConfig, InvertedResidual, InvertedResidualConfig,
+    NormAct, NormActConfig, Residual, ResidualSum, ShuffleUnit, ShuffleUnitConfig, SqueezeExcite,
+    SqueezeExciteConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
+pub use channels::{ChannelShuffle, ChannelSlice};
 pub use cnn_kernels::{
     Activation, BackwardRule, Error as KernelError, FeatureMap, Padding, Window, backward,
     find_error,

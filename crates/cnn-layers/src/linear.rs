@@ -15,6 +15,7 @@ pub struct LinearConfig {
     out_features: usize,
     bias: bool,
     init: Init,
+    bias_init: Option<Init>,
 }
 
 impl LinearConfig {
@@ -25,6 +26,7 @@ impl LinearConfig {
             out_features,
             bias: true,
             init: Init::PYTORCH_DEFAULT,
+            bias_init: None,
         }
     }
 
@@ -34,9 +36,15 @@ impl LinearConfig {
         self
     }
 
-    /// Another initialisation of the weight; the bias stays PyTorch's.
+    /// Another initialisation of the weight.
     pub const fn with_init(mut self, init: Init) -> Self {
         self.init = init;
+        self
+    }
+
+    /// Another initialisation of the bias than PyTorch's, uniform in `±1/√in_features`.
+    pub const fn with_bias_init(mut self, init: Init) -> Self {
+        self.bias_init = Some(init);
         self
     }
 
@@ -63,9 +71,10 @@ impl LinearConfig {
         }
         let weight = builder.param("weight", &[self.out_features, self.in_features], self.init)?;
         let bound = 1. / (self.in_features as f64).sqrt();
+        let bias_init = self.bias_init.unwrap_or(Init::Uniform { bound });
         let bias = self
             .bias
-            .then(|| builder.param("bias", &[self.out_features], Init::Uniform { bound }))
+            .then(|| builder.param("bias", &[self.out_features], bias_init))
             .transpose()?;
         let mut linear = Linear {
             path: builder.path().to_string(),

@@ -1,6 +1,9 @@
 //! The list of models that can be built by name.
 
-use crate::families::{lenet, mobilenetv1, mobilenetv2, resnet, resnet_cifar, squeezenet};
+use crate::families::{
+    densenet, lenet, mobilenetv1, mobilenetv2, resnet, resnet_cifar, shufflenetv2, squeezenet,
+    xception, xception_aligned,
+};
 use crate::{Error, ModelSpec};
 
 const FAMILIES: &[&[ModelSpec]] = &[
@@ -10,6 +13,10 @@ const FAMILIES: &[&[ModelSpec]] = &[
     mobilenetv1::MODELS,
     mobilenetv2::MODELS,
     squeezenet::MODELS,
+    densenet::MODELS,
+    shufflenetv2::MODELS,
+    xception::MODELS,
+    xception_aligned::MODELS,
 ];
 
 /// All registered models, family by family.

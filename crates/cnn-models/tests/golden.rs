@@ -149,7 +149,7 @@ fn the_names_of_other_libraries_mean_the_same_network() {
             continue;
         }
         let shapes: BTreeMap<String, Vec<usize>> = serde_json::from_str(names).unwrap();
-        let weights: BTreeMap<String, Tensor> = shapes
+        let weights: Vec<(String, Tensor)> = shapes
             .iter()
             .map(|(name, shape)| (name.clone(), formula(name, shape, DType::F32)))
             .collect();

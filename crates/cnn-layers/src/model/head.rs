@@ -50,11 +50,20 @@ impl LinearHead {
         classes: usize,
         drop_rate: f64,
     ) -> Result<Self> {
+        let linear = LinearConfig::new(features, classes).build(&root.pp(name))?;
+        Self::of(linear, root, drop_rate)
+    }
+
+    /// The same with a linear layer that was built elsewhere, as one that starts otherwise.
+    ///
+    /// # Errors
+    /// If the probability is not in `0..1`.
+    pub fn of(linear: Linear, root: &Builder, drop_rate: f64) -> Result<Self> {
         Ok(Self {
             pool: GlobalAvgPool2d::new().at(&root.pp("global_pool")),
             flatten: Flatten::new(&root.pp("flatten")),
             dropout: Dropout::new(drop_rate, &root.pp("head_drop"))?,
-            linear: LinearConfig::new(features, classes).build(&root.pp(name))?,
+            linear,
         })
     }
 }
