@@ -256,6 +256,10 @@ def pointwise(goldens: Goldens):
     for name, shapes in CONCATENATIONS:
         inputs = {f"input{index}": shape for index, shape in enumerate(shapes)}
         goldens.add("concat", name, inputs, lambda **maps: (torch.cat(list(maps.values()), 1), {}))
+    for first, end in [(0, 3), (2, 6)]:
+        goldens.add("channel_slice", f"{first}_to_{end}", {"input": (2, 6, 3, 4)}, lambda input: (input[:, first:end], {}), channels=[first, end])
+    for groups in (2, 3, 6):
+        goldens.add("channel_shuffle", f"{groups}_groups", {"input": (2, 12, 3, 4)}, lambda input: (F.channel_shuffle(input, groups), {}), groups=groups)
     shape = (2, 3, 4, 5)
     goldens.add("add", "two", {"input0": shape, "input1": shape}, lambda input0, input1: (input0 + input1, {}))
     goldens.add("channel_scale", "factors", {"input": shape, "factors": (2, 3, 1, 1)}, lambda input, factors: (input * factors, {}))

@@ -36,7 +36,7 @@ class KinkDistances(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function.name().split("::")[1].split(".")[0].rstrip("_")
         if name == "relu":
-            self.found.append(args[0].clone())
+            self.found.append(without_zeros(args[0]))
         elif name == "hardtanh":
             self.found += [args[0].clone(), args[0] - 6]
         elif name in ("hardswish", "hardsigmoid"):
@@ -44,6 +44,11 @@ class KinkDistances(TorchDispatchMode):
         elif name == "max_pool2d_with_indices":
             self.found.append(lead_over_second(*args))
         return function(*args, **(kwargs or {}))
+
+
+def without_zeros(xs):
+    """A ReLU that reads what a ReLU gave meets exact zeros: the first one stops their gradients, so they do not count."""
+    return torch.where(xs == 0, torch.inf, xs)
 
 
 def lead_over_second(xs, kernel, stride, padding=(0, 0), dilation=(1, 1), ceil_mode=False):

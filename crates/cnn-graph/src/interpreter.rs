@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::{Result as CandleResult, Tensor};
 use cnn_kernels::{
     BackwardRule, Conv2dSpec, activate, activate_tensor, adaptive_avg_pool, adaptive_max_pool, add,
-    avg_pool, batch_norm_running, concat, conv2d, global_avg_pool, global_max_pool, layer_norm,
-    layer_scale, max_pool, softmax, upsample_nearest,
+    avg_pool, batch_norm_running, channel_shuffle, channel_slice, concat, conv2d, global_avg_pool,
+    global_max_pool, layer_norm, layer_scale, max_pool, softmax, upsample_nearest,
 };
 use cnn_layers::{Activation, FeatureMap, LayerKind, Store};
 
@@ -245,6 +245,10 @@ fn of_maps(operands: &Operands<'_>, xs: &FeatureMap) -> CandleResult<FeatureMap>
         LayerKind::GlobalAvgPool => global_avg_pool(xs),
         LayerKind::GlobalMaxPool => global_max_pool(xs),
         LayerKind::UpsampleNearest { output } => upsample_nearest(xs, output),
+        LayerKind::ChannelSlice { start, channels } => {
+            channel_slice(xs, start..start.saturating_add(channels))
+        }
+        LayerKind::ChannelShuffle { groups } => channel_shuffle(xs, groups),
         LayerKind::PadChannels { before, after } => {
             let zeros = |channels| {
                 let shape = (xs.batch(), xs.height(), xs.width(), channels);

@@ -181,6 +181,8 @@ impl Node {
             | LayerKind::Add
             | LayerKind::Concat
             | LayerKind::ChannelScale
+            | LayerKind::ChannelSlice { .. }
+            | LayerKind::ChannelShuffle { .. }
             | LayerKind::Flatten
             | LayerKind::PadChannels { .. } => Ok(()),
             _ => Err(Error::UnknownKind { path, kind }),

@@ -138,6 +138,8 @@ fn after(node: &Node, fields: &[Option<ReceptiveField>]) -> Option<ReceptiveFiel
         | LayerKind::DropPath { .. }
         | LayerKind::Add
         | LayerKind::Concat
+        | LayerKind::ChannelSlice { .. }
+        | LayerKind::ChannelShuffle { .. }
         | LayerKind::PadChannels { .. } => Some(read),
         _ => (read == ReceptiveField::WholeImage).then_some(read),
     }

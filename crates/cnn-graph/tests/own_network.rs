@@ -6,12 +6,13 @@ mod common;
 use candle_core::{DType, Device, Result, Tensor};
 use cnn_graph::{Error, Graph, OwnedValue, Source};
 use cnn_layers::{
-    Activate, Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, Add, AvgPool2d, Backbone, Concat,
-    Context, Conv2d, Conv2dConfig, ConvNormAct, ConvNormActConfig, Dropout, FeatureMap, Flatten,
-    GlobalAvgPool2d, GlobalMaxPool2d, Layer, LayerKind, LayerNorm2d, LayerNorm2dConfig, LayerScale,
-    LayerScaleConfig, Linear, LinearConfig, LinearHead, MaxPool2d, Mode, PadChannels, Padding,
-    Residual, ResidualSum, Softmax, SqueezeExcite, SqueezeExciteConfig, StagedBuilder, Store,
-    TensorKind, UpsampleNearest2d, Window,
+    Activate, Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, Add, AvgPool2d, Backbone,
+    ChannelShuffle, ChannelSlice, Concat, Context, Conv2d, Conv2dConfig, ConvNormAct,
+    ConvNormActConfig, Dropout, FeatureMap, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, Layer,
+    LayerKind, LayerNorm2d, LayerNorm2dConfig, LayerScale, LayerScaleConfig, Linear, LinearConfig,
+    LinearHead, MaxPool2d, Mode, PadChannels, Padding, Residual, ResidualSum, Softmax,
+    SqueezeExcite, SqueezeExciteConfig, StagedBuilder, Store, TensorKind, UpsampleNearest2d,
+    Window,
 };
 
 use common::{apart, images, stir};
@@ -30,6 +31,8 @@ struct Everything {
     add: Add,
     pad: PadChannels,
     concat: Concat,
+    shuffle: ChannelShuffle,
+    slice: ChannelSlice,
     dilated: Conv2d,
     gate: [Box<dyn Layer>; 3],
     pools: [Box<dyn Layer>; 2],
@@ -62,7 +65,7 @@ impl Everything {
         let last = unit("block.1", Activation::Identity);
         let silu = Activate::new(Activation::Silu, &at("block.act"));
         let sum = ResidualSum::new(0.3, Some(silu), &at("block")).unwrap();
-        let dilated = Conv2dConfig::new(20, 8, 3)
+        let dilated = Conv2dConfig::new(16, 8, 3)
             .with_kernel_size(3, 1)
             .with_groups(4)
             .with_dilation(2)
@@ -96,6 +99,8 @@ impl Everything {
             add: Add::new(&at("add")),
             pad: PadChannels::new(3, 5, &at("pad")),
             concat: Concat::new(&at("concat")),
+            shuffle: ChannelShuffle::new(4, &at("shuffle")),
+            slice: ChannelSlice::new(2..18, &at("slice")),
             dilated: dilated.build(&at("dilated")).unwrap(),
             gate: [
                 Box::new(Activate::new(Activation::GeluTanh, &at("gelu"))),
@@ -134,6 +139,8 @@ impl Everything {
         let maps = self
             .concat
             .forward(&[&self.pad.forward(&up, cx)?, &up], cx)?;
+        let maps = self.shuffle.forward(&maps, cx)?;
+        let maps = self.slice.forward(&maps, cx)?;
         let maps = self.dilated.forward(&maps, cx)?;
         let gated = self
             .gate
@@ -225,6 +232,15 @@ fn nodes_say_what_the_layers_were_built_with_and_who_reads_them() {
         node("scale.gamma").tensors().unwrap()[0].name,
         "scale.gamma"
     );
+    assert_eq!(
+        node("shuffle").kind,
+        LayerKind::ChannelShuffle { groups: 4 }
+    );
+    let slice = LayerKind::ChannelSlice {
+        start: 2,
+        channels: 16,
+    };
+    assert_eq!(node("slice").kind, slice);
     assert_eq!(node("drop").kind, LayerKind::Dropout { p: 0.5 });
     assert_eq!(node("block.drop_path").kind, LayerKind::DropPath { p: 0.3 });
     assert_eq!(
@@ -276,7 +292,7 @@ fn nodes_say_what_the_layers_were_built_with_and_who_reads_them() {
         ("stem_bn.running_var", TensorKind::Buffer),
     ];
     assert_eq!(names, expected);
-    assert_eq!(node("dilated").multiply_adds().unwrap(), 8 * 5 * 3 * 7 * 9);
+    assert_eq!(node("dilated").multiply_adds().unwrap(), 8 * 4 * 3 * 7 * 9);
 }
 
 /// A chain with an auxiliary head in its middle, under a prefix.

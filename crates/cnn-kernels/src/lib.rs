@@ -58,6 +58,7 @@ mod norm;
 mod pool;
 
 pub use activation::{Activation, BackwardRule, activate, activate_tensor, softmax};
+pub use autograd::channels::{ChannelRange, channel_shuffle, channel_slice, interleave};
 pub use autograd::combine::{add, concat};
 pub use autograd::feature_map::FeatureMap;
 pub use autograd::tape::backward;
@@ -69,6 +70,7 @@ pub use machine::ceilings::{copy_bandwidth, peak_flops};
 pub use machine::isa::InstructionSet;
 pub use machine::profile::{OpTime, Pass, labelled, profile};
 pub use norm::batch_norm::{BatchStatistics, batch_norm_running, batch_norm_train};
+pub use norm::concat_norm::{MeasuredMap, concat_norm_running, concat_norm_train};
 pub use norm::layer_norm::{layer_norm, layer_norm_plain};
 pub use norm::layer_scale::layer_scale;
 pub use norm::scale_channels::scale_channels;

@@ -5,9 +5,9 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cnn_kernels::{
     Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate_tensor,
-    adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train, concat, conv2d,
-    global_avg_pool, layer_norm, layer_norm_plain, layer_scale, max_pool, softmax,
-    upsample_nearest,
+    adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train, channel_shuffle,
+    channel_slice, concat, concat_norm_running, conv2d, global_avg_pool, layer_norm,
+    layer_norm_plain, layer_scale, max_pool, softmax, upsample_nearest,
 };
 
 fn ones(shape: &[usize]) -> Tensor {
@@ -59,6 +59,15 @@ fn operations(xs: &FeatureMap, weights: &[Tensor]) -> Result<Vec<Tensor>> {
         layer_scale(xs, vector, Some(xs))?,
         add(xs, xs)?,
         concat(&[xs, xs])?,
+        channel_slice(xs, 1..3)?,
+        channel_shuffle(xs, 3)?,
+        concat_norm_running(
+            &[xs],
+            [vector, vector],
+            [&vector.detach(), &vector.detach()],
+            1e-5,
+            Activation::Relu,
+        )?,
     ];
     let mut tensors = vec![activate_tensor(
         &xs.to_nhwc(),

@@ -8,8 +8,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use cnn_kernels::{
     Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate_tensor,
     adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
-    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, layer_scale, max_pool,
-    scale_channels, softmax, upsample_nearest,
+    channel_shuffle, channel_slice, concat, conv2d, global_avg_pool, global_max_pool, layer_norm,
+    layer_scale, max_pool, scale_channels, softmax, upsample_nearest,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -39,8 +39,8 @@ fn norms_equal_pytorch() {
 }
 
 #[test]
-fn activations_softmax_concat_and_add_equal_pytorch() {
-    check_group("pointwise", 26);
+fn activations_softmax_joins_and_shuffles_equal_pytorch() {
+    check_group("pointwise", 31);
 }
 
 /// Runs every case of a group in both element types and compares every tensor that its file holds
@@ -195,7 +195,7 @@ impl<'a> Case<'a> {
                     stride: self.pair("stride"),
                     padding: self.padding(),
                     dilation: self.pair("dilation"),
-                    groups: self.options["groups"].as_u64().unwrap() as usize,
+                    groups: self.count("groups"),
                 };
                 conv2d(&map("input"), self.input("weight"), bias, &spec)
             }
@@ -239,6 +239,11 @@ impl<'a> Case<'a> {
                 let maps: Vec<FeatureMap> = self.inputs.iter().map(|(role, _)| map(role)).collect();
                 concat(&maps.iter().collect::<Vec<_>>())
             }
+            "channel_slice" => {
+                let [first, end] = self.pair("channels");
+                channel_slice(&map("input"), first..end)
+            }
+            "channel_shuffle" => channel_shuffle(&map("input"), self.count("groups")),
             "add" => add(&map("input0"), &map("input1")),
             "channel_scale" => scale_channels(&map("input"), &map("factors")),
             "softmax" => return (softmax(self.input("input")).unwrap(), Vec::new()),
@@ -338,6 +343,10 @@ impl<'a> Case<'a> {
 
     fn pair(&self, option: &str) -> [usize; 2] {
         numbers(&self.options[option]).try_into().unwrap()
+    }
+
+    fn count(&self, option: &str) -> usize {
+        self.options[option].as_u64().unwrap() as usize
     }
 
     fn number(&self, option: &str) -> f64 {

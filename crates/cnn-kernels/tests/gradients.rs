@@ -5,10 +5,11 @@ mod common;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cnn_kernels::{
-    Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate, activate_tensor,
-    adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
-    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, layer_norm_plain, layer_scale,
-    max_pool, scale_channels, softmax, upsample_nearest,
+    Activation, BackwardRule, ChannelRange, Conv2dSpec, FeatureMap, MeasuredMap, Padding, Window,
+    activate, activate_tensor, adaptive_avg_pool, adaptive_max_pool, add, avg_pool,
+    batch_norm_running, batch_norm_train, channel_shuffle, channel_slice, concat,
+    concat_norm_running, concat_norm_train, conv2d, global_avg_pool, global_max_pool, interleave,
+    layer_norm, layer_norm_plain, layer_scale, max_pool, scale_channels, softmax, upsample_nearest,
 };
 use common::{Numbers, large_convolutions, small_convolutions};
 
@@ -590,6 +591,202 @@ fn scaled_channels() {
         message.contains("the factors has shape [3, 29, 31, 7], expected [3, 1, 1, 7]"),
         "{message}"
     );
+fn slices_and_shuffles_of_channels() {
+    let mut numbers = Numbers::new(14);
+    let map = FeatureMap::from_nhwc;
+    let xs = [numbers.tensor(&[2, 3, 5, 6])];
+    for channels in [0..6, 0..2, 1..4, 5..6] {
+        check(&format!("slice {channels:?}"), &xs, |xs| {
+            nchw(channel_slice(&map(&xs[0])?, channels.clone()))
+        });
+    }
+    for groups in [1, 2, 3, 6] {
+        check(&format!("shuffle of {groups} groups"), &xs, |xs| {
+            nchw(channel_shuffle(&map(&xs[0])?, groups))
+        });
+    }
+    let pair = [numbers.tensor(&[2, 3, 5, 6]), numbers.tensor(&[2, 3, 5, 3])];
+    check("interleave with a part of a map", &pair, |xs| {
+        let [wide, narrow] = [map(&xs[0])?, map(&xs[1])?];
+        let part = |map, channels| ChannelRange { map, channels };
+        nchw(interleave(&[part(&wide, 2..5), part(&narrow, 0..3)]))
+    });
+    check("interleave, three parts of one map", &xs, |xs| {
+        let xs = map(&xs[0])?;
+        let part = |channels| ChannelRange { map: &xs, channels };
+        nchw(interleave(&[part(4..6), part(0..2), part(1..3)]))
+    });
+    check_along_direction("several tasks", &[numbers.tensor(&[3, 23, 29, 38])], |xs| {
+        let xs = map(&xs[0])?;
+        let left = channel_slice(&channel_shuffle(&xs, 2)?, 0..19)?;
+        let part = |map, channels| ChannelRange { map, channels };
+        nchw(interleave(&[part(&xs, 3..22), part(&left, 0..19)]))
+    });
+}
+
+/// Maps of some channels each, a weight and a bias of all of them.
+fn parts_with_affine(seed: u64, outer: [usize; 3], channels: &[usize]) -> Vec<Tensor> {
+    let mut numbers = Numbers::new(seed);
+    let all = channels.iter().sum();
+    let mut tensors: Vec<Tensor> = channels
+        .iter()
+        .map(|&channels| numbers.tensor(&[&outer[..], &[channels]].concat()))
+        .collect();
+    tensors.extend([numbers.tensor(&[all]), numbers.tensor(&[all])]);
+    tensors
+}
+
+fn map_of(xs: &Tensor) -> Result<FeatureMap> {
+    FeatureMap::from_nhwc(xs)
+}
+
+/// The norm of all inputs but the last two, which are its weight and its bias.
+fn concat_norm(inputs: &[Tensor], activation: Activation) -> Result<Tensor> {
+    let (maps, parameters) = inputs.split_at(inputs.len() - 2);
+    let maps = maps.iter().map(|xs| Ok(MeasuredMap::new(map_of(xs)?)));
+    let maps = maps.collect::<Result<Vec<_>>>()?;
+    let [weight, bias] = parameters else {
+        unreachable!("two are split off")
+    };
+    Ok(concat_norm_train(&maps, weight, bias, 1e-3, activation)?
+        .0
+        .to_nhwc())
+}
+
+#[test]
+fn a_norm_over_maps_side_by_side() {
+    let silu = |inputs: &[Tensor]| concat_norm(inputs, Activation::Silu);
+    for channels in [&[3][..], &[1, 4, 2], &[2, 2]] {
+        let inputs = parts_with_affine(15, [2, 3, 4], channels);
+        check(&format!("{channels:?}"), &inputs, silu);
+    }
+    let large = parts_with_affine(16, [3, 29, 31], &[7, 33, 16]);
+    check_along_direction("several blocks of pixels", &large, silu);
+}
+
+#[test]
+fn a_norm_over_maps_side_by_side_is_that_of_their_concatenation() {
+    let mut numbers = Numbers::new(17);
+    let rectifiers = [
+        Activation::Identity,
+        Activation::Relu,
+        Activation::Relu6,
+        Activation::LeakyRelu(0.1),
+        Activation::Gelu,
+    ];
+    for (outer, channels) in [([2, 5, 4], &[19, 3, 32][..]), ([3, 17, 23], &[64, 32, 5])] {
+        let inputs = parts_with_affine(18, outer, channels);
+        let count = channels.len();
+        let all = channels.iter().sum();
+        let mean = numbers.tensor(&[all]);
+        let var = (numbers.tensor(&[all]).abs().unwrap() + 0.1).unwrap();
+        for activation in rectifiers {
+            for running in [false, true] {
+                let joined = |inputs: &[Tensor], at_once: bool| -> Result<Tensor> {
+                    let maps = inputs[..count].iter().map(map_of);
+                    let maps = maps.collect::<Result<Vec<_>>>()?;
+                    let references: Vec<&FeatureMap> = maps.iter().collect();
+                    let [weight, bias] = [&inputs[count], &inputs[count + 1]];
+                    let ys = match (at_once, running) {
+                        (true, true) => concat_norm_running(
+                            &references,
+                            [weight, bias],
+                            [&mean, &var],
+                            1e-3,
+                            activation,
+                        )?,
+                        (true, false) => {
+                            let maps: Vec<_> = maps.into_iter().map(MeasuredMap::new).collect();
+                            // The second norm of the maps uses what the first one measured.
+                            concat_norm_train(
+                                &maps[1..],
+                                &weight.narrow(0, channels[0], all - channels[0])?,
+                                &bias.narrow(0, channels[0], all - channels[0])?,
+                                1e-3,
+                                activation,
+                            )?;
+                            concat_norm_train(&maps, weight, bias, 1e-3, activation)?.0
+                        }
+                        (false, true) => batch_norm_running(
+                            &concat(&references)?,
+                            weight,
+                            bias,
+                            &mean,
+                            &var,
+                            1e-3,
+                            None,
+                            activation,
+                        )?,
+                        (false, false) => {
+                            batch_norm_train(
+                                &concat(&references)?,
+                                weight,
+                                bias,
+                                1e-3,
+                                None,
+                                activation,
+                            )?
+                            .0
+                        }
+                    };
+                    Ok(ys.to_nhwc())
+                };
+                let found = joined(&inputs, true).unwrap();
+                let expected = joined(&inputs, false).unwrap();
+                let pairs = [(values(&found), values(&expected))].into_iter().chain(
+                    gradients(&inputs, &|inputs| joined(inputs, true))
+                        .into_iter()
+                        .zip(gradients(&inputs, &|inputs| joined(inputs, false))),
+                );
+                for (found, expected) in pairs {
+                    let errors: Vec<f64> = found
+                        .iter()
+                        .zip(&expected)
+                        .map(|(found, expected)| found - expected)
+                        .collect();
+                    assert!(
+                        norm(&errors) <= 1e-12 * (1. + norm(&expected)),
+                        "{channels:?} {activation:?} {running}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn statistics_of_maps_side_by_side_are_the_batchs_and_errors_name_the_map() {
+    let inputs = parts_with_affine(19, [2, 3, 4], &[3, 2]);
+    let maps = [&inputs[0], &inputs[1]].map(|xs| MeasuredMap::new(map_of(xs).unwrap()));
+    let [weight, bias] = [&inputs[2], &inputs[3]];
+    let identity = Activation::Identity;
+    let (_, found) = concat_norm_train(&maps, weight, bias, 1e-3, identity).unwrap();
+    let joined = concat(&[maps[0].map(), maps[1].map()]).unwrap();
+    let (_, expected) = batch_norm_train(&joined, weight, bias, 1e-3, None, identity).unwrap();
+    assert_eq!(found.count, expected.count);
+    for (found, expected) in [
+        (&found.mean, &expected.mean),
+        (&found.unbiased_var, &expected.unbiased_var),
+    ] {
+        for (found, expected) in values(found).iter().zip(values(expected)) {
+            assert!((found - expected).abs() < 1e-12);
+        }
+    }
+    let other = Numbers::new(1).tensor(&[2, 3, 5, 2]);
+    let other = MeasuredMap::new(map_of(&other).unwrap());
+    let wrong = [maps[0].clone(), other];
+    for (maps, weight, expected) in [
+        (
+            &wrong[..],
+            weight,
+            "a map has shape [2, 3, 5, 2], expected [2, 3, 4]",
+        ),
+        (&[], weight, "number of maps is 0"),
+        (&maps[..1], weight, "the weight has shape [5], expected [3]"),
+    ] {
+        let error = concat_norm_train(maps, weight, bias, 1e-3, identity).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
 }
 
 #[test]

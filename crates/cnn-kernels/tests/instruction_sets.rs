@@ -8,10 +8,11 @@ mod common;
 
 use candle_core::{DType, Tensor, Var};
 use cnn_kernels::{
-    Activation, BackwardRule, FeatureMap, InstructionSet, Padding, Window, activate,
-    adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
-    concat, conv2d, global_avg_pool, global_max_pool, layer_norm, layer_norm_plain, layer_scale,
-    max_pool, scale_channels, upsample_nearest,
+    Activation, BackwardRule, ChannelRange, FeatureMap, InstructionSet, MeasuredMap, Padding,
+    Window, activate, adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running,
+    batch_norm_train, channel_slice, concat, concat_norm_train, conv2d, global_avg_pool,
+    global_max_pool, interleave, layer_norm, layer_norm_plain, layer_scale, max_pool,
+    scale_channels, upsample_nearest,
 };
 use common::{ConvCase, Numbers, large_convolutions, network_convolutions, small_convolutions};
 
@@ -274,6 +275,28 @@ fn operations() -> Vec<(&'static str, Operation)> {
         ("global_avg_pool", |[xs, _], _| global_avg_pool(xs)),
         ("add", |[xs, ys], _| add(&add(xs, ys)?, xs)),
         ("concat", |[xs, ys], _| concat(&[xs, ys, xs])),
+        ("channel_slice", |[xs, _], _| {
+            channel_slice(xs, 1..xs.channels())
+        }),
+        ("interleave", |[xs, ys], _| {
+            let parts = [xs, ys].map(|map| ChannelRange {
+                map,
+                channels: 2..map.channels(),
+            });
+            interleave(&parts)
+        }),
+        ("interleave of three", |[xs, ys], _| {
+            let parts = [xs, ys, xs].map(|map| ChannelRange {
+                map,
+                channels: 0..map.channels(),
+            });
+            interleave(&parts)
+        }),
+        ("concat_norm", |[xs, ys], [weight, bias]| {
+            let maps = [xs, ys].map(|map| MeasuredMap::new(map.clone()));
+            let [weight, bias] = [weight, bias].map(|vector| Tensor::cat(&[vector, vector], 0));
+            Ok(concat_norm_train(&maps, &weight?, &bias?, 1e-5, Activation::Relu)?.0)
+        }),
         ("relu", |maps, _| activated(maps, Activation::Relu)),
         ("leaky_relu", |maps, _| {
             activated(maps, Activation::LeakyRelu(0.1))

@@ -1,7 +1,10 @@
 //! Batch normalisation.
 
 use candle_core::{Result, Tensor};
-use cnn_kernels::{BatchStatistics, batch_norm_running, batch_norm_train};
+use cnn_kernels::{
+    BatchStatistics, MeasuredMap, batch_norm_running, batch_norm_train, concat_norm_running,
+    concat_norm_train,
+};
 
 use crate::{
     Activation, BatchNormPolicy, Buffer, Builder, Context, FeatureMap, Init, Layer, LayerKind,
@@ -113,6 +116,33 @@ impl BatchNorm2d {
         })
     }
 
+    /// The norm of several maps' channels one after another, and the activation after it, in one
+    /// pass that reads the maps where they lie.
+    pub(crate) fn forward_concat(
+        &self,
+        maps: &[MeasuredMap],
+        activation: Activation,
+        cx: &Context<'_>,
+    ) -> Result<FeatureMap> {
+        let kind = LayerKind::BatchNorm {
+            eps: self.config.eps,
+        };
+        let inputs: Vec<_> = maps.iter().map(|map| map.map().into()).collect();
+        cx.layer(&self.path, kind, &inputs, || {
+            let eps = self.config.eps;
+            if self.uses_running(cx.batch_norm()) {
+                let maps: Vec<&FeatureMap> = maps.iter().map(MeasuredMap::map).collect();
+                let running = [self.running_mean.get(), self.running_var.get()];
+                let parameters = [&self.weight, &self.bias];
+                return concat_norm_running(&maps, parameters, running.each_ref(), eps, activation);
+            }
+            let (ys, statistics) =
+                concat_norm_train(maps, &self.weight, &self.bias, eps, activation)?;
+            self.count(&statistics, cx.batch_norm())?;
+            Ok(ys)
+        })
+    }
+
     /// The factor and the offset of each channel with running statistics, `(channels, 1, 1, 1)` and
     /// `(channels)`, in f64: what a convolution before it takes in.
     pub(crate) fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
@@ -132,7 +162,7 @@ impl BatchNorm2d {
         activation: Activation,
     ) -> Result<FeatureMap> {
         let eps = self.config.eps;
-        if policy == BatchNormPolicy::Running || self.frozen {
+        if self.uses_running(policy) {
             let mean = self.running_mean.get();
             let var = self.running_var.get();
             return batch_norm_running(
@@ -148,13 +178,19 @@ impl BatchNorm2d {
         }
         let (ys, statistics) =
             batch_norm_train(xs, &self.weight, &self.bias, eps, residual, activation)?;
-        if policy == BatchNormPolicy::Update {
-            self.update(&statistics)?;
-        }
+        self.count(&statistics, policy)?;
         Ok(ys)
     }
 
-    fn update(&self, statistics: &BatchStatistics) -> Result<()> {
+    fn uses_running(&self, policy: BatchNormPolicy) -> bool {
+        policy == BatchNormPolicy::Running || self.frozen
+    }
+
+    /// Moves the running averages where the policy says so.
+    fn count(&self, statistics: &BatchStatistics, policy: BatchNormPolicy) -> Result<()> {
+        if policy != BatchNormPolicy::Update {
+            return Ok(());
+        }
         let momentum = self.config.momentum;
         let averages = [
             (&self.running_mean, &statistics.mean),

@@ -135,6 +135,18 @@ pub enum LayerKind {
     /// The first input times the second, which has one value per channel,
     /// [`ScaleChannels`](crate::ScaleChannels).
     ChannelScale,
+    /// Some neighbouring channels of the input, [`ChannelSlice`](crate::ChannelSlice).
+    ChannelSlice {
+        /// The first of them.
+        start: usize,
+        /// How many there are.
+        channels: usize,
+    },
+    /// The channels of several groups in turn, [`ChannelShuffle`](crate::ChannelShuffle).
+    ChannelShuffle {
+        /// Groups, each of neighbouring channels.
+        groups: usize,
+    },
     /// Maps as vectors in the order of channels, rows, columns, [`Flatten`](crate::Flatten).
     Flatten,
     /// Channels of zeros on both sides, [`PadChannels`](crate::PadChannels).
@@ -171,6 +183,8 @@ impl LayerKind {
             Self::Add => "add",
             Self::Concat | Self::FusedConcat => "concat",
             Self::ChannelScale => "channel_scale",
+            Self::ChannelSlice { .. } => "channel_slice",
+            Self::ChannelShuffle { .. } => "channel_shuffle",
             Self::Flatten => "flatten",
             Self::PadChannels { .. } => "pad_channels",
             Self::Custom(name) => name,

@@ -51,6 +51,7 @@ mod activation;
 mod batch_norm;
 mod blocks;
 mod builder;
+mod channels;
 mod context;
 mod conv2d;
 mod dropout;
@@ -74,13 +75,14 @@ pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
     BlockOptions, BranchEnd, ConvAct, ConvLayerScale, ConvLayerScaleConfig, ConvNormAct,
-    ConvNormActConfig, DepthwiseSeparable, DepthwiseSeparableConfig, FusedInvertedResidual, FusedInvertedResidualConfig,
-    Inception, InvertedResidual,
-    InvertedResidualConfig, LayerNormConv, LayerNormConvConfig, RepVggBlock, RepVggBlockConfig,
-    Residual, ResidualSum, SqueezeExcite, SqueezeExciteConfig,
-    UniversalInvertedResidual, UniversalInvertedResidualConfig,
+    ConvNormActConfig, DenseBlock, DenseBlockConfig, DepthwiseSeparable, DepthwiseSeparableConfig,
+    FusedInvertedResidual, FusedInvertedResidualConfig, Inception, InvertedResidual,
+    InvertedResidualConfig, LayerNormConv, LayerNormConvConfig, NormAct, NormActConfig,
+    RepVggBlock, RepVggBlockConfig, Residual, ResidualSum, ShuffleUnit, ShuffleUnitConfig,
+    SqueezeExcite, SqueezeExciteConfig, UniversalInvertedResidual, UniversalInvertedResidualConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
+pub use channels::{ChannelShuffle, ChannelSlice};
 pub use cnn_kernels::{
     Activation, BackwardRule, Error as KernelError, FeatureMap, Padding, Window, backward,
     find_error,

@@ -1,8 +1,9 @@
 //! The list of models that can be built by name.
 
 use crate::families::{
-    alexnet, convnext, efficientnet, efficientnetv2, ghostnet, googlenet, inception_v3, inception_v4, lenet, mnasnet, mobilenetv1,
-    mobilenetv2, mobilenetv3, mobilenetv4, regnet, repvgg, resnet, resnet_cifar, squeezenet, vgg,
+    alexnet, convnext, densenet, efficientnet, efficientnetv2, ghostnet, googlenet, inception_v3,
+    inception_v4, lenet, mnasnet, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4, regnet,
+    repvgg, resnet, resnet_cifar, shufflenetv2, squeezenet, vgg, xception, xception_aligned,
 };
 use crate::{Error, ModelSpec};
 
@@ -27,6 +28,10 @@ const FAMILIES: &[&[ModelSpec]] = &[
     inception_v4::MODELS,
     convnext::MODELS,
     ghostnet::MODELS,
+    densenet::MODELS,
+    shufflenetv2::MODELS,
+    xception::MODELS,
+    xception_aligned::MODELS,
 ];
 
 /// All registered models, family by family.

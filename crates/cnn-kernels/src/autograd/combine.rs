@@ -8,6 +8,7 @@ use candle_core::Result;
 
 use crate::autograd::element::Element;
 use crate::autograd::kernel::{Backward, Inputs, Kernel, Saved, apply};
+use crate::error::Checked;
 use crate::machine::isa::{Loop, vectorised};
 use crate::machine::recycle::Buffer;
 use crate::machine::shared::filled_chunks;
@@ -38,38 +39,33 @@ pub fn add(xs: &FeatureMap, ys: &FeatureMap) -> Result<FeatureMap> {
 /// # Errors
 /// If there is no map or batch, height, width or element type differ.
 pub fn concat(maps: &[&FeatureMap]) -> Result<FeatureMap> {
-    let Some(first) = maps.first() else {
-        let found = "0".to_string();
-        let expected = "at least 1".to_string();
-        return Err(Error::Argument {
-            op: "concat",
-            what: "number of maps",
-            found,
-            expected,
-        }
-        .into());
+    let kernel = Concat {
+        pixels: check_alike("concat", maps)?,
+        channels: maps.iter().map(|map| map.channels()).collect(),
     };
-    for map in maps {
-        if map.dims()[..3] != first.dims()[..3] {
-            let expected = format!("{:?} and any channels (N, H, W, C)", &first.dims()[..3]);
-            return Err(Error::Shape {
-                op: "concat",
-                what: "a map",
-                found: map.dims().to_vec(),
-                expected,
-            }
-            .into());
-        }
-    }
+    apply(kernel, maps, &[])
+}
+
+/// Batch, height and width, which all maps have to share.
+pub(crate) fn check_alike(op: &'static str, maps: &[&FeatureMap]) -> Checked<[usize; 3]> {
+    let Some(first) = maps.first() else {
+        return Err(Error::Argument {
+            op,
+            what: "number of maps",
+            found: "0".to_string(),
+            expected: "at least 1".to_string(),
+        });
+    };
     let [n, h, w, _] = first.dims();
-    apply(
-        Concat {
-            pixels: [n, h, w],
-            channels: maps.iter().map(|map| map.channels()).collect(),
-        },
-        maps,
-        &[],
-    )
+    match maps.iter().find(|map| map.dims()[..3] != [n, h, w]) {
+        Some(other) => Err(Error::Shape {
+            op,
+            what: "a map",
+            found: other.dims().to_vec(),
+            expected: format!("{:?} and any channels (N, H, W, C)", [n, h, w]),
+        }),
+        None => Ok([n, h, w]),
+    }
 }
 
 /// Elements per parallel task.

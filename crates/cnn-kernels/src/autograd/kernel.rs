@@ -95,6 +95,14 @@ impl<'a, T> Inputs<'a, T> {
         self.all[self.maps]
     }
 
+    /// The weight and the bias of an operation that has both.
+    pub(crate) fn parameters(self) -> [&'a [T]; 2] {
+        match self.all[self.maps..] {
+            [weight, bias] => [weight, bias],
+            _ => unreachable!("the operation has a weight and a bias"),
+        }
+    }
+
     /// The second parameter, if the operation has one.
     pub(crate) fn bias(self) -> Option<&'a [T]> {
         self.all.get(self.maps + 1).copied()

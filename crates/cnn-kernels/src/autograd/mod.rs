@@ -1,5 +1,6 @@
 //! Feature maps, and operations as nodes of candle's graph.
 
+pub(crate) mod channels;
 pub(crate) mod combine;
 pub(crate) mod element;
 pub(crate) mod feature_map;

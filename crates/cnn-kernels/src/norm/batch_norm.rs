@@ -6,17 +6,19 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{Result, Tensor};
 
 use crate::FeatureMap;
-use crate::activation::on_registers::{OnRegisters, for_each_on_registers, is_on_registers};
+use crate::activation::on_registers::{for_each_on_registers, is_on_registers};
 use crate::activation::{Activation, BackwardRule, activate, passed_by_output};
 use crate::autograd::element::Element;
 use crate::autograd::gradient::Gradient;
 use crate::autograd::kernel::{Backward, Inputs, Kernel, Saved, apply};
 use crate::error::{Checked, Error};
 use crate::machine::recycle::Buffer;
-use crate::machine::register::Register;
 use crate::machine::shared::filled_chunks;
+use crate::norm::affine::{
+    Centre, Normalise, Passed, Scale, affine, all_rounded, centring, inverse_std, of_parameters,
+};
 use crate::norm::channel_map::{Formula, Target, map_channels};
-use crate::norm::channel_sums::{Terms, channel_sums};
+use crate::norm::channel_sums::channel_sums;
 use crate::norm::moments::Moments;
 
 const OP: &str = "batch_norm";
@@ -54,16 +56,7 @@ pub fn batch_norm_train(
     let [n, h, w, channels] = xs.dims();
     check_vectors(channels, &[("the weight", weight), ("the bias", bias)])?;
     let count = n * h * w;
-    if count < 2 {
-        let expected = "at least 2: a variance needs more than one".to_string();
-        return Err(Error::Argument {
-            op: OP,
-            what: "values per channel",
-            found: count.to_string(),
-            expected,
-        }
-        .into());
-    }
+    check_count(count)?;
     let moments = Arc::new(OnceLock::new());
     let kernel = BatchNorm::new(
         xs,
@@ -75,14 +68,7 @@ pub fn batch_norm_train(
     );
     let ys = kernel.apply(xs, residual, [weight, bias], activation)?;
     let moments: &Moments = moments.get().expect("the forward pass has run");
-    let unbiased = count as f64 / (count - 1) as f64;
-    let vector =
-        |values: Vec<f64>| Tensor::from_vec(values, channels, xs.device())?.to_dtype(xs.dtype());
-    let statistics = BatchStatistics {
-        mean: vector(moments.mean.clone())?,
-        unbiased_var: vector(moments.var.iter().map(|var| var * unbiased).collect())?,
-        count,
-    };
+    let statistics = statistics(moments, count, xs)?;
     Ok((ys, statistics))
 }
 
@@ -131,7 +117,37 @@ pub fn batch_norm_running(
     kernel.apply(xs, residual, [weight, bias], activation)
 }
 
-fn check_vectors(channels: usize, vectors: &[(&'static str, &Tensor)]) -> Checked<()> {
+/// Whether there are enough values per channel for a variance.
+pub(crate) fn check_count(count: usize) -> Checked<()> {
+    if count >= 2 {
+        return Ok(());
+    }
+    Err(Error::Argument {
+        op: OP,
+        what: "values per channel",
+        found: count.to_string(),
+        expected: "at least 2: a variance needs more than one".to_string(),
+    })
+}
+
+/// What is told of a batch, as tensors of the maps' element type.
+pub(crate) fn statistics(
+    moments: &Moments,
+    count: usize,
+    xs: &FeatureMap,
+) -> Result<BatchStatistics> {
+    let unbiased = count as f64 / (count - 1) as f64;
+    let channels = moments.mean.len();
+    let vector =
+        |values: Vec<f64>| Tensor::from_vec(values, channels, xs.device())?.to_dtype(xs.dtype());
+    Ok(BatchStatistics {
+        mean: vector(moments.mean.clone())?,
+        unbiased_var: vector(moments.var.iter().map(|var| var * unbiased).collect())?,
+        count,
+    })
+}
+
+pub(crate) fn check_vectors(channels: usize, vectors: &[(&'static str, &Tensor)]) -> Checked<()> {
     for (what, vector) in vectors {
         if vector.dims() != [channels] {
             let expected = format!("[{channels}], one per channel");
@@ -231,51 +247,10 @@ impl BatchNorm {
         self.dims[3]
     }
 
-    fn inverse_std(&self, moments: &Moments) -> Vec<f64> {
-        moments
-            .var
-            .iter()
-            .map(|var| 1. / (var + self.eps).sqrt())
-            .collect()
-    }
-
-    /// The mean's negative, scale and shift per channel: what is activated is
-    /// `(x − mean) · scale + shift` in `T`.
-    fn affine<T: Element>(&self, inputs: Inputs<'_, T>, moments: &Moments) -> [Vec<f64>; 3] {
-        let weight = inputs.weight();
-        let bias = inputs.bias().expect("the operation has a bias");
-        let scale: Vec<f64> = weight
-            .iter()
-            .zip(self.inverse_std(moments))
-            .map(|(w, s)| w.to_f64() * s)
-            .collect();
-        // The mean in T is not quite the mean; what it lacks goes into the shift.
-        let shift = bias
-            .iter()
-            .zip(&scale)
-            .zip(&moments.mean)
-            .map(|((b, s), &m)| b.to_f64() + s * lost::<T>(m))
-            .collect();
-        [
-            moments.mean.iter().map(|mean| -mean).collect(),
-            scale,
-            shift,
-        ]
-    }
-
     /// Elements of a parallel task: whole pixels.
     fn chunk(&self) -> usize {
         CHUNK.next_multiple_of(self.channels().max(1))
     }
-}
-
-/// What rounding to `T` adds.
-fn lost<T: Element>(exact: f64) -> f64 {
-    T::from_f64(exact).to_f64() - exact
-}
-
-fn all_rounded<T: Element, const N: usize>(vectors: [Vec<f64>; N]) -> [Vec<T>; N] {
-    vectors.map(|vector| vector.into_iter().map(T::from_f64).collect())
 }
 
 impl Kernel for BatchNorm {
@@ -306,7 +281,7 @@ impl Kernel for BatchNorm {
         let moments = self
             .moments
             .get_or_init(|| Moments::of_batch(xs, self.channels()));
-        let vectors: [Vec<T>; 3] = all_rounded(self.affine(inputs, moments));
+        let vectors: [Vec<T>; 3] = all_rounded(affine(inputs.parameters(), moments, self.eps));
         let vectors = vectors.each_ref().map(Vec::as_slice);
         let channels = self.channels();
         // SAFETY: each chunk is whole pixels, of which every value is written, and the maps have
@@ -340,7 +315,7 @@ impl Kernel for BatchNorm {
         } = pass;
         let xs = inputs.xs();
         let moments = self.moments.get().expect("the forward pass has run");
-        let affine = self.affine(inputs, moments);
+        let affine = affine(inputs.parameters(), moments, self.eps);
         // What passes the activation is the gradient of the residual; only without one it is told
         // from the input, on the way.
         let (grad, of_residual, activation) = if self.residual {
@@ -395,16 +370,9 @@ impl BatchNorm {
             });
         };
         let moments = self.moments.get().expect("the forward pass has run");
-        let inverse_std = self.inverse_std(moments);
+        let inverse_std = inverse_std(moments, self.eps);
         let count = (xs.len() / self.channels().max(1)) as f64;
-        let [mean, scale, shift] = affine;
-        let through_x = (0..self.channels())
-            .map(|c| -scale[c] * inverse_std[c] * of_weight[c] / count)
-            .collect();
-        let constant = (0..self.channels())
-            .map(|c| -scale[c] * of_bias[c] / count)
-            .collect();
-        let vectors = [mean, scale, shift, through_x, constant];
+        let vectors = centring(affine, &inverse_std, [of_weight, of_bias], count);
         for_each_on_registers!(activation, known => {
             self.updated(xs, grad, vectors, &Centre(known))
         })
@@ -445,111 +413,10 @@ impl BatchNorm {
     ) -> [Vec<f64>; 2] {
         let vectors: [Vec<T>; 3] = all_rounded(affine.clone());
         let vectors = vectors.each_ref().map(Vec::as_slice);
-        let [mut weight, bias] = for_each_on_registers!(activation, known => {
+        let sums = for_each_on_registers!(activation, known => {
             channel_sums([xs, grad], vectors, self.channels(), &Passed(known))
         });
-        let inverse_std = self.inverse_std(moments);
-        for (((sum, bias), &mean), inverse_std) in weight
-            .iter_mut()
-            .zip(&bias)
-            .zip(&moments.mean)
-            .zip(inverse_std)
-        {
-            *sum = (*sum + bias * lost::<T>(mean)) * inverse_std;
-        }
-        [weight, bias]
-    }
-}
-
-/// `dy · (x − mean)` and `dy` of what passes a rectifier.
-struct Passed<F>(F);
-
-impl<T: Element, F: OnRegisters> Terms<T, 2, 3> for Passed<F> {
-    #[inline(always)]
-    unsafe fn of<R: Register<Value = T>>(
-        &self,
-        [x, grad]: [R; 2],
-        [mean, scale, shift]: [R; 3],
-    ) -> [R; 2] {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let deviation = x.add(mean);
-            let passed = self.0.passed(grad, shift.add_product(deviation, scale));
-            [passed.multiply(deviation), passed]
-        }
-    }
-}
-
-/// `activation((x − mean) · scale + shift)`, or the same of that sum and a residual.
-struct Normalise<F>(F);
-
-impl<T: Element, F: OnRegisters> Formula<T, 1, 3> for Normalise<F> {
-    const IN_PLACE: bool = false;
-
-    #[inline(always)]
-    unsafe fn of<R: Register<Value = T>>(&self, [x]: [R; 1], [mean, scale, shift]: [R; 3]) -> R {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.value(shift.add_product(x.add(mean), scale)) }
-    }
-}
-
-impl<T: Element, F: OnRegisters> Formula<T, 2, 3> for Normalise<F> {
-    const IN_PLACE: bool = false;
-
-    #[inline(always)]
-    unsafe fn of<R: Register<Value = T>>(
-        &self,
-        [x, residual]: [R; 2],
-        [mean, scale, shift]: [R; 3],
-    ) -> R {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let normal = shift.add_product(x.add(mean), scale);
-            self.0.value(normal.add(residual))
-        }
-    }
-}
-
-/// `dy · scale` of the `dy` that passes the activation.
-struct Scale<F>(F);
-
-impl<T: Element, F: OnRegisters> Formula<T, 2, 3> for Scale<F> {
-    const IN_PLACE: bool = true;
-
-    #[inline(always)]
-    unsafe fn of<R: Register<Value = T>>(
-        &self,
-        [x, grad]: [R; 2],
-        [mean, scale, shift]: [R; 3],
-    ) -> R {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let normal = shift.add_product(x.add(mean), scale);
-            self.0.passed(grad, normal).multiply(scale)
-        }
-    }
-}
-
-/// `dy · scale + (x − mean) · through_x + constant` of the `dy` that passes the activation.
-struct Centre<F>(F);
-
-impl<T: Element, F: OnRegisters> Formula<T, 2, 5> for Centre<F> {
-    const IN_PLACE: bool = true;
-
-    #[inline(always)]
-    unsafe fn of<R: Register<Value = T>>(
-        &self,
-        [x, grad]: [R; 2],
-        [mean, scale, shift, through_x, constant]: [R; 5],
-    ) -> R {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let deviation = x.add(mean);
-            let passed = self.0.passed(grad, shift.add_product(deviation, scale));
-            constant
-                .add_product(deviation, through_x)
-                .add_product(passed, scale)
-        }
+        of_parameters::<T>(sums, moments, self.eps)
     }
 }
 

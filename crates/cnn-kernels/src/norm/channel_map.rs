@@ -27,6 +27,14 @@ pub(crate) struct Target<T> {
     pub(crate) channels: usize,
 }
 
+/// Values of some channels of a map, the first of the first pixel and how many there are between
+/// neighbouring pixels.
+#[derive(Clone, Copy)]
+pub(crate) struct Strided<P> {
+    pub(crate) first: P,
+    pub(crate) pixel: usize,
+}
+
 /// Computes a formula for all values of the target.
 ///
 /// # Safety
@@ -37,19 +45,47 @@ pub(crate) unsafe fn map_channels<T: Element, const N: usize, const K: usize>(
     target: Target<T>,
     formula: &impl Formula<T, N, K>,
 ) {
+    let pixel = target.channels;
+    let maps = maps.map(|first| Strided { first, pixel });
+    // SAFETY: the caller's promise.
+    unsafe { map_strided_channels(maps, vectors, target, pixel, formula) };
+}
+
+/// The same of maps, and for a target, that are some channels of wider ones: neighbouring pixels of
+/// the target are `target_pixel` values apart.
+///
+/// # Safety
+/// As [`map_channels`].
+pub(crate) unsafe fn map_strided_channels<T: Element, const N: usize, const K: usize>(
+    maps: [Strided<*const T>; N],
+    vectors: [&[T]; K],
+    target: Target<T>,
+    target_pixel: usize,
+    formula: &impl Formula<T, N, K>,
+) {
+    // As many pixels ahead as in a map of these channels alone.
+    let ahead = ahead(target.channels) / target.channels.max(1);
     vectorised(Pixels {
         maps,
         vectors: vectors.map(<[T]>::as_ptr),
-        target,
-        ahead: ahead(target.channels),
+        target: Strided {
+            first: target.values,
+            pixel: target_pixel,
+        },
+        pixels: target.pixels,
+        channels: target.channels,
+        ahead,
         formula,
     });
 }
 
 struct Pixels<'a, T, F, const N: usize, const K: usize> {
-    maps: [*const T; N],
+    maps: [Strided<*const T>; N],
     vectors: [*const T; K],
-    target: Target<T>,
+    target: Strided<*mut T>,
+    pixels: usize,
+    channels: usize,
+    /// Pixels ahead of the one that is read.
     ahead: usize,
     formula: &'a F,
 }
@@ -61,12 +97,9 @@ where
 {
     #[inline(always)]
     fn run<S: Simd>(mut self) {
-        let Target {
-            pixels, channels, ..
-        } = self.target;
         // SAFETY: whoever made this promised that the pixels exist, and `S` is what the caller is
         // compiled for.
-        unsafe { walk::<T::Register<S>>(0..pixels, channels, &mut self) };
+        unsafe { walk::<T::Register<S>>(0..self.pixels, self.channels, &mut self) };
     }
 }
 
@@ -89,13 +122,13 @@ where
                 .vectors
                 .map(|vector| load::<R, FULL>(vector.add(channel), count));
             for pixel in pixel..pixel + PIXELS {
-                let place = pixel * self.target.channels + channel;
-                let to = self.target.values.add(place);
-                R::prefetch_to_write(to.wrapping_add(self.ahead));
+                let to = self.target.first.add(pixel * self.target.pixel + channel);
+                R::prefetch_to_write(to.wrapping_add(self.ahead * self.target.pixel));
                 let values: [R; N] = std::array::from_fn(|n| {
-                    let from = self.maps[n].add(place);
+                    let map = self.maps[n];
+                    let from = map.first.add(pixel * map.pixel + channel);
                     if !(F::IN_PLACE && n + 1 == N) {
-                        R::prefetch(from.wrapping_add(self.ahead));
+                        R::prefetch(from.wrapping_add(self.ahead * map.pixel));
                     }
                     load::<R, FULL>(from, count)
                 });

@@ -8,6 +8,7 @@ use crate::machine::isa::{Loop, vectorised};
 use crate::machine::parallel;
 use crate::machine::register::{Register, load};
 use crate::machine::simd::{MAX_LANES, Simd};
+use crate::norm::channel_map::Strided;
 use crate::norm::walk::{Body, GROUP, ahead, walk};
 
 /// Terms that are summed in the element type before f64 takes over.
@@ -32,6 +33,24 @@ pub(crate) fn channel_sums<T: Element, const N: usize, const K: usize>(
     terms: &impl Terms<T, N, K>,
 ) -> [Vec<f64>; 2] {
     let pixels = maps[0].len() / channels.max(1);
+    let maps = maps.map(|first| Strided {
+        first,
+        pixel: channels,
+    });
+    strided_channel_sums(maps, vectors, [pixels, channels], terms)
+}
+
+/// The same of maps that are some channels of wider ones, over so many pixels and channels.
+pub(crate) fn strided_channel_sums<T: Element, const N: usize, const K: usize>(
+    maps: [Strided<&[T]>; N],
+    vectors: [&[T]; K],
+    [pixels, channels]: [usize; 2],
+    terms: &impl Terms<T, N, K>,
+) -> [Vec<f64>; 2] {
+    for map in maps {
+        let needed = pixels.saturating_sub(1) * map.pixel + channels.min(pixels * channels);
+        assert!(map.first.len() >= needed, "a map lacks pixels");
+    }
     let task = (TASK / channels.max(1))
         .next_multiple_of(GROUP)
         .max(4 * GROUP);
@@ -77,7 +96,7 @@ impl<T: Element> Terms<T, 1, 0> for Values {
 }
 
 struct Sums<'a, T, F, const N: usize, const K: usize> {
-    maps: [&'a [T]; N],
+    maps: [Strided<&'a [T]>; N],
     vectors: [&'a [T]; K],
     channels: usize,
     /// Pixels.
@@ -97,8 +116,7 @@ impl<T: Element, F: Terms<T, N, K>, const N: usize, const K: usize> Loop for Sum
             let mut body = ShortSums {
                 maps: self.maps,
                 vectors: self.vectors,
-                channels: self.channels,
-                ahead: ahead(self.channels),
+                ahead: ahead(self.channels) / self.channels.max(1),
                 sums,
                 terms: self.terms,
             };
@@ -116,9 +134,9 @@ impl<T: Element, F: Terms<T, N, K>, const N: usize, const K: usize> Loop for Sum
 }
 
 struct ShortSums<'a, T, F, const N: usize, const K: usize> {
-    maps: [&'a [T]; N],
+    maps: [Strided<&'a [T]>; N],
     vectors: [&'a [T]; K],
-    channels: usize,
+    /// Pixels ahead of the one that is read.
     ahead: usize,
     sums: [*mut T; 2],
     terms: &'a F,
@@ -145,10 +163,10 @@ where
             let [first, second] = self.sums.map(|sums| sums.add(channel));
             let mut sums = [R::load(first), R::load(second)];
             for pixel in pixel..pixel + PIXELS {
-                let place = pixel * self.channels + channel;
                 let values: [R; N] = std::array::from_fn(|n| {
-                    let from = self.maps[n].as_ptr().add(place);
-                    R::prefetch(from.wrapping_add(self.ahead));
+                    let map = self.maps[n];
+                    let from = map.first.as_ptr().add(pixel * map.pixel + channel);
+                    R::prefetch(from.wrapping_add(self.ahead * map.pixel));
                     load::<R, FULL>(from, count)
                 });
                 let terms = self.terms.of(values, vectors);

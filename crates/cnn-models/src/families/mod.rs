@@ -2,6 +2,7 @@
 
 pub(crate) mod alexnet;
 pub(crate) mod convnext;
+pub(crate) mod densenet;
 pub(crate) mod efficientnet;
 pub(crate) mod efficientnetv2;
 pub(crate) mod ghostnet;
@@ -19,5 +20,8 @@ pub(crate) mod regnet;
 pub(crate) mod repvgg;
 pub(crate) mod resnet;
 pub(crate) mod resnet_cifar;
+pub(crate) mod shufflenetv2;
 pub(crate) mod squeezenet;
 pub(crate) mod vgg;
+pub(crate) mod xception;
+pub(crate) mod xception_aligned;
