@@ -100,3 +100,99 @@ impl Layer for Inception {
         self.concat.forward(&outputs.iter().collect::<Vec<_>>(), cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{
+        Activation, BatchNorm2dConfig, Conv2dConfig, ConvNormActConfig, Event, MaxPool2d, Mode,
+        Observer, Padding, Store,
+    };
+    use candle_core::{DType, Device, Tensor};
+    use std::cell::RefCell;
+
+    /// A branch of one convolution, which has a bias, a branch that forks, one that begins with a
+    /// pooling, and where it is asked for one that ends with it.
+    fn module(root: &Builder, ends_with_pooling: bool) -> Inception {
+        let unit = |name: &str, from: usize, to: usize, kernel: [usize; 2], stride: usize| {
+            let conv = Conv2dConfig::new(from, to, kernel[0])
+                .with_kernel_size(kernel[0], kernel[1])
+                .with_stride(stride)
+                .with_padding(Padding::symmetric(kernel[0] / 2, kernel[1] / 2));
+            let norm = BatchNorm2dConfig::new(to).with_eps(0.25);
+            let config = ConvNormActConfig::new(conv, norm, Activation::Relu).with_conv_bias();
+            let at = root.pp(name);
+            config.build(&at.pp("conv"), &at.pp("bn")).unwrap()
+        };
+        let pool = |name: &str| {
+            let pool = MaxPool2d::new(3, 2).with_padding(Padding::all(1));
+            Sequential::new().add(pool.at(&root.pp(name)))
+        };
+        let narrow = unit("narrow", 5, 4, [1, 1], 2);
+        let ends = [
+            unit("row", 4, 3, [1, 3], 1),
+            unit("column", 4, 2, [3, 1], 1),
+        ];
+        let module = Inception::new(root)
+            .with_branch(Sequential::new(), [unit("plain", 5, 6, [3, 3], 2)])
+            .with_branch(Sequential::new().add(narrow), ends)
+            .with_branch(pool("pool"), [unit("pooled", 5, 7, [1, 1], 1)]);
+        if ends_with_pooling {
+            module.with_branch(pool("last"), [])
+        } else {
+            module
+        }
+    }
+
+    #[derive(Default)]
+    struct Kinds(RefCell<Vec<String>>);
+
+    impl Observer for Kinds {
+        fn exit(&self, event: &Event<'_>) -> Result<()> {
+            let seen = format!("{} {}", event.kind.name(), event.path);
+            self.0.borrow_mut().push(seen);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_module_built_for_inference_gives_what_evaluation_gives() {
+        for (dtype, tolerance) in [(DType::F32, 1e-6), (DType::F64, 1e-14)] {
+            let store = Store::with_dtype(3, dtype, &Device::Cpu);
+            for ends_with_pooling in [false, true] {
+                module(&store.builder(Mode::Eval).pp("mixed"), ends_with_pooling);
+                for name in store.names() {
+                    let dims = store.get(&name).unwrap().dims().to_vec();
+                    if name.contains("running") && dims.len() == 1 {
+                        let values: Vec<f64> = (0..dims[0]).map(|i| 0.4 + 0.3 * i as f64).collect();
+                        let values = Tensor::from_vec(values, dims, &Device::Cpu).unwrap();
+                        store.set(&name, &values.to_dtype(dtype).unwrap()).unwrap();
+                    }
+                }
+                let xs = Tensor::rand(-1f64, 1., (2, 5, 9, 6), &Device::Cpu).unwrap();
+                let xs = FeatureMap::from_nchw(&xs.to_dtype(dtype).unwrap()).unwrap();
+                let values = |mode: Mode, cx: &Context<'_>| -> Vec<f64> {
+                    let module = module(&store.builder(mode).pp("mixed"), ends_with_pooling);
+                    let ys = module.forward(&xs, cx).unwrap();
+                    let channels = if ends_with_pooling { 23 } else { 18 };
+                    assert_eq!(ys.dims(), [2, 5, 3, channels]);
+                    let ys = ys.to_nchw().unwrap().to_dtype(DType::F64).unwrap();
+                    ys.flatten_all().unwrap().to_vec1().unwrap()
+                };
+                let cx = Context::eval();
+                let expected = values(Mode::Eval, &cx);
+                let seen = Kinds::default();
+                let found = values(Mode::Inference, &cx.with_observer(&seen));
+                for (found, expected) in found.iter().zip(&expected) {
+                    assert!((found - expected).abs() < tolerance, "{found} {expected}");
+                }
+                // One layer writes all outputs, unless a pooling is among them.
+                let seen = seen.0.into_inner();
+                assert_eq!(seen.last().unwrap(), "concat mixed");
+                let is_apart = seen.contains(&"conv2d mixed.plain.conv".to_string());
+                assert_eq!(is_apart, ends_with_pooling, "{seen:?}");
+            }
+        }
+    }
+}
