@@ -591,6 +591,9 @@ fn scaled_channels() {
         message.contains("the factors has shape [3, 29, 31, 7], expected [3, 1, 1, 7]"),
         "{message}"
     );
+}
+
+#[test]
 fn slices_and_shuffles_of_channels() {
     let mut numbers = Numbers::new(14);
     let map = FeatureMap::from_nhwc;

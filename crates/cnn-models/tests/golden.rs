@@ -230,10 +230,10 @@ impl Run {
     fn new(case: &Case, input: &str, dtype: DType, cx: &Context<'_>) -> Self {
         let (store, model) = build(case, dtype);
         let spec = find(case.model).unwrap();
+        let is_training = input == "input.train";
         let input = Var::from_tensor(&formula("input", &case.golden.input(input), dtype)).unwrap();
         let xs = FeatureMap::from_nchw(&input).unwrap();
         // One pass: going through the stages once more would move the running statistics twice.
-        let is_training = input == "input.train";
         let (stages, outputs) = if is_training {
             (Vec::new(), model.forward_outputs(&xs, cx).unwrap())
         } else {

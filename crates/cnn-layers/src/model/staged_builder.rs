@@ -54,8 +54,6 @@ pub struct StagedBuilder {
     /// Those of the head, but for the group that gives the scores.
     head_groups: Vec<LayerGroup>,
     auxiliary: Vec<Auxiliary>,
-    /// Of the head, those that a new number of classes keeps.
-    head_groups: Vec<LayerGroup>,
     channels: usize,
     reduction: usize,
     depth: StochasticDepth,
@@ -81,7 +79,6 @@ impl StagedBuilder {
             groups: Vec::new(),
             head_groups: Vec::new(),
             auxiliary: Vec::new(),
-            head_groups: Vec::new(),
             channels: in_channels,
             reduction: 1,
             depth: StochasticDepth::default(),
