@@ -29,7 +29,17 @@ TORCHVISION = {
     "efficientnet_v2_s": "efficientnetv2_s",
     "efficientnet_v2_m": "efficientnetv2_m",
     "efficientnet_v2_l": "efficientnetv2_l",
+    "regnet_x_400mf": "regnetx_004_tv",
+    "regnet_x_800mf": "regnetx_008",
+    "regnet_x_1_6gf": "regnetx_016",
+    "regnet_x_3_2gf": "regnetx_032",
+    "regnet_y_400mf": "regnety_004",
+    "regnet_y_800mf": "regnety_008_tv",
+    "regnet_y_1_6gf": "regnety_016",
+    "regnet_y_3_2gf": "regnety_032",
 }
+# Torchvision's networks that change their input themselves (`transform_input`): they were trained on pixels from -1 to 1.
+TRANSFORMED = ("googlenet", "inception_v3")
 # Weights that are no classifier of images by labels.
 SKIPPED = ("dinov3", "eupe", "clip")
 
@@ -68,8 +78,8 @@ def of_torchvision(entries, registered):
             size=(crop, crop),
             interpolation=record["interpolation"].split(".")[1].lower(),
             crop_pct=share(crop, resize),
-            mean=record["mean"],
-            std=record["std"],
+            mean=[0.5] * 3 if model in TRANSFORMED else record["mean"],
+            std=[0.5] * 3 if model in TRANSFORMED else record["std"],
         )
 
 

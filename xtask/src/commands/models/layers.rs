@@ -47,7 +47,8 @@ pub(super) struct Totals {
     activation_bytes: usize,
 }
 
-const F32: usize = DType::F32.size_in_bytes();
+/// Bytes of a value.
+const F32: usize = 4;
 
 impl LayerTable {
     /// Watches the model on an empty image.
