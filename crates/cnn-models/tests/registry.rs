@@ -60,7 +60,7 @@ fn parameters_and_multiply_adds_are_the_published_ones() {
     for entry in &entries {
         let theirs = entry["model"].as_str().unwrap();
         let named = TORCHVISION_NAMES.iter().find(|(name, _)| *name == theirs);
-        let ours = named.map_or(theirs, |(_, ours)| ours);
+        let ours = named.map_or(theirs, |&(_, ours)| ours);
         let Some(spec) = models().find(|spec| spec.name == ours) else {
             continue;
         };
