@@ -356,8 +356,11 @@ pub(crate) fn note_loaded(network: &Network) {
             chosen.entry
         );
     }
-    let unused = &network.report().unexpected;
     let name = network.spec().name;
+    if from.without_auxiliary {
+        eprintln!("note: {file} has no auxiliary heads of {name}, which are for its training; it is built without them");
+    }
+    let unused = &network.report().unexpected;
     if let Some(first) = unused.first() {
         eprintln!(
             "note: {name} does not use all tensors of {file}: `{first}` is the first of {}",

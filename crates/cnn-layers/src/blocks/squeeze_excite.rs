@@ -3,7 +3,7 @@
 use candle_core::Result;
 
 use crate::{
-    Activate, Activation, Builder, Context, Conv2d, Conv2dConfig, FeatureMap, GlobalAvgPool2d,
+    Activate, Activation, Builder, Context, Conv2dConfig, ConvAct, FeatureMap, GlobalAvgPool2d,
     Init, Layer, ScaleChannels,
 };
 
@@ -84,10 +84,16 @@ impl SqueezeExciteConfig {
         Ok(SqueezeExcite {
             scale: ScaleChannels::new(builder),
             pool: GlobalAvgPool2d::new().at(&builder.pp("pool")),
-            reduce: layer(self.channels, reduced).build(&at_reduce)?,
-            activation: Activate::new(self.activation, &builder.pp("act1")),
-            expand: layer(reduced, self.channels).build(&builder.pp(self.expand_name))?,
-            gate: Activate::new(self.gate, &builder.pp("gate")),
+            reduce: ConvAct::build(
+                &layer(self.channels, reduced),
+                Activate::new(self.activation, &builder.pp("act1")),
+                &at_reduce,
+            )?,
+            expand: ConvAct::build(
+                &layer(reduced, self.channels),
+                Activate::new(self.gate, &builder.pp("gate")),
+                &builder.pp(self.expand_name),
+            )?,
         })
     }
 }
@@ -100,21 +106,13 @@ impl SqueezeExciteConfig {
 pub struct SqueezeExcite {
     scale: ScaleChannels,
     pool: GlobalAvgPool2d,
-    reduce: Conv2d,
-    activation: Activate,
-    expand: Conv2d,
-    gate: Activate,
+    reduce: ConvAct,
+    expand: ConvAct,
 }
 
 impl Layer for SqueezeExcite {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        let chain: [&dyn Layer; 5] = [
-            &self.pool,
-            &self.reduce,
-            &self.activation,
-            &self.expand,
-            &self.gate,
-        ];
+        let chain: [&dyn Layer; 3] = [&self.pool, &self.reduce, &self.expand];
         let factors = chain
             .iter()
             .try_fold(xs.clone(), |xs, layer| layer.forward(&xs, cx))?;
