@@ -10,9 +10,9 @@ STAGES = ("features.norm0", "features.denseblock1", "features.denseblock2", "fea
 
 REFERENCES = [
     timm_reference("densenet121", STAGES, (51, 68)),
-    timm_reference("densenet161", STAGES, (35, 53)),
+    timm_reference("densenet161", STAGES, (35, 56)),
     timm_reference("densenet169", STAGES, (67, 90)),
-    timm_reference("densenet201", STAGES, (67, 90)),
+    timm_reference("densenet201", STAGES, (67, 75)),
 ]
 
 

@@ -13,7 +13,7 @@ def _aligned(name, ends, size):
 
 REFERENCES = [
     timm_reference("legacy_xception", LEGACY, (51, 74), default_size=SIZE),
-    _aligned("xception41", (0, 1, 10, 12), (35, 53)),
-    _aligned("xception65", (0, 1, 18, 20), (35, 53)),
-    _aligned("xception71", (1, 3, 20, 22), (35, 53)),
+    _aligned("xception41", (0, 1, 10, 12), (59, 64)),
+    _aligned("xception65", (0, 1, 18, 20), (31, 45)),
+    _aligned("xception71", (1, 3, 20, 22), (31, 45)),
 ]
