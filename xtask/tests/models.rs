@@ -40,7 +40,7 @@ fn names(filter: &str) -> Vec<String> {
 fn a_filter_is_the_beginning_of_a_word() {
     let table: [(&str, &[&str]); 7] = [
         ("lenet", &["lenet5", "lenet5_tanh"]),
-        ("18", &["resnet18"]),
+        ("18", &["resnet18", "resnet18d"]),
         ("tanh", &["lenet5_tanh"]),
         ("ResNet-20", &["resnet20_cifar10"]),
         ("squeezenet1.1", &["squeezenet1_1"]),
@@ -61,11 +61,22 @@ fn a_filter_is_the_beginning_of_a_word() {
             "{filter}: {found:?}"
         );
     };
-    begins("v2", &["mobilenetv2"]);
-    begins("mobile", &["mobilenetv1", "mobilenetv2"]);
+    begins(
+        "v2",
+        &[
+            "mobilenetv2",
+            "efficientnetv2",
+            "tf_efficientnetv2",
+            "shufflenet_v2",
+        ],
+    );
+    begins("mobile", &["mobilenetv", "tf_mobilenetv3"]);
     begins("cifar", &["resnet"]);
     assert!(names("cifar").iter().all(|name| name.ends_with("_cifar10")));
-    begins("resnet", &["resnet"]);
+    begins(
+        "resnet",
+        &["resnet", "resnext", "seresne", "wide_resnet", "test_resnet"],
+    );
 }
 
 #[test]
