@@ -5,7 +5,7 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use cnn_graph::{Graph, OwnedValue};
-use cnn_layers::{Context, FeatureMap, Mode};
+use cnn_layers::{Context, FeatureMap, Mode, Store};
 use cnn_models::{ModelConfig, ModelSpec, Network, models};
 
 use common::{apart, images, stir};
@@ -65,11 +65,13 @@ fn the_interpreter_gives_every_models_stages_and_logits() {
 #[test]
 fn parameters_and_multiply_adds_are_the_registrys() {
     for spec in models() {
-        let network = Network::of(*spec, &ModelConfig::default(), 0).unwrap();
-        let [channels, height, width] = network.preprocessing().input_size;
+        let [channels, height, width] = spec.preprocessing().input_size;
         let shape = (1, channels, height, width);
         let blank = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
-        let model = network.build(Mode::Eval).unwrap();
+        let store = Store::blank();
+        let model = spec
+            .build_classifier(&ModelConfig::default(), &store.builder(Mode::Eval))
+            .unwrap();
         let graph =
             Graph::of_classifier(model.as_ref(), &FeatureMap::from_nchw(&blank).unwrap()).unwrap();
         let counts = (
