@@ -87,9 +87,12 @@ def of_hub(registered, known):
     for model in registered:
         if not timm.is_model(model):
             continue
-        for name in timm.list_pretrained(model):
+        # The one that timm takes where no tag is named comes first.
+        default = timm.get_pretrained_cfg(model)
+        names = sorted(timm.list_pretrained(model), key=lambda name: default is None or name.partition(".")[2] != default.tag)
+        for name in names:
             config = timm.get_pretrained_cfg(name).to_dict()
-            if not config["hf_hub_id"] or not config["num_classes"] or any(word in name for word in SKIPPED):
+            if not config.get("hf_hub_id") or not config["num_classes"] or any(word in name for word in SKIPPED):
                 continue
             check(name, config, known.get(name))
             yield row(
