@@ -85,8 +85,12 @@ fn page(times: &Times) -> String {
 }
 
 fn section(family: &str, members: &[&ModelSpec], times: &Times) -> String {
-    let mut papers: Vec<&str> = members.iter().map(|spec| spec.paper).collect();
-    papers.dedup();
+    let mut papers: Vec<&str> = Vec::new();
+    for spec in members {
+        if !papers.contains(&spec.paper) {
+            papers.push(spec.paper);
+        }
+    }
     let rows: String = members.iter().map(|spec| row(spec, times)).collect();
     format!(
         "\n## {family}\n\n{}.\n\n\

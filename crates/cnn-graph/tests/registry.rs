@@ -96,8 +96,7 @@ fn parameters_and_multiply_adds_are_the_registrys() {
             .flat_map(|node| node.tensors().unwrap())
             .map(|tensor| (tensor.name, tensor.shape))
             .collect();
-        let mut stored: Vec<_> = network
-            .store()
+        let mut stored: Vec<_> = store
             .entries()
             .into_iter()
             .filter(|entry| entry.dtype != DType::I64 && !is_of_head(&entry.name))

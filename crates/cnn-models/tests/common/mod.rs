@@ -23,7 +23,10 @@ pub(crate) fn tested_config(spec: &ModelSpec) -> ModelConfig {
 pub(crate) fn smallest_of_each_family() -> Vec<&'static ModelSpec> {
     let mut smallest: Vec<&ModelSpec> = Vec::new();
     for spec in models() {
-        match smallest.iter_mut().find(|other| other.family == spec.family) {
+        match smallest
+            .iter_mut()
+            .find(|other| other.family == spec.family)
+        {
             Some(other) if spec.parameters < other.parameters => *other = spec,
             Some(_) => {}
             None => smallest.push(spec),
