@@ -13,9 +13,7 @@ use cnn_layers::{
     ConvNormActConfig, FeatureMap, Layer, LayerGroup, LinearHead, Mode, Outputs, Segmenter,
     StagedBuilder, StagedClassifier, Store, TensorKind, UpsampleNearest2d,
 };
-use cnn_models::{
-    Build, Error, LoadOptions, ModelConfig, ModelSpec, Network, find, models, preset,
-};
+use cnn_models::{Build, Error, LoadOptions, ModelConfig, ModelSpec, Network, find, preset};
 
 use common::{smallest_of_each_family, tested_config, tested_size};
 

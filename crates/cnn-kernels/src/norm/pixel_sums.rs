@@ -134,7 +134,7 @@ unsafe fn lanes_sum<T: Element, R: Register<Value = T>>(register: R) -> T {
     let mut half = R::LANES / 2;
     while half > 0 {
         for lane in 0..half {
-            lanes[lane] = lanes[lane] + lanes[lane + half];
+            lanes[lane] += lanes[lane + half];
         }
         half /= 2;
     }
