@@ -22,6 +22,12 @@ fn network(spec: &ModelSpec, input_size: [usize; 2]) -> Network {
     network
 }
 
+/// Whether a model has the fewest parameters of its family.
+fn is_smallest(spec: &ModelSpec) -> bool {
+    let others = models().filter(|other| other.family == spec.family);
+    others.map(|other| other.parameters).min() == Some(spec.parameters)
+}
+
 /// Sides that differ, and are odd where the model allows it.
 fn input_size(spec: &ModelSpec) -> [usize; 2] {
     match spec.family {
@@ -32,9 +38,10 @@ fn input_size(spec: &ModelSpec) -> [usize; 2] {
     }
 }
 
+/// The graph knows nothing of variants: the smallest of each family stands for all.
 #[test]
-fn the_interpreter_gives_every_models_stages_and_logits() {
-    for spec in models() {
+fn the_interpreter_gives_every_familys_stages_and_logits() {
+    for spec in models().filter(|spec| is_smallest(spec)) {
         let [height, width] = input_size(spec);
         let network = network(spec, [height, width]);
         let model = network.build(Mode::Eval).unwrap();

@@ -92,13 +92,13 @@ pub(crate) struct Finetune {
     lr: Option<f64>,
 
     /// Learning rate of the layers next to the head, as a share of the head's; default 0.1, for
-    /// inputs of up to 64 pixels 1
+    /// inputs of up to 64 pixels and for `--weights none` 1
     #[arg(long, value_name = "FACTOR", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body_scale: Option<f64>,
 
     /// Learning rate of each layer group, as a share of that of the group above it; default 0.8,
-    /// for inputs of up to 64 pixels 1
+    /// for inputs of up to 64 pixels and for `--weights none` 1
     #[arg(long, value_name = "FACTOR", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     layer_decay: Option<f64>,
@@ -128,7 +128,7 @@ pub(crate) struct Finetune {
     label_smoothing: f64,
 
     /// Statistics of batch normalisation while its layers are trained; default frozen, for inputs
-    /// of up to 64 pixels moving
+    /// of up to 64 pixels and for `--weights none` moving
     #[arg(long, value_enum)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch_norm: Option<Statistics>,
@@ -334,14 +334,19 @@ impl Finetune {
         } else {
             FineTuneConfig::default()
         };
+        // Fresh weights have no statistics that are worth keeping, and nothing that a small rate
+        // would save.
+        let is_fresh = self.weights == "none";
+        let body_scale = if is_fresh { 1. } else { base.body_scale };
+        let layer_decay = if is_fresh { 1. } else { base.layer_decay };
         Ok(FineTuneConfig {
             strategy: self.strategy,
             head_epochs: self.head_epochs as usize,
             epochs: self.epochs.map_or(base.epochs, |epochs| epochs as usize),
             head_learning_rate: self.head_lr,
             learning_rate: self.lr.unwrap_or(base.learning_rate),
-            body_scale: self.body_scale.unwrap_or(base.body_scale),
-            layer_decay: self.layer_decay.unwrap_or(base.layer_decay),
+            body_scale: self.body_scale.unwrap_or(body_scale),
+            layer_decay: self.layer_decay.unwrap_or(layer_decay),
             weight_decay: self.weight_decay,
             optimizer: self.optimizer,
             schedule: self.schedule.clone(),
@@ -349,7 +354,9 @@ impl Finetune {
             patience: self.patience.map(|epochs| epochs as usize),
             frozen_statistics: self
                 .batch_norm
-                .map_or(base.frozen_statistics, |kind| kind == Statistics::Frozen),
+                .map_or(base.frozen_statistics && !is_fresh, |kind| {
+                    kind == Statistics::Frozen
+                }),
             batch_size: self.batch as usize,
             label_smoothing: self.label_smoothing,
             clip_norm: self.training.clip_norm,
