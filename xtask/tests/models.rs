@@ -68,6 +68,7 @@ fn a_filter_is_the_beginning_of_a_word() {
             "efficientnetv2",
             "tf_efficientnetv2",
             "shufflenet_v2",
+            "test_efficientnet",
         ],
     );
     begins("mobile", &["mobilenetv", "tf_mobilenetv3"]);
@@ -120,7 +121,7 @@ fn the_table_says_which_weights_are_published_and_the_entry_where() {
             .unwrap()
     };
     assert!(
-        row("resnet18").contains("69.8  IMAGENET1K_V1, a1_in1k and "),
+        row("resnet18").contains("69.8  IMAGENET1K_V1, a1_in1k + "),
         "{}",
         row("resnet18")
     );

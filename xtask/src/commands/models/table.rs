@@ -6,8 +6,8 @@ use super::entry::input;
 use super::limits::Listed;
 use crate::{hub, output};
 
-/// Tags of weights that a line names; of more, it says how many.
-const TAGS: usize = 2;
+/// Letters that a line has room for to name the tags of weights; of more, it says how many.
+const ROOM: usize = 22;
 
 pub(super) fn print(listed: &[Listed]) -> Result<()> {
     let columns = [
@@ -40,12 +40,18 @@ fn row(one: &Listed) -> Vec<String> {
 /// The tags of its weights, as many as a line has room for.
 fn weights(one: &Listed) -> String {
     let tags: Vec<&str> = one.weights.iter().map(|source| source.tag).collect();
-    match tags.as_slice() {
-        [] => match hub::names_of(one.spec).first() {
+    let Some((first, others)) = tags.split_first() else {
+        return match hub::names_of(one.spec).first() {
             Some(builtin) if one.spec.weights().is_empty() => builtin.clone(),
             _ => "none published".to_string(),
-        },
-        tags if tags.len() <= TAGS + 1 => tags.join(", "),
-        tags => format!("{} and {} more", tags[..TAGS].join(", "), tags.len() - TAGS),
+        };
+    };
+    let mut text = first.to_string();
+    for (index, tag) in others.iter().enumerate() {
+        if text.len() + 2 + tag.len() > ROOM {
+            return format!("{text} + {}", others.len() - index);
+        }
+        text = format!("{text}, {tag}");
     }
+    text
 }
