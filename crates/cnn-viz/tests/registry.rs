@@ -25,10 +25,38 @@ fn network(name: &str, family: &str) -> (Network, [usize; 3]) {
         input_size,
         ..find(name).unwrap().reduced_config()
     };
-    (
-        Network::new(name, &config, 1).unwrap(),
-        [size[0], size[1], channels],
-    )
+    let network = Network::new(name, &config, 1).unwrap();
+    let size = [size[0], size[1], channels];
+    awaken(&network, size);
+    (network, size)
+}
+
+/// A fresh network whose weights are small gives the same scores for all images, since its norms
+/// have the statistics of no image yet: those of one are given to it.
+fn awaken(network: &Network, size: [usize; 3]) {
+    let images = images(size);
+    let scores = |images: &FeatureMap| -> Vec<f32> {
+        let scores = network.model().forward(images, &Context::eval()).unwrap();
+        scores.flatten_all().unwrap().to_vec1().unwrap()
+    };
+    let blank = FeatureMap::from_nhwc(&images.to_nhwc().zeros_like().unwrap()).unwrap();
+    let [seen, unseen] = [scores(&images), scores(&blank)];
+    let largest = seen
+        .iter()
+        .fold(0f32, |largest, score| largest.max(score.abs()));
+    let moves = seen
+        .iter()
+        .zip(&unseen)
+        .any(|(a, b)| (a - b).abs() > 1e-3 * largest);
+    if moves {
+        return;
+    }
+    let training = network.build(Mode::Train).unwrap();
+    for _ in 0..30 {
+        training
+            .forward(&images, &Context::train(Key::new(0)))
+            .unwrap();
+    }
 }
 
 /// Whether a model has the fewest parameters of its family.
@@ -52,7 +80,9 @@ fn is_constant(values: &[f32]) -> bool {
 
 #[test]
 fn every_method_gives_a_map_of_the_inputs_size() {
-    for spec in models() {
+    // Beyond thirty million parameters are the deep and wide variants of others.
+    let is_tested = |spec: &&ModelSpec| is_smallest(spec) || spec.parameters < 30_000_000;
+    for spec in models().filter(is_tested) {
         let (network, size) = network(spec.name, spec.family);
         let inference = network.build(Mode::Inference).unwrap();
         let images = images(size);
@@ -118,8 +148,8 @@ fn every_method_gives_a_map_of_the_inputs_size() {
 }
 
 #[test]
-fn every_stage_of_every_model_can_be_read() {
-    for spec in models() {
+fn every_stage_of_every_family_can_be_read() {
+    for spec in models().filter(|spec| is_smallest(spec)) {
         let (network, size) = network(spec.name, spec.family);
         let images = images(size);
         for (index, stage) in network.model().stages().iter().enumerate() {
