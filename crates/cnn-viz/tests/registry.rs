@@ -52,9 +52,13 @@ fn awaken(network: &Network, size: [usize; 3]) {
         return;
     }
     let training = network.build(Mode::Train).unwrap();
+    // Two images: a norm behind the pooling has one value of each.
+    let first = images.to_nhwc();
+    let second = (&first * 0.5).unwrap();
+    let pair = FeatureMap::from_nhwc(&Tensor::cat(&[&first, &second], 0).unwrap()).unwrap();
     for _ in 0..30 {
         training
-            .forward(&images, &Context::train(Key::new(0)))
+            .forward(&pair, &Context::train(Key::new(0)))
             .unwrap();
     }
 }
