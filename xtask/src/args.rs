@@ -359,7 +359,8 @@ pub(crate) fn note_loaded(network: &Network) {
     let name = network.spec().name;
     if from.without_auxiliary {
         eprintln!(
-            "note: {file} has no auxiliary heads of {name}, which are for its training; it is built without them"
+            "note: {file} has no auxiliary heads of {name}, which are for its training; \
+             it is built without them"
         );
     }
     let unused = &network.report().unexpected;

@@ -28,7 +28,8 @@ pub enum Error {
     },
     /// A bare weight file does not say which model it is for.
     #[error(
-        "{} does not say which architecture it is for (no config.json beside it){fitting}: name the model",
+        "{} does not say which architecture it is for (no config.json beside it){fitting}: \
+         name the model",
         path.display()
     )]
     NoArchitecture {

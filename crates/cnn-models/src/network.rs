@@ -139,8 +139,8 @@ impl Network {
     /// Loads a network from a directory with `config.json` and weights, a run directory (its
     /// `best`), or from a bare weight file (`.safetensors`, `.pth`, `.pt`, `.th`, `.bin`) whose
     /// model is named in the options, or that has the name under which torchvision publishes it:
-    /// then its images are prepared as those weights want them. The weights must fit: what the file has too much is reported,
-    /// what it lacks is an error.
+    /// then its images are prepared as those weights want them. The weights must fit: what the file
+    /// has too much is reported, what it lacks is an error.
     ///
     /// A prefix that a wrapper put before all of the model's names (`module.`, `_orig_mod.`,
     /// `model.`, any other) is dropped; [`Network::loaded_from`] says which. Directories that

@@ -17,8 +17,8 @@ pub struct BlockOptions {
 }
 
 impl BlockOptions {
-    /// The papers' blocks: 3×3 depthwise kernels padded by 1, PyTorch's eps 1e-5 and momentum 0.1, neither
-    /// squeeze-and-excitation nor drop-path.
+    /// The papers' blocks: 3×3 depthwise kernels padded by 1, PyTorch's eps 1e-5 and momentum 0.1,
+    /// neither squeeze-and-excitation nor drop-path.
     pub const fn new() -> Self {
         Self {
             kernel_size: 3,
