@@ -67,6 +67,7 @@ fn published_imagenet_weights_name_the_photos() {
     let table = [
         ("mobilenetv2_100.tf_in1k", 36, 39),
         ("mobilenetv1_075.tf_in1k", 37, 38),
+        ("tf_efficientnet_lite0.in1k", 37, 39),
         ("squeezenet1_1.caffe_in1k", 31, 36),
     ];
     for (folder, top1, top5) in table {
