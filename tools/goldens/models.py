@@ -79,7 +79,6 @@ def write_golden(reference: Reference):
         "input.train": ",".join(map(str, (BATCH, *reference.train_input))),
         "classes": str(CLASSES),
         "stages": ",".join(reference.stages),
-        **({"args": json.dumps(reference.args)} if reference.args else {}),
     }
     if reference.model_args:
         metadata["model_args"] = json.dumps(reference.model_args)

@@ -13,11 +13,10 @@ class Reference:
     """One reference network; `stages` are the modules whose outputs are `stage0`, `stage1`, …
 
     The golden `input` is not square and its height and width keep away from kinks (see margins.py).
-    `model_args` is what the toolkit builds the network with, as its config.json has it (`widths` among it): that of a network
-    that is large because of a few layers is narrower there. `auxiliary` are the modules of its auxiliary heads, which compute
+    `auxiliary` are the modules of its auxiliary heads, which compute
     in train mode alone, on inputs of at least `train_size`.
-    What the golden file holds may be a reduced form of a large network: `build_reduced` builds it, and the registered model with
-    the arguments `args` is the same.
+    What the golden file holds may be a reduced form of a large network: `build_reduced` builds it, and the toolkit with
+    `model_args`, as a config.json has them (`widths` among them).
     """
 
     name: str
@@ -30,7 +29,6 @@ class Reference:
     model_args: dict = field(default_factory=dict)
     auxiliary: tuple[str, ...] = ()
     train_size: tuple[int, int] = (67, 93)
-    args: dict = field(default_factory=dict)
     build_reduced: Callable[[int], nn.Module] | None = None
 
     def build_golden(self, classes: int) -> nn.Module:

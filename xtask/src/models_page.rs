@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use cnn_models::{ModelSpec, models};
+use cnn_models::{ModelSpec, families};
 
 use crate::output;
 
@@ -74,19 +74,9 @@ fn read_times(text: &str) -> Times {
 }
 
 fn page(times: &Times) -> String {
-    let mut families: Vec<(&str, Vec<&ModelSpec>)> = Vec::new();
-    for spec in models() {
-        match families
-            .iter_mut()
-            .find(|(family, _)| *family == spec.family)
-        {
-            Some((_, members)) => members.push(spec),
-            None => families.push((spec.family, vec![spec])),
-        }
-    }
-    let sections = families
-        .iter()
-        .map(|(family, members)| section(family, members, times));
+    let sections = families()
+        .into_iter()
+        .map(|(family, members)| section(family, &members, times));
     [INTRODUCTION.to_string()]
         .into_iter()
         .chain(sections)

@@ -58,6 +58,6 @@ pub use config::ModelConfig;
 pub use error::Error;
 pub use model_spec::{Build, BuildFn, ModelSpec, Naming};
 pub use network::{LoadOptions, Network};
-pub use registry::{find, models};
+pub use registry::{families, find, models};
 pub use weight_source::WeightSource;
 pub use wrapper::LoadedFrom;

@@ -78,10 +78,10 @@ pub struct ModelSpec {
     pub auxiliary: &'static [&'static str],
     /// How other libraries name the tensors of this model, where they name them otherwise.
     pub namings: &'static [Naming],
-    /// Of a large model: arguments ([`ModelConfig::args`]) that make a network with fewer blocks in
-    /// each row of its table, yet all kinds of them. Tests that would take long with the whole one
-    /// run [that](ModelSpec::reduced_config).
-    pub reduced: &'static [(&'static str, f64)],
+    /// Of a large model: the configuration of a smaller network with every kind of its layers, as
+    /// one with fewer blocks in each row of its table, or with a narrower head. Tests that would
+    /// take long with the whole one run that; the default is the model itself.
+    pub reduced: fn() -> ModelConfig,
 }
 
 /// How another library names the tensors of a model, and what its files are built with.
@@ -141,7 +141,7 @@ impl ModelSpec {
         classifier: "",
         auxiliary: &[],
         namings: &[],
-        reduced: &[],
+        reduced: ModelConfig::default,
     };
 
     /// The configuration of the model's reduced form: of the model itself, unless it is large and
@@ -158,10 +158,7 @@ impl ModelSpec {
     /// # Ok::<(), cnn_models::Error>(())
     /// ```
     pub fn reduced_config(&self) -> ModelConfig {
-        let args = self.reduced.iter();
-        args.fold(ModelConfig::default(), |config, &(name, value)| {
-            config.with_arg(name, value)
-        })
+        (self.reduced)()
     }
 
     /// The classifier over a store.

@@ -39,6 +39,22 @@ pub fn models() -> impl Iterator<Item = &'static ModelSpec> {
     FAMILIES.iter().copied().flatten()
 }
 
+/// The families with their models, in the order of [`models`]; a family whose models stand apart
+/// there is one here.
+pub fn families() -> Vec<(&'static str, Vec<&'static ModelSpec>)> {
+    let mut families: Vec<(&str, Vec<&ModelSpec>)> = Vec::new();
+    for spec in models() {
+        match families
+            .iter_mut()
+            .find(|(family, _)| *family == spec.family)
+        {
+            Some((_, members)) => members.push(spec),
+            None => families.push((spec.family, vec![spec])),
+        }
+    }
+    families
+}
+
 /// The model called `name`.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use cnn_layers::{
 };
 use cnn_models::{Build, Error, LoadOptions, ModelConfig, ModelSpec, Network, find, preset};
 
-use common::{smallest_of_each_family, tested_config, tested_size};
+use common::{smallest_of_each_family, tested_size};
 
 fn noise(batch: usize, height: usize, width: usize) -> FeatureMap {
     let mut values = vec![0f32; batch * height * width * 3];
@@ -87,7 +87,7 @@ fn a_backbone_under_a_prefix_has_its_stages_and_groups_there() {
         .filter(|spec| spec.in_channels == 3)
     {
         let alone = Store::new(3);
-        let config = tested_config(spec);
+        let config = spec.reduced_config();
         let whole = spec
             .build_classifier(&config, &alone.builder(Mode::Eval))
             .unwrap();

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use cnn_layers::{Context, Event, FeatureMap, Mode, Observer, Padding, Store, TensorKind};
 use cnn_models::{LoadOptions, ModelConfig, ModelSpec, Network, find, models};
 
-use common::{smallest_of_each_family, tested_config, tested_size};
+use common::{smallest_of_each_family, tested_size};
 
 fn build(spec: &ModelSpec, config: &ModelConfig) -> (Store, Box<dyn cnn_layers::Classifier>) {
     let store = Store::new(0);
@@ -165,7 +165,7 @@ fn stages_have_the_declared_channels_and_reductions_on_a_non_square_input() {
         let [height, width] = tested_size(spec);
         let config = ModelConfig {
             input_size: Some([height, width]),
-            ..tested_config(spec)
+            ..spec.reduced_config()
         };
         let (_, model) = build(spec, &config);
         let xs = Tensor::zeros(
@@ -232,7 +232,7 @@ fn each_parameter_is_in_exactly_one_group_and_the_head_is_last() {
     for spec in models() {
         let store = Store::blank();
         let model = spec
-            .build_classifier(&tested_config(spec), &store.builder(Mode::Eval))
+            .build_classifier(&spec.reduced_config(), &store.builder(Mode::Eval))
             .unwrap();
         let groups = model.layer_groups();
         for entry in store
@@ -452,7 +452,7 @@ fn the_inference_mode_computes_what_evaluation_does_in_both_types() {
         let size = tested_size(spec);
         let config = ModelConfig {
             input_size: Some(size),
-            ..tested_config(spec)
+            ..spec.reduced_config()
         };
         for (dtype, tolerance) in [(DType::F32, 3e-5), (DType::F64, 1e-12)] {
             // In f64 it is the plain operations, which do not depend on the variant.

@@ -20,7 +20,7 @@ def _reference(name, size, default_size, generator, width, reduced):
         return whole
     options = TENSORFLOW if name.startswith("tf_") else {}
     build = lambda classes: generator(name.removeprefix("tf_"), width, num_classes=classes, **SHALLOW, **options)
-    return replace(whole, args=SHALLOW, build_reduced=build)
+    return replace(whole, model_args=SHALLOW, build_reduced=build)
 
 
 REFERENCES = [

@@ -17,7 +17,7 @@ def _reduced(name, stages, size, depth):
     options = TENSORFLOW if name.startswith("tf_") else {}
     args = {"depth_multiplier": depth}
     build = lambda classes: generator(name.removeprefix("tf_"), num_classes=classes, **args, **options)
-    return replace(whole, args=args, build_reduced=build)
+    return replace(whole, model_args=args, build_reduced=build)
 
 
 REFERENCES = [

@@ -27,9 +27,10 @@ STAGES = {
 
 
 def _vgg(name, size, **options):
-    build = lambda classes: timm.create_model(name, num_classes=classes, **(MODEL_ARGS if classes < 1000 else {}))
+    build = lambda classes: timm.create_model(name, num_classes=classes)
+    build_reduced = lambda classes: timm.create_model(name, num_classes=classes, **MODEL_ARGS)
     stages = tuple(f"features.{index}" for index in STAGES[name])
-    return Reference(name, "timm", build, (3, *size), (3, 224, 224), 1000, stages, MODEL_ARGS, **options)
+    return Reference(name, "timm", build, (3, *size), (3, 224, 224), 1000, stages, MODEL_ARGS, build_reduced=build_reduced, **options)
 
 
 def _torchvision(name, size):

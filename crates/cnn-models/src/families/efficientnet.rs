@@ -5,7 +5,7 @@
 use cnn_core::{CropMode, Interpolation, Preprocessing};
 use cnn_layers::Activation;
 
-use super::mobile::{MobileNet, Width, inverted, separable, sized, torchvision};
+use super::mobile::{MobileNet, Width, inverted, separable, shallow, sized, torchvision};
 use crate::{Build, ModelSpec, Naming, preset};
 
 /// Table 1 of the paper. B1 to B7 are wider and deeper, and see larger images.
@@ -76,7 +76,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         multiply_adds: 1_589_198_096,
         preset: || sized(288, 0.875, preset::imagenet),
         namings: &[torchvision(&[])],
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -86,7 +86,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         multiply_adds: 3_063_687_008,
         preset: || sized(320, 0.875, preset::imagenet),
         namings: &[torchvision(&[])],
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -99,7 +99,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
             ..sized(448, 1., preset::imagenet)
         },
         namings: &[torchvision(&[("bn_eps", 1e-3)])],
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -109,7 +109,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         multiply_adds: 19_067_593_536,
         preset: || sized(528, 0.942, preset::imagenet),
         namings: &[torchvision(&[("bn_eps", 1e-3)])],
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -119,7 +119,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         multiply_adds: 37_745_884_192,
         preset: || sized(600, 0.949, preset::imagenet),
         namings: &[torchvision(&[("bn_eps", 1e-3)])],
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -161,7 +161,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         parameters: 12_233_232,
         multiply_adds: 1_827_141_392,
         preset: || sized(300, 0.904, preset::imagenet),
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -175,7 +175,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         parameters: 19_341_616,
         multiply_adds: 4_393_771_024,
         preset: || sized(380, 0.922, preset::imagenet),
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -189,7 +189,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         parameters: 30_389_784,
         multiply_adds: 10_266_384_752,
         preset: || sized(456, 0.934, preset::imagenet),
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -203,7 +203,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         parameters: 43_040_704,
         multiply_adds: 19_067_593_536,
         preset: || sized(528, 0.942, preset::imagenet),
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -217,7 +217,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         parameters: 66_347_960,
         multiply_adds: 37_745_884_192,
         preset: || sized(600, 0.949, preset::imagenet),
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -249,7 +249,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         parameters: 8_197_096,
         multiply_adds: 1_607_554_544,
         preset: || sized(300, 0.904, preset::imagenet),
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -258,7 +258,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         parameters: 13_006_568,
         multiply_adds: 3_943_564_112,
         preset: || sized(380, 0.922, preset::imagenet),
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -308,7 +308,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
             interpolation: Interpolation::Bilinear,
             ..sized(300, 0.904, preset::inception)
         },
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -326,7 +326,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
             interpolation: Interpolation::Bilinear,
             ..sized(380, 0.92, preset::inception)
         },
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
 ];

@@ -5,7 +5,7 @@
 use cnn_core::{CropMode, Preprocessing};
 use cnn_layers::Activation;
 
-use super::mobile::{MobileNet, Row, Width, conv, fused, inverted, sized, torchvision};
+use super::mobile::{MobileNet, Row, Width, conv, fused, inverted, shallow, sized, torchvision};
 use crate::{Build, ModelSpec, Naming, preset};
 
 /// Table 4 of the paper.
@@ -94,7 +94,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         multiply_adds: 4_707_823_040,
         preset: || sized(288, 1., preset::imagenet),
         namings: &[torchvision(s_from_torchvision)],
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -104,7 +104,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         multiply_adds: 10_931_712_384,
         preset: || sized(320, 1., preset::imagenet),
         namings: &[torchvision(m_from_torchvision)],
-        reduced: &[("depth_multiplier", 0.15)],
+        reduced: || shallow(0.15),
         ..BASE
     },
     ModelSpec {
@@ -114,7 +114,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         multiply_adds: 35_899_418_624,
         preset: || sized(384, 1., preset::imagenet),
         namings: &[torchvision(l_from_torchvision)],
-        reduced: &[("depth_multiplier", 0.1)],
+        reduced: || shallow(0.1),
         ..BASE
     },
     ModelSpec {
@@ -123,7 +123,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         parameters: 21_458_488,
         multiply_adds: 5_307_561_248,
         preset: || sized(300, 1., preset::inception),
-        reduced: &[("depth_multiplier", 0.3)],
+        reduced: || shallow(0.3),
         ..BASE
     },
     ModelSpec {
@@ -135,7 +135,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
             crop_mode: CropMode::Squash,
             ..sized(384, 1., preset::inception)
         },
-        reduced: &[("depth_multiplier", 0.15)],
+        reduced: || shallow(0.15),
         ..BASE
     },
     ModelSpec {
@@ -147,7 +147,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
             crop_mode: CropMode::Squash,
             ..sized(384, 1., preset::inception)
         },
-        reduced: &[("depth_multiplier", 0.1)],
+        reduced: || shallow(0.1),
         ..BASE
     },
     ModelSpec {

@@ -45,6 +45,11 @@ pub(crate) struct MobileNet {
     pub(crate) bn_momentum: f64,
 }
 
+/// The reduced form of a deep network: so many times as many blocks as in the table.
+pub(crate) fn shallow(depth: f64) -> ModelConfig {
+    ModelConfig::default().with_arg("depth_multiplier", depth)
+}
+
 /// A number of channels that the network's width scales or not.
 #[derive(Clone, Copy)]
 pub(crate) enum Width {
