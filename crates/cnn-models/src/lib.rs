@@ -49,6 +49,7 @@ mod network;
 pub mod preset;
 mod registry;
 mod transformers;
+mod weight_files;
 mod weight_source;
 mod wrapper;
 
