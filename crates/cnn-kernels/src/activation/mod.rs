@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod on_registers;
+pub(crate) mod values;
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::autograd::tape;
 use crate::machine::isa::{Loop, vectorised};
 use crate::machine::recycle::Buffer;
 use crate::machine::shared::filled_chunks;
-use crate::machine::simd::{MAX_LANES, Simd};
+use crate::machine::simd::Simd;
 use crate::{Error, FeatureMap};
 
 /// An element-wise non-linearity.
@@ -145,24 +146,6 @@ impl Activation {
     }
 
     #[inline(always)]
-    pub(crate) fn value<T: Element>(self, x: T) -> T {
-        let constant = T::from_f64;
-        match self {
-            Self::Identity => x,
-            Self::Relu => x.at_least_zero(),
-            Self::LeakyRelu(slope) => select(x > T::zero(), x, x * constant(slope)),
-            Self::Relu6 => x.within(0., 6.),
-            Self::Sigmoid => sigmoid(x),
-            Self::Silu => x * sigmoid(x),
-            Self::HardSwish => x * (x + constant(3.)).within(0., 6.) * constant(1. / 6.),
-            Self::HardSigmoid => (x + constant(3.)).within(0., 6.) * constant(1. / 6.),
-            Self::Tanh => x.tanh(),
-            Self::Gelu => x * gaussian_cdf(x),
-            Self::GeluTanh => constant(0.5) * x * (T::one() + gelu_inner(x).tanh()),
-        }
-    }
-
-    #[inline(always)]
     fn slope<T: Element>(self, x: T) -> T {
         let constant = T::from_f64;
         let zero = T::zero();
@@ -234,24 +217,6 @@ fn gaussian_cdf<T: Element>(x: T) -> T {
 #[inline(always)]
 fn gelu_inner<T: Element>(x: T) -> T {
     T::from_f64(GELU_TANH_SCALE) * (x + T::from_f64(GELU_TANH_CUBIC) * x * x * x)
-}
-
-/// Applies an activation to `channels` values at each of some places, while they are near.
-///
-/// # Safety
-/// Each place and the values behind it can be read and written, and nobody else uses them.
-pub(crate) unsafe fn activate_rows(
-    activation: Activation,
-    start: *mut f32,
-    places: &[usize],
-    channels: usize,
-) {
-    vectorised(InRows {
-        activation,
-        start,
-        places,
-        channels,
-    });
 }
 
 /// Elements per parallel task.
@@ -349,50 +314,19 @@ macro_rules! for_each_activation {
     };
     ($activation:expr, $constant:ident => $loop:expr; $($name:ident)*) => {
         match $activation {
-            $(Activation::$name => {
-                let $constant = Activation::$name;
+            $($crate::Activation::$name => {
+                let $constant = $crate::Activation::$name;
                 $loop
             })*
-            Activation::LeakyRelu(slope) => {
-                let $constant = Activation::LeakyRelu(slope);
+            $crate::Activation::LeakyRelu(slope) => {
+                let $constant = $crate::Activation::LeakyRelu(slope);
                 $loop
             }
         }
     };
 }
 
-/// Values that are computed at a time: loops of a constant length leave no rest that the compiler
-/// would compute one by one.
-const LANES: usize = MAX_LANES;
-
-struct InRows<'a> {
-    activation: Activation,
-    start: *mut f32,
-    places: &'a [usize],
-    channels: usize,
-}
-
-impl Loop for InRows<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        for_each_activation!(self.activation, activation => for &place in self.places {
-            // SAFETY: whoever made this promised that the values are there.
-            let values = unsafe { std::slice::from_raw_parts_mut(self.start.add(place), self.channels) };
-            let (whole, rest) = values.as_chunks_mut::<LANES>();
-            for values in whole {
-                for value in values {
-                    *value = activation.value(*value);
-                }
-            }
-            let mut last = [0.; LANES];
-            last[..rest.len()].copy_from_slice(rest);
-            for value in &mut last {
-                *value = activation.value(*value);
-            }
-            rest.copy_from_slice(&last[..rest.len()]);
-        });
-    }
-}
+pub(crate) use for_each_activation;
 
 struct Values<'a, T> {
     activation: Activation,
@@ -403,9 +337,11 @@ struct Values<'a, T> {
 impl<T: Element> Loop for Values<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let pairs = self.ys.iter_mut().zip(self.xs);
-        for_each_activation!(self.activation, activation => for (y, &x) in pairs {
-            y.write(activation.value(x));
+        let count = self.ys.len().min(self.xs.len());
+        let ys = self.ys.as_mut_ptr().cast::<T>();
+        for_each_activation!(self.activation, activation => {
+            // SAFETY: both have so many values; `S` is what the caller is compiled for.
+            unsafe { values::activate::<T, T::Register<S>>(activation, self.xs.as_ptr(), ys, count) };
         });
     }
 }

@@ -2,16 +2,24 @@
 #![allow(unsafe_code)]
 
 use crate::Activation;
+use crate::activation::values::sigmoid;
 use crate::autograd::element::Element;
 use crate::machine::register::Register;
 
 /// An activation that is computed together with the operation before it.
 pub(crate) trait OnRegisters: Copy + Sync {
+    /// Which one it is.
+    fn activation(self) -> Activation;
+
     /// The activation; NaN stays NaN.
     ///
     /// # Safety
     /// That of [`Register`].
-    unsafe fn value<T: Element, R: Register<Value = T>>(self, x: R) -> R;
+    #[inline(always)]
+    unsafe fn value<T: Element, R: Register<Value = T>>(self, x: R) -> R {
+        // SAFETY: the caller's promise.
+        unsafe { self.activation().on_register(x) }
+    }
 
     /// The gradient of `x` by that of the output.
     ///
@@ -38,8 +46,8 @@ pub(crate) struct LeakyRelu(pub(crate) f64);
 
 impl OnRegisters for Identity {
     #[inline(always)]
-    unsafe fn value<T: Element, R: Register<Value = T>>(self, x: R) -> R {
-        x
+    fn activation(self) -> Activation {
+        Activation::Identity
     }
     #[inline(always)]
     unsafe fn passed<T: Element, R: Register<Value = T>>(self, grad: R, _: R) -> R {
@@ -49,9 +57,8 @@ impl OnRegisters for Identity {
 
 impl OnRegisters for Relu {
     #[inline(always)]
-    unsafe fn value<T: Element, R: Register<Value = T>>(self, x: R) -> R {
-        // SAFETY: the caller's promise.
-        unsafe { x.within(R::splat(T::zero()), R::splat(T::from_f64(f64::INFINITY))) }
+    fn activation(self) -> Activation {
+        Activation::Relu
     }
     #[inline(always)]
     unsafe fn passed<T: Element, R: Register<Value = T>>(self, grad: R, x: R) -> R {
@@ -65,9 +72,8 @@ impl OnRegisters for Relu {
 
 impl OnRegisters for Relu6 {
     #[inline(always)]
-    unsafe fn value<T: Element, R: Register<Value = T>>(self, x: R) -> R {
-        // SAFETY: the caller's promise.
-        unsafe { x.within(R::splat(T::zero()), R::splat(T::from_f64(6.))) }
+    fn activation(self) -> Activation {
+        Activation::Relu6
     }
     #[inline(always)]
     unsafe fn passed<T: Element, R: Register<Value = T>>(self, grad: R, x: R) -> R {
@@ -82,15 +88,8 @@ impl OnRegisters for Relu6 {
 
 impl OnRegisters for LeakyRelu {
     #[inline(always)]
-    unsafe fn value<T: Element, R: Register<Value = T>>(self, x: R) -> R {
-        // SAFETY: the caller's promise.
-        unsafe {
-            x.where_greater(
-                R::splat(T::zero()),
-                x,
-                x.multiply(R::splat(T::from_f64(self.0))),
-            )
-        }
+    fn activation(self) -> Activation {
+        Activation::LeakyRelu(self.0)
     }
     #[inline(always)]
     unsafe fn passed<T: Element, R: Register<Value = T>>(self, grad: R, x: R) -> R {
@@ -115,9 +114,8 @@ pub(crate) struct HardSwish;
 
 impl OnRegisters for Silu {
     #[inline(always)]
-    unsafe fn value<T: Element, R: Register<Value = T>>(self, x: R) -> R {
-        // SAFETY: the caller's promise.
-        unsafe { x.multiply(sigmoid(x)) }
+    fn activation(self) -> Activation {
+        Activation::Silu
     }
     #[inline(always)]
     unsafe fn passed<T: Element, R: Register<Value = T>>(self, grad: R, x: R) -> R {
@@ -133,13 +131,8 @@ impl OnRegisters for Silu {
 
 impl OnRegisters for HardSwish {
     #[inline(always)]
-    unsafe fn value<T: Element, R: Register<Value = T>>(self, x: R) -> R {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let constant = |value| R::splat(T::from_f64(value));
-            let gate = x.add(constant(3.)).within(constant(0.), constant(6.));
-            x.multiply(gate).multiply(constant(1. / 6.))
-        }
+    fn activation(self) -> Activation {
+        Activation::HardSwish
     }
     #[inline(always)]
     unsafe fn passed<T: Element, R: Register<Value = T>>(self, grad: R, x: R) -> R {
@@ -152,17 +145,6 @@ impl OnRegisters for HardSwish {
             let slope = x.where_greater(constant(-3.), below_three, constant(0.));
             grad.multiply(slope)
         }
-    }
-}
-
-/// # Safety
-/// That of [`Register`].
-#[inline(always)]
-unsafe fn sigmoid<T: Element, R: Register<Value = T>>(x: R) -> R {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let one = R::splat(T::one());
-        one.divide(one.add(negative(x).exp()))
     }
 }
 

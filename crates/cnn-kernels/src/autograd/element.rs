@@ -34,19 +34,6 @@ pub(crate) trait Element: WithDType + Default {
             self
         }
     }
-    /// `self` within `[low, high]`; NaN stays NaN.
-    #[inline(always)]
-    fn within(self, low: f64, high: f64) -> Self {
-        let low = Self::from_f64(low);
-        let high = Self::from_f64(high);
-        if self < low {
-            low
-        } else if self > high {
-            high
-        } else {
-            self
-        }
-    }
 }
 
 impl Element for f32 {

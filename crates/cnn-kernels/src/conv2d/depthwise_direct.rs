@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use crate::activation::activate_rows;
+use crate::activation::values::InRows;
 use crate::conv2d::Convolution;
 use crate::conv2d::depthwise::transpose;
 use crate::conv2d::depthwise_tiles;
@@ -53,8 +53,7 @@ pub(crate) fn convolve(
     unsafe {
         filled(elements, |target| {
             parallel::for_each(all_rows.div_ceil(rows), |block| {
-                let block = block * rows..all_rows.min((block + 1) * rows);
-                let rows = block.clone();
+                let rows = block * rows..all_rows.min((block + 1) * rows);
                 if tiled {
                     vectorised(depthwise_tiles::Rows {
                         plan,
@@ -73,16 +72,6 @@ pub(crate) fn convolve(
                         target,
                         rows,
                     })
-                }
-                if let Some(activation) = epilogue.after() {
-                    // What is activated is no gradient, so the rows of a block lie together.
-                    let row = plan.columns.target * plan.c_target;
-                    activate_rows(
-                        activation,
-                        target.at(block.start * row),
-                        &[0],
-                        block.len() * row,
-                    );
                 }
             });
         })
@@ -239,6 +228,18 @@ impl Rows<'_> {
                 tile(u).run::<S, 1>(&terms.terms);
                 u += 1;
             }
+        }
+        if let Some(activation) = self.epilogue.after() {
+            let places =
+                (0..columns.count).map(|u| (target_row + columns.first + u * columns.stride) * c);
+            InRows {
+                activation,
+                // SAFETY: the target begins there.
+                start: unsafe { self.target.at(0) },
+                places,
+                channels: c,
+            }
+            .run::<S>();
         }
     }
 }

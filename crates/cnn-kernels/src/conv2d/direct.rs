@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use crate::Activation;
-use crate::activation::activate_rows;
+use crate::activation::values::activate_rows;
 use crate::conv2d::microkernel::{Microkernels, Multiply, Segment};
 use crate::conv2d::packed_weights::{PackedWeights, Panel, phase_pairs};
 use crate::conv2d::plan::{Plan, StridePhase};
@@ -360,23 +360,21 @@ impl DirectConv2d<'_> {
                         segments: chunk,
                         b: weights.add(done * width),
                         c: target.start.at(channel),
-                        outputs: &writes[tile],
+                        outputs: &writes[tile.clone()],
                         bias,
                         residual,
                         bounds,
                         accumulate: !first,
                         channels: panel.channels,
                     });
+                    if let Some(activation) = self.epilogue.after().filter(|_| last) {
+                        let places = writes[tile].iter().copied();
+                        let start = target.start.at(channel);
+                        activate_rows(activation, start, places, panel.channels);
+                    }
                 }
             }
             done += depth;
-        }
-        if let Some(activation) = self.epilogue.after() {
-            // SAFETY: these pixels and channels of the target belong to this task, and their sums
-            // are stored.
-            unsafe {
-                activate_rows(activation, target.start.at(channel), writes, panel.channels);
-            }
         }
     }
 }

@@ -9,7 +9,7 @@
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::ops::Range;
 
-use crate::activation::activate_rows;
+use crate::activation::values::activate_rows;
 use crate::conv2d::direct::{Epilogue, UNBOUNDED, equal_parts};
 use crate::conv2d::microkernel::{Microkernels, Multiply, Segment};
 use crate::conv2d::packed_weights::{PackedWeights, Panel};
@@ -327,7 +327,8 @@ impl Task<'_> {
             let places = self.outputs(target.pixel);
             // SAFETY: these outputs belong to this task, and are written.
             unsafe {
-                activate_rows(activation, target.start.at(first.first), &places, channels);
+                let start = target.start.at(first.first);
+                activate_rows(activation, start, places.into_iter(), channels);
             }
         }
     }

@@ -32,8 +32,12 @@ pub(crate) trait Register: Copy {
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
     /// `self / other`.
     unsafe fn divide(self, other: Self) -> Self;
-    /// `e^self`, with the very results of [`Element::exp`](crate::autograd::element::Element::exp).
+    /// `e^self`.
     unsafe fn exp(self) -> Self;
+    /// Hyperbolic tangent.
+    unsafe fn tanh(self) -> Self;
+    /// The error function.
+    unsafe fn erf(self) -> Self;
     /// Each lane within two bounds, of which the first is not the greater; NaN stays NaN.
     unsafe fn within(self, low: Self, high: Self) -> Self;
     /// `yes` where `self > than`, else `no`.
@@ -87,6 +91,14 @@ impl<S: Simd> Register for S {
     #[inline(always)]
     unsafe fn exp(self) -> Self {
         vector_math::exp_of_register(self)
+    }
+    #[inline(always)]
+    unsafe fn tanh(self) -> Self {
+        vector_math::tanh_of_register(self)
+    }
+    #[inline(always)]
+    unsafe fn erf(self) -> Self {
+        vector_math::erf_of_register(self)
     }
     #[inline(always)]
     unsafe fn within(self, low: Self, high: Self) -> Self {
@@ -155,6 +167,14 @@ impl Register for Double {
     #[inline(always)]
     unsafe fn exp(self) -> Self {
         Self(libm::exp(self.0))
+    }
+    #[inline(always)]
+    unsafe fn tanh(self) -> Self {
+        Self(libm::tanh(self.0))
+    }
+    #[inline(always)]
+    unsafe fn erf(self) -> Self {
+        Self(libm::erf(self.0))
     }
     #[inline(always)]
     unsafe fn within(self, low: Self, high: Self) -> Self {

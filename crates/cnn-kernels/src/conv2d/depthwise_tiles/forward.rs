@@ -7,6 +7,7 @@ use super::{
     FEW, Line, MANY, RowsRead, Span, Tile, channel_blocks, comes_from_memory, for_each_window,
     pixels, strip,
 };
+use crate::activation::values::InRows;
 use crate::conv2d::direct::Epilogue;
 use crate::conv2d::plan::{Plan, StridePhase};
 use crate::machine::isa::Loop;
@@ -52,6 +53,8 @@ impl Loop for Rows<'_> {
                             }
                         }
                     }
+                    let tiles = first..most.min(first + strip);
+                    self.activate::<S>(row, tiles, channels.clone());
                 }
             }
         }
@@ -80,6 +83,31 @@ impl Rows<'_> {
             MANY => self.tile::<S, K, STEP, MANY>(place),
             FEW => self.tile::<S, K, STEP, FEW>(place),
             _ => self.tile::<S, K, STEP, 1>(place),
+        }
+    }
+
+    /// Applies what bounds do not express to the outputs of some tiles, which were just stored.
+    #[inline(always)]
+    fn activate<S: Simd>(&self, row: usize, tiles: Range<usize>, channels: Range<usize>) {
+        let Some(activation) = self.epilogue.after() else {
+            return;
+        };
+        for columns in &self.plan.columns.phases {
+            let pixels = pixels::<S>(columns.count);
+            let last = columns.count - pixels;
+            let first = (tiles.start * pixels).min(last);
+            let end = (tiles.end * pixels).min(columns.count);
+            let start = row * self.plan.columns.target + columns.first;
+            let places = (first..end)
+                .map(|u| (start + u * columns.stride) * self.plan.c_source + channels.start);
+            InRows {
+                activation,
+                // SAFETY: the target begins there.
+                start: unsafe { self.target.at(0) },
+                places,
+                channels: channels.len(),
+            }
+            .run::<S>();
         }
     }
 
