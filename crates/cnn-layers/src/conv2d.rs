@@ -335,6 +335,23 @@ impl Conv2d {
         let compute = || packed.forward(xs, residual, activation);
         Some(cx.layer(&self.path, kind, &inputs, compute))
     }
+
+    /// `after[1](depthwise(after[0](self(xs))))` as [`PackedConv2d::forward_expanded`] computes it,
+    /// under the second layer's label; `None` where it does not.
+    pub(crate) fn forward_expanded(
+        &self,
+        depthwise: &Self,
+        xs: &FeatureMap,
+        after: [Activation; 2],
+    ) -> Option<Result<FeatureMap>> {
+        let (first, second) = match (self.packed(), depthwise.packed()) {
+            (Err(stale), _) | (_, Err(stale)) => return Some(Err(stale)),
+            (Ok(first), Ok(second)) => (first?, second?),
+        };
+        // An input that does not fit is an error of the first layer, which finds it again alone.
+        let compute = || first.forward_expanded(second, xs, after).ok().flatten();
+        cnn_kernels::labelled(&depthwise.path, compute).map(Ok)
+    }
 }
 
 impl Layer for Conv2d {

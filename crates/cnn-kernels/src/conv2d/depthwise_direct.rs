@@ -58,6 +58,7 @@ pub(crate) fn convolve(
                     vectorised(depthwise_tiles::Rows {
                         plan,
                         source,
+                        first_row: 0,
                         weights,
                         epilogue,
                         target,

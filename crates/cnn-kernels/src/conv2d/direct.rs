@@ -118,22 +118,9 @@ pub(crate) unsafe fn convolve_into(
     epilogue: Epilogue,
     target: Target,
 ) {
-    let kernels = weights.kernels;
     let panels = &weights.panels;
-    let layout = Layout::of(plan);
-    let phases: Vec<PhasePair> = phase_pairs(plan)
-        .map(|(rows, columns)| PhasePair::new(plan, &layout, rows, columns))
-        .collect();
-    let work = DirectConv2d {
-        kernels,
-        plan,
-        layout,
-        phases,
-        weights,
-        source,
-        epilogue,
-    };
-    let (rows, panels_per_task) = task_size(plan, &layout, panels.len());
+    let work = DirectConv2d::new(plan, source, weights, epilogue);
+    let (rows, panels_per_task) = task_size(plan, &work.layout, panels.len());
     let all_rows = plan.batch * plan.rows.count();
     let blocks = (0..all_rows)
         .step_by(rows)
@@ -147,7 +134,7 @@ pub(crate) unsafe fn convolve_into(
         .collect();
     // The blocks of rows with the panels cover every output once, whatever the phase.
     parallel::for_each(tasks.len(), |task| {
-        work.run(tasks[task].0.clone(), tasks[task].1, target)
+        work.run(tasks[task].0.clone(), tasks[task].1, target, 0)
     });
 }
 
@@ -254,7 +241,7 @@ pub(crate) fn segments(
 }
 
 /// All that the tasks of one call share.
-struct DirectConv2d<'a> {
+pub(crate) struct DirectConv2d<'a> {
     kernels: &'static Microkernels,
     plan: &'a Plan,
     layout: Layout,
@@ -264,11 +251,45 @@ struct DirectConv2d<'a> {
     epilogue: Epilogue<'a>,
 }
 
-impl DirectConv2d<'_> {
-    fn run(&self, block: Range<usize>, panels: &[Panel], target: Target) {
+impl<'a> DirectConv2d<'a> {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        source: &'a [f32],
+        weights: &'a PackedWeights,
+        epilogue: Epilogue<'a>,
+    ) -> Self {
+        let layout = Layout::of(plan);
+        let phases = phase_pairs(plan)
+            .map(|(rows, columns)| PhasePair::new(plan, &layout, rows, columns))
+            .collect();
+        Self {
+            kernels: weights.kernels,
+            plan,
+            layout,
+            phases,
+            weights,
+            source,
+            epilogue,
+        }
+    }
+
+    /// Computes all channels of some rows, counted over the whole batch, on this thread. The target
+    /// begins with the pixel that so many lie before.
+    ///
+    /// # Safety
+    /// The target has room for these rows, and nobody else uses them meanwhile.
+    pub(crate) unsafe fn run_all(&self, rows: Range<usize>, target: Target, before: usize) {
+        self.run(rows, &self.weights.panels, target, before);
+    }
+
+    fn run(&self, block: Range<usize>, panels: &[Panel], target: Target, before: usize) {
         let strip = Strip::new(self.plan, &self.layout, self.source, block.clone());
         for (pair, phase) in self.phases.iter().enumerate() {
-            let (reads, writes) = self.pixels(phase, &strip, block.clone(), target.pixel);
+            let (reads, writes) = self.pixels(phase, &strip, block.clone());
+            let writes: Vec<usize> = writes
+                .iter()
+                .map(|pixel| (pixel - before) * target.pixel)
+                .collect();
             for (index, panel) in panels.iter().enumerate() {
                 let new = index == 0 && !self.layout.copied && self.plan.is_pointwise();
                 self.run_panel(pair, panel, &strip, (&reads, &writes), new, target);
@@ -276,13 +297,12 @@ impl DirectConv2d<'_> {
         }
     }
 
-    /// Where each pixel of the block begins in the strip and in the target.
+    /// Where each pixel of the block begins in the strip, and its number in the target.
     fn pixels(
         &self,
         phase: &PhasePair,
         strip: &Strip,
         block: Range<usize>,
-        pixel: usize,
     ) -> (Vec<usize>, Vec<usize>) {
         let plan = self.plan;
         let count = block.len() * phase.columns.count;
@@ -298,7 +318,7 @@ impl DirectConv2d<'_> {
             let first = line * plan.columns.target + phase.columns.first;
             for x in 0..phase.columns.count {
                 reads.push(strip.row_start(index) + x * plan.columns.step * self.layout.pixel);
-                writes.push((first + x * phase.columns.stride) * pixel);
+                writes.push(first + x * phase.columns.stride);
             }
         }
         (reads, writes)

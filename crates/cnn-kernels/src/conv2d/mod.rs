@@ -5,6 +5,7 @@ mod depthwise;
 mod depthwise_direct;
 mod depthwise_tiles;
 mod direct;
+mod expanded;
 mod gemm;
 mod general;
 mod gradients;

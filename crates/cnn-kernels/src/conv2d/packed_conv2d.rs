@@ -11,6 +11,7 @@ use crate::autograd::kernel::{Cost, Kernel, op_time, with_slices};
 use crate::conv2d::depthwise_direct;
 use crate::conv2d::direct;
 use crate::conv2d::direct::{Epilogue, least_scratch};
+use crate::conv2d::expanded::{self, Part};
 use crate::conv2d::packed_weights::PackedWeights;
 use crate::conv2d::plan::Plan;
 use crate::conv2d::winograd::{self, Matrices};
@@ -181,6 +182,82 @@ impl PackedConv2d {
             Held::ours(Tensor::from_vec(values, conv.output_shape(), xs.device())?),
             None,
         ))
+    }
+
+    /// `after[1](depthwise(after[0](self(xs))))`, where the map between is wide enough that it is
+    /// faster to compute both some rows at a time; `None` if it is not, or if `self` is no 1×1
+    /// convolution, `depthwise` is none or does not fit.
+    ///
+    /// # Errors
+    /// If the shape of `xs` does not fit.
+    pub fn forward_expanded(
+        &self,
+        depthwise: &Self,
+        xs: &FeatureMap,
+        after: [Activation; 2],
+    ) -> Result<Option<FeatureMap>> {
+        let (
+            Weights::Direct { panels, bias, .. },
+            Weights::Depthwise {
+                taps,
+                bias: depthwise_bias,
+            },
+        ) = (&self.weights, &depthwise.weights)
+        else {
+            return Ok(None);
+        };
+        let xs = xs.detach();
+        let first = Convolution::new(xs.dims(), &self.dims, None, &self.spec)?;
+        let between = first.output_shape();
+        let between = [between[0], between[1], between[2], between[3]];
+        if depthwise.dims[0] != between[3] {
+            return Ok(None);
+        }
+        let second = Convolution::new(between, &depthwise.dims, None, &depthwise.spec)?;
+        let plans = [Plan::forward(&first), Plan::forward(&second)];
+        let maps = [xs.values()];
+        if !expanded::suits(&plans[0], &plans[1]) || check_maps(&maps).is_err() {
+            return Ok(None);
+        }
+        let epilogue = |bias, activation| Epilogue {
+            bias,
+            residual: None,
+            activation,
+        };
+        let compute = || {
+            with_slices::<f32, _>("conv2d", &maps, |maps| {
+                let pointwise = Part {
+                    plan: &plans[0],
+                    weights: panels,
+                    epilogue: epilogue(bias.as_deref(), after[0]),
+                };
+                let depthwise = Part {
+                    plan: &plans[1],
+                    weights: &taps[..],
+                    epilogue: epilogue(depthwise_bias.as_deref(), after[1]),
+                };
+                expanded::convolve(maps[0], &pointwise, &depthwise)
+            })
+        };
+        let cost = || {
+            let expand = self.cost(&first, &maps);
+            let cost = Cost {
+                read: xs.values().elem_count(),
+                once: self.dims.iter().product::<usize>()
+                    + depthwise.dims.iter().product::<usize>(),
+                written: second.output_shape().iter().product(),
+            };
+            let label = profile::label();
+            let both = op_time(&second, Pass::Forward, &label, DType::F32, &cost);
+            OpTime {
+                geometry: format!("{} + {}", expand.geometry, both.geometry),
+                flops: expand.flops + both.flops,
+                ..both
+            }
+        };
+        let values = timed(cost, compute)?;
+        let ys = Tensor::from_vec(values, second.output_shape(), xs.device())?;
+        Ok(Some(FeatureMap::wrap(Held::ours(ys), None)))
     }
 
     /// # Safety
@@ -525,5 +602,56 @@ mod tests {
             ..Conv2dSpec::default()
         };
         assert!(PackedConv2d::new(&random(&[4, 3, 3, 1]), None, &spec).is_err());
+    }
+
+    #[test]
+    fn a_map_that_is_not_written_between_changes_no_bit() {
+        let table = [
+            // batch, size, channels, kernel, stride, padding
+            ([1, 60, 61], [5, 48], 3, 1, Padding::all(1)),
+            ([2, 57, 56], [16, 40], 3, 2, Padding::all(1)),
+            ([3, 29, 31], [24, 72], 5, 2, Padding::all(2)),
+            ([1, 43, 47], [8, 70], 5, 1, Padding::all(2)),
+            ([2, 33, 35], [3, 96], 7, 1, Padding::all(3)),
+            ([2, 40, 44], [7, 64], 3, 1, Padding::Valid),
+            ([9, 14, 14], [4, 96], 3, 1, Padding::all(1)),
+        ];
+        let after = [Activation::Silu, Activation::HardSwish];
+        for ([batch, height, width], [c_in, wide], kernel, stride, padding) in table {
+            let pointwise = PackedConv2d::new(
+                &random(&[wide, c_in, 1, 1]),
+                Some(&random(&[wide])),
+                &Conv2dSpec::default(),
+            )
+            .unwrap();
+            let spec = Conv2dSpec {
+                stride: [stride; 2],
+                padding,
+                groups: wide,
+                ..Conv2dSpec::default()
+            };
+            let depthwise =
+                PackedConv2d::new(&random(&[wide, 1, kernel, kernel]), None, &spec).unwrap();
+            let xs = map([batch, height, width, c_in]);
+            let together = pointwise.forward_expanded(&depthwise, &xs, after);
+            let together = together.unwrap().expect("the map is wide");
+            let between = pointwise.forward(&xs, None, after[0]).unwrap();
+            let apart = depthwise.forward(&between, None, after[1]).unwrap();
+            let bits = |ys: &FeatureMap| {
+                ys.to_nhwc()
+                    .flatten_all()
+                    .unwrap()
+                    .to_vec1::<f32>()
+                    .unwrap()
+            };
+            assert_eq!(together.dims(), apart.dims());
+            assert!(
+                bits(&together) == bits(&apart),
+                "{height}x{width} {kernel}/{stride}"
+            );
+            let narrow = map([1, 8, 8, c_in]);
+            let spared = pointwise.forward_expanded(&depthwise, &narrow, after);
+            assert!(spared.unwrap().is_none());
+        }
     }
 }

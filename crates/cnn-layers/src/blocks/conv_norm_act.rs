@@ -146,6 +146,21 @@ impl ConvNormAct {
         concat.forward(&outputs.iter().collect::<Vec<_>>(), cx)
     }
 
+    /// `depthwise(self(xs))`, where the map between need not be written: both were built for
+    /// inference, nobody watches, and the kernels find it faster. `None` elsewhere.
+    pub(super) fn forward_expanded(
+        &self,
+        depthwise: &Self,
+        xs: &FeatureMap,
+        cx: &Context<'_>,
+    ) -> Option<Result<FeatureMap>> {
+        if cx.is_observed() {
+            return None;
+        }
+        let after = [self.kind(), depthwise.kind()];
+        self.conv.forward_expanded(&depthwise.conv, xs, after)
+    }
+
     /// The activation at its end.
     fn kind(&self) -> Activation {
         self.activation

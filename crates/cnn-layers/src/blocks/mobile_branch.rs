@@ -46,8 +46,16 @@ impl BlockOptions {
 impl Layer for MobileBranch {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let mut ys = None;
-        for unit in &self.units {
-            ys = Some(unit.forward(ys.as_ref().unwrap_or(xs), cx)?);
+        let mut units = &self.units[..];
+        while let [unit, rest @ ..] = units {
+            let input = ys.as_ref().unwrap_or(xs);
+            let with_next = rest
+                .split_first()
+                .and_then(|(next, rest)| Some((unit.forward_expanded(next, input, cx)?, rest)));
+            (ys, units) = match with_next {
+                Some((both, rest)) => (Some(both?), rest),
+                None => (Some(unit.forward(input, cx)?), rest),
+            };
         }
         if let Some(squeeze_excite) = &self.squeeze_excite {
             ys = Some(squeeze_excite.forward(ys.as_ref().unwrap_or(xs), cx)?);

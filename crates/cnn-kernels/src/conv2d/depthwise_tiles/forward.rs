@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use super::{
-    FEW, Line, MANY, RowsRead, Span, Tile, channel_blocks, comes_from_memory, for_each_window,
-    pixels, strip,
+    FEW, Line, MANY, RowsRead, Source, Span, Tile, channel_blocks, comes_from_memory,
+    for_each_window, pixels, strip,
 };
 use crate::activation::values::InRows;
 use crate::conv2d::direct::Epilogue;
@@ -19,6 +19,8 @@ use crate::machine::simd::Simd;
 pub(crate) struct Rows<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) source: &'a [f32],
+    /// The row, counted over the whole batch, with which the source begins.
+    pub(crate) first_row: usize,
     /// `[tap][channel]`.
     pub(crate) weights: &'a [f32],
     pub(crate) epilogue: Epilogue<'a>,
@@ -32,7 +34,11 @@ impl Loop for Rows<'_> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         let plan = self.plan;
-        let rows = RowsRead::new(plan, self.source, self.rows.clone());
+        let source = Source {
+            start: self.source.as_ptr(),
+            first_row: self.first_row,
+        };
+        let rows = RowsRead::new(plan, source, self.rows.clone());
         let tiles = |phase: &StridePhase| phase.count.div_ceil(pixels::<S>(phase.count));
         let most = plan.columns.phases.iter().map(tiles).max().unwrap_or(0);
         for channels in channel_blocks(plan) {

@@ -76,11 +76,29 @@ struct Line {
     weights: usize,
 }
 
+/// What is read: a map, or some rows of it.
+#[derive(Clone, Copy)]
+struct Source {
+    start: *const f32,
+    /// The first row, counted over the whole batch.
+    first_row: usize,
+}
+
+impl Source {
+    /// A whole map.
+    fn whole(map: &[f32]) -> Self {
+        Self {
+            start: map.as_ptr(),
+            first_row: 0,
+        }
+    }
+}
+
 /// Adds the rows of the kernel that the `t`th row of a phase reads inside the source.
 fn add_lines(
     lines: &mut Vec<Line>,
     plan: &Plan,
-    source: &[f32],
+    source: Source,
     phase: &StridePhase,
     image: usize,
     t: usize,
@@ -93,11 +111,11 @@ fn add_lines(
         .filter(|tap| inside.contains(&(at + tap.shift)))
     {
         let row = image * plan.rows.source + (at + tap.shift) as usize;
-        let source = source
-            .as_ptr()
-            .wrapping_add(row * plan.columns.source * plan.c_source);
+        let row_floats = plan.columns.source * plan.c_source;
         lines.push(Line {
-            source,
+            source: source
+                .start
+                .wrapping_add((row - source.first_row) * row_floats),
             weights: tap.index * plan.kernel_columns * plan.c_source,
         });
     }
@@ -117,7 +135,7 @@ struct Row {
 
 impl RowsRead {
     /// The rows of these numbers, counted over the whole batch.
-    fn new(plan: &Plan, source: &[f32], numbers: Range<usize>) -> Self {
+    fn new(plan: &Plan, source: Source, numbers: Range<usize>) -> Self {
         let mut lines = Vec::new();
         let mut rows = Vec::new();
         for number in numbers {

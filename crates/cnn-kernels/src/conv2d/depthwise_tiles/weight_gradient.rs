@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use super::{
-    FEW, Line, MANY, ROWS_AHEAD, RowsRead, Span, Tile, channel_blocks, for_each_window, pixels,
-    strip,
+    FEW, Line, MANY, ROWS_AHEAD, RowsRead, Source, Span, Tile, channel_blocks, for_each_window,
+    pixels, strip,
 };
 use crate::conv2d::plan::Plan;
 use crate::machine::isa::Loop;
@@ -28,7 +28,7 @@ impl Loop for WeightRows<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self) {
         let plan = self.plan;
-        let rows = RowsRead::new(plan, self.xs, self.rows.clone());
+        let rows = RowsRead::new(plan, Source::whole(self.xs), self.rows.clone());
         let count = plan.columns.phases[0].count;
         for channels in channel_blocks(plan) {
             let strip = strip(plan, channels.len()) * MANY;
