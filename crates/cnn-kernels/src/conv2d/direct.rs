@@ -26,6 +26,8 @@ const CHUNK: usize = 32 << 10;
 const TASK_WORK: usize = 1 << 19;
 /// Tiles of pixels that are too few to hide how weights come from memory.
 const FEW_TILES: usize = 8;
+/// Rows per task that can be shared out equally enough; where there are fewer, pixels are.
+const ROWS_TO_SHARE: usize = 4;
 /// Fewest pixels of a task, so that weights are read for several tiles.
 const TASK_PIXELS: usize = 56;
 
@@ -118,43 +120,59 @@ pub(crate) unsafe fn convolve_into(
     epilogue: Epilogue,
     target: Target,
 ) {
+    let few_rows = plan.batch * plan.rows.count() < ROWS_TO_SHARE * parallel::wanted_tasks();
+    let flat = (few_rows && plan.is_pointwise()).then(|| plan.flattened());
+    let plan = flat.as_ref().unwrap_or(plan);
     let panels = &weights.panels;
     let work = DirectConv2d::new(plan, source, weights, epilogue);
-    let (rows, panels_per_task) = task_size(plan, &work.layout, panels.len());
     let all_rows = plan.batch * plan.rows.count();
-    let blocks = (0..all_rows)
-        .step_by(rows)
-        .map(|first| first..all_rows.min(first + rows));
-    let tasks: Vec<_> = blocks
-        .flat_map(|block| {
-            panels
-                .chunks(panels_per_task)
-                .map(move |panels| (block.clone(), panels))
-        })
-        .collect();
+    let Division { blocks, divisions } = Division::of(plan, &work.layout, panels.len());
     // The blocks of rows with the panels cover every output once, whatever the phase.
-    parallel::for_each(tasks.len(), |task| {
-        work.run(tasks[task].0.clone(), tasks[task].1, target, 0)
+    parallel::for_each(blocks * divisions, |task| {
+        let rows = part(all_rows, blocks, task / divisions);
+        let panels = &panels[part(panels.len(), divisions, task % divisions)];
+        work.run(rows, panels, target, 0);
     });
 }
 
-/// Output rows and panels of one task.
-fn task_size(plan: &Plan, layout: &Layout, panels: usize) -> (usize, usize) {
-    let all_rows = (plan.batch * plan.rows.count()).max(1);
-    let row_floats = plan.rows.step * layout.row;
-    let most = (STRIP / row_floats.max(1)).clamp(1, all_rows);
-    let taps: usize = phase_pairs(plan)
-        .map(|(rows, columns)| rows.taps.len() * columns.taps.len())
-        .sum();
-    let multiply_adds =
-        all_rows * plan.columns.count() * taps * plan.group_source() * plan.c_target;
-    let wanted = (multiply_adds / TASK_WORK).clamp(1, parallel::wanted_tasks());
-    let least = TASK_PIXELS.div_ceil(plan.columns.count().max(1)).min(most);
-    let rows = most.min(all_rows.div_ceil(wanted)).max(least);
-    let blocks = all_rows.div_ceil(rows);
-    // Equal blocks; panels are divided where there are not blocks enough.
-    let divisions = wanted.div_ceil(blocks).min(panels.max(1));
-    (all_rows.div_ceil(blocks), panels.div_ceil(divisions).max(1))
+/// One of some parts of `0..all`, which differ by one at most.
+fn part(all: usize, parts: usize, number: usize) -> Range<usize> {
+    all * number / parts..all * (number + 1) / parts
+}
+
+/// How the work is cut into tasks.
+struct Division {
+    /// Of the output rows.
+    blocks: usize,
+    /// Of the panels, where there are not blocks enough.
+    divisions: usize,
+}
+
+impl Division {
+    fn of(plan: &Plan, layout: &Layout, panels: usize) -> Self {
+        let all_rows = (plan.batch * plan.rows.count()).max(1);
+        let row_floats = plan.rows.step * layout.row;
+        let most = (STRIP / row_floats.max(1)).clamp(1, all_rows);
+        let taps: usize = phase_pairs(plan)
+            .map(|(rows, columns)| rows.taps.len() * columns.taps.len())
+            .sum();
+        let multiply_adds =
+            all_rows * plan.columns.count() * taps * plan.group_source() * plan.c_target;
+        let most_tasks = parallel::wanted_tasks();
+        let wanted = (multiply_adds / TASK_WORK).clamp(1, most_tasks);
+        let least = TASK_PIXELS.div_ceil(plan.columns.count().max(1)).min(most);
+        let rows = most.min(all_rows.div_ceil(wanted)).max(least);
+        let mut blocks = all_rows.div_ceil(rows);
+        let divisions = wanted.div_ceil(blocks).clamp(1, panels.max(1));
+        // A few tasks that the threads cannot share equally leave one of them waiting.
+        let threads = rayon::current_num_threads();
+        let unequal = |blocks: usize| !(blocks * divisions).is_multiple_of(threads);
+        while wanted > 1 && unequal(blocks) && blocks < all_rows && blocks * divisions < most_tasks
+        {
+            blocks += 1;
+        }
+        Self { blocks, divisions }
+    }
 }
 
 /// A row phase with a column phase: the same reads for every pixel.
@@ -308,9 +326,7 @@ impl<'a> DirectConv2d<'a> {
         let count = block.len() * phase.columns.count;
         let mut reads = Vec::with_capacity(count);
         let mut writes = Vec::with_capacity(count);
-        for (index, row) in block.enumerate() {
-            let image = row / plan.rows.count();
-            let t = row % plan.rows.count();
+        for (index, (image, t)) in plan.places(block).enumerate() {
             if t >= phase.rows.count {
                 continue;
             }

@@ -14,9 +14,9 @@ use crate::machine::scratch::Scratch;
 use crate::machine::shared::{Shared, Target, filled};
 
 /// Floats of the map between that are worth not writing.
-const WIDE: usize = 128 << 10;
+const WIDE: usize = 64 << 10;
 /// Floats of it that are kept at a time: they should stay in a core's second-level cache.
-const KEPT: usize = 96 << 10;
+const KEPT: usize = 128 << 10;
 /// Fewest rows of a task, since the first ones read rows that another task computes, too.
 const TASK_ROWS: usize = 7;
 

@@ -195,6 +195,50 @@ impl Plan {
             .all(|axis| axis.source == axis.target && axis.step == 1 && axis.window(0..1) == (0..1))
     }
 
+    /// Image and place of each of some output rows, which are counted over the whole batch.
+    pub(crate) fn places(
+        &self,
+        rows: Range<usize>,
+    ) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let per_image = self.rows.count().max(1);
+        let mut image = rows.start / per_image;
+        let mut t = rows.start % per_image;
+        rows.map(move |_| {
+            let place = (image, t);
+            t += 1;
+            if t == per_image {
+                t = 0;
+                image += 1;
+            }
+            place
+        })
+    }
+
+    /// A [pointwise](Self::is_pointwise) plan with every pixel of the batch as a row, so that work
+    /// can be cut anywhere.
+    pub(crate) fn flattened(&self) -> Self {
+        let axis = |axis: &AxisPlan, pixels: usize| AxisPlan {
+            source: pixels,
+            target: pixels,
+            step: 1,
+            phases: axis
+                .phases
+                .iter()
+                .map(|phase| StridePhase {
+                    count: pixels,
+                    ..phase.clone()
+                })
+                .collect(),
+        };
+        let pixels = self.batch * self.rows.target * self.columns.target;
+        Self {
+            batch: 1,
+            rows: axis(&self.rows, pixels),
+            columns: axis(&self.columns, 1),
+            ..self.clone()
+        }
+    }
+
     /// Whether no pixel reads padding.
     pub(crate) fn stays_inside(&self) -> bool {
         self.rows.stays_inside() && self.columns.stays_inside()

@@ -76,16 +76,14 @@ impl Strip {
     fn direct(plan: &Plan, layout: &Layout, source: &[f32], block: Range<usize>) -> Self {
         let rows = plan.rows.window(0..1);
         let columns = plan.columns.window(0..1);
-        let row_start = |row: usize| {
-            let image = row / plan.rows.count();
-            let t = row % plan.rows.count();
+        let row_start = |(image, t): (usize, usize)| {
             (image * plan.rows.source + t * plan.rows.step + rows.start as usize) * layout.row
                 + columns.start as usize * layout.pixel
         };
         Self {
             _copy: None,
             start: source.as_ptr(),
-            row_starts: block.map(row_start).collect(),
+            row_starts: plan.places(block).map(row_start).collect(),
         }
     }
 
