@@ -157,8 +157,14 @@ impl Store {
     /// alone are asked for. It takes next to no time, and no memory until somebody writes.
     pub fn blank() -> Self {
         let store = Self::new(0);
-        store.write().is_blank = true;
+        store.set_blank(true);
         store
+    }
+
+    /// Whether tensors that are made from now on are zero instead of drawn from their
+    /// initialisation, as where all values are set afterwards.
+    pub fn set_blank(&self, blank: bool) {
+        self.write().is_blank = blank;
     }
 
     /// A store that asks `guest` for a tensor before it makes one of its own.

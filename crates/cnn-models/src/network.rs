@@ -235,9 +235,19 @@ impl Network {
             options.dtype.unwrap_or(DType::F32),
             &Device::Cpu,
         );
-        let model = spec
-            .build_classifier(&config.model, &store.builder(Mode::Eval))
-            .map_err(|error| in_config(error, config_path.as_deref()))?;
+        let build = || {
+            spec.build_classifier(&config.model, &store.builder(Mode::Eval))
+                .map_err(|error| in_config(error, config_path.as_deref()))
+        };
+        // Drawing what the file replaces would take longer than reading it.
+        store.set_blank(true);
+        let mut model = build()?;
+        store.set_blank(false);
+        if new_head {
+            let groups = model.layer_groups();
+            store.remove(|name| groups.last().is_some_and(|head| head.contains(name)));
+            model = build()?;
+        }
         let head = model.layer_groups().last().filter(|_| new_head);
         let is_new = |name: &str| head.is_some_and(|head| head.contains(name));
         let tensors = read_tensors(&spec, &file, naming.is_some(), &store, is_new)?;

@@ -302,6 +302,7 @@ impl Run {
 
 fn build(case: &Case, dtype: DType) -> (Store, Box<dyn Classifier>) {
     let store = Store::with_dtype(0, dtype, &Device::Cpu);
+    store.set_blank(true);
     let model = find(case.model)
         .unwrap()
         .build_classifier(&case.config, &store.builder(Mode::Train))
