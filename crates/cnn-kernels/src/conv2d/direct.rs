@@ -24,6 +24,8 @@ const STRIP: usize = 64 << 10;
 const CHUNK: usize = 32 << 10;
 /// Multiply-adds that are worth a task of their own.
 const TASK_WORK: usize = 1 << 19;
+/// Floats of weights that are worth a task of their own, however few pixels there are.
+const TASK_WEIGHTS: usize = 48 << 10;
 /// Tiles of pixels that are too few to hide how weights come from memory.
 const FEW_TILES: usize = 8;
 /// Rows per task that can be shared out equally enough; where there are fewer, pixels are.
@@ -159,7 +161,10 @@ impl Division {
         let multiply_adds =
             all_rows * plan.columns.count() * taps * plan.group_source() * plan.c_target;
         let most_tasks = parallel::wanted_tasks();
-        let wanted = (multiply_adds / TASK_WORK).clamp(1, most_tasks);
+        let weights = taps * plan.group_source() * plan.c_target;
+        let wanted = (multiply_adds / TASK_WORK)
+            .max(weights / TASK_WEIGHTS)
+            .clamp(1, most_tasks);
         let least = TASK_PIXELS.div_ceil(plan.columns.count().max(1)).min(most);
         let rows = most.min(all_rows.div_ceil(wanted)).max(least);
         let mut blocks = all_rows.div_ceil(rows);

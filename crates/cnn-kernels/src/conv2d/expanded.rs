@@ -14,7 +14,7 @@ use crate::machine::scratch::Scratch;
 use crate::machine::shared::{Shared, Target, filled};
 
 /// Floats of the map between that are worth not writing.
-const WIDE: usize = 64 << 10;
+const WIDE: usize = 128 << 10;
 /// Floats of it that are kept at a time: they should stay in a core's second-level cache.
 const KEPT: usize = 128 << 10;
 /// Fewest rows of a task, since the first ones read rows that another task computes, too.
@@ -33,6 +33,7 @@ pub(crate) fn suits(pointwise: &Plan, depthwise: &Plan) -> bool {
         && pointwise.groups == 1
         && depthwise_tiles::suits(depthwise)
         && depthwise.batch * source > WIDE
+        && depthwise.batch * depthwise.rows.count() >= TASK_ROWS * rayon::current_num_threads()
         && least <= KEPT
 }
 
@@ -66,10 +67,7 @@ pub(crate) fn convolve(
         epilogue: depthwise.epilogue,
     };
     let all_rows = plan.batch * plan.rows.count();
-    let rows = all_rows
-        .div_ceil(parallel::wanted_tasks())
-        .max(TASK_ROWS.min(plan.rows.count()))
-        .max(1);
+    let rows = all_rows.div_ceil(parallel::wanted_tasks()).max(TASK_ROWS);
     let elements = plan.batch * plan.rows.target * plan.columns.target * plan.c_target;
     // SAFETY: the tasks cover every row of outputs once.
     unsafe {
