@@ -22,7 +22,7 @@ const TASK_ROWS: usize = 7;
 
 /// Whether both are computed together.
 pub(crate) fn suits(pointwise: &Plan, depthwise: &Plan) -> bool {
-    let source = &depthwise.rows.source * depthwise.columns.source * depthwise.c_source;
+    let source = depthwise.rows.source * depthwise.columns.source * depthwise.c_source;
     let reads_it = pointwise.c_target == depthwise.c_source
         && pointwise.rows.target == depthwise.rows.source
         && pointwise.columns.target == depthwise.columns.source
