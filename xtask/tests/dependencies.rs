@@ -160,7 +160,8 @@ fn packages_of(package: &str, feature: Option<&str>) -> BTreeSet<(String, String
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([
         "tree",
-        "--offline",
+        // With what the lock file says nothing is looked up; an optional dependency that no build
+        // has needed yet is downloaded.
         "--locked",
         "--package",
         package,
