@@ -75,11 +75,11 @@ pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
     BlockOptions, BranchEnd, ConvAct, ConvLayerScale, ConvLayerScaleConfig, ConvNormAct,
-    ConvNormActConfig, DenseBlock, DenseBlockConfig, DepthwiseSeparable, DepthwiseSeparableConfig,
-    FusedInvertedResidual, FusedInvertedResidualConfig, Inception, InvertedResidual,
-    InvertedResidualConfig, LayerNormConv, LayerNormConvConfig, NormAct, NormActConfig,
-    RepVggBlock, RepVggBlockConfig, Residual, ResidualSum, ShuffleUnit, ShuffleUnitConfig,
-    SqueezeExcite, SqueezeExciteConfig, UniversalInvertedResidual, UniversalInvertedResidualConfig,
+    ConvNormActConfig, DenseBlock, DenseBlockConfig, DepthwiseSeparableConfig,
+    FusedInvertedResidualConfig, Inception, InvertedResidualConfig, LayerNormConv,
+    LayerNormConvConfig, MobileBlock, NormAct, NormActConfig, RepVggBlock, RepVggBlockConfig,
+    Residual, ResidualSum, ShuffleUnit, ShuffleUnitConfig, SqueezeExcite, SqueezeExciteConfig,
+    UniversalInvertedResidualConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
 pub use channels::{ChannelShuffle, ChannelSlice};

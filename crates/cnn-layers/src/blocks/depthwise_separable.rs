@@ -2,10 +2,13 @@
 
 use candle_core::Result;
 
-use super::mobile_branch::MobileBranch;
-use crate::{Activation, BlockOptions, Builder, Context, FeatureMap, Layer};
+use crate::{Activation, BlockOptions, Builder, MobileBlock};
 
-/// What a [`DepthwiseSeparable`] is built from.
+/// A depthwise convolution that filters, a 1×1 convolution that mixes channels.
+///
+/// # Shapes
+/// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default
+/// padding.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DepthwiseSeparableConfig {
     in_channels: usize,
@@ -63,47 +66,21 @@ impl DepthwiseSeparableConfig {
     ///
     /// # Errors
     /// Those of the layers.
-    pub fn build(&self, builder: &Builder) -> Result<DepthwiseSeparable> {
+    pub fn build(&self, builder: &Builder) -> Result<MobileBlock> {
         let input = self.input.unwrap_or(self.in_channels);
         let output = builder.pp("conv_pw").width(self.out_channels);
         let residual = self.residual && self.stride == 1 && self.in_channels == self.out_channels;
         let options = &self.options;
         let depthwise = options.depthwise(input, self.stride, self.activation);
         let pointwise = options.pointwise(input, output, self.pointwise_activation);
-        Ok(DepthwiseSeparable {
+        Ok(MobileBlock {
             out_channels: output,
-            branch: MobileBranch {
-                units: vec![depthwise.build(&builder.pp("conv_dw"), &builder.pp("bn1"))?],
-                squeeze_excite: options.build_squeeze_excite(builder)?,
-                project: pointwise.build(&builder.pp("conv_pw"), &builder.pp("bn2"))?,
-                sum: residual
-                    .then(|| options.build_sum(input, output, builder))
-                    .transpose()?,
-            },
+            units: vec![depthwise.build(&builder.pp("conv_dw"), &builder.pp("bn1"))?],
+            squeeze_excite: options.build_squeeze_excite(builder)?,
+            project: pointwise.build(&builder.pp("conv_pw"), &builder.pp("bn2"))?,
+            sum: residual
+                .then(|| options.build_sum(input, output, builder))
+                .transpose()?,
         })
-    }
-}
-
-/// A depthwise convolution that filters, a 1×1 convolution that mixes channels.
-///
-/// # Shapes
-/// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default
-/// padding.
-#[derive(Debug, Clone)]
-pub struct DepthwiseSeparable {
-    out_channels: usize,
-    branch: MobileBranch,
-}
-
-impl DepthwiseSeparable {
-    /// Channels of its output.
-    pub fn out_channels(&self) -> usize {
-        self.out_channels
-    }
-}
-
-impl Layer for DepthwiseSeparable {
-    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        self.branch.forward(xs, cx)
     }
 }

@@ -3,10 +3,17 @@
 
 use candle_core::Result;
 
-use super::mobile_branch::MobileBranch;
-use crate::{Activation, BlockOptions, Builder, Context, Conv2dConfig, FeatureMap, Layer};
+use crate::{Activation, BlockOptions, Builder, Conv2dConfig, MobileBlock};
 
-/// What a [`FusedInvertedResidual`] is built from.
+/// Widens with a full convolution, which filters at once, and narrows without an activation; the
+/// input is added where stride and channels allow it.
+///
+/// It has more multiply-adds than an [`InvertedResidual`](crate::InvertedResidualConfig) but one pass less
+/// over its widest maps, which costs less where maps are large and have few channels.
+///
+/// # Shapes
+/// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default
+/// padding.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FusedInvertedResidualConfig {
     in_channels: usize,
@@ -62,7 +69,7 @@ impl FusedInvertedResidualConfig {
     ///
     /// # Errors
     /// Those of the layers.
-    pub fn build(&self, builder: &Builder) -> Result<FusedInvertedResidual> {
+    pub fn build(&self, builder: &Builder) -> Result<MobileBlock> {
         let input = self.input.unwrap_or(self.in_channels);
         let residual = self.stride == 1 && self.in_channels == self.out_channels;
         let hidden = builder.pp("conv_exp").width(self.hidden_channels);
@@ -73,44 +80,14 @@ impl FusedInvertedResidualConfig {
             .with_padding(options.padding);
         let expand = options.unit(conv, hidden, self.activation);
         let project = options.pointwise(hidden, output, Activation::Identity);
-        Ok(FusedInvertedResidual {
+        Ok(MobileBlock {
             out_channels: output,
-            branch: MobileBranch {
-                units: vec![expand.build(&builder.pp("conv_exp"), &builder.pp("bn1"))?],
-                squeeze_excite: options.build_squeeze_excite(builder)?,
-                project: project.build(&builder.pp("conv_pwl"), &builder.pp("bn2"))?,
-                sum: residual
-                    .then(|| options.build_sum(input, output, builder))
-                    .transpose()?,
-            },
+            units: vec![expand.build(&builder.pp("conv_exp"), &builder.pp("bn1"))?],
+            squeeze_excite: options.build_squeeze_excite(builder)?,
+            project: project.build(&builder.pp("conv_pwl"), &builder.pp("bn2"))?,
+            sum: residual
+                .then(|| options.build_sum(input, output, builder))
+                .transpose()?,
         })
-    }
-}
-
-/// Widens with a full convolution, which filters at once, and narrows without an activation; the
-/// input is added where stride and channels allow it.
-///
-/// It has more multiply-adds than an [`InvertedResidual`](crate::InvertedResidual) but one pass less
-/// over its widest maps, which costs less where maps are large and have few channels.
-///
-/// # Shapes
-/// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default
-/// padding.
-#[derive(Debug, Clone)]
-pub struct FusedInvertedResidual {
-    out_channels: usize,
-    branch: MobileBranch,
-}
-
-impl FusedInvertedResidual {
-    /// Channels of its output.
-    pub fn out_channels(&self) -> usize {
-        self.out_channels
-    }
-}
-
-impl Layer for FusedInvertedResidual {
-    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        self.branch.forward(xs, cx)
     }
 }

@@ -2,10 +2,14 @@
 
 use candle_core::Result;
 
-use super::mobile_branch::MobileBranch;
-use crate::{Activation, BlockOptions, Builder, Context, FeatureMap, Layer};
+use crate::{Activation, BlockOptions, Builder, MobileBlock};
 
-/// What an [`InvertedResidual`] is built from.
+/// Widens with a 1×1 convolution, filters depthwise, and narrows without an activation; the input
+/// is added where stride and channels allow it.
+///
+/// # Shapes
+/// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default
+/// padding.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InvertedResidualConfig {
     in_channels: usize,
@@ -61,7 +65,7 @@ impl InvertedResidualConfig {
     ///
     /// # Errors
     /// Those of the layers.
-    pub fn build(&self, builder: &Builder) -> Result<InvertedResidual> {
+    pub fn build(&self, builder: &Builder) -> Result<MobileBlock> {
         let input = self.input.unwrap_or(self.in_channels);
         let residual = self.stride == 1 && self.in_channels == self.out_channels;
         let hidden = builder.pp("conv_pw").width(self.hidden_channels);
@@ -70,44 +74,17 @@ impl InvertedResidualConfig {
         let expand = options.pointwise(input, hidden, self.activation);
         let depthwise = options.depthwise(hidden, self.stride, self.activation);
         let project = options.pointwise(hidden, output, Activation::Identity);
-        Ok(InvertedResidual {
+        Ok(MobileBlock {
             out_channels: output,
-            branch: MobileBranch {
-                units: vec![
-                    expand.build(&builder.pp("conv_pw"), &builder.pp("bn1"))?,
-                    depthwise.build(&builder.pp("conv_dw"), &builder.pp("bn2"))?,
-                ],
-                squeeze_excite: options.build_squeeze_excite(builder)?,
-                project: project.build(&builder.pp("conv_pwl"), &builder.pp("bn3"))?,
-                sum: residual
-                    .then(|| options.build_sum(input, output, builder))
-                    .transpose()?,
-            },
+            units: vec![
+                expand.build(&builder.pp("conv_pw"), &builder.pp("bn1"))?,
+                depthwise.build(&builder.pp("conv_dw"), &builder.pp("bn2"))?,
+            ],
+            squeeze_excite: options.build_squeeze_excite(builder)?,
+            project: project.build(&builder.pp("conv_pwl"), &builder.pp("bn3"))?,
+            sum: residual
+                .then(|| options.build_sum(input, output, builder))
+                .transpose()?,
         })
-    }
-}
-
-/// Widens with a 1×1 convolution, filters depthwise, and narrows without an activation; the input
-/// is added where stride and channels allow it.
-///
-/// # Shapes
-/// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default
-/// padding.
-#[derive(Debug, Clone)]
-pub struct InvertedResidual {
-    out_channels: usize,
-    branch: MobileBranch,
-}
-
-impl InvertedResidual {
-    /// Channels of its output.
-    pub fn out_channels(&self) -> usize {
-        self.out_channels
-    }
-}
-
-impl Layer for InvertedResidual {
-    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        self.branch.forward(xs, cx)
     }
 }

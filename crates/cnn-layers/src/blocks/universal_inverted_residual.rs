@@ -2,10 +2,21 @@
 
 use candle_core::Result;
 
-use super::mobile_branch::MobileBranch;
-use crate::{Activation, BlockOptions, Builder, Context, FeatureMap, Layer, Padding};
+use crate::{Activation, BlockOptions, Builder, MobileBlock, Padding};
 
-/// What a [`UniversalInvertedResidual`] is built from.
+/// Widens and narrows with 1×1 convolutions, with an optional depthwise one before the expansion and
+/// another after it; the input is added where stride and channels allow it.
+///
+/// | before | after | the block |
+/// |---|---|---|
+/// | – | – | a feed-forward block |
+/// | – | yes | an [`InvertedResidual`](crate::InvertedResidualConfig) |
+/// | yes | – | as ConvNeXt's: filters while the map is narrow |
+/// | yes | yes | "extra depthwise": filters twice, for depth and receptive field at little cost |
+///
+/// # Shapes
+/// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` for kernels that are
+/// padded by half.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UniversalInvertedResidualConfig {
     in_channels: usize,
@@ -83,7 +94,7 @@ impl UniversalInvertedResidualConfig {
     ///
     /// # Errors
     /// If a stride above 1 has no depthwise convolution to go to, and those of the layers.
-    pub fn build(&self, builder: &Builder) -> Result<UniversalInvertedResidual> {
+    pub fn build(&self, builder: &Builder) -> Result<MobileBlock> {
         let strided = self.middle.or(self.start).is_some();
         if self.stride > 1 && !strided {
             return Err(crate::Error::Config {
@@ -126,49 +137,15 @@ impl UniversalInvertedResidualConfig {
             .filter_map(|(name, unit)| Some(unit?.build(&at(name, "conv"), &at(name, "bn"))))
             .collect::<Result<_>>()?;
         let project = self.options.pointwise(hidden, output, Activation::Identity);
-        Ok(UniversalInvertedResidual {
+        Ok(MobileBlock {
             out_channels: output,
-            branch: MobileBranch {
-                units,
-                squeeze_excite: self.options.build_squeeze_excite(builder)?,
-                project: project.build(&at("pw_proj", "conv"), &at("pw_proj", "bn"))?,
-                sum: residual
-                    .then(|| self.options.build_sum(input, output, builder))
-                    .transpose()?,
-            },
+            units,
+            squeeze_excite: self.options.build_squeeze_excite(builder)?,
+            project: project.build(&at("pw_proj", "conv"), &at("pw_proj", "bn"))?,
+            sum: residual
+                .then(|| self.options.build_sum(input, output, builder))
+                .transpose()?,
         })
-    }
-}
-
-/// Widens and narrows with 1×1 convolutions, with an optional depthwise one before the expansion and
-/// another after it; the input is added where stride and channels allow it.
-///
-/// | before | after | the block |
-/// |---|---|---|
-/// | – | – | a feed-forward block |
-/// | – | yes | an [`InvertedResidual`](crate::InvertedResidual) |
-/// | yes | – | as ConvNeXt's: filters while the map is narrow |
-/// | yes | yes | "extra depthwise": filters twice, for depth and receptive field at little cost |
-///
-/// # Shapes
-/// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` for kernels that are
-/// padded by half.
-#[derive(Debug, Clone)]
-pub struct UniversalInvertedResidual {
-    out_channels: usize,
-    branch: MobileBranch,
-}
-
-impl UniversalInvertedResidual {
-    /// Channels of its output.
-    pub fn out_channels(&self) -> usize {
-        self.out_channels
-    }
-}
-
-impl Layer for UniversalInvertedResidual {
-    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        self.branch.forward(xs, cx)
     }
 }
 
@@ -176,7 +153,7 @@ impl Layer for UniversalInvertedResidual {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{Mode, Store};
+    use crate::{Context, FeatureMap, Layer, Mode, Store};
 
     #[test]
     fn a_stride_goes_to_the_middle_else_to_the_start_else_nowhere() {

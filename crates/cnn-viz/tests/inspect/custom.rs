@@ -4,14 +4,14 @@ use candle_core::{Device, Result, Tensor};
 use cnn_core::Key;
 use cnn_layers::{
     Backbone, BlockOptions, Classifier, Context, Conv2d, Conv2dConfig, FeatureMap, Flatten,
-    GlobalAvgPool2d, InvertedResidual, InvertedResidualConfig, Layer, LayerGroup, Linear,
-    LinearConfig, Mode, Padding, SqueezeExciteConfig, StageInfo, Store,
+    GlobalAvgPool2d, InvertedResidualConfig, Layer, LayerGroup, Linear, LinearConfig, MobileBlock,
+    Mode, Padding, SqueezeExciteConfig, StageInfo, Store,
 };
 use cnn_viz::{FilterGraph, ReceptiveField};
 
 struct Own {
     stem: Conv2d,
-    block: InvertedResidual,
+    block: MobileBlock,
     pool: GlobalAvgPool2d,
     flatten: Flatten,
     head: Linear,

@@ -9,14 +9,28 @@ use crate::{
 
 /// Convolutions one after another, the weighing of channels, and the 1×1 convolution that gives the
 /// block's output, to which the input is added where the block is residual.
+///
+/// It is what [`DepthwiseSeparableConfig`](crate::DepthwiseSeparableConfig),
+/// [`InvertedResidualConfig`](crate::InvertedResidualConfig),
+/// [`FusedInvertedResidualConfig`](crate::FusedInvertedResidualConfig) and
+/// [`UniversalInvertedResidualConfig`](crate::UniversalInvertedResidualConfig) build; they say which
+/// convolutions those are.
 #[derive(Debug, Clone)]
-pub(super) struct MobileBranch {
+pub struct MobileBlock {
+    pub(super) out_channels: usize,
     /// Up to the squeeze-and-excitation.
     pub(super) units: Vec<ConvNormAct>,
     pub(super) squeeze_excite: Option<SqueezeExcite>,
     pub(super) project: ConvNormAct,
     /// Present where the block is residual.
     pub(super) sum: Option<ResidualSum>,
+}
+
+impl MobileBlock {
+    /// Channels of its output.
+    pub fn out_channels(&self) -> usize {
+        self.out_channels
+    }
 }
 
 impl BlockOptions {
@@ -43,7 +57,7 @@ impl BlockOptions {
     }
 }
 
-impl Layer for MobileBranch {
+impl Layer for MobileBlock {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let mut ys = None;
         let mut units = &self.units[..];
