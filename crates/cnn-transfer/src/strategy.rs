@@ -166,6 +166,17 @@ impl FineTuneConfig {
         }
     }
 
+    /// The same for a network of fresh weights: nothing in it would be saved by a small rate, so all
+    /// layers learn alike, and batch statistics follow.
+    pub fn for_fresh_weights(self) -> Self {
+        Self {
+            body_scale: 1.,
+            layer_decay: 1.,
+            frozen_statistics: false,
+            ..self
+        }
+    }
+
     /// The phases for a network with these layer groups, from the input to the head, as
     /// [`Backbone::layer_groups`](cnn_layers::Backbone::layer_groups) lists them.
     ///

@@ -334,19 +334,19 @@ impl Finetune {
         } else {
             FineTuneConfig::default()
         };
-        // Fresh weights have no statistics that are worth keeping, and nothing that a small rate
-        // would save.
-        let is_fresh = self.weights == "none";
-        let body_scale = if is_fresh { 1. } else { base.body_scale };
-        let layer_decay = if is_fresh { 1. } else { base.layer_decay };
+        let base = if self.weights == "none" {
+            base.for_fresh_weights()
+        } else {
+            base
+        };
         Ok(FineTuneConfig {
             strategy: self.strategy,
             head_epochs: self.head_epochs as usize,
             epochs: self.epochs.map_or(base.epochs, |epochs| epochs as usize),
             head_learning_rate: self.head_lr,
             learning_rate: self.lr.unwrap_or(base.learning_rate),
-            body_scale: self.body_scale.unwrap_or(body_scale),
-            layer_decay: self.layer_decay.unwrap_or(layer_decay),
+            body_scale: self.body_scale.unwrap_or(base.body_scale),
+            layer_decay: self.layer_decay.unwrap_or(base.layer_decay),
             weight_decay: self.weight_decay,
             optimizer: self.optimizer,
             schedule: self.schedule.clone(),
@@ -354,9 +354,7 @@ impl Finetune {
             patience: self.patience.map(|epochs| epochs as usize),
             frozen_statistics: self
                 .batch_norm
-                .map_or(base.frozen_statistics && !is_fresh, |kind| {
-                    kind == Statistics::Frozen
-                }),
+                .map_or(base.frozen_statistics, |kind| kind == Statistics::Frozen),
             batch_size: self.batch as usize,
             label_smoothing: self.label_smoothing,
             clip_norm: self.training.clip_norm,
