@@ -4,12 +4,13 @@
 
 Each DIR holds `config.json` and `model.safetensors`. The network is timm's, torchvision's where timm lacks it, and for LeNet and the
 CIFAR ResNets the definition in tools/goldens/families/. Both sides see the same formula-made batch at the configured input size;
-ours runs as `cargo xtask forward`. One line per directory: difference of the logits, largest absolute and relative to the
+ours runs as `cargo xtask forward`, or as `PROGRAM forward`. One line per directory: difference of the logits, largest absolute and relative to the
 largest logit. Exit status 1 if any directory does not load or differs by more than TOLERANCE.
 """
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -37,11 +38,13 @@ BATCH = 2
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directories", nargs="+", metavar="DIR", type=Path)
+    parser.add_argument("--ours", default="cargo xtask", metavar="PROGRAM", help="default: %(default)s")
     torch.set_num_threads(2)
     failures = 0
-    for directory in parser.parse_args().directories:
+    arguments = parser.parse_args()
+    for directory in arguments.directories:
         try:
-            name, absolute, relative = compare(directory)
+            name, absolute, relative = compare(directory, shlex.split(arguments.ours))
         except Exception as error:
             failures += 1
             print(f"{directory}: FAILED: {error}", flush=True)
@@ -53,7 +56,7 @@ def main():
     sys.exit(1 if failures else 0)
 
 
-def compare(directory: Path) -> tuple[str, float, float]:
+def compare(directory: Path, ours: list[str]) -> tuple[str, float, float]:
     config = json.loads((directory / "config.json").read_text())
     model = build(config)
     model.load_state_dict(load_torch_file(directory / "model.safetensors"), strict=True)
@@ -62,7 +65,7 @@ def compare(directory: Path) -> tuple[str, float, float]:
         # timm computes auxiliary heads in evaluation too, unless it is told not to.
         model.aux_logits = False
         expected = model.eval()(torch.from_numpy(xs)).numpy()
-    found = forward(config["architecture"], directory, xs)
+    found = forward(ours, config["architecture"], directory, xs)
     if found.shape != expected.shape:
         raise ValueError(f"logits are {found.shape}, PyTorch's {expected.shape}")
     absolute = abs(found - expected).max()
@@ -82,6 +85,8 @@ def build(config: dict) -> nn.Module:
         return torchvision.models.alexnet(num_classes=classes)
     if name == "googlenet":
         return torchvision.models.googlenet(num_classes=classes, init_weights=False, **arguments)
+    if name.startswith("shufflenet"):
+        return getattr(torchvision.models, name)(num_classes=classes)
     if name.startswith("squeezenet"):
         model = getattr(torchvision.models, name)(num_classes=classes)
         if channels != 3:
@@ -97,12 +102,12 @@ def build(config: dict) -> nn.Module:
     return timm.create_model(name, num_classes=classes, **arguments)
 
 
-def forward(name: str, directory: Path, xs):
-    """The logits of `cargo xtask forward`."""
+def forward(ours: list[str], name: str, directory: Path, xs):
+    """The logits of our `forward`."""
     with tempfile.TemporaryDirectory() as folder:
         input, output = Path(folder) / "input.safetensors", Path(folder) / "output.safetensors"
         save_file({"input": xs}, input)
-        command = ["cargo", "xtask", "forward", "--model", name, "--weights", directory.resolve(), "--input", input, "--output", output]
+        command = [*ours, "forward", "--model", name, "--weights", directory.resolve(), "--input", input, "--output", output]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"cargo xtask forward exits with {done.returncode}: {done.stderr.strip()}")
