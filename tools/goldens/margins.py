@@ -27,7 +27,7 @@ LARGE_SHAPES = sorted(((height, height + more) for height in range(75, 100) for 
 
 
 class KinkDistances(TorchDispatchMode):
-    """Records what enters each ReLU, ReLU6, hard-swish, hard-sigmoid and max-pooling, as distances to the nearest kink or tie."""
+    """Records what enters each ReLU, leaky ReLU, ReLU6, hard-swish, hard-sigmoid and max-pooling, as distances to the nearest kink or tie."""
 
     def __init__(self):
         super().__init__()
@@ -35,7 +35,7 @@ class KinkDistances(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function.name().split("::")[1].split(".")[0].rstrip("_")
-        if name == "relu":
+        if name in ("relu", "leaky_relu"):
             self.found.append(without_zeros(args[0]))
         elif name == "hardtanh":
             self.found += [args[0].clone(), args[0] - 6]
