@@ -1,9 +1,10 @@
 //! The list of models that can be built by name.
 
 use crate::families::{
-    alexnet, convnext, densenet, efficientnet, efficientnetv2, ghostnet, googlenet, inception_v3,
-    inception_v4, lenet, mnasnet, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4, regnet,
-    repvgg, resnet, resnet_cifar, shufflenetv2, squeezenet, vgg, xception, xception_aligned,
+    alexnet, convnext, darknet, densenet, efficientnet, efficientnetv2, ghostnet, googlenet,
+    inception_v3, inception_v4, lenet, mnasnet, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4,
+    regnet, repvgg, resnet, resnet_cifar, shufflenetv2, squeezenet, vgg, xception,
+    xception_aligned,
 };
 use crate::{Error, ModelSpec};
 
@@ -13,6 +14,7 @@ const FAMILIES: &[&[ModelSpec]] = &[
     resnet::MODELS,
     regnet::MODELS,
     repvgg::MODELS,
+    darknet::MODELS,
     mobilenetv1::MODELS,
     mobilenetv2::MODELS,
     mobilenetv3::MODELS,

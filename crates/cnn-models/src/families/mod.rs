@@ -2,6 +2,7 @@
 
 pub(crate) mod alexnet;
 pub(crate) mod convnext;
+pub(crate) mod darknet;
 pub(crate) mod densenet;
 pub(crate) mod efficientnet;
 pub(crate) mod efficientnetv2;
