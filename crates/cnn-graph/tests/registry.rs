@@ -6,7 +6,7 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use cnn_graph::{Graph, OwnedValue};
 use cnn_layers::{Context, FeatureMap, Mode, Store};
-use cnn_models::{ModelConfig, ModelSpec, Network, families, models};
+use cnn_models::{ModelConfig, ModelSpec, Network, models};
 
 use common::{apart, images, stir};
 
@@ -32,14 +32,9 @@ fn input_size(spec: &ModelSpec) -> [usize; 2] {
     }
 }
 
-/// The graph knows nothing of variants: the smallest of each family stands for all.
 #[test]
-fn the_interpreter_gives_every_familys_stages_and_logits() {
-    for (_, members) in families() {
-        let spec = members
-            .into_iter()
-            .min_by_key(|spec| spec.parameters)
-            .unwrap();
+fn the_interpreter_gives_every_models_stages_and_logits() {
+    for spec in models() {
         let [height, width] = input_size(spec);
         let network = network(spec, [height, width]);
         let model = network.build(Mode::Eval).unwrap();
