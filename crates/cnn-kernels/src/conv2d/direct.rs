@@ -297,7 +297,7 @@ impl<'a> DirectConv2d<'a> {
     }
 
     /// Computes all channels of some rows, counted over the whole batch, on this thread. The target
-    /// begins with the pixel that so many lie before.
+    /// begins with the pixel that so many lie before; there is no residual then.
     ///
     /// # Safety
     /// The target has room for these rows, and nobody else uses them meanwhile.
@@ -308,11 +308,8 @@ impl<'a> DirectConv2d<'a> {
     fn run(&self, block: Range<usize>, panels: &[Panel], target: Target, before: usize) {
         let strip = Strip::new(self.plan, &self.layout, self.source, block.clone());
         for (pair, phase) in self.phases.iter().enumerate() {
-            let (reads, writes) = self.pixels(phase, &strip, block.clone());
-            let writes: Vec<usize> = writes
-                .iter()
-                .map(|pixel| (pixel - before) * target.pixel)
-                .collect();
+            let place = |pixel: usize| (pixel - before) * target.pixel;
+            let (reads, writes) = self.pixels(phase, &strip, block.clone(), place);
             for (index, panel) in panels.iter().enumerate() {
                 let new = index == 0 && !self.layout.copied && self.plan.is_pointwise();
                 self.run_panel(pair, panel, &strip, (&reads, &writes), new, target);
@@ -320,12 +317,13 @@ impl<'a> DirectConv2d<'a> {
         }
     }
 
-    /// Where each pixel of the block begins in the strip, and its number in the target.
+    /// Where each pixel of the block begins in the strip and, by its number, in the target.
     fn pixels(
         &self,
         phase: &PhasePair,
         strip: &Strip,
         block: Range<usize>,
+        place: impl Fn(usize) -> usize,
     ) -> (Vec<usize>, Vec<usize>) {
         let plan = self.plan;
         let count = block.len() * phase.columns.count;
@@ -339,7 +337,7 @@ impl<'a> DirectConv2d<'a> {
             let first = line * plan.columns.target + phase.columns.first;
             for x in 0..phase.columns.count {
                 reads.push(strip.row_start(index) + x * plan.columns.step * self.layout.pixel);
-                writes.push(first + x * phase.columns.stride);
+                writes.push(place(first + x * phase.columns.stride));
             }
         }
         (reads, writes)

@@ -105,23 +105,23 @@ impl Expanded<'_> {
             let t = next % count;
             let end = rows.end.min((image + 1) * count).min(next + step);
             let needed = self.rows_read(image, t..t + (end - next));
-            let kept = if held.contains(&needed.start) {
-                needed.start..held.end.min(needed.end)
-            } else {
-                needed.start..needed.start
-            };
+            let is_kept = held.contains(&needed.start);
+            let kept = needed.start..held.end.min(needed.end);
+            let missing = if is_kept { kept.end } else { needed.start };
             // SAFETY: the scratch has room for the rows that so many outputs read. The rows that
             // are kept lie in it, the others are computed behind them; then all are there. The rows
             // of the target are this task's.
             unsafe {
-                let from = start.add((kept.start - held.start.min(kept.start)) * row_floats);
-                std::ptr::copy(from, start, kept.len() * row_floats);
+                if is_kept {
+                    let from = start.add((kept.start - held.start) * row_floats);
+                    std::ptr::copy(from, start, kept.len() * row_floats);
+                }
                 let wide = Target {
                     start: Shared::new(start),
                     pixel: plan.c_source,
                 };
                 let before = needed.start * plan.columns.source;
-                self.pointwise.run_all(kept.end..needed.end, wide, before);
+                self.pointwise.run_all(missing..needed.end, wide, before);
                 vectorised(depthwise_tiles::Rows {
                     plan,
                     source: std::slice::from_raw_parts(start, needed.len() * row_floats),

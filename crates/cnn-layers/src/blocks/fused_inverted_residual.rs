@@ -8,8 +8,8 @@ use crate::{Activation, BlockOptions, Builder, Conv2dConfig, MobileBlock};
 /// Widens with a full convolution, which filters at once, and narrows without an activation; the
 /// input is added where stride and channels allow it.
 ///
-/// It has more multiply-adds than an [`InvertedResidual`](crate::InvertedResidualConfig) but one pass less
-/// over its widest maps, which costs less where maps are large and have few channels.
+/// It has more multiply-adds than an [`InvertedResidual`](crate::InvertedResidualConfig) but one
+/// pass less over its widest maps, which costs less where maps are large and have few channels.
 ///
 /// # Shapes
 /// `(N, H, W, in_channels)` to `(N, ⌈H / stride⌉, ⌈W / stride⌉, out_channels)` with its default
