@@ -56,8 +56,28 @@ CONVOLUTIONS = [
     ("same_even_kernel", (1, 2, 5, 6), 3, (4, 2), (1, 1), "same", (1, 1), 1, True),
     ("same_dilated", (1, 2, 7, 8), 3, (3, 3), (1, 2), "same", (2, 3), 1, False),
     ("same_stride_3_depthwise", (1, 3, 10, 8), 3, (5, 3), (3, 3), "same", (1, 1), 3, False),
+    ("dilation_beyond_input", (2, 5, 4, 6), 3, (3, 3), (1, 1), [5, 5, 7, 7], (5, 7), 1, True),
+    ("dilation_4", (1, 9, 7, 10), 4, (3, 3), (1, 1), [4, 4, 4, 4], (4, 4), 1, False),
     ("one_pixel", (3, 4, 1, 1), 5, (1, 1), (1, 1), NONE, (1, 1), 1, True),
     ("one_pixel_3x3", (2, 3, 1, 1), 2, (3, 3), (1, 1), [1, 1, 1, 1], (1, 1), 1, False),
+]
+
+#   name, input, channels out, kernel, stride, padding, output padding, dilation, groups, bias
+TRANSPOSED = [
+    ("plain_3x3", (2, 3, 4, 7), 4, (3, 3), (1, 1), (0, 0), (0, 0), (1, 1), 1, True),
+    ("2x2_stride_2", (2, 5, 4, 3), 6, (2, 2), (2, 2), (0, 0), (0, 0), (1, 1), 1, True),
+    ("4x4_stride_2", (1, 3, 5, 4), 5, (4, 4), (2, 2), (1, 1), (0, 0), (1, 1), 1, False),
+    ("3x3_stride_2_output_padding", (1, 3, 4, 5), 2, (3, 3), (2, 2), (1, 1), (1, 1), (1, 1), 1, True),
+    ("strides_3x2", (1, 2, 3, 4), 3, (2, 3), (3, 2), (0, 1), (2, 1), (1, 1), 1, True),
+    ("stride_beyond_kernel", (1, 2, 4, 3), 3, (1, 2), (3, 4), (0, 0), (1, 0), (1, 1), 1, True),
+    ("dilated", (1, 2, 4, 5), 3, (3, 2), (2, 1), (2, 1), (1, 0), (2, 3), 1, False),
+    ("padding_beyond_kernel", (1, 2, 6, 7), 2, (2, 2), (1, 1), (2, 3), (0, 0), (1, 1), 1, True),
+    ("pointwise", (2, 5, 3, 4), 3, (1, 1), (1, 1), (0, 0), (0, 0), (1, 1), 1, True),
+    ("groups_2", (1, 4, 3, 5), 6, (3, 3), (2, 2), (1, 1), (1, 0), (1, 1), 2, True),
+    ("depthwise", (2, 5, 4, 3), 5, (4, 4), (2, 2), (1, 1), (0, 0), (1, 1), 5, True),
+    ("depthwise_bilinear_8x8", (1, 3, 3, 4), 3, (8, 8), (4, 4), (2, 2), (0, 0), (1, 1), 3, False),
+    ("one_pixel", (3, 4, 1, 1), 2, (3, 2), (1, 1), (0, 0), (0, 0), (1, 1), 1, True),
+    ("wide", (1, 19, 3, 4), 37, (2, 2), (2, 2), (0, 0), (0, 0), (1, 1), 1, True),
 ]
 
 #   name, input, kernel, stride, padding, dilation, ceil_mode
@@ -83,13 +103,24 @@ ADAPTIVE = [
     ("more_bins_than_pixels", (1, 2, 3, 5), (7, 6)),
     ("identity", (1, 2, 3, 4), (3, 4)),
 ]
-UPSAMPLINGS = [
-    ("scale_2", (2, 3, 3, 5), (6, 10)),
-    ("scale_3x2", (1, 2, 4, 3), (12, 6)),
-    ("to_7x8", (1, 2, 3, 5), (7, 8)),
-    ("to_11x13", (1, 2, 7, 4), (11, 13)),
-    ("smaller", (1, 2, 9, 7), (4, 5)),
-    ("mixed", (1, 2, 6, 4), (4, 9)),
+#   name, input, what F.interpolate is asked for
+RESIZINGS = [
+    ("double", (2, 3, 3, 5), {"size": (6, 10)}),
+    ("12x6", (1, 2, 4, 3), {"size": (12, 6)}),
+    ("to_7x8", (1, 2, 3, 5), {"size": (7, 8)}),
+    ("to_11x13", (1, 11, 7, 4), {"size": (11, 13)}),
+    ("smaller", (1, 2, 9, 7), {"size": (4, 5)}),
+    ("mixed", (1, 21, 6, 4), {"size": (4, 9)}),
+    ("same", (1, 2, 3, 4), {"size": (3, 4)}),
+    ("to_one_pixel", (1, 2, 4, 3), {"size": (1, 1)}),
+    ("of_one_pixel", (2, 1, 1, 1), {"size": (3, 5)}),
+    ("factor_8", (1, 1, 3, 2), {"scale_factor": (8.0, 8.0)}),
+    # Sizes that are rounded: 3 · 1.7 = 5.1, 5 · 2.5 = 12.5, 7 · 0.4 = 2.8.
+    ("factors", (1, 2, 3, 5), {"scale_factor": (1.7, 2.5)}),
+    ("factors_below_one", (1, 2, 7, 5), {"scale_factor": (0.4, 0.75)}),
+]
+MODES = [("nearest", {"mode": "nearest"})] + [
+    (f"bilinear_{kind}", {"mode": "bilinear", "align_corners": aligned}) for kind, aligned in (("edges", False), ("corners", True))
 ]
 
 #   name, input, eps, momentum
@@ -153,7 +184,15 @@ class Goldens:
 def main():
     torch.set_num_threads(1)
     GOLDEN.mkdir(parents=True, exist_ok=True)
-    for name, add in {"conv2d": convolutions, "pool": poolings, "resize": resizings, "norm": norms, "pointwise": pointwise}.items():
+    groups = {
+        "conv2d": convolutions,
+        "conv_transpose2d": transposed_convolutions,
+        "pool": poolings,
+        "resize": resizings,
+        "norm": norms,
+        "pointwise": pointwise,
+    }
+    for name, add in groups.items():
         goldens = Goldens()
         add(goldens)
         goldens.save(name)
@@ -168,6 +207,17 @@ def convolutions(goldens: Goldens):
             return F.conv2d(pad(input, sides), weight, bias, stride, 0, dilation, groups), {}
 
         goldens.add("conv2d", name, inputs, convolve, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+def transposed_convolutions(goldens: Goldens):
+    for name, shape, out, kernel, stride, padding, output_padding, dilation, groups, bias in TRANSPOSED:
+        inputs = {"input": shape, "weight": (shape[1], out // groups, *kernel)} | ({"bias": (out,)} if bias else {})
+        options = dict(stride=stride, padding=padding, output_padding=output_padding, dilation=dilation, groups=groups)
+
+        def convolve(input, weight, bias=None):
+            return F.conv_transpose2d(input, weight, bias, **options), {}
+
+        goldens.add("conv_transpose2d", name, inputs, convolve, **options)
 
 
 def poolings(goldens: Goldens):
@@ -211,8 +261,9 @@ def resizings(goldens: Goldens):
     shape = (2, 3, 5, 7)
     goldens.add("global_avg_pool", "whole", {"input": shape}, lambda input: (input.mean((2, 3), keepdim=True), {}))
     goldens.add("global_max_pool", "whole", {"input": shape}, lambda input: (F.adaptive_max_pool2d(input, 1), {}))
-    for name, shape, output in UPSAMPLINGS:
-        goldens.add("upsample_nearest", name, {"input": shape}, lambda input: (F.interpolate(input, size=output), {}), output=output)
+    for mode, options in MODES:
+        for name, shape, to in RESIZINGS:
+            goldens.add("resize", f"{mode}.{name}", {"input": shape}, lambda input: (F.interpolate(input, **to, **options), {}), **to, **options)
 
 
 def norms(goldens: Goldens):

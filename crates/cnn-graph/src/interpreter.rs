@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use candle_core::{Result as CandleResult, Tensor};
 use cnn_kernels::{
-    BackwardRule, Conv2dSpec, activate, activate_tensor, adaptive_avg_pool, adaptive_max_pool, add,
-    avg_pool, batch_norm_running, channel_shuffle, channel_slice, concat, conv2d, global_avg_pool,
-    global_max_pool, layer_norm, layer_scale, max_pool, softmax, upsample_nearest,
+    BackwardRule, Conv2dSpec, ConvTranspose2dSpec, Padding, ResizeTo, activate, activate_tensor,
+    adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, channel_shuffle,
+    channel_slice, concat, conv_transpose2d, conv2d, global_avg_pool, global_max_pool, layer_norm,
+    layer_scale, max_pool, resize, softmax,
 };
 use cnn_layers::{Activation, FeatureMap, LayerKind, Store};
 
@@ -114,11 +115,14 @@ fn compute(node: &Node, inputs: &[OwnedValue], store: &Store) -> Result<OwnedVal
             let xs = operands.maps(0)?;
             operands.checked(xs.flatten()).map(OwnedValue::Vectors)
         }
-        LayerKind::Add | LayerKind::ChannelScale => {
+        LayerKind::Add | LayerKind::ChannelScale | LayerKind::ResizeLike { .. } => {
             let xs = operands.maps(0)?;
             let ys = operands.maps(1)?;
             let joined = match node.kind {
                 LayerKind::Add => add(xs, ys),
+                LayerKind::ResizeLike { interpolation } => {
+                    resize(xs, ResizeTo::Size([ys.height(), ys.width()]), interpolation)
+                }
                 _ => scaled(xs, ys),
             };
             operands.checked(joined).map(OwnedValue::Maps)
@@ -158,7 +162,9 @@ impl Function {
     /// The function of a kind that takes both.
     fn of(kind: LayerKind) -> Option<Self> {
         match kind {
-            LayerKind::Dropout { .. } | LayerKind::DropPath { .. } => Some(Self::Identity),
+            LayerKind::Dropout { .. }
+            | LayerKind::Dropout2d { .. }
+            | LayerKind::DropPath { .. } => Some(Self::Identity),
             LayerKind::Activation(activation) => Some(Self::Activation(activation)),
             LayerKind::Softmax => Some(Self::Softmax),
             _ => None,
@@ -217,6 +223,23 @@ fn of_maps(operands: &Operands<'_>, xs: &FeatureMap) -> CandleResult<FeatureMap>
             };
             conv2d(xs, &weight, bias.as_ref(), &spec)
         }
+        LayerKind::ConvTranspose2d {
+            window,
+            output_padding,
+            groups,
+            bias,
+        } => {
+            let weight = operands.tensor("weight")?;
+            let bias = bias.then(|| operands.tensor("bias")).transpose()?;
+            let spec = ConvTranspose2dSpec {
+                stride: window.stride,
+                padding: left_out(window.padding),
+                output_padding,
+                dilation: window.dilation,
+                groups,
+            };
+            conv_transpose2d(xs, &weight, bias.as_ref(), &spec)
+        }
         LayerKind::BatchNorm { eps } => batch_norm_running(
             xs,
             &operands.tensor("weight")?,
@@ -244,7 +267,7 @@ fn of_maps(operands: &Operands<'_>, xs: &FeatureMap) -> CandleResult<FeatureMap>
         LayerKind::AdaptiveMaxPool { output } => adaptive_max_pool(xs, output),
         LayerKind::GlobalAvgPool => global_avg_pool(xs),
         LayerKind::GlobalMaxPool => global_max_pool(xs),
-        LayerKind::UpsampleNearest { output } => upsample_nearest(xs, output),
+        LayerKind::Resize { to, interpolation } => resize(xs, to, interpolation),
         LayerKind::ChannelSlice { start, channels } => {
             channel_slice(xs, start..start.saturating_add(channels))
         }
@@ -258,6 +281,14 @@ fn of_maps(operands: &Operands<'_>, xs: &FeatureMap) -> CandleResult<FeatureMap>
         }
         // A kind that `Node::check_known` accepts has its place above.
         _ => candle_core::bail!("the interpreter has no operation for it"),
+    }
+}
+
+/// Rows and columns that a transposed convolution leaves out on each side.
+fn left_out(padding: Padding) -> [usize; 2] {
+    match padding {
+        Padding::Explicit { top, left, .. } => [top, left],
+        Padding::Valid | Padding::Same => [0, 0],
     }
 }
 

@@ -91,6 +91,15 @@ impl Node {
                 let [rows, columns] = window.kernel_size;
                 (vec![outputs, inputs / groups.max(1), rows, columns], bias)
             }
+            LayerKind::ConvTranspose2d {
+                window,
+                groups,
+                bias,
+                ..
+            } => {
+                let [rows, columns] = window.kernel_size;
+                (vec![inputs, outputs / groups.max(1), rows, columns], bias)
+            }
             LayerKind::Linear { bias } => (vec![outputs, inputs], bias),
             LayerKind::BatchNorm { .. } => {
                 let mut tensors = channels(&["weight", "bias"], TensorKind::Parameter);
@@ -131,17 +140,22 @@ impl Node {
         Ok(tensors.iter().map(StoredTensor::learnable_values).sum())
     }
 
-    /// Its multiply-adds for one image if it is a convolution or a linear layer, and 0 else, as
-    /// published counts state them.
+    /// Its multiply-adds for one image if it is a convolution, transposed or not, or a linear layer,
+    /// and 0 else, as published counts state them.
     ///
     /// # Errors
     /// As [`Node::tensors`].
     pub fn multiply_adds(&self) -> Result<u64, Error> {
-        let positions: usize = self.extent().iter().product();
-        let weights = match self.kind {
-            LayerKind::Conv2d { .. } | LayerKind::Linear { .. } => &self.tensors()?[0].shape,
+        let positions: usize = match self.kind {
+            LayerKind::Conv2d { .. } | LayerKind::Linear { .. } => self.extent().iter().product(),
+            // Every pixel of the input meets every weight.
+            LayerKind::ConvTranspose2d { .. } => {
+                let input = self.input_shapes.first();
+                input.map_or(0, |shape| shape.iter().skip(1).product())
+            }
             _ => return self.check_known().map(|()| 0),
         };
+        let weights = &self.tensors()?[0].shape;
         Ok(weights.iter().product::<usize>() as u64 * positions as u64)
     }
 
@@ -160,9 +174,11 @@ impl Node {
         let kind = self.kind.name();
         match self.kind {
             LayerKind::FusedConv2d { .. }
+            | LayerKind::FusedConvTranspose2d { .. }
             | LayerKind::FusedConcat
             | LayerKind::FusedLayerNorm { .. } => Err(Error::Folded { path, kind }),
             LayerKind::Conv2d { .. }
+            | LayerKind::ConvTranspose2d { .. }
             | LayerKind::Linear { .. }
             | LayerKind::BatchNorm { .. }
             | LayerKind::LayerNorm { .. }
@@ -175,8 +191,10 @@ impl Node {
             | LayerKind::AdaptiveMaxPool { .. }
             | LayerKind::GlobalAvgPool
             | LayerKind::GlobalMaxPool
-            | LayerKind::UpsampleNearest { .. }
+            | LayerKind::Resize { .. }
+            | LayerKind::ResizeLike { .. }
             | LayerKind::Dropout { .. }
+            | LayerKind::Dropout2d { .. }
             | LayerKind::DropPath { .. }
             | LayerKind::Add
             | LayerKind::Concat

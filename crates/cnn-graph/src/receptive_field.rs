@@ -135,6 +135,7 @@ fn after(node: &Node, fields: &[Option<ReceptiveField>]) -> Option<ReceptiveFiel
         | LayerKind::Activation(_)
         | LayerKind::Softmax
         | LayerKind::Dropout { .. }
+        | LayerKind::Dropout2d { .. }
         | LayerKind::DropPath { .. }
         | LayerKind::Add
         | LayerKind::Concat

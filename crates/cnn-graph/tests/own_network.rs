@@ -8,11 +8,11 @@ use cnn_graph::{Error, Graph, OwnedValue, Source};
 use cnn_layers::{
     Activate, Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, Add, AvgPool2d, Backbone,
     ChannelShuffle, ChannelSlice, Concat, Context, Conv2d, Conv2dConfig, ConvNormAct,
-    ConvNormActConfig, Dropout, FeatureMap, Flatten, GlobalAvgPool2d, GlobalMaxPool2d, Layer,
-    LayerKind, LayerNorm2d, LayerNorm2dConfig, LayerScale, LayerScaleConfig, Linear, LinearConfig,
-    LinearHead, MaxPool2d, Mode, PadChannels, Padding, Residual, ResidualSum, Softmax,
-    SqueezeExcite, SqueezeExciteConfig, StagedBuilder, Store, TensorKind, UpsampleNearest2d,
-    Window,
+    ConvNormActConfig, ConvTranspose2dConfig, Dropout, Dropout2d, FeatureMap, Flatten,
+    GlobalAvgPool2d, GlobalMaxPool2d, Interpolation, Layer, LayerKind, LayerNorm2d,
+    LayerNorm2dConfig, LayerScale, LayerScaleConfig, Linear, LinearConfig, LinearHead, MaxPool2d,
+    Mode, PadChannels, Padding, Residual, ResidualSum, Resize2d, ResizeLike, ResizeTo, Softmax,
+    SqueezeExcite, SqueezeExciteConfig, StagedBuilder, Store, TensorKind, Window,
 };
 
 use common::{apart, images, stir};
@@ -27,7 +27,9 @@ struct Everything {
     per_pixel: Conv2d,
     scale: LayerScale,
     bins: [Box<dyn Layer>; 2],
-    up: UpsampleNearest2d,
+    resizings: [Box<dyn Layer>; 3],
+    like: ResizeLike,
+    up: Resize2d,
     add: Add,
     pad: PadChannels,
     concat: Concat,
@@ -70,6 +72,14 @@ impl Everything {
             .with_groups(4)
             .with_dilation(2)
             .with_padding(Padding::Same);
+        let transposed = ConvTranspose2dConfig::new(6, 6, 3)
+            .with_kernel_size(3, 2)
+            .with_strides(2, 3)
+            .with_padding(1)
+            .with_output_padding(1)
+            .with_groups(2);
+        let [edges, corners] =
+            [false, true].map(|align_corners| Interpolation::Bilinear { align_corners });
         let linear = |from, to, name| LinearConfig::new(from, to).build(&at(name)).unwrap();
         Self {
             stem: ConvNormActConfig::relu(3, 6, 3)
@@ -95,7 +105,13 @@ impl Everything {
                 Box::new(AdaptiveAvgPool2d::new([3, 5]).at(&at("avg_bins"))),
                 Box::new(AdaptiveMaxPool2d::new([3, 5]).at(&at("max_bins"))),
             ],
-            up: UpsampleNearest2d::new([7, 9]).at(&at("up")),
+            resizings: [
+                Box::new(transposed.build(&at("transposed")).unwrap()),
+                Box::new(Dropout2d::new(0.5, &at("channel_drop")).unwrap()),
+                Box::new(Resize2d::new(ResizeTo::Factor([0.5, 0.7]), edges).at(&at("down"))),
+            ],
+            like: ResizeLike::new(corners, &at("like")),
+            up: Resize2d::new(ResizeTo::Size([7, 9]), Interpolation::Nearest).at(&at("up")),
             add: Add::new(&at("add")),
             pad: PadChannels::new(3, 5, &at("pad")),
             concat: Concat::new(&at("concat")),
@@ -134,7 +150,11 @@ impl Everything {
         let xs = self.scale.forward(&self.per_pixel.forward(&xs, cx)?, cx)?;
         let [averages, largest] = [&self.bins[0], &self.bins[1]].map(|bin| bin.forward(&xs, cx));
         let bins = self.add.forward(&averages?, &largest?, cx)?;
-        let up = self.up.forward(&bins, cx)?;
+        let mut resizings = self.resizings.iter();
+        let resized = resizings.try_fold(bins, |xs, layer| layer.forward(&xs, cx))?;
+        let up = self
+            .up
+            .forward(&self.like.forward(&resized, &xs, cx)?, cx)?;
         // Read twice, also after the layers behind it.
         let maps = self
             .concat
@@ -242,6 +262,30 @@ fn nodes_say_what_the_layers_were_built_with_and_who_reads_them() {
     };
     assert_eq!(node("slice").kind, slice);
     assert_eq!(node("drop").kind, LayerKind::Dropout { p: 0.5 });
+    assert_eq!(node("channel_drop").kind, LayerKind::Dropout2d { p: 0.5 });
+    let LayerKind::ConvTranspose2d {
+        window,
+        output_padding,
+        groups,
+        bias,
+    } = node("transposed").kind
+    else {
+        panic!("{:?}", node("transposed").kind)
+    };
+    assert_eq!((window.kernel_size, window.stride), ([3, 2], [2, 3]));
+    assert_eq!((output_padding, groups, bias), ([1, 1], 2, true));
+    assert_eq!(node("transposed").tensors().unwrap()[0].shape, [6, 3, 3, 2]);
+    assert_eq!(
+        node("transposed").multiply_adds().unwrap(),
+        6 * 3 * 3 * 2 * 3 * 5
+    );
+    let resized = |path: &str| match node(path).kind {
+        LayerKind::Resize { to, .. } => to,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(resized("up"), ResizeTo::Size([7, 9]));
+    assert_eq!(resized("down"), ResizeTo::Factor([0.5, 0.7]));
+    assert_eq!(node("like").inputs.len(), 2);
     assert_eq!(node("block.drop_path").kind, LayerKind::DropPath { p: 0.3 });
     assert_eq!(
         node("gelu").kind,

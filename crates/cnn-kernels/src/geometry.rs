@@ -167,7 +167,7 @@ impl Window {
 }
 
 /// Largest extent along one axis; products of a few such numbers stay far from overflow.
-const MAX_EXTENT: usize = 1 << 20;
+pub(crate) const MAX_EXTENT: usize = 1 << 20;
 
 /// A window placed on an input: everything along both axes is known and valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

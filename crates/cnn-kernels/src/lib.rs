@@ -56,6 +56,7 @@ mod geometry;
 mod machine;
 mod norm;
 mod pool;
+mod resize;
 
 pub use activation::{Activation, BackwardRule, activate, activate_tensor, softmax};
 pub use autograd::channels::{ChannelRange, channel_shuffle, channel_slice, interleave};
@@ -63,7 +64,10 @@ pub use autograd::combine::{add, concat};
 pub use autograd::feature_map::FeatureMap;
 pub use autograd::tape::backward;
 pub use build_profile::{BuildProfile, build_profile, warn_if_slow};
-pub use conv2d::{Conv2dSpec, PackedConv2d, conv2d, conv2d_gradients};
+pub use conv2d::{
+    Conv2dSpec, ConvTranspose2dSpec, JoinedMap, PackedConv2d, PackedConvTranspose2d,
+    conv_transpose2d, conv2d, conv2d_gradients,
+};
 pub use error::{Error, carry_error, find_error};
 pub use geometry::{Geometry, Padding, Window};
 pub use machine::ceilings::{copy_bandwidth, peak_flops};
@@ -76,5 +80,5 @@ pub use norm::layer_scale::layer_scale;
 pub use norm::scale_channels::scale_channels;
 pub use pool::{
     adaptive_avg_pool, adaptive_max_pool, avg_pool, global_avg_pool, global_max_pool, max_pool,
-    upsample_nearest,
 };
+pub use resize::{Interpolation, ResizeTo, resize};

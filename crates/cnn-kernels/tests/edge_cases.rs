@@ -4,10 +4,10 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use cnn_kernels::{
-    Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate_tensor,
-    adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train, channel_shuffle,
-    channel_slice, concat, concat_norm_running, conv2d, global_avg_pool, layer_norm,
-    layer_norm_plain, layer_scale, max_pool, softmax, upsample_nearest,
+    Activation, BackwardRule, Conv2dSpec, FeatureMap, Interpolation, Padding, ResizeTo, Window,
+    activate_tensor, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
+    channel_shuffle, channel_slice, concat, concat_norm_running, conv2d, global_avg_pool,
+    layer_norm, layer_norm_plain, layer_scale, max_pool, resize, softmax,
 };
 
 fn ones(shape: &[usize]) -> Tensor {
@@ -20,6 +20,10 @@ fn map(shape: [usize; 4]) -> FeatureMap {
 
 fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn nearest(xs: &FeatureMap, size: [usize; 2]) -> Result<FeatureMap> {
+    resize(xs, ResizeTo::Size(size), Interpolation::Nearest)
 }
 
 /// Every operation that takes a batch without a statistic over it, on maps of three channels.
@@ -43,7 +47,7 @@ fn operations(xs: &FeatureMap, weights: &[Tensor]) -> Result<Vec<Tensor>> {
         avg_pool(xs, &window, true)?,
         adaptive_max_pool(xs, [2, 3])?,
         global_avg_pool(xs)?,
-        upsample_nearest(xs, [9, 5])?,
+        nearest(xs, [9, 5])?,
         batch_norm_running(
             xs,
             vector,
@@ -173,7 +177,7 @@ fn maps_without_channels_or_pixels() {
         ),
         (max_pool(&flat, &window), "input size is 0"),
         (global_avg_pool(&flat), "input size is 0"),
-        (upsample_nearest(&flat, [2, 2]), "input size is 0"),
+        (nearest(&flat, [2, 2]), "input size is 0"),
     ];
     for (result, expected) in table {
         let error = result.unwrap_err().to_string();
@@ -196,7 +200,7 @@ fn an_output_beyond_all_memory_is_an_error() {
         error.contains("the output has shape [1, 2097153, 2097153, 1], expected at most"),
         "{error}"
     );
-    let error = upsample_nearest(&map([1, 1, 1, 2]), [1 << 20, 1 << 20])
+    let error = nearest(&map([1, 1, 1, 2]), [1 << 20, 1 << 20])
         .unwrap_err()
         .to_string();
     assert!(

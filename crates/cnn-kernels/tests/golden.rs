@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor, Var};
 use cnn_kernels::{
-    Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate_tensor,
-    adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
-    channel_shuffle, channel_slice, concat, conv2d, global_avg_pool, global_max_pool, layer_norm,
-    layer_scale, max_pool, scale_channels, softmax, upsample_nearest,
+    Activation, BackwardRule, Conv2dSpec, ConvTranspose2dSpec, FeatureMap, Interpolation, Padding,
+    ResizeTo, Window, activate_tensor, adaptive_avg_pool, adaptive_max_pool, add, avg_pool,
+    batch_norm_running, batch_norm_train, channel_shuffle, channel_slice, concat, conv_transpose2d,
+    conv2d, global_avg_pool, global_max_pool, layer_norm, layer_scale, max_pool, resize,
+    scale_channels, softmax,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -20,7 +21,12 @@ const TOLERANCES: [(DType, f64); 2] = [(DType::F64, 1e-12), (DType::F32, 1e-5)];
 
 #[test]
 fn convolution_equals_pytorch() {
-    check_group("conv2d", 36);
+    check_group("conv2d", 38);
+}
+
+#[test]
+fn transposed_convolution_equals_pytorch() {
+    check_group("conv_transpose2d", 14);
 }
 
 #[test]
@@ -29,8 +35,8 @@ fn pooling_equals_pytorch() {
 }
 
 #[test]
-fn adaptive_global_and_nearest_resizing_equal_pytorch() {
-    check_group("resize", 18);
+fn adaptive_and_global_pooling_and_resizing_equal_pytorch() {
+    check_group("resize", 48);
 }
 
 #[test]
@@ -199,6 +205,19 @@ impl<'a> Case<'a> {
                 };
                 conv2d(&map("input"), self.input("weight"), bias, &spec)
             }
+            "conv_transpose2d" => {
+                let bias = self.options["inputs"]
+                    .get("bias")
+                    .map(|_| self.input("bias"));
+                let spec = ConvTranspose2dSpec {
+                    stride: self.pair("stride"),
+                    padding: self.pair("padding"),
+                    output_padding: self.pair("output_padding"),
+                    dilation: self.pair("dilation"),
+                    groups: self.count("groups"),
+                };
+                conv_transpose2d(&map("input"), self.input("weight"), bias, &spec)
+            }
             "max_pool" => max_pool(&map("input"), &self.window()),
             "avg_pool" => avg_pool(
                 &map("input"),
@@ -209,7 +228,7 @@ impl<'a> Case<'a> {
             "adaptive_max_pool" => adaptive_max_pool(&map("input"), self.pair("output")),
             "global_avg_pool" => global_avg_pool(&map("input")),
             "global_max_pool" => global_max_pool(&map("input")),
-            "upsample_nearest" => upsample_nearest(&map("input"), self.pair("output")),
+            "resize" => resize(&map("input"), self.resize_to(), self.interpolation()),
             "batch_norm_train" => return self.batch_norm_train(),
             "batch_norm_running" => {
                 let [mean, var] = [self.input("running_mean"), self.input("running_var")];
@@ -316,6 +335,26 @@ impl<'a> Case<'a> {
             .find(|(name, _)| name == role)
             .unwrap_or_else(|| panic!("{}: no {role}", self.name))
             .1
+    }
+
+    fn resize_to(&self) -> ResizeTo {
+        let factors = self.options.get("scale_factor").and_then(Value::as_array);
+        match factors {
+            Some(factors) => {
+                ResizeTo::Factor([0, 1].map(|axis: usize| factors[axis].as_f64().unwrap()))
+            }
+            None => ResizeTo::Size(self.pair("size")),
+        }
+    }
+
+    fn interpolation(&self) -> Interpolation {
+        match self.options["mode"].as_str().unwrap() {
+            "nearest" => Interpolation::Nearest,
+            "bilinear" => Interpolation::Bilinear {
+                align_corners: self.options["align_corners"].as_bool().unwrap(),
+            },
+            other => panic!("no mode {other}"),
+        }
     }
 
     fn window(&self) -> Window {

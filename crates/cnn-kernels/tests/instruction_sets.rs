@@ -8,11 +8,11 @@ mod common;
 
 use candle_core::{DType, Tensor, Var};
 use cnn_kernels::{
-    Activation, BackwardRule, ChannelRange, FeatureMap, InstructionSet, MeasuredMap, Padding,
-    Window, activate, adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running,
-    batch_norm_train, channel_slice, concat, concat_norm_train, conv2d, global_avg_pool,
-    global_max_pool, interleave, layer_norm, layer_norm_plain, layer_scale, max_pool,
-    scale_channels, upsample_nearest,
+    Activation, BackwardRule, ChannelRange, FeatureMap, InstructionSet, Interpolation, MeasuredMap,
+    Padding, ResizeTo, Window, activate, adaptive_avg_pool, adaptive_max_pool, add, avg_pool,
+    batch_norm_running, batch_norm_train, channel_slice, concat, concat_norm_train, conv2d,
+    global_avg_pool, global_max_pool, interleave, layer_norm, layer_norm_plain, layer_scale,
+    max_pool, resize, scale_channels,
 };
 use common::{ConvCase, Numbers, large_convolutions, network_convolutions, small_convolutions};
 
@@ -152,6 +152,9 @@ fn operations() -> Vec<(&'static str, Operation)> {
             ..Window::new([3, 3])
         }
     }
+    fn bilinear(align_corners: bool) -> Interpolation {
+        Interpolation::Bilinear { align_corners }
+    }
     fn activated(
         [xs, _]: &[FeatureMap; 2],
         activation: Activation,
@@ -268,8 +271,21 @@ fn operations() -> Vec<(&'static str, Operation)> {
         ("adaptive_avg_pool", |[xs, _], _| {
             adaptive_avg_pool(xs, [3, 4])
         }),
-        ("upsample_nearest", |[xs, _], _| {
-            upsample_nearest(xs, [41, 11])
+        ("resize to the nearest", |[xs, _], _| {
+            resize(xs, ResizeTo::Size([41, 11]), Interpolation::Nearest)
+        }),
+        ("resize", |[xs, _], _| {
+            resize(xs, ResizeTo::Factor([2.3, 4.]), bilinear(false))
+        }),
+        ("resize with aligned corners", |[xs, _], _| {
+            resize(xs, ResizeTo::Size([61, 23]), bilinear(true))
+        }),
+        ("resize of one channel", |[xs, _], _| {
+            resize(
+                &channel_slice(xs, 1..2)?,
+                ResizeTo::Size([90, 171]),
+                bilinear(false),
+            )
         }),
         ("avg_pool", |[xs, _], _| avg_pool(xs, &overlapping(), true)),
         ("global_avg_pool", |[xs, _], _| global_avg_pool(xs)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
-use cnn_kernels::{Conv2dSpec, PackedConv2d, conv2d};
+use cnn_kernels::{Conv2dSpec, JoinedMap, PackedConv2d, conv2d};
 
 use crate::store::Snapshot;
 use crate::{
@@ -334,6 +334,21 @@ impl Conv2d {
         let inputs: Vec<Value<'_>> = [xs].into_iter().chain(residual).map(Into::into).collect();
         let compute = || packed.forward(xs, residual, activation);
         Some(cx.layer(&self.path, kind, &inputs, compute))
+    }
+
+    /// `activation(conv(concat(maps)))` as [`PackedConv2d::forward_joined`] computes it; `None` unless
+    /// the layer was built for inference.
+    pub(crate) fn forward_joined(
+        &self,
+        maps: &[JoinedMap<'_>],
+        activation: Activation,
+    ) -> Option<Result<FeatureMap>> {
+        let packed = match self.packed() {
+            Ok(packed) => packed?,
+            Err(stale) => return Some(Err(stale)),
+        };
+        let compute = || packed.forward_joined(maps, activation);
+        Some(cnn_kernels::labelled(&self.path, compute))
     }
 
     /// `after[1](depthwise(after[0](self(xs))))` as [`PackedConv2d::forward_expanded`] computes it,

@@ -1,7 +1,8 @@
 //! Dropout and stochastic depth, drawn from the context's key and the layer's path.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use cnn_core::Key;
+use cnn_kernels::scale_channels;
 
 use crate::{Builder, Context, Error, FeatureMap, Layer, LayerKind};
 
@@ -40,7 +41,9 @@ impl Dropout {
 
     fn compute(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor> {
         match cx.random(&self.path) {
-            Some(key) if self.p > 0. => xs.mul(&mask(key, self.p, xs.dims(), xs)?),
+            Some(key) if self.p > 0. => {
+                xs.mul(&mask(key, self.p, xs.dims(), (xs.dtype(), xs.device()))?)
+            }
             _ => cx.unchanged(xs),
         }
     }
@@ -54,6 +57,48 @@ impl Layer for Dropout {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let compute = || FeatureMap::from_nhwc(&self.compute(&xs.to_nhwc(), cx)?);
         cx.layer(&self.path, self.kind(), &[xs.into()], compute)
+    }
+}
+
+/// In training, sets whole channels of an image to zero with probability `p`, each channel of each
+/// image for itself, and divides the others by `1 − p` (Tompson et al. 2015, "SpatialDropout");
+/// otherwise the identity. Neighbouring pixels of a map are much alike, so that single zeros among
+/// them would hide little.
+///
+/// # Shapes
+/// `(N, H, W, C)` to the same.
+#[derive(Debug, Clone)]
+pub struct Dropout2d {
+    path: String,
+    p: f64,
+}
+
+impl Dropout2d {
+    /// Dropout of channels at the builder's place, with the probability `p` that one is zero.
+    ///
+    /// # Errors
+    /// If `p` is not in `[0, 1)`.
+    pub fn new(p: f64, builder: &Builder) -> Result<Self> {
+        Ok(Self {
+            path: builder.path().to_string(),
+            p: probability(p, builder)?,
+        })
+    }
+}
+
+impl Layer for Dropout2d {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        let kind = LayerKind::Dropout2d { p: self.p };
+        cx.layer(&self.path, kind, &[xs.into()], || {
+            match cx.random(&self.path) {
+                Some(key) if self.p > 0. => {
+                    let shape = [xs.batch(), 1, 1, xs.channels()];
+                    let mask = mask(key, self.p, &shape, (xs.dtype(), xs.device()))?;
+                    scale_channels(xs, &FeatureMap::from_nhwc(&mask)?)
+                }
+                _ => cx.unchanged_maps(xs),
+            }
+        })
     }
 }
 
@@ -98,7 +143,7 @@ impl Layer for DropPath {
                         key,
                         self.p,
                         &[xs.batch(), 1, 1, 1],
-                        &values,
+                        (xs.dtype(), xs.device()),
                     )?)?)
                 }
                 _ => cx.unchanged_maps(xs),
@@ -122,15 +167,14 @@ fn probability(p: f64, builder: &Builder) -> Result<f64> {
     .into())
 }
 
-/// Zeros with probability `p`, `1 / (1 − p)` otherwise, of the element type and on the device of
-/// `like`.
-fn mask(key: Key, p: f64, shape: &[usize], like: &Tensor) -> Result<Tensor> {
+/// Zeros with probability `p`, `1 / (1 − p)` otherwise, of an element type and on a device.
+fn mask(key: Key, p: f64, shape: &[usize], (dtype, device): (DType, &Device)) -> Result<Tensor> {
     let mut rng = key.rng();
     let keep = (1. / (1. - p)) as f32;
     let values: Vec<f32> = (0..shape.iter().product())
         .map(|_| if rng.bernoulli(p) { 0. } else { keep })
         .collect();
-    Tensor::from_vec(values, shape, like.device())?.to_dtype(like.dtype())
+    Tensor::from_vec(values, shape, device)?.to_dtype(dtype)
 }
 
 #[cfg(test)]
@@ -138,7 +182,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{Mode, Store};
-    use candle_core::{DType, Device};
 
     #[test]
     fn dropout_keeps_the_mean_and_repeats_with_the_key() {
@@ -169,6 +212,33 @@ mod tests {
                 .all(|&y| y == 1.)
         );
         assert!(Dropout::new(1., &builder).is_err() && DropPath::new(f64::NAN, &builder).is_err());
+    }
+
+    #[test]
+    fn dropout2d_drops_whole_channels_of_each_image() {
+        let builder = Store::new(0).builder(Mode::Train).pp("drop");
+        let drop = Dropout2d::new(0.25, &builder).unwrap();
+        let ones = Tensor::ones((20, 3, 5, 50), DType::F32, &Device::Cpu).unwrap();
+        let xs = FeatureMap::from_nhwc(&ones).unwrap();
+        let maps = |cx: &Context<'_>| {
+            let ys = drop.forward(&xs, cx).unwrap().to_nchw().unwrap();
+            let maps = ys.flatten(2, 3).unwrap().flatten(0, 1).unwrap();
+            maps.to_vec2::<f32>().unwrap()
+        };
+        let draw = |seed| maps(&Context::train(Key::new(seed)));
+        let drawn = draw(1);
+        let whole = |map: &Vec<f32>| {
+            map.iter()
+                .all(|&y| y == map[0] && (y == 0. || y == 4. / 3.))
+        };
+        assert!(drawn.iter().all(whole));
+        let zeros = drawn.iter().filter(|map| map[0] == 0.).count();
+        assert!((200..300).contains(&zeros), "{zeros} zeros of 1,000");
+        // Each image has channels of its own.
+        assert!(drawn[..50] != drawn[50..100]);
+        assert!(drawn == draw(1) && drawn != draw(2));
+        assert!(maps(&Context::eval()).iter().flatten().all(|&y| y == 1.));
+        assert!(Dropout2d::new(-0.1, &builder).is_err());
     }
 
     #[test]

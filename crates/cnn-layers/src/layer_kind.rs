@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Activation, Window};
+use crate::{Activation, Interpolation, ResizeTo, Window};
 
 /// What a layer computes, with those of its attributes that the shapes of its inputs and its output
 /// do not tell. An [`Observer`](crate::Observer) sees it with each layer.
@@ -53,6 +53,29 @@ pub enum LayerKind {
         activation: Activation,
         /// Whether a shortcut is added before the activation.
         residual: bool,
+    },
+    /// A transposed convolution, [`ConvTranspose2d`](crate::ConvTranspose2d).
+    ConvTranspose2d {
+        /// What slides over the output; its padding is left out there.
+        window: Window,
+        /// Rows and columns that the output has beyond the least.
+        output_padding: [usize; 2],
+        /// Groups of channels that do not see each other.
+        groups: usize,
+        /// Whether there is a bias.
+        bias: bool,
+    },
+    /// A transposed convolution of a model that was built for inference, into which the norm after
+    /// it, if there was one, and the activation were folded.
+    FusedConvTranspose2d {
+        /// What slides over the output; its padding is left out there.
+        window: Window,
+        /// Rows and columns that the output has beyond the least.
+        output_padding: [usize; 2],
+        /// Groups of channels that do not see each other.
+        groups: usize,
+        /// The activation at the end.
+        activation: Activation,
     },
     /// Convolutions of a model that was built for inference, with their activations, whose outputs
     /// are written one after another.
@@ -113,14 +136,26 @@ pub enum LayerKind {
     GlobalAvgPool,
     /// [`GlobalMaxPool2d`](crate::GlobalMaxPool2d).
     GlobalMaxPool,
-    /// [`UpsampleNearest2d`](crate::UpsampleNearest2d).
-    UpsampleNearest {
-        /// Rows and columns of the output.
-        output: [usize; 2],
+    /// [`Resize2d`](crate::Resize2d).
+    Resize {
+        /// The size, or the factors.
+        to: ResizeTo,
+        /// Between pixels.
+        interpolation: Interpolation,
+    },
+    /// The first input with the rows and columns of the second, [`ResizeLike`](crate::ResizeLike).
+    ResizeLike {
+        /// Between pixels.
+        interpolation: Interpolation,
     },
     /// [`Dropout`](crate::Dropout); the identity outside training.
     Dropout {
         /// The probability of a zero.
+        p: f64,
+    },
+    /// Dropout of whole channels, [`Dropout2d`](crate::Dropout2d); the identity outside training.
+    Dropout2d {
+        /// The probability that a channel of an image is zero.
         p: f64,
     },
     /// Stochastic depth, [`DropPath`](crate::DropPath); the identity outside training.
@@ -165,6 +200,7 @@ impl LayerKind {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Conv2d { .. } | Self::FusedConv2d { .. } => "conv2d",
+            Self::ConvTranspose2d { .. } | Self::FusedConvTranspose2d { .. } => "conv_transpose2d",
             Self::Linear { .. } => "linear",
             Self::BatchNorm { .. } => "batch_norm",
             Self::LayerNorm { .. } | Self::FusedLayerNorm { .. } => "layer_norm",
@@ -177,8 +213,9 @@ impl LayerKind {
             Self::AdaptiveMaxPool { .. } => "adaptive_max_pool",
             Self::GlobalAvgPool => "global_avg_pool",
             Self::GlobalMaxPool => "global_max_pool",
-            Self::UpsampleNearest { .. } => "upsample_nearest",
+            Self::Resize { .. } | Self::ResizeLike { .. } => "resize",
             Self::Dropout { .. } => "dropout",
+            Self::Dropout2d { .. } => "dropout2d",
             Self::DropPath { .. } => "drop_path",
             Self::Add => "add",
             Self::Concat | Self::FusedConcat => "concat",
@@ -191,7 +228,8 @@ impl LayerKind {
         }
     }
 
-    /// The window that slides over the input; `None` where none does.
+    /// The window that slides over the input; `None` where none does, as where one slides over the
+    /// output.
     pub const fn window(&self) -> Option<&Window> {
         match self {
             Self::Conv2d { window, .. }

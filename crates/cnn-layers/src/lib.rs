@@ -54,6 +54,7 @@ mod builder;
 mod channels;
 mod context;
 mod conv2d;
+mod conv_transpose2d;
 mod dropout;
 mod error;
 mod init;
@@ -67,6 +68,7 @@ mod model;
 mod observer;
 mod pool;
 mod reshape;
+mod resize;
 mod store;
 #[cfg(feature = "candle-nn")]
 mod var_builder;
@@ -75,21 +77,22 @@ pub use activation::{Activate, Softmax};
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
     BlockOptions, BranchEnd, ConvAct, ConvLayerScale, ConvLayerScaleConfig, ConvNormAct,
-    ConvNormActConfig, DenseBlock, DenseBlockConfig, DepthwiseSeparableConfig,
-    FusedInvertedResidualConfig, Inception, InvertedResidualConfig, LayerNormConv,
-    LayerNormConvConfig, MobileBlock, NormAct, NormActConfig, RepVggBlock, RepVggBlockConfig,
-    Residual, ResidualSum, ShuffleUnit, ShuffleUnitConfig, SqueezeExcite, SqueezeExciteConfig,
-    UniversalInvertedResidualConfig,
+    ConvNormActConfig, ConvTransposeNormAct, ConvTransposeNormActConfig, DenseBlock,
+    DenseBlockConfig, DepthwiseSeparableConfig, FusedInvertedResidualConfig, Inception,
+    InvertedResidualConfig, LayerNormConv, LayerNormConvConfig, MobileBlock, NormAct,
+    NormActConfig, RepVggBlock, RepVggBlockConfig, Residual, ResidualSum, ShuffleUnit,
+    ShuffleUnitConfig, SqueezeExcite, SqueezeExciteConfig, UniversalInvertedResidualConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
 pub use channels::{ChannelShuffle, ChannelSlice};
 pub use cnn_kernels::{
-    Activation, BackwardRule, Error as KernelError, FeatureMap, Padding, Window, backward,
-    find_error,
+    Activation, BackwardRule, Error as KernelError, FeatureMap, Interpolation, Padding, ResizeTo,
+    Window, backward, find_error,
 };
 pub use context::{BatchNormPolicy, Context};
+pub use conv_transpose2d::{ConvTranspose2d, ConvTranspose2dConfig};
 pub use conv2d::{Conv2d, Conv2dConfig};
-pub use dropout::{DropPath, Dropout};
+pub use dropout::{DropPath, Dropout, Dropout2d};
 pub use error::Error;
 pub use init::{Fan, Init, InitRule};
 pub use join::{Add, Concat, ScaleChannels};
@@ -105,7 +108,7 @@ pub use model::{
 pub use observer::{Event, Observer, Value};
 pub use pool::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d,
-    UpsampleNearest2d,
 };
 pub use reshape::{Flatten, PadChannels};
+pub use resize::{Resize2d, ResizeLike};
 pub use store::{EntryInfo, Store, TensorKind};

@@ -1,4 +1,4 @@
-//! Pooling and upsampling as layers; they have no parameters, so they need no place in the store. One
+//! Pooling as layers; they have no parameters, so they need no place in the store. One
 //! that is given a place is called by its path in errors and by observers, else by its kind.
 
 use candle_core::Result;
@@ -150,10 +150,6 @@ sized_layer! {
 sized_layer! {
     /// The maximum of each of rows × columns bins; see [`cnn_kernels::adaptive_max_pool`].
     AdaptiveMaxPool2d, AdaptiveMaxPool, kernels::adaptive_max_pool
-}
-sized_layer! {
-    /// Nearest-neighbour resizing; see [`cnn_kernels::upsample_nearest`].
-    UpsampleNearest2d, UpsampleNearest, kernels::upsample_nearest
 }
 
 macro_rules! global_layer {

@@ -7,10 +7,10 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use cnn_core::Key;
 use cnn_layers::{
     Activate, Activation, AvgPool2d, BackwardRule, BatchNorm2dConfig, BlockOptions, Context,
-    Conv2dConfig, ConvNormActConfig, DepthwiseSeparableConfig, Error, Event, FeatureMap,
-    GlobalMaxPool2d, InvertedResidualConfig, Layer, LayerNorm2dConfig, LinearConfig, MaxPool2d,
-    Mode, Observer, Padding, Sequential, Softmax, SqueezeExciteConfig, Store, UpsampleNearest2d,
-    find_error,
+    Conv2dConfig, ConvNormActConfig, ConvTranspose2dConfig, DepthwiseSeparableConfig, Error, Event,
+    FeatureMap, GlobalMaxPool2d, Interpolation, InvertedResidualConfig, Layer, LayerNorm2dConfig,
+    LinearConfig, MaxPool2d, Mode, Observer, Padding, Resize2d, ResizeLike, ResizeTo, Sequential,
+    Softmax, SqueezeExciteConfig, Store, find_error,
 };
 
 fn maps(shape: [usize; 4]) -> FeatureMap {
@@ -99,7 +99,7 @@ fn observers_see_every_layer_in_order_and_may_stop_the_pass() {
                 .with_padding(Padding::all(1))
                 .with_ceil_mode(),
         )
-        .add(UpsampleNearest2d::new([5, 7]).at(&root.pp("up")))
+        .add(Resize2d::new(ResizeTo::Size([5, 7]), Interpolation::Nearest).at(&root.pp("up")))
         .add(AvgPool2d::new(2, 1).at(&root.pp("smooth")))
         .add(Softmax::new(&root.pp("softmax")))
         .add(GlobalMaxPool2d::new().at(&root.pp("top")));
@@ -112,7 +112,7 @@ fn observers_see_every_layer_in_order_and_may_stop_the_pass() {
         ("conv", "conv2d", vec![1, 4, 6, 7]),
         ("norm", "layer_norm", vec![1, 4, 6, 7]),
         ("pool", "max_pool", vec![1, 4, 4, 4]),
-        ("up", "upsample_nearest", vec![1, 4, 5, 7]),
+        ("up", "resize", vec![1, 4, 5, 7]),
         ("smooth", "avg_pool", vec![1, 4, 4, 6]),
         ("softmax", "softmax", vec![1, 4, 4, 6]),
         ("top", "global_max_pool", vec![1, 4, 1, 1]),
@@ -172,6 +172,80 @@ fn errors_say_which_layer_and_why() {
         "{message}"
     );
     assert!(LinearConfig::new(0, 2).build(&root.pp("none")).is_err());
+}
+
+#[test]
+fn transposed_convolutions_start_as_pytorchs_and_compute_alike_in_every_mode() {
+    let store = Store::new(0);
+    let config = ConvTranspose2dConfig::new(64, 96, 4)
+        .with_stride(2)
+        .with_padding(1)
+        .with_groups(2);
+    let build = |mode| config.build(&store.builder(mode).pp("up")).unwrap();
+    let up = build(Mode::Train);
+    // torch.nn.ConvTranspose2d counts a fan_in of out / groups · 4 · 4.
+    let bound = 1. / (48f32 * 16.).sqrt();
+    for (name, shape) in [("up.weight", vec![64, 48, 4, 4]), ("up.bias", vec![96])] {
+        let parameter = store.get(name).unwrap();
+        assert_eq!(parameter.dims(), shape);
+        let values = parameter.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let largest = values
+            .iter()
+            .fold(0f32, |largest, value| largest.max(value.abs()));
+        assert!(
+            largest <= bound && largest > 0.9 * bound,
+            "{name}: {largest}"
+        );
+    }
+    let xs = maps([2, 5, 7, 64]);
+    let ys = up.forward(&xs, &Context::train(Key::new(0))).unwrap();
+    assert_eq!(ys.dims(), [2, 10, 14, 96]);
+    for mode in [Mode::Eval, Mode::Inference] {
+        let found = build(mode).forward(&xs, &Context::eval()).unwrap();
+        assert!(values(&found) == values(&ys), "{mode:?}");
+    }
+    let place = || store.builder(Mode::Eval).pp("other");
+    for (config, expected) in [
+        (
+            ConvTranspose2dConfig::new(6, 4, 3).with_groups(4),
+            "other: groups is 4, expected a divisor of 6 in_channels and 4 out_channels",
+        ),
+        (
+            ConvTranspose2dConfig::new(6, 4, 3)
+                .with_stride(2)
+                .with_output_padding(2),
+            "output_padding is 2, expected less than the stride 2",
+        ),
+        (
+            ConvTranspose2dConfig::new(6, 4, 0),
+            "kernel size is 0, expected at least 1",
+        ),
+    ] {
+        let error = config.build(&place()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_map_is_resized_to_the_size_of_another() {
+    let root = Store::new(0).builder(Mode::Eval);
+    let corners = Interpolation::Bilinear {
+        align_corners: true,
+    };
+    let up = ResizeLike::new(corners, &root.pp("up"));
+    let ys = up
+        .forward(&maps([2, 3, 4, 5]), &maps([1, 9, 13, 2]), &Context::eval())
+        .unwrap();
+    assert_eq!(ys.dims(), [2, 9, 13, 5]);
+    let error = up
+        .forward(&maps([2, 3, 4, 5]), &maps([2, 0, 4, 5]), &Context::eval())
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("up (resize): resize: output size is 0, expected 1 to 1048576"),
+        "{error}"
+    );
 }
 
 #[test]

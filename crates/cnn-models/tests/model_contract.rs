@@ -8,8 +8,8 @@ use candle_core::{DType, Device, Result, Tensor};
 use cnn_core::Key;
 use cnn_layers::{
     Activation, Backbone, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig,
-    ConvNormActConfig, FeatureMap, Layer, LayerGroup, LinearHead, Mode, Outputs, Segmenter,
-    StagedBuilder, StagedClassifier, Store, UpsampleNearest2d,
+    ConvNormActConfig, FeatureMap, Interpolation, Layer, LayerGroup, LinearHead, Mode, Outputs,
+    ResizeLike, Segmenter, StagedBuilder, StagedClassifier, Store,
 };
 use cnn_models::{Build, Error, LoadOptions, ModelConfig, ModelSpec, Network, find, preset};
 
@@ -31,7 +31,7 @@ fn values(maps: &FeatureMap) -> Vec<f32> {
 struct Fcn {
     backbone: Box<dyn Backbone>,
     score: Conv2d,
-    upsample: Builder,
+    upsample: ResizeLike,
     groups: Vec<LayerGroup>,
     classes: usize,
 }
@@ -47,7 +47,7 @@ impl Fcn {
         let head = LayerGroup::new("head", ["score"]);
         Self {
             score: score.unwrap(),
-            upsample: root.pp("upsample"),
+            upsample: ResizeLike::new(Interpolation::Nearest, &root.pp("upsample")),
             groups: backbone
                 .layer_groups()
                 .iter()
@@ -72,9 +72,7 @@ impl Segmenter for Fcn {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         let maps = self.backbone.forward_stages(xs, cx)?;
         let scores = self.score.forward(&maps[maps.len() - 1], cx)?;
-        UpsampleNearest2d::new([xs.height(), xs.width()])
-            .at(&self.upsample)
-            .forward(&scores, cx)
+        self.upsample.forward(&scores, xs, cx)
     }
 }
 

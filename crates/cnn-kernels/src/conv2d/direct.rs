@@ -10,6 +10,8 @@ use std::ops::Range;
 
 use crate::Activation;
 use crate::activation::values::activate_rows;
+use crate::conv2d::dilated;
+use crate::conv2d::joined::SourcePart;
 use crate::conv2d::microkernel::{Microkernels, Multiply, Segment};
 use crate::conv2d::packed_weights::{PackedWeights, Panel, phase_pairs};
 use crate::conv2d::plan::{Plan, StridePhase};
@@ -34,8 +36,11 @@ const ROWS_TO_SHARE: usize = 4;
 const TASK_PIXELS: usize = 56;
 
 /// Floats of the copy that is the least for any block of this plan: the source rows under one row
-/// of outputs.
+/// of outputs. Taps that lie apart need none.
 pub(crate) fn least_scratch(plan: &Plan) -> usize {
+    if dilated::suits(plan) {
+        return 0;
+    }
     let layout = Layout::of(plan);
     if layout.copied {
         layout.floats(plan, 1)
@@ -99,7 +104,7 @@ pub(crate) fn convolve(
         filled(elements, |start| {
             convolve_into(
                 plan,
-                source,
+                &[SourcePart::whole(plan, source)],
                 weights,
                 epilogue,
                 Target {
@@ -111,20 +116,45 @@ pub(crate) fn convolve(
     }
 }
 
-/// The same, written to a place that may be wider.
+/// The same, from one map or several, written to a place that may be wider.
 ///
 /// # Safety
 /// The target has room for the plan's, and nobody else uses these channels meanwhile.
 pub(crate) unsafe fn convolve_into(
     plan: &Plan,
-    source: &[f32],
+    source: &[SourcePart],
     weights: &PackedWeights,
     epilogue: Epilogue,
     target: Target,
 ) {
     let few_rows = plan.batch * plan.rows.count() < ROWS_TO_SHARE * parallel::wanted_tasks();
-    let flat = (few_rows && plan.is_pointwise()).then(|| plan.flattened());
-    let plan = flat.as_ref().unwrap_or(plan);
+    // SAFETY: the caller's promise.
+    unsafe {
+        match SourcePart::alone(source) {
+            Some(values) if dilated::suits(plan) => {
+                dilated::convolve_into(plan, values, weights, epilogue, target);
+            }
+            Some(values) if few_rows && plan.is_pointwise() => {
+                let plan = plan.flattened();
+                let source = [SourcePart::whole(&plan, values)];
+                divided(&plan, &source, weights, epilogue, target);
+            }
+            _ => divided(plan, source, weights, epilogue, target),
+        }
+    }
+}
+
+/// The plan's target from its source, in parallel tasks.
+///
+/// # Safety
+/// As [`convolve_into`].
+unsafe fn divided(
+    plan: &Plan,
+    source: &[SourcePart],
+    weights: &PackedWeights,
+    epilogue: Epilogue,
+    target: Target,
+) {
     let panels = &weights.panels;
     let work = DirectConv2d::new(plan, source, weights, epilogue);
     let all_rows = plan.batch * plan.rows.count();
@@ -138,7 +168,7 @@ pub(crate) unsafe fn convolve_into(
 }
 
 /// One of some parts of `0..all`, which differ by one at most.
-fn part(all: usize, parts: usize, number: usize) -> Range<usize> {
+pub(super) fn part(all: usize, parts: usize, number: usize) -> Range<usize> {
     all * number / parts..all * (number + 1) / parts
 }
 
@@ -270,18 +300,18 @@ pub(crate) struct DirectConv2d<'a> {
     layout: Layout,
     phases: Vec<PhasePair<'a>>,
     weights: &'a PackedWeights,
-    source: &'a [f32],
+    source: &'a [SourcePart<'a>],
     epilogue: Epilogue<'a>,
 }
 
 impl<'a> DirectConv2d<'a> {
     pub(crate) fn new(
         plan: &'a Plan,
-        source: &'a [f32],
+        source: &'a [SourcePart<'a>],
         weights: &'a PackedWeights,
         epilogue: Epilogue<'a>,
     ) -> Self {
-        let layout = Layout::of(plan);
+        let layout = Layout::of_parts(plan, source);
         let phases = phase_pairs(plan)
             .map(|(rows, columns)| PhasePair::new(plan, &layout, rows, columns))
             .collect();

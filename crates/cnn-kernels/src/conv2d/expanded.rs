@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use crate::conv2d::depthwise_tiles;
 use crate::conv2d::direct::{DirectConv2d, Epilogue};
+use crate::conv2d::joined::SourcePart;
 use crate::conv2d::packed_weights::PackedWeights;
 use crate::conv2d::plan::Plan;
 use crate::machine::isa::vectorised;
@@ -51,10 +52,11 @@ pub(crate) fn convolve(
     depthwise: &Part<'_, &[f32]>,
 ) -> Vec<f32> {
     let plan = depthwise.plan;
+    let parts = [SourcePart::whole(pointwise.plan, source)];
     let work = Expanded {
         pointwise: DirectConv2d::new(
             pointwise.plan,
-            source,
+            &parts,
             pointwise.weights,
             pointwise.epilogue,
         ),

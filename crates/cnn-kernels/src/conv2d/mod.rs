@@ -4,42 +4,41 @@
 mod depthwise;
 mod depthwise_direct;
 mod depthwise_tiles;
+mod dilated;
 mod direct;
 mod expanded;
 mod gemm;
 mod general;
 mod gradients;
+mod joined;
 mod microkernel;
 mod packed_conv2d;
+mod packed_transposed;
 mod packed_weights;
+mod passes;
 mod plan;
 mod strip;
+mod transposed;
 mod weight_gradient;
 mod winograd;
 
 pub use gradients::conv2d_gradients;
-pub use packed_conv2d::PackedConv2d;
+pub use packed_conv2d::{JoinedMap, PackedConv2d};
+pub use packed_transposed::PackedConvTranspose2d;
+pub use transposed::{ConvTranspose2dSpec, conv_transpose2d};
 
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
-use rayon::prelude::*;
 
 use crate::autograd::element::Element;
 use crate::autograd::kernel::{Backward, Inputs, Kernel, apply};
-use crate::conv2d::direct::Epilogue;
-use crate::conv2d::packed_weights::PackedWeights;
-use crate::conv2d::plan::Plan;
-use crate::conv2d::winograd::Matrices;
 use crate::error::{Checked, Error};
 use crate::machine::recycle::Buffer;
 use crate::norm::channel_sums::sum_over_pixels;
 use crate::{FeatureMap, Geometry, Padding, Window};
 
 const OP: &str = "conv2d";
-
-/// Pixels per parallel task that adds the bias.
-const BIAS_PIXELS: usize = 1024;
 
 /// Floats of a padded row of windows beyond which patches are gathered instead: padding or dilation
 /// of absurd size.
@@ -231,22 +230,7 @@ impl Kernel for Convolution {
     }
 
     fn forward<T: Element>(&self, inputs: Inputs<'_, T>) -> Vec<T> {
-        let xs = inputs.xs();
-        let weight = inputs.weight();
-        let mut ys = vec![T::zero(); self.batch * self.output_pixels() * self.c_out];
-        if self.is_depthwise() {
-            depthwise::forward(self, xs, weight, &mut ys);
-        } else {
-            general::forward(self, xs, weight, &mut ys);
-        }
-        if let Some(bias) = inputs.bias() {
-            ys.par_chunks_mut(self.c_out * BIAS_PIXELS).for_each(|ys| {
-                for pixel in ys.chunks_exact_mut(self.c_out) {
-                    pixel.iter_mut().zip(bias).for_each(|(y, &b)| *y += b);
-                }
-            });
-        }
-        ys
+        self.output(inputs.xs(), inputs.weight(), inputs.bias())
     }
 
     fn backward<T: Element>(&self, pass: Backward<'_, T>) -> Vec<Option<Arc<Buffer<T>>>> {
@@ -256,100 +240,39 @@ impl Kernel for Convolution {
             wanted,
             ..
         } = pass;
-        let xs = inputs.xs();
-        let weight = inputs.weight();
-        let depthwise = self.is_depthwise();
-        let grad_xs = wanted.xs().then(|| {
-            let mut grad_xs = vec![T::zero(); xs.len()];
-            if depthwise {
-                depthwise::grad_input(self, weight, &grad, &mut grad_xs);
-            } else {
-                general::grad_input(self, weight, &grad, &mut grad_xs);
-            }
-            grad_xs
-        });
-        let grad_weight = wanted.weight().then(|| {
-            if depthwise {
-                depthwise::grad_weight(self, xs, &grad)
-            } else {
-                general::grad_weight(self, xs, &grad)
-            }
-        });
-        let mut grads = vec![grad_xs, grad_weight];
+        let grad_xs = || self.grad_input(&grad, inputs.weight(), None);
+        let grad_weight = || self.grad_weight(inputs.xs(), &grad);
+        let mut grads = vec![wanted.xs().then(grad_xs), wanted.weight().then(grad_weight)];
         if let Some(wanted) = wanted.bias() {
             grads.push(wanted.then(|| sum_over_pixels(&grad, self.c_out)));
         }
-        grads
-            .into_iter()
-            .map(|grad| grad.map(Buffer::shared))
-            .collect()
+        shared(grads)
     }
 
     fn forward_f32(&self, inputs: Inputs<'_, f32>) -> Vec<f32> {
-        let plan = Plan::forward(self);
-        let xs = inputs.xs();
-        let weight = inputs.weight();
-        let bias = Epilogue::bias(inputs.bias());
-        if self.is_depthwise() {
-            let weights = depthwise_direct::pack(&plan, weight);
-            return depthwise_direct::convolve(&plan, xs, &weights, bias);
-        }
-        if direct::least_scratch(&plan) > MAX_SCRATCH {
-            return self.forward(inputs);
-        }
-        let weights = PackedWeights::new(&plan, weight);
-        convolve(&plan, xs, &weights, bias)
+        self.output_f32(inputs.xs(), inputs.weight(), inputs.bias())
     }
 
     fn backward_f32(&self, pass: Backward<'_, f32>) -> Vec<Option<Arc<Buffer<f32>>>> {
-        let forward = Plan::forward(self);
-        let backward = Plan::backward(self);
-        let scratch = direct::least_scratch(&forward).max(direct::least_scratch(&backward));
-        let depthwise = self.is_depthwise();
-        if !depthwise && scratch > MAX_SCRATCH {
-            return self.backward(pass);
-        }
         let Backward {
             inputs,
             grad,
             wanted,
             ..
         } = pass;
-        let xs = inputs.xs();
-        let weight = inputs.weight();
-        let grad_xs = || {
-            if depthwise {
-                let weights = depthwise_direct::pack(&backward, weight);
-                depthwise_direct::convolve(&backward, &grad, &weights, Epilogue::bias(None))
-            } else {
-                let weights = PackedWeights::new(&backward, weight);
-                convolve(&backward, &grad, &weights, Epilogue::bias(None))
-            }
-        };
-        let grad_weight = || {
-            if depthwise {
-                depthwise_direct::grad_weight(self, xs, &grad)
-            } else {
-                weight_gradient::grad_weight(self, xs, &grad)
-            }
-        };
+        let grad_xs = || self.grad_input_f32(&grad, inputs.weight(), None);
+        let grad_weight = || self.grad_weight_f32(inputs.xs(), &grad);
         let mut grads = vec![wanted.xs().then(grad_xs), wanted.weight().then(grad_weight)];
         if let Some(wanted) = wanted.bias() {
             grads.push(wanted.then(|| sum_over_pixels(&grad, self.c_out)));
         }
-        grads
-            .into_iter()
-            .map(|grad| grad.map(Buffer::shared))
-            .collect()
+        shared(grads)
     }
 }
 
-/// The plan's target from its source, the faster way.
-fn convolve(plan: &Plan, source: &[f32], weights: &PackedWeights, epilogue: Epilogue) -> Vec<f32> {
-    if winograd::suits(plan, false) {
-        return winograd::convolve(plan, source, &Matrices::new(plan, weights), epilogue);
-    }
-    direct::convolve(plan, source, weights, epilogue)
+fn shared<T>(grads: Vec<Option<Vec<T>>>) -> Vec<Option<Arc<Buffer<T>>>> {
+    let grads = grads.into_iter();
+    grads.map(|grad| grad.map(Buffer::shared)).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,10 @@
 //! result leaves the registers.
 #![allow(unsafe_code)]
 
+mod joined;
+
+pub use joined::JoinedMap;
+
 use std::sync::OnceLock;
 
 use candle_core::{DType, Result, Tensor};
@@ -12,6 +16,7 @@ use crate::conv2d::depthwise_direct;
 use crate::conv2d::direct;
 use crate::conv2d::direct::{Epilogue, least_scratch};
 use crate::conv2d::expanded::{self, Part};
+use crate::conv2d::joined::SourcePart;
 use crate::conv2d::packed_weights::PackedWeights;
 use crate::conv2d::plan::Plan;
 use crate::conv2d::winograd::{self, Matrices};
@@ -171,7 +176,8 @@ impl PackedConv2d {
                                 start,
                                 pixel: plan.c_target,
                             };
-                            self.direct(plan, maps[0], epilogue, target);
+                            let part = [SourcePart::whole(plan, maps[0])];
+                            self.direct(plan, &part, epilogue, target);
                         })
                     },
                 }
@@ -265,7 +271,7 @@ impl PackedConv2d {
     unsafe fn direct<'a>(
         &'a self,
         plan: &Plan,
-        xs: &[f32],
+        xs: &[SourcePart],
         epilogue: impl FnOnce(Option<&'a [f32]>) -> Epilogue<'a>,
         target: Target,
     ) {
@@ -346,9 +352,10 @@ impl PackedConv2d {
                             residual: None,
                             activation: part.2,
                         };
+                        let source = [SourcePart::whole(plan, slices[index])];
                         timed(
                             || part.0.cost(conv, &maps[index..=index]),
-                            || part.0.direct(plan, slices[index], epilogue, target),
+                            || part.0.direct(plan, &source, epilogue, target),
                         );
                         first += conv.c_out;
                     }

@@ -4,12 +4,13 @@
 
 use std::ops::Range;
 
+use crate::conv2d::joined::SourcePart;
 use crate::conv2d::plan::Plan;
 use crate::machine::scratch::Scratch;
 
 /// Floats between pixels of which more than a few fall into the same set of the first-level cache:
 /// 4 KiB.
-const ALIASING: usize = 1024;
+pub(super) const ALIASING: usize = 1024;
 
 /// How a plan's source is read.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +24,17 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn of(plan: &Plan) -> Self {
+        Self::new(plan, false)
+    }
+
+    /// Of a plan that reads these maps as one.
+    pub(crate) fn of_parts(plan: &Plan, parts: &[SourcePart]) -> Self {
+        Self::new(plan, SourcePart::alone(parts).is_none())
+    }
+
+    fn new(plan: &Plan, joined: bool) -> Self {
         let aliased = plan.c_source.is_multiple_of(ALIASING);
-        let copied = aliased || !plan.stays_inside();
+        let copied = joined || aliased || !plan.stays_inside();
         let columns = plan.columns.window(0..plan.columns.count());
         let width = if copied {
             columns.len()
@@ -54,11 +64,15 @@ pub(crate) struct Strip {
 }
 
 impl Strip {
-    pub(crate) fn new(plan: &Plan, layout: &Layout, source: &[f32], block: Range<usize>) -> Self {
-        if layout.copied {
-            Self::copied(plan, layout, source, block)
-        } else {
-            Self::direct(plan, layout, source, block)
+    pub(crate) fn new(
+        plan: &Plan,
+        layout: &Layout,
+        source: &[SourcePart],
+        block: Range<usize>,
+    ) -> Self {
+        match SourcePart::alone(source) {
+            Some(source) if !layout.copied => Self::direct(plan, layout, source, block),
+            _ => Self::copied(plan, layout, source, block),
         }
     }
 
@@ -87,7 +101,7 @@ impl Strip {
         }
     }
 
-    fn copied(plan: &Plan, layout: &Layout, source: &[f32], block: Range<usize>) -> Self {
+    fn copied(plan: &Plan, layout: &Layout, source: &[SourcePart], block: Range<usize>) -> Self {
         let per_image = plan.rows.count();
         let mut sections = Vec::new();
         let mut row_starts = Vec::with_capacity(block.len());
@@ -105,15 +119,17 @@ impl Strip {
         let mut copy = Scratch::take(floats);
         let start = copy.as_mut_ptr();
         for (image, window, offset) in sections {
-            let image = &source[image * plan.rows.source * plan.columns.source * plan.c_source..];
             for (line, row) in window.enumerate() {
                 let inside = usize::try_from(row)
                     .ok()
                     .filter(|&row| row < plan.rows.source);
-                let row = inside.map(|row| &image[row * plan.columns.source * plan.c_source..]);
+                let row = inside.map(|row| (image, row));
                 // SAFETY: the section has `window.len()` lines of `layout.row` floats, all within
                 // the `floats` taken.
-                unsafe { copy_row(plan, layout, row, start.add(offset + line * layout.row)) };
+                unsafe {
+                    let to = start.add(offset + line * layout.row);
+                    copy_row(plan, layout, source, row, to);
+                }
             }
         }
         Self {
@@ -124,33 +140,44 @@ impl Strip {
     }
 }
 
-/// Copies one row of the source with its padding; `None` is a row of padding.
+/// Copies one row of an image of the source with its padding; `None` is a row of padding.
 ///
 /// # Safety
 /// `to` is valid for `layout.row` floats.
-unsafe fn copy_row(plan: &Plan, layout: &Layout, row: Option<&[f32]>, to: *mut f32) {
+unsafe fn copy_row(
+    plan: &Plan,
+    layout: &Layout,
+    source: &[SourcePart],
+    row: Option<(usize, usize)>,
+    to: *mut f32,
+) {
     let window = plan.columns.window(0..plan.columns.count());
     let inside = window.start.max(0)..window.end.min(plan.columns.source as isize);
-    let (Some(row), false) = (row, inside.is_empty()) else {
+    let (Some((image, row)), false) = (row, inside.is_empty()) else {
         // SAFETY: the caller's promise.
         return unsafe { to.write_bytes(0, layout.row) };
     };
     let left = (inside.start - window.start) as usize;
+    let first = inside.start as usize;
     let pixels = inside.len();
-    let from = &row[inside.start as usize * plan.c_source..][..pixels * plan.c_source];
     // SAFETY: left padding, the pixels inside, and right padding are together the window's
-    // `layout.row` floats.
+    // `layout.row` floats; the parts are all channels of a pixel.
     unsafe {
         to.write_bytes(0, left * layout.pixel);
-        let first = to.add(left * layout.pixel);
-        if layout.pixel == plan.c_source {
-            first.copy_from_nonoverlapping(from.as_ptr(), from.len());
-        } else {
-            for (index, pixel) in from.chunks_exact(plan.c_source).enumerate() {
-                first
-                    .add(index * layout.pixel)
-                    .copy_from_nonoverlapping(pixel.as_ptr(), pixel.len());
+        let mut to_part = to.add(left * layout.pixel);
+        for part in source {
+            let run = part.run(image, row, first, pixels);
+            match run.filter(|_| layout.pixel == part.channels) {
+                Some(run) => to_part.copy_from_nonoverlapping(run.as_ptr(), run.len()),
+                None => {
+                    for index in 0..pixels {
+                        let pixel = part.pixel(image, row, first + index);
+                        let to = to_part.add(index * layout.pixel);
+                        to.copy_from_nonoverlapping(pixel.as_ptr(), pixel.len());
+                    }
+                }
             }
+            to_part = to_part.add(part.channels);
         }
         let written = (left + pixels) * layout.pixel;
         to.add(written).write_bytes(0, layout.row - written);

@@ -7,12 +7,13 @@
 
 use std::ops::Range;
 
-use crate::conv2d::Convolution;
 use crate::conv2d::direct::{equal_parts, segments};
+use crate::conv2d::joined::SourcePart;
 use crate::conv2d::microkernel::{Correlate, Gather, MAX_VECTORS, Microkernels, PixelRun, Unpack};
 use crate::conv2d::packed_weights::Panel;
 use crate::conv2d::plan::Plan;
 use crate::conv2d::strip::{Layout, Strip};
+use crate::conv2d::{Convolution, dilated};
 use crate::machine::parallel;
 use crate::machine::scratch::Scratch;
 use crate::machine::shared::{Shared, filled};
@@ -22,12 +23,12 @@ use crate::machine::simd::MAX_LANES;
 const STRIP: usize = 96 << 10;
 /// Floats of the gradient that one tile after the other reads: they should stay in the first-level
 /// cache.
-const GRADS: usize = 8 << 10;
+pub(super) const GRADS: usize = 8 << 10;
 /// Multiply-adds that are worth a task of their own, and tasks that are enough for any machine.
-const TASK_WORK: usize = 1 << 19;
-const TASKS: usize = 16;
+pub(super) const TASK_WORK: usize = 1 << 19;
+pub(super) const TASKS: usize = 16;
 /// Floats of all partial sums together.
-const PARTIALS: usize = 2 << 20;
+pub(super) const PARTIALS: usize = 2 << 20;
 /// Input channels whose gradients are put into PyTorch's order at a time.
 const BLOCK: usize = 16;
 /// Lanes of the widest panel of any instruction set.
@@ -37,6 +38,9 @@ const WIDEST: usize = MAX_LANES * MAX_VECTORS;
 pub(crate) fn grad_weight(conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f32> {
     let kernels = Microkernels::current();
     let plan = Plan::forward(conv);
+    if dilated::suits(&plan) {
+        return dilated::grad_weight(conv, xs, grad);
+    }
     let layout = Layout::of(&plan);
     let panels = Panel::split(conv.groups, conv.group_out(), kernels.lanes);
     let vectors: usize = panels.iter().map(|panel| panel.vectors).sum();
@@ -79,18 +83,16 @@ pub(crate) fn grad_weight(conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f
         let (start, rows, panels) = &tasks[task];
         work.run(*start, rows.clone(), panels);
     });
-    // SAFETY: every panel puts its channels' values in place, and the tasks have filled every
-    // partial sum.
-    unsafe {
-        filled(conv.c_out * values.offsets.len(), |target| {
-            let blocks = conv.group_in().div_ceil(BLOCK);
-            parallel::for_each(panels.len() * blocks, |index| {
-                let first = index % blocks * BLOCK;
-                let channels = first..conv.group_in().min(first + BLOCK);
-                work.add_and_unpack(&panels[index / blocks], channels, splits, floats, target);
-            });
-        })
-    }
+    let all = PartialSums {
+        kernels,
+        conv,
+        panels: &panels,
+        start: sums,
+        parts: splits,
+        part: floats,
+    };
+    // SAFETY: the tasks have filled every partial sum.
+    unsafe { all.added() }
 }
 
 /// Into how many parts the rows are divided: as many as leave enough tasks, and beyond that those
@@ -164,7 +166,8 @@ impl WeightGradient<'_> {
         let grads = grads.as_mut_ptr();
         for first in rows.clone().step_by(strip_rows) {
             let block = first..rows.end.min(first + strip_rows);
-            let strip = Strip::new(self.plan, &self.layout, self.xs, block.clone());
+            let xs = [SourcePart::whole(self.plan, self.xs)];
+            let strip = Strip::new(self.plan, &self.layout, &xs, block.clone());
             for (index, panel) in panels.iter().enumerate() {
                 let sums = start + panel.vectors_before * self.kernels.lanes * depth;
                 let at_a_time = (GRADS / (panel.vectors * self.kernels.lanes * columns)).max(1);
@@ -264,24 +267,48 @@ impl WeightGradient<'_> {
             }
         }
     }
+}
+
+/// Sums of `parts` parts, `part` floats apart: `[panel][tap][input channel][lane]` each.
+pub(super) struct PartialSums<'a> {
+    pub(super) kernels: &'static Microkernels,
+    pub(super) conv: &'a Convolution,
+    pub(super) panels: &'a [Panel],
+    pub(super) start: Shared,
+    pub(super) parts: usize,
+    pub(super) part: usize,
+}
+
+impl PartialSums<'_> {
+    /// The parts added in order, in PyTorch's order of weights.
+    ///
+    /// # Safety
+    /// Every part is filled.
+    pub(super) unsafe fn added(&self) -> Vec<f32> {
+        let depth = self.conv.taps() * self.conv.group_in();
+        let blocks = self.conv.group_in().div_ceil(BLOCK);
+        // SAFETY: every panel puts its channels' values in place.
+        unsafe {
+            filled(self.conv.c_out * depth, |target| {
+                parallel::for_each(self.panels.len() * blocks, |index| {
+                    let first = index % blocks * BLOCK;
+                    let channels = first..self.conv.group_in().min(first + BLOCK);
+                    self.add_and_unpack(&self.panels[index / blocks], channels, target);
+                });
+            })
+        }
+    }
 
     /// Adds the parts in order and puts the sums of some input channels into PyTorch's order.
     ///
     /// # Safety
     /// `target` holds the whole gradient, and no other thread writes these channels of this panel.
-    unsafe fn add_and_unpack(
-        &self,
-        panel: &Panel,
-        channels: Range<usize>,
-        parts: usize,
-        part: usize,
-        target: Shared,
-    ) {
+    unsafe fn add_and_unpack(&self, panel: &Panel, channels: Range<usize>, target: Shared) {
         let lanes = self.kernels.lanes;
         let taps = self.conv.taps();
-        let depth = self.values.offsets.len();
-        let width = panel.vectors * lanes;
         let group_in = self.conv.group_in();
+        let depth = taps * group_in;
+        let width = panel.vectors * lanes;
         let first = panel.group * self.conv.group_out() + panel.first;
         let columns: Vec<usize> = channels
             .clone()
@@ -291,9 +318,9 @@ impl WeightGradient<'_> {
             // SAFETY: each part holds every panel's rows; the rest is the caller's promise.
             unsafe {
                 self.kernels.unpack(&Unpack {
-                    from: self.sums.at(panel.vectors_before * lanes * depth + lane),
-                    parts,
-                    part,
+                    from: self.start.at(panel.vectors_before * lanes * depth + lane),
+                    parts: self.parts,
+                    part: self.part,
                     columns: &columns,
                     to: target.at((first + lane) * depth + channels.start * taps),
                     step: depth,

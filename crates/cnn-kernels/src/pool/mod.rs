@@ -1,5 +1,4 @@
-//! Pooling, adaptive and global pooling, and nearest upsampling: one kernel that reduces the taps
-//! of separable windows.
+//! Pooling, adaptive and global pooling: one kernel that reduces the taps of separable windows.
 #![allow(unsafe_code)]
 
 mod rows;
@@ -14,7 +13,7 @@ use crate::autograd::element::Element;
 use crate::autograd::gradient::Gradient;
 use crate::autograd::kernel::{Backward, Inputs, Kernel, Saved, apply};
 use crate::error::{Checked, Error};
-use crate::geometry::Axis;
+use crate::geometry::{Axis, MAX_EXTENT};
 use crate::machine::isa::vectorised;
 use crate::machine::recycle::Buffer;
 use crate::machine::shared::filled_chunks;
@@ -86,28 +85,6 @@ pub fn global_avg_pool(xs: &FeatureMap) -> Result<FeatureMap> {
 /// If the maps are empty.
 pub fn global_max_pool(xs: &FeatureMap) -> Result<FeatureMap> {
     adaptive_max_pool(xs, [1, 1])
-}
-
-/// Nearest-neighbour resizing to `[height, width]`: output `i` reads input `⌊i · H / height⌋`, in
-/// f32 arithmetic as PyTorch's `interpolate(mode="nearest")` does.
-///
-/// # Errors
-/// If a number is zero.
-pub fn upsample_nearest(xs: &FeatureMap, size: [usize; 2]) -> Result<FeatureMap> {
-    let input = check_sizes("upsample_nearest", xs, size)?;
-    let axis = |index: usize| {
-        let scale = input[index] as f32 / size[index] as f32;
-        let source = move |i: usize| ((i as f32 * scale) as usize).min(input[index] - 1);
-        (0..size[index])
-            .map(|i| Taps {
-                start: source(i),
-                step: 1,
-                count: 1,
-                divisor: 1,
-            })
-            .collect()
-    };
-    pool(xs, axis(0), axis(1), Reduce::Mean)
 }
 
 /// The inputs that one output reads along one axis.
@@ -185,7 +162,6 @@ fn bins(op: &'static str, xs: &FeatureMap, output: [usize; 2]) -> Checked<[Vec<T
 }
 
 fn check_sizes(op: &'static str, xs: &FeatureMap, output: [usize; 2]) -> Checked<[usize; 2]> {
-    const LARGEST: usize = 1 << 20;
     let input = [xs.height(), xs.width()];
     for (what, size) in [
         ("output size", output[0]),
@@ -193,8 +169,8 @@ fn check_sizes(op: &'static str, xs: &FeatureMap, output: [usize; 2]) -> Checked
         ("input size", input[0]),
         ("input size", input[1]),
     ] {
-        if size == 0 || size > LARGEST {
-            let expected = format!("1 to {LARGEST}");
+        if size == 0 || size > MAX_EXTENT {
+            let expected = format!("1 to {MAX_EXTENT}");
             return Err(Error::Argument {
                 op,
                 what,
@@ -542,7 +518,6 @@ mod tests {
             ),
             "{message}"
         );
-        assert!(upsample_nearest(&xs, [0, 4]).is_err());
         assert!(adaptive_avg_pool(&xs, [1, 0]).is_err());
     }
 }

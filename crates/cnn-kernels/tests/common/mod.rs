@@ -4,7 +4,7 @@
 #![allow(dead_code)]
 
 use candle_core::{Device, Tensor};
-use cnn_kernels::{Conv2dSpec, InstructionSet, Padding};
+use cnn_kernels::{Conv2dSpec, ConvTranspose2dSpec, InstructionSet, Padding};
 
 /// A seeded stream of numbers (SplitMix64).
 pub(crate) struct Numbers(u64);
@@ -305,6 +305,74 @@ pub(crate) fn network_convolutions() -> Vec<ConvCase> {
         case("dilated", [1, 24, 19, 23], [32, 24, 3, 3])
             .pad(2, 3)
             .dilation(2, 3),
+        case("dilated by 2", [1, 64, 33, 31], [48, 64, 3, 3])
+            .pad(2, 2)
+            .dilation(2, 2),
+        case("dilated by 12", [2, 40, 33, 35], [72, 40, 3, 3])
+            .pad(12, 12)
+            .dilation(12, 12)
+            .bias(),
+        case(
+            "dilated by 36, beyond the map",
+            [1, 32, 33, 34],
+            [64, 32, 3, 3],
+        )
+        .pad(36, 36)
+        .dilation(36, 36),
+        case(
+            "dilated, of 1024 channels",
+            [2, 1024, 9, 7],
+            [36, 1024, 3, 3],
+        )
+        .pad(3, 3)
+        .dilation(3, 3),
+        case("dilated, with stride 2", [2, 24, 20, 23], [19, 24, 3, 3])
+            .stride(2, 2)
+            .pad(3, 3)
+            .dilation(3, 3)
+            .bias(),
+        case("dilated along the rows", [1, 20, 19, 17], [33, 20, 3, 3])
+            .pad(4, 1)
+            .dilation(4, 1),
+        case("dilated, 2 groups", [2, 24, 15, 14], [36, 12, 3, 3])
+            .groups(2)
+            .pad(4, 4)
+            .dilation(4, 4)
+            .bias(),
+        case("dilated, valid", [1, 21, 19, 17], [32, 21, 3, 3])
+            .dilation(3, 5)
+            .bias(),
+        case("dilated, 3 channels", [2, 3, 17, 19], [5, 3, 3, 3])
+            .pad(2, 2)
+            .dilation(2, 2),
+        case(
+            "dilated, outputs that see only padding",
+            [2, 8, 5, 6],
+            [18, 8, 3, 3],
+        )
+        .pad(9, 8)
+        .dilation(3, 3)
+        .bias(),
+        case("dilated, 5x5", [1, 18, 21, 19], [34, 18, 5, 5])
+            .pad(4, 4)
+            .dilation(2, 2),
+        case("depthwise, 5x5 dilated", [2, 40, 13, 17], [40, 1, 5, 5])
+            .groups(40)
+            .pad(4, 4)
+            .dilation(2, 2)
+            .bias(),
+        case("depthwise, dilated by 12", [1, 33, 33, 29], [33, 1, 3, 3])
+            .groups(33)
+            .pad(12, 12)
+            .dilation(12, 12),
+        case(
+            "depthwise, dilated beyond the map",
+            [1, 17, 9, 8],
+            [17, 1, 3, 3],
+        )
+        .groups(17)
+        .pad(10, 10)
+        .dilation(10, 10),
         case("4 groups", [3, 64, 9, 11], [128, 16, 3, 3])
             .groups(4)
             .pad(1, 1)
@@ -482,6 +550,126 @@ pub(crate) fn network_convolutions() -> Vec<ConvCase> {
             .groups(18)
             .pad(2, 2),
         case("one channel to one", [3, 1, 41, 37], [1, 1, 3, 3]).pad(1, 1),
+    ]
+}
+
+/// One transposed convolution: input `(N, C, H, W)`, weight `(C, C_out / groups, K_h, K_w)`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TransposedCase {
+    pub(crate) name: &'static str,
+    pub(crate) xs: [usize; 4],
+    pub(crate) weight: [usize; 4],
+    pub(crate) spec: ConvTranspose2dSpec,
+}
+
+impl TransposedCase {
+    fn new(name: &'static str, xs: [usize; 4], weight: [usize; 4]) -> Self {
+        Self {
+            name,
+            xs,
+            weight,
+            spec: ConvTranspose2dSpec::default(),
+        }
+    }
+
+    fn stride(mut self, rows: usize, columns: usize) -> Self {
+        self.spec.stride = [rows, columns];
+        self
+    }
+
+    fn pad(mut self, rows: usize, columns: usize) -> Self {
+        self.spec.padding = [rows, columns];
+        self
+    }
+
+    fn output_pad(mut self, rows: usize, columns: usize) -> Self {
+        self.spec.output_padding = [rows, columns];
+        self
+    }
+
+    fn dilation(mut self, rows: usize, columns: usize) -> Self {
+        self.spec.dilation = [rows, columns];
+        self
+    }
+
+    fn groups(mut self, groups: usize) -> Self {
+        self.spec.groups = groups;
+        self
+    }
+
+    /// Input, weight and bias.
+    pub(crate) fn tensors(&self, numbers: &mut Numbers) -> Vec<Tensor> {
+        let outputs = self.weight[1] * self.spec.groups;
+        vec![
+            numbers.tensor(&self.xs),
+            numbers.tensor(&self.weight),
+            numbers.tensor(&[outputs]),
+        ]
+    }
+}
+
+/// Small transposed convolutions of every kind.
+pub(crate) fn small_transposed() -> Vec<TransposedCase> {
+    let case = TransposedCase::new;
+    vec![
+        case("1x1", [2, 3, 4, 5], [3, 4, 1, 1]),
+        case("2x2/2", [2, 3, 3, 4], [3, 5, 2, 2]).stride(2, 2),
+        case("4x4/2", [1, 2, 4, 3], [2, 3, 4, 4])
+            .stride(2, 2)
+            .pad(1, 1),
+        case("3x3/2 of an odd map", [1, 2, 3, 5], [2, 2, 3, 3])
+            .stride(2, 2)
+            .pad(1, 1)
+            .output_pad(1, 0),
+        case("strides 3 and 1", [1, 2, 3, 4], [2, 3, 2, 3])
+            .stride(3, 1)
+            .pad(0, 1)
+            .output_pad(2, 0),
+        case("gaps between what pixels give", [1, 2, 3, 2], [2, 3, 1, 2]).stride(2, 4),
+        case("dilated", [1, 2, 3, 4], [2, 2, 3, 2])
+            .stride(2, 1)
+            .pad(2, 1)
+            .dilation(2, 3),
+        case("cut to one pixel", [1, 3, 3, 3], [3, 2, 1, 1]).pad(1, 1),
+        case("one pixel", [2, 3, 1, 1], [3, 2, 3, 4]),
+        case("2 groups", [1, 4, 3, 4], [4, 3, 3, 3])
+            .stride(2, 2)
+            .pad(1, 0)
+            .groups(2),
+        case("depthwise", [2, 5, 3, 4], [5, 1, 4, 4])
+            .stride(2, 2)
+            .pad(1, 1)
+            .groups(5),
+        case("depthwise with gaps", [1, 3, 3, 4], [3, 1, 2, 1])
+            .stride(3, 2)
+            .groups(3),
+    ]
+}
+
+/// Transposed convolutions in the proportions of decoders.
+pub(crate) fn decoder_transposed() -> Vec<TransposedCase> {
+    let case = TransposedCase::new;
+    vec![
+        case("2x2/2 of many channels", [2, 128, 19, 17], [128, 72, 2, 2]).stride(2, 2),
+        case("2x2/2 of 1024 channels", [1, 1024, 5, 7], [1024, 40, 2, 2]).stride(2, 2),
+        case("4x4/2 of many channels", [2, 48, 14, 13], [48, 65, 4, 4])
+            .stride(2, 2)
+            .pad(1, 1),
+        case("3x3, stride 1", [1, 64, 21, 23], [64, 48, 3, 3]).pad(1, 1),
+        case("3x3/2, output padding", [1, 33, 12, 15], [33, 21, 3, 3])
+            .stride(2, 2)
+            .pad(1, 1)
+            .output_pad(1, 1),
+        case("16x16/8 of classes", [1, 21, 9, 8], [21, 21, 16, 16])
+            .stride(8, 8)
+            .pad(4, 4),
+        case("dilated by 6", [1, 24, 17, 15], [24, 36, 3, 3])
+            .pad(6, 6)
+            .dilation(6, 6),
+        case("depthwise, 4x4/2", [2, 35, 11, 14], [35, 1, 4, 4])
+            .stride(2, 2)
+            .pad(1, 1)
+            .groups(35),
     ]
 }
 

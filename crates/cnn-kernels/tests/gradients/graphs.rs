@@ -2,9 +2,9 @@
 
 use candle_core::{DType, Result, Tensor, Var};
 use cnn_kernels::{
-    Activation, BackwardRule, Conv2dSpec, FeatureMap, Padding, Window, activate, add, avg_pool,
-    batch_norm_train, concat, conv2d, global_avg_pool, global_max_pool, layer_norm, max_pool,
-    softmax, upsample_nearest,
+    Activation, BackwardRule, Conv2dSpec, FeatureMap, Interpolation, Padding, ResizeTo, Window,
+    activate, add, avg_pool, batch_norm_train, concat, conv2d, global_avg_pool, global_max_pool,
+    layer_norm, max_pool, resize, softmax,
 };
 
 use crate::common::Numbers;
@@ -96,8 +96,13 @@ fn network(inputs: &[Tensor]) -> Result<Tensor> {
     let xs = batch_norm_train(&xs, bn_weight, bn_bias, 1e-3, None, Activation::Silu)?.0;
     let xs = add(&conv2d(&xs, depthwise, None, &padded(4))?, &xs)?;
     let size = [xs.height(), xs.width()];
-    let largest = upsample_nearest(&max_pool(&xs, &window)?, size)?;
-    let mean = upsample_nearest(&avg_pool(&xs, &window, false)?, size)?;
+    let size = ResizeTo::Size(size);
+    let largest = resize(&max_pool(&xs, &window)?, size, Interpolation::Nearest)?;
+    let mean = resize(
+        &avg_pool(&xs, &window, false)?,
+        size,
+        Interpolation::Nearest,
+    )?;
     let xs = layer_norm(&concat(&[&largest, &xs, &mean])?, ln_weight, ln_bias, 1e-3)?;
     let xs = activate(
         conv2d(&xs, grouped, Some(bias), &padded(2))?,

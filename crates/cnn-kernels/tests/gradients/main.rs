@@ -7,10 +7,13 @@ mod graphs;
 mod norms;
 mod pointwise;
 mod pooling;
+mod resizing;
 
 use candle_core::{Device, Result, Tensor, Var};
-use cnn_kernels::{FeatureMap, conv2d};
-use common::{Numbers, large_convolutions, small_convolutions};
+use cnn_kernels::{FeatureMap, conv_transpose2d, conv2d};
+use common::{
+    Numbers, decoder_transposed, large_convolutions, small_convolutions, small_transposed,
+};
 
 /// Half the distance of the two points of a central difference.
 const STEP: f64 = 1e-5;
@@ -152,5 +155,29 @@ fn convolution() {
             &case.tensors(&mut Numbers::new(seed as u64)),
             f(case.spec),
         );
+    }
+}
+
+#[test]
+fn transposed_convolution() {
+    let f = |spec| {
+        move |inputs: &[Tensor]| {
+            nchw(conv_transpose2d(
+                &FeatureMap::from_nchw(&inputs[0])?,
+                &inputs[1],
+                inputs.get(2),
+                &spec,
+            ))
+        }
+    };
+    for (seed, case) in small_transposed().iter().enumerate() {
+        let tensors = case.tensors(&mut Numbers::new(seed as u64));
+        check(case.name, &tensors, f(case.spec));
+        // Without the bias.
+        check(case.name, &tensors[..2], f(case.spec));
+    }
+    for (seed, case) in decoder_transposed().iter().enumerate() {
+        let tensors = case.tensors(&mut Numbers::new(seed as u64));
+        check_along_direction(case.name, &tensors, f(case.spec));
     }
 }

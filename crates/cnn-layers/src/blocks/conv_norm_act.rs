@@ -1,12 +1,13 @@
 //! Convolution, batch normalisation and activation: the unit that most networks repeat.
 
 use candle_core::{DType, Result, Tensor};
+use cnn_kernels::JoinedMap;
 
 use super::concat_packed::concat_packed;
 use super::residual_sum::BranchEnd;
 use crate::{
     Activate, Activation, BatchNorm2d, BatchNorm2dConfig, Builder, Concat, Context, Conv2d,
-    Conv2dConfig, FeatureMap, Layer, Mode, Padding,
+    Conv2dConfig, FeatureMap, Layer, Mode, Padding, ResizeLike,
 };
 
 /// What a [`ConvNormAct`] is built from.
@@ -146,6 +147,38 @@ impl ConvNormAct {
         concat.forward(&outputs.iter().collect::<Vec<_>>(), cx)
     }
 
+    /// `self(concat([resize(xs), skip]))`: what a decoder makes of a deeper map and of the encoder's
+    /// map of the size that it grows to (Ronneberger et al. 2015, "U-Net").
+    ///
+    /// Built for inference, the maps are read where they lie unless an observer watches: their
+    /// concatenation is not written, nor a map that is resized to twice its size by the nearest
+    /// pixel.
+    ///
+    /// # Errors
+    /// If the batches differ, and those of the layers.
+    pub fn forward_skip(
+        &self,
+        xs: &FeatureMap,
+        skip: &FeatureMap,
+        resize: &ResizeLike,
+        concat: &Concat,
+        cx: &Context<'_>,
+    ) -> Result<FeatureMap> {
+        let doubled = resize.doubles(xs, skip);
+        let resized = || resize.forward(xs, skip, cx);
+        if cx.is_observed() {
+            return self.forward(&concat.forward(&[&resized()?, skip], cx)?, cx);
+        }
+        let deeper = if doubled { xs.clone() } else { resized()? };
+        let part = |map, doubled| JoinedMap { map, doubled };
+        let maps = [part(&deeper, doubled), part(skip, false)];
+        if let Some(ys) = self.conv.forward_joined(&maps, self.kind()) {
+            return ys;
+        }
+        let deeper = if doubled { resized()? } else { deeper };
+        self.forward(&concat.forward(&[&deeper, skip], cx)?, cx)
+    }
+
     /// `depthwise(self(xs))`, where the map between need not be written: both were built for
     /// inference, nobody watches, and the kernels find it faster. `None` elsewhere.
     pub(super) fn forward_expanded(
@@ -214,7 +247,7 @@ impl Layer for ConvNormAct {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{BackwardRule, Event, Observer, Store};
+    use crate::{BackwardRule, Event, Interpolation, Observer, Store};
     use candle_core::{Device, Var};
     use cnn_core::Key;
     use std::cell::RefCell;
@@ -226,6 +259,45 @@ mod tests {
         fn exit(&self, event: &Event<'_>) -> Result<()> {
             self.0.borrow_mut().push(event.kind.name());
             Ok(())
+        }
+    }
+
+    #[test]
+    fn a_skip_is_joined_alike_in_every_mode() {
+        let noise = |shape: (usize, usize, usize, usize)| {
+            let noise = Tensor::rand(-1f32, 1., shape, &Device::Cpu).unwrap();
+            FeatureMap::from_nhwc(&noise).unwrap()
+        };
+        let skip = noise((2, 26, 22, 24));
+        for (xs, interpolation) in [
+            (noise((2, 13, 11, 40)), Interpolation::Nearest),
+            (noise((2, 9, 11, 40)), Interpolation::Nearest),
+            (
+                noise((2, 13, 11, 40)),
+                Interpolation::Bilinear {
+                    align_corners: false,
+                },
+            ),
+        ] {
+            let store = Store::new(0);
+            let run = |mode, cx: &Context<'_>| -> Vec<f32> {
+                let root = store.builder(mode);
+                let unit = ConvNormActConfig::relu(64, 32, 3);
+                let unit = unit.build(&root.pp("conv"), &root.pp("bn")).unwrap();
+                let resize = ResizeLike::new(interpolation, &root.pp("up"));
+                let concat = Concat::new(&root.pp("cat"));
+                let ys = unit.forward_skip(&xs, &skip, &resize, &concat, cx).unwrap();
+                ys.to_nhwc().flatten_all().unwrap().to_vec1().unwrap()
+            };
+            let expected = run(Mode::Eval, &Context::eval());
+            let found = run(Mode::Inference, &Context::eval());
+            let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
+            assert!(found.iter().zip(&expected).all(near));
+            // Watched, every layer is seen, with the same values.
+            let kinds = Kinds::default();
+            let watched = run(Mode::Inference, &Context::eval().with_observer(&kinds));
+            assert!(watched == found);
+            assert_eq!(*kinds.0.borrow(), ["resize", "concat", "conv2d"]);
         }
     }
 

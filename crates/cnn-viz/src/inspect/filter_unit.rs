@@ -232,8 +232,9 @@ impl<'a> Units<'a> {
             | LayerKind::AdaptiveMaxPool { .. }
             | LayerKind::GlobalAvgPool
             | LayerKind::GlobalMaxPool
-            | LayerKind::UpsampleNearest { .. }
+            | LayerKind::Resize { .. }
             | LayerKind::Dropout { .. }
+            | LayerKind::Dropout2d { .. }
             | LayerKind::DropPath { .. } => at,
             LayerKind::Concat => Reader {
                 first: at.first
@@ -246,6 +247,8 @@ impl<'a> Units<'a> {
                 first: at.first + before,
                 ..at
             },
+            // What it reads second gives a size alone.
+            LayerKind::ResizeLike { .. } if reader.input == 0 => at,
             LayerKind::ChannelScale if reader.input == 0 => Reader { scaled: true, ..at },
             LayerKind::Flatten => {
                 let pixels: usize = node.input_shapes[reader.input].iter().skip(1).product();

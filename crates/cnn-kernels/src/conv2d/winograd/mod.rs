@@ -13,6 +13,7 @@ use std::ops::Range;
 use self::transforms::{InputTransform, OutputTransform, WeightTransform};
 use crate::activation::values::activate_rows;
 use crate::conv2d::direct::{Epilogue, UNBOUNDED, equal_parts};
+use crate::conv2d::joined::SourcePart;
 use crate::conv2d::microkernel::{Microkernels, Multiply, Segment};
 use crate::conv2d::packed_weights::{PackedWeights, Panel};
 use crate::conv2d::plan::{AxisPlan, Plan};
@@ -157,7 +158,7 @@ pub(crate) fn convolve(
         filled(elements, |start| {
             convolve_into(
                 plan,
-                source,
+                &[SourcePart::whole(plan, source)],
                 matrices,
                 epilogue,
                 Target {
@@ -169,13 +170,13 @@ pub(crate) fn convolve(
     }
 }
 
-/// The same, written to a place that may be wider.
+/// The same, from one map or several, written to a place that may be wider.
 ///
 /// # Safety
 /// The target has room for the plan's, and nobody else uses these channels meanwhile.
 pub(crate) unsafe fn convolve_into(
     plan: &Plan,
-    source: &[f32],
+    source: &[SourcePart],
     matrices: &Matrices,
     epilogue: Epilogue,
     target: Target,
@@ -251,7 +252,7 @@ impl Places {
 }
 
 impl Task<'_> {
-    fn run(self, source: &[f32], target: Target) {
+    fn run(self, source: &[SourcePart], target: Target) {
         let plan = self.plan;
         let kernels = self.matrices.kernels;
         let Some((first, last)) = self.panels.first().zip(self.panels.last()) else {

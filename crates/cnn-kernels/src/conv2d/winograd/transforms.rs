@@ -5,6 +5,7 @@ use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 
 use super::{IN, MATRICES, OUT, Places, Task};
 use crate::conv2d::direct::Epilogue;
+use crate::conv2d::joined::SourcePart;
 use crate::machine::isa::Loop;
 use crate::machine::shared::Target;
 use crate::machine::simd::Simd;
@@ -19,7 +20,7 @@ fn inside(first: isize, place: usize, size: usize) -> Option<usize> {
 
 pub(super) struct InputTransform<'a> {
     pub(super) task: &'a Task<'a>,
-    pub(super) source: &'a [f32],
+    pub(super) source: &'a [SourcePart<'a>],
     /// As many as source channels.
     pub(super) zeros: *const f32,
     pub(super) places: Places,
@@ -29,59 +30,60 @@ pub(super) struct InputTransform<'a> {
 impl Loop for InputTransform<'_> {
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let plan = self.task.plan;
-        let channels = self.task.plan.c_source;
-        let [first_row, first_column] =
-            [&plan.rows, &plan.columns].map(|axis| axis.phases[0].taps[0].shift);
-        let mut pixels = [self.zeros; MATRICES];
         for (number, tile) in self.task.group.clone().enumerate() {
-            let [image, row, column] = self.task.tiles.place(tile);
-            for (place, pixel) in pixels.iter_mut().enumerate() {
-                let row = inside(row as isize + first_row, place / IN, plan.rows.source);
-                let column = inside(
-                    column as isize + first_column,
-                    place % IN,
-                    plan.columns.source,
-                );
-                *pixel = match row.zip(column) {
-                    Some((row, column)) => {
-                        let pixel = (image * plan.rows.source + row) * plan.columns.source + column;
-                        self.source[pixel * channels..].as_ptr()
-                    }
-                    None => self.zeros,
-                };
-            }
-            let mut channel = 0;
-            // SAFETY: the pixels have as many values as channels, and each tile's place is its own.
+            // SAFETY: each tile's place is its own and has room for the channels of all parts.
             unsafe {
-                let to = self.to.add(number * self.places.tile);
-                while channel + S::LANES <= channels {
-                    input_tile::<S, true>(
-                        &pixels,
-                        channel,
-                        S::LANES,
-                        to.add(channel),
-                        self.places.matrix,
-                    );
-                    channel += S::LANES;
-                }
-                if channel < channels {
-                    input_tile::<S, false>(
-                        &pixels,
-                        channel,
-                        channels - channel,
-                        to.add(channel),
-                        self.places.matrix,
-                    );
+                let mut to = self.to.add(number * self.places.tile);
+                for part in self.source {
+                    self.tile_of_part::<S>(tile, part, to);
+                    to = to.add(part.channels);
                 }
             }
         }
     }
 }
 
+impl InputTransform<'_> {
+    /// # Safety
+    /// `to` is valid for the part's channels.
+    #[inline(always)]
+    unsafe fn tile_of_part<S: Simd>(&self, tile: usize, part: &SourcePart, to: *mut f32) {
+        let plan = self.task.plan;
+        let [first_row, first_column] =
+            [&plan.rows, &plan.columns].map(|axis| axis.phases[0].taps[0].shift);
+        let [image, row, column] = self.task.tiles.place(tile);
+        let mut pixels = [self.zeros; MATRICES];
+        for (place, pixel) in pixels.iter_mut().enumerate() {
+            let row = inside(row as isize + first_row, place / IN, plan.rows.source);
+            let column = inside(
+                column as isize + first_column,
+                place % IN,
+                plan.columns.source,
+            );
+            *pixel = match row.zip(column) {
+                Some((row, column)) => part.pixel(image, row, column).as_ptr(),
+                None => self.zeros,
+            };
+        }
+        let step = self.places.matrix;
+        let mut channel = 0;
+        // SAFETY: the pixels have as many values as the part has channels; the rest is the caller's
+        // promise.
+        unsafe {
+            while channel + S::LANES <= part.channels {
+                input_tile::<S, true>(&pixels, channel, S::LANES, to.add(channel), step);
+                channel += S::LANES;
+            }
+            if channel < part.channels {
+                let count = part.channels - channel;
+                input_tile::<S, false>(&pixels, channel, count, to.add(channel), step);
+            }
+        }
+    }
+}
+
 /// # Safety
-/// Each pixel has `count` values at `channel`; `to` is valid for a register at each multiple of
-/// `step`.
+/// Each pixel has `count` values at `channel`; `to` is valid for as many at each multiple of `step`.
 #[inline(always)]
 unsafe fn input_tile<S: Simd, const FULL: bool>(
     pixels: &[*const f32; MATRICES],
@@ -108,7 +110,12 @@ unsafe fn input_tile<S: Simd, const FULL: bool>(
         for column in 0..IN {
             let line = input_line([0, 1, 2, 3, 4, 5].map(|row: usize| rows[row][column]));
             for (row, value) in line.into_iter().enumerate() {
-                value.store(to.add((row * IN + column) * step));
+                let to = to.add((row * IN + column) * step);
+                if FULL {
+                    value.store(to);
+                } else {
+                    value.store_first(to, count);
+                }
             }
         }
     }
