@@ -59,15 +59,15 @@ def write_golden(reference: Reference):
     single = run(reference, model.float().eval(), torch.float32, reference.input)
     double = run(reference, model.double().eval(), torch.float64, reference.input)
     train = run(reference, model.train(), torch.float64, reference.train_input)
-    tensors["logits"] = single["logits"]
+    tensors["logits"] = of_logits(single["logits"])
     tensors["grad.eval"] = single["grad"]
     for index, stage in enumerate(single["stages"]):
         tensors[f"stage{index}"] = summary(f"stage{index}", stage, PROBES)
         tensors[f"stage{index}.shape"] = np.array(stage.shape, dtype=np.int64)
-    tensors["logits.eval64"], tensors["grad.eval64"] = double["logits"], double["grad"]
-    tensors["logits.train64"], tensors["grad.train64"] = train["logits"], train["grad"]
+    tensors["logits.eval64"], tensors["grad.eval64"] = of_logits(double["logits"]), double["grad"]
+    tensors["logits.train64"], tensors["grad.train64"] = of_logits(train["logits"]), train["grad"]
     for head, logits in train["auxiliary"].items():
-        tensors[f"logits.train64.{head}"] = logits
+        tensors[f"logits.train64.{head}"] = of_logits(logits)
     if statistics := running_statistics(model):
         tensors["running.train64"] = np.stack([summary(name, values, 1) for name, values in statistics])
     metadata = {
@@ -84,6 +84,11 @@ def write_golden(reference: Reference):
         metadata["model_args"] = json.dumps(reference.model_args)
     files.write(GOLDEN / f"{reference.name}.safetensors", tensors, metadata)
     print_differences(reference.name, single, double)
+
+
+def of_logits(logits: np.ndarray) -> np.ndarray:
+    """Class scores as they are; of scores for every pixel, their summary."""
+    return logits if logits.ndim == 2 else summary("logits", logits, PROBES)
 
 
 def write_foreign(network: Foreign):
@@ -126,10 +131,15 @@ def run(reference: Reference, model: nn.Module, dtype: torch.dtype, shape: tuple
     for path in reference.auxiliary:
         # timm computes them in evaluation too, unless it is told not to.
         model.aux_logits = model.training
-        hooks.append(model.get_submodule(path).register_forward_hook(lambda module, inputs, output, path=path: auxiliary.__setitem__(path, output)))
+        if hasattr(model, path):
+            hooks.append(model.get_submodule(path).register_forward_hook(lambda module, inputs, output, path=path: auxiliary.__setitem__(path, output)))
     xs = torch.from_numpy(formula.values("input", (BATCH, *shape))).to(dtype).requires_grad_()
     model.zero_grad()
     logits = model(xs)
+    if isinstance(logits, dict):
+        # torchvision's networks for pixels compute them in evaluation, too.
+        auxiliary = {"aux_classifier": logits["aux"]} if model.training and "aux" in logits else {}
+        logits = logits["out"]
     logits = logits[0] if isinstance(logits, tuple) else logits
     outputs = {"upstream": logits, **{f"upstream.{path}": output for path, output in auxiliary.items()}}
     sums = [(output * torch.from_numpy(formula.values(name, output.shape)).to(dtype)).sum() for name, output in outputs.items()]
@@ -181,11 +191,12 @@ def multiply_adds(model: nn.Module, shape: tuple[int, int, int]) -> int:
     counts = []
 
     def count(module, inputs, output):
-        per_output = module.weight[0].numel() if isinstance(module, nn.Conv2d) else module.in_features
-        counts.append(output.numel() * per_output)
+        per_output = module.in_features if isinstance(module, nn.Linear) else module.weight[0].numel()
+        outputs = inputs[0] if isinstance(module, nn.ConvTranspose2d) else output
+        counts.append(outputs.numel() * per_output)
 
     for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             module.register_forward_hook(count)
     with torch.no_grad():
         model.eval()(torch.zeros(1, *shape))

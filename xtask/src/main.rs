@@ -31,6 +31,7 @@ mod report;
 mod run_images;
 mod strip;
 mod training;
+mod watched;
 
 use std::process::ExitCode;
 

@@ -1,11 +1,11 @@
 //! What cannot fit in memory is refused before it is tried.
 
 use anyhow::{Result, anyhow};
-use cnn_graph::Graph;
 use cnn_layers::{FeatureMap, LayerKind, Mode};
-use cnn_models::Network;
+use cnn_models::NetworkOf;
 
 use crate::args::Unusable;
+use crate::watched::Watched;
 
 /// What a network is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,11 @@ const WATCHED: usize = 224;
 ///
 /// The estimate is a lower bound, from the shapes of one pass at a small size. It is made only for
 /// large batches of large images, and where the system tells its memory.
-pub(crate) fn check(network: &Network, batch: usize, workload: Workload) -> Result<()> {
+pub(crate) fn check<M: Watched + ?Sized>(
+    network: &NetworkOf<M>,
+    batch: usize,
+    workload: Workload,
+) -> Result<()> {
     let [_, height, width] = network.preprocessing().input_size;
     let pixels = height.saturating_mul(width);
     if pixels.saturating_mul(batch) <= HARMLESS {
@@ -50,16 +54,15 @@ pub(crate) fn check(network: &Network, batch: usize, workload: Workload) -> Resu
 }
 
 /// Bytes of one image's maps that are held at once, at least.
-fn of_maps(network: &Network, workload: Workload) -> Result<f64> {
+fn of_maps<M: Watched + ?Sized>(network: &NetworkOf<M>, workload: Workload) -> Result<f64> {
     let [channels, height, width] = network.preprocessing().input_size;
     let watched = [height.min(WATCHED), width.min(WATCHED)];
     let shape = (1, watched[0], watched[1], channels);
     let images =
         candle_core::Tensor::zeros(shape, network.store().dtype(), &candle_core::Device::Cpu)?;
-    let graph = Graph::of_classifier(
-        network.build(Mode::Eval)?.as_ref(),
-        &FeatureMap::from_nhwc(&images)?,
-    )?;
+    let graph = network
+        .build(Mode::Eval)?
+        .graph(&FeatureMap::from_nhwc(&images)?)?;
     let scale = (height as f64 * width as f64) / (watched[0] as f64 * watched[1] as f64);
     let is_map = |shape: &&[usize]| shape.len() == 3;
     let size = |shape: &[usize]| 4. * scale * shape.iter().product::<usize>() as f64;
@@ -100,7 +103,7 @@ fn total_memory() -> Option<f64> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use cnn_models::ModelConfig;
+    use cnn_models::{ModelConfig, Network};
 
     use super::*;
 

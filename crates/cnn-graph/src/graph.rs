@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use candle_core::{Result as CandleResult, Tensor};
-use cnn_layers::{Backbone, Classifier, Context, FeatureMap};
+use cnn_layers::{Backbone, Classifier, Context, FeatureMap, Segmenter};
 
 use crate::recorder::{Recorded, Recorder};
 use crate::{Error, Node, NodeInput, OwnedValue, ReceptiveField, Source, receptive_field};
@@ -118,6 +118,21 @@ impl Graph {
     pub fn of_classifier(model: &dyn Classifier, images: &FeatureMap) -> Result<Self, Error> {
         Self::watch(images, |images, cx| {
             let (stages, logits) = stages_and_logits(model, images, cx)?;
+            let logits = ("logits".to_string(), OwnedValue::from(logits));
+            Ok(named(stages).chain([logits]))
+        })
+    }
+
+    /// The graph of a network for pixels; its outputs are the stages of its backbone, `stage0`,
+    /// `stage1`…, and the class scores of every pixel, `logits`. Auxiliary heads are for training
+    /// alone and are not in it.
+    ///
+    /// # Errors
+    /// As [`Graph::watch`].
+    pub fn of_segmenter(model: &dyn Segmenter, images: &FeatureMap) -> Result<Self, Error> {
+        Self::watch(images, |images, cx| {
+            let stages = model.forward_stages(images, cx)?;
+            let logits = model.forward_from(images, stages.clone(), cx)?;
             let logits = ("logits".to_string(), OwnedValue::from(logits));
             Ok(named(stages).chain([logits]))
         })

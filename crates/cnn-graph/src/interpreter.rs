@@ -9,7 +9,7 @@ use cnn_kernels::{
     channel_slice, concat, conv_transpose2d, conv2d, global_avg_pool, global_max_pool, layer_norm,
     layer_scale, max_pool, resize, softmax,
 };
-use cnn_layers::{Activation, FeatureMap, LayerKind, Store};
+use cnn_layers::{Activation, FeatureMap, LayerKind, Store, pad_like};
 
 use crate::{Error, Graph, Node, OwnedValue, Source};
 
@@ -115,11 +115,15 @@ fn compute(node: &Node, inputs: &[OwnedValue], store: &Store) -> Result<OwnedVal
             let xs = operands.maps(0)?;
             operands.checked(xs.flatten()).map(OwnedValue::Vectors)
         }
-        LayerKind::Add | LayerKind::ChannelScale | LayerKind::ResizeLike { .. } => {
+        LayerKind::Add
+        | LayerKind::ChannelScale
+        | LayerKind::PadLike
+        | LayerKind::ResizeLike { .. } => {
             let xs = operands.maps(0)?;
             let ys = operands.maps(1)?;
             let joined = match node.kind {
                 LayerKind::Add => add(xs, ys),
+                LayerKind::PadLike => pad_like(xs, ys),
                 LayerKind::ResizeLike { interpolation } => {
                     resize(xs, ResizeTo::Size([ys.height(), ys.width()]), interpolation)
                 }

@@ -193,6 +193,7 @@ impl Node {
             | LayerKind::GlobalMaxPool
             | LayerKind::Resize { .. }
             | LayerKind::ResizeLike { .. }
+            | LayerKind::PadLike
             | LayerKind::Dropout { .. }
             | LayerKind::Dropout2d { .. }
             | LayerKind::DropPath { .. }

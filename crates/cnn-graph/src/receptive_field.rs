@@ -141,7 +141,8 @@ fn after(node: &Node, fields: &[Option<ReceptiveField>]) -> Option<ReceptiveFiel
         | LayerKind::Concat
         | LayerKind::ChannelSlice { .. }
         | LayerKind::ChannelShuffle { .. }
-        | LayerKind::PadChannels { .. } => Some(read),
+        | LayerKind::PadChannels { .. }
+        | LayerKind::PadLike => Some(read),
         _ => (read == ReceptiveField::WholeImage).then_some(read),
     }
 }

@@ -6,7 +6,7 @@ mod common;
 use candle_core::{DType, Device, Tensor};
 use cnn_graph::{Graph, OwnedValue};
 use cnn_layers::{Context, FeatureMap, Mode, Store};
-use cnn_models::{ModelConfig, ModelSpec, Network, models};
+use cnn_models::{Kind, ModelConfig, ModelSpec, Network, models_of};
 
 use common::{apart, images, stir};
 
@@ -34,7 +34,7 @@ fn input_size(spec: &ModelSpec) -> [usize; 2] {
 
 #[test]
 fn the_interpreter_gives_every_models_stages_and_logits() {
-    for spec in models() {
+    for spec in models_of(Kind::Classification) {
         let [height, width] = input_size(spec);
         let network = network(spec, [height, width]);
         let model = network.build(Mode::Eval).unwrap();
@@ -64,7 +64,7 @@ fn the_interpreter_gives_every_models_stages_and_logits() {
 
 #[test]
 fn parameters_and_multiply_adds_are_the_registrys() {
-    for spec in models() {
+    for spec in models_of(Kind::Classification) {
         let [channels, height, width] = spec.preprocessing().input_size;
         let shape = (1, channels, height, width);
         let blank = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();

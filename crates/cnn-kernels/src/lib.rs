@@ -63,6 +63,7 @@ pub use autograd::channels::{ChannelRange, channel_shuffle, channel_slice, inter
 pub use autograd::combine::{add, concat};
 pub use autograd::feature_map::FeatureMap;
 pub use autograd::tape::backward;
+pub use autograd::zero_pad::{Margin, zero_pad};
 pub use build_profile::{BuildProfile, build_profile, warn_if_slow};
 pub use conv2d::{
     Conv2dSpec, ConvTranspose2dSpec, JoinedMap, PackedConv2d, PackedConvTranspose2d,

@@ -36,6 +36,10 @@ pub struct Builder {
     /// Whether a name may be taken again.
     shared: bool,
     widths: Option<Arc<Widths>>,
+    /// What children are called instead.
+    renamed: Option<Arc<BTreeMap<String, String>>>,
+    /// The places whose children's names follow theirs with `_`.
+    flattened: Option<Arc<HashSet<String>>>,
 }
 
 /// Other numbers of output channels than a network's own, by the layer's path.
@@ -55,6 +59,8 @@ impl Builder {
             taken: Arc::default(),
             shared: false,
             widths: None,
+            renamed: None,
+            flattened: None,
         }
     }
 
@@ -111,8 +117,39 @@ impl Builder {
 
     /// The child `name`: `builder.pp("layer1").pp(0)` is `layer1.0`.
     pub fn pp(&self, name: impl std::fmt::Display) -> Self {
+        let name = name.to_string();
+        let renamed = self.renamed.as_ref().and_then(|names| names.get(&name));
+        let name = renamed.unwrap_or(&name);
+        let mut child = self.clone();
+        if self.flattened.is_some() {
+            for part in name.split('.') {
+                child.path = child.name_of(part);
+            }
+        } else {
+            child.path = self.name_of(name);
+        }
+        child
+    }
+
+    /// The same place, below which children of these names are called otherwise, at any depth: for
+    /// blocks whose layers have other names in the network that is to be loaded. The pairs are the
+    /// block's name and the network's; they take the place of earlier ones.
+    ///
+    /// ```
+    /// use cnn_layers::{Mode, Store};
+    ///
+    /// let root = Store::new(0).builder(Mode::Eval);
+    /// let block = root.pp("features").renamed(&[("conv_pw", "0.0"), ("bn1", "0.1")]);
+    /// assert_eq!(block.pp("conv_pw").path(), "features.0.0");
+    /// assert_eq!(block.pp("conv_dw").path(), "features.conv_dw");
+    /// ```
+    #[must_use]
+    pub fn renamed(&self, names: &[(&str, &str)]) -> Self {
+        let names = names
+            .iter()
+            .map(|&(name, other)| (name.to_string(), other.to_string()));
         Self {
-            path: self.name_of(name),
+            renamed: Some(Arc::new(names.collect())),
             ..self.clone()
         }
     }
@@ -130,6 +167,17 @@ impl Builder {
     /// The store behind.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The same place, below which the children of these modules are not theirs but lie beside them:
+    /// `features_0` for `features.0`, as timm names the layers of a network that gives its maps.
+    #[must_use]
+    pub fn flattened(&self, modules: &[&str]) -> Self {
+        let paths = modules.iter().map(|module| self.name_of(module));
+        Self {
+            flattened: Some(Arc::new(paths.collect())),
+            ..self.clone()
+        }
     }
 
     /// The parameter `name` of this place, created by `init` when the store does not have it.
@@ -206,10 +254,15 @@ impl Builder {
 
     fn name_of(&self, name: impl std::fmt::Display) -> String {
         if self.path.is_empty() {
-            name.to_string()
-        } else {
-            format!("{}.{name}", self.path)
+            return name.to_string();
         }
+        let flattened = self.flattened.as_ref();
+        let separator = if flattened.is_some_and(|paths| paths.contains(&self.path)) {
+            '_'
+        } else {
+            '.'
+        };
+        format!("{}{separator}{name}", self.path)
     }
 }
 

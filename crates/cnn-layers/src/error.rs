@@ -77,6 +77,15 @@ pub enum Error {
         /// The last stage.
         last: usize,
     },
+    /// A backbone that cannot give the maps behind a stage.
+    #[error(
+        "this backbone does not go on from stage {stage}: it would have to have \
+         `Backbone::forward_stages_from`"
+    )]
+    NoLaterStages {
+        /// The stage.
+        stage: usize,
+    },
     /// A stage number that the model does not have.
     #[error("stage {stage} does not exist, the model has stages 0 to {last}")]
     Stage {

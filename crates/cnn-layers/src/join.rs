@@ -1,7 +1,7 @@
 //! Joining maps: sums, concatenations and the scaling of channels, as layers without parameters.
 
 use candle_core::Result;
-use cnn_kernels::{add, concat, scale_channels};
+use cnn_kernels::{Margin, add, concat, scale_channels, zero_pad};
 
 use crate::{Builder, Context, FeatureMap, LayerKind, Value};
 
@@ -44,6 +44,58 @@ join! {
 join! {
     /// Maps times one factor per channel: what squeeze-and-excitation ends with (Hu et al. 2017).
     ScaleChannels
+}
+
+join! {
+    /// Maps with zeros around them, as many rows and columns on both sides as make them as large as
+    /// others, the odd one below and to the right: how U-Net's maps meet those of an odd size.
+    PadLike
+}
+
+impl PadLike {
+    /// `xs` with as many rows and columns as `like`, of which nothing else is read.
+    ///
+    /// # Errors
+    /// If `like` is smaller.
+    pub fn forward(
+        &self,
+        xs: &FeatureMap,
+        like: &FeatureMap,
+        cx: &Context<'_>,
+    ) -> Result<FeatureMap> {
+        let inputs = [xs.into(), like.into()];
+        cx.layer(&self.path, LayerKind::PadLike, &inputs, || {
+            pad_like(xs, like)
+        })
+    }
+}
+
+/// What [`PadLike`] computes.
+///
+/// # Errors
+/// If `like` is smaller.
+pub fn pad_like(xs: &FeatureMap, like: &FeatureMap) -> Result<FeatureMap> {
+    let margin = |found: usize, wanted: usize| {
+        let missing = wanted.checked_sub(found)?;
+        Some(Margin {
+            before: missing / 2,
+            after: missing - missing / 2,
+        })
+    };
+    let margins = (
+        margin(xs.height(), like.height()),
+        margin(xs.width(), like.width()),
+    );
+    match margins {
+        (Some(rows), Some(columns)) => zero_pad(xs, rows, columns),
+        _ => Err(cnn_kernels::Error::Shape {
+            op: "pad_like",
+            what: "the map whose size is wanted",
+            found: like.dims().to_vec(),
+            expected: format!("at least {} x {} pixels", xs.height(), xs.width()),
+        }
+        .into()),
+    }
 }
 
 impl Add {

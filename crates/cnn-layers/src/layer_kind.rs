@@ -143,6 +143,9 @@ pub enum LayerKind {
         /// Between pixels.
         interpolation: Interpolation,
     },
+    /// The first input with zeros around it, to the rows and columns of the second,
+    /// [`PadLike`](crate::PadLike).
+    PadLike,
     /// The first input with the rows and columns of the second, [`ResizeLike`](crate::ResizeLike).
     ResizeLike {
         /// Between pixels.
@@ -213,6 +216,7 @@ impl LayerKind {
             Self::AdaptiveMaxPool { .. } => "adaptive_max_pool",
             Self::GlobalAvgPool => "global_avg_pool",
             Self::GlobalMaxPool => "global_max_pool",
+            Self::PadLike => "pad_like",
             Self::Resize { .. } | Self::ResizeLike { .. } => "resize",
             Self::Dropout { .. } => "dropout",
             Self::Dropout2d { .. } => "dropout2d",

@@ -95,15 +95,16 @@ pub use conv2d::{Conv2d, Conv2dConfig};
 pub use dropout::{DropPath, Dropout, Dropout2d};
 pub use error::Error;
 pub use init::{Fan, Init, InitRule};
-pub use join::{Add, Concat, ScaleChannels};
+pub use join::{Add, Concat, PadLike, ScaleChannels, pad_like};
 pub use layer::{Layer, Sequential};
 pub use layer_kind::LayerKind;
 pub use layer_norm::{LayerNorm2d, LayerNorm2dConfig};
 pub use layer_scale::{LayerScale, LayerScaleConfig};
 pub use linear::{Linear, LinearConfig};
 pub use model::{
-    AuxiliaryOutput, Backbone, Classifier, Head, LayerGroup, LinearHead, Outputs, Segmenter,
-    StageInfo, StagedBackbone, StagedBuilder, StagedClassifier,
+    AuxiliaryOutput, Backbone, Classifier, Decoder, DecoderModules, EncoderDecoder, Head,
+    LayerGroup, LinearHead, Outputs, Segmenter, StageInfo, StagedBackbone, StagedBuilder,
+    StagedClassifier, Step,
 };
 pub use observer::{Event, Observer, Value};
 pub use pool::{

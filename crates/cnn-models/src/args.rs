@@ -73,6 +73,73 @@ impl<'a> ArgReader<'a> {
         }
     }
 
+    /// A whole number in a range; `None` if nothing is said of it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the value and the range.
+    pub fn count(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<usize>,
+    ) -> Result<Option<usize>, Error> {
+        let Some(value) = self.value(name) else {
+            return Ok(None);
+        };
+        // As a float, too: what is said on a command line may be one.
+        let whole = value.as_f64().filter(|number| number.fract() == 0.);
+        match whole.map(|number| number as usize) {
+            Some(number) if range.contains(&number) => Ok(Some(number)),
+            _ => {
+                let (low, high) = range.into_inner();
+                self.refuse(name, value, format!("a whole number from {low} to {high}"))
+            }
+        }
+    }
+
+    /// A text; `None` if nothing is said of it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the value.
+    pub fn text(&mut self, name: &'static str) -> Result<Option<&'a str>, Error> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => self.refuse(name, other, "a text".to_string()),
+        }
+    }
+
+    /// An object of its own; `None` if nothing is said of it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the value.
+    pub fn object(&mut self, name: &'static str) -> Result<Option<Map<String, Value>>, Error> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(object.clone())),
+            Some(other) => self.refuse(name, other, "an object".to_string()),
+        }
+    }
+
+    /// timm's `output_stride`: how many times smaller than the image the maps are at most, 8, 16 or
+    /// 32; strides that would go beyond become dilations. `usize::MAX` if nothing is said of it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the value.
+    pub fn output_stride(&mut self) -> Result<usize, Error> {
+        let name = "output_stride";
+        let Some(value) = self.value(name) else {
+            return Ok(usize::MAX);
+        };
+        match value.as_f64() {
+            Some(8.) => Ok(8),
+            Some(16.) => Ok(16),
+            Some(32.) => Ok(32),
+            _ => self
+                .refuse(name, value, "8, 16 or 32".to_string())
+                .map(|none| none.unwrap_or(usize::MAX)),
+        }
+    }
+
     /// One of several words; `None` if nothing is said of it.
     ///
     /// # Errors

@@ -153,21 +153,23 @@ impl CheckpointConfig {
         self.label_names = names;
     }
 
-    /// The JSON that timm reads: `num_classes`, `num_features` and the names of first convolution
-    /// and classifier come from the model.
+    /// The JSON that timm reads: `num_classes`, `num_features` (of a classifier) and the names of
+    /// first convolution and classifier come from the model.
     pub(crate) fn to_json(
         &self,
         num_classes: usize,
-        num_features: usize,
-        first_convs: &[&str],
+        num_features: Option<usize>,
+        first_convs: &[String],
         classifier: &str,
     ) -> Value {
         let mut root = json!({
             "architecture": self.architecture,
             "num_classes": num_classes,
-            "num_features": num_features,
-            "global_pool": "avg",
         });
+        if let Some(features) = num_features {
+            root["num_features"] = json!(features);
+            root["global_pool"] = json!("avg");
+        }
         let args = self.model_args();
         if !args.is_empty() {
             root["model_args"] = Value::Object(args);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cnn_layers::{Builder, Padding};
+use cnn_layers::{Builder, Padding, Step};
 use serde_json::{Map, Value};
 
 use crate::{ArgReader, Error};
@@ -81,11 +81,12 @@ impl PadType {
         }))
     }
 
-    /// The padding of a square kernel that moves by `stride`.
-    pub(crate) fn padding(self, kernel_size: usize, stride: usize) -> Padding {
+    /// The padding of a square kernel.
+    pub(crate) fn padding(self, kernel_size: usize, step: Step) -> Padding {
+        let Step { stride, dilation } = step;
         match self {
             Self::Same => Padding::Same,
-            Self::Symmetric => Padding::all((stride + kernel_size - 2) / 2),
+            Self::Symmetric => Padding::all((stride - 1 + dilation * (kernel_size - 1)) / 2),
         }
     }
 }

@@ -122,6 +122,16 @@ pub enum Error {
         /// The model.
         model: &'static str,
     },
+    /// A model is not for what it was asked for.
+    #[error("`{model}` is a model for {found}, expected one for {expected}")]
+    OtherKind {
+        /// The model.
+        model: &'static str,
+        /// What it is for.
+        found: crate::Kind,
+        /// What it was asked for.
+        expected: crate::Kind,
+    },
     /// A [`ModelSpec`](crate::ModelSpec) of one's own leaves something out.
     #[error("the model cannot be built without {what}")]
     NotSaid {

@@ -53,10 +53,11 @@ fn share(file: &TensorFile, spec: &ModelSpec) -> Option<f64> {
             .map_or_else(|| name.to_string(), |(own, _)| own);
         shapes.insert(own, &file.info(name)?.shape);
     }
-    shapes.get(&format!("{}.weight", spec.first_conv))?;
+    let first_convs = spec.first_convs(&ModelConfig::default());
+    shapes.get(&format!("{}.weight", first_convs.first()?))?;
     let store = Store::blank();
     let model = spec
-        .build_classifier(&ModelConfig::default(), &store.builder(Mode::Eval))
+        .build_any(&ModelConfig::default(), &store.builder(Mode::Eval))
         .ok()?;
     let head = model.layer_groups().last()?;
     let is_body = |name: &str| !is_counter(name) && !head.contains(name);

@@ -1,10 +1,10 @@
 //! What is known of a model before it is built.
 
 use cnn_core::Preprocessing;
-use cnn_layers::{Backbone, Builder, Classifier, StagedClassifier};
+use cnn_layers::{Backbone, Builder, Classifier, Segmenter, StagedClassifier};
 
 use crate::weight_source::{WeightSource, weights_of};
-use crate::{Error, ModelConfig, preset};
+use crate::{Error, Kind, Model, ModelConfig, ModelKind, find, preset};
 
 /// A model: its name, how it is built, and what its files look like. The registered ones are
 /// [`models`](crate::models); one of your own is a constant, and everything that takes a network
@@ -78,10 +78,23 @@ pub struct ModelSpec {
     pub auxiliary: &'static [&'static str],
     /// How other libraries name the tensors of this model, where they name them otherwise.
     pub namings: &'static [Naming],
+    /// Of a model over a registered one that its configuration chooses: where that is.
+    pub body: Option<Body>,
     /// Of a large model: the configuration of a smaller network with every kind of its layers, as
     /// one with fewer blocks in each row of its table, or with a narrower head. Tests that would
     /// take long with the whole one run that; the default is the model itself.
     pub reduced: fn() -> ModelConfig,
+}
+
+/// A registered model within another, which the configuration chooses.
+#[derive(Debug, Clone, Copy)]
+pub struct Body {
+    /// The argument of [`ModelConfig::args`] that has its name.
+    pub arg: &'static str,
+    /// The model where nothing is said of it.
+    pub default: &'static str,
+    /// The path below which it lies.
+    pub path: &'static str,
 }
 
 /// How another library names the tensors of a model, and what its files are built with.
@@ -112,6 +125,8 @@ pub enum Build {
     Staged(BuildFn<StagedClassifier>),
     /// Any classifier.
     Classifier(BuildFn<Box<dyn Classifier>>),
+    /// A network that tells the class of every pixel.
+    Segmenter(BuildFn<Box<dyn Segmenter>>),
 }
 
 /// Builds a model from its configuration at a place of a store.
@@ -141,6 +156,7 @@ impl ModelSpec {
         classifier: "",
         auxiliary: &[],
         namings: &[],
+        body: None,
         reduced: ModelConfig::default,
     };
 
@@ -161,19 +177,57 @@ impl ModelSpec {
         (self.reduced)()
     }
 
-    /// The classifier over a store.
+    /// What the model is for.
+    pub fn kind(&self) -> Kind {
+        match self.build {
+            Build::Staged(_) | Build::Classifier(_) => Kind::Classification,
+            Build::Segmenter(_) => Kind::Segmentation,
+        }
+    }
+
+    /// The model over a store, whatever its kind.
     ///
     /// # Errors
     /// If the configuration has something that the model does not use, or a number out of range.
+    pub fn build_any(&self, config: &ModelConfig, root: &Builder) -> Result<Model, Error> {
+        Ok(match self.build {
+            Build::Staged(_) => Model::Classifier(Box::new(self.build_staged(config, root)?)),
+            Build::Classifier(build) => Model::Classifier(self.with_widths(config, root, build)?),
+            Build::Segmenter(build) => Model::Segmenter(self.with_widths(config, root, build)?),
+        })
+    }
+
+    /// The model over a store, as one of a kind: `spec.build::<dyn Segmenter>(…)`.
+    ///
+    /// # Errors
+    /// As [`ModelSpec::build_any`], and [`Error::OtherKind`] for a model of another kind.
+    pub fn build<M: ModelKind + ?Sized>(
+        &self,
+        config: &ModelConfig,
+        root: &Builder,
+    ) -> Result<Box<M>, Error> {
+        let other = Error::OtherKind {
+            model: self.name,
+            found: self.kind(),
+            expected: M::KIND,
+        };
+        // Before anything is built, which takes memory.
+        if self.kind() != M::KIND {
+            return Err(other);
+        }
+        M::of(self.build_any(config, root)?).ok_or(other)
+    }
+
+    /// The classifier over a store.
+    ///
+    /// # Errors
+    /// As [`ModelSpec::build`].
     pub fn build_classifier(
         &self,
         config: &ModelConfig,
         root: &Builder,
     ) -> Result<Box<dyn Classifier>, Error> {
-        match self.build {
-            Build::Staged(_) => Ok(Box::new(self.build_staged(config, root)?)),
-            Build::Classifier(build) => self.with_widths(config, root, build),
-        }
+        self.build(config, root)
     }
 
     /// The backbone without a head, at any place of a store, for networks that put something else
@@ -224,7 +278,9 @@ impl ModelSpec {
     ) -> Result<StagedClassifier, Error> {
         match self.build {
             Build::Staged(build) => self.with_widths(config, root, build),
-            Build::Classifier(_) => Err(Error::NoBackbone { model: self.name }),
+            Build::Classifier(_) | Build::Segmenter(_) => {
+                Err(Error::NoBackbone { model: self.name })
+            }
         }
     }
 
@@ -254,9 +310,10 @@ impl ModelSpec {
     /// # Errors
     /// [`Error::NotSaid`] for the first that is missing.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        let first_conv = self.body.map_or(self.first_conv, |body| body.path);
         for (said, what) in [
             (self.name, "`name` of its `ModelSpec`"),
-            (self.first_conv, "`first_conv` of its `ModelSpec`"),
+            (first_conv, "`first_conv` of its `ModelSpec`"),
             (self.classifier, "`classifier` of its `ModelSpec`"),
         ] {
             if said.is_empty() {
@@ -266,16 +323,30 @@ impl ModelSpec {
         Ok(())
     }
 
-    /// The modules that read the image; a form of the model need not have all of them.
-    pub fn first_convs(&self) -> impl Iterator<Item = &'static str> {
+    /// The modules that read the image in a model of this configuration; a form of the model need not
+    /// have all of them, and a model within it that is unknown has none.
+    pub fn first_convs(&self, config: &ModelConfig) -> Vec<String> {
+        if let Some(Body { arg, default, path }) = self.body {
+            let chosen = config.args.get(arg).and_then(|name| name.as_str());
+            return match find(chosen.unwrap_or(default)) {
+                Ok(body) => {
+                    let own = body.first_convs(&ModelConfig::default());
+                    own.iter().map(|name| format!("{path}.{name}")).collect()
+                }
+                Err(_) => Vec::new(),
+            };
+        }
         let others = self.other_first_convs.iter().copied();
-        std::iter::once(self.first_conv).chain(others)
+        std::iter::once(self.first_conv)
+            .chain(others)
+            .map(ToString::to_string)
+            .collect()
     }
 
-    /// Whether a tensor is the weight of a module that reads the image.
-    pub(crate) fn reads_image(&self, tensor: &str) -> bool {
+    /// Whether a tensor is the weight of one of these modules, which read the image.
+    pub(crate) fn reads_image(first_convs: &[String], tensor: &str) -> bool {
         let module = tensor.strip_suffix(".weight");
-        module.is_some_and(|module| self.first_convs().any(|first| first == module))
+        module.is_some_and(|module| first_convs.iter().any(|first| first == module))
     }
 
     /// Says in a configuration that says nothing of it whether the model has its auxiliary heads, and

@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use cnn_core::{Preprocessing, write_atomic};
-use cnn_layers::{Classifier, Mode, Store};
+use cnn_layers::{Classifier, Mode, Segmenter, Store};
 use cnn_weights::{LoadReport, Prefer, TensorFile, save_safetensors};
 
 use crate::checkpoint::set_channels;
 use crate::identify;
 use crate::weight_files::{locate, no_architecture};
 use crate::wrapper::{LoadedFrom, Unwrapped, unwrap};
-use crate::{CheckpointConfig, Error, ModelConfig, ModelSpec, WeightSource, find, models};
+use crate::{
+    CheckpointConfig, Error, ModelConfig, ModelKind, ModelSpec, WeightSource, find, models,
+};
 
-/// A model, the store of its weights, and what its `config.json` says.
+/// A network that tells the class of an image.
 ///
 /// ```
 /// use cnn_layers::Mode;
@@ -36,11 +38,18 @@ use crate::{CheckpointConfig, Error, ModelConfig, ModelSpec, WeightSource, find,
 /// assert_eq!(model.num_features(), 64);
 /// # Ok::<(), anyhow::Error>(())
 /// ```
-pub struct Network {
+pub type Network = NetworkOf<dyn Classifier>;
+
+/// A network that tells the class of every pixel.
+pub type SegmentationNetwork = NetworkOf<dyn Segmenter>;
+
+/// A model of some kind, the store of its weights, and what its `config.json` says. [`Network`] is
+/// one that tells the class of an image, and has an example.
+pub struct NetworkOf<M: ModelKind + ?Sized> {
     spec: ModelSpec,
     config: CheckpointConfig,
     store: Store,
-    model: Box<dyn Classifier>,
+    model: Box<M>,
     report: LoadReport,
     loaded_from: LoadedFrom,
     weights_file: Option<PathBuf>,
@@ -80,7 +89,7 @@ impl LoadOptions {
     }
 }
 
-impl Network {
+impl<M: ModelKind + ?Sized> NetworkOf<M> {
     /// A registered model with fresh f32 weights; `seed` decides them.
     ///
     /// # Errors
@@ -125,7 +134,7 @@ impl Network {
             extra: serde_json::Map::new(),
         };
         let store = Store::with_dtype(seed, dtype, &Device::Cpu);
-        let model = spec.build_classifier(&config.model, &store.builder(Mode::Eval))?;
+        let model = spec.build(&config.model, &store.builder(Mode::Eval))?;
         Ok(Self {
             spec,
             config,
@@ -236,7 +245,7 @@ impl Network {
             &Device::Cpu,
         );
         let build = || {
-            spec.build_classifier(&config.model, &store.builder(Mode::Eval))
+            spec.build::<M>(&config.model, &store.builder(Mode::Eval))
                 .map_err(|error| in_config(error, config_path.as_deref()))
         };
         // Drawing what the file replaces would take longer than reading it.
@@ -250,7 +259,8 @@ impl Network {
         }
         let head = model.layer_groups().last().filter(|_| new_head);
         let is_new = |name: &str| head.is_some_and(|head| head.contains(name));
-        let tensors = read_tensors(&spec, &file, naming.is_some(), &store, is_new)?;
+        let first_convs = spec.first_convs(&config.model);
+        let tensors = read_tensors(&first_convs, &file, naming.is_some(), &store, is_new)?;
         let mut report = store.load(
             tensors
                 .iter()
@@ -299,8 +309,9 @@ impl Network {
 
     /// The text of the `config.json` that [`Network::save`] writes.
     pub fn config_json(&self) -> String {
-        let has = |module: &&str| self.store.get(&format!("{module}.weight")).is_ok();
-        let first_convs: Vec<&str> = self.spec.first_convs().filter(has).collect();
+        let has = |module: &String| self.store.get(&format!("{module}.weight")).is_ok();
+        let mut first_convs = self.spec.first_convs(&self.config.model);
+        first_convs.retain(has);
         let classifier = self.spec.classifier;
         let json = self.config.to_json(
             self.model.num_classes(),
@@ -326,9 +337,9 @@ impl Network {
     ///
     /// # Errors
     /// As [`Network::rebuild`].
-    pub fn build(&self, mode: Mode) -> Result<Box<dyn Classifier>, Error> {
+    pub fn build(&self, mode: Mode) -> Result<Box<M>, Error> {
         let root = self.store.builder(mode);
-        self.spec.build_classifier(&self.config.model, &root)
+        self.spec.build(&self.config.model, &root)
     }
 
     /// The model that it is.
@@ -337,7 +348,7 @@ impl Network {
     }
 
     /// The model.
-    pub fn model(&self) -> &dyn Classifier {
+    pub fn model(&self) -> &M {
         self.model.as_ref()
     }
 
@@ -396,7 +407,7 @@ impl Network {
     }
 }
 
-impl std::fmt::Debug for Network {
+impl<M: ModelKind + ?Sized> std::fmt::Debug for NetworkOf<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Network")
             .field("model", &self.spec.name)
@@ -428,11 +439,12 @@ fn check_declared(
 ) -> Result<(), Error> {
     let classes = model.num_classes.unwrap_or(spec.num_classes);
     let channels = model.in_channels.unwrap_or(spec.in_channels);
-    let of_classes = std::iter::once(("num_classes", classes, spec.classifier, 0));
+    let of_classes = ("num_classes", classes, spec.classifier.to_string(), 0);
     let of_channels = spec
-        .first_convs()
+        .first_convs(model)
+        .into_iter()
         .map(|module| ("the number of input channels", channels, module, 1));
-    for (what, declared, module, dim) in of_classes.chain(of_channels) {
+    for (what, declared, module, dim) in std::iter::once(of_classes).chain(of_channels) {
         let tensor = format!("{module}.weight");
         if let Some(&found) = file.info(&tensor).and_then(|info| info.shape.get(dim))
             && found != declared
@@ -467,7 +479,8 @@ fn config_of_file(spec: &ModelSpec, file: &TensorFile, path: &Path) -> Checkpoin
     let mut preprocessing =
         published.map_or_else(|| spec.preprocessing(), WeightSource::preprocessing);
     let in_channels = spec
-        .first_convs()
+        .first_convs(&ModelConfig::default())
+        .iter()
         .find_map(|module| dim(module, 1))
         .unwrap_or(spec.in_channels);
     set_channels(&mut preprocessing, in_channels);
@@ -490,7 +503,7 @@ fn config_of_file(spec: &ModelSpec, file: &TensorFile, path: &Path) -> Checkpoin
 /// head left out. Those of another library's file take the model's shape where each output has as
 /// many weights.
 fn read_tensors(
-    spec: &ModelSpec,
+    first_convs: &[String],
     file: &TensorFile,
     is_foreign: bool,
     store: &Store,
@@ -502,7 +515,7 @@ fn read_tensors(
             continue;
         }
         let mut tensor = file.tensor(name)?;
-        if spec.reads_image(name) {
+        if ModelSpec::reads_image(first_convs, name) {
             tensor = adapt_channels(tensor, store.get(name)?.dims())?;
         } else if is_foreign && let Ok(own) = store.get(name) {
             let is_laid_out_alike = own.dims().first() == tensor.dims().first()

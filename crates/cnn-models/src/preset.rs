@@ -39,6 +39,41 @@ pub fn inception_bilinear() -> Preprocessing {
     }
 }
 
+/// Photos of any size, ImageNet's mean and standard deviation, bilinear: what networks for pixels
+/// read. The size, 520×520, is the one at which torchvision measures its own.
+pub fn segmentation() -> Preprocessing {
+    Preprocessing {
+        input_size: [3, 520, 520],
+        crop_pct: 1.,
+        ..imagenet_bilinear()
+    }
+}
+
+/// The classes of Pascal VOC's masks.
+pub(crate) const VOC_CLASSES: [&str; 21] = [
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+];
+
 /// 299×299, bicubic, crop 0.875, mean and standard deviation 0.5.
 pub fn inception_299() -> Preprocessing {
     Preprocessing {

@@ -6,7 +6,8 @@ use crate::families::{
     regnet, repvgg, resnet, resnet_cifar, shufflenetv2, squeezenet, vgg, xception,
     xception_aligned,
 };
-use crate::{Error, ModelSpec};
+use crate::segmentation::{deeplabv3, fcn, lraspp, smp_deeplabv3plus, smp_unet, unet};
+use crate::{Error, Kind, ModelSpec};
 
 const FAMILIES: &[&[ModelSpec]] = &[
     lenet::MODELS,
@@ -34,11 +35,22 @@ const FAMILIES: &[&[ModelSpec]] = &[
     shufflenetv2::MODELS,
     xception::MODELS,
     xception_aligned::MODELS,
+    unet::MODELS,
+    smp_unet::MODELS,
+    fcn::MODELS,
+    deeplabv3::MODELS,
+    smp_deeplabv3plus::MODELS,
+    lraspp::MODELS,
 ];
 
 /// All registered models, family by family.
 pub fn models() -> impl Iterator<Item = &'static ModelSpec> {
     FAMILIES.iter().copied().flatten()
+}
+
+/// The registered models of one kind, in the order of [`models`].
+pub fn models_of(kind: Kind) -> impl Iterator<Item = &'static ModelSpec> {
+    models().filter(move |spec| spec.kind() == kind)
 }
 
 /// The families with their models, in the order of [`models`]; a family whose models stand apart

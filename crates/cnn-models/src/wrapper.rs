@@ -79,7 +79,10 @@ pub(crate) fn unwrap(
         }
         None => name.to_string(),
     };
-    let is_plain = file.names().any(|name| spec.reads_image(&own(name)))
+    let first_convs = spec.first_convs(config);
+    let is_plain = file
+        .names()
+        .any(|name| ModelSpec::reads_image(&first_convs, &own(name)))
         && !file.names().any(|name| plain_name(name) != name);
     if is_plain && (is_average || !prefer_average) {
         let file = file.rename(&mut translated)?;
@@ -92,7 +95,7 @@ pub(crate) fn unwrap(
     }
 
     let names: Vec<String> = file.names().map(plain_name).collect();
-    let places = places(spec, &names, &names_of_body(spec, config)?);
+    let places = places(spec, config, &names, &names_of_body(spec, config)?);
     let Choice { place, others } =
         choose(places, prefer_average && !is_average).map_err(|problem| match problem {
             Problem::NoAverage => Error::NoAverage {
@@ -217,7 +220,7 @@ fn names_of_body(spec: &ModelSpec, config: &ModelConfig) -> Result<HashSet<Strin
         ..ModelConfig::default()
     };
     let store = Store::blank();
-    let model = spec.build_classifier(&smallest, &store.builder(Mode::Eval))?;
+    let model = spec.build_any(&smallest, &store.builder(Mode::Eval))?;
     let head = model.layer_groups().last();
     let names = store.names().into_iter().filter(|name| {
         !name.ends_with("num_batches_tracked") && !head.is_some_and(|head| head.contains(name))
@@ -226,12 +229,18 @@ fn names_of_body(spec: &ModelSpec, config: &ModelConfig) -> Result<HashSet<Strin
 }
 
 /// The prefixes under which there may be the model: where its first convolution is.
-fn places(spec: &ModelSpec, names: &[String], wanted: &HashSet<String>) -> Vec<Place> {
+fn places(
+    spec: &ModelSpec,
+    config: &ModelConfig,
+    names: &[String],
+    wanted: &HashSet<String>,
+) -> Vec<Place> {
+    let first_convs = spec.first_convs(config);
     let mut prefixes = BTreeSet::new();
     for name in names {
         let ends = name.match_indices('.').map(|(at, _)| at + 1);
         for start in std::iter::once(0).chain(ends.take(MAX_DEPTH)) {
-            if spec.reads_image(&own_name(spec, &name[start..])) {
+            if ModelSpec::reads_image(&first_convs, &own_name(spec, &name[start..])) {
                 prefixes.insert(&name[..start]);
             }
         }

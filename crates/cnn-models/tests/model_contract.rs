@@ -29,7 +29,6 @@ fn values(maps: &FeatureMap) -> Vec<f32> {
 
 /// Class scores of every pixel from the deepest map of a backbone that lies under `backbone`.
 struct Fcn {
-    backbone: Box<dyn Backbone>,
     score: Conv2d,
     upsample: ResizeLike,
     groups: Vec<LayerGroup>,
@@ -37,15 +36,14 @@ struct Fcn {
 }
 
 impl Fcn {
-    fn build(model: &str, stages: &[usize], classes: usize, root: &Builder) -> Self {
+    fn build(model: &str, stages: &[usize], classes: usize, root: &Builder) -> EncoderDecoder {
         let backbone = find(model)
             .unwrap()
             .build_backbone(&ModelConfig::default(), &root.pp("backbone"), Some(stages))
             .unwrap();
         let last = backbone.stages().last().unwrap();
         let score = Conv2dConfig::new(last.channels, classes, 1).build(&root.pp("score"));
-        let head = LayerGroup::new("head", ["score"]);
-        Self {
+        let decoder = Self {
             score: score.unwrap(),
             upsample: ResizeLike::new(Interpolation::Nearest, &root.pp("upsample")),
             groups: backbone
@@ -60,17 +58,13 @@ impl Fcn {
     }
 }
 
-impl Segmenter for Fcn {
-    fn num_classes(&self) -> usize {
-        self.classes
-    }
-
-    fn layer_groups(&self) -> &[LayerGroup] {
-        &self.groups
-    }
-
-    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
-        let maps = self.backbone.forward_stages(xs, cx)?;
+impl Decoder for Fcn {
+    fn forward(
+        &self,
+        image: &FeatureMap,
+        maps: &[FeatureMap],
+        cx: &Context<'_>,
+    ) -> Result<FeatureMap> {
         let scores = self.score.forward(&maps[maps.len() - 1], cx)?;
         self.upsample.forward(&scores, xs, cx)
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor};
 use cnn_layers::{Context, Event, FeatureMap, Mode, Observer, Padding, Store, TensorKind};
-use cnn_models::{LoadOptions, ModelConfig, ModelSpec, Network, find, models};
+use cnn_models::{Kind, LoadOptions, ModelConfig, ModelSpec, Network, find, models_of};
 
 use common::{smallest_of_each_family, tested_size};
 
@@ -25,7 +25,7 @@ fn build(spec: &ModelSpec, config: &ModelConfig) -> (Store, Box<dyn cnn_layers::
 #[test]
 fn parameters_and_multiply_adds_are_the_published_ones() {
     let mut with_auxiliary: BTreeMap<&str, usize> = BTreeMap::new();
-    for spec in models() {
+    for spec in models_of(Kind::Classification) {
         let store = Store::blank();
         spec.build_classifier(&ModelConfig::default(), &store.builder(Mode::Eval))
             .unwrap();
@@ -62,7 +62,7 @@ fn parameters_and_multiply_adds_are_the_published_ones() {
         let theirs = entry["model"].as_str().unwrap();
         let named = TORCHVISION_NAMES.iter().find(|(name, _)| *name == theirs);
         let ours = named.map_or(theirs, |&(_, ours)| ours);
-        let Some(spec) = models().find(|spec| spec.name == ours) else {
+        let Some(spec) = models_of(Kind::Classification).find(|spec| spec.name == ours) else {
             continue;
         };
         let count = entry["num_params"].as_u64().unwrap();
@@ -161,7 +161,7 @@ impl Observer for LostBorders {
 
 #[test]
 fn stages_have_the_declared_channels_and_reductions_on_a_non_square_input() {
-    for spec in models() {
+    for spec in models_of(Kind::Classification) {
         let [height, width] = tested_size(spec);
         let config = ModelConfig {
             input_size: Some([height, width]),
@@ -229,7 +229,7 @@ fn stages_have_the_declared_channels_and_reductions_on_a_non_square_input() {
 
 #[test]
 fn each_parameter_is_in_exactly_one_group_and_the_head_is_last() {
-    for spec in models() {
+    for spec in models_of(Kind::Classification) {
         let store = Store::blank();
         let model = spec
             .build_classifier(&spec.reduced_config(), &store.builder(Mode::Eval))
@@ -269,7 +269,7 @@ fn each_parameter_is_in_exactly_one_group_and_the_head_is_last() {
 #[test]
 fn a_saved_network_loads_again_with_the_same_logits() {
     let directory = tempfile::tempdir().unwrap();
-    for spec in models().filter(|spec| spec.parameters < 3_000_000) {
+    for spec in models_of(Kind::Classification).filter(|spec| spec.parameters < 3_000_000) {
         let config = ModelConfig {
             num_classes: Some(3),
             ..ModelConfig::default()
@@ -448,7 +448,7 @@ fn the_inference_mode_computes_what_evaluation_does_in_both_types() {
         .into_iter()
         .map(|spec| spec.name)
         .collect();
-    for spec in models() {
+    for spec in models_of(Kind::Classification) {
         let size = tested_size(spec);
         let config = ModelConfig {
             input_size: Some(size),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use candle_core::{Device, Result, Tensor};
 use cnn_core::Key;
 use cnn_layers::{Backbone, Classifier, Context, FeatureMap, LayerGroup, Mode, StageInfo};
-use cnn_models::{ModelConfig, ModelSpec, Network, families, find, models};
+use cnn_models::{Kind, ModelConfig, ModelSpec, Network, families, find, models_of};
 use cnn_viz::{Explainer, Method, Place, Target, feature_maps};
 
 const CLASSES: usize = 5;
@@ -64,12 +64,14 @@ fn awaken(network: &Network, size: [usize; 3]) {
     }
 }
 
-/// The model of each family that has the fewest parameters.
+/// The classifier of each family that has the fewest parameters.
 fn smallest() -> Vec<&'static ModelSpec> {
     let families = families().into_iter();
     let smallest =
         families.filter_map(|(_, members)| members.into_iter().min_by_key(|spec| spec.parameters));
-    smallest.collect()
+    smallest
+        .filter(|spec| spec.kind() == Kind::Classification)
+        .collect()
 }
 
 fn images([height, width, channels]: [usize; 3]) -> FeatureMap {
@@ -89,7 +91,7 @@ fn is_constant(values: &[f32]) -> bool {
 fn every_method_gives_a_map_of_the_inputs_size() {
     let smallest: Vec<&str> = smallest().iter().map(|spec| spec.name).collect();
     let is_smallest = |spec: &ModelSpec| smallest.contains(&spec.name);
-    for spec in models() {
+    for spec in models_of(Kind::Classification) {
         let (network, size) = network(spec.name, spec.family);
         let inference = network.build(Mode::Inference).unwrap();
         let images = images(size);

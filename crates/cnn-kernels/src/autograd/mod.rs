@@ -7,3 +7,4 @@ pub(crate) mod feature_map;
 pub(crate) mod gradient;
 pub(crate) mod kernel;
 pub(crate) mod tape;
+pub(crate) mod zero_pad;

@@ -77,7 +77,8 @@ impl FusedInvertedResidualConfig {
         let options = &self.options;
         let conv = Conv2dConfig::new(input, hidden, options.kernel_size)
             .with_stride(self.stride)
-            .with_padding(options.padding);
+            .with_padding(options.padding)
+            .with_dilation(options.dilation);
         let expand = options.unit(conv, hidden, self.activation);
         let project = options.pointwise(hidden, output, Activation::Identity);
         Ok(MobileBlock {

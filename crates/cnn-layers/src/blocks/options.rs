@@ -10,6 +10,7 @@ use crate::{
 pub struct BlockOptions {
     pub(super) kernel_size: usize,
     pub(super) padding: Padding,
+    pub(super) dilation: usize,
     eps: f64,
     momentum: f64,
     pub(super) squeeze_excite: Option<SqueezeExciteConfig>,
@@ -23,6 +24,7 @@ impl BlockOptions {
         Self {
             kernel_size: 3,
             padding: Padding::all(1),
+            dilation: 1,
             eps: 1e-5,
             momentum: 0.1,
             squeeze_excite: None,
@@ -33,6 +35,12 @@ impl BlockOptions {
     /// Another depthwise kernel and its padding.
     pub const fn with_kernel(mut self, kernel_size: usize, padding: Padding) -> Self {
         (self.kernel_size, self.padding) = (kernel_size, padding);
+        self
+    }
+
+    /// The pixels that the kernel reads lie that far apart; its padding is said with it.
+    pub const fn with_dilation(mut self, dilation: usize) -> Self {
+        self.dilation = dilation;
         self
     }
 
@@ -80,6 +88,7 @@ impl BlockOptions {
         let conv = Conv2dConfig::new(channels, channels, self.kernel_size)
             .with_stride(stride)
             .with_padding(self.padding)
+            .with_dilation(self.dilation)
             .with_groups(channels);
         self.unit(conv, channels, activation)
     }

@@ -136,6 +136,27 @@ pub trait Backbone: Send + Sync {
     /// If the stage does not exist or the map does not fit.
     fn forward_from(&self, stage: usize, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap>;
 
+    /// The outputs of the stages behind `stage`, from its output: what a class activation map of a
+    /// network that reads several stages needs. Default: nothing behind the last stage, and an error
+    /// for the others.
+    ///
+    /// # Errors
+    /// If the stage does not exist or the map does not fit; [`Error::NoLaterStages`] where the
+    /// network does not have this method.
+    fn forward_stages_from(
+        &self,
+        stage: usize,
+        xs: &FeatureMap,
+        cx: &Context<'_>,
+    ) -> Result<Vec<FeatureMap>> {
+        let _ = (xs, cx);
+        if stage + 1 == self.stages().len() {
+            Ok(Vec::new())
+        } else {
+            Err(Error::NoLaterStages { stage }.into())
+        }
+    }
+
     /// The last map, which the head reads.
     ///
     /// # Errors

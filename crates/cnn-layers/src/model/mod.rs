@@ -2,6 +2,7 @@
 
 mod backbone;
 mod classifier;
+mod encoder_decoder;
 mod head;
 mod layer_group;
 mod outputs;
@@ -12,10 +13,11 @@ mod staged_classifier;
 
 pub use backbone::{Backbone, StageInfo};
 pub use classifier::Classifier;
+pub use encoder_decoder::{Decoder, DecoderModules, EncoderDecoder};
 pub use head::{Head, LinearHead};
 pub use layer_group::LayerGroup;
 pub use outputs::{AuxiliaryOutput, Outputs};
 pub use segmenter::Segmenter;
 pub use staged_backbone::StagedBackbone;
-pub use staged_builder::StagedBuilder;
+pub use staged_builder::{StagedBuilder, Step};
 pub use staged_classifier::StagedClassifier;

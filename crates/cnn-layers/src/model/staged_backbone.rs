@@ -55,6 +55,24 @@ impl StagedBackbone {
             .try_fold(xs.clone(), |xs, stage| stage.layers.forward(&xs, cx))
     }
 
+    /// The outputs of the stages at these places, from the input of the stage at `first`.
+    fn run_to_selected(
+        &self,
+        first: usize,
+        places: &[usize],
+        xs: &FeatureMap,
+        cx: &Context<'_>,
+    ) -> Result<Vec<FeatureMap>> {
+        let mut outputs: Vec<FeatureMap> = Vec::with_capacity(places.len());
+        let mut done = first;
+        for &place in places {
+            let ys = self.run(done, place + 1, outputs.last().unwrap_or(xs), cx)?;
+            outputs.push(ys);
+            done = place + 1;
+        }
+        Ok(outputs)
+    }
+
     /// The place of a given stage in the chain.
     fn place(&self, stage: usize) -> Result<usize> {
         let last = self.selected.len().saturating_sub(1);
@@ -73,14 +91,17 @@ impl Backbone for StagedBackbone {
     }
 
     fn forward_stages(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>> {
-        let mut outputs: Vec<FeatureMap> = Vec::with_capacity(self.selected.len());
-        let mut done = 0;
-        for &place in &self.selected {
-            let ys = self.run(done, place + 1, outputs.last().unwrap_or(xs), cx)?;
-            outputs.push(ys);
-            done = place + 1;
-        }
-        Ok(outputs)
+        self.run_to_selected(0, &self.selected, xs, cx)
+    }
+
+    fn forward_stages_from(
+        &self,
+        stage: usize,
+        xs: &FeatureMap,
+        cx: &Context<'_>,
+    ) -> Result<Vec<FeatureMap>> {
+        let first = self.place(stage)? + 1;
+        self.run_to_selected(first, &self.selected[stage + 1..], xs, cx)
     }
 
     fn forward_to(&self, stage: usize, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {

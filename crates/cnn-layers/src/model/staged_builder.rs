@@ -56,7 +56,29 @@ pub struct StagedBuilder {
     auxiliary: Vec<Auxiliary>,
     channels: usize,
     reduction: usize,
+    dilation: usize,
+    /// The reduction beyond which strides become dilations.
+    output_stride: usize,
     depth: StochasticDepth,
+}
+
+/// How a block moves over its input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// The stride of its strided convolution.
+    pub stride: usize,
+    /// The dilation of its convolutions.
+    pub dilation: usize,
+}
+
+impl Step {
+    /// To every `stride`th pixel, without dilation.
+    pub const fn of_stride(stride: usize) -> Self {
+        Self {
+            stride,
+            dilation: 1,
+        }
+    }
 }
 
 /// The probabilities of dropping residual branches (Huang et al. 2016).
@@ -81,6 +103,8 @@ impl StagedBuilder {
             auxiliary: Vec::new(),
             channels: in_channels,
             reduction: 1,
+            dilation: 1,
+            output_stride: usize::MAX,
             depth: StochasticDepth::default(),
         }
     }
@@ -95,6 +119,37 @@ impl StagedBuilder {
             next_block: 0,
         };
         Self { depth, ..self }
+    }
+
+    /// The maps are at most that many times smaller than the image: strides that would go beyond
+    /// become dilations, so that the convolutions behind see what they saw (Chen et al. 2017,
+    /// <https://arxiv.org/abs/1706.05587>). [`next_step`](Self::next_step) gives both.
+    #[must_use]
+    pub fn with_output_stride(self, output_stride: usize) -> Self {
+        Self {
+            output_stride,
+            ..self
+        }
+    }
+
+    /// The stride and the dilation of the next block, which has `stride` by its table. As in timm
+    /// and torchvision's ResNets, the block whose stride is taken away still has the dilation of
+    /// those before it; [`dilation`](Self::dilation) is that of those behind it.
+    pub fn next_step(&mut self, stride: usize) -> Step {
+        let dilation = self.dilation;
+        if stride > 1 && self.reduction * stride > self.output_stride {
+            self.dilation *= stride;
+            return Step {
+                stride: 1,
+                dilation,
+            };
+        }
+        Step { stride, dilation }
+    }
+
+    /// The dilation of the convolutions behind the blocks so far.
+    pub fn dilation(&self) -> usize {
+        self.dilation
     }
 
     /// The place called `name` below the network's root.

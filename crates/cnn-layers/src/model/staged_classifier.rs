@@ -60,6 +60,15 @@ impl Backbone for StagedClassifier {
         self.backbone.forward_from(stage, xs, cx)
     }
 
+    fn forward_stages_from(
+        &self,
+        stage: usize,
+        xs: &FeatureMap,
+        cx: &Context<'_>,
+    ) -> Result<Vec<FeatureMap>> {
+        self.backbone.forward_stages_from(stage, xs, cx)
+    }
+
     fn forward_features(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         self.backbone.forward_features(xs, cx)
     }

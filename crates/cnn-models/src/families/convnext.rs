@@ -183,7 +183,7 @@ fn build(
     let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels))
         .with_drop_path(args.drop_path_rate, blocks - 1);
 
-    net.group("stem", &["stem"]);
+    net.group("stem", &["stem.0", "stem.1"]);
     let at = net.at("stem");
     let channels = at.pp(0).width(variant.widths[0]);
     let patches = conv(net.channels(), channels, PATCH).with_stride(PATCH);

@@ -76,7 +76,7 @@ fn build(depths: Depths, config: &ModelConfig, root: &Builder) -> Result<StagedC
     let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels))
         .with_drop_path(drop_path_rate.unwrap_or(0.), depths.iter().sum());
 
-    net.group("stem", &["stem"]);
+    net.group("stem", &["stem.conv1"]);
     add_unit(&mut net, "stem.conv1", 32, 1)?;
     net.end_stage("stem.conv1");
 

@@ -3,7 +3,7 @@
 
 use cnn_layers::{
     Activation, BatchNorm2dConfig, BlockOptions, Builder, Conv2dConfig, ConvNormActConfig,
-    DepthwiseSeparableConfig, Init, StagedBuilder, StagedClassifier,
+    DepthwiseSeparableConfig, Init, StagedBuilder, StagedClassifier, Step,
 };
 
 use crate::config::{PadType, make_divisible};
@@ -53,16 +53,18 @@ fn build(multiplier: f64, config: &ModelConfig, root: &Builder) -> Result<Staged
                 .unwrap_or(multiplier),
             pad_type: PadType::read(args)?.unwrap_or(PadType::Symmetric),
             bn_eps: args.number("bn_eps", 0.0..=1.)?.unwrap_or(1e-5),
+            output_stride: args.output_stride()?,
         })
     })?;
     let width = |channels: usize| make_divisible(channels as f64 * args.channel_multiplier);
-    let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels));
+    let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels))
+        .with_output_stride(args.output_stride);
 
     net.group("stem", &["conv_stem", "bn1"]);
     let stem_width = net.at("conv_stem").width(width(32));
     let conv_stem = Conv2dConfig::new(net.channels(), stem_width, 3)
         .with_stride(2)
-        .with_padding(args.pad_type.padding(3, 2))
+        .with_padding(args.pad_type.padding(3, Step::of_stride(2)))
         .with_init(Init::KAIMING_NORMAL_OUT);
     let norm = BatchNorm2dConfig::new(stem_width).with_eps(args.bn_eps);
     let stem = ConvNormActConfig::new(conv_stem, norm, Activation::Relu6);
@@ -74,16 +76,19 @@ fn build(multiplier: f64, config: &ModelConfig, root: &Builder) -> Result<Staged
         let name = format!("blocks.{stage}");
         net.group(&format!("stage{}", stage + 1), &[&name]);
         for number in 0..blocks {
-            let stride = if number == 0 { stride } else { 1 };
+            let step = net.next_step(if number == 0 { stride } else { 1 });
             let options = BlockOptions::new()
-                .with_kernel(3, args.pad_type.padding(3, stride))
+                .with_kernel(3, args.pad_type.padding(3, step))
+                .with_dilation(step.dilation)
                 .with_eps(args.bn_eps);
-            let block = DepthwiseSeparableConfig::new(designed, width(base), stride)
+            let block = DepthwiseSeparableConfig::new(designed, width(base), step.stride)
                 .with_input(net.channels())
                 .with_options(options)
                 .build(&net.at(&name).pp(number))?;
             let channels = block.out_channels();
-            net.add(block).set_channels(channels).add_stride(stride);
+            net.add(block)
+                .set_channels(channels)
+                .add_stride(step.stride);
             designed = width(base);
         }
         net.end_stage(&name);
@@ -94,10 +99,11 @@ fn build(multiplier: f64, config: &ModelConfig, root: &Builder) -> Result<Staged
 }
 
 /// What the family knows: timm's `drop_rate`, `channel_multiplier` (the width relative to the
-/// paper's), `pad_type` and `bn_eps`.
+/// paper's), `pad_type`, `bn_eps` and `output_stride`.
 struct Args {
     drop_rate: f64,
     channel_multiplier: f64,
     pad_type: PadType,
     bn_eps: f64,
+    output_stride: usize,
 }

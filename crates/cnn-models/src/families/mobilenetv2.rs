@@ -3,7 +3,7 @@
 
 use cnn_layers::{
     Activation, BatchNorm2dConfig, BlockOptions, Builder, Conv2dConfig, ConvNormActConfig,
-    DepthwiseSeparableConfig, Init, InvertedResidualConfig, StagedBuilder, StagedClassifier,
+    DepthwiseSeparableConfig, Init, InvertedResidualConfig, StagedBuilder, StagedClassifier, Step,
 };
 
 use crate::config::{PadType, make_divisible};
@@ -145,6 +145,7 @@ fn build(
                 .unwrap_or(variant.width),
             pad_type: PadType::read(args)?.unwrap_or(PadType::Symmetric),
             bn_eps: args.number("bn_eps", 0.0..=1.)?.unwrap_or(1e-5),
+            output_stride: args.output_stride()?,
         })
     })?;
     let width = |channels: usize| make_divisible(channels as f64 * args.channel_multiplier);
@@ -156,7 +157,8 @@ fn build(
     let depths: Vec<usize> = (0..ROWS.len()).map(|row| variant.depth(row)).collect();
     let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels))
         // As in timm, the rate is that of a block after the last.
-        .with_drop_path(args.drop_path_rate, depths.iter().sum());
+        .with_drop_path(args.drop_path_rate, depths.iter().sum())
+        .with_output_stride(args.output_stride);
 
     net.group("stem", &["conv_stem", "bn1"]);
     let channels = net.at("conv_stem").width(stem_width);
@@ -182,14 +184,15 @@ fn build(
         net.group(&format!("stage{}", row + 1), &[&name]);
         let output = width(channels);
         for number in 0..depth {
-            let stride = if number == 0 { stride } else { 1 };
+            let step = net.next_step(if number == 0 { stride } else { 1 });
             let options = BlockOptions::new()
-                .with_kernel(3, args.pad_type.padding(3, stride))
+                .with_kernel(3, args.pad_type.padding(3, step))
+                .with_dilation(step.dilation)
                 .with_eps(args.bn_eps)
                 .with_drop_path(net.next_drop_path());
             let at = net.at(&name).pp(number);
             let channels = if expansion == 1 {
-                let block = DepthwiseSeparableConfig::new(designed, output, stride)
+                let block = DepthwiseSeparableConfig::new(designed, output, step.stride)
                     .with_input(net.channels())
                     .with_activations(Activation::Relu6, Activation::Identity)
                     .with_residual()
@@ -200,7 +203,7 @@ fn build(
                 channels
             } else {
                 let hidden = expansion * designed;
-                let block = InvertedResidualConfig::new(designed, hidden, output, stride)
+                let block = InvertedResidualConfig::new(designed, hidden, output, step.stride)
                     .with_input(net.channels())
                     .with_options(options)
                     .build(&at)?;
@@ -208,7 +211,7 @@ fn build(
                 net.add(block);
                 channels
             };
-            net.set_channels(channels).add_stride(stride);
+            net.set_channels(channels).add_stride(step.stride);
             designed = output;
         }
         // A stage ends where the next row halves the resolution, and at the end.
@@ -228,13 +231,14 @@ fn build(
 }
 
 /// What the family knows: timm's `drop_rate`, `drop_path_rate`, `channel_multiplier` (the width
-/// relative to the paper's), `pad_type` and `bn_eps`.
+/// relative to the paper's), `pad_type`, `bn_eps` and `output_stride`.
 struct Args {
     drop_rate: f64,
     drop_path_rate: f64,
     channel_multiplier: f64,
     pad_type: PadType,
     bn_eps: f64,
+    output_stride: usize,
 }
 
 impl Args {
@@ -242,7 +246,7 @@ impl Args {
     fn conv(&self, from: usize, to: usize, kernel_size: usize, stride: usize) -> ConvNormActConfig {
         let conv = Conv2dConfig::new(from, to, kernel_size)
             .with_stride(stride)
-            .with_padding(self.pad_type.padding(kernel_size, stride))
+            .with_padding(self.pad_type.padding(kernel_size, Step::of_stride(stride)))
             .with_init(Init::KAIMING_NORMAL_OUT);
         let norm = BatchNorm2dConfig::new(to).with_eps(self.bn_eps);
         ConvNormActConfig::new(conv, norm, Activation::Relu6)

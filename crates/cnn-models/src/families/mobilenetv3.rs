@@ -5,7 +5,7 @@ use cnn_core::{Interpolation, Preprocessing};
 use cnn_layers::Activation;
 
 use super::mobile::{
-    Head, MobileNet, Row, SqueezeRule, Width, conv, inverted, separable, torchvision,
+    Form, Head, MobileNet, Row, SqueezeRule, Width, conv, inverted, separable, torchvision,
 };
 use crate::{Build, ModelSpec, Naming, preset};
 
@@ -97,6 +97,21 @@ const COMMON: MobileNet = MobileNet {
     squeeze: SqueezeRule::OfHidden,
     head: Head::AfterPool,
     ..MobileNet::BASE
+};
+
+/// torchvision's body of a network for pixels, which stands on the large one.
+pub(crate) const TORCHVISION_BODY: ModelSpec = ModelSpec {
+    name: "mobilenetv3_large_100",
+    build: Build::Staged(|config, root| {
+        let net = MobileNet {
+            form: Form::Torchvision,
+            bn_eps: 1e-3,
+            bn_momentum: 0.01,
+            ..LARGE
+        };
+        net.build(&BASE, config, root)
+    }),
+    ..BASE
 };
 
 pub(crate) const MODELS: &[ModelSpec] = &[

@@ -11,7 +11,7 @@ use cnn_core::{Interpolation, Preprocessing};
 use cnn_layers::{
     Activate, Activation, AvgPool2d, BatchNorm2dConfig, Builder, Conv2dConfig, ConvNormActConfig,
     Init, MaxPool2d, Padding, Residual, ResidualSum, Sequential, SqueezeExciteConfig,
-    StagedBuilder, StagedClassifier, Window,
+    StagedBuilder, StagedClassifier, Step, Window,
 };
 
 use crate::config::check_shortcut;
@@ -345,21 +345,30 @@ fn tiny() -> Preprocessing {
     }
 }
 
+/// What the family knows: timm's `drop_rate`, `drop_path_rate` and `output_stride`.
+struct Args {
+    drop_rate: f64,
+    drop_path_rate: f64,
+    output_stride: usize,
+}
+
 fn build(
     variant: &Variant,
     config: &ModelConfig,
     root: &Builder,
 ) -> Result<StagedClassifier, Error> {
-    let (drop_rate, drop_path_rate) = config.read_args(BASE.family, |args| {
-        Ok((
-            args.probability("drop_rate")?,
-            args.probability("drop_path_rate")?,
-        ))
+    let args = config.read_args(BASE.family, |args| {
+        Ok(Args {
+            drop_rate: args.probability("drop_rate")?.unwrap_or(0.),
+            drop_path_rate: args.probability("drop_path_rate")?.unwrap_or(0.),
+            output_stride: args.output_stride()?,
+        })
     })?;
     let blocks: usize = variant.depths.iter().sum();
     // As in timm, the last block has the full rate.
     let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels))
-        .with_drop_path(drop_path_rate.unwrap_or(0.), blocks - 1);
+        .with_drop_path(args.drop_path_rate, blocks - 1)
+        .with_output_stride(args.output_stride);
 
     net.group("stem", &["conv1", "bn1"]);
     variant.stem.build(&mut net)?;
@@ -377,24 +386,27 @@ fn build(
         let name = format!("layer{stage}");
         net.group(&format!("stage{stage}"), &[&name]);
         for number in 0..depth {
-            let stride = if stage > 1 && number == 0 { 2 } else { 1 };
+            let step = net.next_step(if stage > 1 && number == 0 { 2 } else { 1 });
             let block = BlockConfig {
                 variant,
                 kind,
                 channels: variant.channels[index],
-                stride,
+                step,
+                later_dilation: net.dilation(),
                 input: designed,
                 drop_path: net.next_drop_path(),
             };
             let (layer, channels) = block.build(net.channels(), &net.at(&name).pp(number))?;
-            net.add(layer).set_channels(channels).add_stride(stride);
+            net.add(layer)
+                .set_channels(channels)
+                .add_stride(step.stride);
             designed = block.output();
         }
         net.end_stage(&name);
     }
 
     let num_classes = config.num_classes.unwrap_or(BASE.num_classes);
-    Ok(net.linear_classifier(BASE.classifier, num_classes, drop_rate.unwrap_or(0.))?)
+    Ok(net.linear_classifier(BASE.classifier, num_classes, args.drop_rate)?)
 }
 
 impl Block {
@@ -427,7 +439,9 @@ struct BlockConfig<'a> {
     /// Channels of the table, of which a bottleneck has others inside where it has groups or is
     /// wide.
     channels: usize,
-    stride: usize,
+    step: Step,
+    /// Dilation of the layers behind it.
+    later_dilation: usize,
     /// Channels of the input by the table.
     input: usize,
     drop_path: f64,
@@ -439,6 +453,7 @@ struct BranchConv {
     /// By the table.
     channels: usize,
     stride: usize,
+    dilation: usize,
     groups: usize,
 }
 
@@ -449,27 +464,39 @@ impl BlockConfig<'_> {
     }
 
     fn branch(&self) -> Vec<BranchConv> {
-        let Self {
-            variant, stride, ..
-        } = *self;
-        let conv = |kernel_size: usize, channels: usize, stride: usize, groups: usize| BranchConv {
-            kernel_size,
+        let Self { variant, step, .. } = *self;
+        let pointwise = |channels: usize| BranchConv {
+            kernel_size: 1,
             channels,
-            stride,
-            groups,
+            stride: 1,
+            dilation: 1,
+            groups: 1,
+        };
+        let moving = |channels: usize| BranchConv {
+            kernel_size: 3,
+            stride: step.stride,
+            dilation: step.dilation,
+            ..pointwise(channels)
         };
         match self.kind {
             Block::Basic => vec![
-                conv(3, self.channels, stride, 1),
-                conv(3, self.output(), 1, 1),
+                moving(self.channels),
+                BranchConv {
+                    kernel_size: 3,
+                    dilation: self.later_dilation,
+                    ..pointwise(self.output())
+                },
             ],
             Block::Bottleneck => {
                 let groups = variant.groups;
                 let inside = self.channels * variant.group_width / 64 * groups;
                 vec![
-                    conv(1, inside, 1, 1),
-                    conv(3, inside, stride, groups),
-                    conv(1, self.output(), 1, 1),
+                    pointwise(inside),
+                    BranchConv {
+                        groups,
+                        ..moving(inside)
+                    },
+                    pointwise(self.output()),
                 ]
             }
         }
@@ -492,7 +519,9 @@ impl BlockConfig<'_> {
             } else {
                 (Activation::Relu, Init::ONES)
             };
-            let mut conv = conv(channels, width, branch.kernel_size, branch.stride);
+            let mut conv = conv(channels, width, branch.kernel_size, branch.stride)
+                .with_dilation(branch.dilation)
+                .with_padding(Padding::all(branch.kernel_size / 2 * branch.dilation));
             if branch.groups > 1 {
                 // PyTorch's rule, which timm follows here, counts the outputs of all groups.
                 let fan_out = width * branch.kernel_size * branch.kernel_size;
@@ -522,7 +551,7 @@ impl BlockConfig<'_> {
                 .build(&at.pp("se"))?;
             block = block.with_squeeze_excite(squeeze_excite);
         }
-        if self.stride == 1 && self.input == self.output() {
+        if self.step.stride == 1 && self.input == self.output() {
             check_shortcut(BASE.family, in_channels, channels, at)?;
             return Ok((block, channels));
         }
@@ -537,17 +566,17 @@ impl BlockConfig<'_> {
         let averages = self.variant.averages_shortcut;
         // timm counts the average, even where it would change nothing.
         let first = usize::from(averages);
-        if averages && self.stride > 1 {
+        if averages && self.step.stride > 1 {
             // What reaches beyond the border counts the pixels that there are.
             let window = Window {
-                stride: [self.stride; 2],
+                stride: [self.step.stride; 2],
                 ceil_mode: true,
                 ..Window::new([2; 2])
             };
             layers.push(AvgPool2d::with_window(window, false).at(&at.pp(0)));
         }
         let width = at.pp(first).width(self.output());
-        let stride = if averages { 1 } else { self.stride };
+        let stride = if averages { 1 } else { self.step.stride };
         let unit = ConvNormActConfig::new(
             conv(in_channels, width, 1, stride),
             BatchNorm2dConfig::new(width),

@@ -142,7 +142,7 @@ fn build(
     let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels))
         .with_drop_path(drop_path_rate.unwrap_or(0.), rows.len() - 1);
 
-    net.group("stem", &["stem"]);
+    net.group("stem", &["stem.0", "stem.1"]);
     for (index, width, stride) in [(0, 32, 2), (1, 64, 1)] {
         let at = net.at("stem").pp(index);
         let channels = at.pp("conv").width(width);

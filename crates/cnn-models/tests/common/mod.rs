@@ -2,16 +2,17 @@
 #![allow(dead_code, reason = "each test file takes what it needs")]
 #![allow(clippy::unwrap_used)]
 
-use cnn_models::{ModelConfig, ModelSpec, families};
+use cnn_models::{Kind, ModelConfig, ModelSpec, families};
 
-/// The model of each family that has the fewest parameters: what does not depend on the variant is
-/// tested with these.
+/// The classifier of each family that has the fewest parameters: what does not depend on the variant
+/// is tested with these.
 pub(crate) fn smallest_of_each_family() -> Vec<&'static ModelSpec> {
     let families = families().into_iter();
     let smallest =
         |members: Vec<&'static ModelSpec>| members.into_iter().min_by_key(|spec| spec.parameters);
     families
         .filter_map(|(_, members)| smallest(members))
+        .filter(|spec| spec.kind() == Kind::Classification)
         .collect()
 }
 

@@ -20,7 +20,8 @@ const GAP: usize = 4;
 pub fn filter_grid(network: &Network) -> Result<Image, Error> {
     let spec = network.spec();
     let of_module = |module: &str| network.store().get(&format!("{module}.weight"));
-    let found = spec.first_convs().find_map(|module| of_module(module).ok());
+    let first_convs = spec.first_convs(&network.config().model);
+    let found = first_convs.iter().find_map(|module| of_module(module).ok());
     let weight = match found {
         Some(weight) => weight,
         None => of_module(spec.first_conv)?,

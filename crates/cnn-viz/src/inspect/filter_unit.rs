@@ -248,7 +248,7 @@ impl<'a> Units<'a> {
                 ..at
             },
             // What it reads second gives a size alone.
-            LayerKind::ResizeLike { .. } if reader.input == 0 => at,
+            LayerKind::ResizeLike { .. } | LayerKind::PadLike if reader.input == 0 => at,
             LayerKind::ChannelScale if reader.input == 0 => Reader { scaled: true, ..at },
             LayerKind::Flatten => {
                 let pixels: usize = node.input_shapes[reader.input].iter().skip(1).product();

@@ -2,14 +2,15 @@
 
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
-use cnn_graph::{Graph, Node, ReceptiveField};
-use cnn_layers::FeatureMap;
-use cnn_models::{ModelConfig, ModelSpec, Network};
+use cnn_graph::{Node, ReceptiveField};
+use cnn_layers::{Classifier, FeatureMap, Segmenter};
+use cnn_models::{Kind, ModelConfig, ModelSpec, NetworkOf};
 use serde::Serialize;
 
 use crate::args::Size;
 use crate::memory::{self, Workload};
 use crate::output;
+use crate::watched::Watched;
 
 /// What one forward pass of one image does, layer by layer.
 #[derive(Debug)]
@@ -53,16 +54,23 @@ const F32: usize = 4;
 impl LayerTable {
     /// Watches the model on an empty image.
     pub(super) fn of(spec: &ModelSpec, size: Option<Size>) -> Result<Self> {
+        match spec.kind() {
+            Kind::Segmentation => Self::of_kind::<dyn Segmenter>(spec, size),
+            _ => Self::of_kind::<dyn Classifier>(spec, size),
+        }
+    }
+
+    fn of_kind<M: Watched + ?Sized>(spec: &ModelSpec, size: Option<Size>) -> Result<Self> {
         let config = ModelConfig {
             input_size: size.map(|Size(size)| size),
             ..ModelConfig::default()
         };
-        let network = Network::of(*spec, &config, 0)?;
+        let network = NetworkOf::<M>::of(*spec, &config, 0)?;
         let input_size = network.preprocessing().input_size;
         memory::check(&network, 1, Workload::Forward)?;
         let [channels, height, width] = input_size;
         let image = Tensor::zeros((1, height, width, channels), DType::F32, &Device::Cpu)?;
-        let graph = Graph::of_classifier(network.model(), &FeatureMap::from_nhwc(&image)?)?;
+        let graph = network.model().graph(&FeatureMap::from_nhwc(&image)?)?;
         let fields = graph.receptive_fields();
         let rows = graph.nodes().iter().zip(fields);
         let rows: Vec<LayerRow> = rows

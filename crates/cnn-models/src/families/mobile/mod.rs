@@ -11,7 +11,7 @@ use cnn_core::Preprocessing;
 use cnn_layers::{
     Activation, BatchNorm2dConfig, BlockOptions, Builder, Conv2dConfig, ConvNormActConfig,
     DepthwiseSeparableConfig, FusedInvertedResidualConfig, Init, InvertedResidualConfig, Residual,
-    ResidualSum, Sequential, SqueezeExciteConfig, StagedBuilder, StagedClassifier,
+    ResidualSum, Sequential, SqueezeExciteConfig, StagedBuilder, StagedClassifier, Step,
     UniversalInvertedResidualConfig,
 };
 
@@ -43,6 +43,19 @@ pub(crate) struct MobileNet {
     pub(crate) pad_type: PadType,
     pub(crate) bn_eps: f64,
     pub(crate) bn_momentum: f64,
+    pub(crate) form: Form,
+}
+
+/// In which library's form the body of the network is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// timm's names. A stage ends before a block that halves the resolution; with an output stride,
+    /// the block whose stride is taken away is not dilated yet.
+    Timm,
+    /// torchvision's names of a body without its head, whose blocks are numbered through. A stage
+    /// ends with the block that halves the resolution, so that what a network reads of it is one
+    /// block deep; with an output stride, all blocks of a stage are dilated.
+    Torchvision,
 }
 
 /// The reduced form of a deep network: so many times as many blocks as in the table.
@@ -93,6 +106,7 @@ impl MobileNet {
         pad_type: PadType::Symmetric,
         bn_eps: 1e-5,
         bn_momentum: 0.1,
+        form: Form::Timm,
     };
 
     /// As TensorFlow computes it: padding `same` and eps 1e-3.
@@ -130,6 +144,7 @@ impl MobileNet {
                 pad_type: PadType::read(args)?,
                 bn_eps: args.number("bn_eps", 0.0..=1.)?,
                 bn_momentum: args.number("bn_momentum", 0.0..=1.)?,
+                output_stride: args.output_stride()?,
             })
         })?;
         let net = Self {
@@ -142,7 +157,8 @@ impl MobileNet {
         };
         let mut staged = StagedBuilder::new(root, config.in_channels.unwrap_or(base.in_channels))
             // As in timm, the rate is that of a block after the last.
-            .with_drop_path(args.drop_path_rate, net.blocks());
+            .with_drop_path(args.drop_path_rate, net.blocks())
+            .with_output_stride(args.output_stride);
         let mut designed = net.build_stem(&mut staged)?;
         for stage in 0..net.stages.len() {
             designed = net.build_stage(stage, designed, base.family, &mut staged)?;
@@ -158,20 +174,24 @@ impl MobileNet {
 
     /// The first convolution; gives its designed channels.
     fn build_stem(&self, net: &mut StagedBuilder) -> Result<usize, Error> {
-        net.group("stem", &["conv_stem", "bn1"]);
+        let [conv, norm] = match self.form {
+            Form::Timm => ["conv_stem", "bn1"],
+            Form::Torchvision => ["0.0", "0.1"],
+        };
+        net.group("stem", &[conv, norm]);
         let designed = self.channels(self.stem);
-        let at = net.at("conv_stem");
+        let at = net.at(conv);
         let channels = at.width(designed);
         let conv = Conv2dConfig::new(net.channels(), channels, 3)
             .with_stride(2)
-            .with_padding(self.pad_type.padding(3, 2));
+            .with_padding(self.pad_type.padding(3, Step::of_stride(2)));
         let unit = self.unit(conv, channels, self.activation);
-        net.add(unit.build(&at, &net.at("bn1"))?)
+        net.add(unit.build(&at, &net.at(norm))?)
             .set_channels(channels)
             .add_stride(2);
         // The stem is a stage where the next block halves the resolution again.
-        if self.first_stride(0) > 1 {
-            net.end_stage("bn1");
+        if self.form == Form::Timm && self.first_stride(0) > 1 {
+            net.end_stage(norm);
         }
         Ok(designed)
     }
@@ -185,30 +205,55 @@ impl MobileNet {
         family: &'static str,
         net: &mut StagedBuilder,
     ) -> Result<usize, Error> {
-        let name = format!("blocks.{stage}");
-        net.group(&format!("stage{}", stage + 1), &[&name]);
+        let repeats = self.repeats(stage);
+        let names: Vec<String> = match self.form {
+            Form::Timm => vec![format!("blocks.{stage}")],
+            Form::Torchvision => {
+                let before: usize = (0..stage).flat_map(|stage| self.repeats(stage)).sum();
+                let blocks: usize = repeats.iter().sum();
+                let indices = before + 1..=before + blocks;
+                indices.map(|index| index.to_string()).collect()
+            }
+        };
+        let modules: Vec<&str> = names.iter().map(String::as_str).collect();
+        net.group(&format!("stage{}", stage + 1), &modules);
         let mut number = 0;
-        for (row, repeats) in self.stages[stage].iter().zip(self.repeats(stage)) {
+        for (row, repeats) in self.stages[stage].iter().zip(repeats) {
             for _ in 0..repeats {
                 let stride = if number == 0 { row.stride } else { 1 };
+                let mut step = net.next_step(stride);
+                let at = match self.form {
+                    Form::Timm => net.at(&names[0]).pp(number),
+                    Form::Torchvision => {
+                        step.dilation = net.dilation();
+                        torchvision::block_at(&net.at(&names[number]), row)
+                    }
+                };
                 let block = BlockConfig {
                     net: self,
                     row,
                     designed,
                     input: net.channels(),
                     output: self.channels(Width::Scaled(row.channels)),
-                    stride,
+                    step,
                     drop_path: net.next_drop_path(),
                 };
-                let channels = block.add(family, &net.at(&name).pp(number), net)?;
-                net.set_channels(channels).add_stride(stride);
+                let channels = block.add(family, &at, net)?;
+                net.set_channels(channels).add_stride(step.stride);
                 designed = block.output;
+                if self.form == Form::Torchvision && stride > 1 {
+                    net.end_stage(&names[number]);
+                }
                 number += 1;
             }
         }
-        // A stage ends where the next one halves the resolution, and at the end.
-        if self.first_stride(stage + 1) != 1 {
-            net.end_stage(&name);
+        let ends = match self.form {
+            // Where the next stage halves the resolution, and at the end.
+            Form::Timm => self.first_stride(stage + 1) != 1,
+            Form::Torchvision => stage + 1 == self.stages.len(),
+        };
+        if let Some(last) = names.last().filter(|_| ends) {
+            net.end_stage(last);
         }
         Ok(designed)
     }
@@ -282,7 +327,7 @@ pub(crate) fn sized(size: usize, crop_pct: f64, base: fn() -> Preprocessing) -> 
 }
 
 /// What the families know: timm's `drop_rate`, `drop_path_rate`, `channel_multiplier`,
-/// `depth_multiplier`, `pad_type`, `bn_eps` and `bn_momentum`.
+/// `depth_multiplier`, `pad_type`, `bn_eps`, `bn_momentum` and `output_stride`.
 struct Args {
     drop_rate: f64,
     drop_path_rate: f64,
@@ -291,6 +336,7 @@ struct Args {
     pad_type: Option<PadType>,
     bn_eps: Option<f64>,
     bn_momentum: Option<f64>,
+    output_stride: usize,
 }
 
 /// One block.
@@ -304,7 +350,7 @@ struct BlockConfig<'a> {
     input: usize,
     /// Channels of its output by the table.
     output: usize,
-    stride: usize,
+    step: Step,
     drop_path: f64,
 }
 
@@ -321,10 +367,11 @@ impl BlockConfig<'_> {
             designed,
             input,
             output,
-            stride,
+            step,
             ..
         } = *self;
-        let padding = |kernel_size, stride| self.net.pad_type.padding(kernel_size, stride);
+        let stride = step.stride;
+        let padding = |kernel_size, step| self.net.pad_type.padding(kernel_size, step);
         let hidden = make_divisible(designed as f64 * row.expansion);
         let activation = row.activation.unwrap_or(self.net.activation);
         Ok(match row.block {
@@ -377,10 +424,10 @@ impl BlockConfig<'_> {
                 let middle = row.kernel_size;
                 if start > 0 {
                     let stride = if middle > 0 { 1 } else { stride };
-                    config = config.with_start(start, padding(start, stride));
+                    config = config.with_start(start, padding(start, Step { stride, ..step }));
                 }
                 if middle > 0 {
-                    config = config.with_middle(middle, padding(middle, stride));
+                    config = config.with_middle(middle, padding(middle, step));
                 }
                 let block = config.build(at)?;
                 let channels = block.out_channels();
@@ -402,11 +449,17 @@ impl BlockConfig<'_> {
         let at_conv = at.pp("conv");
         let channels = at_conv.width(self.output);
         let conv = Conv2dConfig::new(self.input, channels, row.kernel_size)
-            .with_stride(self.stride)
-            .with_padding(net.pad_type.padding(row.kernel_size, self.stride));
+            .with_stride(self.step.stride)
+            .with_padding(net.pad_type.padding(row.kernel_size, self.step));
+        // One pixel has no neighbours that could lie further apart.
+        let conv = if row.kernel_size > 1 {
+            conv.with_dilation(self.step.dilation)
+        } else {
+            conv
+        };
         let unit = net.unit(conv, channels, activation);
         let unit = unit.build(&at_conv, &at.pp("bn1"))?;
-        let residual = row.residual && self.stride == 1 && self.designed == self.output;
+        let residual = row.residual && self.step.stride == 1 && self.designed == self.output;
         if !residual {
             staged.add(unit);
             return Ok(channels);
@@ -424,10 +477,11 @@ impl BlockConfig<'_> {
         let mut options = BlockOptions::new()
             .with_eps(net.bn_eps)
             .with_momentum(net.bn_momentum)
+            .with_dilation(self.step.dilation)
             .with_drop_path(self.drop_path);
         let size = row.kernel_size;
         if size > 0 {
-            options = options.with_kernel(size, net.pad_type.padding(size, self.stride));
+            options = options.with_kernel(size, net.pad_type.padding(size, self.step));
         }
         if row.squeeze == 0. {
             return options;

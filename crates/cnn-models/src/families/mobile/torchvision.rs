@@ -1,8 +1,35 @@
 //! How torchvision names the tensors of mobile networks: by the places of the blocks in the table
 //! and of the layers in the blocks.
 
+use cnn_layers::Builder;
+
 use super::Row;
 use super::table::Block;
+
+/// The place of a block whose layers are to have torchvision's names, `block.<layer>.<part>`.
+pub(super) fn block_at(block: &Builder, row: &Row) -> Builder {
+    if let Block::Conv = row.block {
+        return block.renamed(&[("conv", "0"), ("bn1", "1")]);
+    }
+    let mut names = Vec::new();
+    for (layer, (conv, norm)) in layers(row).into_iter().enumerate() {
+        let place = format!("block.{layer}");
+        if conv == "se" {
+            names.push((conv, place));
+        } else {
+            names.push((conv, format!("{place}.0")));
+            names.push((norm, format!("{place}.1")));
+        }
+    }
+    for (part, name) in SQUEEZE_EXCITE {
+        names.push((part, name.to_string()));
+    }
+    let names: Vec<(&str, &str)> = names.iter().map(|(own, name)| (*own, &**name)).collect();
+    block.renamed(&names)
+}
+
+/// The convolutions of squeeze-and-excitation, with torchvision's names.
+const SQUEEZE_EXCITE: [(&str, &str); 2] = [("conv_reduce", "fc1"), ("conv_expand", "fc2")];
 
 /// The model's own name of a tensor in a network whose blocks are `features.<stage>.<block>.block`
 /// (EfficientNet); `None` for any other name.
@@ -61,29 +88,30 @@ fn at_ends(index: usize, last: usize, rest: &str) -> Result<Option<String>, usiz
 /// The name within a block of `<layer>.<part>.<tensor>`.
 fn in_block(rest: &str, row: &Row) -> Option<String> {
     let (layer, rest) = rest.split_once('.')?;
+    match *layers(row).get(number(layer)?)? {
+        ("se", _) => {
+            let (part, tensor) = rest.split_once('.')?;
+            let (part, _) = SQUEEZE_EXCITE.iter().find(|(_, name)| *name == part)?;
+            Some(format!("se.{part}.{tensor}"))
+        }
+        (conv, norm) => unit(rest, conv, norm),
+    }
+}
+
+/// The layers of a block in their order, as convolution and norm, or `se`.
+fn layers(row: &Row) -> Vec<(&'static str, &'static str)> {
     let mut layers = match row.block {
         Block::Conv => vec![("conv", "bn1")],
         Block::Separable => vec![("conv_dw", "bn1"), ("conv_pw", "bn2")],
         Block::Inverted => vec![("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")],
         Block::Fused => vec![("conv_exp", "bn1"), ("conv_pwl", "bn2")],
         // torchvision has none of them.
-        Block::Universal { .. } => return None,
+        Block::Universal { .. } => Vec::new(),
     };
-    if row.squeeze > 0. {
+    if row.squeeze > 0. && !layers.is_empty() {
         layers.insert(layers.len() - 1, ("se", ""));
     }
-    match layers.get(number(layer)?)? {
-        ("se", _) => {
-            let (part, tensor) = rest.split_once('.')?;
-            let part = match part {
-                "fc1" => "conv_reduce",
-                "fc2" => "conv_expand",
-                _ => return None,
-            };
-            Some(format!("se.{part}.{tensor}"))
-        }
-        (conv, norm) => unit(rest, conv, norm),
-    }
+    layers
 }
 
 /// A tensor of torchvision's unit of convolution and norm.

@@ -1,0 +1,200 @@
+//! The backbones of the networks, and which of their maps are read.
+
+use cnn_layers::{Backbone, Builder};
+use serde_json::{Map, Value};
+
+use crate::families::mobilenetv3;
+use crate::{ArgReader, Error, ModelConfig, ModelSpec, find};
+
+/// A backbone that gives the maps that a decoder reads.
+pub(super) struct Encoder {
+    pub(super) backbone: Box<dyn Backbone>,
+}
+
+impl Encoder {
+    /// torchvision's ResNet at an eighth of the image's size: the outputs of `layer3` and `layer4`.
+    pub(super) fn torchvision_resnet(
+        name: &str,
+        config: &ModelConfig,
+        root: &Builder,
+    ) -> Result<Self, Error> {
+        let stages = [3, 4];
+        Self::torchvision(find(name)?, 8., &stages, config, root)
+    }
+
+    /// torchvision's MobileNetV3-Large at a sixteenth of the image's size: the output of the first
+    /// block at an eighth, and the last map.
+    pub(super) fn torchvision_mobilenetv3(
+        config: &ModelConfig,
+        root: &Builder,
+    ) -> Result<Self, Error> {
+        let stages = [1, 4];
+        Self::torchvision(&mobilenetv3::TORCHVISION_BODY, 16., &stages, config, root)
+    }
+
+    fn torchvision(
+        spec: &ModelSpec,
+        output_stride: f64,
+        stages: &[usize],
+        config: &ModelConfig,
+        root: &Builder,
+    ) -> Result<Self, Error> {
+        let config = ModelConfig {
+            in_channels: config.in_channels,
+            ..ModelConfig::default()
+        }
+        .with_arg("output_stride", output_stride);
+        let backbone = spec.build_backbone(&config, &root.pp("backbone"), Some(stages))?;
+        Ok(Self { backbone })
+    }
+
+    /// Channels of the two maps of a network of torchvision.
+    pub(super) fn channels(&self) -> [usize; 2] {
+        let stages = self.backbone.stages();
+        [stages[0].channels, stages[1].channels]
+    }
+}
+
+/// Which registered model is the backbone, and what it is built with: the arguments `backbone` and
+/// `backbone_args` of a configuration.
+pub(super) struct BackboneArgs {
+    spec: &'static ModelSpec,
+    args: Map<String, Value>,
+}
+
+/// The backbone where nothing is said of it: segmentation_models.pytorch's.
+pub(crate) const DEFAULT_BACKBONE: &str = "resnet34";
+
+/// Where the backbone lies in the networks that take any: timm's names below it, as
+/// segmentation_models.pytorch has its encoders `tu-…`.
+pub(crate) const BACKBONE_PATH: &str = "encoder.model";
+
+impl BackboneArgs {
+    pub(super) fn read(args: &mut ArgReader<'_>) -> Result<Self, Error> {
+        let name = args.text("backbone")?.unwrap_or(DEFAULT_BACKBONE);
+        Ok(Self {
+            spec: find(name)?,
+            args: args.object("backbone_args")?.unwrap_or_default(),
+        })
+    }
+
+    /// The backbone with its maps at a half, a quarter and so on of the image's size, up to a 32nd:
+    /// the last one of each size. It may lack some of the first.
+    pub(super) fn pyramid(&self, config: &ModelConfig, root: &Builder) -> Result<Pyramid, Error> {
+        let (config, whole) = self.whole(config, root, None)?;
+        let stages = whole.stages();
+        let reductions: Vec<usize> = stages.iter().map(|stage| stage.reduction).collect();
+        let deepest = reductions.iter().copied().max().unwrap_or(1).min(32);
+        let depth = deepest.ilog2() as usize;
+        let chosen: Vec<Option<usize>> = (1..=depth)
+            .map(|level| reductions.iter().rposition(|&found| found == 1 << level))
+            .collect();
+        let channels = chosen
+            .iter()
+            .map(|chosen| chosen.map_or(0, |stage| stages[stage].channels))
+            .collect();
+        let indices: Vec<usize> = chosen.iter().copied().flatten().collect();
+        if chosen.last().is_none_or(Option::is_none) {
+            return Err(self.unfit(&reductions));
+        }
+        Ok(Pyramid {
+            encoder: self.selected(&config, root, &indices)?,
+            channels,
+        })
+    }
+
+    /// The backbone at a sixteenth of the image's size by dilation: the map at a quarter of it, and
+    /// the last one.
+    pub(super) fn dilated(
+        &self,
+        output_stride: usize,
+        config: &ModelConfig,
+        root: &Builder,
+    ) -> Result<Encoder, Error> {
+        let (config, whole) = self.whole(config, root, Some(output_stride))?;
+        let stages = whole.stages();
+        let quarter = stages.iter().rposition(|stage| stage.reduction == 4);
+        let last = stages.len().saturating_sub(1);
+        match quarter.filter(|&quarter| quarter < last) {
+            Some(quarter) => self.selected(&config, root, &[quarter, last]),
+            None => Err(self.unfit(
+                &stages
+                    .iter()
+                    .map(|stage| stage.reduction)
+                    .collect::<Vec<_>>(),
+            )),
+        }
+    }
+
+    /// Its configuration, and the backbone over a store of its own, to see its stages.
+    fn whole(
+        &self,
+        config: &ModelConfig,
+        root: &Builder,
+        output_stride: Option<usize>,
+    ) -> Result<(ModelConfig, Box<dyn Backbone>), Error> {
+        let mut of_backbone = ModelConfig {
+            in_channels: config.in_channels,
+            args: self.args.clone(),
+            ..ModelConfig::default()
+        };
+        if let Some(stride) = output_stride {
+            of_backbone = of_backbone.with_arg("output_stride", stride as f64);
+        }
+        let blank = cnn_layers::Store::blank().builder(root.mode());
+        // With the plan of widths, if there is one.
+        let widths = config.widths.iter().filter_map(|(path, &width)| {
+            let path = path.strip_prefix(BACKBONE_PATH)?.strip_prefix('.')?;
+            Some((path.to_string(), width))
+        });
+        let planned = ModelConfig {
+            widths: widths.collect(),
+            ..of_backbone.clone()
+        };
+        let backbone = self.spec.build_backbone(&planned, &blank, None)?;
+        Ok((of_backbone, backbone))
+    }
+
+    fn selected(
+        &self,
+        config: &ModelConfig,
+        root: &Builder,
+        stages: &[usize],
+    ) -> Result<Encoder, Error> {
+        let at = self.place(root);
+        let backbone = self.spec.build_backbone(config, &at, Some(stages))?;
+        Ok(Encoder { backbone })
+    }
+
+    /// Where it lies, under the names that timm gives the layers of a network that is to give its
+    /// maps: it takes some modules apart, and wraps a network whose maps it cannot get otherwise.
+    fn place(&self, root: &Builder) -> Builder {
+        let at = root.pp(BACKBONE_PATH);
+        match self.spec.family {
+            "vgg" | "densenet" | "inception_v4" => at.flattened(&["features"]),
+            "convnext" => at.flattened(&["stem", "stages"]),
+            "darknet" => at.flattened(&["stem", "stages"]),
+            "repvgg" => at.flattened(&["stages"]),
+            "ghostnet" => at.flattened(&["blocks"]),
+            "xception_aligned" => at.flattened(&["stem", "blocks"]),
+            "xception" => at.pp("body"),
+            _ => at,
+        }
+    }
+
+    fn unfit(&self, reductions: &[usize]) -> Error {
+        Error::Argument {
+            model: self.spec.name,
+            what: "the maps of the backbone",
+            found: format!("maps at 1/{reductions:?} of the image's size"),
+            expected: "some at a quarter and below".to_string(),
+        }
+    }
+}
+
+/// A backbone with a map for each halving of the image's size.
+pub(super) struct Pyramid {
+    pub(super) encoder: Encoder,
+    /// Channels of the map at each halving, from the first on; 0 where there is none.
+    pub(super) channels: Vec<usize>,
+}
