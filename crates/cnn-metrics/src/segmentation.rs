@@ -3,6 +3,7 @@
 mod bootstrap;
 mod boundary;
 mod components;
+mod contours;
 mod distance;
 mod masks;
 mod metrics;

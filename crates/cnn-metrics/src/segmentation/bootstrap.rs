@@ -110,3 +110,95 @@ impl Bootstrap {
         overlaps
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+    use crate::SegmentationMetrics;
+
+    /// Images of ten pixels of class 1, of which 0 to 10 are found, all numbers as likely.
+    fn gathered(seed: u64, images: usize) -> SegmentationMetrics {
+        let mut draws = Draws::new(seed, 1 << 40);
+        let mut metrics = SegmentationMetrics::new(3).unwrap();
+        for _ in 0..images {
+            let mut prediction = [0; 10];
+            prediction[..draws.below(11) as usize].fill(1);
+            metrics.update(&prediction, &[1; 10]).unwrap();
+        }
+        metrics
+    }
+
+    #[test]
+    fn intervals_cover_as_often_as_they_say() {
+        let bootstrap = Bootstrap {
+            resamples: 200,
+            confidence: 0.9,
+            seed: 0,
+        };
+        // The expectation of the class's IoU is 0.5, since the union is always the whole image.
+        let covered = (0..400).filter(|&seed| {
+            let intervals = gathered(seed, 40).intervals(&bootstrap).unwrap();
+            let iou = intervals.per_class_iou[1].unwrap();
+            iou.low <= 0.5 && 0.5 <= iou.high
+        });
+        // Four standard deviations of a binomial count around 360.
+        let covered = covered.count();
+        assert!((336..=384).contains(&covered), "{covered} of 400");
+    }
+
+    #[test]
+    fn intervals_lie_around_the_score_and_depend_on_the_seed_alone() {
+        let metrics = gathered(3, 25);
+        let result = metrics.result().unwrap();
+        let of_seed = |seed| {
+            let bootstrap = Bootstrap {
+                seed,
+                ..Bootstrap::default()
+            };
+            metrics.intervals(&bootstrap).unwrap()
+        };
+        let intervals = of_seed(5);
+        assert_eq!(intervals, of_seed(5));
+        assert_ne!(intervals, of_seed(6));
+        assert!(intervals.mean_iou.low < result.mean_iou);
+        assert!(result.mean_iou < intervals.mean_iou.high);
+        assert_eq!(intervals.per_class_iou[2], None);
+    }
+
+    #[test]
+    fn of_one_image_an_interval_is_a_point() {
+        let mut metrics = SegmentationMetrics::new(2).unwrap();
+        metrics.update(&[0, 1, 1], &[0, 1, 0]).unwrap();
+        metrics.update(&[0, 1, 1], &[255; 3]).unwrap(); // is not drawn
+        let intervals = metrics.intervals(&Bootstrap::default()).unwrap();
+        assert_eq!(
+            (intervals.mean_iou.low, intervals.mean_iou.high),
+            (0.5, 0.5)
+        );
+    }
+
+    #[test]
+    fn bad_arguments_are_errors() {
+        let metrics = gathered(0, 2);
+        for resamples in [0, 100_001, usize::MAX] {
+            let bootstrap = Bootstrap {
+                resamples,
+                ..Bootstrap::default()
+            };
+            assert_eq!(
+                metrics.intervals(&bootstrap).unwrap_err().to_string(),
+                format!("resamples is {resamples}, expected 1 to 100000")
+            );
+        }
+        let bootstrap = Bootstrap {
+            confidence: f64::NAN,
+            ..Bootstrap::default()
+        };
+        assert_eq!(
+            metrics.intervals(&bootstrap).unwrap_err().to_string(),
+            "confidence is NaN, expected a number above 0 and below 1"
+        );
+    }
+}

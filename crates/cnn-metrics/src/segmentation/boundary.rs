@@ -5,9 +5,9 @@
 
 use serde::Serialize;
 
-use super::IGNORED_TARGET;
+use super::contours::{Contours, Reach, Size};
 use super::distance::DistanceTransform;
-use super::masks::{check_classes, check_masks, check_size, neighbours};
+use super::masks::{check_classes, check_masks, check_size};
 use crate::Error;
 
 /// The tolerance that Csurka et al. use: 0.75 % of the image's diagonal.
@@ -143,8 +143,8 @@ impl BoundaryF1 {
         check_size(targets.len(), height, width)?;
         let size = Size { height, width };
         let classes = self.per_class.len();
-        let truth = Boundaries::of(targets, targets, classes, size);
-        let prediction = Boundaries::of(predictions, targets, classes, size);
+        let truth = Contours::of(targets, targets, classes, size);
+        let prediction = Contours::of(predictions, targets, classes, size);
         let tolerance = self.tolerance * (height as f64).hypot(width as f64);
         let mut image = RunningMean::default();
         for class in 0..classes {
@@ -181,85 +181,161 @@ impl BoundaryF1 {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Size {
-    height: usize,
-    width: usize,
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
 
-/// The boundaries of all classes in one mask.
-struct Boundaries {
-    /// The class on whose boundary a pixel lies; [`IGNORED_TARGET`] off all boundaries.
-    classes: Vec<u8>,
-    /// The pixels on the boundary of each class.
-    pixels: Vec<Vec<usize>>,
-    size: Size,
-}
+    use super::*;
+    use crate::IGNORED_TARGET;
+    use crate::random::Draws;
 
-impl Boundaries {
-    fn of(mask: &[u8], targets: &[u8], class_count: usize, size: Size) -> Self {
-        let mut classes = vec![IGNORED_TARGET; mask.len()];
-        let mut pixels = vec![Vec::new(); class_count];
-        for (pixel, &class) in mask.iter().enumerate() {
-            if targets[pixel] == IGNORED_TARGET {
-                continue;
-            }
-            let parts = |other: usize| targets[other] != IGNORED_TARGET && mask[other] != class;
-            if neighbours(pixel, size.height, size.width).any(parts) {
-                classes[pixel] = class;
-                pixels[usize::from(class)].push(pixel);
-            }
-        }
-        Self {
-            classes,
-            pixels,
-            size,
-        }
-    }
-}
-
-/// A class, and how far a boundary may be off, in pixels.
-struct Reach {
-    class: u8,
-    tolerance: f64,
-}
-
-impl Reach {
-    fn f1(
-        &self,
-        prediction: &Boundaries,
-        truth: &Boundaries,
-        transform: &mut DistanceTransform,
-    ) -> Option<f64> {
-        let predicted = &prediction.pixels[usize::from(self.class)];
-        let target = &truth.pixels[usize::from(self.class)];
-        if predicted.is_empty() && target.is_empty() {
-            return None;
-        }
-        if predicted.is_empty() || target.is_empty() {
-            return Some(0.0);
-        }
-        let precision = self.share_near(predicted, truth, transform);
-        let recall = self.share_near(target, prediction, transform);
-        let sum = precision + recall;
-        Some(if sum > 0.0 {
-            2.0 * precision * recall / sum
-        } else {
-            0.0
-        })
+    fn scores(prediction: &[u8], target: &[u8], size: Size, tolerance: f64) -> BoundaryF1Result {
+        let scores = BoundaryF1::new(4).unwrap();
+        let mut scores = scores.with_tolerance(tolerance).unwrap();
+        scores
+            .update(prediction, target, size.height, size.width)
+            .unwrap();
+        scores.result().unwrap()
     }
 
-    /// The share of pixels that are nearer to the class's boundary than the tolerance.
-    fn share_near(
-        &self,
-        pixels: &[usize],
-        boundaries: &Boundaries,
-        transform: &mut DistanceTransform,
-    ) -> f64 {
-        let size = boundaries.size;
-        let on_boundary = |pixel: usize| boundaries.classes[pixel] == self.class;
-        let squared = transform.squared(size.height, size.width, on_boundary);
-        let near = |pixel: &&usize| squared[**pixel].sqrt() < self.tolerance;
-        pixels.iter().filter(near).count() as f64 / pixels.len() as f64
+    fn random(seed: u64, size: Size) -> Vec<u8> {
+        let mut draws = Draws::new(seed, 0);
+        let pixels = 0..size.height * size.width;
+        pixels.map(|_| draws.below(4) as u8).collect()
+    }
+
+    const SIZE: Size = Size {
+        height: 3,
+        width: 8,
+    };
+
+    /// Class 1 right of a vertical edge, else class 0.
+    fn edge(at: usize) -> Vec<u8> {
+        let pixels = 0..SIZE.height * SIZE.width;
+        pixels
+            .map(|pixel| u8::from(pixel % SIZE.width >= at))
+            .collect()
+    }
+
+    #[test]
+    fn an_edge_is_found_within_the_tolerance_and_not_at_it() {
+        let diagonal = 73_f64.sqrt();
+        let cases = [
+            (0, DEFAULT_BOUNDARY_TOLERANCE, 1.0),
+            (1, DEFAULT_BOUNDARY_TOLERANCE, 0.0),
+            (1, 1.01 / diagonal, 1.0),
+            (2, 1.99 / diagonal, 0.0),
+            (2, 2.01 / diagonal, 1.0),
+            (2, 1e300, 1.0),
+        ];
+        for (off, tolerance, expected) in cases {
+            let result = scores(&edge(4 + off), &edge(4), SIZE, tolerance);
+            assert_eq!(
+                result.per_class[..2],
+                [Some(expected); 2],
+                "{off} {tolerance}"
+            );
+            assert_eq!(result.per_class[2], None);
+            assert_eq!(result.mean_per_image, Some(expected));
+        }
+        // A 3-4-5 triangle: the tolerance is exactly 1 pixel, and a distance of 1 is not below it.
+        let row =
+            |at: usize| -> Vec<u8> { (0..12).map(|pixel| u8::from(pixel % 4 >= at)).collect() };
+        let size = Size {
+            height: 3,
+            width: 4,
+        };
+        assert_eq!(
+            scores(&row(2), &row(1), size, 0.2).mean_per_image,
+            Some(0.0)
+        );
+    }
+
+    #[test]
+    fn a_boundary_on_one_side_alone_scores_zero_and_none_nothing() {
+        let plain = [0; 24];
+        let result = scores(&plain, &edge(4), SIZE, 1.0);
+        assert_eq!(result.per_class[..2], [Some(0.0); 2]);
+        let result = scores(&edge(4), &plain, SIZE, 1.0);
+        assert_eq!(result.per_class[..2], [Some(0.0); 2]);
+        let result = scores(&plain, &plain, SIZE, 1.0);
+        assert_eq!(result.per_class, [None; 4]);
+        assert_eq!((result.samples, result.mean_per_image), (1, None));
+    }
+
+    #[test]
+    fn ignored_pixels_have_no_boundary_and_make_none() {
+        let mut target = edge(4);
+        for row in target.chunks_exact_mut(8) {
+            row[3] = IGNORED_TARGET;
+        }
+        // The true edge lies within the ignored column; the predicted one is seen at column 5 alone.
+        assert_eq!(scores(&edge(4), &target, SIZE, 1.0).mean_per_image, None);
+        let result = scores(&edge(6), &target, SIZE, 1.0);
+        assert_eq!(result.per_class[..2], [Some(0.0); 2]);
+    }
+
+    #[test]
+    fn scores_are_symmetric_perfect_for_the_truth_and_follow_renamed_classes() {
+        let size = Size {
+            height: 9,
+            width: 14,
+        };
+        for seed in 0..6 {
+            let one = random(seed, size);
+            let other = random(seed + 100, size);
+            let perfect = scores(&one, &one, size, 1e-9);
+            assert_eq!(perfect.mean_per_image, Some(1.0));
+            let result = scores(&one, &other, size, 0.07);
+            assert_eq!(result, scores(&other, &one, size, 0.07));
+            let rename = |mask: &[u8]| -> Vec<u8> { mask.iter().map(|class| 3 - class).collect() };
+            let mut renamed = scores(&rename(&one), &rename(&other), size, 0.07).per_class;
+            renamed.reverse();
+            assert_eq!(renamed, result.per_class);
+        }
+    }
+
+    #[test]
+    fn images_count_the_same_whatever_their_size() {
+        let mut scores = BoundaryF1::new(2).unwrap();
+        scores.update(&edge(4), &edge(4), 3, 8).unwrap();
+        scores.update(&edge(5)[..8], &edge(4)[..8], 1, 8).unwrap();
+        scores.update(&[0; 4], &[0; 4], 2, 2).unwrap(); // has no boundary
+        let result = scores.result().unwrap();
+        assert_eq!(result.mean_per_image, Some(0.5));
+        assert_eq!(result.per_class, [Some(0.5); 2]);
+        assert_eq!(result.samples, 3);
+    }
+
+    #[test]
+    fn bad_input_is_an_error_and_counts_nothing() {
+        let mut scores = BoundaryF1::new(2).unwrap();
+        for (height, width) in [(3, 7), (0, 0), (usize::MAX, 2)] {
+            let error = scores.update(&edge(4), &edge(4), height, width);
+            let product = height as u128 * width as u128;
+            assert_eq!(
+                error.unwrap_err().to_string(),
+                format!(
+                    "24 pixels for a height of {height} and a width of {width}, expected {product}"
+                )
+            );
+        }
+        assert!(matches!(
+            scores.update(&[2], &[0], 1, 1),
+            Err(Error::PixelOutOfRange { class: 2, .. })
+        ));
+        assert_eq!(scores.result(), Err(Error::NoSamples));
+        scores.update(&[], &[], 0, 5).unwrap();
+        assert_eq!(scores.result().unwrap().mean_per_image, None);
+        assert!(BoundaryF1::new(256).is_err());
+        for tolerance in [0.0, -0.1, f64::NAN, f64::INFINITY] {
+            let error = BoundaryF1::new(2).unwrap().with_tolerance(tolerance);
+            assert_eq!(
+                error.err().unwrap().to_string(),
+                format!(
+                    "tolerance is {tolerance}, expected a finite number above 0, a share of the diagonal"
+                )
+            );
+        }
     }
 }

@@ -54,3 +54,59 @@ pub fn connected_components(
     }
     Ok(labels)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+    use crate::random::Draws;
+
+    /// Every pixel takes the lowest number among itself and its neighbours until nothing changes.
+    fn slowly(mask: &[u8], height: usize, width: usize) -> Vec<u32> {
+        let mut lowest: Vec<usize> = (0..mask.len()).collect();
+        loop {
+            let before = lowest.clone();
+            for pixel in 0..mask.len() {
+                for other in neighbours(pixel, height, width) {
+                    if mask[pixel] == 1 && mask[other] == 1 {
+                        lowest[pixel] = lowest[pixel].min(lowest[other]);
+                    }
+                }
+            }
+            if lowest == before {
+                break;
+            }
+        }
+        let first = |pixel: &usize| mask[*pixel] == 1 && lowest[*pixel] == *pixel;
+        let firsts: Vec<usize> = (0..mask.len()).filter(first).collect();
+        let number = |pixel: usize| match mask[pixel] {
+            1 => firsts.binary_search(&lowest[pixel]).unwrap() as u32 + 1,
+            _ => 0,
+        };
+        (0..mask.len()).map(number).collect()
+    }
+
+    #[test]
+    fn equals_the_slow_way() {
+        for (height, width) in [(1, 1), (1, 30), (30, 1), (13, 22)] {
+            for density in 1..5 {
+                let mut draws = Draws::new(density, width as u64);
+                let cell = |_| u8::from(draws.below(5) < density);
+                let mask: Vec<u8> = (0..height * width).map(cell).collect();
+                let labels = connected_components(&mask, height, width, 1).unwrap();
+                assert_eq!(labels, slowly(&mask, height, width));
+            }
+        }
+    }
+
+    #[test]
+    fn a_size_that_does_not_fit_is_an_error() {
+        for (height, width) in [(2, 2), (0, 3), (usize::MAX, usize::MAX)] {
+            let error = connected_components(&[0, 1, 0], height, width, 1);
+            assert!(matches!(error, Err(Error::ImageSize { pixels: 3, .. })));
+        }
+        assert!(connected_components(&[], 0, 7, 1).unwrap().is_empty());
+        assert!(connected_components(&[], 7, 0, 1).unwrap().is_empty());
+    }
+}

@@ -141,3 +141,174 @@ fn image_confusion(
     }
     Ok(confusion)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::random::Draws;
+
+    fn masks(seed: u64, pixels: usize, classes: u64) -> (Vec<u8>, Vec<u8>) {
+        let mut draws = Draws::new(seed, 0);
+        let mut prediction = Vec::new();
+        let mut target = Vec::new();
+        for _ in 0..pixels {
+            let class = draws.below(classes) as u8;
+            target.push(match draws.below(10) {
+                0 => IGNORED_TARGET,
+                _ => class,
+            });
+            prediction.push(match draws.below(4) {
+                0 => draws.below(classes) as u8,
+                _ => class,
+            });
+        }
+        (prediction, target)
+    }
+
+    #[test]
+    fn a_perfect_prediction_scores_one() {
+        for classes in [1, 2, 21, 255] {
+            let mut metrics = SegmentationMetrics::new(classes).unwrap();
+            for seed in 0..3 {
+                let (prediction, mut target) = masks(seed, 300, classes as u64);
+                for (target, &right) in target.iter_mut().zip(&prediction) {
+                    if *target != IGNORED_TARGET {
+                        *target = right;
+                    }
+                }
+                metrics.update(&prediction, &target).unwrap();
+            }
+            let result = metrics.result().unwrap();
+            for score in [
+                result.mean_iou,
+                result.mean_dice,
+                result.pixel_accuracy,
+                result.mean_accuracy,
+                result.frequency_weighted_iou,
+                result.micro_iou,
+                result.mean_iou_per_image,
+                result.mean_dice_per_image,
+                result.micro_iou_per_image,
+                result.pixel_accuracy_per_image,
+            ] {
+                assert!((score - 1.0).abs() < 1e-15, "{result:?}");
+            }
+            let interval = metrics.intervals(&Bootstrap::default()).unwrap().mean_iou;
+            assert_eq!((interval.low, interval.high), (1.0, 1.0));
+        }
+    }
+
+    #[test]
+    fn renaming_the_classes_moves_their_scores_alone() {
+        let renamed = [4_u8, 2, 0, 1, 3];
+        let rename = |mask: &[u8]| -> Vec<u8> {
+            let new = |class: u8| renamed.get(usize::from(class)).copied();
+            mask.iter()
+                .map(|&class| new(class).unwrap_or(class))
+                .collect()
+        };
+        let mut plain = SegmentationMetrics::new(5).unwrap();
+        let mut moved = SegmentationMetrics::new(5).unwrap();
+        for seed in 0..4 {
+            let (prediction, target) = masks(seed, 90, 2 + seed.min(2));
+            plain.update(&prediction, &target).unwrap();
+            moved
+                .update(&rename(&prediction), &rename(&target))
+                .unwrap();
+        }
+        let plain = plain.result().unwrap();
+        let moved = moved.result().unwrap();
+        for (class, &new) in renamed.iter().enumerate() {
+            let mut expected = plain.per_class[class];
+            expected.class = usize::from(new);
+            assert_eq!(moved.per_class[usize::from(new)], expected);
+        }
+        for (one, other) in [
+            (plain.mean_iou, moved.mean_iou),
+            (plain.mean_accuracy, moved.mean_accuracy),
+            (plain.frequency_weighted_iou, moved.frequency_weighted_iou),
+            (plain.mean_iou_per_image, moved.mean_iou_per_image),
+            (plain.mean_dice_per_image, moved.mean_dice_per_image),
+        ] {
+            assert!((one - other).abs() < 1e-14, "{one} {other}");
+        }
+        assert_eq!(plain.micro_iou_per_image, moved.micro_iou_per_image);
+    }
+
+    #[test]
+    fn a_bad_image_is_an_error_and_counts_nothing() {
+        let mut metrics = SegmentationMetrics::new(3).unwrap();
+        metrics.update(&[0, 1], &[0, 2]).unwrap();
+        let before = metrics.result();
+        let cases: [(&[u8], &[u8], &str); 4] = [
+            (
+                &[0, 1],
+                &[0],
+                "2 predicted pixels for 1 of the truth, expected as many of either",
+            ),
+            (
+                &[0, 1],
+                &[0, 3],
+                "target 3 of pixel 1 is out of range, expected a class below 3 or 255, which is ignored",
+            ),
+            (
+                &[0, 255],
+                &[0, 1],
+                "prediction 255 of pixel 1 is out of range, expected a class below 3",
+            ),
+            (
+                &[3, 1],
+                &[255, 1],
+                "prediction 3 of pixel 0 is out of range, expected a class below 3",
+            ),
+        ];
+        for (predictions, targets, expected) in cases {
+            let error = metrics.update(predictions, targets).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+        assert_eq!(metrics.result(), before);
+        assert_eq!(metrics.images.len(), 1);
+        for (classes, found) in [(0, "0"), (256, "256"), (usize::MAX, "18446744073709551615")] {
+            assert_eq!(
+                SegmentationMetrics::new(classes).err().unwrap().to_string(),
+                format!("classes is {found}, expected 1 to 255")
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_that_counts_is_an_error() {
+        let mut metrics = SegmentationMetrics::new(2).unwrap();
+        assert_eq!(metrics.result(), Err(Error::NoSamples));
+        let intervals = metrics.intervals(&Bootstrap::default());
+        assert_eq!(intervals, Err(Error::NoSamples));
+        metrics.update(&[], &[]).unwrap();
+        metrics.update(&[0, 1], &[255, 255]).unwrap();
+        assert_eq!(
+            metrics.result().unwrap_err().to_string(),
+            "no pixel counts, 2 are ignored, expected at least 1 with a class"
+        );
+        let intervals = metrics.intervals(&Bootstrap::default());
+        assert_eq!(intervals, Err(Error::NoPixels { ignored: 2 }));
+        metrics.update(&[0, 1], &[0, 0]).unwrap();
+        let result = metrics.result().unwrap();
+        assert_eq!((result.samples, result.pixels), (3, 2));
+        assert_eq!(result.mean_iou_per_image, 0.25); // of the one image that counts
+    }
+
+    #[test]
+    fn the_result_is_written_as_json() {
+        let mut metrics = SegmentationMetrics::new(2).unwrap();
+        metrics.update(&[0, 0], &[0, 255]).unwrap();
+        let result = serde_json::to_value(metrics.result().unwrap()).unwrap();
+        assert_eq!(result["confusion"], json!([[1, 0], [0, 0]]));
+        assert_eq!(
+            result["per_class"][1],
+            json!({"class": 1, "pixels": 0, "predicted_pixels": 0, "iou": null, "dice": null, "accuracy": null})
+        );
+    }
+}

@@ -99,7 +99,7 @@ pub(super) struct Images {
 impl Images {
     /// Adds an image by the overlaps of all classes.
     pub(super) fn push(&mut self, overlaps: &[Overlap]) {
-        let occurring = (0..)
+        let occurring = (0..=u8::MAX)
             .zip(overlaps.iter().copied())
             .filter(|(_, overlap)| overlap.occurs());
         self.overlaps.extend(occurring);

@@ -218,3 +218,111 @@ impl Contingency {
         count as f64 / self.pixels as f64 * (of as f64 / count as f64).ln()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+    use crate::random::Draws;
+
+    fn labels(seed: u64, pixels: usize, bound: u64) -> Vec<u32> {
+        let mut draws = Draws::new(seed, bound);
+        (0..pixels).map(|_| draws.below(bound) as u32).collect()
+    }
+
+    /// Every pair of pixels looked at, each pixel with itself too.
+    fn pair_counting(truth: &[u32], predicted: &[u32]) -> SplitMerge {
+        let counts = |pixel: &usize| truth[*pixel] != 0;
+        let foreground: Vec<usize> = (0..truth.len()).filter(counts).collect();
+        let mut joined_by_truth = 0.0;
+        let mut joined_by_prediction = 0.0;
+        let mut joined_by_both = 0.0;
+        for &one in &foreground {
+            for &other in &foreground {
+                let by_truth = truth[one] == truth[other];
+                let by_prediction =
+                    one == other || (predicted[one] != 0 && predicted[one] == predicted[other]);
+                joined_by_truth += f64::from(u8::from(by_truth));
+                joined_by_prediction += f64::from(u8::from(by_prediction));
+                joined_by_both += f64::from(u8::from(by_truth && by_prediction));
+            }
+        }
+        let split = joined_by_both / joined_by_truth;
+        let merge = joined_by_both / joined_by_prediction;
+        SplitMerge {
+            f_score: 2.0 / (1.0 / split + 1.0 / merge),
+            split,
+            merge,
+        }
+    }
+
+    fn assert_equal(one: SplitMerge, other: SplitMerge) {
+        for (one, other) in [
+            (one.f_score, other.f_score),
+            (one.split, other.split),
+            (one.merge, other.merge),
+        ] {
+            assert!((one - other).abs() < 1e-14, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn equals_counting_pairs() {
+        for (seed, bounds) in (0..).zip([(3, 4), (9, 2), (2, 9), (1000, 5), (5, 1000), (4, 1)]) {
+            let mut truth = labels(seed, 211, bounds.0);
+            truth[0] = 1;
+            let predicted = labels(seed + 50, 211, bounds.1);
+            assert_equal(
+                rand_f_score(&truth, &predicted).unwrap(),
+                pair_counting(&truth, &predicted),
+            );
+        }
+    }
+
+    #[test]
+    fn the_same_segments_score_one_whatever_their_numbers() {
+        for bound in [2, 5, 300] {
+            let truth = labels(1, 400, bound);
+            let renumbered: Vec<u32> = truth.iter().map(|label| u32::MAX - 7 * label).collect();
+            for score in [
+                rand_f_score(&truth, &renumbered).unwrap(),
+                information_f_score(&truth, &renumbered).unwrap(),
+            ] {
+                assert_eq!((score.f_score, score.split, score.merge), (1.0, 1.0, 1.0));
+            }
+        }
+    }
+
+    #[test]
+    fn splitting_and_merging_are_told_apart() {
+        let two = [0, 1, 1, 2, 2, 0];
+        let four = [9, 1, 2, 3, 4, 9];
+        let one = [5; 6];
+        for score in [rand_f_score, information_f_score] {
+            let split = score(&two, &four).unwrap();
+            assert!(split.merge == 1.0 && split.split < 1.0, "{split:?}");
+            let merged = score(&two, &one).unwrap();
+            assert!(merged.split == 1.0 && merged.merge < 1.0, "{merged:?}");
+            // A predicted border is as good as a segment for each of its pixels.
+            assert_eq!(score(&two, &[0; 6]).unwrap(), split);
+        }
+        let information = information_f_score(&two, &one).unwrap();
+        assert_eq!((information.merge, information.f_score), (0.0, 0.0));
+    }
+
+    #[test]
+    fn bad_input_is_an_error() {
+        for score in [rand_f_score, information_f_score] {
+            assert_eq!(
+                score(&[1, 2], &[1]).unwrap_err().to_string(),
+                "1 predicted pixels for 2 of the truth, expected as many of either"
+            );
+            assert_eq!(
+                score(&[0, 0], &[1, 2]).unwrap_err().to_string(),
+                "the truth has no segment in 2 pixels, expected a label other than 0 in at least 1"
+            );
+            assert_eq!(score(&[], &[]), Err(Error::NoForeground { pixels: 0 }));
+        }
+    }
+}

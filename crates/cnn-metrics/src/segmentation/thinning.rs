@@ -99,3 +99,54 @@ impl Flood {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+    use crate::connected_components;
+    use crate::random::Draws;
+
+    #[test]
+    fn segments_grow_and_never_touch() {
+        for (height, width) in [(1, 40), (17, 12), (12, 17)] {
+            for seed in 0..10 {
+                let mut draws = Draws::new(seed, height as u64);
+                let cell = |_| u8::from(draws.below(5) < 2);
+                let mask: Vec<u8> = (0..height * width).map(cell).collect();
+                let labels = connected_components(&mask, height, width, 1).unwrap();
+                let thin = thin_borders(&labels, height, width).unwrap();
+                for pixel in 0..thin.len() {
+                    if labels[pixel] != 0 {
+                        assert_eq!(thin[pixel], labels[pixel]);
+                    }
+                    let touched = |&other: &usize| thin[other] != 0;
+                    let around: Vec<u32> = neighbours(pixel, height, width)
+                        .filter(touched)
+                        .map(|other| thin[other])
+                        .collect();
+                    if thin[pixel] != 0 {
+                        assert!(around.iter().all(|&label| label == thin[pixel]));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_of_one_pixel_is_left_of_odd_and_even_borders() {
+        assert_eq!(thin_borders(&[1, 0, 2], 1, 3).unwrap(), [1, 0, 2]);
+        // Which of the two is the line depends on which side comes first.
+        assert_eq!(thin_borders(&[1, 0, 0, 2], 1, 4).unwrap(), [1, 1, 0, 2]);
+        assert_eq!(thin_borders(&[1, 0, 0, 2], 4, 1).unwrap(), [1, 1, 0, 2]);
+        assert_eq!(thin_borders(&[0, 0, 7], 1, 3).unwrap(), [7, 7, 7]);
+    }
+
+    #[test]
+    fn an_image_without_segments_becomes_one() {
+        assert_eq!(thin_borders(&[0; 6], 2, 3).unwrap(), [1; 6]);
+        assert!(thin_borders(&[], 0, 0).unwrap().is_empty());
+        assert!(thin_borders(&[0; 6], usize::MAX, 3).is_err());
+    }
+}
