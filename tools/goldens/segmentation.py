@@ -24,6 +24,7 @@ MASK64 = 2**64 - 1
 
 def main():
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)  # of class weights
     images = [masks(image) for image in range(len(SIZES))]
     content = {
         "counted": counted(images),
@@ -105,11 +106,19 @@ def reductions(images) -> dict:
             "micro": score(*whole, reduction="micro").item(),
             "macro": score(*occurring(whole), reduction="macro").item(),
             "micro-imagewise": score(*whole, reduction="micro-imagewise").item(),
+            "weighted": weighted(score, occurring(whole)),
             "macro-imagewise": float(
                 np.mean([score(*occurring(parts), reduction="macro-imagewise").item() for parts in stats])
             ),
         }
     return result
+
+
+def weighted(score, parts) -> float:
+    """By how many pixels have a class."""
+    tp, _, fn, _ = parts
+    weights = (tp + fn).sum(0).tolist()
+    return score(*parts, reduction="weighted", class_weights=weights).item()
 
 
 def mix(bits: int) -> int:

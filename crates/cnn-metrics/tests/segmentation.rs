@@ -199,13 +199,14 @@ fn reductions_equal_segmentation_models_pytorch() {
     let golden = golden();
     let result = gathered().result().unwrap();
     type Score = fn(&SegmentationResult) -> f64;
-    let cases: [(&str, &str, Score); 8] = [
+    let cases: [(&str, &str, Score); 9] = [
         ("iou", "micro", |result| result.micro_iou),
         ("iou", "macro", |result| result.mean_iou),
         ("iou", "micro-imagewise", |result| {
             result.micro_iou_per_image
         }),
         ("iou", "macro-imagewise", |result| result.mean_iou_per_image),
+        ("iou", "weighted", |result| result.frequency_weighted_iou),
         ("f1", "micro", |result| result.pixel_accuracy),
         ("f1", "macro", |result| result.mean_dice),
         ("f1", "micro-imagewise", |result| {

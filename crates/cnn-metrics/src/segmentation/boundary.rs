@@ -26,7 +26,7 @@ pub const DEFAULT_BOUNDARY_TOLERANCE: f64 = 0.0075;
 ///
 /// It is 0 where only one of the two has a boundary, or where nothing is within the tolerance, and
 /// is left out where neither has one. An image's score is the mean over its classes that have one,
-/// and the result the mean over images, as in the paper.
+/// and the result the mean over images, since the paper argues for scores per image.
 ///
 /// Ignored pixels are taken out of truth and prediction alike: none lies on a boundary, nor does a
 /// pixel for its neighbour being ignored. Where a band of ignored pixels separates the classes, as

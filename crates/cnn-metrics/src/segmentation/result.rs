@@ -46,13 +46,14 @@ pub struct ClassOverlap {
 /// | `macro` | `mean_iou` | `mean_dice` |
 /// | `micro-imagewise` | `micro_iou_per_image` | `pixel_accuracy_per_image` |
 /// | `macro-imagewise` | `mean_iou_per_image` | `mean_dice_per_image` |
-/// | `weighted`, `weighted-imagewise` | not here | not here |
+/// | `weighted`, weights the classes' `pixels` | `frequency_weighted_iou` | not here |
+/// | `weighted-imagewise` | not here | not here |
 ///
 /// They are equal where every class occurs in all that one score is computed of. Where one does
-/// not, `zero_division` of that library is taken for its score and averaged (1.0 unless set), which
-/// makes rare classes look solved; here such a class is left out of the mean. A model that predicts
-/// a class where there is none gets 0 for it in both. `accuracy` of that library counts true
-/// negatives and is none of these.
+/// not, that library takes `zero_division` for its score (1.0 unless set) and averages it with the
+/// others, which makes rare classes look solved; here such a class is left out of the mean, and so
+/// is an image whose pixels are all ignored. A class that is predicted where there is none scores 0
+/// in both. `accuracy` of that library counts true negatives and is none of these.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SegmentationResult {
     /// How many images there were.
