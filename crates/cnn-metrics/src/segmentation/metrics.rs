@@ -244,7 +244,7 @@ mod tests {
         let mut metrics = SegmentationMetrics::new(3).unwrap();
         metrics.update(&[0, 1], &[0, 2]).unwrap();
         let before = metrics.result();
-        let cases: [(&[u8], &[u8], &str); 4] = [
+        let cases: [(&[u8], &[u8], &str); 5] = [
             (
                 &[0, 1],
                 &[0],
@@ -254,6 +254,11 @@ mod tests {
                 &[0, 1],
                 &[0, 3],
                 "target 3 of pixel 1 is out of range, expected a class below 3 or 255, which is ignored",
+            ),
+            (
+                &[0, 1],
+                &[254, 1],
+                "target 254 of pixel 0 is out of range, expected a class below 3 or 255, which is ignored",
             ),
             (
                 &[0, 255],
