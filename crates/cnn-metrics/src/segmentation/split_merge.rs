@@ -77,8 +77,8 @@ impl SplitMerge {
 /// # Ok::<(), cnn_metrics::Error>(())
 /// ```
 ///
-/// With the same two masks that is what the challenge's script for Fiji (Trainable Weka
-/// Segmentation, `RandError`) computes for one slice. The script does more around it: it tries
+/// With the same two masks that is, by its source, what the challenge's script for Fiji (Trainable
+/// Weka Segmentation, `RandError`) computes for one slice. The script does more around it: it tries
 /// thresholds of a probability map, by which it also divides the truth, takes the best score, and
 /// puts a stack's slices together. scikit-image's `adapted_rand_error` draws two different pixels,
 /// `n_ij·(n_ij − 1)` for `n_ij²`, and takes all pixels whose predicted label is 0 for one segment.

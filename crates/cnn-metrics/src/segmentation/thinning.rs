@@ -14,9 +14,10 @@ use crate::Error;
 /// It is the flood of a watershed over a flat background, with 4-neighbours: pixels are taken in
 /// the order in which the growing segments reach them, first those beside a segment. A pixel takes
 /// the label that its labelled neighbours agree on; it becomes a line, and keeps 0, where they
-/// disagree or where only lines reached it. The order is that of the ISBI 2012 challenge's script:
-/// the first pixels column by column, then a pixel's neighbours left, above, right, below. So the
-/// lines are the script's, pixel by pixel.
+/// disagree or where only lines reached it. The order is that of `WatershedTransform2D`, which the
+/// ISBI 2012 challenge's script calls: the first pixels column by column, then a pixel's neighbours
+/// left, above, right, below. So the lines should be the script's, pixel by pixel; its source was
+/// followed, Fiji itself was not run.
 ///
 /// Without any segment the whole image becomes one, as there. `labels` has `height` rows of `width`
 /// pixels. Time and memory are in proportion to them.
