@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::Error;
 use crate::batch::check_indices;
@@ -87,8 +87,20 @@ impl ConfusionMatrix {
 
     /// Counts a pair whose classes are known to be in range.
     pub(crate) fn count_one(&mut self, label: usize, prediction: usize) {
-        *self.counts.entry((label, prediction)).or_insert(0) += 1;
-        self.samples += 1;
+        self.add(ConfusedPair {
+            label,
+            prediction,
+            samples: 1,
+        });
+    }
+
+    /// Counts a pair as often as it says; its classes are known to be in range.
+    pub(crate) fn add(&mut self, pair: ConfusedPair) {
+        *self
+            .counts
+            .entry((pair.label, pair.prediction))
+            .or_insert(0) += pair.samples;
+        self.samples += pair.samples;
     }
 
     /// Number of classes.
@@ -170,6 +182,13 @@ impl ConfusionMatrix {
                 prediction,
                 samples,
             })
+    }
+}
+
+/// Written as [`ConfusionMatrix::rows`].
+impl Serialize for ConfusionMatrix {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.rows().serialize(serializer)
     }
 }
 

@@ -46,6 +46,55 @@ pub enum Error {
         /// NaN, ∞, or −∞ where the whole row is −∞.
         value: f32,
     },
+    /// Two masks or label images of one image do not have as many pixels.
+    #[error(
+        "{predictions} predicted pixels for {targets} of the truth, expected as many of either"
+    )]
+    PixelCount {
+        /// How many pixels the prediction has.
+        predictions: usize,
+        /// How many pixels the truth has.
+        targets: usize,
+    },
+    /// A pixel's class is not below the number of classes, nor is it a target that is ignored.
+    #[error(
+        "{role} {class} of pixel {pixel} is out of range, expected a class below {classes}{}",
+        or_ignored(role)
+    )]
+    PixelOutOfRange {
+        /// What the class is: "target" or "prediction".
+        role: &'static str,
+        /// The position of its pixel in the slice.
+        pixel: usize,
+        /// The class.
+        class: u8,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// The number of pixels is not that of an image of this height and width.
+    #[error("{pixels} pixels for a height of {height} and a width of {width}, expected {}", product(*height, *width))]
+    ImageSize {
+        /// How many pixels there are.
+        pixels: usize,
+        /// The image's height in pixels.
+        height: usize,
+        /// The image's width in pixels.
+        width: usize,
+    },
+    /// No pixel of any image has a class.
+    #[error("no pixel counts, {ignored} are ignored, expected at least 1 with a class")]
+    NoPixels {
+        /// How many pixels are ignored.
+        ignored: u64,
+    },
+    /// The true label image has background alone.
+    #[error(
+        "the truth has no segment in {pixels} pixels, expected a label other than 0 in at least 1"
+    )]
+    NoForeground {
+        /// How many pixels the truth has.
+        pixels: usize,
+    },
     /// There is no sample to compute a metric of.
     #[error("no samples, expected at least 1")]
     NoSamples,
@@ -61,9 +110,18 @@ pub enum Error {
     },
 }
 
-/// Beyond `usize` where the mistake is in the number of classes.
-fn product(labels: usize, classes: usize) -> u128 {
-    labels as u128 * classes as u128
+/// Beyond `usize` where the mistake is in one of the two.
+fn product(rows: usize, columns: usize) -> u128 {
+    rows as u128 * columns as u128
+}
+
+/// What a target may be besides a class.
+fn or_ignored(role: &str) -> &'static str {
+    if role == "target" {
+        " or 255, which is ignored"
+    } else {
+        ""
+    }
 }
 
 impl Error {

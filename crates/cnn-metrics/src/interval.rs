@@ -127,14 +127,37 @@ fn check(correct: u64, samples: u64, confidence: f64) -> Result<(), Error> {
             "at most the number of samples",
         ));
     }
-    if !(confidence > 0.0 && confidence < 1.0) {
-        return Err(Error::argument(
+    check_confidence(confidence)
+}
+
+/// Fails unless it is strictly between 0 and 1.
+pub(crate) fn check_confidence(confidence: f64) -> Result<(), Error> {
+    if confidence > 0.0 && confidence < 1.0 {
+        Ok(())
+    } else {
+        Err(Error::argument(
             "confidence",
             confidence,
             "a number above 0 and below 1",
-        ));
+        ))
     }
-    Ok(())
+}
+
+/// The quantiles of `values` at `(1 ∓ confidence) / 2`, between two values linearly, as
+/// `numpy.quantile` takes them; none of no values.
+pub(crate) fn percentile_interval(mut values: Vec<f64>, confidence: f64) -> Option<Interval> {
+    values.sort_by(f64::total_cmp);
+    let quantile = |share: f64| {
+        let position = share * values.len().checked_sub(1)? as f64;
+        let below = *values.get(position.floor() as usize)?;
+        let above = *values.get(position.ceil() as usize)?;
+        Some(below + (above - below) * position.fract())
+    };
+    let tail = (1.0 - confidence) / 2.0;
+    Some(Interval {
+        low: quantile(tail)?,
+        high: quantile(1.0 - tail)?,
+    })
 }
 
 /// The `z` that a standard normal value exceeds in magnitude with probability `outside`, by
@@ -234,6 +257,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    // numpy.quantile(values, [(1 - c) / 2, (1 + c) / 2])
+    #[test]
+    fn percentiles_equal_numpy() {
+        let values = [0.5, 0.25, 1.0, 0.75, 0.0];
+        let cases = [
+            (vec![0.5], 0.95, 0.5, 0.5),
+            (values.to_vec(), 0.5, 0.25, 0.75),
+            (values.to_vec(), 0.9, 0.05, 0.95),
+            (vec![3.0, 1.0], 0.8, 1.2, 2.8),
+        ];
+        for (values, confidence, low, high) in cases {
+            let interval = percentile_interval(values, confidence).unwrap();
+            assert!(
+                (interval.low - low).abs() < 1e-15 && (interval.high - high).abs() < 1e-15,
+                "{interval:?} {low} {high}"
+            );
+        }
+        assert_eq!(percentile_interval(Vec::new(), 0.95), None);
     }
 
     #[test]

@@ -8,6 +8,9 @@
 //! | may one believe its confidence? | [`expected_calibration_error`], [`Reliability`] |
 //! | all that an evaluation prints, batch by batch | [`ClassificationMetrics`] |
 //! | what does it see in this one image? | [`top_k`] |
+//! | how well does it segment? | [`SegmentationMetrics`], with its uncertainty [`Bootstrap`] |
+//! | does it follow contours? | [`BoundaryF1`] |
+//! | does it separate what touches? | [`rand_f_score`], [`information_f_score`] |
 //!
 //! # Conventions
 //!
@@ -17,6 +20,7 @@
 //! - A logit may be −∞ (a class that is ruled out) as long as its row has a finite one; NaN and +∞
 //!   are errors, never silently ranked.
 //! - Where logits are equal the lower class index ranks first.
+//! - A mask is the class of every pixel, row by row; a target of [`IGNORED_TARGET`] (255) counts nowhere.
 //! - Sums are taken in f64, sample by sample, so that results do not depend on how samples were
 //!   batched.
 //!
@@ -69,6 +73,8 @@ mod error;
 mod fixture;
 mod interval;
 mod precision_recall;
+mod random;
+mod segmentation;
 mod top_k;
 
 pub use brier::brier_score;
@@ -79,4 +85,9 @@ pub use cross_entropy::cross_entropy;
 pub use error::Error;
 pub use interval::{Interval, bootstrap_interval, wilson_interval};
 pub use precision_recall::{Average, ClassScores, PrecisionRecall, ZeroDivision, precision_recall};
+pub use segmentation::{
+    Bootstrap, BoundaryF1, BoundaryF1Result, ClassOverlap, DEFAULT_BOUNDARY_TOLERANCE,
+    IGNORED_TARGET, SegmentationIntervals, SegmentationMetrics, SegmentationResult, SplitMerge,
+    connected_components, information_f_score, rand_f_score, thin_borders,
+};
 pub use top_k::{Ranked, top_k, top_k_accuracy};
