@@ -104,8 +104,8 @@ pub enum PixelWeighting {
     /// `pixels / (classes · pixels of the class)`. All classes have the same sum of weights, and on
     /// average over the pixels the weight is 1.
     Inverse,
-    /// Median frequency balancing (Eigen and Fergus 2015, <https://arxiv.org/abs/1411.4734>):
-    /// section 6.3.2): the median over the classes of their frequencies, over the class's. The
+    /// Median frequency balancing (Eigen and Fergus 2015, <https://arxiv.org/abs/1411.4734>): the
+    /// median over the classes of their frequencies, over the class's. The
     /// frequency of a class is its share of the pixels that count of the masks that have it.
     Median,
     /// A weight for each class; finite, not negative, with a sum above 0.

@@ -171,7 +171,7 @@ fn values_and_gradients_equal_pytorchs() {
             assert_close(&gradient, &expected, tolerance, scale, &name);
         }
     }
-    assert_eq!(kinds, [47, 45]);
+    assert_eq!(kinds, [41, 33]);
 }
 
 #[test]
@@ -227,8 +227,10 @@ fn bytes_do_not_depend_on_the_number_of_threads() {
             // And both element types agree on what spans several chunks.
             let (value, gradient) = input.evaluate(&loss, DType::F64);
             assert_close(&[results[0].0], &[value], 1e-6, 0., name);
+            // Where errors differ by their rounding alone, they change places.
+            let tolerance = if name.contains("lovasz") { 1e-2 } else { 2e-6 };
             let scale = largest(&gradient);
-            assert_close(&results[0].1, &gradient, 2e-6, scale, name);
+            assert_close(&results[0].1, &gradient, tolerance, scale, name);
         }
     }
 }

@@ -152,8 +152,10 @@ impl ClosedForm for FocalLoss {
 #[derive(Clone, Copy)]
 struct Factors<T> {
     gamma: T,
+    /// Whether `γ` is 2.
     is_square: bool,
-    threshold: Option<T>,
+    /// 0 where there is none, since no `p` is below that.
+    threshold: T,
     /// `threshold^−γ`.
     scale: T,
 }
@@ -180,13 +182,28 @@ impl<T: Real> Factors<T> {
         Self {
             gamma: T::from_f64(loss.gamma),
             is_square: loss.gamma == 2.,
-            threshold: loss.reduced_threshold.map(T::from_f64),
+            threshold: T::from_f64(loss.reduced_threshold.unwrap_or(0.)),
             scale: T::from_f64(scale),
         }
     }
 
+    /// Puts two numbers in place of each margin and of what stands beside it.
+    fn each(&self, margins: &mut [T], others: &mut [T], numbers: impl Fn(AtMargin<T>) -> [T; 2]) {
+        // The loops have no branches, so that they are compiled for several numbers at a time.
+        let places = margins.iter_mut().zip(others);
+        if self.is_square {
+            for (margin, other) in places {
+                [*margin, *other] = numbers(self.at::<true>(*margin));
+            }
+        } else {
+            for (margin, other) in places {
+                [*margin, *other] = numbers(self.at::<false>(*margin));
+            }
+        }
+    }
+
     #[inline(always)]
-    fn at(&self, z: T) -> AtMargin<T> {
+    fn at<const IS_SQUARE: bool>(&self, z: T) -> AtMargin<T> {
         let one = T::one();
         let zero = T::zero();
         let small = (zero - z.abs()).exp_of_negative();
@@ -195,28 +212,20 @@ impl<T: Real> Factors<T> {
         let rest = small * share;
         let right = if z < zero { rest } else { share };
         let wrong = if z < zero { share } else { rest };
-        let power = if self.is_square {
+        let power = if IS_SQUARE {
             wrong * wrong
         } else {
             // ln(1 − p) is minus the softplus of z.
             (zero - self.gamma * (z.larger(zero) + log)).exp_of_negative()
         };
-        let loss = (zero - z).larger(zero) + log;
-        match self.threshold {
-            Some(threshold) if right < threshold => AtMargin {
-                right,
-                wrong,
-                loss,
-                factor: one,
-                steepness: zero,
-            },
-            _ => AtMargin {
-                right,
-                wrong,
-                loss,
-                factor: power * self.scale,
-                steepness: self.gamma * power * self.scale,
-            },
+        let factor = self.scale * power;
+        let is_below = right < self.threshold;
+        AtMargin {
+            right,
+            wrong,
+            loss: (zero - z).larger(zero) + log,
+            factor: if is_below { one } else { factor },
+            steepness: if is_below { zero } else { self.gamma * factor },
         }
     }
 }
@@ -246,11 +255,7 @@ fn add_sums<T: Real>(
     let channels = chunk.channels;
     let (losses, values, _) = scratch.room(chunk.logits.len());
     margins(chunk, losses);
-    for (loss, factor) in losses.iter_mut().zip(values.iter_mut()) {
-        let at = factors.at(*loss);
-        *factor = at.factor;
-        *loss = at.factor * at.loss;
-    }
+    factors.each(losses, values, |at| [at.factor * at.loss, at.factor]);
     let [elsewhere, own] = alphas;
     let (of_losses, rest) = sums.split_at_mut(channels);
     let (of_factors, count) = rest.split_at_mut(channels);
@@ -291,28 +296,35 @@ impl<T: Real> Slopes<T> {
         let elsewhere = scaled(&self.losses, elsewhere);
         let own = scaled(&self.losses, own);
         let factor_sums = scaled(&self.factor_sums, 1.);
+        // The derivatives of losses and factors by the margins, the sign of the former turned.
+        let mut of_losses = vec![T::zero(); chunk.logits.len()];
+        let mut of_factors = of_losses.clone();
+        margins(chunk, &mut of_losses);
+        self.factors.each(&mut of_losses, &mut of_factors, |at| {
+            let of_factor = at.steepness * at.right;
+            [of_factor * at.loss + at.factor * at.wrong, of_factor]
+        });
         for (pixel, class) in chunk.counted() {
             let row = chunk.row(pixel);
-            let logits = &chunk.logits[row.clone()];
+            let of_losses = &of_losses[row.clone()];
+            let of_factors = &of_factors[row.clone()];
             let gradient = &mut gradient[row];
-            let target = chunk.target(class);
-            let kept = target.map(|target| gradient[target]);
-            let slopes = gradient.iter_mut().zip(elsewhere.iter().zip(&factor_sums));
-            for ((slope, (&by_loss, &by_factor)), &x) in slopes.zip(logits) {
-                // The margin is −x, so the sign turns.
-                *slope -= self.by_margin(T::zero() - x, by_loss, by_factor);
+            // The margin is the logit of the pixel's class, and minus that of every other.
+            let own_slope = chunk.target(class).map(|target| {
+                let slope =
+                    factor_sums[target] * of_factors[target] - own[target] * of_losses[target];
+                (target, gradient[target] + slope)
+            });
+            let slopes = elsewhere.iter().zip(&factor_sums);
+            let derivatives = of_losses.iter().zip(of_factors);
+            for (slope, ((&by_loss, &by_factor), (&of_loss, &of_factor))) in
+                gradient.iter_mut().zip(slopes.zip(derivatives))
+            {
+                *slope += by_loss * of_loss - by_factor * of_factor;
             }
-            if let (Some(target), Some(kept)) = (target, kept) {
-                let slope = self.by_margin(logits[target], own[target], factor_sums[target]);
-                gradient[target] = kept + slope;
+            if let Some((target, slope)) = own_slope {
+                gradient[target] = slope;
             }
         }
-    }
-
-    #[inline(always)]
-    fn by_margin(&self, z: T, by_loss: T, by_factor: T) -> T {
-        let at = self.factors.at(z);
-        let of_loss = at.steepness * at.right * at.loss + at.factor * at.wrong;
-        by_factor * at.steepness * at.right - by_loss * of_loss
     }
 }

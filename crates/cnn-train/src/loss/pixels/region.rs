@@ -148,11 +148,11 @@ impl Region<'_> {
             return (mean, 1.);
         }
         // Rounding can leave a perfect score a hair above 1.
-        let mean = mean.max(0.);
-        let slope = if mean > 0. {
-            self.power * mean.powf(self.power - 1.)
-        } else {
+        let mean = if mean < 0. { 0. } else { mean };
+        let slope = if mean == 0. {
             0.
+        } else {
+            self.power * mean.powf(self.power - 1.)
         };
         (mean.powf(self.power), slope)
     }
@@ -168,7 +168,7 @@ impl Region<'_> {
             + self.truth * sums.truth
             + self.smooth;
         let is_bounded = denominator < self.eps;
-        let denominator = denominator.max(self.eps);
+        let denominator = if is_bounded { self.eps } else { denominator };
         let score = numerator / denominator;
         // By the overlap, and by what is predicted.
         let (by_overlap, by_predicted) = if is_bounded {

@@ -144,16 +144,16 @@ impl PixelLossTerm {
                 loss: text.trim().parse()?,
             });
         };
-        let Ok(number) = weight.trim().parse() else {
+        let Ok(weight) = weight.trim().parse() else {
             return Err(Error::argument(
                 "loss",
                 format!("`{text}`"),
                 "a number before `*`, as 0.5*dice",
             ));
         };
-        not_negative("weight", number)?;
+        not_negative("weight", weight)?;
         Ok(Self {
-            weight: number,
+            weight,
             loss: loss.trim().parse()?,
         })
     }
@@ -163,7 +163,10 @@ impl PixelLossTerm {
 fn terms(text: &str) -> Vec<String> {
     let mut terms: Vec<String> = Vec::new();
     for part in text.split('+') {
-        let begins = part.contains('*') || !part.trim_start().starts_with(|c: char| c.is_numeric());
+        let is_number = part
+            .trim_start()
+            .starts_with(|first: char| first.is_numeric() || "-.".contains(first));
+        let begins = part.contains('*') || !is_number;
         match terms.last_mut() {
             Some(term) if !begins => {
                 term.push('+');
