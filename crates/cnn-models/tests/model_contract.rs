@@ -8,8 +8,8 @@ use candle_core::{DType, Device, Result, Tensor};
 use cnn_core::Key;
 use cnn_layers::{
     Activation, Backbone, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig,
-    ConvNormActConfig, FeatureMap, Interpolation, Layer, LayerGroup, LinearHead, Mode, Outputs,
-    ResizeLike, Segmenter, StagedBuilder, StagedClassifier, Store,
+    ConvNormActConfig, Decoder, DecoderModules, EncoderDecoder, FeatureMap, Interpolation, Layer,
+    LinearHead, Mode, Outputs, ResizeLike, Segmenter, StagedBuilder, StagedClassifier, Store,
 };
 use cnn_models::{Build, Error, LoadOptions, ModelConfig, ModelSpec, Network, find, preset};
 
@@ -31,8 +31,6 @@ fn values(maps: &FeatureMap) -> Vec<f32> {
 struct Fcn {
     score: Conv2d,
     upsample: ResizeLike,
-    groups: Vec<LayerGroup>,
-    classes: usize,
 }
 
 impl Fcn {
@@ -46,15 +44,12 @@ impl Fcn {
         let decoder = Self {
             score: score.unwrap(),
             upsample: ResizeLike::new(Interpolation::Nearest, &root.pp("upsample")),
-            groups: backbone
-                .layer_groups()
-                .iter()
-                .cloned()
-                .chain([head])
-                .collect(),
-            backbone,
-            classes,
-        }
+        };
+        let modules = DecoderModules {
+            decoder: Vec::new(),
+            head: vec![root.pp("score").path().to_string()],
+        };
+        EncoderDecoder::new(backbone, decoder, modules, classes)
     }
 }
 
@@ -66,7 +61,7 @@ impl Decoder for Fcn {
         cx: &Context<'_>,
     ) -> Result<FeatureMap> {
         let scores = self.score.forward(&maps[maps.len() - 1], cx)?;
-        self.upsample.forward(&scores, xs, cx)
+        self.upsample.forward(&scores, image, cx)
     }
 }
 

@@ -53,6 +53,7 @@ mod run;
 mod run_log;
 mod run_tensors;
 mod schedule;
+mod segmentation;
 mod settings;
 mod split_record;
 mod state;
@@ -84,6 +85,10 @@ pub use pixel_class_weights::{PixelCounts, PixelWeighting};
 pub use predict_images::PredictImages;
 pub use run::TrainSummary;
 pub use schedule::{Plateau, PlateauState, Progress, Rates, Schedule, ScheduleKind};
+pub use segmentation::{
+    MeasuredSegmentation, SegmentImage, SegmentOptions, Segmentation, SegmentationScores,
+    Segmented, Tiling, check_mask_datasets,
+};
 pub use split_record::{FoundPart, SplitRecord, SplitRow};
 pub use state::Best;
 pub use step::{FurtherUpdate, GradientStep, Step, StepReport, Update};

@@ -127,10 +127,6 @@ pub(crate) unsafe fn convolve_into(
     epilogue: Epilogue,
     target: Target,
 ) {
-    if dilated::suits(plan) {
-        // SAFETY: the caller's promise.
-        return unsafe { dilated::convolve_into(plan, source, weights, epilogue, target) };
-    }
     let few_rows = plan.batch * plan.rows.count() < ROWS_TO_SHARE * parallel::wanted_tasks();
     // SAFETY: the caller's promise.
     unsafe {
