@@ -85,9 +85,9 @@ mod shapes;
 mod survey;
 mod transform;
 
-pub use annotation::{Affine, BoundingBox, Mask, Origin};
+pub use annotation::{Affine, BoundingBox, Mask, MaskFault, MaskOverlay, MaskPalette, Origin};
 pub use augment::{
-    Augmentation, BatchMix, ColorJitter, CutMix, EraseFill, Mixing, Mixup, RandomAffine,
+    Augmentation, BatchMix, ClassCrop, ColorJitter, CutMix, ElasticDeformation, EraseFill, Mixing, Mixup, RandomAffine,
     RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop, RandomRotation,
     RandomVerticalFlip, Resize, Transform,
 };
@@ -98,8 +98,8 @@ pub use batches::{BatchPlan, Batches};
 #[cfg(feature = "parquet")]
 pub use dataset::ParquetImages;
 pub use dataset::{
-    CachedDataset, CifarImages, ClassSubset, Content, CsvImages, Dataset, DatasetFormat,
-    FoundDataset, IdxArray, IdxImages, ImageFolder, LabelRow, LabelTable, PhotoList, Sample,
+    CachedDataset, CifarImages, ClassSubset, CocoAnnotations, CocoImages, Content, CsvImages, Dataset, DatasetFormat,
+    FoundDataset, IdxArray, IdxImages, ImageFolder, LabelRow, LabelTable, MaskClasses, MaskedImages, PhotoList, Sample,
     Skipped, Split, Subset, WebDataset, duplicates_across, open_dataset, stratified_split,
 };
 pub use error::Error;
@@ -110,8 +110,8 @@ pub use image::{
 pub use imagenet::{imagenet_class_names, imagenet_synsets};
 pub use shapes::{Shapes, ShapesConfig, ShapesDomain};
 pub use survey::{
-    ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey,
-    Survey, survey, survey_parts,
+    ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, MaskClassCount, MaskSurvey, Range, Sizes, SplitSurvey,
+    Survey, survey, survey_found, survey_parts,
 };
 pub use transform::{
     FloatImage, InputPlacement, input_placement, normalize, preprocess, preprocess_mask, resize,
