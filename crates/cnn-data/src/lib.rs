@@ -87,9 +87,9 @@ mod transform;
 
 pub use annotation::{Affine, BoundingBox, Mask, MaskFault, MaskOverlay, MaskPalette, Origin};
 pub use augment::{
-    Augmentation, BatchMix, ClassCrop, ColorJitter, CutMix, ElasticDeformation, EraseFill, Mixing, Mixup, RandomAffine,
-    RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop, RandomRotation,
-    RandomVerticalFlip, Resize, Transform,
+    Augmentation, BatchMix, ClassCrop, ColorJitter, CutMix, ElasticDeformation, EraseFill, Mixing,
+    Mixup, RandomAffine, RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop,
+    RandomRotation, RandomVerticalFlip, Resize, Transform,
 };
 #[cfg(feature = "tensors")]
 pub use batch::Batch;
@@ -98,9 +98,10 @@ pub use batches::{BatchPlan, Batches};
 #[cfg(feature = "parquet")]
 pub use dataset::ParquetImages;
 pub use dataset::{
-    CachedDataset, CifarImages, ClassSubset, CocoAnnotations, CocoImages, Content, CsvImages, Dataset, DatasetFormat,
-    FoundDataset, IdxArray, IdxImages, ImageFolder, LabelRow, LabelTable, MaskClasses, MaskedImages, PhotoList, Sample,
-    Skipped, Split, Subset, WebDataset, duplicates_across, open_dataset, stratified_split,
+    CachedDataset, CifarImages, ClassSubset, CocoAnnotations, CocoImages, Content, CsvImages,
+    Dataset, DatasetFormat, FoundDataset, IdxArray, IdxImages, ImageFolder, LabelRow, LabelTable,
+    MaskClasses, MaskedImages, PhotoList, Sample, Skipped, Split, Subset, WebDataset,
+    duplicates_across, open_dataset, stratified_split,
 };
 pub use error::Error;
 pub use image::{
@@ -110,9 +111,10 @@ pub use image::{
 pub use imagenet::{imagenet_class_names, imagenet_synsets};
 pub use shapes::{Shapes, ShapesConfig, ShapesDomain};
 pub use survey::{
-    ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, MaskClassCount, MaskSurvey, Range, Sizes, SplitSurvey,
-    Survey, survey, survey_found, survey_parts,
+    ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, MaskClassCount, MaskSurvey,
+    Range, Sizes, SplitSurvey, Survey, survey, survey_found, survey_parts,
 };
 pub use transform::{
     FloatImage, InputPlacement, input_placement, normalize, preprocess, preprocess_mask, resize,
+    resize_mask,
 };

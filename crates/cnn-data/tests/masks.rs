@@ -75,43 +75,88 @@ fn the_layouts_that_people_have() {
     let test = Some(Split::Test);
     // Files, and the number of photos of each split.
     let cases: [(&[&str], &[(Option<Split>, usize)]); 12] = [
-        (&["images/1-photo.png", "images/2-photo.png", "masks/1.png", "masks/2.png"], &[(None, 2)]),
         (
             &[
-                "train/1-photo.png", "trainannot/1.png", "val/2-photo.png", "valannot/2.png",
-                "test/3-photo.png", "testannot/3.png",
+                "images/1-photo.png",
+                "images/2-photo.png",
+                "masks/1.png",
+                "masks/2.png",
+            ],
+            &[(None, 2)],
+        ),
+        (
+            &[
+                "train/1-photo.png",
+                "trainannot/1.png",
+                "val/2-photo.png",
+                "valannot/2.png",
+                "test/3-photo.png",
+                "testannot/3.png",
             ],
             &[(train, 1), (val, 1), (test, 1)],
         ),
         (
             &[
-                "images/train/1-photo.png", "masks/train/1.png", "images/val/1-photo.png",
+                "images/train/1-photo.png",
+                "masks/train/1.png",
+                "images/val/1-photo.png",
                 "masks/val/1.png",
             ],
             &[(train, 1), (val, 1)],
         ),
         (
             &[
-                "train/images/1-photo.png", "train/masks/1.png", "valid/images/1-photo.png",
+                "train/images/1-photo.png",
+                "train/masks/1.png",
+                "valid/images/1-photo.png",
                 "valid/masks/1.png",
             ],
             &[(train, 1), (val, 1)],
         ),
         (
             &[
-                "images/training/1-photo.png", "annotations/training/1.png",
-                "images/validation/2-photo.png", "annotations/validation/2.png",
+                "images/training/1-photo.png",
+                "annotations/training/1.png",
+                "images/validation/2-photo.png",
+                "annotations/validation/2.png",
             ],
             &[(train, 1), (val, 1)],
         ),
         (&["imgs/1-photo.png", "labels/1.png"], &[(None, 1)]),
         (&["img/1-photo.png", "label/1.png"], &[(None, 1)]),
-        (&["JPEGImages/1-photo.png", "SegmentationClass/1.png"], &[(None, 1)]),
-        (&["data/1-photo.png", "data/1_mask.png", "data/2-photo.png", "data/2_mask.png"], &[(None, 2)]),
-        (&["train/a-photo.png", "train/a_seg.png", "val/b-photo.png", "val/b_gt.png"], &[(train, 1), (val, 1)]),
-        (&["set/images/a-photo.png", "set/masks/a_L.png"], &[(None, 1)]),
         (
-            &["images/day/1-photo.png", "images/night/1-photo.png", "masks/day/1.png", "masks/night/1.png"],
+            &["JPEGImages/1-photo.png", "SegmentationClassPNG/1.png"],
+            &[(None, 1)],
+        ),
+        (
+            &[
+                "data/1-photo.png",
+                "data/1_mask.png",
+                "data/2-photo.png",
+                "data/2_mask.png",
+            ],
+            &[(None, 2)],
+        ),
+        (
+            &[
+                "train/a-photo.png",
+                "train/a_seg.png",
+                "val/b-photo.png",
+                "val/b_gt.png",
+            ],
+            &[(train, 1), (val, 1)],
+        ),
+        (
+            &["set/images/a-photo.png", "set/masks/a_L.png"],
+            &[(None, 1)],
+        ),
+        (
+            &[
+                "images/day/1-photo.png",
+                "images/night/1-photo.png",
+                "masks/day/1.png",
+                "masks/night/1.png",
+            ],
             &[(None, 2)],
         ),
     ];
@@ -126,7 +171,11 @@ fn the_layouts_that_people_have() {
             assert_eq!(dataset.len(), count, "{names:?}");
             assert_eq!(dataset.mask_classes(), ["class 0", "class 1", "class 2"]);
             for index in 0..count {
-                assert_eq!(mask_of(dataset.as_ref(), index), [0, 1, 2, 2, 1, 255], "{names:?}");
+                assert_eq!(
+                    mask_of(dataset.as_ref(), index),
+                    [0, 1, 2, 2, 1, 255],
+                    "{names:?}"
+                );
             }
         }
     }
@@ -137,16 +186,27 @@ fn class_folders_stay_what_they_are() {
     // Files, and the classes.
     let cases: [(&[&str], &[&str], Option<&str>); 6] = [
         (&["masks/1.png", "hats/1.png"], &["hats", "masks"], None),
-        (&["with_mask/1.png", "without_mask/1.png"], &["with_mask", "without_mask"], None),
+        (
+            &["with_mask/1.png", "without_mask/1.png"],
+            &["with_mask", "without_mask"],
+            None,
+        ),
         (
             &["images/1-photo.png", "masks/2.png", "cats/3.png"],
             &["cats", "images", "masks"],
             None,
         ),
         (
-            &["images/1-photo.png", "masks/1.png", "masks/2.png", "cats/3.png"],
+            &[
+                "images/1-photo.png",
+                "masks/1.png",
+                "masks/2.png",
+                "cats/3.png",
+            ],
             &["cats", "images", "masks"],
-            Some("the images in `masks` count as any other images do: other folders hold images too"),
+            Some(
+                "the images in `masks` count as any other images do: other folders hold images too",
+            ),
         ),
         (
             &["images/1-photo.png", "masks/1.jpg"],
@@ -154,7 +214,12 @@ fn class_folders_stay_what_they_are() {
             Some("they are of other sizes than the photos of their names"),
         ),
         (
-            &["cats/1-photo.png", "cats/1_mask.png", "dogs/2-photo.png", "dogs/2_mask.png"],
+            &[
+                "cats/1-photo.png",
+                "cats/1_mask.png",
+                "dogs/2-photo.png",
+                "dogs/2_mask.png",
+            ],
             &["cats", "dogs"],
             Some("1_mask.png, count as any other images do: the folders are classes"),
         ),
@@ -173,15 +238,23 @@ fn class_folders_stay_what_they_are() {
 #[test]
 fn what_is_left_out_is_told() {
     let folder = folder_of(&[
-        "images/1-photo.png", "images/2-photo.png", "masks/1.png", "masks/2.png", "masks/3.png",
-        "test/images/4-photo.png", "classes.txt", "codes.txt",
+        "images/1-photo.png",
+        "images/2-photo.png",
+        "masks/1.png",
+        "masks/2.png",
+        "masks/3.png",
+        "test/images/4-photo.png",
+        "classes.txt",
+        "codes.txt",
     ]);
     let found = FoundDataset::at(folder.path()).unwrap();
     let notes = found.notes().join("\n");
     for expected in [
-        "the mask `", "3.png` has no photo of its name and is left out",
+        "the mask `",
+        "3.png` has no photo of its name and is left out",
         "the 1 photos of the split `test` have no masks and are left out",
-        "classes.txt names the 3 classes of the masks", "codes.txt` beside it is not read",
+        "classes.txt names the 3 classes of the masks",
+        "codes.txt` beside it is not read",
     ] {
         assert!(notes.contains(expected), "{expected}: {notes}");
     }
@@ -189,14 +262,20 @@ fn what_is_left_out_is_told() {
     let found = FoundDataset::at(folder.path()).unwrap();
     assert_eq!(found.format(), DatasetFormat::Masks);
     let notes = found.notes().join("\n");
-    assert!(notes.contains("previews are neither photos nor masks and are left out"), "{notes}");
+    assert!(
+        notes.contains("previews are neither photos nor masks and are left out"),
+        "{notes}"
+    );
 }
 
 #[test]
 fn faults_name_file_pixel_and_value() {
     let photo = photo();
     let good = palette([0, 1, 2, 0, 1, 255]);
-    let tall = Image::from_pixels(4, 3, 1, vec![0; 12]).unwrap().to_png().unwrap();
+    let tall = Image::from_pixels(4, 3, 1, vec![0; 12])
+        .unwrap()
+        .to_png()
+        .unwrap();
     let wide_16 = fs::read(golden("masks/grey-16.png")).unwrap();
     let files: [(&str, &[u8]); 18] = [
         ("classes.txt", b"road\ncar\nsky\n"),
@@ -229,7 +308,10 @@ fn faults_name_file_pixel_and_value() {
             "mask {}: pixel (1, 1) is 9, expected 0 to 2, or 255 where the class is unknown",
             path("masks/2.png")
         ),
-        format!("mask {}: 3x4 pixels for a photo of 3x2", path("masks/3.png")),
+        format!(
+            "mask {}: 3x4 pixels for a photo of 3x2",
+            path("masks/3.png")
+        ),
         format!(
             "mask {0}: no mask for {0}; a PNG called `4` among the masks",
             path("images/4.png")
@@ -260,18 +342,32 @@ fn faults_name_file_pixel_and_value() {
     }
     // They are skipped, and the others counted.
     let survey = survey(folder.path()).unwrap();
-    assert_eq!((survey.samples, survey.readable, survey.broken.len()), (8, 1, 7));
+    assert_eq!(
+        (survey.samples, survey.readable, survey.broken.len()),
+        (8, 1, 7)
+    );
     assert!(survey.broken[0].path.ends_with("images/2.png"));
     let masks = survey.masks.unwrap();
     assert_eq!(masks.ignored, 1.0 / 6.0);
-    let found: Vec<_> = masks.classes.iter().map(|class| (class.pixels, class.images)).collect();
+    let found: Vec<_> = masks
+        .classes
+        .iter()
+        .map(|class| (class.pixels, class.images))
+        .collect();
     assert_eq!(found, [(2, 1), (2, 1), (1, 1)]);
 }
 
 #[test]
 fn the_numbers_of_every_depth_are_pillows() {
     let names = [
-        "grey-1", "grey-2", "grey-4", "grey-8", "grey-16", "palette-1", "palette-2", "palette-4",
+        "grey-1",
+        "grey-2",
+        "grey-4",
+        "grey-8",
+        "grey-16",
+        "palette-1",
+        "palette-2",
+        "palette-4",
         "palette-8",
     ];
     for name in names {
@@ -280,7 +376,10 @@ fn the_numbers_of_every_depth_are_pillows() {
             .split_ascii_whitespace()
             .map(|number| number.parse().unwrap())
             .collect();
-        let photo = Image::from_pixels(5, 11, 1, vec![9; 55]).unwrap().to_png().unwrap();
+        let photo = Image::from_pixels(5, 11, 1, vec![9; 55])
+            .unwrap()
+            .to_png()
+            .unwrap();
         let mask = fs::read(golden(&format!("masks/{name}.png"))).unwrap();
         let folder = folder_with(&[("images/1.png", &photo), ("masks/1.png", &mask)]);
         let dataset = FoundDataset::at(folder.path()).unwrap().open(None).unwrap();
@@ -302,7 +401,10 @@ fn two_values_are_background_and_foreground() {
     let named = at()
         .with_mask_classes(MaskClasses::of_names(&["cell", "membrane"]).unwrap())
         .unwrap();
-    assert_eq!(named.open(None).unwrap().mask_classes(), ["cell", "membrane"]);
+    assert_eq!(
+        named.open(None).unwrap().mask_classes(),
+        ["cell", "membrane"]
+    );
     let ignored = at().with_ignored(255).unwrap();
     let dataset = ignored.open(None).unwrap();
     assert_eq!(dataset.mask_classes(), ["class 0"]);
@@ -323,15 +425,35 @@ fn classes_come_from_files_or_from_the_caller() {
     let indexed = palette([0, 1, 2, 2, 0, 0]);
     let expected = [0, 255, 1, 1, 0, 0];
     let cases: [(&str, &[u8], &[u8]); 6] = [
-        ("class_dict.csv", b"name,r,g,b\nSky,128,128,128\nVoid,0,0,0\nCar,64,0,128\n", &colored),
-        ("masks/label_colors.txt", b"128 128 128 Sky\n0 0 0 Void\n64 0 128 Car\n", &colored),
-        ("labelmap.txt", b"# x\nSky:128,128,128::\nVoid:0,0,0::\nCar:64,0,128::\n", &colored),
-        ("class_dict.csv", b"name,r,g,b\nSky,128,128,128\nVoid,0,0,0\nCar,64,0,128\n", &indexed),
+        (
+            "class_dict.csv",
+            b"name,r,g,b\nSky,128,128,128\nVoid,0,0,0\nCar,64,0,128\n",
+            &colored,
+        ),
+        (
+            "masks/label_colors.txt",
+            b"128 128 128 Sky\n0 0 0 Void\n64 0 128 Car\n",
+            &colored,
+        ),
+        (
+            "labelmap.txt",
+            b"# x\nSky:128,128,128::\nVoid:0,0,0::\nCar:64,0,128::\n",
+            &colored,
+        ),
+        (
+            "class_dict.csv",
+            b"name,r,g,b\nSky,128,128,128\nVoid,0,0,0\nCar,64,0,128\n",
+            &indexed,
+        ),
         ("codes.txt", b"Sky\nVoid\nCar\n", &indexed),
         ("classes.txt", b"0 Sky\n1 unlabeled\n2 Car\n", &indexed),
     ];
     for (name, text, mask) in cases {
-        let files: Files<'_> = &[("images/1.png", &photo()), ("masks/1.png", mask), (name, text)];
+        let files: Files<'_> = &[
+            ("images/1.png", &photo()),
+            ("masks/1.png", mask),
+            (name, text),
+        ];
         let folder = folder_with(files);
         let found = FoundDataset::at(folder.path()).unwrap();
         let dataset = found.open(None).unwrap();
@@ -343,9 +465,17 @@ fn classes_come_from_files_or_from_the_caller() {
     let folder = folder_with(files);
     let at = || FoundDataset::at(folder.path()).unwrap();
     let message = at().open(None).err().unwrap().to_string();
-    assert!(message.contains("colors, and no file says which classes they stand for"), "{message}");
+    assert!(
+        message.contains("colors, and no file says which classes they stand for"),
+        "{message}"
+    );
     let table = MaskClasses::parse(b"name,r,g,b\nSky,128,128,128\nCar,64,0,128\n").unwrap();
-    let message = at().with_mask_classes(table).unwrap().open(None).unwrap().read(0);
+    let message = at()
+        .with_mask_classes(table)
+        .unwrap()
+        .open(None)
+        .unwrap()
+        .read(0);
     let message = message.unwrap_err().reason();
     assert!(
         message.contains("pixel (1, 0) is the color [0, 0, 0], expected one of the 2 colors"),
@@ -359,12 +489,31 @@ fn an_ignored_number_and_names_change_the_numbers_behind_it() {
     let at = || FoundDataset::at(folder.path()).unwrap();
     let names = MaskClasses::of_names(&["road", "car", "sky"]).unwrap();
     let cases = [
-        (at(), &["class 0", "class 1", "class 2"][..], [0, 1, 2, 2, 1, 255]),
-        (at().with_ignored(2).unwrap(), &["class 0", "class 1"], [0, 1, 255, 255, 1, 255]),
-        (at().with_ignored(0).unwrap(), &["class 1", "class 2"], [255, 0, 1, 1, 0, 255]),
-        (at().with_mask_classes(names.clone()).unwrap(), &["road", "car", "sky"], [0, 1, 2, 2, 1, 255]),
         (
-            at().with_mask_classes(names).unwrap().with_ignored(1).unwrap(),
+            at(),
+            &["class 0", "class 1", "class 2"][..],
+            [0, 1, 2, 2, 1, 255],
+        ),
+        (
+            at().with_ignored(2).unwrap(),
+            &["class 0", "class 1"],
+            [0, 1, 255, 255, 1, 255],
+        ),
+        (
+            at().with_ignored(0).unwrap(),
+            &["class 1", "class 2"],
+            [255, 0, 1, 1, 0, 255],
+        ),
+        (
+            at().with_mask_classes(names.clone()).unwrap(),
+            &["road", "car", "sky"],
+            [0, 1, 2, 2, 1, 255],
+        ),
+        (
+            at().with_mask_classes(names)
+                .unwrap()
+                .with_ignored(1)
+                .unwrap(),
             &["road", "sky"],
             [0, 255, 1, 1, 255, 255],
         ),
@@ -377,7 +526,10 @@ fn an_ignored_number_and_names_change_the_numbers_behind_it() {
     let folder = folder_of(&["cats/1-photo.png", "dogs/2-photo.png"]);
     let message = FoundDataset::at(folder.path()).unwrap().with_ignored(1);
     let message = message.err().unwrap().to_string();
-    assert!(message.contains("expected a dataset of photos and masks"), "{message}");
+    assert!(
+        message.contains("expected a dataset of photos and masks"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -386,10 +538,16 @@ fn grey_values_may_be_the_colors_of_classes() {
     let files: Files<'_> = &[
         ("images/1.png", &photo()),
         ("masks/1.png", &mask),
-        ("class_dict.csv", b"name,r,g,b\nroad,255,255,255\nrest,0,0,0\n"),
+        (
+            "class_dict.csv",
+            b"name,r,g,b\nroad,255,255,255\nrest,0,0,0\n",
+        ),
     ];
     let dataset = folder_with(files);
-    let dataset = FoundDataset::at(dataset.path()).unwrap().open(None).unwrap();
+    let dataset = FoundDataset::at(dataset.path())
+        .unwrap()
+        .open(None)
+        .unwrap();
     assert_eq!(dataset.mask_classes(), ["road", "rest"]);
     assert_eq!(mask_of(dataset.as_ref(), 0), [0, 1, 0, 1, 1, 1]);
 }
@@ -405,9 +563,15 @@ fn vocs_lists_are_its_splits() {
         ("VOCdevkit/VOC2012/JPEGImages/d.png", &photo),
         ("VOCdevkit/VOC2012/SegmentationClass/a.png", &mask),
         ("VOCdevkit/VOC2012/SegmentationClass/b.png", &mask),
-        ("VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt", b"b\na\n"),
+        (
+            "VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt",
+            b"b\na\n",
+        ),
         ("VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt", b"c\n"),
-        ("VOCdevkit/VOC2012/ImageSets/Segmentation/trainval.txt", b"b\na\nc\n"),
+        (
+            "VOCdevkit/VOC2012/ImageSets/Segmentation/trainval.txt",
+            b"b\na\nc\n",
+        ),
     ];
     let folder = folder_with(files);
     let found = FoundDataset::at(folder.path()).unwrap();
@@ -416,16 +580,40 @@ fn vocs_lists_are_its_splits() {
         (DatasetFormat::Masks, vec![Split::Train, Split::Val])
     );
     let notes = found.notes().join("\n");
-    for expected in ["1 images are in no list of", "d.png", "they are Pascal VOC's"] {
+    for expected in [
+        "1 images are in no list of",
+        "d.png",
+        "they are Pascal VOC's",
+    ] {
         assert!(notes.contains(expected), "{notes}");
     }
     let train = found.open(Split::Train).unwrap();
-    let names = samples(train.as_ref(), &folder.path().join("VOCdevkit/VOC2012/JPEGImages"));
-    assert_eq!(names, [("b.png".to_owned(), None), ("a.png".to_owned(), None)]);
-    assert_eq!((train.mask_classes().len(), train.mask_classes()[15].as_str()), (21, "person"));
+    let names = samples(
+        train.as_ref(),
+        &folder.path().join("VOCdevkit/VOC2012/JPEGImages"),
+    );
+    assert_eq!(
+        names,
+        [("b.png".to_owned(), None), ("a.png".to_owned(), None)]
+    );
+    assert_eq!(
+        (
+            train.mask_classes().len(),
+            train.mask_classes()[15].as_str()
+        ),
+        (21, "person")
+    );
     assert_eq!(mask_of(train.as_ref(), 0), [0, 15, 255, 0, 20, 0]);
-    let message = found.open(Split::Val).unwrap().read(0).unwrap_err().reason();
-    assert!(message.contains("looked for SegmentationClass/c.png"), "{message}");
+    let message = found
+        .open(Split::Val)
+        .unwrap()
+        .read(0)
+        .unwrap_err()
+        .reason();
+    assert!(
+        message.contains("looked for SegmentationClass/c.png"),
+        "{message}"
+    );
     // Masks in VOC's colors are read by its color map.
     let voc = MaskPalette::voc();
     let colors = [0, 15, 255, 0, 20, 0].map(|value| voc.color(value));
@@ -433,7 +621,10 @@ fn vocs_lists_are_its_splits() {
     for name in ["a.png", "b.png"] {
         fs::write(place.join(name), rgb(colors)).unwrap();
     }
-    let dataset = FoundDataset::at(folder.path()).unwrap().open(Split::Train).unwrap();
+    let dataset = FoundDataset::at(folder.path())
+        .unwrap()
+        .open(Split::Train)
+        .unwrap();
     assert_eq!(mask_of(dataset.as_ref(), 0), [0, 15, 255, 0, 20, 0]);
 }
 

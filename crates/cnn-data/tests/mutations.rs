@@ -5,8 +5,8 @@ mod common;
 
 use cnn_core::Rng;
 use cnn_data::{
-    CifarImages, CocoAnnotations, Dataset, FileFormat, IdxArray, IdxImages, LabelTable, MaskClasses,
-    WebDataset, decode,
+    CifarImages, CocoAnnotations, Dataset, FileFormat, IdxArray, IdxImages, LabelTable,
+    MaskClasses, WebDataset, decode,
 };
 use common::made::{
     Scans, bmp_of_runs, bmp_os2, bmp_packed, exif, jpeg, png_with_chunks, raw_profile, xmp,

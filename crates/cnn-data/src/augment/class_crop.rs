@@ -65,7 +65,10 @@ impl ClassCrop {
             size: size(height, width)?,
             scale: [0.5, 2.0],
             p: 0.5,
-            weights: shares.iter().map(|share| 1.0 / share.max(LEAST_SHARE)).collect(),
+            weights: shares
+                .iter()
+                .map(|share| 1.0 / share.max(LEAST_SHARE))
+                .collect(),
             fill: [0; 3],
         })
     }
@@ -147,7 +150,9 @@ fn start(image: usize, window: usize, pixel: Option<usize>, rng: &mut Rng) -> i6
 impl Transform for ClassCrop {
     fn apply(&self, sample: Sample, rng: &mut Rng) -> Result<Sample, Error> {
         let scale = rng.uniform_in(self.scale[0], self.scale[1]);
-        let window = self.size.map(|side| ((side as f64 / scale).round() as usize).max(1));
+        let window = self
+            .size
+            .map(|side| ((side as f64 / scale).round() as usize).max(1));
         let window = size(window[0], window[1])?;
         let is_drawn = rng.bernoulli(self.p);
         let mask = sample.mask.as_ref().filter(|_| is_drawn);
@@ -200,7 +205,11 @@ mod tests {
                 .map(|_| start(image, window, pixel, &mut rng))
                 .collect();
             let found = (starts.iter().min().copied(), starts.iter().max().copied());
-            assert_eq!(found, (Some(first), Some(last)), "{image} {window} {pixel:?}");
+            assert_eq!(
+                found,
+                (Some(first), Some(last)),
+                "{image} {window} {pixel:?}"
+            );
         }
     }
 

@@ -99,7 +99,9 @@ impl Grid {
     /// For each pixel the point, `[x, y]`, that it comes from.
     fn sources(&self, height: usize, width: usize) -> Vec<[f64; 2]> {
         let rows: Vec<Weights> = (0..height).map(|row| self.weights(row, height)).collect();
-        let columns: Vec<Weights> = (0..width).map(|column| self.weights(column, width)).collect();
+        let columns: Vec<Weights> = (0..width)
+            .map(|column| self.weights(column, width))
+            .collect();
         let mut sources = Vec::with_capacity(height * width);
         for (y, row) in rows.iter().enumerate() {
             for (x, column) in columns.iter().enumerate() {
@@ -191,7 +193,11 @@ fn hull_of(whole: &BoundingBox, sources: &[[f64; 2]], width: usize) -> Option<Bo
     let [x_min, y_min, x_max, y_max] = whole.edges().map(f64::from);
     let is_inside = |[x, y]: &[f64; 2]| (x_min..x_max).contains(x) && (y_min..y_max).contains(y);
     let mut hull: Option<[usize; 4]> = None;
-    for (at, _) in sources.iter().enumerate().filter(|(_, point)| is_inside(point)) {
+    for (at, _) in sources
+        .iter()
+        .enumerate()
+        .filter(|(_, point)| is_inside(point))
+    {
         let x = at % width;
         let y = at / width;
         let [left, top, right, bottom] = hull.unwrap_or([x, y, x + 1, y + 1]);
@@ -256,7 +262,12 @@ mod tests {
         assert_ne!(mask, sample().mask.unwrap());
         // Away from borders, where the image is blended, it shows the class.
         let alike = |(value, class): (&u8, &u8)| *value == 100 * class;
-        let same = found.image.bytes().iter().zip(mask.bytes()).filter(|&pair| alike(pair));
+        let same = found
+            .image
+            .bytes()
+            .iter()
+            .zip(mask.bytes())
+            .filter(|&pair| alike(pair));
         let same = same.count();
         assert!(same > 2000, "{same}");
         let [only] = found.boxes[..] else {
@@ -265,7 +276,12 @@ mod tests {
         let centre = 10 * WIDTH + 30;
         assert_eq!(mask.bytes()[centre], 1);
         assert!(only.x_min < 30.0 && only.x_max > 30.0 && only.class == 7);
-        let moved: f32 = only.edges().iter().zip([20.0, 0.0, 40.0, 20.0]).map(|(a, b)| (a - b).abs()).sum();
+        let moved: f32 = only
+            .edges()
+            .iter()
+            .zip([20.0, 0.0, 40.0, 20.0])
+            .map(|(a, b)| (a - b).abs())
+            .sum();
         assert!(moved > 0.0 && moved < 40.0, "{only:?}");
     }
 

@@ -115,8 +115,10 @@ pub(super) fn recognise_file(
             notes.extend(layout.notes.iter().cloned());
             return Ok(Layout::WebDataset(layout));
         }
-        None => "it is a single file and neither parquet nor named like a CSV, TSV, tar or JSON file"
-            .to_owned(),
+        None => {
+            "it is a single file and neither parquet nor named like a CSV, TSV, tar or JSON file"
+                .to_owned()
+        }
     };
     Err(Error::UnknownDataset {
         path: path.to_owned(),
@@ -170,14 +172,15 @@ struct ImagesBelow<'a> {
 
 impl ImagesBelow<'_> {
     fn recognise(&self, notes: &mut Vec<String>) -> Result<Layout, Error> {
-        let folders = FolderLayout::recognise(self.path, &self.images)?;
+        let folders = FolderLayout::recognise(self.path, &self.images);
         // Why what might label the images is not read.
         let mut unread = Vec::new();
         if self.configuration.is_none()
-            && let Some(layout) = self.of_masks(folders.as_ref().ok(), notes, &mut unread)?
+            && let Some(layout) = self.of_masks(&folders, notes, &mut unread)?
         {
             return Ok(layout);
         }
+        let folders = folders?;
         let classes = folders
             .as_ref()
             .map_or(&[][..], |layout| layout.classes.as_slice());
@@ -223,12 +226,15 @@ impl ImagesBelow<'_> {
     /// What COCO files say of the images, or which of them are masks of others.
     fn of_masks(
         &self,
-        folders: Option<&FolderLayout>,
+        folders: &Result<Result<FolderLayout, String>, Error>,
         notes: &mut Vec<String>,
         unread: &mut Vec<String>,
     ) -> Result<Option<Layout>, Error> {
         if let Some(layout) = CocoLayout::of_folder(self.path, &self.images)? {
-            let classes = folders.map_or(&[][..], |layout| layout.classes.as_slice());
+            let classes = match folders {
+                Ok(Ok(folders)) => folders.classes.as_slice(),
+                _ => &[],
+            };
             if classes.len() < 2 || classes.iter().all(|name| is_split_with_year(name)) {
                 notes.extend(layout.notes.iter().cloned());
                 return Ok(Some(Layout::Coco(layout)));

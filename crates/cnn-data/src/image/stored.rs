@@ -107,7 +107,12 @@ fn unpacked(row: &[u8], bits: usize) -> impl Iterator<Item = u16> + '_ {
 fn colors(packed: &[u8], depth: usize, channels: usize, kept: usize) -> Vec<[u8; 3]> {
     let pixels = packed.chunks_exact((depth * channels).max(1));
     let color = |pixel: &[u8]| {
-        [0, 1, 2].map(|channel| pixel.get(channel.min(kept - 1) * depth).copied().unwrap_or(0))
+        [0, 1, 2].map(|channel| {
+            pixel
+                .get(channel.min(kept - 1) * depth)
+                .copied()
+                .unwrap_or(0)
+        })
     };
     pixels.map(color).collect()
 }

@@ -75,11 +75,22 @@ mod tests {
         let found: Vec<_> = survey
             .classes
             .iter()
-            .map(|class| (class.label.as_str(), class.pixels, class.share, class.images))
+            .map(|class| {
+                (
+                    class.label.as_str(),
+                    class.pixels,
+                    class.share,
+                    class.images,
+                )
+            })
             .collect();
         assert_eq!(
             found,
-            [("road", 3, 0.75, 2), ("car", 0, 0.0, 0), ("sky", 1, 0.25, 1)]
+            [
+                ("road", 3, 0.75, 2),
+                ("car", 0, 0.0, 0),
+                ("sky", 1, 0.25, 1)
+            ]
         );
         assert_eq!(survey.ignored, 0.5);
         assert!(MaskCounts::default().report(&names).is_none());

@@ -8,6 +8,7 @@ mod take;
 
 pub use moments::ChannelStatistics;
 pub use report::{
-    ClassCount, DuplicateGroup, KindCount, Location, MaskClassCount, MaskSurvey, Range, Sizes, SplitSurvey, Survey,
+    ClassCount, DuplicateGroup, KindCount, Location, MaskClassCount, MaskSurvey, Range, Sizes,
+    SplitSurvey, Survey,
 };
 pub use take::{survey, survey_found, survey_parts};

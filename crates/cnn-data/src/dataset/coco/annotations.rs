@@ -232,7 +232,9 @@ impl CocoAnnotations {
             .images
             .iter()
             .flat_map(|image| image.objects.iter().map(|object| (image.size, object)));
-        let found = objects.into_iter().find(|(_, object)| object.id == Some(id));
+        let found = objects
+            .into_iter()
+            .find(|(_, object)| object.id == Some(id));
         let (size, object) = found.ok_or_else(|| format!("no annotation has the id {id}"))?;
         let region = object.region(size)?;
         let region = region.ok_or_else(|| format!("annotation {id} has no segmentation"))?;
@@ -283,7 +285,9 @@ impl Object {
             {
                 Ok(Some([x, y, x + width, y + height]))
             }
-            _ => Err(self.named(&format!("its box is {bbox:?}, expected x, y, width and height"))),
+            _ => Err(self.named(&format!(
+                "its box is {bbox:?}, expected x, y, width and height"
+            ))),
         }
     }
 

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use super::document::Outline;
 use super::{CocoAnnotations, CocoImages};
 use crate::dataset::Split;
-use crate::dataset::files::{Listing, file_name, files_within, has_extension, is_image_name, quoted};
+use crate::dataset::files::{
+    Listing, file_name, files_within, has_extension, is_image_name, quoted,
+};
 use crate::{Error, Mask};
 
 /// How far below the folder files of annotations are looked for.
@@ -47,7 +49,10 @@ impl CocoLayout {
         if images.is_empty() {
             return Ok(None);
         }
-        let stems: HashSet<PathBuf> = images.iter().map(|image| image.with_extension("")).collect();
+        let stems: HashSet<PathBuf> = images
+            .iter()
+            .map(|image| image.with_extension(""))
+            .collect();
         let is_json = |file: &Path| has_extension(file, &["json"]);
         let Listing { files, .. } = files_within(root, DEEPEST, is_json)?;
         let own = files
@@ -112,7 +117,11 @@ impl CocoLayout {
             return Err(Error::broken_dataset(&other.file, reason));
         }
         notes.extend(parts.iter().flat_map(CocoPart::notes));
-        let named: HashSet<&PathBuf> = parts.iter().flat_map(|part| &part.photos).flatten().collect();
+        let named: HashSet<&PathBuf> = parts
+            .iter()
+            .flat_map(|part| &part.photos)
+            .flatten()
+            .collect();
         let mut unnamed = images.iter().filter(|image| !named.contains(image));
         if let Some(first) = unnamed.next() {
             notes.push(format!(
@@ -126,7 +135,10 @@ impl CocoLayout {
 
     /// The names of the files, for a note.
     pub(in crate::dataset) fn names(&self) -> String {
-        let names = self.parts.iter().map(|part| part.file.display().to_string());
+        let names = self
+            .parts
+            .iter()
+            .map(|part| part.file.display().to_string());
         quoted(&names.collect::<Vec<_>>()).unwrap_or_default()
     }
 
@@ -142,7 +154,13 @@ impl CocoPart {
         let split = split_of(file);
         let index = ImageNames::of(images);
         let photos = (0..annotations.len())
-            .map(|image| index.find(annotations.file_name(image).unwrap_or_default(), file, split))
+            .map(|image| {
+                index.find(
+                    annotations.file_name(image).unwrap_or_default(),
+                    file,
+                    split,
+                )
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self {
             split,
@@ -169,7 +187,9 @@ impl CocoPart {
                 ));
             }
         } else if count >= usize::from(Mask::IGNORE) {
-            notes.push(format!("{file} has {count} categories, too many for masks: it has boxes"));
+            notes.push(format!(
+                "{file} has {count} categories, too many for masks: it has boxes"
+            ));
         } else {
             notes.push(format!("{file} has boxes and no segmentations"));
         }
@@ -207,7 +227,10 @@ fn one_of_each_split(
     }
     if of_split.len() > 1 {
         for part in of_split.remove(&None).into_iter().flatten() {
-            notes.push(format!("{} belongs to no split and is not read", part.file.display()));
+            notes.push(format!(
+                "{} belongs to no split and is not read",
+                part.file.display()
+            ));
         }
     }
     let mut parts = Vec::new();
@@ -301,11 +324,7 @@ impl<'a> ImageNames<'a> {
         match (first.next(), first.next()) {
             (Some(one), Some(other)) => Err(Error::Ambiguous {
                 path: file.to_owned(),
-                reason: format!(
-                    "`{name}` could be {} or {}",
-                    one.display(),
-                    other.display()
-                ),
+                reason: format!("`{name}` could be {} or {}", one.display(), other.display()),
             }),
             (one, _) => Ok(one.map(|image| image.to_path_buf())),
         }

@@ -146,7 +146,7 @@ fn boundary(polygon: &[f64], size: Size) -> Result<Vec<u32>, String> {
     let is_near = |value: &f64| value.is_finite() && value.abs() <= FARTHEST;
     if let Some(far) = polygon.iter().find(|value| !is_near(value)) {
         return Err(format!(
-            "its polygon has the coordinate {far}, expected at most {FARTHEST} either way"
+            "its polygon has the coordinate {far:?}, expected at most {FARTHEST} either way"
         ));
     }
     let points = points.iter().map(|point| Point {
@@ -155,9 +155,14 @@ fn boundary(polygon: &[f64], size: Size) -> Result<Vec<u32>, String> {
     });
     let points: Vec<Point> = points.collect();
     // No outline needs more steps than to go around every pixel several times.
-    let most = 50 * (size.pixels() as u64 + 1000 * (u64::from(size.height) + u64::from(size.width)));
+    let most =
+        50 * (size.pixels() as u64 + 1000 * (u64::from(size.height) + u64::from(size.width)));
     let ends = points.iter().cycle().skip(1);
-    let steps: u64 = points.iter().zip(ends).map(|(from, to)| from.steps(to)).sum();
+    let steps: u64 = points
+        .iter()
+        .zip(ends)
+        .map(|(from, to)| from.steps(to))
+        .sum();
     if steps > most {
         return Err(format!(
             "its polygon is {} pixels long around an image of {}x{}",
@@ -188,7 +193,10 @@ struct Point {
 
 impl Point {
     fn steps(&self, to: &Self) -> u64 {
-        (self.x - to.x).unsigned_abs().max((self.y - to.y).unsigned_abs()) + 1
+        (self.x - to.x)
+            .unsigned_abs()
+            .max((self.y - to.y).unsigned_abs())
+            + 1
     }
 }
 
@@ -206,7 +214,11 @@ impl Edge {
         let dx = (from.x - to.x).abs();
         let dy = (from.y - to.y).abs();
         let is_flat = dx >= dy;
-        let is_flipped = if is_flat { from.x > to.x } else { from.y > to.y };
+        let is_flipped = if is_flat {
+            from.x > to.x
+        } else {
+            from.y > to.y
+        };
         let [start, end] = if is_flipped { [to, from] } else { [from, to] };
         let len = dx.max(dy);
         let rise = if is_flat {
@@ -231,7 +243,11 @@ impl Edge {
 
     fn points(&self) -> impl Iterator<Item = Point> + '_ {
         (0..=self.len).map(|step| {
-            let step = if self.is_flipped { self.len - step } else { step };
+            let step = if self.is_flipped {
+                self.len - step
+            } else {
+                step
+            };
             let Point { x, y } = self.start;
             let along = |start: i64| (start as f64 + self.slope * step as f64 + 0.5) as i64;
             if self.is_flat {

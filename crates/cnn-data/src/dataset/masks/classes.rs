@@ -169,7 +169,9 @@ impl MaskClasses {
             if let Some(color) = entry.color {
                 if let Some(other) = colors.insert(color, &entry.name) {
                     let name = &entry.name;
-                    return Err(format!("`{other}` and `{name}` both have the color {color:?}"));
+                    return Err(format!(
+                        "`{other}` and `{name}` both have the color {color:?}"
+                    ));
                 }
             } else if names.insert(&entry.name, ()).is_some() {
                 return Err(format!("the name `{}` occurs twice", entry.name));
@@ -198,7 +200,7 @@ impl MaskClasses {
 
     /// Whether every entry has a color.
     pub(super) fn has_colors(&self) -> bool {
-        self.entries.iter().all(|entry| entry.color.is_some())
+        !self.entries.is_empty() && self.entries.iter().all(|entry| entry.color.is_some())
     }
 }
 
@@ -235,7 +237,14 @@ impl Header {
             };
             Some(Self {
                 separator,
-                name: find(&["name", "class", "label", "class_name", "classname", "category"])?,
+                name: find(&[
+                    "name",
+                    "class",
+                    "label",
+                    "class_name",
+                    "classname",
+                    "category",
+                ])?,
                 color: [
                     find(&["r", "red"])?,
                     find(&["g", "green"])?,
@@ -345,7 +354,10 @@ mod tests {
     fn parsed(text: &str) -> (Vec<String>, Colors) {
         let entries = MaskClasses::parse(text.as_bytes()).unwrap().entries;
         let colors = entries.iter().map(|entry| entry.color).collect();
-        (entries.into_iter().map(|entry| entry.name).collect(), colors)
+        (
+            entries.into_iter().map(|entry| entry.name).collect(),
+            colors,
+        )
     }
 
     #[test]
@@ -357,11 +369,20 @@ mod tests {
             ("0: Animal\n1: Arch way\n", &none),
             ("0 Animal\r\n1 Arch way\r\n", &none),
             ("\u{feff}Animal\n\nArch way", &none),
-            ("name,r,g,b\nAnimal,64,128,64\nArch way,192,0,128\n", &colors),
-            ("id;Label;Red;Green;Blue\n7;Animal;64;128;64\n9;Arch way;192;0;128\n", &colors),
+            (
+                "name,r,g,b\nAnimal,64,128,64\nArch way,192,0,128\n",
+                &colors,
+            ),
+            (
+                "id;Label;Red;Green;Blue\n7;Animal;64;128;64\n9;Arch way;192;0;128\n",
+                &colors,
+            ),
             ("64 128 64\tAnimal\n192 0 128\tArch way\n", &colors),
             ("Animal, 64, 128, 64\nArch way, 192, 0, 128\n", &colors),
-            ("# label:color_rgb:parts:actions\nAnimal:64,128,64::\nArch way:192,0,128::\n", &colors),
+            (
+                "# label:color_rgb:parts:actions\nAnimal:64,128,64::\nArch way:192,0,128::\n",
+                &colors,
+            ),
         ];
         for (text, expected) in cases {
             let (names, found) = parsed(text);
@@ -401,7 +422,10 @@ mod tests {
     fn names_that_say_so_are_ignored() {
         let classes = MaskClasses::of_names(&["Void", "sky", "unlabelled", "car"]).unwrap();
         assert_eq!(classes.names(), ["sky", "car"]);
-        assert_eq!(classes.ignored().collect::<Vec<_>>(), ["Void", "unlabelled"]);
+        assert_eq!(
+            classes.ignored().collect::<Vec<_>>(),
+            ["Void", "unlabelled"]
+        );
         assert_eq!(MaskClasses::voc().names().len(), 21);
         assert!(MaskClasses::of_names::<&str>(&[]).is_err());
     }

@@ -4,14 +4,44 @@ use super::super::Split;
 
 /// Words in the names of folders of photos.
 const PHOTOS: &[&str] = &[
-    "images", "image", "imgs", "img", "photos", "photo", "pictures", "picture", "inputs", "input",
-    "originals", "original", "frames", "rgb",
+    "images",
+    "image",
+    "imgs",
+    "img",
+    "photos",
+    "photo",
+    "pictures",
+    "picture",
+    "inputs",
+    "input",
+    "originals",
+    "original",
+    "frames",
+    "rgb",
 ];
 /// Words in the names of folders of masks.
 const MASKS: &[&str] = &[
-    "masks", "mask", "labels", "label", "annotations", "annotation", "annots", "annot", "anno",
-    "segmentations", "segmentation", "segs", "seg", "groundtruths", "groundtruth", "gts", "gt",
-    "targets", "target", "lbls", "lbl",
+    "masks",
+    "mask",
+    "labels",
+    "label",
+    "annotations",
+    "annotation",
+    "annots",
+    "annot",
+    "anno",
+    "segmentations",
+    "segmentation",
+    "segs",
+    "seg",
+    "groundtruths",
+    "groundtruth",
+    "gts",
+    "gt",
+    "targets",
+    "target",
+    "lbls",
+    "lbl",
 ];
 /// Words that say nothing of it beside others.
 const NEUTRAL: &[&str] = &[
@@ -19,13 +49,25 @@ const NEUTRAL: &[&str] = &[
 ];
 /// Endings, or beginnings, of the names of masks.
 const MASK_MARKS: &[&str] = &[
-    "groundtruth", "ground_truth", "segmentation", "annotation", "labels", "label", "masks",
-    "mask", "annot", "seg", "lbl", "gt",
+    "groundtruth",
+    "ground_truth",
+    "segmentation",
+    "annotation",
+    "labels",
+    "label",
+    "masks",
+    "mask",
+    "annot",
+    "seg",
+    "lbl",
+    "gt",
 ];
 /// The same for files in a folder of masks, as CamVid's.
 const SHORT_MASK_MARKS: &[&str] = &["l"];
 /// Endings, or beginnings, of the names of photos whose masks have others.
-const PHOTO_MARKS: &[&str] = &["images", "image", "photo", "input", "img", "sat", "rgb", "im"];
+const PHOTO_MARKS: &[&str] = &[
+    "images", "image", "photo", "input", "img", "sat", "rgb", "im",
+];
 
 /// What is in a folder, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +193,15 @@ mod tests {
             let expected = Some(expected).filter(|found| *found != FolderName::default());
             assert_eq!(FolderName::of(name), expected, "{name}");
         }
-        for name in ["with_mask", "no mask", "cats", "data", "SegmentationObject", "unmasked", ""] {
+        for name in [
+            "with_mask",
+            "no mask",
+            "cats",
+            "data",
+            "SegmentationObject",
+            "unmasked",
+            "",
+        ] {
             assert_eq!(FolderName::of(name), None, "{name}");
         }
     }

@@ -187,7 +187,8 @@ impl<'a> Sorted<'a> {
     fn beside(files: Vec<PlacedFile<'a>>) -> Option<Self> {
         let plain: HashSet<Vec<u8>> = files.iter().filter_map(PlacedFile::plain_key).collect();
         let is_mask = |file: &PlacedFile<'_>| {
-            file.marked_key().is_some_and(|photo| plain.contains(&photo))
+            file.marked_key()
+                .is_some_and(|photo| plain.contains(&photo))
         };
         let (masks, photos): (Vec<_>, Vec<_>) = files.into_iter().partition(is_mask);
         let is_one = !masks.is_empty() && !photos.is_empty();
@@ -210,7 +211,9 @@ impl<'a> Sorted<'a> {
         let counts = |reason: &str| Some(format!("{name} as any other images do: {reason}"));
         let paired = self.masks.len() - pairs.without_photo.len();
         if !self.others.is_empty() && !(self.are_photos_named && paired == self.masks.len()) {
-            return Err(counts("other folders hold images too, and count as classes"));
+            return Err(counts(
+                "other folders hold images too, and count as classes",
+            ));
         }
         if 2 * paired < self.masks.len() {
             return Err(counts("fewer than half of them have a photo of their name"));
@@ -219,10 +222,13 @@ impl<'a> Sorted<'a> {
             return Err(counts("fewer than half of the photos have one"));
         }
         if !are_of_one_size(pairs) {
-            return Err(counts("they are of other sizes than the photos of their names"));
+            return Err(counts(
+                "they are of other sizes than the photos of their names",
+            ));
         }
         // Below class folders, files that are called as masks stay images of their classes.
-        if self.are_beside && self.photos.iter().any(|photo| photo.is_nested) {
+        let folders: HashSet<&[u8]> = self.photos.iter().map(|photo| photo.folders()).collect();
+        if self.are_beside && folders.len() > 1 {
             return Err(counts("the folders are classes"));
         }
         Ok(())
@@ -262,9 +268,11 @@ fn has_half(pairs: &Pairs<'_>) -> bool {
     for (split, photo) in &pairs.photos {
         let [photos, masked] = counts.entry(*split).or_default();
         *photos += 1;
-        *masked += usize::from(!matches!(photo.mask, Err(crate::MaskFault::Missing { .. })));
+        *masked += usize::from(!photo.is_without_mask());
     }
-    counts.values().any(|[photos, masked]| 2 * masked >= *photos)
+    counts
+        .values()
+        .any(|[photos, masked]| 2 * masked >= *photos)
 }
 
 /// Whether most of the first pairs that can be read are of one size. Pairs that cannot be read say
@@ -291,7 +299,10 @@ fn sides(path: &Path) -> Option<[u64; 2]> {
 }
 
 fn unpaired_masks(masks: &[&Path]) -> Option<String> {
-    let names: Vec<String> = masks.iter().map(|mask| mask.display().to_string()).collect();
+    let names: Vec<String> = masks
+        .iter()
+        .map(|mask| mask.display().to_string())
+        .collect();
     let names = quoted(&names)?;
     Some(match masks.len() {
         1 => format!("the mask {names} has no photo of its name and is left out"),
@@ -305,21 +316,31 @@ fn parts_of(pairs: Pairs<'_>, notes: &mut Vec<String>) -> Vec<MaskPart> {
     for (split, photo) in pairs.photos {
         of_split.entry(split).or_default().push(photo);
     }
-    let is_divided = of_split.keys().any(Option::is_some);
     let mut parts = Vec::new();
     for (split, photos) in of_split {
-        let count = photos.len();
-        let name = split.map_or("no split".to_owned(), |split| format!("the split `{split}`"));
-        let has_none =
-            |photo: &MaskedPhoto| matches!(photo.mask, Err(crate::MaskFault::Missing { .. }));
-        if photos.iter().all(has_none) {
-            notes.push(format!("the {count} photos of {name} have no masks and are left out"));
-        } else if is_divided && split.is_none() {
-            notes.push(format!("{count} photos with masks belong to {name} and are left out"));
-        } else {
+        if photos.iter().any(|photo| !photo.is_without_mask()) {
             parts.push(MaskPart { split, photos });
+            continue;
         }
+        let count = photos.len();
+        let name = split.map_or("no split".to_owned(), |split| {
+            format!("the split `{split}`")
+        });
+        notes.push(format!(
+            "the {count} photos of {name} have no masks and are left out"
+        ));
     }
+    let is_divided = parts.len() > 1;
+    parts.retain(|part| {
+        let is_kept = part.split.is_some() || !is_divided;
+        if !is_kept {
+            let count = part.photos.len();
+            notes.push(format!(
+                "{count} photos with masks belong to no split and are left out"
+            ));
+        }
+        is_kept
+    });
     parts
 }
 

@@ -116,7 +116,12 @@ impl Legend {
         scan: &MaskScan,
     ) -> Option<Self> {
         let named = named.filter(|_| scan.colored.is_none())?;
-        let grey = |color: [u8; 3]| color.iter().all(|value| *value == color[0]).then_some(color[0]);
+        let grey = |color: [u8; 3]| {
+            color
+                .iter()
+                .all(|value| *value == color[0])
+                .then_some(color[0])
+        };
         let greys: Vec<u8> = named
             .entries
             .iter()
@@ -132,7 +137,10 @@ impl Legend {
         for (grey, class) in greys.iter().zip(numbers) {
             by_number[usize::from(*grey)] = Some(class);
         }
-        notes.insert(0, "the masks' grey values are the colors of the classes".to_owned());
+        notes.insert(
+            0,
+            "the masks' grey values are the colors of the classes".to_owned(),
+        );
         Some(Self {
             classes,
             numbers: by_number,
@@ -349,10 +357,15 @@ fn numbered(known: &KnownClasses, scan: &MaskScan, notes: &mut Vec<String>) -> M
         return MaskClasses { entries };
     }
     let largest = scan.numbers.iter().rev().copied().find(|&number| {
-        number < 255 && known.ignored.is_none_or(|ignored| u16::from(ignored) != number)
+        number < 255
+            && known
+                .ignored
+                .is_none_or(|ignored| u16::from(ignored) != number)
     });
     let largest = largest.unwrap_or(0);
-    let names: Vec<String> = (0..=largest).map(|number| format!("class {number}")).collect();
+    let names: Vec<String> = (0..=largest)
+        .map(|number| format!("class {number}"))
+        .collect();
     notes.push(format!(
         "no file names the classes; {largest} is the largest number in {}, so there are {} of them; \
          if a number stands for no class, ignore it",

@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::super::Split;
+use super::super::files::file_name;
 use super::folder_name::{
     FolderName, Role, without_mask_mark, without_photo_mark, without_plain_mask_mark,
 };
-use super::super::Split;
-use super::super::files::file_name;
 use crate::MaskFault;
 
 /// A photo and where its mask is, or why it has none.
@@ -19,6 +19,13 @@ use crate::MaskFault;
 pub(in crate::dataset) struct MaskedPhoto {
     pub(super) photo: PathBuf,
     pub(super) mask: Result<PathBuf, MaskFault>,
+}
+
+impl MaskedPhoto {
+    /// Whether no mask was found, rather than several.
+    pub(super) fn is_without_mask(&self) -> bool {
+        matches!(self.mask, Err(MaskFault::Missing { .. }))
+    }
 }
 
 /// An image file, by what the folders on the way to it say.
@@ -67,6 +74,11 @@ impl<'a> PlacedFile<'a> {
             place,
             stem: stem.as_encoded_bytes().to_vec(),
         })
+    }
+
+    /// The names of the folders on the way that say nothing.
+    pub(super) fn folders(&self) -> &[u8] {
+        &self.place
     }
 
     fn key(&self, stem: &[u8]) -> Vec<u8> {

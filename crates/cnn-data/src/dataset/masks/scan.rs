@@ -67,7 +67,9 @@ impl MaskScan {
 
     fn of_one(mask: &Path) -> Self {
         let mut scan = Self::default();
-        let stored = std::fs::read(mask).ok().and_then(|bytes| stored_png(&bytes).ok());
+        let stored = std::fs::read(mask)
+            .ok()
+            .and_then(|bytes| stored_png(&bytes).ok());
         match stored.map(|stored| stored.values) {
             None => return scan,
             Some(StoredValues::Numbers(numbers)) => {
@@ -91,7 +93,11 @@ impl MaskScan {
 
     /// The largest number beside 255.
     pub(super) fn largest(&self) -> Option<u16> {
-        self.numbers.iter().rev().copied().find(|&number| number != 255)
+        self.numbers
+            .iter()
+            .rev()
+            .copied()
+            .find(|&number| number != 255)
     }
 
     /// "all 64 masks", or how many of them.

@@ -28,9 +28,8 @@ pub(super) struct VocLists {
 
 /// `None` if the folders are not there.
 pub(super) fn recognise(root: &Path, images: &[PathBuf]) -> Result<Option<VocLists>, Error> {
-    let is_voc = |place: &&Path| {
-        place.join(MASKS).is_dir() && place.join("ImageSets/Segmentation").is_dir()
-    };
+    let is_voc =
+        |place: &&Path| place.join(MASKS).is_dir() && place.join("ImageSets/Segmentation").is_dir();
     let photos = images
         .iter()
         .filter_map(|image| image.parent())
@@ -97,7 +96,9 @@ type List = (Option<Split>, PathBuf);
 /// The list of each split; without splits, the only list.
 fn lists(place: &Path, notes: &mut Vec<String>) -> Result<Vec<List>, Error> {
     let files = files_in(&place.join("ImageSets/Segmentation"))?;
-    let files = files.into_iter().filter(|file| has_extension(file, &["txt"]));
+    let files = files
+        .into_iter()
+        .filter(|file| has_extension(file, &["txt"]));
     let name = |file: &Path| file_name(Path::new(file.file_stem().unwrap_or_default()));
     let (mut splits, others): (Vec<List>, Vec<List>) = files
         .map(|file| (Split::of_name(&name(&file)), file))
@@ -129,7 +130,9 @@ fn names_in(list: &Path) -> Result<Vec<String>, Error> {
     }
     let text = String::from_utf8(std::fs::read(list).map_err(io)?)
         .map_err(|error| Error::broken_dataset(list, error))?;
-    let names = text.lines().filter_map(|line| line.split_whitespace().next());
+    let names = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
     Ok(names.map(str::to_owned).collect())
 }
 
