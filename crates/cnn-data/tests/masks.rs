@@ -68,13 +68,16 @@ fn mask_of(dataset: &dyn Dataset, index: usize) -> Vec<u8> {
     dataset.read(index).unwrap().mask.unwrap().into_bytes()
 }
 
+/// The number of photos of each split.
+type Counts<'a> = &'a [(Option<Split>, usize)];
+
 #[test]
 fn the_layouts_that_people_have() {
     let train = Some(Split::Train);
     let val = Some(Split::Val);
     let test = Some(Split::Test);
     // Files, and the number of photos of each split.
-    let cases: [(&[&str], &[(Option<Split>, usize)]); 12] = [
+    let cases: [(&[&str], Counts<'_>); 12] = [
         (
             &[
                 "images/1-photo.png",

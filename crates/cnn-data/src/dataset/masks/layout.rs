@@ -210,7 +210,8 @@ impl<'a> Sorted<'a> {
         let name = self.mask_folder();
         let counts = |reason: &str| Some(format!("{name} as any other images do: {reason}"));
         let paired = self.masks.len() - pairs.without_photo.len();
-        if !self.others.is_empty() && !(self.are_photos_named && paired == self.masks.len()) {
+        let are_plain = self.are_photos_named && paired == self.masks.len();
+        if !(self.others.is_empty() || are_plain) {
             return Err(counts(
                 "other folders hold images too, and count as classes",
             ));

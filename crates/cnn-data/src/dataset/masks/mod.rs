@@ -1,6 +1,7 @@
 //! Photos with masks in files of their own, and what their values mean.
 
 mod class_file;
+mod class_text;
 mod classes;
 mod folder_name;
 mod images;
