@@ -160,9 +160,9 @@ pub enum Error {
         reason: String,
     },
     /// The mask of a photo cannot be used.
-    #[error("mask {}: {fault}", path.display())]
+    #[error("{}: {fault}", path.display())]
     Mask {
-        /// The file of the mask; the photo where there is none.
+        /// The file of the mask; the photo where there is none, or several.
         path: PathBuf,
         /// What is wrong with it.
         fault: MaskFault,

@@ -4,7 +4,9 @@
 //!   them but strict and within [`Limits`];
 //! - [`resize`], [`preprocess`]: timm's evaluation transform to a [`FloatImage`];
 //! - [`Dataset`], [`open_dataset`]: [`ImageFolder`], [`IdxImages`], [`CifarImages`], [`ParquetImages`],
-//!   [`CsvImages`], [`WebDataset`], [`PhotoList`];
+//!   [`CsvImages`], [`WebDataset`], [`MaskedImages`], [`CocoImages`], [`PhotoList`];
+//! - [`MaskClasses`], [`CocoAnnotations`]: what files say of masks and boxes; [`MaskPalette`],
+//!   [`MaskOverlay`]: masks as PNG files and over their photos;
 //! - [`BatchPlan`], [`Batches`]: a [`Batch`] of images `(N, H, W, C)` with labels, boxes, masks
 //!   and the way back to the photos, decoded in parallel and ahead, in the same order at any number
 //!   of threads; [`Batch::of_images`] makes one of photos for a prediction;

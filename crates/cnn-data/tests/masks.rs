@@ -308,29 +308,29 @@ fn faults_name_file_pixel_and_value() {
     let expected = [
         String::new(),
         format!(
-            "mask {}: pixel (1, 1) is 9, expected 0 to 2, or 255 where the class is unknown",
+            "{}: pixel (1, 1) of the mask is 9, expected 0 to 2, or 255 where the class is unknown",
             path("masks/2.png")
         ),
         format!(
-            "mask {}: 3x4 pixels for a photo of 3x2",
+            "{}: a mask of 3x4 pixels for a photo of 3x2",
             path("masks/3.png")
         ),
         format!(
-            "mask {0}: no mask for {0}; a PNG called `4` among the masks",
+            "{}: a photo without a mask; looked for a PNG called `4` among the masks",
             path("images/4.png")
         ),
         format!(
-            "mask {0}: both {1} and {2} are named like the mask of {0}",
+            "{}: a photo with two masks, {} and {}",
             path("images/5.png"),
             path("masks/5.png"),
             path("masks/5_mask.png")
         ),
         format!(
-            "mask {}: colors, and no file says which classes they stand for",
+            "{}: no mask: it holds colors, and no file says which classes they stand for",
             path("masks/6.png")
         ),
         format!(
-            "mask {}: JPEG, whose compression changes the values of pixels",
+            "{}: no mask: a JPEG, whose compression changes the values of pixels",
             path("masks/7.jpg")
         ),
         format!("{}: broken PNG: ", path("masks/8.png")),
@@ -469,7 +469,7 @@ fn classes_come_from_files_or_from_the_caller() {
     let at = || FoundDataset::at(folder.path()).unwrap();
     let message = at().open(None).err().unwrap().to_string();
     assert!(
-        message.contains("colors, and no file says which classes they stand for"),
+        message.contains("it holds colors, and no file says which classes they stand for"),
         "{message}"
     );
     let table = MaskClasses::parse(b"name,r,g,b\nSky,128,128,128\nCar,64,0,128\n").unwrap();
@@ -481,7 +481,9 @@ fn classes_come_from_files_or_from_the_caller() {
         .read(0);
     let message = message.unwrap_err().reason();
     assert!(
-        message.contains("pixel (1, 0) is the color [0, 0, 0], expected one of the 2 colors"),
+        message.contains(
+            "pixel (1, 0) of the mask is the color [0, 0, 0], expected one of the 2 colors"
+        ),
         "{message}"
     );
 }

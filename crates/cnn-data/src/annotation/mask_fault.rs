@@ -15,36 +15,32 @@ use std::path::PathBuf;
 /// };
 /// assert_eq!(
 ///     fault.to_string(),
-///     "pixel (3, 7) is 12, expected 0 to 10, or 255 where the class is unknown"
+///     "pixel (3, 7) of the mask is 12, expected 0 to 10, or 255 where the class is unknown"
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MaskFault {
     /// There is none.
-    #[error("no mask for {}; {looked_for}", photo.display())]
+    #[error("a photo without a mask; looked for {looked_for}")]
     Missing {
-        /// The photo.
-        photo: PathBuf,
         /// Where it would have been found.
         looked_for: String,
     },
     /// There are several, and none of them is more likely than the other.
-    #[error("both {} and {} are named like the mask of {}", masks[0].display(), masks[1].display(), photo.display())]
+    #[error("a photo with two masks, {} and {}", masks[0].display(), masks[1].display())]
     Second {
-        /// The photo.
-        photo: PathBuf,
         /// Two of its masks.
         masks: [PathBuf; 2],
     },
     /// It is stored in a format that does not keep numbers.
-    #[error("{found}; masks are read from PNG files")]
+    #[error("no mask: {found}; masks are read from PNG files")]
     Format {
         /// What it is, and why that is no mask.
         found: String,
     },
     /// It is not of its photo's size.
-    #[error("{found_width}x{found_height} pixels for a photo of {width}x{height}")]
+    #[error("a mask of {found_width}x{found_height} pixels for a photo of {width}x{height}")]
     Size {
         /// Columns of the mask.
         found_width: usize,
@@ -56,7 +52,7 @@ pub enum MaskFault {
         height: usize,
     },
     /// A pixel is no class: a number beyond the classes, or a color that is in no table.
-    #[error("pixel ({x}, {y}) is {value}, expected {expected}")]
+    #[error("pixel ({x}, {y}) of the mask is {value}, expected {expected}")]
     Value {
         /// The column.
         x: usize,

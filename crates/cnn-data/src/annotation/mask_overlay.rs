@@ -145,3 +145,49 @@ fn blend(under: u8, over: u8, opacity: f64) -> u8 {
     let under = f64::from(under);
     (under + opacity * (f64::from(over) - under)).round_ties_even() as u8
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn borders_are_opaque_and_unknown_pixels_hatched() {
+        let photo = Image::from_pixels(3, 9, 1, vec![100; 27]).unwrap();
+        let row = [1, 1, 1, 2, 2, 2, 255, 255, 255];
+        let mask = Mask::new(3, 9, row.repeat(3)).unwrap();
+        let palette = MaskPalette::distinct().with_colors(&[[0; 3], [200, 0, 0], [0, 0, 200]]);
+        let drawn = MaskOverlay::new().with_palette(palette).draw(&photo, &mask);
+        let drawn = drawn.unwrap();
+        let found: Vec<&[u8]> = drawn.bytes()[..27].chunks_exact(3).collect();
+        let photo = [100; 3];
+        assert_eq!(
+            found,
+            [
+                [150, 50, 50],
+                [150, 50, 50],
+                [200, 0, 0],
+                [0, 0, 200],
+                [50, 50, 150],
+                [0, 0, 200],
+                // Lines of two pixels in eight, along the diagonals.
+                photo,
+                photo,
+                GREY,
+            ]
+        );
+    }
+
+    #[test]
+    fn bad_arguments_are_named() {
+        let photo = Image::from_pixels(3, 9, 1, vec![100; 27]).unwrap();
+        let mask = Mask::new(9, 3, vec![0; 27]).unwrap();
+        let message = MaskOverlay::new().draw(&photo, &mask).unwrap_err();
+        assert_eq!(
+            message.to_string(),
+            "`mask`: found 9x3, expected the photo's size, 3x9"
+        );
+        assert!(MaskOverlay::new().with_opacity(f64::NAN).is_err());
+    }
+}

@@ -199,7 +199,7 @@ impl Legend {
         let format = FileFormat::recognise(bytes)?;
         let found = match format {
             FileFormat::Png => None,
-            FileFormat::Jpeg => Some("JPEG, whose compression changes the values of pixels"),
+            FileFormat::Jpeg => Some("a JPEG, whose compression changes the values of pixels"),
             _ => Some("an image of another format"),
         };
         if let Some(found) = found {
@@ -296,9 +296,10 @@ impl MaskClasses {
 
 fn without_table() -> MaskFault {
     MaskFault::Format {
-        found: "colors, and no file says which classes they stand for, as `name,r,g,b` in \
+        found:
+            "it holds colors, and no file says which classes they stand for, as `name,r,g,b` in \
                 class_dict.csv or `name:r,g,b::` in labelmap.txt"
-            .to_owned(),
+                .to_owned(),
     }
 }
 

@@ -183,12 +183,10 @@ fn masked(
     let split = photo.split.or(of_mask);
     let mask = match *found {
         [] => Err(MaskFault::Missing {
-            photo: path.clone(),
             looked_for: format!("a PNG called `{}` among the masks", stem_shown(photo.path)),
         }),
         [only] => Ok(masks[only].path.to_owned()),
         [first, second, ..] => Err(MaskFault::Second {
-            photo: path.clone(),
             masks: [first, second].map(|number| masks[number].path.to_owned()),
         }),
     };

@@ -71,8 +71,7 @@ pub(super) fn recognise(root: &Path, images: &[PathBuf]) -> Result<Option<VocLis
             mask: masks.get(OsStr::new(name)).map_or_else(
                 || {
                     Err(MaskFault::Missing {
-                        photo: list.clone(),
-                        looked_for: format!("`{name}`: looked for {MASKS}/{name}.png"),
+                        looked_for: format!("{MASKS}/{name}.png"),
                     })
                 },
                 |mask| Ok(mask.to_path_buf()),
