@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use cnn_core::suggest;
-use cnn_data::{Dataset, Error, FoundDataset, PhotoList, Shapes, ShapesConfig, Split};
+use cnn_data::{Dataset, Error, FoundDataset, MaskClasses, PhotoList, Shapes, ShapesConfig, Split};
 use cnn_hub::DatasetEntry;
 
 use crate::args::Unusable;
@@ -26,8 +26,17 @@ pub(crate) struct Place {
     found: OnceCell<FoundDataset>,
 }
 
+/// What is said of masks beside what their folder says.
+#[derive(Debug, Default)]
+pub(crate) struct MaskOptions {
+    /// A file of their classes.
+    pub(crate) classes: Option<PathBuf>,
+    /// The stored number that is no class.
+    pub(crate) ignored: Option<u8>,
+}
+
 impl Place {
-    fn found(&self) -> Result<&FoundDataset> {
+    pub(crate) fn found(&self) -> Result<&FoundDataset> {
         if let Some(found) = self.found.get() {
             return Ok(found);
         }
@@ -52,6 +61,30 @@ impl Source {
         Ok(Self::Path(Place {
             path,
             found: OnceCell::new(),
+        }))
+    }
+
+    /// The same with what is said of its masks.
+    pub(crate) fn with_masks(self, options: &MaskOptions) -> Result<Self> {
+        let MaskOptions { classes, ignored } = options;
+        if classes.is_none() && ignored.is_none() {
+            return Ok(self);
+        }
+        let Self::Path(Place { path, .. }) = self else {
+            let message =
+                "the masks of shapes have their classes; leave --classes and --ignore-index out";
+            return Err(anyhow!(message).context(Unusable));
+        };
+        let mut found = FoundDataset::at(&path)?;
+        if let Some(file) = classes {
+            found = found.with_mask_classes(MaskClasses::read(file)?)?;
+        }
+        if let Some(number) = *ignored {
+            found = found.with_ignored(number)?;
+        }
+        Ok(Self::Path(Place {
+            path,
+            found: OnceCell::from(found),
         }))
     }
 

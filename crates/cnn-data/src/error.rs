@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cnn_core::ArgumentError;
 
-use crate::{DatasetFormat, FileFormat, Split};
+use crate::{DatasetFormat, FileFormat, MaskFault, Split};
 
 /// Everything that can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
@@ -158,6 +158,14 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong and what was expected.
         reason: String,
+    },
+    /// The mask of a photo cannot be used.
+    #[error("{}: {fault}", path.display())]
+    Mask {
+        /// The file of the mask; the photo where there is none, or several.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: MaskFault,
     },
     /// No image was found where images were expected.
     #[error("no images in {}; accepted: {}", path.display(), FileFormat::ACCEPTED)]

@@ -4,7 +4,9 @@
 //!   them but strict and within [`Limits`];
 //! - [`resize`], [`preprocess`]: timm's evaluation transform to a [`FloatImage`];
 //! - [`Dataset`], [`open_dataset`]: [`ImageFolder`], [`IdxImages`], [`CifarImages`], [`ParquetImages`],
-//!   [`CsvImages`], [`WebDataset`], [`PhotoList`];
+//!   [`CsvImages`], [`WebDataset`], [`MaskedImages`], [`CocoImages`], [`PhotoList`];
+//! - [`MaskClasses`], [`CocoAnnotations`]: what files say of masks and boxes; [`MaskPalette`],
+//!   [`MaskOverlay`]: masks as PNG files and over their photos;
 //! - [`BatchPlan`], [`Batches`]: a [`Batch`] of images `(N, H, W, C)` with labels, boxes, masks
 //!   and the way back to the photos, decoded in parallel and ahead, in the same order at any number
 //!   of threads; [`Batch::of_images`] makes one of photos for a prediction;
@@ -85,11 +87,11 @@ mod shapes;
 mod survey;
 mod transform;
 
-pub use annotation::{Affine, BoundingBox, Mask, Origin};
+pub use annotation::{Affine, BoundingBox, Mask, MaskFault, MaskOverlay, MaskPalette, Origin};
 pub use augment::{
-    Augmentation, BatchMix, ColorJitter, CutMix, EraseFill, Mixing, Mixup, RandomAffine,
-    RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop, RandomRotation,
-    RandomVerticalFlip, Resize, Transform,
+    Augmentation, BatchMix, ClassCrop, ColorJitter, CutMix, ElasticDeformation, EraseFill, Mixing,
+    Mixup, RandomAffine, RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop,
+    RandomRotation, RandomVerticalFlip, Resize, Transform,
 };
 #[cfg(feature = "tensors")]
 pub use batch::Batch;
@@ -98,9 +100,10 @@ pub use batches::{BatchPlan, Batches};
 #[cfg(feature = "parquet")]
 pub use dataset::ParquetImages;
 pub use dataset::{
-    CachedDataset, CifarImages, ClassSubset, Content, CsvImages, Dataset, DatasetFormat,
-    FoundDataset, IdxArray, IdxImages, ImageFolder, LabelRow, LabelTable, PhotoList, Sample,
-    Skipped, Split, Subset, WebDataset, duplicates_across, open_dataset, stratified_split,
+    CachedDataset, CifarImages, ClassSubset, CocoAnnotations, CocoImages, Content, CsvImages,
+    Dataset, DatasetFormat, FoundDataset, IdxArray, IdxImages, ImageFolder, LabelRow, LabelTable,
+    MaskClasses, MaskedImages, PhotoList, Sample, Skipped, Split, Subset, WebDataset,
+    duplicates_across, open_dataset, stratified_split,
 };
 pub use error::Error;
 pub use image::{
@@ -110,9 +113,10 @@ pub use image::{
 pub use imagenet::{imagenet_class_names, imagenet_synsets};
 pub use shapes::{Shapes, ShapesConfig, ShapesDomain};
 pub use survey::{
-    ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey,
-    Survey, survey, survey_parts,
+    ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, MaskClassCount, MaskSurvey,
+    Range, Sizes, SplitSurvey, Survey, survey, survey_found, survey_parts,
 };
 pub use transform::{
     FloatImage, InputPlacement, input_placement, normalize, preprocess, preprocess_mask, resize,
+    resize_mask,
 };

@@ -39,7 +39,7 @@ fn what_is_no_dataset_says_what_was_looked_for() {
     let message = open_error(&folder.path().join("1.png"), None);
     assert!(
         message.contains(
-            "it is a single file and neither parquet nor named like a CSV, TSV or tar file"
+            "it is a single file and neither parquet nor named like a CSV, TSV, tar or JSON file"
         ),
         "{message}"
     );

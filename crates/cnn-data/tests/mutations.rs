@@ -5,7 +5,8 @@ mod common;
 
 use cnn_core::Rng;
 use cnn_data::{
-    CifarImages, Dataset, FileFormat, IdxArray, IdxImages, LabelTable, WebDataset, decode,
+    CifarImages, CocoAnnotations, Dataset, FileFormat, IdxArray, IdxImages, LabelTable,
+    MaskClasses, WebDataset, decode,
 };
 use common::made::{
     Scans, bmp_of_runs, bmp_os2, bmp_packed, exif, jpeg, png_with_chunks, raw_profile, xmp,
@@ -237,6 +238,88 @@ fn damaged_tar() {
     let tally = mutate_100_000("tar", &[plain, long], repair, |bytes| {
         let dataset = WebDataset::parse(bytes.to_vec())?;
         (0..dataset.len()).for_each(|index| drop(dataset.read(index)));
+        Ok(())
+    });
+    assert!(tally.accepted > 1_000 && tally.rejected > 10_000 && tally.contained == 0);
+}
+
+/// The reader keeps what a PNG stores, so a file that is read as a mask need not be one as a photo.
+#[test]
+fn damaged_masks() {
+    let names = [
+        "masks/grey-1.png",
+        "masks/grey-4.png",
+        "masks/grey-16.png",
+        "masks/palette-2.png",
+        "masks/palette-8.png",
+    ];
+    let files = names.map(golden_bytes);
+    let repair = |bytes: &mut Vec<u8>, rng: &mut Rng| {
+        if rng.bernoulli(0.7) {
+            repair_png_checksums(bytes);
+        }
+    };
+    let names: Vec<String> = (0..255).map(|number| format!("class {number}")).collect();
+    let classes = MaskClasses::of_names(&names).unwrap();
+    let tally = mutate_100_000("masks", &files, repair, |bytes| {
+        let mask = classes.mask(bytes).map_err(|error| error.to_string())?;
+        assert_eq!(mask.bytes().len(), mask.height() * mask.width());
+        Ok(())
+    });
+    assert!(tally.accepted > 1_000 && tally.rejected > 10_000);
+}
+
+#[test]
+fn damaged_mask_classes() {
+    let files = [
+        b"name,r,g,b\nSky,128,128,128\nVoid,0,0,0\nCar,64,0,128\n".to_vec(),
+        b"# label:color_rgb:parts:actions\nSky:128,128,128::\nCar:64,0,128::\n".to_vec(),
+        b"128 128 128\tSky\n64 0 128\tCar\n".to_vec(),
+        b"0: sky\n1: car\n2: road\n".to_vec(),
+    ];
+    let tally = mutate_100_000(
+        "mask-classes",
+        &files,
+        |_, _| {},
+        |bytes| {
+            let classes = MaskClasses::parse(bytes)?;
+            assert!(classes.names().len() <= 255);
+            Ok(())
+        },
+    );
+    assert!(tally.accepted > 1_000 && tally.rejected > 10_000 && tally.contained == 0);
+}
+
+#[test]
+fn damaged_coco() {
+    let small = br#"{"images": [{"id": 1, "file_name": "a.png", "height": 8, "width": 9}],
+        "categories": [{"id": 3, "name": "cat"}], "annotations": [
+        {"id": 1, "image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "iscrowd": 0,
+         "segmentation": [[1.5, 1, 7, 2.25, 4, 7]]},
+        {"id": 2, "image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "iscrowd": 1,
+         "segmentation": {"size": [8, 9], "counts": [30, 12, 30]}},
+        {"id": 3, "image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4],
+         "segmentation": {"size": [8, 9], "counts": "n0<n0"}}]}"#;
+    let repair = |bytes: &mut Vec<u8>, rng: &mut Rng| {
+        // Digits, which JSON takes anywhere in a number, get further than other bytes.
+        if rng.bernoulli(0.5) {
+            let digits: Vec<usize> = (0..bytes.len())
+                .filter(|&at| bytes[at].is_ascii_digit())
+                .collect();
+            if let Some(&at) = digits.get(rng.below(digits.len().max(1) as u64) as usize) {
+                bytes[at] = b'0' + rng.below(10) as u8;
+            }
+        }
+    };
+    let tally = mutate_100_000("coco", &[small.to_vec()], repair, |bytes| {
+        let annotations = CocoAnnotations::parse(bytes)?;
+        for image in 0..annotations.len() {
+            annotations.boxes(image)?;
+            let [height, width] = annotations.size(image).unwrap();
+            if height * width < 10_000 {
+                annotations.mask(image)?;
+            }
+        }
         Ok(())
     });
     assert!(tally.accepted > 1_000 && tally.rejected > 10_000 && tally.contained == 0);

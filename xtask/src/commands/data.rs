@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use cnn_data::{
-    Dataset, DuplicateGroup, Image, Split, Survey, contact_sheet, survey, survey_parts,
+    Dataset, DuplicateGroup, Image, MaskOverlay, MaskPalette, MaskSurvey, Sample, Split, Survey,
+    contact_sheet, resize_mask, survey, survey_found, survey_parts,
 };
 use cnn_viz::thumbnail;
 
 use crate::args::Unusable;
-use crate::datasets::Source;
+use crate::datasets::{MaskOptions, Source};
 use crate::os_text::PathOrName;
 use crate::{args, hub, inference, next_steps, output};
 
@@ -19,18 +20,28 @@ use crate::{args, hub, inference, next_steps, output};
 #[derive(Debug, Args)]
 pub(crate) struct Data {
     /// A folder of class folders, a CSV of images and labels, MNIST-like IDX files, CIFAR's files,
-    /// WebDataset archives, an image parquet, a dataset by name as `flowers102`, which is downloaded
-    /// once, `shapes`, or `list`
+    /// WebDataset archives, an image parquet, folders of photos and of their masks, COCO's JSON with
+    /// its images, a dataset by name as `flowers102`, which is downloaded once, `shapes`, or `list`
     #[arg(value_parser = PathOrName)]
     path: String,
 
-    /// Also write a picture of the first images of each class, a row per class
+    /// Also write a picture of the first images of each class, a row per class; masks are drawn over
+    /// their images
     #[arg(long, value_name = "FILE.png")]
     sheet: Option<PathBuf>,
 
-    /// Also write the first images of each class and split as PNG files into a new folder
+    /// Also write the first images of each class and split as PNG files into a new folder, with their
+    /// masks if they have no labels
     #[arg(long, value_name = "DIR")]
     export: Option<PathBuf>,
+
+    /// The classes of masks: a file of names, or of names and colors, as `classes.txt`
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
+
+    /// The number in masks that stands for no class; 255 does already
+    #[arg(long, value_name = "N")]
+    ignore_index: Option<u8>,
 
     /// Number of threads; default all cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -65,7 +76,10 @@ impl Data {
                 hub::print_datasets()
             };
         }
-        let source = Source::parse(&self.path)?;
+        let source = Source::parse(&self.path)?.with_masks(&MaskOptions {
+            classes: self.classes.clone(),
+            ignored: self.ignore_index,
+        })?;
         if let Some(sheet) = &self.sheet {
             write_sheet(&source, sheet)?;
         }
@@ -73,6 +87,9 @@ impl Data {
             export(&source, directory)?;
         }
         let survey = match &source {
+            Source::Path(place) if self.classes.is_some() || self.ignore_index.is_some() => {
+                survey_found(place.found()?)?
+            }
             Source::Path(place) => survey(&place.path)?,
             Source::Shapes(_) => {
                 let parts = Split::ALL
@@ -99,7 +116,7 @@ impl Data {
         print(&survey)?;
         next_steps::print(&next_steps::after_survey(
             &self.path,
-            survey.classes.len() > 1,
+            survey.classes.len() > 1 && has_labels(&survey),
         ));
         Ok(())
     }
@@ -114,9 +131,10 @@ fn write_sheet(source: &Source, path: &Path) -> Result<()> {
     let dataset = source.open(source.splits()?.first().copied())?;
     let nothing = Image::from_pixels(1, 1, 1, vec![255])?;
     let mut tiles = Vec::new();
-    for images in first_images(dataset.as_ref(), SHEET_CLASSES) {
-        for image in &images {
-            tiles.push(thumbnail(image, THUMBNAIL)?);
+    let overlay = overlay_of(dataset.as_ref());
+    for samples in first_samples(dataset.as_ref(), SHEET_CLASSES) {
+        for sample in &samples {
+            tiles.push(tile(sample, &overlay)?);
         }
         tiles.resize(tiles.len().next_multiple_of(IMAGES), nothing.clone());
     }
@@ -124,8 +142,31 @@ fn write_sheet(source: &Source, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Classes in colors, and a background as it was photographed.
+fn overlay_of(dataset: &dyn Dataset) -> MaskOverlay {
+    let first = dataset.mask_classes().first();
+    let is_background = first.is_some_and(|name| name.eq_ignore_ascii_case("background"));
+    if is_background {
+        MaskOverlay::new().with_clear(0)
+    } else {
+        MaskOverlay::new()
+    }
+}
+
+/// A small image of a sample, with its mask over it, if it has one.
+fn tile(sample: &Sample, overlay: &MaskOverlay) -> Result<Image> {
+    let small = thumbnail(&sample.image, THUMBNAIL)?;
+    let Some(mask) = &sample.mask else {
+        return Ok(small);
+    };
+    let [height, width] = [small.height(), small.width()];
+    let mask = resize_mask(mask.clone(), height, width)?;
+    Ok(overlay.draw(&small, &mask)?)
+}
+
 /// Writes the first images of each class as `<split>/<class>/<number>.png`, without the split where
-/// the dataset is in one piece.
+/// the dataset is in one piece. Images without labels that have masks go to `images`, their masks
+/// with the same names to `masks`, and the names of the masks' classes to `classes.txt`.
 fn export(source: &Source, directory: &Path) -> Result<()> {
     if directory.exists() {
         return Err(anyhow!(
@@ -146,7 +187,12 @@ fn export(source: &Source, directory: &Path) -> Result<()> {
             || directory.to_path_buf(),
             |split| directory.join(split.name()),
         );
-        for (class, images) in first_images(dataset.as_ref(), usize::MAX)
+        let has_labels = (0..dataset.len()).any(|index| dataset.label(index).is_some());
+        if !has_labels && !dataset.mask_classes().is_empty() {
+            export_masks(dataset.as_ref(), directory, &folder)?;
+            continue;
+        }
+        for (class, samples) in first_samples(dataset.as_ref(), usize::MAX)
             .iter()
             .enumerate()
         {
@@ -156,14 +202,37 @@ fn export(source: &Source, directory: &Path) -> Result<()> {
                     .get(class)
                     .map_or("images", String::as_str),
             ));
-            std::fs::create_dir_all(&folder)
-                .with_context(|| format!("cannot create {}", folder.display()))?;
-            for (number, image) in images.iter().enumerate() {
-                image.write_png(&folder.join(format!("{number}.png")))?;
+            create(&folder)?;
+            for (number, sample) in samples.iter().enumerate() {
+                let file = folder.join(format!("{number}.png"));
+                sample.image.write_png(&file)?;
             }
         }
     }
     Ok(())
+}
+
+fn export_masks(dataset: &dyn Dataset, directory: &Path, folder: &Path) -> Result<()> {
+    let images = folder.join("images");
+    let masks = folder.join("masks");
+    create(&images)?;
+    create(&masks)?;
+    let names = directory.join("classes.txt");
+    std::fs::write(&names, dataset.mask_classes().join("\n") + "\n")
+        .with_context(|| format!("cannot write {}", names.display()))?;
+    let samples = first_samples(dataset, usize::MAX);
+    for (number, sample) in samples.iter().flatten().enumerate() {
+        let file = format!("{number}.png");
+        sample.image.write_png(&images.join(&file))?;
+        if let Some(mask) = &sample.mask {
+            mask.write_png(&masks.join(file), &MaskPalette::distinct())?;
+        }
+    }
+    Ok(())
+}
+
+fn create(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
 }
 
 /// A class's name as that of a folder, which stays where it is put.
@@ -176,19 +245,30 @@ fn folder_name(class: &str) -> String {
     }
 }
 
-/// The first readable images of each of the first classes; of images without labels as of one
-/// class.
-fn first_images(dataset: &dyn Dataset, classes: usize) -> Vec<Vec<Image>> {
-    let mut images: Vec<Vec<Image>> = vec![Vec::new(); dataset.classes().len().clamp(1, classes)];
+/// The first readable samples of each of the first classes; of images without labels as of one
+/// class, and of more of them than of a class.
+fn first_samples(dataset: &dyn Dataset, classes: usize) -> Vec<Vec<Sample>> {
+    let has_labels = (0..dataset.len()).any(|index| dataset.label(index).is_some());
+    let classes = if has_labels {
+        dataset.classes().len().clamp(1, classes)
+    } else {
+        1
+    };
+    let most = if has_labels || dataset.mask_classes().is_empty() {
+        IMAGES
+    } else {
+        4 * IMAGES
+    };
+    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); classes];
     for index in 0..dataset.len() {
-        let of_class = images
+        let of_class = samples
             .get_mut(dataset.label(index).unwrap_or(0))
-            .filter(|images| images.len() < IMAGES);
+            .filter(|samples| samples.len() < most);
         if let (Some(of_class), Ok(sample)) = (of_class, dataset.read(index)) {
-            of_class.push(sample.image);
+            of_class.push(sample);
         }
     }
-    images
+    samples
 }
 
 fn print(survey: &Survey) -> Result<()> {
@@ -199,6 +279,11 @@ fn print(survey: &Survey) -> Result<()> {
     println!();
     print_counts(survey)?;
     println!();
+    // Where images have labels, `--json` alone has what their masks hold.
+    if let Some(masks) = survey.masks.as_ref().filter(|_| !has_labels(survey)) {
+        print_masks(masks)?;
+        println!();
+    }
     if let Some(sizes) = &survey.sizes {
         let range = |range: &cnn_data::Range| {
             format!("{} to {}, median {}", range.min, range.max, range.median)
@@ -231,6 +316,11 @@ fn print(survey: &Survey) -> Result<()> {
     Ok(())
 }
 
+fn has_labels(survey: &Survey) -> bool {
+    let mut splits = survey.splits.iter();
+    splits.any(|split| split.unlabelled < split.samples)
+}
+
 /// One row per class, one column per split.
 fn print_counts(survey: &Survey) -> Result<()> {
     let split_name =
@@ -251,10 +341,36 @@ fn print_counts(survey: &Survey) -> Result<()> {
             .chain(survey.splits.iter().map(count))
             .collect()
     };
-    let mut rows: Vec<Vec<String>> = survey.classes.iter().map(row).collect();
+    // Classes of boxes have no counts.
+    let classes = survey.classes.iter().filter(|_| has_labels(survey));
+    let mut rows: Vec<Vec<String>> = classes.map(row).collect();
     let totals = survey.splits.iter().map(|split| split.samples.to_string());
     rows.push(std::iter::once("all".to_string()).chain(totals).collect());
     output::table(&columns, &rows)
+}
+
+/// One row per class of the masks: how much of them it covers, and how many images have it.
+fn print_masks(masks: &MaskSurvey) -> Result<()> {
+    let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+    let columns = [
+        ("class in masks", false),
+        ("pixels", true),
+        ("images", true),
+    ];
+    let rows: Vec<Vec<String>> = masks
+        .classes
+        .iter()
+        .map(|class| {
+            vec![
+                class.label.clone(),
+                percent(class.share),
+                class.images.to_string(),
+            ]
+        })
+        .collect();
+    output::table(&columns, &rows)?;
+    println!("ignored     {} of all pixels", percent(masks.ignored));
+    Ok(())
 }
 
 fn print_duplicates(groups: &[DuplicateGroup]) {

@@ -23,6 +23,7 @@ pub struct Origin {
     height: usize,
     width: usize,
     map: Affine,
+    is_exact: bool,
 }
 
 impl Origin {
@@ -32,6 +33,7 @@ impl Origin {
             height,
             width,
             map: Affine::IDENTITY,
+            is_exact: true,
         }
     }
 
@@ -48,6 +50,22 @@ impl Origin {
     /// The map from pixels of the photo to pixels of the image.
     pub fn map(&self) -> &Affine {
         &self.map
+    }
+
+    /// Whether [`Origin::map`] says where each point of the photo lies. After an
+    /// [`ElasticDeformation`](crate::ElasticDeformation) it says so only about as far as the
+    /// deformation moves points.
+    pub fn is_exact(&self) -> bool {
+        self.is_exact
+    }
+
+    /// The same, where points were also moved by what no affine map tells.
+    #[must_use]
+    pub(crate) fn deformed(&self) -> Self {
+        Self {
+            is_exact: false,
+            ..*self
+        }
     }
 
     /// The origin of what `map` makes of the image.

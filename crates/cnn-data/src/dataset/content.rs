@@ -27,7 +27,7 @@ impl Content {
     pub(crate) fn into_image_and_info(self) -> Result<(Image, Option<ImageInfo>), Error> {
         match self {
             Self::Encoded(bytes) => {
-                let Decoded { image, info } = decode_with_limits(&bytes, &Limits::default())?;
+                let Decoded { image, info, .. } = decode_with_limits(&bytes, &Limits::default())?;
                 Ok((image, Some(info)))
             }
             Self::Pixels(image) => Ok((image, None)),

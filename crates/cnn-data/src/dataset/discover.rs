@@ -7,14 +7,16 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::cifar::CifarLayout;
+use super::coco::CocoLayout;
 use super::folder_layout::FolderLayout;
 use super::idx::IdxLayout;
 use super::label_table::CsvLayout;
+use super::masks::MaskLayout;
 use super::recognise::{recognise_file, recognise_folder};
 use super::shards::ShardPart;
 use super::split::list_splits;
 use super::webdataset::WebDatasetLayout;
-use super::{Dataset, ImageFolder, Split};
+use super::{Dataset, ImageFolder, MaskClasses, Split};
 use crate::Error;
 
 /// How a dataset is stored.
@@ -35,6 +37,10 @@ pub enum DatasetFormat {
     /// WebDataset: tar archives of images with their labels beside them.
     #[serde(rename = "webdataset")]
     WebDataset,
+    /// Photos with masks in files of their own, also Pascal VOC's.
+    Masks,
+    /// COCO's JSON files of boxes and masks, with the images that they name.
+    Coco,
     /// Image files without labels.
     Photos,
     /// Rendered when it is read, as [`Shapes`](crate::Shapes) is.
@@ -52,6 +58,8 @@ impl fmt::Display for DatasetFormat {
             Self::Cifar => "cifar",
             Self::Csv => "csv",
             Self::WebDataset => "webdataset",
+            Self::Masks => "masks",
+            Self::Coco => "coco",
             Self::Photos => "photos",
             Self::Procedural => "procedural",
             Self::Custom => "custom",
@@ -63,7 +71,8 @@ impl fmt::Display for DatasetFormat {
 pub(crate) const LOOKED_FOR: &str = "folders of images named by class, directly or in `train`, `val` and `test`; IDX \
      files named like `train-images-idx3-ubyte.gz` with their labels; parquet files with an image \
      column; CIFAR's binary and Python files; CSV and TSV files of images and labels; WebDataset \
-     tar archives";
+     tar archives; folders of photos and of masks, as `images` and `masks`; Pascal VOC's folders; COCO's \
+     JSON files with their images";
 
 /// A recognised dataset, not opened yet: its format, its splits, and how its folders were
 /// understood.
@@ -97,6 +106,8 @@ pub(super) enum Layout {
     Cifar(CifarLayout),
     Csv(CsvLayout),
     WebDataset(WebDatasetLayout),
+    Masks(MaskLayout),
+    Coco(CocoLayout),
 }
 
 impl FoundDataset {
@@ -137,6 +148,11 @@ impl FoundDataset {
         })
     }
 
+    /// The path that it was found at, without the name of a configuration.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// How it is stored.
     pub fn format(&self) -> DatasetFormat {
         match self.layout {
@@ -146,6 +162,8 @@ impl FoundDataset {
             Layout::Cifar(_) => DatasetFormat::Cifar,
             Layout::Csv(_) => DatasetFormat::Csv,
             Layout::WebDataset(_) => DatasetFormat::WebDataset,
+            Layout::Masks(_) => DatasetFormat::Masks,
+            Layout::Coco(_) => DatasetFormat::Coco,
         }
     }
 
@@ -159,6 +177,49 @@ impl FoundDataset {
         &self.notes
     }
 
+    /// The same dataset with these classes of masks in place of those that its folder names. They
+    /// stand for the numbers that its masks store, from 0, or for colors, if they have some.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Argument`] for a dataset whose masks are not files of their own.
+    pub fn with_mask_classes(self, classes: MaskClasses) -> Result<Self, Error> {
+        self.with_masks("mask classes", |masks| masks.with_classes(classes))
+    }
+
+    /// The same dataset, in whose masks a stored number stands for no class: such pixels become
+    /// [`Mask::IGNORE`](crate::Mask::IGNORE), and the classes behind them move up. If colors are
+    /// stored, it is the number of the color in the list, from 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Argument`] for a dataset whose masks are not files of their own.
+    pub fn with_ignored(self, number: u8) -> Result<Self, Error> {
+        self.with_masks("ignored", |masks| masks.with_ignored(number))
+    }
+
+    fn with_masks(
+        self,
+        name: &'static str,
+        change: impl FnOnce(MaskLayout) -> MaskLayout,
+    ) -> Result<Self, Error> {
+        let format = self.format();
+        let Layout::Masks(layout) = self.layout else {
+            let expected = "a dataset of photos and masks";
+            return Err(Error::argument(name, format!("one of {format}"), expected));
+        };
+        let before = layout.notes();
+        let layout = change(layout);
+        let mut notes = self.notes;
+        notes.retain(|note| !before.contains(note));
+        notes.extend(layout.notes());
+        Ok(Self {
+            layout: Layout::Masks(layout),
+            notes,
+            ..self
+        })
+    }
+
     /// The parts in order. A dataset that is not divided has the one part `None`.
     pub(crate) fn parts(&self) -> Vec<Option<Split>> {
         match &self.layout {
@@ -168,6 +229,8 @@ impl FoundDataset {
             Layout::Cifar(layout) => layout.splits(),
             Layout::Csv(layout) => layout.splits(),
             Layout::WebDataset(layout) => layout.splits(),
+            Layout::Masks(layout) => layout.parts.iter().map(|part| part.split).collect(),
+            Layout::Coco(layout) => layout.parts.iter().map(|part| part.split).collect(),
         }
     }
 
@@ -203,6 +266,8 @@ impl FoundDataset {
             Layout::Cifar(layout) => Arc::new(layout.open(number)?),
             Layout::Csv(layout) => Arc::new(layout.open(number)?),
             Layout::WebDataset(layout) => Arc::new(layout.open(number)?),
+            Layout::Masks(layout) => Arc::new(layout.open(number)?),
+            Layout::Coco(layout) => Arc::new(layout.open(number)),
         })
     }
 }
@@ -262,7 +327,7 @@ impl Layout {
     /// Whether `PATH:NAME` may choose something of it, where `PATH` is a folder or a file.
     fn has_configurations(&self, is_folder: bool) -> bool {
         match self {
-            Self::Folders(_) => false,
+            Self::Folders(_) | Self::Masks(_) | Self::Coco(_) => false,
             Self::Idx(_) | Self::Parquet(_) | Self::WebDataset(_) => is_folder,
             Self::Cifar(_) | Self::Csv(_) => true,
         }

@@ -3,6 +3,7 @@
 mod cached;
 mod cifar;
 mod class_subset;
+mod coco;
 mod content;
 mod discover;
 mod files;
@@ -10,6 +11,7 @@ mod folder_layout;
 mod idx;
 mod image_folder;
 mod label_table;
+mod masks;
 mod open;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -26,6 +28,7 @@ mod webdataset;
 pub use cached::CachedDataset;
 pub use cifar::CifarImages;
 pub use class_subset::ClassSubset;
+pub use coco::{CocoAnnotations, CocoImages};
 pub use content::Content;
 pub(crate) use discover::LOOKED_FOR;
 use discover::choose_part;
@@ -33,6 +36,7 @@ pub use discover::{DatasetFormat, FoundDataset};
 pub use idx::{IdxArray, IdxImages};
 pub use image_folder::ImageFolder;
 pub use label_table::{CsvImages, LabelRow, LabelTable};
+pub use masks::{MaskClasses, MaskedImages};
 pub use open::open_dataset;
 #[cfg(feature = "parquet")]
 pub use parquet::ParquetImages;

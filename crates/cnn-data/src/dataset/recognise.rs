@@ -1,9 +1,12 @@
 //! What lies at a path, in the order in which it is looked for.
 //!
-//! IDX files and CIFAR's, by their names; parquet files; class folders; tables of labels; archives.
+//! IDX files and CIFAR's, by their names; parquet files; COCO's JSON files; photos with masks; class
+//! folders; tables of labels; archives.
 //! A table or an archive beside class folders is told, and changes nothing. A single class folder
 //! gives way to a table that lists its images, if the folder's name says only that images are in it,
-//! or the table's column of labels is called so.
+//! or the table's column of labels is called so. Beside class folders that are not called as splits,
+//! a COCO file is told too, and changes nothing; when folders are masks and no classes stands at the
+//! head of `masks/layout.rs`.
 
 use std::fmt;
 use std::fs::File;
@@ -12,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::Split;
 use super::cifar::CifarLayout;
+use super::coco::{CocoLayout, is_split_with_year};
 use super::discover::Layout;
 use super::files::{
     Listing, file_name, files_below, files_in, files_within, folders_in, has_extension,
@@ -22,6 +26,7 @@ use super::idx::IdxLayout;
 use super::label_table::{
     CsvLayout, ImageIndex, TableFile, UnreadTables, is_table_name, tables_beside,
 };
+use super::masks::MaskLayout;
 use super::recurring::recurring_folders;
 use super::shards::{check_shards, of_configuration, parts_of};
 use super::split::is_content_name;
@@ -98,6 +103,11 @@ pub(super) fn recognise_file(
         notes.extend(layout.notes.iter().cloned());
         return Ok(Layout::Csv(layout));
     }
+    if has_extension(path, &["json"]) {
+        let layout = CocoLayout::of_file(path)?;
+        notes.extend(layout.notes.iter().cloned());
+        return Ok(Layout::Coco(layout));
+    }
     let reason = match packed_reason(path, &start) {
         Some(reason) => reason,
         None if is_tar_name(path) => {
@@ -105,8 +115,10 @@ pub(super) fn recognise_file(
             notes.extend(layout.notes.iter().cloned());
             return Ok(Layout::WebDataset(layout));
         }
-        None => "it is a single file and neither parquet nor named like a CSV, TSV or tar file"
-            .to_owned(),
+        None => {
+            "it is a single file and neither parquet nor named like a CSV, TSV, tar or JSON file"
+                .to_owned()
+        }
     };
     Err(Error::UnknownDataset {
         path: path.to_owned(),
@@ -160,12 +172,18 @@ struct ImagesBelow<'a> {
 
 impl ImagesBelow<'_> {
     fn recognise(&self, notes: &mut Vec<String>) -> Result<Layout, Error> {
-        let folders = FolderLayout::recognise(self.path, &self.images)?;
+        let folders = FolderLayout::recognise(self.path, &self.images);
+        // Why what might label the images is not read.
+        let mut unread = Vec::new();
+        if self.configuration.is_none()
+            && let Some(layout) = self.of_masks(&folders, notes, &mut unread)?
+        {
+            return Ok(layout);
+        }
+        let folders = folders?;
         let classes = folders
             .as_ref()
             .map_or(&[][..], |layout| layout.classes.as_slice());
-        // Why what might label the images is not read.
-        let mut unread = Vec::new();
         if classes.len() > 1 && self.configuration.is_none() {
             unread.extend(self.tables_of_images()?);
         } else if let Some(layout) = self.of_tables(classes, notes, &mut unread)? {
@@ -201,6 +219,36 @@ impl ImagesBelow<'_> {
                     path: self.path.to_owned(),
                     reason: unread.join("; "),
                 })
+            }
+        }
+    }
+
+    /// What COCO files say of the images, or which of them are masks of others.
+    fn of_masks(
+        &self,
+        folders: &Result<Result<FolderLayout, String>, Error>,
+        notes: &mut Vec<String>,
+        unread: &mut Vec<String>,
+    ) -> Result<Option<Layout>, Error> {
+        if let Some(layout) = CocoLayout::of_folder(self.path, &self.images)? {
+            let classes = match folders {
+                Ok(Ok(folders)) => folders.classes.as_slice(),
+                _ => &[],
+            };
+            if classes.len() < 2 || classes.iter().all(|name| is_split_with_year(name)) {
+                notes.extend(layout.notes.iter().cloned());
+                return Ok(Some(Layout::Coco(layout)));
+            }
+            unread.push(beside_classes(&layout.names()));
+        }
+        match MaskLayout::recognise(self.path, &self.images)? {
+            Ok(layout) => {
+                notes.extend(layout.notes());
+                Ok(Some(Layout::Masks(layout)))
+            }
+            Err(reason) => {
+                unread.extend(reason);
+                Ok(None)
             }
         }
     }

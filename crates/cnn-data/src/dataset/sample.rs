@@ -124,6 +124,24 @@ impl Sample {
             Some(mask) => changed.with_mask(mask.map_pixels(change_mask)?),
         }
     }
+
+    /// The sample after its pixels were moved by what no affine map tells; the size stays. Each box
+    /// becomes what `move_box` says.
+    pub(crate) fn deformed(
+        self,
+        change_image: impl FnOnce(Image) -> Result<Image, Error>,
+        change_mask: impl FnOnce(Image) -> Result<Image, Error>,
+        move_box: impl Fn(&BoundingBox) -> Option<BoundingBox>,
+    ) -> Result<Self, Error> {
+        let boxes = self.boxes.iter().filter_map(move_box).collect();
+        let still = Self {
+            boxes: Vec::new(),
+            origin: self.origin.deformed(),
+            ..self
+        };
+        let changed = still.transformed(&Affine::IDENTITY, change_image, change_mask)?;
+        Ok(changed.with_boxes(boxes))
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Bitmaps of Windows and OS/2, with the conversions of Pillow: packed colors become eight bits
 //! rounded down, what a compressed bitmap leaves out has the first color of the table.
 
+use image::metadata::Orientation;
+
 use super::{ColorModel, Decoded, FileFormat, Image, ImageInfo, Limits};
 use crate::Error;
 
@@ -57,7 +59,11 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
         color,
         bits,
     };
-    Ok(Decoded { image, info })
+    Ok(Decoded {
+        image,
+        info,
+        orientation: Orientation::NoTransforms,
+    })
 }
 
 /// The file and the bitmap header.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use image::metadata::Orientation;
+
 use super::{FileFormat, Image, ImageInfo, Limits, bmp, jpeg, raster};
 use crate::Error;
 
@@ -12,6 +14,8 @@ pub struct Decoded {
     pub image: Image,
     /// The header.
     pub info: ImageInfo,
+    /// How the stored pixels were turned to stand upright.
+    pub(crate) orientation: Orientation,
 }
 
 /// Decodes an image file of any accepted format, with the default [`Limits`].

@@ -12,6 +12,7 @@ mod metadata;
 mod orientation;
 mod pixels;
 mod raster;
+pub(crate) mod stored;
 mod write;
 
 pub use contact_sheet::contact_sheet;

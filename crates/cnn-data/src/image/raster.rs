@@ -5,6 +5,7 @@ use std::io::Cursor;
 use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
+use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageError};
 
 use super::contain::contain_panic;
@@ -16,12 +17,11 @@ use crate::Error;
 
 pub(super) fn decode_png(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     let header = header::png(bytes).ok_or_else(|| broken(FileFormat::Png, "no whole header"))?;
-    let mut decoded = decode(FileFormat::Png, header, limits, || {
+    let decoded = decode(FileFormat::Png, header, limits, || {
         PngDecoder::with_limits(Cursor::new(bytes), decoder_limits(header))
     })?;
     let metadata = metadata::png(bytes);
-    decoded.image = decoded.image.oriented(metadata.orientations().first());
-    Ok(decoded)
+    Ok(decoded.oriented(metadata.orientations()))
 }
 
 pub(super) fn decode_gif(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
@@ -35,15 +35,25 @@ pub(super) fn decode_webp(bytes: &[u8], limits: &Limits) -> Result<Decoded, Erro
     header::check_webp_chunks(bytes).map_err(|reason| broken(FileFormat::WebP, reason))?;
     let header = header::webp(bytes).ok_or_else(|| broken(FileFormat::WebP, "no whole header"))?;
     let plain = header::webp_without_metadata(bytes);
-    let mut decoded = decode(FileFormat::WebP, header, limits, || {
+    let decoded = decode(FileFormat::WebP, header, limits, || {
         WebPDecoder::new(Cursor::new(plain.as_ref()))
     })?;
     let orientations = Orientations {
         exif: header::webp_exif(bytes),
         xmp: header::webp_xmp(bytes),
     };
-    decoded.image = decoded.image.oriented(orientations.first());
-    Ok(decoded)
+    Ok(decoded.oriented(orientations))
+}
+
+impl Decoded {
+    fn oriented(self, orientations: Orientations<'_>) -> Self {
+        let orientation = orientations.first();
+        Self {
+            image: self.image.oriented(orientation),
+            orientation,
+            ..self
+        }
+    }
 }
 
 fn decode<D: ImageDecoder>(
@@ -64,7 +74,11 @@ fn decode<D: ImageDecoder>(
         color: header.color,
         bits: header.bits,
     };
-    Ok(Decoded { image, info })
+    Ok(Decoded {
+        image,
+        info,
+        orientation: Orientation::NoTransforms,
+    })
 }
 
 type Dimensions = (usize, usize);

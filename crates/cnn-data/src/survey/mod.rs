@@ -1,5 +1,6 @@
 //! What is in a dataset: counts, sizes, statistics, broken and duplicate samples.
 
+mod mask_counts;
 mod moments;
 mod report;
 mod sample_facts;
@@ -7,6 +8,7 @@ mod take;
 
 pub use moments::ChannelStatistics;
 pub use report::{
-    ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey,
+    ClassCount, DuplicateGroup, KindCount, Location, MaskClassCount, MaskSurvey, Range, Sizes,
+    SplitSurvey, Survey,
 };
-pub use take::{survey, survey_parts};
+pub use take::{survey, survey_found, survey_parts};

@@ -27,6 +27,9 @@ pub struct Survey {
     pub kinds: Vec<KindCount>,
     /// Mean and standard deviation of the readable images' pixels; `None` if there are none.
     pub statistics: Option<ChannelStatistics>,
+    /// What the masks hold; `None` without masks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masks: Option<MaskSurvey>,
     /// How its folders were understood where that is not plain, and what is left out, in sentences.
     pub notes: Vec<String>,
     /// The samples that cannot be read, in order.
@@ -59,6 +62,30 @@ pub struct ClassCount {
     pub label: String,
     /// Number of samples.
     pub samples: usize,
+}
+
+/// What the readable masks of a dataset hold.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct MaskSurvey {
+    /// Each class of the masks, in the order of their numbers.
+    pub classes: Vec<MaskClassCount>,
+    /// The share of the pixels whose class is unknown, from 0 to 1.
+    pub ignored: f64,
+}
+
+/// How much of masks a class covers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct MaskClassCount {
+    /// The class's name.
+    pub label: String,
+    /// Number of its pixels.
+    pub pixels: u64,
+    /// Its share of the pixels whose class is known, from 0 to 1.
+    pub share: f64,
+    /// Number of images with a pixel of it.
+    pub images: usize,
 }
 
 /// Heights and widths in pixels, of upright images.

@@ -1,5 +1,6 @@
 //! What a survey remembers of one sample.
 
+use super::mask_counts::MaskCounts;
 use super::moments::Moments;
 use crate::{ColorModel, Dataset, Error, FileFormat, Skipped};
 
@@ -18,6 +19,7 @@ pub(super) struct ImageFacts {
     pub(super) width: usize,
     pub(super) kind: (Option<FileFormat>, ColorModel, u8),
     pub(super) moments: Moments,
+    pub(super) mask: Option<MaskCounts>,
 }
 
 impl SampleFacts {
@@ -37,11 +39,15 @@ impl SampleFacts {
                     8,
                 )
             };
+            let has_masks = !dataset.mask_classes().is_empty();
+            let sample = has_masks.then(|| dataset.read(index)).transpose()?;
+            let mask = sample.and_then(|sample| sample.mask);
             Ok(ImageFacts {
                 height: image.height(),
                 width: image.width(),
                 kind: info.map_or_else(bare, |info| (Some(info.format), info.color, info.bits)),
                 moments: Moments::of(&image),
+                mask: mask.as_ref().map(MaskCounts::of),
             })
         });
         let image = facts.map_err(|error: Error| Skipped::new(dataset.id(index), &error));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use super::mask_counts::MaskCounts;
 use super::moments::Moments;
 use super::report::{
     ClassCount, DuplicateGroup, KindCount, Location, Range, Sizes, SplitSurvey, Survey,
@@ -25,6 +26,17 @@ use crate::{Dataset, Error, FoundDataset, PhotoList, Split};
 pub fn survey(path: &Path) -> Result<Survey, Error> {
     let OpenDataset { parts, notes } = open_parts(path)?;
     let survey = survey_parts(&path.display().to_string(), parts);
+    Ok(Survey { notes, ..survey })
+}
+
+/// The same of a dataset that was found already, with the classes of masks that it was given.
+///
+/// # Errors
+///
+/// As [`FoundDataset::open`]; broken samples are no error.
+pub fn survey_found(found: &FoundDataset) -> Result<Survey, Error> {
+    let OpenDataset { parts, notes } = open_found(found)?;
+    let survey = survey_parts(&found.path().display().to_string(), parts);
     Ok(Survey { notes, ..survey })
 }
 
@@ -103,15 +115,7 @@ struct OpenDataset {
 
 fn open_parts(path: &Path) -> Result<OpenDataset, Error> {
     match FoundDataset::at(path) {
-        Ok(found) => {
-            let parts = found.parts().into_iter();
-            Ok(OpenDataset {
-                parts: parts
-                    .map(|split| Ok((split, found.open(split)?)))
-                    .collect::<Result<_, Error>>()?,
-                notes: found.notes().to_vec(),
-            })
-        }
+        Ok(found) => open_found(&found),
         Err(Error::UnknownDataset { path: at, reason }) => match PhotoList::open(&[path]) {
             Ok(photos) => Ok(OpenDataset {
                 parts: vec![(None, Arc::new(photos))],
@@ -121,6 +125,16 @@ fn open_parts(path: &Path) -> Result<OpenDataset, Error> {
         },
         Err(error) => Err(error),
     }
+}
+
+fn open_found(found: &FoundDataset) -> Result<OpenDataset, Error> {
+    let parts = found.parts().into_iter();
+    Ok(OpenDataset {
+        parts: parts
+            .map(|split| Ok((split, found.open(split)?)))
+            .collect::<Result<_, Error>>()?,
+        notes: found.notes().to_vec(),
+    })
 }
 
 /// Why images have no labels, where a table or an archive lies beside them.
@@ -136,6 +150,10 @@ fn report(name: &str, parts: &[Part]) -> Survey {
     let widths = Range::of(images().map(|image| image.width));
     let mut moments = Moments::default();
     images().for_each(|image| moments.add(&image.moments));
+    let mut masks = MaskCounts::default();
+    images()
+        .filter_map(|image| image.mask.as_ref())
+        .for_each(|mask| masks.add(mask));
     let broken = parts
         .iter()
         .flat_map(|part| &part.facts)
@@ -152,6 +170,7 @@ fn report(name: &str, parts: &[Part]) -> Survey {
             .map(|(height, width)| Sizes { height, width }),
         kinds: kinds(images()),
         statistics: moments.statistics(),
+        masks: masks.report(parts[0].dataset.mask_classes()),
         notes: Vec::new(),
         broken: broken.cloned().collect(),
         duplicates: duplicates(parts),

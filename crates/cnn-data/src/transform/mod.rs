@@ -8,4 +8,4 @@ mod resize;
 pub use float_image::FloatImage;
 pub use placement::{InputPlacement, input_placement};
 pub use preprocess::{normalize, preprocess, preprocess_mask};
-pub use resize::resize;
+pub use resize::{resize, resize_mask};

@@ -5,7 +5,7 @@ use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeError, ResizeOptions, Resizer};
 
-use crate::{Error, Image, Limits};
+use crate::{Error, Image, Limits, Mask};
 
 /// Resizes an image without regard to its aspect ratio.
 ///
@@ -33,6 +33,16 @@ pub fn resize(
         },
         interpolation,
     )
+}
+
+/// Resizes a mask without regard to its aspect ratio, to the pixels under each centre: class numbers
+/// are never mixed.
+///
+/// # Errors
+///
+/// As [`resize`].
+pub fn resize_mask(mask: Mask, height: usize, width: usize) -> Result<Mask, Error> {
+    mask.map_pixels(|image| resize(&image, height, width, Interpolation::Nearest))
 }
 
 /// A part of an image.

@@ -56,6 +56,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
         exif: Some(&segments.exif),
         xmp: segments.xmp,
     };
+    let orientation = orientations.first();
     let image = Image::from_pixels(
         frame.height,
         frame.width,
@@ -63,7 +64,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
         color::pixels(&frame, &samples, space),
     )
     .map_err(|error| broken(error.to_string()))?
-    .oriented(orientations.first());
+    .oriented(orientation);
     let info = ImageInfo {
         format: FileFormat::Jpeg,
         width: frame.width,
@@ -71,7 +72,11 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
         color: space.model(),
         bits: 8,
     };
-    Ok(Decoded { image, info })
+    Ok(Decoded {
+        image,
+        info,
+        orientation,
+    })
 }
 
 /// The samples of all components, from the first scan on.

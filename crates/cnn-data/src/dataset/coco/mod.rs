@@ -1,0 +1,11 @@
+//! COCO's JSON: objects with boxes, polygons and runs of pixels.
+
+mod annotations;
+mod document;
+mod images;
+mod layout;
+mod region;
+
+pub use annotations::CocoAnnotations;
+pub use images::CocoImages;
+pub(super) use layout::{CocoLayout, is_split_with_year};
