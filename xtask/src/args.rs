@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, ValueEnum};
-use cnn_models::{LoadOptions, ModelConfig, ModelSpec, Network};
+use cnn_models::{Kind, LoadOptions, ModelConfig, ModelKind, ModelSpec, Network, NetworkOf};
 use serde::{Deserialize, Serialize};
 
 use crate::hub::{self, Weights};
@@ -197,6 +197,42 @@ pub(crate) struct NetworkArgs {
 /// Where `builtin` is unpacked by commands that make no run directory.
 const CACHES: &str = "runs/cache";
 
+/// A model and what it is built with: `NAME` or `NAME:key=value,key=value`.
+pub(crate) fn model_choice(text: &str) -> Result<(&'static ModelSpec, ModelConfig)> {
+    let (name, settings) = text.split_once(':').unwrap_or((text, ""));
+    let spec = cnn_models::find(name)?;
+    let mut config = ModelConfig::default();
+    for setting in settings.split(',').filter(|setting| !setting.is_empty()) {
+        let (key, value) = setting
+            .split_once('=')
+            .with_context(|| format!("--model {text}: `{setting}` is not key=value"))
+            .context(Unusable)?;
+        // A number or a truth value as such, anything else as a text.
+        let value: serde_json::Value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        config = config.with_arg(key.trim(), value);
+    }
+    Ok((spec, config))
+}
+
+/// What `--task` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TaskArg {
+    /// The class of an image
+    Classification,
+    /// The class of every pixel
+    Segmentation,
+}
+
+impl From<TaskArg> for Kind {
+    fn from(task: TaskArg) -> Self {
+        match task {
+            TaskArg::Classification => Self::Classification,
+            TaskArg::Segmentation => Self::Segmentation,
+        }
+    }
+}
+
 /// What `--weights` takes.
 const WEIGHTS: &str = "a directory with config.json and weights, a run directory, \
                        a .safetensors, .pth, .pt, .th or .bin file, \
@@ -226,6 +262,40 @@ impl NetworkArgs {
 
     /// Loads the network, or builds it with fresh weights where none are named.
     pub(crate) fn load_or_build(&self, dtype: DType, size: Option<Size>) -> Result<Network> {
+        self.load_or_build_kind(dtype, size)
+    }
+
+    /// What the network is for.
+    pub(crate) fn kind(&self) -> Result<Kind> {
+        if let Some(spec) = self.spec()? {
+            return Ok(spec.kind());
+        }
+        if self.weights.is_none() || self.weights() == "none" {
+            return Ok(Kind::Classification);
+        }
+        let weights = self.resolve()?;
+        let of_spec = weights.spec.map(|spec| spec.kind());
+        let found = match of_spec {
+            Some(kind) => Some(kind),
+            // What cannot be read is said when it is loaded.
+            None => cnn_models::kind_of(&weights.path).unwrap_or(None),
+        };
+        Ok(found.unwrap_or(Kind::Classification))
+    }
+
+    /// Loads a network of a kind for a command whose answer says nothing without trained weights.
+    pub(crate) fn load_kind<M: ModelKind + ?Sized>(&self) -> Result<NetworkOf<M>> {
+        if self.weights.is_none() {
+            return Err(self.without_weights());
+        }
+        self.load_or_build_kind(DType::F32, None)
+    }
+
+    fn load_or_build_kind<M: ModelKind + ?Sized>(
+        &self,
+        dtype: DType,
+        size: Option<Size>,
+    ) -> Result<NetworkOf<M>> {
         set_threads(self.threads)?;
         let input_size = size.map(|Size(size)| size);
         if self.weights() != "none" {
@@ -241,7 +311,7 @@ impl NetworkArgs {
                 moving_average: self.use_ema,
                 ..LoadOptions::default()
             };
-            let network = Network::load(&weights.path, &options)?;
+            let network = NetworkOf::load(&weights.path, &options)?;
             note_loaded(&network);
             return Ok(network);
         }
@@ -253,7 +323,12 @@ impl NetworkArgs {
             input_size,
             ..ModelConfig::default()
         };
-        Ok(Network::with_dtype(spec, &config, self.seed, dtype.into())?)
+        Ok(NetworkOf::with_dtype(
+            spec,
+            &config,
+            self.seed,
+            dtype.into(),
+        )?)
     }
 
     /// The registered model that `--model` names.
@@ -322,7 +397,7 @@ fn published(spec: &ModelSpec) -> String {
 
 /// Says which weights of a file the network has, where there was a choice, and that it does not use
 /// all of them.
-pub(crate) fn note_loaded(network: &Network) {
+pub(crate) fn note_loaded<M: ModelKind + ?Sized>(network: &NetworkOf<M>) {
     let file = network
         .weights_file()
         .map(|file| file.display().to_string())

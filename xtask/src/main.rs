@@ -29,6 +29,7 @@ mod rates;
 mod reference;
 mod report;
 mod run_images;
+mod segmentation;
 mod strip;
 mod training;
 mod watched;

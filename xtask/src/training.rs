@@ -357,7 +357,7 @@ pub(crate) fn interrupted(command: &str, epochs: usize, directory: &Path) -> any
 
 /// Shows what a trainer reports, and adds each epoch to the strip.
 pub(crate) struct Watcher<'a> {
-    strip: &'a Strip,
+    strip: Option<&'a Strip>,
     patience: Option<u32>,
     /// Images of all epochs to come.
     images: usize,
@@ -379,7 +379,15 @@ struct Pass {
 impl<'a> Watcher<'a> {
     pub(crate) fn new(strip: &'a Strip, patience: Option<u32>) -> Self {
         Self {
-            strip,
+            strip: Some(strip),
+            ..Self::without_strip(patience)
+        }
+    }
+
+    /// For a task that has no strip of images.
+    pub(crate) fn without_strip(patience: Option<u32>) -> Self {
+        Self {
+            strip: None,
             patience,
             images: 0,
             progress: None,
@@ -459,7 +467,9 @@ impl<'a> Watcher<'a> {
                 is_best,
                 stale_epochs,
             } => {
-                self.strip.add(record.epoch);
+                if let Some(strip) = self.strip {
+                    strip.add(record.epoch);
+                }
                 self.println(&format!(
                     "{}{}",
                     epoch_line(&record.row(), self.lr),

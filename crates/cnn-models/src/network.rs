@@ -13,7 +13,7 @@ use crate::identify;
 use crate::weight_files::{locate, no_architecture};
 use crate::wrapper::{LoadedFrom, Unwrapped, unwrap};
 use crate::{
-    CheckpointConfig, Error, ModelConfig, ModelKind, ModelSpec, WeightSource, find, models,
+    CheckpointConfig, Error, Kind, ModelConfig, ModelKind, ModelSpec, WeightSource, find, models,
 };
 
 /// A network that tells the class of an image.
@@ -459,6 +459,20 @@ fn check_declared(
         }
     }
     Ok(())
+}
+
+/// What the network at a path is for, as [`NetworkOf::load`] would find it there: by the model that
+/// its `config.json` or the name of a published file says. `None` where neither does.
+///
+/// # Errors
+/// If nothing is there, or the `config.json` cannot be read or names an unknown model.
+pub fn kind_of(path: &Path) -> Result<Option<Kind>, Error> {
+    let (weights, config) = locate(path)?;
+    let declared = config.as_deref().map(CheckpointConfig::read).transpose()?;
+    Ok(match declared {
+        Some(config) => Some(find(&config.architecture)?.kind()),
+        None => published_as(&weights).map(ModelSpec::kind),
+    })
 }
 
 /// The model whose published weights have this file's name.

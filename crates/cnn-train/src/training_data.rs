@@ -136,6 +136,56 @@ impl TrainingData {
         })
     }
 
+    /// Opens a dataset of photos with masks, with the splits that it has. Where it has no `val`,
+    /// validation images are the share `held_out` of the training images, at least one, drawn by
+    /// `seed`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for what cannot be opened, [`Error::Argument`] if `held_out` is not above 0
+    /// and below 1, [`Error::NothingToHoldOut`] if there are fewer than two images.
+    pub fn open_masks(found: &FoundDataset, held_out: f64, seed: u64) -> Result<Self, Error> {
+        let splits = found.splits();
+        let open = |split: Split| -> Result<Option<Arc<dyn Dataset>>, Error> {
+            let there = splits.contains(&split).then(|| found.open(split));
+            Ok(there.transpose()?)
+        };
+        let whole = match open(Split::Train)? {
+            Some(train) => train,
+            None => found.open(None)?,
+        };
+        let data = match open(Split::Val)? {
+            Some(val) => Self::new(whole, val),
+            None => Self::holding_out_any(whole, held_out, seed)?,
+        };
+        Ok(Self {
+            test: open(Split::Test)?,
+            notes: found.notes().to_vec(),
+            ..data
+        })
+    }
+
+    /// Takes validation images from `whole`, whatever their labels.
+    fn holding_out_any(whole: Arc<dyn Dataset>, held_out: f64, seed: u64) -> Result<Self, Error> {
+        if !(held_out > 0. && held_out < 1.) {
+            return Err(Error::argument("held_out", held_out, "above 0 and below 1"));
+        }
+        let images = whole.len();
+        if images < 2 {
+            return Err(Error::NothingToHoldOut);
+        }
+        let count = ((images as f64 * held_out).round() as usize).clamp(1, images - 1);
+        let key = Key::new(seed).stream("held-out");
+        let mut order = key.rng().permutation(images);
+        let mut train = order.split_off(count);
+        order.sort_unstable();
+        train.sort_unstable();
+        let val = Subset::new(whole.clone(), order)?;
+        Ok(Self::new(
+            Arc::new(Subset::new(whole, train)?),
+            Arc::new(val),
+        ))
+    }
+
     /// The same with test images.
     #[must_use]
     pub fn with_test(self, test: Arc<dyn Dataset>) -> Self {

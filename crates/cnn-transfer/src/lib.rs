@@ -39,6 +39,7 @@ mod fine_tune;
 mod freeze;
 mod head_task;
 mod measure;
+mod measure_segmentation;
 mod phase;
 mod predict;
 mod strategy;
@@ -53,6 +54,7 @@ pub use measure::{
     BatchLogits, Judged, MOST_KEPT, Measured, MeasuredWithPart, for_each_batch, measure,
     measure_with_part,
 };
+pub use measure_segmentation::{SegmentationMeasured, measure_segmentation};
 pub use phase::{GroupRate, Phase};
 pub use predict::{DatasetPredictions, Predict, PredictedClass, PredictedImage};
 pub use strategy::{FineTuneConfig, Strategy};

@@ -3,16 +3,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use cnn_data::{Dataset, Split, Subset};
+use cnn_layers::Segmenter;
+use cnn_models::Kind;
 use cnn_transfer::{Measured, MeasuredWithPart};
 use serde_json::{Value, json};
 
-use crate::args::{DType, NetworkArgs};
+use crate::args::{DType, NetworkArgs, Unusable};
 use crate::datasets::Source;
 use crate::os_text::PathOrName;
 use crate::run_images::{RunImages, RunPart};
+use crate::segmentation::{self, MaskArgs, SegmentArgs};
 use crate::{inference, next_steps, output, predictions};
 
 /// Measure a network on a labelled dataset: loss, top-1, top-5, and each class's precision, recall
@@ -42,6 +45,12 @@ pub(crate) struct Evaluate {
     /// and those of all classes where there are at most a hundred
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+
+    #[command(flatten)]
+    masks: MaskArgs,
+
+    #[command(flatten)]
+    segment: SegmentArgs,
 
     /// Print one JSON object on standard output
     #[arg(long)]
@@ -94,6 +103,9 @@ struct Mixed {
 
 impl Evaluate {
     pub(crate) fn run(&self) -> Result<()> {
+        if self.network.kind()? == Kind::Segmentation {
+            return self.run_segmentation();
+        }
         let network = self.network.load(DType::F32)?;
         let images = self.images()?;
         let batch = self.batch.into();
@@ -136,6 +148,21 @@ impl Evaluate {
             &self.network,
         ));
         Ok(())
+    }
+
+    fn run_segmentation(&self) -> Result<()> {
+        let options = self.segment.options()?;
+        let network = self.network.load_kind::<dyn Segmenter>()?;
+        let data = self
+            .data
+            .as_deref()
+            .context("name photos with masks by --data")
+            .context(Unusable)?;
+        let source = self.masks.source(data)?;
+        inference::print_notes(&source.notes()?);
+        let dataset = source.open(self.split)?;
+        let weights = self.network.weights();
+        segmentation::evaluate(&network, &dataset, &options, weights, self.json)
     }
 
     fn images(&self) -> Result<Images> {

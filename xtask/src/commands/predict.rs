@@ -6,12 +6,15 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::Args;
 use cnn_data::{Dataset, PhotoList, Skipped};
+use cnn_layers::Segmenter;
+use cnn_models::Kind;
 use cnn_transfer::{Predict as _, PredictedClass};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{DType, NetworkArgs};
 use crate::memory::{self, Workload};
+use crate::segmentation::{self, SegmentArgs};
 use crate::{inference, next_steps, output};
 
 /// Classify photos: the most probable classes of each file
@@ -35,6 +38,13 @@ pub(crate) struct Predict {
     /// Also write a CSV file with the columns path, rank, index, label, probability
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+
+    #[command(flatten)]
+    segment: SegmentArgs,
+
+    /// Of networks for pixels: where the masks and overlays are written, a folder
+    #[arg(long, value_name = "DIR", default_value = "masks")]
+    out: PathBuf,
 
     /// Print one JSON object on standard output
     #[arg(long)]
@@ -68,6 +78,15 @@ impl From<PredictedClass> for Class {
 
 impl Predict {
     pub(crate) fn run(&self) -> Result<()> {
+        if self.network.kind()? == Kind::Segmentation {
+            let options = self.segment.options()?;
+            let network = self.network.load_kind::<dyn Segmenter>()?;
+            let photos = PhotoList::open(&self.paths)?;
+            let weights = self.network.weights();
+            return segmentation::predict(
+                &network, &photos, &options, &self.out, weights, self.json,
+            );
+        }
         let network = self.network.load(DType::F32)?;
         memory::check(&network, self.batch.into(), Workload::Forward)?;
         let photos: Arc<dyn Dataset> = Arc::new(PhotoList::open(&self.paths)?);

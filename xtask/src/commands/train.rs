@@ -2,22 +2,26 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use cnn_core::RunDir;
-use cnn_models::{ModelConfig, Network};
+use cnn_data::Dataset;
+use cnn_models::{Kind, ModelConfig, ModelSpec, Network, SegmentationNetwork};
 use cnn_train::{
-    AugmentationPolicy, Classification, CrossEntropy, GradientStep, OptimizerConfig, Schedule,
-    ScheduleKind, TrainConfig, Trainer, TrainingData,
+    AugmentationPolicy, Classification, CrossEntropy, GradientStep, OptimizerConfig, PixelLossSum,
+    Schedule, ScheduleKind, TrainConfig, Trainer, TrainingData, check_mask_datasets,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Unusable, as_text, count, not_negative, positive, set_threads, share};
+use crate::args::{
+    TaskArg, Unusable, as_text, count, model_choice, not_negative, positive, set_threads, share,
+};
 use crate::conclusion::Run;
 use crate::datasets::Source;
 use crate::memory::{self, Workload};
 use crate::os_text::PathOrName;
 use crate::report;
+use crate::segmentation::{self, MaskArgs};
 use crate::strip::Strip;
 use crate::training::{
     TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted, optimizer_help,
@@ -26,12 +30,31 @@ use crate::training::{
 
 const COMMAND: &str = "train";
 
+/// The network for pixels where none is named.
+const SEGMENTATION_MODEL: &str = "unet:width=16,depth=3";
+
+/// The rate of AdamW, which is the update rule for networks for pixels where none is named.
+const SEGMENTATION_RATE: f64 = 4e-3;
+
+/// Images per batch of a network for pixels where nothing is said.
+const SEGMENTATION_BATCH: u32 = 32;
+
 /// Train a registered network from scratch, reproducibly to the byte, and go on after an
 /// interruption
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub(crate) struct Train {
-    /// Registered name of the model (the command `models` lists them)
-    #[arg(long, value_name = "NAME", default_value = "resnet8_cifar10")]
+    /// What the network is for; default what the model is for
+    #[arg(long, value_name = "TASK", value_enum)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    task: Option<TaskArg>,
+
+    /// Registered name of the model (the command `models` lists them), with what it is built with as
+    /// `unet:width=16,depth=3`, which is the default for segmentation
+    #[arg(
+        long,
+        value_name = "NAME[:SETTINGS]",
+        default_value = "resnet8_cifar10"
+    )]
     model: String,
 
     /// A folder of class folders, a CSV of images and labels, MNIST-like IDX files, CIFAR's files,
@@ -45,7 +68,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = count)]
     epochs: u32,
 
-    /// Images per batch
+    /// Images per batch; for segmentation 32
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = count)]
     batch: u32,
 
@@ -57,7 +80,8 @@ pub(crate) struct Train {
     #[serde(with = "as_text")]
     optimizer: OptimizerConfig,
 
-    /// Learning rate; default 0.1 for sgd, 0.001 for the others
+    /// Learning rate; default 0.1 for sgd, 0.001 for the others; segmentation takes adamw at 0.004
+    /// unless it is told otherwise
     #[arg(long, value_name = "RATE", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
@@ -102,6 +126,15 @@ pub(crate) struct Train {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     patience: Option<u32>,
 
+    /// Of segmentation: what is minimised, as `cross-entropy` or `dice+0.5*focal:gamma=2`
+    #[arg(long, value_name = "LOSS")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    loss: Option<PixelLossSum>,
+
+    #[command(flatten)]
+    #[serde(flatten)]
+    masks: MaskArgs,
+
     #[command(flatten)]
     #[serde(flatten)]
     training: TrainingArgs,
@@ -111,10 +144,23 @@ impl Train {
     /// Runs with these arguments, of which `given` are those that the command line names.
     pub(crate) fn run(&self, given: &[String]) -> Result<()> {
         set_threads(self.training.threads)?;
-        let now = Self {
+        let mut now = Self {
             data: absolute(&Source::local(&self.data)?)?,
             ..self.clone()
         };
+        let is_open = |name: &str| !given.iter().any(|given| given == name);
+        if self.task == Some(TaskArg::Segmentation) && is_open("model") {
+            now.model = SEGMENTATION_MODEL.to_string();
+        }
+        if now.kind()? == Kind::Segmentation {
+            if is_open("optimizer") && is_open("momentum") && is_open("nesterov") {
+                now.optimizer = OptimizerConfig::adamw();
+                now.lr = now.lr.or(Some(SEGMENTATION_RATE));
+            }
+            if is_open("batch") {
+                now.batch = SEGMENTATION_BATCH;
+            }
+        }
         let Some(directory) = &self.training.resume else {
             return now.train_in(None);
         };
@@ -123,7 +169,23 @@ impl Train {
         Self { training, ..saved }.train_in(Some(directory))
     }
 
+    /// What the network is for.
+    fn kind(&self) -> Result<Kind> {
+        let kind = model_choice(&self.model)?.0.kind();
+        match self.task.map(Kind::from) {
+            Some(task) if task != kind => Err(anyhow!(
+                "--task {task}: {} is a model for {kind}; leave --task out, or take a model for {task}",
+                self.model
+            )
+            .context(Unusable)),
+            _ => Ok(kind),
+        }
+    }
+
     fn train_in(&self, directory: Option<&Path>) -> Result<()> {
+        if self.kind()? == Kind::Segmentation {
+            return self.train_segmentation(directory);
+        }
         let config = self.train_config().context(Unusable)?;
         let lr = Some(config.learning_rate);
         let optimizer = config.optimizer;
@@ -192,6 +254,57 @@ impl Train {
         run.conclude(self.training.json)
     }
 
+    fn train_segmentation(&self, directory: Option<&Path>) -> Result<()> {
+        let config = self.train_config().context(Unusable)?;
+        let arguments = Self {
+            lr: Some(config.learning_rate),
+            optimizer: config.optimizer,
+            momentum: None,
+            nesterov: false,
+            ..self.clone()
+        };
+        let data = segmentation::open_data(&self.data, &self.masks, &self.training)?;
+        let classes = data.train().mask_classes().to_vec();
+        let (spec, config_of_model) = self.model_config(classes.len(), data.train().as_ref())?;
+        let mut network = SegmentationNetwork::of(*spec, &config_of_model, self.training.seed)?;
+        check_mask_datasets(data.train().as_ref(), data.val().as_ref())?;
+        network.set_label_names(classes)?;
+        segmentation::Training {
+            command: COMMAND,
+            arguments: &arguments,
+            training: &self.training,
+            data: &data,
+            network,
+            batch: self.batch as usize,
+            loss: self.loss.clone().unwrap_or_else(segmentation::default_loss),
+            config,
+            directory,
+        }
+        .run()
+    }
+
+    /// The model and its configuration for so many classes; a network for pixels takes the size of
+    /// the first image where none is said, in multiples of 32.
+    fn model_config(
+        &self,
+        classes: usize,
+        dataset: &dyn Dataset,
+    ) -> Result<(&'static ModelSpec, ModelConfig)> {
+        let (spec, config) = model_choice(&self.model)?;
+        let size = match self.training.size {
+            Some(size) => size.0,
+            None => segmentation::default_size(dataset),
+        };
+        Ok((
+            spec,
+            ModelConfig {
+                num_classes: Some(classes),
+                input_size: Some(size),
+                ..config
+            },
+        ))
+    }
+
     fn train_config(&self) -> Result<TrainConfig> {
         let optimizer = self.optimizer();
         let lr = if matches!(optimizer, OptimizerConfig::Sgd { .. }) {
@@ -235,10 +348,11 @@ impl Train {
             !classes.is_empty(),
             "the dataset has no labels, so there is nothing to learn"
         );
+        let (spec, config) = model_choice(&self.model)?;
         let mut config = ModelConfig {
             num_classes: Some(classes.len()),
             input_size: self.training.size.map(|size| size.0),
-            ..ModelConfig::default()
+            ..config
         };
         for (name, rate) in [
             ("drop_rate", self.dropout),
@@ -248,7 +362,7 @@ impl Train {
                 config = config.with_arg(name, rate);
             }
         }
-        let mut network = Network::new(&self.model, &config, self.training.seed)?;
+        let mut network = Network::of(*spec, &config, self.training.seed)?;
         network.set_label_names(classes.to_vec())?;
         Ok(network)
     }

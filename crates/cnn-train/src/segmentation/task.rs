@@ -282,9 +282,9 @@ impl SegmentationScores {
         Ok(Mask::new(height, width, predicted)?)
     }
 
-    /// The metrics of all photos so far.
-    pub fn metrics(&self) -> &SegmentationMetrics {
-        &self.metrics
+    /// The metrics of all photos.
+    pub fn into_metrics(self) -> SegmentationMetrics {
+        self.metrics
     }
 
     /// What all photos amount to.
