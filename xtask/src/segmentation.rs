@@ -214,7 +214,7 @@ impl<A: Serialize> Training<'_, A> {
             &directory,
             data,
             &summary,
-            task.skipped(),
+            &task.skipped(),
             self.training.json,
         )
     }
@@ -222,7 +222,7 @@ impl<A: Serialize> Training<'_, A> {
 
 /// What is done to training images and masks: a part of the input's size at a random scale, in which
 /// rare classes are as often as others, and mirroring.
-fn augmentation(
+pub(crate) fn augmentation(
     training: &TrainingArgs,
     dataset: &dyn Dataset,
     network: &SegmentationNetwork,
@@ -266,11 +266,11 @@ fn shares(dataset: &dyn Dataset) -> Result<Vec<f64>> {
 }
 
 /// Measures the best epoch, writes `summary.json`, and prints it.
-fn conclude(
+pub(crate) fn conclude(
     directory: &Path,
     data: &TrainingData,
     summary: &TrainSummary,
-    skipped: Vec<Skipped>,
+    skipped: &[Skipped],
     as_json: bool,
 ) -> Result<()> {
     let network = SegmentationNetwork::load(&directory.join("best"), &LoadOptions::default())?;
@@ -291,7 +291,7 @@ fn conclude(
     write_atomic(&directory.join("summary.json"), |file| {
         file.write_all(text.as_bytes())
     })?;
-    inference::print_skipped(&skipped);
+    inference::print_skipped(skipped);
     if as_json {
         return output::json(&json);
     }

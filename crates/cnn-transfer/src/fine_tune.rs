@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cnn_data::{Augmentation, BatchMix, Dataset, Skipped};
-use cnn_layers::Store;
-use cnn_models::Network;
+use cnn_layers::{Classifier, LayerGroup, Segmenter, Store};
+use cnn_models::{ModelKind, NetworkOf};
 use cnn_train::{
-    Classification, CrossEntropy, GradientStep, Notice, Task, TrainConfig, TrainSummary, Trainer,
-    check_datasets,
+    Classification, CrossEntropy, GradientStep, Notice, PixelCrossEntropy, PixelLossKind,
+    PixelLossSum, Segmentation, Task, TrainConfig, TrainSummary, Trainer, check_datasets,
+    check_mask_datasets,
 };
 use cnn_weights::TensorFile;
 use serde::Serialize;
@@ -21,7 +22,7 @@ use crate::freeze::digest;
 use crate::head_task::HeadTask;
 use crate::{Error, FeatureCache, Features, FineTuneConfig, Phase};
 
-/// Fine-tunes a loaded network on one's own images.
+/// Fine-tunes a loaded classifier on one's own images.
 ///
 /// The network comes with a head for the data's classes
 /// ([`LoadOptions::num_classes`](cnn_models::LoadOptions)), and takes their names. The run directory is that of a
@@ -51,8 +52,15 @@ use crate::{Error, FeatureCache, Features, FineTuneConfig, Phase};
 /// assert!(directory.join("best/model.safetensors").exists());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct FineTune<'a> {
-    network: Network,
+pub type FineTune<'a> = FineTuneOf<'a, dyn Classifier>;
+
+/// Fine-tunes a network for pixels on one's own photos with masks. What makes scores of the
+/// backbone's maps counts as the head, and its norms move while it is trained alone.
+pub type SegmentationFineTune<'a> = FineTuneOf<'a, dyn Segmenter>;
+
+/// Fine-tunes a network of some kind; [`FineTune`] is that of a classifier, and has an example.
+pub struct FineTuneOf<'a, M: Tunable + ?Sized> {
+    network: NetworkOf<M>,
     train: Arc<dyn Dataset>,
     val: Arc<dyn Dataset>,
     config: FineTuneConfig,
@@ -60,6 +68,7 @@ pub struct FineTune<'a> {
     head_augmentation: Option<Augmentation>,
     mix: Option<BatchMix>,
     class_weights: Option<Vec<f64>>,
+    pixel_loss: PixelLossSum,
     cache: FeatureCache,
     save_every: Option<Duration>,
     interrupt: Arc<AtomicBool>,
@@ -123,10 +132,39 @@ pub struct PhaseSummary {
     pub on_features: bool,
 }
 
-impl<'a> FineTune<'a> {
+/// A kind of network that can be fine-tuned.
+pub trait Tunable: ModelKind {
+    /// The classes that the data have for it.
+    #[doc(hidden)]
+    fn classes(data: &dyn Dataset) -> &[String];
+
+    /// Checks that it can learn from `train` and be judged on `val`.
+    #[doc(hidden)]
+    fn check(train: &dyn Dataset, val: &dyn Dataset) -> Result<(), cnn_train::Error>;
+
+    /// The layer groups by depth, of which the last is trained first, alone.
+    #[doc(hidden)]
+    fn tuned_groups(&self) -> Vec<LayerGroup>;
+
+    /// Whether a phase goes over kept features instead of images.
+    #[doc(hidden)]
+    fn reads_features(tune: &FineTuneOf<'_, Self>, phase: &Phase) -> Result<bool, Error>;
+
+    /// Runs one phase; `None` if it was interrupted before its first update.
+    #[doc(hidden)]
+    fn run_phase(
+        tune: &mut FineTuneOf<'_, Self>,
+        phase: &Phase,
+        place: Option<usize>,
+        directory: &Path,
+        skipped: &mut BTreeMap<String, String>,
+    ) -> Result<Option<TrainSummary>, Error>;
+}
+
+impl<'a, M: Tunable + ?Sized> FineTuneOf<'a, M> {
     /// Fine-tunes on `train`, judged on `val`. Default: [`FineTuneConfig::default`], no
     /// augmentation, features kept in memory only.
-    pub fn new(network: Network, train: Arc<dyn Dataset>, val: Arc<dyn Dataset>) -> Self {
+    pub fn new(network: NetworkOf<M>, train: Arc<dyn Dataset>, val: Arc<dyn Dataset>) -> Self {
         Self {
             network,
             train,
@@ -136,6 +174,7 @@ impl<'a> FineTune<'a> {
             head_augmentation: None,
             mix: None,
             class_weights: None,
+            pixel_loss: PixelLossKind::CrossEntropy(PixelCrossEntropy::default()).into(),
             cache: FeatureCache::default(),
             save_every: None,
             interrupt: Arc::default(),
@@ -219,7 +258,7 @@ impl<'a> FineTune<'a> {
     }
 
     /// The network; after a run it holds the last epoch's weights.
-    pub fn network(&self) -> &Network {
+    pub fn network(&self) -> &NetworkOf<M> {
         &self.network
     }
 
@@ -231,12 +270,12 @@ impl<'a> FineTune<'a> {
     /// and [`FineTuneConfig::phases`].
     pub fn phases(&self) -> Result<Vec<Phase>, Error> {
         let network = self.network.model().num_classes();
-        let data = self.train.classes().len();
+        let data = M::classes(self.train.as_ref()).len();
         if network != data {
             return Err(Error::Classes { network, data });
         }
-        check_datasets(self.train.as_ref(), self.val.as_ref())?;
-        self.config.phases(self.network.model().layer_groups())
+        M::check(self.train.as_ref(), self.val.as_ref())?;
+        self.config.phases(&self.network.model().tuned_groups())
     }
 
     /// Runs all phases in a directory, or goes on where its resume file stands.
@@ -246,7 +285,7 @@ impl<'a> FineTune<'a> {
     pub fn run(&mut self, directory: &Path) -> Result<FineTuneSummary, Error> {
         let phases = self.phases()?;
         self.network
-            .set_label_names(self.train.classes().to_vec())?;
+            .set_label_names(M::classes(self.train.as_ref()).to_vec())?;
         self.feature_seconds = 0.;
         let source = digests(self.network.store())?;
         let mut skipped = BTreeMap::new();
@@ -303,40 +342,152 @@ impl<'a> FineTune<'a> {
         if let Some(summary) = self.trainer(phase, place, directory)?.finished()? {
             return Ok(Some(summary));
         }
-        if self.reads_features(phase)? {
-            let Some(train) = self.features("training", self.train.clone())? else {
-                return self.run_on_images(phase, place, directory, skipped);
-            };
-            let Some(val) = self.features("validation", self.val.clone())? else {
-                return self.run_on_images(phase, place, directory, skipped);
-            };
-            for file in train.skipped.iter().chain(&val.skipped) {
-                skipped.insert(file.path.clone(), file.reason.clone());
-            }
-            let train = (train, &self.train);
-            let val = (val, &self.val);
-            let task = HeadTask::new(
-                &self.network,
-                train,
-                val,
-                self.config.batch_size,
-                self.loss(),
-            )?;
-            return Ok(Some(self.train(phase, place, directory, &task)?));
+        M::run_phase(self, phase, place, directory, skipped)
+    }
+
+    fn train<T: Task>(
+        &mut self,
+        phase: &Phase,
+        place: Option<usize>,
+        directory: &Path,
+        task: &T,
+    ) -> Result<TrainSummary, Error> {
+        let trainer = self.trainer(phase, place, directory)?;
+        let listener = &mut self.listener;
+        let mut trainer = trainer.with_listener(|notice| listener(&FineTuneNotice::Train(notice)));
+        let mut step = GradientStep {
+            clip_norm: self.config.clip_norm,
+            clip_value: None,
+        };
+        Ok(trainer.run(task, &mut step)?)
+    }
+
+    fn trainer<'b>(
+        &self,
+        phase: &Phase,
+        place: Option<usize>,
+        directory: &Path,
+    ) -> Result<Trainer<'b>, Error> {
+        let FineTuneConfig {
+            optimizer,
+            weight_decay,
+            seed,
+            ..
+        } = self.config;
+        let config = TrainConfig {
+            seed,
+            optimizer,
+            learning_rate: phase.learning_rate(),
+            weight_decay,
+            schedule: self.config.schedule_of(phase.epochs)?,
+            patience: self.config.patience,
+            // A head may have norms, which begin with nobody's statistics.
+            frozen_statistics: self.config.frozen_statistics && !phase.is_head_only(),
+            ema: self.config.ema,
+            ..TrainConfig::new(phase.epochs)
+        };
+        let store = self.network.store();
+        let mut trainer = Trainer::new(config, store, directory)
+            .with_companion("config.json", self.network.config_json())
+            .with_groups(phase.param_groups(store, weight_decay))
+            .with_interrupt(self.interrupt.clone());
+        if let Some(save_every) = self.save_every {
+            trainer = trainer.with_save_every(save_every);
         }
-        self.run_on_images(phase, place, directory, skipped)
+        Ok(match place {
+            Some(number) => trainer.with_phase(number, &phase.name),
+            None => trainer,
+        })
     }
 
-    /// Whether a phase goes over kept features instead of images: the head alone moves, it reads the
-    /// last map alone, every epoch sees the same images, and they are not too many.
-    fn reads_features(&self, phase: &Phase) -> Result<bool, Error> {
-        let images = self.train.len().max(self.val.len());
+    /// What each phase changed: the weights that it left against those that it began with.
+    fn summaries(
+        &self,
+        phases: &[Phase],
+        train: &TrainSummary,
+        source: Digests,
+        directory: &Path,
+    ) -> Result<Vec<PhaseSummary>, Error> {
+        let mut before = source;
+        let mut summaries = Vec::new();
+        for (number, phase) in phases.iter().enumerate() {
+            let left = if number + 1 == phases.len() {
+                directory.join("last")
+            } else {
+                directory.join(Trainer::phase_directory(number, &phase.name))
+            };
+            let after = digests_of_file(&left.join("model.safetensors"))?;
+            let differs = |name: &String| before.get(name) != after.get(name);
+            let changed = phase.groups.iter().map(|rate| &rate.group);
+            let changed = changed.filter(|group| {
+                after
+                    .keys()
+                    .any(|name| group.contains(name) && differs(name))
+            });
+            summaries.push(PhaseSummary {
+                name: phase.name.clone(),
+                epochs: train.phase_epochs[number],
+                trained: phase.trained().into_iter().map(str::to_string).collect(),
+                changed: changed.map(|group| group.name.clone()).collect(),
+                on_features: M::reads_features(self, phase)?,
+            });
+            before = after;
+        }
+        Ok(summaries)
+    }
+}
+
+impl Tunable for dyn Classifier {
+    fn classes(data: &dyn Dataset) -> &[String] {
+        data.classes()
+    }
+
+    fn check(train: &dyn Dataset, val: &dyn Dataset) -> Result<(), cnn_train::Error> {
+        check_datasets(train, val)
+    }
+
+    fn tuned_groups(&self) -> Vec<LayerGroup> {
+        ModelKind::layer_groups(self).to_vec()
+    }
+
+    /// The head alone moves, it reads the last map alone, every epoch sees the same images, and they
+    /// are not too many.
+    fn reads_features(tune: &FineTune<'_>, phase: &Phase) -> Result<bool, Error> {
+        let images = tune.train.len().max(tune.val.len());
         Ok(phase.is_head_only()
-            && self.head_augmentation.is_none()
-            && self.network.model().auxiliary_heads().is_empty()
-            && features_fit(&self.network, images)?)
+            && tune.head_augmentation.is_none()
+            && tune.network.model().auxiliary_heads().is_empty()
+            && features_fit(&tune.network, images)?)
     }
 
+    fn run_phase(
+        tune: &mut FineTune<'_>,
+        phase: &Phase,
+        place: Option<usize>,
+        directory: &Path,
+        skipped: &mut BTreeMap<String, String>,
+    ) -> Result<Option<TrainSummary>, Error> {
+        if !Self::reads_features(tune, phase)? {
+            return tune.run_on_images(phase, place, directory, skipped);
+        }
+        let Some(train) = tune.features("training", tune.train.clone())? else {
+            return tune.run_on_images(phase, place, directory, skipped);
+        };
+        let Some(val) = tune.features("validation", tune.val.clone())? else {
+            return tune.run_on_images(phase, place, directory, skipped);
+        };
+        for file in train.skipped.iter().chain(&val.skipped) {
+            skipped.insert(file.path.clone(), file.reason.clone());
+        }
+        let train = (train, &tune.train);
+        let val = (val, &tune.val);
+        let batch = tune.config.batch_size;
+        let task = HeadTask::new(&tune.network, train, val, batch, tune.loss())?;
+        Ok(Some(tune.train(phase, place, directory, &task)?))
+    }
+}
+
+impl FineTune<'_> {
     /// `None` if it was interrupted, or if the features are too many to be kept.
     fn features(
         &mut self,
@@ -393,101 +544,65 @@ impl<'a> FineTune<'a> {
         Ok(Some(summary?))
     }
 
-    fn train<T: Task>(
-        &mut self,
-        phase: &Phase,
-        place: Option<usize>,
-        directory: &Path,
-        task: &T,
-    ) -> Result<TrainSummary, Error> {
-        let trainer = self.trainer(phase, place, directory)?;
-        let listener = &mut self.listener;
-        let mut trainer = trainer.with_listener(|notice| listener(&FineTuneNotice::Train(notice)));
-        let mut step = GradientStep {
-            clip_norm: self.config.clip_norm,
-            clip_value: None,
-        };
-        Ok(trainer.run(task, &mut step)?)
-    }
-
-    fn trainer<'b>(
-        &self,
-        phase: &Phase,
-        place: Option<usize>,
-        directory: &Path,
-    ) -> Result<Trainer<'b>, Error> {
-        let FineTuneConfig {
-            optimizer,
-            weight_decay,
-            seed,
-            ..
-        } = self.config;
-        let config = TrainConfig {
-            seed,
-            optimizer,
-            learning_rate: phase.learning_rate(),
-            weight_decay,
-            schedule: self.config.schedule_of(phase.epochs)?,
-            patience: self.config.patience,
-            frozen_statistics: self.config.frozen_statistics,
-            ema: self.config.ema,
-            ..TrainConfig::new(phase.epochs)
-        };
-        let store = self.network.store();
-        let mut trainer = Trainer::new(config, store, directory)
-            .with_companion("config.json", self.network.config_json())
-            .with_groups(phase.param_groups(store, weight_decay))
-            .with_interrupt(self.interrupt.clone());
-        if let Some(save_every) = self.save_every {
-            trainer = trainer.with_save_every(save_every);
-        }
-        Ok(match place {
-            Some(number) => trainer.with_phase(number, &phase.name),
-            None => trainer,
-        })
-    }
-
     fn loss(&self) -> CrossEntropy {
         CrossEntropy {
             label_smoothing: self.config.label_smoothing,
             class_weights: self.class_weights.clone(),
         }
     }
+}
 
-    /// What each phase changed: the weights that it left against those that it began with.
-    fn summaries(
-        &self,
-        phases: &[Phase],
-        train: &TrainSummary,
-        source: Digests,
+impl Tunable for dyn Segmenter {
+    fn classes(data: &dyn Dataset) -> &[String] {
+        data.mask_classes()
+    }
+
+    fn check(train: &dyn Dataset, val: &dyn Dataset) -> Result<(), cnn_train::Error> {
+        check_mask_datasets(train, val)
+    }
+
+    /// What lies behind the backbone is one group, for it starts anew together.
+    fn tuned_groups(&self) -> Vec<LayerGroup> {
+        let groups = ModelKind::layer_groups(self);
+        let is_decoder = |group: &&LayerGroup| group.name == "decoder" || group.name == "head";
+        let behind = groups.iter().filter(is_decoder);
+        let modules: Vec<String> = behind.flat_map(|group| group.modules.clone()).collect();
+        let backbone = groups.iter().filter(|group| !is_decoder(group)).cloned();
+        backbone.chain([LayerGroup::new("head", modules)]).collect()
+    }
+
+    fn reads_features(_: &SegmentationFineTune<'_>, _: &Phase) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    fn run_phase(
+        tune: &mut SegmentationFineTune<'_>,
+        phase: &Phase,
+        place: Option<usize>,
         directory: &Path,
-    ) -> Result<Vec<PhaseSummary>, Error> {
-        let mut before = source;
-        let mut summaries = Vec::new();
-        for (number, phase) in phases.iter().enumerate() {
-            let left = if number + 1 == phases.len() {
-                directory.join("last")
-            } else {
-                directory.join(Trainer::phase_directory(number, &phase.name))
-            };
-            let after = digests_of_file(&left.join("model.safetensors"))?;
-            let differs = |name: &String| before.get(name) != after.get(name);
-            let changed = phase.groups.iter().map(|rate| &rate.group);
-            let changed = changed.filter(|group| {
-                after
-                    .keys()
-                    .any(|name| group.contains(name) && differs(name))
-            });
-            summaries.push(PhaseSummary {
-                name: phase.name.clone(),
-                epochs: train.phase_epochs[number],
-                trained: phase.trained().into_iter().map(str::to_string).collect(),
-                changed: changed.map(|group| group.name.clone()).collect(),
-                on_features: self.reads_features(phase)?,
-            });
-            before = after;
+        skipped: &mut BTreeMap<String, String>,
+    ) -> Result<Option<TrainSummary>, Error> {
+        if tune.is_interrupted() {
+            return Ok(None);
         }
-        Ok(summaries)
+        let record = tune.network.preprocessing().clone();
+        let (train, val) = (tune.train.clone(), tune.val.clone());
+        let task = Segmentation::new(train, val, record, |mode| tune.network.build(mode))?
+            .with_batch_size(tune.config.batch_size.min(tune.train.len()))?
+            .with_augmentation(tune.augmentation.clone())
+            .with_loss(tune.pixel_loss.clone());
+        let summary = tune.train(phase, place, directory, &task);
+        let files = task.skipped().into_iter();
+        skipped.extend(files.map(|file| (file.path, file.reason)));
+        Ok(Some(summary?))
+    }
+}
+
+impl SegmentationFineTune<'_> {
+    /// What is minimised; default cross-entropy.
+    #[must_use]
+    pub fn with_loss(self, pixel_loss: PixelLossSum) -> Self {
+        Self { pixel_loss, ..self }
     }
 }
 

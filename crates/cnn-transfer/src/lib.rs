@@ -48,7 +48,10 @@ pub use best_epoch::BestEpoch;
 pub use classes::{ClassMatch, class_names, known_class_names, match_classes};
 pub use error::Error;
 pub use features::{FeatureCache, Features};
-pub use fine_tune::{FineTune, FineTuneNotice, FineTuneSummary, PhaseSummary};
+pub use fine_tune::{
+    FineTune, FineTuneNotice, FineTuneOf, FineTuneSummary, PhaseSummary, SegmentationFineTune,
+    Tunable,
+};
 pub use freeze::FreezeProof;
 pub use measure::{
     BatchLogits, Judged, MOST_KEPT, Measured, MeasuredWithPart, for_each_batch, measure,

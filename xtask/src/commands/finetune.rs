@@ -5,22 +5,26 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use cnn_core::RunDir;
-use cnn_models::{LoadOptions, ModelConfig, Network, find};
-use cnn_train::{AugmentationPolicy, OptimizerConfig, ScheduleKind, TrainingData};
+use cnn_data::Dataset;
+use cnn_models::{
+    Kind, LoadOptions, ModelConfig, ModelKind, Network, NetworkOf, SegmentationNetwork, find,
+};
+use cnn_train::{AugmentationPolicy, OptimizerConfig, PixelLossSum, ScheduleKind, TrainingData};
 use cnn_transfer::{
     FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FineTuneSummary, FreezeProof, Phase,
-    Strategy,
+    SegmentationFineTune, Strategy,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::args::{
-    Unusable, as_text, count, not_negative, note_loaded, positive, set_threads, share,
+    TaskArg, Unusable, as_text, count, not_negative, note_loaded, positive, set_threads, share,
 };
 use crate::conclusion::{Run, Tuning};
 use crate::datasets::Source;
 use crate::hub::Weights;
 use crate::memory::{self, Workload};
 use crate::os_text::PathOrName;
+use crate::segmentation::{self, MaskArgs};
 use crate::strip::Strip;
 use crate::training::{
     Augment, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
@@ -41,8 +45,14 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "PATH", default_value = "builtin", value_parser = PathOrName)]
     weights: String,
 
+    /// What the network is for; default what its weights, or the model, are for
+    #[arg(long, value_name = "TASK", value_enum)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    task: Option<TaskArg>,
+
     /// Registered name of the model (the command `models` lists them); needed for a bare weight
-    /// file and for `--weights none`
+    /// file and for `--weights none`. For segmentation, the network that a classifier's weights
+    /// become the backbone of: `smp_unet`, the default, or `smp_deeplabv3plus`
     #[arg(long, value_name = "NAME")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<String>,
@@ -133,6 +143,15 @@ pub(crate) struct Finetune {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch_norm: Option<Statistics>,
 
+    /// Of segmentation: what is minimised, as `cross-entropy` or `dice+0.5*focal:gamma=2`
+    #[arg(long, value_name = "LOSS")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    loss: Option<PixelLossSum>,
+
+    #[command(flatten)]
+    #[serde(flatten)]
+    masks: MaskArgs,
+
     /// Compute the frozen backbone's features anew and keep none
     #[arg(long)]
     #[serde(default)]
@@ -169,6 +188,9 @@ impl Finetune {
         // A run that goes on has its own, unless it is told others.
         if self.training.resume.is_none() || given.iter().any(|name| name == "weights") {
             now.weights = now.weights(&now.weights)?.name;
+        }
+        if now.training.resume.is_none() && now.kind()? == Kind::Segmentation {
+            now.take_segmentation_defaults(given);
         }
         let Some(directory) = &self.training.resume else {
             now.note_unused_flags(given);
@@ -209,7 +231,45 @@ impl Finetune {
         }
     }
 
+    /// What the network is for.
+    fn kind(&self) -> Result<Kind> {
+        if let Some(task) = self.task {
+            return Ok(task.into());
+        }
+        if let Some(model) = &self.model {
+            return Ok(find(model)?.kind());
+        }
+        if self.weights == "none" {
+            return Ok(Kind::Classification);
+        }
+        let weights = self.weights(&self.weights)?;
+        let found = match weights.spec {
+            Some(spec) => Some(spec.kind()),
+            // What cannot be read is said when it is loaded.
+            None => cnn_models::kind_of(&weights.path).unwrap_or(None),
+        };
+        Ok(found.unwrap_or(Kind::Classification))
+    }
+
+    /// Of what the command line does not say, what suits networks for pixels.
+    fn take_segmentation_defaults(&mut self, given: &[String]) {
+        let is_open = |name: &str| !given.iter().any(|given| given == name);
+        self.task = Some(TaskArg::Segmentation);
+        if is_open("batch") {
+            self.batch = 8;
+        }
+        if is_open("epochs") {
+            self.epochs = Some(30);
+        }
+        if is_open("lr") {
+            self.lr = Some(1e-3);
+        }
+    }
+
     fn tune_in(&self, directory: Option<&Path>) -> Result<()> {
+        if self.kind()? == Kind::Segmentation {
+            return self.tune_segmentation(directory);
+        }
         let data = self.training.open_data(&self.data)?;
         let classes = data.train().classes();
         let mut network = self.network(classes.len())?;
@@ -283,6 +343,113 @@ impl Finetune {
         )
     }
 
+    fn tune_segmentation(&self, directory: Option<&Path>) -> Result<()> {
+        let data = segmentation::open_data(&self.data, &self.masks, &self.training)?;
+        let classes = data.train().mask_classes().to_vec();
+        let network = self.segmentation_network(&classes, data.train().as_ref())?;
+        let name = network.spec().name;
+        let config = FineTuneConfig {
+            body_scale: self.body_scale.unwrap_or(0.3),
+            ..self.config(&network)?
+        };
+        memory::check(&network, self.batch as usize, Workload::Training)?;
+        let augmentation =
+            segmentation::augmentation(&self.training, data.train().as_ref(), &network)?;
+        let mut watcher = Watcher::without_strip(self.patience);
+        let images = data.train().len();
+        let mut tuning =
+            SegmentationFineTune::new(network, data.train().clone(), data.val().clone())
+                .with_config(config.clone())
+                .with_augmentation(augmentation)
+                .with_loss(self.loss.clone().unwrap_or_else(segmentation::default_loss))
+                .with_save_every(self.training.save_every())
+                .with_interrupt(interrupt_flag()?)
+                .with_listener(|notice| listen(notice, images, &mut watcher));
+        tuning.phases().context(Unusable)?;
+        let directory = match directory {
+            Some(directory) => directory.to_path_buf(),
+            None => RunDir::create(&self.training.out, COMMAND, name)?
+                .path()
+                .to_path_buf(),
+        };
+        save_arguments(&self.resolved(&config), &directory)?;
+        data.record_in(&directory)?;
+        eprintln!(
+            "{name}: {images} training and {} validation images of {} classes, in {}",
+            data.val().len(),
+            classes.len(),
+            directory.display()
+        );
+        let summary = tuning
+            .run(&directory)
+            .map_err(|error| explained(error.into(), &directory))?;
+        if summary.interrupted {
+            return Err(interrupted(COMMAND, summary.train.epochs, &directory));
+        }
+        drop(tuning);
+        watcher.finish();
+        segmentation::conclude(
+            &directory,
+            &data,
+            &summary.train,
+            &summary.skipped,
+            self.training.json,
+        )
+    }
+
+    /// A network for pixels: the weights' own with a new head, or one over a classifier.
+    fn segmentation_network(
+        &self,
+        classes: &[String],
+        dataset: &dyn Dataset,
+    ) -> Result<SegmentationNetwork> {
+        let config = ModelConfig {
+            num_classes: Some(classes.len()),
+            input_size: Some(match self.training.size {
+                Some(size) => size.0,
+                None => segmentation::default_size(dataset),
+            }),
+            ..ModelConfig::default()
+        };
+        let seed = self.training.seed;
+        let model = self.model.as_deref();
+        let mut network = if self.weights == "none" {
+            SegmentationNetwork::new(model.unwrap_or("smp_unet"), &config, seed)?
+        } else {
+            let weights = self.weights(&self.weights)?;
+            let kind = match weights.spec {
+                Some(spec) => Some(spec.kind()),
+                None => cnn_models::kind_of(&weights.path)?,
+            };
+            if kind == Some(Kind::Segmentation) {
+                let options = LoadOptions {
+                    spec: weights.spec,
+                    num_classes: config.num_classes,
+                    new_head: true,
+                    input_size: config.input_size,
+                    seed,
+                    moving_average: self.use_ema,
+                    ..LoadOptions::default()
+                };
+                let network = SegmentationNetwork::load(&weights.path, &options)?;
+                note_loaded(&network);
+                network
+            } else {
+                let options = LoadOptions {
+                    spec: weights.spec,
+                    moving_average: self.use_ema,
+                    ..LoadOptions::default()
+                };
+                let classifier = Network::load(&weights.path, &options)?;
+                note_loaded(&classifier);
+                let spec = find(model.unwrap_or("smp_unet"))?;
+                SegmentationNetwork::over(*spec, &classifier, &config, seed)?
+            }
+        };
+        network.set_label_names(classes.to_vec())?;
+        Ok(network)
+    }
+
     /// The pretrained network with a new head.
     fn network(&self, classes: usize) -> Result<Network> {
         let input_size = self.training.size.map(|size| size.0);
@@ -327,7 +494,7 @@ impl Finetune {
         self.training.out.join("cache")
     }
 
-    fn config(&self, network: &Network) -> Result<FineTuneConfig> {
+    fn config<M: ModelKind + ?Sized>(&self, network: &NetworkOf<M>) -> Result<FineTuneConfig> {
         let [_, height, width] = network.preprocessing().input_size;
         let base = if height.max(width) <= 64 {
             FineTuneConfig::small_images()

@@ -166,6 +166,15 @@ impl BackboneArgs {
         Ok(Encoder { backbone })
     }
 
+    /// Where a tensor of the model alone lies in the network that has it as its backbone.
+    fn name_of(&self, root: &Builder, tensor: &str) -> String {
+        let place = self.place(root);
+        let (modules, own) = tensor.rsplit_once('.').unwrap_or(("", tensor));
+        let parts = modules.split('.').filter(|part| !part.is_empty());
+        let module = parts.fold(place, |at, part| at.pp(part));
+        format!("{}.{own}", module.path())
+    }
+
     /// Where it lies, under the names that timm gives the layers of a network that is to give its
     /// maps: it takes some modules apart, and wraps a network whose maps it cannot get otherwise.
     fn place(&self, root: &Builder) -> Builder {
@@ -190,6 +199,30 @@ impl BackboneArgs {
             expected: "some at a quarter and below".to_string(),
         }
     }
+}
+
+/// Gives a network for pixels the weights of a registered model that is its backbone.
+///
+/// # Errors
+/// If a tensor of the backbone is not the model's, or has another shape.
+pub(crate) fn take_weights(
+    store: &cnn_layers::Store,
+    spec: &'static ModelSpec,
+    weights: &cnn_layers::Store,
+) -> Result<(), Error> {
+    let backbone = BackboneArgs {
+        spec,
+        args: Map::new(),
+    };
+    let blank = cnn_layers::Store::blank();
+    let root = blank.builder(cnn_layers::Mode::Eval);
+    for name in weights.names() {
+        let within = backbone.name_of(&root, &name);
+        if store.get(&within).is_ok() {
+            store.set(&within, &weights.get(&name)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// A backbone with a map for each halving of the image's size.

@@ -10,3 +10,5 @@ pub(crate) mod smp_deeplabv3plus;
 pub(crate) mod smp_unet;
 pub(crate) mod unet;
 mod units;
+
+pub(crate) use encoder::take_weights;
