@@ -151,6 +151,7 @@ def schedules() -> dict:
         "multi-step": lambda o: make.MultiStepLR(o, [5, 11, 30], 0.5),
         "exponential": lambda o: make.ExponentialLR(o, 0.93),
         "polynomial": lambda o: make.PolynomialLR(o, total, 2.0),
+        "poly": lambda o: make.PolynomialLR(o, total, 0.9),
         "cosine": lambda o: make.CosineAnnealingLR(o, total),
         "cosine to 0.1": lambda o: make.CosineAnnealingLR(o, total, 0.1 * BASE_LR),
         "one-cycle": lambda o: make.OneCycleLR(o, BASE_LR, total),

@@ -5,8 +5,10 @@
 //!   learnt: its batches, losses and evaluation; a [`Step`] owns forward, backward and update;
 //! - [`Classification`] is the task of telling classes apart;
 //! - [`CrossEntropy`], [`binary_cross_entropy_with_logits`], [`mean_squared_error`];
+//! - [`PixelLoss`], for masks: [`PixelCrossEntropy`], [`FocalLoss`], [`DiceLoss`],
+//!   [`JaccardLoss`], [`LovaszLoss`], [`TverskyLoss`], weighted sums of them;
 //! - [`TrainingData`]: what a run is trained, validated and tested on; [`SplitRecord`]: which image
-//!   was in which part of it; [`balanced_class_weights`];
+//!   was in which part of it; [`balanced_class_weights`], and [`PixelWeighting`] for masks;
 //! - [`AugmentationPolicy`] and [`MixPolicy`]: what is done to training images;
 //! - [`PredictImages`]: the most probable classes of images;
 //! - [`Optimizer`] with [`ParamGroup`]s: SGD, Adam, AdamW, RMSprop; [`Schedule`]: the learning rate
@@ -45,6 +47,7 @@ mod forward;
 mod loss;
 mod nan_guard;
 mod optimizer;
+mod pixel_class_weights;
 mod predict_images;
 mod run;
 mod run_log;
@@ -70,12 +73,14 @@ pub use epoch_record::EpochRecord;
 pub use error::Error;
 pub use forward::Forward;
 pub use loss::{
-    ClassificationLoss, CrossEntropy, Targets, binary_cross_entropy_with_logits, log_softmax,
-    mean_squared_error,
+    ClassificationLoss, CrossEntropy, DiceLoss, FocalLoss, JaccardLoss, LovaszLoss,
+    PixelCrossEntropy, PixelLoss, PixelLossKind, PixelLossSum, PixelLossTerm, PixelTargets,
+    Targets, TverskyLoss, binary_cross_entropy_with_logits, log_softmax, mean_squared_error,
 };
 pub use optimizer::{
     Gradients, Optimizer, OptimizerConfig, OptimizerPlan, ParamGroup, decay_groups,
 };
+pub use pixel_class_weights::{PixelCounts, PixelWeighting};
 pub use predict_images::PredictImages;
 pub use run::TrainSummary;
 pub use schedule::{Plateau, PlateauState, Progress, Rates, Schedule, ScheduleKind};

@@ -11,8 +11,14 @@ use crate::Error;
 pub(crate) enum Setting<'a> {
     Number(&'a mut f64),
     Count(&'a mut usize),
+    /// A number, or `none`.
+    OptionalNumber(&'a mut Option<f64>),
     /// Numbers joined by `+`.
     List(&'a mut Vec<f64>),
+    /// Numbers joined by `+`, or `none`.
+    OptionalList(&'a mut Option<Vec<f64>>),
+    /// Whole numbers joined by `+`, or `none`.
+    Indices(&'a mut Option<Vec<usize>>),
     /// Two numbers joined by `-`, or `none`.
     Range(&'a mut Option<[f64; 2]>),
     /// On where it is named.
@@ -95,11 +101,18 @@ pub(crate) trait Choice: Sized + Clone {
             .filter_map(|(key, setting)| match setting {
                 Setting::Number(value) => Some(format!("{key}={}", number(*value))),
                 Setting::Count(value) => Some(format!("{key}={value}")),
-                Setting::List(values) => {
-                    let values: Vec<String> = values.iter().map(|value| number(*value)).collect();
+                Setting::OptionalNumber(Some(value)) => Some(format!("{key}={}", number(*value))),
+                Setting::List(values) | Setting::OptionalList(Some(values)) => {
+                    Some(format!("{key}={}", numbers(values)))
+                }
+                Setting::Indices(Some(values)) => {
+                    let values: Vec<String> = values.iter().map(usize::to_string).collect();
                     Some(format!("{key}={}", values.join("+")))
                 }
-                Setting::Range(None) => Some(format!("{key}=none")),
+                Setting::OptionalNumber(None)
+                | Setting::OptionalList(None)
+                | Setting::Indices(None)
+                | Setting::Range(None) => Some(format!("{key}=none")),
                 Setting::Range(Some([low, high])) => Some(format!("{key}={low}-{high}")),
                 Setting::Flag(is_on) => is_on.then(|| key.to_string()),
             });
@@ -116,6 +129,20 @@ impl Setting<'_> {
         fn read<T: std::str::FromStr>(value: &str) -> Option<T> {
             value.trim().parse().ok()
         }
+        fn list<T: std::str::FromStr>(value: &str) -> Option<Vec<T>> {
+            if value.is_empty() {
+                Some(Vec::new())
+            } else {
+                value.split('+').map(read).collect()
+            }
+        }
+        fn or_none<T>(value: &str, read: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
+            if value == "none" {
+                Some(None)
+            } else {
+                read(value).map(Some)
+            }
+        }
         fn put<T>(place: &mut T, value: Option<T>) -> Option<()> {
             *place = value?;
             Some(())
@@ -123,17 +150,22 @@ impl Setting<'_> {
         let (done, example) = match self {
             Self::Number(place) => (put(place, value.and_then(read)), "=NUMBER`"),
             Self::Count(place) => (put(place, value.and_then(read)), "=COUNT`, a whole number"),
-            Self::List(place) => {
-                let numbers = |value: &str| value.split('+').map(read).collect();
-                let list = value.and_then(|value| {
-                    if value.is_empty() {
-                        Some(Vec::new())
-                    } else {
-                        numbers(value)
-                    }
-                });
-                (put(place, list), "=NUMBERS`, joined by `+` as in 30+60")
-            }
+            Self::OptionalNumber(place) => (
+                put(place, value.and_then(|value| or_none(value, read))),
+                "=NUMBER`, or `none`",
+            ),
+            Self::List(place) => (
+                put(place, value.and_then(list)),
+                "=NUMBERS`, joined by `+` as in 30+60",
+            ),
+            Self::OptionalList(place) => (
+                put(place, value.and_then(|value| or_none(value, list))),
+                "=NUMBERS`, joined by `+` as in 1+2.5, or `none`",
+            ),
+            Self::Indices(place) => (
+                put(place, value.and_then(|value| or_none(value, list))),
+                "=NUMBERS`, whole ones, joined by `+` as in 1+2, or `none`",
+            ),
             Self::Range(place) => {
                 let range = value.and_then(|value| match value.split_once('-') {
                     Some((low, high)) => Some(Some([read(low)?, read(high)?])),
@@ -150,8 +182,14 @@ impl Setting<'_> {
     }
 }
 
+/// Numbers joined by `+`.
+pub(crate) fn numbers(values: &[f64]) -> String {
+    let values: Vec<String> = values.iter().map(|value| number(*value)).collect();
+    values.join("+")
+}
+
 /// The shortest text that reads as this number.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if value != 0. && value.abs() < 1e-3 {
         format!("{value:e}")
     } else {

@@ -83,6 +83,7 @@ fn rates_equal_pytorchs() {
             "polynomial",
             plain(ScheduleKind::Polynomial { power: 2., end: 0. }),
         ),
+        ("poly", plain("polynomial:power=0.9".parse().unwrap())),
         ("cosine", plain(ScheduleKind::Cosine { end: 0. })),
         ("cosine to 0.1", plain(ScheduleKind::Cosine { end: 0.1 })),
         (

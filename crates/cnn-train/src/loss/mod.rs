@@ -4,6 +4,7 @@ mod binary_cross_entropy;
 mod cross_entropy;
 mod log_sigmoid;
 mod mean_squared_error;
+mod pixels;
 
 use candle_core::Tensor;
 
@@ -12,6 +13,10 @@ use crate::Error;
 pub use binary_cross_entropy::binary_cross_entropy_with_logits;
 pub use cross_entropy::{CrossEntropy, Targets, log_softmax};
 pub use mean_squared_error::mean_squared_error;
+pub use pixels::{
+    DiceLoss, FocalLoss, JaccardLoss, LovaszLoss, PixelCrossEntropy, PixelLoss, PixelLossKind,
+    PixelLossSum, PixelLossTerm, PixelTargets, TverskyLoss,
+};
 
 /// A loss of class scores: [`CrossEntropy`], or one's own as a function of logits `(N, K)` and
 /// targets that gives a differentiable scalar, averaged over the batch.

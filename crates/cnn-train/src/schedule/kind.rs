@@ -59,7 +59,9 @@ pub enum ScheduleKind {
         /// Per epoch, above 0; default 0.95.
         gamma: f64,
     },
-    /// `end + (1 − end) · (1 − t / T)^power`.
+    /// `end + (1 − end) · (1 − t / T)^power`. With power 0.9 it is the poly policy with which
+    /// networks of semantic segmentation are trained (Chen et al. 2017,
+    /// <https://arxiv.org/abs/1606.00915>, section 4.1).
     Polynomial {
         /// Above 0; default 1, linear.
         power: f64,
