@@ -319,13 +319,11 @@ impl<T: Real, L: ClosedForm> Operation<T, L> {
             .into_par_iter()
             .for_each_init(Scratch::default, |scratch, (chunk, gradient)| {
                 let (room, _, largest) = scratch.room(chunk.logits.len());
+                let mut chunk = chunk;
                 if evaluated.reads_probabilities {
                     probabilities(chunk.logits, chunk.channels, room, largest);
+                    chunk.probabilities = room;
                 }
-                let chunk = Chunk {
-                    probabilities: room,
-                    ..chunk
-                };
                 (evaluated.slope)(&chunk, scale, gradient);
             });
         gradient

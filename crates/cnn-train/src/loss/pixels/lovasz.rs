@@ -99,6 +99,7 @@ fn evaluate_group<T: Real>(pixels: &Pixels<'_, T>, planes: &mut [T], share: f64)
     for &class in pixels.masks {
         counts[usize::from(class)] += 1;
     }
+    counts[usize::from(Mask::IGNORE)] = 0;
     let is_hinge = channels == 1;
     let is_present = |class: usize| counts.get(class).is_some_and(|count| *count > 0);
     let present = (0..channels).filter(|class| is_present(*class)).count();

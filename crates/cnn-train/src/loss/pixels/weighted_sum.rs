@@ -21,7 +21,7 @@ use crate::settings::number;
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
-/// use cnn_train::{PixelLoss, PixelLossSum, PixelTargets};
+/// use cnn_train::{Error, PixelLoss, PixelLossSum, PixelTargets};
 ///
 /// let both: PixelLossSum = "0.5*dice:classes=1+2+2*cross-entropy".parse()?;
 /// assert_eq!(both.terms.len(), 2);
@@ -29,11 +29,12 @@ use crate::settings::number;
 ///
 /// let logits = Tensor::new(&[[[[1f64, 0., 3.], [0., 2., 0.]]]], &Device::Cpu)?;
 /// let targets = PixelTargets::new(&Tensor::new(&[[[0u8, 1]]], &Device::Cpu)?)?;
-/// let value = |loss: &dyn PixelLoss| loss.loss(&logits, &targets)?.to_scalar::<f64>();
-/// let apart =
-///     0.5 * value(&both.terms[0].loss).unwrap() + 2. * value(&both.terms[1].loss).unwrap();
-/// assert!((value(&both).unwrap() - apart).abs() < 1e-15);
-/// # Ok::<(), cnn_train::Error>(())
+/// let value = |loss: &dyn PixelLoss| -> Result<f64, Error> {
+///     Ok(loss.loss(&logits, &targets)?.to_scalar()?)
+/// };
+/// let apart = 0.5 * value(&both.terms[0].loss)? + 2. * value(&both.terms[1].loss)?;
+/// assert!((value(&both)? - apart).abs() < 1e-15);
+/// # Ok::<(), Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
