@@ -130,31 +130,39 @@ impl Region<'_> {
             background[class] += share * loss.background;
             foreground[class] += share * (loss.foreground - loss.background);
         }
-        let (value, outer) = self.raised(mean);
+        let outer = self.raised_slope(mean);
         let slopes = Slopes {
             background: background.iter().map(|slope| outer * slope).collect(),
             foreground: foreground.iter().map(|slope| outer * slope).collect(),
         };
         Evaluated {
-            value,
+            value: self.raised(mean),
             slope: Box::new(move |chunk, scale, gradient| slopes.add(chunk, scale, gradient)),
             reads_probabilities: true,
         }
     }
 
-    /// The mean to the power, and the derivative of that.
-    fn raised(&self, mean: f64) -> (f64, f64) {
+    /// The mean to the power.
+    fn raised(&self, mean: f64) -> f64 {
         if self.power == 1. {
-            return (mean, 1.);
+            mean
+        } else if mean < 0. {
+            // Rounding can leave a perfect score a hair above 1.
+            0.
+        } else {
+            mean.powf(self.power)
         }
-        // Rounding can leave a perfect score a hair above 1.
-        let mean = if mean < 0. { 0. } else { mean };
-        let slope = if mean == 0. {
+    }
+
+    /// The derivative of the mean to the power; 0 where that has none.
+    fn raised_slope(&self, mean: f64) -> f64 {
+        if self.power == 1. {
+            1.
+        } else if mean <= 0. {
             0.
         } else {
             self.power * mean.powf(self.power - 1.)
-        };
-        (mean.powf(self.power), slope)
+        }
     }
 
     /// A class that is true nowhere counts as right.
@@ -170,19 +178,29 @@ impl Region<'_> {
         let is_bounded = denominator < self.eps;
         let denominator = if is_bounded { self.eps } else { denominator };
         let score = numerator / denominator;
-        // By the overlap, and by what is predicted.
-        let (by_overlap, by_predicted) = if is_bounded {
-            (self.factor / denominator, 0.)
+        let by_overlap = if is_bounded {
+            self.factor / denominator
         } else {
-            (
-                (self.factor - score * self.overlap) / denominator,
-                -score * self.predicted / denominator,
-            )
+            (self.factor - score * self.overlap) / denominator
         };
-        let (value, outer) = match (self.log_loss, score < self.eps) {
-            (false, _) => (1. - score, -1.),
-            (true, false) => (-score.ln(), -1. / score),
-            (true, true) => (-self.eps.ln(), 0.),
+        let by_predicted = if is_bounded {
+            0.
+        } else {
+            -score * self.predicted / denominator
+        };
+        let value = if !self.log_loss {
+            1. - score
+        } else if score < self.eps {
+            -self.eps.ln()
+        } else {
+            -score.ln()
+        };
+        let outer = if !self.log_loss {
+            -1.
+        } else if score < self.eps {
+            0.
+        } else {
+            -1. / score
         };
         ClassLoss {
             value,
