@@ -388,7 +388,7 @@ mod tests {
     fn the_output_is_what_a_convolution_to_the_input_reads() {
         for (stride, padding, output_padding, dilation, expected) in [
             ([2, 2], [0, 0], [0, 0], [1, 1], [10, 15]),
-            ([2, 3], [1, 0], [1, 2], [1, 2], [9, 23]),
+            ([2, 3], [1, 0], [1, 2], [1, 2], [9, 25]),
             ([1, 1], [2, 2], [0, 0], [2, 2], [3, 7]),
         ] {
             let spec = ConvTranspose2dSpec {

@@ -82,6 +82,21 @@ struct Chunk {
     before: usize,
     depth: usize,
     segments: Vec<Segment>,
+    /// Whether their products are the first of a sum, and the last.
+    is_first: bool,
+    is_last: bool,
+}
+
+impl Chunk {
+    fn new(before: usize) -> Self {
+        Self {
+            before,
+            depth: 0,
+            segments: Vec::new(),
+            is_first: false,
+            is_last: false,
+        }
+    }
 }
 
 /// A zone of rows with one of columns.
@@ -132,29 +147,27 @@ impl<'a> Area<'a> {
                         len: piece.len(),
                     };
                     let before = before + piece.start;
-                    match chunks.last_mut() {
-                        Some(chunk)
-                            if chunk.before + chunk.depth == before
-                                && chunk.depth + piece.len() <= most =>
-                        {
-                            chunk.depth += piece.len();
-                            chunk.segments.push(segment);
-                        }
-                        _ => chunks.push(Chunk {
-                            before,
-                            depth: piece.len(),
-                            segments: vec![segment],
-                        }),
+                    let continues = |chunk: &Chunk| {
+                        chunk.before + chunk.depth == before && chunk.depth + piece.len() <= most
+                    };
+                    if !chunks.last().is_some_and(continues) {
+                        chunks.push(Chunk::new(before));
+                    }
+                    if let Some(chunk) = chunks.last_mut() {
+                        chunk.depth += piece.len();
+                        chunk.segments.push(segment);
                     }
                 }
             }
         }
         if chunks.is_empty() {
-            chunks.push(Chunk {
-                before: 0,
-                depth: 0,
-                segments: Vec::new(),
-            });
+            chunks.push(Chunk::new(0));
+        }
+        if let Some(first) = chunks.first_mut() {
+            first.is_first = true;
+        }
+        if let Some(last) = chunks.last_mut() {
+            last.is_last = true;
         }
         chunks
     }
@@ -255,22 +268,14 @@ impl Dilated<'_> {
         for panel in panels {
             let width = panel.vectors * self.weights.kernels.lanes;
             let chunks = area.chunks(self.plan, self.source, CHUNK / width);
-            let last = chunks.len() - 1;
-            for (index, chunk) in chunks.iter().enumerate() {
-                self.multiply(area, panel, &pixels, chunk, [index == 0, index == last]);
+            for chunk in &chunks {
+                self.multiply(area, panel, &pixels, chunk);
             }
         }
     }
 
-    /// Adds the products of one chunk, which is perhaps the first or the last, for all pixels.
-    fn multiply(
-        &self,
-        area: &Area,
-        panel: &Panel,
-        pixels: &Pixels,
-        chunk: &Chunk,
-        [first, last]: [bool; 2],
-    ) {
+    /// Adds the products of one chunk for all pixels.
+    fn multiply(&self, area: &Area, panel: &Panel, pixels: &Pixels, chunk: &Chunk) {
         let kernels = self.weights.kernels;
         let width = panel.vectors * kernels.lanes;
         let channel = panel.group * self.plan.group_target() + panel.first;
@@ -278,9 +283,9 @@ impl Dilated<'_> {
             values.map_or(std::ptr::null(), |values| values[channel..].as_ptr())
         };
         let Epilogue { bias, residual, .. } = self.epilogue;
-        let bias = from_channel(bias.filter(|_| first));
-        let residual = from_channel(residual.filter(|_| last));
-        let bounds = if last {
+        let bias = from_channel(bias.filter(|_| chunk.is_first));
+        let residual = from_channel(residual.filter(|_| chunk.is_last));
+        let bounds = if chunk.is_last {
             self.epilogue.bounds()
         } else {
             UNBOUNDED
@@ -314,11 +319,11 @@ impl Dilated<'_> {
                     bias,
                     residual,
                     bounds,
-                    accumulate: !first,
+                    accumulate: !chunk.is_first,
                     channels: panel.channels,
                     ahead,
                 });
-                if let Some(activation) = self.epilogue.after().filter(|_| last) {
+                if let Some(activation) = self.epilogue.after().filter(|_| chunk.is_last) {
                     activate_rows(activation, target, writes.iter().copied(), panel.channels);
                 }
             }
@@ -353,9 +358,9 @@ mod tests {
         assert_eq!(zones(9, 6, 6), [(0..3, 1..3), (3..6, 1..2), (6..9, 0..2)]);
         assert_eq!(zones(9, 12, 12), [(0..9, 1..2)]);
         assert_eq!(zones(9, 3, 0), [(0..3, 0..3)]);
-        // Outputs that see nothing but padding.
         assert_eq!(zones(1, 2, 4)[0], (0..1, 2..3));
-        assert_eq!(zones(1, 3, 7)[..2], [(0..1, 2..2), (1..2, 2..3)]);
+        // The first output sees nothing but padding.
+        assert_eq!(zones(1, 3, 7)[..2], [(0..1, 3..3), (1..2, 2..3)]);
     }
 
     #[test]

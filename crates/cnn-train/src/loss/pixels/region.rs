@@ -130,41 +130,18 @@ impl Region<'_> {
             background[class] += share * loss.background;
             foreground[class] += share * (loss.foreground - loss.background);
         }
-<<<<<<< HEAD
-        let (value, outer) = self.raised(mean);
-=======
         let outer = self.raised_slope(mean);
->>>>>>> seg-losses
         let slopes = Slopes {
             background: background.iter().map(|slope| outer * slope).collect(),
             foreground: foreground.iter().map(|slope| outer * slope).collect(),
         };
         Evaluated {
-<<<<<<< HEAD
-            value,
-=======
             value: self.raised(mean),
->>>>>>> seg-losses
             slope: Box::new(move |chunk, scale, gradient| slopes.add(chunk, scale, gradient)),
             reads_probabilities: true,
         }
     }
 
-<<<<<<< HEAD
-    /// The mean to the power, and the derivative of that.
-    fn raised(&self, mean: f64) -> (f64, f64) {
-        if self.power == 1. {
-            return (mean, 1.);
-        }
-        // Rounding can leave a perfect score a hair above 1.
-        let mean = if mean < 0. { 0. } else { mean };
-        let slope = if mean == 0. {
-            0.
-        } else {
-            self.power * mean.powf(self.power - 1.)
-        };
-        (mean.powf(self.power), slope)
-=======
     /// The mean to the power.
     fn raised(&self, mean: f64) -> f64 {
         if self.power == 1. {
@@ -186,7 +163,6 @@ impl Region<'_> {
         } else {
             self.power * mean.powf(self.power - 1.)
         }
->>>>>>> seg-losses
     }
 
     /// A class that is true nowhere counts as right.
@@ -202,21 +178,6 @@ impl Region<'_> {
         let is_bounded = denominator < self.eps;
         let denominator = if is_bounded { self.eps } else { denominator };
         let score = numerator / denominator;
-<<<<<<< HEAD
-        // By the overlap, and by what is predicted.
-        let (by_overlap, by_predicted) = if is_bounded {
-            (self.factor / denominator, 0.)
-        } else {
-            (
-                (self.factor - score * self.overlap) / denominator,
-                -score * self.predicted / denominator,
-            )
-        };
-        let (value, outer) = match (self.log_loss, score < self.eps) {
-            (false, _) => (1. - score, -1.),
-            (true, false) => (-score.ln(), -1. / score),
-            (true, true) => (-self.eps.ln(), 0.),
-=======
         let by_overlap = if is_bounded {
             self.factor / denominator
         } else {
@@ -240,7 +201,6 @@ impl Region<'_> {
             0.
         } else {
             -1. / score
->>>>>>> seg-losses
         };
         ClassLoss {
             value,
