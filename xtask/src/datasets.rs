@@ -17,7 +17,7 @@ use crate::{hub, os_text};
 /// A dataset by path or by name.
 pub(crate) enum Source {
     Shapes(ShapesConfig),
-    Path(Place),
+    Path(Box<Place>),
 }
 
 /// Where a dataset lies, and what was found there when it was first looked at.
@@ -58,10 +58,10 @@ impl Source {
         if !path.exists() {
             refuse_a_misspelt_name(text)?;
         }
-        Ok(Self::Path(Place {
+        Ok(Self::Path(Box::new(Place {
             path,
             found: OnceCell::new(),
-        }))
+        })))
     }
 
     /// The same with what is said of its masks.
@@ -70,11 +70,12 @@ impl Source {
         if classes.is_none() && ignored.is_none() {
             return Ok(self);
         }
-        let Self::Path(Place { path, .. }) = self else {
+        let Self::Path(place) = self else {
             let message =
                 "the masks of shapes have their classes; leave --classes and --ignore-index out";
             return Err(anyhow!(message).context(Unusable));
         };
+        let path = place.path;
         let mut found = FoundDataset::at(&path)?;
         if let Some(file) = classes {
             found = found.with_mask_classes(MaskClasses::read(file)?)?;
@@ -82,10 +83,10 @@ impl Source {
         if let Some(number) = *ignored {
             found = found.with_ignored(number)?;
         }
-        Ok(Self::Path(Place {
+        Ok(Self::Path(Box::new(Place {
             path,
             found: OnceCell::from(found),
-        }))
+        })))
     }
 
     /// Whether it names images that are drawn as they are read.

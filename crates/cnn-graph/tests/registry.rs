@@ -5,8 +5,8 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use cnn_graph::{Graph, OwnedValue};
-use cnn_layers::{Context, FeatureMap, Mode, Store};
-use cnn_models::{Kind, ModelConfig, ModelSpec, Network, models_of};
+use cnn_layers::{Context, FeatureMap, Mode, Segmenter, Store};
+use cnn_models::{Kind, ModelConfig, ModelSpec, Network, SegmentationNetwork, models_of};
 
 use common::{apart, images, stir};
 
@@ -59,6 +59,43 @@ fn the_interpreter_gives_every_models_stages_and_logits() {
         let logits: OwnedValue = model.forward(&images, &cx).unwrap().into();
         let difference = apart(&found["logits"], &logits);
         assert!(difference < 1e-12, "{} logits: {difference}", spec.name);
+    }
+}
+
+#[test]
+fn the_interpreter_gives_the_scores_of_every_pixel() {
+    for spec in models_of(Kind::Segmentation) {
+        let config = ModelConfig {
+            num_classes: Some(5),
+            ..ModelConfig::default()
+        };
+        let network = SegmentationNetwork::with_dtype(*spec, &config, 0, DType::F64).unwrap();
+        stir(network.store());
+        let model = network.build(Mode::Eval).unwrap();
+        let shape = (1, spec.in_channels, 65, 70);
+        let blank = Tensor::zeros(shape, DType::F64, &Device::Cpu).unwrap();
+        let graph =
+            Graph::of_segmenter(model.as_ref(), &FeatureMap::from_nchw(&blank).unwrap()).unwrap();
+        let images = images([2, spec.in_channels, 65, 70]);
+        let found = graph.run(network.store(), &images).unwrap();
+        let logits: OwnedValue = model.forward(&images, &Context::eval()).unwrap().into();
+        let difference = apart(&found["logits"], &logits);
+        assert!(difference < 1e-12, "{} logits: {difference}", spec.name);
+
+        let [channels, height, width] = spec.preprocessing().input_size;
+        let blank = Tensor::zeros((1, channels, height, width), DType::F32, &Device::Cpu).unwrap();
+        let store = Store::blank();
+        let model: Box<dyn Segmenter> = spec
+            .build(&ModelConfig::default(), &store.builder(Mode::Eval))
+            .unwrap();
+        let graph =
+            Graph::of_segmenter(model.as_ref(), &FeatureMap::from_nchw(&blank).unwrap()).unwrap();
+        let counts = (
+            graph.parameter_count().unwrap(),
+            graph.multiply_adds().unwrap(),
+        );
+        let published = (spec.parameters, spec.multiply_adds);
+        assert_eq!(counts, published, "{}", spec.name);
     }
 }
 

@@ -40,12 +40,20 @@ pub fn inception_bilinear() -> Preprocessing {
 }
 
 /// Photos of any size, ImageNet's mean and standard deviation, bilinear: what networks for pixels
-/// read. The size, 520×520, is the one at which torchvision measures its own.
+/// read. They are trained on parts of 512×512.
 pub fn segmentation() -> Preprocessing {
     Preprocessing {
-        input_size: [3, 520, 520],
+        input_size: [3, 512, 512],
         crop_pct: 1.,
         ..imagenet_bilinear()
+    }
+}
+
+/// The same at 520×520, where torchvision measures its networks.
+pub(crate) fn torchvision_segmentation() -> Preprocessing {
+    Preprocessing {
+        input_size: [3, 520, 520],
+        ..segmentation()
     }
 }
 

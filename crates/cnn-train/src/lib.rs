@@ -87,7 +87,7 @@ pub use run::TrainSummary;
 pub use schedule::{Plateau, PlateauState, Progress, Rates, Schedule, ScheduleKind};
 pub use segmentation::{
     MeasuredSegmentation, SegmentImage, SegmentOptions, Segmentation, SegmentationScores,
-    Segmented, Tiling, check_mask_datasets,
+    Segmented, Tiling, VisitRows, check_mask_datasets,
 };
 pub use split_record::{FoundPart, SplitRecord, SplitRow};
 pub use state::Best;

@@ -51,7 +51,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
 const BASE: ModelSpec = ModelSpec {
     family: "deeplabv3",
     paper: "Chen et al. 2017, arXiv:1706.05587",
-    preset: preset::segmentation,
+    preset: preset::torchvision_segmentation,
     num_classes: 21,
     labels: &preset::VOC_CLASSES,
     first_conv: "backbone.conv1",

@@ -32,7 +32,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
 const BASE: ModelSpec = ModelSpec {
     family: "fcn",
     paper: "Long et al. 2014, arXiv:1411.4038",
-    preset: preset::segmentation,
+    preset: preset::torchvision_segmentation,
     num_classes: 21,
     labels: &preset::VOC_CLASSES,
     first_conv: "backbone.conv1",

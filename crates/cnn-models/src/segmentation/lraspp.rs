@@ -21,7 +21,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[ModelSpec {
     build: Build::Segmenter(build),
     parameters: 3_221_538,
     multiply_adds: 2_086_219_688,
-    preset: preset::segmentation,
+    preset: preset::torchvision_segmentation,
     num_classes: 21,
     labels: &preset::VOC_CLASSES,
     first_conv: "backbone.0.0",

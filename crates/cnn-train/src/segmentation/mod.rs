@@ -4,6 +4,6 @@ mod segment_image;
 mod task;
 mod tiles;
 
-pub use segment_image::{SegmentImage, SegmentOptions, Segmented};
+pub use segment_image::{SegmentImage, SegmentOptions, Segmented, VisitRows};
 pub use task::{MeasuredSegmentation, Segmentation, SegmentationScores, check_mask_datasets};
 pub use tiles::Tiling;

@@ -57,6 +57,9 @@ pub struct Segmented {
     pub confidence: f64,
 }
 
+/// Who gets the first of some rows of a photo and the probabilities of their pixels.
+pub type VisitRows<'a> = dyn FnMut(usize, &[f32]) -> Result<(), Error> + 'a;
+
 /// Segments photos of any size, for every [`Segmenter`].
 pub trait SegmentImage {
     /// The most probable class of each pixel; of equal ones the lower number.
@@ -85,7 +88,7 @@ pub trait SegmentImage {
         image: &Image,
         preprocessing: &Preprocessing,
         options: &SegmentOptions,
-        visit: &mut dyn FnMut(usize, &[f32]) -> Result<(), Error>,
+        visit: &mut VisitRows<'_>,
     ) -> Result<(), Error>;
 }
 
@@ -118,7 +121,7 @@ impl<S: Segmenter + ?Sized> SegmentImage for S {
         image: &Image,
         preprocessing: &Preprocessing,
         options: &SegmentOptions,
-        visit: &mut dyn FnMut(usize, &[f32]) -> Result<(), Error>,
+        visit: &mut VisitRows<'_>,
     ) -> Result<(), Error> {
         options.validate()?;
         let classes = classes_of(self)?;
