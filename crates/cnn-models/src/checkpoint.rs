@@ -441,7 +441,7 @@ mod tests {
         assert_eq!(config.model.args, *value["model_args"].as_object().unwrap());
         assert_eq!(config.model.input_size, Some([192, 160]));
         assert_eq!(config.extra["tag"], "tf_in1k");
-        let written = config.to_json(3, 768, &["conv_stem"], "classifier");
+        let written = config.to_json(3, Some(768), &["conv_stem".to_string()], "classifier");
         assert_eq!(written["model_args"], value["model_args"]);
         assert_eq!(
             CheckpointConfig::from_json(&written).unwrap().preprocessing,

@@ -7,9 +7,9 @@ mod common;
 use candle_core::{DType, Device, Result, Tensor};
 use cnn_core::Key;
 use cnn_layers::{
-    Activation, Backbone, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig,
-    ConvNormActConfig, Decoder, DecoderModules, EncoderDecoder, FeatureMap, Interpolation, Layer,
-    LinearHead, Mode, Outputs, ResizeLike, Segmenter, StagedBuilder, StagedClassifier, Store,
+    Activation, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig, ConvNormActConfig,
+    Decoder, DecoderModules, EncoderDecoder, FeatureMap, Interpolation, Layer, LinearHead, Mode,
+    Outputs, ResizeLike, Segmenter, StagedBuilder, StagedClassifier, Store,
 };
 use cnn_models::{Build, Error, LoadOptions, ModelConfig, ModelSpec, Network, find, preset};
 
@@ -142,7 +142,7 @@ fn a_dense_head_on_a_backbone_freezes_and_has_its_groups() {
     assert!(store.set_trainable(false, frozen) > 0);
     let network = Fcn::build("resnet18", &[1, 2], 5, &store.builder(Mode::Train));
     let names: Vec<&str> = network
-        .groups
+        .layer_groups()
         .iter()
         .map(|group| group.name.as_str())
         .collect();

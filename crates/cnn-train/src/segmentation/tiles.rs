@@ -143,7 +143,7 @@ mod tests {
     fn the_weights_of_every_pixel_sum_to_one() {
         for (size, overlap) in [(64, 32), (128, 32), (256, 96), (512, 256)] {
             let tiling = Tiling { size, overlap };
-            for pixels in [1, 31, 33, 64, 65, 97, 200, 511, 512, 513, 1000] {
+            for pixels in [1usize, 31, 33, 64, 65, 97, 200, 511, 512, 513, 1000] {
                 let mut sums = vec![0f32; pixels.next_multiple_of(ALIGNMENT)];
                 for span in tiling.along(pixels) {
                     for (at, weight) in (span.start..).zip(span.weights()) {
