@@ -6,5 +6,6 @@
 
 mod finetune;
 mod held_out;
+mod segmentation;
 mod support;
 mod train;

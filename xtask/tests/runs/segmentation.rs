@@ -1,0 +1,204 @@
+//! Networks for pixels, as their users meet them: photos with masks in, masks out.
+
+use std::path::Path;
+use std::time::Duration;
+
+use cnn_core::Key;
+use cnn_data::{Image, Mask, MaskPalette};
+
+use crate::support::*;
+
+/// Photos of a bright square on a dark ground, with masks that say where it is.
+fn photos(bench: &Bench, folder: &str, count: u64) -> String {
+    let root = bench.directory.path().join(folder);
+    for part in ["images", "masks"] {
+        std::fs::create_dir_all(root.join(part)).unwrap();
+    }
+    for number in 0..count {
+        let mut rng = Key::new(number).rng();
+        let (top, left) = (rng.below(20) as usize, rng.below(28) as usize);
+        let inside = |at: usize| {
+            let (row, column) = (at / 40, at % 40);
+            (top..top + 12).contains(&row) && (left..left + 12).contains(&column)
+        };
+        let classes: Vec<u8> = (0..32 * 40).map(|at| u8::from(inside(at))).collect();
+        let pixels = classes.iter().flat_map(|&class| {
+            let grey = 40 + 120 * class + rng.below(40) as u8;
+            [grey, grey, 60]
+        });
+        let image = Image::from_pixels(32, 40, 3, pixels.collect()).unwrap();
+        image
+            .write_png(&root.join(format!("images/{number}.png")))
+            .unwrap();
+        let mask = Mask::new(32, 40, classes).unwrap();
+        let file = root.join(format!("masks/{number}.png"));
+        mask.write_png(&file, &MaskPalette::distinct()).unwrap();
+    }
+    std::fs::write(root.join("classes.txt"), "ground\nsquare\n").unwrap();
+    bench.path(folder)
+}
+
+/// A run whose network is small.
+fn training<'a>(data: &'a str, out: &'a str) -> Vec<&'a str> {
+    vec![
+        "train",
+        "--data",
+        data,
+        "--task",
+        "segmentation",
+        "--model",
+        "unet:width=6,depth=2",
+        "--epochs",
+        "6",
+        "--batch",
+        "4",
+        "--lr",
+        "0.02",
+        "--out",
+        out,
+    ]
+}
+
+#[test]
+fn masks_are_learnt_measured_and_predicted() {
+    let bench = Bench::new();
+    let data = photos(&bench, "squares", 24);
+    let out = bench.path("runs");
+    let summary = json(&training(&data, &out));
+    assert!(
+        summary["best"]["val_miou"].as_f64().unwrap() > 0.8,
+        "{summary}"
+    );
+    assert!(summary["val"]["pixel_accuracy"].as_f64().unwrap() > 0.9);
+    let run = run_dir(&summary);
+    let weights = run.display().to_string();
+
+    let measured = json(&["evaluate", "--weights", &weights, "--data", &data]);
+    assert_eq!(measured["samples"], 24);
+    let classes = measured["per_class"].as_array().unwrap();
+    let labels: Vec<&str> = classes
+        .iter()
+        .map(|class| class["label"].as_str().unwrap())
+        .collect();
+    assert_eq!(labels, ["ground", "square"]);
+    for key in ["loss", "miou", "pixel_accuracy", "skipped"] {
+        assert!(!measured[key].is_null(), "{key}: {measured}");
+    }
+    for key in ["iou", "dice", "pixels"] {
+        assert!(classes[1][key].as_f64().unwrap() > 0., "{key}: {measured}");
+    }
+
+    let photo = format!("{data}/images/3.png");
+    let masks = bench.path("predicted");
+    let predicted = json(&["predict", &photo, "--weights", &weights, "--out", &masks]);
+    let prediction = &predicted["predictions"][0];
+    assert_eq!(prediction["classes"][0]["label"], "ground");
+    for file in ["mask", "overlay"] {
+        let path = prediction[file].as_str().unwrap();
+        assert!(Path::new(path).starts_with(&masks), "{path}");
+        let size = cnn_data::decode(&std::fs::read(path).unwrap()).unwrap();
+        assert_eq!((size.height(), size.width()), (32, 40));
+    }
+    // What a class is called has to be what it was called in training.
+    std::fs::write(Path::new(&data).join("classes.txt"), "ground\ncircle\n").unwrap();
+    let answer = xtask(&["evaluate", "--weights", &weights, "--data", &data]);
+    assert_eq!(answer.status, 1);
+    assert!(answer.stderr.contains("circle"), "{}", answer.stderr);
+}
+
+#[test]
+fn the_bytes_are_the_same_at_any_number_of_threads_and_after_kills() {
+    let bench = Bench::new();
+    let data = photos(&bench, "squares", 24);
+    let of = |out: &str, more: &[&str]| {
+        let out = bench.path(out);
+        let run = run_dir(&json(&[&training(&data, &out)[..], more].concat()));
+        sha256(&run.join(WEIGHTS[0]))
+    };
+    let expected = of("one", &["--threads", "1"]);
+    assert_eq!(of("two", &["--threads", "2"]), expected);
+
+    let out = bench.path("killed");
+    let mut arguments = training(&data, &out);
+    arguments.extend(["--save-every", "0.0002"]);
+    let mut child = start(&arguments);
+    let directory = bench.directory.path().join("killed");
+    let begun = reached(&mut child, || {
+        run_in(&directory).is_some_and(|run| run.join(RESUME).exists())
+    });
+    assert!(begun, "no state was saved");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let run = run_in(&directory).unwrap().display().to_string();
+    for pause in [60, 90, 120] {
+        let mut child = start(&["train", "--resume", &run, "--save-every", "0.0002"]);
+        std::thread::sleep(Duration::from_millis(pause));
+        // It may have ended by then.
+        drop(child.kill());
+        child.wait().unwrap();
+    }
+    succeeds(&["train", "--resume", &run]);
+    assert_eq!(sha256(&Path::new(&run).join(WEIGHTS[0])), expected);
+}
+
+#[test]
+fn a_broken_mask_is_skipped_and_named_and_what_has_none_is_refused() {
+    let bench = Bench::new();
+    let data = photos(&bench, "squares", 24);
+    std::fs::write(Path::new(&data).join("masks/5.png"), b"no picture").unwrap();
+    let summary = json(&training(&data, &bench.path("runs")));
+    let skipped = summary["skipped"].as_array().unwrap();
+    assert_eq!(skipped.len(), 1, "{summary}");
+    assert!(skipped[0]["path"].as_str().unwrap().contains("5.png"));
+
+    let unmasked = bench.path("data");
+    let answer = xtask(&training(&unmasked, &bench.path("runs")));
+    assert!(answer.status != 0);
+    assert!(answer.stderr.contains("masks"), "{}", answer.stderr);
+    let faults = refused(
+        &[2],
+        &["--task segmentation", "resnet8_cifar10", "classification"],
+        &[
+            "train",
+            "--task",
+            "segmentation",
+            "--model",
+            "resnet8_cifar10",
+            "--data",
+            &data,
+        ],
+    );
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn a_classifiers_weights_become_the_backbone() {
+    let bench = Bench::new();
+    let data = photos(&bench, "squares", 24);
+    let out = bench.path("runs");
+    let builtin = builtin().display().to_string();
+    let summary = json(&[
+        "finetune",
+        "--weights",
+        &builtin,
+        "--data",
+        &data,
+        "--task",
+        "segmentation",
+        "--head-epochs",
+        "2",
+        "--epochs",
+        "2",
+        "--batch",
+        "4",
+        "--out",
+        &out,
+    ]);
+    assert!(
+        summary["best"]["val_miou"].as_f64().unwrap() > 0.5,
+        "{summary}"
+    );
+    let run = run_dir(&summary).display().to_string();
+    let measured = json(&["evaluate", "--weights", &run, "--data", &data, "--mirror"]);
+    assert!(measured["miou"].as_f64().unwrap() > 0.5, "{measured}");
+}
