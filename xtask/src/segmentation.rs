@@ -14,6 +14,7 @@ use cnn_models::{LoadOptions, SegmentationNetwork};
 use cnn_train::{
     Best, GradientStep, PixelCounts, PixelLossKind, PixelLossSum, PixelLossTerm, SegmentOptions,
     Segmentation, Task as _, Tiling, TrainConfig, TrainSummary, Trainer, TrainingData,
+    check_mask_datasets,
 };
 use cnn_transfer::{SegmentationMeasured, measure_segmentation};
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,8 @@ pub(crate) fn open_data(
         }
     };
     inference::print_notes(opened.notes());
+    check_mask_datasets(opened.train().as_ref(), opened.val().as_ref())
+        .with_context(|| data.to_string())?;
     Ok(opened)
 }
 

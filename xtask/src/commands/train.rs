@@ -9,7 +9,7 @@ use cnn_data::Dataset;
 use cnn_models::{Kind, ModelConfig, ModelSpec, Network, SegmentationNetwork};
 use cnn_train::{
     AugmentationPolicy, Classification, CrossEntropy, GradientStep, OptimizerConfig, PixelLossSum,
-    Schedule, ScheduleKind, TrainConfig, Trainer, TrainingData, check_mask_datasets,
+    Schedule, ScheduleKind, TrainConfig, Trainer, TrainingData,
 };
 use serde::{Deserialize, Serialize};
 
@@ -267,7 +267,6 @@ impl Train {
         let classes = data.train().mask_classes().to_vec();
         let (spec, config_of_model) = self.model_config(classes.len(), data.train().as_ref())?;
         let mut network = SegmentationNetwork::of(*spec, &config_of_model, self.training.seed)?;
-        check_mask_datasets(data.train().as_ref(), data.val().as_ref())?;
         network.set_label_names(classes)?;
         segmentation::Training {
             command: COMMAND,
