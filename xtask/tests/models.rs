@@ -71,12 +71,28 @@ fn a_filter_is_the_beginning_of_a_word() {
             "test_efficientnet",
         ],
     );
-    begins("mobile", &["mobilenetv", "tf_mobilenetv3"]);
+    begins(
+        "mobile",
+        &[
+            "mobilenetv",
+            "tf_mobilenetv3",
+            "deeplabv3_mobilenet",
+            "lraspp_mobilenet",
+        ],
+    );
     begins("cifar", &["resnet"]);
     assert!(names("cifar").iter().all(|name| name.ends_with("_cifar10")));
     begins(
         "resnet",
-        &["resnet", "resnext", "seresne", "wide_resnet", "test_resnet"],
+        &[
+            "resnet",
+            "resnext",
+            "seresne",
+            "wide_resnet",
+            "test_resnet",
+            "fcn_resnet",
+            "deeplabv3_resnet",
+        ],
     );
 }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::Split;
 use super::cifar::CifarLayout;
-use super::coco::{CocoLayout, is_split_with_year};
+use super::coco::{CocoLayout, is_coco, is_split_with_year};
 use super::discover::Layout;
 use super::files::{
     Listing, file_name, files_below, files_in, files_within, folders_in, has_extension,
@@ -103,7 +103,8 @@ pub(super) fn recognise_file(
         notes.extend(layout.notes.iter().cloned());
         return Ok(Layout::Csv(layout));
     }
-    if has_extension(path, &["json"]) {
+    let is_json = has_extension(path, &["json"]);
+    if is_json && is_coco(path) {
         let layout = CocoLayout::of_file(path)?;
         notes.extend(layout.notes.iter().cloned());
         return Ok(Layout::Coco(layout));
@@ -114,6 +115,9 @@ pub(super) fn recognise_file(
             let layout = WebDatasetLayout::of_shards(part())?;
             notes.extend(layout.notes.iter().cloned());
             return Ok(Layout::WebDataset(layout));
+        }
+        None if is_json => {
+            "it is no file of COCO's, which has `images`, `annotations` and `categories`".to_owned()
         }
         None => {
             "it is a single file and neither parquet nor named like a CSV, TSV, tar or JSON file"

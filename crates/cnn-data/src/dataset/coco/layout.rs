@@ -202,7 +202,7 @@ impl CocoPart {
 }
 
 /// Whether a file is JSON with the three lists of COCO.
-fn is_coco(file: &Path) -> bool {
+pub(in crate::dataset) fn is_coco(file: &Path) -> bool {
     let outline = File::open(file).ok().and_then(|opened| {
         let mut reader = BufReader::new(opened);
         let mut first = [0];

@@ -8,4 +8,4 @@ mod region;
 
 pub use annotations::CocoAnnotations;
 pub use images::CocoImages;
-pub(super) use layout::{CocoLayout, is_split_with_year};
+pub(super) use layout::{CocoLayout, is_coco, is_split_with_year};
