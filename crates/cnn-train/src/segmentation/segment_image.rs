@@ -7,7 +7,7 @@ use cnn_layers::{Context, FeatureMap, Layer, Resize2d, ResizeTo, Segmenter};
 use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
-use super::tiles::{Span, Tiling};
+use super::tiles::{ALIGNMENT, Span, Tiling};
 use crate::Error;
 
 /// How a photo is segmented.
@@ -64,7 +64,9 @@ pub type VisitRows<'a> = dyn FnMut(usize, &[f32]) -> Result<(), Error> + 'a;
 pub trait SegmentImage {
     /// The most probable class of each pixel; of equal ones the lower number.
     ///
-    /// `preprocessing` says how pixels become numbers; the photo keeps its own size.
+    /// `preprocessing` says how pixels become numbers; the photo keeps its own size. It is continued
+    /// by its last row and column to a multiple of 32 pixels, since maps that halve unevenly on the
+    /// way down come back stretched.
     ///
     /// # Errors
     /// [`Error::Argument`] for options out of range, or for a network of more than 255 classes;
@@ -128,9 +130,9 @@ impl<S: Segmenter + ?Sized> SegmentImage for S {
         let [height, width] = [image.height(), image.width()];
         let along = |pixels: usize| match &options.tiling {
             Some(tiling) => tiling.along(pixels),
-            None => vec![Span::whole(pixels)],
+            None => vec![Span::whole(pixels.next_multiple_of(ALIGNMENT))],
         };
-        // Tiles may reach beyond the photo.
+        // They may reach beyond the photo.
         let covered = |spans: &[Span]| spans.iter().map(|span| span.start + span.len).max();
         let columns = along(width);
         // Rows that the tiles so far have covered, and those of them that the next ones will add to.
@@ -222,7 +224,10 @@ fn averaged<S: Segmenter + ?Sized>(
     let passes_each = if options.mirror { 2 } else { 1 };
     let mut sum: Option<Vec<f32>> = None;
     for &scale in &options.scales {
-        let scaled = |side: usize| ((side as f64 * scale).round() as usize).max(1);
+        let scaled = |side: usize| {
+            let steps = (side as f64 * scale / ALIGNMENT as f64).round() as usize;
+            steps.max(1) * ALIGNMENT
+        };
         let size = [scaled(height), scaled(width)];
         let resized = if size == [height, width] {
             image.clone()

@@ -4,15 +4,13 @@ use crate::Error;
 
 /// Networks halve an image up to five times: tiles that begin at a multiple of this see its pixels
 /// as the whole image's do.
-const ALIGNMENT: usize = 32;
+pub(super) const ALIGNMENT: usize = 32;
 
 /// How an image is cut into tiles, so that the memory does not grow with it.
 ///
 /// Tiles begin at multiples of `size − overlap`. Where two overlap, their probabilities are blended
 /// over the middle half of the overlap: what lies at a tile's edge, and so lacks its surroundings,
-/// counts for nothing. The photo is continued by its last row and column to a multiple of 32 pixels,
-/// so that every tile is one: networks whose last map is that much smaller then resize all tiles by
-/// the same factor.
+/// counts for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tiling {
     /// Rows and columns of a tile.
