@@ -212,6 +212,11 @@ fn what_cannot_be_built_says_what_would_be_accepted() {
         config().with_arg("backbone", "vgg11_bn"),
     );
     assert!(message.contains("output_stride"), "{message}");
+    let message = build(
+        "smp_deeplabv3plus",
+        config().with_arg("backbone", "resnet18d"),
+    );
+    assert!(message.contains("cannot be dilated"), "{message}");
     let message = SegmentationNetwork::new("resnet18", &config(), 0)
         .unwrap_err()
         .to_string();

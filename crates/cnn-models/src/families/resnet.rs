@@ -364,6 +364,14 @@ fn build(
             output_stride: args.output_stride()?,
         })
     })?;
+    if variant.averages_shortcut && args.output_stride < 32 {
+        return Err(Error::Argument {
+            model: BASE.family,
+            what: "output_stride",
+            found: args.output_stride.to_string(),
+            expected: "32: the averages in ResNet-D's shortcuts cannot be dilated".to_string(),
+        });
+    }
     let blocks: usize = variant.depths.iter().sum();
     // As in timm, the last block has the full rate.
     let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels))
