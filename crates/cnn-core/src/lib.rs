@@ -50,6 +50,7 @@
 
 #![forbid(unsafe_code)]
 
+mod classes;
 mod error;
 mod files;
 mod hex;
@@ -58,6 +59,7 @@ pub mod random;
 mod run_dir;
 mod suggest;
 
+pub use classes::PASCAL_VOC_CLASSES;
 pub use error::{ArgumentError, Error};
 pub use files::write_atomic;
 pub use hex::hex;

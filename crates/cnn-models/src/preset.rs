@@ -57,31 +57,6 @@ pub(crate) fn torchvision_segmentation() -> Preprocessing {
     }
 }
 
-/// The classes of Pascal VOC's masks.
-pub(crate) const VOC_CLASSES: [&str; 21] = [
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
-];
-
 /// 299×299, bicubic, crop 0.875, mean and standard deviation 0.5.
 pub fn inception_299() -> Preprocessing {
     Preprocessing {

@@ -1,5 +1,6 @@
 //! The names of masks' classes, the colors that stand for them, and which of them are ignored.
 
+use cnn_core::PASCAL_VOC_CLASSES;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -20,31 +21,6 @@ const IGNORED: &[&str] = &[
     "ignore",
     "ignored",
     "ignore_label",
-];
-
-/// The classes of Pascal VOC in the order of their numbers.
-const VOC: [&str; 21] = [
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "diningtable",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "pottedplant",
-    "sheep",
-    "sofa",
-    "train",
-    "tvmonitor",
 ];
 
 /// What the numbers or colors of stored masks stand for: an entry for each number, from 0.
@@ -99,7 +75,7 @@ impl MaskClasses {
     pub fn voc() -> Self {
         let palette = MaskPalette::voc();
         let entries = (0..)
-            .zip(VOC)
+            .zip(PASCAL_VOC_CLASSES)
             .map(|(number, name)| MaskEntry::new(name, Some(palette.color(number))));
         Self {
             entries: entries.collect(),
