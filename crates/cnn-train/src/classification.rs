@@ -1,14 +1,14 @@
 //! The task of telling classes apart.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use cnn_core::{Key, Preprocessing};
+use cnn_core::Preprocessing;
 use cnn_data::{Augmentation, Batch, BatchMix, BatchPlan, Dataset, Skipped};
 use cnn_layers::{Context, FeatureMap, Mode};
 use cnn_metrics::ClassificationResult;
 
+use crate::training_images::TrainingImages;
 use crate::{
     ClassificationLoss, CrossEntropy, Epoch, Error, Evaluation, Forward, Losses, Targets, Task,
     TaskBatches,
@@ -59,19 +59,14 @@ type NewMetric = Box<dyn Fn() -> Box<dyn Metric> + Send + Sync>;
 
 /// Training a classifier on labelled images, evaluated on others.
 pub struct Classification {
-    train: Arc<dyn Dataset>,
+    train: TrainingImages,
     val: Arc<dyn Dataset>,
-    preprocessing: Preprocessing,
     forward_train: Forward,
     forward_eval: Forward,
-    batch_size: usize,
-    augmentation: Augmentation,
-    mix: Option<BatchMix>,
     loss: Box<dyn ClassificationLoss>,
     auxiliary_weight: Option<f64>,
     metrics: Vec<(String, NewMetric)>,
     score: String,
-    skipped: Mutex<BTreeMap<String, String>>,
 }
 
 impl Classification {
@@ -92,19 +87,14 @@ impl Classification {
         check_datasets(train.as_ref(), val.as_ref())?;
         let build = |mode| build(mode).map(Into::into).map_err(Error::other);
         Ok(Self {
-            train,
+            train: TrainingImages::new(train, preprocessing, 32),
             val,
-            preprocessing,
             forward_train: build(Mode::Train)?,
             forward_eval: build(Mode::Eval)?,
-            batch_size: 32,
-            augmentation: Augmentation::new(),
-            mix: None,
             loss: Box::new(CrossEntropy::default()),
             auxiliary_weight: None,
             metrics: Vec::new(),
             score: "top1".to_string(),
-            skipped: Mutex::default(),
         })
     }
 
@@ -112,30 +102,23 @@ impl Classification {
     ///
     /// # Errors
     /// [`Error::Argument`] if it is 0 or more than there are training images.
-    pub fn with_batch_size(self, batch_size: usize) -> Result<Self, Error> {
-        if batch_size == 0 || batch_size > self.train.len() {
-            let expected = format!("1 to {}, the number of training images", self.train.len());
-            return Err(Error::argument("batch size", batch_size, expected));
-        }
-        Ok(Self { batch_size, ..self })
+    pub fn with_batch_size(mut self, batch_size: usize) -> Result<Self, Error> {
+        self.train.set_batch_size(batch_size)?;
+        Ok(self)
     }
 
     /// What to do to each training image.
     #[must_use]
-    pub fn with_augmentation(self, augmentation: Augmentation) -> Self {
-        Self {
-            augmentation,
-            ..self
-        }
+    pub fn with_augmentation(mut self, augmentation: Augmentation) -> Self {
+        self.train.augmentation = augmentation;
+        self
     }
 
     /// How to mix the images of a batch.
     #[must_use]
-    pub fn with_mix(self, mix: BatchMix) -> Self {
-        Self {
-            mix: Some(mix),
-            ..self
-        }
+    pub fn with_mix(mut self, mix: BatchMix) -> Self {
+        self.train.mix = Some(mix);
+        self
     }
 
     /// What is minimised: [`CrossEntropy`] or a function of logits and targets.
@@ -183,8 +166,8 @@ impl Classification {
 
     /// All metrics on the validation images, and those of one's own.
     fn measure(&self) -> Result<(ClassificationResult, Vec<(String, f64)>), Error> {
-        let plan = BatchPlan::new(self.val.clone(), self.preprocessing.clone())
-            .with_batch_size(self.batch_size.max(32));
+        let plan = BatchPlan::new(self.val.clone(), self.train.preprocessing.clone())
+            .with_batch_size(self.train.batch_size.max(32));
         let mut metrics = cnn_metrics::ClassificationMetrics::new(self.classes())?;
         let new = self.metrics.iter().map(|(name, new)| (name.clone(), new()));
         let mut further: Vec<(String, Box<dyn Metric>)> = new.collect();
@@ -199,7 +182,7 @@ impl Classification {
                 metric.update(&logits, &labels)?;
             }
         }
-        self.note_skipped(batches.skipped());
+        self.train.note_skipped(batches.skipped());
         let further = further.into_iter();
         let further = further
             .map(|(name, metric)| (name, metric.value()))
@@ -209,28 +192,11 @@ impl Classification {
 
     /// The files that could not be read so far, by name.
     pub fn skipped(&self) -> Vec<Skipped> {
-        let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
-        skipped
-            .iter()
-            .map(|(path, reason)| Skipped {
-                path: path.clone(),
-                reason: reason.clone(),
-            })
-            .collect()
-    }
-
-    fn note_skipped(&self, skipped: &[Skipped]) {
-        let named = skipped
-            .iter()
-            .map(|skipped| (skipped.path.clone(), skipped.reason.clone()));
-        self.skipped
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(named);
+        self.train.skipped()
     }
 
     fn classes(&self) -> usize {
-        self.train.classes().len()
+        self.train.dataset.classes().len()
     }
 
     fn targets(&self, batch: &Batch, labels: &[u32]) -> Result<Targets, Error> {
@@ -251,30 +217,11 @@ impl Task for Classification {
     type Batch = Batch;
 
     fn batches_per_epoch(&self) -> usize {
-        self.train.len() / self.batch_size
+        self.train.batches_per_epoch()
     }
 
     fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Batch>, Error> {
-        let stream = |name: &str| -> Key { epoch.key.stream(name) };
-        let order = stream("order").rng().permutation(self.train.len());
-        let mut plan = BatchPlan::new(self.train.clone(), self.preprocessing.clone())
-            .with_batch_size(self.batch_size)
-            .with_order(order)
-            .with_augmentation(Arc::new(self.augmentation.clone()), stream("augmentation"))
-            .with_start(epoch.start)
-            .dropping_last()
-            .keeping_empty();
-        if let Some(mix) = &self.mix {
-            plan = plan.with_mix(mix.clone(), stream("mix"));
-        }
-        let note = |batch: &Result<Batch, _>| {
-            batch
-                .as_ref()
-                .map_or((), |batch| self.note_skipped(&batch.skipped))
-        };
-        Ok(Box::new(
-            plan.start()?.inspect(note).map(|batch| Ok(batch?)),
-        ))
+        self.train.batches(epoch)
     }
 
     fn samples(&self, batch: &Batch) -> usize {
@@ -318,11 +265,7 @@ impl Task for Classification {
     }
 
     fn names(&self, batch: &Batch) -> Vec<String> {
-        batch
-            .indices
-            .iter()
-            .map(|&index| self.train.id(index))
-            .collect()
+        self.train.names(batch)
     }
 }
 

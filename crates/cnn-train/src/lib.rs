@@ -62,6 +62,7 @@ mod task;
 mod tensorboard;
 mod trainer;
 mod training_data;
+mod training_images;
 mod weight_average;
 
 pub use augmentation_policy::{AugmentationPolicy, Cropping, MixPolicy};

@@ -94,7 +94,8 @@ fn noise(height: usize, width: usize) -> Image {
 #[test]
 fn a_small_network_learns_where_the_shapes_are() {
     let directory = tempfile::tempdir().unwrap();
-    let (train, val) = (shapes(96, Split::Train), shapes(24, Split::Val));
+    let train = shapes(96, Split::Train);
+    let val = shapes(24, Split::Val);
     let classes = train.mask_classes().len();
     let store = Store::new(0);
     let task = Segmentation::new(train, val, record(), |mode| {

@@ -1,15 +1,15 @@
 //! The task of telling the class of every pixel.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use candle_core::DType;
-use cnn_core::{Key, Preprocessing};
-use cnn_data::{Augmentation, Batch, BatchPlan, Dataset, Image, Mask, Skipped};
+use cnn_core::Preprocessing;
+use cnn_data::{Augmentation, Batch, Dataset, Image, Mask, Skipped};
 use cnn_layers::{Context, FeatureMap, Mode, Segmenter};
 use cnn_metrics::{SegmentationMetrics, SegmentationResult};
 
 use super::segment_image::{SegmentImage, SegmentOptions, most_probable};
+use crate::training_images::TrainingImages;
 use crate::{
     Epoch, Error, Evaluation, Losses, PixelCrossEntropy, PixelLoss, PixelTargets, Task, TaskBatches,
 };
@@ -20,16 +20,12 @@ use crate::{
 /// and what it leaves at another size is brought there as the preprocessing says. Validation photos
 /// keep their own size.
 pub struct Segmentation {
-    train: Arc<dyn Dataset>,
+    train: TrainingImages,
     val: Arc<dyn Dataset>,
-    preprocessing: Preprocessing,
     model_train: Box<dyn Segmenter>,
     model_eval: Box<dyn Segmenter>,
-    batch_size: usize,
-    augmentation: Augmentation,
     loss: Box<dyn PixelLoss>,
     auxiliary_weight: Option<f64>,
-    skipped: Mutex<BTreeMap<String, String>>,
 }
 
 impl Segmentation {
@@ -49,16 +45,12 @@ impl Segmentation {
         check_mask_datasets(train.as_ref(), val.as_ref())?;
         let build = |mode| build(mode).map_err(Error::other);
         Ok(Self {
-            train,
+            train: TrainingImages::new(train, preprocessing, 8),
             val,
-            preprocessing,
             model_train: build(Mode::Train)?,
             model_eval: build(Mode::Eval)?,
-            batch_size: 8,
-            augmentation: Augmentation::new(),
             loss: Box::new(PixelCrossEntropy::default()),
             auxiliary_weight: None,
-            skipped: Mutex::default(),
         })
     }
 
@@ -66,21 +58,16 @@ impl Segmentation {
     ///
     /// # Errors
     /// [`Error::Argument`] if it is 0 or more than there are training images.
-    pub fn with_batch_size(self, batch_size: usize) -> Result<Self, Error> {
-        if batch_size == 0 || batch_size > self.train.len() {
-            let expected = format!("1 to {}, the number of training images", self.train.len());
-            return Err(Error::argument("batch size", batch_size, expected));
-        }
-        Ok(Self { batch_size, ..self })
+    pub fn with_batch_size(mut self, batch_size: usize) -> Result<Self, Error> {
+        self.train.set_batch_size(batch_size)?;
+        Ok(self)
     }
 
     /// What to do to each training image and its mask.
     #[must_use]
-    pub fn with_augmentation(self, augmentation: Augmentation) -> Self {
-        Self {
-            augmentation,
-            ..self
-        }
+    pub fn with_augmentation(mut self, augmentation: Augmentation) -> Self {
+        self.train.augmentation = augmentation;
+        self
     }
 
     /// What is minimised.
@@ -104,24 +91,7 @@ impl Segmentation {
 
     /// The files that could not be read so far, by name.
     pub fn skipped(&self) -> Vec<Skipped> {
-        let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
-        skipped
-            .iter()
-            .map(|(path, reason)| Skipped {
-                path: path.clone(),
-                reason: reason.clone(),
-            })
-            .collect()
-    }
-
-    fn note_skipped<'a>(&self, skipped: impl IntoIterator<Item = &'a Skipped>) {
-        let named = skipped
-            .into_iter()
-            .map(|skipped| (skipped.path.clone(), skipped.reason.clone()));
-        self.skipped
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(named);
+        self.train.skipped()
     }
 }
 
@@ -129,27 +99,11 @@ impl Task for Segmentation {
     type Batch = Batch;
 
     fn batches_per_epoch(&self) -> usize {
-        self.train.len() / self.batch_size
+        self.train.batches_per_epoch()
     }
 
     fn batches<'a>(&'a self, epoch: &Epoch) -> Result<TaskBatches<'a, Batch>, Error> {
-        let stream = |name: &str| -> Key { epoch.key.stream(name) };
-        let order = stream("order").rng().permutation(self.train.len());
-        let plan = BatchPlan::new(self.train.clone(), self.preprocessing.clone())
-            .with_batch_size(self.batch_size)
-            .with_order(order)
-            .with_augmentation(Arc::new(self.augmentation.clone()), stream("augmentation"))
-            .with_start(epoch.start)
-            .dropping_last()
-            .keeping_empty();
-        let note = |batch: &Result<Batch, _>| {
-            batch
-                .as_ref()
-                .map_or((), |batch| self.note_skipped(&batch.skipped))
-        };
-        Ok(Box::new(
-            plan.start()?.inspect(note).map(|batch| Ok(batch?)),
-        ))
+        self.train.batches(epoch)
     }
 
     fn samples(&self, batch: &Batch) -> usize {
@@ -175,7 +129,7 @@ impl Task for Segmentation {
     }
 
     fn evaluate(&self) -> Result<Evaluation, Error> {
-        let mut scores = SegmentationScores::new(self.train.mask_classes().len())?;
+        let mut scores = SegmentationScores::new(self.train.dataset.mask_classes().len())?;
         let mut skipped = Vec::new();
         for index in 0..self.val.len() {
             let read = self.val.read(index);
@@ -184,7 +138,7 @@ impl Task for Segmentation {
                 Ok(Some((image, mask))) => {
                     let options = SegmentOptions::default();
                     let model = self.model_eval.as_ref();
-                    scores.add(model, &image, &mask, &self.preprocessing, &options)?;
+                    scores.add(model, &image, &mask, &self.train.preprocessing, &options)?;
                     continue;
                 }
                 Ok(None) => "it has no mask".to_string(),
@@ -195,7 +149,7 @@ impl Task for Segmentation {
                 reason,
             });
         }
-        self.note_skipped(&skipped);
+        self.train.note_skipped(&skipped);
         Ok(Evaluation::from(&scores.result()?))
     }
 
@@ -204,11 +158,7 @@ impl Task for Segmentation {
     }
 
     fn names(&self, batch: &Batch) -> Vec<String> {
-        batch
-            .indices
-            .iter()
-            .map(|&index| self.train.id(index))
-            .collect()
+        self.train.names(batch)
     }
 }
 

@@ -16,7 +16,8 @@ use crate::Error;
 /// class, 1.
 ///
 /// It is `FocalLoss` of segmentation_models.pytorch 0.6, on logits. As there, also several classes
-/// have sigmoids, not a softmax; earlier versions add the losses of the classes in place of their mean. Where no pixel counts, loss and gradient are 0; PyTorch has NaN.
+/// have sigmoids, not a softmax; earlier versions add the losses of the classes in place of their
+/// mean. Where no pixel counts, loss and gradient are 0; PyTorch has NaN.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

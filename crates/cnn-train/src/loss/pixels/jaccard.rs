@@ -13,9 +13,9 @@ use crate::Error;
 /// `1 − (Σpt + smooth) / max(Σp + Σt − Σpt + smooth, eps)`, where `p` is the probability of a
 /// class, `t` is 1 where it is true, and sums run over all pixels of the batch that count.
 ///
-/// It is `JaccardLoss` of segmentation_models.pytorch 0.6, on logits. As there, a class that no pixel of the batch has
-/// counts as right, with loss 0, and is part of the mean; so where no pixel counts, loss and
-/// gradient are 0. With one channel there is one class, 1, with probability `σ(x)`.
+/// It is `JaccardLoss` of segmentation_models.pytorch 0.6, on logits. As there, a class that no pixel
+/// of the batch has counts as right, with loss 0, and is part of the mean; so where no pixel counts,
+/// loss and gradient are 0. With one channel there is one class, 1, with probability `σ(x)`.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
