@@ -1,5 +1,7 @@
 //! A model with its weights: built new, loaded from a file, saved again.
 
+mod over;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +12,6 @@ use cnn_weights::{LoadReport, Prefer, TensorFile, save_safetensors};
 
 use crate::checkpoint::set_channels;
 use crate::identify;
-use crate::segmentation;
 use crate::weight_files::{locate, no_architecture};
 use crate::wrapper::{LoadedFrom, Unwrapped, unwrap};
 use crate::{
@@ -405,58 +406,6 @@ impl<M: ModelKind + ?Sized> NetworkOf<M> {
     /// Which weights of the file they are, and what stood before their names.
     pub fn loaded_from(&self) -> &LoadedFrom {
         &self.loaded_from
-    }
-}
-
-impl SegmentationNetwork {
-    /// A network for pixels over a loaded classifier: `spec` is a model whose backbone the
-    /// configuration chooses, as `smp_unet`. The backbone has the classifier's weights and arguments,
-    /// the decoder fresh ones, which `seed` decides; images are normalised as the classifier wants
-    /// them.
-    ///
-    /// ```
-    /// use cnn_models::{ModelConfig, Network, SegmentationNetwork, find};
-    ///
-    /// let classifier = Network::new("mobilenetv2_035", &ModelConfig::default(), 0)?;
-    /// let config = ModelConfig { num_classes: Some(3), ..ModelConfig::default() };
-    /// let network = SegmentationNetwork::over(*find("smp_unet")?, &classifier, &config, 0)?;
-    /// let stem = network.store().get("encoder.model.conv_stem.weight")?;
-    /// let own = classifier.store().get("conv_stem.weight")?;
-    /// assert_eq!(stem.flatten_all()?.to_vec1::<f32>()?, own.flatten_all()?.to_vec1::<f32>()?);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::NoBackbone`] if `spec` is no such model or the classifier is not registered, and as
-    /// [`NetworkOf::of`].
-    pub fn over(
-        spec: ModelSpec,
-        classifier: &Network,
-        config: &ModelConfig,
-        seed: u64,
-    ) -> Result<Self, Error> {
-        let Some(body) = spec.body else {
-            return Err(Error::NoBackbone { model: spec.name });
-        };
-        let of_classifier = find(classifier.spec.name)?;
-        let mut config = config.clone().with_arg(body.arg, of_classifier.name);
-        let mut args = classifier.config.model.args.clone();
-        // Of the head, which stays behind.
-        for of_head in ["drop_rate", "aux_logits"] {
-            args.shift_remove(of_head);
-        }
-        if !args.is_empty() {
-            config = config.with_arg(format!("{}_args", body.arg), args);
-        }
-        let mut network = Self::of(spec, &config, seed)?;
-        segmentation::take_weights(&network.store, of_classifier, &classifier.store)?;
-        let input_size = network.config.preprocessing.input_size;
-        network.config.preprocessing = Preprocessing {
-            input_size,
-            crop_pct: 1.,
-            ..classifier.preprocessing().clone()
-        };
-        Ok(network)
     }
 }
 

@@ -29,7 +29,8 @@ fn values(maps: &FeatureMap) -> Vec<f32> {
 
 fn largest_difference(a: &FeatureMap, b: &FeatureMap) -> f32 {
     assert_eq!(a.dims(), b.dims());
-    let (a, b) = (values(a), values(b));
+    let a = values(a);
+    let b = values(b);
     let scale = a
         .iter()
         .fold(1e-6f32, |scale, value| scale.max(value.abs()));
@@ -69,7 +70,8 @@ fn going_on_from_any_stage_gives_the_same() {
     for spec in segmenters() {
         let store = Store::new(1);
         let model: Box<dyn Segmenter> = spec.build(&config(), &store.builder(Mode::Eval)).unwrap();
-        let (xs, cx) = (images(64, 96), Context::eval());
+        let xs = images(64, 96);
+        let cx = Context::eval();
         let logits = model.forward(&xs, &cx).unwrap();
         let maps = model.forward_stages(&xs, &cx).unwrap();
         assert_eq!(maps.len(), model.stages().len(), "{}", spec.name);
@@ -135,7 +137,8 @@ fn a_saved_network_is_loaded_with_its_kind_and_with_a_new_head() {
         let options = LoadOptions::default();
         let again = SegmentationNetwork::load(&at, &options).unwrap();
         assert_eq!(again.label_names().unwrap(), names);
-        let (xs, cx) = (images(64, 64), Context::eval());
+        let xs = images(64, 64);
+        let cx = Context::eval();
         let logits = |network: &SegmentationNetwork| network.model().forward(&xs, &cx).unwrap();
         assert_eq!(values(&logits(&network)), values(&logits(&again)), "{name}");
 
@@ -191,6 +194,26 @@ fn every_backbone_takes_its_weights_along() {
         let logits = network.model().forward(&xs, &cx).unwrap();
         assert_eq!(logits.dims(), [1, 96, 128, CLASSES], "{}", spec.name);
     }
+}
+
+/// What a classifier was built with stays: the channels of its images, and what is left of its own.
+#[test]
+fn a_backbone_is_built_as_the_classifier_was() {
+    let grey = ModelConfig {
+        in_channels: Some(1),
+        widths: [("layer1.0.conv1".to_string(), 9)].into(),
+        ..ModelConfig::default()
+    };
+    let classifier = Network::new("test_resnet", &grey, 5).unwrap();
+    let unet = *find("smp_unet").unwrap();
+    let network = SegmentationNetwork::over(unet, &classifier, &config(), 0).unwrap();
+    let stem = network.store().get("encoder.model.conv1.0.weight").unwrap();
+    assert_eq!(stem.dims()[1], 1);
+    let pruned = network.store().get("encoder.model.layer1.0.conv1.weight");
+    assert_eq!(pruned.unwrap().dims()[0], 9);
+    let own = classifier.store().get("conv1.0.weight").unwrap();
+    let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(flat(&stem), flat(&own));
 }
 
 #[test]

@@ -53,7 +53,7 @@ const BASE: ModelSpec = ModelSpec {
     paper: "Chen et al. 2017, arXiv:1706.05587",
     preset: preset::torchvision_segmentation,
     num_classes: 21,
-    labels: &preset::VOC_CLASSES,
+    labels: &cnn_core::PASCAL_VOC_CLASSES,
     first_conv: "backbone.conv1",
     classifier: "classifier.4",
     auxiliary: &["aux_classifier"],

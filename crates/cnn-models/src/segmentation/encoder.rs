@@ -1,6 +1,8 @@
 //! The backbones of the networks, and which of their maps are read.
 
-use cnn_layers::{Backbone, Builder};
+use std::collections::BTreeMap;
+
+use cnn_layers::{Backbone, Builder, Mode, Store};
 use serde_json::{Map, Value};
 
 use crate::families::mobilenetv3;
@@ -141,17 +143,9 @@ impl BackboneArgs {
         if let Some(stride) = output_stride {
             of_backbone = of_backbone.with_arg("output_stride", stride as f64);
         }
-        let blank = cnn_layers::Store::blank().builder(root.mode());
-        // With the plan of widths, if there is one.
-        let widths = config.widths.iter().filter_map(|(path, &width)| {
-            let path = path.strip_prefix(BACKBONE_PATH)?.strip_prefix('.')?;
-            Some((path.to_string(), width))
-        });
-        let planned = ModelConfig {
-            widths: widths.collect(),
-            ..of_backbone.clone()
-        };
-        let backbone = self.spec.build_backbone(&planned, &blank, None)?;
+        let blank = Store::blank().builder(root.mode());
+        let at = self.place(&blank.with_widths(&config.widths));
+        let backbone = self.spec.build_backbone(&of_backbone, &at, None)?;
         Ok((of_backbone, backbone))
     }
 
@@ -166,13 +160,11 @@ impl BackboneArgs {
         Ok(Encoder { backbone })
     }
 
-    /// Where a tensor of the model alone lies in the network that has it as its backbone.
-    fn name_of(&self, root: &Builder, tensor: &str) -> String {
-        let place = self.place(root);
-        let (modules, own) = tensor.rsplit_once('.').unwrap_or(("", tensor));
-        let parts = modules.split('.').filter(|part| !part.is_empty());
-        let module = parts.fold(place, |at, part| at.pp(part));
-        format!("{}.{own}", module.path())
+    /// Where a module of the model alone lies in the network that has it as its backbone.
+    fn path_of(&self, root: &Builder, module: &str) -> String {
+        let parts = module.split('.').filter(|part| !part.is_empty());
+        let at = parts.fold(self.place(root), |at, part| at.pp(part));
+        at.path().to_string()
     }
 
     /// Where it lies, under the names that timm gives the layers of a network that is to give its
@@ -201,28 +193,66 @@ impl BackboneArgs {
     }
 }
 
-/// Gives a network for pixels the weights of a registered model that is its backbone.
-///
-/// # Errors
-/// If a tensor of the backbone is not the model's, or has another shape.
-pub(crate) fn take_weights(
-    store: &cnn_layers::Store,
-    spec: &'static ModelSpec,
-    weights: &cnn_layers::Store,
-) -> Result<(), Error> {
-    let backbone = BackboneArgs {
-        spec,
-        args: Map::new(),
-    };
-    let blank = cnn_layers::Store::blank();
-    let root = blank.builder(cnn_layers::Mode::Eval);
-    for name in weights.names() {
-        let within = backbone.name_of(&root, &name);
-        if store.get(&within).is_ok() {
-            store.set(&within, &weights.get(&name)?)?;
+/// A classifier as the backbone of a network for pixels.
+pub(crate) struct AsBackbone {
+    backbone: BackboneArgs,
+    /// Whose places are asked for; nothing is built there.
+    root: Builder,
+}
+
+impl AsBackbone {
+    pub(crate) fn of(spec: &'static ModelSpec) -> Self {
+        Self {
+            backbone: BackboneArgs {
+                spec,
+                args: Map::new(),
+            },
+            root: Store::blank().builder(Mode::Eval),
         }
     }
-    Ok(())
+
+    /// The widths that are planned for layers of the classifier, by their paths in the network; what
+    /// is planned for its head is left out.
+    ///
+    /// # Errors
+    /// If the classifier has no backbone.
+    pub(crate) fn widths(
+        &self,
+        of_classifier: &BTreeMap<String, usize>,
+    ) -> Result<BTreeMap<String, usize>, Error> {
+        let blank = Store::blank().builder(Mode::Eval);
+        let spec = self.backbone.spec;
+        let whole = spec.build_backbone(&ModelConfig::default(), &blank, None)?;
+        let is_of_backbone = |path: &str| {
+            whole
+                .layer_groups()
+                .iter()
+                .any(|group| group.contains(path))
+        };
+        let widths = of_classifier
+            .iter()
+            .filter(|(path, _)| is_of_backbone(path));
+        Ok(widths
+            .map(|(path, &width)| (self.backbone.path_of(&self.root, path), width))
+            .collect())
+    }
+
+    /// Gives the network's backbone the classifier's weights.
+    ///
+    /// # Errors
+    /// If a tensor has another shape.
+    pub(crate) fn take_weights(&self, network: &Store, classifier: &Store) -> Result<(), Error> {
+        for name in classifier.names() {
+            let (module, tensor) = name.rsplit_once('.').unwrap_or(("", &name));
+            let within = self.backbone.path_of(&self.root, module);
+            let within = format!("{within}.{tensor}");
+            // The network has no place for the head's.
+            if network.get(&within).is_ok() {
+                network.set(&within, &classifier.get(&name)?)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A backbone with a map for each halving of the image's size.

@@ -34,7 +34,7 @@ const BASE: ModelSpec = ModelSpec {
     paper: "Long et al. 2014, arXiv:1411.4038",
     preset: preset::torchvision_segmentation,
     num_classes: 21,
-    labels: &preset::VOC_CLASSES,
+    labels: &cnn_core::PASCAL_VOC_CLASSES,
     first_conv: "backbone.conv1",
     classifier: "classifier.4",
     auxiliary: &["aux_classifier"],

@@ -23,7 +23,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[ModelSpec {
     multiply_adds: 2_086_219_688,
     preset: preset::torchvision_segmentation,
     num_classes: 21,
-    labels: &preset::VOC_CLASSES,
+    labels: &cnn_core::PASCAL_VOC_CLASSES,
     first_conv: "backbone.0.0",
     classifier: "classifier.high_classifier",
     ..ModelSpec::OWN

@@ -26,7 +26,7 @@ pub(super) const BASE: ModelSpec = ModelSpec {
     paper: "Ronneberger et al. 2015, arXiv:1505.04597",
     preset: preset::segmentation,
     num_classes: 21,
-    labels: &preset::VOC_CLASSES,
+    labels: &cnn_core::PASCAL_VOC_CLASSES,
     body: Some(Body {
         arg: "backbone",
         default: super::encoder::DEFAULT_BACKBONE,
@@ -122,15 +122,16 @@ impl Decoder for UnetDecoder {
         let mut maps = maps.iter().rev();
         let mut xs = maps.next().cloned().ok_or_else(no_maps)?;
         for block in &self.blocks {
+            let conv1 = &block.conv1;
             xs = match &block.join {
                 Join::Skip(resize, concat) => {
                     let skip = maps.next().ok_or_else(no_maps)?;
-                    concat.forward(&[&resize.forward(&xs, skip, cx)?, skip], cx)?
+                    conv1.forward_skip(&xs, skip, resize, concat, cx)?
                 }
-                Join::Double(resize) => resize.forward(&xs, cx)?,
-                Join::Image(resize) => resize.forward(&xs, image, cx)?,
+                Join::Double(resize) => conv1.forward(&resize.forward(&xs, cx)?, cx)?,
+                Join::Image(resize) => conv1.forward(&resize.forward(&xs, image, cx)?, cx)?,
             };
-            xs = block.conv2.forward(&block.conv1.forward(&xs, cx)?, cx)?;
+            xs = block.conv2.forward(&xs, cx)?;
         }
         self.scores.forward(&xs, cx)
     }

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file takes what it needs")]
 #![allow(clippy::unwrap_used)]
 
+pub(crate) mod formula;
+
 use cnn_models::{Kind, ModelConfig, ModelSpec, families};
 
 /// The classifier of each family that has the fewest parameters: what does not depend on the variant
