@@ -39,8 +39,8 @@ impl std::error::Error for Interrupted {}
 /// Whether the arguments are at fault, rather than what happened at run time.
 pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
     use cnn_models::Error::{
-        Argument, Contradiction, NoArchitecture, NoAverage, RunWithoutConfig, UnknownArgument,
-        UnknownModel,
+        Argument, Contradiction, NoArchitecture, NoAverage, OtherKind, RunWithoutConfig,
+        UnknownArgument, UnknownModel,
     };
     let at_fault = |error: &cnn_models::Error| {
         matches!(
@@ -52,6 +52,7 @@ pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
                 | NoArchitecture { .. }
                 | NoAverage { .. }
                 | RunWithoutConfig { .. }
+                | OtherKind { .. }
         )
     };
     let is_no_split = |error: &cnn_data::Error| {
@@ -76,7 +77,7 @@ pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
 }
 
 /// What the libraries call their arguments, and the flags that set them.
-const FLAGS: [(&str, &str); 20] = [
+const FLAGS: [(&str, &str); 24] = [
     ("batch size", "--batch"),
     ("batch_size", "--batch"),
     ("body_scale", "--body-scale"),
@@ -91,11 +92,15 @@ const FLAGS: [(&str, &str); 20] = [
     ("layer", "--maps"),
     ("layer_decay", "--layer-decay"),
     ("learning_rate", "--lr"),
+    ("loss", "--loss"),
     ("method", "--method"),
+    ("overlap", "--overlap"),
     ("patience", "--patience"),
     ("region", "--region"),
+    ("scales", "--scales"),
     ("shapes", "--data"),
     ("stage", "--stage"),
+    ("tile", "--tile"),
     ("warmup_epochs", "--warmup"),
 ];
 
@@ -196,6 +201,21 @@ pub(crate) struct NetworkArgs {
 
 /// Where `builtin` is unpacked by commands that make no run directory.
 const CACHES: &str = "runs/cache";
+
+/// Refuses flags that were given and have no part in what a network of this kind is for.
+pub(crate) fn refuse_without_part(given: &[String], flags: &[&str], kind: Kind) -> Result<()> {
+    let Some(flag) = flags
+        .iter()
+        .find(|flag| given.iter().any(|given| given == *flag))
+    else {
+        return Ok(());
+    };
+    Err(anyhow!(
+        "--{} has no part in {kind}; leave it out",
+        flag.replace('_', "-")
+    )
+    .context(Unusable))
+}
 
 /// A model and what it is built with: `NAME` or `NAME:key=value,key=value`.
 pub(crate) fn model_choice(text: &str) -> Result<(&'static ModelSpec, ModelConfig)> {

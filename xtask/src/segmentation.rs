@@ -7,14 +7,13 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use cnn_core::{RunDir, write_atomic};
 use cnn_data::{
-    Augmentation, ClassCrop, Dataset, MaskOverlay, MaskPalette, RandomHorizontalFlip, Skipped,
-    Split,
+    Augmentation, ClassCrop, ColorJitter, Dataset, MaskOverlay, MaskPalette, RandomHorizontalFlip,
+    RandomRotation, Skipped, Split,
 };
 use cnn_models::{LoadOptions, SegmentationNetwork};
 use cnn_train::{
-    Best, GradientStep, PixelCounts, PixelLossKind, PixelLossSum, PixelLossTerm, SegmentOptions,
-    Segmentation, Task as _, Tiling, TrainConfig, TrainSummary, Trainer, TrainingData,
-    check_mask_datasets,
+    Best, PixelCounts, PixelLossKind, PixelLossSum, PixelLossTerm, SegmentOptions, Segmentation,
+    Task as _, Tiling, TrainConfig, TrainSummary, TrainingData, check_mask_datasets,
 };
 use cnn_transfer::{SegmentationMeasured, measure_segmentation};
 use serde::{Deserialize, Serialize};
@@ -24,9 +23,7 @@ use crate::args::{Unusable, positive};
 use crate::conclusion::sha256;
 use crate::datasets::{MaskOptions, Source};
 use crate::memory::{self, Workload};
-use crate::training::{
-    Augment, TrainingArgs, Watcher, explained, interrupt_flag, interrupted, save_arguments,
-};
+use crate::training::{Augment, TrainingArgs, Watcher, interrupted, run_task, save_arguments};
 use crate::{inference, output};
 
 /// What is said of masks.
@@ -52,6 +49,12 @@ impl MaskArgs {
         })
     }
 }
+
+/// What [`MaskArgs`] are called.
+pub(crate) const MASK_FLAGS: [&str; 2] = ["classes", "ignore_index"];
+
+/// What [`SegmentArgs`] are called.
+pub(crate) const SEGMENT_FLAGS: [&str; 4] = ["tile", "overlap", "mirror", "scales"];
 
 /// How photos are segmented.
 #[derive(Debug, Clone, Default, Args)]
@@ -196,20 +199,9 @@ impl<A: Serialize> Training<'_, A> {
         );
         let mut watcher = Watcher::without_strip(self.config.patience.map(|epochs| epochs as u32));
         watcher.begin(data.train().len() * self.config.epochs);
-        let summary = Trainer::new(self.config.clone(), network.store(), &directory)
-            .with_companion("config.json", network.config_json())
-            .with_save_every(self.training.save_every())
-            .with_interrupt(interrupt_flag()?)
-            .with_listener(|notice| watcher.show(notice))
-            .run(
-                &task,
-                &mut GradientStep {
-                    clip_norm: self.training.clip_norm,
-                    clip_value: None,
-                },
-            )
-            .map_err(|error| explained(error.into(), &directory))?;
-        watcher.finish();
+        let config = self.config.clone();
+        let training = self.training;
+        let summary = run_task(&task, network, config, training, &directory, &mut watcher)?;
         if summary.interrupted {
             return Err(interrupted(self.command, summary.epochs, &directory));
         }
@@ -223,28 +215,41 @@ impl<A: Serialize> Training<'_, A> {
     }
 }
 
-/// What is done to training images and masks: a part of the input's size at a random scale, in which
-/// rare classes are as often as others, and mirroring.
+/// What is done to training images and masks: they are turned, cut at a random scale so that rare
+/// classes are as often in the part as others, mirrored, and given other colors.
 pub(crate) fn augmentation(
     training: &TrainingArgs,
     dataset: &dyn Dataset,
     network: &SegmentationNetwork,
 ) -> Result<Augmentation> {
-    if training.augment == Augment::None {
-        return Ok(Augmentation::new());
-    }
     let [_, height, width] = network.preprocessing().input_size;
-    let flip = RandomHorizontalFlip::new(0.5)?;
-    let scale = match training.augment {
-        // Images of few pixels show their objects at one size, and whole.
-        Augment::Auto if height.max(width) <= 64 => return Ok(Augmentation::new().then(flip)),
-        Augment::CropFlip => [1., 1.],
-        _ => [0.5, 2.],
+    let mut augmentation = Augmentation::new();
+    if training.rotate != 0. {
+        augmentation = augmentation.then(RandomRotation::new(training.rotate).context(Unusable)?);
+    }
+    // The scales of the parts that are cut out; none are where images of few pixels show their
+    // objects at one size, and whole.
+    let scales = match training.augment {
+        Augment::None => None,
+        Augment::Auto if height.max(width) <= 64 => None,
+        Augment::CropFlip => Some([1., 1.]),
+        Augment::Auto | Augment::ResizedCrop => Some([0.5, 2.]),
     };
-    let crop = ClassCrop::new(height, width, &shares(dataset)?)
-        .and_then(|crop| crop.with_scale(scale[0], scale[1]))
-        .context(Unusable)?;
-    Ok(Augmentation::new().then(crop).then(flip))
+    if let Some([low, high]) = scales {
+        let crop = ClassCrop::new(height, width, &shares(dataset)?)
+            .and_then(|crop| crop.with_scale(low, high))
+            .context(Unusable)?;
+        augmentation = augmentation.then(crop);
+    }
+    if training.augment != Augment::None {
+        augmentation = augmentation.then(RandomHorizontalFlip::new(0.5)?);
+    }
+    if training.color_jitter != 0. {
+        let share = training.color_jitter;
+        let jitter = ColorJitter::new(share, share, share, 0.).context(Unusable)?;
+        augmentation = augmentation.then(jitter);
+    }
+    Ok(augmentation)
 }
 
 /// The share of each class of the pixels of some hundred masks.

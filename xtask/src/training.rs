@@ -10,9 +10,10 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use cnn_core::{Preprocessing, write_atomic};
 use cnn_data::{Augmentation, BatchMix, Split};
+use cnn_models::{Kind, ModelKind, NetworkOf};
 use cnn_train::{
-    AugmentationPolicy, Cropping, MixPolicy, Notice, OptimizerConfig, ScheduleKind, TrainingData,
-    balanced_class_weights,
+    AugmentationPolicy, Cropping, GradientStep, MixPolicy, Notice, OptimizerConfig, ScheduleKind,
+    Task, TrainConfig, TrainSummary, Trainer, TrainingData, balanced_class_weights,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -328,6 +329,45 @@ pub(crate) fn absolute(text: &str) -> Result<String> {
         .then(|| std::path::absolute(os_text::path(text)))
         .transpose()?;
     Ok(path.map_or_else(|| text.to_string(), |path| os_text::text(path.as_os_str())))
+}
+
+/// The flags of commands that train which have no part in training a network of this kind.
+pub(crate) fn without_part(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Segmentation => &[
+            "label_smoothing",
+            "mixup",
+            "cutmix",
+            "erase",
+            "balance",
+            "no_cache",
+        ],
+        _ => &["loss", "classes", "ignore_index"],
+    }
+}
+
+/// Trains in a directory, watched, until the end or an interruption.
+pub(crate) fn run_task<M: ModelKind + ?Sized, T: Task>(
+    task: &T,
+    network: &NetworkOf<M>,
+    config: TrainConfig,
+    training: &TrainingArgs,
+    directory: &Path,
+    watcher: &mut Watcher<'_>,
+) -> Result<TrainSummary> {
+    let mut step = GradientStep {
+        clip_norm: training.clip_norm,
+        clip_value: None,
+    };
+    let summary = Trainer::new(config, network.store(), directory)
+        .with_companion("config.json", network.config_json())
+        .with_save_every(training.save_every())
+        .with_interrupt(interrupt_flag()?)
+        .with_listener(|notice| watcher.show(notice))
+        .run(task, &mut step)
+        .map_err(|error| explained(error.into(), directory))?;
+    watcher.finish();
+    Ok(summary)
 }
 
 /// A flag that Ctrl-C sets; pressed again, it ends the program.

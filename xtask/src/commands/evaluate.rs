@@ -11,11 +11,11 @@ use cnn_models::Kind;
 use cnn_transfer::{Measured, MeasuredWithPart};
 use serde_json::{Value, json};
 
-use crate::args::{DType, NetworkArgs, Unusable};
+use crate::args::{DType, NetworkArgs, Unusable, refuse_without_part};
 use crate::datasets::Source;
 use crate::os_text::PathOrName;
 use crate::run_images::{RunImages, RunPart};
-use crate::segmentation::{self, MaskArgs, SegmentArgs};
+use crate::segmentation::{self, MASK_FLAGS, MaskArgs, SEGMENT_FLAGS, SegmentArgs};
 use crate::{inference, next_steps, output, predictions};
 
 /// Measure a network on a labelled dataset: loss, top-1, top-5, and each class's precision, recall
@@ -102,10 +102,15 @@ struct Mixed {
 }
 
 impl Evaluate {
-    pub(crate) fn run(&self) -> Result<()> {
-        if self.network.kind()? == Kind::Segmentation {
+    /// Runs with these arguments, of which `given` are those that the command line names.
+    pub(crate) fn run(&self, given: &[String]) -> Result<()> {
+        let kind = self.network.kind()?;
+        if kind == Kind::Segmentation {
+            refuse_without_part(given, &["batch", "csv"], kind)?;
             return self.run_segmentation();
         }
+        refuse_without_part(given, &MASK_FLAGS, kind)?;
+        refuse_without_part(given, &SEGMENT_FLAGS, kind)?;
         let network = self.network.load(DType::F32)?;
         let images = self.images()?;
         let batch = self.batch.into();

@@ -17,7 +17,8 @@ use cnn_transfer::{
 use serde::{Deserialize, Serialize};
 
 use crate::args::{
-    TaskArg, Unusable, as_text, count, not_negative, note_loaded, positive, set_threads, share,
+    TaskArg, Unusable, as_text, count, not_negative, note_loaded, positive, refuse_without_part,
+    set_threads, share,
 };
 use crate::conclusion::{Run, Tuning};
 use crate::datasets::Source;
@@ -28,7 +29,7 @@ use crate::segmentation::{self, MaskArgs};
 use crate::strip::Strip;
 use crate::training::{
     Augment, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
-    optimizer_help, resumed_arguments, save_arguments, schedule_help,
+    optimizer_help, resumed_arguments, save_arguments, schedule_help, without_part,
 };
 use crate::{hub, report};
 
@@ -102,7 +103,7 @@ pub(crate) struct Finetune {
     lr: Option<f64>,
 
     /// Learning rate of the layers next to the head, as a share of the head's; default 0.1, for
-    /// inputs of up to 64 pixels and for `--weights none` 1
+    /// segmentation 0.3, for inputs of up to 64 pixels and for `--weights none` 1
     #[arg(long, value_name = "FACTOR", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body_scale: Option<f64>,
@@ -189,8 +190,12 @@ impl Finetune {
         if self.training.resume.is_none() || given.iter().any(|name| name == "weights") {
             now.weights = now.weights(&now.weights)?.name;
         }
-        if now.training.resume.is_none() && now.kind()? == Kind::Segmentation {
-            now.take_segmentation_defaults(given);
+        if now.training.resume.is_none() {
+            let kind = now.kind()?;
+            refuse_without_part(given, without_part(kind), kind)?;
+            if kind == Kind::Segmentation {
+                now.take_segmentation_defaults(given);
+            }
         }
         let Some(directory) = &self.training.resume else {
             now.note_unused_flags(given);

@@ -12,9 +12,9 @@ use cnn_transfer::{Predict as _, PredictedClass};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::args::{DType, NetworkArgs};
+use crate::args::{DType, NetworkArgs, refuse_without_part};
 use crate::memory::{self, Workload};
-use crate::segmentation::{self, SegmentArgs};
+use crate::segmentation::{self, SEGMENT_FLAGS, SegmentArgs};
 use crate::{inference, next_steps, output};
 
 /// Classify photos: the most probable classes of each file
@@ -77,8 +77,11 @@ impl From<PredictedClass> for Class {
 }
 
 impl Predict {
-    pub(crate) fn run(&self) -> Result<()> {
-        if self.network.kind()? == Kind::Segmentation {
+    /// Runs with these arguments, of which `given` are those that the command line names.
+    pub(crate) fn run(&self, given: &[String]) -> Result<()> {
+        let kind = self.network.kind()?;
+        if kind == Kind::Segmentation {
+            refuse_without_part(given, &["top", "batch", "csv"], kind)?;
             let options = self.segment.options()?;
             let network = self.network.load_kind::<dyn Segmenter>()?;
             let photos = PhotoList::open(&self.paths)?;
@@ -87,6 +90,8 @@ impl Predict {
                 &network, &photos, &options, &self.out, weights, self.json,
             );
         }
+        refuse_without_part(given, &SEGMENT_FLAGS, kind)?;
+        refuse_without_part(given, &["out"], kind)?;
         let network = self.network.load(DType::F32)?;
         memory::check(&network, self.batch.into(), Workload::Forward)?;
         let photos: Arc<dyn Dataset> = Arc::new(PhotoList::open(&self.paths)?);

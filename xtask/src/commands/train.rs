@@ -8,13 +8,14 @@ use cnn_core::RunDir;
 use cnn_data::Dataset;
 use cnn_models::{Kind, ModelConfig, ModelSpec, Network, SegmentationNetwork};
 use cnn_train::{
-    AugmentationPolicy, Classification, CrossEntropy, GradientStep, OptimizerConfig, PixelLossSum,
-    Schedule, ScheduleKind, TrainConfig, Trainer, TrainingData,
+    AugmentationPolicy, Classification, CrossEntropy, OptimizerConfig, PixelLossSum, Schedule,
+    ScheduleKind, TrainConfig, TrainingData,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::args::{
-    TaskArg, Unusable, as_text, count, model_choice, not_negative, positive, set_threads, share,
+    TaskArg, Unusable, as_text, count, model_choice, not_negative, positive, refuse_without_part,
+    set_threads, share,
 };
 use crate::conclusion::Run;
 use crate::datasets::Source;
@@ -24,8 +25,8 @@ use crate::report;
 use crate::segmentation::{self, MaskArgs};
 use crate::strip::Strip;
 use crate::training::{
-    TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted, optimizer_help,
-    resumed_arguments, save_arguments, schedule_help,
+    TrainingArgs, Watcher, absolute, interrupted, optimizer_help, resumed_arguments, run_task,
+    save_arguments, schedule_help, without_part,
 };
 
 const COMMAND: &str = "train";
@@ -162,6 +163,8 @@ impl Train {
             }
         }
         let Some(directory) = &self.training.resume else {
+            let kind = now.kind()?;
+            refuse_without_part(given, without_part(kind), kind)?;
             return now.train_in(None);
         };
         let saved = resumed_arguments(directory, &now, given)?;
@@ -223,20 +226,8 @@ impl Train {
         strip.begin(&directory)?;
         let mut watcher = Watcher::new(&strip, self.patience);
         watcher.begin(data.train().len() * self.epochs as usize);
-        let summary = Trainer::new(config, network.store(), &directory)
-            .with_companion("config.json", network.config_json())
-            .with_save_every(self.training.save_every())
-            .with_interrupt(interrupt_flag()?)
-            .with_listener(|notice| watcher.show(notice))
-            .run(
-                &task,
-                &mut GradientStep {
-                    clip_norm: self.training.clip_norm,
-                    clip_value: None,
-                },
-            )
-            .map_err(|error| explained(error.into(), &directory))?;
-        watcher.finish();
+        let training = &self.training;
+        let summary = run_task(&task, &network, config, training, &directory, &mut watcher)?;
         if summary.interrupted {
             report::write_interrupted(COMMAND, &self.data, &self.model, &directory)?;
             return Err(interrupted(COMMAND, summary.epochs, &directory));
@@ -289,19 +280,34 @@ impl Train {
         classes: usize,
         dataset: &dyn Dataset,
     ) -> Result<(&'static ModelSpec, ModelConfig)> {
-        let (spec, config) = model_choice(&self.model)?;
         let size = match self.training.size {
             Some(size) => size.0,
             None => segmentation::default_size(dataset),
         };
-        Ok((
-            spec,
-            ModelConfig {
-                num_classes: Some(classes),
-                input_size: Some(size),
-                ..config
-            },
-        ))
+        self.configured(classes, Some(size))
+    }
+
+    /// The model, what it is built with for so many classes, and what is dropped in training.
+    fn configured(
+        &self,
+        classes: usize,
+        input_size: Option<[usize; 2]>,
+    ) -> Result<(&'static ModelSpec, ModelConfig)> {
+        let (spec, config) = model_choice(&self.model)?;
+        let mut config = ModelConfig {
+            num_classes: Some(classes),
+            input_size,
+            ..config
+        };
+        for (name, rate) in [
+            ("drop_rate", self.dropout),
+            ("drop_path_rate", self.drop_path),
+        ] {
+            if rate != 0. {
+                config = config.with_arg(name, rate);
+            }
+        }
+        Ok((spec, config))
     }
 
     fn train_config(&self) -> Result<TrainConfig> {
@@ -347,20 +353,8 @@ impl Train {
             !classes.is_empty(),
             "the dataset has no labels, so there is nothing to learn"
         );
-        let (spec, config) = model_choice(&self.model)?;
-        let mut config = ModelConfig {
-            num_classes: Some(classes.len()),
-            input_size: self.training.size.map(|size| size.0),
-            ..config
-        };
-        for (name, rate) in [
-            ("drop_rate", self.dropout),
-            ("drop_path_rate", self.drop_path),
-        ] {
-            if rate != 0. {
-                config = config.with_arg(name, rate);
-            }
-        }
+        let size = self.training.size.map(|size| size.0);
+        let (spec, config) = self.configured(classes.len(), size)?;
         let mut network = Network::of(*spec, &config, self.training.seed)?;
         network.set_label_names(classes.to_vec())?;
         Ok(network)

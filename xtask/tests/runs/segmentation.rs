@@ -16,9 +16,11 @@ fn photos(bench: &Bench, folder: &str, count: u64) -> String {
     }
     for number in 0..count {
         let mut rng = Key::new(number).rng();
-        let (top, left) = (rng.below(20) as usize, rng.below(28) as usize);
+        let top = rng.below(20) as usize;
+        let left = rng.below(28) as usize;
         let inside = |at: usize| {
-            let (row, column) = (at / 40, at % 40);
+            let row = at / 40;
+            let column = at % 40;
             (top..top + 12).contains(&row) && (left..left + 12).contains(&column)
         };
         let classes: Vec<u8> = (0..32 * 40).map(|at| u8::from(inside(at))).collect();
@@ -169,6 +171,78 @@ fn a_broken_mask_is_skipped_and_named_and_what_has_none_is_refused() {
         ],
     );
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// What a network of the other kind would do with a flag is not done silently.
+#[test]
+fn flags_without_a_part_are_refused() {
+    let bench = Bench::new();
+    let data = photos(&bench, "squares", 24);
+    let out = bench.path("runs");
+    let builtin = builtin().display().to_string();
+    let run = run_dir(&json(&training(&data, &out))).display().to_string();
+    let photo = format!("{data}/images/3.png");
+    let tuning = ["finetune", "--data", &data, "--out", &out];
+    let evaluating = ["evaluate", "--data", &data, "--weights"];
+    let predicting = ["predict", &photo, "--weights"];
+    let mixing = ["--mixup", "0.2"];
+    let pixels = ["--task", "segmentation", "--no-cache"];
+    let cases: [(&str, Vec<&str>); 9] = [
+        ("--mixup", [&training(&data, &out)[..], &mixing].concat()),
+        ("--loss", vec!["train", "--data", &data, "--loss", "dice"]),
+        ("--no-cache", [&tuning[..], &pixels].concat()),
+        ("--loss", [&tuning[..], &["--loss", "dice"]].concat()),
+        (
+            "--batch",
+            [&evaluating[..], &[&run, "--batch", "4"]].concat(),
+        ),
+        (
+            "--tile",
+            [&evaluating[..], &[&builtin, "--tile", "64"]].concat(),
+        ),
+        ("--top", [&predicting[..], &[&run, "--top", "2"]].concat()),
+        (
+            "--mirror",
+            [&predicting[..], &[&builtin, "--mirror"]].concat(),
+        ),
+        (
+            "--out",
+            [&predicting[..], &[&builtin, "--out", &out]].concat(),
+        ),
+    ];
+    let mut faults = Vec::new();
+    for (flag, arguments) in &cases {
+        let words = [*flag, "has no part in", "leave it out"];
+        faults.extend(refused(&[2], &words, arguments));
+    }
+    let tiled = [&evaluating[..], &[&run, "--tile", "100"]].concat();
+    faults.extend(refused(
+        &[2],
+        &["--tile: found 100", "a multiple of 32"],
+        &tiled,
+    ));
+    let explaining = ["explain", &photo, "--weights", &run];
+    faults.extend(refused(
+        &[2],
+        &["for segmentation", "for classification"],
+        &explaining,
+    ));
+    assert!(faults.is_empty(), "{faults:#?}");
+
+    // What has a part is done.
+    let turned = [
+        "--rotate",
+        "10",
+        "--color-jitter",
+        "0.2",
+        "--augment",
+        "crop-flip",
+    ];
+    let summary = json(&[&training(&data, &out)[..], &turned].concat());
+    assert!(
+        summary["best"]["val_miou"].as_f64().unwrap() > 0.5,
+        "{summary}"
+    );
 }
 
 #[test]
