@@ -9,7 +9,8 @@ use cnn_kernels::{
     Activation, BackwardRule, Conv2dSpec, FeatureMap, InstructionSet, PackedConvTranspose2d,
     Padding, activate, conv_transpose2d, conv2d,
 };
-use common::{Numbers, TransposedCase, decoder_transposed, small_transposed};
+use common::Numbers;
+use common::transposed::{TransposedCase, decoder_transposed, small_transposed};
 
 /// Largest `‖f32 − f64‖ / ‖f64‖`.
 const TOLERANCE: f64 = 2e-6;

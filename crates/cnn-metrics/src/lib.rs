@@ -20,7 +20,8 @@
 //! - A logit may be −∞ (a class that is ruled out) as long as its row has a finite one; NaN and +∞
 //!   are errors, never silently ranked.
 //! - Where logits are equal the lower class index ranks first.
-//! - A mask is the class of every pixel, row by row; a target of [`IGNORED_TARGET`] (255) counts nowhere.
+//! - A mask is the class of every pixel, row by row; a target of [`IGNORED_TARGET`] (255) counts
+//!   nowhere.
 //! - Sums are taken in f64, sample by sample, so that results do not depend on how samples were
 //!   batched.
 //!

@@ -586,7 +586,8 @@ impl Tunable for dyn Segmenter {
             return Ok(None);
         }
         let record = tune.network.preprocessing().clone();
-        let (train, val) = (tune.train.clone(), tune.val.clone());
+        let train = tune.train.clone();
+        let val = tune.val.clone();
         let task = Segmentation::new(train, val, record, |mode| tune.network.build(mode))?
             .with_batch_size(tune.config.batch_size.min(tune.train.len()))?
             .with_augmentation(tune.augmentation.clone())

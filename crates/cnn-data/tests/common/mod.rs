@@ -8,11 +8,12 @@
 
 pub(crate) mod cifar;
 pub(crate) mod made;
+pub(crate) mod mask_files;
 pub(crate) mod mutate;
 
 use std::path::{Path, PathBuf};
 
-use cnn_data::{Dataset, DatasetFormat, FoundDataset, Image, Split, open_dataset};
+use cnn_data::{Dataset, DatasetFormat, FoundDataset, Image, Mask, Split, open_dataset};
 use tempfile::TempDir;
 
 pub(crate) fn golden(name: &str) -> PathBuf {
@@ -151,4 +152,23 @@ pub(crate) fn difference(found: &Image, expected: &Image) -> (u8, f64) {
         differences().max().unwrap(),
         sum / found.bytes().len() as f64,
     )
+}
+
+/// The extent of the pixels of one class in the mask: left, top, right, bottom edges, and how many
+/// they are.
+pub(crate) fn extent(mask: &Mask, class: usize) -> Option<([f32; 4], usize)> {
+    let of_class = |index: &usize| usize::from(mask.bytes()[*index]) == class;
+    let places: Vec<_> = (0..mask.bytes().len())
+        .filter(of_class)
+        .map(|i| (i % mask.width(), i / mask.width()))
+        .collect();
+    let columns = || places.iter().map(|place| place.0);
+    let rows = || places.iter().map(|place| place.1);
+    let edges = [
+        columns().min()?,
+        rows().min()?,
+        columns().max()? + 1,
+        rows().max()? + 1,
+    ];
+    Some((edges.map(|edge| edge as f32), places.len()))
 }

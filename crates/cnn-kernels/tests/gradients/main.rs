@@ -11,9 +11,8 @@ mod resizing;
 
 use candle_core::{Device, Result, Tensor, Var};
 use cnn_kernels::{FeatureMap, conv_transpose2d, conv2d};
-use common::{
-    Numbers, decoder_transposed, large_convolutions, small_convolutions, small_transposed,
-};
+use common::transposed::{decoder_transposed, small_transposed};
+use common::{Numbers, large_convolutions, small_convolutions};
 
 /// Half the distance of the two points of a central difference.
 const STEP: f64 = 1e-5;

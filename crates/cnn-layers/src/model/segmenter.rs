@@ -8,7 +8,8 @@ use crate::{Context, FeatureMap, LayerGroup, Outputs, StageInfo};
 ///
 /// It stands on a [`Backbone`](crate::Backbone) under a path of its own: the parameter groups of
 /// the backbone keep their full paths, so that they come first in the groups here.
-/// [`EncoderDecoder`](crate::EncoderDecoder) makes one from a backbone and a [`Decoder`](crate::Decoder).
+/// [`EncoderDecoder`](crate::EncoderDecoder) makes one from a backbone and a
+/// [`Decoder`](crate::Decoder).
 pub trait Segmenter: Send + Sync {
     /// Number of classes.
     fn num_classes(&self) -> usize;

@@ -88,7 +88,9 @@ fn one_pass_computes_what_the_operations_do() {
         Activation::Gelu,
     ];
     for (input, weight, spec) in cases {
-        let (xs, weight, bias) = (map(input), random(&weight), random(&weight[..1]));
+        let xs = map(input);
+        let bias = random(&weight[..1]);
+        let weight = random(&weight);
         let packed = PackedConv2d::new(&weight, Some(&bias), &spec).unwrap();
         let sum = conv2d(&xs, &weight, Some(&bias), &spec).unwrap();
         let residual = map(sum.dims());
