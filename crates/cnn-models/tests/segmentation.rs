@@ -234,7 +234,7 @@ fn what_cannot_be_built_says_what_would_be_accepted() {
         "smp_deeplabv3plus",
         config().with_arg("backbone", "vgg11_bn"),
     );
-    assert!(message.contains("output_stride"), "{message}");
+    assert!(message.contains("one that can be dilated"), "{message}");
     let message = build(
         "smp_deeplabv3plus",
         config().with_arg("backbone", "resnet18d"),

@@ -27,6 +27,9 @@ pub enum Error {
     /// The dataset has no labels that predictions could be compared with.
     #[error("the dataset has no labels, so there is nothing to compare with")]
     NoLabels,
+    /// The dataset has no masks that predictions could be compared with.
+    #[error("the images have no masks, so there is nothing to compare with")]
+    NoMasks,
     /// An image of a labelled dataset has no label.
     #[error("{path} has no label")]
     Unlabelled {

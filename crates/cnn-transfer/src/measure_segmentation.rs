@@ -32,7 +32,7 @@ impl SegmentationMeasured {
 /// After each photo `each` gets its number in the dataset and what was predicted.
 ///
 /// # Errors
-/// [`Error::Classes`] if the network has another number of classes than the masks,
+/// [`Error::NoMasks`] if the images have none, [`Error::Classes`] if the network has another number of classes than the masks,
 /// [`Error::UnknownClasses`] if they have other names, and what segmenting reports; not for an image
 /// that cannot be read.
 pub fn measure_segmentation(
@@ -74,6 +74,9 @@ pub fn measure_segmentation(
 
 /// Fails unless the network's classes are those of the masks, in their order.
 fn check_classes(network: &SegmentationNetwork, of_data: &[String]) -> Result<(), Error> {
+    if of_data.is_empty() {
+        return Err(Error::NoMasks);
+    }
     let of_network = network.model().num_classes().max(2);
     if of_network != of_data.len() {
         return Err(Error::Classes {

@@ -221,6 +221,17 @@ fn flags_without_a_part_are_refused() {
         &["--tile: found 100", "a multiple of 32"],
         &tiled,
     ));
+    let unmasked = bench.path("data");
+    let unmasked = [
+        "evaluate",
+        "--data",
+        &unmasked,
+        "--split",
+        "val",
+        "--weights",
+        &run,
+    ];
+    faults.extend(refused(&[1], &["the images have no masks"], &unmasked));
     let explaining = ["explain", &photo, "--weights", &run];
     faults.extend(refused(
         &[2],

@@ -113,7 +113,16 @@ impl BackboneArgs {
         config: &ModelConfig,
         root: &Builder,
     ) -> Result<Encoder, Error> {
-        let (config, whole) = self.whole(config, root, Some(output_stride))?;
+        let whole = self.whole(config, root, Some(output_stride));
+        let (config, whole) = whole.map_err(|error| match error {
+            Error::UnknownArgument { ref name, .. } if name == "output_stride" => Error::Argument {
+                model: self.spec.name,
+                what: "the backbone",
+                found: "one whose strides cannot become dilations".to_string(),
+                expected: "one that can be dilated, as resnet34 or mobilenetv2_100".to_string(),
+            },
+            other => other,
+        })?;
         let stages = whole.stages();
         let quarter = stages.iter().rposition(|stage| stage.reduction == 4);
         let last = stages.len().saturating_sub(1);
