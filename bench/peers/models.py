@@ -11,6 +11,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
+SMP = {"smp_unet": "Unet", "smp_deeplabv3plus": "DeepLabV3Plus"}
+"""What segmentation_models.pytorch calls its networks."""
+
+
 @dataclass(frozen=True)
 class Input:
     """What a model takes, and how many classes it tells apart."""
@@ -22,11 +26,16 @@ class Input:
 
 
 def default_input(name: str) -> Input:
-    """The input of the paper: 28×28 grey for LeNet, 32×32 for CIFAR-10, 299×299 for Inception and Xception, else 224×224 for ImageNet."""
+    """The input of the paper: 28×28 grey for LeNet, 32×32 for CIFAR-10, 299×299 for Inception and Xception, 224×224 for ImageNet's others;
+    of networks for pixels the published one, 520×520, or 512×512."""
     if name.startswith("lenet5"):
         return Input(1, 28, 28, 10)
     if name.endswith("_cifar10"):
         return Input(3, 32, 32, 10)
+    if name.startswith(("unet", "smp_")):
+        return Input(3, 512, 512, 2 if name.startswith("unet") else 21)
+    if name.startswith(("fcn_", "deeplabv3_", "lraspp_")):
+        return Input(3, 520, 520, 21)
     side = 299 if "ception" in name else 224
     return Input(3, side, side, 1000)
 
@@ -40,10 +49,18 @@ def build(name: str, shape: Input):
     sys.path.insert(0, str(ROOT / "tools/goldens"))
     from families import REFERENCES
     from families.lenet import LeNet5
+    from families.segmentation import UNet, smp
 
     torch.manual_seed(0)
+    name, _, settings = name.partition(":")
+    settings = dict(setting.split("=") for setting in settings.split(",") if setting)
     if name.startswith("lenet5"):
         model = LeNet5(shape.classes, shape.height, shape.width, tanh=name.endswith("tanh"))
+    elif name == "unet":
+        model = UNet(shape.classes, **{key: int(value) for key, value in settings.items()})
+    elif name in SMP:
+        encoder = f"tu-{settings.get('backbone', 'resnet34')}"
+        model = getattr(smp, SMP[name])(encoder, encoder_weights=None, classes=shape.classes)
     else:
         model = next(reference for reference in REFERENCES if reference.name == name).build(shape.classes)
     for module in model.modules():

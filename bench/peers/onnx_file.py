@@ -25,7 +25,7 @@ def onnx_parser(description: str) -> argparse.ArgumentParser:
 def onnx_file(arguments: argparse.Namespace) -> Path:
     """The file of this model, batch and size."""
     shape = input_of(arguments)
-    file = arguments.cache / f"{arguments.model}-b{arguments.batch}-{shape.height}x{shape.width}.onnx"
+    file = arguments.cache / f"{arguments.model.replace(':', '-')}-b{arguments.batch}-{shape.height}x{shape.width}.onnx"
     if not file.exists():
         # In a process of its own, so that the export's memory is not counted as the peer's.
         with ProcessPoolExecutor(1, get_context("spawn")) as process:
@@ -40,7 +40,10 @@ def export(name: str, batch: int, shape: Input, file: Path):
     xs = torch.zeros(batch, shape.channels, shape.height, shape.width)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(f".{os.getpid()}")
-    torch.onnx.export(build(name, shape).eval(), (xs,), partial, dynamo=True, external_data=False, verbose=False)
+    model = build(name, shape).eval()
+    if isinstance(model(xs), dict):
+        model = main_output(model)
+    torch.onnx.export(model, (xs,), partial, dynamo=True, external_data=False, verbose=False)
     partial.replace(file)
 
 
@@ -49,3 +52,18 @@ def random_input(arguments: argparse.Namespace) -> np.ndarray:
     shape = input_of(arguments)
     size = (arguments.batch, shape.channels, shape.height, shape.width)
     return np.random.default_rng(0).standard_normal(size, dtype=np.float32)
+
+
+def main_output(model):
+    """Of a network that gives its outputs by name."""
+    import torch
+
+    class MainOutput(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, xs):
+            return self.model(xs)["out"]
+
+    return MainOutput().eval()

@@ -32,7 +32,9 @@ def main():
     model = build(arguments.model, shape).to(memory_format=layout)
     torch.manual_seed(0)
     xs = torch.randn(arguments.batch, shape.channels, shape.height, shape.width).contiguous(memory_format=layout)
-    labels = torch.randint(shape.classes, (arguments.batch,))
+    is_dense = not torch.is_tensor(outputs := model.eval()(xs[:1])) or outputs.dim() == 4
+    size = (arguments.batch, shape.height, shape.width) if is_dense else (arguments.batch,)
+    labels = torch.randint(shape.classes, size)
     if arguments.mode == "train":
         model = torch.compile(model) if arguments.engine == "compile" else model
         times = time_calls(training_step(model, xs, labels), arguments.seconds)
@@ -52,6 +54,8 @@ def training_step(model, xs, labels):
         optimizer.zero_grad(set_to_none=True)
         outputs = model(xs)
         # Networks with auxiliary heads give a named tuple in train mode.
+        if isinstance(outputs, dict):
+            outputs = outputs.values()
         heads = [outputs] if torch.is_tensor(outputs) else [head for head in outputs if head is not None]
         sum(F.cross_entropy(head, labels) * (1.0 if index == 0 else 0.3) for index, head in enumerate(heads)).backward()
         optimizer.step()

@@ -9,25 +9,28 @@ use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use cnn_core::Key;
 use cnn_kernels::{InstructionSet, OpTime, Pass, backward, copy_bandwidth, peak_flops, profile};
-use cnn_layers::{Classifier, Context, FeatureMap, Mode};
-use cnn_models::{ModelConfig, Network};
+use cnn_layers::{Context, FeatureMap, Mode, Store};
+use cnn_models::{Kind, ModelConfig, Network, NetworkOf, SegmentationNetwork};
 use cnn_train::{
-    CrossEntropy, Gradients, Optimizer, OptimizerConfig, Rates, Targets, decay_groups,
+    CrossEntropy, Gradients, Optimizer, OptimizerConfig, PixelCrossEntropy, PixelLoss as _,
+    PixelTargets, Rates, Targets, decay_groups,
 };
 use cnn_viz::{Explainer, Method, Target};
 use serde_json::{Value, json};
 
-use crate::args::{Size, Unusable, set_threads};
+use crate::args::{Size, Unusable, model_choice, set_threads};
 use crate::memory::{self, Workload};
 use crate::next_steps::{self, NextStep};
 use crate::output;
+use crate::watched::Watched;
 
 /// Measure a network's speed on random images, operation by operation with --ops, and the machine's
 /// ceilings with --peak
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// Registered name of the model (the command `models` lists them)
-    #[arg(long, value_name = "NAME", required_unless_present = "peak")]
+    /// Registered name of the model (the command `models` lists them), with what it is built with as
+    /// `unet:width=16`
+    #[arg(long, value_name = "NAME[:SETTINGS]", required_unless_present = "peak")]
     model: Option<String>,
 
     /// What is measured: `infer`, the network built for inference, or `train`, a step of forward,
@@ -70,10 +73,23 @@ enum BenchMode {
     Infer,
     /// The forward pass of a network that gradients can flow through
     Eval,
-    /// Grad-CAM at the last map
+    /// Grad-CAM at the last map, of classifiers
     Gradcam,
     /// A training step
     Train,
+}
+
+/// What is measured.
+type Call = Box<dyn FnMut() -> Result<()>>;
+
+impl From<BenchMode> for Mode {
+    fn from(mode: BenchMode) -> Self {
+        match mode {
+            BenchMode::Infer => Self::Inference,
+            BenchMode::Eval | BenchMode::Gradcam => Self::Eval,
+            BenchMode::Train => Self::Train,
+        }
+    }
 }
 
 /// Calls at least, whatever the time.
@@ -101,12 +117,82 @@ impl Bench {
     }
 
     /// What one call does.
-    fn work(&self, model: &str) -> Result<Box<dyn FnMut() -> Result<()>>> {
+    fn work(&self, model: &str) -> Result<Call> {
+        let (spec, config) = model_choice(model)?;
         let config = ModelConfig {
             input_size: self.size.map(|Size(size)| size),
-            ..ModelConfig::default()
+            ..config
         };
-        let network = Network::new(model, &config, 0)?;
+        match spec.kind() {
+            Kind::Segmentation => {
+                self.work_of_segmenter(SegmentationNetwork::of(*spec, &config, 0)?)
+            }
+            _ => self.work_of_classifier(Network::of(*spec, &config, 0)?),
+        }
+    }
+
+    fn work_of_classifier(&self, network: Network) -> Result<Call> {
+        let images = self.images(&network)?;
+        let model = network.build(self.mode.into())?;
+        match self.mode {
+            BenchMode::Infer | BenchMode::Eval => Ok(Box::new(move || {
+                model.forward(&images, &Context::eval())?;
+                Ok(())
+            })),
+            BenchMode::Gradcam => Ok(Box::new(move || {
+                Explainer::new(model.as_ref()).explain(
+                    Method::GradCam,
+                    &images,
+                    &[Target::PREDICTED],
+                )?;
+                Ok(())
+            })),
+            BenchMode::Train => {
+                let classes = 0..usize::from(self.batch);
+                let classes = classes.map(|image| (image % model.num_classes()) as u32);
+                let targets = Targets::Classes(classes.collect());
+                step(network.store(), move |cx| {
+                    Ok(CrossEntropy::default().loss(&model.forward(&images, cx)?, &targets)?)
+                })
+            }
+        }
+    }
+
+    fn work_of_segmenter(&self, network: SegmentationNetwork) -> Result<Call> {
+        let images = self.images(&network)?;
+        let model = network.build(self.mode.into())?;
+        match self.mode {
+            BenchMode::Infer | BenchMode::Eval => Ok(Box::new(move || {
+                model.forward(&images, &Context::eval())?;
+                Ok(())
+            })),
+            BenchMode::Gradcam => {
+                Err(anyhow!("--mode gradcam is for classifiers").context(Unusable))
+            }
+            BenchMode::Train => {
+                let [height, width] = [images.height(), images.width()];
+                let classes = model.num_classes().max(2);
+                let pixels = 0..usize::from(self.batch) * height * width;
+                let masks: Vec<u8> = pixels.map(|pixel| (pixel % classes) as u8).collect();
+                let shape = (usize::from(self.batch), height, width);
+                let masks = Tensor::from_vec(masks, shape, &Device::Cpu)?;
+                let targets = PixelTargets::new(&masks)?;
+                step(network.store(), move |cx| {
+                    let outputs = model.forward_outputs(&images, cx)?;
+                    let loss = PixelCrossEntropy::default();
+                    let mut total = loss.loss(&outputs.main.to_nhwc(), &targets)?;
+                    for head in &outputs.auxiliary {
+                        let of_head = loss.loss(&head.output.to_nhwc(), &targets)?;
+                        total = (total + (of_head * head.weight)?)?;
+                    }
+                    Ok(total)
+                })
+            }
+        }
+    }
+
+    /// Random images of the size that the network takes.
+    fn images<M: Watched + ?Sized>(&self, network: &NetworkOf<M>) -> Result<FeatureMap> {
         let [channels, height, width] = network.preprocessing().input_size;
         let batch = usize::from(self.batch);
         let elements = batch * height * width * channels;
@@ -118,59 +204,14 @@ impl Bench {
             BenchMode::Train => Workload::Training,
             _ => Workload::Forward,
         };
-        memory::check(&network, batch, workload)?;
+        memory::check(network, batch, workload)?;
         let values = (0..elements).map(noise).collect::<Vec<_>>();
-        let images = FeatureMap::from_nhwc(&Tensor::from_vec(
-            values,
-            (batch, height, width, channels),
-            &Device::Cpu,
-        )?)?;
-        let mode = match self.mode {
-            BenchMode::Infer => Mode::Inference,
-            BenchMode::Eval | BenchMode::Gradcam => Mode::Eval,
-            BenchMode::Train => Mode::Train,
-        };
-        let model = network.build(mode)?;
-        match self.mode {
-            BenchMode::Infer | BenchMode::Eval => {
-                return Ok(Box::new(move || {
-                    model.forward(&images, &Context::eval())?;
-                    Ok(())
-                }));
-            }
-            BenchMode::Gradcam => {
-                return Ok(Box::new(move || {
-                    Explainer::new(model.as_ref()).explain(
-                        Method::GradCam,
-                        &images,
-                        &[Target::PREDICTED],
-                    )?;
-                    Ok(())
-                }));
-            }
-            BenchMode::Train => {}
-        }
-        let targets = Targets::Classes(
-            (0..batch)
-                .map(|image| (image % model.num_classes()) as u32)
-                .collect(),
-        );
-        let groups = decay_groups(network.store().trainable(), 0.);
-        let mut optimizer = Optimizer::new(OptimizerConfig::sgd(), groups)?;
-        let mut steps = 0;
-        Ok(Box::new(move || {
-            steps += 1;
-            step(
-                model.as_ref(),
-                &images,
-                &targets,
-                &mut optimizer,
-                Key::new(steps),
-            )
-        }))
+        let shape = (batch, height, width, channels);
+        let images = Tensor::from_vec(values, shape, &Device::Cpu)?;
+        Ok(FeatureMap::from_nhwc(&images)?)
     }
 
-    fn print_speed(&self, mut call: Box<dyn FnMut() -> Result<()>>) -> Result<()> {
+    fn print_speed(&self, mut call: Call) -> Result<()> {
         let (result, ops) = profile(&mut call);
         result?;
         let flops: f64 = ops.iter().map(|op| op.flops).sum();
@@ -221,7 +262,7 @@ impl Bench {
         Ok(())
     }
 
-    fn print_ops(&self, mut call: Box<dyn FnMut() -> Result<()>>) -> Result<()> {
+    fn print_ops(&self, mut call: Call) -> Result<()> {
         let start = Instant::now();
         let mut calls = Vec::new();
         let mut peaks = vec![peak_flops()];
@@ -331,26 +372,23 @@ fn noise(index: usize) -> f32 {
     (index as u32).wrapping_mul(2_654_435_761) as f32 / 2f32.powi(31) - 1.
 }
 
-/// One training step.
-fn step(
-    model: &dyn Classifier,
-    images: &FeatureMap,
-    targets: &Targets,
-    optimizer: &mut Optimizer,
-    key: Key,
-) -> Result<()> {
-    let loss =
-        CrossEntropy::default().loss(&model.forward(images, &Context::train(key))?, targets)?;
-    let mut gradients = backward(&loss)?;
-    drop(loss);
-    let gradients = Gradients::take(&mut gradients, optimizer);
-    Ok(optimizer.step(
-        &gradients,
-        &Rates {
+/// Training steps with this loss.
+fn step(store: &Store, loss: impl Fn(&Context<'_>) -> Result<Tensor> + 'static) -> Result<Call> {
+    let groups = decay_groups(store.trainable(), 0.);
+    let mut optimizer = Optimizer::new(OptimizerConfig::sgd(), groups)?;
+    let mut steps = 0;
+    Ok(Box::new(move || {
+        steps += 1;
+        let loss = loss(&Context::train(Key::new(steps)))?;
+        let mut gradients = backward(&loss)?;
+        drop(loss);
+        let gradients = Gradients::take(&mut gradients, &optimizer);
+        let rates = Rates {
             lr: 1e-3,
             momentum: None,
-        },
-    )?)
+        };
+        Ok(optimizer.step(&gradients, &rates)?)
+    }))
 }
 
 /// What the machine can do.
