@@ -77,11 +77,12 @@ pub(crate) fn is_unusable(error: &anyhow::Error) -> bool {
 }
 
 /// What the libraries call their arguments, and the flags that set them.
-const FLAGS: [(&str, &str); 24] = [
+const FLAGS: [(&str, &str); 26] = [
     ("batch size", "--batch"),
     ("batch_size", "--batch"),
     ("body_scale", "--body-scale"),
     ("brightness", "--color-jitter"),
+    ("class_weights", "--class-weights"),
     ("degrees", "--rotate"),
     ("ema", "--ema"),
     ("epochs", "--epochs"),
@@ -99,6 +100,7 @@ const FLAGS: [(&str, &str); 24] = [
     ("region", "--region"),
     ("scales", "--scales"),
     ("shapes", "--data"),
+    ("sigma", "--elastic"),
     ("stage", "--stage"),
     ("tile", "--tile"),
     ("warmup_epochs", "--warmup"),
@@ -265,12 +267,16 @@ impl NetworkArgs {
         self.load_sized(dtype, None)
     }
 
-    /// The same for another size of the input.
-    pub(crate) fn load_sized(&self, dtype: DType, size: Option<Size>) -> Result<Network> {
+    /// The same of any kind, and for another size of the input.
+    pub(crate) fn load_sized<M: ModelKind + ?Sized>(
+        &self,
+        dtype: DType,
+        size: Option<Size>,
+    ) -> Result<NetworkOf<M>> {
         let Some(weights) = &self.weights else {
             return Err(self.without_weights());
         };
-        let network = self.load_or_build(dtype, size)?;
+        let network = self.load_or_build_kind(dtype, size)?;
         if weights == "none" {
             eprintln!(
                 "note: the weights of {} are random (--weights none), and so is the answer",
@@ -301,14 +307,6 @@ impl NetworkArgs {
             None => cnn_models::kind_of(&weights.path).unwrap_or(None),
         };
         Ok(found.unwrap_or(Kind::Classification))
-    }
-
-    /// Loads a network of a kind for a command whose answer says nothing without trained weights.
-    pub(crate) fn load_kind<M: ModelKind + ?Sized>(&self) -> Result<NetworkOf<M>> {
-        if self.weights.is_none() {
-            return Err(self.without_weights());
-        }
-        self.load_or_build_kind(DType::F32, None)
     }
 
     fn load_or_build_kind<M: ModelKind + ?Sized>(

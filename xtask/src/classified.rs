@@ -1,15 +1,96 @@
 //! What the end of a run says where its task was to tell classes apart.
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use cnn_data::Split;
 use cnn_transfer::{BestEpoch, Measured};
-use cnn_viz::{ClassResults, Fact};
+use cnn_viz::{
+    ClassResults, Fact, FilterReport, InspectConfig, Report, Timing, filter_grid, inspect,
+};
 use serde_json::{Value, json};
 
-use crate::conclusion::Run;
+use crate::conclusion::{MeasuredEpoch, Run};
+use crate::{pictures, predictions};
+
+/// Dead filters are looked for during this share of the run's time, but so many seconds in any
+/// case.
+const INSPECTION_SHARE: f64 = 0.1;
+const LEAST_INSPECTION: Duration = Duration::from_secs(2);
+
+impl MeasuredEpoch for BestEpoch {
+    fn part(&self) -> Split {
+        self.part
+    }
+
+    fn samples(&self) -> u64 {
+        self.measured.result.samples
+    }
+
+    fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    fn network(&self) -> (&'static str, usize) {
+        (
+            self.network.spec().name,
+            self.network.store().parameter_count(),
+        )
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.measured.notes
+    }
+
+    fn figures(&self) -> Result<Value> {
+        figures(&self.measured)
+    }
+
+    fn said(&self) -> Result<String> {
+        said(self)
+    }
+
+    fn facts(&self, run: &Run<'_>) -> Result<Vec<Fact>> {
+        facts(run, self)
+    }
+
+    fn write_predictions(&self, run: &Run<'_>, path: &Path) -> Result<()> {
+        let dataset = run.data.measured_on().images;
+        let names = cnn_transfer::class_names(&self.network);
+        let part = self.part.name();
+        predictions::write(path, &self.measured, dataset.as_ref(), |_| part, &names)
+    }
+
+    fn show(&self, run: &Run<'_>, report: &mut Report) -> Result<()> {
+        report.classes = Some(class_results(self));
+        report.calibration = Some(self.measured.reliability.clone());
+        report.pictures = pictures::groups(run, self)?;
+        let start = Instant::now();
+        report.filters = Some(filters(run, self)?);
+        report.timings.push(Timing {
+            name: "looking for dead filters".to_string(),
+            seconds: start.elapsed().as_secs_f64(),
+            ..Timing::default()
+        });
+        Ok(())
+    }
+
+    fn mistakes(&self, run: &Run<'_>) -> Vec<String> {
+        let dataset = run.data.measured_on().images;
+        let mut mistakes: Vec<_> = self.measured.mistakes().collect();
+        mistakes.sort_by(|a, b| {
+            a.label_probability
+                .total_cmp(&b.label_probability)
+                .then(a.index.cmp(&b.index))
+        });
+        let files = mistakes.iter().map(|judged| dataset.id(judged.index));
+        files.collect()
+    }
+}
 
 /// The figures for programs.
-pub(crate) fn figures(measured: &Measured) -> Result<Value> {
+fn figures(measured: &Measured) -> Result<Value> {
     let result = &measured.result;
     let interval = measured.top1_interval()?;
     Ok(json!({
@@ -19,7 +100,7 @@ pub(crate) fn figures(measured: &Measured) -> Result<Value> {
 }
 
 /// The figures in a line.
-pub(crate) fn said(best: &BestEpoch) -> Result<String> {
+fn said(best: &BestEpoch) -> Result<String> {
     let result = &best.measured.result;
     let interval = best.measured.top1_interval()?;
     Ok(format!(
@@ -34,7 +115,7 @@ pub(crate) fn said(best: &BestEpoch) -> Result<String> {
 
 /// The figures at the head of a report: of test images where there are such, and of the validation
 /// images that chose the epoch.
-pub(crate) fn facts(run: &Run<'_>, best: &BestEpoch) -> Result<Vec<Fact>> {
+fn facts(run: &Run<'_>, best: &BestEpoch) -> Result<Vec<Fact>> {
     let result = &best.measured.result;
     let interval = best.measured.top1_interval()?;
     let percent = |share: f64| format!("{:.2} %", 100. * share);
@@ -59,7 +140,7 @@ pub(crate) fn facts(run: &Run<'_>, best: &BestEpoch) -> Result<Vec<Fact>> {
 }
 
 /// Who was taken for whom.
-pub(crate) fn class_results(best: &BestEpoch) -> ClassResults {
+fn class_results(best: &BestEpoch) -> ClassResults {
     let chose = match best.part {
         Split::Test => "",
         _ => ", which also chose the epoch",
@@ -69,4 +150,30 @@ pub(crate) fn class_results(best: &BestEpoch) -> ClassResults {
         names: cnn_transfer::class_names(&best.network),
         confusion: best.measured.confusion.clone(),
     }
+}
+
+/// Dead filters of the best epoch, on as many images as a share of the run's time allows: first
+/// those that it was measured on, then training images.
+fn filters(run: &Run<'_>, best: &BestEpoch) -> Result<FilterReport> {
+    let network = &best.network;
+    let measured_on = run.data.measured_on().images;
+    let datasets = [measured_on.clone(), run.data.train().clone()];
+    let share =
+        Duration::try_from_secs_f64(INSPECTION_SHARE * run.summary.seconds).unwrap_or_default();
+    let time = Some(share.max(LEAST_INSPECTION));
+    let config = InspectConfig {
+        images: 0,
+        time,
+        ..InspectConfig::default()
+    };
+    let inspection = inspect(network, &datasets, &config, &mut |_| ())?;
+    let kinds = if inspection.images > measured_on.len() {
+        format!("{} and training images", best.part)
+    } else {
+        format!("{} images", best.part)
+    };
+    Ok(inspection.report(
+        format!("{kinds}, weights of the best epoch"),
+        Some(filter_grid(network)?),
+    ))
 }

@@ -4,20 +4,24 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use cnn_core::{hex, write_atomic};
-use cnn_data::Skipped;
-use cnn_layers::TensorKind;
-use cnn_models::{LoadOptions, Network};
+use cnn_data::{Skipped, Split};
+use cnn_layers::{Store, TensorKind};
+use cnn_models::{Kind, LoadOptions};
 use cnn_train::{Best, TrainSummary, TrainingData};
 use cnn_transfer::{BestEpoch, FreezeProof, GroupRate, Phase, PhaseSummary};
+use cnn_viz::{Fact, Report};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::{classified, inference, next_steps, output, predictions, report};
+use crate::segmentation::BestSegmentation;
+use crate::{inference, next_steps, output, predictions, report};
 
 const SUMMARY: &str = "summary.json";
 
 /// A finished run.
 pub(crate) struct Run<'a> {
+    /// What its network is for.
+    pub(crate) kind: Kind,
     pub(crate) directory: &'a Path,
     /// The command that made it.
     pub(crate) command: &'static str,
@@ -33,14 +37,52 @@ pub(crate) struct Run<'a> {
 
 /// What was frozen and what was trained.
 pub(crate) struct Tuning<'a> {
-    /// The network as the run began with it.
-    pub(crate) source: Network,
+    /// The weights that the run began with, and their file.
+    pub(crate) source: &'a Store,
+    pub(crate) weights_file: Option<&'a Path>,
     pub(crate) plan: &'a [Phase],
     pub(crate) phases: &'a [PhaseSummary],
     pub(crate) proof: FreezeProof,
     /// Whether running statistics stayed in layers that were trained.
     pub(crate) statistics_frozen: bool,
     pub(crate) feature_seconds: f64,
+}
+
+/// The best epoch of a run, measured on images that had no part in choosing it where there are such.
+/// What is said of it depends on what the network is for.
+pub(crate) trait MeasuredEpoch {
+    /// What it was measured on.
+    fn part(&self) -> Split;
+
+    /// How many images that were.
+    fn samples(&self) -> u64;
+
+    /// Seconds that measuring took.
+    fn seconds(&self) -> f64;
+
+    /// The network's name and its parameters.
+    fn network(&self) -> (&'static str, usize);
+
+    /// What whoever reads the figures has to know.
+    fn notes(&self) -> &[String];
+
+    /// The figures for programs.
+    fn figures(&self) -> Result<Value>;
+
+    /// The figures in a line.
+    fn said(&self) -> Result<String>;
+
+    /// The figures at the head of a report.
+    fn facts(&self, run: &Run<'_>) -> Result<Vec<Fact>>;
+
+    /// Writes a row for each image.
+    fn write_predictions(&self, run: &Run<'_>, path: &Path) -> Result<()>;
+
+    /// Adds classes and pictures to a report.
+    fn show(&self, run: &Run<'_>, report: &mut Report) -> Result<()>;
+
+    /// Files that it is most wrong about, the worst first.
+    fn mistakes(&self, run: &Run<'_>) -> Vec<String>;
 }
 
 impl Tuning<'_> {
@@ -50,7 +92,7 @@ impl Tuning<'_> {
 
     /// What no phase trained, in words; empty where that is nothing.
     pub(crate) fn kept(&self) -> String {
-        let entries = self.source.store().entries();
+        let entries = self.source.entries();
         let groups = self.plan.last().map_or(&[][..], |phase| &phase.groups);
         let is_kept = |rate: &&GroupRate| {
             !entries
@@ -79,7 +121,7 @@ impl Tuning<'_> {
 
     /// What was trained and what was kept, and whether the saved file shows it.
     fn said(&self) -> String {
-        let entries = self.source.store().entries();
+        let entries = self.source.entries();
         let parameters = entries
             .iter()
             .filter(|entry| entry.kind == TensorKind::Parameter);
@@ -126,25 +168,23 @@ impl Run<'_> {
         }
         self.skipped = skipped_before.unwrap_or(self.skipped);
         let best = self.best_epoch()?;
-        let summary = self.summary_json(&best)?;
+        let best = best.as_ref();
+        inference::print_notes(best.notes());
+        let summary = self.summary_json(best)?;
         let text = serde_json::to_string_pretty(&summary)? + "\n";
         write_atomic(&self.directory.join(SUMMARY), |file| {
             file.write_all(text.as_bytes())
         })?;
-        let dataset = self.data.measured_on().images;
-        let part = best.part.name();
-        let path = self.directory.join(predictions::NAME);
-        let names = cnn_transfer::class_names(&best.network);
-        predictions::write(&path, &best.measured, dataset.as_ref(), |_| part, &names)?;
+        best.write_predictions(&self, &self.directory.join(predictions::NAME))?;
         // The report of a run that had already ended says more of it than this sitting knows.
         if !ended_before || !self.directory.join(report::NAME).exists() {
-            report::write(&self, &best)?;
+            report::write(&self, best)?;
         }
         inference::print_skipped(&self.skipped);
         if json {
             output::json(&summary)
         } else {
-            self.print(&summary, &best)
+            self.print(&summary, best)
         }
     }
 
@@ -158,14 +198,16 @@ impl Run<'_> {
             .then(|| serde_json::from_value(summary["skipped"].take()).ok())?
     }
 
-    fn best_epoch(&self) -> Result<BestEpoch> {
+    fn best_epoch(&self) -> Result<Box<dyn MeasuredEpoch>> {
+        if self.kind == Kind::Segmentation {
+            return Ok(Box::new(BestSegmentation::measure(self)?));
+        }
         let options = LoadOptions::default();
         let images = self.data.measured_on().images.len();
         let best = inference::with_progress("best epoch", images, |progress| {
             BestEpoch::measure(self.directory, &options, self.data, self.batch, progress)
         })?;
-        inference::print_notes(&best.measured.notes);
-        Ok(best)
+        Ok(Box::new(best))
     }
 
     /// What the trainer says of the best epoch.
@@ -174,7 +216,7 @@ impl Run<'_> {
         best.context("no epoch was completed")
     }
 
-    fn summary_json(&self, best: &BestEpoch) -> Result<Value> {
+    fn summary_json(&self, best: &dyn MeasuredEpoch) -> Result<Value> {
         let proof = self.tuning.as_ref().map(|tuning| &tuning.proof);
         let frozen = match proof {
             Some(proof) => {
@@ -182,7 +224,7 @@ impl Run<'_> {
             }
             None => json!({"tensors": 0, "unchanged": 0}),
         };
-        let notes = [self.data.notes(), &best.measured.notes[..]].concat();
+        let notes = [self.data.notes(), best.notes()].concat();
         let mut summary = json!({
             "run_dir": self.directory,
             "epochs": self.summary.epochs,
@@ -197,7 +239,7 @@ impl Run<'_> {
         if let Some(tuning) = &self.tuning {
             summary["phases"] = json!(tuning.phases);
         }
-        summary[best.part.name()] = classified::figures(&best.measured)?;
+        summary[best.part().name()] = best.figures()?;
         Ok(summary)
     }
 
@@ -209,9 +251,9 @@ impl Run<'_> {
         Ok(report::training_speed(self)?.per_second)
     }
 
-    fn print(&self, summary: &Value, best: &BestEpoch) -> Result<()> {
+    fn print(&self, summary: &Value, best: &dyn MeasuredEpoch) -> Result<()> {
         println!("{}", best_line(self.best()?));
-        println!("{}", classified::said(best)?);
+        println!("{}", best.said()?);
         if let Some(tuning) = &self.tuning {
             println!("{}", tuning.said());
         }
@@ -220,7 +262,7 @@ impl Run<'_> {
             summary["weights_sha256"].as_str().unwrap_or_default()
         );
         println!("report: {}", self.directory.join(report::NAME).display());
-        next_steps::print(&next_steps::after_run(self.directory));
+        next_steps::print(&next_steps::after_run(self.kind, self.directory));
         Ok(())
     }
 }
@@ -241,6 +283,7 @@ fn best_line(best: &Best) -> String {
     let score = match best.score_name.as_str() {
         "top1" => format!("top-1 {:.2} % of", 100. * best.score),
         "top5" => format!("top-5 {:.2} % of", 100. * best.score),
+        "miou" => format!("mIoU {:.4} on", best.score),
         name => format!("{name} {:.4} on", best.score),
     };
     format!("best epoch {}: {score} the validation images", best.epoch)
@@ -280,10 +323,13 @@ mod tests {
 
     #[test]
     fn any_other_task_names_its_own_score() {
-        let best = best("miou", 0.7314, &[("miou", 0.7314)]);
-        let json = best_json(&best).to_string();
-        assert_eq!(json, r#"{"epoch":3,"val_miou":0.7314}"#);
-        let line = best_line(&best);
-        assert_eq!(line, "best epoch 3: miou 0.7314 on the validation images");
+        for (name, shown) in [("miou", "mIoU"), ("map50", "map50")] {
+            let best = best(name, 0.7314, &[(name, 0.7314)]);
+            let json = best_json(&best).to_string();
+            assert_eq!(json, format!(r#"{{"epoch":3,"val_{name}":0.7314}}"#));
+            let line = best_line(&best);
+            let expected = format!("best epoch 3: {shown} 0.7314 on the validation images");
+            assert_eq!(line, expected);
+        }
     }
 }

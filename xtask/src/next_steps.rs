@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use cnn_models::Kind;
+
 use crate::args::NetworkArgs;
 use crate::output::{self, quoted};
 use crate::training::arguments_path;
@@ -31,12 +33,12 @@ impl NextStep {
 }
 
 /// What to do with a run that ended, which is in this directory.
-pub(crate) fn after_run(directory: &Path) -> Vec<NextStep> {
-    after_run_with(directory, &[])
+pub(crate) fn after_run(kind: Kind, directory: &Path) -> Vec<NextStep> {
+    after_run_with(kind, directory, &[])
 }
 
 /// The same where these photos are known that it took for something else.
-pub(crate) fn after_run_with(directory: &Path, mistakes: &[String]) -> Vec<NextStep> {
+pub(crate) fn after_run_with(kind: Kind, directory: &Path, mistakes: &[String]) -> Vec<NextStep> {
     let run = directory.display().to_string();
     let with_weights = ["--weights", &run];
     let explained: Vec<&str> = match mistakes {
@@ -48,18 +50,24 @@ pub(crate) fn after_run_with(directory: &Path, mistakes: &[String]) -> Vec<NextS
     } else {
         "see what its worst mistakes rest on"
     };
+    let predicting = match kind {
+        Kind::Segmentation => "segment photos",
+        _ => "classify photos",
+    };
     let mut steps = vec![
         NextStep::new("measure it again", &["evaluate", "--weights", &run]),
-        NextStep::new("classify photos", &["predict", "PHOTOS", "--weights", &run]),
+        NextStep::new(predicting, &["predict", "PHOTOS", "--weights", &run]),
         NextStep::new(
             purpose,
             &[&["explain"], &explained[..], &with_weights].concat(),
         ),
-        NextStep::new(
+    ];
+    if kind == Kind::Classification {
+        steps.push(NextStep::new(
             "see which of its filters do nothing",
             &["inspect", "--weights", &run],
-        ),
-    ];
+        ));
+    }
     // Written by this program at the run's start; a directory without it has no more to tell.
     let arguments = std::fs::read_to_string(arguments_path(directory))
         .ok()

@@ -112,7 +112,7 @@ pub(crate) fn grad_cams(
     dataset: &Arc<dyn Dataset>,
     targets: &[(usize, Target)],
 ) -> Result<BTreeMap<usize, Heatmap>> {
-    let target_of: BTreeMap<usize, Target> = targets.iter().copied().collect();
+    let target_of: BTreeMap<usize, Target> = targets.iter().cloned().collect();
     let mut maps = BTreeMap::new();
     if target_of.is_empty() {
         return Ok(maps);
@@ -123,7 +123,11 @@ pub(crate) fn grad_cams(
         .with_batch_size(BATCH);
     for batch in plan.start()? {
         let batch = batch?;
-        let targets: Vec<Target> = batch.indices.iter().map(|index| target_of[index]).collect();
+        let targets: Vec<Target> = batch
+            .indices
+            .iter()
+            .map(|index| target_of[index].clone())
+            .collect();
         let images = FeatureMap::from_nhwc(&batch.images)?;
         let explanation = explainer.explain(Method::GradCam, &images, &targets)?;
         maps.extend(batch.indices.into_iter().zip(explanation.maps));
@@ -145,7 +149,7 @@ fn explained(
 }
 
 /// The name within the data's folder, which the page names already.
-fn short(id: &str, data_name: &str) -> String {
+pub(crate) fn short(id: &str, data_name: &str) -> String {
     Path::new(id)
         .strip_prefix(data_name)
         .map_or(id, |path| path.to_str().unwrap_or(id))

@@ -2,32 +2,28 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cnn_core::write_atomic;
 use cnn_data::Split;
 use cnn_kernels::InstructionSet;
 use cnn_layers::TensorKind;
-use cnn_transfer::BestEpoch;
+use cnn_models::Kind;
+use cnn_train::PixelLossSum;
 use cnn_viz::{
-    DataPart, Fact, FileLink, FilterReport, InspectConfig, NormStatistics, Report, ReportEpoch,
-    ReportFreezeProof, ReportLayerGroup, ReportNextStep, ReportPhase, Timing, filter_grid, inspect,
+    DataPart, Fact, FileLink, NormStatistics, Report, ReportEpoch, ReportFreezeProof,
+    ReportLayerGroup, ReportNextStep, ReportPhase, Timing,
 };
 use serde::Deserialize;
 
 use crate::byline::byline;
-use crate::conclusion::{Run, Tuning, sha256};
+use crate::conclusion::{MeasuredEpoch, Run, Tuning, sha256};
+use crate::segmentation::default_loss;
 use crate::training::arguments_path;
-use crate::{classified, next_steps, output, pictures, rates, strip};
+use crate::{next_steps, output, rates, strip};
 
 /// The file's name.
 pub(crate) const NAME: &str = "report.html";
-/// Dead filters are looked for during this share of the run's time, but so many seconds in any
-/// case.
-const INSPECTION_SHARE: f64 = 0.1;
-const LEAST_INSPECTION: Duration = Duration::from_secs(2);
-
 /// What a run directory may hold beside the report, and what that is for.
 const FILES: [(&str, &str); 9] = [
     (
@@ -37,7 +33,7 @@ const FILES: [(&str, &str); 9] = [
     ("last/", "the same of the last epoch"),
     (
         "predictions.csv",
-        "each image that the best epoch was measured on: its class, the prediction, the probabilities",
+        "each image that the best epoch was measured on, and what came of it",
     ),
     (
         "split.csv",
@@ -59,34 +55,14 @@ const FILES: [(&str, &str); 9] = [
 const EXPLAINED_MISTAKES: usize = 3;
 
 /// Writes the report of a finished run.
-pub(crate) fn write(run: &Run<'_>, best: &BestEpoch) -> Result<()> {
-    let mut report = beginning(
-        run.command,
-        run.data_name,
-        best.network.spec().name,
-        run.directory,
-    )?;
+pub(crate) fn write(run: &Run<'_>, best: &dyn MeasuredEpoch) -> Result<()> {
+    let (name, _) = best.network();
+    let mut report = beginning(run.command, run.data_name, name, run.directory)?;
     report.best_epoch = run.summary.best.as_ref().map(|best| best.epoch);
     report.summary = facts(run, best)?;
-    report.classes = Some(classified::class_results(best));
-    report.calibration = Some(best.measured.reliability.clone());
-    report.pictures = pictures::groups(run, best)?;
-    let start = std::time::Instant::now();
-    report.filters = Some(filters(run, best)?);
-    let inspecting = Timing {
-        name: "looking for dead filters".to_string(),
-        seconds: start.elapsed().as_secs_f64(),
-        ..Timing::default()
-    };
     report.skipped = run.skipped.clone();
     report.next_steps = next_steps(run, best);
     report.data = data_parts(run);
-    let measured = best.measured.result.samples as f64;
-    let of_best = Timing {
-        name: format!("measuring the best epoch on the {} images", best.part),
-        seconds: best.seconds,
-        images_per_second: Some(measured / best.seconds.max(1e-9)),
-    };
     match &run.tuning {
         Some(tuning) => {
             report.phases = phases(tuning);
@@ -102,7 +78,12 @@ pub(crate) fn write(run: &Run<'_>, best: &BestEpoch) -> Result<()> {
             images_per_second: Some(training_speed(run)?.per_second),
         }),
     }
-    report.timings.extend([of_best, inspecting]);
+    report.timings.push(Timing {
+        name: format!("measuring the best epoch on the {} images", best.part()),
+        seconds: best.seconds(),
+        images_per_second: Some(best.samples() as f64 / best.seconds().max(1e-9)),
+    });
+    best.show(run, &mut report)?;
     save(&report, run.directory)
 }
 
@@ -134,6 +115,7 @@ fn beginning(command: &str, data: &str, model: &str, directory: &Path) -> Result
     let epochs = epochs(directory)?;
     let numbers: Vec<usize> = epochs.iter().map(|epoch| epoch.epoch).collect();
     let arguments = arguments(directory)?;
+    let kind = cnn_models::find(model)?.kind();
     let file = |&(path, about): &(&str, &str)| FileLink {
         path: path.to_string(),
         about: about.to_string(),
@@ -142,7 +124,11 @@ fn beginning(command: &str, data: &str, model: &str, directory: &Path) -> Result
         title: format!("{model} on {data}"),
         byline: Some(byline()),
         learning_rates: rates::read(&directory.join("events.jsonl"))?,
-        loss_note: Some(loss_note(&arguments)),
+        loss_note: Some(match kind {
+            Kind::Segmentation => pixel_loss_note(&arguments),
+            _ => loss_note(&arguments),
+        }),
+        score: (kind == Kind::Segmentation).then(|| "mIoU".to_string()),
         strip: strip::read(directory, &numbers),
         epochs,
         files: FILES
@@ -181,6 +167,7 @@ struct Row {
     train_top1: Option<f64>,
     val_loss: Option<f64>,
     val_top1: Option<f64>,
+    val_miou: Option<f64>,
     seconds: Option<f64>,
 }
 
@@ -199,8 +186,8 @@ fn epochs(directory: &Path) -> Result<Vec<ReportEpoch>> {
         learning_rate: row.lr,
         train_loss: row.train_loss,
         val_loss: row.val_loss,
-        train_accuracy: row.train_top1,
-        val_accuracy: row.val_top1,
+        train_score: row.train_top1,
+        val_score: row.val_top1.or(row.val_miou),
         seconds: row.seconds,
     };
     rows.map(|row| row.map(epoch))
@@ -266,8 +253,26 @@ fn loss_note(arguments: &toml::Table) -> String {
     }
 }
 
-fn facts(run: &Run<'_>, best: &BestEpoch) -> Result<Vec<Fact>> {
-    let mut facts = classified::facts(run, best)?;
+/// The same where every pixel has a class.
+fn pixel_loss_note(arguments: &toml::Table) -> String {
+    let given = arguments.get("loss").and_then(toml::Value::as_str);
+    let loss: PixelLossSum = given
+        .and_then(|loss| loss.parse().ok())
+        .unwrap_or_else(default_loss);
+    // Without settings, which the table of the configuration has.
+    let terms = loss.terms.iter().map(|term| term.loss.to_string());
+    let names: Vec<String> = terms
+        .map(|term| term.split(':').next().unwrap_or_default().to_string())
+        .collect();
+    format!(
+        "The training loss is the mean of {} over an epoch in which the weights change, on parts of the images; the validation loss is the cross-entropy of whole images at the epoch's end. So the two curves are not on one scale: compare each with itself.",
+        names.join(" + ")
+    )
+}
+
+fn facts(run: &Run<'_>, best: &dyn MeasuredEpoch) -> Result<Vec<Fact>> {
+    let mut facts = best.facts(run)?;
+    let (name, parameters) = best.network();
     if let Some(best) = &run.summary.best {
         let kept = Fact::new(
             "epoch kept",
@@ -275,11 +280,14 @@ fn facts(run: &Run<'_>, best: &BestEpoch) -> Result<Vec<Fact>> {
         );
         facts.push(kept.with_note("the best on the validation images; its weights are in best/"));
     }
-    let parameters = best.network.store().parameter_count();
-    let network = Fact::new("network", best.network.spec().name);
+    let network = Fact::new("network", name);
     facts.push(network.with_note(format!("{parameters} parameters")));
     let images = Fact::new("images", format!("{} training", run.data.train().len()));
-    let classes = run.data.train().classes().len();
+    let train = run.data.train();
+    let classes = match run.kind {
+        Kind::Segmentation => train.mask_classes().len(),
+        _ => train.classes().len(),
+    };
     let test = run
         .data
         .test()
@@ -306,24 +314,15 @@ fn facts(run: &Run<'_>, best: &BestEpoch) -> Result<Vec<Fact>> {
 }
 
 /// What to do next; the worst mistakes are named where they are files.
-fn next_steps(run: &Run<'_>, best: &BestEpoch) -> Vec<ReportNextStep> {
-    let dataset = run.data.measured_on().images;
-    let mut mistakes: Vec<_> = best.measured.mistakes().collect();
-    mistakes.sort_by(|a, b| {
-        a.label_probability
-            .total_cmp(&b.label_probability)
-            .then(a.index.cmp(&b.index))
-    });
-    let files = mistakes
-        .iter()
-        .map(|judged| dataset.id(judged.index))
-        .filter(|id| Path::new(id).is_file());
+fn next_steps(run: &Run<'_>, best: &dyn MeasuredEpoch) -> Vec<ReportNextStep> {
+    let mistakes = best.mistakes(run);
+    let files = mistakes.into_iter().filter(|id| Path::new(id).is_file());
     let files: Vec<String> = files.take(EXPLAINED_MISTAKES).collect();
     let step = |step: next_steps::NextStep| ReportNextStep {
         purpose: step.purpose,
         command: step.command,
     };
-    next_steps::after_run_with(run.directory, &files)
+    next_steps::after_run_with(run.kind, run.directory, &files)
         .into_iter()
         .map(step)
         .collect()
@@ -347,32 +346,6 @@ fn data_parts(run: &Run<'_>) -> Vec<DataPart> {
     parts.into_iter().filter_map(part).collect()
 }
 
-/// Dead filters of the best epoch, on as many images as a share of the run's time allows: first
-/// those that it was measured on, then training images.
-fn filters(run: &Run<'_>, best: &BestEpoch) -> Result<FilterReport> {
-    let network = &best.network;
-    let measured_on = run.data.measured_on().images;
-    let datasets = [measured_on.clone(), run.data.train().clone()];
-    let share =
-        Duration::try_from_secs_f64(INSPECTION_SHARE * run.summary.seconds).unwrap_or_default();
-    let time = Some(share.max(LEAST_INSPECTION));
-    let config = InspectConfig {
-        images: 0,
-        time,
-        ..InspectConfig::default()
-    };
-    let inspection = inspect(network, &datasets, &config, &mut |_| ())?;
-    let kinds = if inspection.images > measured_on.len() {
-        format!("{} and training images", best.part)
-    } else {
-        format!("{} images", best.part)
-    };
-    Ok(inspection.report(
-        format!("{kinds}, weights of the best epoch"),
-        Some(filter_grid(network)?),
-    ))
-}
-
 fn phases(tuning: &Tuning<'_>) -> Vec<ReportPhase> {
     let mut done = 0;
     let phases = tuning
@@ -384,7 +357,7 @@ fn phases(tuning: &Tuning<'_>) -> Vec<ReportPhase> {
             done += summary.epochs;
             let groups = phase.groups.iter().map(|rate| {
                 let in_group = |name: &str| rate.group.contains(name);
-                let entries = tuning.source.store().entries();
+                let entries = tuning.source.entries();
                 let mut of_group = entries.iter().filter(|entry| in_group(&entry.name));
                 let has_statistics = of_group.any(|entry| entry.kind == TensorKind::Buffer);
                 let norm_statistics = if !has_statistics {
@@ -418,11 +391,7 @@ fn phases(tuning: &Tuning<'_>) -> Vec<ReportPhase> {
 
 /// `None` where nothing was frozen, or the network began with fresh weights.
 fn freeze_proof(tuning: &Tuning<'_>) -> Result<Option<ReportFreezeProof>> {
-    let Some(source) = tuning
-        .source
-        .weights_file()
-        .filter(|_| tuning.proof.tensors > 0)
-    else {
+    let Some(source) = tuning.weights_file.filter(|_| tuning.proof.tensors > 0) else {
         return Ok(None);
     };
     Ok(Some(ReportFreezeProof {

@@ -8,7 +8,7 @@ use cnn_data::{Dataset, Split};
 use cnn_train::SplitRecord;
 
 use crate::args::Unusable;
-use crate::datasets::Source;
+use crate::datasets::{MaskOptions, Source};
 use crate::os_text;
 use crate::training::arguments_path;
 
@@ -85,7 +85,7 @@ impl RunImages {
             );
         }
         let data = self.data()?;
-        let source = Source::parse(&data)?;
+        let source = Source::parse(&data)?.with_masks(&self.mask_options()?)?;
         let splits = source.splits()?;
         // What was held out lies among the training images.
         let from = [part, Split::Train]
@@ -106,13 +106,32 @@ impl RunImages {
 
     /// What `--data` said.
     pub(crate) fn data(&self) -> Result<String> {
+        let arguments = self.arguments()?;
+        let data = arguments.get("data").and_then(toml::Value::as_str);
         let path = arguments_path(&self.directory);
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        let table: toml::Table = text.parse().with_context(|| path.display().to_string())?;
-        let data = table.get("data").and_then(toml::Value::as_str);
         Ok(data
             .with_context(|| format!("{} does not say `data`", path.display()))?
             .to_string())
+    }
+
+    /// What was said of masks.
+    fn mask_options(&self) -> Result<MaskOptions> {
+        let arguments = self.arguments()?;
+        let ignored = arguments.get("ignore_index");
+        let ignored = ignored.and_then(toml::Value::as_integer);
+        Ok(MaskOptions {
+            classes: arguments
+                .get("classes")
+                .and_then(toml::Value::as_str)
+                .map(os_text::path),
+            ignored: ignored.and_then(|number| u8::try_from(number).ok()),
+        })
+    }
+
+    fn arguments(&self) -> Result<toml::Table> {
+        let path = arguments_path(&self.directory);
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        text.parse().with_context(|| path.display().to_string())
     }
 }

@@ -41,6 +41,12 @@ pub(crate) struct TrainingArgs {
     #[arg(long, value_name = "DEGREES", default_value_t = 0., value_parser = not_negative)]
     pub(crate) rotate: f64,
 
+    /// Deform training images smoothly, by a standard deviation of so many pixels (Ronneberger et
+    /// al. 2015, who take 10 for 512 pixels)
+    #[arg(long, value_name = "PIXELS", default_value_t = 0., value_parser = not_negative)]
+    #[serde(default)]
+    pub(crate) elastic: f64,
+
     /// Change brightness, contrast and saturation by up to this share
     #[arg(long, value_name = "SHARE", default_value_t = 0., value_parser = not_negative)]
     pub(crate) color_jitter: f64,
@@ -193,6 +199,7 @@ impl TrainingArgs {
         let policy = AugmentationPolicy {
             cropping: self.augment.into(),
             rotation: self.rotate,
+            elastic: self.elastic,
             color_jitter: self.color_jitter,
             erasing: self.erase,
             ..base
@@ -342,7 +349,7 @@ pub(crate) fn without_part(kind: Kind) -> &'static [&'static str] {
             "balance",
             "no_cache",
         ],
-        _ => &["loss", "classes", "ignore_index"],
+        _ => &["loss", "class_weights", "classes", "ignore_index"],
     }
 }
 
@@ -417,17 +424,11 @@ struct Pass {
 }
 
 impl<'a> Watcher<'a> {
-    pub(crate) fn new(strip: &'a Strip, patience: Option<u32>) -> Self {
+    /// Adds each epoch to `strip` where there is one, and says when there was no better epoch for
+    /// `patience` ones.
+    pub(crate) fn new(strip: Option<&'a Strip>, patience: Option<u32>) -> Self {
         Self {
-            strip: Some(strip),
-            ..Self::without_strip(patience)
-        }
-    }
-
-    /// For a task that has no strip of images.
-    pub(crate) fn without_strip(patience: Option<u32>) -> Self {
-        Self {
-            strip: None,
+            strip,
             patience,
             images: 0,
             progress: None,

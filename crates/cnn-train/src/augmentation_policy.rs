@@ -2,8 +2,8 @@
 
 use cnn_core::Preprocessing;
 use cnn_data::{
-    Augmentation, BatchMix, ColorJitter, CutMix, Mixup, RandomCrop, RandomErasing,
-    RandomHorizontalFlip, RandomResizedCrop, RandomRotation, Resize,
+    Augmentation, BatchMix, ColorJitter, CutMix, ElasticDeformation, Mixup, RandomCrop,
+    RandomErasing, RandomHorizontalFlip, RandomResizedCrop, RandomRotation, Resize,
 };
 
 use crate::Error;
@@ -38,6 +38,9 @@ pub struct AugmentationPolicy {
     pub smallest_crop: f64,
     /// Images are turned by up to so many degrees either way. Default 0.
     pub rotation: f64,
+    /// The standard deviation in pixels of a smooth random deformation (Ronneberger et al. 2015,
+    /// <https://arxiv.org/abs/1505.04597>, who take 10 for images of 512 pixels). Default 0.
+    pub elastic: f64,
     /// Brightness, contrast and saturation change by up to this share. Default 0.
     pub color_jitter: f64,
     /// The probability that a rectangle is erased (Zhong et al. 2017), in 0..=1. Default 0.
@@ -83,6 +86,7 @@ impl Default for AugmentationPolicy {
             cropping: Cropping::Auto,
             smallest_crop: 0.08,
             rotation: 0.,
+            elastic: 0.,
             color_jitter: 0.,
             erasing: 0.,
         }
@@ -108,6 +112,9 @@ impl AugmentationPolicy {
         let mut augmentation = Augmentation::new();
         if self.rotation != 0. {
             augmentation = augmentation.then(RandomRotation::new(self.rotation)?);
+        }
+        if self.elastic != 0. {
+            augmentation = augmentation.then(ElasticDeformation::new(self.elastic)?);
         }
         augmentation = match self.cropping.resolved(record) {
             Cropping::CropFlip => {
@@ -216,12 +223,14 @@ mod tests {
     fn settings_become_transforms_in_their_order() {
         let policy = AugmentationPolicy {
             rotation: 10.,
+            elastic: 4.,
             color_jitter: 0.2,
             erasing: 0.5,
             ..AugmentationPolicy::default()
         };
         let expected = [
             "RandomRotation",
+            "ElasticDeformation",
             "RandomResizedCrop",
             "RandomHorizontalFlip",
             "ColorJitter",
@@ -242,6 +251,10 @@ mod tests {
         let wrong = [
             AugmentationPolicy {
                 rotation: f64::NAN,
+                ..auto
+            },
+            AugmentationPolicy {
+                elastic: -1.,
                 ..auto
             },
             AugmentationPolicy {

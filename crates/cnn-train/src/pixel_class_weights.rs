@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use cnn_core::did_you_mean;
 use cnn_data::{Dataset, Mask};
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::settings::numbers;
@@ -97,8 +98,10 @@ impl PixelCounts {
 
 /// How much the pixels of each class weigh in a loss.
 ///
-/// As text it is `inverse`, `median`, or the weights joined by `+`: `1+2.5+4`.
-#[derive(Debug, Clone, PartialEq)]
+/// As text it is `inverse`, `median`, or the weights joined by `+`: `1+2.5+4`. It is serialised as
+/// that text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum PixelWeighting {
     /// The inverse of the class's share of all pixels that count, over the number of classes:
     /// `pixels / (classes · pixels of the class)`. All classes have the same sum of weights, and on
@@ -154,6 +157,20 @@ impl fmt::Display for PixelWeighting {
             Self::Median => f.write_str("median"),
             Self::Given(weights) => f.write_str(&numbers(weights)),
         }
+    }
+}
+
+impl TryFrom<String> for PixelWeighting {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<PixelWeighting> for String {
+    fn from(weighting: PixelWeighting) -> Self {
+        weighting.to_string()
     }
 }
 

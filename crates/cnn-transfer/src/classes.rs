@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use cnn_data::Dataset;
-use cnn_models::Network;
+use cnn_models::{Kind, ModelKind, Network, NetworkOf};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::Error;
@@ -21,7 +21,7 @@ pub struct ClassMatch {
 
 /// The names of the network's classes, in the order of its scores: those of its `config.json`, or
 /// else ImageNet's for a network of 1000 classes; `None` where no names are known.
-pub fn known_class_names(network: &Network) -> Option<Vec<String>> {
+pub fn known_class_names<M: ModelKind + ?Sized>(network: &NetworkOf<M>) -> Option<Vec<String>> {
     let imagenet = cnn_data::imagenet_class_names();
     let is_imagenet = network.model().num_classes() == imagenet.len();
     let named = network.label_names().map(<[String]>::to_vec);
@@ -30,9 +30,14 @@ pub fn known_class_names(network: &Network) -> Option<Vec<String>> {
 
 /// The names of the network's classes, in the order of its scores; their numbers where they have no
 /// names.
-pub fn class_names(network: &Network) -> Vec<String> {
+pub fn class_names<M: ModelKind + ?Sized>(network: &NetworkOf<M>) -> Vec<String> {
+    // A network for pixels with one output tells two classes.
+    let least = match M::KIND {
+        Kind::Segmentation => 2,
+        _ => 1,
+    };
     let numbers = || {
-        (0..network.model().num_classes())
+        (0..network.model().num_classes().max(least))
             .map(|index| index.to_string())
             .collect()
     };

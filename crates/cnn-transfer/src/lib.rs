@@ -57,7 +57,7 @@ pub use measure::{
     BatchLogits, Judged, MOST_KEPT, Measured, MeasuredWithPart, for_each_batch, measure,
     measure_with_part,
 };
-pub use measure_segmentation::{SegmentationMeasured, measure_segmentation};
+pub use measure_segmentation::{MeasuredPhoto, SegmentationMeasured, measure_segmentation};
 pub use phase::{GroupRate, Phase};
 pub use predict::{DatasetPredictions, Predict, PredictedClass, PredictedImage};
 pub use strategy::{FineTuneConfig, Strategy};

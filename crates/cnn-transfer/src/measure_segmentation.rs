@@ -1,6 +1,6 @@
 //! How good a network for pixels is on photos with masks.
 
-use cnn_data::{Dataset, Mask, Skipped};
+use cnn_data::{Dataset, Image, Mask, Skipped};
 use cnn_layers::Mode;
 use cnn_metrics::{Bootstrap, SegmentationIntervals, SegmentationMetrics};
 use cnn_models::SegmentationNetwork;
@@ -28,18 +28,31 @@ impl SegmentationMeasured {
     }
 }
 
+/// A photo that was segmented and compared with its mask.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct MeasuredPhoto<'a> {
+    /// The photo.
+    pub image: &'a Image,
+    /// Its mask.
+    pub truth: &'a Mask,
+    /// What was predicted.
+    pub predicted: &'a Mask,
+}
+
 /// Segments all photos of a dataset, each whole and in its own size, and compares with their masks.
-/// After each photo `each` gets its number in the dataset and what was predicted.
+/// After each photo `each` gets its number in the dataset and what came of it; `None` where it could
+/// not be read.
 ///
 /// # Errors
-/// [`Error::NoMasks`] if the images have none, [`Error::Classes`] if the network has another number of classes than the masks,
-/// [`Error::UnknownClasses`] if they have other names, and what segmenting reports; not for an image
-/// that cannot be read.
+/// [`Error::NoMasks`] if the images have none, [`Error::Classes`] if the network has another number
+/// of classes than the masks, [`Error::UnknownClasses`] if they have other names, and what
+/// segmenting reports; not for an image that cannot be read.
 pub fn measure_segmentation(
     network: &SegmentationNetwork,
     dataset: &dyn Dataset,
     options: &SegmentOptions,
-    each: &mut dyn FnMut(usize, Option<&Mask>),
+    each: &mut dyn FnMut(usize, Option<MeasuredPhoto<'_>>),
 ) -> Result<SegmentationMeasured, Error> {
     check_classes(network, dataset.mask_classes())?;
     let classes = dataset.mask_classes().len();
@@ -53,7 +66,12 @@ pub fn measure_segmentation(
             Ok(Some((image, mask))) => {
                 let record = network.preprocessing();
                 let predicted = scores.add(model.as_ref(), &image, &mask, record, options)?;
-                each(index, Some(&predicted));
+                let photo = MeasuredPhoto {
+                    image: &image,
+                    truth: &mask,
+                    predicted: &predicted,
+                };
+                each(index, Some(photo));
                 continue;
             }
             Ok(None) => "it has no mask".to_string(),

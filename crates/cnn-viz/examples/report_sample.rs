@@ -114,8 +114,8 @@ fn epoch(epoch: usize) -> ReportEpoch {
         }),
         train_loss: Some(loss + 0.03 * noise.normal()),
         val_loss: Some(loss + 0.05 + 0.05 * noise.normal()),
-        train_accuracy: Some((0.25 + 0.71 * progress + 0.01 * noise.normal()).min(1.0)),
-        val_accuracy: Some((0.22 + 0.73 * progress + 0.01 * noise.normal()).min(1.0)),
+        train_score: Some((0.25 + 0.71 * progress + 0.01 * noise.normal()).min(1.0)),
+        val_score: Some((0.22 + 0.73 * progress + 0.01 * noise.normal()).min(1.0)),
         seconds: Some(if epoch <= 3 { 1.5 } else { 9.8 } + 0.2 * noise.uniform()),
     }
 }

@@ -81,7 +81,8 @@ mod trust;
 pub use cnn_graph::ReceptiveField;
 pub use error::Error;
 pub use explain::{
-    Explainer, Explanation, Method, Place, Region, Score, Smoothing, Target, feature_maps,
+    Explainable, Explained, Explainer, Explanation, Method, Place, Region, Score, Smoothing,
+    Target, feature_maps,
 };
 pub use inspect::{
     ChannelStatistics, FilterCounts, FilterGraph, FilterKind, FilterUnit, Finding, HeldOut,
@@ -95,9 +96,9 @@ pub use picture::{ColorMap, Heatmap, map_grid, overlay};
 #[cfg(feature = "report")]
 pub use report::{
     ClassResults, DataPart, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FileLink,
-    FilterLayer, FilterReport, Gallery, ImagePrediction, NormStatistics, PictureGroup, RatePoint,
-    Report, ReportEpoch, ReportFreezeProof, ReportLayerGroup, ReportNextStep, ReportPhase,
-    StripRow, Timing,
+    FilterLayer, FilterReport, Gallery, ImagePrediction, MaskGroup, NormStatistics, PictureGroup,
+    RatePoint, RegionResults, Report, ReportEpoch, ReportFreezeProof, ReportLayerGroup,
+    ReportNextStep, ReportPhase, SegmentedPhoto, StripRow, Timing,
 };
 pub use trust::{
     InsertionDeletion, Road, Trust, TrustCheck, TrustChecks, TrustVerdict, cascade,

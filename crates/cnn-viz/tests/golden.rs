@@ -402,12 +402,12 @@ fn road_equals_that_of_pytorch_grad_cam() {
         for (image, map) in explanation.maps.iter().enumerate() {
             let one =
                 FeatureMap::from_nhwc(&case.images.to_nhwc().narrow(0, image, 1).unwrap()).unwrap();
-            let class = explanation.scores[image].class;
+            let score = &explanation.scores[image];
             let found = road(
                 model,
                 &one,
                 map,
-                class,
+                score,
                 &[20., 40., 60., 80.],
                 0.,
                 &Key::new(0),
@@ -443,10 +443,10 @@ fn trust_follows_the_map() {
         let map = &explanation.maps[0];
         let opposite = map.values().iter().map(|value| 1. - value).collect();
         let opposite = Heatmap::new(map.height(), map.width(), opposite, false).unwrap();
-        let class = explanation.scores[0].class;
+        let score = &explanation.scores[0];
         let auc = |map: &Heatmap| {
             let curves =
-                cnn_viz::insertion_deletion(case.network.model(), &one, map, class, 10, 4).unwrap();
+                cnn_viz::insertion_deletion(case.network.model(), &one, map, score, 10, 4).unwrap();
             (curves.insertion_auc(), curves.deletion_auc())
         };
         let right = auc(map);

@@ -349,7 +349,7 @@ fn methods_of_many_passes_keep_to_the_batch_size_and_tell_their_progress() {
         model.largest.store(0, Ordering::Relaxed);
         let told = RefCell::new(Vec::new());
         let progress = |done, total| told.borrow_mut().push((done, total));
-        let explainer = Explainer::new(&model)
+        let explainer = Explainer::new(&model as &dyn Classifier)
             .with_batch_size(7)
             .with_progress(&progress);
         explainer

@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use cnn_data::{Image, Skipped};
-use cnn_metrics::{ConfusionMatrix, Reliability};
+use cnn_metrics::{Bootstrap, ConfusionMatrix, Reliability, SegmentationMetrics};
 use cnn_viz::{
     ClassResults, DataPart, EpochStrip, Error, Fact, FileLink, FilterCounts, FilterKind,
-    FilterLayer, FilterReport, HeldOut, ImagePrediction, NormStatistics, PictureGroup, Rarefaction,
-    RarefactionPoint, RatePoint, ReceptiveField, Report, ReportEpoch, ReportFreezeProof,
-    ReportLayerGroup, ReportNextStep, ReportPhase, Savings, Spread, StageField, StripRow, Timing,
-    Totals, WeightStatistics,
+    FilterLayer, FilterReport, HeldOut, ImagePrediction, MaskGroup, NormStatistics, PictureGroup,
+    Rarefaction, RarefactionPoint, RatePoint, ReceptiveField, RegionResults, Report, ReportEpoch,
+    ReportFreezeProof, ReportLayerGroup, ReportNextStep, ReportPhase, Savings, SegmentedPhoto,
+    Spread, StageField, StripRow, Timing, Totals, WeightStatistics,
 };
 use scraper::{Html, Selector};
 
@@ -50,8 +50,8 @@ fn epochs(count: usize) -> Vec<ReportEpoch> {
         learning_rate: Some(0.1 / epoch as f64),
         train_loss: Some(2.0 / epoch as f64),
         val_loss: Some(2.2 / epoch as f64),
-        train_accuracy: Some(1.0 - 0.5 / epoch as f64),
-        val_accuracy: Some(1.0 - 0.6 / epoch as f64),
+        train_score: Some(1.0 - 0.5 / epoch as f64),
+        val_score: Some(1.0 - 0.6 / epoch as f64),
         seconds: Some(3.5),
     };
     (1..=count).map(epoch).collect()
@@ -78,6 +78,33 @@ fn results(classes: usize, name: impl Fn(usize) -> String) -> ClassResults {
 }
 
 /// Rates of so many updates in each epoch, by the update's number.
+/// Three images; of each class four pixels in all, of which one is taken for the next class but in
+/// the last.
+fn regions(classes: usize, name: impl Fn(usize) -> String) -> RegionResults {
+    let mut metrics = SegmentationMetrics::new(classes).unwrap();
+    for image in 0..3 {
+        let mut truth = Vec::new();
+        let mut predicted = Vec::new();
+        for class in 0..classes as u8 {
+            // One pixel of the first two images, two of the last, where the second is wrong.
+            for pixel in 0..1 + image / 2 {
+                truth.push(class);
+                let is_last = usize::from(class) + 1 == classes;
+                predicted.push(class + u8::from(pixel == 1 && !is_last));
+            }
+        }
+        truth.push(255);
+        predicted.push(0);
+        metrics.update(&predicted, &truth).unwrap();
+    }
+    RegionResults {
+        evaluated_on: "val".into(),
+        names: (0..classes).map(name).collect(),
+        result: metrics.result().unwrap(),
+        intervals: metrics.intervals(&Bootstrap::default()).unwrap(),
+    }
+}
+
 fn rates(epochs: usize, updates: usize, rate: impl Fn(usize) -> f64) -> Vec<RatePoint> {
     let point = |update: usize| RatePoint {
         epochs: update as f64 / updates as f64,
@@ -214,6 +241,7 @@ fn full(text: &str) -> Report {
         summary: vec![fact()],
         notes: vec![text.into()],
         epochs: epochs(2),
+        score: Some(text.into()),
         learning_rates: rates(2, 10, |update| update as f64 / 20.),
         loss_note: Some(text.into()),
         best_epoch: Some(2),
@@ -222,6 +250,23 @@ fn full(text: &str) -> Report {
             evaluated_on: text.into(),
             ..results(3, |index| format!("{text}{index}"))
         }),
+        regions: Some(RegionResults {
+            evaluated_on: text.into(),
+            ..regions(3, |index| format!("{text}{index}"))
+        }),
+        masks: vec![MaskGroup {
+            title: format!("Worst images {text}"),
+            note: Some(text.into()),
+            legend: vec![(text.into(), [1, 2, 3])],
+            photos: vec![SegmentedPhoto {
+                path: text.into(),
+                caption: text.into(),
+                photo: image.clone(),
+                truth: image.clone(),
+                prediction: image.clone(),
+                errors: image.clone(),
+            }],
+        }],
         pictures: vec![PictureGroup {
             title: format!("Worst mistakes {text}"),
             note: Some(text.into()),
@@ -283,11 +328,103 @@ fn full(text: &str) -> Report {
 }
 
 #[test]
+fn regions_are_shown_by_class_with_the_lowest_iou_first() {
+    let report = Report {
+        score: Some("mIoU".into()),
+        epochs: epochs(2),
+        regions: Some(regions(3, |index| format!("c{index}"))),
+        ..Report::default()
+    };
+    let page = parse(&report);
+    // Of 12 pixels 10 are right. Classes: 3 of 4 found and one taken for the next; the middle one
+    // has another's pixel, too, and the last one, which is found whole, has the middle one's.
+    let rows = texts(&page, "table.keyed tbody th");
+    assert_eq!(rows, ["c1", "c0", "c2"]);
+    let cells = texts(&page, "table.keyed tbody tr:first-child td");
+    // IoU 3 of 3 + 1 + 1, Dice 6 of 8.
+    assert_eq!(cells[0], "33.3\u{a0}%");
+    assert_eq!(cells[1], "60.0\u{a0}%");
+    assert_eq!(&cells[3..], ["75.0\u{a0}%", "75.0\u{a0}%", "75.0\u{a0}%"]);
+    let last = texts(&page, "table.keyed tbody tr:last-child td");
+    assert_eq!(last[1], "80.0\u{a0}%");
+    assert_eq!(&last[4..], ["100.0\u{a0}%", "80.0\u{a0}%"]);
+    // Cells are shares of the row; titles have the pixels.
+    assert_eq!(
+        texts(&page, "table.matrix tbody tr:first-child td"),
+        ["75", "25", "·"]
+    );
+    let titles = attributes(&page, "table.matrix td[title]", "title");
+    assert_eq!(titles[1], "c0 taken for c1: 1 pixels, 25.0\u{a0}%");
+    let text = texts(&page, "section > p").join(" ");
+    assert!(
+        text.contains("mean IoU of the classes 71.7\u{a0}%"),
+        "{text}"
+    );
+    assert!(text.contains("83.3\u{a0}% of 12 pixels right"), "{text}");
+    assert!(text.contains("3 pixels of no class are left out"), "{text}");
+    // The curve has the score's name.
+    let titles = texts(&page, "figure.chart h3");
+    assert!(titles.contains(&"mIoU".to_string()), "{titles:?}");
+    let columns = texts(&page, "details th");
+    assert!(columns.contains(&"val mIoU".to_string()), "{columns:?}");
+}
+
+#[test]
+fn photos_stand_with_their_masks_and_the_colors_of_the_classes() {
+    let image = Image::from_pixels(6, 8, 3, vec![90; 6 * 8 * 3]).unwrap();
+    let photo = SegmentedPhoto {
+        path: "a/b.png".into(),
+        caption: "mIoU 0.410".into(),
+        photo: image.clone(),
+        truth: image.clone(),
+        prediction: image.clone(),
+        errors: image,
+    };
+    let empty = MaskGroup {
+        title: "nothing to see".into(),
+        ..MaskGroup::default()
+    };
+    let group = MaskGroup {
+        title: "Worst images".into(),
+        legend: vec![("sky".into(), [10, 20, 30])],
+        photos: vec![photo],
+        ..MaskGroup::default()
+    };
+    let report = Report {
+        masks: vec![empty, group],
+        ..Report::default()
+    };
+    let page = parse(&report);
+    assert!(!report.to_html().unwrap().contains("nothing to see"));
+    let captions = texts(&page, ".masks figcaption");
+    assert_eq!(captions, ["photo", "truth", "prediction", "errors"]);
+    let alternatives = attributes(&page, ".masks img", "alt");
+    assert_eq!(alternatives[3], "errors of a/b.png");
+    assert_eq!(texts(&page, ".swatches span"), ["sky"]);
+    let colors = attributes(&page, ".swatches i", "style");
+    assert_eq!(colors, ["background: rgb(10 20 30)"]);
+}
+
+#[test]
+fn there_are_as_many_names_as_classes_of_pixels() {
+    let mut results = regions(3, |index| format!("c{index}"));
+    results.names.pop();
+    let report = Report {
+        regions: Some(results),
+        ..Report::default()
+    };
+    let error = report.to_html().unwrap_err();
+    assert!(matches!(error, Error::Argument { .. }), "{error}");
+}
+
+#[test]
 fn every_part_has_its_section() {
     let page = parse(&full("plain"));
     let headings = [
         "Curves",
         "Classes",
+        "Classes",
+        "Worst images plain",
         "Calibration",
         "Worst mistakes plain",
         "The same images over the epochs",
@@ -1086,8 +1223,8 @@ fn no_number_breaks_the_page() {
                 learning_rate: Some(value),
                 train_loss: Some(value),
                 val_loss: Some(-value),
-                train_accuracy: Some(value),
-                val_accuracy: Some(value / 2.0),
+                train_score: Some(value),
+                val_score: Some(value / 2.0),
                 seconds: Some(value),
             };
             let report = Report {

@@ -131,7 +131,7 @@ fn write_sheet(source: &Source, path: &Path) -> Result<()> {
     let dataset = source.open(source.splits()?.first().copied())?;
     let nothing = Image::from_pixels(1, 1, 1, vec![255])?;
     let mut tiles = Vec::new();
-    let overlay = overlay_of(dataset.as_ref());
+    let overlay = MaskOverlay::new().for_classes(dataset.as_ref().mask_classes());
     for samples in first_samples(dataset.as_ref(), SHEET_CLASSES) {
         for sample in &samples {
             tiles.push(tile(sample, &overlay)?);
@@ -140,17 +140,6 @@ fn write_sheet(source: &Source, path: &Path) -> Result<()> {
     }
     contact_sheet(&tiles, IMAGES, 2)?.write_png(path)?;
     Ok(())
-}
-
-/// Classes in colors, and a background as it was photographed.
-fn overlay_of(dataset: &dyn Dataset) -> MaskOverlay {
-    let first = dataset.mask_classes().first();
-    let is_background = first.is_some_and(|name| name.eq_ignore_ascii_case("background"));
-    if is_background {
-        MaskOverlay::new().with_clear(0)
-    } else {
-        MaskOverlay::new()
-    }
 }
 
 /// A small image of a sample, with its mask over it, if it has one.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use cnn_data::{Dataset, Split, Subset};
 use cnn_layers::Segmenter;
@@ -11,15 +11,14 @@ use cnn_models::Kind;
 use cnn_transfer::{Measured, MeasuredWithPart};
 use serde_json::{Value, json};
 
-use crate::args::{DType, NetworkArgs, Unusable, refuse_without_part};
-use crate::datasets::Source;
+use crate::args::{DType, NetworkArgs, refuse_without_part};
 use crate::os_text::PathOrName;
 use crate::run_images::{RunImages, RunPart};
-use crate::segmentation::{self, MASK_FLAGS, MaskArgs, SEGMENT_FLAGS, SegmentArgs};
+use crate::segmentation::{self, Evaluation, MASK_FLAGS, MaskArgs, SEGMENT_FLAGS, SegmentArgs};
 use crate::{inference, next_steps, output, predictions};
 
 /// Measure a network on a labelled dataset: loss, top-1, top-5, and each class's precision, recall
-/// and F1
+/// and F1; on photos with masks mean IoU, and each class's IoU and Dice
 #[derive(Debug, Args)]
 pub(crate) struct Evaluate {
     #[command(flatten)]
@@ -42,7 +41,8 @@ pub(crate) struct Evaluate {
     batch: u16,
 
     /// Also write a CSV file with the columns path, part, truth, prediction, their probabilities,
-    /// and those of all classes where there are at most a hundred
+    /// and those of all classes where there are at most a hundred; for segmentation path, part, miou
+    /// and pixel_accuracy
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 
@@ -51,6 +51,11 @@ pub(crate) struct Evaluate {
 
     #[command(flatten)]
     segment: SegmentArgs,
+
+    /// Of networks for pixels: take connected regions of this class for objects, and say how well
+    /// they are kept apart: V-Rand and V-Info of the ISBI 2012 challenge
+    #[arg(long, value_name = "CLASS")]
+    objects: Option<String>,
 
     /// Print one JSON object on standard output
     #[arg(long)]
@@ -106,10 +111,11 @@ impl Evaluate {
     pub(crate) fn run(&self, given: &[String]) -> Result<()> {
         let kind = self.network.kind()?;
         if kind == Kind::Segmentation {
-            refuse_without_part(given, &["batch", "csv"], kind)?;
+            refuse_without_part(given, &["batch"], kind)?;
             return self.run_segmentation();
         }
         refuse_without_part(given, &MASK_FLAGS, kind)?;
+        refuse_without_part(given, &["objects"], kind)?;
         refuse_without_part(given, &SEGMENT_FLAGS, kind)?;
         let network = self.network.load(DType::F32)?;
         let images = self.images()?;
@@ -157,17 +163,20 @@ impl Evaluate {
 
     fn run_segmentation(&self) -> Result<()> {
         let options = self.segment.options()?;
-        let network = self.network.load_kind::<dyn Segmenter>()?;
-        let data = self
-            .data
-            .as_deref()
-            .context("name photos with masks by --data")
-            .context(Unusable)?;
-        let source = self.masks.source(data)?;
-        inference::print_notes(&source.notes()?);
-        let dataset = source.open(self.split)?;
-        let weights = self.network.weights();
-        segmentation::evaluate(&network, &dataset, &options, weights, self.json)
+        let network = self.network.load_sized::<dyn Segmenter>(DType::F32, None)?;
+        let images = self.images()?;
+        let unseen = images.unseen().unwrap_or_default();
+        segmentation::evaluate(&Evaluation {
+            network: &network,
+            dataset: images.dataset.as_ref(),
+            options: &options,
+            objects: self.objects.as_deref(),
+            trained_on: unseen.iter().filter(|unseen| !**unseen).count(),
+            csv: self.csv.as_deref(),
+            part: &|index| images.part_name(index),
+            weights: self.network.weights(),
+            json: self.json,
+        })
     }
 
     fn images(&self) -> Result<Images> {
@@ -180,7 +189,7 @@ impl Evaluate {
                 part: Some(part),
             });
         };
-        let source = Source::parse(data)?;
+        let source = self.masks.source(data)?;
         let run = RunImages::of(self.network.weights())?;
         if let (Some(run), Some(part)) = (&run, self.split)
             && source.splits()?.is_empty()

@@ -10,13 +10,13 @@ use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use cnn_core::{Key, did_you_mean, write_atomic};
 use cnn_data::{BatchPlan, Dataset, Image, PhotoList, Skipped};
-use cnn_layers::{Classifier, Context, FeatureMap, Mode};
+use cnn_layers::{Classifier, Context, FeatureMap, Mode, Segmenter};
 use cnn_metrics::{Ranked, top_k};
-use cnn_models::Network;
+use cnn_models::{Kind, NetworkOf};
 use cnn_viz::{
-    ExplainedOverlay, ExplainedPhoto, Explainer, Explanation, Fact, Gallery, Method, Place, Region,
-    Smoothing, Target, Trust, TrustCheck, TrustChecks, TrustVerdict, feature_maps, map_grid,
-    overlay, thumbnail,
+    Explainable, Explained, ExplainedOverlay, ExplainedPhoto, Explainer, Explanation, Fact,
+    Gallery, Method, Place, Region, Smoothing, Target, Trust, TrustCheck, TrustChecks,
+    TrustVerdict, feature_maps, map_grid, overlay, thumbnail,
 };
 use cnn_weights::save_safetensors;
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ use crate::args::{DType, NetworkArgs, Size, Unusable};
 use crate::byline::byline;
 use crate::memory::{self, Workload};
 use crate::output::{self, Progress, quoted};
+use crate::watched::Watched;
 use crate::{inference, report};
 
 const COMMAND: &str = "explain";
@@ -58,7 +59,8 @@ pub(crate) struct Explain {
     )]
     methods: Vec<String>,
 
-    /// The class to explain: `predicted`, its name or its number
+    /// The class to explain: `predicted`, its name or its number; of a network for pixels `predicted`
+    /// is the class of most pixels, a background aside
     #[arg(long, value_name = "CLASS", default_value = "predicted")]
     target: String,
 
@@ -67,7 +69,8 @@ pub(crate) struct Explain {
     against: Option<String>,
 
     /// Explain the score of this part of the network's view alone: from and to in shares of its
-    /// height and width
+    /// height and width; of a network for pixels the mean score over it, in place of that over the
+    /// pixels that the network gives to the class
     #[arg(
         long,
         value_name = "TOP,LEFT,BOTTOM,RIGHT",
@@ -77,7 +80,8 @@ pub(crate) struct Explain {
     )]
     region: Vec<f64>,
 
-    /// Where class activation maps are read: `last`, which the head reads, a stage's number, or its
+    /// Where class activation maps are read: `last`, which the head reads (of a network for pixels
+    /// the backbone's last), a stage's number, or its
     /// module; of several the mean
     #[arg(
         long = "stage",
@@ -133,14 +137,22 @@ enum Smooth {
 
 impl Explain {
     pub(crate) fn run(&self) -> Result<()> {
+        match self.network.kind()? {
+            Kind::Segmentation => {
+                self.explain::<dyn Segmenter>(self.network.load_sized(DType::F32, self.size)?)
+            }
+            _ => self.explain::<dyn Classifier>(self.network.load_sized(DType::F32, self.size)?),
+        }
+    }
+
+    fn explain<M: Decides + ?Sized>(&self, network: NetworkOf<M>) -> Result<()> {
         let methods = self.methods()?;
         let photos: Arc<dyn Dataset> = Arc::new(PhotoList::open(&self.paths)?);
-        let network = self.network.load_sized(DType::F32, self.size)?;
         memory::check(&network, 1, Workload::Forward)?;
         let names = cnn_transfer::class_names(&network);
         let session = Session {
             target: self.target(&names)?,
-            places: self.places(&network)?,
+            places: self.places(network.model().explained())?,
             scorer: network.build(Mode::Inference)?,
             checks: if self.no_checks {
                 None
@@ -175,11 +187,18 @@ impl Explain {
         Ok(methods)
     }
 
-    fn target(&self, names: &[String]) -> Result<Target> {
-        let mut target = match self.target.as_str() {
-            "predicted" => Target::PREDICTED,
-            name => Target::class(class(name, names)?),
-        };
+    /// The class that is named.
+    fn target(&self, names: &[String]) -> Result<Option<Target>> {
+        // What is wrong with the other flags is said before any photo is read.
+        self.aimed(Target::PREDICTED, names)?;
+        match self.target.as_str() {
+            "predicted" => Ok(None),
+            name => Ok(Some(Target::class(class(name, names)?))),
+        }
+    }
+
+    /// The target with what sets it apart, and where.
+    fn aimed(&self, mut target: Target, names: &[String]) -> Result<Target> {
         if let Some(name) = &self.against {
             target = target.against(class(name, names)?);
         }
@@ -196,10 +215,10 @@ impl Explain {
         }
     }
 
-    fn places(&self, network: &Network) -> Result<Vec<Place>> {
+    fn places(&self, model: Explained<'_>) -> Result<Vec<Place>> {
         self.stages
             .iter()
-            .map(|stage| Place::find(stage, network.model()).context(Unusable))
+            .map(|stage| Place::find(stage, model).context(Unusable))
             .collect()
     }
 }
@@ -248,14 +267,74 @@ fn class(name: &str, names: &[String]) -> Result<usize> {
     .context(Unusable)
 }
 
+/// A kind of network whose decisions are explained.
+trait Decides: Watched + Explainable {
+    /// What it takes a photo for: a few classes, the first one first, with their probabilities; of a
+    /// network for pixels the shares of the pixels that they have.
+    fn decision(&self, photo: &FeatureMap) -> Result<Vec<Ranked>>;
+
+    /// The class that is explained where none is named.
+    fn predicted(decision: &[Ranked], names: &[String]) -> usize;
+
+    /// What the number of a [`Ranked`] class is.
+    const SHARE: &'static str;
+}
+
+impl Decides for dyn Classifier {
+    fn decision(&self, photo: &FeatureMap) -> Result<Vec<Ranked>> {
+        let logits = self.forward(photo, &Context::eval())?;
+        let logits = logits.flatten_all()?.to_vec1::<f32>()?;
+        Ok(top_k(&logits, CLASSES.min(logits.len()))?)
+    }
+
+    fn predicted(decision: &[Ranked], _: &[String]) -> usize {
+        decision[0].index
+    }
+
+    const SHARE: &'static str = "probability";
+}
+
+impl Decides for dyn Segmenter {
+    fn decision(&self, photo: &FeatureMap) -> Result<Vec<Ranked>> {
+        let logits = self.forward(photo, &Context::eval())?.to_nhwc();
+        let classes = match logits.dim(3)? {
+            1 => logits.gt(0.)?.to_dtype(candle_core::DType::U32)?,
+            _ => logits.argmax(3)?,
+        };
+        let classes = classes.flatten_all()?.to_vec1::<u32>()?;
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        for &class in &classes {
+            *counts.entry(class as usize).or_default() += 1;
+        }
+        let ranked = |(index, count): (usize, usize)| Ranked {
+            index,
+            probability: count as f64 / classes.len() as f64,
+        };
+        let mut ranked: Vec<Ranked> = counts.into_iter().map(ranked).collect();
+        ranked.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        Ok(ranked)
+    }
+
+    /// What most pixels are of, the background aside where there is anything else.
+    fn predicted(decision: &[Ranked], names: &[String]) -> usize {
+        let is_background =
+            |class: &Ranked| class.index == 0 && names[0].eq_ignore_ascii_case("background");
+        let object = decision.iter().find(|class| !is_background(class));
+        object.unwrap_or(&decision[0]).index
+    }
+
+    const SHARE: &'static str = "share";
+}
+
 /// What stays the same over the photos.
-struct Session<'a> {
+struct Session<'a, M: Decides + ?Sized> {
     command: &'a Explain,
-    network: Network,
-    scorer: Box<dyn Classifier>,
-    checks: Option<TrustChecks>,
+    network: NetworkOf<M>,
+    scorer: Box<M>,
+    checks: Option<TrustChecks<M>>,
     methods: Vec<Method>,
-    target: Target,
+    /// `None` for what the network predicts.
+    target: Option<Target>,
     places: Vec<Place>,
     names: Vec<String>,
 }
@@ -286,7 +365,7 @@ impl Raw {
     }
 }
 
-impl Session<'_> {
+impl<M: Decides + ?Sized> Session<'_, M> {
     fn explain(&self, photos: &Arc<dyn Dataset>, directory: &Path) -> Result<Finished> {
         let mut finished = Finished::default();
         let mut names = FileNames::default();
@@ -349,12 +428,13 @@ impl Session<'_> {
         progress: &RefCell<Progress>,
         finished: &mut Finished,
     ) -> Result<()> {
-        let logits = self
-            .scorer
-            .forward(&photo.input, &Context::eval())?
-            .flatten_all()?
-            .to_vec1::<f32>()?;
-        let classes = top_k(&logits, CLASSES.min(self.names.len()))?;
+        let mut classes = self.scorer.decision(&photo.input)?;
+        let asked = match &self.target {
+            None => Target::class(M::predicted(&classes, &self.names)),
+            Some(target) => target.clone(),
+        };
+        let asked = self.command.aimed(asked, &self.names)?;
+        classes.truncate(CLASSES);
         let mut overlays = Vec::new();
         let mut maps = Vec::new();
         let mut target = String::new();
@@ -363,7 +443,8 @@ impl Session<'_> {
                 progress.borrow_mut().within(method.name(), done, total)
             };
             let explainer = self.explainer().with_progress(&passes);
-            let explanation = explainer.explain(method, &photo.input, &[self.target])?;
+            let explanation =
+                explainer.explain(method, &photo.input, std::slice::from_ref(&asked))?;
             let trust = self
                 .checks
                 .as_ref()
@@ -408,7 +489,7 @@ impl Session<'_> {
         let named = |ranked: &Ranked| (self.names[ranked.index].clone(), ranked.probability);
         finished.explanations.push(json!({
             "path": photo.path,
-            "predicted": { "index": classes[0].index, "label": self.names[classes[0].index], "probability": classes[0].probability },
+            "predicted": { "index": classes[0].index, "label": self.names[classes[0].index], M::SHARE: classes[0].probability },
             "target": target,
             "maps": maps,
         }));
@@ -424,8 +505,8 @@ impl Session<'_> {
 
     fn explainer(&self) -> Explainer<'_> {
         let smooth = |how| self.command.smooth.contains(&how);
-        Explainer::new(self.network.model())
-            .with_scorer(self.scorer.as_ref())
+        Explainer::new(self.network.model().explained())
+            .with_scorer(self.scorer.explained())
             .with_places(self.places.clone())
             .with_smoothing(Smoothing {
                 augment: smooth(Smooth::Augment),
@@ -451,11 +532,11 @@ impl Session<'_> {
 
     fn draw_feature_maps(&self, photo: &Photo, directory: &Path) -> Result<()> {
         let layers: Vec<&str> = self.command.maps.iter().map(String::as_str).collect();
-        for (name, maps) in
-            layers
-                .iter()
-                .zip(feature_maps(self.network.model(), &photo.input, &layers)?)
-        {
+        for (name, maps) in layers.iter().zip(feature_maps(
+            self.network.model().explained(),
+            &photo.input,
+            &layers,
+        )?) {
             map_grid(&maps.get(0)?)?
                 .write_png(&directory.join(format!("{}.maps.{name}.png", photo.stem)))?;
         }
@@ -471,7 +552,7 @@ impl Session<'_> {
             &Device::Cpu,
         )?;
         feature_maps(
-            self.network.model(),
+            self.network.model().explained(),
             &FeatureMap::from_nhwc(&black)?,
             &[name],
         )
@@ -532,7 +613,7 @@ fn map_json(explanation: &Explanation, file: &str, trust: Option<&Trust>) -> Val
 
 impl Finished {
     /// Writes the page, the summary and the raw maps, and prints the summary as JSON or for people.
-    fn write(self, session: &Session<'_>, directory: &Path) -> Result<()> {
+    fn write<M: Decides + ?Sized>(self, session: &Session<'_, M>, directory: &Path) -> Result<()> {
         let Self {
             photos,
             explanations,

@@ -9,7 +9,7 @@ use cnn_data::Dataset;
 use cnn_models::{
     Kind, LoadOptions, ModelConfig, ModelKind, Network, NetworkOf, SegmentationNetwork, find,
 };
-use cnn_train::{AugmentationPolicy, OptimizerConfig, PixelLossSum, ScheduleKind, TrainingData};
+use cnn_train::{AugmentationPolicy, OptimizerConfig, ScheduleKind, TrainingData};
 use cnn_transfer::{
     FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FineTuneSummary, FreezeProof, Phase,
     SegmentationFineTune, Strategy,
@@ -25,7 +25,7 @@ use crate::datasets::Source;
 use crate::hub::Weights;
 use crate::memory::{self, Workload};
 use crate::os_text::PathOrName;
-use crate::segmentation::{self, MaskArgs};
+use crate::segmentation::{self, MaskArgs, PixelLossArgs};
 use crate::strip::Strip;
 use crate::training::{
     Augment, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
@@ -144,10 +144,9 @@ pub(crate) struct Finetune {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch_norm: Option<Statistics>,
 
-    /// Of segmentation: what is minimised, as `cross-entropy` or `dice+0.5*focal:gamma=2`
-    #[arg(long, value_name = "LOSS")]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    loss: Option<PixelLossSum>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    loss: PixelLossArgs,
 
     #[command(flatten)]
     #[serde(flatten)]
@@ -183,6 +182,7 @@ impl Finetune {
         set_threads(self.training.threads)?;
         let mut now = Self {
             data: absolute(&Source::local(&self.data)?)?,
+            masks: self.masks.absolute()?,
             weights: absolute(&self.weights)?,
             ..self.clone()
         };
@@ -294,7 +294,7 @@ impl Finetune {
             .context(Unusable)?;
         let interrupt = interrupt_flag()?;
         let strip = Strip::new(&network, data.val())?;
-        let mut watcher = Watcher::new(&strip, self.patience);
+        let mut watcher = Watcher::new(Some(&strip), self.patience);
         let images = data.train().len();
         let mut tuning = FineTune::new(network, data.train().clone(), data.val().clone())
             .with_config(config.clone())
@@ -339,13 +339,8 @@ impl Finetune {
             return Err(interrupted(COMMAND, summary.train.epochs, &directory));
         }
         drop(tuning);
-        self.conclude(
-            &summary,
-            &phases,
-            config.frozen_statistics,
-            &data,
-            &directory,
-        )
+        let source = self.network(data.train().classes().len())?;
+        self.conclude(&source, &summary, &phases, &config, &data, &directory)
     }
 
     fn tune_segmentation(&self, directory: Option<&Path>) -> Result<()> {
@@ -360,17 +355,17 @@ impl Finetune {
         memory::check(&network, self.batch as usize, Workload::Training)?;
         let augmentation =
             segmentation::augmentation(&self.training, data.train().as_ref(), &network)?;
-        let mut watcher = Watcher::without_strip(self.patience);
+        let mut watcher = Watcher::new(None, self.patience);
         let images = data.train().len();
         let mut tuning =
             SegmentationFineTune::new(network, data.train().clone(), data.val().clone())
                 .with_config(config.clone())
                 .with_augmentation(augmentation)
-                .with_loss(self.loss.clone().unwrap_or_else(segmentation::default_loss))
+                .with_loss(self.loss.loss(data.train().as_ref())?)
                 .with_save_every(self.training.save_every())
                 .with_interrupt(interrupt_flag()?)
                 .with_listener(|notice| listen(notice, images, &mut watcher));
-        tuning.phases().context(Unusable)?;
+        let phases = tuning.phases().context(Unusable)?;
         let directory = match directory {
             Some(directory) => directory.to_path_buf(),
             None => RunDir::create(&self.training.out, COMMAND, name)?
@@ -389,17 +384,13 @@ impl Finetune {
             .run(&directory)
             .map_err(|error| explained(error.into(), &directory))?;
         if summary.interrupted {
+            report::write_interrupted(COMMAND, &self.data, name, &directory)?;
             return Err(interrupted(COMMAND, summary.train.epochs, &directory));
         }
         drop(tuning);
         watcher.finish();
-        segmentation::conclude(
-            &directory,
-            &data,
-            &summary.train,
-            &summary.skipped,
-            self.training.json,
-        )
+        let source = self.segmentation_network(&classes, data.train().as_ref())?;
+        self.conclude(&source, &summary, &phases, &config, &data, &directory)
     }
 
     /// A network for pixels: the weights' own with a new head, or one over a classifier.
@@ -552,24 +543,21 @@ impl Finetune {
         }
     }
 
-    fn conclude(
+    /// `source` is the network as the run began with it.
+    fn conclude<M: ModelKind + ?Sized>(
         &self,
+        source: &NetworkOf<M>,
         summary: &FineTuneSummary,
         plan: &[Phase],
-        statistics_frozen: bool,
+        config: &FineTuneConfig,
         data: &TrainingData,
         directory: &Path,
     ) -> Result<()> {
-        let source = self.network(data.train().classes().len())?;
-        let proof = FreezeProof::of_phases(
-            source.store(),
-            &directory.join("last/model.safetensors"),
-            plan,
-            statistics_frozen,
-        )?;
-        let phases = &summary.phases;
-        let feature_seconds = summary.feature_seconds;
+        let last = directory.join("last/model.safetensors");
+        let statistics_frozen = config.frozen_statistics;
+        let proof = FreezeProof::of_phases(source.store(), &last, plan, statistics_frozen)?;
         let run = Run {
+            kind: source.spec().kind(),
             directory,
             command: COMMAND,
             data_name: &self.data,
@@ -578,12 +566,13 @@ impl Finetune {
             summary: &summary.train,
             skipped: summary.skipped.clone(),
             tuning: Some(Tuning {
-                source,
+                source: source.store(),
+                weights_file: source.weights_file(),
                 plan,
-                phases,
+                phases: &summary.phases,
                 proof,
                 statistics_frozen,
-                feature_seconds,
+                feature_seconds: summary.feature_seconds,
             }),
         };
         run.conclude(self.training.json)

@@ -83,7 +83,7 @@ impl Predict {
         if kind == Kind::Segmentation {
             refuse_without_part(given, &["top", "batch", "csv"], kind)?;
             let options = self.segment.options()?;
-            let network = self.network.load_kind::<dyn Segmenter>()?;
+            let network = self.network.load_sized::<dyn Segmenter>(DType::F32, None)?;
             let photos = PhotoList::open(&self.paths)?;
             let weights = self.network.weights();
             return segmentation::predict(

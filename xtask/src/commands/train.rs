@@ -1,15 +1,17 @@
 //! `cargo xtask train`: a registered network from scratch.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use cnn_core::RunDir;
-use cnn_data::Dataset;
-use cnn_models::{Kind, ModelConfig, ModelSpec, Network, SegmentationNetwork};
+use cnn_data::{Dataset, Skipped};
+use cnn_models::{
+    Kind, ModelConfig, ModelKind, ModelSpec, Network, NetworkOf, SegmentationNetwork,
+};
 use cnn_train::{
-    AugmentationPolicy, Classification, CrossEntropy, OptimizerConfig, PixelLossSum, Schedule,
-    ScheduleKind, TrainConfig, TrainingData,
+    AugmentationPolicy, Classification, CrossEntropy, OptimizerConfig, Schedule, ScheduleKind,
+    Segmentation, Task, TrainConfig, TrainSummary, TrainingData,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +24,7 @@ use crate::datasets::Source;
 use crate::memory::{self, Workload};
 use crate::os_text::PathOrName;
 use crate::report;
-use crate::segmentation::{self, MaskArgs};
+use crate::segmentation::{self, MaskArgs, PixelLossArgs};
 use crate::strip::Strip;
 use crate::training::{
     TrainingArgs, Watcher, absolute, interrupted, optimizer_help, resumed_arguments, run_task,
@@ -127,10 +129,9 @@ pub(crate) struct Train {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     patience: Option<u32>,
 
-    /// Of segmentation: what is minimised, as `cross-entropy` or `dice+0.5*focal:gamma=2`
-    #[arg(long, value_name = "LOSS")]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    loss: Option<PixelLossSum>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    loss: PixelLossArgs,
 
     #[command(flatten)]
     #[serde(flatten)]
@@ -147,6 +148,7 @@ impl Train {
         set_threads(self.training.threads)?;
         let mut now = Self {
             data: absolute(&Source::local(&self.data)?)?,
+            masks: self.masks.absolute()?,
             ..self.clone()
         };
         let is_open = |name: &str| !given.iter().any(|given| given == name);
@@ -186,91 +188,127 @@ impl Train {
     }
 
     fn train_in(&self, directory: Option<&Path>) -> Result<()> {
-        if self.kind()? == Kind::Segmentation {
-            return self.train_segmentation(directory);
-        }
         let config = self.train_config().context(Unusable)?;
-        let lr = Some(config.learning_rate);
-        let optimizer = config.optimizer;
         let resolved = Self {
-            lr,
-            optimizer,
-            momentum: None,
-            nesterov: false,
-            ..self.clone()
-        };
-        let data = self.training.open_data(&self.data)?;
-        let network = self.network(&data)?;
-        memory::check(&network, self.batch as usize, Workload::Training)?;
-        let task = self.task(&data, &network)?;
-        let directory = match directory {
-            Some(directory) => directory.to_path_buf(),
-            None => RunDir::create(&self.training.out, COMMAND, &self.model)?
-                .path()
-                .to_path_buf(),
-        };
-        save_arguments(&resolved, &directory)?;
-        data.record_in(&directory)?;
-        let batches = cnn_train::Task::batches_per_epoch(&task);
-        eprintln!(
-            "{}: {} parameters, {} training and {} validation images, {} epochs of {batches} updates, in {}",
-            self.model,
-            network.store().parameter_count(),
-            data.train().len(),
-            data.val().len(),
-            self.epochs,
-            directory.display()
-        );
-
-        let strip = Strip::new(&network, data.val())?;
-        strip.begin(&directory)?;
-        let mut watcher = Watcher::new(&strip, self.patience);
-        watcher.begin(data.train().len() * self.epochs as usize);
-        let training = &self.training;
-        let summary = run_task(&task, &network, config, training, &directory, &mut watcher)?;
-        if summary.interrupted {
-            report::write_interrupted(COMMAND, &self.data, &self.model, &directory)?;
-            return Err(interrupted(COMMAND, summary.epochs, &directory));
-        }
-        let run = Run {
-            directory: &directory,
-            command: COMMAND,
-            data_name: &self.data,
-            data: &data,
-            batch: self.batch as usize,
-            summary: &summary,
-            skipped: task.skipped(),
-            tuning: None,
-        };
-        run.conclude(self.training.json)
-    }
-
-    fn train_segmentation(&self, directory: Option<&Path>) -> Result<()> {
-        let config = self.train_config().context(Unusable)?;
-        let arguments = Self {
             lr: Some(config.learning_rate),
             optimizer: config.optimizer,
             momentum: None,
             nesterov: false,
             ..self.clone()
         };
+        match self.kind()? {
+            Kind::Segmentation => resolved.train_segmentation(config, directory),
+            _ => resolved.train_classification(config, directory),
+        }
+    }
+
+    fn train_classification(&self, config: TrainConfig, directory: Option<&Path>) -> Result<()> {
+        let data = self.training.open_data(&self.data)?;
+        let network = self.network(&data)?;
+        memory::check(&network, self.batch as usize, Workload::Training)?;
+        let task = self.task(&data, &network)?;
+        let strip = Strip::new(&network, data.val())?;
+        let (directory, summary) =
+            self.run_task(&task, &network, &data, config, Some(&strip), directory)?;
+        self.conclude(
+            Kind::Classification,
+            &directory,
+            &data,
+            &summary,
+            task.skipped(),
+        )
+    }
+
+    fn train_segmentation(&self, config: TrainConfig, directory: Option<&Path>) -> Result<()> {
         let data = segmentation::open_data(&self.data, &self.masks, &self.training)?;
-        let classes = data.train().mask_classes().to_vec();
-        let (spec, config_of_model) = self.model_config(classes.len(), data.train().as_ref())?;
+        let train = data.train().as_ref();
+        let classes = train.mask_classes().to_vec();
+        let (spec, config_of_model) = self.model_config(classes.len(), train)?;
         let mut network = SegmentationNetwork::of(*spec, &config_of_model, self.training.seed)?;
         network.set_label_names(classes)?;
-        segmentation::Training {
-            command: COMMAND,
-            arguments: &arguments,
-            training: &self.training,
-            data: &data,
-            network,
-            batch: self.batch as usize,
-            loss: self.loss.clone().unwrap_or_else(segmentation::default_loss),
-            config,
-            directory,
+        memory::check(&network, self.batch as usize, Workload::Training)?;
+        let record = network.preprocessing().clone();
+        let build = |mode| network.build(mode);
+        let task = Segmentation::new(data.train().clone(), data.val().clone(), record, build)?
+            .with_batch_size(self.batch as usize)
+            .context(Unusable)?
+            .with_augmentation(segmentation::augmentation(&self.training, train, &network)?)
+            .with_loss(self.loss.loss(train)?);
+        let (directory, summary) =
+            self.run_task(&task, &network, &data, config, None, directory)?;
+        self.conclude(
+            Kind::Segmentation,
+            &directory,
+            &data,
+            &summary,
+            task.skipped(),
+        )
+    }
+
+    /// Trains in a directory, which is made where none is given.
+    fn run_task<M: ModelKind + ?Sized, T: Task>(
+        &self,
+        task: &T,
+        network: &NetworkOf<M>,
+        data: &TrainingData,
+        config: TrainConfig,
+        strip: Option<&Strip>,
+        directory: Option<&Path>,
+    ) -> Result<(PathBuf, TrainSummary)> {
+        let name = network.spec().name;
+        let directory = match directory {
+            Some(directory) => directory.to_path_buf(),
+            None => RunDir::create(&self.training.out, COMMAND, name)?
+                .path()
+                .to_path_buf(),
+        };
+        save_arguments(self, &directory)?;
+        data.record_in(&directory)?;
+        eprintln!(
+            "{name}: {} parameters, {} training and {} validation images of {} classes, {} epochs \
+             of {} updates, in {}",
+            network.store().parameter_count(),
+            data.train().len(),
+            data.val().len(),
+            network.model().num_classes(),
+            self.epochs,
+            task.batches_per_epoch(),
+            directory.display()
+        );
+        if let Some(strip) = strip {
+            strip.begin(&directory)?;
         }
-        .run()
+        let mut watcher = Watcher::new(strip, self.patience);
+        watcher.begin(data.train().len() * self.epochs as usize);
+        let training = &self.training;
+        let summary = run_task(task, network, config, training, &directory, &mut watcher)?;
+        if summary.interrupted {
+            report::write_interrupted(COMMAND, &self.data, name, &directory)?;
+            return Err(interrupted(COMMAND, summary.epochs, &directory));
+        }
+        Ok((directory, summary))
+    }
+
+    fn conclude(
+        &self,
+        kind: Kind,
+        directory: &Path,
+        data: &TrainingData,
+        summary: &TrainSummary,
+        skipped: Vec<Skipped>,
+    ) -> Result<()> {
+        let run = Run {
+            kind,
+            directory,
+            command: COMMAND,
+            data_name: &self.data,
+            data,
+            batch: self.batch as usize,
+            summary,
+            skipped,
+            tuning: None,
+        };
+        run.conclude(self.training.json)
     }
 
     /// The model and its configuration for so many classes; a network for pixels takes the size of

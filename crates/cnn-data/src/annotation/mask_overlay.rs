@@ -43,6 +43,15 @@ impl MaskOverlay {
         }
     }
 
+    /// The same with the first class left as in the photo where its name is `background`.
+    #[must_use]
+    pub fn for_classes(self, names: &[String]) -> Self {
+        match names.first() {
+            Some(first) if first.eq_ignore_ascii_case("background") => self.with_clear(0),
+            _ => self,
+        }
+    }
+
     /// The classes' colors. Default [`MaskPalette::distinct`].
     #[must_use]
     pub fn with_palette(self, palette: MaskPalette) -> Self {

@@ -2,18 +2,19 @@
 
 use candle_core::{Device, Tensor};
 use cnn_core::Key;
-use cnn_layers::{BackwardRule, Classifier, Context, FeatureMap};
+use cnn_layers::{BackwardRule, FeatureMap};
 
 use super::attribution::{Moments, integrated_gradients, noisy_gradients, occlusion};
 use super::cam::class_activation_maps;
+use super::explained::Explained;
 use super::method::{Attribution, Kind};
 use super::subject::{Subject, values};
-use super::target::{Score, resolve};
+use super::target::Score;
 use super::{Explanation, Method, Place, Smoothing, Target};
 use crate::Error;
 use crate::picture::Heatmap;
 
-/// Explains the scores of a model, with any [`Method`].
+/// Explains the scores of a model, a classifier or a network for pixels, with any [`Method`].
 ///
 /// The model must be built in [`Mode::Eval`](cnn_layers::Mode::Eval): gradients flow through it
 /// then, whether or not its weights are frozen.
@@ -33,8 +34,8 @@ use crate::picture::Heatmap;
 /// ```
 #[derive(Clone)]
 pub struct Explainer<'a> {
-    model: &'a dyn Classifier,
-    scorer: &'a dyn Classifier,
+    model: Explained<'a>,
+    scorer: Explained<'a>,
     places: Vec<Place>,
     smoothing: Smoothing,
     batch_size: usize,
@@ -51,7 +52,8 @@ impl<'a> Explainer<'a> {
     /// Class activation maps at the last map, without smoothing; 16 images per pass; 25 noisy
     /// copies with a noise of 15 % of the input's range; complete Integrated Gradients; occlusion
     /// by squares of an eighth of the input's shorter side that move by half of it; seed 0.
-    pub fn new(model: &'a dyn Classifier) -> Self {
+    pub fn new(model: impl Into<Explained<'a>>) -> Self {
+        let model = model.into();
         Self {
             model,
             scorer: model,
@@ -70,19 +72,26 @@ impl<'a> Explainer<'a> {
 
     /// The same with passes that need no gradients run on another build of the model, for
     /// [`Mode::Inference`](cnn_layers::Mode::Inference).
-    pub fn with_scorer(self, scorer: &'a dyn Classifier) -> Self {
-        Self { scorer, ..self }
+    pub fn with_scorer(self, scorer: impl Into<Explained<'a>>) -> Self {
+        Self {
+            scorer: scorer.into(),
+            ..self
+        }
     }
 
     /// The same on another network of the same architecture, say a randomised copy, and its build
     /// for passes that need no gradients.
-    pub fn on<'b>(&self, model: &'b dyn Classifier, scorer: &'b dyn Classifier) -> Explainer<'b>
+    pub fn on<'b>(
+        &self,
+        model: impl Into<Explained<'b>>,
+        scorer: impl Into<Explained<'b>>,
+    ) -> Explainer<'b>
     where
         'a: 'b,
     {
         Explainer {
-            model,
-            scorer,
+            model: model.into(),
+            scorer: scorer.into(),
             ..self.clone()
         }
     }
@@ -198,14 +207,13 @@ impl<'a> Explainer<'a> {
             progress,
             ..
         } = *self;
-        let features = scorer.forward_features(&images, &Context::eval())?;
-        let scores = resolve(targets, &scorer.forward_head(&features, &Context::eval())?)?;
+        let (scores, features) = scorer.resolve(&images, targets)?;
         let subject = Subject {
             model,
             scorer,
             batch_size,
             progress,
-            known: Some((xs.id(), &features)),
+            known: features.as_ref().map(|features| (xs.id(), features)),
         };
         let rule = match method.kind() {
             Kind::Attribution(rule) => rule,

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 use cnn_core::did_you_mean;
-use cnn_layers::{Classifier, Context, Event, FeatureMap, Observer, Value};
+use cnn_layers::{Context, Event, FeatureMap, Observer, Value};
 
 use super::Place;
+use super::explained::Explained;
 use crate::Error;
 
 /// The outputs of stages (`last`, `stage2`) and of layers by path (`layer1.0.conv1`), each
@@ -16,11 +17,12 @@ use crate::Error;
 /// # Errors
 /// [`Error::Argument`] if no stage or layer has the name, or a layer is not one that `model`
 /// shows (built for inference, norms and activations are part of their convolution).
-pub fn feature_maps(
-    model: &dyn Classifier,
+pub fn feature_maps<'a>(
+    model: impl Into<Explained<'a>>,
     images: &FeatureMap,
     names: &[&str],
 ) -> Result<Vec<Tensor>, Error> {
+    let model = model.into();
     let layers: Vec<&str> = names
         .iter()
         .copied()
@@ -33,13 +35,13 @@ pub fn feature_maps(
     };
     let images = images.detach();
     if !layers.is_empty() {
-        model.forward(&images, &Context::eval().with_observer(&collector))?;
+        model.run(&images, &Context::eval().with_observer(&collector))?;
     }
     let outputs = collector.outputs.into_inner();
     let seen = collector.seen.into_inner();
     let find = |&name: &&str| {
         if let Ok(place) = Place::find(name, model) {
-            return Ok(place.reach(model, &images, &Context::eval())?.to_nchw()?);
+            return Ok(model.maps(place, &images, &Context::eval())?.to_nchw()?);
         }
         outputs.get(name).cloned().ok_or_else(|| {
             let stages = model.stages().len();

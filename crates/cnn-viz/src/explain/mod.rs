@@ -2,6 +2,7 @@
 
 mod attribution;
 mod cam;
+mod explained;
 mod explainer;
 mod explanation;
 mod feature_maps;
@@ -11,6 +12,7 @@ mod subject;
 mod target;
 
 pub use cam::Smoothing;
+pub use explained::{Explainable, Explained};
 pub use explainer::Explainer;
 pub use explanation::Explanation;
 pub use feature_maps::feature_maps;

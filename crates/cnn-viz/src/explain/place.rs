@@ -2,16 +2,15 @@
 
 use std::fmt;
 
-use candle_core::Result;
 use cnn_core::did_you_mean;
-use cnn_layers::{Backbone, Context, FeatureMap};
 
+use super::explained::Explained;
 use crate::Error;
 
 /// The maps that a class activation map weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Place {
-    /// The last map, which the head reads.
+    /// The last map, which the head reads; of a network for pixels the backbone's last.
     #[default]
     Last,
     /// The output of a stage.
@@ -24,8 +23,8 @@ impl Place {
     ///
     /// # Errors
     /// [`Error::Argument`] if the model has no such stage.
-    pub fn find(text: &str, model: &dyn Backbone) -> std::result::Result<Self, Error> {
-        let stages = model.stages();
+    pub fn find<'a>(text: &str, model: impl Into<Explained<'a>>) -> Result<Self, Error> {
+        let stages = model.into().stages();
         let number = text
             .strip_prefix("stage")
             .unwrap_or(text)
@@ -46,32 +45,6 @@ impl Place {
             );
             Error::argument("stage", format!("`{text}`"), expected)
         })
-    }
-
-    /// The maps there.
-    pub(crate) fn reach(
-        self,
-        model: &dyn Backbone,
-        xs: &FeatureMap,
-        cx: &Context<'_>,
-    ) -> Result<FeatureMap> {
-        match self {
-            Self::Last => model.forward_features(xs, cx),
-            Self::Stage(stage) => model.forward_to(stage, xs, cx),
-        }
-    }
-
-    /// The last map, from the maps there.
-    pub(crate) fn go_on(
-        self,
-        model: &dyn Backbone,
-        maps: &FeatureMap,
-        cx: &Context<'_>,
-    ) -> Result<FeatureMap> {
-        match self {
-            Self::Last => Ok(maps.clone()),
-            Self::Stage(stage) => model.forward_from(stage, maps, cx),
-        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The network under explanation, and the passes that all methods are made of.
 
 use candle_core::{Tensor, TensorId, Var};
-use cnn_layers::{BackwardRule, Classifier, Context, FeatureMap, backward};
+use cnn_layers::{BackwardRule, Context, FeatureMap, backward};
 
+use super::explained::Explained;
 use super::place::Place;
-use super::target::{Score, scores};
+use super::target::Score;
 use crate::Error;
 
 /// What is told while a method needs many passes: images done, images in all.
@@ -14,9 +15,9 @@ pub(crate) type Progress<'a> = Option<&'a (dyn Fn(usize, usize) + 'a)>;
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
     /// Built so that gradients flow through it.
-    pub(crate) model: &'a dyn Classifier,
+    pub(crate) model: Explained<'a>,
     /// For passes without gradients: the same weights, perhaps built for inference.
-    pub(crate) scorer: &'a dyn Classifier,
+    pub(crate) scorer: Explained<'a>,
     pub(crate) batch_size: usize,
     pub(crate) progress: Progress<'a>,
     /// The last maps of images for which they were computed already.
@@ -26,23 +27,27 @@ pub(crate) struct Subject<'a> {
 impl Subject<'_> {
     /// The scores of images `(N, H, W, C)`, without gradients.
     pub(crate) fn scores(&self, images: &Tensor, targets: &[Score]) -> Result<Vec<f64>, Error> {
-        let cx = Context::eval();
-        let features = self
-            .scorer
-            .forward_features(&FeatureMap::from_nhwc(images)?, &cx)?;
-        numbers(&scores(self.scorer, &features, targets, &cx)?)
+        let images = FeatureMap::from_nhwc(images)?;
+        numbers(&self.scorer.scores(&images, targets, &Context::eval())?)
     }
 
-    /// The scores that go on from maps at `place`, without gradients.
+    /// The scores that go on from changed maps at `place` of an image `(1, H, W, C)`, without
+    /// gradients.
     pub(crate) fn scores_from(
         &self,
         place: Place,
+        image: &Tensor,
         maps: &Tensor,
         targets: &[Score],
     ) -> Result<Vec<f64>, Error> {
+        let image = FeatureMap::from_nhwc(image)?;
+        let maps = FeatureMap::from_nhwc(maps)?;
         let cx = Context::eval();
-        let features = place.go_on(self.scorer, &FeatureMap::from_nhwc(maps)?, &cx)?;
-        numbers(&scores(self.scorer, &features, targets, &cx)?)
+        numbers(
+            &self
+                .scorer
+                .scores_from(place, &image, &maps, targets, &cx)?,
+        )
     }
 
     /// The scores of images and their gradient by the images, `(N, H, W, C)`.
@@ -54,10 +59,9 @@ impl Subject<'_> {
     ) -> Result<(Vec<f64>, Tensor), Error> {
         let cx = Context::eval().with_backward_rule(rule);
         let images = Var::from_tensor(images)?;
-        let features = self
+        let scores = self
             .model
-            .forward_features(&FeatureMap::from_nhwc(&images)?, &cx)?;
-        let scores = scores(self.model, &features, targets, &cx)?;
+            .scores(&FeatureMap::from_nhwc(&images)?, targets, &cx)?;
         let gradients = backward(&scores.sum_all()?)?;
         let gradient = gradients
             .get(&images)
@@ -72,10 +76,14 @@ impl Subject<'_> {
         images: &Tensor,
         targets: &[Score],
     ) -> Result<(Tensor, Tensor), Error> {
-        let cx = Context::eval();
         let maps = Var::from_tensor(&self.maps(place, images)?)?;
-        let features = place.go_on(self.model, &FeatureMap::from_nhwc(&maps)?, &cx)?;
-        let gradients = backward(&scores(self.model, &features, targets, &cx)?.sum_all()?)?;
+        let from = FeatureMap::from_nhwc(&maps)?;
+        let images = FeatureMap::from_nhwc(images)?;
+        let cx = Context::eval();
+        let scores = self
+            .model
+            .scores_from(place, &images, &from, targets, &cx)?;
+        let gradients = backward(&scores.sum_all()?)?;
         let gradient = gradients
             .get(&maps)
             .ok_or(Error::NoGradient { what: "maps" })?;
@@ -86,13 +94,13 @@ impl Subject<'_> {
     pub(crate) fn maps(&self, place: Place, images: &Tensor) -> Result<Tensor, Error> {
         match self.known {
             Some((id, maps)) if id == images.id() && place == Place::Last => Ok(maps.to_nhwc()),
-            _ => Ok(place
-                .reach(
-                    self.scorer,
-                    &FeatureMap::from_nhwc(images)?,
-                    &Context::eval(),
-                )?
-                .to_nhwc()),
+            _ => {
+                let images = FeatureMap::from_nhwc(images)?;
+                Ok(self
+                    .scorer
+                    .maps(place, &images, &Context::eval())?
+                    .to_nhwc())
+            }
         }
     }
 

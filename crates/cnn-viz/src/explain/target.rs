@@ -1,6 +1,8 @@
 //! What is explained: a class's score, what sets it apart from another's, and where.
 
-use candle_core::{Result, Tensor};
+use std::sync::Arc;
+
+use candle_core::{DType, Result, Tensor};
 use cnn_layers::{Classifier, Context, FeatureMap};
 
 use crate::Error;
@@ -14,23 +16,27 @@ use crate::Error;
 /// let why_281_rather_than_282 = Target::class(281).against(282);
 /// assert_ne!(why_this, why_281_rather_than_282);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Target {
     class: Option<usize>,
     against: Option<usize>,
     region: Option<Region>,
+    pixels: Option<Arc<[bool]>>,
 }
 
 impl Target {
-    /// The logit of the class that the network holds most probable; the first of equals.
+    /// The logit of the class that the network holds most probable; the first of equals. Of a network
+    /// for pixels the mean logit of the class that most pixels have, over these pixels.
     pub const PREDICTED: Self = Self {
         class: None,
         against: None,
         region: None,
+        pixels: None,
     };
 
-    /// The logit of a class.
-    pub const fn class(class: usize) -> Self {
+    /// The logit of a class. Of a network for pixels its mean over the pixels that the network gives
+    /// to the class, or over all where there are none.
+    pub fn class(class: usize) -> Self {
         Self {
             class: Some(class),
             ..Self::PREDICTED
@@ -38,17 +44,27 @@ impl Target {
     }
 
     /// Its difference to the logit of another class: what makes the one rather than the other.
-    pub const fn against(self, other: usize) -> Self {
+    pub fn against(self, other: usize) -> Self {
         Self {
             against: Some(other),
             ..self
         }
     }
 
-    /// The score that the head gives to this part of the last map alone, the rest being zero.
-    pub const fn within(self, region: Region) -> Self {
+    /// The score that the head gives to this part of the last map alone, the rest being zero. Of a
+    /// network for pixels the mean over all pixels in this part of the image.
+    pub fn within(self, region: Region) -> Self {
         Self {
             region: Some(region),
+            ..self
+        }
+    }
+
+    /// Of a network for pixels, the mean over these pixels of its input, row by row, whatever the
+    /// network gives them to.
+    pub fn over(self, pixels: impl Into<Arc<[bool]>>) -> Self {
+        Self {
+            pixels: Some(pixels.into()),
             ..self
         }
     }
@@ -99,7 +115,7 @@ impl Region {
 }
 
 /// A target whose class is known.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Score {
     /// The class whose logit counts.
     pub class: usize,
@@ -107,24 +123,56 @@ pub struct Score {
     pub against: Option<usize>,
     /// The part of the last map that is counted alone.
     pub region: Option<Region>,
+    /// Of a network for pixels, those over which it is the mean, row by row; all of them where they
+    /// are not said.
+    pub pixels: Option<Arc<[bool]>>,
 }
 
 impl Score {
+    /// The logit of a class; of a network for pixels its mean over all of them.
+    pub fn of_class(class: usize) -> Self {
+        Self {
+            class,
+            against: None,
+            region: None,
+            pixels: None,
+        }
+    }
+
     pub(crate) fn as_target(&self) -> Target {
         Target {
             class: Some(self.class),
             against: self.against,
             region: self.region,
+            pixels: self.pixels.clone(),
         }
+    }
+
+    /// The same for the mirrored image, whose rows have so many pixels.
+    pub(crate) fn mirrored(&self, width: usize) -> Self {
+        let mirrored = |pixels: &Arc<[bool]>| -> Arc<[bool]> {
+            let rows = pixels.chunks_exact(width);
+            rows.flat_map(|row| row.iter().rev().copied()).collect()
+        };
+        Self {
+            pixels: self.pixels.as_ref().map(mirrored),
+            ..self.clone()
+        }
+    }
+
+    /// How much each of so many pixels counts: those of the score alike, in all 1.
+    pub(crate) fn weights(&self, pixels: usize) -> Vec<f64> {
+        let Some(counted) = &self.pixels else {
+            return vec![1. / pixels as f64; pixels];
+        };
+        let share = 1. / counted.iter().filter(|counts| **counts).count().max(1) as f64;
+        let weight = |&counts: &bool| if counts { share } else { 0. };
+        counted.iter().map(weight).collect()
     }
 }
 
-/// Finds the class of each target; one target stands for all images.
-pub(crate) fn resolve(
-    targets: &[Target],
-    logits: &Tensor,
-) -> std::result::Result<Vec<Score>, Error> {
-    let (images, classes) = logits.dims2()?;
+/// The target of each image; one target stands for all.
+fn of_each(targets: &[Target], images: usize) -> std::result::Result<Vec<&Target>, Error> {
     if targets.len() != 1 && targets.len() != images {
         return Err(Error::argument(
             "targets",
@@ -132,36 +180,126 @@ pub(crate) fn resolve(
             format!("one, or one for each of {images} images"),
         ));
     }
-    let predicted = logits.argmax(1)?.to_vec1::<u32>()?;
-    let score = |(image, &predicted): (usize, &u32)| {
-        let Target {
-            class,
-            against,
-            region,
-        } = targets[if targets.len() == 1 { 0 } else { image }];
-        let class = class.unwrap_or(predicted as usize);
-        match [Some(class), against]
-            .into_iter()
-            .flatten()
-            .find(|&class| class >= classes)
-        {
-            Some(unknown) => Err(Error::argument(
-                "class",
-                unknown,
-                format!("0 to {}", classes - 1),
-            )),
-            None => Ok(Score {
-                class,
-                against,
-                region,
-            }),
-        }
-    };
-    predicted.iter().enumerate().map(score).collect()
+    let one_for_all = targets.len() == 1;
+    let of = |image: usize| &targets[if one_for_all { 0 } else { image }];
+    Ok((0..images).map(of).collect())
 }
 
-/// The score of each image, `(N)`, from the last maps; differentiable.
-pub(crate) fn scores(
+/// The score of a target whose class is, where it has none, `predicted`.
+fn checked(target: &Target, predicted: usize, classes: usize) -> std::result::Result<Score, Error> {
+    let class = target.class.unwrap_or(predicted);
+    let mut named = [Some(class), target.against].into_iter().flatten();
+    match named.find(|&class| class >= classes) {
+        Some(unknown) => Err(Error::argument(
+            "class",
+            unknown,
+            format!("0 to {}", classes - 1),
+        )),
+        None => Ok(Score {
+            class,
+            against: target.against,
+            region: target.region,
+            pixels: target.pixels.clone(),
+        }),
+    }
+}
+
+/// Finds the class of each target from the logits of images, `(N, classes)`.
+pub(crate) fn resolve_classes(
+    targets: &[Target],
+    logits: &Tensor,
+) -> std::result::Result<Vec<Score>, Error> {
+    let (images, classes) = logits.dims2()?;
+    let targets = of_each(targets, images)?;
+    if targets.iter().any(|target| target.pixels.is_some()) {
+        return Err(Error::argument(
+            "target",
+            "a mean over pixels",
+            "the score of a class; the network has one for the whole image",
+        ));
+    }
+    let predicted = logits.argmax(1)?.to_vec1::<u32>()?;
+    let pairs = targets.into_iter().zip(predicted);
+    pairs
+        .map(|(target, predicted)| checked(target, predicted as usize, classes))
+        .collect()
+}
+
+/// Finds class and pixels of each target from the logits of pixels.
+pub(crate) fn resolve_pixels(
+    targets: &[Target],
+    logits: &FeatureMap,
+) -> std::result::Result<Vec<Score>, Error> {
+    let [images, height, width, channels] = logits.dims();
+    let classes = channels.max(2);
+    let predicted = match channels {
+        1 => logits.to_nhwc().gt(0.)?.to_dtype(DType::U32)?,
+        _ => logits.to_nhwc().argmax(3)?,
+    };
+    let predicted = predicted.flatten_all()?.to_vec1::<u32>()?;
+    let targets = of_each(targets, images)?;
+    let of_images = predicted.chunks_exact(height * width);
+    let score = |(target, predicted): (&Target, &[u32])| {
+        let mut counts = vec![0usize; classes];
+        predicted
+            .iter()
+            .for_each(|&class| counts[class as usize] += 1);
+        // The first of equals.
+        let most = (0..classes).rev().max_by_key(|&class| counts[class]);
+        let score = checked(target, most.unwrap_or(0), classes)?;
+        let pixels: Vec<bool> = match (&target.pixels, target.region) {
+            (Some(pixels), _) if pixels.len() != predicted.len() => {
+                let found = format!("{} pixels", pixels.len());
+                let expected = format!("one for each of {height}x{width}");
+                return Err(Error::argument("target", found, expected));
+            }
+            (Some(pixels), _) => pixels.to_vec(),
+            (None, Some(region)) => {
+                let coverage = region.coverage([height, width]);
+                coverage.iter().map(|&share| share >= 0.5).collect()
+            }
+            (None, None) => {
+                let is_of_class = |&class: &u32| class as usize == score.class;
+                predicted.iter().map(is_of_class).collect()
+            }
+        };
+        let pixels = pixels.contains(&true).then(|| pixels.into());
+        Ok(Score { pixels, ..score })
+    };
+    targets.into_iter().zip(of_images).map(score).collect()
+}
+
+/// The score of each image, `(N)`, from the logits of its pixels; differentiable.
+pub(crate) fn pixel_scores(logits: &FeatureMap, targets: &[Score]) -> Result<Tensor> {
+    let [images, height, width, channels] = logits.dims();
+    let mut signs = vec![0f32; images * height * width * channels];
+    let of_images = signs.chunks_exact_mut(height * width * channels);
+    for (image, target) in of_images.zip(targets) {
+        let weights = target.weights(height * width);
+        for (pixel, weight) in image.chunks_exact_mut(channels).zip(weights) {
+            let weight = weight as f32;
+            let mut add = |class: usize, weight: f32| match (channels, class) {
+                // One output is the second class's logit against the first's.
+                (1, 0) => pixel[0] -= weight,
+                (1, _) => pixel[0] += weight,
+                _ => pixel[class] += weight,
+            };
+            add(target.class, weight);
+            if let Some(against) = target.against {
+                add(against, -weight);
+            }
+        }
+    }
+    let logits = logits.to_nhwc();
+    let signs = Tensor::from_vec(signs, logits.dims(), logits.device())?;
+    logits
+        .mul(&signs.to_dtype(logits.dtype())?)?
+        .reshape((images, ()))?
+        .sum(1)
+}
+
+/// The score of each image, `(N)`, from a classifier's last maps; differentiable.
+pub(crate) fn class_scores(
     model: &dyn Classifier,
     features: &FeatureMap,
     targets: &[Score],
@@ -233,11 +371,11 @@ mod tests {
             let region = region
                 .map(|[top, left, bottom, right]| Region::new(top, left, bottom, right).unwrap());
             let score = Score {
-                class: 4,
                 against: Some(7),
                 region,
+                ..Score::of_class(4)
             };
-            scores(model, features, &[score], &cx)
+            class_scores(model, features, &[score], &cx)
                 .unwrap()
                 .to_vec1::<f32>()
                 .unwrap()[0]
@@ -266,7 +404,7 @@ mod tests {
     fn targets_are_resolved_and_checked() {
         let logits = Tensor::new(&[[1f32, 3., 2.], [0., -1., -2.]], &Device::Cpu).unwrap();
         let classes = |targets: &[Target]| -> Vec<usize> {
-            resolve(targets, &logits)
+            resolve_classes(targets, &logits)
                 .unwrap()
                 .iter()
                 .map(|score| score.class)
@@ -280,9 +418,9 @@ mod tests {
             &[Target::class(3)],
             &[Target::class(0).against(7)],
         ] {
-            assert!(resolve(targets, &logits).is_err());
+            assert!(resolve_classes(targets, &logits).is_err());
         }
-        let message = resolve(&[Target::class(3)], &logits)
+        let message = resolve_classes(&[Target::class(3)], &logits)
             .unwrap_err()
             .to_string();
         assert_eq!(message, "`class`: found 3, expected 0 to 2");

@@ -97,15 +97,16 @@ fn class_row<'a>(scores: &ClassScores, results: &'a ClassResults) -> Result<Clas
     })
 }
 
-fn interval_text(Interval { low, high }: Interval) -> String {
+pub(crate) fn interval_text(Interval { low, high }: Interval) -> String {
     format!("{:.1} to {:.1}\u{a0}%", low * 100.0, high * 100.0)
 }
 
-fn bar(Interval { low, high }: Interval, recall: f64) -> Bar {
+/// A share and its interval as a picture.
+pub(crate) fn bar(Interval { low, high }: Interval, share: f64) -> Bar {
     let position = |share: f64| format!("{:.1}%", share * 100.0);
     Bar {
         low: position(low),
         length: position(high - low),
-        point: position(recall),
+        point: position(share),
     }
 }

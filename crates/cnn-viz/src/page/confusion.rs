@@ -1,8 +1,9 @@
 //! Which class was taken for which.
 
+use cnn_metrics::ConfusionMatrix;
+
 use super::color;
 use super::format::{count, percent, shortened};
-use crate::ClassResults;
 
 /// With more classes cells become too small to read.
 const MOST_CLASSES: usize = 20;
@@ -30,49 +31,66 @@ pub(crate) struct MatrixRow<'a> {
 /// One predicted class of a true one.
 pub(crate) struct Cell<'a> {
     pub(crate) prediction: &'a str,
-    pub(crate) samples: u64,
-    /// The share of the row's samples as text.
-    pub(crate) share: String,
+    /// What is written into it.
+    pub(crate) text: String,
+    /// The rest of what there is to say, as the share of the row's samples.
+    pub(crate) more: String,
     /// Background and text colour; `None` where there are no samples.
     pub(crate) colors: Option<(String, &'static str)>,
 }
 
+/// What stands in the cells of a matrix.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cells {
+    /// Numbers of samples.
+    Counts,
+    /// Shares of the row, in whole per cent, where the numbers have too many digits.
+    Shares,
+}
+
 impl<'a> Matrix<'a> {
     /// The matrix, or `None` where there are too many classes to show.
-    pub(crate) fn new(results: &'a ClassResults) -> Option<Self> {
-        if results.names.len() > MOST_CLASSES {
+    pub(crate) fn new(
+        names: &'a [String],
+        confusion: &ConfusionMatrix,
+        shown: Cells,
+    ) -> Option<Self> {
+        if names.len() > MOST_CLASSES {
             return None;
         }
-        let rows = results.confusion.rows();
+        let rows = confusion.rows();
         let row = |(name, counts): (&'a String, &Vec<u64>)| MatrixRow {
             name,
             head: shortened(name, LONGEST_NAME),
-            cells: cells(&results.names, counts),
+            cells: cells(names, counts, shown),
         };
         Some(Self {
-            heads: results
-                .names
+            heads: names
                 .iter()
                 .map(|name| shortened(name, LONGEST_NAME))
                 .collect(),
-            upright: results
-                .names
-                .iter()
-                .all(|name| name.chars().count() <= UPRIGHT),
-            rows: results.names.iter().zip(&rows).map(row).collect(),
+            upright: names.iter().all(|name| name.chars().count() <= UPRIGHT),
+            rows: names.iter().zip(&rows).map(row).collect(),
             gradient: color::gradient(),
         })
     }
 }
 
-fn cells<'a>(names: &'a [String], counts: &[u64]) -> Vec<Cell<'a>> {
+fn cells<'a>(names: &'a [String], counts: &[u64], shown: Cells) -> Vec<Cell<'a>> {
     let total: u64 = counts.iter().sum();
     let cell = |(prediction, &samples): (&'a String, &u64)| {
         let share = samples as f64 / total as f64;
+        let (text, more) = match shown {
+            Cells::Counts => (samples.to_string(), percent(share)),
+            Cells::Shares => {
+                let pixels = format!("{} pixels, {}", count(samples), percent(share));
+                (format!("{:.0}", 100.0 * share), pixels)
+            }
+        };
         Cell {
             prediction,
-            samples,
-            share: percent(share),
+            text,
+            more,
             colors: (samples > 0).then(|| color::cell(share)),
         }
     };
@@ -97,17 +115,17 @@ pub(crate) struct Pair<'a> {
 
 impl<'a> ConfusedPairs<'a> {
     /// The `most` most frequent mistakes.
-    pub(crate) fn new(results: &'a ClassResults, most: usize) -> Self {
-        let mut found = results.confusion.most_confused(most + 1);
+    pub(crate) fn new(names: &'a [String], confusion: &ConfusionMatrix, most: usize) -> Self {
+        let mut found = confusion.most_confused(most + 1);
         let more = found.len() > most;
         found.truncate(most);
         let pair = |pair: &cnn_metrics::ConfusedPair| {
-            let of_class: u64 = (0..results.names.len())
-                .map(|class| results.confusion.count(pair.label, class))
+            let of_class: u64 = (0..names.len())
+                .map(|class| confusion.count(pair.label, class))
                 .sum();
             Pair {
-                label: &results.names[pair.label],
-                prediction: &results.names[pair.prediction],
+                label: &names[pair.label],
+                prediction: &names[pair.prediction],
                 samples: count(pair.samples),
                 share: percent(pair.samples as f64 / of_class as f64),
             }

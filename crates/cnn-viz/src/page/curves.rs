@@ -11,13 +11,13 @@ pub(crate) struct Curves {
     pub(crate) charts: Vec<Chart>,
     /// The phases in words, since a band may be too narrow for its name.
     pub(crate) phases: Vec<String>,
-    pub(crate) columns: Vec<&'static str>,
+    pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Row>,
 }
 
 /// One chart on the page.
 pub(crate) struct Chart {
-    pub(crate) title: &'static str,
+    pub(crate) title: String,
     pub(crate) svg: String,
     pub(crate) key: Vec<Key>,
     /// The epoch that is marked.
@@ -70,6 +70,9 @@ struct Curve {
     value: fn(&ReportEpoch) -> Option<f64>,
 }
 
+/// Stands in titles for what the report's scores are.
+const SCORE: &str = "score";
+
 const PLANS: &[Plan] = &[
     Plan {
         title: "Loss",
@@ -93,8 +96,8 @@ const PLANS: &[Plan] = &[
         ],
     },
     Plan {
-        title: "Accuracy",
-        axis: "accuracy (%)",
+        title: SCORE,
+        axis: SCORE,
         bounds: Bounds::Percent,
         best: true,
         more: More::Nothing,
@@ -103,13 +106,13 @@ const PLANS: &[Plan] = &[
                 name: "train",
                 color: VERMILION,
                 dashed: true,
-                value: |epoch| epoch.train_accuracy.map(in_percent),
+                value: |epoch| epoch.train_score.map(in_percent),
             },
             Curve {
                 name: "validation",
                 color: BLUE,
                 dashed: false,
-                value: |epoch| epoch.val_accuracy.map(in_percent),
+                value: |epoch| epoch.val_score.map(in_percent),
             },
         ],
     },
@@ -151,8 +154,8 @@ const COLUMNS: &[Column] = &[
     ("rate at its start", |epoch| epoch.learning_rate, rate),
     ("train loss", |epoch| epoch.train_loss, number),
     ("val loss", |epoch| epoch.val_loss, number),
-    ("train accuracy", |epoch| epoch.train_accuracy, percent),
-    ("val accuracy", |epoch| epoch.val_accuracy, percent),
+    ("train score", |epoch| epoch.train_score, percent),
+    ("val score", |epoch| epoch.val_score, percent),
     ("time", |epoch| epoch.seconds, seconds),
 ];
 
@@ -177,7 +180,10 @@ impl Curves {
                 .iter()
                 .map(|phase| format!("{}, {}", phase.name, bands::epochs(phase)))
                 .collect(),
-            columns: used.iter().map(|(name, _, _)| *name).collect(),
+            columns: used
+                .iter()
+                .map(|(name, _, _)| named(name, report))
+                .collect(),
             rows: report
                 .epochs
                 .iter()
@@ -250,9 +256,13 @@ impl Plan {
         }
         let left_out = series.iter().map(|series| series.left_out).sum();
         let best_epoch = report.best_epoch.filter(|_| self.best);
+        let axis = match self.axis {
+            SCORE => format!("{} (%)", score(report)),
+            axis => axis.to_string(),
+        };
         let chart = LineChart {
             name: self.axis,
-            axis: self.axis,
+            axis: &axis,
             epochs,
             bounds: self.bounds,
             series,
@@ -270,7 +280,7 @@ impl Plan {
             .clone()
             .filter(|_| self.more == More::LossNote);
         Ok(chart.to_svg()?.map(|svg| Chart {
-            title: self.title,
+            title: capitalised(&named(self.title, report)),
             svg,
             key,
             best_epoch,
@@ -301,6 +311,25 @@ fn row(epoch: &ReportEpoch, columns: &[Column], best_epoch: Option<usize>) -> Ro
         best: best_epoch == Some(epoch.epoch),
         cells,
     }
+}
+
+fn score(report: &Report) -> &str {
+    report.score.as_deref().unwrap_or("accuracy")
+}
+
+/// A name with what the scores are in place of [`SCORE`].
+fn named(name: &str, report: &Report) -> String {
+    name.replace(SCORE, score(report))
+}
+
+/// With a capital where the first word is an ordinary one, which mIoU is not.
+fn capitalised(text: &str) -> String {
+    if text.chars().any(char::is_uppercase) {
+        return text.to_string();
+    }
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 fn in_percent(share: f64) -> f64 {

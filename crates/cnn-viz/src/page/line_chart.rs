@@ -32,7 +32,7 @@ pub(crate) struct LineChart<'a> {
     /// What it shows, for the error of the library.
     pub(crate) name: &'static str,
     /// The vertical axis with its unit.
-    pub(crate) axis: &'static str,
+    pub(crate) axis: &'a str,
     /// First and last epoch.
     pub(crate) epochs: (usize, usize),
     /// The bounds of the vertical axis that are there whatever the values.

@@ -20,6 +20,7 @@ mod gallery;
 mod line_chart;
 mod pictures;
 mod rarefaction_chart;
+mod regions;
 mod reliability_chart;
 mod report_page;
 mod template_filters;

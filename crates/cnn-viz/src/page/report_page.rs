@@ -5,12 +5,13 @@ use askama::Template;
 use super::bands;
 use super::calibration::Calibration;
 use super::class_table::ClassTable;
-use super::confusion::{ConfusedPairs, Matrix};
+use super::confusion::{Cells, ConfusedPairs, Matrix};
 use super::curves::Curves;
 use super::filters::Filters as FilterSection;
 use super::format;
 use super::freezing::Freezing;
 use super::pictures::{Group, Strip, groups};
+use super::regions::{Masks, Regions};
 use super::template_filters as filters;
 use crate::{Error, Report};
 
@@ -24,6 +25,8 @@ pub(crate) struct ReportPage<'a> {
     report: &'a Report,
     curves: Option<Curves>,
     classes: Option<Classes<'a>>,
+    regions: Option<Regions<'a>>,
+    masks: Vec<Masks<'a>>,
     calibration: Option<Calibration>,
     pictures: Vec<Group<'a>>,
     strip: Option<Strip<'a>>,
@@ -48,6 +51,17 @@ impl<'a> ReportPage<'a> {
             report,
             curves: Curves::new(report)?,
             classes: classes(report)?,
+            regions: report
+                .regions
+                .as_ref()
+                .map(|results| Regions::new(results, PAIRS[0]))
+                .transpose()?,
+            masks: report
+                .masks
+                .iter()
+                .filter(|group| !group.photos.is_empty())
+                .map(Masks::new)
+                .collect::<Result<_, _>>()?,
             calibration: report
                 .calibration
                 .as_ref()
@@ -82,11 +96,11 @@ fn classes(report: &Report) -> Result<Option<Classes<'_>>, Error> {
     if results.confusion.samples() == 0 {
         return Ok(None);
     }
-    let matrix = Matrix::new(results);
+    let matrix = Matrix::new(&results.names, &results.confusion, Cells::Counts);
     let most = PAIRS[usize::from(matrix.is_none())];
     Ok(Some(Classes {
         evaluated_on: &results.evaluated_on,
-        pairs: ConfusedPairs::new(results, most),
+        pairs: ConfusedPairs::new(&results.names, &results.confusion, most),
         table: ClassTable::new(results)?,
         matrix,
     }))

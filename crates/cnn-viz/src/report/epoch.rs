@@ -14,10 +14,11 @@ pub struct ReportEpoch {
     pub train_loss: Option<f64>,
     /// Mean loss over the validation samples.
     pub val_loss: Option<f64>,
-    /// Share of training samples predicted right, in 0..1.
-    pub train_accuracy: Option<f64>,
-    /// Share of validation samples predicted right, in 0..1.
-    pub val_accuracy: Option<f64>,
+    /// How good it is on the training samples, in 0..1: what [`Report::score`](super::Report::score)
+    /// says.
+    pub train_score: Option<f64>,
+    /// The same on the validation samples.
+    pub val_score: Option<f64>,
     /// Seconds that the epoch took, evaluation included.
     pub seconds: Option<f64>,
 }

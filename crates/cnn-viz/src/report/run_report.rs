@@ -4,8 +4,8 @@ use cnn_data::Skipped;
 use cnn_metrics::Reliability;
 
 use super::{
-    ClassResults, DataPart, EpochStrip, Fact, FileLink, FilterReport, PictureGroup, RatePoint,
-    ReportEpoch, ReportFreezeProof, ReportNextStep, ReportPhase, Timing,
+    ClassResults, DataPart, EpochStrip, Fact, FileLink, FilterReport, MaskGroup, PictureGroup,
+    RatePoint, RegionResults, ReportEpoch, ReportFreezeProof, ReportNextStep, ReportPhase, Timing,
 };
 
 /// What the report of a run shows, in the order of the page. What is empty or `None` is left out.
@@ -26,6 +26,9 @@ pub struct Report {
     pub notes: Vec<String>,
     /// The curves' points, in the order of their numbers.
     pub epochs: Vec<ReportEpoch>,
+    /// What the scores of the epochs are, as "mIoU"; `None` for accuracy, the share of samples
+    /// predicted right.
+    pub score: Option<String>,
     /// The learning rate update by update, of the fastest parameter group, in the order of the
     /// updates; the page draws at most some hundreds of them and never leaves out a peak or a dip.
     /// Where it is empty, the rates of `epochs` are drawn.
@@ -40,6 +43,10 @@ pub struct Report {
     /// How sure the network was of the same samples, and how often it was right: reliability
     /// diagram and expected calibration error.
     pub calibration: Option<Reliability>,
+    /// The same where every pixel has a class: regions instead of samples.
+    pub regions: Option<RegionResults>,
+    /// Photos with their masks, by kind: worst ones. A group without photos is left out.
+    pub masks: Vec<MaskGroup>,
     /// Pictures by kind: worst mistakes, right examples. A group without pictures is left out.
     pub pictures: Vec<PictureGroup>,
     /// What the network saw in the same images after each epoch.

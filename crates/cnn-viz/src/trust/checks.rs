@@ -2,10 +2,10 @@
 
 use cnn_core::Key;
 use cnn_layers::{Classifier, FeatureMap, Mode};
-use cnn_models::Network;
+use cnn_models::NetworkOf;
 
 use super::{cascade, insertion_deletion, randomized, rank_correlation, road};
-use crate::{Error, Explainer, Explanation};
+use crate::{Error, Explainable, Explainer, Explanation};
 
 /// Steps of insertion and deletion, and of a random network's Integrated Gradients.
 const STEPS: usize = 20;
@@ -46,25 +46,25 @@ pub struct Trust {
 /// assert_eq!(trust.randomization[0].0, "head");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct TrustChecks {
-    scorer: Box<dyn Classifier>,
-    randomized: Vec<Randomized>,
+pub struct TrustChecks<M: Explainable + ?Sized = dyn Classifier> {
+    scorer: Box<M>,
+    randomized: Vec<Randomized<M>>,
     key: Key,
 }
 
-struct Randomized {
+struct Randomized<M: Explainable + ?Sized> {
     name: String,
-    network: Network,
-    scorer: Box<dyn Classifier>,
+    network: NetworkOf<M>,
+    scorer: Box<M>,
 }
 
-impl TrustChecks {
+impl<M: Explainable + ?Sized> TrustChecks<M> {
     /// Prepares the checks; `seed` decides the random weights, which are others than those of a
     /// fresh network of the same seed, and ROAD's noise.
     ///
     /// # Errors
     /// If a copy of the network cannot be built.
-    pub fn new(network: &Network, seed: u64) -> Result<Self, Error> {
+    pub fn new(network: &NetworkOf<M>, seed: u64) -> Result<Self, Error> {
         let key = Key::new(seed);
         let weights = key.stream("randomized").rng().next_u64();
         let copy = |(name, groups): (String, Vec<_>)| {
@@ -104,28 +104,13 @@ impl TrustChecks {
                 "one map",
             ));
         };
-        let scorer = self.scorer.as_ref();
-        let curves = insertion_deletion(
-            scorer,
-            image,
-            map,
-            score.class,
-            STEPS,
-            explainer.batch_size(),
-        )?;
-        let road = road(
-            scorer,
-            image,
-            map,
-            score.class,
-            &PERCENTILES,
-            NOISE,
-            &self.key,
-        )?;
-        let correlation = |copy: &Randomized| {
+        let scorer = self.scorer.explained();
+        let curves = insertion_deletion(scorer, image, map, score, STEPS, explainer.batch_size())?;
+        let road = road(scorer, image, map, score, &PERCENTILES, NOISE, &self.key)?;
+        let correlation = |copy: &Randomized<M>| {
             // Of a random network's attribution nobody asks whether it is complete.
             let explainer = explainer
-                .on(copy.network.model(), copy.scorer.as_ref())
+                .on(copy.network.model().explained(), copy.scorer.explained())
                 .with_steps(STEPS);
             let without = explainer.explain(explanation.method, image, &[score.as_target()])?;
             Ok::<_, Error>((

@@ -4,10 +4,10 @@
 
 use candle_core::Tensor;
 use cnn_kernels::{Conv2dSpec, Padding, conv2d};
-use cnn_layers::{Classifier, FeatureMap};
+use cnn_layers::FeatureMap;
 
 use super::{by_importance, probabilities, values_of_one};
-use crate::{Error, Heatmap};
+use crate::{Error, Explained, Heatmap, Score};
 
 /// Side and standard deviation of the blur, as in the paper's program.
 const BLUR_SIDE: usize = 11;
@@ -39,15 +39,16 @@ impl InsertionDeletion {
 /// # Errors
 /// [`Error::Argument`] if the map is not of the image's size, the class does not exist, or
 /// `steps` is 0.
-pub fn insertion_deletion(
-    model: &dyn Classifier,
+pub fn insertion_deletion<'a>(
+    model: impl Into<Explained<'a>>,
     image: &FeatureMap,
     map: &Heatmap,
-    class: usize,
+    score: &Score,
     steps: usize,
     batch_size: usize,
 ) -> Result<InsertionDeletion, Error> {
-    let sharp = values_of_one(model, image, map, class)?;
+    let model = model.into();
+    let sharp = values_of_one(model, image, map, score)?;
     if steps == 0 {
         return Err(Error::argument("steps", steps, "at least 1"));
     }
@@ -64,7 +65,7 @@ pub fn insertion_deletion(
         probabilities(
             model,
             &image.detach().to_nhwc(),
-            class,
+            score,
             steps + 1,
             batch_size,
             step,

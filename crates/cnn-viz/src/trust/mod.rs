@@ -16,16 +16,16 @@ pub use road::{Road, road};
 pub use verdict::{TrustCheck, TrustVerdict};
 
 use candle_core::Tensor;
-use cnn_layers::{Classifier, Context, FeatureMap};
+use cnn_layers::FeatureMap;
 
-use crate::Error;
+use crate::{Error, Explained, Score};
 
-/// The probability of a class for each of a number of images, `batch_size` at a time; `make` gives
-/// the values `(H, W, C)` of one.
+/// The probability of a score's class for each of a number of images, `batch_size` at a time; `make`
+/// gives the values `(H, W, C)` of one.
 fn probabilities(
-    model: &dyn Classifier,
+    model: Explained<'_>,
     like: &Tensor,
-    class: usize,
+    score: &Score,
     count: usize,
     batch_size: usize,
     mut make: impl FnMut(usize) -> Result<Vec<f32>, Error>,
@@ -44,35 +44,18 @@ fn probabilities(
             like.device(),
         )?;
         let images = FeatureMap::from_nhwc(&images.to_dtype(like.dtype())?)?;
-        let logits = model
-            .forward(&images, &Context::eval())?
-            .to_dtype(candle_core::DType::F64)?;
-        found.extend(
-            logits
-                .to_vec2::<f64>()?
-                .iter()
-                .map(|logits| probability(logits, class)),
-        );
+        found.extend(model.probabilities(&images, score)?);
     }
     Ok(found)
-}
-
-/// `e^l_class / Σ e^l_i`.
-fn probability(logits: &[f64], class: usize) -> f64 {
-    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = logits.iter().map(|logit| (logit - largest).exp()).sum();
-    logits
-        .get(class)
-        .map_or(f64::NAN, |logit| (logit - largest).exp() / sum)
 }
 
 /// Checks that a class exists and that a map belongs to the only image of a batch, and gives the
 /// image's values.
 fn values_of_one(
-    model: &dyn Classifier,
+    model: Explained<'_>,
     image: &FeatureMap,
     map: &crate::Heatmap,
-    class: usize,
+    score: &Score,
 ) -> Result<Vec<f32>, Error> {
     let [count, height, width, _] = image.dims();
     if [count, height, width] != [1, map.height(), map.width()] {
@@ -87,10 +70,10 @@ fn values_of_one(
             "one image and a map of its size",
         ));
     }
-    if class >= model.num_classes() {
+    if score.class >= model.num_classes() {
         return Err(Error::argument(
             "class",
-            class,
+            score.class,
             format!("0 to {}", model.num_classes() - 1),
         ));
     }

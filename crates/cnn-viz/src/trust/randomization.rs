@@ -3,7 +3,7 @@
 //! learnt.
 
 use cnn_layers::LayerGroup;
-use cnn_models::Network;
+use cnn_models::{ModelKind, NetworkOf};
 
 use crate::Error;
 
@@ -12,9 +12,13 @@ use crate::Error;
 ///
 /// # Errors
 /// If the copy cannot be built.
-pub fn randomized(network: &Network, groups: &[LayerGroup], seed: u64) -> Result<Network, Error> {
+pub fn randomized<M: ModelKind + ?Sized>(
+    network: &NetworkOf<M>,
+    groups: &[LayerGroup],
+    seed: u64,
+) -> Result<NetworkOf<M>, Error> {
     let config = network.config();
-    let copy = Network::with_dtype(
+    let copy = NetworkOf::with_dtype(
         *network.spec(),
         &config.model,
         seed,
@@ -30,7 +34,7 @@ pub fn randomized(network: &Network, groups: &[LayerGroup], seed: u64) -> Result
 
 /// Three steps of the cascade from the output to the input, as a name and the groups that are
 /// randomised: the head; the head and what feeds it; everything.
-pub fn cascade(network: &Network) -> Vec<(String, Vec<LayerGroup>)> {
+pub fn cascade<M: ModelKind + ?Sized>(network: &NetworkOf<M>) -> Vec<(String, Vec<LayerGroup>)> {
     let groups = network.model().layer_groups();
     let from_end = |count: usize| groups[groups.len().saturating_sub(count)..].to_vec();
     let mut steps = vec![("head".to_string(), from_end(1))];

@@ -3,11 +3,11 @@
 //! suggest, so that the hole's shape tells nothing.
 
 use cnn_core::Key;
-use cnn_layers::{Classifier, FeatureMap};
+use cnn_layers::FeatureMap;
 use rayon::prelude::*;
 
 use super::{probabilities, values_of_one};
-use crate::{Error, Heatmap};
+use crate::{Error, Explained, Heatmap, Score};
 
 /// Weights of the eight neighbours: a sixth across an edge, a twelfth across a corner.
 const NEIGHBOURS: [(isize, isize, f64); 8] = [
@@ -46,16 +46,17 @@ impl Road {
 /// # Errors
 /// [`Error::Argument`] if the map is not of the image's size, the class does not exist, or a
 /// percentile is not in 0 to 100.
-pub fn road(
-    model: &dyn Classifier,
+pub fn road<'a>(
+    model: impl Into<Explained<'a>>,
     image: &FeatureMap,
     map: &Heatmap,
-    class: usize,
+    score: &Score,
     percentiles: &[f64],
     noise: f32,
     key: &Key,
 ) -> Result<Road, Error> {
-    let values = values_of_one(model, image, map, class)?;
+    let model = model.into();
+    let values = values_of_one(model, image, map, score)?;
     if let Some(wrong) = percentiles
         .iter()
         .find(|share| !(0.0..=100.0).contains(*share))
@@ -96,9 +97,9 @@ pub fn road(
     };
     let images: Vec<Vec<f32>> = removed.par_iter().enumerate().map(fill).collect();
     let like = image.detach().to_nhwc();
-    let whole = probabilities(model, &like, class, 1, 1, |_| Ok(values.clone()))?[0];
+    let whole = probabilities(model, &like, score, 1, 1, |_| Ok(values.clone()))?[0];
     let count = images.len();
-    let changed = probabilities(model, &like, class, count, count, |number| {
+    let changed = probabilities(model, &like, score, count, count, |number| {
         Ok(images[number].clone())
     })?;
     let changes = |from: usize| {

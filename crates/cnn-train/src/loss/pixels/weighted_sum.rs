@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::arguments::not_negative;
 use super::closed_form::{ClosedForm, Evaluated, Pixels, apply};
 use super::real::Real;
-use super::{PixelLoss, PixelLossKind, PixelTargets};
+use super::{FocalLoss, PixelCrossEntropy, PixelLoss, PixelLossKind, PixelTargets};
 use crate::Error;
 use crate::settings::number;
 
@@ -50,6 +50,45 @@ pub struct PixelLossTerm {
     pub weight: f64,
     /// `L`.
     pub loss: PixelLossKind,
+}
+
+impl PixelLossSum {
+    /// The same with these weights of the classes in cross-entropy and focal loss, where they have
+    /// none of their own.
+    ///
+    /// ```
+    /// use cnn_train::PixelLossSum;
+    ///
+    /// let plain: PixelLossSum = "cross-entropy+dice".parse()?;
+    /// let weighted = plain.with_class_weights(&[1., 4.])?;
+    /// assert!(weighted.to_string().contains("class_weights=1+4"));
+    /// # Ok::<(), cnn_train::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if neither of them is in the sum, or both have weights already.
+    pub fn with_class_weights(mut self, weights: &[f64]) -> Result<Self, Error> {
+        let mut is_weighted = false;
+        for term in &mut self.terms {
+            let (PixelLossKind::CrossEntropy(PixelCrossEntropy { class_weights, .. })
+            | PixelLossKind::Focal(FocalLoss { class_weights, .. })) = &mut term.loss
+            else {
+                continue;
+            };
+            if class_weights.is_none() {
+                *class_weights = Some(weights.to_vec());
+                is_weighted = true;
+            }
+        }
+        if is_weighted {
+            return Ok(self);
+        }
+        Err(Error::argument(
+            "class_weights",
+            format!("weights for the loss `{self}`"),
+            "cross-entropy or focal in it, without weights of their own",
+        ))
+    }
 }
 
 impl From<PixelLossKind> for PixelLossSum {

@@ -167,7 +167,7 @@ fn gradients(
     target: &Score,
     alphas: &[f64],
 ) -> Result<Vec<Tensor>, Error> {
-    let targets = vec![*target; alphas.len()];
+    let targets = vec![target.clone(); alphas.len()];
     let (_, gradient) = subject.gradient(
         &on_the_way(image, alphas)?,
         &targets,
@@ -186,7 +186,10 @@ fn scores(
 ) -> Result<Vec<f64>, Error> {
     let mut scores = Vec::with_capacity(alphas.len());
     for alphas in alphas.chunks(subject.batch_size) {
-        scores.extend(subject.scores(&on_the_way(image, alphas)?, &vec![*target; alphas.len()])?);
+        scores.extend(subject.scores(
+            &on_the_way(image, alphas)?,
+            &vec![target.clone(); alphas.len()],
+        )?);
     }
     Ok(scores)
 }

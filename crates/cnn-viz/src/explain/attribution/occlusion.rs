@@ -52,7 +52,7 @@ pub(crate) fn occlusion(
             )?;
             let scores = subject.scores(
                 &occluded.to_dtype(images.dtype())?,
-                &vec![*target; batch.len()],
+                &vec![target.clone(); batch.len()],
             )?;
             for (&place, score) in batch.iter().zip(scores) {
                 covered(place).for_each(|pixel| losses[pixel] += whole - score);

@@ -10,21 +10,34 @@ use crate::explain::place::Place;
 use crate::explain::subject::Subject;
 use crate::explain::target::Score;
 
-/// `all` are the maps of the batch, for their element type and device; `progress` counts the images
-/// scored before and in all.
+/// What is ablated: the maps of one image at a place.
+pub(super) struct Ablated<'a> {
+    pub(super) place: Place,
+    /// Height and width of the maps.
+    pub(super) size: [usize; 2],
+    /// `(1, H, W, C)`.
+    pub(super) image: Tensor,
+    pub(super) target: &'a Score,
+}
+
+/// `progress` counts the images scored before and in all.
 pub(super) fn weighted(
     subject: &Subject<'_>,
     maps: &Maps<'_>,
-    place: Place,
-    [height, width]: [usize; 2],
-    all: &Tensor,
-    target: &Score,
+    ablated: &Ablated<'_>,
     (before, total): (usize, usize),
 ) -> Result<Vec<f64>, Error> {
+    let Ablated {
+        place,
+        size: [height, width],
+        image,
+        target,
+    } = ablated;
     let channels = maps.channels;
     let score = |images: Vec<f64>, count: usize| {
-        let images = Tensor::from_vec(images, (count, height, width, channels), all.device())?;
-        subject.scores_from(place, &images.to_dtype(all.dtype())?, &vec![*target; count])
+        let maps = Tensor::from_vec(images, (count, *height, *width, channels), image.device())?;
+        let maps = maps.to_dtype(image.dtype())?;
+        subject.scores_from(*place, image, &maps, &vec![Score::clone(target); count])
     };
     let whole = score(maps.activations.to_vec(), 1)?[0];
     let mut losses = Vec::with_capacity(channels);

@@ -93,7 +93,10 @@ pub(crate) fn class_activation_maps(
     let mirror: Vec<u32> = (0..width as u32).rev().collect();
     let mirrored = images.index_select(&Tensor::new(mirror, images.device())?, 2)?;
     let mut sums: Vec<Vec<f32>> = Vec::new();
-    for (images, is_mirrored) in [(images, false), (&mirrored, true)] {
+    let of_mirrored: Vec<Score> = targets.iter().map(|score| score.mirrored(width)).collect();
+    for (images, targets, is_mirrored) in
+        [(images, targets, false), (&mirrored, &of_mirrored, true)]
+    {
         for factor in [0.9, 1., 1.1] {
             let mut maps = over_places(subject, cam, places, eigen, &(images * factor)?, targets)?;
             if is_mirrored {
@@ -195,15 +198,13 @@ fn at_place(
             }
             Cam::Ablation => {
                 let progress = (image * channels, targets.len() * channels);
-                ablation_cam::weighted(
-                    subject,
-                    &image_maps,
+                let ablated = ablation_cam::Ablated {
                     place,
-                    [height, width],
-                    &maps,
+                    size: [height, width],
+                    image: images.narrow(0, image, 1)?,
                     target,
-                    progress,
-                )?
+                };
+                ablation_cam::weighted(subject, &image_maps, &ablated, progress)?
             }
             Cam::Eigen => activations.clone(),
         };

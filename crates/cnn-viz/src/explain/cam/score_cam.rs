@@ -42,7 +42,10 @@ pub(super) fn weighted(
             (batch.len(), height, width, input_channels),
             input.device(),
         )?;
-        scores.extend(subject.scores(&seen.to_dtype(input.dtype())?, &vec![*target; batch.len()])?);
+        scores.extend(subject.scores(
+            &seen.to_dtype(input.dtype())?,
+            &vec![target.clone(); batch.len()],
+        )?);
         subject.report(before + scores.len(), total);
     }
     let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
