@@ -65,6 +65,10 @@ pub(super) fn worst(
             names,
         )?);
     }
+    // A background is left as it was photographed.
+    if names[0].eq_ignore_ascii_case("background") {
+        seen[0] = false;
+    }
     let palette = MaskPalette::distinct();
     let classes = names.iter().zip(seen).enumerate();
     group.legend = classes

@@ -219,3 +219,155 @@ fn repeated(maps: &FeatureMap, images: usize) -> Result<FeatureMap> {
     }
     FeatureMap::from_nhwc(&maps.to_nhwc().repeat((images, 1, 1, 1))?.contiguous()?)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use candle_core::{DType, Device};
+    use cnn_models::{ModelConfig, SegmentationNetwork};
+
+    fn network(classes: usize) -> SegmentationNetwork {
+        let config = ModelConfig {
+            num_classes: Some(classes),
+            ..ModelConfig::default()
+        };
+        let config = config.with_arg("width", 4).with_arg("depth", 2);
+        let spec = cnn_models::find("unet").unwrap();
+        SegmentationNetwork::with_dtype(*spec, &config, 1, DType::F64).unwrap()
+    }
+
+    fn images(count: usize) -> FeatureMap {
+        let values = Tensor::randn(0f64, 1., (count, 16, 24, 3), &Device::Cpu).unwrap();
+        FeatureMap::from_nhwc(&values).unwrap()
+    }
+
+    fn numbers(scores: Tensor) -> Vec<f64> {
+        scores.to_vec1::<f64>().unwrap()
+    }
+
+    fn assert_close(found: &[f64], expected: &[f64]) {
+        let pairs = found.iter().zip(expected);
+        let is_close = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-9 * b.abs().max(1.);
+        assert!(
+            found.len() == expected.len() && pairs.clone().all(is_close),
+            "{found:?} {expected:?}"
+        );
+    }
+
+    #[test]
+    fn every_stage_goes_on_to_the_same_scores() {
+        let network = network(3);
+        let model = Explained::from(network.model());
+        let images = images(2);
+        let cx = Context::eval();
+        let (scores, _) = model
+            .resolve(&images, &[Target::PREDICTED, Target::class(2).against(0)])
+            .unwrap();
+        let whole = numbers(model.scores(&images, &scores, &cx).unwrap());
+        let stages = (0..model.stages().len()).map(Place::Stage);
+        for place in stages.chain([Place::Last]) {
+            let maps = model.maps(place, &images, &cx).unwrap();
+            let found = model.scores_from(place, &images, &maps, &scores, &cx);
+            assert_close(&numbers(found.unwrap()), &whole);
+            // The maps of one image, many times.
+            let one = |map: &FeatureMap| {
+                FeatureMap::from_nhwc(&map.to_nhwc().narrow(0, 1, 1).unwrap()).unwrap()
+            };
+            let many = repeated(&one(&maps), 3).unwrap();
+            let score = vec![scores[1].clone(); 3];
+            let found = model.scores_from(place, &one(&images), &many, &score, &cx);
+            assert_close(&numbers(found.unwrap()), &[whole[1]; 3]);
+        }
+    }
+
+    // From the logits themselves, pixel by pixel.
+    #[test]
+    fn a_score_is_the_mean_over_the_pixels_of_its_class() {
+        let network = network(3);
+        let model = Explained::from(network.model());
+        let images = images(1);
+        let cx = Context::eval();
+        let logits = network.model().forward(&images, &cx).unwrap().to_nhwc();
+        let logits = logits
+            .reshape((16 * 24, 3))
+            .unwrap()
+            .to_vec2::<f64>()
+            .unwrap();
+        let of =
+            |pixel: &[f64]| (0..3).fold(0, |best, c| if pixel[c] > pixel[best] { c } else { best });
+        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+        let found = |target: Target| {
+            let (scores, _) = model.resolve(&images, &[target]).unwrap();
+            let score = numbers(model.scores(&images, &scores, &cx).unwrap())[0];
+            let probability = model.probabilities(&images, &scores[0]).unwrap()[0];
+            (scores[0].class, score, probability)
+        };
+        let (class, score, probability) = found(Target::PREDICTED);
+        let counts = |class: usize| logits.iter().filter(|pixel| of(pixel) == class).count();
+        assert!((0..3).all(|other| counts(other) <= counts(class)));
+        let inside = || logits.iter().filter(|pixel| of(pixel) == class);
+        assert_close(
+            &[score],
+            &[mean(inside().map(|pixel| pixel[class]).collect())],
+        );
+        let softmax = |pixel: &Vec<f64>| {
+            pixel[class].exp() / pixel.iter().map(|logit| logit.exp()).sum::<f64>()
+        };
+        assert_close(&[probability], &[mean(inside().map(softmax).collect())]);
+        // The lower left quarter, and the same pixels as a mask.
+        let region = crate::Region::new(0.5, 0., 1., 0.5).unwrap();
+        let in_region = |at: usize| at / 24 >= 8 && at % 24 < 12;
+        let expected = mean(
+            (0..16 * 24)
+                .filter(|&at| in_region(at))
+                .map(|at| logits[at][2] - logits[at][1])
+                .collect(),
+        );
+        let target = Target::class(2).against(1);
+        assert_close(&[found(target.clone().within(region)).1], &[expected]);
+        let mask: Vec<bool> = (0..16 * 24).map(in_region).collect();
+        assert_close(&[found(target.over(mask)).1], &[expected]);
+    }
+
+    #[test]
+    fn one_output_is_the_second_class() {
+        let network = network(1);
+        let model = Explained::from(network.model());
+        let images = images(1);
+        assert_eq!(model.num_classes(), 2);
+        let everywhere = || vec![true; 16 * 24];
+        let both = [0, 1].map(|class| {
+            let target = Target::class(class).over(everywhere());
+            let (scores, _) = model.resolve(&images, &[target]).unwrap();
+            let score = model.scores(&images, &scores, &Context::eval()).unwrap();
+            let probability = model.probabilities(&images, &scores[0]).unwrap()[0];
+            (numbers(score)[0], probability)
+        });
+        assert_close(&[both[0].0], &[-both[1].0]);
+        assert_close(&[both[0].1 + both[1].1], &[1.]);
+    }
+
+    #[test]
+    fn a_mask_of_another_size_and_a_class_beyond_are_errors() {
+        let network = network(3);
+        let model = Explained::from(network.model());
+        for target in [
+            Target::class(3),
+            Target::class(0).against(3),
+            Target::class(0).over(vec![true; 7]),
+        ] {
+            assert!(matches!(
+                model.resolve(&images(1), &[target]),
+                Err(Error::Argument { .. })
+            ));
+        }
+        let classifier = cnn_models::Network::new("resnet8_cifar10", &ModelConfig::default(), 0);
+        let classifier = classifier.unwrap();
+        let model = Explained::from(classifier.model());
+        let image = Tensor::zeros((1, 32, 32, 3), DType::F32, &Device::Cpu).unwrap();
+        let image = FeatureMap::from_nhwc(&image).unwrap();
+        let over = Target::class(0).over(vec![true; 32 * 32]);
+        assert!(model.resolve(&image, &[over]).is_err());
+    }
+}
