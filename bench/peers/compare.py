@@ -42,11 +42,12 @@ PEERS_OF_MODE = {"infer": list(PEERS), "train": ["pytorch", "pytorch_compile"]}
 
 @dataclass(frozen=True)
 class Preset:
-    """Work given as models and batch sizes."""
+    """Work given as models and batch sizes, at `sizes` where it is not the model's own."""
 
     mode: str
     work: list[tuple[str, int]]
     peers: list[str]
+    sizes: dict[str, str] = field(default_factory=dict)
 
 
 INFER_MODELS = ("resnet18", "resnet50", "mobilenetv2_100", "squeezenet1_1")
@@ -62,7 +63,13 @@ ZOO_INFER = (
     "mobilenetv2_100",
 )
 ZOO_TRAIN = ("efficientnet_b0", "mobilenetv3_large_100", "densenet121", "resnext50_32x4d", "convnext_atto")
+SEGMENTERS = {"deeplabv3_mobilenet_v3_large": "512", "unet": "512", "smp_unet:backbone=mobilenetv2_100": "512"}
+SEGMENTERS_IN_TRAINING = {"unet:width=16": "256", "smp_unet:backbone=mobilenetv2_100": "256x320"}
 PRESETS = {
+    "segment_infer": Preset("infer", [(model, 1) for model in SEGMENTERS], ["onnxruntime", "openvino"], SEGMENTERS),
+    "segment_train": Preset(
+        "train", [(model, 4) for model in SEGMENTERS_IN_TRAINING], ["pytorch", "pytorch_compile"], SEGMENTERS_IN_TRAINING
+    ),
     "zoo_train": Preset("train", [(model, 8) for model in ZOO_TRAIN], ["pytorch", "pytorch_compile"]),
     "zoo_infer": Preset("infer", [(model, batch) for model in ZOO_INFER for batch in (1, 8)], ["onnxruntime", "openvino"]),
     "train": Preset("train", [("resnet18", 8), ("resnet50", 8), ("mobilenetv2_100", 8), ("resnet20_cifar10", 128)], ["pytorch"]),
@@ -127,9 +134,10 @@ def parse() -> argparse.Namespace:
     options.add_argument("--ours", default="target/debug/cnn", metavar="PROGRAM", help="default: %(default)s, below the repository")
     options.add_argument("--json", type=Path, metavar="FILE", help="write every report of every round")
     arguments = options.parse_args()
+    arguments.sizes = {}
     arguments.work = [(model, int(batch)) for model in arguments.models for batch in arguments.batches]
     if preset := PRESETS.get(arguments.preset):
-        arguments.mode, arguments.work = preset.mode, preset.work
+        arguments.mode, arguments.work, arguments.sizes = preset.mode, preset.work, preset.sizes
         arguments.peers = arguments.peers or preset.peers
     available = PEERS_OF_MODE[arguments.mode]
     arguments.peers = arguments.peers or available
@@ -150,7 +158,7 @@ def cargo_environment() -> dict[str, str]:
 
 
 def new_item(arguments: argparse.Namespace, model: str, batch: int) -> Item:
-    size = arguments.size or str(default_input(model).height)
+    size = arguments.size or arguments.sizes.get(model) or str(default_input(model).height)
     work = ["--model", model, "--mode", arguments.mode, "--batch", str(batch), "--size", size]
     work += ["--threads", str(arguments.threads), "--seconds", str(arguments.seconds), "--json"]
     commands = {OURS: [*shlex.split(arguments.ours), "bench", *work]}
