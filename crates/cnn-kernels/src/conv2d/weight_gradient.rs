@@ -1,5 +1,5 @@
 //! The gradient of a convolution's weight in f32: register tiles of (tap, input channel) by output
-//! channels, summed over pixels.
+//! channels, summed over pixels; of 3×3 convolutions by the detour of `winograd`.
 //!
 //! A task sums some rows of the batch for some panels of output channels; the partial sums of the
 //! tasks are added in order. How many there are depends on the shape alone.
@@ -13,7 +13,7 @@ use crate::conv2d::microkernel::{Correlate, Gather, MAX_VECTORS, Microkernels, P
 use crate::conv2d::packed_weights::Panel;
 use crate::conv2d::plan::Plan;
 use crate::conv2d::strip::{Layout, Strip};
-use crate::conv2d::{Convolution, dilated};
+use crate::conv2d::{Convolution, dilated, winograd};
 use crate::machine::parallel;
 use crate::machine::scratch::Scratch;
 use crate::machine::shared::{Shared, filled};
@@ -36,15 +36,23 @@ const WIDEST: usize = MAX_LANES * MAX_VECTORS;
 
 /// The gradient in PyTorch's order.
 pub(crate) fn grad_weight(conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f32> {
-    let kernels = Microkernels::current();
     let plan = Plan::forward(conv);
     if dilated::suits(&plan) {
         return dilated::grad_weight(conv, xs, grad);
     }
-    let layout = Layout::of(&plan);
+    if winograd::suits_gradient(&plan) {
+        return winograd::grad_weight(conv, &plan, xs, grad);
+    }
+    direct(conv, &plan, xs, grad)
+}
+
+/// The sums tap by tap.
+pub(super) fn direct(conv: &Convolution, plan: &Plan, xs: &[f32], grad: &[f32]) -> Vec<f32> {
+    let kernels = Microkernels::current();
+    let layout = Layout::of(plan);
     let panels = Panel::split(conv.groups, conv.group_out(), kernels.lanes);
     let vectors: usize = panels.iter().map(|panel| panel.vectors).sum();
-    let values = Values::new(&plan, &layout);
+    let values = Values::new(plan, &layout);
     let floats = values.offsets.len() * vectors * kernels.lanes;
     let rows = plan.batch * plan.rows.count();
     let multiply_adds = rows * plan.columns.count() * values.offsets.len() * conv.c_out;
@@ -59,7 +67,7 @@ pub(crate) fn grad_weight(conv: &Convolution, xs: &[f32], grad: &[f32]) -> Vec<f
     let work = WeightGradient {
         kernels,
         conv,
-        plan: &plan,
+        plan,
         layout,
         values: &values,
         tiles,

@@ -7,8 +7,11 @@
 #![allow(unsafe_code)]
 
 mod transforms;
+mod weight_gradient;
 
 use std::ops::Range;
+
+pub(crate) use self::weight_gradient::{grad_weight, suits_gradient};
 
 use self::transforms::{InputTransform, OutputTransform, WeightTransform};
 use crate::activation::values::activate_rows;
@@ -38,17 +41,7 @@ const LEAST_CHANNELS: usize = 64;
 /// Whether the plan is a 3×3 convolution with stride 1 for which the detour pays; `made` says that
 /// the matrices exist already.
 pub(crate) fn suits(plan: &Plan, made: bool) -> bool {
-    let axis = |axis: &AxisPlan| match &axis.phases[..] {
-        [phase] => {
-            let neighbours = phase
-                .taps
-                .windows(2)
-                .all(|pair| pair[0].shift + 1 == pair[1].shift);
-            axis.step == 1 && phase.stride == 1 && phase.taps.len() == 3 && neighbours
-        }
-        _ => false,
-    };
-    if plan.groups != 1 || !axis(&plan.rows) || !axis(&plan.columns) {
+    if !has_tiles(plan) {
         return false;
     }
     // Cycles of one core, roughly: multiply-adds and transforms of registers, and matrices that
@@ -62,6 +55,21 @@ pub(crate) fn suits(plan: &Plan, made: bool) -> bool {
     let detour =
         tiles as f64 * matrices / 28. + transforms + if made { 0.6 } else { 1.6 } * matrices;
     detour < 0.9 * (pixels as f64 * 9. * plan.c_source as f64 * to / 28.)
+}
+
+/// Whether the plan is a 3×3 convolution with stride 1.
+fn has_tiles(plan: &Plan) -> bool {
+    let axis = |axis: &AxisPlan| match &axis.phases[..] {
+        [phase] => {
+            let neighbours = phase
+                .taps
+                .windows(2)
+                .all(|pair| pair[0].shift + 1 == pair[1].shift);
+            axis.step == 1 && phase.stride == 1 && phase.taps.len() == 3 && neighbours
+        }
+        _ => false,
+    };
+    plan.groups == 1 && axis(&plan.rows) && axis(&plan.columns)
 }
 
 /// The matrices made of the weights: `[matrix][panel][source channel][lanes of the panel]`.
@@ -190,10 +198,13 @@ pub(crate) unsafe fn convolve_into(
     parallel::for_each(groups.len() * divisions, |task| {
         let panels = task % divisions * panels_per_task;
         let panels = &matrices.panels[panels..matrices.panels.len().min(panels + panels_per_task)];
-        Task {
+        let tiles = TileGroup {
             plan,
             tiles,
             group: groups[task / divisions].clone(),
+        };
+        Task {
+            tiles,
             panels,
             matrices,
             epilogue,
@@ -219,12 +230,18 @@ fn task_size(plan: &Plan, tiles: Tiles, panels: usize) -> (usize, usize) {
 
 /// Some tiles for some panels of channels.
 struct Task<'a> {
-    plan: &'a Plan,
-    tiles: Tiles,
-    group: Range<usize>,
+    tiles: TileGroup<'a>,
     panels: &'a [Panel],
     matrices: &'a Matrices,
     epilogue: Epilogue<'a>,
+}
+
+/// Some tiles of a plan.
+#[derive(Clone)]
+struct TileGroup<'a> {
+    plan: &'a Plan,
+    tiles: Tiles,
+    group: Range<usize>,
 }
 
 /// Where the values of a task's tiles lie: `[matrix][tile][channel]`.
@@ -253,14 +270,14 @@ impl Places {
 
 impl Task<'_> {
     fn run(self, source: &[SourcePart], target: Target) {
-        let plan = self.plan;
+        let TileGroup { plan, group, .. } = &self.tiles;
         let kernels = self.matrices.kernels;
         let Some((first, last)) = self.panels.first().zip(self.panels.last()) else {
             return;
         };
         let channels = last.first + last.channels - first.first;
-        let inputs = Places::new(self.group.len(), plan.c_source);
-        let outputs = Places::new(self.group.len(), channels);
+        let inputs = Places::new(group.len(), plan.c_source);
+        let outputs = Places::new(group.len(), channels);
         let mut buffer =
             Scratch::take(MATRICES * (inputs.matrix + outputs.matrix) + plan.c_source + MAX_LANES);
         let values = buffer.as_mut_ptr();
@@ -272,8 +289,9 @@ impl Task<'_> {
             (sums, zeros)
         };
         vectorised(InputTransform {
-            task: &self,
+            tiles: &self.tiles,
             source,
+            channels: 0..plan.c_source,
             zeros,
             places: inputs,
             to: values,
@@ -282,12 +300,8 @@ impl Task<'_> {
             offset: 0,
             len: plan.c_source,
         }];
-        let reads: Vec<usize> = (0..self.group.len())
-            .map(|tile| tile * inputs.tile)
-            .collect();
-        let writes: Vec<usize> = (0..self.group.len())
-            .map(|tile| tile * outputs.tile)
-            .collect();
+        let reads: Vec<usize> = (0..group.len()).map(|tile| tile * inputs.tile).collect();
+        let writes: Vec<usize> = (0..group.len()).map(|tile| tile * outputs.tile).collect();
         for matrix in 0..MATRICES {
             for panel in self.panels {
                 let weights = self.matrices.panel(matrix, panel, plan.c_source);
@@ -327,7 +341,7 @@ impl Task<'_> {
             target,
         });
         if let Some(activation) = self.epilogue.after() {
-            let places = self.outputs(target.pixel);
+            let places = self.tiles.outputs(target.pixel);
             // SAFETY: these outputs belong to this task, and are written.
             unsafe {
                 let start = target.start.at(first.first);
@@ -335,8 +349,10 @@ impl Task<'_> {
             }
         }
     }
+}
 
-    /// Where each pixel of the task's tiles begins in a target of pixels `pixel` floats apart.
+impl TileGroup<'_> {
+    /// Where each output pixel of the tiles begins in a target of pixels `pixel` floats apart.
     fn outputs(&self, pixel: usize) -> Vec<usize> {
         let plan = self.plan;
         let of_tile = |tile: usize| {
