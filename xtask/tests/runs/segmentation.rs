@@ -90,6 +90,50 @@ fn masks_are_learnt_measured_and_predicted() {
         assert!(classes[1][key].as_f64().unwrap() > 0., "{key}: {measured}");
     }
 
+    // The run knows its own images, and its report shows them.
+    let csv = bench.path("photos.csv");
+    let own = json(&[
+        "evaluate",
+        "--weights",
+        &weights,
+        "--objects",
+        "SQUARE",
+        "--csv",
+        &csv,
+    ]);
+    assert_eq!(own["samples"], summary["val"]["samples"]);
+    assert_eq!(own["miou"], summary["val"]["miou"]);
+    for score in ["rand", "information"] {
+        let score = own["objects"][score]["f_score"].as_f64().unwrap();
+        assert!((0.2..=1.).contains(&score), "{own}");
+    }
+    let rows = std::fs::read_to_string(&csv).unwrap();
+    let rows: Vec<&str> = rows.lines().collect();
+    assert_eq!(rows[0], "path,part,miou,pixel_accuracy");
+    assert_eq!(rows.len() as u64 - 1, own["samples"].as_u64().unwrap());
+    assert!(
+        rows[1].contains("/images/") && rows[1].contains(",val,"),
+        "{}",
+        rows[1]
+    );
+    let of_all = json(&["evaluate", "--weights", &weights, "--data", &data]);
+    assert_eq!(
+        of_all["trained_on"].as_u64().unwrap() + rows.len() as u64 - 1,
+        24
+    );
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    for part in [
+        "Worst images",
+        "val mIoU",
+        "Most confused pairs",
+        "cross-entropy + dice",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    let unknown = ["evaluate", "--weights", &weights, "--objects", "circle"];
+    let faults = refused(&[2], &["--objects", "circle", "ground, square"], &unknown);
+    assert!(faults.is_empty(), "{faults:#?}");
+
     let photo = format!("{data}/images/3.png");
     let masks = bench.path("predicted");
     let predicted = json(&["predict", &photo, "--weights", &weights, "--out", &masks]);
@@ -187,10 +231,18 @@ fn flags_without_a_part_are_refused() {
     let predicting = ["predict", &photo, "--weights"];
     let mixing = ["--mixup", "0.2"];
     let pixels = ["--task", "segmentation", "--no-cache"];
-    let cases: [(&str, Vec<&str>); 9] = [
+    let cases: [(&str, Vec<&str>); 11] = [
         ("--mixup", [&training(&data, &out)[..], &mixing].concat()),
         ("--loss", vec!["train", "--data", &data, "--loss", "dice"]),
         ("--no-cache", [&tuning[..], &pixels].concat()),
+        (
+            "--class-weights",
+            [&tuning[..], &["--class-weights", "median"]].concat(),
+        ),
+        (
+            "--objects",
+            [&evaluating[..], &[&builtin, "--objects", "ground"]].concat(),
+        ),
         ("--loss", [&tuning[..], &["--loss", "dice"]].concat()),
         (
             "--batch",
@@ -232,12 +284,20 @@ fn flags_without_a_part_are_refused() {
         &run,
     ];
     faults.extend(refused(&[1], &["the images have no masks"], &unmasked));
-    let explaining = ["explain", &photo, "--weights", &run];
+    let inspecting = ["inspect", "--weights", &run, "--data", &data];
     faults.extend(refused(
         &[2],
         &["for segmentation", "for classification"],
-        &explaining,
+        &inspecting,
     ));
+    let weighted = |loss: &'static str, weights: &'static str| {
+        let more = ["--loss", loss, "--class-weights", weights];
+        [&training(&data, &out)[..], &more].concat()
+    };
+    let words = ["--class-weights", "cross-entropy or focal"];
+    faults.extend(refused(&[2], &words, &weighted("lovasz", "median")));
+    let words = ["--class-weights", "2, one per class"];
+    faults.extend(refused(&[2], &words, &weighted("focal", "1+2+3")));
     assert!(faults.is_empty(), "{faults:#?}");
 
     // What has a part is done.
@@ -248,6 +308,10 @@ fn flags_without_a_part_are_refused() {
         "0.2",
         "--augment",
         "crop-flip",
+        "--elastic",
+        "2",
+        "--class-weights",
+        "median",
     ];
     let summary = json(&[&training(&data, &out)[..], &turned].concat());
     assert!(
@@ -286,4 +350,68 @@ fn a_classifiers_weights_become_the_backbone() {
     let run = run_dir(&summary).display().to_string();
     let measured = json(&["evaluate", "--weights", &run, "--data", &data, "--mirror"]);
     assert!(measured["miou"].as_f64().unwrap() > 0.5, "{measured}");
+}
+
+#[test]
+fn a_class_and_a_region_are_explained() {
+    let bench = Bench::new();
+    let data = photos(&bench, "squares", 24);
+    let run = run_dir(&json(&training(&data, &bench.path("runs"))));
+    let run = run.display().to_string();
+    let photo = format!("{data}/images/3.png");
+    let out = bench.path("explained");
+    let explaining = ["explain", &photo, "--weights", &run, "--out", &out];
+    let explained = json(&[&explaining[..], &["--method", "gradcam,gradient"]].concat());
+    let one = &explained["explanations"][0];
+    assert_eq!(one["predicted"]["label"], "ground");
+    assert!(one["predicted"]["share"].as_f64().unwrap() > 0.5, "{one}");
+    assert_eq!(one["target"], "ground");
+    for map in one["maps"].as_array().unwrap() {
+        let overlay = Path::new(&out).join(map["overlay"].as_str().unwrap());
+        let picture = cnn_data::decode(&std::fs::read(overlay).unwrap()).unwrap();
+        assert_eq!((picture.height(), picture.width()), (32, 40));
+        assert!(map["checks"]["insertion_auc"].is_number(), "{map}");
+    }
+    let region = [
+        "--target",
+        "square",
+        "--against",
+        "ground",
+        "--region",
+        "0,0,0.5,0.5",
+    ];
+    let more = ["--stage", "0", "--no-checks", "--maps", "stage1"];
+    let explained = json(&[&explaining[..], &region, &more].concat());
+    let target = &explained["explanations"][0]["target"];
+    assert_eq!(target, "square rather than ground, within the region");
+    assert!(Path::new(&out).join("3.maps.stage1.png").is_file());
+}
+
+#[test]
+fn networks_for_pixels_are_timed() {
+    let timing = [
+        "bench",
+        "--model",
+        "unet:width=4,depth=2",
+        "--size",
+        "32",
+        "--seconds",
+        "0.1",
+    ];
+    for mode in ["infer", "eval", "train"] {
+        let speed = json(&[&timing[..], &["--mode", mode, "--json"]].concat());
+        assert!(speed["images_per_second"].as_f64().unwrap() > 0., "{speed}");
+    }
+    let ops = json(&[&timing[..], &["--ops", "--json"]].concat());
+    let ops = ops["ops"].as_array().unwrap();
+    assert!(
+        ops.iter()
+            .any(|op| op["op"].as_str().unwrap().starts_with("conv_transpose2d"))
+    );
+    let faults = refused(
+        &[2],
+        &["--mode gradcam"],
+        &[&timing[..], &["--mode", "gradcam"]].concat(),
+    );
+    assert!(faults.is_empty(), "{faults:#?}");
 }

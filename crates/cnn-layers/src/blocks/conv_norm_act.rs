@@ -164,19 +164,38 @@ impl ConvNormAct {
         concat: &Concat,
         cx: &Context<'_>,
     ) -> Result<FeatureMap> {
-        let doubled = resize.doubles(xs, skip);
-        let resized = || resize.forward(xs, skip, cx);
-        if cx.is_observed() {
-            return self.forward(&concat.forward(&[&resized()?, skip], cx)?, cx);
+        if resize.doubles(xs, skip) && !cx.is_observed() {
+            let part = |map, doubled| JoinedMap { map, doubled };
+            let maps = [part(xs, true), part(skip, false)];
+            if let Some(ys) = self.conv.forward_joined(&maps, self.kind()) {
+                return ys;
+            }
         }
-        let deeper = if doubled { xs.clone() } else { resized()? };
-        let part = |map, doubled| JoinedMap { map, doubled };
-        let maps = [part(&deeper, doubled), part(skip, false)];
-        if let Some(ys) = self.conv.forward_joined(&maps, self.kind()) {
-            return ys;
+        self.forward_concat(&[&resize.forward(xs, skip, cx)?, skip], concat, cx)
+    }
+
+    /// `self(concat(maps))`. Built for inference, the maps are read where they lie unless an
+    /// observer watches: their concatenation is not written.
+    ///
+    /// # Errors
+    /// If the maps differ in batch, height or width, and those of the layers.
+    pub fn forward_concat(
+        &self,
+        maps: &[&FeatureMap],
+        concat: &Concat,
+        cx: &Context<'_>,
+    ) -> Result<FeatureMap> {
+        if !cx.is_observed() {
+            let plain = |&map| JoinedMap {
+                map,
+                doubled: false,
+            };
+            let parts: Vec<JoinedMap<'_>> = maps.iter().map(plain).collect();
+            if let Some(ys) = self.conv.forward_joined(&parts, self.kind()) {
+                return ys;
+            }
         }
-        let deeper = if doubled { resized()? } else { deeper };
-        self.forward(&concat.forward(&[&deeper, skip], cx)?, cx)
+        self.forward(&concat.forward(maps, cx)?, cx)
     }
 
     /// `depthwise(self(xs))`, where the map between need not be written: both were built for

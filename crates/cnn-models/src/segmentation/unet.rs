@@ -6,9 +6,9 @@
 use candle_core::Result;
 use cnn_layers::{
     Activate, Activation, BatchNorm2dConfig, Builder, Concat, Context, Conv2d, Conv2dConfig,
-    ConvAct, ConvNormActConfig, ConvTranspose2d, ConvTranspose2dConfig, Decoder, DecoderModules,
-    Dropout2d, EncoderDecoder, FeatureMap, Interpolation, Layer, MaxPool2d, PadLike, Padding,
-    Resize2d, ResizeTo, Segmenter, Sequential, StagedBuilder,
+    ConvAct, ConvNormAct, ConvNormActConfig, ConvTranspose2d, ConvTranspose2dConfig, Decoder,
+    DecoderModules, Dropout2d, EncoderDecoder, FeatureMap, Interpolation, Layer, MaxPool2d,
+    PadLike, Padding, Resize2d, ResizeTo, Segmenter, StagedBuilder,
 };
 
 use super::fcn::path;
@@ -78,7 +78,10 @@ fn build(config: &ModelConfig, root: &Builder) -> std::result::Result<Box<dyn Se
         let channels = (args.width << level) / share;
         let from = net.channels();
         let (convolutions, to) = args.double_conv([from, channels, channels], &at)?;
-        net.add(convolutions).set_channels(to);
+        for unit in convolutions {
+            net.add(unit);
+        }
+        net.set_channels(to);
         if level == args.depth && args.drop_rate > 0. {
             net.add(Dropout2d::new(args.drop_rate, &at.pp("drop"))?);
         }
@@ -134,26 +137,29 @@ fn build(config: &ModelConfig, root: &Builder) -> std::result::Result<Box<dyn Se
 
 impl Args {
     /// Two 3×3 convolutions at `double_conv`, with norms or biases, and the channels of the output.
-    fn double_conv(&self, channels: [usize; 3], at: &Builder) -> Result<(Sequential, usize)> {
+    fn double_conv(&self, channels: [usize; 3], at: &Builder) -> Result<([Unit; 2], usize)> {
         let at = at.pp("double_conv");
-        let [mut from, hidden, to] = channels;
-        let mut layers = Sequential::new();
+        let [from, hidden, to] = channels;
         // Where the second convolution lies, behind the first one's norm and activation.
         let second = if self.batch_norm { 3 } else { 2 };
-        for (index, designed) in [(0, hidden), (second, to)] {
-            let width = at.pp(index).width(designed);
-            let conv = Conv2dConfig::new(from, width, 3).with_padding(Padding::all(1));
-            if self.batch_norm {
-                let norm = BatchNorm2dConfig::new(width);
-                let unit = ConvNormActConfig::new(conv, norm, Activation::Relu);
-                layers.push(unit.build(&at.pp(index), &at.pp(index + 1))?);
-            } else {
-                let relu = Activate::new(Activation::Relu, &at.pp(index + 1));
-                layers.push(ConvAct::build(&conv, relu, &at.pp(index))?);
-            }
-            from = width;
+        let hidden = at.pp(0).width(hidden);
+        let to = at.pp(second).width(to);
+        let units = [
+            self.unit([from, hidden], &at, 0)?,
+            self.unit([hidden, to], &at, second)?,
+        ];
+        Ok((units, to))
+    }
+
+    /// A 3×3 convolution at `index`, with what lies behind it.
+    fn unit(&self, [from, to]: [usize; 2], at: &Builder, index: usize) -> Result<Unit> {
+        let conv = Conv2dConfig::new(from, to, 3).with_padding(Padding::all(1));
+        if self.batch_norm {
+            let unit = ConvNormActConfig::new(conv, BatchNorm2dConfig::new(to), Activation::Relu);
+            return Ok(Unit::Norm(unit.build(&at.pp(index), &at.pp(index + 1))?));
         }
-        Ok((layers, from))
+        let relu = Activate::new(Activation::Relu, &at.pp(index + 1));
+        Ok(Unit::Bias(ConvAct::build(&conv, relu, &at.pp(index))?))
     }
 
     /// What brings a map to twice its size, at `up`, and the channels of its output.
@@ -169,6 +175,36 @@ impl Args {
         let width = at.width(designed);
         let conv = ConvTranspose2dConfig::new(from, width, 2).with_stride(2);
         Ok((Enlarge::Conv(conv.build(&at)?), width))
+    }
+}
+
+/// A convolution with a norm or a bias, and ReLU.
+enum Unit {
+    Norm(ConvNormAct),
+    Bias(ConvAct),
+}
+
+impl Unit {
+    /// Of the channels of several maps.
+    fn forward_concat(
+        &self,
+        maps: &[&FeatureMap],
+        concat: &Concat,
+        cx: &Context<'_>,
+    ) -> Result<FeatureMap> {
+        match self {
+            Self::Norm(unit) => unit.forward_concat(maps, concat, cx),
+            Self::Bias(unit) => unit.forward(&concat.forward(maps, cx)?, cx),
+        }
+    }
+}
+
+impl Layer for Unit {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        match self {
+            Self::Norm(unit) => unit.forward(xs, cx),
+            Self::Bias(unit) => unit.forward(xs, cx),
+        }
     }
 }
 
@@ -193,7 +229,7 @@ struct Up {
     /// Where the map beside it has an odd size: zeros, as the implementation has them.
     pad: PadLike,
     concat: Concat,
-    convolutions: Sequential,
+    convolutions: [Unit; 2],
 }
 
 /// The expanding half.
@@ -216,8 +252,9 @@ impl Decoder for UnetDecoder {
             if [xs.height(), xs.width()] != [skip.height(), skip.width()] {
                 xs = up.pad.forward(&xs, skip, cx)?;
             }
-            let joined = up.concat.forward(&[skip, &xs], cx)?;
-            xs = up.convolutions.forward(&joined, cx)?;
+            let [first, second] = &up.convolutions;
+            xs = first.forward_concat(&[skip, &xs], &up.concat, cx)?;
+            xs = second.forward(&xs, cx)?;
         }
         self.scores.forward(&xs, cx)
     }
