@@ -11,6 +11,7 @@ use cnn_models::{
     models_of,
 };
 
+use cnn_weights::save_safetensors;
 use common::smallest_of_each_family;
 
 const CLASSES: usize = 4;
@@ -193,6 +194,35 @@ fn every_backbone_takes_its_weights_along() {
         }
         let logits = network.model().forward(&xs, &cx).unwrap();
         assert_eq!(logits.dims(), [1, 96, 128, CLASSES], "{}", spec.name);
+    }
+}
+
+/// What `Unet("resnet34")` of segmentation_models.pytorch saves differs from `Unet("tu-resnet34")` in
+/// where the encoder lies.
+#[test]
+fn the_librarys_own_resnets_load_too() {
+    let scratch = tempfile::tempdir().unwrap();
+    for name in ["smp_unet", "smp_deeplabv3plus"] {
+        let network = SegmentationNetwork::new(name, &config(), 3).unwrap();
+        let theirs =
+            |(name, tensor): (String, Tensor)| (name.replace("encoder.model.", "encoder."), tensor);
+        let tensors: Vec<(String, Tensor)> =
+            network.store().tensors().into_iter().map(theirs).collect();
+        let names = || tensors.iter().map(|(name, _)| name.as_str());
+        assert!(names().any(|name| name == "encoder.layer4.2.conv1.weight"));
+        let path = scratch.path().join(format!("{name}.safetensors"));
+        save_safetensors(&path, &tensors, &Default::default()).unwrap();
+        let options = LoadOptions {
+            num_classes: Some(CLASSES),
+            ..LoadOptions::of(*find(name).unwrap())
+        };
+        let loaded = SegmentationNetwork::load(&path, &options).unwrap();
+        let images = images(32, 64);
+        let scores = |network: &SegmentationNetwork| {
+            let model = network.model();
+            values(&model.forward(&images, &Context::eval()).unwrap())
+        };
+        assert_eq!(scores(&loaded), scores(&network), "{name}");
     }
 }
 

@@ -39,8 +39,9 @@ const SEGMENTATION_MODEL: &str = "unet:width=16,depth=3";
 /// The rate of AdamW, which is the update rule for networks for pixels where none is named.
 const SEGMENTATION_RATE: f64 = 4e-3;
 
-/// Images per batch of a network for pixels where nothing is said.
+/// Images per batch of a network for pixels where nothing is said, and epochs.
 const SEGMENTATION_BATCH: u32 = 32;
+const SEGMENTATION_EPOCHS: u32 = 12;
 
 /// Train a registered network from scratch, reproducibly to the byte, and go on after an
 /// interruption
@@ -67,7 +68,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "PATH", default_value = "shapes", value_parser = PathOrName)]
     data: String,
 
-    /// Passes over the training images
+    /// Passes over the training images; for segmentation 12
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = count)]
     epochs: u32,
 
@@ -162,6 +163,9 @@ impl Train {
             }
             if is_open("batch") {
                 now.batch = SEGMENTATION_BATCH;
+            }
+            if is_open("epochs") {
+                now.epochs = SEGMENTATION_EPOCHS;
             }
         }
         let Some(directory) = &self.training.resume else {

@@ -194,8 +194,8 @@ pub(crate) fn default_size(dataset: &dyn Dataset) -> [usize; 2] {
     [height, width].map(|side| (side.min(MOST) / 32 * 32).max(32))
 }
 
-/// What is done to training images and masks: they are turned, deformed, cut at a random scale so that rare
-/// classes are as often in the part as others, mirrored, and given other colors.
+/// What is done to training images and masks: they are turned, deformed, cut at a random scale so
+/// that rare classes are as often in the part as others, mirrored, and given other colors.
 pub(crate) fn augmentation(
     training: &TrainingArgs,
     dataset: &dyn Dataset,

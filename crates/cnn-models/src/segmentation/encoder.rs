@@ -6,7 +6,7 @@ use cnn_layers::{Backbone, Builder, Mode, Store};
 use serde_json::{Map, Value};
 
 use crate::families::mobilenetv3;
-use crate::{ArgReader, Error, ModelConfig, ModelSpec, find};
+use crate::{ArgReader, Error, ModelConfig, ModelSpec, Naming, find};
 
 /// A backbone that gives the maps that a decoder reads.
 pub(super) struct Encoder {
@@ -70,6 +70,22 @@ pub(crate) const DEFAULT_BACKBONE: &str = "resnet34";
 /// Where the backbone lies in the networks that take any: timm's names below it, as
 /// segmentation_models.pytorch has its encoders `tu-…`.
 pub(crate) const BACKBONE_PATH: &str = "encoder.model";
+
+/// segmentation_models.pytorch's ResNets of its own (`Unet("resnet34")`), which have timm's names at
+/// another place.
+pub(super) const OWN_ENCODER: Naming = Naming {
+    library: "segmentation_models.pytorch",
+    rename: from_own_encoder,
+    args: &[],
+};
+
+fn from_own_encoder(name: &str) -> Option<String> {
+    let module = name.strip_prefix("encoder.")?;
+    let is_of_resnet = ["conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4."]
+        .iter()
+        .any(|first| module.starts_with(first));
+    is_of_resnet.then(|| format!("{BACKBONE_PATH}.{module}"))
+}
 
 impl BackboneArgs {
     pub(super) fn read(args: &mut ArgReader<'_>) -> Result<Self, Error> {

@@ -33,6 +33,7 @@ pub(super) const BASE: ModelSpec = ModelSpec {
         path: BACKBONE_PATH,
     }),
     classifier: "segmentation_head.0",
+    namings: &[super::encoder::OWN_ENCODER],
     ..ModelSpec::OWN
 };
 
