@@ -5,7 +5,7 @@
 RUN is what `cargo xtask train --task segmentation` or `cargo xtask finetune --task segmentation` left: its `args.toml` has the recipe, `split.csv` the
 images, `best/config.json` the network (`unet`, or `smp_unet` over MobileNetV2, which is segmentation_models.pytorch's over timm's encoder). Masks are
 beside the images: `trainannot` for `train`, `label` for `image`. A mask of two numbers is one of the classes 0 and 1, `--ignore` is the number of no class.
-Augmentation (crops that hold rare classes, mirroring), loss (cross-entropy and Dice), rates, weight decay and phases are the run's, the validation images
+Fresh weights are drawn as the two libraries draw them, which ours follows. Augmentation (crops that hold rare classes, mirroring), loss (cross-entropy and Dice), rates, weight decay and phases are the run's, the validation images
 whole and continued to a multiple of 32 pixels. Images are decoded once and kept in memory, two loader workers augment. Prints a line per epoch and a JSON object with the best
 epoch: mIoU, IoU per class, pixel accuracy, and milliseconds per update (median, waiting for the loader included). `--save` keeps the best epoch's weights, so
 that `cargo xtask evaluate --weights FOLDER` can measure them.
@@ -118,23 +118,13 @@ def network(config: dict, recipe: dict) -> nn.Module:
     settings = config["model_args"]
     classes = config["num_classes"]
     if config["architecture"] == "unet":
-        return initialised(UNet(classes, depth=settings.get("depth", 4), width=settings.get("width", 64)))
+        return UNet(classes, depth=settings.get("depth", 4), width=settings.get("width", 64))
     model = smp.Unet(f"tu-{settings['backbone']}", encoder_weights=None, classes=classes)
     encoder = timm.create_model(settings["backbone"], features_only=True, **settings["backbone_args"])
     weights = load_file(next(Path(recipe["weights"]).glob("*.safetensors")))
     missing = encoder.load_state_dict(weights, strict=False).missing_keys
     assert not missing, missing
     model.encoder.model = encoder
-    return model
-
-
-def initialised(model: nn.Module) -> nn.Module:
-    """He initialisation, as ours."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
     return model
 
 

@@ -4,7 +4,7 @@
 use candle_core::Result;
 use cnn_layers::{
     Builder, Concat, Context, Conv2d, Conv2dConfig, ConvNormAct, Dropout, FeatureMap,
-    GlobalAvgPool2d, Layer, Padding, ResizeLike,
+    GlobalAvgPool2d, Init, Layer, Padding, ResizeLike,
 };
 
 use super::units::{BILINEAR, conv_norm_relu, unit};
@@ -18,6 +18,8 @@ pub(super) struct AsppConfig {
     /// Whether those are depthwise ones with a 1×1 convolution behind.
     pub(super) separable: bool,
     pub(super) drop_rate: f64,
+    /// How the weights are drawn.
+    pub(super) init: Init,
 }
 
 /// A 1×1 convolution, three dilated 3×3 ones and the map's mean beside each other, joined by a 1×1
@@ -44,10 +46,11 @@ impl AsppConfig {
     pub(super) fn build(&self, at: &Builder) -> Result<Aspp> {
         let convs = at.pp("convs");
         let [from, to] = [self.in_channels, self.out_channels];
-        let pooled = unit(Conv2dConfig::new(from, to, 1), to);
+        let init = self.init;
+        let pooled = unit(Conv2dConfig::new(from, to, 1).with_init(init), to);
         let dilated = (1..).zip(self.rates);
         Ok(Aspp {
-            near: conv_norm_relu([from, to], 1, &convs.pp(0))?,
+            near: conv_norm_relu([from, to], 1, init, &convs.pp(0))?,
             dilated: dilated
                 .map(|(index, rate)| self.build_dilated(rate, &convs.pp(index)))
                 .collect::<Result<_>>()?,
@@ -55,7 +58,7 @@ impl AsppConfig {
             pooled: pooled.build(&convs.pp(4).pp(1), &convs.pp(4).pp(2))?,
             spread: ResizeLike::new(BILINEAR, &convs.pp(4).pp("resize")),
             concat: Concat::new(&at.pp("concat")),
-            project: conv_norm_relu([5 * to, to], 1, &at.pp("project"))?,
+            project: conv_norm_relu([5 * to, to], 1, init, &at.pp("project"))?,
             dropout: Dropout::new(self.drop_rate, &at.pp("project").pp(3))?,
         })
     }
@@ -64,7 +67,8 @@ impl AsppConfig {
         let [from, to] = [self.in_channels, self.out_channels];
         let conv = Conv2dConfig::new(from, if self.separable { from } else { to }, 3)
             .with_padding(Padding::all(rate))
-            .with_dilation(rate);
+            .with_dilation(rate)
+            .with_init(self.init);
         if !self.separable {
             return Ok(Dilated {
                 depthwise: None,
@@ -74,7 +78,8 @@ impl AsppConfig {
         let depthwise = conv.with_groups(from).without_bias();
         Ok(Dilated {
             depthwise: Some(depthwise.build(&at.pp(0).pp(0))?),
-            unit: unit(Conv2dConfig::new(from, to, 1), to).build(&at.pp(0).pp(1), &at.pp(1))?,
+            unit: unit(Conv2dConfig::new(from, to, 1).with_init(self.init), to)
+                .build(&at.pp(0).pp(1), &at.pp(1))?,
         })
     }
 }

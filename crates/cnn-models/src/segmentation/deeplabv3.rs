@@ -4,8 +4,8 @@
 
 use candle_core::Result;
 use cnn_layers::{
-    Builder, Context, Conv2dConfig, ConvNormAct, Decoder, FeatureMap, Layer, Padding, ResizeLike,
-    Segmenter,
+    Builder, Context, Conv2dConfig, ConvNormAct, Decoder, FeatureMap, Init, Layer, Padding,
+    ResizeLike, Segmenter,
 };
 
 use super::aspp::{Aspp, AsppConfig};
@@ -90,6 +90,7 @@ impl DeepLabHead {
             rates: [12, 24, 36],
             separable: false,
             drop_rate: args.drop_rate.unwrap_or(0.5),
+            init: Init::PYTORCH_DEFAULT,
         };
         let conv = Conv2dConfig::new(Self::HIDDEN, Self::HIDDEN, 3).with_padding(Padding::all(1));
         Ok(Self {

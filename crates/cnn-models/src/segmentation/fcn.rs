@@ -5,7 +5,7 @@
 use candle_core::Result;
 use cnn_layers::{
     Builder, Context, Conv2dConfig, ConvNormAct, Decoder, DecoderModules, Dropout, EncoderDecoder,
-    FeatureMap, Layer, ResizeLike, Segmenter,
+    FeatureMap, Init, Layer, ResizeLike, Segmenter,
 };
 
 use super::encoder::Encoder;
@@ -131,7 +131,7 @@ impl FcnHead {
         let hidden = at.pp(0).width(map_channels / 4);
         Ok(Self {
             map,
-            unit: units::conv_norm_relu([map_channels, hidden], 3, at)?,
+            unit: units::conv_norm_relu([map_channels, hidden], 3, Init::PYTORCH_DEFAULT, at)?,
             dropout: Dropout::new(args.drop_rate.unwrap_or(0.1), &at.pp(3))?,
             scores: ScoreHead {
                 conv: Conv2dConfig::new(hidden, args.classes, 1).build(&at.pp(4))?,

@@ -4,8 +4,8 @@
 use candle_core::Result;
 use cnn_layers::{
     Activate, Activation, Add, Builder, Context, Conv2d, Conv2dConfig, ConvNormAct, Decoder,
-    DecoderModules, EncoderDecoder, FeatureMap, GlobalAvgPool2d, Layer, ResizeLike, ScaleChannels,
-    Segmenter,
+    DecoderModules, EncoderDecoder, FeatureMap, GlobalAvgPool2d, Init, Layer, ResizeLike,
+    ScaleChannels, Segmenter,
 };
 
 use super::encoder::Encoder;
@@ -42,7 +42,7 @@ fn build(config: &ModelConfig, root: &Builder) -> std::result::Result<Box<dyn Se
     let gate = Conv2dConfig::new(high, hidden, 1).without_bias();
     let scores = |from: usize, name: &str| Conv2dConfig::new(from, classes, 1).build(&at.pp(name));
     let decoder = LrAspp {
-        cbr: conv_norm_relu([high, hidden], 1, &at.pp("cbr"))?,
+        cbr: conv_norm_relu([high, hidden], 1, Init::PYTORCH_DEFAULT, &at.pp("cbr"))?,
         pool: GlobalAvgPool2d::new().at(&at.pp("scale").pp(0)),
         gate: gate.build(&at.pp("scale").pp(1))?,
         sigmoid: Activate::new(Activation::Sigmoid, &at.pp("scale").pp(2)),

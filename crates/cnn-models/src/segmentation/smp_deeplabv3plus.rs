@@ -5,14 +5,14 @@
 use candle_core::Result;
 use cnn_layers::{
     Builder, Concat, Context, Conv2d, Conv2dConfig, ConvNormAct, Decoder, DecoderModules,
-    EncoderDecoder, FeatureMap, Interpolation, Layer, Padding, ResizeLike, Segmenter,
+    EncoderDecoder, FeatureMap, Init, Interpolation, Layer, Padding, ResizeLike, Segmenter,
 };
 
 use super::aspp::{Aspp, AsppConfig};
 use super::encoder::BackboneArgs;
 use super::fcn::path;
 use super::smp_unet;
-use super::units::{ScoreHead, conv_norm_relu, unit};
+use super::units::{DECODER_INIT, HEAD_INIT, ScoreHead, conv_norm_relu, unit};
 use crate::{Build, Error, ModelConfig, ModelSpec};
 
 pub(crate) const MODELS: &[ModelSpec] = &[ModelSpec {
@@ -54,13 +54,17 @@ fn build(config: &ModelConfig, root: &Builder) -> std::result::Result<Box<dyn Se
         rates: [12, 24, 36],
         separable: true,
         drop_rate,
+        init: DECODER_INIT,
     };
+    let scores = Conv2dConfig::new(HIDDEN, classes, 1)
+        .with_init(HEAD_INIT)
+        .with_bias_init(Init::ZEROS);
     let head = root.pp("segmentation_head");
     let decoder = DeepLabDecoder {
         aspp: aspp.build(&at.pp("aspp").pp(0))?,
         after_aspp: Separable::build(HIDDEN, &at.pp("aspp").pp(1), &at.pp("aspp").pp(2))?,
         up: ResizeLike::new(CORNERS, &at.pp("up")),
-        narrow: conv_norm_relu([near, NARROW], 1, &at.pp("block1"))?,
+        narrow: conv_norm_relu([near, NARROW], 1, DECODER_INIT, &at.pp("block1"))?,
         concat: Concat::new(&at.pp("concat")),
         joined: Separable::build(
             HIDDEN + NARROW,
@@ -68,7 +72,7 @@ fn build(config: &ModelConfig, root: &Builder) -> std::result::Result<Box<dyn Se
             &at.pp("block2").pp(1),
         )?,
         scores: ScoreHead {
-            conv: Conv2dConfig::new(HIDDEN, classes, 1).build(&head.pp(0))?,
+            conv: scores.build(&head.pp(0))?,
             resize: ResizeLike::new(CORNERS, &head.pp(1)),
         },
     };
@@ -96,10 +100,12 @@ impl Separable {
         let depthwise = Conv2dConfig::new(from, from, 3)
             .with_padding(Padding::all(1))
             .with_groups(from)
-            .without_bias();
+            .without_bias()
+            .with_init(DECODER_INIT);
+        let pointwise = Conv2dConfig::new(from, HIDDEN, 1).with_init(DECODER_INIT);
         Ok(Self {
             depthwise: depthwise.build(&conv.pp(0))?,
-            unit: unit(Conv2dConfig::new(from, HIDDEN, 1), HIDDEN).build(&conv.pp(1), norm)?,
+            unit: unit(pointwise, HIDDEN).build(&conv.pp(1), norm)?,
         })
     }
 

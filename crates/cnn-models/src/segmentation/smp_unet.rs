@@ -4,12 +4,12 @@
 use candle_core::Result;
 use cnn_layers::{
     Builder, Concat, Context, Conv2dConfig, ConvNormAct, Decoder, DecoderModules, EncoderDecoder,
-    FeatureMap, Interpolation, Layer, Padding, Resize2d, ResizeLike, ResizeTo, Segmenter,
+    FeatureMap, Init, Interpolation, Layer, Padding, Resize2d, ResizeLike, ResizeTo, Segmenter,
 };
 
 use super::encoder::{BACKBONE_PATH, BackboneArgs};
 use super::fcn::path;
-use super::units::conv_norm_relu;
+use super::units::{DECODER_INIT, HEAD_INIT, conv_norm_relu};
 use crate::model_spec::Body;
 use crate::{Build, Error, ModelConfig, ModelSpec, preset};
 
@@ -64,12 +64,15 @@ fn build(config: &ModelConfig, root: &Builder) -> std::result::Result<Box<dyn Se
                 (0, true) => Join::Image(nearest(&at)),
                 _ => Join::Skip(nearest(&at), Concat::new(&at.pp("concat"))),
             },
-            conv1: conv_norm_relu([channels + skip, hidden], 3, &at.pp("conv1"))?,
-            conv2: conv_norm_relu([hidden, output], 3, &at.pp("conv2"))?,
+            conv1: conv_norm_relu([channels + skip, hidden], 3, DECODER_INIT, &at.pp("conv1"))?,
+            conv2: conv_norm_relu([hidden, output], 3, DECODER_INIT, &at.pp("conv2"))?,
         });
         channels = output;
     }
-    let scores = Conv2dConfig::new(channels, classes, 3).with_padding(Padding::all(1));
+    let scores = Conv2dConfig::new(channels, classes, 3)
+        .with_padding(Padding::all(1))
+        .with_init(HEAD_INIT)
+        .with_bias_init(Init::ZEROS);
     let decoder = UnetDecoder {
         blocks,
         scores: scores.build(&root.pp("segmentation_head").pp(0))?,

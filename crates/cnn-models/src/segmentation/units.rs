@@ -3,7 +3,7 @@
 use candle_core::Result;
 use cnn_layers::{
     Activation, BatchNorm2dConfig, Builder, Context, Conv2d, Conv2dConfig, ConvNormAct,
-    ConvNormActConfig, FeatureMap, Interpolation, Layer, Padding, ResizeLike,
+    ConvNormActConfig, Fan, FeatureMap, Init, Interpolation, Layer, Padding, ResizeLike,
 };
 
 /// Resizing whose corners move, PyTorch's default.
@@ -11,14 +11,25 @@ pub(super) const BILINEAR: Interpolation = Interpolation::Bilinear {
     align_corners: false,
 };
 
+/// How segmentation_models.pytorch draws the weights of its decoders, and of their last convolution,
+/// whose bias begins at 0.
+pub(super) const DECODER_INIT: Init = Init::KaimingUniform {
+    fan: Fan::In,
+    gain: std::f64::consts::SQRT_2,
+};
+pub(super) const HEAD_INIT: Init = Init::XavierUniform { gain: 1. };
+
 /// A convolution, norm and ReLU whose places count through: `conv1.0`, `conv1.1`.
 pub(super) fn conv_norm_relu(
     channels: [usize; 2],
     kernel_size: usize,
+    init: Init,
     at: &Builder,
 ) -> Result<ConvNormAct> {
     let [from, to] = channels;
-    let conv = Conv2dConfig::new(from, to, kernel_size).with_padding(Padding::all(kernel_size / 2));
+    let conv = Conv2dConfig::new(from, to, kernel_size)
+        .with_padding(Padding::all(kernel_size / 2))
+        .with_init(init);
     unit(conv, to).build(&at.pp(0), &at.pp(1))
 }
 
