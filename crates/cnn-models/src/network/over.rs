@@ -25,7 +25,7 @@ impl SegmentationNetwork {
     ///
     /// # Errors
     /// [`Error::NoBackbone`] if `spec` is no such model or the classifier is not registered, and as
-    /// [`NetworkOf::of`].
+    /// [`NetworkOf::of`](crate::NetworkOf::of).
     pub fn over(
         spec: ModelSpec,
         classifier: &Network,
