@@ -238,7 +238,9 @@ mod tests {
     }
 
     fn images(count: usize) -> FeatureMap {
-        let values = Tensor::randn(0f64, 1., (count, 16, 24, 3), &Device::Cpu).unwrap();
+        let values = (0..count * 16 * 24 * 3).map(|at| (at as f64 * 0.37).sin());
+        let shape = (count, 16, 24, 3);
+        let values = Tensor::from_vec(values.collect(), shape, &Device::Cpu).unwrap();
         FeatureMap::from_nhwc(&values).unwrap()
     }
 

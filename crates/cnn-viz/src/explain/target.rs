@@ -272,13 +272,12 @@ pub(crate) fn resolve_pixels(
 /// The score of each image, `(N)`, from the logits of its pixels; differentiable.
 pub(crate) fn pixel_scores(logits: &FeatureMap, targets: &[Score]) -> Result<Tensor> {
     let [images, height, width, channels] = logits.dims();
-    let mut signs = vec![0f32; images * height * width * channels];
+    let mut signs = vec![0f64; images * height * width * channels];
     let of_images = signs.chunks_exact_mut(height * width * channels);
     for (image, target) in of_images.zip(targets) {
         let weights = target.weights(height * width);
         for (pixel, weight) in image.chunks_exact_mut(channels).zip(weights) {
-            let weight = weight as f32;
-            let mut add = |class: usize, weight: f32| match (channels, class) {
+            let mut add = |class: usize, weight: f64| match (channels, class) {
                 // One output is the second class's logit against the first's.
                 (1, 0) => pixel[0] -= weight,
                 (1, _) => pixel[0] += weight,
