@@ -376,14 +376,15 @@ mod tests {
     use crate::conv2d::direct;
     use crate::{Activation, Conv2dSpec, Padding};
 
-    fn numbers(len: usize, seed: u32) -> Vec<f32> {
+    pub(super) fn numbers(len: usize, seed: u32) -> Vec<f32> {
         let value = |i: u32| {
             (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / 2f32.powi(23) - 1.
         };
         (0..len as u32).map(value).collect()
     }
 
-    fn plan(xs: [usize; 4], c_out: usize, padding: Padding) -> Convolution {
+    /// A 3×3 convolution with stride 1.
+    pub(super) fn convolution(xs: [usize; 4], c_out: usize, padding: Padding) -> Convolution {
         let spec = Conv2dSpec {
             padding,
             ..Conv2dSpec::default()
@@ -406,7 +407,7 @@ mod tests {
             ([0, 6, 6, 4], 4, Padding::all(1)),
         ];
         for (xs, c_out, padding) in cases {
-            let conv = plan(xs, c_out, padding);
+            let conv = convolution(xs, c_out, padding);
             let weight = numbers(c_out * xs[3] * 9, 1);
             for plan in [Plan::forward(&conv), Plan::backward(&conv)] {
                 let [source, target] = [
@@ -441,7 +442,7 @@ mod tests {
 
     #[test]
     fn it_suits_what_networks_repeat_and_nothing_else() {
-        let forward = |xs, c_out, padding| Plan::forward(&plan(xs, c_out, padding));
+        let forward = |xs, c_out, padding| Plan::forward(&convolution(xs, c_out, padding));
         assert!(suits(&forward([8, 56, 56, 64], 64, Padding::all(1)), false));
         assert!(suits(
             &forward([1, 28, 28, 128], 128, Padding::all(1)),

@@ -253,25 +253,10 @@ struct Products {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::Padding;
     use crate::conv2d::weight_gradient;
-    use crate::{Conv2dSpec, Padding};
-
-    fn numbers(len: usize, seed: u32) -> Vec<f32> {
-        let value = |i: u32| {
-            (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / 2f32.powi(23) - 1.
-        };
-        (0..len as u32).map(value).collect()
-    }
-
-    fn convolution(xs: [usize; 4], c_out: usize, padding: Padding) -> Convolution {
-        let spec = Conv2dSpec {
-            padding,
-            ..Conv2dSpec::default()
-        };
-        Convolution::new(xs, &[c_out, xs[3], 3, 3], None, &spec).unwrap()
-    }
+    use crate::conv2d::winograd::tests::{convolution, numbers};
 
     /// Sums in f64, pixel by pixel, and as the direct way has them. Borders, tiles that are cut,
     /// channels that fill no register, several blocks and parts, no image at all.
