@@ -43,8 +43,6 @@ pub(crate) struct Tuning<'a> {
     pub(crate) plan: &'a [Phase],
     pub(crate) phases: &'a [PhaseSummary],
     pub(crate) proof: FreezeProof,
-    /// Whether running statistics stayed in layers that were trained.
-    pub(crate) statistics_frozen: bool,
     pub(crate) feature_seconds: f64,
 }
 
@@ -104,11 +102,15 @@ impl Tuning<'_> {
             .filter(is_kept)
             .map(|rate| rate.group.name.clone())
             .collect();
+        let is_norm_kept = |name: &str| {
+            let mut phases = self.plan.iter();
+            name.ends_with(".running_mean") && phases.all(|phase| phase.keeps_statistics(name))
+        };
         let norms = entries
             .iter()
-            .filter(|entry| entry.name.ends_with(".running_mean") && self.is_trained(&entry.name));
+            .filter(|entry| self.is_trained(&entry.name) && is_norm_kept(&entry.name));
         let norms = norms.count();
-        if self.statistics_frozen && norms > 0 {
+        if norms > 0 {
             let of = if kept.is_empty() {
                 ""
             } else {

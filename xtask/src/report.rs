@@ -362,7 +362,7 @@ fn phases(tuning: &Tuning<'_>) -> Vec<ReportPhase> {
                 let has_statistics = of_group.any(|entry| entry.kind == TensorKind::Buffer);
                 let norm_statistics = if !has_statistics {
                     NormStatistics::None
-                } else if rate.learning_rate.is_none() || tuning.statistics_frozen {
+                } else if rate.keeps_statistics {
                     NormStatistics::Fixed
                 } else {
                     NormStatistics::Moving

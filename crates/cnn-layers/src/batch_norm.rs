@@ -71,7 +71,8 @@ impl BatchNorm2dConfig {
             running_mean: builder.buffer("running_mean", &shape, Init::ZEROS)?,
             running_var: builder.buffer("running_var", &shape, Init::ONES)?,
             num_batches_tracked: builder.counter("num_batches_tracked")?,
-            frozen: builder.is_frozen("weight") && builder.is_frozen("bias"),
+            frozen: (builder.is_frozen("weight") && builder.is_frozen("bias"))
+                || builder.is_frozen("running_mean"),
             path: builder.path().to_string(),
             config: *self,
         })
@@ -82,8 +83,8 @@ impl BatchNorm2dConfig {
 /// [`BatchNormPolicy`] says whose mean and variance. The running variance is the unbiased one, as
 /// in PyTorch.
 ///
-/// A layer whose parameters are frozen in a model built for training uses its running statistics
-/// and keeps them.
+/// A layer whose parameters or statistics are frozen in a model built for training uses its running
+/// statistics and keeps them.
 ///
 /// # Shapes
 /// `(N, H, W, channels)` to the same.
@@ -280,9 +281,20 @@ mod tests {
         let store = Store::new(0);
         forward(&store, Mode::Train, &Context::train(Key::new(0)));
         let before = running(&store);
+        let stays = || {
+            let frozen = forward(&store, Mode::Train, &Context::train(Key::new(0)));
+            assert_eq!(running(&store), before);
+            assert_eq!(frozen, forward(&store, Mode::Eval, &Context::eval()));
+        };
         store.set_trainable(false, |_| true);
-        let frozen = forward(&store, Mode::Train, &Context::train(Key::new(0)));
-        assert_eq!(running(&store), before);
-        assert_eq!(frozen, forward(&store, Mode::Eval, &Context::eval()));
+        stays();
+        // Its weight and its bias may be trained beside statistics that stay.
+        store.set_trainable(true, |_| true);
+        let buffers = store.set_statistics_frozen(true, |name| name.starts_with("bn."));
+        assert_eq!((buffers, store.trainable().len()), (3, 2));
+        stays();
+        store.set_statistics_frozen(false, |_| true);
+        forward(&store, Mode::Train, &Context::train(Key::new(0)));
+        assert_ne!(running(&store), before);
     }
 }

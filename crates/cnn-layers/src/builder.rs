@@ -194,7 +194,7 @@ impl Builder {
             shape,
             init,
         )?;
-        let tracked = self.mode == Mode::Train && self.store.is_trainable(&name);
+        let tracked = self.mode == Mode::Train && !self.store.is_frozen(&name);
         Ok(if tracked {
             var.as_tensor().clone()
         } else {
@@ -247,9 +247,9 @@ impl Builder {
         }
     }
 
-    /// Whether the parameter `name` of this place is frozen in a model built for training.
+    /// Whether the tensor `name` of this place is frozen in a model built for training.
     pub fn is_frozen(&self, name: &str) -> bool {
-        self.mode == Mode::Train && !self.store.is_trainable(&self.name_of(name))
+        self.mode == Mode::Train && self.store.is_frozen(&self.name_of(name))
     }
 
     fn name_of(&self, name: impl std::fmt::Display) -> String {

@@ -108,8 +108,14 @@ pub(crate) type Guest = Box<dyn Fn(&str, &[usize]) -> Option<Result<Tensor>> + S
 
 struct Entry {
     kind: TensorKind,
-    trainable: bool,
+    frozen: bool,
     value: Var,
+}
+
+impl Entry {
+    fn is_trainable(&self) -> bool {
+        self.kind == TensorKind::Parameter && !self.frozen
+    }
 }
 
 /// What the store knows about one tensor.
@@ -190,7 +196,7 @@ impl Store {
         let info = |(name, entry): (&String, &Entry)| EntryInfo {
             name: name.clone(),
             kind: entry.kind,
-            trainable: entry.trainable,
+            trainable: entry.is_trainable(),
             shape: entry.value.dims().to_vec(),
             dtype: entry.value.dtype(),
         };
@@ -243,7 +249,10 @@ impl Store {
     /// The trainable parameters, for an optimiser, in order.
     pub fn trainable(&self) -> Vec<(String, Var)> {
         let content = self.read();
-        let trainable = content.entries.iter().filter(|(_, entry)| entry.trainable);
+        let trainable = content
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.is_trainable());
         trainable
             .map(|(name, entry)| (name.clone(), entry.value.clone()))
             .collect()
@@ -252,12 +261,23 @@ impl Store {
     /// Freezes or unfreezes the parameters whose names `select` picks and returns how many it
     /// picked. Models built before keep their state: build again.
     pub fn set_trainable(&self, trainable: bool, select: impl Fn(&str) -> bool) -> usize {
+        self.set_frozen(!trainable, TensorKind::Parameter, select)
+    }
+
+    /// Freezes or releases the buffers whose names `select` picks and returns how many it picked. A
+    /// norm with a frozen buffer uses its running statistics in training and keeps them, whether
+    /// its parameters are trained or not. Models built before keep their state: build again.
+    pub fn set_statistics_frozen(&self, frozen: bool, select: impl Fn(&str) -> bool) -> usize {
+        self.set_frozen(frozen, TensorKind::Buffer, select)
+    }
+
+    fn set_frozen(&self, frozen: bool, kind: TensorKind, select: impl Fn(&str) -> bool) -> usize {
         let mut content = self.write();
         let picked = content
             .entries
             .iter_mut()
-            .filter(|(name, entry)| entry.kind == TensorKind::Parameter && select(name));
-        picked.map(|(_, entry)| entry.trainable = trainable).count()
+            .filter(|(name, entry)| entry.kind == kind && select(name));
+        picked.map(|(_, entry)| entry.frozen = frozen).count()
     }
 
     /// Says that values have changed other than through the store, as an optimiser changes those of
@@ -396,18 +416,18 @@ impl Store {
         };
         let entry = Entry {
             kind,
-            trainable: kind == TensorKind::Parameter,
+            frozen: false,
             value: value.clone(),
         };
         content.entries.insert(name.to_string(), entry);
         Ok(value)
     }
 
-    pub(crate) fn is_trainable(&self, name: &str) -> bool {
+    pub(crate) fn is_frozen(&self, name: &str) -> bool {
         self.read()
             .entries
             .get(name)
-            .is_some_and(|entry| entry.trainable)
+            .is_some_and(|entry| entry.frozen)
     }
 
     fn find<T>(&self, name: &str, f: impl FnOnce(&Entry) -> Result<T>) -> Result<T> {

@@ -23,10 +23,6 @@ pub struct TrainConfig {
     pub accumulation: usize,
     /// Stop after this many epochs without a better score.
     pub patience: Option<usize>,
-    /// Whether batch normalisation uses the running statistics that it came with and keeps them,
-    /// while its other parameters are trained; default false: the batch's, which move the running
-    /// ones.
-    pub frozen_statistics: bool,
     /// The decay of a moving average of the weights, as 0.999: the average is then what is
     /// evaluated and kept as best, while training goes on with the weights themselves. Default
     /// none.
@@ -45,7 +41,6 @@ impl TrainConfig {
             schedule: Schedule::new(ScheduleKind::Constant),
             accumulation: 1,
             patience: None,
-            frozen_statistics: false,
             ema: None,
         }
     }

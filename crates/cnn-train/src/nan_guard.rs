@@ -10,19 +10,10 @@ use crate::Task;
 
 /// Runs the batches again under observation and names the first layer whose output is not finite;
 /// running statistics stay as they are.
-pub(crate) fn first_layer<T: Task>(
-    task: &T,
-    batches: &[T::Batch],
-    key: Key,
-    policy: BatchNormPolicy,
-) -> Option<String> {
-    let policy = match policy {
-        BatchNormPolicy::Update => BatchNormPolicy::BatchOnly,
-        keeping => keeping,
-    };
+pub(crate) fn first_layer<T: Task>(task: &T, batches: &[T::Batch], key: Key) -> Option<String> {
     let finder = Finder::default();
     for (number, batch) in batches.iter().enumerate() {
-        let cx = Context::train(key.at(number as u64)).with_batch_norm(policy);
+        let cx = Context::train(key.at(number as u64)).with_batch_norm(BatchNormPolicy::BatchOnly);
         // Whatever fails on the way: what has been seen until then counts.
         let _ = task.loss(batch, &cx.with_observer(&finder));
         if finder.found.borrow().is_some() {

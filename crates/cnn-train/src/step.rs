@@ -1,7 +1,7 @@
 //! Forward, backward, update.
 
 use cnn_core::Key;
-use cnn_layers::{BatchNormPolicy, Context, Store, backward};
+use cnn_layers::{Context, Store, backward};
 
 use crate::{Error, Gradients, Optimizer, Rates, Task};
 
@@ -105,8 +105,6 @@ pub struct Update<'a> {
     pub rates: Rates,
     /// The source of all that is random in this update.
     pub key: Key,
-    /// The batch-norm policy of the run.
-    pub batch_norm: BatchNormPolicy,
     /// Those of [`Trainer::with_optimizer`](crate::Trainer::with_optimizer), in the same order.
     pub further: Vec<FurtherUpdate<'a>>,
 }
@@ -124,7 +122,7 @@ pub struct FurtherUpdate<'a> {
 impl<'a> Update<'a> {
     /// What the forward pass of the update's batch of that number takes.
     pub fn context(&self, number: usize) -> Context<'static> {
-        Context::train(self.key.at(number as u64)).with_batch_norm(self.batch_norm)
+        Context::train(self.key.at(number as u64))
     }
 
     /// A further optimiser by its name.

@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{Device, Tensor};
 use cnn_core::Key;
 use cnn_layers::{
-    Activate, Activation, BatchNorm2dConfig, BatchNormPolicy, Context, Conv2dConfig,
-    ConvNormActConfig, Dropout, FeatureMap, GlobalAvgPool2d, Layer, Linear, LinearConfig, Mode,
-    Padding, Sequential, Store,
+    Activate, Activation, BatchNorm2dConfig, Context, Conv2dConfig, ConvNormActConfig, Dropout,
+    FeatureMap, GlobalAvgPool2d, Layer, Linear, LinearConfig, Mode, Padding, Sequential, Store,
 };
 use cnn_train::{
     CrossEntropy, Epoch, Error, Evaluation, GradientStep, Losses, Notice, Optimizer,
@@ -366,7 +365,6 @@ fn updated(batches: &[Rows], step: &mut GradientStep) -> (Vec<f32>, f64, f64) {
         optimizer: &mut optimizer,
         rates,
         key: Key::new(0),
-        batch_norm: BatchNormPolicy::Update,
         further: Vec::new(),
     };
     let report = step.step(&task, batches, &mut update).unwrap();

@@ -381,8 +381,6 @@ impl<'a, M: Tunable + ?Sized> FineTuneOf<'a, M> {
             weight_decay,
             schedule: self.config.schedule_of(phase.epochs)?,
             patience: self.config.patience,
-            // A head may have norms, which begin with nobody's statistics.
-            frozen_statistics: self.config.frozen_statistics && !phase.is_head_only(),
             ema: self.config.ema,
             ..TrainConfig::new(phase.epochs)
         };

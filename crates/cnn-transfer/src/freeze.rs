@@ -1,5 +1,6 @@
 //! The proof that what was frozen did not change.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use candle_core::{DType, Tensor};
@@ -48,28 +49,24 @@ impl FreezeProof {
         Ok(proof)
     }
 
-    /// The same for what no phase of a run trained. `frozen_statistics` says whether running
-    /// statistics of trained layers were kept, too, as in
-    /// [`FineTuneConfig::frozen_statistics`](crate::FineTuneConfig).
+    /// The same for what no phase of a run trained, and for the running statistics that every phase
+    /// kept.
     ///
     /// # Errors
     /// As [`FreezeProof::of`].
-    pub fn of_phases(
-        source: &Store,
-        saved: &Path,
-        phases: &[Phase],
-        frozen_statistics: bool,
-    ) -> Result<Self, Error> {
+    pub fn of_phases(source: &Store, saved: &Path, phases: &[Phase]) -> Result<Self, Error> {
         let entries = source.entries();
-        let is_statistic = |name: &str| {
-            let mut buffers = entries
-                .iter()
-                .filter(|entry| entry.kind == TensorKind::Buffer);
-            buffers.any(|entry| entry.name == name)
-        };
-        let is_trained = |name: &str| phases.iter().any(|phase| phase.trains(name));
+        let buffers: HashSet<&str> = entries
+            .iter()
+            .filter(|entry| entry.kind == TensorKind::Buffer)
+            .map(|entry| entry.name.as_str())
+            .collect();
         Self::of(source, saved, |name| {
-            !is_trained(name) || (frozen_statistics && is_statistic(name))
+            if buffers.contains(name) {
+                phases.iter().all(|phase| phase.keeps_statistics(name))
+            } else {
+                !phases.iter().any(|phase| phase.trains(name))
+            }
         })
     }
 }

@@ -21,6 +21,8 @@ pub struct GroupRate {
     pub group: LayerGroup,
     /// `None` where it is frozen.
     pub learning_rate: Option<f64>,
+    /// Whether its norms keep the running statistics that they came with.
+    pub keeps_statistics: bool,
 }
 
 impl Phase {
@@ -56,19 +58,19 @@ impl Phase {
         self.groups.iter().any(trains)
     }
 
-    /// Freezes and unfreezes the store's parameters as this phase wants them; build the network
-    /// anew after it.
+    /// Whether the norm statistics of this name are in a group that keeps its own.
+    pub fn keeps_statistics(&self, name: &str) -> bool {
+        let keeps = |rate: &GroupRate| rate.keeps_statistics && rate.group.contains(name);
+        self.groups.iter().any(keeps)
+    }
+
+    /// Freezes and unfreezes the store's parameters and statistics as this phase wants them; build
+    /// the network anew after it.
     pub fn apply(&self, store: &Store) {
         store.set_trainable(false, |_| true);
-        for GroupRate {
-            group,
-            learning_rate,
-        } in &self.groups
-        {
-            if learning_rate.is_some() {
-                store.set_trainable(true, |name| group.contains(name));
-            }
-        }
+        store.set_trainable(true, |name| self.trains(name));
+        store.set_statistics_frozen(false, |_| true);
+        store.set_statistics_frozen(true, |name| self.keeps_statistics(name));
     }
 
     /// The trainable parameters of the store with their rates, relative to
@@ -79,6 +81,7 @@ impl Phase {
         for GroupRate {
             group,
             learning_rate,
+            ..
         } in &self.groups
         {
             let Some(rate) = learning_rate else { continue };

@@ -102,8 +102,9 @@ pub struct FineTuneConfig {
     /// the run's best; the next phase begins as usual, with the last epoch's weights. Default none.
     #[serde(default)]
     pub patience: Option<usize>,
-    /// Whether batch normalisation keeps the statistics that it came with while its other
-    /// parameters are trained; default true.
+    /// Whether batch normalisation below the head keeps the statistics that it came with while its
+    /// other parameters are trained; default true. The head's norms, as those of a decoder, begin
+    /// with nobody's statistics and always measure their own.
     pub frozen_statistics: bool,
     /// Images per batch; default 32, or all of them where there are fewer.
     pub batch_size: usize,
@@ -217,7 +218,8 @@ impl FineTuneConfig {
             self.learning_rate
         };
         let rate = |(place, group): (usize, &LayerGroup)| {
-            let scale = match groups.len() - 1 - place {
+            let distance = groups.len() - 1 - place;
+            let scale = match distance {
                 0 => Some(1.),
                 distance if distance <= thawed => {
                     Some(self.body_scale * self.layer_decay.powi(distance as i32 - 1))
@@ -227,6 +229,7 @@ impl FineTuneConfig {
             GroupRate {
                 group: group.clone(),
                 learning_rate: scale.map(|scale| scale * head_rate),
+                keeps_statistics: distance > 0 && (scale.is_none() || self.frozen_statistics),
             }
         };
         Phase {
@@ -330,6 +333,25 @@ mod tests {
             (rates(&phases[1]), phases[1].epochs),
             (vec![Some(0.0625), Some(0.125), Some(0.25), Some(0.5)], 4)
         );
+    }
+
+    #[test]
+    fn the_heads_norms_measure_their_own_statistics() {
+        let keeps = |config: FineTuneConfig| -> Vec<[bool; 3]> {
+            let phases = config.phases(&groups()).unwrap();
+            let keeps = |phase: &Phase| {
+                ["stem", "stage2", "head"].map(|group| phase.keeps_statistics(group))
+            };
+            phases.iter().map(keeps).collect()
+        };
+        let frozen = config(Strategy::TwoPhase);
+        assert!(frozen.frozen_statistics);
+        assert_eq!(keeps(frozen.clone()), [[true, true, false]; 2]);
+        let moving = FineTuneConfig {
+            frozen_statistics: false,
+            ..frozen
+        };
+        assert_eq!(keeps(moving), [[true, true, false], [false; 3]]);
     }
 
     #[test]

@@ -241,7 +241,7 @@ fn fine_tuned(run: &Path, data: &TrainingData) -> FreezeProof {
         ("top1", best.metrics["top1"])
     );
     let last = run.join("last/model.safetensors");
-    FreezeProof::of_phases(self::network(10).store(), &last, &plan, false).unwrap()
+    FreezeProof::of_phases(self::network(10).store(), &last, &plan).unwrap()
 }
 
 #[test]

@@ -138,8 +138,8 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     label_smoothing: f64,
 
-    /// Statistics of batch normalisation while its layers are trained; default frozen, for inputs
-    /// of up to 64 pixels and for `--weights none` moving
+    /// Statistics of batch normalisation below the head while its layers are trained; default
+    /// frozen, for inputs of up to 64 pixels and for `--weights none` moving
     #[arg(long, value_enum)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch_norm: Option<Statistics>,
@@ -340,7 +340,7 @@ impl Finetune {
         }
         drop(tuning);
         let source = self.network(data.train().classes().len())?;
-        self.conclude(&source, &summary, &phases, &config, &data, &directory)
+        self.conclude(&source, &summary, &phases, &data, &directory)
     }
 
     fn tune_segmentation(&self, directory: Option<&Path>) -> Result<()> {
@@ -390,7 +390,7 @@ impl Finetune {
         drop(tuning);
         watcher.finish();
         let source = self.segmentation_network(&classes, data.train().as_ref())?;
-        self.conclude(&source, &summary, &phases, &config, &data, &directory)
+        self.conclude(&source, &summary, &phases, &data, &directory)
     }
 
     /// A network for pixels: the weights' own with a new head, or one over a classifier.
@@ -549,13 +549,11 @@ impl Finetune {
         source: &NetworkOf<M>,
         summary: &FineTuneSummary,
         plan: &[Phase],
-        config: &FineTuneConfig,
         data: &TrainingData,
         directory: &Path,
     ) -> Result<()> {
         let last = directory.join("last/model.safetensors");
-        let statistics_frozen = config.frozen_statistics;
-        let proof = FreezeProof::of_phases(source.store(), &last, plan, statistics_frozen)?;
+        let proof = FreezeProof::of_phases(source.store(), &last, plan)?;
         let run = Run {
             kind: source.spec().kind(),
             directory,
@@ -571,7 +569,6 @@ impl Finetune {
                 plan,
                 phases: &summary.phases,
                 proof,
-                statistics_frozen,
                 feature_seconds: summary.feature_seconds,
             }),
         };

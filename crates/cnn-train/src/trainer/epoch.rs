@@ -2,9 +2,6 @@
 
 use std::sync::atomic::Ordering;
 
-use cnn_core::Key;
-use cnn_layers::BatchNormPolicy;
-
 use super::{Notice, Trainer};
 use crate::run::Run;
 use crate::state::State;
@@ -12,6 +9,7 @@ use crate::{
     Best, Epoch, EpochRecord, Error, Evaluation, FurtherUpdate, OptimizerPlan, Progress, Rates,
     ScheduleKind, Step, Task, TrainConfig, Update, nan_guard,
 };
+use cnn_core::Key;
 
 impl Trainer<'_> {
     /// Trains to the end of the epoch. Returns false if it was interrupted: the state then stands
@@ -62,7 +60,7 @@ impl Trainer<'_> {
                 let step_key = run_key.stream("step").at(run.state.step);
                 let result = step.step(task, &group, &mut self.update(run, position, step_key));
                 let report = result.map_err(|error| {
-                    let located = locate(error, task, &group, step_key, self.batch_norm());
+                    let located = locate(error, task, &group, step_key);
                     run.note_not_finite(located, sample_names(task, &group))
                 })?;
                 // The batches' memory is free before what follows takes its own.
@@ -120,15 +118,6 @@ impl Trainer<'_> {
             optimizer: &mut run.tensors.optimizer,
             rates,
             key,
-            batch_norm: self.batch_norm(),
-        }
-    }
-
-    fn batch_norm(&self) -> BatchNormPolicy {
-        if self.config.frozen_statistics {
-            BatchNormPolicy::Running
-        } else {
-            BatchNormPolicy::Update
         }
     }
 
@@ -235,16 +224,10 @@ impl Trainer<'_> {
 
 /// Of a value that is not finite, the first layer in which it appears, found by running the forward
 /// pass again; other errors pass unchanged.
-fn locate<T: Task>(
-    error: Error,
-    task: &T,
-    batches: &[T::Batch],
-    key: Key,
-    policy: BatchNormPolicy,
-) -> Error {
+fn locate<T: Task>(error: Error, task: &T, batches: &[T::Batch], key: Key) -> Error {
     match error {
         Error::NotFinite { place, .. } => {
-            let place = nan_guard::first_layer(task, batches, key, policy).unwrap_or(place);
+            let place = nan_guard::first_layer(task, batches, key).unwrap_or(place);
             Error::not_finite(place)
         }
         other => other,
