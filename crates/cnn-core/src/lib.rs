@@ -64,8 +64,8 @@ pub use error::{ArgumentError, Error};
 pub use files::write_atomic;
 pub use hex::hex;
 pub use preprocessing::{
-    CropMode, DEFAULT_CROP_PCT, IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD, IMAGENET_MEAN,
-    IMAGENET_STD, Interpolation, MAX_IMAGE_SIDE, Preprocessing,
+    ColorOrder, CropMode, DEFAULT_CROP_PCT, IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD,
+    IMAGENET_MEAN, IMAGENET_STD, Interpolation, MAX_IMAGE_SIDE, Preprocessing,
 };
 pub use random::{Key, Rng};
 pub use run_dir::RunDir;

@@ -23,10 +23,10 @@ pub const DEFAULT_CROP_PCT: f64 = 0.875;
 pub const MAX_IMAGE_SIDE: usize = 65_535;
 
 /// How an image becomes a network's input: resize, crop, normalise by `(x − mean) / std` with `x`
-/// in 0..1.
+/// in 0..1, or in another range.
 ///
 /// Field names and values are those of timm's `pretrained_cfg`, so the record reads from and writes
-/// to a `config.json`. Reading ignores keys that it does not know, gives missing and null ones
+/// to a `config.json`; those that timm does not have are written where they are not the default. Reading ignores keys that it does not know, gives missing and null ones
 /// timm's defaults, and [validates](Self::validate).
 ///
 /// ```
@@ -54,7 +54,28 @@ pub struct Preprocessing {
     pub mean: Vec<f64>,
     /// What each channel is divided by afterwards. Default [`IMAGENET_STD`].
     pub std: Vec<f64>,
+    /// The grey from 0 to 255 beside an image that is fitted into the upper left corner, as
+    /// detectors want it, in place of [`crop_pct`](Self::crop_pct) and
+    /// [`crop_mode`](Self::crop_mode). Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub letterbox_fill: Option<u8>,
+    /// In which order the colours are. Default red, green, blue.
+    #[serde(skip_serializing_if = "is_default")]
+    pub color_order: ColorOrder,
+    /// What black and white are before the normalisation. Default 0 and 1.
+    #[serde(skip_serializing_if = "is_unit_range")]
+    pub value_range: [f64; 2],
 }
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_unit_range(range: &[f64; 2]) -> bool {
+    *range == UNIT_RANGE
+}
+
+const UNIT_RANGE: [f64; 2] = [0.0, 1.0];
 
 impl Preprocessing {
     /// Reads the record from a `pretrained_cfg` object.
@@ -69,7 +90,11 @@ impl Preprocessing {
         let fields = cfg
             .as_object()
             .ok_or_else(|| invalid("pretrained_cfg", cfg, "an object"))?;
-        let default = Self::default();
+        let letterbox_fill = field(fields, "letterbox_fill", "a number from 0 to 255", None)?;
+        let default = match letterbox_fill {
+            Some(fill) => Self::letterbox(fill),
+            None => Self::default(),
+        };
         let record = Self {
             input_size: field(
                 fields,
@@ -87,6 +112,14 @@ impl Preprocessing {
             crop_mode: field(fields, "crop_mode", CropMode::ACCEPTED, default.crop_mode)?,
             mean: field(fields, "mean", "a list of numbers", default.mean)?,
             std: field(fields, "std", "a list of numbers", default.std)?,
+            letterbox_fill,
+            color_order: field(
+                fields,
+                "color_order",
+                ColorOrder::ACCEPTED,
+                default.color_order,
+            )?,
+            value_range: field(fields, "value_range", "[black, white]", default.value_range)?,
         };
         record.validate()?;
         Ok(record)
@@ -98,7 +131,8 @@ impl Preprocessing {
     ///
     /// [`Error::InvalidPreprocessing`] naming the first field that is out of bounds: sizes are 1 to
     /// [`MAX_IMAGE_SIDE`], `crop_pct` in (0, 1] and so large that the resized side stays within the
-    /// same limit, `mean` and `std` finite with one number per channel, `std` above 0.
+    /// same limit, `mean` and `std` finite with one number per channel, `std` above 0, the two of
+    /// `value_range` finite and different.
     pub fn validate(&self) -> Result<(), Error> {
         if self
             .input_size
@@ -130,6 +164,14 @@ impl Preprocessing {
                 "a number that keeps the resized side at or below 65535 pixels",
             ));
         }
+        let [black, white] = self.value_range;
+        if !(black.is_finite() && white.is_finite() && black != white) {
+            return Err(invalid(
+                "value_range",
+                format!("{:?}", self.value_range),
+                "two finite numbers that differ",
+            ));
+        }
         self.validate_channels("mean", &self.mean, "finite", f64::is_finite)?;
         self.validate_channels("std", &self.std, "finite and above 0", |value| {
             value.is_finite() && value > 0.0
@@ -145,6 +187,17 @@ impl Preprocessing {
     pub fn resize_size(&self) -> [usize; 2] {
         let [_, height, width] = self.input_size;
         [height, width].map(|side| (side as f64 / self.crop_pct).floor() as usize)
+    }
+
+    /// Fits images into the upper left corner beside a grey from 0 to 255, as detectors want them:
+    /// bilinear, all of the image, and else the default.
+    pub fn letterbox(fill: u8) -> Self {
+        Self {
+            letterbox_fill: Some(fill),
+            interpolation: Interpolation::Bilinear,
+            crop_pct: 1.0,
+            ..Self::default()
+        }
     }
 
     /// Number of channels of the input.
@@ -189,6 +242,9 @@ impl Default for Preprocessing {
             crop_mode: CropMode::default(),
             mean: IMAGENET_MEAN.to_vec(),
             std: IMAGENET_STD.to_vec(),
+            letterbox_fill: None,
+            color_order: ColorOrder::default(),
+            value_range: UNIT_RANGE,
         }
     }
 }
@@ -231,6 +287,21 @@ pub enum CropMode {
     /// Resize keeping the aspect ratio until the image fits into the resize size, fill what is
     /// missing with the mean colour.
     Border,
+}
+
+/// The order of the colours in a network's input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColorOrder {
+    /// Red, green, blue.
+    #[default]
+    Rgb,
+    /// Blue, green, red, as OpenCV reads images.
+    Bgr,
+}
+
+impl ColorOrder {
+    const ACCEPTED: &str = "\"rgb\" or \"bgr\"";
 }
 
 impl CropMode {
@@ -306,13 +377,24 @@ mod tests {
         assert_eq!(record.mean, [123.0 / 255.0, 117.0 / 255.0, 104.0 / 255.0]);
         assert_eq!(record.std, [1.0 / 255.0; 3]);
 
-        let yolox = json!({"input_size": [3, 416, 416], "letterbox_fill": 114, "mean": [0, 0, 0], "std": [1, 1, 1]});
+        let yolox = json!({"input_size": [3, 416, 416], "letterbox_fill": 114, "color_order": "bgr", "value_range": [0, 255],
+            "mean": [0, 0, 0], "std": [1, 1, 1]});
         let record = Preprocessing::from_pretrained_cfg(&yolox).unwrap();
         assert_eq!(record.input_size, [3, 416, 416]);
-        assert_eq!((record.mean, record.std), (vec![0.0; 3], vec![1.0; 3]));
+        assert_eq!((&record.mean, &record.std), (&vec![0.0; 3], &vec![1.0; 3]));
         assert_eq!(
             (record.interpolation, record.crop_pct),
-            (Interpolation::Bicubic, 0.875)
+            (Interpolation::Bilinear, 1.0)
+        );
+        assert_eq!(
+            (record.letterbox_fill, record.color_order),
+            (Some(114), ColorOrder::Bgr)
+        );
+        assert_eq!(record.value_range, [0.0, 255.0]);
+        let written = serde_json::to_value(&record).unwrap();
+        assert_eq!(
+            Preprocessing::from_pretrained_cfg(&written).unwrap(),
+            record
         );
     }
 

@@ -7,7 +7,7 @@ use cnn_kernels::{
     BackwardRule, Conv2dSpec, ConvTranspose2dSpec, Padding, ResizeTo, activate, activate_tensor,
     adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, channel_shuffle,
     channel_slice, concat, conv_transpose2d, conv2d, global_avg_pool, global_max_pool, layer_norm,
-    layer_scale, max_pool, resize, softmax,
+    layer_scale, max_pool, resize, softmax, space_to_depth,
 };
 use cnn_layers::{Activation, FeatureMap, LayerKind, Store, pad_like};
 
@@ -272,6 +272,7 @@ fn of_maps(operands: &Operands<'_>, xs: &FeatureMap) -> CandleResult<FeatureMap>
         LayerKind::GlobalAvgPool => global_avg_pool(xs),
         LayerKind::GlobalMaxPool => global_max_pool(xs),
         LayerKind::Resize { to, interpolation } => resize(xs, to, interpolation),
+        LayerKind::SpaceToDepth => space_to_depth(xs),
         LayerKind::ChannelSlice { start, channels } => {
             channel_slice(xs, start..start.saturating_add(channels))
         }

@@ -194,6 +194,7 @@ impl Node {
             | LayerKind::Resize { .. }
             | LayerKind::ResizeLike { .. }
             | LayerKind::PadLike
+            | LayerKind::SpaceToDepth
             | LayerKind::Dropout { .. }
             | LayerKind::Dropout2d { .. }
             | LayerKind::DropPath { .. }

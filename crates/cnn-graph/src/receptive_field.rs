@@ -119,6 +119,13 @@ fn after(node: &Node, fields: &[Option<ReceptiveField>]) -> Option<ReceptiveFiel
         | LayerKind::FusedConv2d { window, .. }
         | LayerKind::MaxPool { window }
         | LayerKind::AvgPool { window, .. } => Some(read.slide(&window)),
+        LayerKind::SpaceToDepth => {
+            let block = Window {
+                stride: [2, 2],
+                ..Window::new([2, 2])
+            };
+            Some(read.slide(&block))
+        }
         LayerKind::GlobalAvgPool
         | LayerKind::GlobalMaxPool
         | LayerKind::ChannelScale

@@ -82,4 +82,5 @@ pub use norm::scale_channels::scale_channels;
 pub use pool::{
     adaptive_avg_pool, adaptive_max_pool, avg_pool, global_avg_pool, global_max_pool, max_pool,
 };
+pub use resize::space_to_depth::space_to_depth;
 pub use resize::{Interpolation, ResizeTo, resize};

@@ -143,6 +143,8 @@ pub enum LayerKind {
         /// Between pixels.
         interpolation: Interpolation,
     },
+    /// The pixels of each 2×2 block as channels of one, [`SpaceToDepth`](crate::SpaceToDepth).
+    SpaceToDepth,
     /// The first input with zeros around it, to the rows and columns of the second,
     /// [`PadLike`](crate::PadLike).
     PadLike,
@@ -217,6 +219,7 @@ impl LayerKind {
             Self::GlobalAvgPool => "global_avg_pool",
             Self::GlobalMaxPool => "global_max_pool",
             Self::PadLike => "pad_like",
+            Self::SpaceToDepth => "space_to_depth",
             Self::Resize { .. } | Self::ResizeLike { .. } => "resize",
             Self::Dropout { .. } => "dropout",
             Self::Dropout2d { .. } => "dropout2d",

@@ -111,5 +111,5 @@ pub use pool::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d,
 };
 pub use reshape::{Flatten, PadChannels};
-pub use resize::{Resize2d, ResizeLike};
+pub use resize::{Resize2d, ResizeLike, SpaceToDepth};
 pub use store::{EntryInfo, Store, TensorKind};

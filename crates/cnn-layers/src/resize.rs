@@ -1,7 +1,7 @@
 //! Resizing as layers, which have no parameters.
 
 use candle_core::Result;
-use cnn_kernels::resize;
+use cnn_kernels::{resize, space_to_depth};
 
 use crate::{Builder, Context, FeatureMap, Interpolation, Layer, LayerKind, ResizeTo};
 
@@ -104,5 +104,31 @@ impl ResizeLike {
         cx.layer(&self.path, kind, &[xs.into(), like.into()], || {
             resize(xs, size, self.interpolation)
         })
+    }
+}
+
+/// The pixels of each 2×2 block as the channels of one pixel, YOLOX's `Focus` without its
+/// convolution; see [`cnn_kernels::space_to_depth`].
+///
+/// # Shapes
+/// `(N, H, W, C)` to `(N, H / 2, W / 2, 4 C)`, of even height and width.
+#[derive(Debug, Clone)]
+pub struct SpaceToDepth {
+    path: String,
+}
+
+impl SpaceToDepth {
+    /// The layer at the builder's place.
+    pub fn new(builder: &Builder) -> Self {
+        Self {
+            path: builder.path().to_string(),
+        }
+    }
+}
+
+impl Layer for SpaceToDepth {
+    fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
+        let kind = LayerKind::SpaceToDepth;
+        cx.layer(&self.path, kind, &[xs.into()], || space_to_depth(xs))
     }
 }

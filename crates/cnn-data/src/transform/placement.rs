@@ -19,8 +19,13 @@ pub(super) struct Placement {
 impl Placement {
     pub(super) fn of(image: [usize; 2], record: &Preprocessing) -> Self {
         let resized = resized_size(image, record);
-        let rows = Extent::centred(resized[0], record.height());
-        let columns = Extent::centred(resized[1], record.width());
+        let extent = if record.letterbox_fill.is_some() {
+            Extent::first
+        } else {
+            Extent::centred
+        };
+        let rows = extent(resized[0], record.height());
+        let columns = extent(resized[1], record.width());
         let window = Window {
             top: rows.from,
             left: columns.from,
@@ -116,6 +121,9 @@ pub fn input_placement(image: [usize; 2], record: &Preprocessing) -> Result<Inpu
 
 fn resized_size(image: [usize; 2], record: &Preprocessing) -> [usize; 2] {
     let target = record.resize_size();
+    if record.letterbox_fill.is_some() {
+        return fitted(image, [record.height(), record.width()]);
+    }
     match record.crop_mode {
         CropMode::Squash => target,
         CropMode::Center if target[0] == target[1] => with_short_side(image, target[0]),
@@ -145,6 +153,13 @@ fn scaled(image: [usize; 2], ratio: f64) -> [usize; 2] {
     image.map(|side| ((side as f64 / ratio).round_ties_even() as usize).max(1))
 }
 
+/// As YOLOX's `preproc`: both sides are rounded down.
+fn fitted(image: [usize; 2], input: [usize; 2]) -> [usize; 2] {
+    let of_side = |axis: usize| input[axis] as f64 / image[axis] as f64;
+    let scale = f64::min(of_side(0), of_side(1));
+    image.map(|side| ((side as f64 * scale) as usize).max(1))
+}
+
 fn ratio(image: [usize; 2], target: [usize; 2], axis: usize) -> f64 {
     image[axis] as f64 / target[axis] as f64
 }
@@ -158,6 +173,15 @@ struct Extent {
 }
 
 impl Extent {
+    /// All of the image, from the first pixel of the input on.
+    fn first(resized: usize, input: usize) -> Self {
+        Self {
+            from: 0,
+            to: 0,
+            len: resized.min(input),
+        }
+    }
+
     /// As torchvision's `CenterCrop`: a start of half a pixel is rounded to even, and of an odd
     /// padding the smaller half comes first.
     fn centred(resized: usize, input: usize) -> Self {
@@ -205,6 +229,29 @@ mod tests {
                 expected,
                 "{image:?} {crop_mode:?} {height}x{width}"
             );
+        }
+    }
+
+    // cv2.resize(img, (int(width * r), int(height * r))) with r = min(416 / height, 416 / width),
+    // into the upper left corner: YOLOX's preproc.
+    #[test]
+    fn a_letterbox_is_yoloxs() {
+        let record = Preprocessing {
+            input_size: [3, 416, 416],
+            ..Preprocessing::letterbox(114)
+        };
+        let cases = [
+            ([480, 640], [312, 416]),
+            ([640, 427], [416, 277]),
+            ([200, 200], [416, 416]),
+            ([3, 4000], [1, 416]),
+        ];
+        for (image, resized) in cases {
+            let placement = Placement::of(image, &record);
+            assert_eq!(placement.resized, resized, "{image:?}");
+            let window = placement.window;
+            assert_eq!([window.height, window.width], resized);
+            assert_eq!([placement.top, placement.left], [0, 0]);
         }
     }
 

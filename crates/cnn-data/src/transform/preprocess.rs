@@ -1,6 +1,6 @@
 //! timm's evaluation transform: resize, crop, normalise.
 
-use cnn_core::{CropMode, Interpolation, Preprocessing};
+use cnn_core::{ColorOrder, CropMode, Interpolation, Preprocessing};
 
 use super::FloatImage;
 use super::placement::Placement;
@@ -8,13 +8,14 @@ use super::resize::resize_window;
 use crate::{Error, Image, Limits, Mask};
 
 /// Makes a network's input of an image as `record` asks: `(x / 255 − mean) / std` of the resized
-/// and cropped image.
+/// and cropped image, where `x / 255` is brought to the record's range of values.
 ///
 /// The steps and their rounding are those of timm's `transforms_imagenet_eval`. With
 /// [`CropMode::Center`] the image is resized until it covers [`Preprocessing::resize_size`] and its
 /// centre cut out (filled with black where it is smaller than the input), with [`CropMode::Squash`]
 /// it is stretched, with [`CropMode::Border`] it is fitted inside and the border filled with the
-/// mean color. The image is made grey or RGB by [`Image::with_channels`].
+/// mean color; a letterbox fits it into the upper left corner. The image is made grey or RGB by
+/// [`Image::with_channels`].
 ///
 /// # Errors
 ///
@@ -51,13 +52,14 @@ pub fn normalize(image: Image, record: &Preprocessing) -> Result<FloatImage, Err
     let image = image.with_channels(channels)?;
     let table = normalization_table(record);
     let mut values = Vec::with_capacity(image.bytes().len());
+    let is_reversed = record.color_order == ColorOrder::Bgr;
     for pixel in image.bytes().chunks_exact(channels) {
-        values.extend(
-            pixel
-                .iter()
-                .zip(&table)
-                .map(|(&byte, normalized)| normalized[usize::from(byte)]),
-        );
+        let normalize = |(byte, normalized): (&u8, &[f32; 256])| normalized[usize::from(*byte)];
+        if is_reversed {
+            values.extend(pixel.iter().rev().zip(&table).map(normalize));
+        } else {
+            values.extend(pixel.iter().zip(&table).map(normalize));
+        }
     }
     Ok(FloatImage::new(
         image.height(),
@@ -120,13 +122,14 @@ fn resize_and_crop(image: &Image, record: &Preprocessing) -> Result<Image, Error
         record.interpolation,
     )?;
     let window = window.with_channels(record.channels())?;
-    let fill: Vec<u8> = match record.crop_mode {
-        CropMode::Border => record
+    let fill: Vec<u8> = match (record.letterbox_fill, record.crop_mode) {
+        (Some(fill), _) => vec![fill; record.channels()],
+        (None, CropMode::Border) => record
             .mean
             .iter()
             .map(|mean| (255.0 * mean).round_ties_even() as u8)
             .collect(),
-        CropMode::Center | CropMode::Squash => vec![0; record.channels()],
+        (None, CropMode::Center | CropMode::Squash) => vec![0; record.channels()],
     };
     pad(window, &placement, record, &fill)
 }
@@ -156,10 +159,15 @@ fn pad(
 /// For each channel what each byte becomes, in torchvision's order of f32 operations.
 fn normalization_table(record: &Preprocessing) -> Vec<[f32; 256]> {
     let channels = record.mean.iter().zip(&record.std);
+    let [black, white] = record.value_range.map(|value| value as f32);
+    let value = |byte: usize| match record.value_range {
+        // Exactly the byte: 255 · (byte / 255) is not always.
+        [0.0, 255.0] => byte as f32,
+        [0.0, 1.0] => byte as f32 / 255.0,
+        _ => black + byte as f32 / 255.0 * (white - black),
+    };
     channels
-        .map(|(&mean, &std)| {
-            std::array::from_fn(|byte| (byte as f32 / 255.0 - mean as f32) / std as f32)
-        })
+        .map(|(&mean, &std)| std::array::from_fn(|byte| (value(byte) - mean as f32) / std as f32))
         .collect()
 }
 

@@ -1,9 +1,10 @@
 //! Bilinear and nearest resizing: along each axis an output is a blend of two neighbours, or a copy
-//! of one place.
+//! of one place. Beside it, pixels of a block as channels.
 #![allow(unsafe_code)]
 
 mod axis;
 mod rows;
+pub(crate) mod space_to_depth;
 
 use std::sync::Arc;
 
