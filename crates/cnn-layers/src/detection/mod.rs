@@ -9,6 +9,7 @@ mod anchors;
 mod boxes;
 mod coding;
 mod default_boxes;
+pub mod losses;
 mod matching;
 mod sampling;
 mod soft_nms;
