@@ -1,5 +1,6 @@
 //! What can be wrong with a configuration or a store.
 
+use cnn_core::ArgumentError;
 use cnn_kernels::{carry_error, find_error};
 
 use crate::LayerKind;
@@ -9,6 +10,9 @@ use crate::LayerKind;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// An argument is out of its range.
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
     /// A number of a configuration is out of range.
     #[error("{layer}: {what} is {found}, expected {expected}")]
     Config {
@@ -97,6 +101,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// An argument of that name is out of its range.
+    pub fn argument(name: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
+        Self::Argument(ArgumentError::new(name, found, expected))
+    }
+
     /// The error that candle's holds, if it came from a layer or a store.
     ///
     /// ```

@@ -55,6 +55,7 @@ mod channels;
 mod context;
 mod conv2d;
 mod conv_transpose2d;
+pub mod detection;
 mod dropout;
 mod error;
 mod init;
