@@ -40,6 +40,7 @@
 mod args;
 mod checkpoint;
 mod config;
+mod detection;
 mod error;
 mod families;
 mod identify;

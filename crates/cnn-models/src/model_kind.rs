@@ -1,6 +1,6 @@
 //! What a model is for, and how networks of each kind are told apart.
 
-use cnn_layers::{Classifier, LayerGroup, Segmenter};
+use cnn_layers::{Classifier, Detector, LayerGroup, Segmenter};
 
 /// What a model is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -10,6 +10,8 @@ pub enum Kind {
     Classification,
     /// It tells the class of every pixel: a [`Segmenter`].
     Segmentation,
+    /// It finds objects: a [`Detector`].
+    Detection,
 }
 
 impl Kind {
@@ -18,6 +20,7 @@ impl Kind {
         match self {
             Self::Classification => "classification",
             Self::Segmentation => "segmentation",
+            Self::Detection => "detection",
         }
     }
 }
@@ -35,6 +38,8 @@ pub enum Model {
     Classifier(Box<dyn Classifier>),
     /// A model of [`Kind::Segmentation`].
     Segmenter(Box<dyn Segmenter>),
+    /// A model of [`Kind::Detection`].
+    Detector(Box<dyn Detector>),
 }
 
 impl Model {
@@ -43,6 +48,7 @@ impl Model {
         match self {
             Self::Classifier(model) => model.layer_groups(),
             Self::Segmenter(model) => model.layer_groups(),
+            Self::Detector(model) => model.layer_groups(),
         }
     }
 }
@@ -72,7 +78,7 @@ impl ModelKind for dyn Classifier {
     fn of(model: Model) -> Option<Box<Self>> {
         match model {
             Model::Classifier(model) => Some(model),
-            Model::Segmenter(_) => None,
+            _ => None,
         }
     }
 
@@ -95,7 +101,7 @@ impl ModelKind for dyn Segmenter {
     fn of(model: Model) -> Option<Box<Self>> {
         match model {
             Model::Segmenter(model) => Some(model),
-            Model::Classifier(_) => None,
+            _ => None,
         }
     }
 
@@ -112,8 +118,32 @@ impl ModelKind for dyn Segmenter {
     }
 }
 
+impl ModelKind for dyn Detector {
+    const KIND: Kind = Kind::Detection;
+
+    fn of(model: Model) -> Option<Box<Self>> {
+        match model {
+            Model::Detector(model) => Some(model),
+            _ => None,
+        }
+    }
+
+    fn num_classes(&self) -> usize {
+        Detector::num_classes(self)
+    }
+
+    fn num_features(&self) -> Option<usize> {
+        None
+    }
+
+    fn layer_groups(&self) -> &[LayerGroup] {
+        Detector::layer_groups(self)
+    }
+}
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for dyn cnn_layers::Classifier {}
     impl Sealed for dyn cnn_layers::Segmenter {}
+    impl Sealed for dyn cnn_layers::Detector {}
 }

@@ -1,7 +1,7 @@
 //! What is known of a model before it is built.
 
 use cnn_core::Preprocessing;
-use cnn_layers::{Backbone, Builder, Classifier, Segmenter, StagedClassifier};
+use cnn_layers::{Backbone, Builder, Classifier, Detector, Segmenter, StagedClassifier};
 
 use crate::weight_source::{WeightSource, weights_of};
 use crate::{Error, Kind, Model, ModelConfig, ModelKind, find, preset};
@@ -127,6 +127,8 @@ pub enum Build {
     Classifier(BuildFn<Box<dyn Classifier>>),
     /// A network that tells the class of every pixel.
     Segmenter(BuildFn<Box<dyn Segmenter>>),
+    /// A network that finds objects.
+    Detector(BuildFn<Box<dyn Detector>>),
 }
 
 /// Builds a model from its configuration at a place of a store.
@@ -182,6 +184,7 @@ impl ModelSpec {
         match self.build {
             Build::Staged(_) | Build::Classifier(_) => Kind::Classification,
             Build::Segmenter(_) => Kind::Segmentation,
+            Build::Detector(_) => Kind::Detection,
         }
     }
 
@@ -194,6 +197,7 @@ impl ModelSpec {
             Build::Staged(_) => Model::Classifier(Box::new(self.build_staged(config, root)?)),
             Build::Classifier(build) => Model::Classifier(self.with_widths(config, root, build)?),
             Build::Segmenter(build) => Model::Segmenter(self.with_widths(config, root, build)?),
+            Build::Detector(build) => Model::Detector(self.with_widths(config, root, build)?),
         })
     }
 
@@ -278,7 +282,7 @@ impl ModelSpec {
     ) -> Result<StagedClassifier, Error> {
         match self.build {
             Build::Staged(build) => self.with_widths(config, root, build),
-            Build::Classifier(_) | Build::Segmenter(_) => {
+            Build::Classifier(_) | Build::Segmenter(_) | Build::Detector(_) => {
                 Err(Error::NoBackbone { model: self.name })
             }
         }

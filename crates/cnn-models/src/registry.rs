@@ -1,5 +1,6 @@
 //! The list of models that can be built by name.
 
+use crate::detection::yolox;
 use crate::families::{
     alexnet, convnext, darknet, densenet, efficientnet, efficientnetv2, ghostnet, googlenet,
     inception_v3, inception_v4, lenet, mnasnet, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4,
@@ -41,6 +42,7 @@ const FAMILIES: &[&[ModelSpec]] = &[
     deeplabv3::MODELS,
     smp_deeplabv3plus::MODELS,
     lraspp::MODELS,
+    yolox::MODELS,
 ];
 
 /// All registered models, family by family.

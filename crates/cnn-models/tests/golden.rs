@@ -323,6 +323,17 @@ fn forward(model: &Model, xs: &FeatureMap, is_training: bool, cx: &Context<'_>) 
             let logits = model.forward_from(xs, stages.clone(), cx).unwrap();
             (stages, logits.to_nchw().unwrap(), Vec::new())
         }
+        // What the heads say of each place, one after another.
+        Model::Detector(model) => {
+            let stages = if is_training {
+                Vec::new()
+            } else {
+                model.forward_stages(xs, cx).unwrap()
+            };
+            let raw = model.forward_raw(xs, cx).unwrap();
+            let raw: Vec<Tensor> = raw.into_iter().map(|output| output.values).collect();
+            (stages, Tensor::cat(&raw, 2).unwrap(), Vec::new())
+        }
         _ => panic!("a kind of model that is not compared"),
     }
 }

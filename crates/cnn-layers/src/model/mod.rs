@@ -2,6 +2,7 @@
 
 mod backbone;
 mod classifier;
+mod detector;
 mod encoder_decoder;
 mod head;
 mod layer_group;
@@ -13,6 +14,9 @@ mod staged_classifier;
 
 pub use backbone::{Backbone, StageInfo};
 pub use classifier::Classifier;
+pub use detector::{
+    Detection, DetectionLimits, DetectionTargets, Detector, ImageObjects, NamedLoss, RawOutput,
+};
 pub use encoder_decoder::{Decoder, DecoderModules, EncoderDecoder};
 pub use head::{Head, LinearHead};
 pub use layer_group::LayerGroup;

@@ -4,7 +4,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from reference import Reference
+
 STRIDES = (8, 16, 32)
+# Whole multiples of the coarsest stride.
+SIZE = (64, 96)
 
 
 class BaseConv(nn.Module):
@@ -228,3 +232,17 @@ def losses(outputs, truths, height, width, with_l1):
     sums["objectness"] = F.binary_cross_entropy_with_logits(outputs[..., 4], is_object, reduction="sum")
     weights = {"iou": 5.0}
     return {name: weights.get(name, 1.0) * value / max(total, 1) for name, value in sums.items()}
+
+
+STAGES = tuple(f"backbone.backbone.dark{number}" for number in (3, 4, 5))
+SCALES = {"nano": (0.33, 0.25, True), "tiny": (0.33, 0.375, False), "s": (0.33, 0.5, False), "m": (0.67, 0.75, False)}
+
+
+def reference(name):
+    depth, width, depthwise = SCALES[name]
+    side = 640 if name in ("s", "m") else 416
+    build = lambda classes: YOLOX(classes, depth, width, depthwise)
+    return Reference(f"yolox_{name}", "YOLOX", build, (3, *SIZE), (3, side, side), 80, STAGES, train_size=SIZE)
+
+
+REFERENCES = [reference(name) for name in SCALES]

@@ -1,0 +1,3 @@
+//! Networks that find objects, one folder per family.
+
+pub(crate) mod yolox;

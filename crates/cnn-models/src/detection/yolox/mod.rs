@@ -1,0 +1,338 @@
+//! YOLOX (Ge et al. 2021, "YOLOX: Exceeding YOLO Series in 2021"): CSPDarknet, a path aggregation
+//! network and a head without anchor boxes, whose places are assigned to objects by what they cost.
+//! Names of tensors as in the published files.
+
+mod anchors;
+mod assignment;
+mod backbone;
+mod head;
+mod losses;
+mod neck;
+mod units;
+
+use candle_core::{DType, Result, Tensor};
+use cnn_core::{ColorOrder, Preprocessing};
+use cnn_layers::detection::batched_nms;
+use cnn_layers::{
+    Backbone, Builder, Context, Detection, DetectionLimits, DetectionTargets, Detector, FeatureMap,
+    LayerGroup, NamedLoss, RawOutput, StageInfo, StagedBackbone,
+};
+
+use self::anchors::{Anchor, STRIDES};
+use self::backbone::Scale;
+use self::head::{Head, HeadOutputs};
+use self::neck::PathAggregation;
+use self::units::UnitStyle;
+use crate::{Build, Error, ModelConfig, ModelSpec};
+
+pub(crate) const MODELS: &[ModelSpec] = &[
+    ModelSpec {
+        name: "yolox_nano",
+        build: Build::Detector(|config, root| {
+            let scale = Scale {
+                depth: 0.33,
+                width: 0.25,
+            };
+            build(scale, true, config, root)
+        }),
+        parameters: 912_159,
+        multiply_adds: 522_553_408,
+        ..BASE
+    },
+    ModelSpec {
+        name: "yolox_tiny",
+        build: Build::Detector(|config, root| {
+            let scale = Scale {
+                depth: 0.33,
+                width: 0.375,
+            };
+            build(scale, false, config, root)
+        }),
+        parameters: 5_055_855,
+        multiply_adds: 3_206_268_000,
+        ..BASE
+    },
+    ModelSpec {
+        name: "yolox_s",
+        build: Build::Detector(|config, root| {
+            let scale = Scale {
+                depth: 0.33,
+                width: 0.5,
+            };
+            build(scale, false, config, root)
+        }),
+        parameters: 8_968_255,
+        multiply_adds: 13_342_771_200,
+        preset: large,
+        ..BASE
+    },
+    ModelSpec {
+        name: "yolox_m",
+        build: Build::Detector(|config, root| {
+            let scale = Scale {
+                depth: 0.67,
+                width: 0.75,
+            };
+            build(scale, false, config, root)
+        }),
+        parameters: 25_326_495,
+        multiply_adds: 36_765_158_400,
+        preset: large,
+        ..BASE
+    },
+];
+
+const BASE: ModelSpec = ModelSpec {
+    family: "yolox",
+    paper: "Ge et al. 2021, arXiv:2107.08430",
+    preset: small,
+    num_classes: 80,
+    labels: &cnn_core::COCO_CLASSES,
+    first_conv: "backbone.backbone.stem.conv.conv",
+    classifier: "head.cls_preds",
+    ..ModelSpec::OWN
+};
+
+/// Fitted into 416×416 beside a grey of 114, colours in BGR from 0 to 255.
+fn small() -> Preprocessing {
+    Preprocessing {
+        input_size: [3, 416, 416],
+        mean: vec![0.; 3],
+        std: vec![1.; 3],
+        color_order: ColorOrder::Bgr,
+        value_range: [0., 255.],
+        ..Preprocessing::letterbox(114)
+    }
+}
+
+/// The same at 640×640.
+fn large() -> Preprocessing {
+    Preprocessing {
+        input_size: [3, 640, 640],
+        ..small()
+    }
+}
+
+/// Arguments: `depth` and `width` (shares of YOLOX-L's), `depthwise` (whether convolutions that see
+/// neighbours are depthwise-separable), `bn_eps` (default 1e-3).
+fn build(
+    scale: Scale,
+    depthwise: bool,
+    config: &ModelConfig,
+    root: &Builder,
+) -> std::result::Result<Box<dyn Detector>, Error> {
+    let (scale, style) = config.read_args(BASE.family, |args| {
+        let scale = Scale {
+            depth: args.number("depth", 0.01..=4.)?.unwrap_or(scale.depth),
+            // Of 256 channels some have to be left.
+            width: args.number("width", 0.0625..=4.)?.unwrap_or(scale.width),
+        };
+        let style = UnitStyle {
+            depthwise: args.flag("depthwise")?.unwrap_or(depthwise),
+            bn_eps: args.number("bn_eps", 0.0..=1.)?.unwrap_or(1e-3),
+        };
+        Ok((scale, style))
+    })?;
+    let num_classes = config.num_classes.unwrap_or(BASE.num_classes);
+    let in_channels = config.in_channels.unwrap_or(BASE.in_channels);
+    let at_neck = root.pp("backbone");
+    let backbone = backbone::build(scale, in_channels, style, &at_neck.pp("backbone"))?;
+    let channels = [256, 512, 1024].map(|of_large| scale.channels(of_large));
+    let neck = PathAggregation::build(channels, scale.blocks(), style, &at_neck)?;
+    let at_head = root.pp("head");
+    let head = Head::build(&channels, channels[0], num_classes, style, &at_head)?;
+
+    let path = |at: &Builder, name: &str| at.pp(name).path().to_string();
+    let paths = |at: &Builder, names: &[&str]| -> Vec<String> {
+        names.iter().map(|name| path(at, name)).collect()
+    };
+    let of_neck = [
+        "lateral_conv0",
+        "C3_p4",
+        "reduce_conv1",
+        "C3_p3",
+        "bu_conv2",
+        "C3_n3",
+        "bu_conv1",
+        "C3_n4",
+    ];
+    let of_tower = ["stems", "cls_convs", "reg_convs", "reg_preds", "obj_preds"];
+    let mut groups = backbone.layer_groups().to_vec();
+    groups.push(LayerGroup::new("neck", paths(&at_neck, &of_neck)));
+    groups.push(LayerGroup::new("tower", paths(&at_head, &of_tower)));
+    groups.push(LayerGroup::new("head", paths(&at_head, &["cls_preds"])));
+    Ok(Box::new(Yolox {
+        backbone,
+        neck,
+        head,
+        groups,
+        num_classes,
+    }))
+}
+
+struct Yolox {
+    backbone: StagedBackbone,
+    neck: PathAggregation,
+    head: Head,
+    groups: Vec<LayerGroup>,
+    num_classes: usize,
+}
+
+impl Yolox {
+    fn outputs(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<HeadOutputs> {
+        self.check_input(xs)?;
+        let maps = self.backbone.forward_stages(xs, cx)?;
+        let [fine, middle, coarse] = &maps[..] else {
+            candle_core::bail!("YOLOX reads three maps, found {}", maps.len());
+        };
+        let maps = self.neck.forward([fine, middle, coarse], cx)?;
+        self.head.forward(&maps, cx)
+    }
+
+    /// Whether all maps halve evenly.
+    fn check_input(&self, xs: &FeatureMap) -> Result<()> {
+        let step = self.size_step();
+        let [height, width] = [xs.height(), xs.width()];
+        if height.is_multiple_of(step) && width.is_multiple_of(step) && height * width > 0 {
+            return Ok(());
+        }
+        candle_core::bail!(
+            "YOLOX takes images of multiples of {step} pixels, found {height}×{width}"
+        )
+    }
+
+    fn check_targets(&self, xs: &FeatureMap, targets: &DetectionTargets) -> Result<()> {
+        if targets.images.len() != xs.batch() {
+            let found = targets.images.len();
+            candle_core::bail!("targets of {found} images for a batch of {}", xs.batch());
+        }
+        for objects in &targets.images {
+            let classes = &objects.classes;
+            if classes.len() != objects.boxes.len() {
+                let boxes = objects.boxes.len();
+                candle_core::bail!("{} classes for {boxes} boxes", classes.len());
+            }
+            if let Some(class) = classes.iter().find(|&&class| class >= self.num_classes) {
+                candle_core::bail!("class {class} of a network for {}", self.num_classes);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Detector for Yolox {
+    fn num_classes(&self) -> usize {
+        self.num_classes
+    }
+
+    fn stages(&self) -> &[StageInfo] {
+        self.backbone.stages()
+    }
+
+    fn layer_groups(&self) -> &[LayerGroup] {
+        &self.groups
+    }
+
+    fn limits(&self) -> DetectionLimits {
+        DetectionLimits {
+            score: 0.001,
+            iou: 0.65,
+            count: 1000,
+        }
+    }
+
+    fn size_step(&self) -> usize {
+        STRIDES[2]
+    }
+
+    fn forward_stages(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>> {
+        self.check_input(xs)?;
+        self.backbone.forward_stages(xs, cx)
+    }
+
+    fn forward_raw(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<RawOutput>> {
+        let HeadOutputs {
+            boxes,
+            objectness,
+            classes,
+            ..
+        } = self.outputs(xs, cx)?;
+        let named = |name, values| RawOutput { name, values };
+        Ok(vec![
+            named("boxes", boxes),
+            named("objectness", objectness),
+            named("classes", classes),
+        ])
+    }
+
+    fn losses(
+        &self,
+        xs: &FeatureMap,
+        targets: &DetectionTargets,
+        cx: &Context<'_>,
+    ) -> Result<Vec<NamedLoss>> {
+        self.check_targets(xs, targets)?;
+        losses::losses(&self.outputs(xs, cx)?, targets)
+    }
+
+    fn detect(
+        &self,
+        xs: &FeatureMap,
+        limits: &DetectionLimits,
+        cx: &Context<'_>,
+    ) -> Result<Vec<Vec<Detection>>> {
+        let outputs = self.outputs(xs, cx)?;
+        let anchors = Anchor::all(&outputs.levels);
+        let rows = |tensor: &Tensor| -> Result<Vec<f32>> {
+            tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1()
+        };
+        let boxes = rows(&outputs.boxes)?;
+        let objectness = rows(&outputs.objectness)?;
+        let classes = rows(&outputs.classes)?;
+        let places = anchors.len();
+        let image = |number: usize| {
+            let of = |place: usize| number * places + place;
+            let found = (0..places).filter_map(|place| {
+                let row = of(place);
+                let logits = &classes[row * self.num_classes..][..self.num_classes];
+                let (class, score) = best_class(logits, objectness[row]);
+                (score >= limits.score).then(|| Detection {
+                    edges: anchors[place].decode(&boxes[4 * row..][..4]),
+                    class,
+                    score,
+                })
+            });
+            suppress(found.collect(), limits)
+        };
+        (0..xs.batch()).map(image).collect()
+    }
+}
+
+/// The class with the greatest score, the first among equal ones, and its score times that of there
+/// being an object.
+fn best_class(logits: &[f32], objectness: f32) -> (usize, f32) {
+    let mut best = 0;
+    for (class, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = class;
+        }
+    }
+    (best, sigmoid(objectness) * sigmoid(logits[best]))
+}
+
+fn sigmoid(logit: f32) -> f32 {
+    1. / (1. + (-logit).exp())
+}
+
+/// The detections that stay, by score.
+fn suppress(found: Vec<Detection>, limits: &DetectionLimits) -> Result<Vec<Detection>> {
+    let boxes: Vec<_> = found.iter().map(|detection| detection.edges).collect();
+    let scores: Vec<f32> = found.iter().map(|detection| detection.score).collect();
+    let classes: Vec<u32> = found
+        .iter()
+        .map(|detection| detection.class as u32)
+        .collect();
+    let kept = batched_nms(&boxes, &scores, &classes, limits.iou)?;
+    let kept = kept.into_iter().take(limits.count);
+    Ok(kept.map(|place| found[place]).collect())
+}

@@ -1,0 +1,221 @@
+//! What detectors minimise and find, against PyTorch: `python tools/goldens/detectors.py` makes the
+//! golden files. Outputs and stages are compared with those of all models (`golden.rs`).
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use candle_core::{DType, Device, Tensor};
+use cnn_core::Key;
+use cnn_layers::{
+    Context, DetectionLimits, DetectionTargets, Detector, FeatureMap, ImageObjects, Mode, Store,
+    backward,
+};
+use cnn_models::{Kind, ModelConfig, models_of};
+use cnn_weights::TensorFile;
+
+use common::formula::{formula, formula_values};
+
+struct Case {
+    name: &'static str,
+    file: TensorFile,
+    store: Store,
+    model: Box<dyn Detector>,
+    input: FeatureMap,
+}
+
+impl Case {
+    fn all(dtype: DType, mode: Mode) -> Vec<Self> {
+        let case = |name: &'static str| {
+            let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+            let path = format!("{directory}/{name}.objects.safetensors");
+            let file = TensorFile::open(&path).unwrap();
+            let config = ModelConfig {
+                num_classes: Some(file.metadata()["classes"].parse().unwrap()),
+                ..ModelConfig::default()
+            };
+            let store = Store::with_dtype(0, dtype, &Device::Cpu);
+            store.set_blank(true);
+            let spec = cnn_models::find(name).unwrap();
+            let build = |mode| {
+                let root = store.builder(mode);
+                spec.build::<dyn Detector>(&config, &root).unwrap()
+            };
+            build(mode);
+            for entry in store.entries() {
+                let values = formula(&entry.name, &entry.shape, dtype);
+                store.set(&entry.name, &values).unwrap();
+            }
+            let shape = file.metadata()["input"].split(',');
+            let shape: Vec<usize> = shape.map(|number| number.parse().unwrap()).collect();
+            let input = formula("input", &shape, dtype);
+            Self {
+                name,
+                // What is built for inference copies the weights.
+                model: build(mode),
+                file,
+                store,
+                input: FeatureMap::from_nchw(&input).unwrap(),
+            }
+        };
+        models_of(Kind::Detection)
+            .map(|spec| case(spec.name))
+            .collect()
+    }
+
+    fn targets(&self, is_late: bool) -> DetectionTargets {
+        let (boxes, classes) = serde_json::from_str(&self.file.metadata()["objects"]).unwrap();
+        DetectionTargets {
+            images: vec![ImageObjects { boxes, classes }, ImageObjects::default()],
+            is_late,
+        }
+    }
+
+    fn tensor(&self, name: &str) -> Tensor {
+        self.file.tensor(name).unwrap()
+    }
+}
+
+/// The networks as they are used find PyTorch's boxes to 0.01 pixels and scores to 1e-5, whichever
+/// way they were built.
+#[test]
+fn detections_equal_pytorchs() {
+    for mode in [Mode::Eval, Mode::Inference] {
+        for case in Case::all(DType::F32, mode) {
+            let limits = DetectionLimits {
+                score: 0.05,
+                iou: 0.05,
+                count: 1000,
+            };
+            let found = case
+                .model
+                .detect(&case.input, &limits, &Context::eval())
+                .unwrap();
+            for (image, found) in found.iter().enumerate() {
+                let label = format!("{} image {image}", case.name);
+                let scores = case.tensor(&format!("scores.{image}"));
+                let scores = scores.to_vec1::<f32>().unwrap();
+                let boxes = case.tensor(&format!("boxes.{image}"));
+                let boxes = boxes.to_vec2::<f32>().unwrap();
+                let classes = case.tensor(&format!("classes.{image}"));
+                let classes = classes.to_vec1::<i64>().unwrap();
+                assert_eq!(found.len(), scores.len(), "{label}");
+                for (place, found) in found.iter().enumerate() {
+                    assert_eq!(found.class as i64, classes[place], "{label} {place}");
+                    let difference = (found.score - scores[place]).abs();
+                    assert!(difference < 1e-5, "{label} {place}: {difference}");
+                    for (ours, theirs) in found.edges.iter().zip(&boxes[place]) {
+                        assert!(
+                            (ours - theirs).abs() < 0.01,
+                            "{label} {place}: {ours} {theirs}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Each named loss, and the gradient of their sum, in f64 to 1e-5: targets are f32.
+#[test]
+fn losses_and_their_gradients_equal_pytorchs() {
+    for (phase, is_late) in [("early", false), ("late", true)] {
+        for case in Case::all(DType::F64, Mode::Train) {
+            let cx = Context::train(Key::new(0));
+            let losses = case
+                .model
+                .losses(&case.input, &case.targets(is_late), &cx)
+                .unwrap();
+            let names = case.file.names().filter_map(|name| {
+                let name = name.strip_prefix(phase)?.strip_prefix('.')?;
+                (name != "grad").then_some(name)
+            });
+            let mut expected: Vec<&str> = names.collect();
+            let mut ours: Vec<&str> = losses.iter().map(|loss| loss.name).collect();
+            expected.sort_unstable();
+            ours.sort_unstable();
+            assert_eq!(ours, expected, "{}", case.name);
+            for loss in &losses {
+                let theirs = case.tensor(&format!("{phase}.{}", loss.name));
+                let theirs = theirs.to_scalar::<f64>().unwrap();
+                let ours = loss.value.to_scalar::<f64>().unwrap();
+                let label = format!("{} {phase} {}", case.name, loss.name);
+                assert!(
+                    (ours - theirs).abs() <= 1e-5 * theirs.abs(),
+                    "{label}: {ours} instead of {theirs}"
+                );
+            }
+            let values = losses.iter().map(|loss| &loss.value);
+            let sum = values
+                .cloned()
+                .reduce(|sum, value| (sum + value).unwrap())
+                .unwrap();
+            let gradients = backward(&sum).unwrap();
+            let mut trained = case.store.trainable();
+            trained.sort_by(|a, b| a.0.cmp(&b.0));
+            let theirs = case.tensor(&format!("{phase}.grad"));
+            let theirs = theirs.to_vec2::<f64>().unwrap();
+            assert_eq!(theirs.len(), trained.len(), "{}", case.name);
+            let largest = theirs.iter().map(|row| row[0]).fold(0., f64::max);
+            for ((name, var), theirs) in trained.iter().zip(theirs) {
+                let gradient = gradients.get(var).unwrap();
+                let gradient: Vec<f64> = gradient.flatten_all().unwrap().to_vec1().unwrap();
+                let norm = gradient.iter().map(|x| x * x).sum::<f64>().sqrt();
+                let probe = formula_values(&format!("probe.0.grad.{name}"), &[gradient.len()]);
+                let inner: f64 = gradient
+                    .iter()
+                    .zip(probe)
+                    .map(|(x, v)| x * f64::from(v))
+                    .sum();
+                let scale = theirs[0].max(1e-6 * largest);
+                let label = format!("{} {phase} {name}", case.name);
+                assert!(
+                    (norm - theirs[0]).abs() <= 1e-5 * scale,
+                    "{label}: {norm} {theirs:?}"
+                );
+                let bound = 1e-5 * scale * (gradient.len() as f64 / 3.).sqrt();
+                assert!(
+                    (inner - theirs[1]).abs() <= bound,
+                    "{label}: {inner} {theirs:?}"
+                );
+            }
+        }
+    }
+}
+
+/// Batches without any object, and of classes and counts that do not fit.
+#[test]
+fn batches_without_objects_have_finite_losses_and_wrong_ones_are_named() {
+    for case in Case::all(DType::F32, Mode::Train) {
+        let cx = Context::train(Key::new(0));
+        let empty = DetectionTargets {
+            images: vec![ImageObjects::default(); 2],
+            is_late: true,
+        };
+        let losses = case.model.losses(&case.input, &empty, &cx).unwrap();
+        for loss in &losses {
+            let value = loss.value.to_scalar::<f32>().unwrap();
+            assert!(value.is_finite(), "{}: {} is {value}", case.name, loss.name);
+        }
+        let sum = losses
+            .iter()
+            .map(|loss| loss.value.clone())
+            .reduce(|sum, value| (sum + value).unwrap())
+            .unwrap();
+        let gradients = backward(&sum).unwrap();
+        for (name, var) in case.store.trainable() {
+            if let Some(gradient) = gradients.get(&var) {
+                let total = gradient.sqr().unwrap().sum_all().unwrap();
+                let total = total.to_scalar::<f32>().unwrap();
+                assert!(total.is_finite(), "{}: {name}", case.name);
+            }
+        }
+        let mut targets = case.targets(false);
+        targets.images.pop();
+        let error = case.model.losses(&case.input, &targets, &cx).unwrap_err();
+        assert!(error.to_string().contains("targets of 1 images"), "{error}");
+        let mut targets = case.targets(false);
+        targets.images[0].classes[1] = 11;
+        let error = case.model.losses(&case.input, &targets, &cx).unwrap_err();
+        assert!(error.to_string().contains("class 11"), "{error}");
+    }
+}
