@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::images::{Detection, Group, Images, Truth};
+use super::matching::nearest;
 use crate::{ConfusionMatrix, Error};
 
 /// Which detections are objects, for a confusion matrix; the defaults are those of ultralytics.
@@ -107,7 +108,8 @@ fn count(
 fn pairs(truths: &[&Truth], detections: &[&Detection], min_iou: f64) -> Vec<Option<usize>> {
     let mut of_truths: Vec<Option<(usize, f64)>> = vec![None; truths.len()];
     for (index, detection) in detections.iter().enumerate() {
-        let Some((truth, iou)) = nearest(truths, detection) else {
+        let overlap = |truth: &&Truth| truth.item.overlap(&detection.item.rect);
+        let Some((truth, iou)) = nearest(truths.iter().map(overlap)) else {
             continue;
         };
         let is_better = |&(other, other_iou): &(usize, f64)| {
@@ -122,14 +124,89 @@ fn pairs(truths: &[&Truth], detections: &[&Detection], min_iou: f64) -> Vec<Opti
     of_truths.into_iter().map(detection).collect()
 }
 
-/// The object with the highest IoU, the first of equal ones.
-fn nearest(truths: &[&Truth], detection: &Detection) -> Option<(usize, f64)> {
-    let mut nearest: Option<(usize, f64)> = None;
-    for (index, truth) in truths.iter().enumerate() {
-        let iou = truth.item.overlap(&detection.item.rect);
-        if nearest.is_none_or(|(_, highest)| iou > highest) {
-            nearest = Some((index, iou));
-        }
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+    use crate::{DetectedBox, DetectionMetrics, GroundTruthBox, Rect};
+
+    fn strip(from: f64, to: f64) -> Rect {
+        Rect::from_edges([from, 0.0, to, 10.0])
     }
-    nearest
+
+    fn rows(truths: &[GroundTruthBox], detections: &[DetectedBox]) -> Vec<Vec<u64>> {
+        let mut metrics = DetectionMetrics::new(2).unwrap();
+        metrics.update(truths, detections).unwrap();
+        let confusion = metrics.confusion(&ConfusionThresholds::default()).unwrap();
+        assert_eq!(confusion.background, 2);
+        confusion.matrix.rows()
+    }
+
+    #[test]
+    fn each_pair_and_what_is_left_is_counted() {
+        let truths = [
+            GroundTruthBox::new(strip(0.0, 10.0), 0),
+            GroundTruthBox::new(strip(20.0, 30.0), 0),
+            GroundTruthBox::new(strip(40.0, 50.0), 1),
+        ];
+        let detections = [
+            DetectedBox::new(strip(0.0, 9.0), 0, 0.9),
+            DetectedBox::new(strip(0.0, 10.0), 1, 0.3), // overlaps more
+            DetectedBox::new(strip(21.0, 30.0), 0, 0.25), // as sure as it must be
+            DetectedBox::new(strip(40.0, 50.0), 1, 0.24), // not sure enough
+            DetectedBox::new(strip(40.0, 44.0), 1, 0.9), // overlaps too little
+        ];
+        assert_eq!(
+            rows(&truths, &detections),
+            [[1, 1, 0], [0, 0, 1], [1, 1, 0]]
+        );
+    }
+
+    #[test]
+    fn a_detection_that_lost_its_object_takes_no_other() {
+        let truths = [strip(0.0, 10.0), strip(3.0, 13.0)].map(|rect| GroundTruthBox::new(rect, 0));
+        let detections = [
+            DetectedBox::new(strip(0.0, 10.0), 0, 0.9),
+            DetectedBox::new(strip(1.0, 11.0), 1, 0.8),
+        ];
+        assert_eq!(
+            rows(&truths, &detections),
+            [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+        );
+    }
+
+    #[test]
+    fn of_equal_overlaps_the_surer_counts_then_the_earlier() {
+        let truth = [GroundTruthBox::new(strip(0.0, 10.0), 0)];
+        let of_scores = |first, second| {
+            let scores = [(0, first), (1, second)];
+            rows(
+                &truth,
+                &scores.map(|(class, score)| DetectedBox::new(strip(0.0, 10.0), class, score)),
+            )
+        };
+        assert_eq!(of_scores(0.5, 0.6), [[0, 1, 0], [0, 0, 0], [1, 0, 0]]);
+        assert_eq!(of_scores(0.6, 0.5), [[1, 0, 0], [0, 0, 0], [0, 1, 0]]);
+        assert_eq!(of_scores(0.5, 0.5), [[1, 0, 0], [0, 0, 0], [0, 1, 0]]);
+    }
+
+    #[test]
+    fn what_lies_in_a_crowd_of_its_class_does_not_count() {
+        let truths = [GroundTruthBox::new(strip(0.0, 100.0), 0).with_crowd(true)];
+        let detections = [
+            DetectedBox::new(strip(0.0, 10.0), 0, 0.9),
+            DetectedBox::new(strip(0.0, 10.0), 1, 0.9),
+            DetectedBox::new(strip(95.0, 110.0), 0, 0.9), // a third of it
+        ];
+        assert_eq!(
+            rows(&truths, &detections),
+            [[0, 0, 0], [0, 0, 0], [1, 1, 0]]
+        );
+        let difficult = [truths[0].with_crowd(false).with_difficult(true)];
+        assert_eq!(
+            rows(&difficult, &detections),
+            [[0, 0, 0], [0, 0, 0], [2, 1, 0]]
+        );
+    }
 }

@@ -263,3 +263,115 @@ fn best_mean_f1(classes: &[Outcomes]) -> Option<MeanF1> {
     }
     best
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+    use crate::{DetectedBox, DetectionMetrics, GroundTruthBox, Rect};
+
+    fn strip(place: usize) -> Rect {
+        Rect::new(20.0 * place as f64, 0.0, 10.0, 10.0)
+    }
+
+    /// Objects of class 0 at places 0 and 1 and of class 1 at 2; a difficult one of class 1 at 3.
+    fn curves(detections: &[(usize, usize, f64)]) -> ScoreCurves {
+        let truths = [(0, 0), (1, 0), (2, 1), (3, 1)]
+            .map(|(place, class)| GroundTruthBox::new(strip(place), class))
+            .map(|truth| truth.with_difficult(truth.rect == strip(3)));
+        let detections: Vec<_> = detections
+            .iter()
+            .map(|&(place, class, score)| DetectedBox::new(strip(place), class, score))
+            .collect();
+        let mut metrics = DetectionMetrics::new(3).unwrap();
+        metrics.update(&truths, &detections).unwrap();
+        metrics.curves(0.5).unwrap()
+    }
+
+    fn point(score: f64, right: f64, kept: f64, objects: f64) -> ScorePoint {
+        ScorePoint {
+            score,
+            precision: right / kept,
+            recall: right / objects,
+            f1: 2.0 * right / (kept + objects),
+        }
+    }
+
+    #[test]
+    fn points_are_as_counted_by_hand() {
+        let curves = curves(&[
+            (0, 0, 0.9),
+            (1, 0, 0.5),
+            (5, 0, 0.5), // nothing
+            (3, 1, 0.8), // difficult
+            (2, 1, 0.6),
+            (2, 1, 0.3), // again
+            (0, 2, 0.7), // of a class that there is not
+        ]);
+        let of_class_0 = [point(0.9, 1.0, 1.0, 2.0), point(0.5, 2.0, 3.0, 2.0)];
+        let of_class_1 = [point(0.6, 1.0, 1.0, 1.0), point(0.3, 1.0, 2.0, 1.0)];
+        let [first, second, third] = &curves.per_class[..] else {
+            panic!("three classes");
+        };
+        assert_eq!((first.objects, &first.points[..]), (2, &of_class_0[..]));
+        assert_eq!((second.objects, &second.points[..]), (1, &of_class_1[..]));
+        assert_eq!(third, &ScoreCurve::default());
+        assert_eq!(first.best, Some(of_class_0[1]));
+        assert_eq!(second.best, Some(of_class_1[0]));
+        assert_eq!(
+            curves.overall.points,
+            [
+                point(0.9, 1.0, 1.0, 3.0),
+                point(0.7, 1.0, 2.0, 3.0),
+                point(0.6, 2.0, 3.0, 3.0),
+                point(0.5, 3.0, 5.0, 3.0),
+                point(0.3, 3.0, 6.0, 3.0),
+            ]
+        );
+        // F1 of class 0 is 2/3 at 0.6 and 4/5 at 0.5, and that of class 1 is 1 at both.
+        let best = curves.best_mean_f1.unwrap();
+        assert_eq!(best.score, 0.5);
+        assert!((best.f1 - 0.9).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_score_between_two_points_keeps_those_above_it() {
+        let curve = &curves(&[(0, 0, 0.9), (1, 0, 0.5)]).per_class[0];
+        assert_eq!(curve.at(0.95), None);
+        assert_eq!(curve.at(0.9), Some(&curve.points[0]));
+        assert_eq!(curve.at(0.6), Some(&curve.points[0]));
+        assert_eq!(curve.at(0.5), Some(&curve.points[1]));
+        assert_eq!(curve.at(-3.0), Some(&curve.points[1]));
+    }
+
+    #[test]
+    fn fewer_points_are_chosen_evenly() {
+        let scores: Vec<_> = (0..11).map(|step| (9, 0, f64::from(step))).collect();
+        let curves = curves(&scores);
+        let of_count = |count| -> Vec<f64> {
+            let sampled = curves.sampled(count);
+            assert_eq!(sampled.overall.best, curves.overall.best);
+            sampled
+                .overall
+                .points
+                .iter()
+                .map(|point| point.score)
+                .collect()
+        };
+        assert!(of_count(0).is_empty());
+        assert_eq!(of_count(1), [10.0]);
+        assert_eq!(of_count(2), [10.0, 0.0]);
+        assert_eq!(of_count(4), [10.0, 7.0, 4.0, 0.0]);
+        assert_eq!(curves.sampled(11), curves);
+        assert_eq!(curves.sampled(usize::MAX), curves);
+    }
+
+    #[test]
+    fn without_detections_there_is_nothing_best() {
+        let curves = curves(&[]);
+        assert_eq!(curves.overall.best, None);
+        assert_eq!(curves.best_mean_f1, None);
+        assert_eq!(curves.per_class[0].objects, 2);
+    }
+}

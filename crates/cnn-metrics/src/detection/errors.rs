@@ -145,3 +145,153 @@ impl Judged {
         judged
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+    use crate::{DetectedBox, DetectionMetrics, GroundTruthBox, Rect};
+
+    fn strip(from: f64, to: f64) -> Rect {
+        Rect::from_edges([from, 0.0, to, 10.0])
+    }
+
+    fn errors(truths: &[GroundTruthBox], detections: &[DetectedBox]) -> DetectionErrors {
+        let mut metrics = DetectionMetrics::new(3).unwrap();
+        metrics.update(truths, detections).unwrap();
+        metrics.errors(&ErrorThresholds::default()).unwrap()
+    }
+
+    fn counts(errors: &DetectionErrors) -> [u64; 6] {
+        [
+            errors.classification.count,
+            errors.location.count,
+            errors.both.count,
+            errors.duplicate.count,
+            errors.background.count,
+            errors.missed.count,
+        ]
+    }
+
+    /// One object of class 0, and a detection beside it.
+    fn of_one(rect: Rect, class: usize) -> DetectionErrors {
+        let truths = [GroundTruthBox::new(strip(0.0, 10.0), 0)];
+        errors(&truths, &[DetectedBox::new(rect, class, 0.5)])
+    }
+
+    #[test]
+    fn each_kind_is_told_by_class_and_place() {
+        // IoUs of 0.4, 0.05 and 1.
+        assert_eq!(counts(&of_one(strip(6.0, 10.0), 0)), [0, 1, 0, 0, 0, 0]);
+        assert_eq!(counts(&of_one(strip(6.0, 10.0), 1)), [0, 0, 1, 0, 0, 1]);
+        assert_eq!(counts(&of_one(strip(9.5, 10.0), 0)), [0, 0, 0, 0, 1, 1]);
+        assert_eq!(counts(&of_one(strip(9.5, 10.0), 1)), [0, 0, 0, 0, 1, 1]);
+        assert_eq!(counts(&of_one(strip(0.0, 10.0), 1)), [1, 0, 0, 0, 0, 0]);
+        assert_eq!(counts(&of_one(strip(0.0, 10.0), 0)), [0; 6]);
+        // IoUs on the thresholds.
+        assert_eq!(counts(&of_one(strip(5.0, 10.0), 1)), [1, 0, 0, 0, 0, 0]);
+        assert_eq!(counts(&of_one(strip(9.0, 10.0), 0)), [0, 1, 0, 0, 0, 0]);
+        assert_eq!(counts(&of_one(strip(9.0, 10.0), 1)), [0, 0, 0, 0, 1, 1]);
+        assert_eq!(
+            counts(&errors(&[], &[DetectedBox::new(strip(0.0, 1.0), 0, 0.5)]))[4],
+            1
+        );
+    }
+
+    // Class 0: right at 0.9, again at 0.8 (duplicate), right at 0.6; the average precision is 1 up
+    // to a recall of 1/2 and 2/3 from there on. Class 1: its object is misplaced at 0.5.
+    #[test]
+    fn gains_are_as_computed_by_hand() {
+        let truths = [
+            GroundTruthBox::new(strip(0.0, 10.0), 0),
+            GroundTruthBox::new(strip(20.0, 30.0), 0),
+            GroundTruthBox::new(strip(40.0, 50.0), 1),
+        ];
+        let detections = [
+            DetectedBox::new(strip(0.0, 10.0), 0, 0.9),
+            DetectedBox::new(strip(1.0, 10.0), 0, 0.8),
+            DetectedBox::new(strip(20.0, 30.0), 0, 0.6),
+            DetectedBox::new(strip(46.0, 50.0), 1, 0.5),
+        ];
+        let errors = errors(&truths, &detections);
+        let of_class_0 = (51.0 + 50.0 * 2.0 / 3.0) / 101.0;
+        let close = |value: Option<f64>, expected: f64| {
+            let value = value.unwrap();
+            assert!((value - expected).abs() < 1e-15, "{value} {expected}");
+        };
+        close(errors.ap, of_class_0 / 2.0);
+        assert_eq!(counts(&errors), [0, 1, 0, 1, 0, 0]);
+        close(errors.duplicate.ap_gain, (1.0 - of_class_0) / 2.0);
+        close(errors.location.ap_gain, 0.5);
+        assert_eq!(errors.missed.ap_gain, Some(0.0));
+        assert_eq!(errors.background.ap_gain, Some(0.0));
+    }
+
+    #[test]
+    fn the_surest_error_at_an_object_corrects_it() {
+        let truths = [GroundTruthBox::new(strip(0.0, 10.0), 0)];
+        let surer = DetectedBox::new(strip(0.0, 10.0), 1, 0.9);
+        let other = DetectedBox::new(strip(6.0, 10.0), 0, 0.5);
+        for detections in [[surer, other], [other, surer]] {
+            let errors = errors(&truths, &detections);
+            assert_eq!(counts(&errors), [1, 1, 0, 0, 0, 0]);
+            // Fixed, the first is right, and comes before the other.
+            assert_eq!(errors.classification.ap_gain, Some(1.0));
+            assert_eq!(errors.location.ap_gain, Some(0.0));
+        }
+    }
+
+    #[test]
+    fn fixing_what_is_missed_takes_objects_out() {
+        let truths = [
+            GroundTruthBox::new(strip(0.0, 10.0), 0),
+            GroundTruthBox::new(strip(20.0, 30.0), 0),
+            GroundTruthBox::new(strip(40.0, 50.0), 1),
+        ];
+        let found = [DetectedBox::new(strip(0.0, 10.0), 0, 0.9)];
+        let result = errors(&truths, &found);
+        assert_eq!(counts(&result), [0, 0, 0, 0, 0, 2]);
+        let ap = 51.0 / 101.0 / 2.0;
+        assert!((result.ap.unwrap() - ap).abs() < 1e-15);
+        // Class 1 has no object left.
+        assert!((result.missed.ap_gain.unwrap() - (1.0 - ap)).abs() < 1e-15);
+        let nothing_found = errors(&truths, &[]);
+        assert_eq!(nothing_found.ap, Some(0.0));
+        assert_eq!(nothing_found.missed.ap_gain, None);
+        assert_eq!(nothing_found.location.ap_gain, Some(0.0));
+        assert_eq!(errors(&[], &found).ap, None);
+    }
+
+    #[test]
+    fn what_is_found_of_a_crowd_is_no_error_and_crowds_are_not_missed() {
+        let truths = [
+            GroundTruthBox::new(strip(0.0, 100.0), 0).with_crowd(true),
+            GroundTruthBox::new(strip(200.0, 210.0), 0),
+        ];
+        let detections = [
+            DetectedBox::new(strip(10.0, 20.0), 0, 0.9),
+            DetectedBox::new(strip(30.0, 40.0), 0, 0.9),
+            DetectedBox::new(strip(10.0, 20.0), 1, 0.9),
+        ];
+        let result = errors(&truths, &detections);
+        assert_eq!(counts(&result), [0, 0, 0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn without_a_share_of_background_nothing_near_is_background() {
+        let mut metrics = DetectionMetrics::new(1).unwrap();
+        let truths = [GroundTruthBox::new(strip(0.0, 10.0), 0)];
+        let detections = [
+            DetectedBox::new(strip(9.5, 10.0), 0, 0.5),
+            DetectedBox::new(strip(20.0, 30.0), 0, 0.5),
+        ];
+        metrics.update(&truths, &detections).unwrap();
+        let thresholds = ErrorThresholds {
+            background_iou: 0.0,
+            ..ErrorThresholds::default()
+        };
+        let errors = metrics.errors(&thresholds).unwrap();
+        assert_eq!(counts(&errors), [0, 1, 0, 0, 1, 0]);
+    }
+}

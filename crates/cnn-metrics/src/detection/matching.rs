@@ -234,3 +234,15 @@ fn best(candidates: &mut [Candidate], overlaps: &[f64], min_iou: f64) -> Option<
     taken.is_taken = true;
     Some(*taken)
 }
+
+/// The place of the highest overlap above 0, the first of equal ones, and that overlap.
+pub(super) fn nearest(overlaps: impl Iterator<Item = f64>) -> Option<(usize, f64)> {
+    let mut nearest: Option<(usize, f64)> = None;
+    for (place, overlap) in overlaps.enumerate() {
+        let highest = nearest.map_or(0.0, |(_, highest)| highest);
+        if overlap > highest {
+            nearest = Some((place, overlap));
+        }
+    }
+    nearest
+}

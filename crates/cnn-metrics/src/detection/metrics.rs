@@ -235,3 +235,162 @@ fn check_min_iou(min_iou: f64) -> Result<(), Error> {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+    use crate::Rect;
+
+    const RECT: Rect = Rect {
+        x: 1.0,
+        y: 2.0,
+        width: 30.0,
+        height: 40.0,
+    };
+
+    #[test]
+    fn a_bad_image_is_an_error_and_counts_nothing() {
+        let mut metrics = DetectionMetrics::new(2).unwrap();
+        let truth = GroundTruthBox::new(RECT, 1);
+        let detection = DetectedBox::new(RECT, 1, 0.5);
+        metrics.update(&[truth], &[detection]).unwrap();
+        let before = metrics.result().unwrap();
+        let with = |x, width| Rect { x, width, ..RECT };
+        let huge = Rect::new(0.0, 0.0, 1e200, 1e200);
+        let truths = [
+            (
+                GroundTruthBox::new(RECT, 2),
+                "class 2 of ground truth 1 is out of range, expected a class below 2",
+            ),
+            (
+                GroundTruthBox::new(with(f64::NAN, 3.0), 0),
+                "box (x NaN, y 2, width 3, height 40) of ground truth 1, expected finite edges and area and no negative side",
+            ),
+            (
+                truth.with_area(-1.0),
+                "area -1 of ground truth 1, expected a finite number from 0 on",
+            ),
+            (
+                truth.with_area(f64::NAN),
+                "area NaN of ground truth 1, expected a finite number from 0 on",
+            ),
+        ];
+        for (bad, expected) in truths {
+            let error = metrics.update(&[truth, bad], &[detection]).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+        let detections = [
+            (
+                DetectedBox::new(RECT, usize::MAX, 0.5),
+                "class 18446744073709551615 of detection 0 is out of range, expected a class below 2",
+            ),
+            (
+                DetectedBox::new(with(0.0, -1.0), 0, 0.5),
+                "box (x 0, y 2, width -1, height 40) of detection 0, expected finite edges and area and no negative side",
+            ),
+            (
+                DetectedBox::new(RECT, 0, f64::NAN),
+                "score NaN of detection 0, expected a finite number",
+            ),
+            (
+                DetectedBox::new(RECT, 0, f64::INFINITY),
+                "score inf of detection 0, expected a finite number",
+            ),
+        ];
+        for (bad, expected) in detections {
+            let error = metrics.update(&[truth], &[bad]).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+        for bad in [with(1e308, 1e308), with(f64::NEG_INFINITY, 1.0), huge] {
+            let error = metrics.update(&[], &[DetectedBox::new(bad, 0, 0.5)]);
+            assert!(matches!(error, Err(Error::InvalidBox { .. })));
+        }
+        assert_eq!(metrics.result().unwrap(), before);
+    }
+
+    #[test]
+    fn arguments_out_of_range_are_errors() {
+        for classes in [0, 65_537, usize::MAX] {
+            assert_eq!(
+                DetectionMetrics::new(classes).err().unwrap().to_string(),
+                format!("classes is {classes}, expected 1 to 65536")
+            );
+        }
+        let mut metrics = DetectionMetrics::new(1).unwrap();
+        assert_eq!(metrics.result(), Err(Error::NoSamples));
+        assert_eq!(metrics.curves(0.5), Err(Error::NoSamples));
+        metrics.update(&[], &[]).unwrap();
+        for min_iou in [0.0, -0.5, 1.5, f64::NAN] {
+            let expected = format!("min_iou is {min_iou}, expected a number above 0 and at most 1");
+            let voc = metrics.voc(VocInterpolation::AllPoints, min_iou);
+            assert_eq!(voc.unwrap_err().to_string(), expected);
+            let curves = metrics.curves(min_iou);
+            assert_eq!(curves.unwrap_err().to_string(), expected);
+            let confusion = metrics.confusion(&ConfusionThresholds {
+                min_iou,
+                ..ConfusionThresholds::default()
+            });
+            assert_eq!(confusion.unwrap_err().to_string(), expected);
+        }
+        let errors = metrics.errors(&ErrorThresholds {
+            min_iou: 0.3,
+            background_iou: 0.3,
+        });
+        assert_eq!(
+            errors.unwrap_err().to_string(),
+            "background_iou is 0.3, expected a number from 0 to below min_iou"
+        );
+        let confusion = metrics.confusion(&ConfusionThresholds {
+            min_score: f64::NAN,
+            ..ConfusionThresholds::default()
+        });
+        assert_eq!(
+            confusion.unwrap_err().to_string(),
+            "min_score is NaN, expected a number"
+        );
+    }
+
+    #[test]
+    fn images_without_boxes_have_no_scores() {
+        let mut metrics = DetectionMetrics::new(2).unwrap();
+        metrics.update(&[], &[]).unwrap();
+        metrics
+            .update(&[], &[DetectedBox::new(RECT, 1, 0.5)])
+            .unwrap();
+        let result = metrics.result().unwrap();
+        assert_eq!(
+            (result.samples, result.objects, result.detections),
+            (2, 0, 1)
+        );
+        assert_eq!(result.coco.summary(), [None; 12]);
+        assert_eq!(result.voc_2010.mean_ap, None);
+        assert_eq!(result.errors.background.count, 1);
+        assert_eq!(result.errors.background.ap_gain, None);
+        assert_eq!(result.confusion.matrix.count(2, 1), 1);
+    }
+
+    #[test]
+    fn the_result_is_written_as_json() {
+        let mut metrics = DetectionMetrics::new(2).unwrap();
+        let truth = GroundTruthBox::new(RECT, 0);
+        metrics
+            .update(&[truth], &[DetectedBox::new(RECT, 0, 0.5)])
+            .unwrap();
+        let result = serde_json::to_value(metrics.result().unwrap()).unwrap();
+        assert_eq!(result["samples"], 1);
+        assert_eq!(result["coco"]["ap_small"], serde_json::Value::Null);
+        assert_eq!(
+            result["coco"]["per_class"][1]["ap"],
+            serde_json::Value::Null
+        );
+        assert_eq!(result["voc_2007"]["interpolation"], "eleven_points");
+        assert_eq!(result["curves"]["overall"]["best"]["f1"], 1.0);
+        assert_eq!(
+            result["confusion"]["matrix"],
+            serde_json::json!([[1, 0, 0], [0, 0, 0], [0, 0, 0]])
+        );
+        assert_eq!(result["errors"]["missed"]["count"], 0);
+    }
+}

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::average_precision::Envelope;
 use super::images::{Classes, Images};
-use super::matching::{ClassBoxes, Measured, Verdict};
+use super::matching::{ClassBoxes, Measured, Verdict, nearest};
 use crate::mean::mean;
 
 /// How the area under the curve of precision over recall is taken.
@@ -108,11 +108,13 @@ fn per_class(
 fn judge(image: &Measured<'_>, min_iou: f64, verdicts: &mut Vec<Verdict>) {
     let mut is_taken = vec![false; image.truths.len()];
     for detection in 0..image.detections.len() {
-        verdicts.push(match nearest(image.overlaps(detection), min_iou) {
+        let overlaps = image.overlaps(detection).iter().copied();
+        let assigned = nearest(overlaps).filter(|&(_, overlap)| overlap >= min_iou);
+        verdicts.push(match assigned {
             None => Verdict::FalsePositive,
-            Some(truth) if image.truths[truth].item.is_ignored() => Verdict::Ignored,
-            Some(truth) if is_taken[truth] => Verdict::FalsePositive,
-            Some(truth) => {
+            Some((truth, _)) if image.truths[truth].item.is_ignored() => Verdict::Ignored,
+            Some((truth, _)) if is_taken[truth] => Verdict::FalsePositive,
+            Some((truth, _)) => {
                 is_taken[truth] = true;
                 Verdict::TruePositive(image.truths[truth].index)
             }
@@ -120,13 +122,82 @@ fn judge(image: &Measured<'_>, min_iou: f64, verdicts: &mut Vec<Verdict>) {
     }
 }
 
-/// The first of the highest overlaps, if it is high enough.
-fn nearest(overlaps: &[f64], min_iou: f64) -> Option<usize> {
-    let mut nearest: Option<usize> = None;
-    for (truth, &overlap) in overlaps.iter().enumerate() {
-        if nearest.is_none_or(|nearest| overlap > overlaps[nearest]) {
-            nearest = Some(truth);
-        }
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::VocInterpolation::{AllPoints, ElevenPoints};
+    use crate::{DetectedBox, DetectionMetrics, GroundTruthBox, Rect};
+
+    fn strip(from: f64, to: f64) -> Rect {
+        Rect::from_edges([from, 0.0, to, 10.0])
     }
-    nearest.filter(|&truth| overlaps[truth] >= min_iou)
+
+    fn found(rect: Rect, score: f64) -> DetectedBox {
+        DetectedBox::new(rect, 0, score)
+    }
+
+    fn aps(truths: &[GroundTruthBox], detections: &[DetectedBox]) -> [Option<f64>; 2] {
+        let mut metrics = DetectionMetrics::new(1).unwrap();
+        metrics.update(truths, detections).unwrap();
+        [ElevenPoints, AllPoints].map(|points| metrics.voc(points, 0.5).unwrap().mean_ap)
+    }
+
+    #[test]
+    fn a_detection_goes_to_its_nearest_object_even_if_that_is_taken() {
+        // The second detection has an IoU of 9/12 with the first object, and one of 8/13 with the
+        // second one, which is free.
+        let truths = [strip(0.0, 10.0), strip(3.0, 13.0)].map(|rect| GroundTruthBox::new(rect, 0));
+        let detections = [
+            found(strip(0.0, 10.0), 0.9),
+            found(Rect::from_edges([1.0, 0.0, 11.0, 10.0]), 0.8),
+        ];
+        let mut metrics = DetectionMetrics::new(1).unwrap();
+        metrics.update(&truths, &detections).unwrap();
+        assert_eq!(metrics.voc(AllPoints, 0.5).unwrap().mean_ap, Some(0.5));
+        assert_eq!(metrics.coco().unwrap().ap50, Some(1.0));
+    }
+
+    #[test]
+    fn what_is_found_of_difficult_objects_and_crowds_does_not_count() {
+        let truths = [
+            GroundTruthBox::new(strip(0.0, 10.0), 0),
+            GroundTruthBox::new(strip(20.0, 30.0), 0).with_difficult(true),
+            GroundTruthBox::new(strip(40.0, 100.0), 0).with_crowd(true),
+        ];
+        let detections = [
+            found(strip(20.0, 30.0), 0.9),
+            found(strip(21.0, 30.0), 0.9), // again
+            found(strip(50.0, 60.0), 0.8),
+            found(strip(70.0, 80.0), 0.8), // the crowd again
+            found(strip(0.0, 10.0), 0.7),
+        ];
+        assert_eq!(aps(&truths, &detections), [Some(1.0), Some(1.0)]);
+        assert_eq!(aps(&truths[1..], &detections), [None, None]);
+    }
+
+    // Right, wrong, right, and one object of three is not found: precisions 1, 1/2, 2/3 at recalls
+    // 1/3, 1/3, 2/3.
+    #[test]
+    fn both_ways_to_take_the_area_are_as_computed_by_hand() {
+        let truths = [strip(0.0, 10.0), strip(20.0, 30.0), strip(40.0, 50.0)]
+            .map(|rect| GroundTruthBox::new(rect, 0));
+        let detections = [
+            found(strip(40.0, 50.0), 0.3),
+            found(strip(0.0, 10.0), 0.9),
+            found(strip(10.0, 20.0), 0.5),
+        ];
+        let [eleven, all] = aps(&truths, &detections).map(Option::unwrap);
+        // Recalls 0 to 0.3 are reached with a precision of 1, 0.4 to 0.6 with 2/3.
+        assert!((eleven - (4.0 + 3.0 * 2.0 / 3.0) / 11.0).abs() < 1e-15);
+        assert!((all - (1.0 + 2.0 / 3.0) / 3.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn edges_are_taken_as_they_are() {
+        // With a pixel added to each side, the IoU of these would be 11/22, enough.
+        let truths = [GroundTruthBox::new(Rect::new(0.0, 0.0, 21.0, 1.0), 0)];
+        let detections = [found(Rect::new(0.0, 0.0, 10.0, 1.0), 0.9)];
+        assert_eq!(aps(&truths, &detections), [Some(0.0), Some(0.0)]);
+    }
 }

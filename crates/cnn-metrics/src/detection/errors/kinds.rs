@@ -2,7 +2,7 @@
 
 use super::{ErrorThresholds, Judged};
 use crate::detection::images::{Detection, Group, Images, Truth, by_falling_score};
-use crate::detection::matching::Verdict;
+use crate::detection::matching::{Verdict, nearest};
 
 /// A kind of error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +94,21 @@ fn classify(
     thresholds: &ErrorThresholds,
 ) -> (Kind, Option<usize>) {
     let is_same = |truth: &Truth| truth.item.class == detection.item.class;
-    let (same, same_iou) = nearest(truths, detection, is_same);
-    let (other, other_iou) = nearest(truths, detection, |truth| !is_same(truth));
-    if (thresholds.background_iou..thresholds.min_iou).contains(&same_iou) {
+    // An object that is not meant overlaps by nothing.
+    let nearest_of = |of_same: bool| {
+        let overlaps = truths.iter().map(|truth| {
+            if is_same(truth) == of_same {
+                truth.item.overlap(&detection.item.rect)
+            } else {
+                0.0
+            }
+        });
+        nearest(overlaps).map_or((None, 0.0), |(truth, iou)| (Some(truth), iou))
+    };
+    let (same, same_iou) = nearest_of(true);
+    let (other, other_iou) = nearest_of(false);
+    let misplaced = thresholds.background_iou..thresholds.min_iou;
+    if same.is_some() && misplaced.contains(&same_iou) {
         (Kind::Location, same)
     } else if other_iou >= thresholds.min_iou {
         (Kind::Classification, other)
@@ -107,23 +119,4 @@ fn classify(
     } else {
         (Kind::Both, None)
     }
-}
-
-/// The object that overlaps the detection most among those that are meant, the first of equal ones;
-/// none and 0 where none does.
-fn nearest(
-    truths: &[&Truth],
-    detection: &Detection,
-    is_meant: impl Fn(&Truth) -> bool,
-) -> (Option<usize>, f64) {
-    let mut nearest = (None, 0.0);
-    for (index, truth) in truths.iter().enumerate() {
-        if is_meant(truth) {
-            let iou = truth.item.overlap(&detection.item.rect);
-            if iou > nearest.1 {
-                nearest = (Some(index), iou);
-            }
-        }
-    }
-    nearest
 }
