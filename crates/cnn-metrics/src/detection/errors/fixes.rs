@@ -8,6 +8,7 @@ use crate::mean::mean;
 
 /// All that average precision depends on.
 pub(super) struct Ledger {
+    /// By falling score.
     entries: Vec<Entry>,
     /// By class, how many objects are to be found.
     objects: Vec<u64>,
@@ -24,13 +25,6 @@ struct Entry {
     mistake: Option<Kind>,
     /// The class of the object that it corrects once it is fixed.
     corrects: Option<usize>,
-}
-
-/// A detection that is right or wrong, once errors are fixed.
-struct Outcome {
-    class: usize,
-    score: f64,
-    is_right: bool,
 }
 
 impl Ledger {
@@ -64,30 +58,23 @@ impl Ledger {
                 });
             }
         }
+        // Stable: equal scores stay in the order of their images.
+        let order = |one: &Entry, other: &Entry| by_falling_score(one.score, other.score);
+        ledger.entries.sort_by(order);
         ledger
     }
 
     /// The mean average precision once errors of a kind are fixed.
     pub(super) fn ap(&self, fixed: Option<Kind>) -> Option<f64> {
-        let mut outcomes: Vec<_> = self
-            .entries
-            .iter()
-            .filter_map(|entry| entry.outcome(fixed))
-            .collect();
-        // Stable: equal scores stay in the order of their images.
-        outcomes.sort_by(|one, other| {
-            one.class
-                .cmp(&other.class)
-                .then_with(|| by_falling_score(one.score, other.score))
-        });
-        mean((0..self.objects.len()).map(|class| {
+        let mut ranked = vec![Vec::new(); self.objects.len()];
+        for entry in &self.entries {
+            if let Some((class, is_right)) = entry.outcome(fixed) {
+                ranked[class].push(is_right);
+            }
+        }
+        mean(ranked.into_iter().enumerate().map(|(class, ranked)| {
             let objects = self.objects_left(class, fixed);
-            let start = outcomes.partition_point(|outcome| outcome.class < class);
-            let ranked = outcomes[start..]
-                .iter()
-                .take_while(|outcome| outcome.class == class)
-                .map(|outcome| outcome.is_right);
-            (objects > 0).then(|| Envelope::of(ranked, objects).at_101_points())
+            (objects > 0).then(|| Envelope::of(ranked.into_iter(), objects).at_101_points())
         }))
     }
 
@@ -101,14 +88,13 @@ impl Ledger {
 }
 
 impl Entry {
-    /// None where the detection is removed.
-    fn outcome(&self, fixed: Option<Kind>) -> Option<Outcome> {
+    /// The class, and whether the detection is right; none where it is removed.
+    fn outcome(&self, fixed: Option<Kind>) -> Option<(usize, bool)> {
         let is_fixed = self.mistake.is_some() && self.mistake == fixed;
-        let class = if is_fixed { self.corrects? } else { self.class };
-        Some(Outcome {
-            class,
-            score: self.score,
-            is_right: is_fixed || self.mistake.is_none(),
-        })
+        if is_fixed {
+            Some((self.corrects?, true))
+        } else {
+            Some((self.class, self.mistake.is_none()))
+        }
     }
 }
