@@ -62,20 +62,23 @@ def case(name: str, kind: int, levels: float, index: int):
     """(classes, images): an image is its objects and its detections.
 
     On a grid, overlaps and scores are often equal; every third case has no object of its last class, every fifth no detection
-    of its first, and every 25th an image with more than 100 detections.
+    of its first, and every 25th one class and an image with more than 100 detections.
     """
     draws = Draws(name)
+    is_full = index % 25 == 11
     classes = 1 + draws.below(5)
+    if is_full:
+        classes = 1
     scale = SCALES[draws.below(len(SCALES))]
     of_truths = max(classes - 1, 1) if index % 3 == 0 else classes
     images = []
     for image in range(1 + draws.below(6)):
         truths = [draw_truth(draws, kind, scale, of_truths) for _ in range(draws.below(9))]
         count = draws.below(25)
-        if index % 25 == 11 and image == 0:
+        if is_full and image == 0:
             count += 150
         detections = [draw_detection(draws, kind, scale, truths, classes, levels) for _ in range(count)]
-        if index % 5 == 1:
+        if index % 5 == 1 and not is_full:
             detections = [one for one in detections if one["class"] > 0]
         images.append((truths, detections))
     return classes, images

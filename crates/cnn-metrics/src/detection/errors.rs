@@ -53,8 +53,8 @@ impl Default for ErrorThresholds {
 /// errors corrects; fixing them takes them out of the number of objects.
 ///
 /// What a kind costs is how much the mean of the classes' average precision at `f` would rise if
-/// errors of that kind alone were fixed, and 0 where it would fall. The costs do not add up to what
-/// is missing to 1, since errors hide others.
+/// errors of that kind alone were fixed. The costs do not add up to what is missing to 1, since
+/// errors hide others.
 ///
 /// That is what the paper's program, tidecv, does, but for this: average precision is COCO's, so
 /// that the mean goes over classes with an object to find (there, also over those with a detection,
@@ -100,6 +100,7 @@ impl DetectionErrors {
         let ap = ledger.ap(None);
         let share = |kind| ErrorShare {
             count: mistakes.count(kind),
+            // No fix lowers it, but rounding might.
             ap_gain: ap
                 .zip(ledger.ap(Some(kind)))
                 .map(|(ap, fixed)| (fixed - ap).max(0.0)),

@@ -150,7 +150,11 @@ fn draw(name: &str, kind: Kind, levels: f64, index: usize) -> Case {
         scale: 1.0,
         levels,
     };
-    let classes = 1 + draws.below(5);
+    let is_full = index % 25 == 11;
+    let mut classes = 1 + draws.below(5);
+    if is_full {
+        classes = 1;
+    }
     draws.scale = SCALES[draws.below(SCALES.len())];
     let of_truths = match index % 3 {
         0 => (classes - 1).max(1),
@@ -162,13 +166,13 @@ fn draw(name: &str, kind: Kind, levels: f64, index: usize) -> Case {
             .map(|_| draws.truth(of_truths))
             .collect();
         let mut count = draws.below(25);
-        if index % 25 == 11 && image == 0 {
+        if is_full && image == 0 {
             count += 150;
         }
         let mut detections: Vec<_> = (0..count)
             .map(|_| draws.detection(&truths, classes))
             .collect();
-        if index % 5 == 1 {
+        if index % 5 == 1 && !is_full {
             detections.retain(|detection| detection.class > 0);
         }
         images.push(Image { truths, detections });

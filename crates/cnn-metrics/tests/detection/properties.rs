@@ -1,6 +1,8 @@
 //! What holds for any images.
 
-use cnn_metrics::{DetectedBox, DetectionMetrics, ErrorThresholds, Rect, VocInterpolation};
+use cnn_metrics::{
+    DetectedBox, DetectionMetrics, ErrorThresholds, GroundTruthBox, Rect, VocInterpolation,
+};
 
 use crate::cases::{Case, case, plain_case};
 use crate::formula::stream;
@@ -104,4 +106,51 @@ fn a_wrong_detection_of_any_score_raises_nothing() {
             }
         }
     }
+}
+
+#[test]
+fn only_the_first_hundred_detections_count_for_coco() {
+    let place = Rect::new(0.0, 0.0, 10.0, 10.0);
+    let nowhere = Rect::new(50.0, 0.0, 10.0, 10.0);
+    for (before, ap) in [(99, 1.0 / 100.0), (100, 0.0)] {
+        let mut detections = vec![DetectedBox::new(nowhere, 0, 0.9); before];
+        detections.push(DetectedBox::new(place, 0, 0.1));
+        let mut metrics = DetectionMetrics::new(1).unwrap();
+        metrics
+            .update(&[GroundTruthBox::new(place, 0)], &detections)
+            .unwrap();
+        let coco = metrics.coco().unwrap();
+        let close = |found: Option<f64>, expected: f64| (found.unwrap() - expected).abs() < 1e-12;
+        assert!(close(coco.ap50, ap), "{:?}", coco.ap50);
+        assert_eq!(coco.ar10, Some(0.0));
+        let errors = metrics.errors(&ErrorThresholds::default()).unwrap();
+        assert_eq!(errors.ap, coco.ap50);
+        assert_eq!(errors.background.count, before as u64);
+        assert_eq!(errors.missed.count, u64::from(before == 100));
+        let voc = metrics.voc(VocInterpolation::AllPoints, 0.5).unwrap();
+        assert!(close(voc.mean_ap, 1.0 / (before + 1) as f64));
+        let curve = metrics.curves(0.5).unwrap().overall;
+        assert_eq!(curve.at(0.1).unwrap().recall, 1.0);
+    }
+}
+
+#[test]
+fn a_detection_is_an_object_from_the_threshold_on() {
+    let truth = Rect::new(0.0, 0.0, 16.0, 8.0);
+    let recall = |detection: Rect, min_iou: f64| {
+        let mut metrics = DetectionMetrics::new(1).unwrap();
+        let detections = [DetectedBox::new(detection, 0, 0.5)];
+        metrics
+            .update(&[GroundTruthBox::new(truth, 0)], &detections)
+            .unwrap();
+        metrics.curves(min_iou).unwrap().overall.points[0].recall
+    };
+    for (height, min_iou) in [(4.0, 0.5), (6.0, 0.75), (2.0, 0.25)] {
+        let of_height = |height| recall(Rect::new(0.0, 0.0, 16.0, height), min_iou);
+        assert_eq!(of_height(height), 1.0);
+        assert_eq!(of_height(height - 1e-12), 0.0);
+    }
+    // One and the same box is found at a threshold of 1, whatever rounding made of it.
+    assert_eq!(recall(Rect::new(1e-12, 0.0, 16.0, 8.0), 1.0), 1.0);
+    assert_eq!(recall(Rect::new(1e-8, 0.0, 16.0, 8.0), 1.0), 0.0);
 }
