@@ -7,8 +7,8 @@ use crate::Error;
 /// An upright rectangle as COCO writes it: its upper left corner, its width and its height.
 ///
 /// Coordinates are edges of pixels, not centres: the single pixel in row 0 and column 0 is `(0, 0,
-/// 1, 1)`, and no metric adds a pixel to a width. They are mostly in pixels; metrics that know small
-/// and large objects take it that they are.
+/// 1, 1)`, and no metric adds a pixel to a width. COCO's small and large objects are so in pixels;
+/// for all else the unit does not matter.
 ///
 /// These four numbers are held rather than edges since IoUs at a threshold turn on the last bit of
 /// them: with the numbers of a COCO file, metrics are those of pycocotools.

@@ -17,7 +17,7 @@ const CURVE_POINTS: usize = 101;
 
 /// Gathers boxes image by image; each metric may be asked for at any time.
 ///
-/// All boxes are kept, at 80 bytes for an object and 64 for a detection, since what a detection
+/// All boxes are kept, at 72 bytes for an object and 64 for a detection, since how much a detection
 /// counts depends on those of all images.
 ///
 /// ```
