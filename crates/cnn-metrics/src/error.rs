@@ -1,5 +1,7 @@
 //! The crate's error type.
 
+use crate::Rect;
+
 /// Everything that is wrong with what a metric was given.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -94,6 +96,47 @@ pub enum Error {
     NoForeground {
         /// How many pixels the truth has.
         pixels: usize,
+    },
+    /// The class of a box is not below the number of classes.
+    #[error("class {class} of {role} {index} is out of range, expected a class below {classes}")]
+    BoxClassOutOfRange {
+        /// What the box is: "ground truth" or "detection".
+        role: &'static str,
+        /// Its position among those of its image.
+        index: usize,
+        /// The class.
+        class: usize,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// A box that has no place or no size.
+    #[error(
+        "box (x {}, y {}, width {}, height {}) of {role} {index}, expected finite edges and area and no negative side",
+        rect.x, rect.y, rect.width, rect.height
+    )]
+    InvalidBox {
+        /// What the box is: "ground truth" or "detection".
+        role: &'static str,
+        /// Its position among those of its image.
+        index: usize,
+        /// The box.
+        rect: Rect,
+    },
+    /// An object's area is no area.
+    #[error("area {area} of ground truth {index}, expected a finite number from 0 on")]
+    InvalidArea {
+        /// The object's position among those of its image.
+        index: usize,
+        /// Its area.
+        area: f64,
+    },
+    /// A score by which a detection cannot be ranked.
+    #[error("score {score} of detection {index}, expected a finite number")]
+    InvalidScore {
+        /// The detection's position among those of its image.
+        index: usize,
+        /// Its score.
+        score: f64,
     },
     /// There is no sample to compute a metric of.
     #[error("no samples, expected at least 1")]

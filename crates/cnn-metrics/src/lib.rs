@@ -11,6 +11,9 @@
 //! | how well does it segment? | [`SegmentationMetrics`], with its uncertainty [`Bootstrap`] |
 //! | does it follow contours? | [`BoundaryF1`] |
 //! | does it separate what touches? | [`rand_f_score`], [`information_f_score`] |
+//! | how well does it detect objects? | [`DetectionMetrics`]: COCO's and VOC's average precision |
+//! | from which confidence on may one believe a detection? | [`ScoreCurves`] |
+//! | what kinds of errors does a detector make? | [`DetectionErrors`], [`DetectionConfusion`] |
 //!
 //! # Conventions
 //!
@@ -22,6 +25,8 @@
 //! - Where logits are equal the lower class index ranks first.
 //! - A mask is the class of every pixel, row by row; a target of [`IGNORED_TARGET`] (255) counts
 //!   nowhere.
+//! - Boxes have edges of pixels as coordinates: no metric adds one to a width. Where scores are
+//!   equal, the detection that was given earlier ranks first.
 //! - Sums are taken in f64, sample by sample, so that results do not depend on how samples were
 //!   batched.
 //!
@@ -69,10 +74,12 @@ mod calibration;
 mod classification;
 mod confusion;
 mod cross_entropy;
+mod detection;
 mod error;
 #[cfg(test)]
 mod fixture;
 mod interval;
+mod mean;
 mod precision_recall;
 mod random;
 mod segmentation;
@@ -83,6 +90,11 @@ pub use calibration::{DEFAULT_BINS, Reliability, ReliabilityBin, expected_calibr
 pub use classification::{ClassificationMetrics, ClassificationResult};
 pub use confusion::{ConfusedPair, ConfusionMatrix};
 pub use cross_entropy::cross_entropy;
+pub use detection::{
+    CocoClass, CocoResult, ConfusionThresholds, DetectedBox, DetectionConfusion, DetectionErrors,
+    DetectionMetrics, DetectionResult, ErrorShare, ErrorThresholds, GroundTruthBox, MeanF1, Rect,
+    ScoreCurve, ScoreCurves, ScorePoint, VocClass, VocInterpolation, VocResult,
+};
 pub use error::Error;
 pub use interval::{Interval, bootstrap_interval, wilson_interval};
 pub use precision_recall::{Average, ClassScores, PrecisionRecall, ZeroDivision, precision_recall};

@@ -9,6 +9,10 @@ use cnn_metrics::{
 };
 use serde_json::Value;
 
+mod formula;
+
+use formula::uniform;
+
 const GOLDEN: &str = include_str!("golden/segmentation.json");
 const TOLERANCE: f64 = 1e-12;
 const CLASSES: usize = 7;
@@ -48,20 +52,6 @@ struct Masks {
     prediction: Vec<u8>,
     target: Vec<u8>,
     size: Size,
-}
-
-/// The uniform numbers of `tools/goldens/formula.py`.
-fn uniform(name: &str, count: usize) -> Vec<f64> {
-    let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |state, byte| {
-        (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-    });
-    let value = |index: u64| {
-        let mut x = hash.wrapping_add(index.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((x ^ (x >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    };
-    (1..=count as u64).map(value).collect()
 }
 
 fn masks(image: usize) -> Masks {

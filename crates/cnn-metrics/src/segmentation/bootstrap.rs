@@ -5,8 +5,9 @@
 
 use serde::Serialize;
 
-use super::overlap::{Images, Overlap, mean};
+use super::overlap::{Images, Overlap};
 use crate::interval::{check_confidence, percentile_interval};
+use crate::mean::mean;
 use crate::random::Draws;
 use crate::{Error, Interval};
 

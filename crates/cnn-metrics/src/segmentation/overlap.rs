@@ -1,5 +1,7 @@
 //! How far the pixels predicted as a class are those that have it, for each image and in sum.
 
+use crate::mean::mean;
+
 /// Counts of pixels of one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Overlap {
@@ -44,17 +46,6 @@ impl std::ops::AddAssign for Overlap {
 /// None without a denominator.
 fn ratio(numerator: u64, denominator: u64) -> Option<f64> {
     (denominator > 0).then(|| numerator as f64 / denominator as f64)
-}
-
-/// The mean of those that there are.
-pub(super) fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
-    let mut sum = 0.0;
-    let mut count = 0_u64;
-    for value in values.flatten() {
-        sum += value;
-        count += 1;
-    }
-    (count > 0).then(|| sum / count as f64)
 }
 
 /// The scores of one set of overlaps, an image's or those of all pixels; none where no pixel

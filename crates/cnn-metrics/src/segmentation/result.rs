@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::overlap::{Images, Overlap, Scores, mean};
+use super::overlap::{Images, Overlap, Scores};
+use crate::mean::mean;
 use crate::{ConfusionMatrix, Error};
 
 /// How well one class is segmented, over the pixels of all images together; shares are in 0..1.
