@@ -177,6 +177,30 @@ mod tests {
 
     use super::*;
 
+    /// YOLOX's preproc of a red image of two rows and four columns: blue first, bytes as they are,
+    /// the rest 114.
+    #[test]
+    fn a_letterbox_in_bgr_keeps_bytes() {
+        let image = Image::from_pixels(2, 4, 3, [200, 7, 1].repeat(8)).unwrap();
+        let record = Preprocessing {
+            input_size: [3, 4, 4],
+            mean: vec![0.0; 3],
+            std: vec![1.0; 3],
+            color_order: ColorOrder::Bgr,
+            value_range: [0.0, 255.0],
+            ..Preprocessing::letterbox(114)
+        };
+        let input = preprocess(&image, &record).unwrap();
+        assert_eq!(input.values()[..3], [1.0, 7.0, 200.0]);
+        assert_eq!(input.values()[24..], [114.0; 24]);
+        let other = Preprocessing {
+            value_range: [-1.0, 1.0],
+            ..record
+        };
+        let input = preprocess(&image, &other).unwrap();
+        assert!((input.values()[2] - (200.0 / 127.5 - 1.0)).abs() < 1e-6);
+    }
+
     #[test]
     fn grey_and_rgb_inputs_come_from_either_kind_of_image() {
         let grey = Image::from_pixels(9, 7, 1, (0..63).map(|value| value * 4).collect()).unwrap();
