@@ -87,7 +87,9 @@ mod shapes;
 mod survey;
 mod transform;
 
-pub use annotation::{Affine, BoundingBox, Mask, MaskFault, MaskOverlay, MaskPalette, Origin};
+pub use annotation::{
+    Affine, AnnotatedObject, BoundingBox, Mask, MaskFault, MaskOverlay, MaskPalette, Origin,
+};
 pub use augment::{
     Augmentation, BatchMix, ClassCrop, ColorJitter, CutMix, ElasticDeformation, EraseFill, Mixing,
     Mixup, RandomAffine, RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop,
@@ -100,10 +102,11 @@ pub use batches::{BatchPlan, Batches};
 #[cfg(feature = "parquet")]
 pub use dataset::ParquetImages;
 pub use dataset::{
-    CachedDataset, CifarImages, ClassSubset, CocoAnnotations, CocoImages, Content, CsvImages,
-    Dataset, DatasetFormat, FoundDataset, IdxArray, IdxImages, ImageFolder, LabelRow, LabelTable,
-    MaskClasses, MaskedImages, PhotoList, Sample, Skipped, Split, Subset, WebDataset,
-    duplicates_across, open_dataset, stratified_split,
+    BoxedImages, CachedDataset, CifarImages, ClassSubset, CocoAnnotations, CocoImages, Content,
+    CsvImages, Dataset, DatasetFormat, FoundDataset, IdxArray, IdxImages, ImageFolder, LabelRow,
+    LabelTable, MaskClasses, MaskedImages, PhotoList, Sample, Skipped, Split, Subset,
+    VocAnnotation, WebDataset, YoloData, YoloLabels, duplicates_across, open_dataset,
+    stratified_split,
 };
 pub use error::Error;
 pub use image::{

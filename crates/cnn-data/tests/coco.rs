@@ -297,7 +297,9 @@ fn images_that_do_not_fit_are_named() {
         "{reasons:?}"
     );
     assert!(
-        reasons[1].contains("coco.json: a mask of 6x4 pixels for a photo of 6x5"),
+        reasons[1].contains(
+            "coco.json: its image `../b.png`: annotations of 6x4 pixels for a photo of 6x5"
+        ),
         "{reasons:?}"
     );
     assert!(

@@ -4,6 +4,7 @@ mod annotations;
 mod document;
 mod images;
 mod layout;
+mod object;
 mod region;
 
 pub use annotations::CocoAnnotations;
