@@ -203,6 +203,26 @@ impl Error {
         }
     }
 
+    /// What `write_atomic` says.
+    pub(crate) fn of_write(path: &Path, error: cnn_core::Error) -> Self {
+        match error {
+            cnn_core::Error::Io {
+                action,
+                path,
+                source,
+            } => Self::Io {
+                action,
+                path,
+                source,
+            },
+            other => Self::argument(
+                "path",
+                format!("{}: {other}", path.display()),
+                "a file name",
+            ),
+        }
+    }
+
     pub(crate) fn broken_dataset(path: &Path, reason: impl fmt::Display) -> Self {
         Self::BrokenDataset {
             path: path.to_owned(),

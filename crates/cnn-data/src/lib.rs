@@ -81,6 +81,7 @@ mod batch;
 mod batches;
 mod dataset;
 mod error;
+mod export;
 mod image;
 mod imagenet;
 mod shapes;
@@ -109,6 +110,7 @@ pub use dataset::{
     stratified_split,
 };
 pub use error::Error;
+pub use export::{BoxFormat, Exported, export_boxes};
 pub use image::{
     ColorModel, Decoded, FileFormat, Image, ImageInfo, Limits, contact_sheet, decode,
     decode_with_limits, open_image,

@@ -35,6 +35,7 @@ pub use content::Content;
 pub(crate) use discover::LOOKED_FOR;
 use discover::choose_part;
 pub use discover::{DatasetFormat, FoundDataset};
+pub(crate) use files::is_image_name;
 pub use idx::{IdxArray, IdxImages};
 pub use image_folder::ImageFolder;
 pub use label_table::{CsvImages, LabelRow, LabelTable};

@@ -4,7 +4,7 @@ use image::metadata::Orientation;
 
 use super::orientation::Orientations;
 use super::{Decoded, FileFormat, Limits, bmp, header, jpeg, metadata};
-use crate::{Affine, Error};
+use crate::Error;
 
 /// Height and width of a photo as it is stored and upright.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,20 +70,9 @@ impl PhotoFrame {
         }
     }
 
-    /// The map from the pixels of the photo as it is stored to those of the upright one.
-    pub(crate) fn turn(&self) -> Affine {
-        let [height, width] = self.stored.map(|side| side as f64);
-        let rows = match self.orientation {
-            Orientation::NoTransforms => [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
-            Orientation::FlipHorizontal => [[-1.0, 0.0, width], [0.0, 1.0, 0.0]],
-            Orientation::Rotate180 => [[-1.0, 0.0, width], [0.0, -1.0, height]],
-            Orientation::FlipVertical => [[1.0, 0.0, 0.0], [0.0, -1.0, height]],
-            Orientation::Rotate90FlipH => [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]],
-            Orientation::Rotate90 => [[0.0, -1.0, height], [1.0, 0.0, 0.0]],
-            Orientation::Rotate270FlipH => [[0.0, -1.0, height], [-1.0, 0.0, width]],
-            Orientation::Rotate270 => [[0.0, 1.0, 0.0], [-1.0, 0.0, width]],
-        };
-        Affine::new(rows).unwrap_or(Affine::IDENTITY)
+    /// How the stored pixels are turned to stand upright.
+    pub(crate) fn orientation(&self) -> Orientation {
+        self.orientation
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::frame::in_frame;
 use crate::annotation::Trained;
 use crate::dataset::{Content, Dataset, DatasetFormat, Sample};
 use crate::image::PhotoFrame;
@@ -138,26 +139,6 @@ impl BoxedPhoto {
                 Ok(scaled.collect())
             }
         }
-    }
-}
-
-/// Objects in pixels of the upright photo, where their file means one of this height and width.
-pub(in crate::dataset) fn in_frame(
-    objects: Vec<AnnotatedObject>,
-    size: Option<[usize; 2]>,
-    frame: PhotoFrame,
-) -> Result<Vec<AnnotatedObject>, String> {
-    let [height, width] = frame.upright();
-    match size {
-        None => Ok(objects),
-        Some(size) if size == [height, width] => Ok(objects),
-        Some(size) if size == frame.stored() => {
-            let turn = frame.turn();
-            Ok(objects.iter().map(|object| object.turned(&turn)).collect())
-        }
-        Some([found_height, found_width]) => Err(format!(
-            "annotations of {found_width}x{found_height} pixels for a photo of {width}x{height}"
-        )),
     }
 }
 

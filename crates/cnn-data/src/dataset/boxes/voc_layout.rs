@@ -139,14 +139,14 @@ fn lists(
     for (split, list) in lists {
         let lines = lines(&list, MOST_LIST_BYTES);
         let lines = lines.map_err(|reason| Error::broken_dataset(&list, reason))?;
-        let names = lines
-            .iter()
-            .filter_map(|line| line.split_whitespace().next());
-        let pair = |name: &str| {
-            let found = of_stem.get(OsStr::new(name)).copied();
+        // A name may have spaces, and a number may stand behind it.
+        let pair = |line: &String| {
+            let name = line.split_whitespace().next().unwrap_or_default();
+            let mut found = [line, name].into_iter().map(OsStr::new);
+            let found = found.find_map(|name| of_stem.get(name).copied());
             found.cloned().unwrap_or_else(|| absent(name))
         };
-        let photos: Vec<Pair> = names.map(pair).collect();
+        let photos: Vec<Pair> = lines.iter().map(pair).collect();
         listed.extend(photos.iter().map(|pair| pair.photo.clone()));
         parts.push((split, photos));
     }
