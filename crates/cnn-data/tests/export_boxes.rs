@@ -93,7 +93,7 @@ fn random(digits: Digits, seed: u64) -> Arc<dyn Dataset> {
 #[test]
 fn places_come_back_to_the_last_digit() {
     for digits in [Digits::Whole, Digits::Hundredths, Digits::All] {
-        for seed in 0..4 {
+        for seed in 0..2 {
             let dataset = random(digits, seed);
             let expected = plain(objects(dataset.as_ref()));
             for split in [None, Some(Split::Train)] {
@@ -107,15 +107,15 @@ fn places_come_back_to_the_last_digit() {
                 assert!(exported.skipped.is_empty());
                 let of_voc = voc.open(split).unwrap();
                 assert_eq!(of_voc.classes(), dataset.classes());
-                let exact = !matches!(digits, Digits::All);
-                assert_near(of_voc.as_ref(), &expected, if exact { 0.0 } else { 1e-12 });
+                // Edges have no room for the last bits of a small width.
+                let is_whole = matches!(digits, Digits::Whole);
+                let most = if is_whole { 0.0 } else { 1e-13 };
+                assert_near(of_voc.as_ref(), &expected, most);
 
                 let (again, _, _folder) = export(&parts_of(&voc), BoxFormat::Coco);
+                let (again, _, _folder) = export(&parts_of(&again), BoxFormat::Voc);
                 let again = again.open(split).unwrap();
-                assert_eq!(
-                    objects_without_ids(again.as_ref()),
-                    objects_without_ids(of_voc.as_ref())
-                );
+                assert_eq!(objects(again.as_ref()), objects(of_voc.as_ref()));
 
                 let (yolo, _, _folder) = export(&parts_of(&voc), BoxFormat::Yolo);
                 let yolo = yolo.open(split).unwrap();
@@ -124,13 +124,6 @@ fn places_come_back_to_the_last_digit() {
             }
         }
     }
-}
-
-fn objects_without_ids(dataset: &dyn Dataset) -> Vec<Vec<AnnotatedObject>> {
-    let mut objects = objects(dataset);
-    let all = objects.iter_mut().flatten();
-    all.for_each(|object| object.id = None);
-    objects
 }
 
 fn assert_near(dataset: &dyn Dataset, expected: &[Vec<(usize, [f64; 4], bool)>], most: f64) {

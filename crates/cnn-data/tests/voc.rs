@@ -22,6 +22,28 @@ fn pixels_from_one_become_edges_from_zero() {
 }
 
 #[test]
+fn edges_the_wrong_way_round_are_exchanged_and_thin_boxes_stay() {
+    let cases = [
+        ([1, 9, 5, 3], [0.0, 2.0, 5.0, 9.0]),
+        ([9, 3, 3, 5], [2.0, 2.0, 9.0, 5.0]),
+        ([4, 4, 3, 4], [3.0, 3.0, 3.0, 4.0]),
+    ];
+    for (edges, expected) in cases {
+        let xml = voc([40, 30], &[voc_object("cat", edges, 0)]);
+        let parsed = VocAnnotation::parse(&xml).unwrap();
+        assert_eq!(parsed.objects().next().unwrap().1.edges(), expected);
+    }
+    let thin = voc([40, 30], &[voc_object("cat", [4, 4, 3, 4], 0)]);
+    let thin = String::from_utf8(thin).unwrap();
+    let thin = thin.replace("<xmax>3</xmax>", "<xmax>3.5</xmax>");
+    let parsed = VocAnnotation::parse(thin.as_bytes()).unwrap();
+    assert_eq!(
+        parsed.objects().next().unwrap().1.xywh,
+        [3.0, 3.0, 0.5, 1.0]
+    );
+}
+
+#[test]
 fn parts_of_objects_and_other_elements_say_nothing() {
     let xml = br#"<?xml version="1.0"?><!-- by hand --><annotation verified="yes"><size><width>9</width>
         <height>8</height></size><object><part><name>head</name><bndbox><xmin>3</xmin></bndbox></part>

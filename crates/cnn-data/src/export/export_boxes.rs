@@ -30,8 +30,9 @@ pub struct Exported {
 /// Writes the splits of a dataset of boxes into a folder, which is made, or is there and empty.
 ///
 /// Photos are copied byte for byte, and bare pixels become PNG files. Boxes are those of
-/// [`Dataset::objects`], in pixels of the upright photo, with all digits: read again, they are the
-/// same, of YOLO's shares but for the rounding of f64. The order of the classes is kept in
+/// [`Dataset::objects`], in pixels of the upright photo, with all digits. Read again, they are the
+/// same to the last bit; but VOC's edges round a width, and YOLO's shares all numbers, in the last
+/// bits of f64. Boxes from VOC's files come through COCO's unchanged. The order of the classes is kept in
 /// `classes.txt` (VOC), in the numbers of categories (COCO) and in `data.yaml` (YOLO). COCO's
 /// numbers of images, categories and annotations are kept where there are some. A dataset that is
 /// not divided is written without splits.

@@ -158,18 +158,29 @@ fn object(node: Node<'_, '_>, lines: &Lines) -> Result<(String, PlacedObject), S
     };
     let [x_min, y_min] = [edge("xmin")?, edge("ymin")?];
     let [x_max, y_max] = [edge("xmax")?, edge("ymax")?];
-    let is_reversed = x_max < x_min || y_max < y_min;
-    let x = x_min.min(x_max) - 1.0;
-    let y = y_min.min(y_max) - 1.0;
-    let xywh = [x, y, x_min.max(x_max) - x, y_min.max(y_max) - y];
+    let ((x, across), is_x_reversed) = span(x_min, x_max);
+    let ((y, down), is_y_reversed) = span(y_min, y_max);
+    let xywh = [x, y, across, down];
     let difficult = child(node, "difficult").and_then(|node| node.text());
     let is_difficult = difficult.is_some_and(|text| !matches!(text.trim(), "" | "0" | "false"));
     let placed = PlacedObject {
         place: Place::Line(at),
         object: AnnotatedObject::new(xywh, 0).with_difficult(is_difficult),
-        is_reversed,
+        is_reversed: is_x_reversed || is_y_reversed,
     };
     Ok((name.to_owned(), placed))
+}
+
+/// Where a box begins, counted from 0, and how long it is, from two pixels that are counted from 1
+/// and belong to it. A box less than a pixel wide has an end below its beginning; further below,
+/// they are the wrong way round.
+fn span(first: f64, last: f64) -> ((f64, f64), bool) {
+    let start = first - 1.0;
+    if last >= start {
+        return ((start, last - start), false);
+    }
+    let start = last - 1.0;
+    ((start, first - start), true)
 }
 
 fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
