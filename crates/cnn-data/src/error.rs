@@ -204,7 +204,7 @@ impl Error {
     }
 
     /// What `write_atomic` says.
-    pub(crate) fn of_write(path: &Path, error: cnn_core::Error) -> Self {
+    pub(crate) fn of_write(error: cnn_core::Error) -> Self {
         match error {
             cnn_core::Error::Io {
                 action,

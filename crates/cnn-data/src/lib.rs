@@ -105,9 +105,9 @@ pub use dataset::ParquetImages;
 pub use dataset::{
     BoxedImages, CachedDataset, CifarImages, ClassSubset, CocoAnnotations, CocoImages, Content,
     CsvImages, Dataset, DatasetFormat, FoundDataset, IdxArray, IdxImages, ImageFolder, LabelRow,
-    LabelTable, MaskClasses, MaskedImages, PhotoList, Sample, Skipped, Split, Subset,
+    LabelTable, MaskClasses, MaskedImages, PhotoList, PredictedBox, Sample, Skipped, Split, Subset,
     VocAnnotation, WebDataset, YoloData, YoloLabels, duplicates_across, open_dataset,
-    stratified_split,
+    parse_predictions, read_predictions, stratified_split, write_predictions,
 };
 pub use error::Error;
 pub use export::{BoxFormat, Exported, export_boxes};
@@ -118,8 +118,9 @@ pub use image::{
 pub use imagenet::{imagenet_class_names, imagenet_synsets};
 pub use shapes::{Shapes, ShapesConfig, ShapesDomain};
 pub use survey::{
-    ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, MaskClassCount, MaskSurvey,
-    Range, Sizes, SplitSurvey, Survey, survey, survey_found, survey_parts,
+    BoxClassCount, BoxSizes, BoxSurvey, ChannelStatistics, ClassCount, DuplicateGroup, KindCount,
+    Location, MaskClassCount, MaskSurvey, Quantiles, Range, Sizes, SplitSurvey, Survey, survey,
+    survey_found, survey_parts,
 };
 pub use transform::{
     FloatImage, InputPlacement, input_placement, normalize, preprocess, preprocess_mask, resize,

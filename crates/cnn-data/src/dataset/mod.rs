@@ -30,7 +30,10 @@ pub use boxes::{BoxedImages, VocAnnotation, YoloData, YoloLabels};
 pub use cached::CachedDataset;
 pub use cifar::CifarImages;
 pub use class_subset::ClassSubset;
-pub use coco::{CocoAnnotations, CocoImages};
+pub use coco::{
+    CocoAnnotations, CocoImages, PredictedBox, parse_predictions, read_predictions,
+    write_predictions,
+};
 pub use content::Content;
 pub(crate) use discover::LOOKED_FOR;
 use discover::choose_part;

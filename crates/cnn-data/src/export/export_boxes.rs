@@ -268,5 +268,5 @@ pub(super) fn write_with(
     path: &Path,
     write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
 ) -> Result<(), Error> {
-    write_atomic(path, write).map_err(|error| Error::of_write(path, error))
+    write_atomic(path, write).map_err(Error::of_write)
 }

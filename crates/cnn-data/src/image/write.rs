@@ -18,8 +18,7 @@ impl Image {
     /// [`Error::Io`] if the file cannot be written; [`Error::Argument`] if `path` is a
     /// directory.
     pub fn write_png(&self, path: &Path) -> Result<(), Error> {
-        write_atomic(path, |file| encode_png(self, file))
-            .map_err(|error| Error::of_write(path, error))
+        write_atomic(path, |file| encode_png(self, file)).map_err(Error::of_write)
     }
 
     /// The bytes of a PNG file.
