@@ -215,11 +215,7 @@ impl Error {
                 path,
                 source,
             },
-            other => Self::argument(
-                "path",
-                format!("{}: {other}", path.display()),
-                "a file name",
-            ),
+            other => Self::argument("path", other, "a file name"),
         }
     }
 
