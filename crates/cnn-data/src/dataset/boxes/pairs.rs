@@ -69,19 +69,20 @@ fn in_annotation_folders(file: &Path) -> impl Iterator<Item = PathBuf> {
         let inside = file.strip_prefix(photos).ok()?;
         Some((photos.parent()?, inside))
     });
-    let names = place.into_iter().flat_map(|(above, inside)| {
-        let of_name = move |name: &&str| above.join(name).join(inside);
-        ANNOTATION_FOLDERS.iter().map(move |name| of_name(name))
-    });
-    names.collect::<Vec<_>>().into_iter()
+    let in_place = |(above, inside): (&Path, &Path)| {
+        let names = ANNOTATION_FOLDERS.iter();
+        let paths = names.map(|name| above.join(name).join(inside));
+        paths.collect::<Vec<_>>()
+    };
+    place.map(in_place).unwrap_or_default().into_iter()
 }
 
 /// The split that a folder between `root` and the file is called as, with or without a year; of
 /// several the innermost.
 pub(super) fn split_below(root: &Path, file: &Path) -> Option<Split> {
     let inside = file.strip_prefix(root).unwrap_or(file);
-    let folders = inside.parent().into_iter().flat_map(Path::iter);
-    folders.filter_map(split_of_folder).last()
+    let folder = inside.parent().unwrap_or(Path::new(""));
+    folder.iter().rev().find_map(split_of_folder)
 }
 
 fn split_of_folder(folder: &OsStr) -> Option<Split> {

@@ -228,7 +228,7 @@ fn read(
         &without,
         "photos have no file of boxes, and nothing is in them",
     ));
-    let parts: Vec<(Option<Split>, Vec<(Pair, Labels)>)> = parts
+    let parts: Vec<ReadPart> = parts
         .into_iter()
         .map(|(split, pairs)| (split, pairs.into_par_iter().map(labels_of).collect()))
         .collect();
@@ -279,6 +279,7 @@ fn read(
 const MOST_UNNAMED: usize = 9_999;
 
 type Labels = Result<YoloLabels, String>;
+type ReadPart = (Option<Split>, Vec<(Pair, Labels)>);
 
 fn labels_of(pair: Pair) -> (Pair, Labels) {
     let labels = match &pair.annotation {
