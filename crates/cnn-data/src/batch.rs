@@ -51,6 +51,9 @@ pub struct Batch {
     /// A box is cut at the input's edges, and left out where too little of it remains, by the rule
     /// of [`BoundingBox::placed`].
     pub boxes: Vec<Vec<BoundingBox>>,
+    /// The regions of each image where it is unknown what is right, in pixels of the input: crowds
+    /// and difficult objects. They follow the rule of the boxes.
+    pub ignored: Vec<Vec<BoundingBox>>,
     /// The class of every pixel, `(N, H, W)` in u8 on the CPU; 255 is ignored.
     ///
     /// The values were resized to the nearest pixel, and are 255 where the input was filled.
@@ -148,6 +151,7 @@ pub(crate) struct Input {
     image: FloatImage,
     label: Option<usize>,
     boxes: Vec<BoundingBox>,
+    ignored: Vec<BoundingBox>,
     mask: Option<Mask>,
     origin: Origin,
 }
@@ -160,6 +164,7 @@ impl Input {
             image: preprocess(image, record)?,
             label: None,
             boxes: Vec::new(),
+            ignored: Vec::new(),
             mask: None,
             origin: origin.then(&input_placement(size, record)?.map()),
         })
@@ -180,6 +185,7 @@ impl Input {
             image: preprocess(&sample.image, record)?,
             label: sample.label,
             boxes: sample.boxes.iter().filter_map(place).collect(),
+            ignored: sample.ignored.iter().filter_map(place).collect(),
             mask: sample
                 .mask
                 .map(|mask| preprocess_mask(mask, record))
@@ -195,6 +201,7 @@ impl Input {
             image: normalize(sample.image, record)?,
             label: sample.label,
             boxes: sample.boxes,
+            ignored: sample.ignored,
             mask: sample.mask,
             origin: sample.origin,
         })
@@ -215,6 +222,7 @@ pub(crate) struct Collation<'a> {
     values: Vec<f32>,
     labels: Vec<Option<usize>>,
     boxes: Vec<Vec<BoundingBox>>,
+    ignored: Vec<Vec<BoundingBox>>,
     masks: Vec<Option<Mask>>,
     origins: Vec<Origin>,
     indices: Vec<usize>,
@@ -231,6 +239,7 @@ impl<'a> Collation<'a> {
             values: Vec::with_capacity(len),
             labels: Vec::with_capacity(count),
             boxes: Vec::with_capacity(count),
+            ignored: Vec::with_capacity(count),
             masks: Vec::with_capacity(count),
             origins: Vec::with_capacity(count),
             indices: Vec::with_capacity(count),
@@ -243,6 +252,7 @@ impl<'a> Collation<'a> {
         self.values.extend_from_slice(input.image.values());
         self.labels.push(input.label);
         self.boxes.push(input.boxes);
+        self.ignored.push(input.ignored);
         self.masks.push(input.mask);
         self.origins.push(input.origin);
         self.indices.push(index);
@@ -291,6 +301,7 @@ impl<'a> Collation<'a> {
             images,
             labels: self.labels,
             boxes: self.boxes,
+            ignored: self.ignored,
             masks,
             origins: self.origins,
             indices: self.indices,

@@ -203,6 +203,22 @@ impl Error {
         }
     }
 
+    /// What `write_atomic` says.
+    pub(crate) fn of_write(error: cnn_core::Error) -> Self {
+        match error {
+            cnn_core::Error::Io {
+                action,
+                path,
+                source,
+            } => Self::Io {
+                action,
+                path,
+                source,
+            },
+            other => Self::argument("path", other, "a file name"),
+        }
+    }
+
     pub(crate) fn broken_dataset(path: &Path, reason: impl fmt::Display) -> Self {
         Self::BrokenDataset {
             path: path.to_owned(),

@@ -4,8 +4,12 @@
 //!   them but strict and within [`Limits`];
 //! - [`resize`], [`preprocess`]: timm's evaluation transform to a [`FloatImage`];
 //! - [`Dataset`], [`open_dataset`]: [`ImageFolder`], [`IdxImages`], [`CifarImages`], [`ParquetImages`],
-//!   [`CsvImages`], [`WebDataset`], [`MaskedImages`], [`CocoImages`], [`PhotoList`];
-//! - [`MaskClasses`], [`CocoAnnotations`]: what files say of masks and boxes; [`MaskPalette`],
+//!   [`CsvImages`], [`WebDataset`], [`MaskedImages`], [`CocoImages`], [`BoxedImages`], [`PhotoList`];
+//! - [`AnnotatedObject`], [`Dataset::objects`]: what files say of objects, for measuring a detector;
+//!   [`export_boxes`]: datasets written as Pascal VOC, COCO and YOLO; [`read_predictions`],
+//!   [`write_predictions`]: predicted boxes in COCO's JSON;
+//! - [`MaskClasses`], [`CocoAnnotations`], [`VocAnnotation`], [`YoloLabels`], [`YoloData`]: what
+//!   single files say of masks and boxes; [`MaskPalette`],
 //!   [`MaskOverlay`]: masks as PNG files and over their photos;
 //! - [`BatchPlan`], [`Batches`]: a [`Batch`] of images `(N, H, W, C)` with labels, boxes, masks
 //!   and the way back to the photos, decoded in parallel and ahead, in the same order at any number
@@ -33,7 +37,10 @@
 //!   boxes, [`Dataset::mask_classes`] for the values of masks;
 //! - the value 255 of a mask, [`Mask::IGNORE`], is no class: losses and metrics leave such pixels
 //!   out;
-//! - a box is `x_min`, `y_min`, `x_max`, `y_max` in pixels, and coordinates are edges of pixels.
+//! - a box is `x_min`, `y_min`, `x_max`, `y_max` in pixels, and coordinates are edges of pixels:
+//!   the left edge of the first column is 0. Pascal VOC's pixels count from 1 and belong to the box at
+//!   both ends, so its box is `x_min − 1`, `y_min − 1`, `x_max`, `y_max`; COCO's numbers of categories
+//!   have gaps, which are closed in the order of the numbers; YOLO's shares become pixels.
 //!
 //! ```
 //! use cnn_core::Preprocessing;
@@ -81,13 +88,16 @@ mod batch;
 mod batches;
 mod dataset;
 mod error;
+mod export;
 mod image;
 mod imagenet;
 mod shapes;
 mod survey;
 mod transform;
 
-pub use annotation::{Affine, BoundingBox, Mask, MaskFault, MaskOverlay, MaskPalette, Origin};
+pub use annotation::{
+    Affine, AnnotatedObject, BoundingBox, Mask, MaskFault, MaskOverlay, MaskPalette, Origin,
+};
 pub use augment::{
     Augmentation, BatchMix, ClassCrop, ColorJitter, CutMix, ElasticDeformation, EraseFill, Mixing,
     Mixup, RandomAffine, RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop,
@@ -100,12 +110,14 @@ pub use batches::{BatchPlan, Batches};
 #[cfg(feature = "parquet")]
 pub use dataset::ParquetImages;
 pub use dataset::{
-    CachedDataset, CifarImages, ClassSubset, CocoAnnotations, CocoImages, Content, CsvImages,
-    Dataset, DatasetFormat, FoundDataset, IdxArray, IdxImages, ImageFolder, LabelRow, LabelTable,
-    MaskClasses, MaskedImages, PhotoList, Sample, Skipped, Split, Subset, WebDataset,
-    duplicates_across, open_dataset, stratified_split,
+    BoxedImages, CachedDataset, CifarImages, ClassSubset, CocoAnnotations, CocoImages, Content,
+    CsvImages, Dataset, DatasetFormat, FoundDataset, IdxArray, IdxImages, ImageFolder, LabelRow,
+    LabelTable, MaskClasses, MaskedImages, PhotoList, PredictedBox, Sample, Skipped, Split, Subset,
+    VocAnnotation, WebDataset, YoloData, YoloLabels, duplicates_across, open_dataset,
+    parse_predictions, read_predictions, stratified_split, write_predictions,
 };
 pub use error::Error;
+pub use export::{BoxFormat, Exported, export_boxes};
 pub use image::{
     ColorModel, Decoded, FileFormat, Image, ImageInfo, Limits, contact_sheet, decode,
     decode_with_limits, open_image,
@@ -113,8 +125,9 @@ pub use image::{
 pub use imagenet::{imagenet_class_names, imagenet_synsets};
 pub use shapes::{Shapes, ShapesConfig, ShapesDomain};
 pub use survey::{
-    ChannelStatistics, ClassCount, DuplicateGroup, KindCount, Location, MaskClassCount, MaskSurvey,
-    Range, Sizes, SplitSurvey, Survey, survey, survey_found, survey_parts,
+    BoxClassCount, BoxSizes, BoxSurvey, ChannelStatistics, ClassCount, DuplicateGroup, KindCount,
+    Location, MaskClassCount, MaskSurvey, Quantiles, Range, Sizes, SplitSurvey, Survey, survey,
+    survey_found, survey_parts,
 };
 pub use transform::{
     FloatImage, InputPlacement, input_placement, normalize, preprocess, preprocess_mask, resize,

@@ -7,7 +7,7 @@ mod common;
 use std::fs;
 
 use cnn_data::{CocoAnnotations, DatasetFormat, FoundDataset, Image, Split};
-use common::{Files, folder_with, golden};
+use common::{Files, folder_with, golden, shared};
 use serde_json::{Value, json};
 
 // tools/goldens/masks.py: annToMask of pycocotools 2.0 for polygons, runs and compressed runs.
@@ -98,6 +98,114 @@ fn boxes_without_a_segmentation_are_ignored_in_masks() {
     assert_eq!(parsed.boxes(0).unwrap()[1].edges(), [3.0, 2.0, 6.0, 3.0]);
     let parsed = CocoAnnotations::parse(&document(json!([alone]))).unwrap();
     assert!(!parsed.has_masks());
+}
+
+#[test]
+fn objects_have_the_numbers_of_the_file() {
+    let with = |id: i64, extra: Value| {
+        let mut object =
+            json!({"id": id, "image_id": 3, "category_id": 7, "bbox": [0.1, 0.7, 2.3, 1.1]});
+        let extra = extra.as_object().unwrap().clone();
+        object.as_object_mut().unwrap().extend(extra);
+        object
+    };
+    let annotations = json!([
+        with(1, json!({"area": 1.25})),
+        with(2, json!({"iscrowd": 1, "area": 9})),
+        with(3, json!({"bbox": [1, 1, 0, 2]})),
+        with(4, json!({"bbox": [6, 1, 2, 2]})),
+        with(5, json!({"bbox": [4, 1, 4, 2]})),
+        with(6, json!({})),
+    ]);
+    let parsed = CocoAnnotations::parse(&document(annotations.clone())).unwrap();
+    let objects = parsed.objects(0).unwrap();
+    let found: Vec<_> = objects
+        .iter()
+        .map(|object| {
+            (
+                object.id.unwrap(),
+                object.xywh,
+                object.area,
+                object.is_crowd,
+            )
+        })
+        .collect();
+    // 2.3 + 0.1 - 0.1 is not 2.3: the numbers of the file stay as they are.
+    let place = [0.1, 0.7, 2.3, 1.1];
+    assert_eq!(
+        found,
+        [
+            (1, place, 1.25, false),
+            (2, place, 9.0, true),
+            (5, [4.0, 1.0, 4.0, 2.0], 8.0, false),
+            (6, place, 2.3 * 1.1, false),
+        ]
+    );
+    assert_eq!(parsed.boxes(0).unwrap().len(), 2);
+    assert_eq!((parsed.image_id(0), parsed.image_id(1)), (Some(3), None));
+    assert_eq!(
+        (parsed.category_id(0), parsed.category_id(1)),
+        (Some(2), Some(7))
+    );
+
+    let png = Image::from_pixels(4, 6, 1, vec![5; 24]).unwrap();
+    let json = document(annotations);
+    let folder = folder_with(&[("a.png", &png.to_png().unwrap()), ("b.json", &json)]);
+    let found = FoundDataset::at(folder.path()).unwrap();
+    let notes = found.notes().join("\n");
+    for expected in [
+        "1 box is of no width or no height and left out; the first is ",
+        "b.json, annotation 3",
+        "1 box is outside of the photo and left out",
+        "b.json, annotation 4",
+        "1 box is partly outside of the photo",
+        "b.json, annotation 5",
+        "1 box is there twice",
+        "b.json, annotation 6",
+    ] {
+        assert!(notes.contains(expected), "{expected} in {notes}");
+    }
+    let dataset = found.open(None).unwrap();
+    assert!(dataset.has_boxes());
+    assert_eq!(dataset.objects(0).unwrap(), objects);
+    assert_eq!((dataset.image_id(0), dataset.category_id(1)), (3, 7));
+    let sample = dataset.read(0).unwrap();
+    assert_eq!((sample.boxes.len(), sample.ignored.len()), (2, 1));
+
+    let bad_area = json!([with(8, json!({"area": -1}))]);
+    let parsed = CocoAnnotations::parse(&document(bad_area)).unwrap();
+    let message = parsed.objects(0).unwrap_err();
+    assert_eq!(
+        message,
+        "annotation 8: its area is -1, expected none below 0"
+    );
+}
+
+#[test]
+fn animals() {
+    let Some(path) = shared("data/coco128") else {
+        return;
+    };
+    let found = FoundDataset::at(&path).unwrap();
+    let dataset = found.open(None).unwrap();
+    let objects: Vec<_> = (0..dataset.len())
+        .flat_map(|index| dataset.objects(index).unwrap())
+        .collect();
+    let crowds = objects.iter().filter(|object| object.is_crowd).count();
+    assert_eq!((dataset.len(), objects.len(), crowds), (32, 220, 4));
+    assert_eq!((dataset.image_id(0), dataset.category_id(79)), (9, 90));
+    let first = objects
+        .iter()
+        .find(|object| object.id == Some(1774))
+        .unwrap();
+    assert_eq!(first.xywh, [61.87, 276.25, 296.42, 103.18]);
+    assert_eq!(first.area, 18234.62355);
+    let boxes = cnn_data::survey_found(&found).unwrap().boxes.unwrap();
+    assert_eq!((boxes.boxes, boxes.crowds, boxes.empty_images), (216, 4, 1));
+    let sizes = boxes.sizes;
+    assert_eq!(sizes.small + sizes.medium + sizes.large, 216);
+    let counted: usize = boxes.classes.iter().map(|class| class.boxes).sum();
+    assert_eq!(counted, 216);
 }
 
 #[test]
@@ -297,7 +405,9 @@ fn images_that_do_not_fit_are_named() {
         "{reasons:?}"
     );
     assert!(
-        reasons[1].contains("coco.json: a mask of 6x4 pixels for a photo of 6x5"),
+        reasons[1].contains(
+            "coco.json: its image `../b.png`: annotations of 6x4 pixels for a photo of 6x5"
+        ),
         "{reasons:?}"
     );
     assert!(

@@ -6,8 +6,9 @@ mod common;
 use cnn_core::Rng;
 use cnn_data::{
     CifarImages, CocoAnnotations, Dataset, FileFormat, IdxArray, IdxImages, LabelTable,
-    MaskClasses, WebDataset, decode,
+    MaskClasses, VocAnnotation, WebDataset, YoloData, YoloLabels, decode, parse_predictions,
 };
+use common::box_files::{Boxes, voc, voc_object};
 use common::made::{
     Scans, bmp_of_runs, bmp_os2, bmp_packed, exif, jpeg, png_with_chunks, raw_profile, xmp,
 };
@@ -300,25 +301,105 @@ fn damaged_coco() {
          "segmentation": {"size": [8, 9], "counts": [30, 12, 30]}},
         {"id": 3, "image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4],
          "segmentation": {"size": [8, 9], "counts": "n0<n0"}}]}"#;
-    let repair = |bytes: &mut Vec<u8>, rng: &mut Rng| {
-        // Digits, which JSON takes anywhere in a number, get further than other bytes.
-        if rng.bernoulli(0.5) {
-            let digits: Vec<usize> = (0..bytes.len())
-                .filter(|&at| bytes[at].is_ascii_digit())
-                .collect();
-            if let Some(&at) = digits.get(rng.below(digits.len().max(1) as u64) as usize) {
-                bytes[at] = b'0' + rng.below(10) as u8;
-            }
-        }
-    };
+    let repair = |bytes: &mut Vec<u8>, rng: &mut Rng| other_digit(bytes, rng);
     let tally = mutate_100_000("coco", &[small.to_vec()], repair, |bytes| {
         let annotations = CocoAnnotations::parse(bytes)?;
         for image in 0..annotations.len() {
             annotations.boxes(image)?;
+            annotations.objects(image)?;
             let [height, width] = annotations.size(image).unwrap();
             if height * width < 10_000 {
                 annotations.mask(image)?;
             }
+        }
+        Ok(())
+    });
+    assert!(tally.accepted > 1_000 && tally.rejected > 10_000 && tally.contained == 0);
+}
+
+/// Another digit in half of the cases, which gets further than other bytes.
+fn other_digit(bytes: &mut [u8], rng: &mut Rng) {
+    if rng.bernoulli(0.5) {
+        let digits: Vec<usize> = (0..bytes.len())
+            .filter(|&at| bytes[at].is_ascii_digit())
+            .collect();
+        if let Some(&at) = digits.get(rng.below(digits.len().max(1) as u64) as usize) {
+            bytes[at] = b'0' + rng.below(10) as u8;
+        }
+    }
+}
+
+#[test]
+fn damaged_voc() {
+    let objects = [
+        voc_object("cat", [1, 2, 30, 20], 0),
+        voc_object("a &amp; b", [5, 5, 5, 5], 1),
+    ];
+    let made =
+        b"<?xml version='1.0' encoding='utf-8'?><!-- a --><annotation><size><width>9</width>\
+        <height>8</height></size><object><part><name>c</name></part><name><![CDATA[x]]></name>\
+        <bndbox><xmin>1.5</xmin><ymin>2e0</ymin><xmax>7</xmax><ymax>&#56;</ymax></bndbox></object>\
+        </annotation>";
+    let mut files = [voc([40, 30], &objects), made.to_vec()];
+    // Text that says nothing, so that some of the damage does no harm.
+    files.iter_mut().for_each(|file| file.extend([b' '; 400]));
+    let repair = |bytes: &mut Vec<u8>, rng: &mut Rng| other_digit(bytes, rng);
+    let tally = mutate_100_000("voc", &files, repair, |bytes| {
+        let annotation = VocAnnotation::parse(bytes)?;
+        for (_, object) in annotation.objects() {
+            assert!(object.xywh.iter().all(|value| value.is_finite()));
+            assert!(object.xywh[2] >= 0.0 && object.xywh[3] >= 0.0);
+        }
+        Ok(())
+    });
+    assert!(tally.accepted > 1_000 && tally.rejected > 10_000 && tally.contained == 0);
+}
+
+#[test]
+fn damaged_yolo() {
+    let files = [
+        b"0 0.5 0.5 0.25 0.5\n12 0.125 0.25 0.0625 0.125\n".to_vec(),
+        b"3 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9\r\n1.0 5e-1 .5 1 1\n".to_vec(),
+    ];
+    let repair = |bytes: &mut Vec<u8>, rng: &mut Rng| other_digit(bytes, rng);
+    let tally = mutate_100_000("yolo", &files, repair, |bytes| {
+        for object in YoloLabels::parse(bytes)?.objects([30, 40]) {
+            assert!(object.xywh[2] >= 0.0 && object.xywh[3] >= 0.0);
+            assert!(object.edges().iter().all(|edge| edge.abs() <= 120.0));
+        }
+        Ok(())
+    });
+    assert!(tally.accepted > 1_000 && tally.rejected > 10_000 && tally.contained == 0);
+}
+
+#[test]
+fn damaged_yolo_data() {
+    let files = [
+        b"# a\npath: ../data\ntrain: images/train\nval: [a, 'b']\nnc: 2\nnames:\n  0: person\n  1: \"a\\tb\"\n"
+            .to_vec(),
+        b"{names: [a, b, 'c d'], train: x, test: ~}".to_vec(),
+        b"names:\n- a\n- b\ndownload: |\n  print(1)\n  x = {}\ntrain: >\n  a\n  b\n".to_vec(),
+    ];
+    let repair = |bytes: &mut Vec<u8>, rng: &mut Rng| other_digit(bytes, rng);
+    let tally = mutate_100_000("yolo-data", &files, repair, |bytes| {
+        let data = YoloData::parse(bytes)?;
+        assert!(!data.names().is_empty() && data.names().len() <= 100_000);
+        Ok(())
+    });
+    assert!(tally.accepted > 1_000 && tally.rejected > 10_000);
+}
+
+#[test]
+fn damaged_predictions() {
+    let dataset = Boxes::new(&["a", "b"], vec![([9, 9], Vec::new()); 3]);
+    let mut file = br#"[{"image_id": 1, "category_id": 1, "bbox": [1, 2.5, 3, 4], "score": 0.5},
+        {"image_id": 3, "category_id": 2, "bbox": [0, 0, 9, 9], "score": 1e-3, "id": 7}]"#
+        .to_vec();
+    file.extend([b' '; 400]);
+    let repair = |bytes: &mut Vec<u8>, rng: &mut Rng| other_digit(bytes, rng);
+    let tally = mutate_100_000("predictions", &[file], repair, |bytes| {
+        for found in parse_predictions(bytes, &dataset)? {
+            assert!(found.image < 3 && found.class < 2 && found.score.is_finite());
         }
         Ok(())
     });

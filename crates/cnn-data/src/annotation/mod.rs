@@ -8,6 +8,7 @@ mod mask_fault;
 mod mask_overlay;
 mod mask_palette;
 mod mask_png;
+mod object;
 mod origin;
 
 pub use affine::Affine;
@@ -16,4 +17,6 @@ pub use mask::Mask;
 pub use mask_fault::MaskFault;
 pub use mask_overlay::MaskOverlay;
 pub use mask_palette::MaskPalette;
+pub use object::AnnotatedObject;
+pub(crate) use object::Trained;
 pub use origin::Origin;

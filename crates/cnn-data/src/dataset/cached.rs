@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::{Content, Dataset, DatasetFormat, Sample};
-use crate::Error;
+use crate::{AnnotatedObject, Error};
 
 /// Keeps decoded samples in memory when they are first read, until `limit` bytes of pixels are
 /// held; the other samples are decoded each time. What is read is the same either way.
@@ -69,6 +69,22 @@ impl Dataset for CachedDataset {
 
     fn content(&self, index: usize) -> Result<Content, Error> {
         self.inner.content(index)
+    }
+
+    fn has_boxes(&self) -> bool {
+        self.inner.has_boxes()
+    }
+
+    fn objects(&self, index: usize) -> Result<Vec<AnnotatedObject>, Error> {
+        self.inner.objects(index)
+    }
+
+    fn image_id(&self, index: usize) -> i64 {
+        self.inner.image_id(index)
+    }
+
+    fn category_id(&self, class: usize) -> i64 {
+        self.inner.category_id(class)
     }
 
     fn read(&self, index: usize) -> Result<Sample, Error> {

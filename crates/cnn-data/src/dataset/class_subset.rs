@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Content, Dataset, DatasetFormat, Sample, Subset};
-use crate::Error;
+use crate::{AnnotatedObject, Error};
 
 /// The images of some classes, which are numbered anew in the given order. Images of other classes,
 /// and those without a label, are left out.
@@ -59,6 +59,13 @@ impl ClassSubset {
     fn number(&self, class: usize) -> Option<usize> {
         self.numbers.get(class).copied().flatten()
     }
+
+    /// Changes the number of a class to the new one; false where it has none.
+    fn renumber(&self, class: &mut usize) -> bool {
+        let new = self.number(*class);
+        *class = new.unwrap_or(*class);
+        new.is_some()
+    }
 }
 
 impl Dataset for ClassSubset {
@@ -90,18 +97,31 @@ impl Dataset for ClassSubset {
         self.images.content(index)
     }
 
+    fn has_boxes(&self) -> bool {
+        self.images.has_boxes()
+    }
+
+    fn objects(&self, index: usize) -> Result<Vec<AnnotatedObject>, Error> {
+        let mut objects = self.images.objects(index)?;
+        objects.retain_mut(|object| self.renumber(&mut object.class));
+        Ok(objects)
+    }
+
+    fn image_id(&self, index: usize) -> i64 {
+        self.images.image_id(index)
+    }
+
+    fn category_id(&self, class: usize) -> i64 {
+        let old = self.numbers.iter().position(|&new| new == Some(class));
+        self.images.category_id(old.unwrap_or(usize::MAX >> 1))
+    }
+
     fn read(&self, index: usize) -> Result<Sample, Error> {
         let mut sample = self.images.read(index)?;
         sample.label = sample.label.and_then(|class| self.number(class));
-        sample
-            .boxes
-            .retain_mut(|object| match self.number(object.class) {
-                Some(number) => {
-                    object.class = number;
-                    true
-                }
-                None => false,
-            });
+        for boxes in [&mut sample.boxes, &mut sample.ignored] {
+            boxes.retain_mut(|object| self.renumber(&mut object.class));
+        }
         Ok(sample)
     }
 }

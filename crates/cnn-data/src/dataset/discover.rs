@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::boxes::BoxLayout;
 use super::cifar::CifarLayout;
 use super::coco::CocoLayout;
 use super::folder_layout::FolderLayout;
@@ -41,6 +42,10 @@ pub enum DatasetFormat {
     Masks,
     /// COCO's JSON files of boxes and masks, with the images that they name.
     Coco,
+    /// Pascal VOC's XML files of boxes, with their photos.
+    Voc,
+    /// YOLO's text files of boxes, with their photos.
+    Yolo,
     /// Image files without labels.
     Photos,
     /// Rendered when it is read, as [`Shapes`](crate::Shapes) is.
@@ -60,6 +65,8 @@ impl fmt::Display for DatasetFormat {
             Self::WebDataset => "webdataset",
             Self::Masks => "masks",
             Self::Coco => "coco",
+            Self::Voc => "voc",
+            Self::Yolo => "yolo",
             Self::Photos => "photos",
             Self::Procedural => "procedural",
             Self::Custom => "custom",
@@ -72,7 +79,8 @@ pub(crate) const LOOKED_FOR: &str = "folders of images named by class, directly 
      files named like `train-images-idx3-ubyte.gz` with their labels; parquet files with an image \
      column; CIFAR's binary and Python files; CSV and TSV files of images and labels; WebDataset \
      tar archives; folders of photos and of masks, as `images` and `masks`; Pascal VOC's folders; COCO's \
-     JSON files with their images";
+     JSON files with their images; Pascal VOC's XML files and YOLO's text files of boxes with their images, \
+     and YOLO's `data.yaml`";
 
 /// A recognised dataset, not opened yet: its format, its splits, and how its folders were
 /// understood.
@@ -108,11 +116,13 @@ pub(super) enum Layout {
     WebDataset(WebDatasetLayout),
     Masks(MaskLayout),
     Coco(CocoLayout),
+    Boxes(BoxLayout),
 }
 
 impl FoundDataset {
     /// Recognises the dataset at a path by its content. Of a folder with several configurations, as
-    /// those of the hub, `PATH:NAME` is one, and of a table with several columns of labels.
+    /// those of the hub, `PATH:NAME` is one, and of a table with several columns of labels. Of a
+    /// folder with masks and boxes, `PATH:boxes` are the boxes.
     ///
     /// # Errors
     ///
@@ -155,7 +165,7 @@ impl FoundDataset {
 
     /// How it is stored.
     pub fn format(&self) -> DatasetFormat {
-        match self.layout {
+        match &self.layout {
             Layout::Folders(_) => DatasetFormat::ImageFolder,
             Layout::Idx(_) => DatasetFormat::Idx,
             Layout::Parquet(_) => DatasetFormat::Parquet,
@@ -164,6 +174,7 @@ impl FoundDataset {
             Layout::WebDataset(_) => DatasetFormat::WebDataset,
             Layout::Masks(_) => DatasetFormat::Masks,
             Layout::Coco(_) => DatasetFormat::Coco,
+            Layout::Boxes(layout) => layout.format(),
         }
     }
 
@@ -231,6 +242,7 @@ impl FoundDataset {
             Layout::WebDataset(layout) => layout.splits(),
             Layout::Masks(layout) => layout.parts.iter().map(|part| part.split).collect(),
             Layout::Coco(layout) => layout.parts.iter().map(|part| part.split).collect(),
+            Layout::Boxes(layout) => layout.parts.iter().map(|part| part.split).collect(),
         }
     }
 
@@ -268,6 +280,7 @@ impl FoundDataset {
             Layout::WebDataset(layout) => Arc::new(layout.open(number)?),
             Layout::Masks(layout) => Arc::new(layout.open(number)?),
             Layout::Coco(layout) => Arc::new(layout.open(number)),
+            Layout::Boxes(layout) => Arc::new(layout.open(number)),
         })
     }
 }
@@ -329,6 +342,7 @@ impl Layout {
         match self {
             Self::Folders(_) | Self::Masks(_) | Self::Coco(_) => false,
             Self::Idx(_) | Self::Parquet(_) | Self::WebDataset(_) => is_folder,
+            Self::Boxes(_) => is_folder,
             Self::Cifar(_) | Self::Csv(_) => true,
         }
     }

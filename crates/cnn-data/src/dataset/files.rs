@@ -62,7 +62,7 @@ pub(super) fn image_files(folder: &Path) -> Result<Listing, Error> {
 }
 
 /// Whether a file's name ends like that of an image.
-pub(super) fn is_image_name(path: &Path) -> bool {
+pub(crate) fn is_image_name(path: &Path) -> bool {
     has_extension(path, IMAGE_EXTENSIONS)
 }
 

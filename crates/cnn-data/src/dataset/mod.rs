@@ -1,5 +1,6 @@
 //! Datasets: what they have in common, and one file per format.
 
+mod boxes;
 mod cached;
 mod cifar;
 mod class_subset;
@@ -25,14 +26,19 @@ mod split;
 mod subset;
 mod webdataset;
 
+pub use boxes::{BoxedImages, VocAnnotation, YoloData, YoloLabels};
 pub use cached::CachedDataset;
 pub use cifar::CifarImages;
 pub use class_subset::ClassSubset;
-pub use coco::{CocoAnnotations, CocoImages};
+pub use coco::{
+    CocoAnnotations, CocoImages, PredictedBox, parse_predictions, read_predictions,
+    write_predictions,
+};
 pub use content::Content;
 pub(crate) use discover::LOOKED_FOR;
 use discover::choose_part;
 pub use discover::{DatasetFormat, FoundDataset};
+pub(crate) use files::is_image_name;
 pub use idx::{IdxArray, IdxImages};
 pub use image_folder::ImageFolder;
 pub use label_table::{CsvImages, LabelRow, LabelTable};
@@ -48,7 +54,7 @@ pub use split::Split;
 pub use subset::{Subset, duplicates_across, stratified_split};
 pub use webdataset::WebDataset;
 
-use crate::Error;
+use crate::{AnnotatedObject, Error};
 
 /// A finite, ordered collection of images, read one at a time from any thread.
 ///
@@ -150,6 +156,44 @@ pub trait Dataset: Send + Sync {
     /// [`Error::NoSuchSample`] if `index` is not below [`Dataset::len`], and what reading its file
     /// gives.
     fn content(&self, index: usize) -> Result<Content, Error>;
+
+    /// Whether samples have boxes, or have none because nothing is in them. Default false; a
+    /// dataset whose [`Dataset::read`] gives boxes says true.
+    fn has_boxes(&self) -> bool {
+        false
+    }
+
+    /// The objects in a sample with all that its file says of them, in pixels of the upright photo:
+    /// what a detector is measured against. Where this gives a crowd or a difficult object,
+    /// [`Dataset::read`] has it in [`Sample::ignored`] and not in [`Sample::boxes`].
+    ///
+    /// Default the boxes of [`Dataset::read`], of which those that are ignored count as crowds. The
+    /// readers of this crate look no further than at the header of the photo.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dataset::read`].
+    fn objects(&self, index: usize) -> Result<Vec<AnnotatedObject>, Error> {
+        if !self.has_boxes() {
+            return Ok(Vec::new());
+        }
+        let Sample { boxes, ignored, .. } = self.read(index)?;
+        let boxes = boxes.iter().map(AnnotatedObject::from);
+        let ignored = ignored.iter().map(AnnotatedObject::from);
+        Ok(boxes
+            .chain(ignored.map(|object| object.with_crowd(true)))
+            .collect())
+    }
+
+    /// The number by which COCO's files call a sample. Default one more than `index`.
+    fn image_id(&self, index: usize) -> i64 {
+        (index as i64).saturating_add(1)
+    }
+
+    /// The number by which COCO's files call a class. Default one more than `class`.
+    fn category_id(&self, class: usize) -> i64 {
+        (class as i64).saturating_add(1)
+    }
 
     /// A sample, decoded. A dataset with boxes or masks implements this method; otherwise a sample
     /// is its image and its label.

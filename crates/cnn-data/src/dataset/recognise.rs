@@ -1,12 +1,13 @@
 //! What lies at a path, in the order in which it is looked for.
 //!
-//! IDX files and CIFAR's, by their names; parquet files; COCO's JSON files; photos with masks; class
-//! folders; tables of labels; archives.
+//! IDX files and CIFAR's, by their names; parquet files; COCO's JSON files; photos with masks; photos
+//! with boxes, Pascal VOC's and then YOLO's; class folders; tables of labels; archives.
 //! A table or an archive beside class folders is told, and changes nothing. A single class folder
 //! gives way to a table that lists its images, if the folder's name says only that images are in it,
 //! or the table's column of labels is called so. Beside class folders that are not called as splits,
 //! a COCO file is told too, and changes nothing; when folders are masks and no classes stands at the
-//! head of `masks/layout.rs`.
+//! head of `masks/layout.rs`, and what files of boxes are at the head of `boxes/layout.rs`. Where
+//! there are masks and boxes, the masks are read, and the boxes as the configuration `boxes`.
 
 use std::fmt;
 use std::fs::File;
@@ -14,6 +15,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Split;
+use super::boxes::{BoxFiles, BoxLayout, may_annotate};
 use super::cifar::CifarLayout;
 use super::coco::{CocoLayout, is_coco, is_split_with_year};
 use super::discover::Layout;
@@ -55,7 +57,7 @@ pub(super) fn recognise_folder(
     }
     let is_parquet = |file: &Path| has_extension(file, &["parquet"]);
     let Listing { files, unreadable } = files_below(path, |file| {
-        is_parquet(file) || is_tar_name(file) || is_image_name(file)
+        is_parquet(file) || is_tar_name(file) || is_image_name(file) || may_annotate(file)
     })?;
     notes.extend(
         unreadable
@@ -71,14 +73,17 @@ pub(super) fn recognise_folder(
         }
         return Ok(Layout::Parquet(parts));
     }
-    let (archives, images): (Vec<PathBuf>, Vec<PathBuf>) =
+    let (archives, files): (Vec<PathBuf>, Vec<PathBuf>) =
         files.into_iter().partition(|file| is_tar_name(file));
+    let (annotations, images): (Vec<PathBuf>, Vec<PathBuf>) =
+        files.into_iter().partition(|file| may_annotate(file));
     let folder = ImagesBelow {
         path,
         tables: tables_beside(&place)?,
         place,
         configuration,
         images,
+        annotations,
         archives,
     };
     folder.recognise(notes)
@@ -102,6 +107,11 @@ pub(super) fn recognise_file(
         let layout = CsvLayout::of_table(path, configuration)?;
         notes.extend(layout.notes.iter().cloned());
         return Ok(Layout::Csv(layout));
+    }
+    if has_extension(path, &["yaml", "yml"]) {
+        let layout = BoxLayout::of_yaml(path)?;
+        notes.extend(layout.notes.iter().cloned());
+        return Ok(Layout::Boxes(layout));
     }
     let is_json = has_extension(path, &["json"]);
     if is_json && is_coco(path) {
@@ -163,6 +173,20 @@ fn beside_classes(name: &dyn fmt::Display) -> String {
     format!("the folders are the classes; {name} is read where it is named itself")
 }
 
+/// The configuration of a folder that stands for its boxes.
+const BOXES: &str = "boxes";
+
+/// Class folders, or why there are none.
+type Folders = Result<Result<FolderLayout, String>, Error>;
+
+/// Whether there are two classes or more that are not called as splits.
+fn are_classes(folders: &Folders) -> bool {
+    let Ok(Ok(FolderLayout { classes, .. })) = folders else {
+        return false;
+    };
+    classes.len() > 1 && !classes.iter().all(|name| is_split_with_year(name))
+}
+
 /// A folder of images, or of archives of images, and what may label them.
 struct ImagesBelow<'a> {
     path: &'a Path,
@@ -170,6 +194,8 @@ struct ImagesBelow<'a> {
     place: PathBuf,
     configuration: Option<&'a str>,
     images: Vec<PathBuf>,
+    /// Files that may be of boxes.
+    annotations: Vec<PathBuf>,
     archives: Vec<PathBuf>,
     tables: Vec<TableFile>,
 }
@@ -183,6 +209,13 @@ impl ImagesBelow<'_> {
             && let Some(layout) = self.of_masks(&folders, notes, &mut unread)?
         {
             return Ok(layout);
+        }
+        let is_asked = self.configuration == Some(BOXES);
+        if (self.configuration.is_none() || is_asked)
+            && let Some(layout) = self.of_boxes(&folders, &mut unread)?
+        {
+            notes.extend(layout.notes.iter().cloned());
+            return Ok(Layout::Boxes(layout));
         }
         let folders = folders?;
         let classes = folders
@@ -230,16 +263,12 @@ impl ImagesBelow<'_> {
     /// What COCO files say of the images, or which of them are masks of others.
     fn of_masks(
         &self,
-        folders: &Result<Result<FolderLayout, String>, Error>,
+        folders: &Folders,
         notes: &mut Vec<String>,
         unread: &mut Vec<String>,
     ) -> Result<Option<Layout>, Error> {
         if let Some(layout) = CocoLayout::of_folder(self.path, &self.images)? {
-            let classes = match folders {
-                Ok(Ok(folders)) => folders.classes.as_slice(),
-                _ => &[],
-            };
-            if classes.len() < 2 || classes.iter().all(|name| is_split_with_year(name)) {
+            if !are_classes(folders) {
                 notes.extend(layout.notes.iter().cloned());
                 return Ok(Some(Layout::Coco(layout)));
             }
@@ -248,6 +277,9 @@ impl ImagesBelow<'_> {
         match MaskLayout::recognise(self.path, &self.images)? {
             Ok(layout) => {
                 notes.extend(layout.notes());
+                let boxes = self.of_boxes(folders, &mut Vec::new())?;
+                let path = self.path.display();
+                notes.extend(boxes.map(|_| format!("the boxes are read as {path}:{BOXES}")));
                 Ok(Some(Layout::Masks(layout)))
             }
             Err(reason) => {
@@ -255,6 +287,22 @@ impl ImagesBelow<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// What files beside the images, or in folders beside theirs, say of objects.
+    fn of_boxes(
+        &self,
+        folders: &Folders,
+        unread: &mut Vec<String>,
+    ) -> Result<Option<BoxLayout>, Error> {
+        let files = BoxFiles {
+            root: self.path,
+            place: &self.place,
+            images: &self.images,
+            annotations: &self.annotations,
+            are_classes: are_classes(folders),
+        };
+        BoxLayout::recognise(&files, unread)
     }
 
     /// Names the tables that list images, where class folders are read.

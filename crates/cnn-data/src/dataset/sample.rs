@@ -24,6 +24,9 @@ pub struct Sample {
     pub label: Option<usize>,
     /// The objects in the image, in its pixels; empty where there are none or none are known.
     pub boxes: Vec<BoundingBox>,
+    /// Regions where it is unknown what is right, in pixels: crowds, and objects that are called
+    /// difficult. They are no objects to learn from, and no background either.
+    pub ignored: Vec<BoundingBox>,
     /// The class of every pixel, of the image's size.
     pub mask: Option<Mask>,
     /// The photo that the image was made from.
@@ -38,6 +41,7 @@ impl Sample {
             image,
             label,
             boxes: Vec::new(),
+            ignored: Vec::new(),
             mask: None,
             origin,
         }
@@ -46,6 +50,11 @@ impl Sample {
     /// The sample with these boxes in place of its own.
     pub fn with_boxes(self, boxes: Vec<BoundingBox>) -> Self {
         Self { boxes, ..self }
+    }
+
+    /// The sample with these regions ignored in place of its own.
+    pub fn with_ignored(self, ignored: Vec<BoundingBox>) -> Self {
+        Self { ignored, ..self }
     }
 
     /// The sample with this mask in place of its own.
@@ -114,6 +123,7 @@ impl Sample {
         let place = |whole: &BoundingBox| whole.placed(map, image.height(), image.width());
         let changed = Self {
             boxes: self.boxes.iter().filter_map(place).collect(),
+            ignored: self.ignored.iter().filter_map(place).collect(),
             image,
             label: self.label,
             mask: None,
@@ -133,14 +143,16 @@ impl Sample {
         change_mask: impl FnOnce(Image) -> Result<Image, Error>,
         move_box: impl Fn(&BoundingBox) -> Option<BoundingBox>,
     ) -> Result<Self, Error> {
-        let boxes = self.boxes.iter().filter_map(move_box).collect();
+        let boxes = self.boxes.iter().filter_map(&move_box).collect();
+        let ignored = self.ignored.iter().filter_map(&move_box).collect();
         let still = Self {
             boxes: Vec::new(),
+            ignored: Vec::new(),
             origin: self.origin.deformed(),
             ..self
         };
         let changed = still.transformed(&Affine::IDENTITY, change_image, change_mask)?;
-        Ok(changed.with_boxes(boxes))
+        Ok(changed.with_boxes(boxes).with_ignored(ignored))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cnn_core::Key;
 
 use super::{Content, Dataset, DatasetFormat, Sample};
-use crate::Error;
+use crate::{AnnotatedObject, Error};
 
 /// Some samples of a dataset, renumbered in the given order.
 pub struct Subset {
@@ -63,6 +63,23 @@ impl Dataset for Subset {
 
     fn content(&self, index: usize) -> Result<Content, Error> {
         self.inner.content(self.inner_index(index)?)
+    }
+
+    fn has_boxes(&self) -> bool {
+        self.inner.has_boxes()
+    }
+
+    fn objects(&self, index: usize) -> Result<Vec<AnnotatedObject>, Error> {
+        self.inner.objects(self.inner_index(index)?)
+    }
+
+    fn image_id(&self, index: usize) -> i64 {
+        let inner = self.indices.get(index).copied();
+        self.inner.image_id(inner.unwrap_or(usize::MAX))
+    }
+
+    fn category_id(&self, class: usize) -> i64 {
+        self.inner.category_id(class)
     }
 
     fn read(&self, index: usize) -> Result<Sample, Error> {

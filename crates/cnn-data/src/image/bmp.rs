@@ -66,6 +66,12 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
     })
 }
 
+/// Width and height, from the headers.
+pub(super) fn sides(bytes: &[u8]) -> Result<[u64; 2], Error> {
+    let header = Header::read(bytes).map_err(broken)?;
+    Ok([header.width, header.height])
+}
+
 /// The file and the bitmap header.
 struct Header {
     width: u64,

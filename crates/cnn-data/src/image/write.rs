@@ -18,19 +18,7 @@ impl Image {
     /// [`Error::Io`] if the file cannot be written; [`Error::Argument`] if `path` is a
     /// directory.
     pub fn write_png(&self, path: &Path) -> Result<(), Error> {
-        let written = write_atomic(path, |file| encode_png(self, file));
-        written.map_err(|error| match error {
-            cnn_core::Error::Io {
-                action,
-                path,
-                source,
-            } => Error::Io {
-                action,
-                path,
-                source,
-            },
-            other => Error::argument("path", other, "a file name"),
-        })
+        write_atomic(path, |file| encode_png(self, file)).map_err(Error::of_write)
     }
 
     /// The bytes of a PNG file.

@@ -137,6 +137,10 @@ impl Dataset for Shapes {
         Ok(Content::Pixels(self.render(index)?.0))
     }
 
+    fn has_boxes(&self) -> bool {
+        true
+    }
+
     fn read(&self, index: usize) -> Result<Sample, Error> {
         let (image, scene, owners) = self.render(index)?;
         let height = image.height();

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::ChannelStatistics;
+use super::{BoxSurvey, ChannelStatistics};
 use crate::{ColorModel, DatasetFormat, FileFormat, Skipped, Split};
 
 /// What is in a dataset.
@@ -30,6 +30,9 @@ pub struct Survey {
     /// What the masks hold; `None` without masks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masks: Option<MaskSurvey>,
+    /// What the boxes are like; `None` without boxes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<BoxSurvey>,
     /// How its folders were understood where that is not plain, and what is left out, in sentences.
     pub notes: Vec<String>,
     /// The samples that cannot be read, in order.

@@ -2,7 +2,7 @@
 
 use super::mask_counts::MaskCounts;
 use super::moments::Moments;
-use crate::{ColorModel, Dataset, Error, FileFormat, Skipped};
+use crate::{AnnotatedObject, ColorModel, Dataset, Error, FileFormat, Skipped};
 
 /// Facts of one sample, broken or not.
 pub(super) struct SampleFacts {
@@ -20,6 +20,8 @@ pub(super) struct ImageFacts {
     pub(super) kind: (Option<FileFormat>, ColorModel, u8),
     pub(super) moments: Moments,
     pub(super) mask: Option<MaskCounts>,
+    /// `None` in a dataset without boxes.
+    pub(super) objects: Option<Vec<AnnotatedObject>>,
 }
 
 impl SampleFacts {
@@ -42,12 +44,14 @@ impl SampleFacts {
             let has_masks = !dataset.mask_classes().is_empty();
             let sample = has_masks.then(|| dataset.read(index)).transpose()?;
             let mask = sample.and_then(|sample| sample.mask);
+            let objects = dataset.has_boxes().then(|| dataset.objects(index));
             Ok(ImageFacts {
                 height: image.height(),
                 width: image.width(),
                 kind: info.map_or_else(bare, |info| (Some(info.format), info.color, info.bits)),
                 moments: Moments::of(&image),
                 mask: mask.as_ref().map(MaskCounts::of),
+                objects: objects.transpose()?,
             })
         });
         let image = facts.map_err(|error: Error| Skipped::new(dataset.id(index), &error));

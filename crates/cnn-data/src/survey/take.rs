@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use super::BoxSurvey;
 use super::mask_counts::MaskCounts;
 use super::moments::Moments;
 use super::report::{
@@ -154,6 +155,9 @@ fn report(name: &str, parts: &[Part]) -> Survey {
     images()
         .filter_map(|image| image.mask.as_ref())
         .for_each(|mask| masks.add(mask));
+    let objects: Vec<_> = images().filter_map(|image| image.objects.clone()).collect();
+    let has_boxes = parts.iter().any(|part| part.dataset.has_boxes());
+    let boxes = has_boxes.then(|| BoxSurvey::of(&objects, parts[0].dataset.classes()));
     let broken = parts
         .iter()
         .flat_map(|part| &part.facts)
@@ -170,6 +174,7 @@ fn report(name: &str, parts: &[Part]) -> Survey {
             .map(|(height, width)| Sizes { height, width }),
         kinds: kinds(images()),
         statistics: moments.statistics(),
+        boxes,
         masks: masks.report(parts[0].dataset.mask_classes()),
         notes: Vec::new(),
         broken: broken.cloned().collect(),

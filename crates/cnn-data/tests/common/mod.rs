@@ -6,6 +6,7 @@
     reason = "each test binary uses its part"
 )]
 
+pub(crate) mod box_files;
 pub(crate) mod cifar;
 pub(crate) mod made;
 pub(crate) mod mask_files;

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 
-use super::document::{Annotation, Document, Segmentation};
+use super::document::{Annotation, Document};
+use super::object::Object;
 use super::region::{Region, Size};
-use crate::{BoundingBox, Error, Limits, Mask};
+use crate::annotation::Trained;
+use crate::dataset::boxes::{Fault, PlacedObject, Tally, mended};
+use crate::{AnnotatedObject, BoundingBox, Error, Limits, Mask};
 
 /// The largest file that is read, in bytes; COCO's own have 450 MB.
 const MOST_BYTES: u64 = 1 << 30;
@@ -40,6 +43,7 @@ const MOST_BYTES: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct CocoAnnotations {
     categories: Vec<String>,
+    category_ids: Vec<i64>,
     images: Vec<CocoImage>,
     /// Whether any object has a segmentation.
     has_regions: bool,
@@ -49,18 +53,10 @@ pub struct CocoAnnotations {
 
 #[derive(Debug)]
 struct CocoImage {
+    id: i64,
     file_name: String,
     size: Size,
     objects: Vec<Object>,
-}
-
-#[derive(Debug)]
-struct Object {
-    id: Option<i64>,
-    category: usize,
-    bbox: Option<Vec<f64>>,
-    segmentation: Option<Segmentation>,
-    is_crowd: bool,
 }
 
 impl CocoAnnotations {
@@ -91,7 +87,11 @@ impl CocoAnnotations {
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let document: Document =
             serde_json::from_slice(bytes).map_err(|error| format!("no COCO file: {error}"))?;
-        let Categories { names, numbers } = Categories::of(&document)?;
+        let Categories {
+            names,
+            ids,
+            numbers,
+        } = Categories::of(&document)?;
         let mut images = Vec::new();
         let mut places = HashMap::new();
         for entry in document.images {
@@ -105,6 +105,7 @@ impl CocoAnnotations {
                 return Err(format!("two images have the id {id}"));
             }
             images.push(CocoImage {
+                id,
                 file_name: entry.file_name,
                 size: Size {
                     height: entry.height,
@@ -129,6 +130,7 @@ impl CocoAnnotations {
         }
         Ok(Self {
             categories: names,
+            category_ids: ids,
             images,
             has_regions,
             boxes_alone,
@@ -172,23 +174,65 @@ impl CocoAnnotations {
         self.boxes_alone
     }
 
+    /// COCO's number of an image; `None` beyond the last one.
+    pub fn image_id(&self, image: usize) -> Option<i64> {
+        self.images.get(image).map(|image| image.id)
+    }
+
+    /// COCO's number of a category; `None` beyond the last one.
+    pub fn category_id(&self, category: usize) -> Option<i64> {
+        self.category_ids.get(category).copied()
+    }
+
+    /// The objects of an image that have boxes, crowds included, in the order of the file and with
+    /// its numbers to the last bit. Boxes of no width or height, and those outside of the image, are
+    /// left out.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the annotation and what is wrong with it.
+    pub fn objects(&self, image: usize) -> Result<Vec<AnnotatedObject>, String> {
+        self.mended(image, "", &mut Tally::default())
+    }
+
     /// The boxes of an image's objects without crowds, in the order of the file, as far as they lie
-    /// inside the image; those of which nothing does are left out.
+    /// inside the image; those of which nothing does are left out, and of two that are the same the
+    /// second.
     ///
     /// # Errors
     ///
     /// A sentence that names the annotation and what is wrong with it.
     pub fn boxes(&self, image: usize) -> Result<Vec<BoundingBox>, String> {
+        let Size { height, width } = self.image(image)?.size;
+        let objects = self.objects(image)?;
+        Ok(Trained::of(&objects, height as usize, width as usize).boxes)
+    }
+
+    fn mended(
+        &self,
+        image: usize,
+        file: &str,
+        tally: &mut Tally,
+    ) -> Result<Vec<AnnotatedObject>, String> {
         let CocoImage { size, objects, .. } = self.image(image)?;
-        let mut boxes = Vec::new();
-        for object in objects.iter().filter(|object| !object.is_crowd) {
-            if let Some(edges) = object.edges()? {
-                let whole = BoundingBox::new(edges.map(|edge| edge as f32), object.category);
-                let inside = whole.clip(size.height as usize, size.width as usize);
-                boxes.extend((inside.area() > 0.0).then_some(inside));
+        let placed: Vec<PlacedObject> = objects
+            .iter()
+            .filter_map(|object| object.placed().transpose())
+            .collect::<Result<_, _>>()?;
+        let sides = [size.width, size.height].map(f64::from);
+        Ok(mended(placed, sides, file, tally))
+    }
+
+    /// What is wrong with boxes in sentences, where it does not keep them from being read; `file`
+    /// is what the sentences call the file.
+    pub(super) fn box_notes(&self, file: &str) -> Vec<String> {
+        let mut tally = Tally::default();
+        for image in 0..self.len() {
+            if let Err(reason) = self.mended(image, file, &mut tally) {
+                tally.add(Fault::UnusableObject, || format!("{file}: {reason}"));
             }
         }
-        Ok(boxes)
+        tally.notes()
     }
 
     /// The mask of an image.
@@ -251,57 +295,10 @@ impl CocoAnnotations {
     }
 }
 
-impl Object {
-    fn of(annotation: Annotation, category: usize) -> Self {
-        let is_nothing = |segmentation: &Segmentation| match segmentation {
-            Segmentation::Polygons(polygons) => polygons.iter().all(Vec::is_empty),
-            _ => false,
-        };
-        Self {
-            id: annotation.id,
-            category,
-            bbox: annotation.bbox,
-            segmentation: annotation
-                .segmentation
-                .filter(|segmentation| !is_nothing(segmentation)),
-            is_crowd: annotation.iscrowd.is_set(),
-        }
-    }
-
-    fn region(&self, size: Size) -> Result<Option<Region>, String> {
-        let region = self.segmentation.as_ref();
-        let region = region.map(|segmentation| Region::of(segmentation, size));
-        region.transpose().map_err(|reason| self.named(&reason))
-    }
-
-    /// Left, top, right and bottom; `None` if there is no box.
-    fn edges(&self) -> Result<Option<[f64; 4]>, String> {
-        let Some(bbox) = self.bbox.as_ref().filter(|bbox| !bbox.is_empty()) else {
-            return Ok(None);
-        };
-        match bbox[..] {
-            [x, y, width, height]
-                if bbox.iter().all(|value| value.is_finite()) && width >= 0.0 && height >= 0.0 =>
-            {
-                Ok(Some([x, y, x + width, y + height]))
-            }
-            _ => Err(self.named(&format!(
-                "its box is {bbox:?}, expected x, y, width and height"
-            ))),
-        }
-    }
-
-    fn named(&self, reason: &str) -> String {
-        match self.id {
-            Some(id) => format!("annotation {id}: {reason}"),
-            None => format!("an annotation without id: {reason}"),
-        }
-    }
-}
-
 /// The categories in the order of their ids, and the number of each id.
 struct Categories {
     names: Vec<String>,
+    ids: Vec<i64>,
     numbers: HashMap<i64, usize>,
 }
 
@@ -315,6 +312,7 @@ impl Categories {
         }
         Ok(Self {
             numbers: of_id.keys().copied().zip(0..).collect(),
+            ids: of_id.keys().copied().collect(),
             names: of_id.into_values().cloned().collect(),
         })
     }

@@ -47,6 +47,8 @@ pub(super) struct Annotation {
     #[serde(default)]
     pub(super) bbox: Option<Vec<f64>>,
     #[serde(default)]
+    pub(super) area: Option<f64>,
+    #[serde(default)]
     pub(super) segmentation: Option<Segmentation>,
     #[serde(default)]
     pub(super) iscrowd: Flag,

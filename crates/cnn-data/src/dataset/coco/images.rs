@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::CocoAnnotations;
+use crate::annotation::Trained;
+use crate::dataset::boxes::in_frame;
 use crate::dataset::masks::fitted;
 use crate::dataset::{Content, Dataset, DatasetFormat, Sample};
-use crate::{Affine, Decoded, Error, Limits, MaskFault, decode_with_limits};
+use crate::image::PhotoFrame;
+use crate::{AnnotatedObject, Decoded, Error, Limits, decode_with_limits};
 
 /// The images that a COCO file names, with the boxes of their objects and the masks that are drawn
 /// from them.
@@ -66,56 +69,36 @@ impl CocoImages {
         })
     }
 
+    /// The objects in pixels of the upright photo.
+    fn objects_in(&self, index: usize, frame: PhotoFrame) -> Result<Vec<AnnotatedObject>, Error> {
+        let broken = |reason| Error::broken_dataset(&self.file, reason);
+        let objects = self.annotations.objects(index).map_err(broken)?;
+        let size = self.annotations.size(index).unwrap_or_default();
+        let in_frame = in_frame(objects, Some(size), frame);
+        in_frame.map_err(|reason| {
+            let name = self.annotations.file_name(index).unwrap_or_default();
+            broken(format!("its image `{name}`: {reason}"))
+        })
+    }
+
     fn annotated(&self, index: usize, decoded: Decoded) -> Result<Sample, Error> {
         let broken = |reason| Error::broken_dataset(&self.file, reason);
-        let upright = [decoded.image.height(), decoded.image.width()];
-        let stored = [decoded.info.height, decoded.info.width];
-        let size = self.annotations.size(index).unwrap_or_default();
-        if size != upright && size != stored {
-            return Err(Error::Mask {
-                path: self.file.clone(),
-                fault: MaskFault::Size {
-                    found_width: size[1],
-                    found_height: size[0],
-                    width: upright[1],
-                    height: upright[0],
-                },
-            });
-        }
-        let mut boxes = self.annotations.boxes(index).map_err(broken)?;
-        if size != upright {
-            let turn = turn_of(decoded.orientation, stored);
-            boxes = boxes.iter().map(|whole| whole.mapped(&turn)).collect();
-        }
+        let objects = self.objects_in(index, PhotoFrame::of(&decoded))?;
+        let Trained { boxes, ignored } =
+            Trained::of(&objects, decoded.image.height(), decoded.image.width());
         let mask = self.annotations.has_masks();
         let mask = mask.then(|| self.annotations.mask(index).map_err(broken));
         let mask = mask.transpose()?;
         let mask = mask.map(|mask| fitted(mask, &decoded, &self.file));
         let mask = mask.transpose()?;
-        let sample = Sample::new(decoded.image, None).with_boxes(boxes);
+        let sample = Sample::new(decoded.image, None)
+            .with_boxes(boxes)
+            .with_ignored(ignored);
         match mask {
             Some(mask) => sample.with_mask(mask),
             None => Ok(sample),
         }
     }
-}
-
-/// The map from the pixels of a photo as it is stored to those of the upright one.
-fn turn_of(orientation: image::metadata::Orientation, [height, width]: [usize; 2]) -> Affine {
-    use image::metadata::Orientation;
-    let height = height as f64;
-    let width = width as f64;
-    let rows = match orientation {
-        Orientation::NoTransforms => [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
-        Orientation::FlipHorizontal => [[-1.0, 0.0, width], [0.0, 1.0, 0.0]],
-        Orientation::Rotate180 => [[-1.0, 0.0, width], [0.0, -1.0, height]],
-        Orientation::FlipVertical => [[1.0, 0.0, 0.0], [0.0, -1.0, height]],
-        Orientation::Rotate90FlipH => [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]],
-        Orientation::Rotate90 => [[0.0, -1.0, height], [1.0, 0.0, 0.0]],
-        Orientation::Rotate270FlipH => [[0.0, -1.0, height], [-1.0, 0.0, width]],
-        Orientation::Rotate270 => [[0.0, 1.0, 0.0], [-1.0, 0.0, width]],
-    };
-    Affine::new(rows).unwrap_or(Affine::IDENTITY)
 }
 
 impl Dataset for CocoImages {
@@ -150,6 +133,29 @@ impl Dataset for CocoImages {
         let path = self.photo(index)?;
         let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
         Ok(Content::Encoded(bytes))
+    }
+
+    fn has_boxes(&self) -> bool {
+        true
+    }
+
+    fn objects(&self, index: usize) -> Result<Vec<AnnotatedObject>, Error> {
+        let objects = || {
+            let path = self.photo(index)?;
+            let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
+            self.objects_in(index, PhotoFrame::read(&bytes)?)
+        };
+        objects().map_err(|error| error.at(self.id(index)))
+    }
+
+    fn image_id(&self, index: usize) -> i64 {
+        let id = self.annotations.image_id(index);
+        id.unwrap_or((index as i64).saturating_add(1))
+    }
+
+    fn category_id(&self, class: usize) -> i64 {
+        let id = self.annotations.category_id(class);
+        id.unwrap_or((class as i64).saturating_add(1))
     }
 
     fn read(&self, index: usize) -> Result<Sample, Error> {

@@ -193,6 +193,7 @@ impl CocoPart {
         } else {
             notes.push(format!("{file} has boxes and no segmentations"));
         }
+        notes.extend(self.annotations.box_notes(&self.file.display().to_string()));
         let absent = self.photos.iter().filter(|photo| photo.is_none()).count();
         if absent > 0 {
             notes.push(format!("{absent} images of {file} are not there"));

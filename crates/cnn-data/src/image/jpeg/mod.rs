@@ -14,6 +14,8 @@ mod store;
 mod transform;
 mod upsample;
 
+use image::metadata::Orientation;
+
 use self::arithmetic::Arithmetic;
 use self::color::Space;
 use self::huffman::{BitReader, HuffmanTable, standard_tables};
@@ -77,6 +79,20 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Decoded, Error> {
         info,
         orientation,
     })
+}
+
+/// Width and height, and how the picture is to be turned, from the segments before its pixels.
+pub(super) fn sides_and_orientation(bytes: &[u8]) -> Result<([u64; 2], Orientation), Error> {
+    let mut segments = Segments::new(bytes);
+    let first = segments.next_scan().map_err(broken)?;
+    first.ok_or_else(|| broken("no pixels before its end marker"))?;
+    let frame = frame_of(&segments).map_err(broken)?;
+    let orientations = Orientations {
+        exif: Some(&segments.exif),
+        xmp: segments.xmp,
+    };
+    let sides = [frame.width, frame.height].map(|side| side as u64);
+    Ok((sides, orientations.first()))
 }
 
 /// The samples of all components, from the first scan on.
