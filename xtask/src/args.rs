@@ -363,6 +363,11 @@ impl NetworkArgs {
         }
     }
 
+    /// Whether weights or a model are named.
+    pub(crate) fn has_weights(&self) -> bool {
+        self.weights.is_some() || self.model.is_some()
+    }
+
     /// Brings the weights to the disk.
     fn resolve(&self) -> Result<&Weights> {
         if let Some(weights) = self.resolved.get() {

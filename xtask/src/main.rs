@@ -14,6 +14,7 @@ mod commands;
 mod conclusion;
 mod config_file;
 mod datasets;
+mod detection;
 mod hub;
 mod inference;
 mod memory;

@@ -103,9 +103,9 @@ pub use layer_norm::{LayerNorm2d, LayerNorm2dConfig};
 pub use layer_scale::{LayerScale, LayerScaleConfig};
 pub use linear::{Linear, LinearConfig};
 pub use model::{
-    AuxiliaryOutput, Backbone, Classifier, Decoder, DecoderModules, Detection, DetectionLimits,
-    DetectionTargets, Detector, EncoderDecoder, Head, ImageObjects, LayerGroup, LinearHead,
-    NamedLoss, Outputs, RawOutput, Segmenter, StageInfo, StagedBackbone, StagedBuilder,
+    AuxiliaryOutput, Backbone, Classifier, Decoder, DecoderModules, DetectedObject,
+    DetectionLimits, DetectionTargets, Detector, EncoderDecoder, Head, ImageObjects, LayerGroup,
+    LinearHead, NamedLoss, Outputs, RawOutput, Segmenter, StageInfo, StagedBackbone, StagedBuilder,
     StagedClassifier, Step,
 };
 pub use observer::{Event, Observer, Value};

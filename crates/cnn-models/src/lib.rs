@@ -62,7 +62,9 @@ pub use config::ModelConfig;
 pub use error::Error;
 pub use model_kind::{Kind, Model, ModelKind};
 pub use model_spec::{Body, Build, BuildFn, ModelSpec, Naming};
-pub use network::{LoadOptions, Network, NetworkOf, SegmentationNetwork, kind_of};
+pub use network::{
+    DetectionNetwork, LoadOptions, Network, NetworkOf, SegmentationNetwork, kind_of,
+};
 pub use registry::{families, find, models, models_of};
 pub use weight_source::WeightSource;
 pub use wrapper::LoadedFrom;

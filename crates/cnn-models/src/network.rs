@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use cnn_core::{Preprocessing, write_atomic};
-use cnn_layers::{Classifier, Mode, Segmenter, Store};
+use cnn_layers::{Classifier, Detector, Mode, Segmenter, Store};
 use cnn_weights::{LoadReport, Prefer, TensorFile, save_safetensors};
 
 use crate::checkpoint::set_channels;
@@ -44,6 +44,9 @@ pub type Network = NetworkOf<dyn Classifier>;
 
 /// A network that tells the class of every pixel.
 pub type SegmentationNetwork = NetworkOf<dyn Segmenter>;
+
+/// A network that finds objects.
+pub type DetectionNetwork = NetworkOf<dyn Detector>;
 
 /// A model of some kind, the store of its weights, and what its `config.json` says. [`Network`] is
 /// one that tells the class of an image, and has an example.

@@ -41,6 +41,7 @@ mod augmentation_policy;
 mod class_weights;
 mod classification;
 mod config;
+mod detection;
 mod epoch_record;
 mod error;
 mod forward;
@@ -71,6 +72,10 @@ pub use classification::{
     Classification, Metric, check_datasets, class_labels, count_predictions, right_predictions,
 };
 pub use config::TrainConfig;
+pub use detection::{
+    DetectImages, Detection, DetectionBatch, DetectionScores, PhotoObjects, check_box_datasets,
+    score_detections,
+};
 pub use epoch_record::EpochRecord;
 pub use error::Error;
 pub use forward::Forward;

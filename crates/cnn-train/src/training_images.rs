@@ -51,12 +51,21 @@ impl TrainingImages {
     }
 
     pub(crate) fn batches(&self, epoch: &Epoch) -> Result<TaskBatches<'_, Batch>, Error> {
+        self.batches_with(epoch, &self.augmentation)
+    }
+
+    /// The same with another augmentation.
+    pub(crate) fn batches_with(
+        &self,
+        epoch: &Epoch,
+        augmentation: &Augmentation,
+    ) -> Result<TaskBatches<'_, Batch>, Error> {
         let stream = |name: &str| -> Key { epoch.key.stream(name) };
         let order = stream("order").rng().permutation(self.dataset.len());
         let mut plan = BatchPlan::new(self.dataset.clone(), self.preprocessing.clone())
             .with_batch_size(self.batch_size)
             .with_order(order)
-            .with_augmentation(Arc::new(self.augmentation.clone()), stream("augmentation"))
+            .with_augmentation(Arc::new(augmentation.clone()), stream("augmentation"))
             .with_start(epoch.start)
             .dropping_last()
             .keeping_empty();

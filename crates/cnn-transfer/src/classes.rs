@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use cnn_data::Dataset;
-use cnn_models::{Kind, ModelKind, Network, NetworkOf};
+use cnn_models::{DetectionNetwork, Kind, ModelKind, Network, NetworkOf};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::Error;
@@ -60,17 +60,45 @@ pub fn class_names<M: ModelKind + ?Sized>(network: &NetworkOf<M>) -> Vec<String>
 /// [`Error::NoLabels`] if the dataset has no classes, [`Error::MoreClasses`] if it has more than a
 /// network without names, [`Error::UnknownClasses`] if the network knows none of them.
 pub fn match_classes(network: &Network, dataset: &dyn Dataset) -> Result<ClassMatch, Error> {
-    let classes = dataset.classes();
-    if classes.is_empty() {
-        return Err(Error::NoLabels);
-    }
-    let mut images = vec![0; classes.len()];
+    let mut images = vec![0; dataset.classes().len()];
     for index in 0..dataset.len() {
         if let Some(count) = dataset.label(index).and_then(|class| images.get_mut(class)) {
             *count += 1;
         }
     }
-    let occurs = |class: &usize| images[*class] > 0;
+    matched(network, dataset.classes(), &images, "images")
+}
+
+/// The same for a network that finds objects: classes occur where an object is of them.
+///
+/// # Errors
+/// As [`match_classes`]; a photo whose objects cannot be read has none.
+pub fn match_object_classes(
+    network: &DetectionNetwork,
+    dataset: &dyn Dataset,
+) -> Result<ClassMatch, Error> {
+    let mut objects = vec![0; dataset.classes().len()];
+    for index in 0..dataset.len() {
+        for object in dataset.objects(index).unwrap_or_default() {
+            if let Some(count) = objects.get_mut(object.class) {
+                *count += 1;
+            }
+        }
+    }
+    matched(network, dataset.classes(), &objects, "objects")
+}
+
+/// `counts` are how many `things` of each class there are.
+fn matched<M: ModelKind + ?Sized>(
+    network: &NetworkOf<M>,
+    classes: &[String],
+    counts: &[usize],
+    things: &str,
+) -> Result<ClassMatch, Error> {
+    if classes.is_empty() {
+        return Err(Error::NoLabels);
+    }
+    let occurs = |class: &usize| counts[*class] > 0;
     let occurring: Vec<usize> = (0..classes.len()).filter(occurs).collect();
     let are_numbers = occurring
         .iter()
@@ -112,9 +140,9 @@ pub fn match_classes(network: &Network, dataset: &dyn Dataset) -> Result<ClassMa
             });
         }
         Some(_) if !unknown.is_empty() => {
-            let left_out: usize = unknown.iter().map(|&class| images[class]).sum();
+            let left_out: usize = unknown.iter().map(|&class| counts[class]).sum();
             Some(format!(
-                "{model} does not know the classes {}; their {left_out} images are left out",
+                "{model} does not know the classes {}; their {left_out} {things} are left out",
                 some(&unknown_names)
             ))
         }

@@ -30,6 +30,11 @@ pub enum Error {
     /// The dataset has no masks that predictions could be compared with.
     #[error("the images have no masks, so there is nothing to compare with")]
     NoMasks,
+    /// The dataset has no boxes that predictions could be compared with.
+    #[error(
+        "the images have no boxes, so there is nothing to compare with; boxes are read from Pascal VOC's XML, COCO's JSON and YOLO's text"
+    )]
+    NoBoxes,
     /// An image of a labelled dataset has no label.
     #[error("{path} has no label")]
     Unlabelled {

@@ -39,13 +39,16 @@ mod fine_tune;
 mod freeze;
 mod head_task;
 mod measure;
+mod measure_detection;
 mod measure_segmentation;
 mod phase;
 mod predict;
 mod strategy;
 
 pub use best_epoch::BestEpoch;
-pub use classes::{ClassMatch, class_names, known_class_names, match_classes};
+pub use classes::{
+    ClassMatch, class_names, known_class_names, match_classes, match_object_classes,
+};
 pub use error::Error;
 pub use features::{FeatureCache, Features};
 pub use fine_tune::{
@@ -57,6 +60,7 @@ pub use measure::{
     BatchLogits, Judged, MOST_KEPT, Measured, MeasuredWithPart, for_each_batch, measure,
     measure_with_part,
 };
+pub use measure_detection::{DetectionMeasured, measure_detection};
 pub use measure_segmentation::{MeasuredPhoto, SegmentationMeasured, measure_segmentation};
 pub use phase::{GroupRate, Phase};
 pub use predict::{DatasetPredictions, Predict, PredictedClass, PredictedImage};

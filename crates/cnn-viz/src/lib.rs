@@ -92,7 +92,7 @@ pub use inspect::{
 };
 #[cfg(feature = "report")]
 pub use page::thumbnail;
-pub use picture::{ColorMap, Heatmap, map_grid, overlay};
+pub use picture::{ColorMap, Heatmap, PictureBox, draw_boxes, map_grid, overlay};
 #[cfg(feature = "report")]
 pub use report::{
     ClassResults, DataPart, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FileLink,

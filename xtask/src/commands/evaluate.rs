@@ -6,19 +6,21 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use clap::Args;
 use cnn_data::{Dataset, Split, Subset};
-use cnn_layers::Segmenter;
+use cnn_layers::{Detector, Segmenter};
 use cnn_models::Kind;
 use cnn_transfer::{Measured, MeasuredWithPart};
 use serde_json::{Value, json};
 
 use crate::args::{DType, NetworkArgs, refuse_without_part};
+use crate::detection::{self, BoxEvaluation, DETECT_FLAGS, DetectArgs};
 use crate::os_text::PathOrName;
 use crate::run_images::{RunImages, RunPart};
 use crate::segmentation::{self, Evaluation, MASK_FLAGS, MaskArgs, SEGMENT_FLAGS, SegmentArgs};
 use crate::{inference, next_steps, output, predictions};
 
 /// Measure a network on a labelled dataset: loss, top-1, top-5, and each class's precision, recall
-/// and F1; on photos with masks mean IoU, and each class's IoU and Dice
+/// and F1; on photos with masks mean IoU, and each class's IoU and Dice; on photos with boxes AP by
+/// COCO's rules, of each class, too
 #[derive(Debug, Args)]
 pub(crate) struct Evaluate {
     #[command(flatten)]
@@ -56,6 +58,14 @@ pub(crate) struct Evaluate {
     /// they are kept apart: V-Rand and V-Info of the ISBI 2012 challenge
     #[arg(long, value_name = "CLASS")]
     objects: Option<String>,
+
+    #[command(flatten)]
+    detect: DetectArgs,
+
+    /// Of networks that find objects: a file of boxes in COCO's format, which is written; without
+    /// --weights one of anybody's, which is measured
+    #[arg(long, value_name = "FILE")]
+    predictions: Option<PathBuf>,
 
     /// Print one JSON object on standard output
     #[arg(long)]
@@ -109,7 +119,19 @@ struct Mixed {
 impl Evaluate {
     /// Runs with these arguments, of which `given` are those that the command line names.
     pub(crate) fn run(&self, given: &[String]) -> Result<()> {
+        if let (Some(path), false) = (&self.predictions, self.network.has_weights()) {
+            let images = self.images()?;
+            return detection::evaluate_file(path, images.dataset.as_ref(), self.json);
+        }
         let kind = self.network.kind()?;
+        if kind == Kind::Detection {
+            refuse_without_part(given, &MASK_FLAGS, kind)?;
+            refuse_without_part(given, &SEGMENT_FLAGS, kind)?;
+            refuse_without_part(given, &["objects", "csv"], kind)?;
+            return self.run_detection();
+        }
+        refuse_without_part(given, &DETECT_FLAGS, kind)?;
+        refuse_without_part(given, &["predictions"], kind)?;
         if kind == Kind::Segmentation {
             refuse_without_part(given, &["batch"], kind)?;
             return self.run_segmentation();
@@ -174,6 +196,22 @@ impl Evaluate {
             trained_on: unseen.iter().filter(|unseen| !**unseen).count(),
             csv: self.csv.as_deref(),
             part: &|index| images.part_name(index),
+            weights: self.network.weights(),
+            json: self.json,
+        })
+    }
+
+    fn run_detection(&self) -> Result<()> {
+        let network = self.network.load_sized::<dyn Detector>(DType::F32, None)?;
+        let images = self.images()?;
+        let unseen = images.unseen().unwrap_or_default();
+        detection::evaluate(&BoxEvaluation {
+            limits: self.detect.to_measure(network.model().limits()),
+            network: &network,
+            dataset: &images.dataset,
+            batch: self.batch.into(),
+            trained_on: unseen.iter().filter(|unseen| !**unseen).count(),
+            predictions: self.predictions.as_deref(),
             weights: self.network.weights(),
             json: self.json,
         })

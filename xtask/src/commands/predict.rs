@@ -6,18 +6,19 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::Args;
 use cnn_data::{Dataset, PhotoList, Skipped};
-use cnn_layers::Segmenter;
+use cnn_layers::{Detector, Segmenter};
 use cnn_models::Kind;
 use cnn_transfer::{Predict as _, PredictedClass};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::args::{DType, NetworkArgs, refuse_without_part};
+use crate::detection::{self, BoxPrediction, DETECT_FLAGS, DetectArgs};
 use crate::memory::{self, Workload};
 use crate::segmentation::{self, SEGMENT_FLAGS, SegmentArgs};
 use crate::{inference, next_steps, output};
 
-/// Classify photos: the most probable classes of each file
+/// Classify photos, segment them, or find the objects in them, as the network does
 #[derive(Debug, Args)]
 pub(crate) struct Predict {
     /// Image files, and folders that are searched for them
@@ -42,9 +43,17 @@ pub(crate) struct Predict {
     #[command(flatten)]
     segment: SegmentArgs,
 
-    /// Of networks for pixels: where the masks and overlays are written, a folder
-    #[arg(long, value_name = "DIR", default_value = "masks")]
-    out: PathBuf,
+    #[command(flatten)]
+    detect: DetectArgs,
+
+    /// Where pictures are written, a folder: masks and overlays of networks for pixels, photos with
+    /// boxes of networks that find objects; default `masks` or `boxes`
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Of networks that find objects: also write what is within each box
+    #[arg(long)]
+    crops: bool,
 
     /// Print one JSON object on standard output
     #[arg(long)]
@@ -80,15 +89,32 @@ impl Predict {
     /// Runs with these arguments, of which `given` are those that the command line names.
     pub(crate) fn run(&self, given: &[String]) -> Result<()> {
         let kind = self.network.kind()?;
+        let out = |default: &str| self.out.clone().unwrap_or_else(|| default.into());
+        if kind == Kind::Detection {
+            refuse_without_part(given, &["top", "batch", "csv"], kind)?;
+            refuse_without_part(given, &SEGMENT_FLAGS, kind)?;
+            let network = self.network.load_sized::<dyn Detector>(DType::F32, None)?;
+            let photos = PhotoList::open(&self.paths)?;
+            return detection::predict(&BoxPrediction {
+                limits: self.detect.to_show(network.model().limits()),
+                network: &network,
+                photos: &photos,
+                out: &out("boxes"),
+                crops: self.crops,
+                weights: self.network.weights(),
+                json: self.json,
+            });
+        }
+        refuse_without_part(given, &DETECT_FLAGS, kind)?;
+        refuse_without_part(given, &["crops"], kind)?;
         if kind == Kind::Segmentation {
             refuse_without_part(given, &["top", "batch", "csv"], kind)?;
             let options = self.segment.options()?;
             let network = self.network.load_sized::<dyn Segmenter>(DType::F32, None)?;
             let photos = PhotoList::open(&self.paths)?;
             let weights = self.network.weights();
-            return segmentation::predict(
-                &network, &photos, &options, &self.out, weights, self.json,
-            );
+            let out = out("masks");
+            return segmentation::predict(&network, &photos, &options, &out, weights, self.json);
         }
         refuse_without_part(given, &SEGMENT_FLAGS, kind)?;
         refuse_without_part(given, &["out"], kind)?;

@@ -43,7 +43,8 @@ pub trait Detector: Send + Sync {
     /// If the input does not fit.
     fn forward_raw(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<RawOutput>>;
 
-    /// The losses of a batch, each weighted as in their sum, which is what is minimised.
+    /// The losses of a batch, each weighted as in their sum, which is what is minimised; the same
+    /// names each time. One that counts in the last epochs only is 0 before.
     ///
     /// # Shapes
     /// Images `(N, H, W, C)`, and `targets` of `N` images.
@@ -67,13 +68,13 @@ pub trait Detector: Send + Sync {
         xs: &FeatureMap,
         limits: &DetectionLimits,
         cx: &Context<'_>,
-    ) -> Result<Vec<Vec<Detection>>>;
+    ) -> Result<Vec<Vec<DetectedObject>>>;
 }
 
 /// An object that a network has found.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Detection {
-    /// Its edges in pixels of the input.
+pub struct DetectedObject {
+    /// Its edges in pixels of what it was found in: of the network's input, or of a photo.
     pub edges: BoxEdges,
     /// Its class, from 0.
     pub class: usize,

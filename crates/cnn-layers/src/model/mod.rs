@@ -15,7 +15,7 @@ mod staged_classifier;
 pub use backbone::{Backbone, StageInfo};
 pub use classifier::Classifier;
 pub use detector::{
-    Detection, DetectionLimits, DetectionTargets, Detector, ImageObjects, NamedLoss, RawOutput,
+    DetectedObject, DetectionLimits, DetectionTargets, Detector, ImageObjects, NamedLoss, RawOutput,
 };
 pub use encoder_decoder::{Decoder, DecoderModules, EncoderDecoder};
 pub use head::{Head, LinearHead};

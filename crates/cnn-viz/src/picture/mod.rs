@@ -1,11 +1,13 @@
 //! Values as pictures.
 
+mod boxes;
 mod color_map;
 mod grid;
 mod heatmap;
 mod overlay;
 mod resize;
 
+pub use boxes::{PictureBox, draw_boxes};
 pub use color_map::ColorMap;
 pub use grid::map_grid;
 pub use heatmap::Heatmap;

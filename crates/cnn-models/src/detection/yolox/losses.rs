@@ -32,17 +32,18 @@ pub(super) fn losses(outputs: &HeadOutputs, targets: &DetectionTargets) -> Resul
     let classes = BinaryTargets::Numbers(batch.classes.clone());
     let classes =
         BinaryCrossEntropy::default().loss(&learned(&outputs.classes)?, &classes, &over())?;
+    let l1 = if targets.is_late {
+        SmoothL1Loss::l1().loss(&raw, &batch.encoded, &over())?
+    } else {
+        raw.zeros_like()?.sum_all()?
+    };
     let named = |name, value| NamedLoss { name, value };
-    let mut losses = vec![
+    Ok(vec![
         named("iou", (boxes * BOX_WEIGHT)?),
         named("objectness", objectness),
         named("class", classes),
-    ];
-    if targets.is_late {
-        let l1 = SmoothL1Loss::l1().loss(&raw, &batch.encoded, &over())?;
-        losses.push(named("l1", l1));
-    }
-    Ok(losses)
+        named("l1", l1),
+    ])
 }
 
 /// What the anchors of a batch are to learn.

@@ -14,8 +14,8 @@ use candle_core::{DType, Result, Tensor};
 use cnn_core::{ColorOrder, Preprocessing};
 use cnn_layers::detection::batched_nms;
 use cnn_layers::{
-    Backbone, Builder, Context, Detection, DetectionLimits, DetectionTargets, Detector, FeatureMap,
-    LayerGroup, NamedLoss, RawOutput, StageInfo, StagedBackbone,
+    Backbone, Builder, Context, DetectedObject, DetectionLimits, DetectionTargets, Detector,
+    FeatureMap, LayerGroup, NamedLoss, RawOutput, StageInfo, StagedBackbone,
 };
 
 use self::anchors::{Anchor, STRIDES};
@@ -280,7 +280,7 @@ impl Detector for Yolox {
         xs: &FeatureMap,
         limits: &DetectionLimits,
         cx: &Context<'_>,
-    ) -> Result<Vec<Vec<Detection>>> {
+    ) -> Result<Vec<Vec<DetectedObject>>> {
         let outputs = self.outputs(xs, cx)?;
         let anchors = Anchor::all(&outputs.levels);
         let rows = |tensor: &Tensor| -> Result<Vec<f32>> {
@@ -296,7 +296,7 @@ impl Detector for Yolox {
                 let row = of(place);
                 let logits = &classes[row * self.num_classes..][..self.num_classes];
                 let (class, score) = best_class(logits, objectness[row]);
-                (score >= limits.score).then(|| Detection {
+                (score >= limits.score).then(|| DetectedObject {
                     edges: anchors[place].decode(&boxes[4 * row..][..4]),
                     class,
                     score,
@@ -325,7 +325,7 @@ fn sigmoid(logit: f32) -> f32 {
 }
 
 /// The detections that stay, by score.
-fn suppress(found: Vec<Detection>, limits: &DetectionLimits) -> Result<Vec<Detection>> {
+fn suppress(found: Vec<DetectedObject>, limits: &DetectionLimits) -> Result<Vec<DetectedObject>> {
     let boxes: Vec<_> = found.iter().map(|detection| detection.edges).collect();
     let scores: Vec<f32> = found.iter().map(|detection| detection.score).collect();
     let classes: Vec<u32> = found
