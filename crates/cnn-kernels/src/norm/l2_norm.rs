@@ -24,10 +24,10 @@ use crate::{Error, FeatureMap};
 /// use candle_core::{Device, Tensor};
 /// use cnn_kernels::{FeatureMap, l2_norm};
 ///
-/// let xs = FeatureMap::from_nhwc(&Tensor::new(&[[[[3f64, 4.]]]], &Device::Cpu)?)?;
-/// let factors = Tensor::new(&[10f64, 20.], &Device::Cpu)?;
+/// let xs = FeatureMap::from_nhwc(&Tensor::new(&[[[[2f64, 2., -2., 2.]]]], &Device::Cpu)?)?;
+/// let factors = Tensor::new(&[1f64, 20., 10., 0.], &Device::Cpu)?;
 /// let ys = l2_norm(&xs, &factors, 1e-12)?;
-/// assert_eq!(ys.flatten()?.to_vec2::<f64>()?, [[6., 16.]]);
+/// assert_eq!(ys.flatten()?.to_vec2::<f64>()?, [[0.5, 10., -5., 0.]]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 ///
