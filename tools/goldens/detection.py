@@ -33,7 +33,7 @@ def main():
     torch.set_num_threads(1)
     GOLDEN.mkdir(parents=True, exist_ok=True)
     tensors = {}
-    for add in (overlaps, suppression, soft, anchors, coding, matching, losses):
+    for add in (overlaps, suppression, soft, anchors, coding, matching, pooling, losses):
         for name, tensor in add().items():
             tensors[name] = np.ascontiguousarray(tensor.detach().numpy() if isinstance(tensor, torch.Tensor) else tensor)
     path = GOLDEN / "detection.safetensors"
@@ -157,6 +157,26 @@ def matching() -> dict:
         "ssd": det.SSDMatcher(0.75),
     }
     return {"matching.quality": quality} | {f"matching.{name}": matcher(quality) for name, matcher in matchers.items()}
+
+
+def pooling() -> dict:
+    """Boxes of two images; among those of the levels just one of 56, 112, 224 and 448 pixels, and just less."""
+    sides = torch.tensor([55.999, 56.0, 111.99, 112.0, 112.01, 223.999, 224.0, 448.0, 2000.0, 3.0, 0.0])
+    squares = torch.cat([torch.full((len(sides), 2), 5.0), sides[:, None] + 5, sides[:, None] + 5], 1)
+    squares[-2, 2] = 5.0
+    mapper = ops.poolers.LevelMapper(2, 5)
+    found = {"levels.boxes": squares, "levels.index": mapper([squares])}
+    maps = {str(level): uniform(f"pooling.{level}", -1, 1, 2, 3, 24 >> level, 20 >> level) for level in range(3)}
+    each = [boxes("pooling.first", 5, 90), boxes("pooling.second", 4, 20)]
+    for name, names, sampling, options in [
+        ("pyramid", ["0", "1", "2"], 2, {"canonical_scale": 40, "canonical_level": 3}),
+        ("one", ["1"], -1, {}),
+    ]:
+        pool = ops.MultiScaleRoIAlign(names, (2, 3), sampling, **options)
+        # Sizes are those of the images within a batch of 96 by 80.
+        found[f"pooling.{name}"] = pool({key: maps[key] for key in names}, each, [(96, 73), (90, 80)])
+    found |= {f"pooling.map.{key}": xs for key, xs in maps.items()}
+    return found | {"pooling.first": each[0], "pooling.second": each[1]}
 
 
 def yolox_iou(predictions, targets, kind) -> torch.Tensor:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional as F
+from torchvision import ops
 
 import files
 import formula
@@ -133,6 +134,41 @@ BATCH_NORMS = [
 ]
 LAYER_NORMS = [("eps_1e-6", (2, 5, 3, 4), 1e-6), ("eps_1e-5", (1, 35, 2, 3), 1e-5), ("three_channels", (1, 3, 4, 2), 1e-6)]
 
+L2_NORMS = [("eps_1e-12", (2, 35, 3, 4), 1e-12), ("short", (1, 5, 2, 3), 1.2), ("two_channels", (1, 2, 3, 2), 1e-10)]
+
+# Maps of several sizes, how much smaller than the image they are, and regions: map, image, x1, y1, x2, y2.
+ONE_MAP = ([(2, 3, 9, 12)], [0.25])
+PYRAMID = ([(2, 3, 9, 12), (2, 3, 5, 6)], [0.25, 0.125])
+WIDE = ([(2, 35, 3, 4)], [0.0625])
+REGIONS = [
+    (0, 0, 2.3, 5.1, 30.7, 31.2),
+    (0, 1, 0, 0, 48, 36),
+    # Within a pixel, a point, a line, the wrong way round.
+    (0, 1, 9.1, 9.2, 10.3, 11.6),
+    (0, 0, 17.3, 9.7, 17.3, 9.7),
+    (0, 0, 3.1, 12.2, 40.4, 12.2),
+    (0, 1, 30.2, 25.3, 12.1, 4.4),
+    # Beyond the map on each side, and outside of it.
+    (0, 0, -20.6, -13.1, 9.3, 14.8),
+    (0, 1, 31.2, 20.3, 90.6, 70.9),
+    (0, 0, -90.3, -80.1, -30.2, -20.7),
+    (0, 1, 60.5, 3.2, 70.1, 20.9),
+    # Over another one.
+    (0, 0, 6.2, 3.9, 28.8, 27.6),
+]
+#   name, maps, output, sampling ratio, aligned
+ALIGNED = [
+    ("adaptive", ONE_MAP, (3, 2), -1, False),
+    ("adaptive_aligned", ONE_MAP, (2, 4), -1, True),
+    ("two_samples", ONE_MAP, (3, 3), 2, False),
+    ("three_samples_aligned", ONE_MAP, (1, 3), 3, True),
+    ("wide", WIDE, (2, 1), -1, False),
+    ("pyramid", PYRAMID, (2, 2), 2, False),
+    ("pyramid_adaptive_aligned", PYRAMID, (3, 2), -1, True),
+]
+#   name, maps, output
+REGIONS_POOLED = [("one_map", ONE_MAP, (3, 2)), ("fine", ONE_MAP, (7, 7)), ("wide", WIDE, (1, 2)), ("pyramid", PYRAMID, (2, 3))]
+
 ACTIVATIONS = {
     "relu": F.relu,
     "leaky_relu": lambda xs: F.leaky_relu(xs, 0.01),
@@ -191,6 +227,7 @@ def main():
         "resize": resizings,
         "norm": norms,
         "pointwise": pointwise,
+        "roi": regions,
     }
     for name, add in groups.items():
         goldens = Goldens()
@@ -287,6 +324,12 @@ def norms(goldens: Goldens):
             return F.layer_norm(input.movedim(1, -1), (input.shape[1],), weight, bias, eps).movedim(-1, 1), {}
 
         goldens.add("layer_norm", name, {"input": shape, "weight": (shape[1],), "bias": (shape[1],)}, normalise, eps=eps)
+    for name, shape, eps in L2_NORMS:
+
+        def unit(input, factors):
+            return F.normalize(input, eps=eps) * factors[:, None, None], {}
+
+        goldens.add("l2_norm", name, {"input": shape, "factors": (shape[1],)}, unit, eps=eps)
     maps, factors = (2, 35, 3, 4), (35,)
     scaled = lambda input, factors: input * factors[:, None, None]
     goldens.add("layer_scale", "channels", {"input": maps, "factors": factors}, lambda **of: (scaled(**of), {}))
@@ -314,6 +357,33 @@ def pointwise(goldens: Goldens):
     shape = (2, 3, 4, 5)
     goldens.add("add", "two", {"input0": shape, "input1": shape}, lambda input0, input1: (input0 + input1, {}))
     goldens.add("channel_scale", "factors", {"input": shape, "factors": (2, 3, 1, 1)}, lambda input, factors: (input * factors, {}))
+
+
+def regions(goldens: Goldens):
+    def each(maps, scales, rois, pool):
+        """What `pool` makes of each region on its map, in the order of the regions."""
+        return torch.cat([pool(maps[level], torch.tensor([box], dtype=torch.float64), scales[level]) for level, *box in rois])
+
+    def spread(shapes):
+        """Every other region on the last map; f32 numbers."""
+        last = len(shapes) - 1
+        return [[last if number % 2 else 0, image, *np.float32(edges).tolist()] for number, (_, image, *edges) in enumerate(REGIONS)]
+
+    for name, (shapes, scales), output, sampling, aligned in ALIGNED:
+        inputs, rois = {f"input{index}": shape for index, shape in enumerate(shapes)}, spread(shapes)
+
+        def align(**maps):
+            pool = lambda xs, box, scale: ops.roi_align(xs, box, output, scale, sampling, aligned)
+            return each(list(maps.values()), scales, rois, pool), {}
+
+        goldens.add("roi_align", name, inputs, align, output=output, sampling_ratio=sampling, aligned=aligned, scales=scales, rois=rois)
+    for name, (shapes, scales), output in REGIONS_POOLED:
+        inputs, rois = {f"input{index}": shape for index, shape in enumerate(shapes)}, spread(shapes)
+
+        def largest(**maps):
+            return each(list(maps.values()), scales, rois, lambda xs, box, scale: ops.roi_pool(xs, box, output, scale)), {}
+
+        goldens.add("roi_max_pool", name, inputs, largest, output=output, scales=scales, rois=rois)
 
 
 def resolve(padding, shape, kernel, stride, dilation) -> list[int]:

@@ -112,7 +112,7 @@ impl Node {
             LayerKind::LayerNorm { .. } => {
                 return Ok(channels(&["weight", "bias"], TensorKind::Parameter));
             }
-            LayerKind::LayerScale => {
+            LayerKind::LayerScale | LayerKind::L2Norm { .. } => {
                 return Ok(vec![StoredTensor {
                     name: self.path.clone(),
                     shape: vec![outputs],
@@ -183,6 +183,7 @@ impl Node {
             | LayerKind::BatchNorm { .. }
             | LayerKind::LayerNorm { .. }
             | LayerKind::LayerScale
+            | LayerKind::L2Norm { .. }
             | LayerKind::Activation(_)
             | LayerKind::Softmax
             | LayerKind::MaxPool { .. }

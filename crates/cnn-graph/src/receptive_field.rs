@@ -139,6 +139,7 @@ fn after(node: &Node, fields: &[Option<ReceptiveField>]) -> Option<ReceptiveFiel
         | LayerKind::LayerNorm { .. }
         | LayerKind::FusedLayerNorm { .. }
         | LayerKind::LayerScale
+        | LayerKind::L2Norm { .. }
         | LayerKind::Activation(_)
         | LayerKind::Softmax
         | LayerKind::Dropout { .. }

@@ -9,10 +9,10 @@ use cnn_layers::{
     Activate, Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, Add, AvgPool2d, Backbone,
     ChannelShuffle, ChannelSlice, Concat, Context, Conv2d, Conv2dConfig, ConvNormAct,
     ConvNormActConfig, ConvTranspose2dConfig, Dropout, Dropout2d, FeatureMap, Flatten,
-    GlobalAvgPool2d, GlobalMaxPool2d, Interpolation, Layer, LayerKind, LayerNorm2d,
-    LayerNorm2dConfig, LayerScale, LayerScaleConfig, Linear, LinearConfig, LinearHead, MaxPool2d,
-    Mode, PadChannels, Padding, Residual, ResidualSum, Resize2d, ResizeLike, ResizeTo, Softmax,
-    SqueezeExcite, SqueezeExciteConfig, StagedBuilder, Store, TensorKind, Window,
+    GlobalAvgPool2d, GlobalMaxPool2d, Interpolation, L2Norm2d, L2Norm2dConfig, Layer, LayerKind,
+    LayerNorm2d, LayerNorm2dConfig, LayerScale, LayerScaleConfig, Linear, LinearConfig, LinearHead,
+    MaxPool2d, Mode, PadChannels, Padding, Residual, ResidualSum, Resize2d, ResizeLike, ResizeTo,
+    Softmax, SqueezeExcite, SqueezeExciteConfig, StagedBuilder, Store, TensorKind, Window,
 };
 
 use common::{apart, images, stir};
@@ -26,6 +26,7 @@ struct Everything {
     norm: LayerNorm2d,
     per_pixel: Conv2d,
     scale: LayerScale,
+    unit: L2Norm2d,
     bins: [Box<dyn Layer>; 2],
     resizings: [Box<dyn Layer>; 3],
     like: ResizeLike,
@@ -101,6 +102,10 @@ impl Everything {
                 .build(&at("per_pixel"))
                 .unwrap(),
             scale: LayerScaleConfig::new(6).build(&at("scale")).unwrap(),
+            unit: L2Norm2dConfig::new(6)
+                .with_eps(1e-3)
+                .build(&at("unit"))
+                .unwrap(),
             bins: [
                 Box::new(AdaptiveAvgPool2d::new([3, 5]).at(&at("avg_bins"))),
                 Box::new(AdaptiveMaxPool2d::new([3, 5]).at(&at("max_bins"))),
@@ -148,6 +153,7 @@ impl Everything {
             .norm
             .forward(&self.squeeze_excite.forward(&xs, cx)?, cx)?;
         let xs = self.scale.forward(&self.per_pixel.forward(&xs, cx)?, cx)?;
+        let xs = self.unit.forward(&xs, cx)?;
         let [averages, largest] = [&self.bins[0], &self.bins[1]].map(|bin| bin.forward(&xs, cx));
         let bins = self.add.forward(&averages?, &largest?, cx)?;
         let mut resizings = self.resizings.iter();
@@ -248,6 +254,14 @@ fn nodes_say_what_the_layers_were_built_with_and_who_reads_them() {
         6 * 6 * node("per_pixel").extent().iter().product::<usize>() as u64
     );
     assert_eq!(node("scale.gamma").kind, LayerKind::LayerScale);
+    assert_eq!(
+        node("unit.scale_weight").kind,
+        LayerKind::L2Norm { eps: 1e-3 }
+    );
+    assert_eq!(
+        node("unit.scale_weight").tensors().unwrap()[0].name,
+        "unit.scale_weight"
+    );
     assert_eq!(
         node("scale.gamma").tensors().unwrap()[0].name,
         "scale.gamma"

@@ -57,6 +57,7 @@ mod machine;
 mod norm;
 mod pool;
 mod resize;
+mod roi;
 
 pub use activation::{Activation, BackwardRule, activate, activate_tensor, softmax};
 pub use autograd::channels::{ChannelRange, channel_shuffle, channel_slice, interleave};
@@ -76,6 +77,7 @@ pub use machine::isa::InstructionSet;
 pub use machine::profile::{OpTime, Pass, labelled, profile};
 pub use norm::batch_norm::{BatchStatistics, batch_norm_running, batch_norm_train};
 pub use norm::concat_norm::{MeasuredMap, concat_norm_running, concat_norm_train};
+pub use norm::l2_norm::l2_norm;
 pub use norm::layer_norm::{layer_norm, layer_norm_plain};
 pub use norm::layer_scale::layer_scale;
 pub use norm::scale_channels::scale_channels;
@@ -84,3 +86,4 @@ pub use pool::{
 };
 pub use resize::space_to_depth::space_to_depth;
 pub use resize::{Interpolation, ResizeTo, resize};
+pub use roi::{Roi, RoiAlignSpec, RoiMap, roi_align, roi_max_pool};

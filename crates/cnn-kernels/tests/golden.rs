@@ -2,16 +2,20 @@
 //! `tools/goldens/kernels.py`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod common;
+
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor, Var};
 use cnn_kernels::{
     Activation, BackwardRule, Conv2dSpec, ConvTranspose2dSpec, FeatureMap, Interpolation, Padding,
-    ResizeTo, Window, activate_tensor, adaptive_avg_pool, adaptive_max_pool, add, avg_pool,
-    batch_norm_running, batch_norm_train, channel_shuffle, channel_slice, concat, conv_transpose2d,
-    conv2d, global_avg_pool, global_max_pool, layer_norm, layer_scale, max_pool, resize,
-    scale_channels, softmax,
+    ResizeTo, Roi, RoiAlignSpec, RoiMap, Window, activate_tensor, adaptive_avg_pool,
+    adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train, channel_shuffle,
+    channel_slice, concat, conv_transpose2d, conv2d, global_avg_pool, global_max_pool, l2_norm,
+    layer_norm, layer_scale, max_pool, resize, roi_align, roi_max_pool, scale_channels, softmax,
 };
+use common::formula::formula;
+use common::goldens::{Goldens, assert_close};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -41,12 +45,17 @@ fn adaptive_and_global_pooling_and_resizing_equal_pytorch() {
 
 #[test]
 fn norms_equal_pytorch() {
-    check_group("norm", 15);
+    check_group("norm", 18);
 }
 
 #[test]
 fn activations_softmax_joins_and_shuffles_equal_pytorch() {
     check_group("pointwise", 31);
+}
+
+#[test]
+fn regions_equal_torchvision() {
+    check_group("roi", 11);
 }
 
 /// Runs every case of a group in both element types and compares every tensor that its file holds
@@ -76,53 +85,6 @@ fn check_group(group: &str, cases: usize) {
                 assert_close(&name, dtype, &tensor, &expected, tolerance);
             }
         }
-    }
-}
-
-fn assert_close(name: &str, dtype: DType, found: &Tensor, expected: &[f64], tolerance: f64) {
-    assert_eq!(found.dtype(), dtype, "{name}");
-    let found = found
-        .to_dtype(DType::F64)
-        .unwrap()
-        .flatten_all()
-        .unwrap()
-        .to_vec1::<f64>()
-        .unwrap();
-    let scale = expected
-        .iter()
-        .fold(f64::MIN_POSITIVE, |scale, value| scale.max(value.abs()));
-    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
-        // Not `>`: a NaN must fail.
-        let close = (found - expected).abs() <= tolerance * scale;
-        assert!(
-            close,
-            "{name} as {dtype:?}: element {index} is {found}, PyTorch has {expected} (largest {scale})"
-        );
-    }
-}
-
-/// A golden file; its tensors are named `<case>.<key>`.
-struct Goldens<'a>(SafeTensors<'a>);
-
-impl Goldens<'_> {
-    fn values(&self, name: &str) -> Option<(Vec<f64>, Vec<usize>)> {
-        let view = self.0.tensor(name).ok()?;
-        assert_eq!(view.dtype(), safetensors::Dtype::F64, "{name}");
-        let values = view
-            .data()
-            .chunks_exact(8)
-            .map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap()))
-            .collect();
-        Some((values, view.shape().to_vec()))
-    }
-
-    fn count(&self, case: &str) -> usize {
-        let prefix = format!("{case}.");
-        self.0
-            .names()
-            .iter()
-            .filter(|name| name.starts_with(&prefix))
-            .count()
     }
 }
 
@@ -250,6 +212,19 @@ impl<'a> Case<'a> {
                 self.input("bias"),
                 self.number("eps"),
             ),
+            "l2_norm" => l2_norm(&map("input"), self.input("factors"), self.number("eps")),
+            "roi_align" => self.with_regions(|maps, rois| {
+                let samples = self.options["sampling_ratio"].as_i64().unwrap();
+                let spec = RoiAlignSpec {
+                    output: self.pair("output"),
+                    sampling_ratio: usize::try_from(samples).ok(),
+                    aligned: self.options["aligned"].as_bool().unwrap(),
+                };
+                roi_align(maps, rois, &spec)
+            }),
+            "roi_max_pool" => {
+                self.with_regions(|maps, rois| roi_max_pool(maps, rois, self.pair("output")))
+            }
             "layer_scale" => layer_scale(&map("input"), self.input("factors"), None),
             "layer_scale_sum" => {
                 layer_scale(&map("input"), self.input("factors"), Some(&map("residual")))
@@ -284,6 +259,31 @@ impl<'a> Case<'a> {
                 .unwrap_or_else(|error| panic!("{}: {error}", self.name)),
             Vec::new(),
         )
+    }
+
+    fn with_regions<O>(&self, f: impl FnOnce(&[RoiMap], &[Roi]) -> O) -> O {
+        let maps = self.inputs.iter();
+        let maps: Vec<FeatureMap> = maps
+            .map(|(_, input)| FeatureMap::from_nchw(input).unwrap())
+            .collect();
+        let scales = reals(&self.options["scales"]);
+        let levels = maps.iter().zip(scales);
+        let levels: Vec<RoiMap> = levels
+            .map(|(map, spatial_scale)| RoiMap { map, spatial_scale })
+            .collect();
+        let rois = self.options["rois"].as_array().unwrap();
+        let rois: Vec<Roi> = rois
+            .iter()
+            .map(|roi| {
+                let numbers = reals(roi);
+                Roi {
+                    map: numbers[0] as usize,
+                    image: numbers[1] as usize,
+                    edges: [2, 3, 4, 5].map(|place: usize| numbers[place] as f32),
+                }
+            })
+            .collect();
+        f(&levels, &rois)
     }
 
     fn batch_norm_train(&self) -> (Tensor, Vec<(String, Tensor)>) {
@@ -393,37 +393,15 @@ impl<'a> Case<'a> {
     }
 }
 
+fn reals(list: &Value) -> Vec<f64> {
+    let list = list.as_array().unwrap().iter();
+    list.map(|number| number.as_f64().unwrap()).collect()
+}
+
 fn numbers(list: &Value) -> Vec<usize> {
     list.as_array()
         .unwrap()
         .iter()
         .map(|number| number.as_u64().unwrap() as usize)
-        .collect()
-}
-
-/// `tools/goldens/formula.py`: f32 values that depend on the tensor's name and shape alone,
-/// widened.
-fn formula(name: &str, shape: &[usize]) -> Vec<f64> {
-    let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, byte| {
-        (h ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3)
-    });
-    let bound = (6.0 / shape.iter().skip(1).product::<usize>() as f64).sqrt();
-    let value = |u: f64| match name.rsplit('.').next().unwrap() {
-        "running_mean" => 0.2 * (2.0 * u - 1.0),
-        "running_var" => 1.0 + u,
-        "weight" if shape.len() >= 2 => (2.0 * u - 1.0) * bound,
-        "weight" => 0.5 + u,
-        "bias" => 0.1 * (2.0 * u - 1.0),
-        _ => 2.0 * u - 1.0,
-    };
-    let element = |i: u64| {
-        let mut x = hash.wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        x ^= x >> 31;
-        f64::from(value((x >> 11) as f64 / (1u64 << 53) as f64) as f32)
-    };
-    (1..=shape.iter().product::<usize>() as u64)
-        .map(element)
         .collect()
 }

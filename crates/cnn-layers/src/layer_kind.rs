@@ -106,6 +106,12 @@ pub enum LayerKind {
     /// The input times one learned factor per channel, [`LayerScale`](crate::LayerScale). Its path
     /// is that of the parameter.
     LayerScale,
+    /// Pixels of one length times one learned factor per channel, [`L2Norm2d`](crate::L2Norm2d). Its
+    /// path is that of the parameter.
+    L2Norm {
+        /// The least length that a pixel is divided by.
+        eps: f64,
+    },
     /// [`Activate`](crate::Activate).
     Activation(Activation),
     /// Softmax over the channels of each pixel, or over the features of each vector.
@@ -152,6 +158,14 @@ pub enum LayerKind {
     ResizeLike {
         /// Between pixels.
         interpolation: Interpolation,
+    },
+    /// Regions of the inputs, whose boxes are no input of it,
+    /// [`MultiScaleRoiAlign`](crate::MultiScaleRoiAlign).
+    MultiScaleRoiAlign {
+        /// Rows and columns of a region.
+        output: [usize; 2],
+        /// Samples of a bin along each axis; `None`: as many as it has pixels.
+        sampling_ratio: Option<usize>,
     },
     /// [`Dropout`](crate::Dropout); the identity outside training.
     Dropout {
@@ -210,6 +224,8 @@ impl LayerKind {
             Self::BatchNorm { .. } => "batch_norm",
             Self::LayerNorm { .. } | Self::FusedLayerNorm { .. } => "layer_norm",
             Self::LayerScale => "layer_scale",
+            Self::L2Norm { .. } => "l2_norm",
+            Self::MultiScaleRoiAlign { .. } => "multi_scale_roi_align",
             Self::Activation(activation) => activation_name(activation),
             Self::Softmax => "softmax",
             Self::MaxPool { .. } => "max_pool",

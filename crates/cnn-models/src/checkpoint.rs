@@ -31,7 +31,7 @@ const LABEL_DESCRIPTIONS: &str = "label_descriptions";
 
 /// Keys that are read, and those that only say what the weights' file says; the others are kept as
 /// they are.
-const KNOWN: [&str; 23] = [
+const KNOWN: [&str; 26] = [
     "architecture",
     "num_features",
     "global_pool",
@@ -42,6 +42,9 @@ const KNOWN: [&str; 23] = [
     "crop_mode",
     "mean",
     "std",
+    "letterbox_fill",
+    "color_order",
+    "value_range",
     "num_classes",
     "label_names",
     "labels",
@@ -177,19 +180,15 @@ impl CheckpointConfig {
         if let Some(names) = &self.label_names {
             root["label_names"] = json!(names);
         }
-        let spec = &self.preprocessing;
         let mut pretrained = self.extra.clone();
         let first_conv = match first_convs {
             [one] => json!(one),
             several => json!(several),
         };
+        if let Value::Object(record) = json!(self.preprocessing) {
+            pretrained.extend(record);
+        }
         let pairs = [
-            ("input_size", json!(spec.input_size)),
-            ("interpolation", json!(spec.interpolation)),
-            ("crop_pct", json!(spec.crop_pct)),
-            ("crop_mode", json!(spec.crop_mode)),
-            ("mean", json!(spec.mean)),
-            ("std", json!(spec.std)),
             ("num_classes", json!(num_classes)),
             ("first_conv", first_conv),
             ("classifier", json!(classifier)),

@@ -68,6 +68,9 @@ pub struct ModelSpec {
     pub in_channels: usize,
     /// The module that reads the image.
     pub first_conv: &'static str,
+    /// How many pixels of the image it reads as channels of one: 4 where
+    /// [`SpaceToDepth`](cnn_layers::SpaceToDepth) goes before it. Default 1.
+    pub pixels_per_channel: usize,
     /// Others that do, as further branches of the first block, or `first_conv` under another name in
     /// another form of the model; none for most. A form need not have all of them.
     pub other_first_convs: &'static [&'static str],
@@ -154,6 +157,7 @@ impl ModelSpec {
         labels: &[],
         in_channels: 3,
         first_conv: "",
+        pixels_per_channel: 1,
         other_first_convs: &[],
         classifier: "",
         auxiliary: &[],

@@ -264,8 +264,11 @@ impl<M: ModelKind + ?Sized> NetworkOf<M> {
         }
         let head = model.layer_groups().last().filter(|_| new_head);
         let is_new = |name: &str| head.is_some_and(|head| head.contains(name));
-        let first_convs = spec.first_convs(&config.model);
-        let tensors = read_tensors(&first_convs, &file, naming.is_some(), &store, is_new)?;
+        let images = ImageReaders {
+            modules: spec.first_convs(&config.model),
+            pixels: spec.pixels_per_channel,
+        };
+        let tensors = read_tensors(&images, &file, naming.is_some(), &store, is_new)?;
         let mut report = store.load(
             tensors
                 .iter()
@@ -443,7 +446,7 @@ fn check_declared(
     path: &Path,
 ) -> Result<(), Error> {
     let classes = model.num_classes.unwrap_or(spec.num_classes);
-    let channels = model.in_channels.unwrap_or(spec.in_channels);
+    let channels = model.in_channels.unwrap_or(spec.in_channels) * spec.pixels_per_channel;
     let of_classes = ("num_classes", classes, spec.classifier.to_string(), 0);
     let of_channels = spec
         .first_convs(model)
@@ -501,7 +504,7 @@ fn config_of_file(spec: &ModelSpec, file: &TensorFile, path: &Path) -> Checkpoin
         .first_convs(&ModelConfig::default())
         .iter()
         .find_map(|module| dim(module, 1))
-        .unwrap_or(spec.in_channels);
+        .map_or(spec.in_channels, |read| read / spec.pixels_per_channel);
     set_channels(&mut preprocessing, in_channels);
     let num_classes = dim(spec.classifier, 0).unwrap_or(spec.num_classes);
     let model = ModelConfig {
@@ -518,11 +521,17 @@ fn config_of_file(spec: &ModelSpec, file: &TensorFile, path: &Path) -> Checkpoin
     }
 }
 
+/// The modules that read the image, and how many of its pixels as channels of one.
+struct ImageReaders {
+    modules: Vec<String>,
+    pixels: usize,
+}
+
 /// All tensors of the file, the first convolution adapted to the model's channels, those of a new
 /// head left out. Those of another library's file take the model's shape where each output has as
 /// many weights.
 fn read_tensors(
-    first_convs: &[String],
+    images: &ImageReaders,
     file: &TensorFile,
     is_foreign: bool,
     store: &Store,
@@ -534,8 +543,8 @@ fn read_tensors(
             continue;
         }
         let mut tensor = file.tensor(name)?;
-        if ModelSpec::reads_image(first_convs, name) {
-            tensor = adapt_channels(tensor, store.get(name)?.dims())?;
+        if ModelSpec::reads_image(&images.modules, name) {
+            tensor = adapt_channels(tensor, images.pixels, store.get(name)?.dims())?;
         } else if is_foreign && let Ok(own) = store.get(name) {
             let is_laid_out_alike = own.dims().first() == tensor.dims().first()
                 && own.elem_count() == tensor.elem_count();
@@ -549,13 +558,19 @@ fn read_tensors(
 }
 
 /// Brings the weight of a first convolution to other input channels, as timm does: the sum over the
-/// old ones for a single channel, repetition scaled by `old / new` otherwise.
-fn adapt_channels(weight: Tensor, expected: &[usize]) -> Result<Tensor, Error> {
-    let (&[_, old, _, _], &[_, new, _, _]) = (weight.dims(), expected) else {
+/// old ones for a single channel, repetition scaled by `old / new` otherwise; for each of the
+/// `pixels` that are channels of one.
+fn adapt_channels(weight: Tensor, pixels: usize, expected: &[usize]) -> Result<Tensor, Error> {
+    let (&[outputs, old, rows, columns], &[_, new, _, _]) = (weight.dims(), expected) else {
         return Ok(weight);
     };
     if old == new || old == 0 || new == 0 {
         return Ok(weight);
+    }
+    if pixels > 1 && old.is_multiple_of(pixels) && new.is_multiple_of(pixels) {
+        let of_pixels = weight.reshape((outputs * pixels, old / pixels, rows, columns))?;
+        let of_pixels = adapt_channels(of_pixels, 1, &[outputs, new / pixels, rows, columns])?;
+        return Ok(of_pixels.reshape((outputs, new, rows, columns))?);
     }
     let weight = weight.to_dtype(DType::F32)?;
     if new == 1 {

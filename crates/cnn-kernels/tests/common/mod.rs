@@ -3,6 +3,8 @@
 // Each test file uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod formula;
+pub(crate) mod goldens;
 pub(crate) mod transposed;
 
 use candle_core::{Device, Tensor};

@@ -7,6 +7,7 @@ mod graphs;
 mod norms;
 mod pointwise;
 mod pooling;
+mod regions;
 mod resizing;
 
 use candle_core::{Device, Result, Tensor, Var};

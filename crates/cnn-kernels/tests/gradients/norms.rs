@@ -3,8 +3,8 @@
 use candle_core::{Result, Tensor, Var};
 use cnn_kernels::{
     Activation, BackwardRule, FeatureMap, MeasuredMap, activate, add, batch_norm_running,
-    batch_norm_train, concat, concat_norm_running, concat_norm_train, layer_norm, layer_norm_plain,
-    layer_scale,
+    batch_norm_train, concat, concat_norm_running, concat_norm_train, l2_norm, layer_norm,
+    layer_norm_plain, layer_scale,
 };
 
 use crate::common::Numbers;
@@ -392,4 +392,35 @@ fn statistics_of_maps_side_by_side_are_the_batchs_and_errors_name_the_map() {
         let error = concat_norm_train(maps, weight, bias, 1e-3, identity).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     }
+}
+
+#[test]
+fn pixels_of_one_length() {
+    // With a large eps some pixels are shorter than it, and their lengths are constants.
+    for (shape, eps) in [
+        ([2, 5, 4, 3], 1e-12),
+        ([2, 3, 4, 35], 1e-12),
+        ([2, 3, 4, 1], 1e-12),
+        ([2, 3, 4, 5], 1.3),
+    ] {
+        let mut numbers = Numbers::new(31);
+        let inputs = [&shape[..], &shape[3..]].map(|shape| numbers.tensor(shape));
+        let f = |inputs: &[Tensor]| {
+            let xs = FeatureMap::from_nhwc(&inputs[0])?;
+            Ok(l2_norm(&xs, &inputs[1], eps)?.to_nhwc())
+        };
+        if shape[3] > 1 {
+            check(&format!("{shape:?}, {eps}"), &inputs, f);
+            continue;
+        }
+        // A number over its absolute value does not depend on it.
+        let of_input = &gradients(&inputs, &f)[0];
+        assert!(norm(of_input) < 1e-12, "{of_input:?}");
+    }
+    let mut numbers = Numbers::new(32);
+    let inputs = [&[3, 29, 31, 37][..], &[37]].map(|shape| numbers.tensor(shape));
+    check_along_direction("several blocks of pixels", &inputs, |inputs| {
+        let xs = FeatureMap::from_nhwc(&inputs[0])?;
+        Ok(l2_norm(&xs, &inputs[1], 1e-12)?.to_nhwc())
+    });
 }

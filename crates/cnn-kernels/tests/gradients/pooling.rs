@@ -82,7 +82,7 @@ fn pooling_windows() -> Vec<(&'static str, Window)> {
 }
 
 /// Values at least 0.01 apart, so that no step changes which is the largest.
-fn distinct(numbers: &mut Numbers, shape: &[usize]) -> Tensor {
+pub(crate) fn distinct(numbers: &mut Numbers, shape: &[usize]) -> Tensor {
     let mut order: Vec<(f64, usize)> = (0..shape.iter().product())
         .map(|i| (numbers.uniform(0., 1.), i))
         .collect();

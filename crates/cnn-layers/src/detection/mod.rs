@@ -9,6 +9,7 @@ mod anchors;
 mod boxes;
 mod coding;
 mod default_boxes;
+mod levels;
 pub mod losses;
 mod matching;
 mod sampling;
@@ -21,6 +22,7 @@ pub use boxes::{
 };
 pub use coding::{BoxCoder, BoxLinearCoder};
 pub use default_boxes::{DefaultBoxGenerator, DefaultBoxScales};
+pub use levels::LevelMapper;
 pub use matching::{LowQuality, Match, Matcher};
 pub use sampling::{BalancedSampler, Sampled};
 pub use soft_nms::{Decay, Rescored, SoftNms};

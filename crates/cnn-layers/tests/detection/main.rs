@@ -5,6 +5,7 @@
 mod boxes;
 mod gradients;
 mod losses;
+mod regions;
 mod threads;
 
 use std::collections::HashMap;

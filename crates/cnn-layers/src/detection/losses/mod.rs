@@ -6,6 +6,7 @@
 //! threads.
 
 mod binary;
+mod box_pair;
 mod boxes;
 mod cross_entropy;
 mod distribution;

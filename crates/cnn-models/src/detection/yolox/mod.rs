@@ -89,7 +89,8 @@ const BASE: ModelSpec = ModelSpec {
     num_classes: 80,
     labels: &cnn_core::COCO_CLASSES,
     first_conv: "backbone.backbone.stem.conv.conv",
-    classifier: "head.cls_preds",
+    pixels_per_channel: 4,
+    classifier: "head.cls_preds.0",
     ..ModelSpec::OWN
 };
 
