@@ -550,3 +550,23 @@ fn a_transform_of_ones_own_moves_everything_by_one_map() {
         sample
     );
 }
+
+#[test]
+fn ignored_regions_follow_the_photo_as_boxes_do() {
+    let photo = Image::from_pixels(40, 80, 3, vec![90; 40 * 80 * 3]).unwrap();
+    let region = BoundingBox::new([10.0, 20.0, 50.0, 30.0], 7);
+    let sample = Sample::new(photo, None)
+        .with_boxes(vec![region])
+        .with_ignored(vec![region]);
+    let record = Preprocessing {
+        input_size: [3, 20, 20],
+        crop_pct: 1.0,
+        ..Preprocessing::default()
+    };
+    let flip = Affine::new([[-1.0, 0.0, 80.0], [0.0, 1.0, 0.0]]).unwrap();
+    let flipped = sample.clone().transformed(&flip, Ok, Ok).unwrap();
+    assert_eq!(flipped.ignored[0].edges(), [30.0, 20.0, 70.0, 30.0]);
+    let batch = Batch::of_samples(vec![sample, flipped], &record).unwrap();
+    assert_eq!(batch.ignored[0][0].edges(), [0.0, 10.0, 15.0, 15.0]);
+    assert_eq!(batch.ignored, batch.boxes);
+}

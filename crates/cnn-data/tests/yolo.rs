@@ -158,6 +158,26 @@ fn folders_are_recognised() {
 }
 
 #[test]
+fn paths_of_a_yaml_file_are_found_where_they_are_meant() {
+    let png = png(30, 40);
+    let yaml = b"train: ../one/images\nval: ../two/images\nnames: [red, white]\n";
+    let files: Files<'_> = &[
+        ("one/images/a.png", &png),
+        ("one/images/a.txt", b"0 0.5 0.5 1 1\n"),
+        ("one/labels/a.txt", LABELS),
+        ("two/images/b.png", &png),
+        ("two/images/c.png", &png),
+        ("data.yaml", yaml),
+    ];
+    let (found, _folder) = found(files);
+    assert_eq!(found.splits(), [Split::Train, Split::Val]);
+    assert_eq!(found.open(Split::Val).unwrap().len(), 2);
+    let train = found.open(Split::Train).unwrap();
+    // The folder of labels comes before what lies beside the photo.
+    assert_eq!((train.len(), train.objects(0).unwrap()[0].class), (1, 1));
+}
+
+#[test]
 fn photos_without_a_file_are_empty_and_said() {
     let png = png(30, 40);
     let files: Files<'_> = &[
