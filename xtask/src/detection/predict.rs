@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use cnn_data::{Dataset, Image, Skipped};
+use cnn_data::{BoundingBox, Dataset, Image, Skipped};
 use cnn_layers::{DetectedObject, DetectionLimits, Mode};
 use cnn_models::DetectionNetwork;
 use cnn_train::DetectImages as _;
@@ -54,7 +54,11 @@ pub(crate) fn predict(prediction: &BoxPrediction<'_>) -> Result<()> {
         };
         let images = std::slice::from_ref(&image);
         let found = model.detect_images(images, network.preprocessing(), &limits)?;
-        let found = found.into_iter().flatten().collect::<Vec<_>>();
+        let found: Vec<_> = found
+            .into_iter()
+            .flatten()
+            .filter_map(|object| within(object, &image))
+            .collect();
         let stem = Path::new(&path).file_stem().unwrap_or_default();
         let stem = format!("{index:04}-{}", stem.to_string_lossy());
         let picture = out.join(format!("{stem}.png"));
@@ -118,6 +122,16 @@ pub(crate) fn predict(prediction: &BoxPrediction<'_>) -> Result<()> {
     }
     inference::print_skipped(&skipped);
     Ok(())
+}
+
+/// The part of an object that is in the photo.
+fn within(object: DetectedObject, photo: &Image) -> Option<DetectedObject> {
+    let whole = BoundingBox::new(object.edges, object.class);
+    let part = whole.clip(photo.height(), photo.width());
+    (part.area() > 0.).then(|| DetectedObject {
+        edges: part.edges(),
+        ..object
+    })
 }
 
 /// Writes what is within each box, and gives the paths.

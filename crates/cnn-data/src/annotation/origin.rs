@@ -82,7 +82,12 @@ impl Origin {
     ///
     /// The box has no area if it lies outside the photo, as in the border that fills up an input.
     pub fn to_photo(&self, bounding_box: &BoundingBox) -> BoundingBox {
-        let back = self.map.inverse();
-        bounding_box.mapped(&back).clip(self.height, self.width)
+        self.to_photo_whole(bounding_box)
+            .clip(self.height, self.width)
+    }
+
+    /// The same with what lies beyond the photo's edges, as a detector says it.
+    pub fn to_photo_whole(&self, bounding_box: &BoundingBox) -> BoundingBox {
+        bounding_box.mapped(&self.map.inverse())
     }
 }

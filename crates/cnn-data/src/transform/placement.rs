@@ -48,6 +48,9 @@ pub struct InputPlacement {
     pub source: [f64; 4],
     /// `[top, left, height, width]` of it in the input; the rest of the input is filled.
     pub target: [usize; 4],
+    /// Rows and columns of the input for one of the image. In a letterbox both are the one ratio
+    /// that its sizes were rounded down from, by which detectors learn boxes.
+    pub scale: [f64; 2],
 }
 
 impl InputPlacement {
@@ -63,8 +66,11 @@ impl InputPlacement {
     /// # Ok::<(), cnn_data::Error>(())
     /// ```
     pub fn map(&self) -> Affine {
-        let Self { source, target } = self;
-        let [rows, columns] = [0, 1].map(|axis| target[axis + 2] as f64 / source[axis + 2]);
+        let Self {
+            source,
+            target,
+            scale: [rows, columns],
+        } = *self;
         Affine::translation(-source[1], -source[0])
             .then(&Affine::scaling(columns, rows))
             .then(&Affine::translation(target[1] as f64, target[0] as f64))
@@ -113,9 +119,15 @@ pub fn input_placement(image: [usize; 2], record: &Preprocessing) -> Result<Inpu
         window.height as f64 * rows,
         window.width as f64 * columns,
     ];
+    let target = [top, left, window.height, window.width];
+    let scale = match record.letterbox_fill {
+        Some(_) => [fit(image, [record.height(), record.width()]); 2],
+        None => [0, 1].map(|axis| target[axis + 2] as f64 / source[axis + 2]),
+    };
     Ok(InputPlacement {
         source,
-        target: [top, left, window.height, window.width],
+        target,
+        scale,
     })
 }
 
@@ -155,9 +167,14 @@ fn scaled(image: [usize; 2], ratio: f64) -> [usize; 2] {
 
 /// As YOLOX's `preproc`: both sides are rounded down.
 fn fitted(image: [usize; 2], input: [usize; 2]) -> [usize; 2] {
-    let of_side = |axis: usize| input[axis] as f64 / image[axis] as f64;
-    let scale = f64::min(of_side(0), of_side(1));
+    let scale = fit(image, input);
     image.map(|side| ((side as f64 * scale) as usize).max(1))
+}
+
+/// By how much an image grows until it fits the input.
+fn fit(image: [usize; 2], input: [usize; 2]) -> f64 {
+    let of_side = |axis: usize| input[axis] as f64 / image[axis] as f64;
+    f64::min(of_side(0), of_side(1))
 }
 
 fn ratio(image: [usize; 2], target: [usize; 2], axis: usize) -> f64 {

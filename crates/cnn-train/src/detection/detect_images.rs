@@ -11,8 +11,9 @@ const BATCH: usize = 8;
 
 /// The objects in photos, for every [`Detector`].
 pub trait DetectImages {
-    /// For each photo the objects in it, by score, in the photo's own pixels and cut at its edges.
-    /// The photos may be of any size: `preprocessing` says what the network takes.
+    /// For each photo the objects in it, by score, in the photo's own pixels. Boxes may go beyond
+    /// its edges, as the network says them. The photos may be of any size: `preprocessing` says what
+    /// the network takes.
     ///
     /// # Errors
     /// [`Error::Data`] if a photo cannot be prepared, [`Error::Layer`] if the inputs do not fit the
@@ -56,17 +57,16 @@ pub(super) fn detect_batch<D: Detector + ?Sized>(
     Ok(found
         .map(|(found, origin)| {
             let in_photo = |object| in_photo(&object, origin);
-            found.into_iter().filter_map(in_photo).collect()
+            found.into_iter().map(in_photo).collect()
         })
         .collect())
 }
 
-/// An object of the input in pixels of its photo; `None` where it lies outside.
-fn in_photo(object: &DetectedObject, origin: &Origin) -> Option<DetectedObject> {
+/// An object of the input in pixels of its photo.
+fn in_photo(object: &DetectedObject, origin: &Origin) -> DetectedObject {
     let in_input = BoundingBox::new(object.edges, object.class);
-    let in_photo = origin.to_photo(&in_input);
-    (in_photo.area() > 0.).then(|| DetectedObject {
-        edges: in_photo.edges(),
+    DetectedObject {
+        edges: origin.to_photo_whole(&in_input).edges(),
         ..*object
-    })
+    }
 }

@@ -86,7 +86,7 @@ struct Seen {
 
 impl Seen {
     fn of(placement: &InputPlacement, photo: [usize; 2]) -> Self {
-        let InputPlacement { source, target } = placement;
+        let InputPlacement { source, target, .. } = placement;
         let axis = |axis: usize| {
             let from = source[axis];
             let len = source[axis + 2];
