@@ -428,6 +428,9 @@ mod tests {
                     crop_mode,
                     mean: vec![-1e-300, 1.0 / 3.0],
                     std: vec![5e-324, odd],
+                    letterbox_fill: Some(7),
+                    color_order: ColorOrder::Bgr,
+                    value_range: [-0.5, odd],
                 };
                 let text = serde_json::to_string(&record).unwrap();
                 assert_eq!(
