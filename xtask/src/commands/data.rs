@@ -5,35 +5,42 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use cnn_data::{
-    Dataset, DuplicateGroup, Image, MaskOverlay, MaskPalette, MaskSurvey, Sample, Split, Survey,
-    contact_sheet, resize_mask, survey, survey_found, survey_parts,
+    BoxFormat, Dataset, DuplicateGroup, Image, MaskOverlay, MaskPalette, MaskSurvey, Sample, Split,
+    Survey, contact_sheet, resize_mask, survey, survey_found, survey_parts,
 };
 use cnn_viz::thumbnail;
 
 use crate::args::Unusable;
 use crate::datasets::{MaskOptions, Source};
 use crate::os_text::PathOrName;
-use crate::{args, hub, inference, next_steps, output};
+use crate::{args, detection, hub, inference, next_steps, output};
 
 /// Describe a dataset: format, splits, classes and counts, sizes, mean and standard deviation,
 /// broken and duplicate files; `data list` lists the datasets that are known by name
 #[derive(Debug, Args)]
 pub(crate) struct Data {
     /// A folder of class folders, a CSV of images and labels, MNIST-like IDX files, CIFAR's files,
-    /// WebDataset archives, an image parquet, folders of photos and of their masks, COCO's JSON with
-    /// its images, a dataset by name as `flowers102`, which is downloaded once, `shapes`, or `list`
+    /// WebDataset archives, an image parquet, folders of photos and of their masks, photos with
+    /// boxes as Pascal VOC, COCO or YOLO have them, a dataset by name as `flowers102`, which is
+    /// downloaded once, `shapes`, or `list`
     #[arg(value_parser = PathOrName)]
     path: String,
 
-    /// Also write a picture of the first images of each class, a row per class; masks are drawn over
-    /// their images
+    /// Also write a picture of the first images of each class, a row per class; masks, or else
+    /// boxes, are drawn over their images
     #[arg(long, value_name = "FILE.png")]
     sheet: Option<PathBuf>,
 
     /// Also write the first images of each class and split as PNG files into a new folder, with their
-    /// masks if they have no labels
-    #[arg(long, value_name = "DIR")]
+    /// masks if they have no labels; or all photos with their boxes as `voc`, `coco` or `yolo` (a
+    /// folder of that name is `./voc`)
+    #[arg(long, value_name = "DIR|FORMAT")]
     export: Option<PathBuf>,
+
+    /// Where --export of a format writes, a new folder; default the data's name and the format's, as
+    /// `bccd-yolo`
+    #[arg(long, value_name = "DIR", requires = "export")]
+    out: Option<PathBuf>,
 
     /// The classes of masks: a file of names, or of names and colors, as `classes.txt`
     #[arg(long, value_name = "FILE")]
@@ -83,8 +90,9 @@ impl Data {
         if let Some(sheet) = &self.sheet {
             write_sheet(&source, sheet)?;
         }
-        if let Some(directory) = &self.export {
-            export(&source, directory)?;
+        if let Some(export_to) = &self.export {
+            let named = export_to.to_str().and_then(|name| name.parse().ok());
+            self.export(&source, export_to, named)?;
         }
         let survey = match &source {
             Source::Path(place) if self.classes.is_some() || self.ignore_index.is_some() => {
@@ -122,6 +130,22 @@ impl Data {
     }
 }
 
+impl Data {
+    fn export(&self, source: &Source, to: &Path, format: Option<BoxFormat>) -> Result<()> {
+        let Some(format) = format else {
+            if self.out.is_some() {
+                let message =
+                    "--out is of --export voc, coco and yolo; a folder is named by --export itself";
+                return Err(anyhow!(message).context(Unusable));
+            }
+            return export(source, to);
+        };
+        let default = || detection::folder_of(&self.path, format);
+        let out = self.out.clone().unwrap_or_else(default);
+        detection::export(source, format, &out)
+    }
+}
+
 /// Images of a class in the picture and in what is exported, and classes in the picture.
 const IMAGES: usize = 10;
 const SHEET_CLASSES: usize = 20;
@@ -134,7 +158,7 @@ fn write_sheet(source: &Source, path: &Path) -> Result<()> {
     let overlay = MaskOverlay::new().for_classes(dataset.as_ref().mask_classes());
     for samples in first_samples(dataset.as_ref(), SHEET_CLASSES) {
         for sample in &samples {
-            tiles.push(tile(sample, &overlay)?);
+            tiles.push(tile(sample, &overlay, dataset.classes())?);
         }
         tiles.resize(tiles.len().next_multiple_of(IMAGES), nothing.clone());
     }
@@ -142,11 +166,11 @@ fn write_sheet(source: &Source, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A small image of a sample, with its mask over it, if it has one.
-fn tile(sample: &Sample, overlay: &MaskOverlay) -> Result<Image> {
+/// A small image of a sample, with its mask over it, or else its boxes.
+fn tile(sample: &Sample, overlay: &MaskOverlay, classes: &[String]) -> Result<Image> {
     let small = thumbnail(&sample.image, THUMBNAIL)?;
     let Some(mask) = &sample.mask else {
-        return Ok(small);
+        return detection::tile(small, sample, classes);
     };
     let [height, width] = [small.height(), small.width()];
     let mask = resize_mask(mask.clone(), height, width)?;
@@ -243,7 +267,7 @@ fn first_samples(dataset: &dyn Dataset, classes: usize) -> Vec<Vec<Sample>> {
     } else {
         1
     };
-    let most = if has_labels || dataset.mask_classes().is_empty() {
+    let most = if has_labels || (dataset.mask_classes().is_empty() && !dataset.has_boxes()) {
         IMAGES
     } else {
         4 * IMAGES
@@ -271,6 +295,10 @@ fn print(survey: &Survey) -> Result<()> {
     // Where images have labels, `--json` alone has what their masks hold.
     if let Some(masks) = survey.masks.as_ref().filter(|_| !has_labels(survey)) {
         print_masks(masks)?;
+        println!();
+    }
+    if let Some(boxes) = survey.boxes.as_ref().filter(|_| !has_labels(survey)) {
+        detection::print_boxes(boxes)?;
         println!();
     }
     if let Some(sizes) = &survey.sizes {

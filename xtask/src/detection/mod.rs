@@ -1,5 +1,6 @@
 //! Networks that find objects in the commands: their arguments, what is measured and drawn.
 
+mod dataset;
 mod evaluate;
 mod pictures;
 mod predict;
@@ -7,6 +8,7 @@ mod predict;
 use clap::Args;
 use cnn_layers::DetectionLimits;
 
+pub(crate) use self::dataset::{export, folder_of, print_boxes, tile};
 pub(crate) use self::evaluate::{BoxEvaluation, evaluate, evaluate_file};
 pub(crate) use self::predict::{BoxPrediction, predict};
 use crate::args::share;
