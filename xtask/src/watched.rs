@@ -1,7 +1,7 @@
 //! The graph of a network of any kind.
 
 use cnn_graph::{Error, Graph};
-use cnn_layers::{Classifier, FeatureMap, Segmenter};
+use cnn_layers::{Classifier, Detector, FeatureMap, Segmenter};
 use cnn_models::ModelKind;
 
 /// A network whose graph can be had by watching it.
@@ -13,6 +13,12 @@ pub(crate) trait Watched: ModelKind {
 impl Watched for dyn Classifier {
     fn graph(&self, images: &FeatureMap) -> Result<Graph, Error> {
         Graph::of_classifier(self, images)
+    }
+}
+
+impl Watched for dyn Detector {
+    fn graph(&self, images: &FeatureMap) -> Result<Graph, Error> {
+        Graph::of_detector(self, images)
     }
 }
 

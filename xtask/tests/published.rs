@@ -219,3 +219,69 @@ fn data_describes_a_folder() {
     assert_eq!(survey["splits"][0]["classes"][0]["samples"], 124);
     assert!(xtask(&["data", &path]).0.contains("bees     121   83"));
 }
+
+/// The figures of pycocotools, and the same again from the file of predictions; photos get boxes in
+/// their own pixels, and the data command writes what reads back alike.
+#[test]
+fn yolox_nano_reaches_its_published_ap_on_coco() {
+    let Some(weights) = shared("hub/yolox_nano.coco") else {
+        return;
+    };
+    let data = shared("data/coco128").unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let at = |name: &str| scratch.path().join(name).display().to_string();
+    let predictions = at("predictions.json");
+    let on_data = ["evaluate", "--data", &data, "--predictions", &predictions];
+    let answer = json(&[&on_data[..], &["--weights", &weights, "--json"]].concat());
+    let figure = |answer: &Value, name: &str| answer[name].as_f64().unwrap();
+    assert_eq!(answer["samples"], 32);
+    assert!((figure(&answer, "ap") - 0.435).abs() <= 0.003, "{answer}");
+    assert!((figure(&answer, "ap50") - 0.649).abs() <= 0.003, "{answer}");
+    let labels = answer["per_class"].as_array().unwrap();
+    assert!(labels.iter().any(|class| class["label"] == "teddy bear"));
+    let again = json(&[&on_data[..], &["--json"]].concat());
+    for name in ["ap", "ap50", "ap_small", "ar100"] {
+        let difference = (figure(&again, name) - figure(&answer, name)).abs();
+        assert!(difference < 1e-9, "{name}: {again}");
+    }
+
+    let photo = format!("{data}/images/000000000529.jpg");
+    let out = at("boxes");
+    let arguments = [
+        "predict",
+        &photo,
+        "--weights",
+        &weights,
+        "--crops",
+        "--json",
+    ];
+    let answer = json(&[&arguments[..], &["--out", &out]].concat());
+    let seen = &answer["predictions"][0];
+    assert_eq!(
+        (&seen["width"], &seen["height"]),
+        (&427.into(), &640.into())
+    );
+    let best = &seen["objects"][0];
+    assert_eq!(
+        (&best["label"], &best["index"]),
+        (&"motorcycle".into(), &3.into())
+    );
+    let edges: Vec<f64> = serde_json::from_value(best["box"].clone()).unwrap();
+    assert!(
+        edges[0] < 40. && edges[2] > 350. && edges[3] > 560.,
+        "{edges:?}"
+    );
+    for picture in [&seen["picture"], &best["crop"]] {
+        assert!(std::path::Path::new(picture.as_str().unwrap()).exists());
+    }
+
+    let voc = at("voc");
+    xtask(&["data", &data, "--export", "voc", "--out", &voc]);
+    let counts = json(&["data", &voc, "--json"]);
+    let boxes = &counts["boxes"];
+    // Of the 220 objects four are crowds, which VOC calls difficult.
+    assert_eq!(
+        (&boxes["boxes"], &boxes["difficult"]),
+        (&216.into(), &4.into())
+    );
+}

@@ -27,14 +27,9 @@ fn record(crop_mode: CropMode, crop_pct: f64) -> Preprocessing {
 }
 
 fn records() -> Vec<Preprocessing> {
-    let letterbox = Preprocessing {
-        letterbox_fill: Some(0),
-        ..record(CropMode::Center, 1.0)
-    };
     [CropMode::Center, CropMode::Squash, CropMode::Border]
         .into_iter()
         .flat_map(|crop_mode| [1.0, 0.8].map(|crop_pct| record(crop_mode, crop_pct)))
-        .chain([letterbox])
         .collect()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use candle_core::{Result as CandleResult, Tensor};
-use cnn_layers::{Backbone, Classifier, Context, FeatureMap, Segmenter};
+use cnn_layers::{Backbone, Classifier, Context, Detector, FeatureMap, Segmenter};
 
 use crate::recorder::{Recorded, Recorder};
 use crate::{Error, Node, NodeInput, OwnedValue, ReceptiveField, Source, receptive_field};
@@ -135,6 +135,18 @@ impl Graph {
             let logits = model.forward_from(images, stages.clone(), cx)?;
             let logits = ("logits".to_string(), OwnedValue::from(logits));
             Ok(named(stages).chain([logits]))
+        })
+    }
+
+    /// The graph of a network that finds objects, up to the maps that its heads give. It has no
+    /// outputs: what the heads say of each place is put together outside of its layers.
+    ///
+    /// # Errors
+    /// As [`Graph::watch`].
+    pub fn of_detector(model: &dyn Detector, images: &FeatureMap) -> Result<Self, Error> {
+        Self::watch(images, |images, cx| {
+            model.forward_raw(images, cx)?;
+            Ok(named(Vec::new()))
         })
     }
 

@@ -380,7 +380,7 @@ impl ModelSpec {
     }
 
     /// Names for `num_classes` classes, where the model has that many named ones.
-    pub(crate) fn label_names(&self, num_classes: usize) -> Option<Vec<String>> {
+    pub fn label_names(&self, num_classes: usize) -> Option<Vec<String>> {
         let named = self.labels.len() == num_classes && num_classes > 0;
         named.then(|| self.labels.iter().map(ToString::to_string).collect())
     }

@@ -20,11 +20,17 @@ pub struct ClassMatch {
 }
 
 /// The names of the network's classes, in the order of its scores: those of its `config.json`, or
-/// else ImageNet's for a network of 1000 classes; `None` where no names are known.
+/// else those of the data that its model is published for, as COCO's for a detector of 80 classes or
+/// ImageNet's for a network of 1000; `None` where no names are known.
 pub fn known_class_names<M: ModelKind + ?Sized>(network: &NetworkOf<M>) -> Option<Vec<String>> {
     let imagenet = cnn_data::imagenet_class_names();
     let is_imagenet = network.model().num_classes() == imagenet.len();
     let named = network.label_names().map(<[String]>::to_vec);
+    let published = || {
+        let classes = network.model().num_classes();
+        network.spec().label_names(classes)
+    };
+    let named = named.or_else(|| published().filter(|_| M::KIND == Kind::Detection));
     named.or_else(|| is_imagenet.then(|| imagenet.iter().map(ToString::to_string).collect()))
 }
 
@@ -66,7 +72,7 @@ pub fn match_classes(network: &Network, dataset: &dyn Dataset) -> Result<ClassMa
             *count += 1;
         }
     }
-    matched(network, dataset.classes(), &images, "images")
+    matched(network, dataset.classes(), &images, Things::Images)
 }
 
 /// The same for a network that finds objects: classes occur where an object is of them.
@@ -85,15 +91,32 @@ pub fn match_object_classes(
             }
         }
     }
-    matched(network, dataset.classes(), &objects, "objects")
+    matched(network, dataset.classes(), &objects, Things::Objects)
 }
 
-/// `counts` are how many `things` of each class there are.
+/// What has a class.
+#[derive(Clone, Copy, PartialEq)]
+enum Things {
+    Images,
+    /// Those of a class that does not occur may be found nevertheless.
+    Objects,
+}
+
+impl Things {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Images => "images",
+            Self::Objects => "objects",
+        }
+    }
+}
+
+/// `counts` are how many things of each class there are.
 fn matched<M: ModelKind + ?Sized>(
     network: &NetworkOf<M>,
     classes: &[String],
     counts: &[usize],
-    things: &str,
+    things: Things,
 ) -> Result<ClassMatch, Error> {
     if classes.is_empty() {
         return Err(Error::NoLabels);
@@ -113,10 +136,12 @@ fn matched<M: ModelKind + ?Sized>(
         Some(known) => Rule::Names(KnownNames::new(known)),
         None => Rule::Order(count),
     };
-    let mut numbers = vec![None; classes.len()];
-    for &class in &occurring {
-        numbers[class] = rule.find(class, &classes[class]);
-    }
+    let names = classes.iter().enumerate();
+    let find = |(class, name): (usize, &String)| {
+        let is_wanted = occurs(&class) || things == Things::Objects;
+        is_wanted.then(|| rule.find(class, name)).flatten()
+    };
+    let numbers: Vec<Option<usize>> = names.map(find).collect();
     let is_unknown = |class: &usize| numbers[*class].is_none();
     let unknown: Vec<usize> = occurring.iter().copied().filter(is_unknown).collect();
     let unknown_names: Vec<String> = unknown
@@ -142,8 +167,9 @@ fn matched<M: ModelKind + ?Sized>(
         Some(_) if !unknown.is_empty() => {
             let left_out: usize = unknown.iter().map(|&class| counts[class]).sum();
             Some(format!(
-                "{model} does not know the classes {}; their {left_out} {things} are left out",
-                some(&unknown_names)
+                "{model} does not know the classes {}; their {left_out} {} are left out",
+                some(&unknown_names),
+                things.name()
             ))
         }
         Some(known) if are_numbers && known.iter().any(|name| number(name).is_none()) => {

@@ -64,14 +64,14 @@ fn a_network_that_finds_objects_learns_and_goes_on_where_it_was_cut() {
     trainer
         .run(&task(&trained), &mut GradientStep::default())
         .unwrap();
-    let log = std::fs::read_to_string(whole.path().join("log.csv")).unwrap();
+    let log = std::fs::read_to_string(whole.path().join("metrics.csv")).unwrap();
     let mut rows = csv_rows(&log);
     let head = rows.remove(0);
     for name in [
-        "iou_loss",
-        "objectness_loss",
-        "class_loss",
-        "l1_loss",
+        "train_iou_loss",
+        "train_objectness_loss",
+        "train_class_loss",
+        "train_l1_loss",
         "val_ap",
         "val_ap50",
     ] {
@@ -79,12 +79,12 @@ fn a_network_that_finds_objects_learns_and_goes_on_where_it_was_cut() {
     }
     let column = |name: &str| head.iter().position(|column| column == name).unwrap();
     for row in &rows {
-        losses.push(row[column("objectness_loss")].parse::<f64>().unwrap());
+        losses.push(row[column("train_objectness_loss")].parse::<f64>().unwrap());
     }
     assert!(losses[2] < losses[0], "{losses:?}");
     let l1: Vec<f64> = rows
         .iter()
-        .map(|row| row[column("l1_loss")].parse().unwrap())
+        .map(|row| row[column("train_l1_loss")].parse().unwrap())
         .collect();
     assert!(l1[0] == 0. && l1[1] == 0. && l1[2] > 0., "{l1:?}");
 

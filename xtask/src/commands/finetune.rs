@@ -31,7 +31,7 @@ use crate::training::{
     Augment, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
     optimizer_help, resumed_arguments, save_arguments, schedule_help, without_part,
 };
-use crate::{hub, report};
+use crate::{detection, hub, report};
 
 const COMMAND: &str = "finetune";
 
@@ -192,6 +192,7 @@ impl Finetune {
         }
         if now.training.resume.is_none() {
             let kind = now.kind()?;
+            detection::refuse_training(kind)?;
             refuse_without_part(given, without_part(kind), kind)?;
             if kind == Kind::Segmentation {
                 now.take_segmentation_defaults(given);

@@ -21,6 +21,7 @@ use crate::args::{
 };
 use crate::conclusion::Run;
 use crate::datasets::Source;
+use crate::detection;
 use crate::memory::{self, Workload};
 use crate::os_text::PathOrName;
 use crate::report;
@@ -156,6 +157,7 @@ impl Train {
         if self.task == Some(TaskArg::Segmentation) && is_open("model") {
             now.model = SEGMENTATION_MODEL.to_string();
         }
+        detection::refuse_training(now.kind()?)?;
         if now.kind()? == Kind::Segmentation {
             if is_open("optimizer") && is_open("momentum") && is_open("nesterov") {
                 now.optimizer = OptimizerConfig::adamw();

@@ -1,5 +1,6 @@
 //! Boxes of a dataset: what they are like, and how they are written in another format.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -97,14 +98,19 @@ pub(crate) fn tile(small: Image, sample: &Sample, classes: &[String]) -> Result<
     }
     let across = small.width() as f32 / sample.image.width() as f32;
     let down = small.height() as f32 / sample.image.height() as f32;
+    // Of each class the first has its name: more would hide the photo.
+    let mut named = HashSet::new();
     let boxes: Vec<PictureBox> = sample
         .boxes
         .iter()
         .map(|found| {
             let [x_min, y_min, x_max, y_max] = found.edges();
+            let name = classes
+                .get(found.class)
+                .filter(|_| named.insert(found.class));
             PictureBox {
                 edges: [x_min * across, y_min * down, x_max * across, y_max * down],
-                word: classes.get(found.class).cloned().unwrap_or_default(),
+                word: name.cloned().unwrap_or_default(),
                 color: found.class,
             }
         })

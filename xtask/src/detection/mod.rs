@@ -5,13 +5,15 @@ mod evaluate;
 mod pictures;
 mod predict;
 
+use anyhow::{Result, anyhow};
 use clap::Args;
 use cnn_layers::DetectionLimits;
+use cnn_models::Kind;
 
 pub(crate) use self::dataset::{export, folder_of, print_boxes, tile};
 pub(crate) use self::evaluate::{BoxEvaluation, evaluate, evaluate_file};
 pub(crate) use self::predict::{BoxPrediction, predict};
-use crate::args::share;
+use crate::args::{Unusable, share};
 
 /// The least score of what `predict` shows.
 const SHOWN: f32 = 0.25;
@@ -31,6 +33,15 @@ pub(crate) struct DetectArgs {
     /// better one stays; default what the network was published with, as 0.65
     #[arg(long, value_name = "IOU", value_parser = share)]
     iou: Option<f64>,
+}
+
+/// Says that no command trains networks that find objects.
+pub(crate) fn refuse_training(kind: Kind) -> Result<()> {
+    if kind != Kind::Detection {
+        return Ok(());
+    }
+    let message = "networks that find objects are measured by `evaluate` and used by `predict`; no command trains them yet, programs do with cnn_train::Detection";
+    Err(anyhow!(message).context(Unusable))
 }
 
 impl DetectArgs {

@@ -270,6 +270,10 @@ mod tests {
             assert_eq!([window.height, window.width], resized);
             assert_eq!([placement.top, placement.left], [0, 0]);
         }
+        // Boxes grow by the ratio, not by what is left of it in whole pixels.
+        let placement = input_placement([640, 427], &record);
+        let scale = placement.map(|placement| placement.map().apply([427., 640.]));
+        assert_eq!(scale.ok(), Some([427. * 0.65, 416.]));
     }
 
     // crop_top = int(round((image_height - crop_height) / 2.0)) and (crop - image) // 2 of torchvision 0.29.

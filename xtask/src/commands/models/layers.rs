@@ -3,7 +3,7 @@
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use cnn_graph::{Node, ReceptiveField};
-use cnn_layers::{Classifier, FeatureMap, Segmenter};
+use cnn_layers::{Classifier, Detector, FeatureMap, Segmenter};
 use cnn_models::{Kind, ModelConfig, ModelSpec, NetworkOf};
 use serde::Serialize;
 
@@ -56,6 +56,7 @@ impl LayerTable {
     pub(super) fn of(spec: &ModelSpec, size: Option<Size>) -> Result<Self> {
         match spec.kind() {
             Kind::Segmentation => Self::of_kind::<dyn Segmenter>(spec, size),
+            Kind::Detection => Self::of_kind::<dyn Detector>(spec, size),
             _ => Self::of_kind::<dyn Classifier>(spec, size),
         }
     }
