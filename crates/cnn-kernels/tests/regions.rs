@@ -103,6 +103,17 @@ fn the_largest_value_may_be_negative_or_not_a_number() {
 }
 
 #[test]
+fn the_first_of_equal_values_gets_the_gradient() {
+    let xs = Var::from_tensor(&Tensor::ones((1, 2, 3, 1), DType::F64, &Device::Cpu).unwrap());
+    let xs = xs.unwrap();
+    let map = FeatureMap::from_nhwc(&xs).unwrap();
+    let ys = roi_max_pool(&[level(&map)], &[roi([2., 0., 4., 2.])], [1, 1]).unwrap();
+    let grads = ys.to_nhwc().sum_all().unwrap().backward().unwrap();
+    let grad = grads.get(&xs).unwrap().flatten_all().unwrap();
+    assert_eq!(grad.to_vec1::<f64>().unwrap(), [0., 1., 0., 0., 0., 0.]);
+}
+
+#[test]
 fn what_cannot_be_is_named() {
     let xs = map(&[2, 4, 5, 3]);
     let other = map(&[2, 4, 5, 4]);

@@ -10,7 +10,7 @@ use crate::{Builder, Context, Error, FeatureMap, LayerKind, Value};
 /// torchvision's `MultiScaleRoIAlign`; see [`cnn_kernels::roi_align`] and [`LevelMapper`].
 ///
 /// How much smaller than the image a map is, is told from its rows: the power of two that is nearest.
-/// The first map's and the last map's are the ends of the levels. Of one map, all regions are taken
+/// The first map's and the last map's are the ends of the levels, so of one map all regions are taken
 /// from it.
 ///
 /// An observer sees the maps as its inputs, but not the boxes: these are no value that another layer
@@ -110,13 +110,9 @@ impl MultiScaleRoiAlign {
         };
         let mapper = LevelMapper::new(first, last)?;
         let mapper = mapper.with_canonical(self.canonical_size, self.canonical_level)?;
-        let level_of = |edges: &BoxEdges| match levels {
-            [_] => 0,
-            _ => mapper.index_of(edges),
-        };
         let of_image = |(image, boxes): (usize, &Vec<BoxEdges>)| -> Vec<Roi> {
             let roi = |&edges: &BoxEdges| Roi {
-                map: level_of(&edges),
+                map: mapper.index_of(&edges),
                 image,
                 edges,
             };

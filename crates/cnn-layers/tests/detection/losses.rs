@@ -180,6 +180,56 @@ fn classes_are_the_numbers_that_they_stand_for() {
 }
 
 #[test]
+fn a_mean_is_over_the_rows_that_have_a_class() {
+    let logits = Tensor::new(&[[1f64, -2.], [0., 3.], [0.5, 0.25]], &Device::Cpu).unwrap();
+    let classes = [Some(0), None, Some(1)];
+    let loss =
+        |reduction: &Reduction| scalar(SoftmaxCrossEntropy.loss(&logits, &classes, reduction));
+    assert_eq!(loss(&Reduction::mean()), loss(&Reduction::over(2.)));
+    let boxes = zeros(&[3, 4]);
+    let loss =
+        |reduction: &Reduction| scalar(SmoothL1Loss::l1().loss(&boxes, &[1.; 12], reduction));
+    assert_eq!(
+        (loss(&Reduction::mean()), loss(&Reduction::sum())),
+        (1., 12.)
+    );
+}
+
+#[test]
+fn many_rows_have_the_losses_that_each_has() {
+    let rows = 5000;
+    let mut rng = cnn_core::Key::new(8).rng();
+    let logits: Vec<f64> = (0..rows * 7).map(|_| rng.normal()).collect();
+    let logits = Tensor::from_vec(logits, (rows, 7), &Device::Cpu).unwrap();
+    let targets: Vec<f32> = (0..rows).map(|_| rng.uniform_in(0., 6.) as f32).collect();
+    let weights: Vec<f32> = (0..rows).map(|_| rng.uniform() as f32).collect();
+    let each = DistributionFocalLoss.each(&logits, &targets).unwrap();
+    let weighted = each.iter().zip(&weights);
+    let expected: f64 = weighted
+        .map(|(loss, &weight)| loss * f64::from(weight))
+        .sum();
+    let gradient = |logits: Tensor, targets: &[f32], weights: &[f32]| {
+        let logits = Var::from_tensor(&logits).unwrap();
+        let reduction = Reduction::sum().with_weights(weights.to_vec());
+        let loss = DistributionFocalLoss
+            .loss(&logits, targets, &reduction)
+            .unwrap();
+        let grads = loss.backward().unwrap();
+        (scalar(Ok(loss)), values(grads.get(&logits).unwrap()))
+    };
+    let (found, all) = gradient(logits.clone(), &targets, &weights);
+    assert!(
+        (found - expected).abs() < 1e-9 * expected,
+        "{found}, not {expected}"
+    );
+    for row in [0, 1169, 1170, 1171, 4999] {
+        let of_row = logits.narrow(0, row, 1).unwrap();
+        let (_, alone) = gradient(of_row, &targets[row..][..1], &weights[row..][..1]);
+        assert_eq!(all[row * 7..][..7], alone, "row {row}");
+    }
+}
+
+#[test]
 fn nothing_has_the_loss_zero_and_a_gradient() {
     let boxes = Var::from_tensor(&zeros(&[0, 4])).unwrap();
     for reduction in [Reduction::sum(), Reduction::mean(), Reduction::over(3.)] {
