@@ -13,6 +13,7 @@ use cnn_train::DetectionScores;
 use cnn_transfer::{DetectionMeasured, measure_detection};
 use serde_json::{Value, json};
 
+use crate::memory::{self, Workload};
 use crate::{inference, output};
 
 /// What is to be measured, and how.
@@ -50,6 +51,7 @@ pub(crate) fn evaluate(evaluation: &BoxEvaluation<'_>) -> Result<()> {
         batch,
         ..
     } = *evaluation;
+    memory::check(network, batch.min(dataset.len()), Workload::Forward)?;
     let name = network.spec().name;
     let measured = inference::with_progress(name, dataset.len(), |progress| {
         measure_detection(network, dataset, &limits, batch, progress)
