@@ -1,9 +1,10 @@
 //! A network over a dataset, with its progress and its notes on standard error.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use cnn_data::{Dataset, Skipped};
+use cnn_data::{Dataset, Image, Skipped};
 use cnn_models::Network;
 use cnn_transfer::{Measured, MeasuredWithPart};
 
@@ -46,6 +47,36 @@ pub(crate) fn with_progress<T>(
     let result = pass(&mut |images| progress.advance(images))?;
     progress.finish();
     Ok(result)
+}
+
+/// Goes over photos with their numbers and paths, shows the progress, and gives back those that
+/// cannot be read.
+pub(crate) fn for_each_photo(
+    what: &str,
+    photos: &dyn Dataset,
+    mut each: impl FnMut(usize, &str, Image) -> Result<()>,
+) -> Result<Vec<Skipped>> {
+    let mut skipped = Vec::new();
+    let mut progress = Progress::new(what, photos.len());
+    for index in 0..photos.len() {
+        let path = photos.id(index);
+        match photos.read(index) {
+            Ok(sample) => each(index, &path, sample.image)?,
+            Err(error) => {
+                let reason = error.to_string();
+                skipped.push(Skipped { path, reason });
+            }
+        }
+        progress.advance(1);
+    }
+    progress.finish();
+    Ok(skipped)
+}
+
+/// What the pictures of a photo are called, which no two photos share.
+pub(crate) fn picture_stem(index: usize, path: &str) -> String {
+    let stem = Path::new(path).file_stem().unwrap_or_default();
+    format!("{index:04}-{}", stem.to_string_lossy())
 }
 
 /// Lists what was skipped on standard error.

@@ -25,7 +25,8 @@ pub const PASCAL_VOC_CLASSES: [&str; 21] = [
     "tvmonitor",
 ];
 
-/// The classes of COCO's objects in the order of their ids, which have gaps (Lin et al. 2014, arXiv:1405.0312).
+/// The classes of COCO's objects in the order of their ids, which have gaps (Lin et al. 2014,
+/// arXiv:1405.0312).
 pub const COCO_CLASSES: [&str; 80] = [
     "person",
     "bicycle",

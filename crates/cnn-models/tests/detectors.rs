@@ -218,10 +218,15 @@ fn batches_without_objects_have_finite_losses_and_wrong_ones_are_named() {
         let mut targets = case.targets(false);
         targets.images.pop();
         let error = case.model.losses(&case.input, &targets, &cx).unwrap_err();
-        assert!(error.to_string().contains("targets of 1 images"), "{error}");
+        assert!(error.to_string().contains("`targets`: found 1"), "{error}");
         let mut targets = case.targets(false);
         targets.images[0].classes[1] = 11;
         let error = case.model.losses(&case.input, &targets, &cx).unwrap_err();
-        assert!(error.to_string().contains("class 11"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("found 11, expected a number below 11"),
+            "{error}"
+        );
     }
 }

@@ -32,7 +32,8 @@ pub enum Error {
     NoMasks,
     /// The dataset has no boxes that predictions could be compared with.
     #[error(
-        "the images have no boxes, so there is nothing to compare with; boxes are read from Pascal VOC's XML, COCO's JSON and YOLO's text"
+        "the images have no boxes, so there is nothing to compare with; \
+         boxes are read from Pascal VOC's XML, COCO's JSON and YOLO's text"
     )]
     NoBoxes,
     /// An image of a labelled dataset has no label.

@@ -120,6 +120,10 @@ impl Evaluate {
     /// Runs with these arguments, of which `given` are those that the command line names.
     pub(crate) fn run(&self, given: &[String]) -> Result<()> {
         if let (Some(path), false) = (&self.predictions, self.network.has_weights()) {
+            let kind = Kind::Detection;
+            refuse_without_part(given, &["batch", "csv", "objects", "score", "iou"], kind)?;
+            refuse_without_part(given, &MASK_FLAGS, kind)?;
+            refuse_without_part(given, &SEGMENT_FLAGS, kind)?;
             let images = self.images()?;
             return detection::evaluate_file(path, images.dataset.as_ref(), self.json);
         }

@@ -103,8 +103,18 @@ pub(crate) fn evaluate_file(path: &Path, dataset: &dyn Dataset, as_json: bool) -
         by_image.entry(found.image).or_default().push(found);
     }
     let mut scores = DetectionScores::new(dataset.classes().len())?;
+    let mut skipped = Vec::new();
     for index in 0..dataset.len() {
-        let truth = dataset.objects(index)?;
+        let truth = match dataset.objects(index) {
+            Ok(truth) => truth,
+            Err(error) => {
+                skipped.push(Skipped {
+                    path: dataset.id(index),
+                    reason: error.to_string(),
+                });
+                continue;
+            }
+        };
         let found = by_image.remove(&index).unwrap_or_default();
         scores
             .add_predicted(&truth, &found)
@@ -115,7 +125,7 @@ pub(crate) fn evaluate_file(path: &Path, dataset: &dyn Dataset, as_json: bool) -
         metrics: scores.into_metrics(),
         limits: None,
         trained_on: 0,
-        skipped: Vec::new(),
+        skipped,
         notes: Vec::new(),
         source: ("predictions", path.display().to_string()),
     };
@@ -227,7 +237,8 @@ impl Figures<'_> {
         inference::print_skipped(&self.skipped);
         if self.trained_on > 0 {
             eprintln!(
-                "note: the run was trained on {} of these images, so this says little of new ones; its own test or validation images are measured without --data",
+                "note: the run was trained on {} of these images, so this says little of new ones; \
+                 its own test or validation images are measured without --data",
                 self.trained_on
             );
         }

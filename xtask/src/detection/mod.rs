@@ -40,7 +40,8 @@ pub(crate) fn refuse_training(kind: Kind) -> Result<()> {
     if kind != Kind::Detection {
         return Ok(());
     }
-    let message = "networks that find objects are measured by `evaluate` and used by `predict`; no command trains them yet, programs do with cnn_train::Detection";
+    let message = "networks that find objects are measured by `evaluate` and used by `predict`; \
+                   no command trains them yet, programs do with cnn_train::Detection";
     Err(anyhow!(message).context(Unusable))
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use cnn_data::{BoundingBox, Dataset, Image, Skipped};
+use cnn_data::{BoundingBox, Dataset, Image};
 use cnn_layers::{DetectedObject, DetectionLimits, Mode};
 use cnn_models::DetectionNetwork;
 use cnn_train::DetectImages as _;
@@ -37,21 +37,8 @@ pub(crate) fn predict(prediction: &BoxPrediction<'_>) -> Result<()> {
     let names = cnn_transfer::class_names(network);
     std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     let mut predictions = Vec::new();
-    let mut skipped = Vec::new();
-    let mut progress = output::Progress::new(network.spec().name, photos.len());
-    for index in 0..photos.len() {
-        let path = photos.id(index);
-        let image = match photos.read(index) {
-            Ok(sample) => sample.image,
-            Err(error) => {
-                skipped.push(Skipped {
-                    path,
-                    reason: error.to_string(),
-                });
-                progress.advance(1);
-                continue;
-            }
-        };
+    let name = network.spec().name;
+    let skipped = inference::for_each_photo(name, photos, |index, path, image| {
         let images = std::slice::from_ref(&image);
         let found = model.detect_images(images, network.preprocessing(), &limits)?;
         let found: Vec<_> = found
@@ -59,8 +46,7 @@ pub(crate) fn predict(prediction: &BoxPrediction<'_>) -> Result<()> {
             .flatten()
             .filter_map(|object| within(object, &image))
             .collect();
-        let stem = Path::new(&path).file_stem().unwrap_or_default();
-        let stem = format!("{index:04}-{}", stem.to_string_lossy());
+        let stem = inference::picture_stem(index, path);
         let picture = out.join(format!("{stem}.png"));
         draw(&image, &found, &names)?.write_png(&picture)?;
         let crops = if prediction.crops {
@@ -87,9 +73,8 @@ pub(crate) fn predict(prediction: &BoxPrediction<'_>) -> Result<()> {
             "objects": objects.collect::<Vec<Value>>(),
             "picture": picture,
         }));
-        progress.advance(1);
-    }
-    progress.finish();
+        Ok(())
+    })?;
     if predictions.is_empty() {
         inference::print_skipped(&skipped);
         bail!("no photo could be read");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use cnn_data::{Dataset, MaskOverlay, MaskPalette, Skipped};
+use cnn_data::{Dataset, MaskOverlay, MaskPalette};
 use cnn_layers::Mode;
 use cnn_models::SegmentationNetwork;
 use cnn_train::{SegmentImage as _, SegmentOptions};
@@ -25,24 +25,10 @@ pub(crate) fn predict(
     let overlay = MaskOverlay::new().for_classes(&names);
     std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     let mut predictions = Vec::new();
-    let mut skipped = Vec::new();
-    let mut progress = output::Progress::new(network.spec().name, photos.len());
-    for index in 0..photos.len() {
-        let path = photos.id(index);
-        let image = match photos.read(index) {
-            Ok(sample) => sample.image,
-            Err(error) => {
-                skipped.push(Skipped {
-                    path,
-                    reason: error.to_string(),
-                });
-                progress.advance(1);
-                continue;
-            }
-        };
+    let name = network.spec().name;
+    let skipped = inference::for_each_photo(name, photos, |index, path, image| {
         let segmented = model.segment_image(&image, network.preprocessing(), options)?;
-        let stem = Path::new(&path).file_stem().unwrap_or_default();
-        let stem = format!("{index:04}-{}", stem.to_string_lossy());
+        let stem = inference::picture_stem(index, path);
         let mask_path = out.join(format!("{stem}.png"));
         let overlay_path = out.join(format!("{stem}-overlay.png"));
         segmented
@@ -74,9 +60,8 @@ pub(crate) fn predict(
             "confidence": segmented.confidence,
             "classes": shares,
         }));
-        progress.advance(1);
-    }
-    progress.finish();
+        Ok(())
+    })?;
     if predictions.is_empty() {
         inference::print_skipped(&skipped);
         bail!("no photo could be read");

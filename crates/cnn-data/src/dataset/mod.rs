@@ -17,6 +17,7 @@ mod open;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod photo_list;
+mod photo_names;
 mod recognise;
 mod recurring;
 mod sample;

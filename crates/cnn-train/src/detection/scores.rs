@@ -117,7 +117,16 @@ pub fn score_detections(
         let batch = batch?;
         let found = detect_batch(model, &batch, limits)?;
         for (&index, found) in batch.indices.iter().zip(found) {
-            let truth = dataset.objects(index)?;
+            let truth = match dataset.objects(index) {
+                Ok(truth) => truth,
+                Err(error) => {
+                    skipped.push(Skipped {
+                        path: dataset.id(index),
+                        reason: error.to_string(),
+                    });
+                    continue;
+                }
+            };
             let of_dataset = |object: DetectedObject| {
                 let class = class_of(object.class)?;
                 Some(DetectedObject { class, ..object })

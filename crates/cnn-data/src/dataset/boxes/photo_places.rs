@@ -1,13 +1,12 @@
 //! Where the photos of a YOLO dataset are that a file names: folders, and lists of paths.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::pairs::lines;
 use crate::Error;
 use crate::dataset::Split;
 use crate::dataset::files::{has_extension, image_files, is_image_name};
+use crate::dataset::photo_names::{PhotoNames, agreeing_parts};
 
 /// The largest list of photos that is read, in bytes.
 const MOST_BYTES: u64 = 256 << 20;
@@ -15,7 +14,7 @@ const MOST_BYTES: u64 = 256 << 20;
 /// The folders that paths are meant from.
 pub(super) struct PhotoPlaces<'a> {
     roots: Vec<PathBuf>,
-    index: NameIndex<'a>,
+    photos: PhotoNames<'a>,
 }
 
 impl<'a> PhotoPlaces<'a> {
@@ -28,7 +27,7 @@ impl<'a> PhotoPlaces<'a> {
         roots.push(root.to_owned());
         Self {
             roots,
-            index: NameIndex::of(images),
+            photos: PhotoNames::of(images),
         }
     }
 
@@ -81,7 +80,7 @@ impl<'a> PhotoPlaces<'a> {
             let direct = places
                 .map(|place| place.join(bare))
                 .find(|path| path.is_file());
-            match direct.or_else(|| self.index.find(Path::new(bare))) {
+            match direct.or_else(|| find_photo(&self.photos, Path::new(bare))) {
                 Some(photo) if is_image_name(&photo) => photos.push(photo),
                 _ => absent.push(line),
             }
@@ -122,35 +121,14 @@ pub(super) fn listed_in(
     found
 }
 
-/// Photos by their names.
-struct NameIndex<'a> {
-    of_name: HashMap<&'a OsStr, Vec<&'a Path>>,
-}
-
-impl<'a> NameIndex<'a> {
-    fn of(images: &'a [PathBuf]) -> Self {
-        let mut of_name: HashMap<&OsStr, Vec<&Path>> = HashMap::new();
-        for image in images {
-            if let Some(name) = image.file_name() {
-                of_name.entry(name).or_default().push(image);
-            }
-        }
-        Self { of_name }
-    }
-
-    /// The photo whose path ends as most of this one does, as lists are moved with their photos;
-    /// `None` where two are as good.
-    fn find(&self, path: &Path) -> Option<PathBuf> {
-        let candidates = self.of_name.get(path.file_name()?)?;
-        let agreeing = |image: &Path| {
-            let parts = image.iter().rev().zip(path.iter().rev());
-            parts.take_while(|(one, other)| one == other).count()
-        };
-        let best = candidates.iter().map(|image| agreeing(image)).max()?;
-        let mut found = candidates.iter().filter(|image| agreeing(image) == best);
-        match (found.next(), found.next()) {
-            (Some(only), None) => Some(only.to_path_buf()),
-            _ => None,
-        }
+/// The photo whose path ends as most of this one does; `None` where two are as good.
+fn find_photo(photos: &PhotoNames<'_>, path: &Path) -> Option<PathBuf> {
+    let candidates = photos.called(path).iter();
+    let agreeing = |photo: &Path| agreeing_parts(photo, path);
+    let best = candidates.clone().map(|photo| agreeing(photo)).max()?;
+    let mut found = candidates.filter(|photo| agreeing(photo) == best);
+    match (found.next(), found.next()) {
+        (Some(only), None) => Some(only.to_path_buf()),
+        _ => None,
     }
 }

@@ -5,7 +5,7 @@
 //! its name, with or without a year, or else by its folder. Of several files of one split the one
 //! is read that is called `instances…`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -18,6 +18,7 @@ use crate::dataset::Split;
 use crate::dataset::files::{
     Listing, file_name, files_within, has_extension, is_image_name, quoted,
 };
+use crate::dataset::photo_names::{PhotoNames, agreeing_parts};
 use crate::{Error, Mask};
 
 /// How far below the folder files of annotations are looked for.
@@ -152,10 +153,11 @@ impl CocoPart {
     fn of(file: &Path, images: &[PathBuf]) -> Result<Self, Error> {
         let annotations = CocoAnnotations::read(file)?;
         let split = split_of(file);
-        let index = ImageNames::of(images);
+        let photos = PhotoNames::of(images);
         let photos = (0..annotations.len())
             .map(|image| {
-                index.find(
+                find_image(
+                    &photos,
                     annotations.file_name(image).unwrap_or_default(),
                     file,
                     split,
@@ -277,57 +279,36 @@ pub(in crate::dataset) fn is_split_with_year(folder: &str) -> bool {
     Split::of_folder_name(folder.trim_end_matches(char::is_numeric)).is_some()
 }
 
-/// Image files by their names.
-struct ImageNames<'a> {
-    of_name: HashMap<&'a OsStr, Vec<&'a Path>>,
-}
-
-impl<'a> ImageNames<'a> {
-    fn of(images: &'a [PathBuf]) -> Self {
-        let mut of_name: HashMap<&OsStr, Vec<&Path>> = HashMap::new();
-        for image in images {
-            if let Some(name) = image.file_name() {
-                of_name.entry(name).or_default().push(image);
-            }
-        }
-        Self { of_name }
-    }
-
-    /// The image that a file of annotations calls so. Of several the one counts whose folders agree
-    /// with more of the name, then the one that lies beside the file, then the one in a folder of
-    /// the split.
-    fn find(
-        &self,
-        name: &str,
-        file: &Path,
-        split: Option<Split>,
-    ) -> Result<Option<PathBuf>, Error> {
-        let name = name.replace('\\', "/");
-        let named = Path::new(&name);
-        let candidates = named.file_name().and_then(|name| self.of_name.get(name));
-        let Some(candidates) = candidates else {
-            return Ok(None);
+/// The image that a file of annotations calls so. Of several the one counts whose folders agree
+/// with more of the name, then the one that lies beside the file, then the one in a folder of
+/// the split.
+fn find_image(
+    images: &PhotoNames<'_>,
+    name: &str,
+    file: &Path,
+    split: Option<Split>,
+) -> Result<Option<PathBuf>, Error> {
+    let name = name.replace('\\', "/");
+    let named = Path::new(&name);
+    let candidates = images.called(named);
+    let rank = |image: &Path| {
+        let agreeing = agreeing_parts(image, named);
+        let folders = image.parent().into_iter().flat_map(Path::iter);
+        let is_of_split = |folder: &OsStr| {
+            let folder = folder.to_string_lossy();
+            let bare = folder.trim_end_matches(char::is_numeric);
+            split.is_some() && Split::of_folder_name(bare) == split
         };
-        let rank = |image: &Path| {
-            let agreeing = image.iter().rev().zip(named.iter().rev());
-            let agreeing = agreeing.take_while(|(one, other)| one == other).count();
-            let folders = image.parent().into_iter().flat_map(Path::iter);
-            let is_of_split = |folder: &OsStr| {
-                let folder = folder.to_string_lossy();
-                let bare = folder.trim_end_matches(char::is_numeric);
-                split.is_some() && Split::of_folder_name(bare) == split
-            };
-            let is_beside = image.parent() == file.parent();
-            (agreeing, is_beside, folders.into_iter().any(is_of_split))
-        };
-        let best = candidates.iter().map(|image| rank(image)).max();
-        let mut first = candidates.iter().filter(|image| Some(rank(image)) == best);
-        match (first.next(), first.next()) {
-            (Some(one), Some(other)) => Err(Error::Ambiguous {
-                path: file.to_owned(),
-                reason: format!("`{name}` could be {} or {}", one.display(), other.display()),
-            }),
-            (one, _) => Ok(one.map(|image| image.to_path_buf())),
-        }
+        let is_beside = image.parent() == file.parent();
+        (agreeing, is_beside, folders.into_iter().any(is_of_split))
+    };
+    let best = candidates.iter().map(|image| rank(image)).max();
+    let mut first = candidates.iter().filter(|image| Some(rank(image)) == best);
+    match (first.next(), first.next()) {
+        (Some(one), Some(other)) => Err(Error::Ambiguous {
+            path: file.to_owned(),
+            reason: format!("`{name}` could be {} or {}", one.display(), other.display()),
+        }),
+        (one, _) => Ok(one.map(|image| image.to_path_buf())),
     }
 }

@@ -13,6 +13,15 @@ pub(super) struct Scale {
 }
 
 impl Scale {
+    pub(super) const NANO: Self = Self::new(0.33, 0.25);
+    pub(super) const TINY: Self = Self::new(0.33, 0.375);
+    pub(super) const SMALL: Self = Self::new(0.33, 0.5);
+    pub(super) const MEDIUM: Self = Self::new(0.67, 0.75);
+
+    const fn new(depth: f64, width: f64) -> Self {
+        Self { depth, width }
+    }
+
     /// Bottlenecks of a layer that YOLOX-L has three of.
     pub(super) fn blocks(self) -> usize {
         ((self.depth * 3.).round_ties_even() as usize).max(1)

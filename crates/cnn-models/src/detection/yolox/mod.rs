@@ -15,7 +15,7 @@ use cnn_core::{ColorOrder, Preprocessing};
 use cnn_layers::detection::batched_nms;
 use cnn_layers::{
     Backbone, Builder, Context, DetectedObject, DetectionLimits, DetectionTargets, Detector,
-    FeatureMap, LayerGroup, NamedLoss, RawOutput, StageInfo, StagedBackbone,
+    FeatureMap, ImageObjects, LayerGroup, NamedLoss, RawOutput, StageInfo, StagedBackbone,
 };
 
 use self::anchors::{Anchor, STRIDES};
@@ -28,39 +28,21 @@ use crate::{Build, Error, ModelConfig, ModelSpec};
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
         name: "yolox_nano",
-        build: Build::Detector(|config, root| {
-            let scale = Scale {
-                depth: 0.33,
-                width: 0.25,
-            };
-            build(scale, true, config, root)
-        }),
+        build: Build::Detector(|config, root| build(Scale::NANO, true, config, root)),
         parameters: 912_159,
         multiply_adds: 522_553_408,
         ..BASE
     },
     ModelSpec {
         name: "yolox_tiny",
-        build: Build::Detector(|config, root| {
-            let scale = Scale {
-                depth: 0.33,
-                width: 0.375,
-            };
-            build(scale, false, config, root)
-        }),
+        build: Build::Detector(|config, root| build(Scale::TINY, false, config, root)),
         parameters: 5_055_855,
         multiply_adds: 3_206_268_000,
         ..BASE
     },
     ModelSpec {
         name: "yolox_s",
-        build: Build::Detector(|config, root| {
-            let scale = Scale {
-                depth: 0.33,
-                width: 0.5,
-            };
-            build(scale, false, config, root)
-        }),
+        build: Build::Detector(|config, root| build(Scale::SMALL, false, config, root)),
         parameters: 8_968_255,
         multiply_adds: 13_342_771_200,
         preset: large,
@@ -68,13 +50,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
     },
     ModelSpec {
         name: "yolox_m",
-        build: Build::Detector(|config, root| {
-            let scale = Scale {
-                depth: 0.67,
-                width: 0.75,
-            };
-            build(scale, false, config, root)
-        }),
+        build: Build::Detector(|config, root| build(Scale::MEDIUM, false, config, root)),
         parameters: 25_326_495,
         multiply_adds: 36_765_158_400,
         preset: large,
@@ -184,7 +160,7 @@ impl Yolox {
         self.check_input(xs)?;
         let maps = self.backbone.forward_stages(xs, cx)?;
         let [fine, middle, coarse] = &maps[..] else {
-            candle_core::bail!("YOLOX reads three maps, found {}", maps.len());
+            return Err(argument("maps of the backbone", maps.len(), "3"));
         };
         let maps = self.neck.forward([fine, middle, coarse], cx)?;
         self.head.forward(&maps, cx)
@@ -203,18 +179,19 @@ impl Yolox {
     }
 
     fn check_targets(&self, xs: &FeatureMap, targets: &DetectionTargets) -> Result<()> {
-        if targets.images.len() != xs.batch() {
-            let found = targets.images.len();
-            candle_core::bail!("targets of {found} images for a batch of {}", xs.batch());
+        let images = targets.images.len();
+        if images != xs.batch() {
+            let expected = format!("{}, one for each image", xs.batch());
+            return Err(argument("targets", images, expected));
         }
-        for objects in &targets.images {
-            let classes = &objects.classes;
-            if classes.len() != objects.boxes.len() {
-                let boxes = objects.boxes.len();
-                candle_core::bail!("{} classes for {boxes} boxes", classes.len());
+        for ImageObjects { boxes, classes } in &targets.images {
+            if classes.len() != boxes.len() {
+                let expected = format!("{}, one for each box", boxes.len());
+                return Err(argument("classes of objects", classes.len(), expected));
             }
             if let Some(class) = classes.iter().find(|&&class| class >= self.num_classes) {
-                candle_core::bail!("class {class} of a network for {}", self.num_classes);
+                let expected = format!("a number below {}", self.num_classes);
+                return Err(argument("the class of an object", class, expected));
             }
         }
         Ok(())
@@ -307,6 +284,14 @@ impl Detector for Yolox {
         };
         (0..xs.batch()).map(image).collect()
     }
+}
+
+fn argument(
+    name: &'static str,
+    found: impl ToString,
+    expected: impl Into<String>,
+) -> candle_core::Error {
+    cnn_layers::Error::argument(name, found, expected).into()
 }
 
 /// The class with the greatest score, the first among equal ones, and its score times that of there

@@ -1,26 +1,26 @@
 //! Fine-tuning: the phases of a strategy, one after the other.
 
+mod classification;
+mod segmentation;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cnn_data::{Augmentation, BatchMix, Dataset, Skipped};
 use cnn_layers::{Classifier, LayerGroup, Segmenter, Store};
 use cnn_models::{ModelKind, NetworkOf};
 use cnn_train::{
-    Classification, CrossEntropy, GradientStep, Notice, PixelCrossEntropy, PixelLossKind,
-    PixelLossSum, Segmentation, Task, TrainConfig, TrainSummary, Trainer, check_datasets,
-    check_mask_datasets,
+    GradientStep, Notice, PixelCrossEntropy, PixelLossKind, PixelLossSum, Task, TrainConfig,
+    TrainSummary, Trainer,
 };
 use cnn_weights::TensorFile;
 use serde::Serialize;
 
-use crate::features::features_fit;
 use crate::freeze::digest;
-use crate::head_task::HeadTask;
-use crate::{Error, FeatureCache, Features, FineTuneConfig, Phase};
+use crate::{Error, FeatureCache, FineTuneConfig, Phase};
 
 /// Fine-tunes a loaded classifier on one's own images.
 ///
@@ -432,176 +432,6 @@ impl<'a, M: Tunable + ?Sized> FineTuneOf<'a, M> {
             before = after;
         }
         Ok(summaries)
-    }
-}
-
-impl Tunable for dyn Classifier {
-    fn classes(data: &dyn Dataset) -> &[String] {
-        data.classes()
-    }
-
-    fn check(train: &dyn Dataset, val: &dyn Dataset) -> Result<(), cnn_train::Error> {
-        check_datasets(train, val)
-    }
-
-    fn tuned_groups(&self) -> Vec<LayerGroup> {
-        ModelKind::layer_groups(self).to_vec()
-    }
-
-    /// The head alone moves, it reads the last map alone, every epoch sees the same images, and they
-    /// are not too many.
-    fn reads_features(tune: &FineTune<'_>, phase: &Phase) -> Result<bool, Error> {
-        let images = tune.train.len().max(tune.val.len());
-        Ok(phase.is_head_only()
-            && tune.head_augmentation.is_none()
-            && tune.network.model().auxiliary_heads().is_empty()
-            && features_fit(&tune.network, images)?)
-    }
-
-    fn run_phase(
-        tune: &mut FineTune<'_>,
-        phase: &Phase,
-        place: Option<usize>,
-        directory: &Path,
-        skipped: &mut BTreeMap<String, String>,
-    ) -> Result<Option<TrainSummary>, Error> {
-        if !Self::reads_features(tune, phase)? {
-            return tune.run_on_images(phase, place, directory, skipped);
-        }
-        let Some(train) = tune.features("training", tune.train.clone())? else {
-            return tune.run_on_images(phase, place, directory, skipped);
-        };
-        let Some(val) = tune.features("validation", tune.val.clone())? else {
-            return tune.run_on_images(phase, place, directory, skipped);
-        };
-        for file in train.skipped.iter().chain(&val.skipped) {
-            skipped.insert(file.path.clone(), file.reason.clone());
-        }
-        let train = (train, &tune.train);
-        let val = (val, &tune.val);
-        let batch = tune.config.batch_size;
-        let task = HeadTask::new(&tune.network, train, val, batch, tune.loss())?;
-        Ok(Some(tune.train(phase, place, directory, &task)?))
-    }
-}
-
-impl FineTune<'_> {
-    /// `None` if it was interrupted, or if the features are too many to be kept.
-    fn features(
-        &mut self,
-        of: &'static str,
-        dataset: Arc<dyn Dataset>,
-    ) -> Result<Option<Features>, Error> {
-        let images = dataset.len();
-        let start = Instant::now();
-        let Self {
-            cache,
-            network,
-            interrupt,
-            listener,
-            ..
-        } = self;
-        let features = cache.features(network, &dataset, interrupt, |done| {
-            listener(&FineTuneNotice::Features { of, done, images });
-        });
-        self.feature_seconds += start.elapsed().as_secs_f64();
-        features
-    }
-
-    fn run_on_images(
-        &mut self,
-        phase: &Phase,
-        place: Option<usize>,
-        directory: &Path,
-        skipped: &mut BTreeMap<String, String>,
-    ) -> Result<Option<TrainSummary>, Error> {
-        if self.is_interrupted() {
-            return Ok(None);
-        }
-        let augmentation = if phase.is_head_only() {
-            self.head_augmentation.clone().unwrap_or_default()
-        } else {
-            self.augmentation.clone()
-        };
-        let train = self.train.clone();
-        let val = self.val.clone();
-        let record = self.network.preprocessing().clone();
-        let mut task = Classification::new(train, val, record, |mode| self.network.build(mode))?
-            .with_batch_size(self.config.batch_size.min(self.train.len()))?
-            .with_augmentation(augmentation)
-            .with_loss(self.loss());
-        if let Some(mix) = self.mix.clone().filter(|_| !phase.is_head_only()) {
-            task = task.with_mix(mix);
-        }
-        let summary = self.train(phase, place, directory, &task);
-        skipped.extend(
-            task.skipped()
-                .into_iter()
-                .map(|file| (file.path, file.reason)),
-        );
-        Ok(Some(summary?))
-    }
-
-    fn loss(&self) -> CrossEntropy {
-        CrossEntropy {
-            label_smoothing: self.config.label_smoothing,
-            class_weights: self.class_weights.clone(),
-        }
-    }
-}
-
-impl Tunable for dyn Segmenter {
-    fn classes(data: &dyn Dataset) -> &[String] {
-        data.mask_classes()
-    }
-
-    fn check(train: &dyn Dataset, val: &dyn Dataset) -> Result<(), cnn_train::Error> {
-        check_mask_datasets(train, val)
-    }
-
-    /// What lies behind the backbone is one group, for it starts anew together.
-    fn tuned_groups(&self) -> Vec<LayerGroup> {
-        let groups = ModelKind::layer_groups(self);
-        let is_decoder = |group: &&LayerGroup| group.name == "decoder" || group.name == "head";
-        let behind = groups.iter().filter(is_decoder);
-        let modules: Vec<String> = behind.flat_map(|group| group.modules.clone()).collect();
-        let backbone = groups.iter().filter(|group| !is_decoder(group)).cloned();
-        backbone.chain([LayerGroup::new("head", modules)]).collect()
-    }
-
-    fn reads_features(_: &SegmentationFineTune<'_>, _: &Phase) -> Result<bool, Error> {
-        Ok(false)
-    }
-
-    fn run_phase(
-        tune: &mut SegmentationFineTune<'_>,
-        phase: &Phase,
-        place: Option<usize>,
-        directory: &Path,
-        skipped: &mut BTreeMap<String, String>,
-    ) -> Result<Option<TrainSummary>, Error> {
-        if tune.is_interrupted() {
-            return Ok(None);
-        }
-        let record = tune.network.preprocessing().clone();
-        let train = tune.train.clone();
-        let val = tune.val.clone();
-        let task = Segmentation::new(train, val, record, |mode| tune.network.build(mode))?
-            .with_batch_size(tune.config.batch_size.min(tune.train.len()))?
-            .with_augmentation(tune.augmentation.clone())
-            .with_loss(tune.pixel_loss.clone());
-        let summary = tune.train(phase, place, directory, &task);
-        let files = task.skipped().into_iter();
-        skipped.extend(files.map(|file| (file.path, file.reason)));
-        Ok(Some(summary?))
-    }
-}
-
-impl SegmentationFineTune<'_> {
-    /// What is minimised; default cross-entropy.
-    #[must_use]
-    pub fn with_loss(self, pixel_loss: PixelLossSum) -> Self {
-        Self { pixel_loss, ..self }
     }
 }
 

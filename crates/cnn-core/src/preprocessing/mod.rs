@@ -1,10 +1,13 @@
 //! How a network wants its images: the part of timm's `pretrained_cfg` that preparing an image
 //! needs.
 
+mod choices;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::choices::{ColorOrder, CropMode, Interpolation};
 use crate::Error;
 
 /// Mean of the red, green and blue channel over ImageNet, in 0..1.
@@ -26,8 +29,9 @@ pub const MAX_IMAGE_SIDE: usize = 65_535;
 /// in 0..1, or in another range.
 ///
 /// Field names and values are those of timm's `pretrained_cfg`, so the record reads from and writes
-/// to a `config.json`; those that timm does not have are written where they are not the default. Reading ignores keys that it does not know, gives missing and null ones
-/// timm's defaults, and [validates](Self::validate).
+/// to a `config.json`; those that timm does not have are written where they are not the default.
+/// Reading ignores keys that it does not know, gives missing and null ones timm's defaults, and
+/// [validates](Self::validate).
 ///
 /// ```
 /// use cnn_core::{Interpolation, Preprocessing};
@@ -257,57 +261,6 @@ impl TryFrom<Value> for Preprocessing {
     }
 }
 
-/// How an image is resampled when its size changes, antialiased when it shrinks, as Pillow does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Interpolation {
-    /// The nearest pixel, never antialiased.
-    Nearest,
-    /// Linear in both directions.
-    Bilinear,
-    /// Cubic in both directions, a = −0.5.
-    #[default]
-    Bicubic,
-}
-
-impl Interpolation {
-    const ACCEPTED: &str = "\"nearest\", \"bilinear\" or \"bicubic\"";
-}
-
-/// How an image of another aspect ratio is brought to the input size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CropMode {
-    /// Resize keeping the aspect ratio until the image covers the resize size, cut out the centre:
-    /// the ends of the long side are lost.
-    #[default]
-    Center,
-    /// Resize to the resize size without keeping the aspect ratio, cut out the centre.
-    Squash,
-    /// Resize keeping the aspect ratio until the image fits into the resize size, fill what is
-    /// missing with the mean colour.
-    Border,
-}
-
-/// The order of the colours in a network's input.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ColorOrder {
-    /// Red, green, blue.
-    #[default]
-    Rgb,
-    /// Blue, green, red, as OpenCV reads images.
-    Bgr,
-}
-
-impl ColorOrder {
-    const ACCEPTED: &str = "\"rgb\" or \"bgr\"";
-}
-
-impl CropMode {
-    const ACCEPTED: &str = "\"center\", \"squash\" or \"border\"";
-}
-
 fn field<T: DeserializeOwned>(
     fields: &Map<String, Value>,
     name: &'static str,
@@ -377,8 +330,14 @@ mod tests {
         assert_eq!(record.mean, [123.0 / 255.0, 117.0 / 255.0, 104.0 / 255.0]);
         assert_eq!(record.std, [1.0 / 255.0; 3]);
 
-        let yolox = json!({"input_size": [3, 416, 416], "letterbox_fill": 114, "color_order": "bgr", "value_range": [0, 255],
-            "mean": [0, 0, 0], "std": [1, 1, 1]});
+        let yolox = json!({
+            "input_size": [3, 416, 416],
+            "letterbox_fill": 114,
+            "color_order": "bgr",
+            "value_range": [0, 255],
+            "mean": [0, 0, 0],
+            "std": [1, 1, 1],
+        });
         let record = Preprocessing::from_pretrained_cfg(&yolox).unwrap();
         assert_eq!(record.input_size, [3, 416, 416]);
         assert_eq!((&record.mean, &record.std), (&vec![0.0; 3], &vec![1.0; 3]));

@@ -1,0 +1,131 @@
+//! What fine-tuning a classifier has of its own: a head that is trained on kept features.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use cnn_data::Dataset;
+use cnn_layers::{Classifier, LayerGroup};
+use cnn_models::ModelKind;
+use cnn_train::{Classification, CrossEntropy, TrainSummary, check_datasets};
+
+use super::{FineTune, FineTuneNotice, Tunable};
+use crate::features::features_fit;
+use crate::head_task::HeadTask;
+use crate::{Error, Features, Phase};
+
+impl Tunable for dyn Classifier {
+    fn classes(data: &dyn Dataset) -> &[String] {
+        data.classes()
+    }
+
+    fn check(train: &dyn Dataset, val: &dyn Dataset) -> Result<(), cnn_train::Error> {
+        check_datasets(train, val)
+    }
+
+    fn tuned_groups(&self) -> Vec<LayerGroup> {
+        ModelKind::layer_groups(self).to_vec()
+    }
+
+    /// The head alone moves, it reads the last map alone, every epoch sees the same images, and they
+    /// are not too many.
+    fn reads_features(tune: &FineTune<'_>, phase: &Phase) -> Result<bool, Error> {
+        let images = tune.train.len().max(tune.val.len());
+        Ok(phase.is_head_only()
+            && tune.head_augmentation.is_none()
+            && tune.network.model().auxiliary_heads().is_empty()
+            && features_fit(&tune.network, images)?)
+    }
+
+    fn run_phase(
+        tune: &mut FineTune<'_>,
+        phase: &Phase,
+        place: Option<usize>,
+        directory: &Path,
+        skipped: &mut BTreeMap<String, String>,
+    ) -> Result<Option<TrainSummary>, Error> {
+        if !Self::reads_features(tune, phase)? {
+            return tune.run_on_images(phase, place, directory, skipped);
+        }
+        let Some(train) = tune.features("training", tune.train.clone())? else {
+            return tune.run_on_images(phase, place, directory, skipped);
+        };
+        let Some(val) = tune.features("validation", tune.val.clone())? else {
+            return tune.run_on_images(phase, place, directory, skipped);
+        };
+        for file in train.skipped.iter().chain(&val.skipped) {
+            skipped.insert(file.path.clone(), file.reason.clone());
+        }
+        let train = (train, &tune.train);
+        let val = (val, &tune.val);
+        let batch = tune.config.batch_size;
+        let task = HeadTask::new(&tune.network, train, val, batch, tune.loss())?;
+        Ok(Some(tune.train(phase, place, directory, &task)?))
+    }
+}
+
+impl FineTune<'_> {
+    /// `None` if it was interrupted, or if the features are too many to be kept.
+    fn features(
+        &mut self,
+        of: &'static str,
+        dataset: Arc<dyn Dataset>,
+    ) -> Result<Option<Features>, Error> {
+        let images = dataset.len();
+        let start = Instant::now();
+        let Self {
+            cache,
+            network,
+            interrupt,
+            listener,
+            ..
+        } = self;
+        let features = cache.features(network, &dataset, interrupt, |done| {
+            listener(&FineTuneNotice::Features { of, done, images });
+        });
+        self.feature_seconds += start.elapsed().as_secs_f64();
+        features
+    }
+
+    fn run_on_images(
+        &mut self,
+        phase: &Phase,
+        place: Option<usize>,
+        directory: &Path,
+        skipped: &mut BTreeMap<String, String>,
+    ) -> Result<Option<TrainSummary>, Error> {
+        if self.is_interrupted() {
+            return Ok(None);
+        }
+        let augmentation = if phase.is_head_only() {
+            self.head_augmentation.clone().unwrap_or_default()
+        } else {
+            self.augmentation.clone()
+        };
+        let train = self.train.clone();
+        let val = self.val.clone();
+        let record = self.network.preprocessing().clone();
+        let mut task = Classification::new(train, val, record, |mode| self.network.build(mode))?
+            .with_batch_size(self.config.batch_size.min(self.train.len()))?
+            .with_augmentation(augmentation)
+            .with_loss(self.loss());
+        if let Some(mix) = self.mix.clone().filter(|_| !phase.is_head_only()) {
+            task = task.with_mix(mix);
+        }
+        let summary = self.train(phase, place, directory, &task);
+        skipped.extend(
+            task.skipped()
+                .into_iter()
+                .map(|file| (file.path, file.reason)),
+        );
+        Ok(Some(summary?))
+    }
+
+    fn loss(&self) -> CrossEntropy {
+        CrossEntropy {
+            label_smoothing: self.config.label_smoothing,
+            class_weights: self.class_weights.clone(),
+        }
+    }
+}

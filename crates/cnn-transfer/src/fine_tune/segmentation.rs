@@ -1,0 +1,67 @@
+//! What fine-tuning a network for pixels has of its own.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use cnn_data::Dataset;
+use cnn_layers::{LayerGroup, Segmenter};
+use cnn_models::ModelKind;
+use cnn_train::{PixelLossSum, Segmentation, TrainSummary, check_mask_datasets};
+
+use super::{SegmentationFineTune, Tunable};
+use crate::{Error, Phase};
+
+impl Tunable for dyn Segmenter {
+    fn classes(data: &dyn Dataset) -> &[String] {
+        data.mask_classes()
+    }
+
+    fn check(train: &dyn Dataset, val: &dyn Dataset) -> Result<(), cnn_train::Error> {
+        check_mask_datasets(train, val)
+    }
+
+    /// What lies behind the backbone is one group, for it starts anew together.
+    fn tuned_groups(&self) -> Vec<LayerGroup> {
+        let groups = ModelKind::layer_groups(self);
+        let is_decoder = |group: &&LayerGroup| group.name == "decoder" || group.name == "head";
+        let behind = groups.iter().filter(is_decoder);
+        let modules: Vec<String> = behind.flat_map(|group| group.modules.clone()).collect();
+        let backbone = groups.iter().filter(|group| !is_decoder(group)).cloned();
+        backbone.chain([LayerGroup::new("head", modules)]).collect()
+    }
+
+    fn reads_features(_: &SegmentationFineTune<'_>, _: &Phase) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    fn run_phase(
+        tune: &mut SegmentationFineTune<'_>,
+        phase: &Phase,
+        place: Option<usize>,
+        directory: &Path,
+        skipped: &mut BTreeMap<String, String>,
+    ) -> Result<Option<TrainSummary>, Error> {
+        if tune.is_interrupted() {
+            return Ok(None);
+        }
+        let record = tune.network.preprocessing().clone();
+        let train = tune.train.clone();
+        let val = tune.val.clone();
+        let task = Segmentation::new(train, val, record, |mode| tune.network.build(mode))?
+            .with_batch_size(tune.config.batch_size.min(tune.train.len()))?
+            .with_augmentation(tune.augmentation.clone())
+            .with_loss(tune.pixel_loss.clone());
+        let summary = tune.train(phase, place, directory, &task);
+        let files = task.skipped().into_iter();
+        skipped.extend(files.map(|file| (file.path, file.reason)));
+        Ok(Some(summary?))
+    }
+}
+
+impl SegmentationFineTune<'_> {
+    /// What is minimised; default cross-entropy.
+    #[must_use]
+    pub fn with_loss(self, pixel_loss: PixelLossSum) -> Self {
+        Self { pixel_loss, ..self }
+    }
+}
