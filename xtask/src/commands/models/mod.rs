@@ -8,7 +8,7 @@ mod table;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use cnn_core::{begins_a_word, did_you_mean};
-use cnn_models::ModelSpec;
+use cnn_models::{Kind, ModelSpec};
 
 use self::layers::LayerTable;
 use self::limits::{Limits, Listed};
@@ -117,6 +117,14 @@ fn next_steps(listed: &[Listed]) -> Vec<NextStep> {
         return published.map(see).into_iter().collect();
     };
     let of = ["--model", spec.name];
+    // No command trains or times detectors yet.
+    if spec.kind() == Kind::Detection {
+        let predict = ["predict", "PHOTOS", "--weights", "FOLDER", of[0], of[1]];
+        return vec![NextStep::new(
+            "find objects with weights of its own",
+            &predict,
+        )];
+    }
     let named = weights.first().map(|source| hub::name_of(spec, source));
     let builtin = hub::names_of(spec).into_iter().next();
     let use_it = match named.or(builtin) {

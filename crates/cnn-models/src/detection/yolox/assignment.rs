@@ -210,3 +210,27 @@ impl ClassCosts {
 fn sigmoid(logit: f32) -> f64 {
     1. / (1. + (-f64::from(logit)).exp())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two objects around one anchor, which both choose: the second fits its box and its class.
+    #[test]
+    fn an_anchor_of_two_objects_learns_the_one_that_costs_less() {
+        let anchors = Anchor::all(&[[1, 1], [0, 0], [0, 0]]);
+        let fitting = [0., 0., 8., 8.];
+        let objects = ImageObjects {
+            boxes: vec![[-4., 0., 12., 8.], fitting],
+            classes: vec![0, 1],
+        };
+        let predictions = Predictions {
+            boxes: &anchors[0].encode(&fitting),
+            objectness: &[2.],
+            classes: &[-3., 3.],
+        };
+        let assigned = assign(&objects, &predictions, &anchors);
+        assert_eq!((assigned.len(), assigned[0].object), (1, 1));
+        assert!(assigned[0].iou > 0.999, "{assigned:?}");
+    }
+}
