@@ -266,8 +266,8 @@ impl<'a, M: Tunable + ?Sized> FineTuneOf<'a, M> {
     /// together.
     ///
     /// # Errors
-    /// [`Error::Classes`] if the network's head does not fit the data, and as [`check_datasets`]
-    /// and [`FineTuneConfig::phases`].
+    /// [`Error::Classes`] if the network's head does not fit the data, and as [`Tunable::check`] and
+    /// [`FineTuneConfig::phases`].
     pub fn phases(&self) -> Result<Vec<Phase>, Error> {
         let network = self.network.model().num_classes();
         let data = M::classes(self.train.as_ref()).len();
