@@ -244,6 +244,8 @@ pub(crate) enum TaskArg {
     Classification,
     /// The class of every pixel
     Segmentation,
+    /// Objects: boxes with classes
+    Detection,
 }
 
 impl From<TaskArg> for Kind {
@@ -251,6 +253,7 @@ impl From<TaskArg> for Kind {
         match task {
             TaskArg::Classification => Self::Classification,
             TaskArg::Segmentation => Self::Segmentation,
+            TaskArg::Detection => Self::Detection,
         }
     }
 }

@@ -43,7 +43,7 @@ impl MeasuredEpoch for BestEpoch {
         &self.measured.notes
     }
 
-    fn figures(&self) -> Result<Value> {
+    fn figures(&self, _: &Run<'_>) -> Result<Value> {
         figures(&self.measured)
     }
 

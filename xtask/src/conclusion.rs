@@ -13,6 +13,7 @@ use cnn_viz::{Fact, Report};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::detection::BestDetection;
 use crate::segmentation::BestSegmentation;
 use crate::{inference, next_steps, output, predictions, report};
 
@@ -65,7 +66,7 @@ pub(crate) trait MeasuredEpoch {
     fn notes(&self) -> &[String];
 
     /// The figures for programs.
-    fn figures(&self) -> Result<Value>;
+    fn figures(&self, run: &Run<'_>) -> Result<Value>;
 
     /// The figures in a line.
     fn said(&self) -> Result<String>;
@@ -201,8 +202,10 @@ impl Run<'_> {
     }
 
     fn best_epoch(&self) -> Result<Box<dyn MeasuredEpoch>> {
-        if self.kind == Kind::Segmentation {
-            return Ok(Box::new(BestSegmentation::measure(self)?));
+        match self.kind {
+            Kind::Segmentation => return Ok(Box::new(BestSegmentation::measure(self)?)),
+            Kind::Detection => return Ok(Box::new(BestDetection::measure(self)?)),
+            _ => {}
         }
         let options = LoadOptions::default();
         let images = self.data.measured_on().images.len();
@@ -241,7 +244,7 @@ impl Run<'_> {
         if let Some(tuning) = &self.tuning {
             summary["phases"] = json!(tuning.phases);
         }
-        summary[best.part().name()] = best.figures()?;
+        summary[best.part().name()] = best.figures(self)?;
         Ok(summary)
     }
 
@@ -286,6 +289,7 @@ fn best_line(best: &Best) -> String {
         "top1" => format!("top-1 {:.2} % of", 100. * best.score),
         "top5" => format!("top-5 {:.2} % of", 100. * best.score),
         "miou" => format!("mIoU {:.4} on", best.score),
+        "ap" => format!("AP {:.4} on", best.score),
         name => format!("{name} {:.4} on", best.score),
     };
     format!("best epoch {}: {score} the validation images", best.epoch)

@@ -52,16 +52,17 @@ pub(crate) fn after_run_with(kind: Kind, directory: &Path, mistakes: &[String]) 
     };
     let predicting = match kind {
         Kind::Segmentation => "segment photos",
+        Kind::Detection => "find objects in photos",
         _ => "classify photos",
     };
     let mut steps = vec![
         NextStep::new("measure it again", &["evaluate", "--weights", &run]),
         NextStep::new(predicting, &["predict", "PHOTOS", "--weights", &run]),
-        NextStep::new(
-            purpose,
-            &[&["explain"], &explained[..], &with_weights].concat(),
-        ),
     ];
+    if kind != Kind::Detection {
+        let explain = [&["explain"], &explained[..], &with_weights].concat();
+        steps.push(NextStep::new(purpose, &explain));
+    }
     if kind == Kind::Classification {
         steps.push(NextStep::new(
             "see which of its filters do nothing",

@@ -51,6 +51,8 @@ const FILES: [(&str, &str); 9] = [
         "the arguments of the run, which `--config` reads",
     ),
 ];
+/// What the training loss of networks that find objects is.
+const BOX_LOSS_NOTE: &str = "The training loss is the sum of the network's losses, the mean over an epoch in which the weights change. Where images were mosaics, it falls as soon as they are not; where the last epochs have a further loss, it rises by that. What counts is the AP of the validation images.";
 /// Mistakes named in the command that explains them.
 const EXPLAINED_MISTAKES: usize = 3;
 
@@ -126,9 +128,14 @@ fn beginning(command: &str, data: &str, model: &str, directory: &Path) -> Result
         learning_rates: rates::read(&directory.join("events.jsonl"))?,
         loss_note: Some(match kind {
             Kind::Segmentation => pixel_loss_note(&arguments),
+            Kind::Detection => BOX_LOSS_NOTE.to_string(),
             _ => loss_note(&arguments),
         }),
-        score: (kind == Kind::Segmentation).then(|| "mIoU".to_string()),
+        score: match kind {
+            Kind::Segmentation => Some("mIoU".to_string()),
+            Kind::Detection => Some("AP".to_string()),
+            _ => None,
+        },
         strip: strip::read(directory, &numbers),
         epochs,
         files: FILES
@@ -168,6 +175,7 @@ struct Row {
     val_loss: Option<f64>,
     val_top1: Option<f64>,
     val_miou: Option<f64>,
+    val_ap: Option<f64>,
     seconds: Option<f64>,
 }
 
@@ -187,7 +195,7 @@ fn epochs(directory: &Path) -> Result<Vec<ReportEpoch>> {
         train_loss: row.train_loss,
         val_loss: row.val_loss,
         train_score: row.train_top1,
-        val_score: row.val_top1.or(row.val_miou),
+        val_score: row.val_top1.or(row.val_miou).or(row.val_ap),
         seconds: row.seconds,
     };
     rows.map(|row| row.map(epoch))

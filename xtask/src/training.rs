@@ -128,6 +128,9 @@ pub(crate) enum Augment {
     /// Cut out a part, 8 to 100 % in training from scratch, 35 to 100 % in fine-tuning, resize,
     /// mirror
     ResizedCrop,
+    /// Of detection, and its `auto`: four images in one, other colors, mirror; `crop-flip` and
+    /// `resized-crop` are then the parts and the canvases of SSD
+    Mosaic,
 }
 
 /// Decoded images stay in memory up to this many bytes.
@@ -174,6 +177,23 @@ impl TrainingArgs {
         Ok(opened.with_cache(CACHE_BYTES))
     }
 
+    /// Opens photos with masks or boxes, with the splits that they have; where they have no `val`, a
+    /// part is held out.
+    pub(crate) fn open_annotated(&self, source: &Source) -> Result<TrainingData> {
+        let opened = match source {
+            Source::Path(place) => {
+                TrainingData::open_annotated(place.found()?, self.val_fraction, self.seed)?
+            }
+            Source::Shapes(_) => {
+                let open = |split| source.open(Some(split));
+                let train = open(Split::Train)?;
+                TrainingData::new(train, open(Split::Val)?).with_test(open(Split::Test)?)
+            }
+        };
+        inference::print_notes(opened.notes());
+        Ok(opened.with_cache(CACHE_BYTES))
+    }
+
     /// With `--balance` a weight per class.
     pub(crate) fn class_weights(&self, data: &TrainingData) -> Option<Vec<f64>> {
         self.balance
@@ -197,7 +217,7 @@ impl TrainingArgs {
         base: AugmentationPolicy,
     ) -> Result<Augmentation> {
         let policy = AugmentationPolicy {
-            cropping: self.augment.into(),
+            cropping: self.augment.cropping()?,
             rotation: self.rotate,
             elastic: self.elastic,
             color_jitter: self.color_jitter,
@@ -208,14 +228,23 @@ impl TrainingArgs {
     }
 }
 
-impl From<Augment> for Cropping {
-    fn from(augment: Augment) -> Self {
-        match augment {
-            Augment::Auto => Self::Auto,
-            Augment::None => Self::None,
-            Augment::CropFlip => Self::CropFlip,
-            Augment::ResizedCrop => Self::ResizedCrop,
-        }
+impl Augment {
+    /// Of images without boxes.
+    fn cropping(self) -> Result<Cropping> {
+        Ok(match self {
+            Self::Auto => Cropping::Auto,
+            Self::None => Cropping::None,
+            Self::CropFlip => Cropping::CropFlip,
+            Self::ResizedCrop => Cropping::ResizedCrop,
+            Self::Mosaic => return Err(self.needs_boxes()),
+        })
+    }
+
+    /// Mosaics are told from four images' boxes.
+    pub(crate) fn needs_boxes(self) -> anyhow::Error {
+        anyhow::anyhow!(
+            "--augment mosaic is for detection; other tasks take auto, none, crop-flip or resized-crop"
+        )
     }
 }
 
@@ -348,8 +377,32 @@ pub(crate) fn without_part(kind: Kind) -> &'static [&'static str] {
             "erase",
             "balance",
             "no_cache",
+            "late_epochs",
+            "multi_scale",
+            "box_mixup",
         ],
-        _ => &["loss", "class_weights", "classes", "ignore_index"],
+        Kind::Detection => &[
+            "label_smoothing",
+            "mixup",
+            "cutmix",
+            "erase",
+            "elastic",
+            "balance",
+            "no_cache",
+            "loss",
+            "class_weights",
+            "classes",
+            "ignore_index",
+        ],
+        _ => &[
+            "loss",
+            "class_weights",
+            "classes",
+            "ignore_index",
+            "late_epochs",
+            "multi_scale",
+            "box_mixup",
+        ],
     }
 }
 

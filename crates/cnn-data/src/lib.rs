@@ -99,9 +99,10 @@ pub use annotation::{
     Affine, AnnotatedObject, BoundingBox, Mask, MaskFault, MaskOverlay, MaskPalette, Origin,
 };
 pub use augment::{
-    Augmentation, BatchMix, ClassCrop, ColorJitter, CutMix, ElasticDeformation, EraseFill, Mixing,
-    Mixup, RandomAffine, RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop,
-    RandomRotation, RandomVerticalFlip, Resize, Transform,
+    Augmentation, BatchMix, ClassCrop, ColorJitter, CutMix, ElasticDeformation, EraseFill,
+    HsvJitter, Mixing, Mixup, Mosaic, ObjectMixup, PhotometricDistortion, RandomAffine, RandomCrop,
+    RandomErasing, RandomHorizontalFlip, RandomIouCrop, RandomResizedCrop, RandomRotation,
+    RandomVerticalFlip, RandomZoomOut, Resize, Transform,
 };
 #[cfg(feature = "tensors")]
 pub use batch::Batch;

@@ -73,8 +73,8 @@ pub use classification::{
 };
 pub use config::TrainConfig;
 pub use detection::{
-    DetectImages, Detection, DetectionBatch, DetectionScores, PhotoObjects, check_box_datasets,
-    score_detections,
+    BoxAugmentationPolicy, BoxCropping, DetectImages, Detection, DetectionBatch, DetectionScores,
+    PhotoObjects, check_box_datasets, score_detections,
 };
 pub use epoch_record::EpochRecord;
 pub use error::Error;

@@ -136,14 +136,14 @@ impl TrainingData {
         })
     }
 
-    /// Opens a dataset of photos with masks, with the splits that it has. Where it has no `val`,
+    /// Opens a dataset of photos with masks or boxes, with the splits that it has. Where it has no `val`,
     /// validation images are the share `held_out` of the training images, at least one, drawn by
     /// `seed`.
     ///
     /// # Errors
     /// [`Error::Data`] for what cannot be opened, [`Error::Argument`] if `held_out` is not above 0
     /// and below 1, [`Error::NothingToHoldOut`] if there are fewer than two images.
-    pub fn open_masks(found: &FoundDataset, held_out: f64, seed: u64) -> Result<Self, Error> {
+    pub fn open_annotated(found: &FoundDataset, held_out: f64, seed: u64) -> Result<Self, Error> {
         let splits = found.splits();
         let open = |split: Split| -> Result<Option<Arc<dyn Dataset>>, Error> {
             let there = splits.contains(&split).then(|| found.open(split));

@@ -52,8 +52,8 @@ pub use classes::{
 pub use error::Error;
 pub use features::{FeatureCache, Features};
 pub use fine_tune::{
-    FineTune, FineTuneNotice, FineTuneOf, FineTuneSummary, PhaseSummary, SegmentationFineTune,
-    Tunable,
+    DetectionFineTune, FineTune, FineTuneNotice, FineTuneOf, FineTuneSummary, PhaseSummary,
+    SegmentationFineTune, Tunable,
 };
 pub use freeze::FreezeProof;
 pub use measure::{

@@ -7,12 +7,13 @@ use clap::{Args, ValueEnum};
 use cnn_core::RunDir;
 use cnn_data::Dataset;
 use cnn_models::{
-    Kind, LoadOptions, ModelConfig, ModelKind, Network, NetworkOf, SegmentationNetwork, find,
+    DetectionNetwork, Kind, LoadOptions, ModelConfig, ModelKind, Network, NetworkOf,
+    SegmentationNetwork, find,
 };
 use cnn_train::{AugmentationPolicy, OptimizerConfig, ScheduleKind, TrainingData};
 use cnn_transfer::{
-    FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FineTuneSummary, FreezeProof, Phase,
-    SegmentationFineTune, Strategy,
+    DetectionFineTune, FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FineTuneOf,
+    FineTuneSummary, FreezeProof, Phase, SegmentationFineTune, Strategy, Tunable,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,7 @@ use crate::args::{
 };
 use crate::conclusion::{Run, Tuning};
 use crate::datasets::Source;
+use crate::detection::{self, BoxTraining, BoxTrainingArgs};
 use crate::hub::Weights;
 use crate::memory::{self, Workload};
 use crate::os_text::PathOrName;
@@ -31,7 +33,7 @@ use crate::training::{
     Augment, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
     optimizer_help, resumed_arguments, save_arguments, schedule_help, without_part,
 };
-use crate::{detection, hub, report};
+use crate::{hub, report};
 
 const COMMAND: &str = "finetune";
 
@@ -159,6 +161,10 @@ pub(crate) struct Finetune {
 
     #[command(flatten)]
     #[serde(flatten)]
+    boxes: BoxTrainingArgs,
+
+    #[command(flatten)]
+    #[serde(flatten)]
     training: TrainingArgs,
 }
 
@@ -192,10 +198,11 @@ impl Finetune {
         }
         if now.training.resume.is_none() {
             let kind = now.kind()?;
-            detection::refuse_training(kind)?;
             refuse_without_part(given, without_part(kind), kind)?;
-            if kind == Kind::Segmentation {
-                now.take_segmentation_defaults(given);
+            match kind {
+                Kind::Segmentation => now.take_segmentation_defaults(given),
+                Kind::Detection => now.take_detection_defaults(given),
+                _ => {}
             }
         }
         let Some(directory) = &self.training.resume else {
@@ -272,16 +279,52 @@ impl Finetune {
         }
     }
 
-    fn tune_in(&self, directory: Option<&Path>) -> Result<()> {
-        if self.kind()? == Kind::Segmentation {
-            return self.tune_segmentation(directory);
+    /// Of what the command line does not say, what suits networks that find objects.
+    fn take_detection_defaults(&mut self, given: &[String]) {
+        let is_open = |name: &str| !given.iter().any(|given| given == name);
+        self.task = Some(TaskArg::Detection);
+        if is_open("strategy") {
+            self.strategy = Strategy::Full;
         }
+        if is_open("batch") {
+            self.batch = 8;
+        }
+        if is_open("epochs") {
+            self.epochs = Some(30);
+        }
+        if is_open("lr") {
+            self.lr = Some(1e-3);
+        }
+        if is_open("body_scale") {
+            self.body_scale = Some(1.);
+        }
+        if is_open("layer_decay") {
+            self.layer_decay = Some(1.);
+        }
+        if is_open("batch_norm") {
+            self.batch_norm = Some(Statistics::Moving);
+        }
+        self.training.ema = self.training.ema.or(Some(detection::AVERAGE));
+    }
+
+    fn tune_in(&self, directory: Option<&Path>) -> Result<()> {
+        match self.kind()? {
+            Kind::Segmentation => self.tune_segmentation(directory),
+            Kind::Detection => self.tune_detection(directory),
+            _ => self.tune_classification(directory),
+        }
+    }
+
+    fn tune_classification(&self, directory: Option<&Path>) -> Result<()> {
         let data = self.training.open_data(&self.data)?;
         let classes = data.train().classes();
-        let mut network = self.network(classes.len())?;
+        let build = || {
+            let mut network = self.network(classes.len())?;
+            network.set_label_names(classes.to_vec())?;
+            Ok(network)
+        };
+        let network = build()?;
         note_loaded(&network);
-        network.set_label_names(classes.to_vec())?;
-        let name = network.spec().name;
         let config = self.config(&network).context(Unusable)?;
         let workload = if self.strategy == Strategy::Head {
             Workload::Forward
@@ -293,16 +336,9 @@ impl Finetune {
             .training
             .augmentation(network.preprocessing(), AugmentationPolicy::fine_tuning())
             .context(Unusable)?;
-        let interrupt = interrupt_flag()?;
         let strip = Strip::new(&network, data.val())?;
-        let mut watcher = Watcher::new(Some(&strip), self.patience);
-        let images = data.train().len();
         let mut tuning = FineTune::new(network, data.train().clone(), data.val().clone())
-            .with_config(config.clone())
-            .with_augmentation(augmentation.clone())
-            .with_save_every(self.training.save_every())
-            .with_interrupt(interrupt)
-            .with_listener(|notice| listen(notice, images, &mut watcher));
+            .with_augmentation(augmentation.clone());
         if let Some(mix) = self.training.mix().context(Unusable)? {
             tuning = tuning.with_mix(mix);
         }
@@ -315,40 +351,14 @@ impl Finetune {
         if !self.no_cache {
             tuning = tuning.with_cache(FeatureCache::in_directory(self.caches().join("features")));
         }
-        let phases = tuning.phases().context(Unusable)?;
-        let directory = match directory {
-            Some(directory) => directory.to_path_buf(),
-            None => RunDir::create(&self.training.out, COMMAND, name)?
-                .path()
-                .to_path_buf(),
-        };
-        save_arguments(&self.resolved(&config), &directory)?;
-        data.record_in(&directory)?;
-        strip.begin(&directory)?;
-        let train = data.train().len();
-        let val = data.val().len();
-        eprintln!(
-            "{name}: {train} training and {val} validation images of {} classes, in {}",
-            classes.len(),
-            directory.display()
-        );
-        let summary = tuning
-            .run(&directory)
-            .map_err(|error| explained(error.into(), &directory))?;
-        if summary.interrupted {
-            report::write_interrupted(COMMAND, &self.data, name, &directory)?;
-            return Err(interrupted(COMMAND, summary.train.epochs, &directory));
-        }
-        drop(tuning);
-        let source = self.network(data.train().classes().len())?;
-        self.conclude(&source, &summary, &phases, &data, &directory)
+        self.tune(tuning, config, &data, Some(&strip), build, directory)
     }
 
     fn tune_segmentation(&self, directory: Option<&Path>) -> Result<()> {
         let data = segmentation::open_data(&self.data, &self.masks, &self.training)?;
         let classes = data.train().mask_classes().to_vec();
-        let network = self.segmentation_network(&classes, data.train().as_ref())?;
-        let name = network.spec().name;
+        let build = || self.segmentation_network(&classes, data.train().as_ref());
+        let network = build()?;
         let config = FineTuneConfig {
             body_scale: self.body_scale.unwrap_or(0.3),
             ..self.config(&network)?
@@ -356,16 +366,54 @@ impl Finetune {
         memory::check(&network, self.batch as usize, Workload::Training)?;
         let augmentation =
             segmentation::augmentation(&self.training, data.train().as_ref(), &network)?;
-        let mut watcher = Watcher::new(None, self.patience);
+        let tuning = SegmentationFineTune::new(network, data.train().clone(), data.val().clone())
+            .with_augmentation(augmentation)
+            .with_loss(self.loss.loss(data.train().as_ref())?);
+        self.tune(tuning, config, &data, None, build, directory)
+    }
+
+    fn tune_detection(&self, directory: Option<&Path>) -> Result<()> {
+        let data = detection::open_data(&self.data, &self.training)?;
+        let build = || self.detection_network(data.train().as_ref());
+        let network = build()?;
+        note_loaded(&network);
+        let config = self.config(&network)?;
+        memory::check(&network, self.batch as usize, Workload::Training)?;
+        let BoxTraining {
+            augmentation,
+            late_augmentation,
+            late_epochs,
+            sizes,
+        } = self
+            .boxes
+            .resolve(&self.training, &network, data.train(), config.epochs)?;
+        let tuning = DetectionFineTune::new(network, data.train().clone(), data.val().clone())
+            .with_augmentation(augmentation)
+            .with_late_augmentation(late_epochs, late_augmentation)
+            .with_sizes(sizes);
+        self.tune(tuning, config, &data, None, build, directory)
+    }
+
+    /// Runs all phases in a directory, which is made where none is given, and says what came of it.
+    /// `build` gives the network as the run begins with it.
+    fn tune<M: Tunable + ?Sized>(
+        &self,
+        tuning: FineTuneOf<'_, M>,
+        config: FineTuneConfig,
+        data: &TrainingData,
+        strip: Option<&Strip>,
+        build: impl Fn() -> Result<NetworkOf<M>>,
+        directory: Option<&Path>,
+    ) -> Result<()> {
+        let name = tuning.network().spec().name;
+        let classes = tuning.network().model().num_classes();
         let images = data.train().len();
-        let mut tuning =
-            SegmentationFineTune::new(network, data.train().clone(), data.val().clone())
-                .with_config(config.clone())
-                .with_augmentation(augmentation)
-                .with_loss(self.loss.loss(data.train().as_ref())?)
-                .with_save_every(self.training.save_every())
-                .with_interrupt(interrupt_flag()?)
-                .with_listener(|notice| listen(notice, images, &mut watcher));
+        let mut watcher = Watcher::new(strip, self.patience);
+        let mut tuning = tuning
+            .with_config(config.clone())
+            .with_save_every(self.training.save_every())
+            .with_interrupt(interrupt_flag()?)
+            .with_listener(|notice| listen(notice, images, &mut watcher));
         let phases = tuning.phases().context(Unusable)?;
         let directory = match directory {
             Some(directory) => directory.to_path_buf(),
@@ -375,10 +423,12 @@ impl Finetune {
         };
         save_arguments(&self.resolved(&config), &directory)?;
         data.record_in(&directory)?;
+        if let Some(strip) = strip {
+            strip.begin(&directory)?;
+        }
         eprintln!(
-            "{name}: {images} training and {} validation images of {} classes, in {}",
+            "{name}: {images} training and {} validation images of {classes} classes, in {}",
             data.val().len(),
-            classes.len(),
             directory.display()
         );
         let summary = tuning
@@ -390,8 +440,43 @@ impl Finetune {
         }
         drop(tuning);
         watcher.finish();
-        let source = self.segmentation_network(&classes, data.train().as_ref())?;
-        self.conclude(&source, &summary, &phases, &data, &directory)
+        self.conclude(&build()?, &summary, &phases, data, &directory)
+    }
+
+    /// A network that finds objects: the weights' own with a new head, or one of fresh weights.
+    fn detection_network(&self, dataset: &dyn Dataset) -> Result<DetectionNetwork> {
+        let classes = dataset.classes();
+        let seed = self.training.seed;
+        let mut network = if self.weights == "none" {
+            let spec = find(self.model.as_deref().unwrap_or(detection::MODEL))?;
+            let size = self.training.size.map(|size| size.0);
+            let config = ModelConfig {
+                num_classes: Some(classes.len()),
+                input_size: Some(size.unwrap_or_else(|| detection::input_size(dataset, spec))),
+                ..ModelConfig::default()
+            };
+            DetectionNetwork::of(*spec, &config, seed)?
+        } else {
+            let weights = self.weights(&self.weights)?;
+            let options = LoadOptions {
+                spec: self
+                    .model
+                    .as_deref()
+                    .map(find)
+                    .transpose()?
+                    .copied()
+                    .or(weights.spec),
+                num_classes: Some(classes.len()),
+                new_head: true,
+                input_size: self.training.size.map(|size| size.0),
+                seed,
+                moving_average: self.use_ema,
+                ..LoadOptions::default()
+            };
+            DetectionNetwork::load(&weights.path, &options)?
+        };
+        network.set_label_names(classes.to_vec())?;
+        Ok(network)
     }
 
     /// A network for pixels: the weights' own with a new head, or one over a classifier.

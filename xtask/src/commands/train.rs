@@ -7,11 +7,12 @@ use clap::Args;
 use cnn_core::RunDir;
 use cnn_data::{Dataset, Skipped};
 use cnn_models::{
-    Kind, ModelConfig, ModelKind, ModelSpec, Network, NetworkOf, SegmentationNetwork,
+    DetectionNetwork, Kind, ModelConfig, ModelKind, ModelSpec, Network, NetworkOf,
+    SegmentationNetwork,
 };
 use cnn_train::{
-    AugmentationPolicy, Classification, CrossEntropy, OptimizerConfig, Schedule, ScheduleKind,
-    Segmentation, Task, TrainConfig, TrainSummary, TrainingData,
+    AugmentationPolicy, Classification, CrossEntropy, Detection, OptimizerConfig, Schedule,
+    ScheduleKind, Segmentation, Task, TrainConfig, TrainSummary, TrainingData,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ use crate::args::{
 };
 use crate::conclusion::Run;
 use crate::datasets::Source;
-use crate::detection;
+use crate::detection::{self, BoxTraining, BoxTrainingArgs};
 use crate::memory::{self, Workload};
 use crate::os_text::PathOrName;
 use crate::report;
@@ -44,6 +45,11 @@ const SEGMENTATION_RATE: f64 = 4e-3;
 const SEGMENTATION_BATCH: u32 = 32;
 const SEGMENTATION_EPOCHS: u32 = 12;
 
+/// The rate of AdamW of a network that finds objects, the images per batch and the epochs.
+const DETECTION_RATE: f64 = 2e-3;
+const DETECTION_BATCH: u32 = 32;
+const DETECTION_EPOCHS: u32 = 12;
+
 /// Train a registered network from scratch, reproducibly to the byte, and go on after an
 /// interruption
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
@@ -54,7 +60,7 @@ pub(crate) struct Train {
     task: Option<TaskArg>,
 
     /// Registered name of the model (the command `models` lists them), with what it is built with as
-    /// `unet:width=16,depth=3`, which is the default for segmentation
+    /// `unet:width=16,depth=3`, which is the default for segmentation; for detection `yolox_nano`
     #[arg(
         long,
         value_name = "NAME[:SETTINGS]",
@@ -69,11 +75,11 @@ pub(crate) struct Train {
     #[arg(long, value_name = "PATH", default_value = "shapes", value_parser = PathOrName)]
     data: String,
 
-    /// Passes over the training images; for segmentation 12
+    /// Passes over the training images; for segmentation and detection 12
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = count)]
     epochs: u32,
 
-    /// Images per batch; for segmentation 32
+    /// Images per batch; for segmentation and detection 32
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = count)]
     batch: u32,
 
@@ -86,7 +92,7 @@ pub(crate) struct Train {
     optimizer: OptimizerConfig,
 
     /// Learning rate; default 0.1 for sgd, 0.001 for the others; segmentation takes adamw at 0.004
-    /// unless it is told otherwise
+    /// and detection at 0.002 unless they are told otherwise
     #[arg(long, value_name = "RATE", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
@@ -141,6 +147,10 @@ pub(crate) struct Train {
 
     #[command(flatten)]
     #[serde(flatten)]
+    boxes: BoxTrainingArgs,
+
+    #[command(flatten)]
+    #[serde(flatten)]
     training: TrainingArgs,
 }
 
@@ -153,23 +163,7 @@ impl Train {
             masks: self.masks.absolute()?,
             ..self.clone()
         };
-        let is_open = |name: &str| !given.iter().any(|given| given == name);
-        if self.task == Some(TaskArg::Segmentation) && is_open("model") {
-            now.model = SEGMENTATION_MODEL.to_string();
-        }
-        detection::refuse_training(now.kind()?)?;
-        if now.kind()? == Kind::Segmentation {
-            if is_open("optimizer") && is_open("momentum") && is_open("nesterov") {
-                now.optimizer = OptimizerConfig::adamw();
-                now.lr = now.lr.or(Some(SEGMENTATION_RATE));
-            }
-            if is_open("batch") {
-                now.batch = SEGMENTATION_BATCH;
-            }
-            if is_open("epochs") {
-                now.epochs = SEGMENTATION_EPOCHS;
-            }
-        }
+        now.take_defaults(given)?;
         let Some(directory) = &self.training.resume else {
             let kind = now.kind()?;
             refuse_without_part(given, without_part(kind), kind)?;
@@ -178,6 +172,38 @@ impl Train {
         let saved = resumed_arguments(directory, &now, given)?;
         let training = saved.training.in_sitting(&self.training);
         Self { training, ..saved }.train_in(Some(directory))
+    }
+
+    /// Of what the command line does not say, what suits the kind of network.
+    fn take_defaults(&mut self, given: &[String]) -> Result<()> {
+        let is_open = |name: &str| !given.iter().any(|given| given == name);
+        if is_open("model") {
+            let model = match self.task {
+                Some(TaskArg::Segmentation) => SEGMENTATION_MODEL,
+                Some(TaskArg::Detection) => detection::MODEL,
+                _ => self.model.as_str(),
+            };
+            self.model = model.to_string();
+        }
+        let (rate, batch, epochs) = match self.kind()? {
+            Kind::Segmentation => (SEGMENTATION_RATE, SEGMENTATION_BATCH, SEGMENTATION_EPOCHS),
+            Kind::Detection => (DETECTION_RATE, DETECTION_BATCH, DETECTION_EPOCHS),
+            _ => return Ok(()),
+        };
+        if is_open("optimizer") && is_open("momentum") && is_open("nesterov") {
+            self.optimizer = OptimizerConfig::adamw();
+            self.lr = self.lr.or(Some(rate));
+        }
+        if is_open("batch") {
+            self.batch = batch;
+        }
+        if is_open("epochs") {
+            self.epochs = epochs;
+        }
+        if self.kind()? == Kind::Detection {
+            self.training.ema = self.training.ema.or(Some(detection::AVERAGE));
+        }
+        Ok(())
     }
 
     /// What the network is for.
@@ -204,6 +230,7 @@ impl Train {
         };
         match self.kind()? {
             Kind::Segmentation => resolved.train_segmentation(config, directory),
+            Kind::Detection => resolved.train_detection(config, directory),
             _ => resolved.train_classification(config, directory),
         }
     }
@@ -249,6 +276,42 @@ impl Train {
             &summary,
             task.skipped(),
         )
+    }
+
+    fn train_detection(&self, config: TrainConfig, directory: Option<&Path>) -> Result<()> {
+        let data = detection::open_data(&self.data, &self.training)?;
+        let train = data.train();
+        let classes = train.classes().to_vec();
+        let (spec, _) = model_choice(&self.model)?;
+        let size = match self.training.size {
+            Some(size) => size.0,
+            None => detection::input_size(train.as_ref(), spec),
+        };
+        let (spec, config_of_model) = self.configured(classes.len(), Some(size))?;
+        let mut network = DetectionNetwork::of(*spec, &config_of_model, self.training.seed)?;
+        network.set_label_names(classes)?;
+        memory::check(&network, self.batch as usize, Workload::Training)?;
+        let record = network.preprocessing().clone();
+        let epochs = self.epochs as usize;
+        let BoxTraining {
+            augmentation,
+            late_augmentation,
+            late_epochs,
+            sizes,
+        } = self
+            .boxes
+            .resolve(&self.training, &network, train, epochs)?;
+        let build = |mode| network.build(mode);
+        let task = Detection::new(train.clone(), data.val().clone(), record, build)?
+            .with_batch_size(self.batch as usize)
+            .context(Unusable)?
+            .with_augmentation(augmentation)
+            .with_late_augmentation(epochs.saturating_sub(late_epochs), late_augmentation)
+            .with_sizes(sizes)
+            .context(Unusable)?;
+        let (directory, summary) =
+            self.run_task(&task, &network, &data, config, None, directory)?;
+        self.conclude(Kind::Detection, &directory, &data, &summary, task.skipped())
     }
 
     /// Trains in a directory, which is made where none is given.

@@ -13,6 +13,7 @@ use cnn_train::DetectionScores;
 use cnn_transfer::{DetectionMeasured, measure_detection};
 use serde_json::{Value, json};
 
+use super::figures::{figures, share};
 use crate::memory::{self, Workload};
 use crate::{inference, output};
 
@@ -142,35 +143,9 @@ impl Figures<'_> {
     }
 
     fn report(&self, coco: &CocoResult) -> Result<Value> {
-        let names = self.dataset.classes();
-        let per_class = coco.per_class.iter().filter(|class| class.objects > 0);
-        let per_class: Vec<Value> = per_class
-            .map(|class| {
-                json!({
-                    "label": names[class.class],
-                    "ap": class.ap,
-                    "ap50": class.ap50,
-                    "boxes": class.objects,
-                })
-            })
-            .collect();
-        let errors = self.metrics.errors(&ErrorThresholds::default())?;
-        let mut report = json!({
-            "samples": self.metrics.samples(),
-            "ap": coco.ap,
-            "ap50": coco.ap50,
-            "ap75": coco.ap75,
-            "ap_small": coco.ap_small,
-            "ap_medium": coco.ap_medium,
-            "ap_large": coco.ap_large,
-            "ar1": coco.ar1,
-            "ar10": coco.ar10,
-            "ar100": coco.ar100,
-            "per_class": per_class,
-            "errors": errors,
-            "skipped": self.skipped,
-            "notes": self.notes,
-        });
+        let mut report = figures(&self.metrics, coco, self.dataset.classes())?;
+        report["skipped"] = json!(self.skipped);
+        report["notes"] = json!(self.notes);
         if let Some(limits) = self.limits {
             report["score"] = number(limits.score).into();
             report["iou"] = limits.iou.into();
@@ -261,10 +236,6 @@ fn print_errors(errors: &DetectionErrors) {
             format!("{name} {count} (costs {} AP50)", share(*ap_gain))
         });
     println!("errors      {}", said.collect::<Vec<_>>().join(", "));
-}
-
-fn share(value: Option<f64>) -> String {
-    value.map_or("–".to_string(), |value| format!("{value:.3}"))
 }
 
 /// An f32 as it is written, without digits that it does not have.

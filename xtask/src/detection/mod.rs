@@ -1,19 +1,28 @@
 //! Networks that find objects in the commands: their arguments, what is measured and drawn.
 
+mod best;
 mod dataset;
 mod evaluate;
+mod figures;
 mod pictures;
 mod predict;
+mod train;
 
-use anyhow::{Result, anyhow};
 use clap::Args;
 use cnn_layers::DetectionLimits;
-use cnn_models::Kind;
 
+pub(crate) use self::best::BestDetection;
 pub(crate) use self::dataset::{export, folder_of, print_boxes, tile};
 pub(crate) use self::evaluate::{BoxEvaluation, evaluate, evaluate_file};
 pub(crate) use self::predict::{BoxPrediction, predict};
-use crate::args::{Unusable, share};
+pub(crate) use self::train::{BoxTraining, BoxTrainingArgs, input_size, open_data};
+use crate::args::share;
+
+/// The network where none is named.
+pub(crate) const MODEL: &str = "yolox_nano";
+
+/// The decay of the moving average of weights that are trained to find objects, where none is given.
+pub(crate) const AVERAGE: f64 = 0.998;
 
 /// The least score of what `predict` shows.
 const SHOWN: f32 = 0.25;
@@ -33,16 +42,6 @@ pub(crate) struct DetectArgs {
     /// better one stays; default what the network was published with, as 0.65
     #[arg(long, value_name = "IOU", value_parser = share)]
     iou: Option<f64>,
-}
-
-/// Says that no command trains networks that find objects.
-pub(crate) fn refuse_training(kind: Kind) -> Result<()> {
-    if kind != Kind::Detection {
-        return Ok(());
-    }
-    let message = "networks that find objects are measured by `evaluate` and used by `predict`; \
-                   no command trains them yet, programs do with cnn_train::Detection";
-    Err(anyhow!(message).context(Unusable))
 }
 
 impl DetectArgs {

@@ -79,7 +79,7 @@ impl MeasuredEpoch for BestSegmentation {
         &[]
     }
 
-    fn figures(&self) -> Result<Value> {
+    fn figures(&self, _: &Run<'_>) -> Result<Value> {
         let mut figures = self.measured.totals();
         let interval = &self.intervals.mean_iou;
         figures["miou_interval"] = json!([interval.low, interval.high]);

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use cnn_data::{
     Augmentation, ClassCrop, ColorJitter, Dataset, ElasticDeformation, RandomHorizontalFlip,
-    RandomRotation, Split,
+    RandomRotation,
 };
 use cnn_models::SegmentationNetwork;
 use cnn_train::{
@@ -26,7 +26,6 @@ pub(crate) use self::evaluate::{Evaluation, evaluate};
 pub(crate) use self::predict::predict;
 use crate::args::{Unusable, positive};
 use crate::datasets::{MaskOptions, Source};
-use crate::inference;
 use crate::training::{Augment, TrainingArgs};
 
 /// What is said of masks.
@@ -154,17 +153,7 @@ pub(crate) fn open_data(
     masks: &MaskArgs,
     training: &TrainingArgs,
 ) -> Result<TrainingData> {
-    let opened = match masks.source(data)? {
-        Source::Path(place) => {
-            TrainingData::open_masks(place.found()?, training.val_fraction, training.seed)?
-        }
-        source @ Source::Shapes(_) => {
-            let open = |split| source.open(Some(split));
-            let train = open(Split::Train)?;
-            TrainingData::new(train, open(Split::Val)?).with_test(open(Split::Test)?)
-        }
-    };
-    inference::print_notes(opened.notes());
+    let opened = training.open_annotated(&masks.source(data)?)?;
     check_mask_datasets(opened.train().as_ref(), opened.val().as_ref())
         .with_context(|| data.to_string())?;
     Ok(opened)
@@ -217,6 +206,7 @@ pub(crate) fn augmentation(
         Augment::Auto if height.max(width) <= 64 => None,
         Augment::CropFlip => Some([1., 1.]),
         Augment::Auto | Augment::ResizedCrop => Some([0.5, 2.]),
+        Augment::Mosaic => return Err(training.augment.needs_boxes().context(Unusable)),
     };
     if let Some([low, high]) = scales {
         let crop = ClassCrop::new(height, width, &shares(dataset)?)

@@ -40,6 +40,24 @@ pub(super) fn hue(image: Image, shift: f64) -> Result<Image, Error> {
     })
 }
 
+/// Adds to hue, saturation and value, which are bytes: the hue wraps round, the others stop at 0
+/// and 255. Grey images are brightened alone.
+pub(super) fn shift_hsv(image: Image, shift: [i16; 3]) -> Result<Image, Error> {
+    let [hue_shift, saturation_shift, value_shift] = shift;
+    let moved = |byte: u8, shift: i16| (i16::from(byte) + shift).clamp(0, 255) as u8;
+    if image.channels() == 1 {
+        return map_bytes(image, |byte| moved(byte, value_shift));
+    }
+    map_pixels(image, |_, pixel| {
+        let [hue, saturation, value] = hsv_of_rgb(pixel);
+        rgb_of_hsv([
+            hue.wrapping_add_signed(hue_shift as i8),
+            moved(saturation, saturation_shift),
+            moved(value, value_shift),
+        ])
+    })
+}
+
 /// The value between `from` (factor 0) and `to` (factor 1), or beyond; `as` drops the fraction and
 /// saturates.
 fn blend(from: u8, to: u8, factor: f32) -> u8 {

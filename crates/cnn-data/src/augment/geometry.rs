@@ -17,11 +17,23 @@ pub(super) fn crop(
     [height, width]: [usize; 2],
     fill: &[u8],
 ) -> Result<Image, Error> {
-    let channels = image.channels();
     let mut bytes = fill.repeat(height * width);
-    let rows = Overlap::of(top, height, image.height());
-    let columns = Overlap::of(left, width, image.width());
-    let targets = bytes
+    paste(&mut bytes, [height, width], image, [-top, -left]);
+    Image::from_pixels(height, width, image.channels(), bytes)
+}
+
+/// Copies an image onto a canvas of as many channels, its first pixel to row `top` and column
+/// `left`. What reaches beyond the canvas is left out.
+pub(super) fn paste(
+    canvas: &mut [u8],
+    [height, width]: [usize; 2],
+    image: &Image,
+    [top, left]: [i64; 2],
+) {
+    let channels = image.channels();
+    let rows = Overlap::of(-top, height, image.height());
+    let columns = Overlap::of(-left, width, image.width());
+    let targets = canvas
         .chunks_exact_mut(width * channels)
         .skip(rows.to)
         .take(rows.len);
@@ -33,7 +45,6 @@ pub(super) fn crop(
         let source = &source[columns.from * channels..][..columns.len * channels];
         target[columns.to * channels..][..columns.len * channels].copy_from_slice(source);
     }
-    Image::from_pixels(height, width, channels, bytes)
 }
 
 /// One axis of a crop: `len` pixels, which begin at `from` in the image, go to `to` in the crop.

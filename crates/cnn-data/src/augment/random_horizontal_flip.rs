@@ -30,10 +30,15 @@ impl Transform for RandomHorizontalFlip {
         if !rng.bernoulli(self.p) {
             return Ok(sample);
         }
-        let width = sample.image.width() as f64;
-        let mirror = Affine::scaling(-1.0, 1.0).then(&Affine::translation(width, 0.0));
-        sample.transformed(&mirror, flip, flip)
+        mirrored(sample)
     }
+}
+
+/// The sample with left and right exchanged.
+pub(super) fn mirrored(sample: Sample) -> Result<Sample, Error> {
+    let width = sample.image.width() as f64;
+    let mirror = Affine::scaling(-1.0, 1.0).then(&Affine::translation(width, 0.0));
+    sample.transformed(&mirror, flip, flip)
 }
 
 fn flip(image: Image) -> Result<Image, Error> {

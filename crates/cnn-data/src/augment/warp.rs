@@ -6,26 +6,37 @@ use crate::{Affine, Error, Image, Mask, Sample};
 /// The sample after `map`, of the same size. The image is sampled bilinearly and is surrounded by
 /// `fill`; the mask takes its nearest pixels and is surrounded by [`Mask::IGNORE`].
 pub(super) fn warp(sample: Sample, map: &Affine, fill: [u8; 3]) -> Result<Sample, Error> {
+    let size = [sample.image.height(), sample.image.width()];
+    warp_to(sample, map, size, fill)
+}
+
+/// The same, of which the first rows and columns are seen, `size` of them.
+pub(super) fn warp_to(
+    sample: Sample,
+    map: &Affine,
+    size: [usize; 2],
+    fill: [u8; 3],
+) -> Result<Sample, Error> {
     let back = map.inverse();
     let fill = fill_color(fill, sample.image.channels())?;
     sample.transformed(
         map,
-        |image| bilinear(&image, &back, &fill),
-        |mask| nearest(&mask, &back),
+        |image| bilinear(&image, &back, size, &fill),
+        |mask| nearest(&mask, &back, size),
     )
 }
 
 /// Takes the pixel under each point.
-fn nearest(image: &Image, back: &Affine) -> Result<Image, Error> {
-    resampled(image, back, |[x, y], bytes| {
+fn nearest(image: &Image, back: &Affine, size: [usize; 2]) -> Result<Image, Error> {
+    resampled(image, back, size, |[x, y], bytes| {
         let found = pixel(image, x.floor() as i64, y.floor() as i64);
         bytes.push(found.map_or(Mask::IGNORE, |pixel| pixel[0]));
     })
 }
 
 /// Blends the four pixels around each point.
-fn bilinear(image: &Image, back: &Affine, fill: &[u8]) -> Result<Image, Error> {
-    resampled(image, back, |[x, y], bytes| {
+fn bilinear(image: &Image, back: &Affine, size: [usize; 2], fill: &[u8]) -> Result<Image, Error> {
+    resampled(image, back, size, |[x, y], bytes| {
         let x = x - 0.5;
         let y = y - 0.5;
         let left = x.floor();
@@ -45,21 +56,22 @@ fn bilinear(image: &Image, back: &Affine, fill: &[u8]) -> Result<Image, Error> {
     })
 }
 
-/// An image of the same size: for each pixel, `take` gets the point that its centre comes from, and
+/// An image of this size: for each pixel, `take` gets the point that its centre comes from, and
 /// appends the pixel's bytes.
 fn resampled(
     image: &Image,
     back: &Affine,
+    [height, width]: [usize; 2],
     take: impl Fn([f64; 2], &mut Vec<u8>),
 ) -> Result<Image, Error> {
-    let mut bytes = Vec::with_capacity(image.bytes().len());
-    for row in 0..image.height() {
-        for column in 0..image.width() {
+    let mut bytes = Vec::with_capacity(height * width * image.channels());
+    for row in 0..height {
+        for column in 0..width {
             let centre = [column as f64 + 0.5, row as f64 + 0.5];
             take(back.apply(centre), &mut bytes);
         }
     }
-    Image::from_pixels(image.height(), image.width(), image.channels(), bytes)
+    Image::from_pixels(height, width, image.channels(), bytes)
 }
 
 fn pixel(image: &Image, column: i64, row: i64) -> Option<&[u8]> {

@@ -5,6 +5,8 @@ mod placement;
 mod preprocess;
 mod resize;
 
+pub(crate) use placement::fitted;
+
 pub use float_image::FloatImage;
 pub use placement::{InputPlacement, input_placement};
 pub use preprocess::{normalize, preprocess, preprocess_mask};

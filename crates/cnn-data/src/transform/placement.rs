@@ -166,7 +166,7 @@ fn scaled(image: [usize; 2], ratio: f64) -> [usize; 2] {
 }
 
 /// As YOLOX's `preproc`: both sides are rounded down.
-fn fitted(image: [usize; 2], input: [usize; 2]) -> [usize; 2] {
+pub(crate) fn fitted(image: [usize; 2], input: [usize; 2]) -> [usize; 2] {
     let scale = fit(image, input);
     image.map(|side| ((side as f64 * scale) as usize).max(1))
 }

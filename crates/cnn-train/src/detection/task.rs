@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use candle_core::DType;
-use cnn_core::Preprocessing;
+use cnn_core::{Key, Preprocessing};
 use cnn_data::{Augmentation, Batch, Dataset, Skipped};
 use cnn_layers::{
-    Context, DetectionLimits, DetectionTargets, Detector, FeatureMap, ImageObjects, Mode,
+    Context, DetectionLimits, DetectionTargets, Detector, FeatureMap, ImageObjects, Interpolation,
+    Layer as _, Mode, Resize2d, ResizeTo,
 };
 
 use super::scores::score_detections;
@@ -25,7 +26,12 @@ pub struct Detection {
     model_eval: Box<dyn Detector>,
     limits: DetectionLimits,
     late: Option<Late>,
+    /// Of inputs, one of which is drawn for some batches; none where all have the preprocessing's.
+    sizes: Vec<[usize; 2]>,
 }
+
+/// Batches in a row that have one size.
+const BATCHES_OF_A_SIZE: usize = 10;
 
 /// The last epochs.
 struct Late {
@@ -39,6 +45,8 @@ struct Late {
 pub struct DetectionBatch {
     batch: Batch,
     is_late: bool,
+    /// The size that it is brought to.
+    size: Option<[usize; 2]>,
 }
 
 impl Detection {
@@ -65,6 +73,7 @@ impl Detection {
             limits: model_eval.limits(),
             model_eval,
             late: None,
+            sizes: Vec::new(),
         })
     }
 
@@ -94,6 +103,26 @@ impl Detection {
         }
     }
 
+    /// Trains on inputs of these heights and widths, one of which is drawn for every ten batches:
+    /// images and boxes are resized to it, bilinearly, from the preprocessing's size.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if a side is no multiple of the network's
+    /// [`size_step`](Detector::size_step), or 0.
+    pub fn with_sizes(self, sizes: Vec<[usize; 2]>) -> Result<Self, Error> {
+        let step = self.model_train.size_step();
+        let fits = |side: &usize| *side > 0 && side.is_multiple_of(step);
+        if let Some([height, width]) = sizes.iter().find(|size| !size.iter().all(fits)) {
+            let found = format!("{height}x{width}");
+            return Err(Error::argument(
+                "sizes",
+                found,
+                format!("multiples of {step}"),
+            ));
+        }
+        Ok(Self { sizes, ..self })
+    }
+
     /// The files that could not be read so far, by name.
     pub fn skipped(&self) -> Vec<Skipped> {
         self.train.skipped()
@@ -112,10 +141,13 @@ impl Task for Detection {
         let augmentation = late.map_or(&self.train.augmentation, |late| &late.augmentation);
         let batches = self.train.batches_with(epoch, augmentation)?;
         let is_late = late.is_some();
-        Ok(Box::new(batches.map(move |batch| {
+        let key = epoch.key.stream("size");
+        let numbered = (epoch.start..).zip(batches);
+        Ok(Box::new(numbered.map(move |(number, batch)| {
             Ok(DetectionBatch {
                 batch: batch?,
                 is_late,
+                size: self.drawn_size(&key.at((number / BATCHES_OF_A_SIZE) as u64)),
             })
         })))
     }
@@ -125,16 +157,11 @@ impl Task for Detection {
     }
 
     fn loss(&self, batch: &DetectionBatch, cx: &Context<'_>) -> Result<Losses, Error> {
-        let DetectionBatch { batch, is_late } = batch;
-        let images = batch.boxes.iter().map(|objects| ImageObjects {
-            boxes: objects.iter().map(|object| object.edges()).collect(),
-            classes: objects.iter().map(|object| object.class).collect(),
-        });
+        let (xs, images) = batch.inputs()?;
         let targets = DetectionTargets {
-            images: images.collect(),
-            is_late: *is_late,
+            images,
+            is_late: batch.is_late,
         };
-        let xs = FeatureMap::from_nhwc(&batch.images)?;
         let losses = self.model_train.losses(&xs, &targets, cx)?;
         let mut named = Vec::new();
         let mut total = None;
@@ -170,6 +197,47 @@ impl Task for Detection {
 
     fn names(&self, batch: &DetectionBatch) -> Vec<String> {
         self.train.names(&batch.batch)
+    }
+}
+
+impl Detection {
+    /// The size that a batch is brought to.
+    fn drawn_size(&self, key: &Key) -> Option<[usize; 2]> {
+        if self.sizes.is_empty() {
+            return None;
+        }
+        let drawn = key.rng().below(self.sizes.len() as u64) as usize;
+        Some(self.sizes[drawn])
+    }
+}
+
+impl DetectionBatch {
+    /// The images and their objects, in the batch's size.
+    fn inputs(&self) -> Result<(FeatureMap, Vec<ImageObjects>), Error> {
+        let xs = FeatureMap::from_nhwc(&self.batch.images)?;
+        let [height, width] = self.size.unwrap_or([xs.height(), xs.width()]);
+        let down = height as f32 / xs.height() as f32;
+        let across = width as f32 / xs.width() as f32;
+        let images = self.batch.boxes.iter().map(|objects| ImageObjects {
+            boxes: objects
+                .iter()
+                .map(|object| {
+                    let [x_min, y_min, x_max, y_max] = object.edges();
+                    [across * x_min, down * y_min, across * x_max, down * y_max]
+                })
+                .collect(),
+            classes: objects.iter().map(|object| object.class).collect(),
+        });
+        let images = images.collect();
+        if [height, width] == [xs.height(), xs.width()] {
+            return Ok((xs, images));
+        }
+        let to = ResizeTo::Size([height, width]);
+        let interpolation = Interpolation::Bilinear {
+            align_corners: false,
+        };
+        let resized = Resize2d::new(to, interpolation).forward(&xs, &Context::eval())?;
+        Ok((resized, images))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cnn_data::Dataset;
+use cnn_data::{Augmentation, BatchMix, Dataset};
 use cnn_layers::{Classifier, LayerGroup};
 use cnn_models::ModelKind;
 use cnn_train::{Classification, CrossEntropy, TrainSummary, check_datasets};
@@ -13,9 +13,20 @@ use cnn_train::{Classification, CrossEntropy, TrainSummary, check_datasets};
 use super::{FineTune, FineTuneNotice, Tunable};
 use crate::features::features_fit;
 use crate::head_task::HeadTask;
-use crate::{Error, Features, Phase};
+use crate::{Error, FeatureCache, Features, Phase};
+
+/// What can be chosen for classifiers alone.
+#[derive(Default)]
+pub struct ClassificationOptions {
+    head_augmentation: Option<Augmentation>,
+    mix: Option<BatchMix>,
+    class_weights: Option<Vec<f64>>,
+    cache: FeatureCache,
+}
 
 impl Tunable for dyn Classifier {
+    type Options = ClassificationOptions;
+
     fn classes(data: &dyn Dataset) -> &[String] {
         data.classes()
     }
@@ -33,7 +44,7 @@ impl Tunable for dyn Classifier {
     fn reads_features(tune: &FineTune<'_>, phase: &Phase) -> Result<bool, Error> {
         let images = tune.train.len().max(tune.val.len());
         Ok(phase.is_head_only()
-            && tune.head_augmentation.is_none()
+            && tune.options.head_augmentation.is_none()
             && tune.network.model().auxiliary_heads().is_empty()
             && features_fit(&tune.network, images)?)
     }
@@ -66,6 +77,35 @@ impl Tunable for dyn Classifier {
 }
 
 impl FineTune<'_> {
+    /// What to do to each training image while the head alone is trained. Features then differ from
+    /// epoch to epoch and cannot be computed once.
+    #[must_use]
+    pub fn with_head_augmentation(mut self, augmentation: Augmentation) -> Self {
+        self.options.head_augmentation = Some(augmentation);
+        self
+    }
+
+    /// How to mix the images of a batch while more than the head is trained.
+    #[must_use]
+    pub fn with_mix(mut self, mix: BatchMix) -> Self {
+        self.options.mix = Some(mix);
+        self
+    }
+
+    /// A weight per class in the loss.
+    #[must_use]
+    pub fn with_class_weights(mut self, weights: Vec<f64>) -> Self {
+        self.options.class_weights = Some(weights);
+        self
+    }
+
+    /// Where features are kept for later runs.
+    #[must_use]
+    pub fn with_cache(mut self, cache: FeatureCache) -> Self {
+        self.options.cache = cache;
+        self
+    }
+
     /// `None` if it was interrupted, or if the features are too many to be kept.
     fn features(
         &mut self,
@@ -75,15 +115,17 @@ impl FineTune<'_> {
         let images = dataset.len();
         let start = Instant::now();
         let Self {
-            cache,
+            options,
             network,
             interrupt,
             listener,
             ..
         } = self;
-        let features = cache.features(network, &dataset, interrupt, |done| {
-            listener(&FineTuneNotice::Features { of, done, images });
-        });
+        let features = options
+            .cache
+            .features(network, &dataset, interrupt, |done| {
+                listener(&FineTuneNotice::Features { of, done, images });
+            });
         self.feature_seconds += start.elapsed().as_secs_f64();
         features
     }
@@ -99,7 +141,7 @@ impl FineTune<'_> {
             return Ok(None);
         }
         let augmentation = if phase.is_head_only() {
-            self.head_augmentation.clone().unwrap_or_default()
+            self.options.head_augmentation.clone().unwrap_or_default()
         } else {
             self.augmentation.clone()
         };
@@ -110,7 +152,7 @@ impl FineTune<'_> {
             .with_batch_size(self.config.batch_size.min(self.train.len()))?
             .with_augmentation(augmentation)
             .with_loss(self.loss());
-        if let Some(mix) = self.mix.clone().filter(|_| !phase.is_head_only()) {
+        if let Some(mix) = self.options.mix.clone().filter(|_| !phase.is_head_only()) {
             task = task.with_mix(mix);
         }
         let summary = self.train(phase, place, directory, &task);
@@ -125,7 +167,7 @@ impl FineTune<'_> {
     fn loss(&self) -> CrossEntropy {
         CrossEntropy {
             label_smoothing: self.config.label_smoothing,
-            class_weights: self.class_weights.clone(),
+            class_weights: self.options.class_weights.clone(),
         }
     }
 }

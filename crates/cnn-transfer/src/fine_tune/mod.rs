@@ -1,6 +1,7 @@
 //! Fine-tuning: the phases of a strategy, one after the other.
 
 mod classification;
+mod detection;
 mod segmentation;
 
 use std::collections::BTreeMap;
@@ -9,18 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cnn_data::{Augmentation, BatchMix, Dataset, Skipped};
-use cnn_layers::{Classifier, LayerGroup, Segmenter, Store};
+use cnn_data::{Augmentation, Dataset, Skipped};
+use cnn_layers::{Classifier, Detector, LayerGroup, Segmenter, Store};
 use cnn_models::{ModelKind, NetworkOf};
-use cnn_train::{
-    GradientStep, Notice, PixelCrossEntropy, PixelLossKind, PixelLossSum, Task, TrainConfig,
-    TrainSummary, Trainer,
-};
+use cnn_train::{GradientStep, Notice, Task, TrainConfig, TrainSummary, Trainer};
 use cnn_weights::TensorFile;
 use serde::Serialize;
 
 use crate::freeze::digest;
-use crate::{Error, FeatureCache, FineTuneConfig, Phase};
+use crate::{Error, FineTuneConfig, Phase};
 
 /// Fine-tunes a loaded classifier on one's own images.
 ///
@@ -58,6 +56,9 @@ pub type FineTune<'a> = FineTuneOf<'a, dyn Classifier>;
 /// backbone's maps counts as the head, and its norms move while it is trained alone.
 pub type SegmentationFineTune<'a> = FineTuneOf<'a, dyn Segmenter>;
 
+/// Fine-tunes a network that finds objects on one's own photos with boxes.
+pub type DetectionFineTune<'a> = FineTuneOf<'a, dyn Detector>;
+
 /// Fine-tunes a network of some kind; [`FineTune`] is that of a classifier, and has an example.
 pub struct FineTuneOf<'a, M: Tunable + ?Sized> {
     network: NetworkOf<M>,
@@ -65,11 +66,7 @@ pub struct FineTuneOf<'a, M: Tunable + ?Sized> {
     val: Arc<dyn Dataset>,
     config: FineTuneConfig,
     augmentation: Augmentation,
-    head_augmentation: Option<Augmentation>,
-    mix: Option<BatchMix>,
-    class_weights: Option<Vec<f64>>,
-    pixel_loss: PixelLossSum,
-    cache: FeatureCache,
+    options: M::Options,
     save_every: Option<Duration>,
     interrupt: Arc<AtomicBool>,
     listener: Box<dyn FnMut(&FineTuneNotice<'_>) + 'a>,
@@ -134,6 +131,10 @@ pub struct PhaseSummary {
 
 /// A kind of network that can be fine-tuned.
 pub trait Tunable: ModelKind {
+    /// What can be chosen for networks of this kind alone.
+    #[doc(hidden)]
+    type Options: Default;
+
     /// The classes that the data have for it.
     #[doc(hidden)]
     fn classes(data: &dyn Dataset) -> &[String];
@@ -171,11 +172,7 @@ impl<'a, M: Tunable + ?Sized> FineTuneOf<'a, M> {
             val,
             config: FineTuneConfig::default(),
             augmentation: Augmentation::new(),
-            head_augmentation: None,
-            mix: None,
-            class_weights: None,
-            pixel_loss: PixelLossKind::CrossEntropy(PixelCrossEntropy::default()).into(),
-            cache: FeatureCache::default(),
+            options: M::Options::default(),
             save_every: None,
             interrupt: Arc::default(),
             listener: Box::new(|_| ()),
@@ -189,47 +186,13 @@ impl<'a, M: Tunable + ?Sized> FineTuneOf<'a, M> {
         Self { config, ..self }
     }
 
-    /// What to do to each training image while more than the head is trained.
+    /// What to do to each training image, of a classifier while more than the head is trained.
     #[must_use]
     pub fn with_augmentation(self, augmentation: Augmentation) -> Self {
         Self {
             augmentation,
             ..self
         }
-    }
-
-    /// What to do to each training image while the head alone is trained. Features then differ from
-    /// epoch to epoch and cannot be computed once.
-    #[must_use]
-    pub fn with_head_augmentation(self, augmentation: Augmentation) -> Self {
-        Self {
-            head_augmentation: Some(augmentation),
-            ..self
-        }
-    }
-
-    /// How to mix the images of a batch while more than the head is trained.
-    #[must_use]
-    pub fn with_mix(self, mix: BatchMix) -> Self {
-        Self {
-            mix: Some(mix),
-            ..self
-        }
-    }
-
-    /// A weight per class in the loss.
-    #[must_use]
-    pub fn with_class_weights(self, weights: Vec<f64>) -> Self {
-        Self {
-            class_weights: Some(weights),
-            ..self
-        }
-    }
-
-    /// Where features are kept for later runs.
-    #[must_use]
-    pub fn with_cache(self, cache: FeatureCache) -> Self {
-        Self { cache, ..self }
     }
 
     /// Saves the state within an epoch, too; as
@@ -250,10 +213,21 @@ impl<'a, M: Tunable + ?Sized> FineTuneOf<'a, M> {
 
     /// Who watches.
     #[must_use]
-    pub fn with_listener(self, listener: impl FnMut(&FineTuneNotice<'_>) + 'a) -> Self {
-        Self {
+    pub fn with_listener<'b>(
+        self,
+        listener: impl FnMut(&FineTuneNotice<'_>) + 'b,
+    ) -> FineTuneOf<'b, M> {
+        FineTuneOf {
+            network: self.network,
+            train: self.train,
+            val: self.val,
+            config: self.config,
+            augmentation: self.augmentation,
+            options: self.options,
+            save_every: self.save_every,
+            interrupt: self.interrupt,
             listener: Box::new(listener),
-            ..self
+            feature_seconds: self.feature_seconds,
         }
     }
 

@@ -6,12 +6,28 @@ use std::path::Path;
 use cnn_data::Dataset;
 use cnn_layers::{LayerGroup, Segmenter};
 use cnn_models::ModelKind;
-use cnn_train::{PixelLossSum, Segmentation, TrainSummary, check_mask_datasets};
+use cnn_train::{
+    PixelCrossEntropy, PixelLossKind, PixelLossSum, Segmentation, TrainSummary, check_mask_datasets,
+};
 
 use super::{SegmentationFineTune, Tunable};
 use crate::{Error, Phase};
 
+/// What can be chosen for networks for pixels alone.
+pub struct SegmentationOptions {
+    loss: PixelLossSum,
+}
+
+impl Default for SegmentationOptions {
+    fn default() -> Self {
+        let loss = PixelLossKind::CrossEntropy(PixelCrossEntropy::default());
+        Self { loss: loss.into() }
+    }
+}
+
 impl Tunable for dyn Segmenter {
+    type Options = SegmentationOptions;
+
     fn classes(data: &dyn Dataset) -> &[String] {
         data.mask_classes()
     }
@@ -50,7 +66,7 @@ impl Tunable for dyn Segmenter {
         let task = Segmentation::new(train, val, record, |mode| tune.network.build(mode))?
             .with_batch_size(tune.config.batch_size.min(tune.train.len()))?
             .with_augmentation(tune.augmentation.clone())
-            .with_loss(tune.pixel_loss.clone());
+            .with_loss(tune.options.loss.clone());
         let summary = tune.train(phase, place, directory, &task);
         let files = task.skipped().into_iter();
         skipped.extend(files.map(|file| (file.path, file.reason)));
@@ -61,7 +77,10 @@ impl Tunable for dyn Segmenter {
 impl SegmentationFineTune<'_> {
     /// What is minimised; default cross-entropy.
     #[must_use]
-    pub fn with_loss(self, pixel_loss: PixelLossSum) -> Self {
-        Self { pixel_loss, ..self }
+    pub fn with_loss(self, loss: PixelLossSum) -> Self {
+        Self {
+            options: SegmentationOptions { loss },
+            ..self
+        }
     }
 }
