@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use cnn_core::{Key, Preprocessing};
-use cnn_data::{Augmentation, Dataset, RandomHorizontalFlip, Shapes, ShapesConfig, Split};
+use cnn_data::{Augmentation, Dataset, Shapes, ShapesConfig, Split};
 use cnn_layers::{Context, DetectionLimits, Detector, Mode};
 use cnn_models::{DetectionNetwork, ModelConfig, find};
 use cnn_train::{
-    Detection, Epoch, GradientStep, OptimizerConfig, Task, TrainConfig, Trainer, check_box_datasets,
+    BoxAugmentationPolicy, Detection, Epoch, GradientStep, OptimizerConfig, Task, TrainConfig,
+    Trainer, check_box_datasets,
 };
-use cnn_transfer::{Error, measure_detection};
+use cnn_transfer::{DetectionFineTune, Error, FineTuneConfig, Strategy, measure_detection};
 
 fn shapes(split: Split, samples: usize) -> Arc<dyn Dataset> {
     let config = ShapesConfig::default().with_split(split);
@@ -37,19 +38,27 @@ fn record() -> Preprocessing {
 }
 
 fn task(network: &DetectionNetwork) -> Detection {
-    let flip = Augmentation::new().then(RandomHorizontalFlip::new(0.5).unwrap());
     let train = shapes(Split::Train, 24);
+    let policy = BoxAugmentationPolicy {
+        mixup: 0.5,
+        ..BoxAugmentationPolicy::default()
+    };
+    let augmentation = |policy: BoxAugmentationPolicy| policy.augmentation(&record(), &train);
+    let late = augmentation(policy.late()).unwrap();
+    let augmentation = augmentation(policy).unwrap();
     let val = shapes(Split::Val, 8);
-    Detection::new(train, val, record(), |mode| network.build(mode))
+    Detection::new(train.clone(), val, record(), |mode| network.build(mode))
         .unwrap()
         .with_batch_size(8)
         .unwrap()
-        .with_augmentation(flip)
-        .with_late_augmentation(2, Augmentation::new())
+        .with_augmentation(augmentation)
+        .with_late_augmentation(2, late)
+        .with_sizes(vec![[64, 64], [96, 64], [32, 32]])
+        .unwrap()
 }
 
 /// Its loss falls, the last epochs have one loss more, and a run that was cut ends in the same
-/// weights.
+/// weights, with mosaics, mixtures and inputs of several sizes.
 #[test]
 fn a_network_that_finds_objects_learns_and_goes_on_where_it_was_cut() {
     let config = |epochs| TrainConfig {
@@ -112,6 +121,106 @@ fn a_network_that_finds_objects_learns_and_goes_on_where_it_was_cut() {
         std::fs::read(directory.join("last/model.safetensors")).unwrap()
     };
     assert!(bytes(whole.path()) == bytes(cut.path()));
+}
+
+/// Images, of which only the first has an object.
+struct MostlyEmpty {
+    inner: Arc<dyn Dataset>,
+    classes: Vec<String>,
+}
+
+impl Dataset for MostlyEmpty {
+    fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn label(&self, _: usize) -> Option<usize> {
+        None
+    }
+
+    fn content(&self, index: usize) -> Result<cnn_data::Content, cnn_data::Error> {
+        self.inner.content(index)
+    }
+
+    fn has_boxes(&self) -> bool {
+        true
+    }
+
+    fn read(&self, index: usize) -> Result<cnn_data::Sample, cnn_data::Error> {
+        let sample = self.inner.read(index)?;
+        let boxes = match index {
+            0 => sample.boxes.clone(),
+            _ => Vec::new(),
+        };
+        Ok(sample.with_boxes(boxes))
+    }
+}
+
+/// Photos without objects, batches without any, and a class that never occurs.
+#[test]
+fn where_nothing_is_there_is_no_nan() {
+    let classes = [shapes(Split::Train, 1).classes(), &["nothing".to_string()]].concat();
+    let images = |split| -> Arc<dyn Dataset> {
+        Arc::new(MostlyEmpty {
+            inner: shapes(split, 6),
+            classes: classes.clone(),
+        })
+    };
+    let spec = *find("yolox_nano").unwrap();
+    let config = ModelConfig {
+        num_classes: Some(classes.len()),
+        input_size: Some([64, 64]),
+        ..ModelConfig::default()
+    };
+    let network = DetectionNetwork::of(spec, &config, 0).unwrap();
+    let config = FineTuneConfig {
+        strategy: Strategy::TwoPhase,
+        head_epochs: 1,
+        epochs: 2,
+        batch_size: 2,
+        ema: Some(0.9),
+        ..FineTuneConfig::default()
+    };
+    let run = tempfile::tempdir().unwrap();
+    let mut tuning = DetectionFineTune::new(network, images(Split::Train), images(Split::Val))
+        .with_config(config)
+        .with_late_augmentation(1, Augmentation::new())
+        .with_sizes(vec![[64, 64], [96, 96]]);
+    let summary = tuning.run(run.path()).unwrap();
+    assert_eq!(summary.phases[0].changed, ["head"]);
+    assert_eq!(summary.train.epochs, 3);
+    let log = std::fs::read_to_string(run.path().join("metrics.csv")).unwrap();
+    for row in csv_rows(&log).iter().skip(1) {
+        let numbers = row.iter().filter_map(|cell| cell.parse::<f64>().ok());
+        assert!(
+            numbers.clone().count() > 5 && numbers.clone().all(f64::is_finite),
+            "{log}"
+        );
+    }
+    let images = images(Split::Test);
+    let limits = tuning.network().model().limits();
+    let measured = measure_detection(tuning.network(), &images, &limits, 4, &mut |_| ()).unwrap();
+    let result = measured.metrics.result().unwrap();
+    assert_eq!((result.samples, result.objects), (6, 1));
+    assert!(result.coco.ap.unwrap().is_finite());
+    assert!(result.coco.per_class.last().unwrap().ap.is_none());
+}
+
+/// Sizes that the network cannot halve evenly are named.
+#[test]
+fn sizes_fit_the_network() {
+    let network = network();
+    let message = task(&network)
+        .with_sizes(vec![[64, 64], [64, 80]])
+        .map(|_| ());
+    assert_eq!(
+        message.unwrap_err().to_string(),
+        "`sizes`: found 64x80, expected multiples of 32"
+    );
 }
 
 fn csv_rows(text: &str) -> Vec<Vec<String>> {

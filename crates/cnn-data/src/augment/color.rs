@@ -164,6 +164,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn hue_saturation_and_value_are_shifted_and_stop_at_their_ends() {
+        let still = shift_hsv(source(), [0; 3]).unwrap();
+        for (found, expected) in still.bytes().iter().zip(SOURCE) {
+            assert!(found.abs_diff(expected) <= 4, "{found} for {expected}");
+        }
+        let pixel = |rgb: [u8; 3], shift| {
+            let image = Image::from_pixels(1, 1, 3, rgb.to_vec()).unwrap();
+            shift_hsv(image, shift).unwrap().into_bytes()
+        };
+        assert_eq!(pixel([100, 100, 100], [0, 0, 20]), [120, 120, 120]);
+        assert_eq!(pixel([250, 250, 250], [0, 0, 20]), [255, 255, 255]);
+        assert_eq!(pixel([200, 100, 100], [0, -255, 0]), [200, 200, 200]);
+        // A third of the color wheel, both ways round: red becomes green, and blue.
+        assert_eq!(pixel([200, 0, 0], [85, 0, 0]), [0, 200, 0]);
+        assert_eq!(pixel([200, 0, 0], [-85, 0, 0]), [0, 0, 200]);
+        let grey = Image::from_pixels(1, 1, 1, vec![9]).unwrap();
+        assert_eq!(shift_hsv(grey, [50, 50, -20]).unwrap().bytes(), [0]);
+    }
+
     // The same of Image.fromarray(array[:, :, 0]).
     #[test]
     fn grey_images_have_contrast_but_no_color() {
