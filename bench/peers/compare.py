@@ -48,6 +48,8 @@ class Preset:
     work: list[tuple[str, int]]
     peers: list[str]
     sizes: dict[str, str] = field(default_factory=dict)
+    options: list[str] = field(default_factory=list)
+    """What all programs get beside."""
 
 
 INFER_MODELS = ("resnet18", "resnet50", "mobilenetv2_100", "squeezenet1_1")
@@ -70,6 +72,13 @@ PRESETS = {
     "segment_train": Preset(
         "train", [(model, 4) for model in SEGMENTERS_IN_TRAINING], ["pytorch", "pytorch_compile"], SEGMENTERS_IN_TRAINING
     ),
+    "detect_infer": Preset(
+        "infer",
+        [("yolox_nano", 1)],
+        ["onnxruntime", "openvino"],
+        options=["--weights", "../shared/hub/yolox_nano.coco", "--photo", "../shared/data/coco128/images/000000000009.jpg"],
+    ),
+    "detect_train": Preset("train", [("yolox_nano", 8)], ["pytorch", "pytorch_compile"]),
     "zoo_train": Preset("train", [(model, 8) for model in ZOO_TRAIN], ["pytorch", "pytorch_compile"]),
     "zoo_infer": Preset("infer", [(model, batch) for model in ZOO_INFER for batch in (1, 8)], ["onnxruntime", "openvino"]),
     "train": Preset("train", [("resnet18", 8), ("resnet50", 8), ("mobilenetv2_100", 8), ("resnet20_cifar10", 128)], ["pytorch"]),
@@ -134,10 +143,11 @@ def parse() -> argparse.Namespace:
     options.add_argument("--ours", default="target/debug/cnn", metavar="PROGRAM", help="default: %(default)s, below the repository")
     options.add_argument("--json", type=Path, metavar="FILE", help="write every report of every round")
     arguments = options.parse_args()
-    arguments.sizes = {}
+    arguments.sizes, arguments.options = {}, []
     arguments.work = [(model, int(batch)) for model in arguments.models for batch in arguments.batches]
     if preset := PRESETS.get(arguments.preset):
         arguments.mode, arguments.work, arguments.sizes = preset.mode, preset.work, preset.sizes
+        arguments.options = preset.options
         arguments.peers = arguments.peers or preset.peers
     available = PEERS_OF_MODE[arguments.mode]
     arguments.peers = arguments.peers or available
@@ -160,7 +170,7 @@ def cargo_environment() -> dict[str, str]:
 def new_item(arguments: argparse.Namespace, model: str, batch: int) -> Item:
     size = arguments.size or arguments.sizes.get(model) or str(default_input(model).height)
     work = ["--model", model, "--mode", arguments.mode, "--batch", str(batch), "--size", size]
-    work += ["--threads", str(arguments.threads), "--seconds", str(arguments.seconds), "--json"]
+    work += ["--threads", str(arguments.threads), "--seconds", str(arguments.seconds), "--json", *arguments.options]
     commands = {OURS: [*shlex.split(arguments.ours), "bench", *work]}
     for peer in arguments.peers:
         for variant, (program, *options) in PEERS[peer].items():

@@ -27,7 +27,7 @@ class Input:
 
 def default_input(name: str) -> Input:
     """The input of the paper: 28×28 grey for LeNet, 32×32 for CIFAR-10, 299×299 for Inception and Xception, 224×224 for ImageNet's others;
-    of networks for pixels the published one, 520×520, or 512×512."""
+    of networks for pixels the published one, 520×520, or 512×512; 416×416 for the small YOLOX."""
     if name.startswith("lenet5"):
         return Input(1, 28, 28, 10)
     if name.endswith("_cifar10"):
@@ -36,12 +36,15 @@ def default_input(name: str) -> Input:
         return Input(3, 512, 512, 2 if name.startswith("unet") else 21)
     if name.startswith(("fcn_", "deeplabv3_", "lraspp_")):
         return Input(3, 520, 520, 21)
+    if name.startswith("yolox_"):
+        side = 640 if name[6:] in ("s", "m") else 416
+        return Input(3, side, side, 80)
     side = 299 if "ception" in name else 224
     return Input(3, side, side, 1000)
 
 
-def build(name: str, shape: Input):
-    """The network with random weights from a fixed seed, in train mode."""
+def build(name: str, shape: Input, weights: Path | None = None):
+    """The network with random weights from a fixed seed, or those of a folder, in train mode."""
     # Imported here so that compare.py, onnx_runtime.py and openvino_bench.py, which need only `default_input`, run without PyTorch.
     import torch
     from torch import nn
@@ -63,6 +66,11 @@ def build(name: str, shape: Input):
         model = getattr(smp, SMP[name])(encoder, encoder_weights=None, classes=shape.classes)
     else:
         model = next(reference for reference in REFERENCES if reference.name == name).build(shape.classes)
+    if weights is not None:
+        from safetensors.torch import load_file
+
+        model.load_state_dict(load_file(weights / "model.safetensors"))
+        return model
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             # timm scales the last batch-norm of a residual branch by zero, which would let a graph optimiser drop the branch.

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from detectors import decoded, is_detector
 from models import Input, build
-from timing import input_of, parser
+from timing import input_of, parser, photo
 
 CACHE = Path(tempfile.gettempdir()) / "cnn-bench-onnx"
 
@@ -25,31 +26,36 @@ def onnx_parser(description: str) -> argparse.ArgumentParser:
 def onnx_file(arguments: argparse.Namespace) -> Path:
     """The file of this model, batch and size."""
     shape = input_of(arguments)
-    file = arguments.cache / f"{arguments.model.replace(':', '-')}-b{arguments.batch}-{shape.height}x{shape.width}.onnx"
+    weights = f"-{arguments.weights.name}" if arguments.weights else ""
+    file = arguments.cache / f"{arguments.model.replace(':', '-')}{weights}-b{arguments.batch}-{shape.height}x{shape.width}.onnx"
     if not file.exists():
         # In a process of its own, so that the export's memory is not counted as the peer's.
         with ProcessPoolExecutor(1, get_context("spawn")) as process:
-            process.submit(export, arguments.model, arguments.batch, shape, file).result()
+            process.submit(export, arguments.model, arguments.weights, arguments.batch, shape, file).result()
     return file
 
 
-def export(name: str, batch: int, shape: Input, file: Path):
+def export(name: str, weights: Path | None, batch: int, shape: Input, file: Path):
     """Writes the network in eval mode; a file that exists is whole."""
     import torch
 
     xs = torch.zeros(batch, shape.channels, shape.height, shape.width)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(f".{os.getpid()}")
-    model = build(name, shape).eval()
+    model = build(name, shape, weights).eval()
+    if is_detector(name):
+        model = decoded(model, shape.height, shape.width)
     if isinstance(model(xs), dict):
         model = main_output(model)
     torch.onnx.export(model, (xs,), partial, dynamo=True, external_data=False, verbose=False)
     partial.replace(file)
 
 
-def random_input(arguments: argparse.Namespace) -> np.ndarray:
-    """A batch from a fixed seed."""
+def images(arguments: argparse.Namespace) -> np.ndarray:
+    """A batch from a fixed seed, or of a photo."""
     shape = input_of(arguments)
+    if arguments.photo:
+        return photo(arguments.photo, shape, arguments.batch)
     size = (arguments.batch, shape.channels, shape.height, shape.width)
     return np.random.default_rng(0).standard_normal(size, dtype=np.float32)
 

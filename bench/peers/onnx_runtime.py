@@ -5,7 +5,8 @@
 
 import onnxruntime
 
-from onnx_file import onnx_file, onnx_parser, random_input
+from detectors import is_detector, suppressed
+from onnx_file import images, onnx_file, onnx_parser
 from timing import report, time_calls
 
 
@@ -17,8 +18,9 @@ def main():
     options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    feed = {session.get_inputs()[0].name: random_input(arguments)}
-    times = time_calls(lambda: session.run(None, feed), arguments.seconds)
+    feed = {session.get_inputs()[0].name: images(arguments)}
+    finish = (lambda outputs: suppressed(*outputs)) if is_detector(arguments.model) else (lambda outputs: outputs)
+    times = time_calls(lambda: finish(session.run(None, feed)), arguments.seconds)
     report(arguments, f"ONNX Runtime {onnxruntime.__version__}", times)
 
 

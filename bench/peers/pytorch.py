@@ -3,7 +3,8 @@
     python bench/peers/pytorch.py --model resnet18 --mode train --batch 8 --layout channels_last --json
 
 `--engine eager` runs the model as it is, `compile` what `torch.compile` makes of it, which needs a C++ compiler, `frozen` (inference only) a
-trace with batch-norms folded into convolutions, weights laid out for oneDNN and activations fused. A training step is: clear the gradients, forward in train mode, cross-entropy with fixed labels, backward, SGD.
+trace with batch-norms folded into convolutions, weights laid out for oneDNN and activations fused. A training step is: clear the gradients, forward in train mode, cross-entropy with fixed labels or the
+losses of eight objects an image, backward, SGD.
 """
 
 import warnings
@@ -11,8 +12,10 @@ import warnings
 import torch
 from torch.nn import functional as F
 
+import detectors
+from detectors import decoded, is_detector, suppressed
 from models import build
-from timing import input_of, parser, report, time_calls
+from timing import input_of, parser, photo, report, time_calls
 
 LAYOUTS = {"channels_last": torch.channels_last, "channels_first": torch.contiguous_format}
 
@@ -29,30 +32,48 @@ def main():
     torch.set_float32_matmul_precision("highest")
 
     shape, layout = input_of(arguments), LAYOUTS[arguments.layout]
-    model = build(arguments.model, shape).to(memory_format=layout)
+    model = build(arguments.model, shape, arguments.weights).to(memory_format=layout)
     torch.manual_seed(0)
-    xs = torch.randn(arguments.batch, shape.channels, shape.height, shape.width).contiguous(memory_format=layout)
-    is_dense = not torch.is_tensor(outputs := model.eval()(xs[:1])) or outputs.dim() == 4
-    size = (arguments.batch, shape.height, shape.width) if is_dense else (arguments.batch,)
-    labels = torch.randint(shape.classes, size)
+    xs = torch.randn(arguments.batch, shape.channels, shape.height, shape.width)
+    if arguments.photo:
+        xs = torch.from_numpy(photo(arguments.photo, shape, arguments.batch))
+    xs = xs.contiguous(memory_format=layout)
+    if is_detector(arguments.model):
+        labels = None
+        finish = lambda outputs: suppressed(*outputs)
+        if arguments.mode == "infer":
+            model = decoded(model, shape.height, shape.width)
+    else:
+        labels = random_labels(model, xs, shape)
+        finish = lambda outputs: outputs
     if arguments.mode == "train":
         model = torch.compile(model) if arguments.engine == "compile" else model
-        times = time_calls(training_step(model, xs, labels), arguments.seconds)
+        times = time_calls(training_step(model, xs, labels, shape), arguments.seconds)
     else:
         engines = {"eager": lambda model: model, "compile": torch.compile, "frozen": lambda model: freeze(model, xs)}
         model = engines[arguments.engine](model.eval())
         with torch.inference_mode():
-            times = time_calls(lambda: model(xs), arguments.seconds)
+            times = time_calls(lambda: finish(model(xs)), arguments.seconds)
     engine = "" if arguments.engine == "eager" else f" {arguments.engine}"
     report(arguments, f"PyTorch {torch.__version__.partition('+')[0]}{engine} {arguments.layout}", times)
 
 
-def training_step(model, xs, labels):
+def random_labels(model, xs, shape):
+    """A class for each image, or for each pixel where the network tells those."""
+    outputs = model.eval()(xs[:1])
+    is_dense = not torch.is_tensor(outputs) or outputs.dim() == 4
+    return torch.randint(shape.classes, (len(xs), shape.height, shape.width) if is_dense else (len(xs),))
+
+
+def training_step(model, xs, labels, shape):
     optimizer = torch.optim.SGD(model.train().parameters(), lr=0.001, momentum=0.9)
 
     def step():
         optimizer.zero_grad(set_to_none=True)
         outputs = model(xs)
+        if labels is None:
+            detectors.loss(outputs, shape).backward()
+            return optimizer.step()
         # Networks with auxiliary heads give a named tuple in train mode.
         if isinstance(outputs, dict):
             outputs = outputs.values()

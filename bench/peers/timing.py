@@ -6,6 +6,9 @@ import resource
 import statistics
 import time
 from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 
 from models import Input, default_input
 
@@ -20,6 +23,8 @@ def parser(description: str, modes: list[str]) -> argparse.ArgumentParser:
     options.add_argument("--mode", choices=modes, default="infer")
     options.add_argument("--batch", type=int, default=1, metavar="N")
     options.add_argument("--size", type=size, metavar="H[xW]", help="default: the model's own")
+    options.add_argument("--weights", type=Path, metavar="DIR", help="a folder with model.safetensors; default: random weights")
+    options.add_argument("--photo", type=Path, metavar="FILE", help="what a network that finds objects looks at; default: noise")
     options.add_argument("--threads", type=int, default=2, metavar="T")
     options.add_argument("--seconds", type=float, default=2.0, metavar="S", help="how long to time calls after the warm-up")
     options.add_argument("--json", action="store_true", help="print one JSON object")
@@ -39,6 +44,18 @@ def input_of(arguments: argparse.Namespace) -> Input:
         return shape
     height, width = arguments.size
     return replace(shape, height=height, width=width)
+
+
+def photo(file: Path, shape: Input, batch: int) -> np.ndarray:
+    """A photo fitted into the input from its first corner on, in blue, green and red from 0 to 255, as YOLOX takes it."""
+    from PIL import Image
+
+    image = Image.open(file).convert("RGB")
+    scale = min(shape.height / image.height, shape.width / image.width)
+    image = image.resize((int(image.width * scale), int(image.height * scale)), Image.Resampling.BILINEAR)
+    canvas = np.full((batch, 3, shape.height, shape.width), 114, np.float32)
+    canvas[:, :, : image.height, : image.width] = np.asarray(image)[:, :, ::-1].transpose(2, 0, 1)
+    return canvas
 
 
 def time_calls(call, seconds: float) -> list[float]:

@@ -202,7 +202,7 @@ pub(crate) struct NetworkArgs {
 }
 
 /// Where `builtin` is unpacked by commands that make no run directory.
-const CACHES: &str = "runs/cache";
+pub(crate) const CACHES: &str = "runs/cache";
 
 /// Refuses flags that were given and have no part in what a network of this kind is for.
 pub(crate) fn refuse_without_part(given: &[String], flags: &[&str], kind: Kind) -> Result<()> {

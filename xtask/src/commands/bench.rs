@@ -2,15 +2,19 @@
 //! could do.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use cnn_core::Key;
+use cnn_data::{Batch, open_image};
 use cnn_kernels::{InstructionSet, OpTime, Pass, backward, copy_bandwidth, peak_flops, profile};
-use cnn_layers::{Context, FeatureMap, Mode, Store};
-use cnn_models::{Kind, ModelConfig, Network, NetworkOf, SegmentationNetwork};
+use cnn_layers::{Context, DetectionTargets, FeatureMap, ImageObjects, Mode, Store};
+use cnn_models::{
+    DetectionNetwork, Kind, LoadOptions, ModelConfig, Network, NetworkOf, SegmentationNetwork,
+};
 use cnn_train::{
     CrossEntropy, Gradients, Optimizer, OptimizerConfig, PixelCrossEntropy, PixelLoss as _,
     PixelTargets, Rates, Targets, decay_groups,
@@ -18,9 +22,11 @@ use cnn_train::{
 use cnn_viz::{Explainer, Method, Target};
 use serde_json::{Value, json};
 
-use crate::args::{Size, Unusable, model_choice, set_threads};
+use crate::args::{CACHES, Size, Unusable, model_choice, set_threads};
+use crate::hub::{self, Weights};
 use crate::memory::{self, Workload};
 use crate::next_steps::{self, NextStep};
+use crate::os_text::PathOrName;
 use crate::output;
 use crate::watched::Watched;
 
@@ -30,8 +36,17 @@ use crate::watched::Watched;
 pub(crate) struct Bench {
     /// Registered name of the model (the command `models` lists them), with what it is built with as
     /// `unet:width=16`
-    #[arg(long, value_name = "NAME[:SETTINGS]", required_unless_present = "peak")]
+    #[arg(long, value_name = "NAME[:SETTINGS]", required_unless_present_any = ["peak", "weights"])]
     model: Option<String>,
+
+    /// Weights, as other commands take them; default fresh ones, which take as long but find no
+    /// objects
+    #[arg(long, value_name = "PATH", value_parser = PathOrName)]
+    weights: Option<String>,
+
+    /// A photo to look at; default noise
+    #[arg(long, value_name = "FILE")]
+    photo: Option<PathBuf>,
 
     /// What is measured: `infer`, the network built for inference, or `train`, a step of forward,
     /// backward and SGD with momentum
@@ -102,10 +117,10 @@ const LARGEST_INPUT: usize = 1 << 28;
 impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
         set_threads(self.threads)?;
-        let Some(model) = &self.model else {
+        if self.model.is_none() && self.weights.is_none() {
             return self.print_peak();
-        };
-        let mut call = self.work(model)?;
+        }
+        let mut call = self.work()?;
         for _ in 0..WARM_UP_CALLS {
             call()?;
         }
@@ -117,17 +132,42 @@ impl Bench {
     }
 
     /// What one call does.
-    fn work(&self, model: &str) -> Result<Call> {
-        let (spec, config) = model_choice(model)?;
-        let config = ModelConfig {
-            input_size: self.size.map(|Size(size)| size),
-            ..config
+    fn work(&self) -> Result<Call> {
+        let chosen = self.model.as_deref().map(model_choice).transpose()?;
+        let input_size = self.size.map(|Size(size)| size);
+        let Some(weights) = &self.weights else {
+            let (spec, config) = chosen.context("--model or --weights is needed")?;
+            let config = ModelConfig {
+                input_size,
+                ..config
+            };
+            return match spec.kind() {
+                Kind::Segmentation => {
+                    self.work_of_segmenter(SegmentationNetwork::of(*spec, &config, 0)?)
+                }
+                Kind::Detection => self.work_of_detector(DetectionNetwork::of(*spec, &config, 0)?),
+                _ => self.work_of_classifier(Network::of(*spec, &config, 0)?),
+            };
         };
-        match spec.kind() {
-            Kind::Segmentation => {
-                self.work_of_segmenter(SegmentationNetwork::of(*spec, &config, 0)?)
+        let Weights { path, spec, .. } =
+            hub::weights(weights, self.model.as_deref(), Path::new(CACHES))?;
+        let options = LoadOptions {
+            spec: chosen.map(|(spec, _)| *spec).or(spec),
+            input_size,
+            ..LoadOptions::default()
+        };
+        let kind = match options.spec {
+            Some(spec) => Some(spec.kind()),
+            None => cnn_models::kind_of(&path)?,
+        };
+        match kind {
+            Some(Kind::Segmentation) => {
+                self.work_of_segmenter(SegmentationNetwork::load(&path, &options)?)
             }
-            _ => self.work_of_classifier(Network::of(*spec, &config, 0)?),
+            Some(Kind::Detection) => {
+                self.work_of_detector(DetectionNetwork::load(&path, &options)?)
+            }
+            _ => self.work_of_classifier(Network::load(&path, &options)?),
         }
     }
 
@@ -191,7 +231,40 @@ impl Bench {
         }
     }
 
-    /// Random images of the size that the network takes.
+    /// Decoding and suppression included.
+    fn work_of_detector(&self, network: DetectionNetwork) -> Result<Call> {
+        let images = self.images(&network)?;
+        let model = network.build(self.mode.into())?;
+        match self.mode {
+            BenchMode::Infer | BenchMode::Eval => {
+                let limits = model.limits();
+                Ok(Box::new(move || {
+                    model.detect(&images, &limits, &Context::eval())?;
+                    Ok(())
+                }))
+            }
+            BenchMode::Gradcam => {
+                Err(anyhow!("--mode gradcam is for classifiers").context(Unusable))
+            }
+            BenchMode::Train => {
+                let [height, width] = [images.height(), images.width()];
+                let classes = model.num_classes();
+                let objects = |_| objects(height as f32, width as f32, classes);
+                let targets = DetectionTargets {
+                    images: (0..self.batch).map(objects).collect(),
+                    is_late: false,
+                };
+                step(network.store(), move |cx| {
+                    let losses = model.losses(&images, &targets, cx)?;
+                    let mut losses = losses.into_iter().map(|loss| loss.value);
+                    let first = losses.next().context("the network has no loss")?;
+                    losses.try_fold(first, |total, loss| Ok((total + loss)?))
+                })
+            }
+        }
+    }
+
+    /// Random images of the size that the network takes, or a photo.
     fn images<M: Watched + ?Sized>(&self, network: &NetworkOf<M>) -> Result<FeatureMap> {
         let [channels, height, width] = network.preprocessing().input_size;
         let batch = usize::from(self.batch);
@@ -205,6 +278,11 @@ impl Bench {
             _ => Workload::Forward,
         };
         memory::check(network, batch, workload)?;
+        if let Some(path) = &self.photo {
+            let photo = open_image(path)?;
+            let batch = Batch::of_images(&vec![photo; batch], network.preprocessing())?;
+            return Ok(FeatureMap::from_nhwc(&batch.images)?);
+        }
         let values = (0..elements).map(noise).collect::<Vec<_>>();
         let shape = (batch, height, width, channels);
         let images = Tensor::from_vec(values, shape, &Device::Cpu)?;
@@ -253,11 +331,13 @@ impl Bench {
         if let Some(rss) = rss {
             println!("{rss:.0} MB of memory at most");
         }
-        if let Some(model) = &self.model {
-            next_steps::print(&[NextStep::new(
-                "see where the time goes",
-                &["bench", "--model", model, "--ops"],
-            )]);
+        let named = [("--model", &self.model), ("--weights", &self.weights)];
+        let network = named
+            .iter()
+            .find_map(|(flag, value)| Some([flag, value.as_deref()?]));
+        if let Some([flag, value]) = network {
+            let again = ["bench", flag, value, "--ops"];
+            next_steps::print(&[NextStep::new("see where the time goes", &again)]);
         }
         Ok(())
     }
@@ -370,6 +450,26 @@ impl Bench {
 /// The same numbers everywhere, spread over -1 to 1.
 fn noise(index: usize) -> f32 {
     (index as u32).wrapping_mul(2_654_435_761) as f32 / 2f32.powi(31) - 1.
+}
+
+/// Eight objects of an image, wide ones and high ones of several sizes.
+fn objects(height: f32, width: f32, classes: usize) -> ImageObjects {
+    let edges = |number: u8| {
+        let x = (f32::from(number % 4) + 0.5) / 4. * width;
+        let y = (f32::from(number / 4) + 0.5) / 2. * height;
+        let half_width = f32::from(1 + number) / 32. * width;
+        let half_height = f32::from(8 - number) / 32. * height;
+        [
+            (x - half_width).max(0.),
+            (y - half_height).max(0.),
+            (x + half_width).min(width),
+            (y + half_height).min(height),
+        ]
+    };
+    ImageObjects {
+        boxes: (0..8).map(edges).collect(),
+        classes: (0..8).map(|number| number % classes).collect(),
+    }
 }
 
 /// Training steps with this loss.

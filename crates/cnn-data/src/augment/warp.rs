@@ -36,6 +36,9 @@ fn nearest(image: &Image, back: &Affine, size: [usize; 2]) -> Result<Image, Erro
 
 /// Blends the four pixels around each point.
 fn bilinear(image: &Image, back: &Affine, size: [usize; 2], fill: &[u8]) -> Result<Image, Error> {
+    let channels = image.channels();
+    let [rows, columns] = [image.height() as i64, image.width() as i64];
+    let bytes_of_row = image.width() * channels;
     resampled(image, back, size, |[x, y], bytes| {
         let x = x - 0.5;
         let y = y - 0.5;
@@ -43,15 +46,33 @@ fn bilinear(image: &Image, back: &Affine, size: [usize; 2], fill: &[u8]) -> Resu
         let top = y.floor();
         let right_weight = x - left;
         let bottom_weight = y - top;
-        let column = left as i64;
-        let row = top as i64;
-        let corners = [(0, 0), (0, 1), (1, 0), (1, 1)]
-            .map(|(down, along)| pixel(image, column + along, row + down).unwrap_or(fill));
-        for channel in 0..image.channels() {
-            let [a, b, c, d] = corners.map(|corner| f64::from(corner[channel]));
+        let blend = |[a, b, c, d]: [u8; 4]| {
+            let [a, b, c, d] = [a, b, c, d].map(f64::from);
             let upper = a + right_weight * (b - a);
             let lower = c + right_weight * (d - c);
-            bytes.push((upper + bottom_weight * (lower - upper)).round_ties_even() as u8);
+            (upper + bottom_weight * (lower - upper)).round_ties_even() as u8
+        };
+        let column = left as i64;
+        let row = top as i64;
+        let is_inside = row >= 0 && column >= 0 && row + 1 < rows && column + 1 < columns;
+        if is_inside {
+            let start = row as usize * bytes_of_row + column as usize * channels;
+            let upper = &image.bytes()[start..][..2 * channels];
+            let lower = &image.bytes()[start + bytes_of_row..][..2 * channels];
+            for channel in 0..channels {
+                bytes.push(blend([
+                    upper[channel],
+                    upper[channel + channels],
+                    lower[channel],
+                    lower[channel + channels],
+                ]));
+            }
+            return;
+        }
+        let corners = [(0, 0), (0, 1), (1, 0), (1, 1)]
+            .map(|(down, along)| pixel(image, column + along, row + down).unwrap_or(fill));
+        for channel in 0..channels {
+            bytes.push(blend(corners.map(|corner| corner[channel])));
         }
     })
 }
