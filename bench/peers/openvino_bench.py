@@ -20,7 +20,8 @@ def main():
         hint.inference_precision: openvino.Type.f32,
     }
     request = openvino.Core().compile_model(onnx_file(arguments), "CPU", options).create_infer_request()
-    request.set_input_tensor(openvino.Tensor(images(arguments), shared_memory=True))
+    batch = images(arguments)
+    request.set_input_tensor(openvino.Tensor(batch, shared_memory=True))
     finish = (lambda outputs: suppressed(*outputs.to_tuple())) if is_detector(arguments.model) else (lambda outputs: outputs)
     times = time_calls(lambda: finish(request.infer(share_outputs=True)), arguments.seconds)
     report(arguments, f"OpenVINO {openvino.__version__.partition('-')[0]}", times)
