@@ -40,21 +40,45 @@ pub(super) fn hue(image: Image, shift: f64) -> Result<Image, Error> {
     })
 }
 
-/// Adds to hue, saturation and value, which are bytes: the hue wraps round, the others stop at 0
-/// and 255. Grey images are brightened alone.
+/// Adds to hue, saturation and value, each in 255ths of its range: the hue wraps round, the others
+/// stop at their ends. Grey images are brightened alone.
 pub(super) fn shift_hsv(image: Image, shift: [i16; 3]) -> Result<Image, Error> {
-    let [hue_shift, saturation_shift, value_shift] = shift;
-    let moved = |byte: u8, shift: i16| (i16::from(byte) + shift).clamp(0, 255) as u8;
+    let [hue_shift, saturation_shift, value_shift] = shift.map(f32::from);
+    let moved = |number: f32, shift: f32| (number + shift).clamp(0.0, 255.0);
     if image.channels() == 1 {
-        return map_bytes(image, |byte| moved(byte, value_shift));
+        return map_bytes(image, |byte| moved(f32::from(byte), value_shift) as u8);
     }
-    map_pixels(image, |_, pixel| {
-        let [hue, saturation, value] = hsv_of_rgb(pixel);
-        rgb_of_hsv([
-            hue.wrapping_add_signed(hue_shift as i8),
-            moved(saturation, saturation_shift),
-            moved(value, value_shift),
-        ])
+    // Sixths of a turn, so that it stays below three turns of the wheel.
+    let hue_shift = 6.0 * hue_shift / 255.0 + 6.0;
+    map_pixels(image, |_, [red, green, blue]| {
+        let high = red.max(green).max(blue);
+        let low = red.min(green).min(blue);
+        let [r, g, b] = [red, green, blue].map(f32::from);
+        let range = f32::from(high - low).max(1.0);
+        let sixths = if red == high {
+            (g - b) / range
+        } else if green == high {
+            2.0 + (b - r) / range
+        } else {
+            4.0 + (r - g) / range
+        };
+        let saturation = 255.0 * f32::from(high - low) / f32::from(high).max(1.0);
+        let saturation = moved(saturation, saturation_shift) / 255.0;
+        let value = moved(f32::from(high), value_shift);
+        let sixths = sixths + hue_shift;
+        let sector = sixths as u8;
+        let fraction = sixths - f32::from(sector);
+        let scaled = |share: f32| (value * (1.0 - saturation * share) + 0.5) as u8;
+        let [value, low] = [scaled(0.0), scaled(1.0)];
+        let [falling, rising] = [scaled(fraction), scaled(1.0 - fraction)];
+        match sector % 6 {
+            0 => [value, rising, low],
+            1 => [falling, value, low],
+            2 => [low, value, rising],
+            3 => [low, falling, value],
+            4 => [rising, low, value],
+            _ => [value, low, falling],
+        }
     })
 }
 
@@ -168,7 +192,7 @@ mod tests {
     fn hue_saturation_and_value_are_shifted_and_stop_at_their_ends() {
         let still = shift_hsv(source(), [0; 3]).unwrap();
         for (found, expected) in still.bytes().iter().zip(SOURCE) {
-            assert!(found.abs_diff(expected) <= 4, "{found} for {expected}");
+            assert!(found.abs_diff(expected) <= 1, "{found} for {expected}");
         }
         let pixel = |rgb: [u8; 3], shift| {
             let image = Image::from_pixels(1, 1, 3, rgb.to_vec()).unwrap();

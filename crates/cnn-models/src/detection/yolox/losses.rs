@@ -4,7 +4,8 @@ use candle_core::{DType, Result, Tensor};
 use cnn_layers::detection::losses::{
     BinaryCrossEntropy, BinaryTargets, BoxFormat, BoxLoss, BoxLossKind, Reduction, SmoothL1Loss,
 };
-use cnn_layers::{DetectionTargets, NamedLoss};
+use cnn_layers::{DetectionTargets, ImageObjects, NamedLoss};
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
 use super::anchors::Anchor;
 use super::assignment::{Assigned, Predictions, assign};
@@ -84,21 +85,23 @@ impl Learned {
             classes: Vec::new(),
             is_object: vec![0.; places * targets.images.len()],
         };
-        for (image, objects) in targets.images.iter().enumerate() {
-            let of_image = |values: &[f32], width: usize| {
-                let start = image * places * width;
-                start..start + places * width.min(values.len())
-            };
+        let assign = |(image, objects): (usize, &ImageObjects)| {
+            let of_image = |width: usize| image * places * width..(image + 1) * places * width;
             let predictions = Predictions {
-                boxes: &boxes[of_image(&boxes, 4)],
-                objectness: &objectness[of_image(&objectness, 1)],
-                classes: &classes[of_image(&classes, num_classes)],
+                boxes: &boxes[of_image(4)],
+                objectness: &objectness[of_image(1)],
+                classes: &classes[of_image(num_classes)],
             };
+            assign(objects, &predictions, anchors)
+        };
+        let images = targets.images.par_iter().enumerate();
+        let assigned: Vec<Vec<Assigned>> = images.map(assign).collect();
+        for (image, (objects, assigned)) in targets.images.iter().zip(assigned).enumerate() {
             for Assigned {
                 anchor,
                 object,
                 iou,
-            } in assign(objects, &predictions, anchors)
+            } in assigned
             {
                 let row = image * places + anchor;
                 learned.rows.push(row as u32);
