@@ -16,7 +16,7 @@ from pathlib import Path
 import timm
 
 ROOT = Path(__file__).parents[1]
-COLUMNS = "model tag location sha256_prefix license imagenet_top1 classes height width interpolation crop_pct mean std".split()
+COLUMNS = "model tag location sha256_prefix license score classes height width interpolation crop_pct mean std".split()
 # torchvision's names of models that have another one here.
 TORCHVISION = {
     "mobilenet_v2": "mobilenetv2_100",
@@ -40,6 +40,8 @@ TORCHVISION = {
 }
 # Torchvision's networks that change their input themselves (`transform_input`): they were trained on pixels from -1 to 1.
 TRANSFORMED = ("googlenet", "inception_v3")
+# AP on COCO's validation images, from the table of YOLOX's README.
+YOLOX = {"nano": 25.8, "tiny": 32.8, "s": 40.5, "m": 46.9}
 # Weights that are no classifier of images by labels.
 SKIPPED = ("dinov3", "eupe", "clip")
 
@@ -51,7 +53,7 @@ def main():
     registered = [entry["name"] for entry in json.load(sys.stdin)]
     reference = lambda name: json.loads((arguments.shared / "reference" / name).read_text())
     of_timm = {entry["name"]: entry for entry in reference("timm_pretrained.json")}
-    rows = [*of_torchvision(reference("torchvision_weights.json"), registered), *of_hub(registered, of_timm)]
+    rows = [*of_torchvision(reference("torchvision_weights.json"), registered), *of_hub(registered, of_timm), *of_authors(registered)]
     rows.sort(key=lambda row: (registered.index(row["model"]), row["location"].startswith("hf:")))
     with open(ROOT / "crates/cnn-models/data/weights.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -62,7 +64,10 @@ def main():
 def of_torchvision(entries, registered):
     for entry in entries:
         model = TORCHVISION.get(entry["model"], entry["model"])
-        if model not in registered or "acc@1" not in entry["metrics"]:
+        if model not in registered:
+            continue
+        if "acc@1" not in entry["metrics"]:
+            yield of_another_kind(model, entry)
             continue
         record = entry["preprocess"]
         (crop,) = record["crop_size"]
@@ -73,7 +78,7 @@ def of_torchvision(entries, registered):
             location=entry["url"],
             sha256_prefix=entry["sha256_prefix"],
             license="bsd-3-clause",
-            imagenet_top1=entry["metrics"]["acc@1"],
+            score=entry["metrics"]["acc@1"],
             classes=entry["num_classes"],
             size=(crop, crop),
             interpolation=record["interpolation"].split(".")[1].lower(),
@@ -81,6 +86,30 @@ def of_torchvision(entries, registered):
             mean=[0.5] * 3 if model in TRANSFORMED else record["mean"],
             std=[0.5] * 3 if model in TRANSFORMED else record["std"],
         )
+
+
+def of_another_kind(model, entry):
+    """Weights that tell the classes of pixels or find objects; how they want their images is the model's own."""
+    metrics = entry["metrics"]
+    is_of_boxes = "box_map" in metrics
+    return {
+        "model": model,
+        "tag": entry["weights"],
+        "location": entry["url"],
+        "sha256_prefix": entry["sha256_prefix"],
+        "license": "bsd-3-clause",
+        "score": metrics["box_map"] if is_of_boxes else metrics["miou"],
+        # Torchvision counts the background of boxes as a class.
+        "classes": entry["num_classes"] - is_of_boxes,
+    }
+
+
+def of_authors(registered):
+    """Weights that the authors of a network publish alone, without a hash in their name."""
+    for size, ap in YOLOX.items():
+        if (model := f"yolox_{size}") in registered:
+            location = f"https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0/{model}.pth"
+            yield {"model": model, "tag": "coco", "location": location, "license": "apache-2.0", "score": ap, "classes": 80}
 
 
 def of_hub(registered, known):
@@ -101,7 +130,7 @@ def of_hub(registered, known):
                 location="hf:" + config["hf_hub_id"],
                 sha256_prefix="",
                 license=config["license"] or "",
-                imagenet_top1="",
+                score="",
                 classes=config["num_classes"],
                 size=config["input_size"][1:],
                 interpolation=config["interpolation"],

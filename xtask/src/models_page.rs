@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use cnn_models::{ModelSpec, families};
+use cnn_models::{Kind, ModelSpec, families};
 
 use crate::output;
 
@@ -21,8 +21,8 @@ This page is rendered from the registry: `UPDATE_REFERENCE=1 cargo test --worksp
 
 - *input*: height and width of the images by default, with which the other columns are counted.
 - *multiply-adds*: those of the convolutions and linear layers, for one image.
-- *top-1*: the best accuracy that torchvision publishes for weights of the model, in percent of ImageNet's validation images; timm's tags carry none.
-- *weights*: how many are published, by torchvision and on the hub.
+- *top-1*, *mIoU* or *AP*: the best score that is published for weights of the model, in percent: accuracy on ImageNet's validation images, mean IoU of the classes of pixels, or AP of boxes on COCO's; timm's tags carry none.
+- *weights*: how many are published, by torchvision, by the authors and on the hub.
 - *ms*, *images/s*: inference of one image, and throughput at batch 8, f32, two threads on the machine of [benchmarks.md](benchmarks.md), measured by `python bench/zoo.py`.
 ";
 
@@ -91,9 +91,14 @@ fn section(family: &str, members: &[&ModelSpec], times: &Times) -> String {
         }
     }
     let rows: String = members.iter().map(|spec| row(spec, times)).collect();
+    let score = match members[0].kind() {
+        Kind::Segmentation => "mIoU",
+        Kind::Detection => "AP",
+        _ => "top-1",
+    };
     format!(
         "\n## {family}\n\n{}.\n\n\
-         | model | input | parameters | multiply-adds | top-1 | weights | ms | images/s |\n\
+         | model | input | parameters | multiply-adds | {score} | weights | ms | images/s |\n\
          |---|---:|---:|---:|---:|---:|---:|---:|\n{rows}",
         papers.join("; ")
     )
@@ -101,8 +106,8 @@ fn section(family: &str, members: &[&ModelSpec], times: &Times) -> String {
 
 fn row(spec: &ModelSpec, times: &Times) -> String {
     let [_, height, width] = spec.preprocessing().input_size;
-    let known = spec.weights().iter().filter_map(|source| source.top1);
-    let top1 = known.max_by(f64::total_cmp);
+    let known = spec.weights().iter().filter_map(|source| source.score);
+    let score = known.max_by(f64::total_cmp);
     let [ms, images] = match times.get(spec.name) {
         Some([ms, images]) => [format!("{ms:.1}"), format!("{images:.0}")],
         None => [String::new(), String::new()],
@@ -112,7 +117,7 @@ fn row(spec: &ModelSpec, times: &Times) -> String {
         spec.name,
         output::short(spec.parameters as f64),
         output::short(spec.multiply_adds as f64),
-        top1.map_or(String::new(), |top1| format!("{top1:.1}")),
+        score.map_or(String::new(), |score| format!("{score:.1}")),
         spec.weights().len(),
     )
 }

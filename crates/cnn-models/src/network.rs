@@ -14,9 +14,7 @@ use crate::checkpoint::set_channels;
 use crate::identify;
 use crate::weight_files::{locate, no_architecture};
 use crate::wrapper::{LoadedFrom, Unwrapped, unwrap};
-use crate::{
-    CheckpointConfig, Error, Kind, ModelConfig, ModelKind, ModelSpec, WeightSource, find, models,
-};
+use crate::{CheckpointConfig, Error, Kind, ModelConfig, ModelKind, ModelSpec, find, models};
 
 /// A network that tells the class of an image.
 ///
@@ -499,7 +497,7 @@ fn config_of_file(spec: &ModelSpec, file: &TensorFile, path: &Path) -> Checkpoin
     let mut sources = spec.weights().iter();
     let published = sources.find(|source| source.is_called(path));
     let mut preprocessing =
-        published.map_or_else(|| spec.preprocessing(), WeightSource::preprocessing);
+        published.map_or_else(|| spec.preprocessing(), |source| source.preprocessing(spec));
     let in_channels = spec
         .first_convs(&ModelConfig::default())
         .iter()

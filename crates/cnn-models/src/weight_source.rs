@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 
 use cnn_core::{Interpolation, Preprocessing};
 
+use crate::ModelSpec;
+
 /// Where pretrained weights are published, and how they want their images.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WeightSource {
@@ -17,11 +19,13 @@ pub struct WeightSource {
     pub sha256_prefix: Option<&'static str>,
     /// SPDX name of the licence; `unknown` where none is said.
     pub license: &'static str,
-    /// Published top-1 accuracy on ImageNet's validation set, in percent.
-    pub top1: Option<f64>,
+    /// Published score in percent: of classifiers the top-1 accuracy on ImageNet's validation images,
+    /// of networks for pixels the mean IoU and of those that find objects the AP on COCO's.
+    pub score: Option<f64>,
     /// Classes that it tells apart: 1000 for ImageNet.
     pub num_classes: usize,
-    images: Images,
+    /// `None` where they want them as the model does.
+    images: Option<Images>,
 }
 
 /// How weights want their images, as the table says it.
@@ -43,15 +47,19 @@ impl WeightSource {
         }
     }
 
-    /// How these weights want their images: they were not all trained as the model's default says.
-    pub fn preprocessing(&self) -> Preprocessing {
+    /// How these weights want their images, which is not always what the model's default says; for
+    /// weights of this model.
+    pub fn preprocessing(&self, spec: &ModelSpec) -> Preprocessing {
+        let Some(images) = self.images else {
+            return spec.preprocessing();
+        };
         let Images {
             size: [height, width],
             interpolation,
             crop_pct,
             mean,
             std,
-        } = self.images;
+        } = images;
         Preprocessing {
             input_size: [3, height, width],
             interpolation,
@@ -72,7 +80,8 @@ impl WeightSource {
 }
 
 /// A line for each, made by `tools/catalogue.py`: model, tag, location, first digits of the sha256,
-/// licence, top-1, classes, height, width, interpolation, crop, mean and standard deviation.
+/// licence, score, classes, height, width, interpolation, crop, mean and standard deviation, of which
+/// the last six are empty where they are the model's own.
 const TABLE: &str = include_str!("../data/weights.csv");
 
 /// The weights published for a model, in the table's order.
@@ -96,7 +105,7 @@ fn read_line(line: &'static str) -> Option<(&'static str, WeightSource)> {
         location,
         sha256,
         license,
-        top1,
+        score,
         classes,
         height,
         width,
@@ -112,16 +121,20 @@ fn read_line(line: &'static str) -> Option<(&'static str, WeightSource)> {
         let numbers: Vec<f64> = text.split(' ').flat_map(str::parse).collect();
         numbers.try_into().ok()
     };
-    let images = Images {
-        size: [height.parse().ok()?, width.parse().ok()?],
-        interpolation: match interpolation {
-            "bilinear" => Interpolation::Bilinear,
-            "bicubic" => Interpolation::Bicubic,
-            _ => return None,
-        },
-        crop_pct: crop_pct.parse().ok()?,
-        mean: numbers(mean)?,
-        std: numbers(std)?,
+    let images = if height.is_empty() {
+        None
+    } else {
+        Some(Images {
+            size: [height.parse().ok()?, width.parse().ok()?],
+            interpolation: match interpolation {
+                "bilinear" => Interpolation::Bilinear,
+                "bicubic" => Interpolation::Bicubic,
+                _ => return None,
+            },
+            crop_pct: crop_pct.parse().ok()?,
+            mean: numbers(mean)?,
+            std: numbers(std)?,
+        })
     };
     let source = WeightSource {
         tag,
@@ -132,7 +145,7 @@ fn read_line(line: &'static str) -> Option<(&'static str, WeightSource)> {
         } else {
             license
         },
-        top1: top1.parse().ok(),
+        score: score.parse().ok(),
         num_classes: classes.parse().ok()?,
         images,
     };
@@ -143,13 +156,13 @@ fn read_line(line: &'static str) -> Option<(&'static str, WeightSource)> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::models;
+    use crate::{find, models};
 
     #[test]
     fn every_line_is_read_and_belongs_to_a_model() {
         for line in TABLE.lines().skip(1) {
             let (model, source) = read_line(line).unwrap();
-            assert!(models().any(|spec| spec.name == model), "{line}");
+            let spec = find(model).unwrap();
             assert!(
                 source.url().starts_with("https://") && !source.url().contains("hf:"),
                 "{line}"
@@ -158,9 +171,9 @@ mod tests {
                 !source.tag.is_empty() && !source.license.is_empty(),
                 "{line}"
             );
-            let top1 = line.split(',').nth(5).unwrap();
-            assert_eq!(source.top1.is_some(), !top1.is_empty(), "{line}");
-            source.preprocessing().validate().unwrap();
+            let score = line.split(',').nth(5).unwrap();
+            assert_eq!(source.score.is_some(), !score.is_empty(), "{line}");
+            source.preprocessing(spec).validate().unwrap();
         }
         let read: usize = models().map(|spec| spec.weights().len()).sum();
         assert_eq!(read, TABLE.lines().count() - 1);

@@ -1,7 +1,7 @@
 //! All that is known of one model.
 
 use cnn_core::Preprocessing;
-use cnn_models::{ModelSpec, WeightSource};
+use cnn_models::{Kind, ModelSpec, WeightSource};
 use serde_json::{Value, json};
 
 use super::layers::LayerTable;
@@ -33,7 +33,7 @@ pub(super) fn print(one: &Listed) {
             hub::name_of(spec, source),
             source.url()
         );
-        println!("               {}", facts(source));
+        println!("               {}", facts(source, spec.kind()));
         println!("               {}", images(source, spec));
     }
 }
@@ -50,7 +50,7 @@ fn size(record: &Preprocessing) -> String {
 
 /// How these weights want their images, and their classes.
 fn images(source: &WeightSource, spec: &ModelSpec) -> String {
-    let record = source.preprocessing();
+    let record = source.preprocessing(spec);
     let normalised = if record.mean == spec.preprocessing().mean {
         String::new()
     } else {
@@ -80,18 +80,29 @@ fn resizing(record: &Preprocessing) -> String {
     }
 }
 
-fn facts(source: &WeightSource) -> String {
-    let top1 = source
-        .top1
-        .map(|percent| format!("{percent} % top-1 on ImageNet's validation images"));
+fn facts(source: &WeightSource, kind: Kind) -> String {
+    let score = source.score.map(|percent| match kind {
+        Kind::Segmentation => format!("mIoU {percent} % on COCO's validation images"),
+        Kind::Detection => format!("AP {percent} % on COCO's validation images"),
+        _ => format!("{percent} % top-1 on ImageNet's validation images"),
+    });
     let hash = source
         .sha256_prefix
         .map(|prefix| format!("sha256 {prefix}…"));
-    [Some(source.license.to_string()), top1, hash]
+    [Some(source.license.to_string()), score, hash]
         .into_iter()
         .flatten()
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// What the scores of published weights are.
+fn score_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Segmentation => "miou",
+        Kind::Detection => "ap",
+        _ => "top1",
+    }
 }
 
 fn numbers(values: &[f64]) -> String {
@@ -103,15 +114,16 @@ fn numbers(values: &[f64]) -> String {
 pub(super) fn json(one: &Listed, layers: Option<&LayerTable>) -> Value {
     let spec = one.spec;
     let weights = one.weights.iter().map(|source| {
-        json!({
+        let mut entry = json!({
             "tag": source.tag,
             "location": source.location,
             "sha256_prefix": source.sha256_prefix,
             "license": source.license,
-            "top1": source.top1.map(|percent| percent / 100.),
             "num_classes": source.num_classes,
-            "preprocessing": source.preprocessing(),
-        })
+            "preprocessing": source.preprocessing(spec),
+        });
+        entry[score_name(spec.kind())] = json!(source.score.map(|percent| percent / 100.));
+        entry
     });
     let mut entry = json!({
         "name": spec.name,

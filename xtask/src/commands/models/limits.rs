@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
-use cnn_models::{ModelSpec, WeightSource};
+use cnn_models::{Kind, ModelSpec, WeightSource};
 
 use crate::args::Unusable;
 
@@ -57,7 +57,10 @@ pub(super) struct Listed {
 impl Listed {
     /// The best published accuracy of its weights.
     pub(super) fn top1(&self) -> Option<f64> {
-        let known = self.weights.iter().filter_map(|source| source.top1);
+        if self.spec.kind() != Kind::Classification {
+            return None;
+        }
+        let known = self.weights.iter().filter_map(|source| source.score);
         known.max_by(f64::total_cmp)
     }
 }
@@ -71,7 +74,7 @@ impl Limits {
             weights: spec
                 .weights()
                 .iter()
-                .filter(|source| self.wants(source))
+                .filter(|source| self.wants(spec, source))
                 .collect(),
         });
         let mut listed: Vec<Listed> = limited.filter(|one| self.keeps(one)).collect();
@@ -84,8 +87,9 @@ impl Limits {
         Ok(listed)
     }
 
-    fn wants(&self, source: &WeightSource) -> bool {
-        let is_good = |least| source.top1.is_some_and(|top1| top1 >= least);
+    fn wants(&self, spec: &ModelSpec, source: &WeightSource) -> bool {
+        let top1 = source.score.filter(|_| spec.kind() == Kind::Classification);
+        let is_good = |least| top1.is_some_and(|top1| top1 >= least);
         let is_under = |license: &String| source.license.eq_ignore_ascii_case(license);
         self.min_top1.is_none_or(is_good) && self.license.as_ref().is_none_or(is_under)
     }
