@@ -136,19 +136,27 @@ pub(crate) fn after_measuring(
     ]
 }
 
-/// What to do with a dataset whose images have labels, or have none.
-pub(crate) fn after_survey(data: &str, has_labels: bool) -> Vec<NextStep> {
-    if has_labels {
-        vec![
-            NextStep::new("fine-tune a network on it", &["finetune", "--data", data]),
-            NextStep::new("train one from scratch", &["train", "--data", data]),
-        ]
-    } else {
-        vec![NextStep::new(
-            "name what is in the images",
-            &["predict", data, "--weights", "WEIGHTS"],
-        )]
-    }
+/// What to do with a dataset whose images have this to learn from; `None` where there is nothing.
+pub(crate) fn after_survey(data: &str, learnt: Option<Kind>) -> Vec<NextStep> {
+    let (tuned, trained): (&[&str], &[&str]) = match learnt {
+        None => {
+            return vec![NextStep::new(
+                "name what is in the images",
+                &["predict", data, "--weights", "WEIGHTS"],
+            )];
+        }
+        Some(Kind::Detection) => (&["--task", "detection"], &["--task", "detection"]),
+        Some(Kind::Segmentation) => (
+            &["--task", "segmentation", "--weights", "CLASSIFIER"],
+            &["--task", "segmentation"],
+        ),
+        Some(_) => (&[], &[]),
+    };
+    let with = |command, more| [&[command, "--data", data][..], more].concat();
+    vec![
+        NextStep::new("fine-tune a network on it", &with("finetune", tuned)),
+        NextStep::new("train one from scratch", &with("train", trained)),
+    ]
 }
 
 /// Prints the steps for people, on standard error: programs do not read them.

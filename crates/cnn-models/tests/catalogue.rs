@@ -39,7 +39,7 @@ fn weights_differ_in_how_they_want_their_images() {
         weights
             .find(|source| source.tag == tag)
             .unwrap()
-            .preprocessing()
+            .preprocessing(find(model).unwrap())
     };
     assert_eq!(of("resnet50", "IMAGENET1K_V1").resize_size(), [256, 256]);
     assert_eq!(of("resnet50", "IMAGENET1K_V2").resize_size(), [232, 232]);

@@ -8,6 +8,7 @@ use cnn_data::{
     BoxFormat, Dataset, DuplicateGroup, Image, MaskOverlay, MaskPalette, MaskSurvey, Sample, Split,
     Survey, contact_sheet, resize_mask, survey, survey_found, survey_parts,
 };
+use cnn_models::Kind;
 use cnn_viz::thumbnail;
 
 use crate::args::Unusable;
@@ -122,10 +123,7 @@ impl Data {
             return output::json(&survey);
         }
         print(&survey)?;
-        next_steps::print(&next_steps::after_survey(
-            &self.path,
-            survey.classes.len() > 1 && has_labels(&survey),
-        ));
+        next_steps::print(&next_steps::after_survey(&self.path, learnt(&survey)));
         Ok(())
     }
 }
@@ -331,6 +329,20 @@ fn print(survey: &Survey) -> Result<()> {
     print_duplicates(&survey.duplicates);
     inference::print_skipped(&survey.broken);
     Ok(())
+}
+
+/// What a network can learn from such images. Those of `shapes` have everything, and labels come
+/// first.
+fn learnt(survey: &Survey) -> Option<Kind> {
+    let has_boxes = survey.boxes.as_ref().is_some_and(|boxes| boxes.boxes > 0);
+    let has_classes = survey.classes.len() > 1 && has_labels(survey);
+    if has_classes {
+        Some(Kind::Classification)
+    } else if survey.masks.is_some() {
+        Some(Kind::Segmentation)
+    } else {
+        has_boxes.then_some(Kind::Detection)
+    }
 }
 
 fn has_labels(survey: &Survey) -> bool {

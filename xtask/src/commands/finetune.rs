@@ -72,8 +72,9 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "PATH", default_value = "shapes:samples=1000", value_parser = PathOrName)]
     data: String,
 
-    /// `head`: the new head alone on a frozen backbone; `full`: all layers at once; `two-phase`:
-    /// the head first, then all layers; `gradual`: stage by stage from the top
+    /// `head`: the new head alone on a frozen backbone; `full`: all layers at once, which detection
+    /// takes unless it is told otherwise; `two-phase`: the head first, then all layers; `gradual`:
+    /// stage by stage from the top
     #[arg(long, value_name = "NAME", default_value = "two-phase")]
     strategy: Strategy,
 
@@ -81,12 +82,13 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = count)]
     head_epochs: u32,
 
-    /// Epochs after those; default 5, for inputs of up to 64 pixels 8
+    /// Epochs after those; default 5, for inputs of up to 64 pixels 8, for segmentation 30, for
+    /// detection 25
     #[arg(long, value_name = "N", value_parser = count)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     epochs: Option<u32>,
 
-    /// Images per batch
+    /// Images per batch; for segmentation and detection 8
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = count)]
     batch: u32,
 
@@ -99,13 +101,13 @@ pub(crate) struct Finetune {
     head_lr: f64,
 
     /// Learning rate of the head together with other layers; default 0.0005, for inputs of up to 64
-    /// pixels 0.005
+    /// pixels 0.005, for segmentation and detection 0.001
     #[arg(long, value_name = "RATE", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
 
     /// Learning rate of the layers next to the head, as a share of the head's; default 0.1, for
-    /// segmentation 0.3, for inputs of up to 64 pixels and for `--weights none` 1
+    /// segmentation 0.3, for detection, for inputs of up to 64 pixels and for `--weights none` 1
     #[arg(long, value_name = "FACTOR", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body_scale: Option<f64>,
@@ -186,12 +188,16 @@ impl Finetune {
     /// Runs with these arguments, of which `given` are those that the command line names.
     pub(crate) fn run(&self, given: &[String]) -> Result<()> {
         set_threads(self.training.threads)?;
+        let is_open = |name: &str| !given.iter().any(|given| given == name);
         let mut now = Self {
             data: absolute(&Source::local(&self.data)?)?,
             masks: self.masks.absolute()?,
             weights: absolute(&self.weights)?,
             ..self.clone()
         };
+        if now.task == Some(TaskArg::Detection) && now.model.is_none() && is_open("weights") {
+            now.weights = detection::WEIGHTS.to_string();
+        }
         // A run that goes on has its own, unless it is told others.
         if self.training.resume.is_none() || given.iter().any(|name| name == "weights") {
             now.weights = now.weights(&now.weights)?.name;
@@ -236,7 +242,8 @@ impl Finetune {
 
     /// Says of photos that the network which is taken where none is named sees little of them.
     fn note_small_network(&self, given: &[String]) {
-        if !given.iter().any(|name| name == "weights") && !Source::is_drawn(&self.data) {
+        let is_other = self.task == Some(TaskArg::Detection) || Source::is_drawn(&self.data);
+        if !is_other && !given.iter().any(|name| name == "weights") {
             eprintln!(
                 "note: without --weights this is the built-in ResNet-20, which sees 32×32 pixels; \
                  for photos take one of ImageNet's, as --weights mobilenetv2_100.ra_in1k"
@@ -290,7 +297,7 @@ impl Finetune {
             self.batch = 8;
         }
         if is_open("epochs") {
-            self.epochs = Some(30);
+            self.epochs = Some(25);
         }
         if is_open("lr") {
             self.lr = Some(1e-3);

@@ -21,6 +21,9 @@ use crate::args::share;
 /// The network where none is named.
 pub(crate) const MODEL: &str = "yolox_nano";
 
+/// The published weights that are fine-tuned where none are named.
+pub(crate) const WEIGHTS: &str = "yolox_nano.coco";
+
 /// The decay of the moving average of weights that are trained to find objects, where none is given.
 pub(crate) const AVERAGE: f64 = 0.998;
 
