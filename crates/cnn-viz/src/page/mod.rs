@@ -12,6 +12,7 @@ mod class_table;
 mod color;
 mod confusion;
 mod curves;
+mod figure;
 mod filter_chart;
 mod filters;
 mod format;
