@@ -28,8 +28,6 @@ mod template_filters;
 mod thinned;
 mod ticks;
 
-pub use self::pictures::thumbnail;
-
 use askama::Template;
 
 use self::gallery::GalleryPage;
