@@ -7,6 +7,7 @@ use super::calibration::Calibration;
 use super::class_table::ClassTable;
 use super::confusion::{Cells, ConfusedPairs, Matrix};
 use super::curves::Curves;
+use super::detections::Detections;
 use super::filters::Filters as FilterSection;
 use super::format;
 use super::freezing::Freezing;
@@ -27,6 +28,7 @@ pub(crate) struct ReportPage<'a> {
     classes: Option<Classes<'a>>,
     regions: Option<Regions<'a>>,
     masks: Vec<Masks<'a>>,
+    detections: Option<Detections<'a>>,
     calibration: Option<Calibration>,
     pictures: Vec<Group<'a>>,
     strip: Option<Strip<'a>>,
@@ -62,6 +64,11 @@ impl<'a> ReportPage<'a> {
                 .filter(|group| !group.photos.is_empty())
                 .map(Masks::new)
                 .collect::<Result<_, _>>()?,
+            detections: report
+                .detections
+                .as_ref()
+                .map(|results| Detections::new(results, PAIRS))
+                .transpose()?,
             calibration: report
                 .calibration
                 .as_ref()

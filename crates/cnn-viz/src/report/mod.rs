@@ -2,6 +2,7 @@
 
 mod class_results;
 mod data_part;
+mod detection_results;
 mod epoch;
 mod fact;
 mod file_link;
@@ -20,6 +21,7 @@ mod timing;
 
 pub use class_results::ClassResults;
 pub use data_part::DataPart;
+pub use detection_results::DetectionResults;
 pub use epoch::ReportEpoch;
 pub use fact::Fact;
 pub use file_link::FileLink;

@@ -62,6 +62,32 @@ pub(super) fn regions(classes: usize, name: impl Fn(usize) -> String) -> RegionR
     }
 }
 
+/// An image with two objects of class 0 and two of class 1, of which both of class 0 are found, one
+/// of class 1 is taken for class 0 and one is missed; a detection of class 1 is where nothing is.
+pub(super) fn detections(classes: usize, name: impl Fn(usize) -> String) -> DetectionResults {
+    let large = Rect::new(0., 0., 200., 100.);
+    let medium = |x: f64| Rect::new(x, 0., 50., 50.);
+    let truths = [
+        GroundTruthBox::new(large, 0),
+        GroundTruthBox::new(medium(300.), 0),
+        GroundTruthBox::new(medium(400.), 1),
+        GroundTruthBox::new(medium(500.), 1),
+    ];
+    let found = [
+        DetectedBox::new(large, 0, 0.9),
+        DetectedBox::new(medium(400.), 0, 0.8),
+        DetectedBox::new(medium(300.), 0, 0.6),
+        DetectedBox::new(medium(600.), 1, 0.4),
+    ];
+    let mut metrics = DetectionMetrics::new(classes).unwrap();
+    metrics.update(&truths, &found).unwrap();
+    DetectionResults {
+        evaluated_on: "val".into(),
+        names: (0..classes).map(name).collect(),
+        result: metrics.result().unwrap(),
+    }
+}
+
 /// Rates of so many updates in each epoch, by the update's number.
 pub(super) fn rates(epochs: usize, updates: usize, rate: impl Fn(usize) -> f64) -> Vec<RatePoint> {
     let point = |update: usize| RatePoint {
@@ -225,6 +251,10 @@ pub(super) fn full(text: &str) -> Report {
                 errors: image.clone(),
             }],
         }],
+        detections: Some(DetectionResults {
+            evaluated_on: text.into(),
+            ..detections(3, |index| format!("{text}{index}"))
+        }),
         pictures: vec![PictureGroup {
             title: format!("Worst mistakes {text}"),
             note: Some(text.into()),

@@ -2,18 +2,23 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod curves;
+mod detections;
 mod filters;
 mod fixture;
 mod regions;
 
 use cnn_data::{Image, Skipped};
-use cnn_metrics::{Bootstrap, ConfusionMatrix, Reliability, SegmentationMetrics};
+use cnn_metrics::{
+    Bootstrap, ConfusionMatrix, DetectedBox, DetectionMetrics, GroundTruthBox, Rect, Reliability,
+    SegmentationMetrics,
+};
 use cnn_viz::{
-    ClassResults, DataPart, EpochStrip, Error, Fact, FileLink, FilterCounts, FilterKind,
-    FilterLayer, FilterReport, HeldOut, ImagePrediction, MaskGroup, NormStatistics, PictureGroup,
-    Rarefaction, RarefactionPoint, RatePoint, ReceptiveField, RegionResults, Report, ReportEpoch,
-    ReportFreezeProof, ReportLayerGroup, ReportNextStep, ReportPhase, Savings, SegmentedPhoto,
-    Spread, StageField, StripRow, Timing, Totals, WeightStatistics,
+    ClassResults, DataPart, DetectionResults, EpochStrip, Error, Fact,
+    FileLink, FilterCounts, FilterKind, FilterLayer, FilterReport, HeldOut, ImagePrediction,
+    MaskGroup, NormStatistics, PictureGroup, Rarefaction, RarefactionPoint, RatePoint,
+    ReceptiveField, RegionResults, Report, ReportEpoch, ReportFreezeProof, ReportLayerGroup,
+    ReportNextStep, ReportPhase, Savings, SegmentedPhoto, Spread, StageField, StripRow, Timing,
+    Totals, WeightStatistics,
 };
 use fixture::*;
 use scraper::{Html, Selector};
@@ -58,6 +63,7 @@ fn every_part_has_its_section() {
         "Classes",
         "Classes",
         "Worst images plain",
+        "Objects",
         "Calibration",
         "Worst mistakes plain",
         "The same images over the epochs",
@@ -75,7 +81,14 @@ fn every_part_has_its_section() {
     assert_eq!(texts(&page, "h2"), headings);
     assert_eq!(
         texts(&page, "figure.chart h3"),
-        ["Loss", "Plain", "Learning rate", "Time", "Reliability"]
+        [
+            "Loss",
+            "Plain",
+            "Learning rate",
+            "Time",
+            "By score",
+            "Reliability"
+        ]
     );
     assert_eq!(texts(&page, "title"), ["plain"]);
     assert_eq!(texts(&page, ".byline"), ["plain"]);
@@ -170,6 +183,7 @@ fn hostile_text_stays_text() {
     );
     assert_eq!(texts(&page, ".filters th bdi")[0], format!("{HOSTILE}0"));
     assert_eq!(texts(&page, ".stages th bdi")[0], HOSTILE);
+    assert_eq!(texts(&page, ".objects th bdi")[0], format!("{HOSTILE}1"));
     assert!(attributes(&page, ".matrix td[title]", "title")[0].starts_with(HOSTILE));
     // A phase's name also stands in the chart where it has room, here in the list only.
     assert!(texts(&page, ".phases li")[0].starts_with(HOSTILE));
