@@ -96,7 +96,7 @@ pub use picture::{
 };
 #[cfg(feature = "report")]
 pub use report::{
-    ClassResults, DataPart, DetectionResults, EpochStrip, ExplainedOverlay,
+    BoxGroup, BoxedPhoto, ClassResults, DataPart, DetectionResults, EpochStrip, ExplainedOverlay,
     ExplainedPhoto, Fact, FileLink, FilterLayer, FilterReport, Gallery, ImagePrediction, MaskGroup,
     NormStatistics, PictureGroup, RatePoint, RegionResults, Report, ReportEpoch, ReportFreezeProof,
     ReportLayerGroup, ReportNextStep, ReportPhase, SegmentedPhoto, StripRow, Timing,

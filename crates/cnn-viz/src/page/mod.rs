@@ -7,6 +7,7 @@
 
 mod axis;
 mod bands;
+mod boxes;
 mod calibration;
 mod class_table;
 mod color;

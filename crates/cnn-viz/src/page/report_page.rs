@@ -3,6 +3,7 @@
 use askama::Template;
 
 use super::bands;
+use super::boxes::Boxes;
 use super::calibration::Calibration;
 use super::class_table::ClassTable;
 use super::confusion::{Cells, ConfusedPairs, Matrix};
@@ -29,6 +30,7 @@ pub(crate) struct ReportPage<'a> {
     regions: Option<Regions<'a>>,
     masks: Vec<Masks<'a>>,
     detections: Option<Detections<'a>>,
+    boxes: Vec<Boxes<'a>>,
     calibration: Option<Calibration>,
     pictures: Vec<Group<'a>>,
     strip: Option<Strip<'a>>,
@@ -69,6 +71,12 @@ impl<'a> ReportPage<'a> {
                 .as_ref()
                 .map(|results| Detections::new(results, PAIRS))
                 .transpose()?,
+            boxes: report
+                .boxes
+                .iter()
+                .filter(|group| !group.photos.is_empty())
+                .map(Boxes::new)
+                .collect::<Result<_, _>>()?,
             calibration: report
                 .calibration
                 .as_ref()

@@ -1,5 +1,6 @@
 //! What a report is made from: plain data.
 
+mod box_group;
 mod class_results;
 mod data_part;
 mod detection_results;
@@ -19,6 +20,7 @@ mod region_results;
 mod run_report;
 mod timing;
 
+pub use box_group::{BoxGroup, BoxedPhoto};
 pub use class_results::ClassResults;
 pub use data_part::DataPart;
 pub use detection_results::DetectionResults;

@@ -4,7 +4,7 @@ use cnn_data::Skipped;
 use cnn_metrics::Reliability;
 
 use super::{
-    ClassResults, DataPart, DetectionResults, EpochStrip, Fact, FileLink, FilterReport,
+    BoxGroup, ClassResults, DataPart, DetectionResults, EpochStrip, Fact, FileLink, FilterReport,
     MaskGroup, PictureGroup, RatePoint, RegionResults, ReportEpoch, ReportFreezeProof,
     ReportNextStep, ReportPhase, Timing,
 };
@@ -51,6 +51,8 @@ pub struct Report {
     /// The same where objects are found by their boxes: average precision, precision and recall by
     /// score, kinds of errors.
     pub detections: Option<DetectionResults>,
+    /// Photos with boxes, by kind: worst ones. A group without photos is left out.
+    pub boxes: Vec<BoxGroup>,
     /// Pictures by kind: worst mistakes, right examples. A group without pictures is left out.
     pub pictures: Vec<PictureGroup>,
     /// What the network saw in the same images after each epoch.

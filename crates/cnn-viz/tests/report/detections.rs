@@ -1,4 +1,4 @@
-//! Objects that are found by their boxes.
+//! Objects that are found by their boxes, and photos with these.
 
 use super::*;
 
@@ -227,4 +227,45 @@ fn there_are_as_many_names_as_classes_of_objects() {
             format!("`names`: found {names} names, expected one for each of 2 classes")
         );
     }
+}
+
+#[test]
+fn photos_stand_with_their_boxes_at_a_size_at_which_words_are_read() {
+    let photo = |height, width| Image::from_pixels(height, width, 3, vec![90; height * width * 3]);
+    let boxed = BoxedPhoto {
+        path: "a/b.png".into(),
+        caption: "2 of 3 objects found".into(),
+        truth: photo(300, 960).unwrap(),
+        prediction: photo(60, 80).unwrap(),
+    };
+    let empty = BoxGroup {
+        title: "nothing to see".into(),
+        ..BoxGroup::default()
+    };
+    let group = BoxGroup {
+        title: "Worst photos".into(),
+        note: Some("Dashed: missed and false ones.".into()),
+        photos: vec![boxed],
+    };
+    let report = Report {
+        boxes: vec![empty, group],
+        ..Report::default()
+    };
+    let page = parse(&report);
+    assert_eq!(texts(&page, "h2"), ["Worst photos"]);
+    assert_eq!(
+        texts(&page, "section > p"),
+        [
+            "Dashed: missed and false ones.",
+            "2 of 3 objects found · a/b.png"
+        ]
+    );
+    assert_eq!(texts(&page, ".boxes figcaption"), ["truth", "prediction"]);
+    let of_pictures = |name| attributes(&page, ".boxes img", name);
+    assert_eq!(of_pictures("width"), ["480", "80"]);
+    assert_eq!(of_pictures("height"), ["150", "60"]);
+    assert_eq!(
+        of_pictures("alt"),
+        ["truth of a/b.png", "prediction of a/b.png"]
+    );
 }

@@ -255,6 +255,16 @@ pub(super) fn full(text: &str) -> Report {
             evaluated_on: text.into(),
             ..detections(3, |index| format!("{text}{index}"))
         }),
+        boxes: vec![BoxGroup {
+            title: format!("Worst photos {text}"),
+            note: Some(text.into()),
+            photos: vec![BoxedPhoto {
+                path: text.into(),
+                caption: text.into(),
+                truth: image.clone(),
+                prediction: image.clone(),
+            }],
+        }],
         pictures: vec![PictureGroup {
             title: format!("Worst mistakes {text}"),
             note: Some(text.into()),

@@ -13,7 +13,7 @@ use cnn_metrics::{
     SegmentationMetrics,
 };
 use cnn_viz::{
-    ClassResults, DataPart, DetectionResults, EpochStrip, Error, Fact,
+    BoxGroup, BoxedPhoto, ClassResults, DataPart, DetectionResults, EpochStrip, Error, Fact,
     FileLink, FilterCounts, FilterKind, FilterLayer, FilterReport, HeldOut, ImagePrediction,
     MaskGroup, NormStatistics, PictureGroup, Rarefaction, RarefactionPoint, RatePoint,
     ReceptiveField, RegionResults, Report, ReportEpoch, ReportFreezeProof, ReportLayerGroup,
@@ -64,6 +64,7 @@ fn every_part_has_its_section() {
         "Classes",
         "Worst images plain",
         "Objects",
+        "Worst photos plain",
         "Calibration",
         "Worst mistakes plain",
         "The same images over the epochs",
@@ -184,6 +185,10 @@ fn hostile_text_stays_text() {
     assert_eq!(texts(&page, ".filters th bdi")[0], format!("{HOSTILE}0"));
     assert_eq!(texts(&page, ".stages th bdi")[0], HOSTILE);
     assert_eq!(texts(&page, ".objects th bdi")[0], format!("{HOSTILE}1"));
+    assert_eq!(
+        attributes(&page, ".boxes img", "alt")[0],
+        format!("truth of {HOSTILE}")
+    );
     assert!(attributes(&page, ".matrix td[title]", "title")[0].starts_with(HOSTILE));
     // A phase's name also stands in the chart where it has room, here in the list only.
     assert!(texts(&page, ".phases li")[0].starts_with(HOSTILE));
@@ -235,7 +240,7 @@ fn the_page_refers_to_nothing_outside() {
             .contains(name)
         });
     let (links, pictures): (Vec<_>, Vec<_>) = addresses.partition(|(name, _)| *name == "href");
-    assert_eq!(pictures.len(), 10);
+    assert_eq!(pictures.len(), 12);
     assert!(
         pictures
             .iter()
