@@ -4,13 +4,14 @@
 //!   the contract of `cnn-layers`; [`Heatmap`], [`overlay`] to look at them;
 //! - [`TrustChecks`], [`Trust::verdicts`], [`insertion_deletion`], [`road()`], [`randomized`]:
 //!   whether a map can be believed;
+//! - [`draw_boxes`], [`draw_small_boxes`]: a photo with the objects that are in it or were found;
 //! - [`feature_maps`], [`map_grid`]: what any stage or layer gives for an image;
 //! - [`inspect()`]: filters that do nothing, activations and weights, receptive fields;
 //! - [`Report`], [`Gallery`]: pages that need no other file (the feature `report`).
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `report` | [`Report`], [`Gallery`] and what goes into them, [`Inspection::report`], [`thumbnail`]; it is not on by default |
+//! | `report` | [`Report`], [`Gallery`] and what goes into them, [`Inspection::report`]; it is not on by default |
 //!
 //! A [`Report`] is plain data (facts, epochs, a confusion matrix, pictures, phases, ...);
 //! [`Report::to_html`] makes the page. Any part may be missing and is then left out, so that a
@@ -90,15 +91,15 @@ pub use inspect::{
     Removal, Savings, Spread, StageField, Totals, UnitActivation, WeightStatistics, filter_grid,
     inspect,
 };
-#[cfg(feature = "report")]
-pub use page::thumbnail;
-pub use picture::{ColorMap, Heatmap, PictureBox, draw_boxes, map_grid, overlay};
+pub use picture::{
+    ColorMap, Heatmap, PictureBox, draw_boxes, draw_small_boxes, map_grid, overlay, thumbnail,
+};
 #[cfg(feature = "report")]
 pub use report::{
-    ClassResults, DataPart, EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FileLink,
-    FilterLayer, FilterReport, Gallery, ImagePrediction, MaskGroup, NormStatistics, PictureGroup,
-    RatePoint, RegionResults, Report, ReportEpoch, ReportFreezeProof, ReportLayerGroup,
-    ReportNextStep, ReportPhase, SegmentedPhoto, StripRow, Timing,
+    BoxGroup, BoxedPhoto, ClassResults, DataPart, DetectionResults, EpochStrip, ExplainedOverlay,
+    ExplainedPhoto, Fact, FileLink, FilterLayer, FilterReport, Gallery, ImagePrediction, MaskGroup,
+    NormStatistics, PictureGroup, RatePoint, RegionResults, Report, ReportEpoch, ReportFreezeProof,
+    ReportLayerGroup, ReportNextStep, ReportPhase, SegmentedPhoto, StripRow, Timing,
 };
 pub use trust::{
     InsertionDeletion, Road, Trust, TrustCheck, TrustChecks, TrustVerdict, cascade,

@@ -112,6 +112,7 @@ pub(crate) fn tile(small: Image, sample: &Sample, classes: &[String]) -> Result<
                 edges: [x_min * across, y_min * down, x_max * across, y_max * down],
                 word: name.cloned().unwrap_or_default(),
                 color: found.class,
+                ..PictureBox::default()
             }
         })
         .collect();

@@ -11,6 +11,7 @@ pub(super) fn draw(photo: &Image, found: &[DetectedObject], names: &[String]) ->
         edges: object.edges,
         word: format!("{} {:.0}%", names[object.class], 100. * object.score),
         color: object.class,
+        ..PictureBox::default()
     });
     Ok(draw_boxes(photo, &boxes.collect::<Vec<_>>())?)
 }

@@ -9,7 +9,7 @@ use crate::{ClassResults, Error};
 
 const CONFIDENCE: f64 = 0.95;
 /// More rows than anybody scrolls through.
-const MOST_ROWS: usize = 1000;
+pub(crate) const MOST_ROWS: usize = 1000;
 
 /// The table of classes, the lowest recall first.
 pub(crate) struct ClassTable<'a> {

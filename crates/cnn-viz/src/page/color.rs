@@ -23,7 +23,11 @@ pub(crate) const VERMILION: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
 
 /// The style sheet's class for the key of a curve of this colour.
 pub(crate) fn class(color: RGBColor) -> &'static str {
-    if color == BLUE { "blue" } else { "vermilion" }
+    match color {
+        INK => "ink",
+        BLUE => "blue",
+        _ => "vermilion",
+    }
 }
 
 /// A chart's text, of this share of the usual size.

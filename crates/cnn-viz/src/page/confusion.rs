@@ -12,6 +12,9 @@ const LONGEST_NAME: usize = 24;
 /// Names of at most so many characters stand upright over their columns, others are turned.
 const UPRIGHT: usize = 6;
 
+/// The name of what is no object.
+const BACKGROUND: &str = "background";
+
 /// The matrix with a colour per cell.
 pub(crate) struct Matrix<'a> {
     /// The classes' names, shortened.
@@ -46,6 +49,8 @@ pub(crate) enum Cells {
     Counts,
     /// Shares of the row, in whole per cent, where the numbers have too many digits.
     Shares,
+    /// Numbers of objects and detections; behind the classes that have names comes background.
+    Objects,
 }
 
 impl<'a> Matrix<'a> {
@@ -58,11 +63,13 @@ impl<'a> Matrix<'a> {
         if names.len() > MOST_CLASSES {
             return None;
         }
+        let background = (shown == Cells::Objects).then_some(BACKGROUND);
+        let names: Vec<&str> = names.iter().map(String::as_str).chain(background).collect();
         let rows = confusion.rows();
-        let row = |(name, counts): (&'a String, &Vec<u64>)| MatrixRow {
+        let row = |(&name, counts): (&&'a str, &Vec<u64>)| MatrixRow {
             name,
             head: shortened(name, LONGEST_NAME),
-            cells: cells(names, counts, shown),
+            cells: cells(&names, counts, shown),
         };
         Some(Self {
             heads: names
@@ -76,12 +83,12 @@ impl<'a> Matrix<'a> {
     }
 }
 
-fn cells<'a>(names: &'a [String], counts: &[u64], shown: Cells) -> Vec<Cell<'a>> {
+fn cells<'a>(names: &[&'a str], counts: &[u64], shown: Cells) -> Vec<Cell<'a>> {
     let total: u64 = counts.iter().sum();
-    let cell = |(prediction, &samples): (&'a String, &u64)| {
+    let cell = |(&prediction, &samples): (&&'a str, &u64)| {
         let share = samples as f64 / total as f64;
         let (text, more) = match shown {
-            Cells::Counts => (samples.to_string(), percent(share)),
+            Cells::Counts | Cells::Objects => (samples.to_string(), percent(share)),
             Cells::Shares => {
                 let pixels = format!("{} pixels, {}", count(samples), percent(share));
                 (format!("{:.0}", 100.0 * share), pixels)
@@ -114,13 +121,17 @@ pub(crate) struct Pair<'a> {
 }
 
 impl<'a> ConfusedPairs<'a> {
-    /// The `most` most frequent mistakes.
+    /// The `most` most frequent mistakes between classes that have names.
     pub(crate) fn new(names: &'a [String], confusion: &ConfusionMatrix, most: usize) -> Self {
-        let mut found = confusion.most_confused(most + 1);
+        let is_named = |pair: &cnn_metrics::ConfusedPair| {
+            pair.label < names.len() && pair.prediction < names.len()
+        };
+        let found = confusion.most_confused(usize::MAX).into_iter();
+        let mut found: Vec<_> = found.filter(is_named).take(most + 1).collect();
         let more = found.len() > most;
         found.truncate(most);
         let pair = |pair: &cnn_metrics::ConfusedPair| {
-            let of_class: u64 = (0..names.len())
+            let of_class: u64 = (0..confusion.classes())
                 .map(|class| confusion.count(pair.label, class))
                 .sum();
             Pair {

@@ -1,38 +1,19 @@
 //! The charts over the epochs, with their keys and the table of their numbers.
 
 use super::bands;
-use super::color::{BLUE, VERMILION, class};
-use super::format::{NOTHING, number, percent, rate, seconds};
-use super::line_chart::{Bounds, LineChart, Series};
+use super::color::{BLUE, VERMILION};
+use super::figure::{Figure, Key};
+use super::format::{NOTHING, number, percent, seconds, short_number};
+use super::line_chart::{Across, Bounds, LineChart, Series, Stroke};
 use crate::{Error, Report, ReportEpoch};
 
 /// What stands under "Curves".
 pub(crate) struct Curves {
-    pub(crate) charts: Vec<Chart>,
+    pub(crate) charts: Vec<Figure>,
     /// The phases in words, since a band may be too narrow for its name.
     pub(crate) phases: Vec<String>,
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Row>,
-}
-
-/// One chart on the page.
-pub(crate) struct Chart {
-    pub(crate) title: String,
-    pub(crate) svg: String,
-    pub(crate) key: Vec<Key>,
-    /// The epoch that is marked.
-    pub(crate) best_epoch: Option<usize>,
-    /// How many values are not finite or too large to draw.
-    pub(crate) left_out: usize,
-    /// What a reader must know to compare its curves.
-    pub(crate) note: Option<String>,
-}
-
-/// A curve's name and look.
-pub(crate) struct Key {
-    pub(crate) name: &'static str,
-    pub(crate) color: &'static str,
-    pub(crate) dashed: bool,
 }
 
 /// One epoch in the table.
@@ -66,7 +47,7 @@ enum More {
 struct Curve {
     name: &'static str,
     color: plotters::style::RGBColor,
-    dashed: bool,
+    stroke: Stroke,
     value: fn(&ReportEpoch) -> Option<f64>,
 }
 
@@ -84,13 +65,13 @@ const PLANS: &[Plan] = &[
             Curve {
                 name: "train",
                 color: VERMILION,
-                dashed: true,
+                stroke: Stroke::Dashed,
                 value: |epoch| epoch.train_loss,
             },
             Curve {
                 name: "validation",
                 color: BLUE,
-                dashed: false,
+                stroke: Stroke::Solid,
                 value: |epoch| epoch.val_loss,
             },
         ],
@@ -105,13 +86,13 @@ const PLANS: &[Plan] = &[
             Curve {
                 name: "train",
                 color: VERMILION,
-                dashed: true,
+                stroke: Stroke::Dashed,
                 value: |epoch| epoch.train_score.map(in_percent),
             },
             Curve {
                 name: "validation",
                 color: BLUE,
-                dashed: false,
+                stroke: Stroke::Solid,
                 value: |epoch| epoch.val_score.map(in_percent),
             },
         ],
@@ -125,7 +106,7 @@ const PLANS: &[Plan] = &[
         curves: &[Curve {
             name: "learning rate",
             color: BLUE,
-            dashed: false,
+            stroke: Stroke::Solid,
             value: |epoch| epoch.learning_rate,
         }],
     },
@@ -138,7 +119,7 @@ const PLANS: &[Plan] = &[
         curves: &[Curve {
             name: "seconds",
             color: BLUE,
-            dashed: false,
+            stroke: Stroke::Solid,
             value: |epoch| epoch.seconds,
         }],
     },
@@ -151,7 +132,11 @@ type Column = (
 );
 
 const COLUMNS: &[Column] = &[
-    ("rate at its start", |epoch| epoch.learning_rate, rate),
+    (
+        "rate at its start",
+        |epoch| epoch.learning_rate,
+        short_number,
+    ),
     ("train loss", |epoch| epoch.train_loss, number),
     ("val loss", |epoch| epoch.val_loss, number),
     ("train score", |epoch| epoch.train_score, percent),
@@ -232,7 +217,7 @@ fn check(report: &Report) -> Result<Option<(usize, usize)>, Error> {
 }
 
 impl Plan {
-    fn chart(&self, report: &Report, epochs: (usize, usize)) -> Result<Option<Chart>, Error> {
+    fn chart(&self, report: &Report, epochs: (usize, usize)) -> Result<Option<Figure>, Error> {
         let given = |curve: &&Curve| {
             report
                 .epochs
@@ -248,11 +233,11 @@ impl Plan {
                 .filter_map(move |epoch| Some((epoch.epoch, value(epoch)?)))
         };
         let of_epochs =
-            |curve: &&Curve| Series::of_epochs(curve.color, curve.dashed, points(curve));
+            |curve: &&Curve| Series::of_epochs(curve.color, curve.stroke, points(curve));
         let mut series: Vec<Series> = curves.iter().map(of_epochs).collect();
         if self.more == More::Updates && !report.learning_rates.is_empty() {
             curves = self.curves.iter().collect();
-            series = vec![Series::line(BLUE, updates(report, epochs))];
+            series = vec![Series::line(BLUE, Stroke::Solid, updates(report, epochs))];
         }
         let left_out = series.iter().map(|series| series.left_out).sum();
         let best_epoch = report.best_epoch.filter(|_| self.best);
@@ -262,28 +247,24 @@ impl Plan {
         };
         let chart = LineChart {
             name: self.axis,
+            across: Across::epochs(epochs.0, epochs.1),
             axis: &axis,
-            epochs,
             bounds: self.bounds,
             series,
             phases: &report.phases,
-            best_epoch,
+            marked: best_epoch.map(|best| best as f64),
         };
-        let key = |curve: &&Curve| Key {
-            name: curve.name,
-            color: class(curve.color),
-            dashed: curve.dashed,
-        };
+        let key = |curve: &&Curve| Key::new(curve.name, curve.color, curve.stroke);
         let key = curves.iter().map(key).collect();
         let note = report
             .loss_note
             .clone()
             .filter(|_| self.more == More::LossNote);
-        Ok(chart.to_svg()?.map(|svg| Chart {
+        Ok(chart.to_svg()?.map(|svg| Figure {
             title: capitalised(&named(self.title, report)),
             svg,
             key,
-            best_epoch,
+            marked: best_epoch.map(|best| format!("kept: epoch {best}")),
             left_out,
             note,
         }))

@@ -32,8 +32,8 @@ pub(crate) fn number(value: f64) -> String {
     with_digits(value, 4)
 }
 
-/// The same with at most three digits, which is enough for a learning rate.
-pub(crate) fn rate(value: f64) -> String {
+/// The same with at most three digits, which is enough for a learning rate or a score.
+pub(crate) fn short_number(value: f64) -> String {
     with_digits(value, 3)
 }
 
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_have_three_digits_at_most() {
+    fn short_numbers_have_three_digits_at_most() {
         let cases = [
             (1e-3, "0.001"),
             (0.0992656, "0.0993"),
@@ -137,7 +137,7 @@ mod tests {
             (0.0, "0"),
         ];
         for (value, expected) in cases {
-            assert_eq!(rate(value), expected);
+            assert_eq!(short_number(value), expected);
         }
     }
 

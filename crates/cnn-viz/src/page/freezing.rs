@@ -1,7 +1,7 @@
 //! What was frozen and what trained, phase by phase.
 
 use super::bands;
-use super::format::{count, percent, rate};
+use super::format::{count, percent, short_number};
 use crate::{Error, NormStatistics, Report, ReportFreezeProof, ReportLayerGroup, ReportPhase};
 
 /// What stands under "What was trained".
@@ -92,7 +92,7 @@ fn cell(group: &ReportLayerGroup) -> GroupCell {
         NormStatistics::Fixed => "batch-norm fixed",
     };
     GroupCell {
-        learning_rate: group.learning_rate.map(rate),
+        learning_rate: group.learning_rate.map(short_number),
         statistics,
     }
 }

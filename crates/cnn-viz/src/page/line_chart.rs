@@ -1,4 +1,4 @@
-//! One chart over the epochs, as SVG.
+//! One chart of curves over epochs or scores, as SVG.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -31,15 +31,52 @@ type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBacke
 pub(crate) struct LineChart<'a> {
     /// What it shows, for the error of the library.
     pub(crate) name: &'static str,
+    pub(crate) across: Across,
     /// The vertical axis with its unit.
     pub(crate) axis: &'a str,
-    /// First and last epoch.
-    pub(crate) epochs: (usize, usize),
     /// The bounds of the vertical axis that are there whatever the values.
     pub(crate) bounds: Bounds,
     pub(crate) series: Vec<Series>,
     pub(crate) phases: &'a [ReportPhase],
-    pub(crate) best_epoch: Option<usize>,
+    /// Where along the horizontal axis a line stands.
+    pub(crate) marked: Option<f64>,
+}
+
+/// The horizontal axis.
+pub(crate) struct Across {
+    name: &'static str,
+    left: f64,
+    right: f64,
+    ticks: Vec<f64>,
+}
+
+impl Across {
+    /// From the first epoch to the last, of which each takes the axis from half before its number
+    /// to half behind it.
+    pub(crate) fn epochs(first: usize, last: usize) -> Self {
+        let left = first as f64 - 0.5;
+        let right = last as f64 + 0.5;
+        Self {
+            name: "epoch",
+            left,
+            right,
+            ticks: whole_ticks(left, right, 8),
+        }
+    }
+
+    /// From 0 to 1, and on to those scores that lie beyond.
+    pub(crate) fn scores(scores: impl Iterator<Item = f64>) -> Self {
+        let drawn = scores.filter(|score| score.abs() <= LARGEST);
+        let (left, right) = drawn.fold((0., 1.), |ends: (f64, f64), score| {
+            (ends.0.min(score), ends.1.max(score))
+        });
+        Self {
+            name: "score",
+            left,
+            right,
+            ticks: ticks(left, right, 8),
+        }
+    }
 }
 
 /// How the vertical axis is chosen.
@@ -51,11 +88,18 @@ pub(crate) enum Bounds {
     Percent,
 }
 
+/// What tells curves apart without colour.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stroke {
+    Solid,
+    Dashed,
+    Dotted,
+}
+
 /// One curve.
 pub(crate) struct Series {
     color: RGBColor,
-    /// Tells curves apart without colour.
-    dashed: bool,
+    stroke: Stroke,
     /// Its stretches without a gap, from left to right.
     stretches: Vec<Vec<(f64, f64)>>,
     /// How many values are not finite or too large to draw.
@@ -67,7 +111,7 @@ impl Series {
     /// a gap.
     pub(crate) fn of_epochs(
         color: RGBColor,
-        dashed: bool,
+        stroke: Stroke,
         points: impl Iterator<Item = (usize, f64)>,
     ) -> Self {
         let (points, others): (Vec<_>, Vec<_>) =
@@ -81,16 +125,21 @@ impl Series {
         };
         Self {
             color,
-            dashed,
+            stroke,
             stretches: joined.map(stretch).collect(),
             left_out: others.len(),
         }
     }
 
     /// One line through those of many points that can be drawn.
-    pub(crate) fn line(color: RGBColor, points: impl Iterator<Item = (f64, f64)>) -> Self {
-        let (points, others): (Vec<_>, Vec<_>) =
-            points.partition(|(_, value)| value.abs() <= LARGEST);
+    pub(crate) fn line(
+        color: RGBColor,
+        stroke: Stroke,
+        points: impl Iterator<Item = (f64, f64)>,
+    ) -> Self {
+        let is_drawn =
+            |&(place, value): &(f64, f64)| place.abs() <= LARGEST && value.abs() <= LARGEST;
+        let (points, others): (Vec<_>, Vec<_>) = points.partition(is_drawn);
         let stretches = if points.is_empty() {
             Vec::new()
         } else {
@@ -98,7 +147,7 @@ impl Series {
         };
         Self {
             color,
-            dashed: false,
+            stroke,
             stretches,
             left_out: others.len(),
         }
@@ -157,8 +206,7 @@ impl LineChart<'_> {
     }
 
     fn draw<'a>(&self, area: &Area<'a>, heights: (f64, f64)) -> Drawn<'a> {
-        let left = self.epochs.0 as f64 - 0.5;
-        let right = self.epochs.1 as f64 + 0.5;
+        let across = &self.across;
         let mut chart = ChartBuilder::on(area)
             .margin_left(2 * FINE)
             .margin_right(12 * FINE)
@@ -167,7 +215,7 @@ impl LineChart<'_> {
             .x_label_area_size(42 * FINE)
             .y_label_area_size(68 * FINE)
             .build_cartesian_2d(
-                Axis::new(left, right, whole_ticks(left, right, 8)),
+                Axis::new(across.left, across.right, across.ticks.clone()),
                 Axis::new(heights.0, heights.1, ticks(heights.0, heights.1, 6)),
             )?;
         self.draw_bands(&mut chart, heights)?;
@@ -177,13 +225,13 @@ impl LineChart<'_> {
             .axis_style(BOUNDARY.stroke_width(FINE as u32))
             .label_style(text(1.))
             .axis_desc_style(text(1.))
-            .x_desc("epoch")
+            .x_desc(across.name)
             .y_desc(self.axis)
-            .x_label_formatter(&|epoch| format!("{epoch}"))
+            .x_label_formatter(&|&place| format::number(place))
             .y_label_formatter(&|&value| format::number(value))
             .set_all_tick_mark_size(4 * FINE)
             .draw()?;
-        self.draw_best_epoch(&mut chart, heights)?;
+        self.draw_mark(&mut chart, heights)?;
         for series in &self.series {
             draw_series(&mut chart, series)?;
         }
@@ -199,7 +247,7 @@ impl LineChart<'_> {
             if index % 2 == 1 {
                 chart.draw_series([Rectangle::new([(start, low), (end, high)], BAND.filled())])?;
             }
-            if start > self.epochs.0 as f64 {
+            if start > self.across.left {
                 let style = BOUNDARY.stroke_width(FINE as u32);
                 chart.draw_series(DashedLineSeries::new(
                     [(start, low), (start, high)],
@@ -214,9 +262,9 @@ impl LineChart<'_> {
 
     /// The part of the horizontal axis that belongs to a phase.
     fn extent(&self, phase: &ReportPhase) -> Option<(f64, f64)> {
-        let first = phase.first_epoch.max(self.epochs.0);
-        let last = phase.last_epoch.min(self.epochs.1);
-        (first <= last).then_some((first as f64 - 0.5, last as f64 + 0.5))
+        let start = self.across.left.max(phase.first_epoch as f64 - 0.5);
+        let end = self.across.right.min(phase.last_epoch as f64 + 0.5);
+        (start < end).then_some((start, end))
     }
 
     fn draw_labels<'a>(&self, area: &Area<'a>, chart: &Chart<'a, '_>, top: f64) -> Drawn<'a> {
@@ -238,11 +286,11 @@ impl LineChart<'_> {
     }
 
     /// A dotted line, and a ring around the last curve's value there.
-    fn draw_best_epoch<'a>(&self, chart: &mut Chart<'a, '_>, (low, high): (f64, f64)) -> Drawn<'a> {
-        let Some(best) = self.best_epoch else {
+    fn draw_mark<'a>(&self, chart: &mut Chart<'a, '_>, (low, high): (f64, f64)) -> Drawn<'a> {
+        let Some(marked) = self.marked else {
             return Ok(());
         };
-        let line = [(best as f64, low), (best as f64, high)];
+        let line = [(marked, low), (marked, high)];
         chart.draw_series(DashedLineSeries::new(
             line,
             2 * FINE,
@@ -250,7 +298,7 @@ impl LineChart<'_> {
             INK.stroke_width(FINE as u32),
         ))?;
         let points = self.series.last().into_iter().flat_map(Series::points);
-        let there = points.filter(|(epoch, _)| *epoch == best as f64);
+        let there = points.filter(|(place, _)| *place == marked);
         let rings = there.map(|&point| Circle::new(point, 7 * FINE, outline(INK)));
         chart.draw_series(rings)?;
         Ok(())
@@ -268,19 +316,16 @@ fn draw_series<'a>(chart: &mut Chart<'a, '_>, series: &Series) -> Drawn<'a> {
                     .map(|&point| Circle::new(point, 3 * FINE, series.color.filled())),
             )?;
         }
-        if series.dashed {
-            let style = outline(series.color);
-            chart.draw_series(DashedLineSeries::new(
-                points.clone(),
-                7 * FINE,
-                4 * FINE,
-                style,
-            ))?;
-        } else {
-            chart.draw_series(LineSeries::new(
-                points.iter().copied(),
-                outline(series.color),
-            ))?;
+        let style = outline(series.color);
+        let dashes = |long: i32, apart: i32| {
+            DashedLineSeries::new(points.clone(), long * FINE, apart * FINE, style)
+        };
+        match series.stroke {
+            Stroke::Solid => chart
+                .draw_series(LineSeries::new(points.iter().copied(), style))
+                .map(drop)?,
+            Stroke::Dashed => chart.draw_series(dashes(7, 4)).map(drop)?,
+            Stroke::Dotted => chart.draw_series(dashes(2, 3)).map(drop)?,
         }
     }
     Ok(())

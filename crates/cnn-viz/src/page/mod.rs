@@ -7,11 +7,14 @@
 
 mod axis;
 mod bands;
+mod boxes;
 mod calibration;
 mod class_table;
 mod color;
 mod confusion;
 mod curves;
+mod detections;
+mod figure;
 mod filter_chart;
 mod filters;
 mod format;
@@ -23,11 +26,10 @@ mod rarefaction_chart;
 mod regions;
 mod reliability_chart;
 mod report_page;
+mod score_curves;
 mod template_filters;
 mod thinned;
 mod ticks;
-
-pub use self::pictures::thumbnail;
 
 use askama::Template;
 

@@ -3,10 +3,12 @@
 use askama::Template;
 
 use super::bands;
+use super::boxes::Boxes;
 use super::calibration::Calibration;
 use super::class_table::ClassTable;
 use super::confusion::{Cells, ConfusedPairs, Matrix};
 use super::curves::Curves;
+use super::detections::Detections;
 use super::filters::Filters as FilterSection;
 use super::format;
 use super::freezing::Freezing;
@@ -27,6 +29,8 @@ pub(crate) struct ReportPage<'a> {
     classes: Option<Classes<'a>>,
     regions: Option<Regions<'a>>,
     masks: Vec<Masks<'a>>,
+    detections: Option<Detections<'a>>,
+    boxes: Vec<Boxes<'a>>,
     calibration: Option<Calibration>,
     pictures: Vec<Group<'a>>,
     strip: Option<Strip<'a>>,
@@ -61,6 +65,17 @@ impl<'a> ReportPage<'a> {
                 .iter()
                 .filter(|group| !group.photos.is_empty())
                 .map(Masks::new)
+                .collect::<Result<_, _>>()?,
+            detections: report
+                .detections
+                .as_ref()
+                .map(|results| Detections::new(results, PAIRS))
+                .transpose()?,
+            boxes: report
+                .boxes
+                .iter()
+                .filter(|group| !group.photos.is_empty())
+                .map(Boxes::new)
                 .collect::<Result<_, _>>()?,
             calibration: report
                 .calibration

@@ -1,7 +1,9 @@
 //! What a report is made from: plain data.
 
+mod box_group;
 mod class_results;
 mod data_part;
+mod detection_results;
 mod epoch;
 mod fact;
 mod file_link;
@@ -18,8 +20,10 @@ mod region_results;
 mod run_report;
 mod timing;
 
+pub use box_group::{BoxGroup, BoxedPhoto};
 pub use class_results::ClassResults;
 pub use data_part::DataPart;
+pub use detection_results::DetectionResults;
 pub use epoch::ReportEpoch;
 pub use fact::Fact;
 pub use file_link::FileLink;

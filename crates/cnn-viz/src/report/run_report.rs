@@ -4,8 +4,9 @@ use cnn_data::Skipped;
 use cnn_metrics::Reliability;
 
 use super::{
-    ClassResults, DataPart, EpochStrip, Fact, FileLink, FilterReport, MaskGroup, PictureGroup,
-    RatePoint, RegionResults, ReportEpoch, ReportFreezeProof, ReportNextStep, ReportPhase, Timing,
+    BoxGroup, ClassResults, DataPart, DetectionResults, EpochStrip, Fact, FileLink, FilterReport,
+    MaskGroup, PictureGroup, RatePoint, RegionResults, ReportEpoch, ReportFreezeProof,
+    ReportNextStep, ReportPhase, Timing,
 };
 
 /// What the report of a run shows, in the order of the page. What is empty or `None` is left out.
@@ -47,6 +48,11 @@ pub struct Report {
     pub regions: Option<RegionResults>,
     /// Photos with their masks, by kind: worst ones. A group without photos is left out.
     pub masks: Vec<MaskGroup>,
+    /// The same where objects are found by their boxes: average precision, precision and recall by
+    /// score, kinds of errors.
+    pub detections: Option<DetectionResults>,
+    /// Photos with boxes, by kind: worst ones. A group without photos is left out.
+    pub boxes: Vec<BoxGroup>,
     /// Pictures by kind: worst mistakes, right examples. A group without pictures is left out.
     pub pictures: Vec<PictureGroup>,
     /// What the network saw in the same images after each epoch.
