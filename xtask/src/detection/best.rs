@@ -6,15 +6,15 @@ use std::time::Instant;
 use anyhow::Result;
 use cnn_core::write_atomic;
 use cnn_data::Split;
-use cnn_metrics::{CocoResult, ConfusionThresholds};
+use cnn_metrics::CocoResult;
 use cnn_models::{DetectionNetwork, LoadOptions};
-use cnn_train::{DetectionScores, PhotoObjects};
 use cnn_transfer::{DetectionMeasured, measure_detection};
-use cnn_viz::{Fact, Report};
+use cnn_viz::{DetectionResults, Fact, Report};
 use serde_json::Value;
 
-use super::SHOWN;
 use super::figures::{figures, share};
+use super::photo::PhotoResult;
+use super::pictures;
 use crate::conclusion::{MeasuredEpoch, Run};
 use crate::inference;
 
@@ -24,55 +24,7 @@ pub(crate) struct BestDetection {
     part: Split,
     measured: DetectionMeasured,
     coco: CocoResult,
-    photos: Vec<PhotoScores>,
     seconds: f64,
-}
-
-/// What came of a photo where objects are shown from [`SHOWN`] on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PhotoScores {
-    /// Its number in the dataset.
-    pub(super) index: usize,
-    pub(super) objects: u64,
-    /// Objects that were found, by IoU 0.5 and their class.
-    pub(super) found: u64,
-    /// What was found and is not there, or is of another class.
-    pub(super) false_boxes: u64,
-}
-
-impl PhotoScores {
-    fn of(photo: &PhotoObjects, classes: usize) -> Result<Self> {
-        let mut scores = DetectionScores::new(classes)?;
-        scores.add(&photo.truth, &photo.found)?;
-        let thresholds = ConfusionThresholds {
-            min_score: SHOWN.into(),
-            min_iou: 0.5,
-        };
-        let confusion = scores.metrics().confusion(&thresholds)?;
-        let matrix = &confusion.matrix;
-        let of_row = |row: usize| (0..=classes).map(move |column| matrix.count(row, column));
-        let found = (0..classes).map(|class| matrix.count(class, class)).sum();
-        let objects = (0..classes).flat_map(of_row).sum();
-        let shown: u64 = (0..=classes)
-            .flat_map(|row| (0..classes).map(move |column| matrix.count(row, column)))
-            .sum();
-        Ok(Self {
-            index: photo.index,
-            objects,
-            found,
-            false_boxes: shown - found,
-        })
-    }
-
-    /// Objects that were not found.
-    pub(super) fn missed(&self) -> u64 {
-        self.objects - self.found
-    }
-
-    /// What is wrong with it.
-    fn faults(&self) -> u64 {
-        self.missed() + self.false_boxes
-    }
 }
 
 impl BestDetection {
@@ -86,13 +38,8 @@ impl BestDetection {
         let measured = inference::with_progress("best epoch", part.images.len(), |progress| {
             measure_detection(&network, &part.images, &limits, run.batch, progress)
         })?;
-        let classes = run.data.train().classes().len();
-        let photos = measured.photos.iter();
         Ok(Self {
             coco: measured.metrics.coco()?,
-            photos: photos
-                .map(|photo| PhotoScores::of(photo, classes))
-                .collect::<Result<_>>()?,
             seconds: start.elapsed().as_secs_f64(),
             part: part.part,
             network,
@@ -100,9 +47,14 @@ impl BestDetection {
         })
     }
 
-    /// The photos, those with the most faults first.
-    fn worst(&self) -> Vec<&PhotoScores> {
-        let mut photos: Vec<&PhotoScores> = self.photos.iter().collect();
+    fn results(&self) -> impl Iterator<Item = PhotoResult<'_>> {
+        self.measured.photos.iter().map(PhotoResult::of)
+    }
+
+    /// The photos with faults, those with the most first.
+    fn worst(&self) -> Vec<PhotoResult<'_>> {
+        let with_faults = self.results().filter(|photo| photo.faults() > 0);
+        let mut photos: Vec<PhotoResult<'_>> = with_faults.collect();
         photos.sort_by_key(|photo| (std::cmp::Reverse(photo.faults()), photo.index));
         photos
     }
@@ -173,19 +125,19 @@ impl MeasuredEpoch for BestDetection {
         Ok(facts)
     }
 
-    /// `path`, `part`, and of boxes with a score of at least [`SHOWN`]: `objects`, `found`,
+    /// `path`, `part`, and of boxes as they are shown to people: `objects`, `found`,
     /// `missed`, `false`.
     fn write_predictions(&self, run: &Run<'_>, path: &Path) -> Result<()> {
         let images = run.data.measured_on().images;
         Ok(write_atomic(path, |file| {
             let mut table = csv::Writer::from_writer(file);
             table.write_record(["path", "part", "objects", "found", "missed", "false"])?;
-            for photo in &self.photos {
+            for photo in self.results() {
                 let counts = [
-                    photo.objects,
-                    photo.found,
+                    photo.objects.len(),
+                    photo.found(),
                     photo.missed(),
-                    photo.false_boxes,
+                    photo.false_boxes(),
                 ];
                 let id = images.id(photo.index);
                 let names = [id, self.part.name().to_string()];
@@ -196,13 +148,24 @@ impl MeasuredEpoch for BestDetection {
         })?)
     }
 
-    fn show(&self, _: &Run<'_>, _: &mut Report) -> Result<()> {
+    fn show(&self, run: &Run<'_>, report: &mut Report) -> Result<()> {
+        let chose = match self.part {
+            Split::Test => "",
+            _ => ", which also chose the epoch",
+        };
+        let names = run.data.train().classes();
+        report.boxes = vec![pictures::worst(run, &self.worst(), names)?];
+        report.detections = Some(DetectionResults {
+            evaluated_on: format!("{} images{chose}; weights of the best epoch", self.part),
+            names: names.to_vec(),
+            result: self.measured.metrics.result()?,
+        });
         Ok(())
     }
 
     fn mistakes(&self, run: &Run<'_>) -> Vec<String> {
         let images = run.data.measured_on().images;
-        let worst = self.worst().into_iter().filter(|photo| photo.faults() > 0);
+        let worst = self.worst().into_iter();
         worst.map(|photo| images.id(photo.index)).collect()
     }
 }

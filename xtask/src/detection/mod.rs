@@ -4,6 +4,7 @@ mod best;
 mod dataset;
 mod evaluate;
 mod figures;
+mod photo;
 mod pictures;
 mod predict;
 mod train;

@@ -3,17 +3,77 @@
 use anyhow::Result;
 use cnn_data::Image;
 use cnn_layers::DetectedObject;
-use cnn_viz::{PictureBox, draw_boxes};
+use cnn_viz::{BoxGroup, BoxedPhoto, PictureBox, draw_boxes, draw_small_boxes};
+
+use super::photo::PhotoResult;
+use crate::conclusion::Run;
+use crate::pictures::short;
+
+/// Photos of a report.
+const PHOTOS: usize = 8;
 
 /// A photo with the boxes of what was found, the best on top.
 pub(super) fn draw(photo: &Image, found: &[DetectedObject], names: &[String]) -> Result<Image> {
-    let boxes = found.iter().rev().map(|object| PictureBox {
+    let boxes = found.iter().rev().map(|object| of_found(object, names));
+    Ok(draw_boxes(photo, &boxes.collect::<Vec<_>>())?)
+}
+
+fn of_found(object: &DetectedObject, names: &[String]) -> PictureBox {
+    PictureBox {
         edges: object.edges,
         word: format!("{} {:.0}%", names[object.class], 100. * object.score),
         color: object.class,
-        ..PictureBox::default()
-    });
-    Ok(draw_boxes(photo, &boxes.collect::<Vec<_>>())?)
+        is_dashed: false,
+    }
+}
+
+/// The first of these photos, with what is there beside what was found.
+pub(super) fn worst(
+    run: &Run<'_>,
+    photos: &[PhotoResult<'_>],
+    names: &[String],
+) -> Result<BoxGroup> {
+    let dataset = run.data.measured_on().images;
+    let mut group = BoxGroup {
+        title: "Worst images".to_string(),
+        note: Some(
+            "Those with the most objects that were missed and boxes where nothing of their class is, both dashed. What was found is shown from a score of 0.25 on; an overlap (IoU) of half makes it right."
+                .to_string(),
+        ),
+        ..BoxGroup::default()
+    };
+    for photo in photos.iter().take(PHOTOS) {
+        // One that has become unreadable meanwhile is left out.
+        let Ok(sample) = dataset.read(photo.index) else {
+            continue;
+        };
+        let objects = photo.objects.iter().map(|(object, is_missed)| PictureBox {
+            edges: object.bounding_box().edges(),
+            word: names[object.class].clone(),
+            color: object.class,
+            is_dashed: *is_missed,
+        });
+        let shown = photo.shown.iter().rev();
+        let shown = shown.map(|(object, is_false)| PictureBox {
+            is_dashed: *is_false,
+            ..of_found(object, names)
+        });
+        let draw = |boxes: Vec<PictureBox>| {
+            draw_small_boxes(&sample.image, BoxedPhoto::LONGEST_SIDE, &boxes)
+        };
+        group.photos.push(BoxedPhoto {
+            path: short(&dataset.id(photo.index), run.data_name),
+            caption: format!(
+                "{} of {} objects found, {} boxes where nothing is",
+                photo.found(),
+                photo.objects.len(),
+                photo.false_boxes()
+            ),
+            truth: draw(objects.collect())?,
+            prediction: draw(shown.collect())?,
+        });
+    }
+    Ok(group)
 }
 
 /// What is within a box: all pixels that it touches.

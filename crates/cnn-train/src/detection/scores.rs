@@ -27,6 +27,17 @@ pub struct PhotoObjects {
     pub found: Vec<DetectedObject>,
 }
 
+impl PhotoObjects {
+    /// What is in the photo of this number, and what was found, by score.
+    pub fn new(index: usize, truth: Vec<AnnotatedObject>, found: Vec<DetectedObject>) -> Self {
+        Self {
+            index,
+            truth,
+            found,
+        }
+    }
+}
+
 impl DetectionScores {
     /// For objects of so many classes.
     ///
@@ -133,11 +144,7 @@ pub fn score_detections(
             };
             let found: Vec<DetectedObject> = found.into_iter().filter_map(of_dataset).collect();
             scores.add(&truth, &found)?;
-            each(PhotoObjects {
-                index,
-                truth,
-                found,
-            });
+            each(PhotoObjects::new(index, truth, found));
         }
         skipped.extend(batch.skipped);
     }
