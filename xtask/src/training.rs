@@ -128,8 +128,8 @@ pub(crate) enum Augment {
     /// Cut out a part, 8 to 100 % in training from scratch, 35 to 100 % in fine-tuning, resize,
     /// mirror
     ResizedCrop,
-    /// Of detection, and its `auto`: four images in one, other colors, mirror; `crop-flip` and
-    /// `resized-crop` are then the parts and the canvases of SSD
+    /// Of detection, and its `auto` beyond 128 pixels: four images in one, other colors, mirror;
+    /// `crop-flip` and `resized-crop` are then the parts and the canvases of SSD
     Mosaic,
 }
 

@@ -46,8 +46,8 @@ const SEGMENTATION_BATCH: u32 = 32;
 const SEGMENTATION_EPOCHS: u32 = 12;
 
 /// The rate of AdamW of a network that finds objects, the images per batch and the epochs.
-const DETECTION_RATE: f64 = 2e-3;
-const DETECTION_BATCH: u32 = 32;
+const DETECTION_RATE: f64 = 3e-3;
+const DETECTION_BATCH: u32 = 16;
 const DETECTION_EPOCHS: u32 = 12;
 
 /// Train a registered network from scratch, reproducibly to the byte, and go on after an
@@ -79,7 +79,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = count)]
     epochs: u32,
 
-    /// Images per batch; for segmentation and detection 32
+    /// Images per batch; for segmentation 32, for detection 16
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = count)]
     batch: u32,
 
@@ -92,7 +92,7 @@ pub(crate) struct Train {
     optimizer: OptimizerConfig,
 
     /// Learning rate; default 0.1 for sgd, 0.001 for the others; segmentation takes adamw at 0.004
-    /// and detection at 0.002 unless they are told otherwise
+    /// and detection at 0.003 unless they are told otherwise
     #[arg(long, value_name = "RATE", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,

@@ -35,6 +35,9 @@ pub(crate) struct BoxTrainingArgs {
     box_mixup: Option<f64>,
 }
 
+/// Up to so many pixels an input is small.
+const SMALL: usize = 128;
+
 /// How a network is trained with boxes.
 pub(crate) struct BoxTraining {
     pub(crate) augmentation: Augmentation,
@@ -54,8 +57,12 @@ impl BoxTrainingArgs {
         dataset: &Arc<dyn Dataset>,
         epochs: usize,
     ) -> Result<BoxTraining> {
+        let record = network.preprocessing();
+        let [_, height, width] = record.input_size;
         let policy = BoxAugmentationPolicy {
             cropping: match training.augment {
+                // What is small already is not to be seen at half its size.
+                Augment::Auto if height.max(width) <= SMALL => BoxCropping::Mirror,
                 Augment::Auto | Augment::Mosaic => BoxCropping::Mosaic,
                 Augment::CropFlip | Augment::ResizedCrop => BoxCropping::Crop,
                 Augment::None => BoxCropping::None,
@@ -65,12 +72,10 @@ impl BoxTrainingArgs {
             color_jitter: training.color_jitter,
             ..BoxAugmentationPolicy::default()
         };
-        let record = network.preprocessing();
         let augmentation = |policy: BoxAugmentationPolicy| {
             let augmentation = policy.augmentation(record, dataset);
             augmentation.context(Unusable)
         };
-        let [_, height, width] = record.input_size;
         let step = network.model().size_step();
         Ok(BoxTraining {
             augmentation: augmentation(policy)?,
