@@ -1,7 +1,8 @@
 //! Pictures of what was found.
 
 use anyhow::Result;
-use cnn_data::Image;
+use cnn_core::Interpolation;
+use cnn_data::{Image, resize};
 use cnn_layers::DetectedObject;
 use cnn_viz::{BoxGroup, BoxedPhoto, PictureBox, draw_boxes, draw_small_boxes};
 
@@ -11,6 +12,8 @@ use crate::pictures::short;
 
 /// Photos of a report.
 const PHOTOS: usize = 8;
+/// The longer side of a picture whose words can be read has more than half of so many pixels.
+const READABLE: usize = 256;
 
 /// A photo with the boxes of what was found, the best on top.
 pub(super) fn draw(photo: &Image, found: &[DetectedObject], names: &[String]) -> Result<Image> {
@@ -58,8 +61,11 @@ pub(super) fn worst(
             is_dashed: *is_false,
             ..of_found(object, names)
         });
-        let draw = |boxes: Vec<PictureBox>| {
-            draw_small_boxes(&sample.image, BoxedPhoto::LONGEST_SIDE, &boxes)
+        let (image, factor) = enlarged(&sample.image)?;
+        let draw = |mut boxes: Vec<PictureBox>| {
+            let edges = boxes.iter_mut().flat_map(|shown| &mut shown.edges);
+            edges.for_each(|edge| *edge *= factor as f32);
+            draw_small_boxes(&image, BoxedPhoto::LONGEST_SIDE, &boxes)
         };
         group.photos.push(BoxedPhoto {
             path: short(&dataset.id(photo.index), run.data_name),
@@ -74,6 +80,16 @@ pub(super) fn worst(
         });
     }
     Ok(group)
+}
+
+/// An image whose boxes and words can be read, and how many times as large it is: small ones are
+/// enlarged by a whole number.
+fn enlarged(image: &Image) -> Result<(Image, usize)> {
+    let [height, width] = [image.height(), image.width()];
+    let factor = (READABLE / height.max(width)).max(1);
+    let [height, width] = [factor * height, factor * width];
+    let enlarged = resize(image, height, width, Interpolation::Nearest)?;
+    Ok((enlarged, factor))
 }
 
 /// What is within a box: all pixels that it touches.
