@@ -1,8 +1,8 @@
 """Golden files of what detectors minimise and find, from the formula's weights: `python tools/goldens/detectors.py [NAME…]`.
 
 `crates/cnn-models/tests/golden/NAME.objects.safetensors` holds, of a batch of two images of which the second has no object: each named
-loss in train mode and the gradient of their sum (f64), with and without what the last epochs add; and in evaluation mode (f32)
-what is found at a least score of 0.05 and an IoU of 0.05.
+loss in train mode and the gradient of their sum (f64), for YOLOX with and without what the last epochs add (`early`, `late`); and in
+evaluation mode (f32) what is found within the limits of the metadata: the least score, the IoU, and the number for an image.
 """
 
 import argparse
@@ -10,45 +10,51 @@ import json
 
 import numpy as np
 import torch
-from torchvision.ops import batched_nms
 
 import files
 import formula
-from families import REFERENCES, yolox
+from families import REFERENCES, VARIANTS, ssd, yolox
 from models import BATCH, CLASSES, GOLDEN, load_formula, summary
 
 # Edges and classes of the first image's objects; two overlap, one lies partly outside.
 OBJECTS = ([[10.0, 12.0, 44.0, 50.0], [20.0, 14.0, 52.0, 58.0], [61.0, -3.0, 90.0, 22.0], [70.0, 40.0, 80.0, 47.0]], [3, 3, 0, 10])
-SCORE, IOU = 0.05, 0.05
+
+# The modules of the families, their phases of training, and the limits.
+FAMILIES = {
+    yolox.SOURCE: (yolox, ("early", "late"), (0.05, 0.05, 1000)),
+    ssd.SOURCE: (ssd, ("early",), (0.01, 0.45, 60)),
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
     torch.set_num_threads(1)
-    known = {reference.name: reference for reference in REFERENCES if reference.source == "YOLOX"}
+    known = {reference.name: reference for reference in REFERENCES + VARIANTS if reference.source in FAMILIES}
     for name in parser.parse_args().names or known:
         write(known[name])
 
 
+def images(shape):
+    return torch.from_numpy(formula.values("input", (BATCH, *shape)))
+
+
 def write(reference):
-    model = reference.build(CLASSES)
+    family, phases, limits = FAMILIES[reference.source]
+    model = reference.build_golden(CLASSES)
     load_formula(model)
-    _, height, width = reference.input
-    xs = torch.from_numpy(formula.values("input", (BATCH, *reference.input)))
     tensors = {}
     with torch.no_grad():
-        found = detect(model.float().eval()(xs), height, width)
-    for image, (boxes, scores, classes) in enumerate(found):
-        tensors[f"boxes.{image}"], tensors[f"scores.{image}"], tensors[f"classes.{image}"] = boxes, scores, classes
+        found = family.detect(model.float().eval(), images(reference.input), *limits)
+    for image, values in enumerate(found):
+        for name, value in zip(("boxes", "scores", "classes"), values):
+            tensors[f"{name}.{image}"] = value.numpy()
     edges, classes = (torch.tensor(values) for values in OBJECTS)
-    edges = edges.double()
-    truth = torch.cat([(edges[:, :2] + edges[:, 2:]) / 2, edges[:, 2:] - edges[:, :2]], 1)
-    truths = [(truth, classes), (torch.zeros(0, 4).double(), torch.zeros(0).long())]
-    for phase, is_late in (("early", False), ("late", True)):
+    targets = [(edges.double(), classes), (torch.zeros(0, 4).double(), torch.zeros(0).long())]
+    for phase in phases:
         load_formula(model)
         model.double().train().zero_grad()
-        losses = yolox.losses(model(xs.double()), truths, height, width, is_late)
+        losses = family.losses(model, images(reference.train_input).double(), targets, phase == "late")
         sum(losses.values()).backward()
         for loss, value in losses.items():
             tensors[f"{phase}.{loss}"] = value.detach().numpy()
@@ -57,24 +63,15 @@ def write(reference):
         "source": reference.source,
         "torch": torch.__version__,
         "input": ",".join(map(str, (BATCH, *reference.input))),
+        "input.train": ",".join(map(str, (BATCH, *reference.train_input))),
         "classes": str(CLASSES),
         "objects": json.dumps(OBJECTS),
+        "limits": json.dumps(limits),
     }
+    if reference.model_args:
+        metadata["model_args"] = json.dumps(reference.model_args)
     files.write(GOLDEN / f"{reference.name}.objects.safetensors", tensors, metadata)
-    print(reference.name, [len(scores) for _, scores, _ in found], {key: float(value) for key, value in tensors.items() if key.startswith("late.") and value.ndim == 0})
-
-
-def detect(outputs, height, width):
-    result = []
-    boxes = yolox.decode(outputs, height, width)
-    scores, classes = (outputs[..., 5:].sigmoid() * outputs[..., 4:5].sigmoid()).max(2)
-    edges = torch.cat([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], 2)
-    for image in range(len(outputs)):
-        some = scores[image] >= SCORE
-        found = edges[image][some], scores[image][some], classes[image][some]
-        kept = batched_nms(*found, IOU)
-        result.append(tuple(values[kept].numpy() for values in found))
-    return result
+    print(reference.name, [len(scores) for _, scores, _ in found], {key: float(value) for key, value in tensors.items() if value.ndim == 0})
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ pub mod random;
 mod run_dir;
 mod suggest;
 
-pub use classes::{COCO_CLASSES, PASCAL_VOC_CLASSES};
+pub use classes::{COCO_CATEGORIES, COCO_CLASSES, PASCAL_VOC_CLASSES};
 pub use error::{ArgumentError, Error};
 pub use files::write_atomic;
 pub use hex::hex;

@@ -5,7 +5,7 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use cnn_graph::{Graph, OwnedValue};
-use cnn_layers::{Context, FeatureMap, Mode, Segmenter, Store};
+use cnn_layers::{Context, Detector, FeatureMap, Mode, Segmenter, Store};
 use cnn_models::{Kind, ModelConfig, ModelSpec, Network, SegmentationNetwork, models_of};
 
 use common::{apart, images, stir};
@@ -142,5 +142,26 @@ fn parameters_and_multiply_adds_are_the_registrys() {
         tensors.sort();
         stored.sort();
         assert_eq!(tensors, stored, "{}", spec.name);
+    }
+}
+
+#[test]
+fn counts_of_detectors_are_the_registrys() {
+    for spec in models_of(Kind::Detection) {
+        let [channels, height, width] = spec.preprocessing().input_size;
+        let shape = (1, channels, height, width);
+        let blank = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        let store = Store::blank();
+        let model: Box<dyn Detector> = spec
+            .build(&ModelConfig::default(), &store.builder(Mode::Eval))
+            .unwrap();
+        let graph =
+            Graph::of_detector(model.as_ref(), &FeatureMap::from_nchw(&blank).unwrap()).unwrap();
+        let counts = (
+            graph.parameter_count().unwrap(),
+            graph.multiply_adds().unwrap(),
+        );
+        let published = (spec.parameters, spec.multiply_adds);
+        assert_eq!(counts, published, "{}", spec.name);
     }
 }

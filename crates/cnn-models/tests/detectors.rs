@@ -10,32 +10,40 @@ use cnn_layers::{
     Context, DetectionLimits, DetectionTargets, Detector, FeatureMap, ImageObjects, Mode, Store,
     backward,
 };
-use cnn_models::{Kind, ModelConfig, models_of};
+use cnn_models::{Kind, ModelConfig, ModelSpec, find, models_of};
 use cnn_weights::TensorFile;
 
+use common::add_args;
 use common::formula::{formula, formula_values};
 
 struct Case {
     name: &'static str,
+    spec: &'static ModelSpec,
     file: TensorFile,
     store: Store,
     model: Box<dyn Detector>,
     input: FeatureMap,
 }
 
+/// Golden files of other forms of registered models.
+const VARIANTS: [(&str, &str); 1] = [("ssdlite.resnet18", "ssdlite")];
+
 impl Case {
-    fn all(dtype: DType, mode: Mode) -> Vec<Self> {
-        let case = |name: &'static str| {
+    /// With the images of `input`, which for training may be larger ones.
+    fn all(dtype: DType, mode: Mode, input: &str) -> Vec<Self> {
+        let case = |name: &'static str, spec: &'static ModelSpec| {
             let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
             let path = format!("{directory}/{name}.objects.safetensors");
             let file = TensorFile::open(&path).unwrap();
-            let config = ModelConfig {
+            let mut config = ModelConfig {
                 num_classes: Some(file.metadata()["classes"].parse().unwrap()),
                 ..ModelConfig::default()
             };
+            if let Some(args) = file.metadata().get("model_args") {
+                add_args(&mut config, args);
+            }
             let store = Store::with_dtype(0, dtype, &Device::Cpu);
             store.set_blank(true);
-            let spec = cnn_models::find(name).unwrap();
             let build = |mode| {
                 let root = store.builder(mode);
                 spec.build::<dyn Detector>(&config, &root).unwrap()
@@ -45,11 +53,12 @@ impl Case {
                 let values = formula(&entry.name, &entry.shape, dtype);
                 store.set(&entry.name, &values).unwrap();
             }
-            let shape = file.metadata()["input"].split(',');
+            let shape = file.metadata()[input].split(',');
             let shape: Vec<usize> = shape.map(|number| number.parse().unwrap()).collect();
             let input = formula("input", &shape, dtype);
             Self {
                 name,
+                spec,
                 // What is built for inference copies the weights.
                 model: build(mode),
                 file,
@@ -57,8 +66,11 @@ impl Case {
                 input: FeatureMap::from_nchw(&input).unwrap(),
             }
         };
-        models_of(Kind::Detection)
-            .map(|spec| case(spec.name))
+        let registered = models_of(Kind::Detection).map(|spec| (spec.name, spec));
+        let variants = VARIANTS.map(|(golden, model)| (golden, find(model).unwrap()));
+        registered
+            .chain(variants)
+            .map(|(golden, spec)| case(golden, spec))
             .collect()
     }
 
@@ -80,12 +92,10 @@ impl Case {
 #[test]
 fn detections_equal_pytorchs() {
     for mode in [Mode::Eval, Mode::Inference] {
-        for case in Case::all(DType::F32, mode) {
-            let limits = DetectionLimits {
-                score: 0.05,
-                iou: 0.05,
-                count: 1000,
-            };
+        for case in Case::all(DType::F32, mode, "input") {
+            let limits = &case.file.metadata()["limits"];
+            let (score, iou, count) = serde_json::from_str(limits).unwrap();
+            let limits = DetectionLimits { score, iou, count };
             let found = case
                 .model
                 .detect(&case.input, &limits, &Context::eval())
@@ -119,7 +129,11 @@ fn detections_equal_pytorchs() {
 #[test]
 fn losses_and_their_gradients_equal_pytorchs() {
     for (phase, is_late) in [("early", false), ("late", true)] {
-        for case in Case::all(DType::F64, Mode::Train) {
+        for case in Case::all(DType::F64, Mode::Train, "input.train") {
+            let has_phase = |name: &str| name.strip_prefix(phase).is_some();
+            if !case.file.names().any(has_phase) {
+                continue;
+            }
             let cx = Context::train(Key::new(0));
             let losses = case
                 .model
@@ -191,7 +205,7 @@ fn losses_and_their_gradients_equal_pytorchs() {
 /// Batches without any object, and of classes and counts that do not fit.
 #[test]
 fn batches_without_objects_have_finite_losses_and_wrong_ones_are_named() {
-    for case in Case::all(DType::F32, Mode::Train) {
+    for case in Case::all(DType::F32, Mode::Train, "input") {
         let cx = Context::train(Key::new(0));
         let empty = DetectionTargets {
             images: vec![ImageObjects::default(); 2],

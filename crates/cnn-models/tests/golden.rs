@@ -76,6 +76,7 @@ fn cases() -> Vec<Case> {
         ),
         ("smp_unet.convnext_atto", "smp_unet", ModelConfig::default()),
         ("smp_unet.vgg11_bn", "smp_unet", ModelConfig::default()),
+        ("ssdlite.resnet18", "ssdlite", ModelConfig::default()),
         (
             "smp_deeplabv3plus.mobilenetv2_100",
             "smp_deeplabv3plus",

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torchvision.ops import batched_nms
 
 from reference import Reference
 
@@ -208,7 +209,7 @@ def assign(truth, classes, outputs, height, width):
     return candidates[chosen], matched, (matching * iou).sum(0)[chosen]
 
 
-def losses(outputs, truths, height, width, with_l1):
+def losses_of(outputs, truths, height, width, with_l1):
     """The named losses of a batch. `truths`: (boxes as centre and size, classes) of each image."""
     cells, strides = anchors(height, width, outputs.dtype)
     boxes = decode(outputs, height, width)
@@ -234,6 +235,29 @@ def losses(outputs, truths, height, width, with_l1):
     return {name: weights.get(name, 1.0) * value / max(total, 1) for name, value in sums.items()}
 
 
+def losses(model, xs, targets, is_late):
+    """The named losses of a batch. `targets`: (edges, classes) of each image."""
+    height, width = xs.shape[2:]
+    centred = [(torch.cat([(edges[:, :2] + edges[:, 2:]) / 2, edges[:, 2:] - edges[:, :2]], 1), classes) for edges, classes in targets]
+    return losses_of(model(xs), centred, height, width, is_late)
+
+
+def detect(model, xs, score, iou, count):
+    """(edges, scores, classes) of each image."""
+    outputs = model(xs)
+    result = []
+    boxes = decode(outputs, *xs.shape[2:])
+    scores, classes = (outputs[..., 5:].sigmoid() * outputs[..., 4:5].sigmoid()).max(2)
+    edges = torch.cat([boxes[..., :2] - boxes[..., 2:] / 2, boxes[..., :2] + boxes[..., 2:] / 2], 2)
+    for image in range(len(outputs)):
+        some = scores[image] >= score
+        found = edges[image][some], scores[image][some], classes[image][some]
+        kept = batched_nms(*found, iou)[:count]
+        result.append(tuple(values[kept] for values in found))
+    return result
+
+
+SOURCE = "YOLOX"
 STAGES = tuple(f"backbone.backbone.dark{number}" for number in (3, 4, 5))
 SCALES = {"nano": (0.33, 0.25, True), "tiny": (0.33, 0.375, False), "s": (0.33, 0.5, False), "m": (0.67, 0.75, False)}
 
@@ -242,7 +266,7 @@ def reference(name):
     depth, width, depthwise = SCALES[name]
     side = 640 if name in ("s", "m") else 416
     build = lambda classes: YOLOX(classes, depth, width, depthwise)
-    return Reference(f"yolox_{name}", "YOLOX", build, (3, *SIZE), (3, side, side), 80, STAGES, train_size=SIZE)
+    return Reference(f"yolox_{name}", SOURCE, build, (3, *SIZE), (3, side, side), 80, STAGES, train_size=SIZE)
 
 
 REFERENCES = [reference(name) for name in SCALES]

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use cnn_core::RunDir;
 use cnn_data::Dataset;
 use cnn_models::{
-    DetectionNetwork, Kind, LoadOptions, ModelConfig, ModelKind, Network, NetworkOf,
+    DetectionNetwork, Kind, LoadOptions, ModelConfig, ModelKind, ModelSpec, Network, NetworkOf,
     SegmentationNetwork, find,
 };
 use cnn_train::{AugmentationPolicy, OptimizerConfig, ScheduleKind, TrainingData};
@@ -54,8 +54,8 @@ pub(crate) struct Finetune {
     task: Option<TaskArg>,
 
     /// Registered name of the model (the command `models` lists them); needed for a bare weight
-    /// file and for `--weights none`. For segmentation, the network that a classifier's weights
-    /// become the backbone of: `smp_unet`, the default, or `smp_deeplabv3plus`
+    /// file and for `--weights none`. For segmentation and detection, the network that a classifier's
+    /// weights become the backbone of: `smp_unet`, the default, or `smp_deeplabv3plus`; `ssdlite`
     #[arg(long, value_name = "NAME")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<String>,
@@ -383,7 +383,6 @@ impl Finetune {
         let data = detection::open_data(&self.data, &self.training)?;
         let build = || self.detection_network(data.train().as_ref());
         let network = build()?;
-        note_loaded(&network);
         let config = self.config(&network)?;
         memory::check(&network, self.batch as usize, Workload::Training)?;
         let BoxTraining {
@@ -450,40 +449,60 @@ impl Finetune {
         self.conclude(&build()?, &summary, &phases, data, &directory)
     }
 
-    /// A network that finds objects: the weights' own with a new head, or one of fresh weights.
+    /// A network that finds objects: the weights' own with a new head, one over a classifier, or one
+    /// of fresh weights.
     fn detection_network(&self, dataset: &dyn Dataset) -> Result<DetectionNetwork> {
         let classes = dataset.classes();
+        let model = self.model.as_deref();
         let seed = self.training.seed;
+        let config = |spec: &ModelSpec| ModelConfig {
+            num_classes: Some(classes.len()),
+            input_size: Some(match self.training.size {
+                Some(size) => size.0,
+                None => detection::input_size(dataset, spec),
+            }),
+            ..ModelConfig::default()
+        };
         let mut network = if self.weights == "none" {
-            let spec = find(self.model.as_deref().unwrap_or(detection::MODEL))?;
-            let size = self.training.size.map(|size| size.0);
-            let config = ModelConfig {
-                num_classes: Some(classes.len()),
-                input_size: Some(size.unwrap_or_else(|| detection::input_size(dataset, spec))),
-                ..ModelConfig::default()
-            };
-            DetectionNetwork::of(*spec, &config, seed)?
+            let spec = find(model.unwrap_or(detection::MODEL))?;
+            DetectionNetwork::of(*spec, &config(spec), seed)?
         } else {
             let weights = self.weights(&self.weights)?;
             let options = LoadOptions {
-                spec: self
-                    .model
-                    .as_deref()
-                    .map(find)
-                    .transpose()?
-                    .copied()
-                    .or(weights.spec),
-                num_classes: Some(classes.len()),
-                new_head: true,
-                input_size: self.training.size.map(|size| size.0),
-                seed,
+                spec: weights.spec,
                 moving_average: self.use_ema,
                 ..LoadOptions::default()
             };
-            DetectionNetwork::load(&weights.path, &options)?
+            if self.kind_of(&weights)? == Some(Kind::Classification) {
+                let classifier = Network::load(&weights.path, &options)?;
+                note_loaded(&classifier);
+                let spec = find(model.unwrap_or(detection::OVER_CLASSIFIER))?;
+                DetectionNetwork::over(*spec, &classifier, &config(spec), seed)?
+            } else {
+                let named = model.map(find).transpose()?.copied();
+                let options = LoadOptions {
+                    spec: named.or(weights.spec),
+                    num_classes: Some(classes.len()),
+                    new_head: true,
+                    input_size: self.training.size.map(|size| size.0),
+                    seed,
+                    ..options
+                };
+                let network = DetectionNetwork::load(&weights.path, &options)?;
+                note_loaded(&network);
+                network
+            }
         };
         network.set_label_names(classes.to_vec())?;
         Ok(network)
+    }
+
+    /// What weights are for; `None` where they do not say.
+    fn kind_of(&self, weights: &Weights) -> Result<Option<Kind>> {
+        Ok(match weights.spec {
+            Some(spec) => Some(spec.kind()),
+            None => cnn_models::kind_of(&weights.path)?,
+        })
     }
 
     /// A network for pixels: the weights' own with a new head, or one over a classifier.
@@ -506,11 +525,7 @@ impl Finetune {
             SegmentationNetwork::new(model.unwrap_or("smp_unet"), &config, seed)?
         } else {
             let weights = self.weights(&self.weights)?;
-            let kind = match weights.spec {
-                Some(spec) => Some(spec.kind()),
-                None => cnn_models::kind_of(&weights.path)?,
-            };
-            if kind == Some(Kind::Segmentation) {
+            if self.kind_of(&weights)? == Some(Kind::Segmentation) {
                 let options = LoadOptions {
                     spec: weights.spec,
                     num_classes: config.num_classes,

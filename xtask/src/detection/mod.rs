@@ -22,6 +22,9 @@ use crate::args::share;
 /// The network where none is named.
 pub(crate) const MODEL: &str = "yolox_nano";
 
+/// The network that a classifier's weights become the backbone of, where none is named.
+pub(crate) const OVER_CLASSIFIER: &str = "ssdlite";
+
 /// The published weights that are fine-tuned where none are named.
 pub(crate) const WEIGHTS: &str = "yolox_nano.coco";
 

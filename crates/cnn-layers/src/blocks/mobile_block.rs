@@ -31,6 +31,17 @@ impl MobileBlock {
     pub fn out_channels(&self) -> usize {
         self.out_channels
     }
+
+    /// The first convolution and what follows it, for a network that reads the map between: SSDLite
+    /// finds objects in what an inverted residual widens its input to. `None` for a residual block,
+    /// whose sum reads the input.
+    pub fn split_first(mut self) -> Option<(ConvNormAct, Self)> {
+        if self.sum.is_some() || self.units.is_empty() {
+            return None;
+        }
+        let first = self.units.remove(0);
+        Some((first, self))
+    }
 }
 
 impl BlockOptions {

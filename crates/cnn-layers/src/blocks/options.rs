@@ -13,6 +13,7 @@ pub struct BlockOptions {
     pub(super) dilation: usize,
     eps: f64,
     momentum: f64,
+    init: Init,
     pub(super) squeeze_excite: Option<SqueezeExciteConfig>,
     pub(super) drop_path: f64,
 }
@@ -27,6 +28,7 @@ impl BlockOptions {
             dilation: 1,
             eps: 1e-5,
             momentum: 0.1,
+            init: Init::KAIMING_NORMAL_OUT,
             squeeze_excite: None,
             drop_path: 0.,
         }
@@ -53,6 +55,13 @@ impl BlockOptions {
     /// Another share of the batch in the running averages of the norms.
     pub const fn with_momentum(mut self, momentum: f64) -> Self {
         self.momentum = momentum;
+        self
+    }
+
+    /// Another initialisation of the convolutions than [`Init::KAIMING_NORMAL_OUT`];
+    /// squeeze-and-excitation has its own.
+    pub const fn with_init(mut self, init: Init) -> Self {
+        self.init = init;
         self
     }
 
@@ -103,7 +112,7 @@ impl BlockOptions {
         let norm = BatchNorm2dConfig::new(channels)
             .with_eps(self.eps)
             .with_momentum(self.momentum);
-        ConvNormActConfig::new(conv.with_init(Init::KAIMING_NORMAL_OUT), norm, activation)
+        ConvNormActConfig::new(conv.with_init(self.init), norm, activation)
     }
 }
 

@@ -2,7 +2,7 @@
 //! torchvision's names are translated on loading.
 
 use cnn_core::{Interpolation, Preprocessing};
-use cnn_layers::Activation;
+use cnn_layers::{Activation, Init};
 
 use super::mobile::{
     Form, Head, MobileNet, Row, SqueezeRule, Width, conv, inverted, separable, torchvision,
@@ -113,6 +113,34 @@ pub(crate) const TORCHVISION_BODY: ModelSpec = ModelSpec {
     }),
     ..BASE
 };
+
+/// torchvision's body of its SSDLite, with the reduced tail of the paper's table 6: half as many
+/// channels behind the last halving of the resolution.
+pub(crate) const SSDLITE_BODY: ModelSpec = ModelSpec {
+    name: "mobilenetv3_large_100",
+    build: Build::Staged(|config, root| {
+        let net = MobileNet {
+            stages: LARGE_REDUCED,
+            form: Form::SsdLite,
+            bn_eps: 1e-3,
+            bn_momentum: 0.03,
+            init: Init::Normal { std: 0.03 },
+            ..LARGE
+        };
+        net.build(&BASE, config, root)
+    }),
+    ..BASE
+};
+
+const LARGE_REDUCED: &[&[Row]] = &[
+    LARGE.stages[0],
+    LARGE.stages[1],
+    LARGE.stages[2],
+    LARGE.stages[3],
+    LARGE.stages[4],
+    &[inverted(80, 6.).kernel(5).stride(2).squeeze().times(3)],
+    &[conv(480).kernel(1)],
+];
 
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {

@@ -43,6 +43,8 @@ pub(crate) struct MobileNet {
     pub(crate) pad_type: PadType,
     pub(crate) bn_eps: f64,
     pub(crate) bn_momentum: f64,
+    /// How the convolutions before the head start.
+    pub(crate) init: Init,
     pub(crate) form: Form,
 }
 
@@ -56,6 +58,10 @@ pub(crate) enum Form {
     /// ends with the block that halves the resolution, so that what a network reads of it is one
     /// block deep; with an output stride, all blocks of a stage are dilated.
     Torchvision,
+    /// torchvision's names within SSDLite, which reads what the first block of the last stage that
+    /// moves widens its input to, and the last map: the only stages. That block is taken apart: its
+    /// first convolution ends `features.0`, and the rest begins `features.1`.
+    SsdLite,
 }
 
 /// The reduced form of a deep network: so many times as many blocks as in the table.
@@ -106,6 +112,7 @@ impl MobileNet {
         pad_type: PadType::Symmetric,
         bn_eps: 1e-5,
         bn_momentum: 0.1,
+        init: Init::KAIMING_NORMAL_OUT,
         form: Form::Timm,
     };
 
@@ -177,6 +184,7 @@ impl MobileNet {
         let [conv, norm] = match self.form {
             Form::Timm => ["conv_stem", "bn1"],
             Form::Torchvision => ["0.0", "0.1"],
+            Form::SsdLite => ["features.0.0.0", "features.0.0.1"],
         };
         net.group("stem", &[conv, norm]);
         let designed = self.channels(self.stem);
@@ -206,25 +214,24 @@ impl MobileNet {
         net: &mut StagedBuilder,
     ) -> Result<usize, Error> {
         let repeats = self.repeats(stage);
-        let names: Vec<String> = match self.form {
-            Form::Timm => vec![format!("blocks.{stage}")],
-            Form::Torchvision => {
-                let before: usize = (0..stage).flat_map(|stage| self.repeats(stage)).sum();
-                let blocks: usize = repeats.iter().sum();
-                let indices = before + 1..=before + blocks;
-                indices.map(|index| index.to_string()).collect()
-            }
-        };
-        let modules: Vec<&str> = names.iter().map(String::as_str).collect();
+        let names = self.block_names(stage);
+        let expansion = self.expansion_apart(stage);
+        let modules = expansion.iter().chain(&names);
+        let modules: Vec<&str> = modules.map(String::as_str).collect();
         net.group(&format!("stage{}", stage + 1), &modules);
         let mut number = 0;
         for (row, repeats) in self.stages[stage].iter().zip(repeats) {
             for _ in 0..repeats {
                 let stride = if number == 0 { row.stride } else { 1 };
                 let mut step = net.next_step(stride);
+                let is_apart = number == 0 && expansion.is_some();
                 let at = match self.form {
                     Form::Timm => net.at(&names[0]).pp(number),
-                    Form::Torchvision => {
+                    Form::SsdLite if is_apart => {
+                        let features = net.at("features");
+                        torchvision::block_apart(&features, row, self.first_index(stage))
+                    }
+                    Form::Torchvision | Form::SsdLite => {
                         step.dilation = net.dilation();
                         torchvision::block_at(&net.at(&names[number]), row)
                     }
@@ -237,6 +244,7 @@ impl MobileNet {
                     output: self.channels(Width::Scaled(row.channels)),
                     step,
                     drop_path: net.next_drop_path(),
+                    is_apart,
                 };
                 let channels = block.add(family, &at, net)?;
                 net.set_channels(channels).add_stride(step.stride);
@@ -250,10 +258,13 @@ impl MobileNet {
         let ends = match self.form {
             // Where the next stage halves the resolution, and at the end.
             Form::Timm => self.first_stride(stage + 1) != 1,
-            Form::Torchvision => stage + 1 == self.stages.len(),
+            Form::Torchvision | Form::SsdLite => stage + 1 == self.stages.len(),
         };
         if let Some(last) = names.last().filter(|_| ends) {
-            net.end_stage(last);
+            match self.form {
+                Form::SsdLite => net.end_stage("features.1"),
+                _ => net.end_stage(last),
+            }
         }
         Ok(designed)
     }
@@ -313,7 +324,7 @@ impl MobileNet {
         let norm = BatchNorm2dConfig::new(channels)
             .with_eps(self.bn_eps)
             .with_momentum(self.bn_momentum);
-        ConvNormActConfig::new(conv.with_init(Init::KAIMING_NORMAL_OUT), norm, activation)
+        ConvNormActConfig::new(conv.with_init(self.init), norm, activation)
     }
 }
 
@@ -352,6 +363,8 @@ struct BlockConfig<'a> {
     output: usize,
     step: Step,
     drop_path: f64,
+    /// Whether its first convolution ends a stage of its own.
+    is_apart: bool,
 }
 
 impl BlockConfig<'_> {
@@ -399,7 +412,17 @@ impl BlockConfig<'_> {
                     .with_options(options)
                     .build(at)?;
                 let channels = block.out_channels();
-                staged.add(block);
+                if self.is_apart {
+                    let (expand, rest) = block
+                        .split_first()
+                        .expect("a block that halves the resolution is not residual");
+                    let hidden = at.pp("conv_pw").width(hidden);
+                    staged.add(expand).set_channels(hidden);
+                    staged.end_stage("features.0");
+                    staged.add(rest);
+                } else {
+                    staged.add(block);
+                }
                 channels
             }
             Block::Fused => {
@@ -477,6 +500,7 @@ impl BlockConfig<'_> {
         let mut options = BlockOptions::new()
             .with_eps(net.bn_eps)
             .with_momentum(net.bn_momentum)
+            .with_init(net.init)
             .with_dilation(self.step.dilation)
             .with_drop_path(self.drop_path);
         let size = row.kernel_size;
@@ -498,9 +522,7 @@ impl BlockConfig<'_> {
                     .with_gate(Activation::HardSigmoid)
             }
         };
-        let config = config
-            .with_init(Init::KAIMING_NORMAL_OUT)
-            .with_bias_init(Init::ZEROS);
+        let config = config.with_init(net.init).with_bias_init(Init::ZEROS);
         options.with_squeeze_excite(config)
     }
 }

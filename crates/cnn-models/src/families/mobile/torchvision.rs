@@ -3,17 +3,72 @@
 
 use cnn_layers::Builder;
 
-use super::Row;
 use super::table::Block;
+use super::{Form, MobileNet, Row};
+
+impl MobileNet {
+    /// Where the blocks of a stage lie, or in timm's form the stage itself.
+    pub(super) fn block_names(&self, stage: usize) -> Vec<String> {
+        let first = self.first_index(stage);
+        let indices = first..first + self.repeats(stage).iter().sum::<usize>();
+        match self.form {
+            Form::Timm => vec![format!("blocks.{stage}")],
+            Form::Torchvision => indices.map(|index| index.to_string()).collect(),
+            Form::SsdLite => {
+                let cut = self.first_index(self.last_moving_stage());
+                let name = |index: usize| match index.checked_sub(cut) {
+                    None => format!("features.0.{index}"),
+                    Some(behind) => format!("features.1.{behind}"),
+                };
+                indices.map(name).collect()
+            }
+        }
+    }
+
+    /// Where SSDLite has the first layer of the stage's first block, if it takes that apart.
+    pub(super) fn expansion_apart(&self, stage: usize) -> Option<String> {
+        let is_apart = self.form == Form::SsdLite && stage == self.last_moving_stage();
+        is_apart.then(|| format!("features.0.{}", self.first_index(stage)))
+    }
+
+    /// The index of a stage's first block where blocks are numbered through; the stem has 0.
+    pub(super) fn first_index(&self, stage: usize) -> usize {
+        1 + (0..stage)
+            .flat_map(|stage| self.repeats(stage))
+            .sum::<usize>()
+    }
+
+    /// The last stage that halves the resolution.
+    fn last_moving_stage(&self) -> usize {
+        let mut stages = (0..self.stages.len()).rev();
+        stages
+            .find(|&stage| self.first_stride(stage) > 1)
+            .unwrap_or(0)
+    }
+}
 
 /// The place of a block whose layers are to have torchvision's names, `block.<layer>.<part>`.
 pub(super) fn block_at(block: &Builder, row: &Row) -> Builder {
     if let Block::Conv = row.block {
         return block.renamed(&[("conv", "0"), ("bn1", "1")]);
     }
+    named(block, row, |layer| format!("block.{layer}"))
+}
+
+/// The place of the block with this index that SSDLite takes apart: its first layer ends
+/// `features.0`, the others begin `features.1`.
+pub(super) fn block_apart(features: &Builder, row: &Row, index: usize) -> Builder {
+    named(features, row, |layer| match layer {
+        0 => format!("0.{index}"),
+        layer => format!("1.0.{layer}"),
+    })
+}
+
+/// A block whose layers lie at the places that `place` gives for their numbers.
+fn named(block: &Builder, row: &Row, place: impl Fn(usize) -> String) -> Builder {
     let mut names = Vec::new();
     for (layer, (conv, norm)) in layers(row).into_iter().enumerate() {
-        let place = format!("block.{layer}");
+        let place = place(layer);
         if conv == "se" {
             names.push((conv, place));
         } else {
