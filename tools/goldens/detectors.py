@@ -16,10 +16,13 @@ import formula
 from families import REFERENCES, VARIANTS, ssd, yolox
 from models import BATCH, CLASSES, GOLDEN, load_formula, summary
 
-# Edges and classes of the first image's objects; two overlap, one lies partly outside.
-OBJECTS = ([[10.0, 12.0, 44.0, 50.0], [20.0, 14.0, 52.0, 58.0], [61.0, -3.0, 90.0, 22.0], [70.0, 40.0, 80.0, 47.0]], [3, 3, 0, 10])
+# Edges of the first image's objects in pixels, or as shares of its size, and their classes; two overlap, one lies partly outside.
+PIXELS = [[10.0, 12.0, 44.0, 50.0], [20.0, 14.0, 52.0, 58.0], [61.0, -3.0, 90.0, 22.0], [70.0, 40.0, 80.0, 47.0]]
+SHARES = [[0.11, 0.19, 0.47, 0.78], [0.21, 0.22, 0.55, 0.91], [0.63, -0.05, 0.93, 0.35], [0.71, 0.62, 0.97, 0.89]]
+OBJECT_CLASSES = [3, 3, 0, 10]
 
-# The modules of the families, their phases of training, and the limits.
+# The modules of the families, their phases of training, and the limits. An object within several of SSD's boxes, of which the least
+# are a fifth of an image, overlaps with them alike: rounding would choose one.
 FAMILIES = {
     yolox.SOURCE: (yolox, ("early", "late"), (0.05, 0.05, 1000)),
     ssd.SOURCE: (ssd, ("early",), (0.01, 0.45, 60)),
@@ -39,6 +42,13 @@ def images(shape):
     return torch.from_numpy(formula.values("input", (BATCH, *shape)))
 
 
+def objects(reference):
+    if reference.source == yolox.SOURCE:
+        return PIXELS
+    _, height, width = reference.train_input
+    return [[round(share * side, 1) for share, side in zip(edges, (width, height) * 2)] for edges in SHARES]
+
+
 def write(reference):
     family, phases, limits = FAMILIES[reference.source]
     model = reference.build_golden(CLASSES)
@@ -49,7 +59,7 @@ def write(reference):
     for image, values in enumerate(found):
         for name, value in zip(("boxes", "scores", "classes"), values):
             tensors[f"{name}.{image}"] = value.numpy()
-    edges, classes = (torch.tensor(values) for values in OBJECTS)
+    edges, classes = torch.tensor(objects(reference)), torch.tensor(OBJECT_CLASSES)
     targets = [(edges.double(), classes), (torch.zeros(0, 4).double(), torch.zeros(0).long())]
     for phase in phases:
         load_formula(model)
@@ -65,7 +75,7 @@ def write(reference):
         "input": ",".join(map(str, (BATCH, *reference.input))),
         "input.train": ",".join(map(str, (BATCH, *reference.train_input))),
         "classes": str(CLASSES),
-        "objects": json.dumps(OBJECTS),
+        "objects": json.dumps((objects(reference), OBJECT_CLASSES)),
         "limits": json.dumps(limits),
     }
     if reference.model_args:

@@ -174,7 +174,7 @@ fn every_backbone_takes_its_weights_along() {
         let reductions = network.model().stages().iter();
         assert!(reductions.map(|stage| stage.reduction).eq([16, 32]));
         for map in &ours {
-            let is_same = |other: &&FeatureMap| flat(other.to_nhwc()) == flat(map.to_nhwc());
+            let is_same = |other: &&FeatureMap| flat(&other.to_nhwc()) == flat(&map.to_nhwc());
             assert!(theirs.iter().any(|other| is_same(&other)), "{}", spec.name);
         }
         let preprocessing = network.preprocessing();

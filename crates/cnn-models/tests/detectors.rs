@@ -18,7 +18,6 @@ use common::formula::{formula, formula_values};
 
 struct Case {
     name: &'static str,
-    spec: &'static ModelSpec,
     file: TensorFile,
     store: Store,
     model: Box<dyn Detector>,
@@ -58,7 +57,6 @@ impl Case {
             let input = formula("input", &shape, dtype);
             Self {
                 name,
-                spec,
                 // What is built for inference copies the weights.
                 model: build(mode),
                 file,

@@ -159,26 +159,28 @@ impl MultiBoxLoss {
         mut classes: Vec<Option<u32>>,
         places: usize,
     ) -> Result<Vec<Option<u32>>> {
-        let is_background = |class: &Option<u32>| *class == Some(0);
-        let background: Vec<Option<u32>> = classes
-            .iter()
-            .map(|class| class.filter(|_| is_background(class)))
-            .collect();
-        let losses = SoftmaxCrossEntropy.each(logits, &background)?;
-        classes
-            .par_chunks_mut(places.max(1))
-            .zip(losses.par_chunks(places.max(1)))
-            .for_each(|(classes, losses)| {
-                let positives = classes.iter().flatten().filter(|class| **class > 0);
-                let most = (self.negatives * positives.count() as f64).ceil() as usize;
-                let mut order: Vec<usize> = (0..classes.len())
-                    .filter(|&place| is_background(&classes[place]))
-                    .collect();
+        let of_image = |(image, classes): (usize, &mut [Option<u32>])| -> Result<()> {
+            let positives = classes.iter().flatten().filter(|class| **class > 0);
+            let most = (self.negatives * positives.count() as f64).ceil() as usize;
+            let background: Vec<Option<u32>> = classes
+                .iter()
+                .map(|class| class.filter(|class| *class == 0))
+                .collect();
+            let mut order: Vec<usize> = (0..places)
+                .filter(|&place| background[place].is_some())
+                .collect();
+            if most > 0 {
+                let logits = logits.narrow(0, image * places, places)?;
+                let losses = SoftmaxCrossEntropy.each(&logits, &background)?;
                 order.sort_by(|&a, &b| losses[b].total_cmp(&losses[a]));
-                for place in order.into_iter().skip(most) {
-                    classes[place] = None;
-                }
-            });
+            }
+            for place in order.into_iter().skip(most) {
+                classes[place] = None;
+            }
+            Ok(())
+        };
+        let images = classes.par_chunks_mut(places.max(1)).enumerate();
+        images.try_for_each(of_image)?;
         Ok(classes)
     }
 }
