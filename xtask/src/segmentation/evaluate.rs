@@ -9,7 +9,7 @@ use cnn_models::SegmentationNetwork;
 use cnn_train::SegmentOptions;
 use serde_json::{Value, json};
 
-use super::measure::{Measured, ObjectScores, measure};
+use super::measure::{AtThreshold, Measured, measure};
 use crate::args::Unusable;
 use crate::{inference, output};
 
@@ -83,10 +83,14 @@ fn report(
         json!({"label": label, "iou": class.iou, "dice": class.dice, "pixels": class.pixels})
     });
     json["per_class"] = per_class.collect();
-    if let (Some(name), Some(ObjectScores { rand, information })) =
-        (evaluation.objects, measured.objects())
-    {
-        json["objects"] = json!({"label": name, "rand": rand, "information": information});
+    if let (Some(name), Some(means)) = (evaluation.objects, measured.objects()) {
+        json["objects"] = json!({
+            "label": name,
+            "rand": means.rand,
+            "information": means.information,
+            "best_rand": means.best_rand,
+            "best_information": means.best_information,
+        });
     }
     if evaluation.trained_on > 0 {
         json["trained_on"] = evaluation.trained_on.into();
@@ -141,9 +145,7 @@ fn print(
         "of each image   mIoU {:.4} on average",
         result.mean_iou_per_image
     );
-    if let (Some(name), Some(ObjectScores { rand, information })) =
-        (evaluation.objects, measured.objects())
-    {
+    if let (Some(name), Some(means)) = (evaluation.objects, measured.objects()) {
         let halves = |score: SplitMerge| {
             format!(
                 "{:.4} (split {:.4}, merge {:.4})",
@@ -151,8 +153,13 @@ fn print(
             )
         };
         println!("objects         connected regions of {name}, as in the ISBI 2012 challenge:");
-        println!("  V-Rand        {}", halves(rand));
-        println!("  V-Info        {}", halves(information));
+        let best = |AtThreshold { threshold, score }: &AtThreshold| {
+            format!("{} from a probability of {threshold} on", halves(*score))
+        };
+        println!("  V-Rand        {}", halves(means.rand));
+        println!("    at its best {}", best(&means.best_rand));
+        println!("  V-Info        {}", halves(means.information));
+        println!("    at its best {}", best(&means.best_information));
     }
     inference::print_skipped(&measured.of_all.skipped);
     if evaluation.trained_on > 0 {

@@ -104,8 +104,16 @@ fn masks_are_learnt_measured_and_predicted() {
     assert_eq!(own["samples"], summary["val"]["samples"]);
     assert_eq!(own["miou"], summary["val"]["miou"]);
     for score in ["rand", "information"] {
-        let score = own["objects"][score]["f_score"].as_f64().unwrap();
-        assert!((0.2..=1.).contains(&score), "{own}");
+        let best = &own["objects"][format!("best_{score}")];
+        let decided = own["objects"][score]["f_score"].as_f64().unwrap();
+        assert!((0.2..=1.).contains(&decided), "{own}");
+        let threshold = best["threshold"].as_f64().unwrap();
+        assert!((0.1..=0.99).contains(&threshold), "{own}");
+        // A class of two is decided for from a half on, or from less where there are more.
+        assert!(
+            best["score"]["f_score"].as_f64().unwrap() > decided - 0.1,
+            "{own}"
+        );
     }
     let rows = std::fs::read_to_string(&csv).unwrap();
     let rows: Vec<&str> = rows.lines().collect();
