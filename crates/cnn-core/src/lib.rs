@@ -59,13 +59,14 @@ pub mod random;
 mod run_dir;
 mod suggest;
 
-pub use classes::{COCO_CLASSES, PASCAL_VOC_CLASSES};
+pub use classes::{COCO_CATEGORIES, COCO_CLASSES, PASCAL_VOC_CLASSES};
 pub use error::{ArgumentError, Error};
 pub use files::write_atomic;
 pub use hex::hex;
 pub use preprocessing::{
     ColorOrder, CropMode, DEFAULT_CROP_PCT, IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD,
-    IMAGENET_MEAN, IMAGENET_STD, Interpolation, MAX_IMAGE_SIDE, Preprocessing,
+    IMAGENET_MEAN, IMAGENET_STD, Interpolation, LetterboxFill, MAX_IMAGE_SIDE, MeanColor,
+    Preprocessing,
 };
 pub use random::{Key, Rng};
 pub use run_dir::RunDir;

@@ -61,7 +61,7 @@ pub use checkpoint::CheckpointConfig;
 pub use config::ModelConfig;
 pub use error::Error;
 pub use model_kind::{Kind, Model, ModelKind};
-pub use model_spec::{Body, Build, BuildFn, ModelSpec, Naming};
+pub use model_spec::{Body, Build, BuildFn, ClassOutputs, ModelSpec, Naming};
 pub use network::{
     DetectionNetwork, LoadOptions, Network, NetworkOf, SegmentationNetwork, kind_of,
 };

@@ -76,6 +76,8 @@ pub struct ModelSpec {
     pub other_first_convs: &'static [&'static str],
     /// The module that gives the class scores.
     pub classifier: &'static str,
+    /// How many outputs it has for so many classes. Default [`ClassOutputs::ONE_EACH`].
+    pub class_outputs: ClassOutputs,
     /// The modules of its auxiliary heads, which are there for its training: those that the argument
     /// `aux_logits` of the configuration adds or leaves out. A weight file need not have them.
     pub auxiliary: &'static [&'static str],
@@ -87,6 +89,47 @@ pub struct ModelSpec {
     /// one with fewer blocks in each row of its table, or with a narrower head. Tests that would
     /// take long with the whole one run that; the default is the model itself.
     pub reduced: fn() -> ModelConfig,
+}
+
+/// How many outputs the module that gives the class scores has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClassOutputs {
+    /// How many boxes of a place it scores, 1 where it is not of boxes.
+    pub boxes: usize,
+    /// Whether there is a score of the background beside those of the classes.
+    pub has_background: bool,
+}
+
+impl ClassOutputs {
+    /// One for each class.
+    pub const ONE_EACH: Self = Self {
+        boxes: 1,
+        has_background: false,
+    };
+
+    /// For so many boxes of a place, with the background.
+    pub const fn of_boxes(boxes: usize) -> Self {
+        Self {
+            boxes,
+            has_background: true,
+        }
+    }
+
+    /// The number of classes of a module with so many outputs; `None` where no number has them.
+    ///
+    /// ```
+    /// use cnn_models::ClassOutputs;
+    ///
+    /// let of_ssd = ClassOutputs::of_boxes(4);
+    /// assert_eq!(of_ssd.classes(4 * 91), Some(90));
+    /// assert_eq!(of_ssd.classes(90), None);
+    /// ```
+    pub fn classes(self, outputs: usize) -> Option<usize> {
+        let scores = outputs
+            .is_multiple_of(self.boxes)
+            .then(|| outputs / self.boxes)?;
+        scores.checked_sub(usize::from(self.has_background))
+    }
 }
 
 /// A registered model within another, which the configuration chooses.
@@ -160,6 +203,7 @@ impl ModelSpec {
         pixels_per_channel: 1,
         other_first_convs: &[],
         classifier: "",
+        class_outputs: ClassOutputs::ONE_EACH,
         auxiliary: &[],
         namings: &[],
         body: None,

@@ -454,7 +454,12 @@ fn check_declared(
         .map(|module| ("the number of input channels", channels, module, 1));
     for (what, declared, module, dim) in std::iter::once(of_classes).chain(of_channels) {
         let tensor = format!("{module}.weight");
-        if let Some(&found) = file.info(&tensor).and_then(|info| info.shape.get(dim))
+        let found = file.info(&tensor).and_then(|info| info.shape.get(dim));
+        let found = found.map(|&found| match dim {
+            0 => spec.class_outputs.classes(found).unwrap_or(found),
+            _ => found,
+        });
+        if let Some(found) = found
             && found != declared
         {
             return Err(Error::Declared {
@@ -506,7 +511,9 @@ fn config_of_file(spec: &ModelSpec, file: &TensorFile, path: &Path) -> Checkpoin
         .find_map(|module| dim(module, 1))
         .map_or(spec.in_channels, |read| read / spec.pixels_per_channel);
     set_channels(&mut preprocessing, in_channels);
-    let num_classes = dim(spec.classifier, 0).unwrap_or(spec.num_classes);
+    let num_classes = dim(spec.classifier, 0)
+        .and_then(|outputs| spec.class_outputs.classes(outputs))
+        .unwrap_or(spec.num_classes);
     let model = ModelConfig {
         num_classes: Some(num_classes),
         in_channels: Some(in_channels),

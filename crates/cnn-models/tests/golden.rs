@@ -81,6 +81,11 @@ fn cases() -> Vec<Case> {
             "smp_deeplabv3plus",
             ModelConfig::default(),
         ),
+        (
+            "fasterrcnn_fpn.mobilenetv2_100",
+            "fasterrcnn_fpn",
+            ModelConfig::default(),
+        ),
     ];
     // Every registered model is held against PyTorch: one without a golden file fails.
     models()
@@ -323,7 +328,6 @@ fn forward(model: &Model, xs: &FeatureMap, is_training: bool, cx: &Context<'_>) 
             let logits = model.forward_from(xs, stages.clone(), cx).unwrap();
             (stages, logits.to_nchw().unwrap(), Vec::new())
         }
-        // What the heads say of each place, one after another.
         Model::Detector(model) => {
             let stages = if is_training {
                 Vec::new()
@@ -332,10 +336,23 @@ fn forward(model: &Model, xs: &FeatureMap, is_training: bool, cx: &Context<'_>) 
             };
             let raw = model.forward_raw(xs, cx).unwrap();
             let raw: Vec<Tensor> = raw.into_iter().map(|output| output.values).collect();
-            (stages, Tensor::cat(&raw, 2).unwrap(), Vec::new())
+            (stages, joined(&raw), Vec::new())
         }
         _ => panic!("a kind of model that is not compared"),
     }
+}
+
+/// What the heads say of each place, one after another; of different places, all numbers of an image.
+fn joined(raw: &[Tensor]) -> Tensor {
+    let places = raw[0].dim(1).unwrap();
+    if raw.iter().all(|values| values.dim(1).unwrap() == places) {
+        return Tensor::cat(raw, 2).unwrap();
+    }
+    let flat: Vec<Tensor> = raw
+        .iter()
+        .map(|values| values.flatten_from(1).unwrap())
+        .collect();
+    Tensor::cat(&flat, 1).unwrap().unsqueeze(2).unwrap()
 }
 
 fn build(case: &Case, dtype: DType) -> (Store, Model) {

@@ -1,3 +1,12 @@
-//! Networks that find objects, one folder per family.
+//! Networks that find objects, one folder per family, and what they share.
 
+pub(crate) mod faster_rcnn;
+mod places;
+mod pyramid_backbone;
+mod suppression;
+mod targets;
+mod torchvision_files;
 pub(crate) mod yolox;
+
+use suppression::suppress;
+use targets::check_targets;

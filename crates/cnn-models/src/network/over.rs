@@ -1,15 +1,15 @@
-//! A network for pixels over a loaded classifier.
+//! A network of another kind over a loaded classifier.
 
 use cnn_core::Preprocessing;
 
 use crate::segmentation::AsBackbone;
-use crate::{Error, ModelConfig, ModelSpec, Network, SegmentationNetwork, find};
+use crate::{Error, ModelConfig, ModelKind, ModelSpec, Network, NetworkOf, find};
 
-impl SegmentationNetwork {
-    /// A network for pixels over a loaded classifier: `spec` is a model whose backbone the
-    /// configuration chooses, as `smp_unet`. The backbone has the classifier's weights and arguments,
-    /// the decoder fresh ones, which `seed` decides; images are normalised as the classifier wants
-    /// them.
+impl<M: ModelKind + ?Sized> NetworkOf<M> {
+    /// A network for pixels or for objects over a loaded classifier: `spec` is a model whose backbone
+    /// the configuration chooses, as `smp_unet` or `ssdlite`. The backbone has the classifier's
+    /// weights and arguments, the rest fresh ones, which `seed` decides; images are normalised as the
+    /// classifier wants them.
     ///
     /// ```
     /// use cnn_models::{ModelConfig, Network, SegmentationNetwork, find};
@@ -36,7 +36,7 @@ impl SegmentationNetwork {
             return Err(Error::NoBackbone { model: spec.name });
         };
         let of_classifier = find(classifier.spec.name)?;
-        let backbone = AsBackbone::of(of_classifier);
+        let backbone = AsBackbone::of(of_classifier, body.path);
         let mut config = ModelConfig {
             in_channels: classifier.config.model.in_channels,
             widths: backbone.widths(&classifier.config.model.widths)?,
@@ -53,10 +53,12 @@ impl SegmentationNetwork {
         }
         let mut network = Self::of(spec, &config, seed)?;
         backbone.take_weights(&network.store, &classifier.store)?;
-        let input_size = network.config.preprocessing.input_size;
+        let own = &network.config.preprocessing;
         network.config.preprocessing = Preprocessing {
-            input_size,
-            crop_pct: 1.,
+            input_size: own.input_size,
+            crop_pct: own.crop_pct,
+            crop_mode: own.crop_mode,
+            letterbox_fill: own.letterbox_fill,
             ..classifier.preprocessing().clone()
         };
         Ok(network)

@@ -59,9 +59,11 @@ impl Encoder {
 
 /// Which registered model is the backbone, and what it is built with: the arguments `backbone` and
 /// `backbone_args` of a configuration.
-pub(super) struct BackboneArgs {
+pub(crate) struct BackboneArgs {
     spec: &'static ModelSpec,
     args: Map<String, Value>,
+    /// Where it lies in the network.
+    path: &'static str,
 }
 
 /// The backbone where nothing is said of it: segmentation_models.pytorch's.
@@ -87,13 +89,43 @@ fn from_own_encoder(name: &str) -> Option<String> {
     is_of_resnet.then(|| format!("{BACKBONE_PATH}.{module}"))
 }
 
+/// What a decoder of many maps reads.
+const PYRAMID: &str = "some at a quarter and below";
+
 impl BackboneArgs {
     pub(super) fn read(args: &mut ArgReader<'_>) -> Result<Self, Error> {
-        let name = args.text("backbone")?.unwrap_or(DEFAULT_BACKBONE);
+        Self::read_at(args, DEFAULT_BACKBONE, BACKBONE_PATH)
+    }
+
+    /// Of a network that has another backbone where nothing is said of it, or at another place.
+    pub(crate) fn read_at(
+        args: &mut ArgReader<'_>,
+        default: &str,
+        path: &'static str,
+    ) -> Result<Self, Error> {
+        let name = args.text("backbone")?.unwrap_or(default);
         Ok(Self {
             spec: find(name)?,
             args: args.object("backbone_args")?.unwrap_or_default(),
+            path,
         })
+    }
+
+    /// The backbone with its last maps at these shares of the image's size, as 16 and 32.
+    pub(crate) fn at_reductions(
+        &self,
+        wanted: &[usize],
+        config: &ModelConfig,
+        root: &Builder,
+    ) -> Result<Box<dyn Backbone>, Error> {
+        let (config, whole) = self.whole(config, root, None)?;
+        let stages = whole.stages().iter();
+        let found: Vec<usize> = stages.map(|stage| stage.reduction).collect();
+        let last = |wanted: &usize| found.iter().rposition(|found| found == wanted);
+        let Some(chosen) = wanted.iter().map(last).collect::<Option<Vec<usize>>>() else {
+            return Err(self.unfit(&found, &format!("some at 1/{wanted:?}")));
+        };
+        Ok(self.selected(&config, root, &chosen)?.backbone)
     }
 
     /// The backbone with its maps at a half, a quarter and so on of the image's size, up to a 32nd:
@@ -113,7 +145,7 @@ impl BackboneArgs {
             .collect();
         let indices: Vec<usize> = chosen.iter().copied().flatten().collect();
         if chosen.last().is_none_or(Option::is_none) {
-            return Err(self.unfit(&reductions));
+            return Err(self.unfit(&reductions, PYRAMID));
         }
         Ok(Pyramid {
             encoder: self.selected(&config, root, &indices)?,
@@ -144,12 +176,10 @@ impl BackboneArgs {
         let last = stages.len().saturating_sub(1);
         match quarter.filter(|&quarter| quarter < last) {
             Some(quarter) => self.selected(&config, root, &[quarter, last]),
-            None => Err(self.unfit(
-                &stages
-                    .iter()
-                    .map(|stage| stage.reduction)
-                    .collect::<Vec<_>>(),
-            )),
+            None => {
+                let reductions: Vec<usize> = stages.iter().map(|stage| stage.reduction).collect();
+                Err(self.unfit(&reductions, PYRAMID))
+            }
         }
     }
 
@@ -195,7 +225,7 @@ impl BackboneArgs {
     /// Where it lies, under the names that timm gives the layers of a network that is to give its
     /// maps: it takes some modules apart, and wraps a network whose maps it cannot get otherwise.
     fn place(&self, root: &Builder) -> Builder {
-        let at = root.pp(BACKBONE_PATH);
+        let at = root.pp(self.path);
         match self.spec.family {
             "vgg" | "densenet" | "inception_v4" => at.flattened(&["features"]),
             "convnext" => at.flattened(&["stem", "stages"]),
@@ -208,17 +238,17 @@ impl BackboneArgs {
         }
     }
 
-    fn unfit(&self, reductions: &[usize]) -> Error {
+    fn unfit(&self, reductions: &[usize], expected: &str) -> Error {
         Error::Argument {
             model: self.spec.name,
             what: "the maps of the backbone",
             found: format!("maps at 1/{reductions:?} of the image's size"),
-            expected: "some at a quarter and below".to_string(),
+            expected: expected.to_string(),
         }
     }
 }
 
-/// A classifier as the backbone of a network for pixels.
+/// A classifier as the backbone of another network.
 pub(crate) struct AsBackbone {
     backbone: BackboneArgs,
     /// Whose places are asked for; nothing is built there.
@@ -226,11 +256,13 @@ pub(crate) struct AsBackbone {
 }
 
 impl AsBackbone {
-    pub(crate) fn of(spec: &'static ModelSpec) -> Self {
+    /// At a place of that network.
+    pub(crate) fn of(spec: &'static ModelSpec, path: &'static str) -> Self {
         Self {
             backbone: BackboneArgs {
                 spec,
                 args: Map::new(),
+                path,
             },
             root: Store::blank().builder(Mode::Eval),
         }

@@ -11,4 +11,4 @@ pub(crate) mod smp_unet;
 pub(crate) mod unet;
 mod units;
 
-pub(crate) use encoder::AsBackbone;
+pub(crate) use encoder::{AsBackbone, BackboneArgs};

@@ -12,10 +12,9 @@ mod units;
 
 use candle_core::{DType, Result, Tensor};
 use cnn_core::{ColorOrder, Preprocessing};
-use cnn_layers::detection::batched_nms;
 use cnn_layers::{
     Backbone, Builder, Context, DetectedObject, DetectionLimits, DetectionTargets, Detector,
-    FeatureMap, ImageObjects, LayerGroup, NamedLoss, RawOutput, StageInfo, StagedBackbone,
+    FeatureMap, LayerGroup, NamedLoss, RawOutput, StageInfo, StagedBackbone,
 };
 
 use self::anchors::{Anchor, STRIDES};
@@ -23,6 +22,7 @@ use self::backbone::Scale;
 use self::head::{Head, HeadOutputs};
 use self::neck::PathAggregation;
 use self::units::UnitStyle;
+use crate::detection::{check_targets, suppress};
 use crate::{Build, Error, ModelConfig, ModelSpec};
 
 pub(crate) const MODELS: &[ModelSpec] = &[
@@ -177,25 +177,6 @@ impl Yolox {
             "YOLOX takes images of multiples of {step} pixels, found {height}×{width}"
         )
     }
-
-    fn check_targets(&self, xs: &FeatureMap, targets: &DetectionTargets) -> Result<()> {
-        let images = targets.images.len();
-        if images != xs.batch() {
-            let expected = format!("{}, one for each image", xs.batch());
-            return Err(argument("targets", images, expected));
-        }
-        for ImageObjects { boxes, classes } in &targets.images {
-            if classes.len() != boxes.len() {
-                let expected = format!("{}, one for each box", boxes.len());
-                return Err(argument("classes of objects", classes.len(), expected));
-            }
-            if let Some(class) = classes.iter().find(|&&class| class >= self.num_classes) {
-                let expected = format!("a number below {}", self.num_classes);
-                return Err(argument("the class of an object", class, expected));
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Detector for Yolox {
@@ -249,7 +230,7 @@ impl Detector for Yolox {
         targets: &DetectionTargets,
         cx: &Context<'_>,
     ) -> Result<Vec<NamedLoss>> {
-        self.check_targets(xs, targets)?;
+        check_targets(targets, xs.batch(), self.num_classes)?;
         losses::losses(&self.outputs(xs, cx)?, targets)
     }
 
@@ -280,7 +261,7 @@ impl Detector for Yolox {
                     score,
                 })
             });
-            suppress(found.collect(), limits)
+            suppress(&found.collect::<Vec<_>>(), limits)
         };
         (0..xs.batch()).map(image).collect()
     }
@@ -308,17 +289,4 @@ fn best_class(logits: &[f32], objectness: f32) -> (usize, f32) {
 
 fn sigmoid(logit: f32) -> f32 {
     1. / (1. + (-logit).exp())
-}
-
-/// The detections that stay, by score.
-fn suppress(found: Vec<DetectedObject>, limits: &DetectionLimits) -> Result<Vec<DetectedObject>> {
-    let boxes: Vec<_> = found.iter().map(|detection| detection.edges).collect();
-    let scores: Vec<f32> = found.iter().map(|detection| detection.score).collect();
-    let classes: Vec<u32> = found
-        .iter()
-        .map(|detection| detection.class as u32)
-        .collect();
-    let kept = batched_nms(&boxes, &scores, &classes, limits.iou)?;
-    let kept = kept.into_iter().take(limits.count);
-    Ok(kept.map(|place| found[place]).collect())
 }
