@@ -56,7 +56,7 @@ class Yolox:
 
 
 class OverPyramid:
-    options, phases = pyramid_detectors.FEW, {"early": False}
+    options, phases = None, {"early": False}
 
     @staticmethod
     def losses(model, xs, truths, is_late):
@@ -74,7 +74,9 @@ SCALED = pyramid_detectors.SCALED
 
 def write(reference):
     kind = KINDS[reference.source]
-    model = reference.build(CLASSES, **kind.options)
+    # What an OverPyramid is built with depends on the network.
+    options = kind.options if kind.options is not None else reference.build(CLASSES).kind.options
+    model = reference.build(CLASSES, **options)
     scaled = SCALED.get(reference.name, {})
     load(model, scaled)
     xs = torch.from_numpy(formula.values("input", (BATCH, *reference.input)))
@@ -99,9 +101,11 @@ def write(reference):
         "input": ",".join(map(str, (BATCH, *reference.input))),
         "classes": str(CLASSES),
         "objects": json.dumps(OBJECTS),
-        "model_args": json.dumps({**reference.model_args, **kind.options}),
+        "model_args": json.dumps({**reference.model_args, **options}),
         "scaled": json.dumps(scaled),
     }
+    if reference.source == pyramid_detectors.SOURCE and reference.default_classes == 90:
+        metadata["state_dict"] = json.dumps(pyramid_detectors.names(reference.build))
     files.write(GOLDEN / f"{reference.name}.objects.safetensors", tensors, metadata)
     print(reference.name, [len(scores) for _, scores, _ in found], {key: float(value) for key, value in tensors.items() if value.ndim == 0})
 

@@ -1,4 +1,4 @@
-"""Detectors over a feature pyramid: torchvision's Faster R-CNN, and the same over timm's networks."""
+"""Detectors over a feature pyramid: torchvision's Faster R-CNN and RetinaNet, and the same over other networks."""
 
 import types
 from collections import OrderedDict
@@ -12,7 +12,7 @@ from torchvision.models.detection.faster_rcnn import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.ops import clip_boxes_to_image
-from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
+from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool, LastLevelP6P7
 
 from reference import Reference
 
@@ -39,6 +39,8 @@ def in_one_row(outputs):
 
 class FasterRcnn:
     """What the golden files hold of Faster R-CNN."""
+
+    options = FEW
 
     @staticmethod
     def raw(model, xs):
@@ -69,6 +71,37 @@ class FasterRcnn:
         features, images = model.backbone(xs), image_list(xs)
         proposals, _ = model.rpn(images, features)
         found, _ = model.roi_heads(features, proposals, images.image_sizes)
+        return [(of["boxes"], of["scores"], of["labels"] - 1) for of in found]
+
+
+class RetinaNet:
+    """What the golden files hold of RetinaNet."""
+
+    options = {}
+
+    @staticmethod
+    def raw(model, xs):
+        """Codes and logits of every anchor, those of the background first."""
+        outputs = model.head(list(model.backbone(xs).values()))
+        return torch.cat([outputs["bbox_regression"], outputs["cls_logits"]], 2)
+
+    @staticmethod
+    def losses(model, xs, truths):
+        maps = list(model.backbone(xs).values())
+        return model.compute_loss(of_torchvision(truths), model.head(maps), model.anchor_generator(image_list(xs), maps))
+
+    @staticmethod
+    def detect(model, xs, score, iou, count):
+        """Without those of the background, which torchvision scores like a class that no object has."""
+        model.score_thresh, model.nms_thresh, model.detections_per_img = score, iou, count
+        maps = list(model.backbone(xs).values())
+        outputs = model.head(maps)
+        outputs["cls_logits"][..., 0] = -100
+        anchors, images = model.anchor_generator(image_list(xs), maps), image_list(xs)
+        levels = [map.shape[-2] * map.shape[-1] * model.anchor_generator.num_anchors_per_location()[0] for map in maps]
+        outputs = {name: list(values.split(levels, 1)) for name, values in outputs.items()}
+        anchors = [list(of_image.split(levels)) for of_image in anchors]
+        found = model.postprocess_detections(outputs, anchors, images.image_sizes)
         return [(of["boxes"], of["scores"], of["labels"] - 1) for of in found]
 
 
@@ -112,6 +145,16 @@ def faster_rcnn(name):
     return build
 
 
+def retinanet(classes):
+    return with_raw_outputs(detection.retinanet_resnet50_fpn(weights=None, weights_backbone=None, num_classes=classes + 1), RetinaNet)
+
+
+def retinanet_over_resnet18(classes):
+    extra = LastLevelP6P7(256, 256)
+    backbone = _resnet_fpn_extractor(resnet.resnet18(weights=None), 5, [2, 3, 4], extra)
+    return with_raw_outputs(detection.RetinaNet(backbone, classes + 1), RetinaNet)
+
+
 class TimmPyramid(nn.Module):
     """A network of timm under a pyramid, at the places where torchvision has its own."""
 
@@ -128,6 +171,11 @@ class TimmPyramid(nn.Module):
 def over_resnet18(classes, **options):
     backbone = _resnet_fpn_extractor(resnet.resnet18(weights=None), 5)
     return with_raw_outputs(rounded_proposals(FasterRCNN(backbone, classes + 1, **options)), FasterRcnn)
+
+
+def names(build):
+    """Names and shapes of all tensors of a network of torchvision with its own classes."""
+    return {name: list(tensor.shape) for name, tensor in build(90).state_dict().items()}
 
 
 def over_mobilenetv2(classes, **options):
@@ -153,6 +201,8 @@ REFERENCES = [
     reference("fasterrcnn_mobilenet_v3_large_fpn", faster_rcnn("fasterrcnn_mobilenet_v3_large_fpn"), 1088, 90, MOBILENETV3),
     reference("fasterrcnn_mobilenet_v3_large_320_fpn", faster_rcnn("fasterrcnn_mobilenet_v3_large_320_fpn"), 448, 90, MOBILENETV3),
     reference("fasterrcnn_fpn", over_resnet18, 512, 80, RESNET, (96, 64)),
+    reference("retinanet_resnet50_fpn", retinanet, 1088, 90, RESNET[1:]),
+    reference("retinanet_fpn", retinanet_over_resnet18, 512, 80, RESNET[1:], (96, 64)),
 ]
 
 NARROW = {"backbone": "mobilenetv2_100", "fpn_channels": 32, "box_features": 48}
@@ -163,4 +213,6 @@ SCALED = {
     "fasterrcnn_resnet50_fpn": {"backbone.fpn.inner_blocks": 0.01},
     "fasterrcnn_fpn": {"backbone.fpn.inner_blocks": 0.05},
     "fasterrcnn_fpn.mobilenetv2_100": {"backbone.fpn.inner_blocks": 0.1},
+    "retinanet_resnet50_fpn": {"backbone.fpn.inner_blocks": 0.01},
+    "retinanet_fpn": {"backbone.fpn.inner_blocks": 0.05},
 }

@@ -65,9 +65,9 @@ impl ExtraLevels {
 /// A coarsest map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PyramidSource {
-    /// Of the backbone, as in RetinaNet.
+    /// Of the backbone, as in RetinaNet's paper.
     Backbone,
-    /// Of the pyramid itself, as in FCOS.
+    /// Of the pyramid itself, as in FCOS, and in torchvision's RetinaNet.
     Pyramid,
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod faster_rcnn;
 mod places;
 mod pyramid_backbone;
+pub(crate) mod retinanet;
 mod suppression;
 mod targets;
 mod torchvision_files;

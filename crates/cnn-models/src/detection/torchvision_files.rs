@@ -72,7 +72,11 @@ mod tests {
             ("head.classification_head.conv.1.0.weight", None),
             ("backbone.body.layer1.0.conv1.weight", None),
         ] {
-            assert_eq!((FIRST_OF_RETINANET.rename)(theirs).as_deref(), ours, "{theirs}");
+            assert_eq!(
+                (FIRST_OF_RETINANET.rename)(theirs).as_deref(),
+                ours,
+                "{theirs}"
+            );
         }
         // FCOS's head is another one.
         assert_eq!((FIRST.rename)("head.regression_head.conv.6.bias"), None);
