@@ -33,7 +33,7 @@ def main():
     torch.set_num_threads(1)
     GOLDEN.mkdir(parents=True, exist_ok=True)
     tensors = {}
-    for add in (overlaps, suppression, soft, anchors, coding, matching, pooling, losses):
+    for add in (overlaps, suppression, soft, anchors, coding, matching, pooling, pyramids, losses):
         for name, tensor in add().items():
             tensors[name] = np.ascontiguousarray(tensor.detach().numpy() if isinstance(tensor, torch.Tensor) else tensor)
     path = GOLDEN / "detection.safetensors"
@@ -177,6 +177,34 @@ def pooling() -> dict:
         found[f"pooling.{name}"] = pool({key: maps[key] for key in names}, each, [(96, 73), (90, 80)])
     found |= {f"pooling.map.{key}": xs for key, xs in maps.items()}
     return found | {"pooling.first": each[0], "pooling.second": each[1]}
+
+
+def pyramids() -> dict:
+    """Feature pyramids over maps of sizes that are no multiples of each other: weights, outputs, and the gradients of Σ output · upstream."""
+    channels, out = (2, 3, 4), 2
+    sizes = ((11, 7), (6, 5), (3, 4))
+    extras = {
+        "pool": ops.feature_pyramid_network.LastLevelMaxPool(),
+        "backbone": ops.feature_pyramid_network.LastLevelP6P7(channels[-1], out),
+        "pyramid": ops.feature_pyramid_network.LastLevelP6P7(out, out),
+    }
+    found = {}
+    for name, extra in extras.items():
+        network = ops.FeaturePyramidNetwork(channels, out, extra).double()
+        weights = {key: torch.from_numpy(formula.values(key, value.shape)).double() for key, value in network.state_dict().items()}
+        network.load_state_dict(weights)
+        maps = {f"map{level}": uniform(f"pyramid.map{level}", -1, 1, 1, width, *size) for level, (width, size) in enumerate(zip(channels, sizes))}
+        tracked = {key: value.double().requires_grad_() for key, value in maps.items()}
+        levels = list(network(tracked).values())
+        upstream = [uniform(f"pyramid.upstream{level}", -1, 1, *value.shape) for level, value in enumerate(levels)]
+        sum((value * wide).sum() for value, wide in zip(levels, upstream)).backward()
+        for level, value in enumerate(levels):
+            found |= {f"pyramid.{name}.level{level}": value, f"pyramid.{name}.upstream{level}": upstream[level]}
+        found |= {f"pyramid.{key}": value for key, value in maps.items()}
+        found |= {f"pyramid.{name}.grad.{key}": value.grad for key, value in tracked.items()}
+        for key, value in network.named_parameters():
+            found |= {f"pyramid.{name}.weights.{key}": value, f"pyramid.{name}.grad.{key}": value.grad}
+    return found
 
 
 def yolox_iou(predictions, targets, kind) -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 
 import files
 import formula
-from families import REFERENCES, VARIANTS, ssd, yolox
+from families import REFERENCES, VARIANTS, pyramid_detectors, ssd, yolox
 from models import BATCH, CLASSES, GOLDEN, load_formula, summary
 
 # Edges of the first image's objects in pixels, or as shares of its size, and their classes; two overlap, one lies partly outside.
@@ -26,6 +26,7 @@ OBJECT_CLASSES = [3, 3, 0, 10]
 FAMILIES = {
     yolox.SOURCE: (yolox, ("early", "late"), (0.05, 0.05, 1000)),
     ssd.SOURCE: (ssd, ("early",), (0.01, 0.45, 60)),
+    pyramid_detectors.SOURCE: (pyramid_detectors, ("early",), (0.05, 0.05, 1000)),
 }
 
 
@@ -43,7 +44,7 @@ def images(shape):
 
 
 def objects(reference):
-    if reference.source == yolox.SOURCE:
+    if reference.source != ssd.SOURCE:
         return PIXELS
     _, height, width = reference.train_input
     return [[round(share * side, 1) for share, side in zip(edges, (width, height) * 2)] for edges in SHARES]
@@ -51,8 +52,9 @@ def objects(reference):
 
 def write(reference):
     family, phases, limits = FAMILIES[reference.source]
-    model = reference.build_golden(CLASSES)
-    load_formula(model)
+    model, model_args = built(reference)
+    scaled = pyramid_detectors.SCALED.get(reference.name, {})
+    load(model, scaled)
     tensors = {}
     with torch.no_grad():
         found = family.detect(model.float().eval(), images(reference.input), *limits)
@@ -62,7 +64,7 @@ def write(reference):
     edges, classes = torch.tensor(objects(reference)), torch.tensor(OBJECT_CLASSES)
     targets = [(edges.double(), classes), (torch.zeros(0, 4).double(), torch.zeros(0).long())]
     for phase in phases:
-        load_formula(model)
+        load(model, scaled)
         model.double().train().zero_grad()
         losses = family.losses(model, images(reference.train_input).double(), targets, phase == "late")
         sum(losses.values()).backward()
@@ -77,11 +79,33 @@ def write(reference):
         "classes": str(CLASSES),
         "objects": json.dumps((objects(reference), OBJECT_CLASSES)),
         "limits": json.dumps(limits),
+        "scaled": json.dumps(scaled),
     }
-    if reference.model_args:
-        metadata["model_args"] = json.dumps(reference.model_args)
+    if model_args:
+        metadata["model_args"] = json.dumps(model_args)
+    if reference.source == pyramid_detectors.SOURCE and reference.default_classes == 90:
+        metadata["state_dict"] = json.dumps(pyramid_detectors.names(reference.build))
     files.write(GOLDEN / f"{reference.name}.objects.safetensors", tensors, metadata)
     print(reference.name, [len(scores) for _, scores, _ in found], {key: float(value) for key, value in tensors.items() if value.ndim == 0})
+
+
+def built(reference):
+    """The network, and what it is built with beyond the classes."""
+    if reference.source != pyramid_detectors.SOURCE:
+        return reference.build_golden(CLASSES), reference.model_args
+    # Samplers that take all and few proposals are said to the network.
+    options = reference.build(CLASSES).kind.options
+    return reference.build(CLASSES, **options), {**reference.model_args, **options}
+
+
+def load(model, scaled):
+    """The formula's weights, of which some are multiplied."""
+    load_formula(model)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            for module, factor in scaled.items():
+                if name.startswith(f"{module}."):
+                    parameter.mul_(torch.tensor(factor, dtype=parameter.dtype))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,8 @@ pub use files::write_atomic;
 pub use hex::hex;
 pub use preprocessing::{
     ColorOrder, CropMode, DEFAULT_CROP_PCT, IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD,
-    IMAGENET_MEAN, IMAGENET_STD, Interpolation, MAX_IMAGE_SIDE, Preprocessing,
+    IMAGENET_MEAN, IMAGENET_STD, Interpolation, LetterboxFill, MAX_IMAGE_SIDE, MeanColor,
+    Preprocessing,
 };
 pub use random::{Key, Rng};
 pub use run_dir::RunDir;

@@ -81,10 +81,11 @@ pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub use blocks::{
     BlockOptions, BranchEnd, ConvAct, ConvLayerScale, ConvLayerScaleConfig, ConvNormAct,
     ConvNormActConfig, ConvTransposeNormAct, ConvTransposeNormActConfig, DenseBlock,
-    DenseBlockConfig, DepthwiseSeparableConfig, FusedInvertedResidualConfig, Inception,
-    InvertedResidualConfig, LayerNormConv, LayerNormConvConfig, MobileBlock, NormAct,
-    NormActConfig, RepVggBlock, RepVggBlockConfig, Residual, ResidualSum, ShuffleUnit,
-    ShuffleUnitConfig, SqueezeExcite, SqueezeExciteConfig, UniversalInvertedResidualConfig,
+    DenseBlockConfig, DepthwiseSeparableConfig, ExtraLevels, FeaturePyramid, FeaturePyramidConfig,
+    FusedInvertedResidualConfig, Inception, InvertedResidualConfig, LayerNormConv,
+    LayerNormConvConfig, MobileBlock, NormAct, NormActConfig, PyramidSource, RepVggBlock,
+    RepVggBlockConfig, Residual, ResidualSum, ShuffleUnit, ShuffleUnitConfig, SqueezeExcite,
+    SqueezeExciteConfig, UniversalInvertedResidualConfig,
 };
 pub use builder::{Buffer, Builder, Mode};
 pub use channels::{ChannelShuffle, ChannelSlice};

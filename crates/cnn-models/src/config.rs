@@ -17,7 +17,7 @@ use crate::{ArgReader, Error};
 ///
 /// // What a family does not use, it refuses.
 /// let error = Network::new("resnet18", &config.with_arg("pad_type", "same"), 0).unwrap_err();
-/// assert_eq!(error.to_string(), "resnet: `pad_type` is not known (accepted: drop_rate, drop_path_rate, output_stride)");
+/// assert_eq!(error.to_string(), "resnet: `pad_type` is not known (accepted: drop_rate, drop_path_rate, output_stride, bn_eps)");
 /// # Ok::<(), cnn_models::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]

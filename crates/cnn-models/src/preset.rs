@@ -57,6 +57,18 @@ pub(crate) fn torchvision_segmentation() -> Preprocessing {
     }
 }
 
+/// A square of this side, into whose upper left corner photos are fitted beside the mean colour, with
+/// ImageNet's mean and standard deviation, bilinear: what torchvision's detectors over a feature
+/// pyramid read.
+pub(crate) fn pyramid_detection(side: usize) -> Preprocessing {
+    Preprocessing {
+        input_size: [3, side, side],
+        mean: IMAGENET_MEAN.to_vec(),
+        std: IMAGENET_STD.to_vec(),
+        ..Preprocessing::letterbox_of_mean()
+    }
+}
+
 /// 299×299, bicubic, crop 0.875, mean and standard deviation 0.5.
 pub fn inception_299() -> Preprocessing {
     Preprocessing {

@@ -1,6 +1,6 @@
 //! The list of models that can be built by name.
 
-use crate::detection::{ssd, yolox};
+use crate::detection::{faster_rcnn, retinanet, ssd, yolox};
 use crate::families::{
     alexnet, convnext, darknet, densenet, efficientnet, efficientnetv2, ghostnet, googlenet,
     inception_v3, inception_v4, lenet, mnasnet, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4,
@@ -44,6 +44,8 @@ const FAMILIES: &[&[ModelSpec]] = &[
     lraspp::MODELS,
     yolox::MODELS,
     ssd::MODELS,
+    faster_rcnn::MODELS,
+    retinanet::MODELS,
 ];
 
 /// All registered models, family by family.

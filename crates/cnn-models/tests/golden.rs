@@ -19,6 +19,7 @@ use cnn_weights::{TensorFile, save_safetensors};
 
 use common::add_args;
 use common::formula::{formula, formula_values};
+use common::forward::forward;
 
 const CLASSES: usize = 11;
 
@@ -80,6 +81,11 @@ fn cases() -> Vec<Case> {
         (
             "smp_deeplabv3plus.mobilenetv2_100",
             "smp_deeplabv3plus",
+            ModelConfig::default(),
+        ),
+        (
+            "fasterrcnn_fpn.mobilenetv2_100",
+            "fasterrcnn_fpn",
             ModelConfig::default(),
         ),
     ];
@@ -290,52 +296,6 @@ impl Run {
             stages,
             gradients,
         }
-    }
-}
-
-/// The stages (of a pass in evaluation mode), the logits, and those of the auxiliary heads.
-type Passed = (Vec<FeatureMap>, Tensor, Vec<(String, Tensor)>);
-
-fn forward(model: &Model, xs: &FeatureMap, is_training: bool, cx: &Context<'_>) -> Passed {
-    // One pass: going through the stages once more would move the running statistics twice.
-    match model {
-        Model::Classifier(model) if is_training => {
-            let outputs = model.forward_outputs(xs, cx).unwrap();
-            let auxiliary = outputs.auxiliary.into_iter();
-            let auxiliary = auxiliary.map(|head| (head.head, head.output));
-            (Vec::new(), outputs.main, auxiliary.collect())
-        }
-        Model::Classifier(model) => {
-            let stages = model.forward_stages(xs, cx).unwrap();
-            let last = stages.len() - 1;
-            let features = model.forward_from(last, &stages[last], cx).unwrap();
-            let logits = model.forward_head(&features, cx).unwrap();
-            (stages, logits, Vec::new())
-        }
-        Model::Segmenter(model) if is_training => {
-            let outputs = model.forward_outputs(xs, cx).unwrap();
-            let auxiliary = outputs.auxiliary.into_iter();
-            let auxiliary = auxiliary.map(|head| (head.head, head.output.to_nchw().unwrap()));
-            let main = outputs.main.to_nchw().unwrap();
-            (Vec::new(), main, auxiliary.collect())
-        }
-        Model::Segmenter(model) => {
-            let stages = model.forward_stages(xs, cx).unwrap();
-            let logits = model.forward_from(xs, stages.clone(), cx).unwrap();
-            (stages, logits.to_nchw().unwrap(), Vec::new())
-        }
-        // What the heads say of each place, one after another.
-        Model::Detector(model) => {
-            let stages = if is_training {
-                Vec::new()
-            } else {
-                model.forward_stages(xs, cx).unwrap()
-            };
-            let raw = model.forward_raw(xs, cx).unwrap();
-            let raw: Vec<Tensor> = raw.into_iter().map(|output| output.values).collect();
-            (stages, Tensor::cat(&raw, 2).unwrap(), Vec::new())
-        }
-        _ => panic!("a kind of model that is not compared"),
     }
 }
 

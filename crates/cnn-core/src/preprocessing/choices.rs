@@ -52,3 +52,28 @@ impl ColorOrder {
 impl CropMode {
     pub(super) const ACCEPTED: &str = "\"center\", \"squash\" or \"border\"";
 }
+
+/// What lies beside an image in a letterbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LetterboxFill {
+    /// A grey from 0 to 255.
+    Grey(u8),
+    /// The mean colour, which the normalisation makes 0 but for rounding.
+    Mean(MeanColor),
+}
+
+/// The word for [`LetterboxFill::Mean`] in a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MeanColor {
+    /// `"mean"`.
+    Mean,
+}
+
+impl LetterboxFill {
+    /// The mean colour.
+    pub const MEAN: Self = Self::Mean(MeanColor::Mean);
+
+    pub(super) const ACCEPTED: &str = "a number from 0 to 255 or \"mean\"";
+}

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::choices::{ColorOrder, CropMode, Interpolation};
+pub use self::choices::{ColorOrder, CropMode, Interpolation, LetterboxFill, MeanColor};
 use crate::Error;
 
 /// Mean of the red, green and blue channel over ImageNet, in 0..1.
@@ -58,11 +58,10 @@ pub struct Preprocessing {
     pub mean: Vec<f64>,
     /// What each channel is divided by afterwards. Default [`IMAGENET_STD`].
     pub std: Vec<f64>,
-    /// The grey from 0 to 255 beside an image that is fitted into the upper left corner, as
-    /// detectors want it, in place of [`crop_pct`](Self::crop_pct) and
+    /// What lies beside an image that is fitted into the upper left corner, as detectors want it, in place of [`crop_pct`](Self::crop_pct) and
     /// [`crop_mode`](Self::crop_mode). Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub letterbox_fill: Option<u8>,
+    pub letterbox_fill: Option<LetterboxFill>,
     /// In which order the colours are. Default red, green, blue.
     #[serde(skip_serializing_if = "is_default")]
     pub color_order: ColorOrder,
@@ -94,9 +93,9 @@ impl Preprocessing {
         let fields = cfg
             .as_object()
             .ok_or_else(|| invalid("pretrained_cfg", cfg, "an object"))?;
-        let letterbox_fill = field(fields, "letterbox_fill", "a number from 0 to 255", None)?;
+        let letterbox_fill = field(fields, "letterbox_fill", LetterboxFill::ACCEPTED, None)?;
         let default = match letterbox_fill {
-            Some(fill) => Self::letterbox(fill),
+            Some(fill) => Self::letterbox_with(fill),
             None => Self::default(),
         };
         let record = Self {
@@ -196,6 +195,16 @@ impl Preprocessing {
     /// Fits images into the upper left corner beside a grey from 0 to 255, as detectors want them:
     /// bilinear, all of the image, and else the default.
     pub fn letterbox(fill: u8) -> Self {
+        Self::letterbox_with(LetterboxFill::Grey(fill))
+    }
+
+    /// The same beside the mean colour, as detectors that pad their normalised images with zeros want
+    /// them.
+    pub fn letterbox_of_mean() -> Self {
+        Self::letterbox_with(LetterboxFill::MEAN)
+    }
+
+    fn letterbox_with(fill: LetterboxFill) -> Self {
         Self {
             letterbox_fill: Some(fill),
             interpolation: Interpolation::Bilinear,
@@ -347,7 +356,7 @@ mod tests {
         );
         assert_eq!(
             (record.letterbox_fill, record.color_order),
-            (Some(114), ColorOrder::Bgr)
+            (Some(LetterboxFill::Grey(114)), ColorOrder::Bgr)
         );
         assert_eq!(record.value_range, [0.0, 255.0]);
         let written = serde_json::to_value(&record).unwrap();
@@ -355,6 +364,19 @@ mod tests {
             Preprocessing::from_pretrained_cfg(&written).unwrap(),
             record
         );
+
+        let record = Preprocessing::letterbox_of_mean();
+        let written = serde_json::to_value(&record).unwrap();
+        assert_eq!(written["letterbox_fill"], "mean");
+        assert_eq!(
+            Preprocessing::from_pretrained_cfg(&written).unwrap(),
+            record
+        );
+        for fill in [json!(256), json!("grey")] {
+            let error = Preprocessing::from_pretrained_cfg(&json!({"letterbox_fill": fill}));
+            let message = error.unwrap_err().to_string();
+            assert!(message.contains("0 to 255 or \"mean\""), "{message}");
+        }
     }
 
     #[test]
@@ -387,7 +409,7 @@ mod tests {
                     crop_mode,
                     mean: vec![-1e-300, 1.0 / 3.0],
                     std: vec![5e-324, odd],
-                    letterbox_fill: Some(7),
+                    letterbox_fill: Some(LetterboxFill::Grey(7)),
                     color_order: ColorOrder::Bgr,
                     value_range: [-0.5, odd],
                 };

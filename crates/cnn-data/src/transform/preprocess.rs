@@ -1,6 +1,6 @@
 //! timm's evaluation transform: resize, crop, normalise.
 
-use cnn_core::{ColorOrder, CropMode, Interpolation, Preprocessing};
+use cnn_core::{ColorOrder, CropMode, Interpolation, LetterboxFill, Preprocessing};
 
 use super::FloatImage;
 use super::placement::Placement;
@@ -123,8 +123,8 @@ fn resize_and_crop(image: &Image, record: &Preprocessing) -> Result<Image, Error
     )?;
     let window = window.with_channels(record.channels())?;
     let fill: Vec<u8> = match (record.letterbox_fill, record.crop_mode) {
-        (Some(fill), _) => vec![fill; record.channels()],
-        (None, CropMode::Border) => record
+        (Some(LetterboxFill::Grey(fill)), _) => vec![fill; record.channels()],
+        (Some(LetterboxFill::Mean(_)), _) | (None, CropMode::Border) => record
             .mean
             .iter()
             .map(|mean| (255.0 * mean).round_ties_even() as u8)

@@ -5,6 +5,7 @@
 mod boxes;
 mod gradients;
 mod losses;
+mod pyramid;
 mod regions;
 mod threads;
 

@@ -344,11 +344,13 @@ fn tiny() -> Preprocessing {
     }
 }
 
-/// What the family knows: timm's `drop_rate`, `drop_path_rate` and `output_stride`.
+/// What the family knows: timm's `drop_rate`, `drop_path_rate` and `output_stride`, and `bn_eps`, what
+/// the norms add to the variance.
 struct Args {
     drop_rate: f64,
     drop_path_rate: f64,
     output_stride: usize,
+    bn_eps: f64,
 }
 
 fn build(
@@ -361,6 +363,7 @@ fn build(
             drop_rate: args.probability("drop_rate")?.unwrap_or(0.),
             drop_path_rate: args.probability("drop_path_rate")?.unwrap_or(0.),
             output_stride: args.output_stride()?,
+            bn_eps: args.number("bn_eps", 0.0..=1.)?.unwrap_or(1e-5),
         })
     })?;
     if variant.averages_shortcut && args.output_stride < 32 {
@@ -378,7 +381,7 @@ fn build(
         .with_output_stride(args.output_stride);
 
     net.group("stem", &["conv1", "bn1"]);
-    variant.stem.build(&mut net)?;
+    variant.stem.build(args.bn_eps, &mut net)?;
     // timm's name for the output of the stem's activation.
     net.end_stage("act1");
 
@@ -402,6 +405,7 @@ fn build(
                 later_dilation: net.dilation(),
                 input: designed,
                 drop_path: net.next_drop_path(),
+                bn_eps: args.bn_eps,
             };
             let (layer, channels) = block.build(net.channels(), &net.at(&name).pp(number))?;
             net.add(layer)

@@ -1,8 +1,9 @@
 //! What the tests that loop over the registry share.
 #![allow(dead_code, reason = "each test file takes what it needs")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 pub(crate) mod formula;
+pub(crate) mod forward;
 
 use cnn_models::{Kind, ModelConfig, ModelSpec, families};
 

@@ -22,6 +22,8 @@ pub(super) struct BlockConfig<'a> {
     /// Channels of the input by the table.
     pub(super) input: usize,
     pub(super) drop_path: f64,
+    /// What the norms add to the variance.
+    pub(super) bn_eps: f64,
 }
 
 /// A convolution of a block's branch.
@@ -113,7 +115,9 @@ impl BlockConfig<'_> {
             }
             let unit = ConvNormActConfig::new(
                 conv,
-                BatchNorm2dConfig::new(width).with_weight_init(weight_init),
+                BatchNorm2dConfig::new(width)
+                    .with_eps(self.bn_eps)
+                    .with_weight_init(weight_init),
                 activation,
             );
             units.push(unit.build(&at_conv, &at.pp(format!("bn{number}")))?);
@@ -160,7 +164,7 @@ impl BlockConfig<'_> {
         let stride = if averages { 1 } else { self.step.stride };
         let unit = ConvNormActConfig::new(
             conv(in_channels, width, 1, stride),
-            BatchNorm2dConfig::new(width),
+            BatchNorm2dConfig::new(width).with_eps(self.bn_eps),
             Activation::Identity,
         );
         layers.push(unit.build(&at.pp(first), &at.pp(first + 1))?);

@@ -22,8 +22,8 @@ impl Stem {
         }
     }
 
-    /// Adds it to the network.
-    pub(super) fn build(self, net: &mut StagedBuilder) -> Result<(), Error> {
+    /// Adds it to the network; its norms add `bn_eps` to the variance.
+    pub(super) fn build(self, bn_eps: f64, net: &mut StagedBuilder) -> Result<(), Error> {
         // Kernel, channels by the table, stride, and the places of convolution and norm.
         let convolutions = match self {
             Self::Plain => vec![(7, self.channels(), 2, "conv1", "bn1")],
@@ -37,7 +37,7 @@ impl Stem {
             let width = net.at(at_conv).width(of_table);
             let unit = ConvNormActConfig::new(
                 conv(net.channels(), width, kernel_size, stride),
-                BatchNorm2dConfig::new(width),
+                BatchNorm2dConfig::new(width).with_eps(bn_eps),
                 Activation::Relu,
             );
             let unit = unit.build(&net.at(at_conv), &net.at(at_norm))?;
