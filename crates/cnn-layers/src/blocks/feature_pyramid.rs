@@ -130,12 +130,12 @@ impl FeaturePyramidConfig {
                         PyramidSource::Backbone => deepest,
                         PyramidSource::Pyramid => out,
                     };
-                    Extra::P6P7 {
+                    Extra::P6P7(Box::new(SixthAndSeventh {
                         source,
                         p6: conv(read, 3).with_stride(2).build(&at.pp("p6"))?,
                         act: Activate::new(Activation::Relu, &at.pp("act")),
                         p7: conv(out, 3).with_stride(2).build(&at.pp("p7"))?,
-                    }
+                    }))
                 }
             },
         })
@@ -168,12 +168,16 @@ struct Level {
 enum Extra {
     None,
     Pool(MaxPool2d),
-    P6P7 {
-        source: PyramidSource,
-        p6: Conv2d,
-        act: Activate,
-        p7: Conv2d,
-    },
+    P6P7(Box<SixthAndSeventh>),
+}
+
+/// The levels `p6` and `p7`.
+#[derive(Debug, Clone)]
+struct SixthAndSeventh {
+    source: PyramidSource,
+    p6: Conv2d,
+    act: Activate,
+    p7: Conv2d,
 }
 
 impl FeaturePyramid {
@@ -221,18 +225,14 @@ impl Extra {
         match self {
             Self::None => Ok(Vec::new()),
             Self::Pool(pool) => Ok(vec![pool.forward(of_pyramid, cx)?]),
-            Self::P6P7 {
-                source,
-                p6,
-                act,
-                p7,
-            } => {
-                let read = match source {
+            Self::P6P7(levels) => {
+                let read = match levels.source {
                     PyramidSource::Backbone => of_backbone,
                     PyramidSource::Pyramid => of_pyramid,
                 };
-                let sixth = p6.forward(read, cx)?;
-                let seventh = p7.forward(&act.forward(&sixth, cx)?, cx)?;
+                let sixth = levels.p6.forward(read, cx)?;
+                let rectified = levels.act.forward(&sixth, cx)?;
+                let seventh = levels.p7.forward(&rectified, cx)?;
                 Ok(vec![sixth, seventh])
             }
         }
