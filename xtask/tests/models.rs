@@ -78,6 +78,8 @@ fn a_filter_is_the_beginning_of_a_word() {
             "tf_mobilenetv3",
             "deeplabv3_mobilenet",
             "lraspp_mobilenet",
+            "ssdlite320_mobilenet",
+            "fasterrcnn_mobilenet",
         ],
     );
     begins("cifar", &["resnet"]);

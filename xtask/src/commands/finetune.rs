@@ -18,8 +18,8 @@ use cnn_transfer::{
 use serde::{Deserialize, Serialize};
 
 use crate::args::{
-    TaskArg, Unusable, as_text, count, not_negative, note_loaded, positive, refuse_without_part,
-    set_threads, share,
+    TaskArg, Unusable, as_text, count, model_choice, not_negative, note_loaded, positive,
+    refuse_without_part, set_threads, share,
 };
 use crate::conclusion::{Run, Tuning};
 use crate::datasets::Source;
@@ -55,7 +55,9 @@ pub(crate) struct Finetune {
 
     /// Registered name of the model (the command `models` lists them); needed for a bare weight
     /// file and for `--weights none`. For segmentation and detection, the network that a classifier's
-    /// weights become the backbone of: `smp_unet`, the default, or `smp_deeplabv3plus`; `ssdlite`
+    /// weights become the backbone of: `smp_unet`, the default, or `smp_deeplabv3plus`; `ssdlite`, the
+    /// default, `fasterrcnn_fpn` or `retinanet_fpn`, with what they are built with as
+    /// `fasterrcnn_fpn:fpn_channels=96`
     #[arg(long, value_name = "NAME")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<String>,
@@ -257,7 +259,7 @@ impl Finetune {
             return Ok(task.into());
         }
         if let Some(model) = &self.model {
-            return Ok(find(model)?.kind());
+            return Ok(model_choice(model)?.0.kind());
         }
         if self.weights == "none" {
             return Ok(Kind::Classification);
@@ -453,19 +455,25 @@ impl Finetune {
     /// of fresh weights.
     fn detection_network(&self, dataset: &dyn Dataset) -> Result<DetectionNetwork> {
         let classes = dataset.classes();
-        let model = self.model.as_deref();
+        let chosen = self.model.as_deref().map(model_choice).transpose()?;
         let seed = self.training.seed;
-        let config = |spec: &ModelSpec| ModelConfig {
-            num_classes: Some(classes.len()),
-            input_size: Some(match self.training.size {
-                Some(size) => size.0,
-                None => detection::input_size(dataset, spec),
-            }),
-            ..ModelConfig::default()
+        // The model that is named, or else this one, and what it is built with.
+        let model_or = |name: &str| -> Result<(&'static ModelSpec, ModelConfig)> {
+            let (spec, config) = match &chosen {
+                Some(chosen) => chosen.clone(),
+                None => (find(name)?, ModelConfig::default()),
+            };
+            let size = self.training.size.map(|size| size.0);
+            let config = ModelConfig {
+                num_classes: Some(classes.len()),
+                input_size: Some(size.unwrap_or_else(|| detection::input_size(dataset, spec))),
+                ..config
+            };
+            Ok((spec, config))
         };
         let mut network = if self.weights == "none" {
-            let spec = find(model.unwrap_or(detection::MODEL))?;
-            DetectionNetwork::of(*spec, &config(spec), seed)?
+            let (spec, config) = model_or(detection::MODEL)?;
+            DetectionNetwork::of(*spec, &config, seed)?
         } else {
             let weights = self.weights(&self.weights)?;
             let options = LoadOptions {
@@ -476,12 +484,11 @@ impl Finetune {
             if self.kind_of(&weights)? == Some(Kind::Classification) {
                 let classifier = Network::load(&weights.path, &options)?;
                 note_loaded(&classifier);
-                let spec = find(model.unwrap_or(detection::OVER_CLASSIFIER))?;
-                DetectionNetwork::over(*spec, &classifier, &config(spec), seed)?
+                let (spec, config) = model_or(detection::OVER_CLASSIFIER)?;
+                DetectionNetwork::over(*spec, &classifier, &config, seed)?
             } else {
-                let named = model.map(find).transpose()?.copied();
                 let options = LoadOptions {
-                    spec: named.or(weights.spec),
+                    spec: chosen.as_ref().map(|(spec, _)| **spec).or(weights.spec),
                     num_classes: Some(classes.len()),
                     new_head: true,
                     input_size: self.training.size.map(|size| size.0),
@@ -590,7 +597,9 @@ impl Finetune {
     }
 
     fn weights(&self, text: &str) -> Result<Weights> {
-        hub::weights(text, self.model.as_deref(), &self.caches())
+        let model = self.model.as_deref();
+        let name = model.and_then(|model| model.split(':').next());
+        hub::weights(text, name, &self.caches())
     }
 
     /// What runs share.

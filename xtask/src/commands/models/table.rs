@@ -13,7 +13,7 @@ pub(super) fn print(listed: &[Listed]) -> Result<()> {
     let columns = [
         ("model", false),
         ("parameters", true),
-        ("multiply-adds", true),
+        ("MACs", true),
         ("input", true),
         ("classes", true),
         ("top-1 %", true),
