@@ -36,6 +36,9 @@ pub struct Node {
     pub input_shapes: Vec<Vec<usize>>,
     /// Shape of what it gave, without the batch: `[C, H, W]` of maps, `[features]` of vectors.
     pub shape: Vec<usize>,
+    /// How many of these it gave for an image: 1, and behind a
+    /// [`MultiScaleRoiAlign`](LayerKind::MultiScaleRoiAlign) one for each region of the image.
+    pub regions: usize,
 }
 
 /// A tensor of the store that a node reads.
@@ -156,7 +159,8 @@ impl Node {
             _ => return self.check_known().map(|()| 0),
         };
         let weights = &self.tensors()?[0].shape;
-        Ok(weights.iter().product::<usize>() as u64 * positions as u64)
+        let of_region = weights.iter().product::<usize>() as u64 * positions as u64;
+        Ok(of_region * self.regions as u64)
     }
 
     /// The name in the store of the tensor that it calls `name`.
@@ -196,6 +200,7 @@ impl Node {
             | LayerKind::ResizeLike { .. }
             | LayerKind::PadLike
             | LayerKind::SpaceToDepth
+            | LayerKind::MultiScaleRoiAlign { .. }
             | LayerKind::Dropout { .. }
             | LayerKind::Dropout2d { .. }
             | LayerKind::DropPath { .. }

@@ -18,6 +18,8 @@ pub(crate) struct Recorded {
 }
 
 struct Recording {
+    /// How many images are watched.
+    images: usize,
     nodes: Vec<Node>,
     /// Where each value comes from. No two values have one identity, so none has to be kept; of a
     /// value that a layer passes on as it is, the last layer is the source.
@@ -30,6 +32,7 @@ impl Recorder {
     pub(crate) fn new(images: &FeatureMap) -> Self {
         let sources = HashMap::from([(images.id(), Source::Images)]);
         Self(RefCell::new(Recording {
+            images: images.batch(),
             nodes: Vec::new(),
             sources,
             error: None,
@@ -83,6 +86,7 @@ impl Observer for Recorder {
             inputs.push(source);
         }
         let node = Source::Node(recording.nodes.len());
+        let images = recording.images.max(1);
         recording.sources.insert(event.output.id(), node);
         recording.nodes.push(Node {
             path: event.path.to_string(),
@@ -90,9 +94,14 @@ impl Observer for Recorder {
             inputs,
             input_shapes: event.inputs.iter().map(without_batch).collect(),
             shape: without_batch(&event.output),
+            regions: batch_of(&event.output) / images,
         });
         Ok(())
     }
+}
+
+fn batch_of(value: &Value<'_>) -> usize {
+    value.dims().first().copied().unwrap_or(0)
 }
 
 fn without_batch(value: &Value<'_>) -> Vec<usize> {
