@@ -94,6 +94,8 @@ fn a_filter_is_the_beginning_of_a_word() {
             "test_resnet",
             "fcn_resnet",
             "deeplabv3_resnet",
+            "fasterrcnn_resnet",
+            "retinanet_resnet",
         ],
     );
 }
