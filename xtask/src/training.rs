@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::{
     Interrupted, Size, Unusable, mixing_alpha, not_negative, positive, share, share_or_all,
 };
-use crate::datasets::Source;
+use crate::datasets::{Place, Source};
 use crate::strip::Strip;
 use crate::{inference, os_text, output};
 
@@ -154,14 +154,34 @@ impl TrainingArgs {
 
     /// Opens the data that `--data` names; where they have no `val`, a part is held out.
     pub(crate) fn open_data(&self, data: &str) -> Result<TrainingData> {
-        let source = Source::parse(data)?;
-        let opened = match &source {
-            Source::Path(place) => TrainingData::open(&place.path, self.val_fraction, self.seed)
-                .map_err(|error| refused(error, data))?,
+        self.open(&Source::parse(data)?, |place| {
+            TrainingData::open(&place.path, self.val_fraction, self.seed)
+                .map_err(|error| refused(error, data))
+        })
+    }
+
+    /// The same of photos with masks or boxes.
+    pub(crate) fn open_annotated(&self, source: &Source, data: &str) -> Result<TrainingData> {
+        self.open(source, |place| {
+            let found = place.found()?;
+            TrainingData::open_annotated(found, self.val_fraction, self.seed)
+                .map_err(|error| refused(error, data))
+        })
+    }
+
+    /// Opens what lies at a place as told, and what is drawn in its splits; says what whoever trains
+    /// on it has to know.
+    fn open(
+        &self,
+        source: &Source,
+        open: impl Fn(&Place) -> Result<TrainingData>,
+    ) -> Result<TrainingData> {
+        let opened = match source {
+            Source::Path(place) => open(place)?,
             Source::Shapes(_) => {
-                let open = |split| source.open(Some(split));
-                let train = open(Split::Train)?;
-                TrainingData::new(train, open(Split::Val)?).with_test(open(Split::Test)?)
+                let split = |split| source.open(Some(split));
+                let train = split(Split::Train)?;
+                TrainingData::new(train, split(Split::Val)?).with_test(split(Split::Test)?)
             }
         };
         inference::print_notes(opened.notes());
@@ -174,23 +194,6 @@ impl TrainingArgs {
                 );
             }
         }
-        Ok(opened.with_cache(CACHE_BYTES))
-    }
-
-    /// Opens photos with masks or boxes, with the splits that they have; where they have no `val`, a
-    /// part is held out.
-    pub(crate) fn open_annotated(&self, source: &Source) -> Result<TrainingData> {
-        let opened = match source {
-            Source::Path(place) => {
-                TrainingData::open_annotated(place.found()?, self.val_fraction, self.seed)?
-            }
-            Source::Shapes(_) => {
-                let open = |split| source.open(Some(split));
-                let train = open(Split::Train)?;
-                TrainingData::new(train, open(Split::Val)?).with_test(open(Split::Test)?)
-            }
-        };
-        inference::print_notes(opened.notes());
         Ok(opened.with_cache(CACHE_BYTES))
     }
 
@@ -228,6 +231,10 @@ impl TrainingArgs {
     }
 }
 
+/// What is said of mosaics where images have no boxes.
+pub(crate) const MOSAIC_NEEDS_BOXES: &str =
+    "--augment mosaic is for detection; other tasks take auto, none, crop-flip or resized-crop";
+
 impl Augment {
     /// Of images without boxes.
     fn cropping(self) -> Result<Cropping> {
@@ -236,15 +243,8 @@ impl Augment {
             Self::None => Cropping::None,
             Self::CropFlip => Cropping::CropFlip,
             Self::ResizedCrop => Cropping::ResizedCrop,
-            Self::Mosaic => return Err(self.needs_boxes()),
+            Self::Mosaic => return Err(anyhow::anyhow!(MOSAIC_NEEDS_BOXES)),
         })
-    }
-
-    /// Mosaics are told from four images' boxes.
-    pub(crate) fn needs_boxes(self) -> anyhow::Error {
-        anyhow::anyhow!(
-            "--augment mosaic is for detection; other tasks take auto, none, crop-flip or resized-crop"
-        )
     }
 }
 

@@ -16,14 +16,14 @@ use crate::training::{Augment, TrainingArgs};
 /// What is said of training with boxes.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 pub(crate) struct BoxTrainingArgs {
-    /// Of detection: the last epochs, without mosaics and with the network's loss for them; default
-    /// a third
+    /// Of detection: how many epochs at the end have no mosaics, and the network's loss for them;
+    /// default a third
     #[arg(long, value_name = "EPOCHS")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     late_epochs: Option<usize>,
 
     /// Of detection: train on inputs that are smaller and larger by up to this share, drawn for
-    /// every ten batches; default 0, YOLOX has about 0.25
+    /// every ten batches; default 0, YOLOX has about 0.3
     #[arg(long, value_name = "SHARE", value_parser = share)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     multi_scale: Option<f64>,
@@ -106,7 +106,7 @@ fn sizes([height, width]: [usize; 2], step: usize, share: f64) -> Vec<[usize; 2]
 
 /// Opens the images of a run, with their boxes.
 pub(crate) fn open_data(data: &str, training: &TrainingArgs) -> Result<TrainingData> {
-    let opened = training.open_annotated(&Source::parse(data)?)?;
+    let opened = training.open_annotated(&Source::parse(data)?, data)?;
     check_box_datasets(opened.train().as_ref(), opened.val().as_ref())
         .with_context(|| data.to_string())?;
     Ok(opened)

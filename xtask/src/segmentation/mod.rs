@@ -8,7 +8,7 @@ mod predict;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use cnn_data::{
     Augmentation, ClassCrop, ColorJitter, Dataset, ElasticDeformation, RandomHorizontalFlip,
@@ -26,7 +26,11 @@ pub(crate) use self::evaluate::{Evaluation, evaluate};
 pub(crate) use self::predict::predict;
 use crate::args::{Unusable, positive};
 use crate::datasets::{MaskOptions, Source};
-use crate::training::{Augment, TrainingArgs};
+use crate::training::{Augment, MOSAIC_NEEDS_BOXES, TrainingArgs};
+
+/// The network that a classifier's weights become the backbone of, and that of fresh weights in
+/// fine-tuning, where none is named.
+pub(crate) const OVER_CLASSIFIER: &str = "smp_unet";
 
 /// What is said of masks.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
@@ -153,7 +157,7 @@ pub(crate) fn open_data(
     masks: &MaskArgs,
     training: &TrainingArgs,
 ) -> Result<TrainingData> {
-    let opened = training.open_annotated(&masks.source(data)?)?;
+    let opened = training.open_annotated(&masks.source(data)?, data)?;
     check_mask_datasets(opened.train().as_ref(), opened.val().as_ref())
         .with_context(|| data.to_string())?;
     Ok(opened)
@@ -206,7 +210,7 @@ pub(crate) fn augmentation(
         Augment::Auto if height.max(width) <= 64 => None,
         Augment::CropFlip => Some([1., 1.]),
         Augment::Auto | Augment::ResizedCrop => Some([0.5, 2.]),
-        Augment::Mosaic => return Err(training.augment.needs_boxes().context(Unusable)),
+        Augment::Mosaic => return Err(anyhow!(MOSAIC_NEEDS_BOXES).context(Unusable)),
     };
     if let Some([low, high]) = scales {
         let crop = ClassCrop::new(height, width, &shares(dataset)?)

@@ -70,7 +70,11 @@ fn objects_are_learnt_measured_and_found() {
     let bench = Bench::new();
     let data = photos(&bench, "squares", 24);
     let out = bench.path("runs");
-    let summary = json(&training(&data, &out));
+    let answer = succeeds(&[&training(&data, &out)[..], &["--json"]].concat());
+    // Its `data.yaml` validates on what it trains on.
+    let twins = "24 validation images are also training images";
+    assert!(answer.stderr.contains(twins), "{}", answer.stderr);
+    let summary: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
     let run = run_dir(&summary);
     let weights = run.display().to_string();
     assert!(summary["best"]["val_ap"].as_f64().is_some(), "{summary}");

@@ -9,7 +9,8 @@ impl<M: ModelKind + ?Sized> NetworkOf<M> {
     /// A network for pixels or for objects over a loaded classifier: `spec` is a model whose backbone
     /// the configuration chooses, as `smp_unet` or `ssdlite`. The backbone has the classifier's
     /// weights and arguments, the rest fresh ones, which `seed` decides; images are normalised as the
-    /// classifier wants them.
+    /// classifier wants them. [`NetworkOf::weights_file`] and [`NetworkOf::loaded_from`] are the
+    /// classifier's.
     ///
     /// ```
     /// use cnn_models::{ModelConfig, Network, SegmentationNetwork, find};
@@ -61,6 +62,8 @@ impl<M: ModelKind + ?Sized> NetworkOf<M> {
             letterbox_fill: own.letterbox_fill,
             ..classifier.preprocessing().clone()
         };
+        network.loaded_from = classifier.loaded_from.clone();
+        network.weights_file = classifier.weights_file.clone();
         Ok(network)
     }
 }

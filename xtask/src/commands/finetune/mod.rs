@@ -1,15 +1,13 @@
 //! `cargo xtask finetune`: a published or one's own network becomes good at one's own classes.
 
-use std::path::{Path, PathBuf};
+mod networks;
+
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use cnn_core::RunDir;
-use cnn_data::Dataset;
-use cnn_models::{
-    DetectionNetwork, Kind, LoadOptions, ModelConfig, ModelKind, ModelSpec, Network, NetworkOf,
-    SegmentationNetwork, find,
-};
+use cnn_models::{Kind, ModelKind, NetworkOf};
 use cnn_train::{AugmentationPolicy, OptimizerConfig, ScheduleKind, TrainingData};
 use cnn_transfer::{
     DetectionFineTune, FeatureCache, FineTune, FineTuneConfig, FineTuneNotice, FineTuneOf,
@@ -18,22 +16,21 @@ use cnn_transfer::{
 use serde::{Deserialize, Serialize};
 
 use crate::args::{
-    TaskArg, Unusable, as_text, count, model_choice, not_negative, note_loaded, positive,
-    refuse_without_part, set_threads, share,
+    TaskArg, Unusable, as_text, count, not_negative, note_loaded, positive, refuse_without_part,
+    set_threads, share,
 };
 use crate::conclusion::{Run, Tuning};
 use crate::datasets::Source;
 use crate::detection::{self, BoxTraining, BoxTrainingArgs};
-use crate::hub::Weights;
 use crate::memory::{self, Workload};
 use crate::os_text::PathOrName;
+use crate::report;
 use crate::segmentation::{self, MaskArgs, PixelLossArgs};
 use crate::strip::Strip;
 use crate::training::{
     Augment, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
     optimizer_help, resumed_arguments, save_arguments, schedule_help, without_part,
 };
-use crate::{hub, report};
 
 const COMMAND: &str = "finetune";
 
@@ -253,26 +250,6 @@ impl Finetune {
         }
     }
 
-    /// What the network is for.
-    fn kind(&self) -> Result<Kind> {
-        if let Some(task) = self.task {
-            return Ok(task.into());
-        }
-        if let Some(model) = &self.model {
-            return Ok(model_choice(model)?.0.kind());
-        }
-        if self.weights == "none" {
-            return Ok(Kind::Classification);
-        }
-        let weights = self.weights(&self.weights)?;
-        let found = match weights.spec {
-            Some(spec) => Some(spec.kind()),
-            // What cannot be read is said when it is loaded.
-            None => cnn_models::kind_of(&weights.path).unwrap_or(None),
-        };
-        Ok(found.unwrap_or(Kind::Classification))
-    }
-
     /// Of what the command line does not say, what suits networks for pixels.
     fn take_segmentation_defaults(&mut self, given: &[String]) {
         let is_open = |name: &str| !given.iter().any(|given| given == name);
@@ -368,6 +345,7 @@ impl Finetune {
         let classes = data.train().mask_classes().to_vec();
         let build = || self.segmentation_network(&classes, data.train().as_ref());
         let network = build()?;
+        note_loaded(&network);
         let config = FineTuneConfig {
             body_scale: self.body_scale.unwrap_or(0.3),
             ..self.config(&network)?
@@ -385,6 +363,7 @@ impl Finetune {
         let data = detection::open_data(&self.data, &self.training)?;
         let build = || self.detection_network(data.train().as_ref());
         let network = build()?;
+        note_loaded(&network);
         let config = self.config(&network)?;
         memory::check(&network, self.batch as usize, Workload::Training)?;
         let BoxTraining {
@@ -449,162 +428,6 @@ impl Finetune {
         drop(tuning);
         watcher.finish();
         self.conclude(&build()?, &summary, &phases, data, &directory)
-    }
-
-    /// A network that finds objects: the weights' own with a new head, one over a classifier, or one
-    /// of fresh weights.
-    fn detection_network(&self, dataset: &dyn Dataset) -> Result<DetectionNetwork> {
-        let classes = dataset.classes();
-        let chosen = self.model.as_deref().map(model_choice).transpose()?;
-        let seed = self.training.seed;
-        // The model that is named, or else this one, and what it is built with.
-        let model_or = |name: &str| -> Result<(&'static ModelSpec, ModelConfig)> {
-            let (spec, config) = match &chosen {
-                Some(chosen) => chosen.clone(),
-                None => (find(name)?, ModelConfig::default()),
-            };
-            let size = self.training.size.map(|size| size.0);
-            let config = ModelConfig {
-                num_classes: Some(classes.len()),
-                input_size: Some(size.unwrap_or_else(|| detection::input_size(dataset, spec))),
-                ..config
-            };
-            Ok((spec, config))
-        };
-        let mut network = if self.weights == "none" {
-            let (spec, config) = model_or(detection::MODEL)?;
-            DetectionNetwork::of(*spec, &config, seed)?
-        } else {
-            let weights = self.weights(&self.weights)?;
-            let options = LoadOptions {
-                spec: weights.spec,
-                moving_average: self.use_ema,
-                ..LoadOptions::default()
-            };
-            if self.kind_of(&weights)? == Some(Kind::Classification) {
-                let classifier = Network::load(&weights.path, &options)?;
-                note_loaded(&classifier);
-                let (spec, config) = model_or(detection::OVER_CLASSIFIER)?;
-                DetectionNetwork::over(*spec, &classifier, &config, seed)?
-            } else {
-                let options = LoadOptions {
-                    spec: chosen.as_ref().map(|(spec, _)| **spec).or(weights.spec),
-                    num_classes: Some(classes.len()),
-                    new_head: true,
-                    input_size: self.training.size.map(|size| size.0),
-                    seed,
-                    ..options
-                };
-                let network = DetectionNetwork::load(&weights.path, &options)?;
-                note_loaded(&network);
-                network
-            }
-        };
-        network.set_label_names(classes.to_vec())?;
-        Ok(network)
-    }
-
-    /// What weights are for; `None` where they do not say.
-    fn kind_of(&self, weights: &Weights) -> Result<Option<Kind>> {
-        Ok(match weights.spec {
-            Some(spec) => Some(spec.kind()),
-            None => cnn_models::kind_of(&weights.path)?,
-        })
-    }
-
-    /// A network for pixels: the weights' own with a new head, or one over a classifier.
-    fn segmentation_network(
-        &self,
-        classes: &[String],
-        dataset: &dyn Dataset,
-    ) -> Result<SegmentationNetwork> {
-        let config = ModelConfig {
-            num_classes: Some(classes.len()),
-            input_size: Some(match self.training.size {
-                Some(size) => size.0,
-                None => segmentation::default_size(dataset),
-            }),
-            ..ModelConfig::default()
-        };
-        let seed = self.training.seed;
-        let model = self.model.as_deref();
-        let mut network = if self.weights == "none" {
-            SegmentationNetwork::new(model.unwrap_or("smp_unet"), &config, seed)?
-        } else {
-            let weights = self.weights(&self.weights)?;
-            if self.kind_of(&weights)? == Some(Kind::Segmentation) {
-                let options = LoadOptions {
-                    spec: weights.spec,
-                    num_classes: config.num_classes,
-                    new_head: true,
-                    input_size: config.input_size,
-                    seed,
-                    moving_average: self.use_ema,
-                    ..LoadOptions::default()
-                };
-                let network = SegmentationNetwork::load(&weights.path, &options)?;
-                note_loaded(&network);
-                network
-            } else {
-                let options = LoadOptions {
-                    spec: weights.spec,
-                    moving_average: self.use_ema,
-                    ..LoadOptions::default()
-                };
-                let classifier = Network::load(&weights.path, &options)?;
-                note_loaded(&classifier);
-                let spec = find(model.unwrap_or("smp_unet"))?;
-                SegmentationNetwork::over(*spec, &classifier, &config, seed)?
-            }
-        };
-        network.set_label_names(classes.to_vec())?;
-        Ok(network)
-    }
-
-    /// The pretrained network with a new head.
-    fn network(&self, classes: usize) -> Result<Network> {
-        let input_size = self.training.size.map(|size| size.0);
-        if self.weights == "none" {
-            let name = self
-                .model
-                .as_deref()
-                .context("`--weights none` needs --model")
-                .context(Unusable)?;
-            let config = ModelConfig {
-                num_classes: Some(classes),
-                input_size,
-                ..ModelConfig::default()
-            };
-            return Ok(Network::new(name, &config, self.training.seed)?);
-        }
-        let weights = self.weights(&self.weights)?;
-        let options = LoadOptions {
-            spec: self
-                .model
-                .as_deref()
-                .map(find)
-                .transpose()?
-                .copied()
-                .or(weights.spec),
-            num_classes: Some(classes),
-            new_head: true,
-            input_size,
-            seed: self.training.seed,
-            moving_average: self.use_ema,
-            ..LoadOptions::default()
-        };
-        Ok(Network::load(&weights.path, &options)?)
-    }
-
-    fn weights(&self, text: &str) -> Result<Weights> {
-        let model = self.model.as_deref();
-        let name = model.and_then(|model| model.split(':').next());
-        hub::weights(text, name, &self.caches())
-    }
-
-    /// What runs share.
-    fn caches(&self) -> PathBuf {
-        self.training.out.join("cache")
     }
 
     fn config<M: ModelKind + ?Sized>(&self, network: &NetworkOf<M>) -> Result<FineTuneConfig> {
