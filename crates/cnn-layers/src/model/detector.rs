@@ -128,3 +128,17 @@ pub struct RawOutput {
     /// `(N, places, values)`.
     pub values: Tensor,
 }
+
+impl NamedLoss {
+    /// A part of this name.
+    pub fn new(name: &'static str, value: Tensor) -> Self {
+        Self { name, value }
+    }
+}
+
+impl RawOutput {
+    /// What a head of this name says.
+    pub fn new(name: &'static str, values: Tensor) -> Self {
+        Self { name, values }
+    }
+}

@@ -1,5 +1,4 @@
-//! What the detectors over a pyramid have in common: the sizes that they take, and their outputs as
-//! numbers.
+//! What detectors say of many places: the sizes of images that they can, and their outputs as numbers.
 
 use candle_core::{DType, Result, Tensor};
 use cnn_layers::FeatureMap;

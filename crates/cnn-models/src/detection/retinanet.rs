@@ -302,8 +302,10 @@ impl Detector for RetinaNet {
     /// `codes` and `classes` of all anchors, of these the background's first.
     fn forward_raw(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<RawOutput>> {
         let Outputs { classes, codes, .. } = self.outputs(xs, cx)?;
-        let named = |name, values| RawOutput { name, values };
-        Ok(vec![named("codes", codes), named("classes", classes)])
+        Ok(vec![
+            RawOutput::new("codes", codes),
+            RawOutput::new("classes", classes),
+        ])
     }
 
     fn losses(
@@ -316,10 +318,9 @@ impl Detector for RetinaNet {
         let outputs = self.outputs(xs, cx)?;
         let learned = Learned::of(&outputs.anchors.concat(), targets)?;
         let [classes, boxes] = learned.losses(&outputs)?;
-        let named = |name, value| NamedLoss { name, value };
         Ok(vec![
-            named("classification", classes),
-            named("bbox_regression", boxes),
+            NamedLoss::new("classification", classes),
+            NamedLoss::new("bbox_regression", boxes),
         ])
     }
 

@@ -332,12 +332,11 @@ impl Detector for FasterRcnn {
             let width = values.dim(1)?;
             values.reshape((xs.batch(), count, width))
         };
-        let named = |name, values| RawOutput { name, values };
         Ok(vec![
-            named("objectness", first.outputs.objectness),
-            named("codes", first.outputs.codes),
-            named("classes", of_regions(outputs.classes)?),
-            named("class_codes", of_regions(outputs.codes)?),
+            RawOutput::new("objectness", first.outputs.objectness),
+            RawOutput::new("codes", first.outputs.codes),
+            RawOutput::new("classes", of_regions(outputs.classes)?),
+            RawOutput::new("class_codes", of_regions(outputs.codes)?),
         ])
     }
 
@@ -361,12 +360,11 @@ impl Detector for FasterRcnn {
             Some(losses) => losses,
             None => [objectness.zeros_like()?, objectness.zeros_like()?],
         };
-        let named = |name, value| NamedLoss { name, value };
         Ok(vec![
-            named("objectness", objectness),
-            named("rpn_box_reg", proposal_boxes),
-            named("classifier", classes),
-            named("box_reg", boxes),
+            NamedLoss::new("objectness", objectness),
+            NamedLoss::new("rpn_box_reg", proposal_boxes),
+            NamedLoss::new("classifier", classes),
+            NamedLoss::new("box_reg", boxes),
         ])
     }
 

@@ -1,6 +1,6 @@
 //! The network: maps of six sizes, and what is said of the default boxes of each place.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 use cnn_layers::detection::losses::{LabelledBoxes, MultiBoxLoss};
 use cnn_layers::detection::{BoxCoder, BoxEdges, DefaultBoxGenerator, clip_box};
 use cnn_layers::{
@@ -9,6 +9,7 @@ use cnn_layers::{
 };
 use rayon::prelude::*;
 
+use crate::detection::places::{four, numbers, rows_of};
 use crate::detection::{check_targets, suppress};
 
 /// A further map.
@@ -155,8 +156,7 @@ impl Ssd {
             candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
             candidates.truncate(self.parts.candidates);
             found.extend(candidates.into_iter().map(|Candidate { place, score }| {
-                let code = [0, 1, 2, 3].map(|value| codes[4 * place + value]);
-                let edges = coder.decode(&code, &default_boxes[place]);
+                let edges = coder.decode(&four(codes, place), &default_boxes[place]);
                 DetectedObject {
                     edges: clip_box(&edges, image),
                     class,
@@ -195,12 +195,6 @@ struct Candidate {
     score: f32,
 }
 
-/// `(N, H, W, boxes · values)` to `(N, H · W · boxes, values)`.
-fn rows_of(map: &FeatureMap, values: usize) -> Result<Tensor> {
-    let rows = map.height() * map.width() * map.channels() / values;
-    map.to_nhwc().reshape((map.batch(), rows, values))
-}
-
 impl Detector for Ssd {
     fn num_classes(&self) -> usize {
         self.num_classes
@@ -224,8 +218,10 @@ impl Detector for Ssd {
 
     fn forward_raw(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<RawOutput>> {
         let Outputs { codes, logits, .. } = self.outputs(xs, cx)?;
-        let named = |name, values| RawOutput { name, values };
-        Ok(vec![named("boxes", codes), named("classes", logits)])
+        Ok(vec![
+            RawOutput::new("boxes", codes),
+            RawOutput::new("classes", logits),
+        ])
     }
 
     fn losses(
@@ -250,10 +246,9 @@ impl Detector for Ssd {
             default_boxes,
         } = &outputs;
         let loss = self.loss.loss(codes, logits, default_boxes, &objects)?;
-        let named = |name, value| NamedLoss { name, value };
         Ok(vec![
-            named("bbox_regression", loss.boxes),
-            named("classification", loss.classes),
+            NamedLoss::new("bbox_regression", loss.boxes),
+            NamedLoss::new("classification", loss.classes),
         ])
     }
 
@@ -264,11 +259,8 @@ impl Detector for Ssd {
         cx: &Context<'_>,
     ) -> Result<Vec<Vec<DetectedObject>>> {
         let outputs = self.outputs(xs, cx)?;
-        let flat = |tensor: &Tensor| -> Result<Vec<f32>> {
-            tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1()
-        };
-        let codes = flat(&outputs.codes)?;
-        let logits = flat(&outputs.logits)?;
+        let codes = numbers(&outputs.codes)?;
+        let logits = numbers(&outputs.logits)?;
         let default_boxes = &outputs.default_boxes;
         let image = [xs.height(), xs.width()];
         let of_image = |values: usize| values * default_boxes.len();

@@ -1,6 +1,6 @@
 //! What YOLOX minimises: section 2.1 of the paper, with the weights of its code.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 use cnn_layers::detection::losses::{
     BinaryCrossEntropy, BinaryTargets, BoxFormat, BoxLoss, BoxLossKind, Reduction, SmoothL1Loss,
 };
@@ -10,6 +10,7 @@ use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIter
 use super::anchors::Anchor;
 use super::assignment::{Assigned, Predictions, assign};
 use super::head::HeadOutputs;
+use crate::detection::places::numbers;
 
 /// How much the loss of boxes counts.
 const BOX_WEIGHT: f64 = 5.;
@@ -38,12 +39,11 @@ pub(super) fn losses(outputs: &HeadOutputs, targets: &DetectionTargets) -> Resul
     } else {
         raw.zeros_like()?.sum_all()?
     };
-    let named = |name, value| NamedLoss { name, value };
     Ok(vec![
-        named("iou", (boxes * BOX_WEIGHT)?),
-        named("objectness", objectness),
-        named("class", classes),
-        named("l1", l1),
+        NamedLoss::new("iou", (boxes * BOX_WEIGHT)?),
+        NamedLoss::new("objectness", objectness),
+        NamedLoss::new("class", classes),
+        NamedLoss::new("l1", l1),
     ])
 }
 
@@ -66,16 +66,9 @@ struct Learned {
 impl Learned {
     fn of(outputs: &HeadOutputs, targets: &DetectionTargets, anchors: &[Anchor]) -> Result<Self> {
         let num_classes = outputs.classes.dim(2)?;
-        let flat = |tensor: &Tensor| -> Result<Vec<f32>> {
-            tensor
-                .detach()
-                .flatten_all()?
-                .to_dtype(DType::F32)?
-                .to_vec1()
-        };
-        let boxes = flat(&outputs.boxes)?;
-        let objectness = flat(&outputs.objectness)?;
-        let classes = flat(&outputs.classes)?;
+        let boxes = numbers(&outputs.boxes)?;
+        let objectness = numbers(&outputs.objectness)?;
+        let classes = numbers(&outputs.classes)?;
         let places = anchors.len();
         let mut learned = Self {
             rows: Vec::new(),

@@ -10,7 +10,7 @@ mod losses;
 mod neck;
 mod units;
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::Result;
 use cnn_core::{ColorOrder, Preprocessing};
 use cnn_layers::{
     Backbone, Builder, Context, DetectedObject, DetectionLimits, DetectionTargets, Detector,
@@ -22,6 +22,7 @@ use self::backbone::Scale;
 use self::head::{Head, HeadOutputs};
 use self::neck::PathAggregation;
 use self::units::UnitStyle;
+use crate::detection::places::{check_size, numbers, sigmoid};
 use crate::detection::{check_targets, suppress};
 use crate::{Build, Error, ModelConfig, ModelSpec};
 
@@ -157,25 +158,13 @@ struct Yolox {
 
 impl Yolox {
     fn outputs(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<HeadOutputs> {
-        self.check_input(xs)?;
+        check_size("YOLOX", self.size_step(), xs)?;
         let maps = self.backbone.forward_stages(xs, cx)?;
         let [fine, middle, coarse] = &maps[..] else {
             return Err(argument("maps of the backbone", maps.len(), "3"));
         };
         let maps = self.neck.forward([fine, middle, coarse], cx)?;
         self.head.forward(&maps, cx)
-    }
-
-    /// Whether all maps halve evenly.
-    fn check_input(&self, xs: &FeatureMap) -> Result<()> {
-        let step = self.size_step();
-        let [height, width] = [xs.height(), xs.width()];
-        if height.is_multiple_of(step) && width.is_multiple_of(step) && height * width > 0 {
-            return Ok(());
-        }
-        candle_core::bail!(
-            "YOLOX takes images of multiples of {step} pixels, found {height}×{width}"
-        )
     }
 }
 
@@ -205,7 +194,7 @@ impl Detector for Yolox {
     }
 
     fn forward_stages(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>> {
-        self.check_input(xs)?;
+        check_size("YOLOX", self.size_step(), xs)?;
         self.backbone.forward_stages(xs, cx)
     }
 
@@ -216,11 +205,10 @@ impl Detector for Yolox {
             classes,
             ..
         } = self.outputs(xs, cx)?;
-        let named = |name, values| RawOutput { name, values };
         Ok(vec![
-            named("boxes", boxes),
-            named("objectness", objectness),
-            named("classes", classes),
+            RawOutput::new("boxes", boxes),
+            RawOutput::new("objectness", objectness),
+            RawOutput::new("classes", classes),
         ])
     }
 
@@ -242,12 +230,9 @@ impl Detector for Yolox {
     ) -> Result<Vec<Vec<DetectedObject>>> {
         let outputs = self.outputs(xs, cx)?;
         let anchors = Anchor::all(&outputs.levels);
-        let rows = |tensor: &Tensor| -> Result<Vec<f32>> {
-            tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1()
-        };
-        let boxes = rows(&outputs.boxes)?;
-        let objectness = rows(&outputs.objectness)?;
-        let classes = rows(&outputs.classes)?;
+        let boxes = numbers(&outputs.boxes)?;
+        let objectness = numbers(&outputs.objectness)?;
+        let classes = numbers(&outputs.classes)?;
         let places = anchors.len();
         let image = |number: usize| {
             let of = |place: usize| number * places + place;
@@ -285,8 +270,4 @@ fn best_class(logits: &[f32], objectness: f32) -> (usize, f32) {
         }
     }
     (best, sigmoid(objectness) * sigmoid(logits[best]))
-}
-
-fn sigmoid(logit: f32) -> f32 {
-    1. / (1. + (-logit).exp())
 }
