@@ -190,11 +190,6 @@ impl Classification {
         Ok((metrics.result()?, further))
     }
 
-    /// The files that could not be read so far, by name.
-    pub fn skipped(&self) -> Vec<Skipped> {
-        self.train.skipped()
-    }
-
     fn classes(&self) -> usize {
         self.train.dataset.classes().len()
     }
@@ -262,6 +257,10 @@ impl Task for Classification {
 
     fn score_name(&self) -> String {
         self.score.clone()
+    }
+
+    fn skipped(&self) -> Vec<Skipped> {
+        self.train.skipped()
     }
 
     fn names(&self, batch: &Batch) -> Vec<String> {

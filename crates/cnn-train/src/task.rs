@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 use cnn_core::Key;
+use cnn_data::Skipped;
 use cnn_layers::{Context, Store};
 
 use crate::Error;
@@ -127,6 +128,11 @@ pub trait Task {
     /// What the task keeps from one update to the next, by name, beside the trained network; as
     /// [`Step::kept`](crate::Step::kept). Default: nothing.
     fn kept(&self) -> Vec<(String, Store)> {
+        Vec::new()
+    }
+
+    /// The files that could not be read so far, by name. Default: none.
+    fn skipped(&self) -> Vec<Skipped> {
         Vec::new()
     }
 

@@ -1,18 +1,17 @@
 //! `cargo xtask train`: a registered network from scratch.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use cnn_core::RunDir;
-use cnn_data::{Dataset, Skipped};
 use cnn_models::{
     DetectionNetwork, Kind, ModelConfig, ModelKind, ModelSpec, Network, NetworkOf,
     SegmentationNetwork,
 };
 use cnn_train::{
     AugmentationPolicy, Classification, CrossEntropy, Detection, OptimizerConfig, Schedule,
-    ScheduleKind, Segmentation, Task, TrainConfig, TrainSummary, TrainingData,
+    ScheduleKind, Segmentation, Task, TrainConfig, TrainingData,
 };
 use serde::{Deserialize, Serialize};
 
@@ -241,22 +240,15 @@ impl Train {
         memory::check(&network, self.batch as usize, Workload::Training)?;
         let task = self.task(&data, &network)?;
         let strip = Strip::new(&network, data.val())?;
-        let (directory, summary) =
-            self.run_task(&task, &network, &data, config, Some(&strip), directory)?;
-        self.conclude(
-            Kind::Classification,
-            &directory,
-            &data,
-            &summary,
-            task.skipped(),
-        )
+        self.run_task(&task, &network, &data, config, Some(&strip), directory)
     }
 
     fn train_segmentation(&self, config: TrainConfig, directory: Option<&Path>) -> Result<()> {
         let data = segmentation::open_data(&self.data, &self.masks, &self.training)?;
         let train = data.train().as_ref();
         let classes = train.mask_classes().to_vec();
-        let (spec, config_of_model) = self.model_config(classes.len(), train)?;
+        let size = |_: &ModelSpec| Some(segmentation::default_size(train));
+        let (spec, config_of_model) = self.configured(classes.len(), size)?;
         let mut network = SegmentationNetwork::of(*spec, &config_of_model, self.training.seed)?;
         network.set_label_names(classes)?;
         memory::check(&network, self.batch as usize, Workload::Training)?;
@@ -267,27 +259,15 @@ impl Train {
             .context(Unusable)?
             .with_augmentation(segmentation::augmentation(&self.training, train, &network)?)
             .with_loss(self.loss.loss(train)?);
-        let (directory, summary) =
-            self.run_task(&task, &network, &data, config, None, directory)?;
-        self.conclude(
-            Kind::Segmentation,
-            &directory,
-            &data,
-            &summary,
-            task.skipped(),
-        )
+        self.run_task(&task, &network, &data, config, None, directory)
     }
 
     fn train_detection(&self, config: TrainConfig, directory: Option<&Path>) -> Result<()> {
         let data = detection::open_data(&self.data, &self.training)?;
         let train = data.train();
         let classes = train.classes().to_vec();
-        let (spec, _) = model_choice(&self.model)?;
-        let size = match self.training.size {
-            Some(size) => size.0,
-            None => detection::input_size(train.as_ref(), spec),
-        };
-        let (spec, config_of_model) = self.configured(classes.len(), Some(size))?;
+        let size = |spec: &ModelSpec| Some(detection::input_size(train.as_ref(), spec));
+        let (spec, config_of_model) = self.configured(classes.len(), size)?;
         let mut network = DetectionNetwork::of(*spec, &config_of_model, self.training.seed)?;
         network.set_label_names(classes)?;
         memory::check(&network, self.batch as usize, Workload::Training)?;
@@ -309,12 +289,10 @@ impl Train {
             .with_late_augmentation(epochs.saturating_sub(late_epochs), late_augmentation)
             .with_sizes(sizes)
             .context(Unusable)?;
-        let (directory, summary) =
-            self.run_task(&task, &network, &data, config, None, directory)?;
-        self.conclude(Kind::Detection, &directory, &data, &summary, task.skipped())
+        self.run_task(&task, &network, &data, config, None, directory)
     }
 
-    /// Trains in a directory, which is made where none is given.
+    /// Trains in a directory, which is made where none is given, and says what came of it.
     fn run_task<M: ModelKind + ?Sized, T: Task>(
         &self,
         task: &T,
@@ -323,7 +301,7 @@ impl Train {
         config: TrainConfig,
         strip: Option<&Strip>,
         directory: Option<&Path>,
-    ) -> Result<(PathBuf, TrainSummary)> {
+    ) -> Result<()> {
         let name = network.spec().name;
         let directory = match directory {
             Some(directory) => directory.to_path_buf(),
@@ -355,52 +333,29 @@ impl Train {
             report::write_interrupted(COMMAND, &self.data, name, &directory)?;
             return Err(interrupted(COMMAND, summary.epochs, &directory));
         }
-        Ok((directory, summary))
-    }
-
-    fn conclude(
-        &self,
-        kind: Kind,
-        directory: &Path,
-        data: &TrainingData,
-        summary: &TrainSummary,
-        skipped: Vec<Skipped>,
-    ) -> Result<()> {
         let run = Run {
-            kind,
-            directory,
+            kind: network.spec().kind(),
+            directory: &directory,
             command: COMMAND,
             data_name: &self.data,
             data,
             batch: self.batch as usize,
-            summary,
-            skipped,
+            summary: &summary,
+            skipped: task.skipped(),
             tuning: None,
         };
         run.conclude(self.training.json)
     }
 
-    /// The model and its configuration for so many classes; a network for pixels takes the size of
-    /// the first image where none is said, in multiples of 32.
-    fn model_config(
-        &self,
-        classes: usize,
-        dataset: &dyn Dataset,
-    ) -> Result<(&'static ModelSpec, ModelConfig)> {
-        let size = match self.training.size {
-            Some(size) => size.0,
-            None => segmentation::default_size(dataset),
-        };
-        self.configured(classes, Some(size))
-    }
-
-    /// The model, what it is built with for so many classes, and what is dropped in training.
+    /// The model, what it is built with for so many classes, and what is dropped in training; with
+    /// an input of this size where the arguments have none.
     fn configured(
         &self,
         classes: usize,
-        input_size: Option<[usize; 2]>,
+        size: impl FnOnce(&ModelSpec) -> Option<[usize; 2]>,
     ) -> Result<(&'static ModelSpec, ModelConfig)> {
         let (spec, config) = model_choice(&self.model)?;
+        let input_size = self.training.size.map(|size| size.0).or_else(|| size(spec));
         let mut config = ModelConfig {
             num_classes: Some(classes),
             input_size,
@@ -460,8 +415,7 @@ impl Train {
             !classes.is_empty(),
             "the dataset has no labels, so there is nothing to learn"
         );
-        let size = self.training.size.map(|size| size.0);
-        let (spec, config) = self.configured(classes.len(), size)?;
+        let (spec, config) = self.configured(classes.len(), |_| None)?;
         let mut network = Network::of(*spec, &config, self.training.seed)?;
         network.set_label_names(classes.to_vec())?;
         Ok(network)

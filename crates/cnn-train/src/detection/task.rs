@@ -122,11 +122,6 @@ impl Detection {
         }
         Ok(Self { sizes, ..self })
     }
-
-    /// The files that could not be read so far, by name.
-    pub fn skipped(&self) -> Vec<Skipped> {
-        self.train.skipped()
-    }
 }
 
 impl Task for Detection {
@@ -193,6 +188,10 @@ impl Task for Detection {
 
     fn score_name(&self) -> String {
         "ap".to_string()
+    }
+
+    fn skipped(&self) -> Vec<Skipped> {
+        self.train.skipped()
     }
 
     fn names(&self, batch: &DetectionBatch) -> Vec<String> {

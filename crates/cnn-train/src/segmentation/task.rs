@@ -88,11 +88,6 @@ impl Segmentation {
             ..self
         }
     }
-
-    /// The files that could not be read so far, by name.
-    pub fn skipped(&self) -> Vec<Skipped> {
-        self.train.skipped()
-    }
 }
 
 impl Task for Segmentation {
@@ -155,6 +150,10 @@ impl Task for Segmentation {
 
     fn score_name(&self) -> String {
         "miou".to_string()
+    }
+
+    fn skipped(&self) -> Vec<Skipped> {
+        self.train.skipped()
     }
 
     fn names(&self, batch: &Batch) -> Vec<String> {

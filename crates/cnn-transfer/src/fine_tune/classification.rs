@@ -56,14 +56,14 @@ impl Tunable for dyn Classifier {
         directory: &Path,
         skipped: &mut BTreeMap<String, String>,
     ) -> Result<Option<TrainSummary>, Error> {
-        if !Self::reads_features(tune, phase)? {
-            return tune.run_on_images(phase, place, directory, skipped);
-        }
-        let Some(train) = tune.features("training", tune.train.clone())? else {
-            return tune.run_on_images(phase, place, directory, skipped);
+        let features = if Self::reads_features(tune, phase)? {
+            tune.both_features()?
+        } else {
+            None
         };
-        let Some(val) = tune.features("validation", tune.val.clone())? else {
-            return tune.run_on_images(phase, place, directory, skipped);
+        let Some([train, val]) = features else {
+            let task = |tune: &FineTune<'_>| tune.task(phase);
+            return tune.run_on_images(phase, place, directory, skipped, task);
         };
         for file in train.skipped.iter().chain(&val.skipped) {
             skipped.insert(file.path.clone(), file.reason.clone());
@@ -106,6 +106,16 @@ impl FineTune<'_> {
         self
     }
 
+    /// Of training and validation images; `None` if it was interrupted, or if they are too many to
+    /// be kept.
+    fn both_features(&mut self) -> Result<Option<[Features; 2]>, Error> {
+        let Some(train) = self.features("training", self.train.clone())? else {
+            return Ok(None);
+        };
+        let val = self.features("validation", self.val.clone())?;
+        Ok(val.map(|val| [train, val]))
+    }
+
     /// `None` if it was interrupted, or if the features are too many to be kept.
     fn features(
         &mut self,
@@ -130,38 +140,27 @@ impl FineTune<'_> {
         features
     }
 
-    fn run_on_images(
-        &mut self,
-        phase: &Phase,
-        place: Option<usize>,
-        directory: &Path,
-        skipped: &mut BTreeMap<String, String>,
-    ) -> Result<Option<TrainSummary>, Error> {
-        if self.is_interrupted() {
-            return Ok(None);
-        }
+    /// The task of a phase that reads images.
+    fn task(&self, phase: &Phase) -> Result<Classification, Error> {
+        let options = &self.options;
         let augmentation = if phase.is_head_only() {
-            self.options.head_augmentation.clone().unwrap_or_default()
+            options.head_augmentation.clone().unwrap_or_default()
         } else {
             self.augmentation.clone()
         };
         let train = self.train.clone();
         let val = self.val.clone();
         let record = self.network.preprocessing().clone();
-        let mut task = Classification::new(train, val, record, |mode| self.network.build(mode))?
-            .with_batch_size(self.config.batch_size.min(self.train.len()))?
+        let task = Classification::new(train, val, record, |mode| self.network.build(mode))?
+            .with_batch_size(self.batch_size())?
             .with_augmentation(augmentation)
             .with_loss(self.loss());
-        if let Some(mix) = self.options.mix.clone().filter(|_| !phase.is_head_only()) {
-            task = task.with_mix(mix);
-        }
-        let summary = self.train(phase, place, directory, &task);
-        skipped.extend(
-            task.skipped()
-                .into_iter()
-                .map(|file| (file.path, file.reason)),
-        );
-        Ok(Some(summary?))
+        Ok(
+            match options.mix.clone().filter(|_| !phase.is_head_only()) {
+                Some(mix) => task.with_mix(mix),
+                None => task,
+            },
+        )
     }
 
     fn loss(&self) -> CrossEntropy {

@@ -45,24 +45,22 @@ impl Tunable for dyn Detector {
         directory: &Path,
         skipped: &mut BTreeMap<String, String>,
     ) -> Result<Option<TrainSummary>, Error> {
-        if tune.is_interrupted() {
-            return Ok(None);
-        }
-        let record = tune.network.preprocessing().clone();
-        let train = tune.train.clone();
-        let val = tune.val.clone();
-        let mut task = Detection::new(train, val, record, |mode| tune.network.build(mode))?
-            .with_batch_size(tune.config.batch_size.min(tune.train.len()))?
-            .with_augmentation(tune.augmentation.clone())
-            .with_sizes(tune.options.sizes.clone())?;
-        if let Some((epochs, augmentation)) = &tune.options.late {
-            let from = phase.epochs.saturating_sub(*epochs);
-            task = task.with_late_augmentation(from, augmentation.clone());
-        }
-        let summary = tune.train(phase, place, directory, &task);
-        let files = task.skipped().into_iter();
-        skipped.extend(files.map(|file| (file.path, file.reason)));
-        Ok(Some(summary?))
+        tune.run_on_images(phase, place, directory, skipped, |tune| {
+            let train = tune.train.clone();
+            let val = tune.val.clone();
+            let record = tune.network.preprocessing().clone();
+            let task = Detection::new(train, val, record, |mode| tune.network.build(mode))?
+                .with_batch_size(tune.batch_size())?
+                .with_augmentation(tune.augmentation.clone())
+                .with_sizes(tune.options.sizes.clone())?;
+            Ok(match &tune.options.late {
+                Some((epochs, augmentation)) => {
+                    let from = phase.epochs.saturating_sub(*epochs);
+                    task.with_late_augmentation(from, augmentation.clone())
+                }
+                None => task,
+            })
+        })
     }
 }
 

@@ -319,6 +319,30 @@ impl<'a, M: Tunable + ?Sized> FineTuneOf<'a, M> {
         M::run_phase(self, phase, place, directory, skipped)
     }
 
+    /// Runs one phase of a task that reads images; `None` if it was interrupted before.
+    fn run_on_images<T: Task>(
+        &mut self,
+        phase: &Phase,
+        place: Option<usize>,
+        directory: &Path,
+        skipped: &mut BTreeMap<String, String>,
+        task: impl FnOnce(&Self) -> Result<T, Error>,
+    ) -> Result<Option<TrainSummary>, Error> {
+        if self.is_interrupted() {
+            return Ok(None);
+        }
+        let task = task(self)?;
+        let summary = self.train(phase, place, directory, &task);
+        let files = task.skipped().into_iter();
+        skipped.extend(files.map(|file| (file.path, file.reason)));
+        Ok(Some(summary?))
+    }
+
+    /// Images per batch: as many as are asked for, or all.
+    fn batch_size(&self) -> usize {
+        self.config.batch_size.min(self.train.len())
+    }
+
     fn train<T: Task>(
         &mut self,
         phase: &Phase,

@@ -57,20 +57,16 @@ impl Tunable for dyn Segmenter {
         directory: &Path,
         skipped: &mut BTreeMap<String, String>,
     ) -> Result<Option<TrainSummary>, Error> {
-        if tune.is_interrupted() {
-            return Ok(None);
-        }
-        let record = tune.network.preprocessing().clone();
-        let train = tune.train.clone();
-        let val = tune.val.clone();
-        let task = Segmentation::new(train, val, record, |mode| tune.network.build(mode))?
-            .with_batch_size(tune.config.batch_size.min(tune.train.len()))?
-            .with_augmentation(tune.augmentation.clone())
-            .with_loss(tune.options.loss.clone());
-        let summary = tune.train(phase, place, directory, &task);
-        let files = task.skipped().into_iter();
-        skipped.extend(files.map(|file| (file.path, file.reason)));
-        Ok(Some(summary?))
+        tune.run_on_images(phase, place, directory, skipped, |tune| {
+            let train = tune.train.clone();
+            let val = tune.val.clone();
+            let record = tune.network.preprocessing().clone();
+            let task = Segmentation::new(train, val, record, |mode| tune.network.build(mode))?;
+            Ok(task
+                .with_batch_size(tune.batch_size())?
+                .with_augmentation(tune.augmentation.clone())
+                .with_loss(tune.options.loss.clone()))
+        })
     }
 }
 
