@@ -185,6 +185,57 @@ fn a_mosaic_has_four_images_and_their_masks_and_grey_beside_them() {
     assert!(greys > 1000, "{greys}");
 }
 
+/// Regions of which nothing is known stay where they are, beside the objects.
+#[test]
+fn ignored_regions_go_with_their_image() {
+    let marked = || {
+        let scene = scene(0);
+        let places = scene.boxes.clone();
+        scene.with_ignored(places)
+    };
+    let whole = Mosaic::new(scenes(|index| index != 3), 64, 96).unwrap();
+    let other = ObjectMixup::new(Arc::new(Marked)).unwrap();
+    let mut seen = [0; 2];
+    for seed in 0..60 {
+        let mosaic = whole.apply(marked(), &mut rng(seed)).unwrap();
+        let of_first = |found: &&BoundingBox| found.class == 0;
+        let objects: Vec<_> = mosaic.boxes.iter().filter(of_first).collect();
+        assert_eq!(mosaic.ignored.iter().collect::<Vec<_>>(), objects);
+        seen[0] += mosaic.ignored.len();
+        let mixed = other.apply(scene(1), &mut rng(seed)).unwrap();
+        assert_eq!(mixed.ignored, mixed.boxes[1..]);
+        seen[1] += mixed.ignored.len();
+    }
+    assert!(seen[0] > 20 && seen[1] > 40, "{seen:?}");
+}
+
+/// A scene whose object is marked as unknown, too.
+struct Marked;
+
+impl Dataset for Marked {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn classes(&self) -> &[String] {
+        &[]
+    }
+
+    fn label(&self, _: usize) -> Option<usize> {
+        None
+    }
+
+    fn content(&self, index: usize) -> Result<Content, Error> {
+        Ok(Content::Pixels(self.read(index)?.image))
+    }
+
+    fn read(&self, _: usize) -> Result<Sample, Error> {
+        let scene = scene(0);
+        let places = scene.boxes.clone();
+        Ok(scene.with_ignored(places))
+    }
+}
+
 #[test]
 fn an_image_that_cannot_be_read_is_replaced() {
     let some = Mosaic::new(scenes(|index| index != 3), 64, 96).unwrap();
@@ -210,11 +261,13 @@ fn an_image_that_cannot_be_read_is_replaced() {
 #[test]
 fn a_mixture_is_the_mean_of_two_with_the_objects_of_both() {
     let mixup = ObjectMixup::new(all()).unwrap();
+    let mut others = 0;
     for seed in 0..100 {
         let own = scene(0);
         let mixed = mixup.apply(own.clone(), &mut rng(seed)).unwrap();
         assert_eq!(mixed.boxes[0], own.boxes[0]);
         assert!(mixed.boxes.len() <= 2);
+        others += mixed.boxes.len() - 1;
         let bytes = own.image.bytes().iter().zip(mixed.image.bytes());
         for (&own, &mixed) in bytes {
             let other = 2 * i32::from(mixed) - i32::from(own);
@@ -231,6 +284,8 @@ fn a_mixture_is_the_mean_of_two_with_the_objects_of_both() {
             check(&other, 0.7, &format!("seed {seed}"));
         }
     }
+    // Of few is too little seen.
+    assert!(others > 60, "{others}");
     // Without an object there is nothing to blend.
     let empty = scene(0).with_boxes(Vec::new());
     assert_eq!(mixup.apply(empty.clone(), &mut rng(0)).unwrap(), empty);
@@ -258,6 +313,34 @@ fn a_part_has_an_object_and_its_shape_is_within_bounds() {
     assert!((10..200).contains(&whole), "{whole}");
     let empty = scene(0).with_boxes(Vec::new());
     assert_eq!(crop.apply(empty.clone(), &mut rng(0)).unwrap(), empty);
+}
+
+/// Two objects, of which those stay whose centre does.
+#[test]
+fn objects_whose_centre_is_cut_off_go() {
+    let crop = RandomIouCrop::default();
+    let two = scene(0).with_boxes(vec![
+        BoundingBox::new([2., 3., 42., 33.], 0),
+        BoundingBox::new([50., 28., 88., 58.], 1),
+    ]);
+    let mut gone = 0;
+    for seed in 0..200 {
+        let part = crop.apply(two.clone(), &mut rng(seed)).unwrap();
+        let [rows, columns] = [part.image.height(), part.image.width()];
+        for object in &two.boxes {
+            let [x_min, y_min, x_max, y_max] = object.edges().map(f64::from);
+            let centre = [(x_min + x_max) / 2., (y_min + y_max) / 2.];
+            let [x, y] = part.origin.map().apply(centre);
+            let is_inside = 0. < x && x < columns as f64 && 0. < y && y < rows as f64;
+            let is_kept = part.boxes.iter().any(|kept| kept.class == object.class);
+            assert_eq!(
+                is_kept, is_inside,
+                "seed {seed}: {object:?} in {rows}x{columns}"
+            );
+            gone += usize::from(!is_kept);
+        }
+    }
+    assert!(gone > 30, "{gone}");
 }
 
 #[test]
