@@ -109,8 +109,8 @@ pub use linear::{Linear, LinearConfig};
 pub use model::{
     AuxiliaryOutput, Backbone, Classifier, Decoder, DecoderModules, DetectedObject,
     DetectionLimits, DetectionTargets, Detector, EncoderDecoder, Head, ImageObjects, LayerGroup,
-    LinearHead, NamedLoss, Outputs, RawOutput, Segmenter, StageInfo, StagedBackbone, StagedBuilder,
-    StagedClassifier, Step,
+    LinearHead, NamedLoss, Outputs, RawOutput, ScoredBoxes, Segmenter, StageInfo, StagedBackbone,
+    StagedBuilder, StagedClassifier, Step,
 };
 pub use observer::{Event, Observer, Value};
 pub use pool::{

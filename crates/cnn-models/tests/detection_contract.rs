@@ -97,6 +97,48 @@ fn inference_says_the_same_of_every_place() {
 }
 
 #[test]
+fn scored_boxes_go_on_from_every_stage_and_the_best_one_is_found() {
+    let cx = Context::eval();
+    for spec in models_of(Kind::Detection) {
+        let network = DetectionNetwork::of(*spec, &small(spec), 1).unwrap();
+        let model = network.model();
+        let xs = fitting(spec);
+        let scored = |count: usize| {
+            let mut maps = model.forward_stages(&xs, &cx).unwrap();
+            maps.truncate(count);
+            model.forward_from(&xs, maps, &cx)
+        };
+        let stages = model.stages().len();
+        let whole = scored(stages).unwrap().remove(0);
+        let (rows, classes) = whole.logits.dims2().unwrap();
+        assert_eq!(classes, CLASSES, "{}", spec.name);
+        assert_eq!(whole.scores.len(), rows * classes, "{}", spec.name);
+        for count in 1..stages {
+            let other = scored(count).unwrap().remove(0);
+            assert_eq!(other.boxes, whole.boxes, "{}", spec.name);
+            assert_eq!(flat(&other.logits), flat(&whole.logits), "{}", spec.name);
+        }
+        assert!(scored(0).is_err(), "{}", spec.name);
+
+        let limits = DetectionLimits {
+            score: 0.,
+            iou: 0.5,
+            count: 1,
+        };
+        let found = model.detect(&xs, &limits, &cx).unwrap()[0][0];
+        // The first of equals.
+        let scores = whole.scores.iter().enumerate().rev();
+        let (at, score) = scores.max_by(|(_, a), (_, b)| a.total_cmp(b)).unwrap();
+        assert!((score - found.score).abs() < 1e-6, "{}", spec.name);
+        assert_eq!(at % classes, found.class, "{}", spec.name);
+        let edges = whole.edges(at / classes, found.class);
+        let pairs = edges.iter().zip(&found.edges);
+        let differ = pairs.map(|(edge, found)| (edge - found).abs());
+        assert!(differ.fold(0., f32::max) < 1e-3, "{}", spec.name);
+    }
+}
+
+#[test]
 fn a_saved_network_is_loaded_with_its_kind_and_with_a_new_head() {
     let directory = tempfile::tempdir().unwrap();
     for spec in models_of(Kind::Detection).filter(|spec| spec.parameters < 4_000_000) {
@@ -172,7 +214,7 @@ fn every_backbone_takes_its_weights_along() {
         let ours = network.model().forward_stages(&xs, &cx).unwrap();
         let theirs = classifier.model().forward_stages(&xs, &cx).unwrap();
         let reductions = network.model().stages().iter();
-        assert!(reductions.map(|stage| stage.reduction).eq([16, 32]));
+        assert!(reductions.map(|stage| stage.reduction).eq([8, 16, 32]));
         for map in &ours {
             let is_same = |other: &&FeatureMap| flat(&other.to_nhwc()) == flat(&map.to_nhwc());
             assert!(theirs.iter().any(|other| is_same(&other)), "{}", spec.name);
@@ -233,7 +275,7 @@ fn what_cannot_be_built_or_run_is_an_error() {
     let message = build("ssdlite", ("backbone", "ssdlite"));
     assert!(message.contains("no backbone"), "{message}");
     let message = build("ssdlite", ("backbone", "resnet20_cifar10"));
-    assert!(message.contains("some at 1/[16, 32]"), "{message}");
+    assert!(message.contains("some at 1/[8, 16, 32]"), "{message}");
     let message = build("ssd300_vgg16", ("backbone", "vgg16"));
     assert!(message.contains("is not known"), "{message}");
 

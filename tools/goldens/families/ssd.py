@@ -73,12 +73,12 @@ def replace(model, path, old, in_channels, out_channels):
 
 
 class TimmBackbone(nn.Module):
-    """timm's maps at a sixteenth and a 32nd of the image's size, and SSDLite's further ones."""
+    """timm's last maps, so many down to a 32nd of the image's size, and SSDLite's further ones: six in all."""
 
-    def __init__(self, name):
+    def __init__(self, name, maps):
         super().__init__()
-        self.body = timm.create_model(name, features_only=True, out_indices=(-2, -1))
-        extra = [self.body.feature_info.channels()[-1], 512, 256, 256, 128]
+        self.body = timm.create_model(name, features_only=True, out_indices=tuple(range(-maps, 0)))
+        extra = [self.body.feature_info.channels()[-1], 512, 256, 256, 128][: 7 - maps]
         self.extra = nn.ModuleList(_extra_block(*pair, norm_layer) for pair in zip(extra, extra[1:]))
         _normal_init(self.extra)
         self.channels = self.body.feature_info.channels() + extra[1:]
@@ -90,10 +90,10 @@ class TimmBackbone(nn.Module):
         return {str(number): map for number, map in enumerate(maps)}
 
 
-def ssdlite(backbone):
+def ssdlite(backbone, maps=3, min_ratio=0.07):
     def build(classes):
-        body = TimmBackbone(backbone)
-        anchors = DefaultBoxGenerator([[2, 3] for _ in range(6)], min_ratio=0.2, max_ratio=0.95)
+        body = TimmBackbone(backbone, maps)
+        anchors = DefaultBoxGenerator([[2, 3] for _ in range(6)], min_ratio=min_ratio, max_ratio=0.95)
         head = SSDLiteHead(body.channels, anchors.num_anchors_per_location(), classes + 1, norm_layer)
         limits = {"score_thresh": 0.001, "nms_thresh": 0.55, "detections_per_img": 300, "topk_candidates": 300}
         return raw(SSD(body, anchors, (320, 320), classes + 1, head=head, **limits))
@@ -130,7 +130,7 @@ def reference(name, build, size, side, classes, stages, **options):
     return Reference(name, SOURCE, build, (3, *size), (3, side, side), classes, stages, **options)
 
 
-MOBILENETV2 = ("body.blocks.4", "body.blocks.6")
+MOBILENETV2 = ("body.blocks.2", "body.blocks.4", "body.blocks.6")
 # The last map has several pixels.
 TRAIN = (520, 560)
 
@@ -148,7 +148,7 @@ REFERENCES = [
 
 VARIANTS = [
     reference(
-        "ssdlite.resnet18", ssdlite("resnet18"), (64, 96), 320, 80, ("body.layer3", "body.layer4"),
-        model_args={"backbone": "resnet18"}, train_size=TRAIN,
+        "ssdlite.resnet18", ssdlite("resnet18", maps=2, min_ratio=0.2), (64, 96), 320, 80, ("body.layer3", "body.layer4"),
+        model_args={"backbone": "resnet18", "backbone_maps": 2, "min_ratio": 0.2}, train_size=TRAIN,
     ),
 ]

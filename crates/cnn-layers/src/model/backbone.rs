@@ -157,6 +157,27 @@ pub trait Backbone: Send + Sync {
         }
     }
 
+    /// The outputs of all stages, of which those of the first ones are given: the last of them is
+    /// where it goes on.
+    ///
+    /// # Errors
+    /// [`Error::Stage`] if none are given or more than there are stages; those of
+    /// [`forward_stages_from`](Self::forward_stages_from).
+    fn complete_stages(
+        &self,
+        mut maps: Vec<FeatureMap>,
+        cx: &Context<'_>,
+    ) -> Result<Vec<FeatureMap>> {
+        let last = self.stages().len().saturating_sub(1);
+        let given = maps.len();
+        let Some(from) = maps.last().filter(|_| given <= last + 1) else {
+            return Err(Error::Stage { stage: given, last }.into());
+        };
+        let later = self.forward_stages_from(given - 1, from, cx)?;
+        maps.extend(later);
+        Ok(maps)
+    }
+
     /// The last map, which the head reads.
     ///
     /// # Errors

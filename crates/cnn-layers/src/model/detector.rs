@@ -33,6 +33,19 @@ pub trait Detector: Send + Sync {
     /// If the input does not fit.
     fn forward_stages(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>>;
 
+    /// Goes on from the outputs of the first stages, of which the last one given is where it goes
+    /// on, to the scores of boxes all over each image, before any is chosen: where a class activation
+    /// map cuts the graph.
+    ///
+    /// # Errors
+    /// If there is no map, or one does not fit.
+    fn forward_from(
+        &self,
+        image: &FeatureMap,
+        maps: Vec<FeatureMap>,
+        cx: &Context<'_>,
+    ) -> Result<Vec<ScoredBoxes>>;
+
     /// What the heads say of every place that they look at, by name, before anything is chosen: for
     /// comparison with another implementation.
     ///
@@ -80,6 +93,27 @@ pub struct DetectedObject {
     pub class: usize,
     /// From 0 to 1.
     pub score: f32,
+}
+
+/// What a network thinks of boxes all over an image, row by row: what detections are chosen from.
+#[derive(Debug, Clone)]
+pub struct ScoredBoxes {
+    /// Edges in pixels of the input: one box for each row, or where each class has its own, one for
+    /// each class of each row.
+    pub boxes: Vec<BoxEdges>,
+    /// `(rows, classes)`: what the scores are made of, the larger the surer; differentiable.
+    pub logits: Tensor,
+    /// From 0 to 1, for each class of each row.
+    pub scores: Vec<f32>,
+}
+
+impl ScoredBoxes {
+    /// The box of a row, as it is for an object of a class.
+    pub fn edges(&self, row: usize, class: usize) -> &BoxEdges {
+        let rows = self.logits.dims()[0].max(1);
+        let of_row = self.boxes.len() / rows;
+        &self.boxes[row * of_row + class.min(of_row - 1)]
+    }
 }
 
 /// What becomes a detection.

@@ -3,8 +3,7 @@
 use candle_core::Result;
 
 use crate::{
-    AuxiliaryOutput, Backbone, Context, Error, FeatureMap, LayerGroup, Outputs, Segmenter,
-    StageInfo,
+    AuxiliaryOutput, Backbone, Context, FeatureMap, LayerGroup, Outputs, Segmenter, StageInfo,
 };
 
 /// What makes class scores of every pixel from the maps of a backbone. Object-safe.
@@ -113,19 +112,10 @@ impl Segmenter for EncoderDecoder {
     fn forward_from(
         &self,
         image: &FeatureMap,
-        mut maps: Vec<FeatureMap>,
+        maps: Vec<FeatureMap>,
         cx: &Context<'_>,
     ) -> Result<FeatureMap> {
-        let last = self.stages().len().saturating_sub(1);
-        let given = maps.len();
-        let at = |stage| Error::Stage { stage, last };
-        let Some(from) = maps.last().filter(|_| given <= last + 1) else {
-            return Err(at(given).into());
-        };
-        let later = self
-            .backbone
-            .forward_stages_from(given - 1, &from.clone(), cx)?;
-        maps.extend(later);
+        let maps = self.backbone.complete_stages(maps, cx)?;
         self.decoder.forward(image, &maps, cx)
     }
 

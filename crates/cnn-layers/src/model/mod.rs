@@ -15,7 +15,8 @@ mod staged_classifier;
 pub use backbone::{Backbone, StageInfo};
 pub use classifier::Classifier;
 pub use detector::{
-    DetectedObject, DetectionLimits, DetectionTargets, Detector, ImageObjects, NamedLoss, RawOutput,
+    DetectedObject, DetectionLimits, DetectionTargets, Detector, ImageObjects, NamedLoss,
+    RawOutput, ScoredBoxes,
 };
 pub use encoder_decoder::{Decoder, DecoderModules, EncoderDecoder};
 pub use head::{Head, LinearHead};

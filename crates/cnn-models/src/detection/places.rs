@@ -1,7 +1,8 @@
 //! What detectors say of many places: the sizes of images that they can, and their outputs as numbers.
 
 use candle_core::{DType, Result, Tensor};
-use cnn_layers::FeatureMap;
+use cnn_layers::detection::BoxEdges;
+use cnn_layers::{FeatureMap, ScoredBoxes};
 
 /// Whether all maps of a network halve evenly.
 ///
@@ -36,4 +37,31 @@ pub(super) fn four(values: &[f32], row: usize) -> [f32; 4] {
 pub(super) fn rows_of(map: &FeatureMap, values: usize) -> Result<Tensor> {
     let rows = map.height() * map.width() * map.channels() / values.max(1);
     map.to_nhwc().reshape((map.batch(), rows, values))
+}
+
+/// What is thought of the boxes of each image of a batch: `boxes` and `scores` of all images one
+/// after another, and `logits` `(N, rows, classes)`.
+pub(super) fn scored_boxes(
+    boxes: Vec<BoxEdges>,
+    logits: &Tensor,
+    scores: Vec<f32>,
+) -> Result<Vec<ScoredBoxes>> {
+    let (images, rows, classes) = logits.dims3()?;
+    let of_image = boxes.len() / images.max(1);
+    let image = |image: usize| {
+        Ok(ScoredBoxes {
+            boxes: boxes[image * of_image..][..of_image].to_vec(),
+            logits: logits.get(image)?,
+            scores: scores[image * rows * classes..][..rows * classes].to_vec(),
+        })
+    };
+    (0..images).map(image).collect()
+}
+
+/// Probabilities of logits.
+pub(super) fn softmax(logits: &[f32]) -> Vec<f32> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+    let sum: f32 = powers.iter().sum();
+    powers.iter().map(|power| power / sum).collect()
 }

@@ -124,9 +124,18 @@ pub(super) struct PyramidBackbone {
 }
 
 impl PyramidBackbone {
-    /// The levels from the finest on.
-    pub(super) fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>> {
-        self.pyramid.forward(&self.forward_stages(xs, cx)?, cx)
+    /// The levels over the body's maps, from the finest on.
+    pub(super) fn levels(&self, maps: &[FeatureMap], cx: &Context<'_>) -> Result<Vec<FeatureMap>> {
+        self.pyramid.forward(maps, cx)
+    }
+
+    /// The body's maps, of which those of the first stages are given.
+    pub(super) fn complete_stages(
+        &self,
+        maps: Vec<FeatureMap>,
+        cx: &Context<'_>,
+    ) -> Result<Vec<FeatureMap>> {
+        self.body.complete_stages(maps, cx)
     }
 
     /// The body's maps that the pyramid reads.

@@ -15,11 +15,11 @@ use cnn_layers::detection::{
 use cnn_layers::{
     Activate, Activation, Builder, Context, Conv2d, Conv2dConfig, ConvAct, DetectedObject,
     DetectionLimits, DetectionTargets, Detector, ExtraLevels, FeatureMap, ImageObjects, Init,
-    Layer, LayerGroup, NamedLoss, Padding, PyramidSource, RawOutput, StageInfo,
+    Layer, LayerGroup, NamedLoss, Padding, PyramidSource, RawOutput, ScoredBoxes, StageInfo,
 };
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::places::{check_size, four, numbers, rows_of, sigmoid};
+use super::places::{check_size, four, numbers, rows_of, scored_boxes, sigmoid};
 use super::pyramid_backbone::{BODY, PyramidBackbone, PyramidBody, grids};
 use super::{check_targets, suppress, torchvision_files};
 use crate::{ArgReader, Build, ClassOutputs, Error, ModelConfig, ModelSpec, Naming, preset};
@@ -223,9 +223,18 @@ struct Outputs {
 
 impl RetinaNet {
     fn outputs(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Outputs> {
-        check_size("RetinaNet", self.size_step(), xs)?;
         let image = [xs.height(), xs.width()];
-        let maps = self.backbone.forward(xs, cx)?;
+        self.outputs_of(image, &self.forward_stages(xs, cx)?, cx)
+    }
+
+    /// From the maps of the backbone for images of these rows and columns.
+    fn outputs_of(
+        &self,
+        image: [usize; 2],
+        maps: &[FeatureMap],
+        cx: &Context<'_>,
+    ) -> Result<Outputs> {
+        let maps = self.backbone.levels(maps, cx)?;
         Ok(Outputs {
             classes: self.classes.forward(&maps, self.num_classes + 1, cx)?,
             codes: self.codes.forward(&maps, 4, cx)?,
@@ -297,6 +306,28 @@ impl Detector for RetinaNet {
     fn forward_stages(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>> {
         check_size("RetinaNet", self.size_step(), xs)?;
         self.backbone.forward_stages(xs, cx)
+    }
+
+    fn forward_from(
+        &self,
+        image: &FeatureMap,
+        maps: Vec<FeatureMap>,
+        cx: &Context<'_>,
+    ) -> Result<Vec<ScoredBoxes>> {
+        let image = [image.height(), image.width()];
+        let maps = self.backbone.complete_stages(maps, cx)?;
+        let outputs = self.outputs_of(image, &maps, cx)?;
+        let anchors = outputs.anchors.concat();
+        let codes = numbers(&outputs.codes)?;
+        let decode = |row: usize| {
+            let edges =
+                BoxCoder::default().decode(&four(&codes, row), &anchors[row % anchors.len()]);
+            clip_box(&edges, image)
+        };
+        let boxes = (0..codes.len() / 4).map(decode).collect();
+        let logits = outputs.classes.narrow(2, 1, self.num_classes)?;
+        let scores = numbers(&logits)?.into_iter().map(sigmoid).collect();
+        scored_boxes(boxes, &logits, scores)
     }
 
     /// `codes` and `classes` of all anchors, of these the background's first.

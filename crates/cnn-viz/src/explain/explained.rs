@@ -1,23 +1,28 @@
 //! A network under explanation, whatever it is for.
 
 use candle_core::{Result, Tensor};
-use cnn_layers::{Classifier, Context, FeatureMap, Segmenter, StageInfo};
+use cnn_layers::{Classifier, Context, Detector, FeatureMap, ScoredBoxes, Segmenter, StageInfo};
 use cnn_models::ModelKind;
 
+use super::objects::{object_scores, object_shares, resolve_objects};
 use super::place::Place;
 use super::target::{Score, Target, class_scores, pixel_scores, resolve_classes, resolve_pixels};
 use crate::Error;
 
 /// A network of which scores are explained. A classifier's are the logits of an image; those of a
-/// network for pixels are the means of their logits over some of the image's pixels.
+/// network for pixels are the means of their logits over some of the image's pixels, and those of a
+/// network that finds objects the logits of its boxes.
 ///
-/// Functions take `impl Into<Explained>`: a `&dyn Classifier` or a `&dyn Segmenter`.
+/// Functions take `impl Into<Explained>`: a `&dyn Classifier`, a `&dyn Segmenter` or a `&dyn
+/// Detector`.
 #[derive(Clone, Copy)]
 pub enum Explained<'a> {
     /// It tells the class of an image.
     Classifier(&'a dyn Classifier),
     /// It tells the class of every pixel.
     Segmenter(&'a dyn Segmenter),
+    /// It finds objects.
+    Detector(&'a dyn Detector),
 }
 
 impl<'a> From<&'a dyn Classifier> for Explained<'a> {
@@ -29,6 +34,12 @@ impl<'a> From<&'a dyn Classifier> for Explained<'a> {
 impl<'a> From<&'a dyn Segmenter> for Explained<'a> {
     fn from(model: &'a dyn Segmenter) -> Self {
         Self::Segmenter(model)
+    }
+}
+
+impl<'a> From<&'a dyn Detector> for Explained<'a> {
+    fn from(model: &'a dyn Detector) -> Self {
+        Self::Detector(model)
     }
 }
 
@@ -50,12 +61,19 @@ impl Explainable for dyn Segmenter {
     }
 }
 
+impl Explainable for dyn Detector {
+    fn explained(&self) -> Explained<'_> {
+        Explained::Detector(self)
+    }
+}
+
 impl<'a> Explained<'a> {
     /// The stages whose maps can be read, from the input on.
     pub fn stages(self) -> &'a [StageInfo] {
         match self {
             Self::Classifier(model) => model.stages(),
             Self::Segmenter(model) => model.stages(),
+            Self::Detector(model) => model.stages(),
         }
     }
 
@@ -64,6 +82,7 @@ impl<'a> Explained<'a> {
         match self {
             Self::Classifier(model) => model.num_classes(),
             Self::Segmenter(model) => model.num_classes().max(2),
+            Self::Detector(model) => model.num_classes(),
         }
     }
 
@@ -72,6 +91,7 @@ impl<'a> Explained<'a> {
         match self {
             Self::Classifier(model) => model.forward(images, cx).map(|_| ()),
             Self::Segmenter(model) => model.forward(images, cx).map(|_| ()),
+            Self::Detector(model) => model.forward_raw(images, cx).map(|_| ()),
         }
     }
 
@@ -92,6 +112,11 @@ impl<'a> Explained<'a> {
                 let logits = model.forward(images, &cx)?;
                 Ok((resolve_pixels(targets, &logits)?, None))
             }
+            Self::Detector(model) => {
+                let boxes = scored_boxes(model, images, &cx)?;
+                let size = [images.height(), images.width()];
+                Ok((resolve_objects(targets, &boxes, size)?, None))
+            }
         }
     }
 
@@ -107,6 +132,7 @@ impl<'a> Explained<'a> {
                 class_scores(model, &model.forward_features(images, cx)?, targets, cx)
             }
             Self::Segmenter(model) => pixel_scores(&model.forward(images, cx)?, targets),
+            Self::Detector(model) => object_scores(&scored_boxes(model, images, cx)?, targets),
         }
     }
 
@@ -121,6 +147,10 @@ impl<'a> Explained<'a> {
             (Self::Classifier(model), Place::Last) => model.forward_features(images, cx),
             (Self::Classifier(model), Place::Stage(stage)) => model.forward_to(stage, images, cx),
             (Self::Segmenter(model), _) => {
+                let mut maps = model.forward_stages(images, cx)?;
+                Ok(maps.swap_remove(self.stage(place)))
+            }
+            (Self::Detector(model), _) => {
                 let mut maps = model.forward_stages(images, cx)?;
                 Ok(maps.swap_remove(self.stage(place)))
             }
@@ -144,20 +174,37 @@ impl<'a> Explained<'a> {
                 class_scores(model, &features, targets, cx)
             }
             (Self::Segmenter(model), _) => {
-                // The decoder reads the maps before, too; they stay what they are.
-                let mut all = model.forward_stages(images, &Context::eval())?;
-                all.truncate(self.stage(place));
-                let repeated = |map: &FeatureMap| repeated(map, maps.batch());
-                let mut all = all.iter().map(repeated).collect::<Result<Vec<_>>>()?;
-                all.push(maps.clone());
-                let images = repeated(images)?;
+                let all = model.forward_stages(images, &Context::eval())?;
+                let all = self.with_changed(place, all, maps)?;
+                let images = repeated(images, maps.batch())?;
                 pixel_scores(&model.forward_from(&images, all, cx)?, targets)
+            }
+            (Self::Detector(model), _) => {
+                let all = model.forward_stages(images, &Context::eval())?;
+                let all = self.with_changed(place, all, maps)?;
+                let images = repeated(images, maps.batch())?;
+                object_scores(&model.forward_from(&images, all, cx)?, targets)
             }
         }
     }
 
+    /// The maps of all stages up to a place, of which those at the place are changed: what reads
+    /// several stages reads those before, too, and they stay what they are.
+    fn with_changed(
+        self,
+        place: Place,
+        mut all: Vec<FeatureMap>,
+        maps: &FeatureMap,
+    ) -> Result<Vec<FeatureMap>> {
+        all.truncate(self.stage(place));
+        let repeated = |map: &FeatureMap| repeated(map, maps.batch());
+        let mut all = all.iter().map(repeated).collect::<Result<Vec<_>>>()?;
+        all.push(maps.clone());
+        Ok(all)
+    }
+
     /// The probability of the target's class for each image: of a network for pixels its mean over
-    /// the target's pixels.
+    /// the target's pixels; of one that finds objects how much of the object it finds.
     pub(crate) fn probabilities(self, images: &FeatureMap, score: &Score) -> Result<Vec<f64>> {
         let cx = Context::eval();
         let number = candle_core::DType::F64;
@@ -191,16 +238,26 @@ impl<'a> Explained<'a> {
                     .map(of_image)
                     .collect())
             }
+            Self::Detector(model) => object_shares(&scored_boxes(model, images, &cx)?, score),
         }
     }
 
-    /// The stage of a place of a network for pixels.
+    /// The stage of a place of a network that is no classifier.
     fn stage(self, place: Place) -> usize {
         match place {
             Place::Last => self.stages().len() - 1,
             Place::Stage(stage) => stage,
         }
     }
+}
+
+/// What a network thinks of boxes all over each image.
+fn scored_boxes(
+    model: &dyn Detector,
+    images: &FeatureMap,
+    cx: &Context<'_>,
+) -> Result<Vec<ScoredBoxes>> {
+    model.forward_from(images, model.forward_stages(images, cx)?, cx)
 }
 
 /// `e^l_class / Σ e^l_i`.

@@ -7,6 +7,7 @@ mod explainer;
 mod explanation;
 mod feature_maps;
 mod method;
+mod objects;
 mod place;
 mod subject;
 mod target;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Result, Tensor};
+use cnn_layers::detection::BoxEdges;
 use cnn_layers::{Classifier, Context, FeatureMap};
 
 use crate::Error;
@@ -18,24 +19,28 @@ use crate::Error;
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Target {
-    class: Option<usize>,
+    pub(super) class: Option<usize>,
     against: Option<usize>,
-    region: Option<Region>,
-    pixels: Option<Arc<[bool]>>,
+    pub(super) region: Option<Region>,
+    pub(super) pixels: Option<Arc<[bool]>>,
+    pub(super) edges: Option<BoxEdges>,
 }
 
 impl Target {
     /// The logit of the class that the network holds most probable; the first of equals. Of a network
-    /// for pixels the mean logit of the class that most pixels have, over these pixels.
+    /// for pixels the mean logit of the class that most pixels have, over these pixels; of one that
+    /// finds objects the logit of the object that it is surest of.
     pub const PREDICTED: Self = Self {
         class: None,
         against: None,
         region: None,
         pixels: None,
+        edges: None,
     };
 
     /// The logit of a class. Of a network for pixels its mean over the pixels that the network gives
-    /// to the class, or over all where there are none.
+    /// to the class, or over all where there are none; of one that finds objects that of the object
+    /// of the class that it is surest of.
     pub fn class(class: usize) -> Self {
         Self {
             class: Some(class),
@@ -52,7 +57,8 @@ impl Target {
     }
 
     /// The score that the head gives to this part of the last map alone, the rest being zero. Of a
-    /// network for pixels the mean over all pixels in this part of the image.
+    /// network for pixels the mean over all pixels in this part of the image; of one that finds objects
+    /// the logit of one whose centre is in it.
     pub fn within(self, region: Region) -> Self {
         Self {
             region: Some(region),
@@ -65,6 +71,15 @@ impl Target {
     pub fn over(self, pixels: impl Into<Arc<[bool]>>) -> Self {
         Self {
             pixels: Some(pixels.into()),
+            ..self
+        }
+    }
+
+    /// Of a network that finds objects, what it says of one with these edges in pixels of its input:
+    /// the logit of the box with the greatest product of its score and its IoU with them.
+    pub fn at(self, edges: BoxEdges) -> Self {
+        Self {
+            edges: Some(edges),
             ..self
         }
     }
@@ -97,6 +112,19 @@ impl Region {
         ))
     }
 
+    /// Whether the middle of a box in an image of `[height, width]` pixels lies within.
+    pub(crate) fn has_centre(
+        &self,
+        [x1, y1, x2, y2]: &BoxEdges,
+        [height, width]: [usize; 2],
+    ) -> bool {
+        let within = |[from, to]: [f64; 2], middle: f32, len: usize| {
+            let share = f64::from(middle) / len as f64;
+            from <= share && share <= to
+        };
+        within(self.rows, (y1 + y2) / 2., height) && within(self.columns, (x1 + x2) / 2., width)
+    }
+
     /// For each pixel of a map of `[height, width]` how much of it lies within, in 0..=1, row by
     /// row.
     fn coverage(&self, [height, width]: [usize; 2]) -> Vec<f64> {
@@ -126,6 +154,8 @@ pub struct Score {
     /// Of a network for pixels, those over which it is the mean, row by row; all of them where they
     /// are not said.
     pub pixels: Option<Arc<[bool]>>,
+    /// Of a network that finds objects, where the object is, in pixels of its input.
+    pub edges: Option<BoxEdges>,
 }
 
 impl Score {
@@ -136,6 +166,7 @@ impl Score {
             against: None,
             region: None,
             pixels: None,
+            edges: None,
         }
     }
 
@@ -145,6 +176,7 @@ impl Score {
             against: self.against,
             region: self.region,
             pixels: self.pixels.clone(),
+            edges: self.edges,
         }
     }
 
@@ -156,6 +188,10 @@ impl Score {
         };
         Self {
             pixels: self.pixels.as_ref().map(mirrored),
+            edges: self.edges.map(|[x1, y1, x2, y2]| {
+                let width = width as f32;
+                [width - x2, y1, width - x1, y2]
+            }),
             ..self.clone()
         }
     }
@@ -172,7 +208,10 @@ impl Score {
 }
 
 /// The target of each image; one target stands for all.
-fn of_each(targets: &[Target], images: usize) -> std::result::Result<Vec<&Target>, Error> {
+pub(super) fn of_each(
+    targets: &[Target],
+    images: usize,
+) -> std::result::Result<Vec<&Target>, Error> {
     if targets.len() != 1 && targets.len() != images {
         return Err(Error::argument(
             "targets",
@@ -186,7 +225,11 @@ fn of_each(targets: &[Target], images: usize) -> std::result::Result<Vec<&Target
 }
 
 /// The score of a target whose class is, where it has none, `predicted`.
-fn checked(target: &Target, predicted: usize, classes: usize) -> std::result::Result<Score, Error> {
+pub(super) fn checked(
+    target: &Target,
+    predicted: usize,
+    classes: usize,
+) -> std::result::Result<Score, Error> {
     let class = target.class.unwrap_or(predicted);
     let mut named = [Some(class), target.against].into_iter().flatten();
     match named.find(|&class| class >= classes) {
@@ -200,6 +243,7 @@ fn checked(target: &Target, predicted: usize, classes: usize) -> std::result::Re
             against: target.against,
             region: target.region,
             pixels: target.pixels.clone(),
+            edges: target.edges,
         }),
     }
 }
@@ -211,10 +255,11 @@ pub(crate) fn resolve_classes(
 ) -> std::result::Result<Vec<Score>, Error> {
     let (images, classes) = logits.dims2()?;
     let targets = of_each(targets, images)?;
-    if targets.iter().any(|target| target.pixels.is_some()) {
+    let of_a_part = |target: &&Target| target.pixels.is_some() || target.edges.is_some();
+    if targets.iter().any(of_a_part) {
         return Err(Error::argument(
             "target",
-            "a mean over pixels",
+            "the score of pixels or of a box",
             "the score of a class; the network has one for the whole image",
         ));
     }
@@ -238,6 +283,13 @@ pub(crate) fn resolve_pixels(
     };
     let predicted = predicted.flatten_all()?.to_vec1::<u32>()?;
     let targets = of_each(targets, images)?;
+    if targets.iter().any(|target| target.edges.is_some()) {
+        return Err(Error::argument(
+            "target",
+            "the score of a box",
+            "the score of a class, or its mean over pixels",
+        ));
+    }
     let of_images = predicted.chunks_exact(height * width);
     let score = |(target, predicted): (&Target, &[u32])| {
         let mut counts = vec![0usize; classes];

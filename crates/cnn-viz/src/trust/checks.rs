@@ -5,7 +5,7 @@ use cnn_layers::{Classifier, FeatureMap, Mode};
 use cnn_models::NetworkOf;
 
 use super::{cascade, insertion_deletion, randomized, rank_correlation, road};
-use crate::{Error, Explainable, Explainer, Explanation};
+use crate::{Error, Explainable, Explainer, Explanation, Heatmap, Score};
 
 /// Steps of insertion and deletion, and of a random network's Integrated Gradients.
 const STEPS: usize = 20;
@@ -24,7 +24,8 @@ pub struct Trust {
     /// See [`road`](super::road()).
     pub road: f64,
     /// What was randomised, and the rank correlation of the map then with the map now, in −1..=1:
-    /// should fall to about 0.
+    /// should fall to about 0. Of an object's map within the object's edges: whatever the weights are,
+    /// what decides about an object lies about where it is.
     pub randomization: Vec<(String, f64)>,
 }
 
@@ -113,10 +114,8 @@ impl<M: Explainable + ?Sized> TrustChecks<M> {
                 .on(copy.network.model().explained(), copy.scorer.explained())
                 .with_steps(STEPS);
             let without = explainer.explain(explanation.method, image, &[score.as_target()])?;
-            Ok::<_, Error>((
-                copy.name.clone(),
-                rank_correlation(map.values(), without.maps[0].values()),
-            ))
+            let [now, then] = [map, &without.maps[0]].map(|map| compared(map, score));
+            Ok::<_, Error>((copy.name.clone(), rank_correlation(&now, &then)))
         };
         Ok(Trust {
             insertion_auc: curves.insertion_auc(),
@@ -129,4 +128,20 @@ impl<M: Explainable + ?Sized> TrustChecks<M> {
                 .collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// The values of a map that are compared with another's: those within the edges of an object.
+fn compared(map: &Heatmap, score: &Score) -> Vec<f32> {
+    let [rows, columns] = match score.edges {
+        None => [0..map.height(), 0..map.width()],
+        Some([x1, y1, x2, y2]) => {
+            let span = |from: f32, to: f32, len: usize| {
+                let first = (from.max(0.) as usize).min(len - 1);
+                first..(to.ceil() as usize).clamp(first + 1, len)
+            };
+            [span(y1, y2, map.height()), span(x1, x2, map.width())]
+        }
+    };
+    let row = |row: usize| &map.values()[row * map.width()..][columns.clone()];
+    rows.flat_map(row).copied().collect()
 }

@@ -100,7 +100,7 @@ pub(crate) struct Finetune {
     head_lr: f64,
 
     /// Learning rate of the head together with other layers; default 0.0005, for inputs of up to 64
-    /// pixels 0.005, for segmentation and detection 0.001
+    /// pixels 0.005, for segmentation and detection 0.001, for a detector over a classifier 0.002
     #[arg(long, value_name = "RATE", value_parser = positive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
@@ -206,7 +206,7 @@ impl Finetune {
             refuse_without_part(given, without_part(kind), kind)?;
             match kind {
                 Kind::Segmentation => now.take_segmentation_defaults(given),
-                Kind::Detection => now.take_detection_defaults(given),
+                Kind::Detection => now.take_detection_defaults(given)?,
                 _ => {}
             }
         }
@@ -266,7 +266,7 @@ impl Finetune {
     }
 
     /// Of what the command line does not say, what suits networks that find objects.
-    fn take_detection_defaults(&mut self, given: &[String]) {
+    fn take_detection_defaults(&mut self, given: &[String]) -> Result<()> {
         let is_open = |name: &str| !given.iter().any(|given| given == name);
         self.task = Some(TaskArg::Detection);
         if is_open("strategy") {
@@ -279,7 +279,12 @@ impl Finetune {
             self.epochs = Some(25);
         }
         if is_open("lr") {
-            self.lr = Some(1e-3);
+            // What a detector has beyond a classifier has learnt nothing yet.
+            self.lr = Some(if self.is_over_classifier()? {
+                2e-3
+            } else {
+                1e-3
+            });
         }
         if is_open("body_scale") {
             self.body_scale = Some(1.);
@@ -291,6 +296,7 @@ impl Finetune {
             self.batch_norm = Some(Statistics::Moving);
         }
         self.training.ema = self.training.ema.or(Some(detection::AVERAGE));
+        Ok(())
     }
 
     fn tune_in(&self, directory: Option<&Path>) -> Result<()> {

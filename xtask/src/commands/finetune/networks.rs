@@ -55,6 +55,16 @@ impl Finetune {
         })
     }
 
+    /// Whether the weights are a classifier's, which becomes the backbone of another network.
+    pub(super) fn is_over_classifier(&self) -> Result<bool> {
+        if self.weights == "none" {
+            return Ok(false);
+        }
+        // What cannot be read is said when it is loaded.
+        let weights = self.weights(&self.weights)?;
+        Ok(self.kind_of(&weights).unwrap_or(None) == Some(Kind::Classification))
+    }
+
     /// A network that finds objects of the data's classes.
     pub(super) fn detection_network(&self, dataset: &dyn Dataset) -> Result<DetectionNetwork> {
         let start = Start {

@@ -13,7 +13,7 @@ use cnn_core::Preprocessing;
 use cnn_layers::detection::{AnchorGenerator, AnchorLevel, BoxEdges, clip_box};
 use cnn_layers::{
     Builder, Context, DetectedObject, DetectionLimits, DetectionTargets, Detector, ExtraLevels,
-    FeatureMap, LayerGroup, NamedLoss, RawOutput, StageInfo,
+    FeatureMap, LayerGroup, NamedLoss, RawOutput, ScoredBoxes, StageInfo,
 };
 
 use self::proposals::{Counts, ProposalOutputs, ProposalSettings, RegionProposals};
@@ -270,9 +270,18 @@ struct FirstStage {
 
 impl FasterRcnn {
     fn first_stage(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FirstStage> {
-        check_size("Faster R-CNN", self.size_step(), xs)?;
         let image = [xs.height(), xs.width()];
-        let mut maps = self.backbone.forward(xs, cx)?;
+        self.first_stage_of(image, &self.forward_stages(xs, cx)?, cx)
+    }
+
+    /// From the maps of the backbone for images of these rows and columns.
+    fn first_stage_of(
+        &self,
+        image: [usize; 2],
+        maps: &[FeatureMap],
+        cx: &Context<'_>,
+    ) -> Result<FirstStage> {
+        let mut maps = self.backbone.levels(maps, cx)?;
         let outputs = self.proposals.forward(&maps, image, cx)?;
         maps.truncate(self.backbone.levels_of_body());
         Ok(FirstStage {
@@ -311,6 +320,21 @@ impl Detector for FasterRcnn {
     fn forward_stages(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>> {
         check_size("Faster R-CNN", self.size_step(), xs)?;
         self.backbone.forward_stages(xs, cx)
+    }
+
+    /// The boxes are those of the proposals.
+    fn forward_from(
+        &self,
+        image: &FeatureMap,
+        maps: Vec<FeatureMap>,
+        cx: &Context<'_>,
+    ) -> Result<Vec<ScoredBoxes>> {
+        let image = [image.height(), image.width()];
+        let maps = self.backbone.complete_stages(maps, cx)?;
+        let first = self.first_stage_of(image, &maps, cx)?;
+        let proposals = self.proposals.for_testing(&first.outputs)?;
+        self.regions
+            .scored_boxes(&first.maps, image, &proposals, cx)
     }
 
     /// `objectness` and `codes` of all anchors; and, in place of proposals, which depend on these,

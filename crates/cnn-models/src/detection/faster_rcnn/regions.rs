@@ -1,7 +1,7 @@
 //! What Fast R-CNN says of a region: its class, and for each class a better box (Girshick 2015,
 //! arXiv:1504.08083).
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use cnn_core::Key;
 use cnn_layers::detection::losses::{Reduction, SmoothL1Loss, SoftmaxCrossEntropy};
 use cnn_layers::detection::{
@@ -9,13 +9,13 @@ use cnn_layers::detection::{
 };
 use cnn_layers::{
     Activate, Activation, Builder, Context, DetectedObject, DetectionLimits, DetectionTargets,
-    FeatureMap, Flatten, Linear, LinearConfig, MultiScaleRoiAlign,
+    FeatureMap, Flatten, Linear, LinearConfig, MultiScaleRoiAlign, ScoredBoxes,
 };
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 use super::BETA;
 use super::proposals::has_sides;
-use crate::detection::places::{four, numbers};
+use crate::detection::places::{four, numbers, softmax};
 use crate::detection::suppress;
 
 /// Rows and columns of a region's map.
@@ -209,15 +209,7 @@ impl RegionHead {
         let scores = self.config.num_classes + 1;
         let logits = numbers(&outputs.classes)?;
         let codes = numbers(&outputs.codes)?;
-        let mut first = 0;
-        let firsts: Vec<usize> = regions
-            .iter()
-            .map(|regions| {
-                let own = first;
-                first += regions.len();
-                own
-            })
-            .collect();
+        let firsts = firsts(regions);
         let of_image = |(regions, first): (&Vec<BoxEdges>, usize)| {
             let mut found = Vec::new();
             for (row, region) in (first..).zip(regions) {
@@ -243,12 +235,59 @@ impl RegionHead {
         let images = regions.into_par_iter().zip(firsts);
         images.map(of_image).collect()
     }
+
+    /// What it thinks of the regions of each image, of each with a box for every class.
+    pub(super) fn scored_boxes(
+        &self,
+        maps: &[FeatureMap],
+        image: [usize; 2],
+        regions: &[Vec<BoxEdges>],
+        cx: &Context<'_>,
+    ) -> Result<Vec<ScoredBoxes>> {
+        let classes = self.config.num_classes;
+        if regions.iter().all(Vec::is_empty) {
+            let empty = || -> Result<ScoredBoxes> {
+                Ok(ScoredBoxes {
+                    boxes: Vec::new(),
+                    logits: Tensor::zeros((0, classes), maps[0].dtype(), &Device::Cpu)?,
+                    scores: Vec::new(),
+                })
+            };
+            return regions.iter().map(|_| empty()).collect();
+        }
+        let outputs = self.forward(maps, image, regions, cx)?;
+        let logits = numbers(&outputs.classes)?;
+        let codes = numbers(&outputs.codes)?;
+        let of_image = |(regions, first): (&Vec<BoxEdges>, usize)| {
+            let mut boxes = Vec::with_capacity(regions.len() * classes);
+            let mut scores = Vec::with_capacity(regions.len() * classes);
+            for (row, region) in (first..).zip(regions) {
+                let first = row * (classes + 1);
+                scores.extend(&softmax(&logits[first..][..classes + 1])[1..]);
+                boxes.extend((1..=classes).map(|class| {
+                    let code = four(&codes, first + class);
+                    clip_box(&BoxCoder::of_heads().decode(&code, region), image)
+                }));
+            }
+            let own = outputs.classes.narrow(0, first, regions.len())?;
+            Ok(ScoredBoxes {
+                boxes,
+                logits: own.narrow(1, 1, classes)?,
+                scores,
+            })
+        };
+        let images = regions.iter().zip(firsts(regions));
+        images.map(of_image).collect()
+    }
 }
 
-/// Probabilities of logits.
-fn softmax(logits: &[f32]) -> Vec<f32> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
-    let sum: f32 = powers.iter().sum();
-    powers.iter().map(|power| power / sum).collect()
+/// The number of the first region of each image among those of all.
+fn firsts(regions: &[Vec<BoxEdges>]) -> Vec<usize> {
+    let mut first = 0;
+    let of_image = |regions: &Vec<BoxEdges>| {
+        let own = first;
+        first += regions.len();
+        own
+    };
+    regions.iter().map(of_image).collect()
 }

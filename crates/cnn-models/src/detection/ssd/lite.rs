@@ -32,8 +32,8 @@ fn depthwise(channels: usize, stride: usize, at: &Builder) -> Result<ConvNormAct
     unit(conv, channels, at)
 }
 
-/// The further maps, each half as large, which read one with so many channels.
-pub(super) fn extra(mut channels: usize, root: &Builder) -> Result<Vec<Extra>> {
+/// So many further maps, each half as large, which read one with so many channels.
+pub(super) fn extra(mut channels: usize, count: usize, root: &Builder) -> Result<Vec<Extra>> {
     let block = |(number, designed)| -> Result<Extra> {
         let at: Builder = root.pp("extra").pp(number);
         let hidden = at.pp(0).pp(0).width(designed / 2);
@@ -56,7 +56,12 @@ pub(super) fn extra(mut channels: usize, root: &Builder) -> Result<Vec<Extra>> {
             channels: output,
         })
     };
-    EXTRA.into_iter().enumerate().map(block).collect()
+    EXTRA
+        .into_iter()
+        .take(count)
+        .enumerate()
+        .map(block)
+        .collect()
 }
 
 /// What gives so many numbers of each place of a map.

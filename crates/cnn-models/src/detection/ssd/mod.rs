@@ -11,7 +11,7 @@ mod vgg;
 
 use candle_core::Result as LayerResult;
 use cnn_core::{CropMode, Interpolation, Preprocessing};
-use cnn_layers::detection::DefaultBoxGenerator;
+use cnn_layers::detection::{DefaultBoxGenerator, DefaultBoxScales};
 use cnn_layers::{
     Backbone, Builder, Conv2dConfig, DetectionLimits, Detector, Init, L2Norm2dConfig, Padding,
     Sequential,
@@ -50,8 +50,8 @@ pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
         name: "ssdlite",
         build: Build::Detector(ssdlite),
-        parameters: 3_060_148,
-        multiply_adds: 629_982_144,
+        parameters: 2_983_412,
+        multiply_adds: 656_873_856,
         preset: || ssdlite_images(preset::imagenet_bilinear()),
         num_classes: 80,
         labels: &cnn_core::COCO_CLASSES,
@@ -63,6 +63,9 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         ..SSDLITE
     },
 ];
+
+/// Feature maps of an SSDLite.
+const MAPS: usize = 6;
 
 /// With the classes of torchvision's files.
 const TORCHVISION: ModelSpec = ModelSpec {
@@ -149,31 +152,52 @@ fn ssdlite320(config: &ModelConfig, root: &Builder) -> Result<Box<dyn Detector>,
     let at = root.pp("backbone");
     let backbone = SSDLITE_BODY.build_backbone(&of_body, &at, Some(&[0, 1]))?;
     let num_classes = config.num_classes.unwrap_or(TORCHVISION.num_classes);
-    lite_over(backbone, num_classes, root)
+    lite_over(
+        backbone,
+        DefaultBoxGenerator::ssdlite320(),
+        num_classes,
+        root,
+    )
 }
 
-/// Over the last maps of any registered network at a sixteenth and a 32nd of the image's size.
-/// Arguments: `backbone` (its name, default `mobilenetv2_100`) and `backbone_args` (its own).
+/// Over the last maps of any registered network at some shares of the image's size.
+/// Arguments: `backbone` (its name, default `mobilenetv2_100`), `backbone_args` (its own),
+/// `backbone_maps` (how many of its maps at an eighth, a sixteenth and a 32nd are read, from the last
+/// on, default 3), `min_ratio` and `max_ratio` (sides of the default boxes of the first and the last
+/// map as shares of the image's, default 0.07 and 0.95).
 fn ssdlite(config: &ModelConfig, root: &Builder) -> Result<Box<dyn Detector>, Error> {
-    let backbone = config.read_args(SSDLITE.family, |args| {
-        BackboneArgs::read_at(args, "mobilenetv2_100", "backbone.body")
+    let (backbone, reductions, scales) = config.read_args(SSDLITE.family, |args| {
+        let backbone = BackboneArgs::read_at(args, "mobilenetv2_100", "backbone.body")?;
+        let maps = args.count("backbone_maps", 1..=3)?.unwrap_or(3);
+        let reductions = &[8, 16, 32][3 - maps..];
+        let scales = DefaultBoxScales::Between {
+            // As SSD300's, whose first map is at an eighth, too.
+            least: args.number("min_ratio", 0.01..=1.)?.unwrap_or(0.07),
+            largest: args.number("max_ratio", 0.01..=1.)?.unwrap_or(0.95),
+        };
+        Ok((backbone, reductions, scales))
     })?;
-    let backbone = backbone.at_reductions(&[16, 32], config, root)?;
+    let backbone = backbone.at_reductions(reductions, config, root)?;
+    let anchors = DefaultBoxGenerator::new(&vec![vec![2., 3.]; MAPS], &scales)?;
     let num_classes = config.num_classes.unwrap_or(cnn_core::COCO_CLASSES.len());
-    lite_over(backbone, num_classes, root)
+    lite_over(backbone, anchors, num_classes, root)
 }
 
+/// With as many further maps as are lacking.
 fn lite_over(
     backbone: Box<dyn Backbone>,
+    anchors: DefaultBoxGenerator,
     num_classes: usize,
     root: &Builder,
 ) -> Result<Box<dyn Detector>, Error> {
-    let last = backbone.stages()[1].channels;
+    let channels = backbone.stages().iter().map(|stage| stage.channels);
+    let channels: Vec<usize> = channels.collect();
+    let last = channels[channels.len() - 1];
     let parts = Parts {
         rescale: None,
-        extra: lite::extra(last, &root.pp("backbone"))?,
+        extra: lite::extra(last, MAPS - channels.len(), &root.pp("backbone"))?,
         backbone,
-        anchors: DefaultBoxGenerator::ssdlite320(),
+        anchors,
         limits: DetectionLimits {
             score: 0.001,
             iou: 0.55,

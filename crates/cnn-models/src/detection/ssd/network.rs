@@ -5,11 +5,12 @@ use cnn_layers::detection::losses::{LabelledBoxes, MultiBoxLoss};
 use cnn_layers::detection::{BoxCoder, BoxEdges, DefaultBoxGenerator, clip_box};
 use cnn_layers::{
     Backbone, Builder, Context, DetectedObject, DetectionLimits, DetectionTargets, Detector,
-    FeatureMap, L2Norm2d, Layer, LayerGroup, NamedLoss, RawOutput, Sequential, StageInfo,
+    FeatureMap, L2Norm2d, Layer, LayerGroup, NamedLoss, RawOutput, ScoredBoxes, Sequential,
+    StageInfo,
 };
 use rayon::prelude::*;
 
-use crate::detection::places::{four, numbers, rows_of};
+use crate::detection::places::{four, numbers, rows_of, scored_boxes, softmax};
 use crate::detection::{check_targets, suppress};
 
 /// A further map.
@@ -113,7 +114,17 @@ impl Ssd {
     }
 
     fn outputs(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Outputs> {
-        let mut maps = self.parts.backbone.forward_stages(xs, cx)?;
+        let maps = self.parts.backbone.forward_stages(xs, cx)?;
+        self.outputs_of([xs.height(), xs.width()], maps, cx)
+    }
+
+    /// From the maps of the backbone for images of these rows and columns.
+    fn outputs_of(
+        &self,
+        image: [usize; 2],
+        mut maps: Vec<FeatureMap>,
+        cx: &Context<'_>,
+    ) -> Result<Outputs> {
         for extra in &self.parts.extra {
             let last = &maps[maps.len() - 1];
             maps.push(extra.layers.forward(last, cx)?);
@@ -129,7 +140,6 @@ impl Ssd {
             Tensor::cat(&rows?, 1)
         };
         let grids: Vec<[usize; 2]> = maps.iter().map(|map| [map.height(), map.width()]).collect();
-        let image = [xs.height(), xs.width()];
         Ok(Outputs {
             codes: all(&self.boxes, 4)?,
             logits: all(&self.classes, 1 + self.num_classes)?,
@@ -214,6 +224,33 @@ impl Detector for Ssd {
 
     fn forward_stages(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>> {
         self.parts.backbone.forward_stages(xs, cx)
+    }
+
+    fn forward_from(
+        &self,
+        image: &FeatureMap,
+        maps: Vec<FeatureMap>,
+        cx: &Context<'_>,
+    ) -> Result<Vec<ScoredBoxes>> {
+        let image = [image.height(), image.width()];
+        let maps = self.parts.backbone.complete_stages(maps, cx)?;
+        let outputs = self.outputs_of(image, maps, cx)?;
+        let default_boxes = &outputs.default_boxes;
+        let coder = BoxCoder::of_heads();
+        let codes = numbers(&outputs.codes)?;
+        let decode = |row: usize| {
+            let edges = coder.decode(
+                &four(&codes, row),
+                &default_boxes[row % default_boxes.len()],
+            );
+            clip_box(&edges, image)
+        };
+        let boxes = (0..codes.len() / 4).map(decode).collect();
+        let logits = numbers(&outputs.logits)?;
+        let rows = logits.par_chunks_exact(1 + self.num_classes);
+        let scores = rows.flat_map_iter(|logits| softmax(logits).into_iter().skip(1));
+        let of_objects = outputs.logits.narrow(2, 1, self.num_classes)?;
+        scored_boxes(boxes, &of_objects, scores.collect())
     }
 
     fn forward_raw(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<RawOutput>> {

@@ -14,7 +14,7 @@ use candle_core::Result;
 use cnn_core::{ColorOrder, Preprocessing};
 use cnn_layers::{
     Backbone, Builder, Context, DetectedObject, DetectionLimits, DetectionTargets, Detector,
-    FeatureMap, LayerGroup, NamedLoss, RawOutput, StageInfo, StagedBackbone,
+    FeatureMap, LayerGroup, NamedLoss, RawOutput, ScoredBoxes, StageInfo, StagedBackbone,
 };
 
 use self::anchors::{Anchor, STRIDES};
@@ -22,7 +22,7 @@ use self::backbone::Scale;
 use self::head::{Head, HeadOutputs};
 use self::neck::PathAggregation;
 use self::units::UnitStyle;
-use crate::detection::places::{check_size, numbers, sigmoid};
+use crate::detection::places::{check_size, numbers, scored_boxes, sigmoid};
 use crate::detection::{check_targets, suppress};
 use crate::{Build, Error, ModelConfig, ModelSpec};
 
@@ -158,9 +158,11 @@ struct Yolox {
 
 impl Yolox {
     fn outputs(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<HeadOutputs> {
-        check_size("YOLOX", self.size_step(), xs)?;
-        let maps = self.backbone.forward_stages(xs, cx)?;
-        let [fine, middle, coarse] = &maps[..] else {
+        self.outputs_of(&self.forward_stages(xs, cx)?, cx)
+    }
+
+    fn outputs_of(&self, maps: &[FeatureMap], cx: &Context<'_>) -> Result<HeadOutputs> {
+        let [fine, middle, coarse] = maps else {
             return Err(argument("maps of the backbone", maps.len(), "3"));
         };
         let maps = self.neck.forward([fine, middle, coarse], cx)?;
@@ -196,6 +198,27 @@ impl Detector for Yolox {
     fn forward_stages(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>> {
         check_size("YOLOX", self.size_step(), xs)?;
         self.backbone.forward_stages(xs, cx)
+    }
+
+    fn forward_from(
+        &self,
+        _: &FeatureMap,
+        maps: Vec<FeatureMap>,
+        cx: &Context<'_>,
+    ) -> Result<Vec<ScoredBoxes>> {
+        let maps = self.backbone.complete_stages(maps, cx)?;
+        let outputs = self.outputs_of(&maps, cx)?;
+        let anchors = Anchor::all(&outputs.levels);
+        let boxes = numbers(&outputs.boxes)?;
+        let decode = |(row, code): (usize, &[f32])| anchors[row % anchors.len()].decode(code);
+        let boxes = boxes.chunks_exact(4).enumerate().map(decode).collect();
+        let objectness = numbers(&outputs.objectness)?;
+        let of_class =
+            |(at, logit): (usize, f32)| sigmoid(objectness[at / self.num_classes]) * sigmoid(logit);
+        let classes = numbers(&outputs.classes)?.into_iter().enumerate();
+        let scores = classes.map(of_class).collect();
+        let logits = outputs.classes.broadcast_add(&outputs.objectness)?;
+        scored_boxes(boxes, &logits, scores)
     }
 
     fn forward_raw(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<RawOutput>> {
