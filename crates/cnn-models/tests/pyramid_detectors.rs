@@ -256,6 +256,19 @@ fn images_of_other_sizes_are_refused_by_name() {
     }
 }
 
+/// FCOS's norms have torchvision's 32 groups, whatever the width.
+#[test]
+fn a_width_that_does_not_fit_fcos_is_named() {
+    let spec = find("fcos_fpn").unwrap();
+    let config = narrow(spec).with_arg("fpn_channels", 48);
+    let error = DetectionNetwork::of(*spec, &config, 0).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("conv.1: groups is 32, expected a divisor of 48 channels"),
+        "{message}"
+    );
+}
+
 /// What is drawn depends on the key of the step alone, and the losses are the same to the bit
 /// whatever ran before.
 #[test]
