@@ -20,6 +20,9 @@ from models import BATCH, CLASSES, GOLDEN, load_formula, summary
 PIXELS = [[10.0, 12.0, 44.0, 50.0], [20.0, 14.0, 52.0, 58.0], [61.0, -3.0, 90.0, 22.0], [70.0, 40.0, 80.0, 47.0]]
 SHARES = [[0.11, 0.19, 0.47, 0.78], [0.21, 0.22, 0.55, 0.91], [0.63, -0.05, 0.93, 0.35], [0.71, 0.62, 0.97, 0.89]]
 OBJECT_CLASSES = [3, 3, 0, 10]
+# Objects beyond the image, which coarser levels of FCOS learn.
+LARGE = [[-30.0, -10.0, 100.0, 72.0], [-150.0, -100.0, 200.0, 150.0]]
+LARGE_CLASSES = [7, 2]
 
 # The modules of the families, their phases of training, and the limits. An object within several of SSD's boxes, of which the least
 # are a fifth of an image, overlaps with them alike: rounding would choose one.
@@ -44,14 +47,18 @@ def images(shape):
 
 
 def objects(reference):
+    """Edges and classes."""
+    if reference.name.startswith("fcos"):
+        return PIXELS + LARGE, OBJECT_CLASSES + LARGE_CLASSES
     if reference.source != ssd.SOURCE:
-        return PIXELS
+        return PIXELS, OBJECT_CLASSES
     _, height, width = reference.train_input
-    return [[round(share * side, 1) for share, side in zip(edges, (width, height) * 2)] for edges in SHARES]
+    return [[round(share * side, 1) for share, side in zip(edges, (width, height) * 2)] for edges in SHARES], OBJECT_CLASSES
 
 
 def write(reference):
     family, phases, limits = FAMILIES[reference.source]
+    limits = pyramid_detectors.LIMITS.get(reference.name, limits)
     model, model_args = built(reference)
     scaled = pyramid_detectors.SCALED.get(reference.name, {})
     load(model, scaled)
@@ -61,7 +68,7 @@ def write(reference):
     for image, values in enumerate(found):
         for name, value in zip(("boxes", "scores", "classes"), values):
             tensors[f"{name}.{image}"] = value.numpy()
-    edges, classes = torch.tensor(objects(reference)), torch.tensor(OBJECT_CLASSES)
+    edges, classes = map(torch.tensor, objects(reference))
     targets = [(edges.double(), classes), (torch.zeros(0, 4).double(), torch.zeros(0).long())]
     for phase in phases:
         load(model, scaled)
@@ -77,7 +84,7 @@ def write(reference):
         "input": ",".join(map(str, (BATCH, *reference.input))),
         "input.train": ",".join(map(str, (BATCH, *reference.train_input))),
         "classes": str(CLASSES),
-        "objects": json.dumps((objects(reference), OBJECT_CLASSES)),
+        "objects": json.dumps(objects(reference)),
         "limits": json.dumps(limits),
         "scaled": json.dumps(scaled),
     }

@@ -134,6 +134,15 @@ BATCH_NORMS = [
 ]
 LAYER_NORMS = [("eps_1e-6", (2, 5, 3, 4), 1e-6), ("eps_1e-5", (1, 35, 2, 3), 1e-5), ("three_channels", (1, 3, 4, 2), 1e-6)]
 
+# Groups, whether there are a weight and a bias, eps.
+GROUP_NORMS = [
+    ("two_channels_each", (2, 6, 3, 4), 3, True, 1e-5),
+    ("one_group", (2, 5, 3, 4), 1, True, 1e-5),
+    ("each_channel", (1, 3, 4, 2), 3, True, 1e-3),
+    ("wide", (1, 36, 2, 3), 4, True, 1e-5),
+    ("plain", (2, 8, 3, 2), 2, False, 1e-5),
+]
+
 L2_NORMS = [("eps_1e-12", (2, 35, 3, 4), 1e-12), ("short", (1, 5, 2, 3), 1.2), ("two_channels", (1, 2, 3, 2), 1e-10)]
 
 # Maps of several sizes, how much smaller than the image they are, and regions: map, image, x1, y1, x2, y2.
@@ -324,6 +333,13 @@ def norms(goldens: Goldens):
             return F.layer_norm(input.movedim(1, -1), (input.shape[1],), weight, bias, eps).movedim(-1, 1), {}
 
         goldens.add("layer_norm", name, {"input": shape, "weight": (shape[1],), "bias": (shape[1],)}, normalise, eps=eps)
+    for name, shape, groups, affine, eps in GROUP_NORMS:
+        vectors = {role: (shape[1],) for role in ("weight", "bias")} if affine else {}
+
+        def grouped(input, weight=None, bias=None):
+            return F.group_norm(input, groups, weight, bias, eps), {}
+
+        goldens.add("group_norm", name, {"input": shape} | vectors, grouped, groups=groups, eps=eps)
     for name, shape, eps in L2_NORMS:
 
         def unit(input, factors):

@@ -96,6 +96,7 @@ fn a_filter_is_the_beginning_of_a_word() {
             "deeplabv3_resnet",
             "fasterrcnn_resnet",
             "retinanet_resnet",
+            "fcos_resnet",
         ],
     );
 }

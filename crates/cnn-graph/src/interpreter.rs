@@ -6,8 +6,8 @@ use candle_core::{Result as CandleResult, Tensor};
 use cnn_kernels::{
     BackwardRule, Conv2dSpec, ConvTranspose2dSpec, Padding, ResizeTo, activate, activate_tensor,
     adaptive_avg_pool, adaptive_max_pool, add, avg_pool, batch_norm_running, channel_shuffle,
-    channel_slice, concat, conv_transpose2d, conv2d, global_avg_pool, global_max_pool, l2_norm,
-    layer_norm, layer_scale, max_pool, resize, softmax, space_to_depth,
+    channel_slice, concat, conv_transpose2d, conv2d, global_avg_pool, global_max_pool, group_norm,
+    l2_norm, layer_norm, layer_scale, max_pool, resize, softmax, space_to_depth,
 };
 use cnn_layers::{Activation, FeatureMap, LayerKind, Store, pad_like};
 
@@ -260,6 +260,17 @@ fn of_maps(operands: &Operands<'_>, xs: &FeatureMap) -> CandleResult<FeatureMap>
             &operands.tensor("bias")?,
             eps,
         ),
+        LayerKind::GroupNorm {
+            groups,
+            eps,
+            affine,
+        } => {
+            if !affine {
+                return group_norm(xs, groups, None, eps);
+            }
+            let [weight, bias] = [operands.tensor("weight")?, operands.tensor("bias")?];
+            group_norm(xs, groups, Some([&weight, &bias]), eps)
+        }
         // Its path is its tensor's.
         LayerKind::LayerScale => layer_scale(xs, &operands.store.get(&operands.node.path)?, None),
         LayerKind::L2Norm { eps } => l2_norm(xs, &operands.store.get(&operands.node.path)?, eps),

@@ -112,7 +112,7 @@ impl Node {
                 ));
                 return Ok(tensors);
             }
-            LayerKind::LayerNorm { .. } => {
+            LayerKind::LayerNorm { .. } | LayerKind::GroupNorm { affine: true, .. } => {
                 return Ok(channels(&["weight", "bias"], TensorKind::Parameter));
             }
             LayerKind::LayerScale | LayerKind::L2Norm { .. } => {
@@ -186,6 +186,7 @@ impl Node {
             | LayerKind::Linear { .. }
             | LayerKind::BatchNorm { .. }
             | LayerKind::LayerNorm { .. }
+            | LayerKind::GroupNorm { .. }
             | LayerKind::LayerScale
             | LayerKind::L2Norm { .. }
             | LayerKind::Activation(_)

@@ -128,6 +128,7 @@ fn after(node: &Node, fields: &[Option<ReceptiveField>]) -> Option<ReceptiveFiel
         }
         LayerKind::GlobalAvgPool
         | LayerKind::GlobalMaxPool
+        | LayerKind::GroupNorm { .. }
         | LayerKind::ChannelScale
         | LayerKind::Flatten => Some(ReceptiveField::WholeImage),
         // Of maps it is one of each pixel.

@@ -9,10 +9,11 @@ use cnn_layers::{
     Activate, Activation, AdaptiveAvgPool2d, AdaptiveMaxPool2d, Add, AvgPool2d, Backbone,
     ChannelShuffle, ChannelSlice, Concat, Context, Conv2d, Conv2dConfig, ConvNormAct,
     ConvNormActConfig, ConvTranspose2dConfig, Dropout, Dropout2d, FeatureMap, Flatten,
-    GlobalAvgPool2d, GlobalMaxPool2d, Interpolation, L2Norm2d, L2Norm2dConfig, Layer, LayerKind,
-    LayerNorm2d, LayerNorm2dConfig, LayerScale, LayerScaleConfig, Linear, LinearConfig, LinearHead,
-    MaxPool2d, Mode, PadChannels, Padding, Residual, ResidualSum, Resize2d, ResizeLike, ResizeTo,
-    Softmax, SqueezeExcite, SqueezeExciteConfig, StagedBuilder, Store, TensorKind, Window,
+    GlobalAvgPool2d, GlobalMaxPool2d, GroupNorm, GroupNormConfig, Interpolation, L2Norm2d,
+    L2Norm2dConfig, Layer, LayerKind, LayerNorm2d, LayerNorm2dConfig, LayerScale, LayerScaleConfig,
+    Linear, LinearConfig, LinearHead, MaxPool2d, Mode, PadChannels, Padding, Residual, ResidualSum,
+    Resize2d, ResizeLike, ResizeTo, Softmax, SqueezeExcite, SqueezeExciteConfig, StagedBuilder,
+    Store, TensorKind, Window,
 };
 
 use common::{apart, images, stir};
@@ -24,6 +25,7 @@ struct Everything {
     block: Residual,
     squeeze_excite: SqueezeExcite,
     norm: LayerNorm2d,
+    group_norms: [GroupNorm; 2],
     per_pixel: Conv2d,
     scale: LayerScale,
     unit: L2Norm2d,
@@ -97,6 +99,16 @@ impl Everything {
                 .with_eps(0.01)
                 .build(&at("norm"))
                 .unwrap(),
+            group_norms: [
+                GroupNormConfig::new(3, 6)
+                    .with_eps(0.1)
+                    .build(&at("group_norm"))
+                    .unwrap(),
+                GroupNormConfig::new(2, 6)
+                    .without_affine()
+                    .build(&at("plain_norm"))
+                    .unwrap(),
+            ],
             per_pixel: Conv2dConfig::new(6, 6, 1)
                 .with_linear_weight()
                 .build(&at("per_pixel"))
@@ -152,6 +164,8 @@ impl Everything {
         let xs = self
             .norm
             .forward(&self.squeeze_excite.forward(&xs, cx)?, cx)?;
+        let mut norms = self.group_norms.iter();
+        let xs = norms.try_fold(xs, |xs, norm| norm.forward(&xs, cx))?;
         let xs = self.scale.forward(&self.per_pixel.forward(&xs, cx)?, cx)?;
         let xs = self.unit.forward(&xs, cx)?;
         let [averages, largest] = [&self.bins[0], &self.bins[1]].map(|bin| bin.forward(&xs, cx));
@@ -247,6 +261,17 @@ fn nodes_say_what_the_layers_were_built_with_and_who_reads_them() {
     );
     assert_eq!((groups, bias), (4, true));
     assert_eq!(node("norm").kind, LayerKind::LayerNorm { eps: 0.01 });
+    let grouped = LayerKind::GroupNorm {
+        groups: 3,
+        eps: 0.1,
+        affine: true,
+    };
+    assert_eq!(node("group_norm").kind, grouped);
+    assert_eq!(
+        node("group_norm").tensors().unwrap()[1].name,
+        "group_norm.bias"
+    );
+    assert!(node("plain_norm").tensors().unwrap().is_empty());
     assert_eq!(node("per_pixel").kind, LayerKind::Linear { bias: true });
     assert_eq!(node("per_pixel").tensors().unwrap()[0].shape, [6, 6]);
     assert_eq!(

@@ -77,6 +77,7 @@ pub use machine::isa::InstructionSet;
 pub use machine::profile::{OpTime, Pass, labelled, profile};
 pub use norm::batch_norm::{BatchStatistics, batch_norm_running, batch_norm_train};
 pub use norm::concat_norm::{MeasuredMap, concat_norm_running, concat_norm_train};
+pub use norm::group_norm::group_norm;
 pub use norm::l2_norm::l2_norm;
 pub use norm::layer_norm::{layer_norm, layer_norm_plain};
 pub use norm::layer_scale::layer_scale;

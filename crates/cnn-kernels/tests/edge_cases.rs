@@ -7,7 +7,7 @@ use cnn_kernels::{
     Activation, BackwardRule, Conv2dSpec, FeatureMap, Interpolation, Padding, ResizeTo, Window,
     activate_tensor, adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train,
     channel_shuffle, channel_slice, concat, concat_norm_running, conv2d, global_avg_pool,
-    layer_norm, layer_norm_plain, layer_scale, max_pool, resize, softmax,
+    group_norm, layer_norm, layer_norm_plain, layer_scale, max_pool, resize, softmax,
 };
 
 fn ones(shape: &[usize]) -> Tensor {
@@ -60,6 +60,7 @@ fn operations(xs: &FeatureMap, weights: &[Tensor]) -> Result<Vec<Tensor>> {
         )?,
         layer_norm(xs, vector, vector, 1e-5)?,
         layer_norm_plain(xs, 1e-5)?,
+        group_norm(xs, 3, Some([vector, vector]), 1e-5)?,
         layer_scale(xs, vector, Some(xs))?,
         add(xs, xs)?,
         concat(&[xs, xs])?,
@@ -143,6 +144,10 @@ fn maps_without_channels_or_pixels() {
             .dims(),
         [1, 4, 5, 0]
     );
+    for (shape, groups) in [([1, 4, 5, 0], 2), ([2, 0, 5, 4], 2)] {
+        let ys = group_norm(&map(shape), groups, None, 1e-5).unwrap();
+        assert_eq!(ys.to_nhwc().dims(), shape);
+    }
     assert_eq!(
         batch_norm_train(
             &none,

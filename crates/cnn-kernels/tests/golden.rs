@@ -11,8 +11,9 @@ use cnn_kernels::{
     Activation, BackwardRule, Conv2dSpec, ConvTranspose2dSpec, FeatureMap, Interpolation, Padding,
     ResizeTo, Roi, RoiAlignSpec, RoiMap, Window, activate_tensor, adaptive_avg_pool,
     adaptive_max_pool, add, avg_pool, batch_norm_running, batch_norm_train, channel_shuffle,
-    channel_slice, concat, conv_transpose2d, conv2d, global_avg_pool, global_max_pool, l2_norm,
-    layer_norm, layer_scale, max_pool, resize, roi_align, roi_max_pool, scale_channels, softmax,
+    channel_slice, concat, conv_transpose2d, conv2d, global_avg_pool, global_max_pool, group_norm,
+    l2_norm, layer_norm, layer_scale, max_pool, resize, roi_align, roi_max_pool, scale_channels,
+    softmax,
 };
 use common::formula::formula;
 use common::goldens::{Goldens, assert_close};
@@ -45,7 +46,7 @@ fn adaptive_and_global_pooling_and_resizing_equal_pytorch() {
 
 #[test]
 fn norms_equal_pytorch() {
-    check_group("norm", 18);
+    check_group("norm", 23);
 }
 
 #[test]
@@ -212,6 +213,16 @@ impl<'a> Case<'a> {
                 self.input("bias"),
                 self.number("eps"),
             ),
+            "group_norm" => {
+                let is_affine = self.options["inputs"].get("weight").is_some();
+                let affine = is_affine.then(|| [self.input("weight"), self.input("bias")]);
+                group_norm(
+                    &map("input"),
+                    self.count("groups"),
+                    affine,
+                    self.number("eps"),
+                )
+            }
             "l2_norm" => l2_norm(&map("input"), self.input("factors"), self.number("eps")),
             "roi_align" => self.with_regions(|maps, rois| {
                 let samples = self.options["sampling_ratio"].as_i64().unwrap();

@@ -11,8 +11,8 @@ use cnn_kernels::{
     Activation, BackwardRule, ChannelRange, FeatureMap, InstructionSet, Interpolation, MeasuredMap,
     Padding, ResizeTo, Window, activate, adaptive_avg_pool, adaptive_max_pool, add, avg_pool,
     batch_norm_running, batch_norm_train, channel_slice, concat, concat_norm_train, conv2d,
-    global_avg_pool, global_max_pool, interleave, layer_norm, layer_norm_plain, layer_scale,
-    max_pool, resize, scale_channels,
+    global_avg_pool, global_max_pool, group_norm, interleave, layer_norm, layer_norm_plain,
+    layer_scale, max_pool, resize, scale_channels,
 };
 use common::{ConvCase, Numbers, large_convolutions, network_convolutions, small_convolutions};
 
@@ -244,6 +244,13 @@ fn operations() -> Vec<(&'static str, Operation)> {
             layer_norm(xs, weight, bias, 1e-5)
         }),
         ("layer_norm_plain", |[xs, _], _| layer_norm_plain(xs, 1e-5)),
+        ("group_norm", |[xs, _], [weight, bias]| {
+            let groups = if xs.channels() % 4 == 0 { 4 } else { 1 };
+            group_norm(xs, groups, Some([weight, bias]), 1e-5)
+        }),
+        ("group_norm of each channel", |[xs, _], _| {
+            group_norm(xs, xs.channels(), None, 1e-5)
+        }),
         ("layer_scale", |[xs, _], [weight, _]| {
             layer_scale(xs, weight, None)
         }),

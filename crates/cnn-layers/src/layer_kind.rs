@@ -103,6 +103,15 @@ pub enum LayerKind {
         /// What is added to the variance.
         eps: f64,
     },
+    /// Normalisation over some channels of all pixels, [`GroupNorm`](crate::GroupNorm).
+    GroupNorm {
+        /// Groups of neighbouring channels.
+        groups: usize,
+        /// What is added to the variance.
+        eps: f64,
+        /// Whether there are a weight and a bias.
+        affine: bool,
+    },
     /// The input times one learned factor per channel, [`LayerScale`](crate::LayerScale). Its path
     /// is that of the parameter.
     LayerScale,
@@ -223,6 +232,7 @@ impl LayerKind {
             Self::Linear { .. } => "linear",
             Self::BatchNorm { .. } => "batch_norm",
             Self::LayerNorm { .. } | Self::FusedLayerNorm { .. } => "layer_norm",
+            Self::GroupNorm { .. } => "group_norm",
             Self::LayerScale => "layer_scale",
             Self::L2Norm { .. } => "l2_norm",
             Self::MultiScaleRoiAlign { .. } => "multi_scale_roi_align",

@@ -8,9 +8,9 @@ use cnn_core::Key;
 use cnn_layers::{
     Activate, Activation, AvgPool2d, BackwardRule, BatchNorm2dConfig, BlockOptions, Context,
     Conv2dConfig, ConvNormActConfig, ConvTranspose2dConfig, DepthwiseSeparableConfig, Error, Event,
-    FeatureMap, GlobalMaxPool2d, Interpolation, InvertedResidualConfig, Layer, LayerNorm2dConfig,
-    LinearConfig, MaxPool2d, Mode, Observer, Padding, Resize2d, ResizeLike, ResizeTo, Sequential,
-    Softmax, SqueezeExciteConfig, Store, find_error,
+    FeatureMap, GlobalMaxPool2d, GroupNormConfig, Interpolation, InvertedResidualConfig, Layer,
+    LayerNorm2dConfig, LinearConfig, MaxPool2d, Mode, Observer, Padding, Resize2d, ResizeLike,
+    ResizeTo, Sequential, Softmax, SqueezeExciteConfig, Store, find_error,
 };
 
 fn maps(shape: [usize; 4]) -> FeatureMap {
@@ -94,6 +94,11 @@ fn observers_see_every_layer_in_order_and_may_stop_the_pass() {
         .add(Conv2dConfig::new(3, 4, 3).build(&root.pp("conv")).unwrap())
         .add(LayerNorm2dConfig::new(4).build(&root.pp("norm")).unwrap())
         .add(
+            GroupNormConfig::new(2, 4)
+                .build(&root.pp("groups"))
+                .unwrap(),
+        )
+        .add(
             MaxPool2d::new(3, 2)
                 .at(&root.pp("pool"))
                 .with_padding(Padding::all(1))
@@ -111,6 +116,7 @@ fn observers_see_every_layer_in_order_and_may_stop_the_pass() {
     let expected = [
         ("conv", "conv2d", vec![1, 4, 6, 7]),
         ("norm", "layer_norm", vec![1, 4, 6, 7]),
+        ("groups", "group_norm", vec![1, 4, 6, 7]),
         ("pool", "max_pool", vec![1, 4, 4, 4]),
         ("up", "resize", vec![1, 4, 5, 7]),
         ("smooth", "avg_pool", vec![1, 4, 4, 6]),

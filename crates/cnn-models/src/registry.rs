@@ -1,6 +1,6 @@
 //! The list of models that can be built by name.
 
-use crate::detection::{faster_rcnn, retinanet, ssd, yolox};
+use crate::detection::{faster_rcnn, fcos, retinanet, ssd, yolox};
 use crate::families::{
     alexnet, convnext, darknet, densenet, efficientnet, efficientnetv2, ghostnet, googlenet,
     inception_v3, inception_v4, lenet, mnasnet, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4,
@@ -46,6 +46,7 @@ const FAMILIES: &[&[ModelSpec]] = &[
     ssd::MODELS,
     faster_rcnn::MODELS,
     retinanet::MODELS,
+    fcos::MODELS,
 ];
 
 /// All registered models, family by family.

@@ -21,8 +21,13 @@ use common::formula::formula;
 const CLASSES: usize = 4;
 
 fn over_pyramids() -> impl Iterator<Item = &'static ModelSpec> {
-    let families = ["fasterrcnn", "retinanet"];
+    let families = ["fasterrcnn", "retinanet", "fcos"];
     models_of(Kind::Detection).filter(move |spec| families.contains(&spec.family))
+}
+
+/// Channels of a narrow pyramid; FCOS divides them into 32 groups.
+fn channels(spec: &ModelSpec) -> usize {
+    if spec.family == "fcos" { 32 } else { 16 }
 }
 
 /// A network that is fast to make.
@@ -31,7 +36,7 @@ fn narrow(spec: &ModelSpec) -> ModelConfig {
         num_classes: Some(CLASSES),
         ..ModelConfig::default()
     };
-    let config = config.with_arg("fpn_channels", 16);
+    let config = config.with_arg("fpn_channels", channels(spec));
     let config = match spec.family {
         "fasterrcnn" => config.with_arg("box_features", 16),
         _ => config,
@@ -101,7 +106,7 @@ fn names_and_shapes_are_torchvisions() {
         assert_eq!(ours.collect::<BTreeMap<_, _>>(), theirs, "{}", spec.name);
         compared += 1;
     }
-    assert_eq!(compared, 4);
+    assert_eq!(compared, 5);
 }
 
 /// torchvision's own files: earlier names of some convolutions, no counters, and norms that add
@@ -111,7 +116,7 @@ fn the_first_files_load() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("weights.safetensors");
     for spec in over_pyramids().filter(|spec| spec.body.is_none()) {
-        let has_eps = !spec.name.contains("mobilenet");
+        let has_eps = !spec.name.contains("mobilenet") && spec.family != "fcos";
         let config = narrow(spec);
         let config = if has_eps {
             config.with_arg("bn_eps", 0.)
@@ -123,7 +128,7 @@ fn the_first_files_load() {
         tensors.retain(|(name, _)| !name.ends_with("num_batches_tracked"));
         let mut renamed = 0;
         for (name, _) in &mut tensors {
-            let earlier = earlier_name(name);
+            let earlier = earlier_name(spec, name);
             renamed += usize::from(earlier != *name);
             *name = earlier;
         }
@@ -139,13 +144,18 @@ fn the_first_files_load() {
     }
 }
 
-fn earlier_name(name: &str) -> String {
-    for (list, places) in [
+fn earlier_name(spec: &ModelSpec, name: &str) -> String {
+    let pyramid = [
         ("backbone.fpn.inner_blocks.", 1),
         ("backbone.fpn.layer_blocks.", 1),
+    ];
+    let head = [
         ("head.classification_head.conv.", 2),
         ("head.regression_head.conv.", 2),
-    ] {
+    ];
+    // FCOS's head was the same from the first on.
+    let head = head.into_iter().filter(|_| spec.family == "retinanet");
+    for (list, places) in pyramid.into_iter().chain(head) {
         if let Some(rest) = name.strip_prefix(list) {
             let (place, tensor) = rest.split_once(".0.").unwrap();
             let place: usize = place.parse().unwrap();
@@ -244,6 +254,19 @@ fn images_of_other_sizes_are_refused_by_name() {
             "{error}"
         );
     }
+}
+
+/// FCOS's norms have torchvision's 32 groups, whatever the width.
+#[test]
+fn a_width_that_does_not_fit_fcos_is_named() {
+    let spec = find("fcos_fpn").unwrap();
+    let config = narrow(spec).with_arg("fpn_channels", 48);
+    let error = DetectionNetwork::of(*spec, &config, 0).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("conv.1: groups is 32, expected a divisor of 48 channels"),
+        "{message}"
+    );
 }
 
 /// What is drawn depends on the key of the step alone, and the losses are the same to the bit

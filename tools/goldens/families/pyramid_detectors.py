@@ -1,4 +1,4 @@
-"""Detectors over a feature pyramid: torchvision's Faster R-CNN and RetinaNet, and the same over other networks."""
+"""Detectors over a feature pyramid: torchvision's Faster R-CNN, RetinaNet and FCOS, and the same over other networks."""
 
 import types
 from collections import OrderedDict
@@ -105,6 +105,38 @@ class RetinaNet:
         return [(of["boxes"], of["scores"], of["labels"] - 1) for of in found]
 
 
+class Fcos:
+    """What the golden files hold of FCOS."""
+
+    options = {}
+
+    @staticmethod
+    def raw(model, xs):
+        """Codes, centre-ness and logits of every place, those of the background first."""
+        outputs = model.head(list(model.backbone(xs).values()))
+        return torch.cat([outputs[name] for name in ("bbox_regression", "bbox_ctrness", "cls_logits")], 2)
+
+    @staticmethod
+    def losses(model, xs, truths):
+        maps = list(model.backbone(xs).values())
+        places = [map.shape[-2] * map.shape[-1] for map in maps]
+        return model.compute_loss(of_torchvision(truths), model.head(maps), model.anchor_generator(image_list(xs), maps), places)
+
+    @staticmethod
+    def detect(model, xs, score, iou, count):
+        """Without those of the background, as of RetinaNet."""
+        model.score_thresh, model.nms_thresh, model.detections_per_img = score, iou, count
+        maps = list(model.backbone(xs).values())
+        outputs = model.head(maps)
+        outputs["cls_logits"][..., 0] = -100
+        places = [map.shape[-2] * map.shape[-1] for map in maps]
+        anchors, images = model.anchor_generator(image_list(xs), maps), image_list(xs)
+        outputs = {name: list(values.split(places, 1)) for name, values in outputs.items()}
+        anchors = [list(of_image.split(places)) for of_image in anchors]
+        found = model.postprocess_detections(outputs, anchors, images.image_sizes)
+        return [(of["boxes"], of["scores"], of["labels"] - 1) for of in found]
+
+
 def losses(model, xs, targets, is_late):
     """The named losses of a batch, the same in all epochs. `targets`: (edges, classes from 0) of each image."""
     return model.kind.losses(model, xs, targets)
@@ -165,6 +197,16 @@ def retinanet_over_resnet18(classes):
     return with_raw_outputs(detection.RetinaNet(backbone, classes + 1), RetinaNet)
 
 
+def fcos(classes):
+    return with_raw_outputs(detection.fcos_resnet50_fpn(weights=None, weights_backbone=None, num_classes=classes + 1), Fcos)
+
+
+def fcos_over_resnet18(classes):
+    extra = LastLevelP6P7(256, 256)
+    backbone = _resnet_fpn_extractor(resnet.resnet18(weights=None), 5, [2, 3, 4], extra)
+    return with_raw_outputs(detection.FCOS(backbone, classes + 1), Fcos)
+
+
 class TimmPyramid(nn.Module):
     """A network of timm under a pyramid, at the places where torchvision has its own."""
 
@@ -213,6 +255,8 @@ REFERENCES = [
     reference("fasterrcnn_fpn", over_resnet18, 512, 80, RESNET, (96, 64)),
     reference("retinanet_resnet50_fpn", retinanet, 1088, 90, RESNET[1:]),
     reference("retinanet_fpn", retinanet_over_resnet18, 512, 80, RESNET[1:], (96, 64)),
+    reference("fcos_resnet50_fpn", fcos, 1088, 90, RESNET[1:]),
+    reference("fcos_fpn", fcos_over_resnet18, 512, 80, RESNET[1:], (96, 64)),
 ]
 
 NARROW = {"backbone": "mobilenetv2_100", "fpn_channels": 32, "box_features": 48}
@@ -225,4 +269,10 @@ SCALED = {
     "fasterrcnn_fpn.mobilenetv2_100": {"backbone.fpn.inner_blocks": 0.1},
     "retinanet_resnet50_fpn": {"backbone.fpn.inner_blocks": 0.01},
     "retinanet_fpn": {"backbone.fpn.inner_blocks": 0.05},
+    # Group norms take away what is before them.
+    "fcos_resnet50_fpn": {"head.regression_head.bbox_reg": 8.0},
+    "fcos_fpn": {"head.regression_head.bbox_reg": 8.0},
 }
+
+# The formula's weights make FCOS find nearly every class at every place: the best are enough.
+LIMITS = {"fcos_resnet50_fpn": (0.05, 0.05, 200), "fcos_fpn": (0.05, 0.05, 200)}

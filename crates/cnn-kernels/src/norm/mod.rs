@@ -5,6 +5,7 @@ pub(crate) mod batch_norm;
 pub(crate) mod channel_map;
 pub(crate) mod channel_sums;
 pub(crate) mod concat_norm;
+pub(crate) mod group_norm;
 pub(crate) mod l2_norm;
 pub(crate) mod layer_norm;
 pub(crate) mod layer_scale;

@@ -3,8 +3,8 @@
 use candle_core::{Result, Tensor, Var};
 use cnn_kernels::{
     Activation, BackwardRule, FeatureMap, MeasuredMap, activate, add, batch_norm_running,
-    batch_norm_train, concat, concat_norm_running, concat_norm_train, l2_norm, layer_norm,
-    layer_norm_plain, layer_scale,
+    batch_norm_train, concat, concat_norm_running, concat_norm_train, group_norm, l2_norm,
+    layer_norm, layer_norm_plain, layer_scale,
 };
 
 use crate::common::Numbers;
@@ -206,6 +206,36 @@ fn layer_norm_over_channels() {
         let xs = Numbers::new(8).tensor(&shape);
         check("layer norm without weights", &[xs], plain);
     }
+}
+
+#[test]
+fn group_norm_over_channels_of_an_image() {
+    let affine = |groups: usize| {
+        move |inputs: &[Tensor]| {
+            let xs = FeatureMap::from_nhwc(&inputs[0])?;
+            let parameters = Some([&inputs[1], &inputs[2]]);
+            Ok(group_norm(&xs, groups, parameters, 1e-3)?.to_nhwc())
+        }
+    };
+    for (shape, groups) in [
+        ([2, 3, 4, 6], 3),
+        ([2, 3, 2, 5], 1),
+        ([1, 2, 3, 4], 4),
+        ([3, 1, 1, 6], 2),
+    ] {
+        let inputs = with_affine(8, shape);
+        check(&format!("{shape:?} in {groups}"), &inputs, affine(groups));
+    }
+    // A task has pixels of several images, an image several tasks of several short sums.
+    for (shape, groups) in [([5, 7, 9, 10], 5), ([2, 39, 43, 22], 11)] {
+        let inputs = with_affine(8, shape);
+        check_along_direction(&format!("{shape:?} in {groups}"), &inputs, affine(groups));
+    }
+    let plain = |inputs: &[Tensor]| {
+        Ok(group_norm(&FeatureMap::from_nhwc(&inputs[0])?, 2, None, 1e-3)?.to_nhwc())
+    };
+    let xs = Numbers::new(8).tensor(&[2, 3, 2, 4]);
+    check("group norm without weights", &[xs], plain);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Networks that find objects, one folder per family, and what they share.
 
 pub(crate) mod faster_rcnn;
+pub(crate) mod fcos;
 mod places;
 mod pyramid_backbone;
 pub(crate) mod retinanet;

@@ -53,7 +53,7 @@ pub(crate) struct Finetune {
     /// Registered name of the model (the command `models` lists them); needed for a bare weight
     /// file and for `--weights none`. For segmentation and detection, the network that a classifier's
     /// weights become the backbone of: `smp_unet`, the default, or `smp_deeplabv3plus`; `ssdlite`, the
-    /// default, `fasterrcnn_fpn` or `retinanet_fpn`, with what they are built with as
+    /// default, `fasterrcnn_fpn`, `retinanet_fpn` or `fcos_fpn`, with what they are built with as
     /// `fasterrcnn_fpn:fpn_channels=96`
     #[arg(long, value_name = "NAME")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
