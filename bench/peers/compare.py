@@ -141,9 +141,13 @@ def parse() -> argparse.Namespace:
     options.add_argument("--seconds", type=float, default=2.0, metavar="S", help="per measurement, after its warm-up")
     options.add_argument("--peers", type=words, metavar="A,B", help=f"among {', '.join(PEERS)}; default: all that have the mode")
     options.add_argument("--ours", default="target/debug/cnn", metavar="PROGRAM", help="default: %(default)s, below the repository")
+    options.add_argument("--weights", metavar="DIR", help="a folder with model.safetensors, for all programs; default: random weights")
+    options.add_argument("--photo", metavar="FILE", help="what networks that find objects look at; default: noise")
     options.add_argument("--json", type=Path, metavar="FILE", help="write every report of every round")
     arguments = options.parse_args()
-    arguments.sizes, arguments.options = {}, []
+    arguments.sizes = {}
+    given = [(f"--{name}", getattr(arguments, name)) for name in ("weights", "photo")]
+    arguments.options = [word for pair in given if pair[1] for word in pair]
     arguments.work = [(model, int(batch)) for model in arguments.models for batch in arguments.batches]
     if preset := PRESETS.get(arguments.preset):
         arguments.mode, arguments.work, arguments.sizes = preset.mode, preset.work, preset.sizes

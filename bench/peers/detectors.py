@@ -1,53 +1,82 @@
 """What the peers do with networks that find objects: decoding in the network, suppression behind it, and the losses of a training step.
 
-The networks are this project's reference implementations, tools/goldens/families/yolox.py, with random weights or those of a folder.
+The networks are those of tools/goldens/families: of YOLOX this project's reference implementation, of SSDLite torchvision's; with random
+weights or those of a folder.
 """
 
 import sys
 
 from models import ROOT, Input
 
-SCORE, IOU = 0.001, 0.65
-"""What a detection needs, as YOLOX is evaluated; both as this toolkit's defaults."""
+LIMITS = {"yolox": (0.001, 0.65), "ssdlite320": (0.001, 0.55)}
+"""The least score and the IoU of a detection, as the networks are evaluated; both as this toolkit's defaults."""
 
 
 def is_detector(name: str) -> bool:
-    return name.startswith("yolox_")
+    return family(name) in LIMITS
 
 
-def decoded(model, height: int, width: int):
-    """The network with the edges, the best class and its score of every place as outputs."""
+def family(name: str) -> str:
+    return name.partition("_")[0]
+
+
+def decoded(name: str, model, height: int, width: int):
+    """The network with the edges of every place and the scores of its classes as outputs: of YOLOX of the best class alone, with its number."""
     import torch
 
-    reference = yolox()
+    reference = families()
 
-    class Decoded(torch.nn.Module):
+    class DecodedYolox(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.model = model
 
         def forward(self, xs):
             outputs = self.model(xs)
-            boxes = reference.decode(outputs, height, width)
+            boxes = reference.yolox.decode(outputs, height, width)
             half = boxes[..., 2:] / 2
             scores, classes = (outputs[..., 5:].sigmoid() * outputs[..., 4:5].sigmoid()).max(2)
             return torch.cat([boxes[..., :2] - half, boxes[..., :2] + half], 2), scores, classes
 
-    return Decoded().eval()
+    class DecodedSsd(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+            # They depend on the input's size alone.
+            _, default_boxes, _ = reference.ssd.predictions(model.eval(), torch.zeros(1, 3, height, width))
+            self.register_buffer("default_boxes", default_boxes[0])
+
+        def forward(self, xs):
+            outputs = self.model.head(list(self.model.backbone(xs).values()))
+            corners = self.default_boxes
+            sizes = corners[:, 2:] - corners[:, :2]
+            centres = corners[:, :2] + sizes / 2
+            codes = outputs["bbox_regression"]
+            middles = centres + codes[..., :2] / 10 * sizes
+            halves = (codes[..., 2:] / 5).clamp(max=4.135).exp() * sizes / 2
+            return torch.cat([middles - halves, middles + halves], 2), outputs["cls_logits"].softmax(2)[..., 1:]
+
+    wrapped = DecodedYolox() if family(name) == "yolox" else DecodedSsd()
+    return wrapped.eval()
 
 
-def suppressed(edges, scores, classes):
+def suppressed(name: str, edges, scores, classes=None):
     """What is left of each image, with torchvision's suppression per class."""
     import torch
     from torchvision.ops import batched_nms
 
+    least, overlap = LIMITS[family(name)]
     found = []
-    for image in zip(edges, scores, classes):
-        edges, scores, classes = (torch.as_tensor(values) for values in image)
-        some = scores >= SCORE
-        edges, scores, classes = edges[some], scores[some], classes[some]
-        kept = batched_nms(edges, scores, classes, IOU)
-        found.append((edges[kept], scores[kept], classes[kept]))
+    for image in range(len(edges)):
+        of_image, of_scores = (torch.as_tensor(values[image]) for values in (edges, scores))
+        some = of_scores >= least
+        if classes is None:
+            places, of_classes = some.nonzero().unbind(1)
+            of_image, of_scores = of_image[places], of_scores[some]
+        else:
+            of_image, of_scores, of_classes = of_image[some], of_scores[some], torch.as_tensor(classes[image])[some]
+        kept = batched_nms(of_image, of_scores, of_classes, overlap)
+        found.append((of_image[kept], of_scores[kept], of_classes[kept]))
     return found
 
 
@@ -64,11 +93,11 @@ def loss(outputs, shape: Input):
         boxes.append([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top])
         classes.append(number % shape.classes)
     truth = torch.tensor(boxes), torch.tensor(classes)
-    return sum(yolox().losses(outputs, [truth] * len(outputs), shape.height, shape.width, False).values())
+    return sum(families().yolox.losses(outputs, [truth] * len(outputs), shape.height, shape.width, False).values())
 
 
-def yolox():
+def families():
     sys.path.insert(0, str(ROOT / "tools/goldens"))
-    from families import yolox
+    import families
 
-    return yolox
+    return families

@@ -27,7 +27,7 @@ class Input:
 
 def default_input(name: str) -> Input:
     """The input of the paper: 28×28 grey for LeNet, 32×32 for CIFAR-10, 299×299 for Inception and Xception, 224×224 for ImageNet's others;
-    of networks for pixels the published one, 520×520, or 512×512; 416×416 for the small YOLOX."""
+    of networks for pixels the published one, 520×520, or 512×512; 416×416 for the small YOLOX, 320×320 for SSDLite."""
     if name.startswith("lenet5"):
         return Input(1, 28, 28, 10)
     if name.endswith("_cifar10"):
@@ -39,6 +39,8 @@ def default_input(name: str) -> Input:
     if name.startswith("yolox_"):
         side = 640 if name[6:] in ("s", "m") else 416
         return Input(3, side, side, 80)
+    if name.startswith("ssdlite320"):
+        return Input(3, 320, 320, 80)
     side = 299 if "ception" in name else 224
     return Input(3, side, side, 1000)
 

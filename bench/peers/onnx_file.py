@@ -44,7 +44,7 @@ def export(name: str, weights: Path | None, batch: int, shape: Input, file: Path
     partial = file.with_suffix(f".{os.getpid()}")
     model = build(name, shape, weights).eval()
     if is_detector(name):
-        model = decoded(model, shape.height, shape.width)
+        model = decoded(name, model, shape.height, shape.width)
     if isinstance(model(xs), dict):
         model = main_output(model)
     torch.onnx.export(model, (xs,), partial, dynamo=True, external_data=False, verbose=False)
@@ -55,7 +55,7 @@ def images(arguments: argparse.Namespace) -> np.ndarray:
     """A batch from a fixed seed, or of a photo."""
     shape = input_of(arguments)
     if arguments.photo:
-        return photo(arguments.photo, shape, arguments.batch)
+        return photo(arguments.model, arguments.photo, shape, arguments.batch)
     size = (arguments.batch, shape.channels, shape.height, shape.width)
     return np.random.default_rng(0).standard_normal(size, dtype=np.float32)
 

@@ -19,7 +19,7 @@ def main():
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: images(arguments)}
-    finish = (lambda outputs: suppressed(*outputs)) if is_detector(arguments.model) else (lambda outputs: outputs)
+    finish = (lambda outputs: suppressed(arguments.model, *outputs)) if is_detector(arguments.model) else (lambda outputs: outputs)
     times = time_calls(lambda: finish(session.run(None, feed)), arguments.seconds)
     report(arguments, f"ONNX Runtime {onnxruntime.__version__}", times)
 

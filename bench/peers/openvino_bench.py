@@ -22,7 +22,7 @@ def main():
     request = openvino.Core().compile_model(onnx_file(arguments), "CPU", options).create_infer_request()
     batch = images(arguments)
     request.set_input_tensor(openvino.Tensor(batch, shared_memory=True))
-    finish = (lambda outputs: suppressed(*outputs.to_tuple())) if is_detector(arguments.model) else (lambda outputs: outputs)
+    finish = (lambda outputs: suppressed(arguments.model, *outputs.to_tuple())) if is_detector(arguments.model) else (lambda outputs: outputs)
     times = time_calls(lambda: finish(request.infer(share_outputs=True)), arguments.seconds)
     report(arguments, f"OpenVINO {openvino.__version__.partition('-')[0]}", times)
 

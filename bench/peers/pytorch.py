@@ -36,13 +36,13 @@ def main():
     torch.manual_seed(0)
     xs = torch.randn(arguments.batch, shape.channels, shape.height, shape.width)
     if arguments.photo:
-        xs = torch.from_numpy(photo(arguments.photo, shape, arguments.batch))
+        xs = torch.from_numpy(photo(arguments.model, arguments.photo, shape, arguments.batch))
     xs = xs.contiguous(memory_format=layout)
     if is_detector(arguments.model):
         labels = None
-        finish = lambda outputs: suppressed(*outputs)
+        finish = lambda outputs: suppressed(arguments.model, *outputs)
         if arguments.mode == "infer":
-            model = decoded(model, shape.height, shape.width)
+            model = decoded(arguments.model, model, shape.height, shape.width)
     else:
         labels = random_labels(model, xs, shape)
         finish = lambda outputs: outputs

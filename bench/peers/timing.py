@@ -46,11 +46,16 @@ def input_of(arguments: argparse.Namespace) -> Input:
     return replace(shape, height=height, width=width)
 
 
-def photo(file: Path, shape: Input, batch: int) -> np.ndarray:
-    """A photo fitted into the input from its first corner on, in blue, green and red from 0 to 255, as YOLOX takes it."""
+def photo(name: str, file: Path, shape: Input, batch: int) -> np.ndarray:
+    """A photo as the network takes it: YOLOX fitted into the input from its first corner on, in blue, green and red from 0 to 255; others
+    squeezed to it, from -1 to 1."""
     from PIL import Image
 
     image = Image.open(file).convert("RGB")
+    if not name.startswith("yolox"):
+        image = image.resize((shape.width, shape.height), Image.Resampling.BILINEAR)
+        values = np.asarray(image, np.float32).transpose(2, 0, 1) / 127.5 - 1
+        return np.broadcast_to(values, (batch, *values.shape)).copy()
     scale = min(shape.height / image.height, shape.width / image.width)
     image = image.resize((int(image.width * scale), int(image.height * scale)), Image.Resampling.BILINEAR)
     canvas = np.full((batch, 3, shape.height, shape.width), 114, np.float32)

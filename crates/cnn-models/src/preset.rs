@@ -69,6 +69,16 @@ pub(crate) fn pyramid_detection(side: usize) -> Preprocessing {
     }
 }
 
+/// The same at 1088×1088: photos of 4:3 and 3:4 have their short side at 816, torchvision's at 800.
+pub(crate) fn pyramid_detection_large() -> Preprocessing {
+    pyramid_detection(1088)
+}
+
+/// The same at 512×512.
+pub(crate) fn pyramid_detection_middle() -> Preprocessing {
+    pyramid_detection(512)
+}
+
 /// 299×299, bicubic, crop 0.875, mean and standard deviation 0.5.
 pub fn inception_299() -> Preprocessing {
     Preprocessing {

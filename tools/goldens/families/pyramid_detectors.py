@@ -210,14 +210,27 @@ def fcos_over_resnet18(classes):
 class TimmPyramid(nn.Module):
     """A network of timm under a pyramid, at the places where torchvision has its own."""
 
-    def __init__(self, name, indices, channels, out_channels):
+    def __init__(self, name, indices, out_channels, extra, **options):
         super().__init__()
-        whole = timm.create_model(name, num_classes=0, global_pool="", features_only=True, out_indices=indices)
-        self.body, self.fpn = whole, FeaturePyramidNetwork(channels, out_channels, LastLevelMaxPool())
+        self.body = timm.create_model(name, num_classes=0, global_pool="", features_only=True, out_indices=indices, **options)
+        self.fpn = FeaturePyramidNetwork(self.body.feature_info.channels(), out_channels, extra)
         self.out_channels = out_channels
 
     def forward(self, xs):
         return self.fpn(OrderedDict((str(level), map) for level, map in enumerate(self.body(xs))))
+
+
+def over_timm(kind, backbone, classes, channels, features, of_backbone={}, **options):
+    """One of the detectors over any network of timm, as `cnn-models` has it over its own."""
+    if kind == "fasterrcnn_fpn":
+        model = FasterRCNN(TimmPyramid(backbone, (1, 2, 3, 4), channels, LastLevelMaxPool(), **of_backbone), classes + 1, **options)
+        model.roi_heads.box_head = detection.faster_rcnn.TwoMLPHead(channels * 49, features)
+        model.roi_heads.box_predictor = detection.faster_rcnn.FastRCNNPredictor(features, classes + 1)
+        return with_raw_outputs(model, FasterRcnn)
+    body = TimmPyramid(backbone, (2, 3, 4), channels, LastLevelP6P7(channels, channels), **of_backbone)
+    if kind == "retinanet_fpn":
+        return with_raw_outputs(detection.RetinaNet(body, classes + 1, **options), RetinaNet)
+    return with_raw_outputs(detection.FCOS(body, classes + 1, **options), Fcos)
 
 
 def over_resnet18(classes, **options):
@@ -232,11 +245,7 @@ def names(build):
 
 def over_mobilenetv2(classes, **options):
     """A narrow one, as for a machine without an accelerator."""
-    backbone = TimmPyramid("mobilenetv2_100", (1, 2, 3, 4), (24, 32, 96, 320), 32)
-    model = FasterRCNN(backbone, classes + 1, **options)
-    model.roi_heads.box_head = detection.faster_rcnn.TwoMLPHead(32 * 49, 48)
-    model.roi_heads.box_predictor = detection.faster_rcnn.FastRCNNPredictor(48, classes + 1)
-    return with_raw_outputs(rounded_proposals(model), FasterRcnn)
+    return rounded_proposals(over_timm("fasterrcnn_fpn", "mobilenetv2_100", classes, 32, 48, **options))
 
 
 def reference(name, build, side, classes, stages, size=SIZE, **options):

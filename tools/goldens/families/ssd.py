@@ -75,9 +75,9 @@ def replace(model, path, old, in_channels, out_channels):
 class TimmBackbone(nn.Module):
     """timm's last maps, so many down to a 32nd of the image's size, and SSDLite's further ones: six in all."""
 
-    def __init__(self, name, maps):
+    def __init__(self, name, maps, **options):
         super().__init__()
-        self.body = timm.create_model(name, features_only=True, out_indices=tuple(range(-maps, 0)))
+        self.body = timm.create_model(name, features_only=True, out_indices=tuple(range(-maps, 0)), **options)
         extra = [self.body.feature_info.channels()[-1], 512, 256, 256, 128][: 7 - maps]
         self.extra = nn.ModuleList(_extra_block(*pair, norm_layer) for pair in zip(extra, extra[1:]))
         _normal_init(self.extra)
@@ -90,9 +90,9 @@ class TimmBackbone(nn.Module):
         return {str(number): map for number, map in enumerate(maps)}
 
 
-def ssdlite(backbone, maps=3, min_ratio=0.07):
+def ssdlite(backbone, maps=3, min_ratio=0.07, **options):
     def build(classes):
-        body = TimmBackbone(backbone, maps)
+        body = TimmBackbone(backbone, maps, **options)
         anchors = DefaultBoxGenerator([[2, 3] for _ in range(6)], min_ratio=min_ratio, max_ratio=0.95)
         head = SSDLiteHead(body.channels, anchors.num_anchors_per_location(), classes + 1, norm_layer)
         limits = {"score_thresh": 0.001, "nms_thresh": 0.55, "detections_per_img": 300, "topk_candidates": 300}

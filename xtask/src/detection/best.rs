@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::figures::{figures, share};
 use super::photo::PhotoResult;
-use super::pictures;
+use super::{explained, pictures};
 use crate::conclusion::{MeasuredEpoch, Run};
 use crate::inference;
 
@@ -155,6 +155,8 @@ impl MeasuredEpoch for BestDetection {
         };
         let names = run.data.train().classes();
         report.boxes = vec![pictures::worst(run, &self.worst(), names)?];
+        let photos: Vec<PhotoResult<'_>> = self.results().collect();
+        report.pictures = explained::groups(run, &self.network, &photos, names)?;
         report.detections = Some(DetectionResults {
             evaluated_on: format!("{} images{chose}; weights of the best epoch", self.part),
             names: names.to_vec(),

@@ -3,6 +3,7 @@
 mod best;
 mod dataset;
 mod evaluate;
+mod explained;
 mod figures;
 mod photo;
 mod pictures;

@@ -35,6 +35,32 @@ pub(super) enum PyramidBody {
     },
 }
 
+/// The bodies of detectors that look once, at maps from an eighth of the image's size on.
+#[derive(Clone, Copy)]
+pub(super) enum OneStageForm {
+    /// torchvision's.
+    Resnet50,
+    /// One that the configuration names.
+    Chosen,
+}
+
+impl OneStageForm {
+    pub(super) fn body(self, args: &mut ArgReader<'_>) -> std::result::Result<PyramidBody, Error> {
+        match self {
+            Self::Resnet50 => PyramidBody::torchvision_resnet50(&[2, 3, 4], args),
+            Self::Chosen => PyramidBody::chosen(&[8, 16, 32], args),
+        }
+    }
+
+    /// Classes where nothing is said: torchvision's files count COCO's categories.
+    pub(super) fn default_classes(self) -> usize {
+        match self {
+            Self::Resnet50 => cnn_core::COCO_CATEGORIES.len(),
+            Self::Chosen => cnn_core::COCO_CLASSES.len(),
+        }
+    }
+}
+
 impl PyramidBody {
     /// torchvision's ResNet-50 with the maps of these of its layers. `bn_eps` is what its norms add
     /// to the variance.

@@ -6,7 +6,6 @@
 //! here classes count from 0 without it, class `k` is the head's `k + 1`, and its class 0 is not found.
 
 use candle_core::{Result, Tensor};
-use cnn_core::Preprocessing;
 use cnn_layers::detection::losses::{BinaryTargets, Reduction, SigmoidFocalLoss, SmoothL1Loss};
 use cnn_layers::detection::{
     AnchorGenerator, AnchorLevel, BoxCoder, BoxEdges, LowQuality, Match, Matcher, clip_box,
@@ -20,14 +19,14 @@ use cnn_layers::{
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::places::{check_size, four, numbers, rows_of, scored_boxes, sigmoid};
-use super::pyramid_backbone::{BODY, PyramidBackbone, PyramidBody, grids};
+use super::pyramid_backbone::{BODY, OneStageForm, PyramidBackbone, grids};
 use super::{check_targets, suppress, torchvision_files};
-use crate::{ArgReader, Build, ClassOutputs, Error, ModelConfig, ModelSpec, Naming, preset};
+use crate::{Build, ClassOutputs, Error, ModelConfig, ModelSpec, Naming, preset};
 
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
         name: "retinanet_resnet50_fpn",
-        build: Build::Detector(|config, root| build(Form::Resnet50, config, root)),
+        build: Build::Detector(|config, root| build(OneStageForm::Resnet50, config, root)),
         parameters: 34_068_119,
         multiply_adds: 280_047_458_816,
         first_conv: "backbone.body.conv1",
@@ -39,10 +38,10 @@ pub(crate) const MODELS: &[ModelSpec] = &[
     },
     ModelSpec {
         name: "retinanet_fpn",
-        build: Build::Detector(|config, root| build(Form::Chosen, config, root)),
+        build: Build::Detector(|config, root| build(OneStageForm::Chosen, config, root)),
         parameters: 20_841_021,
         multiply_adds: 48_289_058_816,
-        preset: middle,
+        preset: preset::pyramid_detection_middle,
         num_classes: 80,
         labels: &cnn_core::COCO_CLASSES,
         body: Some(BODY),
@@ -53,22 +52,13 @@ pub(crate) const MODELS: &[ModelSpec] = &[
 const BASE: ModelSpec = ModelSpec {
     family: "retinanet",
     paper: "Lin et al. 2017, arXiv:1708.02002",
-    preset: large,
+    preset: preset::pyramid_detection_large,
     num_classes: 90,
     labels: &cnn_core::COCO_CATEGORIES,
     classifier: "head.classification_head.cls_logits",
     class_outputs: ClassOutputs::of_boxes(ANCHORS),
     ..ModelSpec::OWN
 };
-
-/// 1088×1088: photos of 4:3 and 3:4 have their short side at 816, torchvision's at 800.
-fn large() -> Preprocessing {
-    preset::pyramid_detection(1088)
-}
-
-fn middle() -> Preprocessing {
-    preset::pyramid_detection(512)
-}
 
 /// Anchors of a place: three sizes with three ratios.
 const ANCHORS: usize = 9;
@@ -85,26 +75,10 @@ const PRIOR: f64 = 0.01;
 /// Convolutions before the last one of a head.
 const DEPTH: usize = 4;
 
-#[derive(Clone, Copy)]
-enum Form {
-    Resnet50,
-    /// Over a backbone that the configuration names.
-    Chosen,
-}
-
-impl Form {
-    fn body(self, args: &mut ArgReader<'_>) -> std::result::Result<PyramidBody, Error> {
-        match self {
-            Self::Resnet50 => PyramidBody::torchvision_resnet50(&[2, 3, 4], args),
-            Self::Chosen => PyramidBody::chosen(&[8, 16, 32], args),
-        }
-    }
-}
-
 /// Arguments: `fpn_channels` (channels of the pyramid and of the heads, default 256); `bn_eps` with
 /// ResNet-50; `backbone` and `backbone_args` where the backbone is chosen.
 fn build(
-    form: Form,
+    form: OneStageForm,
     config: &ModelConfig,
     root: &Builder,
 ) -> std::result::Result<Box<dyn Detector>, Error> {
@@ -112,11 +86,7 @@ fn build(
         let channels = args.count("fpn_channels", 1..=4096)?.unwrap_or(256);
         Ok((form.body(args)?, channels))
     })?;
-    let default = match form {
-        Form::Chosen => cnn_core::COCO_CLASSES.len(),
-        Form::Resnet50 => BASE.num_classes,
-    };
-    let num_classes = config.num_classes.unwrap_or(default);
+    let num_classes = config.num_classes.unwrap_or(form.default_classes());
     let extra = ExtraLevels::P6P7(PyramidSource::Pyramid);
     let backbone = body.build(channels, extra, config, root)?;
     let levels: Vec<AnchorLevel> = backbone.strides().into_iter().map(anchors_of).collect();

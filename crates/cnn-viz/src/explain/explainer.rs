@@ -14,7 +14,8 @@ use super::{Explanation, Method, Place, Smoothing, Target};
 use crate::Error;
 use crate::picture::Heatmap;
 
-/// Explains the scores of a model, a classifier or a network for pixels, with any [`Method`].
+/// Explains the scores of a model, a classifier, a network for pixels or one that finds objects, with
+/// any [`Method`].
 ///
 /// The model must be built in [`Mode::Eval`](cnn_layers::Mode::Eval): gradients flow through it
 /// then, whether or not its weights are frozen.

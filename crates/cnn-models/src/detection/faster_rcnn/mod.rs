@@ -61,7 +61,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
         build: Build::Detector(|config, root| build(Form::Chosen, config, root)),
         parameters: 28_688_356,
         multiply_adds: 38_516_146_176,
-        preset: middle,
+        preset: preset::pyramid_detection_middle,
         num_classes: 80,
         labels: &cnn_core::COCO_CLASSES,
         body: Some(BODY),
@@ -72,7 +72,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
 const BASE: ModelSpec = ModelSpec {
     family: "fasterrcnn",
     paper: "Ren et al. 2015, arXiv:1506.01497",
-    preset: large,
+    preset: preset::pyramid_detection_large,
     num_classes: 90,
     labels: &cnn_core::COCO_CATEGORIES,
     classifier: "roi_heads.box_predictor.cls_score",
@@ -80,18 +80,9 @@ const BASE: ModelSpec = ModelSpec {
     ..ModelSpec::OWN
 };
 
-/// 1088×1088: photos of 4:3 and 3:4 have their short side at 816, torchvision's at 800.
-fn large() -> Preprocessing {
-    preset::pyramid_detection(1088)
-}
-
 /// 448×448: photos of 4:3 and 3:4 have their short side at 336, torchvision's at 320.
 fn small() -> Preprocessing {
     preset::pyramid_detection(448)
-}
-
-fn middle() -> Preprocessing {
-    preset::pyramid_detection(512)
 }
 
 /// Where the differences between smooth L1 and L1 begin.

@@ -11,28 +11,28 @@ mod head;
 use std::ops::Range;
 
 use candle_core::{Result, Tensor};
-use cnn_core::Preprocessing;
 use cnn_layers::detection::losses::{
     BinaryCrossEntropy, BinaryTargets, BoxLoss, BoxLossKind, Reduction, SigmoidFocalLoss,
 };
 use cnn_layers::detection::{AnchorGenerator, BoxEdges, BoxLinearCoder, clip_box};
 use cnn_layers::{
     Builder, Context, DetectedObject, DetectionLimits, DetectionTargets, Detector, ExtraLevels,
-    FeatureMap, ImageObjects, LayerGroup, NamedLoss, PyramidSource, RawOutput, StageInfo,
+    FeatureMap, ImageObjects, LayerGroup, NamedLoss, PyramidSource, RawOutput, ScoredBoxes,
+    StageInfo,
 };
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use self::assignment::{assign, centreness};
 use self::head::{Head, HeadOutputs};
-use super::places::{check_size, four, numbers, sigmoid};
-use super::pyramid_backbone::{BODY, PyramidBackbone, PyramidBody, grids};
+use super::places::{check_size, four, numbers, scored_boxes, sigmoid};
+use super::pyramid_backbone::{BODY, OneStageForm, PyramidBackbone, grids};
 use super::{check_targets, suppress, torchvision_files};
-use crate::{ArgReader, Build, ClassOutputs, Error, ModelConfig, ModelSpec, preset};
+use crate::{Build, ClassOutputs, Error, ModelConfig, ModelSpec, preset};
 
 pub(crate) const MODELS: &[ModelSpec] = &[
     ModelSpec {
         name: "fcos_resnet50_fpn",
-        build: Build::Detector(|config, root| build(Form::Resnet50, config, root)),
+        build: Build::Detector(|config, root| build(OneStageForm::Resnet50, config, root)),
         parameters: 32_322_720,
         multiply_adds: 236_948_111_360,
         first_conv: "backbone.body.conv1",
@@ -41,10 +41,10 @@ pub(crate) const MODELS: &[ModelSpec] = &[
     },
     ModelSpec {
         name: "fcos_fpn",
-        build: Build::Detector(|config, root| build(Form::Chosen, config, root)),
+        build: Build::Detector(|config, root| build(OneStageForm::Chosen, config, root)),
         parameters: 19_280_022,
         multiply_adds: 39_753_605_120,
-        preset: middle,
+        preset: preset::pyramid_detection_middle,
         num_classes: 80,
         labels: &cnn_core::COCO_CLASSES,
         body: Some(BODY),
@@ -55,7 +55,7 @@ pub(crate) const MODELS: &[ModelSpec] = &[
 const BASE: ModelSpec = ModelSpec {
     family: "fcos",
     paper: "Tian et al. 2019, arXiv:1904.01355",
-    preset: large,
+    preset: preset::pyramid_detection_large,
     num_classes: 90,
     labels: &cnn_core::COCO_CATEGORIES,
     classifier: "head.classification_head.cls_logits",
@@ -63,38 +63,13 @@ const BASE: ModelSpec = ModelSpec {
     ..ModelSpec::OWN
 };
 
-/// 1088×1088: photos of 4:3 and 3:4 have their short side at 816, torchvision's at 800.
-fn large() -> Preprocessing {
-    preset::pyramid_detection(1088)
-}
-
-fn middle() -> Preprocessing {
-    preset::pyramid_detection(512)
-}
-
 /// Candidates of a level.
 const CANDIDATES: usize = 1000;
-
-#[derive(Clone, Copy)]
-enum Form {
-    Resnet50,
-    /// Over a backbone that the configuration names.
-    Chosen,
-}
-
-impl Form {
-    fn body(self, args: &mut ArgReader<'_>) -> std::result::Result<PyramidBody, Error> {
-        match self {
-            Self::Resnet50 => PyramidBody::torchvision_resnet50(&[2, 3, 4], args),
-            Self::Chosen => PyramidBody::chosen(&[8, 16, 32], args),
-        }
-    }
-}
 
 /// Arguments: `fpn_channels` (channels of the pyramid and of the head, a multiple of 32, default 256);
 /// `bn_eps` with ResNet-50; `backbone` and `backbone_args` where the backbone is chosen.
 fn build(
-    form: Form,
+    form: OneStageForm,
     config: &ModelConfig,
     root: &Builder,
 ) -> std::result::Result<Box<dyn Detector>, Error> {
@@ -102,11 +77,7 @@ fn build(
         let channels = args.count("fpn_channels", 1..=4096)?.unwrap_or(256);
         Ok((form.body(args)?, channels))
     })?;
-    let default = match form {
-        Form::Chosen => cnn_core::COCO_CLASSES.len(),
-        Form::Resnet50 => BASE.num_classes,
-    };
-    let num_classes = config.num_classes.unwrap_or(default);
+    let num_classes = config.num_classes.unwrap_or(form.default_classes());
     let extra = ExtraLevels::P6P7(PyramidSource::Pyramid);
     let backbone = body.build(channels, extra, config, root)?;
     let sides: Vec<f32> = backbone.strides().iter().map(|&side| side as f32).collect();
@@ -160,9 +131,18 @@ struct OfImage<'a> {
 
 impl Fcos {
     fn outputs(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Outputs> {
-        check_size("FCOS", self.size_step(), xs)?;
         let image = [xs.height(), xs.width()];
-        let maps = self.backbone.forward(xs, cx)?;
+        self.outputs_of(image, &self.forward_stages(xs, cx)?, cx)
+    }
+
+    /// From the maps of the backbone for images of these rows and columns.
+    fn outputs_of(
+        &self,
+        image: [usize; 2],
+        maps: &[FeatureMap],
+        cx: &Context<'_>,
+    ) -> Result<Outputs> {
+        let maps = self.backbone.levels(maps, cx)?;
         Ok(Outputs {
             head: self.head.forward(&maps, cx)?,
             anchors: self.anchors.generate(image, &grids(&maps))?,
@@ -256,6 +236,33 @@ impl Detector for Fcos {
     fn forward_stages(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>> {
         check_size("FCOS", self.size_step(), xs)?;
         self.backbone.forward_stages(xs, cx)
+    }
+
+    fn forward_from(
+        &self,
+        image: &FeatureMap,
+        maps: Vec<FeatureMap>,
+        cx: &Context<'_>,
+    ) -> Result<Vec<ScoredBoxes>> {
+        let image = [image.height(), image.width()];
+        let maps = self.backbone.complete_stages(maps, cx)?;
+        let outputs = self.outputs_of(image, &maps, cx)?;
+        let anchors = outputs.anchors.concat();
+        let codes = numbers(&outputs.head.codes)?;
+        let decode = |row: usize| {
+            let anchor = &anchors[row % anchors.len()];
+            let edges = BoxLinearCoder::default().decode(&four(&codes, row), anchor);
+            clip_box(&edges, image)
+        };
+        let boxes = (0..codes.len() / 4).map(decode).collect();
+        let classes = outputs.head.classes.narrow(2, 1, self.num_classes)?;
+        let centres = numbers(&outputs.head.centres)?;
+        let score = |(at, logit): (usize, f32)| {
+            (sigmoid(logit) * sigmoid(centres[at / self.num_classes])).sqrt()
+        };
+        let scores = numbers(&classes)?.into_iter().enumerate().map(score);
+        let logits = classes.broadcast_add(&outputs.head.centres)?;
+        scored_boxes(boxes, &logits, scores.collect())
     }
 
     /// `codes`, `centres` and `classes` of all places, of these the background's first.
