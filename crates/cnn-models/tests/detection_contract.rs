@@ -120,6 +120,24 @@ fn scored_boxes_go_on_from_every_stage_and_the_best_one_is_found() {
         }
         assert!(scored(0).is_err(), "{}", spec.name);
 
+        // Only what depends on the last stage changes with it.
+        let mut maps = model.forward_stages(&xs, &cx).unwrap();
+        let last = maps.pop().unwrap().to_nhwc().affine(1.5, 0.5).unwrap();
+        maps.push(FeatureMap::from_nhwc(&last).unwrap());
+        let changed = model.forward_from(&xs, maps, &cx).unwrap().remove(0);
+        // The proposals of a second stage are others then.
+        if !spec.name.starts_with("fasterrcnn") {
+            let [before, after] = [&whole, &changed].map(|boxes| flat(&boxes.logits));
+            let rows = before.chunks(classes).zip(after.chunks(classes));
+            let mut changed = 0;
+            for ((before, after), stage) in rows.zip(&whole.stages) {
+                assert!(before == after || *stage == stages - 1, "{}", spec.name);
+                changed += usize::from(before != after);
+            }
+            assert!(changed > 0, "{}", spec.name);
+        }
+        assert_eq!(whole.stages.len(), rows, "{}", spec.name);
+
         let limits = DetectionLimits {
             score: 0.,
             iou: 0.5,

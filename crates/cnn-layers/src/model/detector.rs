@@ -105,6 +105,8 @@ pub struct ScoredBoxes {
     pub logits: Tensor,
     /// From 0 to 1, for each class of each row.
     pub scores: Vec<f32>,
+    /// For each row the deepest of the network's stages that it depends on.
+    pub stages: Vec<usize>,
 }
 
 impl ScoredBoxes {

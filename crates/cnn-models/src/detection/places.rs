@@ -40,11 +40,13 @@ pub(super) fn rows_of(map: &FeatureMap, values: usize) -> Result<Tensor> {
 }
 
 /// What is thought of the boxes of each image of a batch: `boxes` and `scores` of all images one
-/// after another, and `logits` `(N, rows, classes)`.
+/// after another, `logits` `(N, rows, classes)`, and for each row of an image the deepest stage that
+/// it depends on.
 pub(super) fn scored_boxes(
     boxes: Vec<BoxEdges>,
     logits: &Tensor,
     scores: Vec<f32>,
+    stages: &[usize],
 ) -> Result<Vec<ScoredBoxes>> {
     let (images, rows, classes) = logits.dims3()?;
     let of_image = boxes.len() / images.max(1);
@@ -53,6 +55,7 @@ pub(super) fn scored_boxes(
             boxes: boxes[image * of_image..][..of_image].to_vec(),
             logits: logits.get(image)?,
             scores: scores[image * rows * classes..][..rows * classes].to_vec(),
+            stages: stages.to_vec(),
         })
     };
     (0..images).map(image).collect()

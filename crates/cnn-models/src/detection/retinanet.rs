@@ -297,7 +297,9 @@ impl Detector for RetinaNet {
         let boxes = (0..codes.len() / 4).map(decode).collect();
         let logits = outputs.classes.narrow(2, 1, self.num_classes)?;
         let scores = numbers(&logits)?.into_iter().map(sigmoid).collect();
-        scored_boxes(boxes, &logits, scores)
+        // The levels are mixed, from the coarsest on.
+        let stages = vec![self.stages().len() - 1; anchors.len()];
+        scored_boxes(boxes, &logits, scores, &stages)
     }
 
     /// `codes` and `classes` of all anchors, of these the background's first.

@@ -78,6 +78,7 @@ pub(crate) fn resolve_objects(
         Ok(Score {
             class: found.class,
             edges: Some(edges.unwrap_or(*boxes.edges(found.row, found.class))),
+            stage: boxes.stages.get(found.row).copied(),
             // The object is chosen; its edges say where it is.
             region: None,
             ..score
@@ -141,6 +142,7 @@ mod tests {
             ],
             logits: Tensor::new(&[[1f32, -1.], [3., 0.], [-2., 2.]], &Device::Cpu).unwrap(),
             scores: vec![0.7, 0.2, 0.9, 0.5, 0.1, 0.8],
+            stages: vec![0, 0, 1],
         }
     }
 
@@ -160,6 +162,8 @@ mod tests {
         let lower = Region::new(0.5, 0., 1., 1.).unwrap();
         let lower = Target::PREDICTED.within(lower);
         assert_eq!(found(lower), (1, [60., 60., 90., 100.]));
+        assert_eq!(resolved(Target::PREDICTED).stage, Some(0));
+        assert_eq!(resolved(Target::class(1)).stage, Some(1));
         // What is said of a place is asked of the box that is nearest to it.
         let place = [0., 0., 18., 20.];
         assert_eq!(found(Target::PREDICTED.at(place)), (0, place));
@@ -189,6 +193,7 @@ mod tests {
             boxes: Vec::new(),
             logits: Tensor::zeros((0, 2), candle_core::DType::F32, &Device::Cpu).unwrap(),
             scores: Vec::new(),
+            stages: Vec::new(),
         };
         let target = resolved(Target::PREDICTED);
         let images = [none];

@@ -10,7 +10,8 @@ use crate::Error;
 /// The maps that a class activation map weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Place {
-    /// The last map, which the head reads; of a network for pixels or objects the backbone's last.
+    /// The last map, which the head reads; of a network for pixels the backbone's last, of one that
+    /// finds objects the backbone's last that the object's score depends on.
     #[default]
     Last,
     /// The output of a stage.

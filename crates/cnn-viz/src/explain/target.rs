@@ -156,6 +156,8 @@ pub struct Score {
     pub pixels: Option<Arc<[bool]>>,
     /// Of a network that finds objects, where the object is, in pixels of its input.
     pub edges: Option<BoxEdges>,
+    /// Of a network that finds objects, the deepest stage of its backbone that the score depends on.
+    pub stage: Option<usize>,
 }
 
 impl Score {
@@ -167,6 +169,7 @@ impl Score {
             region: None,
             pixels: None,
             edges: None,
+            stage: None,
         }
     }
 
@@ -244,6 +247,7 @@ pub(super) fn checked(
             region: target.region,
             pixels: target.pixels.clone(),
             edges: target.edges,
+            stage: None,
         }),
     }
 }

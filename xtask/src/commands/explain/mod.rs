@@ -71,8 +71,9 @@ pub(crate) struct Explain {
     )]
     region: Vec<f64>,
 
-    /// Where class activation maps are read: `last`, which the head reads (of a network for pixels or
-    /// objects the backbone's last), a stage's number, or its module; of several the mean
+    /// Where class activation maps are read: `last`, which the head reads (of a network for pixels
+    /// the backbone's last, of one that finds objects the last that the object's score depends on), a
+    /// stage's number, or its module; of several the mean
     #[arg(
         long = "stage",
         value_name = "STAGE",

@@ -324,8 +324,9 @@ impl Detector for FasterRcnn {
         let maps = self.backbone.complete_stages(maps, cx)?;
         let first = self.first_stage_of(image, &maps, cx)?;
         let proposals = self.proposals.for_testing(&first.outputs)?;
+        let stage = self.stages().len() - 1;
         self.regions
-            .scored_boxes(&first.maps, image, &proposals, cx)
+            .scored_boxes(&first.maps, image, &proposals, stage, cx)
     }
 
     /// `objectness` and `codes` of all anchors; and, in place of proposals, which depend on these,

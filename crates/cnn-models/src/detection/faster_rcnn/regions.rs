@@ -236,12 +236,14 @@ impl RegionHead {
         images.map(of_image).collect()
     }
 
-    /// What it thinks of the regions of each image, of each with a box for every class.
+    /// What it thinks of the regions of each image, of each with a box for every class. `stage` is the
+    /// deepest one of the backbone.
     pub(super) fn scored_boxes(
         &self,
         maps: &[FeatureMap],
         image: [usize; 2],
         regions: &[Vec<BoxEdges>],
+        stage: usize,
         cx: &Context<'_>,
     ) -> Result<Vec<ScoredBoxes>> {
         let classes = self.config.num_classes;
@@ -251,6 +253,7 @@ impl RegionHead {
                     boxes: Vec::new(),
                     logits: Tensor::zeros((0, classes), maps[0].dtype(), &Device::Cpu)?,
                     scores: Vec::new(),
+                    stages: Vec::new(),
                 })
             };
             return regions.iter().map(|_| empty()).collect();
@@ -274,6 +277,7 @@ impl RegionHead {
                 boxes,
                 logits: own.narrow(1, 1, classes)?,
                 scores,
+                stages: vec![stage; regions.len()],
             })
         };
         let images = regions.iter().zip(firsts(regions));

@@ -262,7 +262,9 @@ impl Detector for Fcos {
         };
         let scores = numbers(&classes)?.into_iter().enumerate().map(score);
         let logits = classes.broadcast_add(&outputs.head.centres)?;
-        scored_boxes(boxes, &logits, scores.collect())
+        // The levels are mixed, from the coarsest on.
+        let stages = vec![self.stages().len() - 1; anchors.len()];
+        scored_boxes(boxes, &logits, scores.collect(), &stages)
     }
 
     /// `codes`, `centres` and `classes` of all places, of these the background's first.

@@ -55,6 +55,8 @@ struct Outputs {
     /// `(N, boxes, 1 + classes)`.
     logits: Tensor,
     default_boxes: Vec<BoxEdges>,
+    /// For each of them the deepest stage of the backbone that is read.
+    stages: Vec<usize>,
 }
 
 impl Ssd {
@@ -140,7 +142,14 @@ impl Ssd {
             Tensor::cat(&rows?, 1)
         };
         let grids: Vec<[usize; 2]> = maps.iter().map(|map| [map.height(), map.width()]).collect();
+        let last = self.parts.backbone.stages().len() - 1;
+        let boxes_per_place = self.parts.anchors.boxes_per_place();
+        let of_map = |(map, ([rows, columns], boxes)): (usize, (&[usize; 2], usize))| {
+            std::iter::repeat_n(map.min(last), rows * columns * boxes)
+        };
+        let maps = grids.iter().zip(boxes_per_place).enumerate();
         Ok(Outputs {
+            stages: maps.flat_map(of_map).collect(),
             codes: all(&self.boxes, 4)?,
             logits: all(&self.classes, 1 + self.num_classes)?,
             default_boxes: self.parts.anchors.generate(image, &grids)?,
@@ -250,7 +259,7 @@ impl Detector for Ssd {
         let rows = logits.par_chunks_exact(1 + self.num_classes);
         let scores = rows.flat_map_iter(|logits| softmax(logits).into_iter().skip(1));
         let of_objects = outputs.logits.narrow(2, 1, self.num_classes)?;
-        scored_boxes(boxes, &of_objects, scores.collect())
+        scored_boxes(boxes, &of_objects, scores.collect(), &outputs.stages)
     }
 
     fn forward_raw(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<RawOutput>> {
@@ -281,6 +290,7 @@ impl Detector for Ssd {
             codes,
             logits,
             default_boxes,
+            ..
         } = &outputs;
         let loss = self.loss.loss(codes, logits, default_boxes, &objects)?;
         Ok(vec![

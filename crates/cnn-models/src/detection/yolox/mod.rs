@@ -218,7 +218,9 @@ impl Detector for Yolox {
         let classes = numbers(&outputs.classes)?.into_iter().enumerate();
         let scores = classes.map(of_class).collect();
         let logits = outputs.classes.broadcast_add(&outputs.objectness)?;
-        scored_boxes(boxes, &logits, scores)
+        // The levels are mixed, from the coarsest on.
+        let stages = vec![self.stages().len() - 1; anchors.len()];
+        scored_boxes(boxes, &logits, scores, &stages)
     }
 
     fn forward_raw(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<Vec<RawOutput>> {

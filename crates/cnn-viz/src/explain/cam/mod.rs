@@ -157,6 +157,27 @@ fn at_place(
     images: &Tensor,
     targets: &[Score],
 ) -> Result<Vec<Heatmap>, Error> {
+    let place_of = |target: &Score| match (place, target.stage) {
+        (Place::Last, Some(stage)) => Place::Stage(stage),
+        _ => place,
+    };
+    if targets.iter().any(|target| place_of(target) != place) {
+        // Each image's by itself: its maps may have another size than the others'.
+        let one = |(image, target): (usize, &Score)| {
+            let target = std::slice::from_ref(target);
+            let place = place_of(&target[0]);
+            let mut map = at_place(
+                subject,
+                cam,
+                place,
+                eigen,
+                &images.narrow(0, image, 1)?,
+                target,
+            )?;
+            Ok(map.remove(0))
+        };
+        return targets.iter().enumerate().map(one).collect();
+    }
     let (maps, gradients) = if cam.needs_gradients() {
         subject
             .maps_and_gradient(place, images, targets)
