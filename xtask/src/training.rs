@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, ValueEnum};
 use cnn_core::{Preprocessing, write_atomic};
-use cnn_data::{Augmentation, BatchMix, Split};
+use cnn_data::{Augmentation, BatchMix, Dataset, Split};
 use cnn_models::{Kind, ModelKind, NetworkOf};
 use cnn_train::{
     AugmentationPolicy, Cropping, GradientStep, MixPolicy, Notice, OptimizerConfig, ScheduleKind,
@@ -154,10 +154,22 @@ impl TrainingArgs {
 
     /// Opens the data that `--data` names; where they have no `val`, a part is held out.
     pub(crate) fn open_data(&self, data: &str) -> Result<TrainingData> {
-        self.open(&Source::parse(data)?, |place| {
+        let source = Source::parse(data)?;
+        let opened = self.open(&source, |place| {
             TrainingData::open(&place.path, self.val_fraction, self.seed)
                 .map_err(|error| refused(error, data))
-        })
+        });
+        let images = match &opened {
+            Ok(opened) => Ok(opened.train().clone()),
+            Err(_) => {
+                let of_train = source.open_images(Some(Split::Train));
+                of_train.or_else(|_| source.open_images(None))
+            }
+        };
+        match images.ok().and_then(|images| other_task(images.as_ref())) {
+            Some(hint) => Err(anyhow!("{data}: {hint}").context(Unusable)),
+            None => opened,
+        }
     }
 
     /// The same of photos with masks or boxes.
@@ -261,6 +273,23 @@ fn refused(error: cnn_train::Error, data: &str) -> anyhow::Error {
         }
         error => error.into(),
     }
+}
+
+/// Which task images without a class are for, where they have what one needs.
+fn other_task(images: &dyn Dataset) -> Option<String> {
+    if (0..images.len()).any(|index| images.label(index).is_some()) {
+        return None;
+    }
+    let [have, task] = if images.has_boxes() {
+        ["boxes", "detection"]
+    } else if !images.mask_classes().is_empty() {
+        ["masks", "segmentation"]
+    } else {
+        return None;
+    };
+    Some(format!(
+        "images without a class, which have {have}: --task {task} trains on them"
+    ))
 }
 
 /// What `--schedule` takes, each name with its defaults.

@@ -1,9 +1,10 @@
 //! Networks published for PyTorch give the figures that PyTorch measured, through the command line.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use cnn_weights::TensorFile;
 use serde_json::Value;
 
 /// A path of the shared data; `None` where it is absent, which CI does not accept.
@@ -284,4 +285,68 @@ fn yolox_nano_reaches_its_published_ap_on_coco() {
         (&boxes["boxes"], &boxes["difficult"]),
         (&216.into(), &4.into())
     );
+}
+
+#[test]
+fn an_object_is_explained_where_it_was_found() {
+    let Some(weights) = shared("hub/yolox_nano.coco") else {
+        return;
+    };
+    let photo = shared("data/coco128/images/000000000036.jpg").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name).display().to_string();
+    let explained = |more: &[&str]| {
+        let out = place("out");
+        let arguments = [
+            "explain",
+            &photo,
+            "--weights",
+            &weights,
+            "--no-checks",
+            "--json",
+            "--out",
+            &out,
+        ];
+        let found = json(&[&arguments[..], more].concat());
+        std::fs::remove_dir_all(out).unwrap();
+        found["explanations"][0].clone()
+    };
+    let edges = |explained: &Value| -> Vec<f64> {
+        let edges = explained["box"].as_array().unwrap().iter();
+        edges.map(|edge| edge.as_f64().unwrap()).collect()
+    };
+    let surest = explained(&[]);
+    assert_eq!(surest["predicted"]["label"], "umbrella");
+    assert!(surest["predicted"]["score"].as_f64().unwrap() > 0.9);
+    assert_eq!(surest["target"], "umbrella");
+    assert_eq!(surest["maps"][0]["method"], "hirescam");
+    // The umbrella fills the photo of 481×640; the woman below it is narrower.
+    let [umbrella, person] = [surest, explained(&["--target", "person"])].map(|one| edges(&one));
+    let width = |edges: &[f64]| edges[2] - edges[0];
+    assert!(
+        width(&umbrella) > 400. && width(&person) < 350.,
+        "{person:?}"
+    );
+    let lower = explained(&["--target", "person", "--region", "0.5,0,1,1"]);
+    assert_eq!(edges(&lower), person);
+
+    // A map lies about its object.
+    let raw = place("raw.safetensors");
+    explained(&["--target", "person", "--raw", &raw]);
+    let tensors = TensorFile::open(Path::new(&raw)).unwrap();
+    let map = tensors.tensor("map.hirescam").unwrap().get(0).unwrap();
+    let map = map.to_vec2::<f32>().unwrap();
+    // The photo was fitted into 416×416.
+    let scale = 416. / 640.;
+    let inside = |row: usize, column: usize| {
+        let [x, y] = [column, row].map(|at| (at as f64 + 0.5) / scale);
+        person[0] <= x && x <= person[2] && person[1] <= y && y <= person[3]
+    };
+    let mut sums = [0f64; 2];
+    for (row, values) in map.iter().enumerate() {
+        for (column, value) in values.iter().enumerate() {
+            sums[usize::from(inside(row, column))] += f64::from(*value);
+        }
+    }
+    assert!(sums[1] > 2. * sums[0], "{sums:?}");
 }

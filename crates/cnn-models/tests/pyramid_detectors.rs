@@ -264,7 +264,7 @@ fn a_width_that_does_not_fit_fcos_is_named() {
     let error = DetectionNetwork::of(*spec, &config, 0).unwrap_err();
     let message = error.to_string();
     assert!(
-        message.contains("conv.1: groups is 32, expected a divisor of 48 channels"),
+        message.contains("fpn_channels is 48, expected a multiple of 32"),
         "{message}"
     );
 }

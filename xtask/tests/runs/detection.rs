@@ -149,6 +149,9 @@ fn objects_are_learnt_measured_and_found() {
     ];
     let faults = refused(&[2], &["--augment mosaic is for detection"], &masks);
     assert!(faults.is_empty(), "{faults:#?}");
+    let untold = ["finetune", "--data", &data, "--out", &out];
+    let faults = refused(&[2], &["have boxes: --task detection"], &untold);
+    assert!(faults.is_empty(), "{faults:#?}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ const PRIOR: f64 = 0.01;
 /// Convolutions before the last ones.
 const DEPTH: usize = 4;
 /// Groups of the norms behind them.
-const GROUPS: usize = 32;
+pub(super) const GROUPS: usize = 32;
 
 /// Two towers of convolutions that all levels share.
 pub(super) struct Head {

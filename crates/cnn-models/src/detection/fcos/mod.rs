@@ -23,7 +23,7 @@ use cnn_layers::{
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use self::assignment::{assign, centreness};
-use self::head::{Head, HeadOutputs};
+use self::head::{GROUPS, Head, HeadOutputs};
 use super::places::{check_size, four, numbers, scored_boxes, sigmoid};
 use super::pyramid_backbone::{BODY, OneStageForm, PyramidBackbone, grids};
 use super::{check_targets, suppress, torchvision_files};
@@ -75,6 +75,14 @@ fn build(
 ) -> std::result::Result<Box<dyn Detector>, Error> {
     let (body, channels) = config.read_args(BASE.family, |args| {
         let channels = args.count("fpn_channels", 1..=4096)?.unwrap_or(256);
+        if !channels.is_multiple_of(GROUPS) {
+            return Err(Error::Argument {
+                model: BASE.family,
+                what: "fpn_channels",
+                found: channels.to_string(),
+                expected: format!("a multiple of {GROUPS}, the groups of its norms"),
+            });
+        }
         Ok((form.body(args)?, channels))
     })?;
     let num_classes = config.num_classes.unwrap_or(form.default_classes());
