@@ -21,6 +21,7 @@ mod memory;
 mod model_card;
 #[cfg(test)]
 mod models_page;
+mod network_args;
 mod next_steps;
 mod os_text;
 mod pictures;
@@ -34,6 +35,7 @@ mod segmentation;
 mod strip;
 mod training;
 mod watched;
+mod watcher;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cnn_models::Kind;
 
-use crate::args::NetworkArgs;
+use crate::network_args::NetworkArgs;
 use crate::output::{self, quoted};
 use crate::training::arguments_path;
 

@@ -11,8 +11,9 @@ use cnn_models::Kind;
 use cnn_transfer::{Measured, MeasuredWithPart};
 use serde_json::{Value, json};
 
-use crate::args::{DType, NetworkArgs, refuse_without_part};
+use crate::args::{DType, refuse_without_part};
 use crate::detection::{self, BoxEvaluation, DETECT_FLAGS, DetectArgs};
+use crate::network_args::NetworkArgs;
 use crate::os_text::PathOrName;
 use crate::run_images::{RunImages, RunPart};
 use crate::segmentation::{self, Evaluation, MASK_FLAGS, MaskArgs, SEGMENT_FLAGS, SegmentArgs};

@@ -11,7 +11,8 @@ use cnn_layers::{Context, FeatureMap, Mode};
 use cnn_models::Network;
 use cnn_weights::{TensorFile, save_safetensors};
 
-use crate::args::{DType, NetworkArgs};
+use crate::args::DType;
+use crate::network_args::NetworkArgs;
 
 /// Run one raw batch, without preprocessing, and write what the network gives
 ///

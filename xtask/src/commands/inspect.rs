@@ -16,10 +16,11 @@ use cnn_viz::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::args::{DType, NetworkArgs};
+use crate::args::DType;
 use crate::byline::byline;
 use crate::datasets::Source;
 use crate::memory::{self, Workload};
+use crate::network_args::NetworkArgs;
 use crate::next_steps::{self, NextStep};
 use crate::os_text::PathOrName;
 use crate::output::{Progress, short};

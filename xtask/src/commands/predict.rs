@@ -12,9 +12,10 @@ use cnn_transfer::{Predict as _, PredictedClass};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::args::{DType, NetworkArgs, refuse_without_part};
+use crate::args::{DType, refuse_without_part};
 use crate::detection::{self, BoxPrediction, DETECT_FLAGS, DetectArgs};
 use crate::memory::{self, Workload};
+use crate::network_args::NetworkArgs;
 use crate::segmentation::{self, SEGMENT_FLAGS, SegmentArgs};
 use crate::{inference, next_steps, output};
 

@@ -9,10 +9,11 @@ use cnn_hub::{Push as Request, Repo, RepoKind, Upload, Visibility};
 use cnn_models::{LoadOptions, Network};
 use serde_json::json;
 
-use crate::args::{Unusable, note_loaded};
+use crate::args::Unusable;
 use crate::conclusion::sha256;
 use crate::hub::{self, Published, Transfers};
 use crate::model_card::{Card, RunRecord};
+use crate::network_args::note_loaded;
 use crate::next_steps::{self, NextStep};
 use crate::output;
 

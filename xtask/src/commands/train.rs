@@ -16,21 +16,23 @@ use cnn_train::{
 use serde::{Deserialize, Serialize};
 
 use crate::args::{
-    TaskArg, Unusable, as_text, count, model_choice, not_negative, positive, refuse_without_part,
-    set_threads, share,
+    TaskArg, Unusable, as_text, count, not_negative, positive, refuse_without_part, set_threads,
+    share,
 };
 use crate::conclusion::Run;
 use crate::datasets::Source;
 use crate::detection::{self, BoxTraining, BoxTrainingArgs};
 use crate::memory::{self, Workload};
+use crate::network_args::model_choice;
 use crate::os_text::PathOrName;
 use crate::report;
 use crate::segmentation::{self, MaskArgs, PixelLossArgs};
 use crate::strip::Strip;
 use crate::training::{
-    TrainingArgs, Watcher, absolute, interrupted, optimizer_help, resumed_arguments, run_task,
+    TrainingArgs, absolute, interrupted, optimizer_help, resumed_arguments, run_task,
     save_arguments, schedule_help, without_part,
 };
+use crate::watcher::Watcher;
 
 const COMMAND: &str = "train";
 

@@ -1,8 +1,12 @@
 //! What detectors say of many places: the sizes of images that they can, and their outputs as numbers.
 
+use std::ops::Range;
+
 use candle_core::{DType, Result, Tensor};
-use cnn_layers::detection::BoxEdges;
-use cnn_layers::{FeatureMap, ScoredBoxes};
+use cnn_layers::detection::{BoxEdges, clip_box};
+use cnn_layers::{DetectedObject, DetectionLimits, FeatureMap, ScoredBoxes};
+
+use super::suppress;
 
 /// Whether all maps of a network halve evenly.
 ///
@@ -67,4 +71,44 @@ pub(super) fn softmax(logits: &[f32]) -> Vec<f32> {
     let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
     let sum: f32 = powers.iter().sum();
     powers.iter().map(|power| power / sum).collect()
+}
+
+/// A class that a place of an image may have.
+pub(super) struct Candidate {
+    /// Counted through the levels.
+    pub(super) place: usize,
+    pub(super) class: usize,
+    pub(super) score: f32,
+}
+
+/// Candidates of a level that are looked at, those with the highest scores.
+const CANDIDATES: usize = 1000;
+
+/// The detections of an image of `[rows, columns]` at the places of some levels, each of which has an
+/// anchor. `candidates` gives those of a level's places, and `decode` the box of a place with its
+/// anchor.
+pub(super) fn detections_of_levels(
+    levels: &[Vec<BoxEdges>],
+    image: [usize; 2],
+    limits: &DetectionLimits,
+    candidates: impl Fn(Range<usize>) -> Vec<Candidate>,
+    decode: impl Fn(usize, &BoxEdges) -> BoxEdges,
+) -> Result<Vec<DetectedObject>> {
+    let mut found = Vec::new();
+    let mut first = 0;
+    for anchors in levels {
+        let mut likely = candidates(first..first + anchors.len());
+        likely.sort_by(|a, b| b.score.total_cmp(&a.score));
+        likely.truncate(CANDIDATES);
+        found.extend(likely.into_iter().map(|candidate| {
+            let edges = decode(candidate.place, &anchors[candidate.place - first]);
+            DetectedObject {
+                edges: clip_box(&edges, image),
+                class: candidate.class,
+                score: candidate.score,
+            }
+        }));
+        first += anchors.len();
+    }
+    suppress(&found, limits)
 }

@@ -5,6 +5,8 @@
 //! torchvision's head scores its class 0, the background, too, though nothing is ever learned for it;
 //! here classes count from 0 without it, class `k` is the head's `k + 1`, and its class 0 is not found.
 
+use std::ops::Range;
+
 use candle_core::{Result, Tensor};
 use cnn_layers::detection::losses::{BinaryTargets, Reduction, SigmoidFocalLoss, SmoothL1Loss};
 use cnn_layers::detection::{
@@ -18,9 +20,11 @@ use cnn_layers::{
 };
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::places::{check_size, four, numbers, rows_of, scored_boxes, sigmoid};
+use super::places::{
+    Candidate, check_size, detections_of_levels, four, numbers, rows_of, scored_boxes, sigmoid,
+};
 use super::pyramid_backbone::{BODY, OneStageForm, PyramidBackbone, grids};
-use super::{check_targets, suppress, torchvision_files};
+use super::{check_targets, torchvision_files};
 use crate::{Build, ClassOutputs, Error, ModelConfig, ModelSpec, Naming, preset};
 
 pub(crate) const MODELS: &[ModelSpec] = &[
@@ -68,8 +72,6 @@ const RATIOS: [f32; 3] = [0.5, 1., 2.];
 const ANCHOR_SCALE: usize = 4;
 /// An anchor is an object's from the first overlap on, and background below the second.
 const OVERLAPS: [f32; 2] = [0.5, 0.4];
-/// Candidates of a level.
-const CANDIDATES: usize = 1000;
 /// The probability of each class that a new head begins with.
 const PRIOR: f64 = 0.01;
 /// Convolutions before the last one of a head.
@@ -222,29 +224,27 @@ impl RetinaNet {
         limits: &DetectionLimits,
     ) -> Result<Vec<DetectedObject>> {
         let scores = self.num_classes + 1;
-        let mut found = Vec::new();
-        let mut first = 0;
-        for anchors in &outputs.anchors {
-            let of_level = &logits[scores * first..][..scores * anchors.len()];
-            let likely = of_level.iter().enumerate().filter_map(|(place, &logit)| {
-                let score = sigmoid(logit);
-                (place % scores > 0 && score > limits.score).then_some((place, score))
-            });
-            let mut likely: Vec<(usize, f32)> = likely.collect();
-            likely.sort_by(|a, b| b.1.total_cmp(&a.1));
-            for (place, score) in likely.into_iter().take(CANDIDATES) {
-                let anchor = place / scores;
-                let code = four(codes, first + anchor);
-                let edges = BoxCoder::default().decode(&code, &anchors[anchor]);
-                found.push(DetectedObject {
-                    edges: clip_box(&edges, outputs.image),
-                    class: place % scores - 1,
-                    score,
-                });
-            }
-            first += anchors.len();
-        }
-        suppress(&found, limits)
+        let likely = |places: Range<usize>| {
+            let of_place = |place: usize| {
+                let logits = &logits[scores * place..][1..scores];
+                logits
+                    .iter()
+                    .enumerate()
+                    .filter_map(move |(class, &logit)| {
+                        let score = sigmoid(logit);
+                        (score > limits.score).then_some(Candidate {
+                            place,
+                            class,
+                            score,
+                        })
+                    })
+            };
+            places.flat_map(of_place).collect()
+        };
+        let decode = |place: usize, anchor: &BoxEdges| {
+            BoxCoder::default().decode(&four(codes, place), anchor)
+        };
+        detections_of_levels(&outputs.anchors, outputs.image, limits, likely, decode)
     }
 }
 

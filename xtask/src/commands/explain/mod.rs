@@ -17,8 +17,9 @@ use cnn_viz::{Explained, Method, Place, Region, Target, TrustChecks};
 
 use self::decides::Decides;
 use self::session::Session;
-use crate::args::{DType, NetworkArgs, Size, Unusable};
+use crate::args::{DType, Size, Unusable};
 use crate::memory::{self, Workload};
+use crate::network_args::NetworkArgs;
 use crate::output;
 
 const COMMAND: &str = "explain";

@@ -16,21 +16,23 @@ use cnn_transfer::{
 use serde::{Deserialize, Serialize};
 
 use crate::args::{
-    TaskArg, Unusable, as_text, count, not_negative, note_loaded, positive, refuse_without_part,
-    set_threads, share,
+    TaskArg, Unusable, as_text, count, not_negative, positive, refuse_without_part, set_threads,
+    share,
 };
 use crate::conclusion::{Run, Tuning};
 use crate::datasets::Source;
 use crate::detection::{self, BoxTraining, BoxTrainingArgs};
 use crate::memory::{self, Workload};
+use crate::network_args::note_loaded;
 use crate::os_text::PathOrName;
 use crate::report;
 use crate::segmentation::{self, MaskArgs, PixelLossArgs};
 use crate::strip::Strip;
 use crate::training::{
-    Augment, TrainingArgs, Watcher, absolute, explained, interrupt_flag, interrupted,
-    optimizer_help, resumed_arguments, save_arguments, schedule_help, without_part,
+    Augment, TrainingArgs, absolute, explained, interrupt_flag, interrupted, optimizer_help,
+    resumed_arguments, save_arguments, schedule_help, without_part,
 };
+use crate::watcher::Watcher;
 
 const COMMAND: &str = "finetune";
 

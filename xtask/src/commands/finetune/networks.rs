@@ -10,8 +10,9 @@ use cnn_models::{
 };
 
 use super::Finetune;
-use crate::args::{Unusable, model_choice};
+use crate::args::Unusable;
 use crate::hub::{self, Weights};
+use crate::network_args::model_choice;
 use crate::{detection, segmentation};
 
 /// What networks of a kind begin as where nothing is said.

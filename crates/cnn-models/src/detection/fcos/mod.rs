@@ -24,9 +24,11 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use self::assignment::{assign, centreness};
 use self::head::{GROUPS, Head, HeadOutputs};
-use super::places::{check_size, four, numbers, scored_boxes, sigmoid};
+use super::places::{
+    Candidate, check_size, detections_of_levels, four, numbers, scored_boxes, sigmoid,
+};
 use super::pyramid_backbone::{BODY, OneStageForm, PyramidBackbone, grids};
-use super::{check_targets, suppress, torchvision_files};
+use super::{check_targets, torchvision_files};
 use crate::{Build, ClassOutputs, Error, ModelConfig, ModelSpec, preset};
 
 pub(crate) const MODELS: &[ModelSpec] = &[
@@ -62,9 +64,6 @@ const BASE: ModelSpec = ModelSpec {
     class_outputs: ClassOutputs::of_boxes(1),
     ..ModelSpec::OWN
 };
-
-/// Candidates of a level.
-const CANDIDATES: usize = 1000;
 
 /// Arguments: `fpn_channels` (channels of the pyramid and of the head, a multiple of 32, default 256);
 /// `bn_eps` with ResNet-50; `backbone` and `backbone_args` where the backbone is chosen.
@@ -164,24 +163,13 @@ impl Fcos {
         said: &OfImage<'_>,
         limits: &DetectionLimits,
     ) -> Result<Vec<DetectedObject>> {
-        let mut found = Vec::new();
-        let mut first = 0;
-        for anchors in &outputs.anchors {
-            let mut likely = self.likely(first..first + anchors.len(), said, limits.score);
-            likely.sort_by(|a, b| b.score.total_cmp(&a.score));
-            for candidate in likely.into_iter().take(CANDIDATES) {
-                let code = four(said.codes, candidate.place);
-                let anchor = &anchors[candidate.place - first];
-                let edges = BoxLinearCoder::default().decode(&code, anchor);
-                found.push(DetectedObject {
-                    edges: clip_box(&edges, outputs.image),
-                    class: candidate.class,
-                    score: candidate.score,
-                });
-            }
-            first += anchors.len();
-        }
-        suppress(&found, limits)
+        detections_of_levels(
+            &outputs.anchors,
+            outputs.image,
+            limits,
+            |places| self.likely(places, said, limits.score),
+            |place, anchor| BoxLinearCoder::default().decode(&four(said.codes, place), anchor),
+        )
     }
 
     /// The classes of these places whose score is above the least: the root of the product of the
@@ -207,13 +195,6 @@ impl Fcos {
         }
         likely
     }
-}
-
-/// A class that a place may have.
-struct Candidate {
-    place: usize,
-    class: usize,
-    score: f32,
 }
 
 impl Detector for Fcos {

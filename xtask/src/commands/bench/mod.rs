@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: how fast a network runs here, where its time goes, and what the machine
 //! could do.
 
-use std::collections::BTreeMap;
+mod operations;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use candle_core::{Device, Tensor};
 use clap::{Args, ValueEnum};
 use cnn_core::Key;
 use cnn_data::{Batch, open_image};
-use cnn_kernels::{InstructionSet, OpTime, Pass, backward, copy_bandwidth, peak_flops, profile};
+use cnn_kernels::{InstructionSet, OpTime, backward, peak_flops, profile};
 use cnn_layers::{Context, DetectionTargets, FeatureMap, ImageObjects, Mode, Store};
 use cnn_models::{
     DetectionNetwork, Kind, LoadOptions, ModelConfig, Network, NetworkOf, SegmentationNetwork,
@@ -20,11 +21,13 @@ use cnn_train::{
     PixelTargets, Rates, Targets, decay_groups,
 };
 use cnn_viz::{Explainer, Method, Target};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::args::{CACHES, Size, Unusable, model_choice, set_threads};
+use self::operations::{Ceilings, Row, best_copy, print_groups, title};
+use crate::args::{Size, Unusable, set_threads};
 use crate::hub::{self, Weights};
 use crate::memory::{self, Workload};
+use crate::network_args::{CACHES, model_choice};
 use crate::next_steps::{self, NextStep};
 use crate::os_text::PathOrName;
 use crate::output;
@@ -355,10 +358,7 @@ impl Bench {
             calls.push(ops);
             peaks.push(peak_flops());
         }
-        let mut ceilings = Ceilings {
-            flops: quantile(&mut peaks, 0.5),
-            copies: BTreeMap::new(),
-        };
+        let mut ceilings = Ceilings::new(quantile(&mut peaks, 0.5));
         let measured = |index: usize, op: &OpTime| {
             let mut seconds: Vec<f64> = calls
                 .iter()
@@ -489,141 +489,6 @@ fn step(store: &Store, loss: impl Fn(&Context<'_>) -> Result<Tensor> + 'static) 
         };
         Ok(optimizer.step(&gradients, &rates)?)
     }))
-}
-
-/// What the machine can do.
-struct Ceilings {
-    flops: f64,
-    /// Bytes per second by the power of two of the bytes.
-    copies: BTreeMap<u32, f64>,
-}
-
-/// Bytes per second of the best of several copies: what neighbours of a machine take away is no
-/// limit of the machine.
-fn best_copy(bytes: usize) -> f64 {
-    (0..4).map(|_| copy_bandwidth(bytes)).fold(0., f64::max)
-}
-
-impl Ceilings {
-    /// Seconds that an operation takes at least.
-    fn least(&mut self, op: &OpTime) -> f64 {
-        let power = (op.bytes.max(1.).log2().round() as u32).clamp(16, 30);
-        let bandwidth = *self
-            .copies
-            .entry(power)
-            .or_insert_with(|| best_copy(1 << power));
-        (op.flops / self.flops).max(op.bytes / bandwidth)
-    }
-}
-
-/// An operation's numbers, or those of several.
-#[derive(Clone, Copy)]
-struct Row {
-    seconds: f64,
-    flops: f64,
-    bytes: f64,
-    least: f64,
-}
-
-impl Row {
-    const COLUMNS: [(&str, bool); 4] = [
-        ("ms", true),
-        ("GFLOP/s", true),
-        ("GB/s", true),
-        ("% of the limit", true),
-    ];
-
-    fn of(op: &OpTime, ceilings: &mut Ceilings) -> Self {
-        Self {
-            seconds: op.seconds,
-            flops: op.flops,
-            bytes: op.bytes,
-            least: ceilings.least(op),
-        }
-    }
-
-    fn plus(self, other: &Self) -> Self {
-        Self {
-            seconds: self.seconds + other.seconds,
-            flops: self.flops + other.flops,
-            bytes: self.bytes + other.bytes,
-            least: self.least + other.least,
-        }
-    }
-
-    fn cells(&self) -> [String; 4] {
-        let rate = |amount: f64| {
-            if amount > 0. {
-                format!("{:.1}", 1e-9 * amount / self.seconds)
-            } else {
-                String::new()
-            }
-        };
-        let share = format!("{:.0}", 100. * self.least / self.seconds);
-        [
-            format!("{:.3}", 1e3 * self.seconds),
-            rate(self.flops),
-            rate(self.bytes),
-            share,
-        ]
-    }
-
-    fn json(&self, op: &OpTime) -> Value {
-        json!({
-            "place": op.label,
-            "op": title(op),
-            "part": op.pass.name(),
-            "output": op.shape,
-            "ms": 1e3 * self.seconds,
-            "gflops": 1e-9 * self.flops / self.seconds,
-            "gb_per_second": 1e-9 * self.bytes / self.seconds,
-            "limit_fraction": self.least / self.seconds,
-        })
-    }
-}
-
-fn title(op: &OpTime) -> String {
-    format!("{} {}", op.op, op.geometry).trim_end().to_string()
-}
-
-/// Sums over the operations of one kind.
-fn print_groups(ops: &[OpTime], rows: &[Row], total: f64) -> Result<()> {
-    let mut groups: BTreeMap<(String, Pass), (Row, usize, f64)> = BTreeMap::new();
-    for (op, row) in ops.iter().zip(rows) {
-        let kind = if op.geometry.ends_with("depthwise") {
-            format!("{} depthwise", op.op)
-        } else {
-            op.op.to_string()
-        };
-        let none = Row {
-            seconds: 0.,
-            flops: 0.,
-            bytes: 0.,
-            least: 0.,
-        };
-        let group = groups
-            .entry((kind, op.pass))
-            .or_insert((none, 0, f64::INFINITY));
-        *group = (
-            group.0.plus(row),
-            group.1 + 1,
-            group.2.min(row.least / row.seconds),
-        );
-    }
-    let columns = [("all of a kind", false), ("part", false), ("number", true)];
-    let columns = [&columns[..], &Row::COLUMNS, &[("the least", true)]].concat();
-    let cells = |((kind, pass), (row, count, least)): (&(String, Pass), &(Row, usize, f64))| {
-        let kind = [kind.clone(), pass.name().to_string(), count.to_string()];
-        [&kind[..], &row.cells(), &[format!("{:.0}", 100. * least)]].concat()
-    };
-    let mut table: Vec<Vec<String>> = groups.iter().map(cells).collect();
-    let rest = total - rows.iter().map(|row| row.seconds).sum::<f64>();
-    for (what, seconds) in [("everything else", rest), ("in all", total)] {
-        let mut cells = vec![String::new(); columns.len()];
-        (cells[0], cells[3]) = (what.to_string(), format!("{:.3}", 1e3 * seconds));
-        table.push(cells);
-    }
-    output::table(&columns, &table)
 }
 
 /// The value below which a share of the values lies.
