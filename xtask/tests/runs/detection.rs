@@ -192,3 +192,27 @@ fn the_bytes_are_the_same_at_any_number_of_threads_and_after_kills() {
     assert_eq!(sha256(&run.join(WEIGHTS[0])), expected);
     assert!(Path::new(&run.join("report.html")).exists());
 }
+
+// Faster R-CNN draws regions, and SSD chooses the hardest places.
+#[test]
+fn what_is_drawn_and_chosen_is_the_same_at_any_number_of_threads() {
+    let bench = Bench::new();
+    let data = photos(&bench, "squares", 12);
+    for model in [
+        "fasterrcnn_fpn:backbone=test_resnet,fpn_channels=16,box_features=32",
+        "ssdlite:backbone=test_resnet",
+    ] {
+        let of = |threads: &str| {
+            let out = bench.path(&format!("{threads}-{}", &model[..7]));
+            let more = ["--model", model, "--epochs", "2", "--threads", threads];
+            let arguments = training(&data, &out);
+            let epochs = arguments
+                .iter()
+                .position(|word| *word == "--epochs")
+                .unwrap();
+            let arguments = [&arguments[..epochs], &arguments[epochs + 2..], &more].concat();
+            sha256(&run_dir(&json(&arguments)).join(WEIGHTS[0]))
+        };
+        assert_eq!(of("1"), of("2"), "{model}");
+    }
+}
