@@ -4,8 +4,9 @@ They are those that the golden files are made with: timm's, torchvision's where 
 tools/goldens/families/.
 """
 
+import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +58,8 @@ def build(name: str, shape: Input, weights: Path | None = None):
     from families.segmentation import UNet, smp
 
     torch.manual_seed(0)
+    if weights is not None:
+        shape = replace(shape, classes=json.loads((weights / "config.json").read_text())["num_classes"])
     name, _, settings = name.partition(":")
     settings = dict(setting.split("=") for setting in settings.split(",") if setting)
     if name.startswith("lenet5"):

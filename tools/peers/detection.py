@@ -95,15 +95,15 @@ def fitted(photo, record):
         return ((pixels(resized) / 255 - mean) / std)[None], (width / photo.width, height / photo.height)
     scale = min(height / photo.height, width / photo.width)
     size = int(photo.height * scale), int(photo.width * scale)
-    part = F.interpolate(pixels(photo)[None], size, mode="bilinear").round()
     if record["letterbox_fill"] == "mean":
         xs = torch.zeros(1, 3, height, width)
-        xs[:, :, : size[0], : size[1]] = (part / 255 - mean) / std
-    else:
-        xs = torch.full((1, 3, height, width), float(record["letterbox_fill"]))
-        xs[:, :, : size[0], : size[1]] = part
-        xs = xs.flip(1)
-    return xs, (scale, scale)
+        resized = photo.resize(size[::-1], Image.Resampling[record["interpolation"].upper()])
+        xs[:, :, : size[0], : size[1]] = (pixels(resized) / 255 - mean) / std
+        return xs, (scale, scale)
+    # As the original code of YOLOX has it.
+    xs = torch.full((1, 3, height, width), float(record["letterbox_fill"]))
+    xs[:, :, : size[0], : size[1]] = F.interpolate(pixels(photo)[None], size, mode="bilinear").round()
+    return xs.flip(1), (scale, scale)
 
 
 def pixels(photo):
