@@ -12,6 +12,10 @@ LIMITS = {"yolox": (0.001, 0.65), "ssdlite320": (0.001, 0.55)}
 """The least score and the IoU of a detection, as the networks are evaluated; both as this toolkit's defaults."""
 
 
+CANDIDATES = 300
+"""Boxes of a class that SSD's suppression compares."""
+
+
 def is_detector(name: str) -> bool:
     return family(name) in LIMITS
 
@@ -69,11 +73,14 @@ def suppressed(name: str, edges, scores, classes=None):
     found = []
     for image in range(len(edges)):
         of_image, of_scores = (torch.as_tensor(values[image]) for values in (edges, scores))
-        some = of_scores >= least
         if classes is None:
-            places, of_classes = some.nonzero().unbind(1)
-            of_image, of_scores = of_image[places], of_scores[some]
+            # SSD compares the best of each class.
+            of_scores, places = of_scores.topk(min(CANDIDATES, len(of_scores)), 0)
+            some = of_scores >= least
+            of_classes = some.nonzero()[:, 1]
+            of_image, of_scores = of_image[places[some]], of_scores[some]
         else:
+            some = of_scores >= least
             of_image, of_scores, of_classes = of_image[some], of_scores[some], torch.as_tensor(classes[image])[some]
         kept = batched_nms(of_image, of_scores, of_classes, overlap)
         found.append((of_image[kept], of_scores[kept], of_classes[kept]))
