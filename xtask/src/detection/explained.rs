@@ -4,11 +4,10 @@ use anyhow::Result;
 use cnn_data::{Batch, BoundingBox, Image};
 use cnn_layers::{DetectedObject, FeatureMap};
 use cnn_models::DetectionNetwork;
-use cnn_viz::{
-    Explainer, ImagePrediction, Method, PictureBox, PictureGroup, Target, draw_small_boxes, overlay,
-};
+use cnn_viz::{Explainer, ImagePrediction, Method, PictureBox, PictureGroup, Target, overlay};
 
 use super::photo::PhotoResult;
+use super::pictures::draw_readable;
 use crate::conclusion::Run;
 use crate::pictures::short;
 
@@ -86,15 +85,18 @@ pub(super) fn groups(
                 target,
             } = prepared;
             let explanation = explainer.explain(method, input, std::slice::from_ref(target))?;
-            let frame = [PictureBox {
-                edges: shown.object.edges,
-                word: String::new(),
-                color: shown.object.class,
-                is_dashed: shown.is_false,
-            }];
+            let draw = |picture: &Image| {
+                let frame = PictureBox {
+                    edges: shown.object.edges,
+                    word: String::new(),
+                    color: shown.object.class,
+                    is_dashed: shown.is_false,
+                };
+                draw_readable(picture, SIDE, vec![frame])
+            };
             let name = &names[shown.object.class];
             Ok(ImagePrediction {
-                image: draw_small_boxes(photo, SIDE, &frame)?,
+                image: draw(photo)?,
                 path: short(&dataset.id(shown.photo), run.data_name),
                 label: if shown.is_false {
                     "nothing of it".to_string()
@@ -103,11 +105,7 @@ pub(super) fn groups(
                 },
                 prediction: name.clone(),
                 probability: shown.object.score.into(),
-                explanation: Some(draw_small_boxes(
-                    &overlay(photo, &explanation.maps[0], record)?,
-                    SIDE,
-                    &frame,
-                )?),
+                explanation: Some(draw(&overlay(photo, &explanation.maps[0], record)?)?),
             })
         };
         Ok(PictureGroup {

@@ -61,12 +61,8 @@ pub(super) fn worst(
             is_dashed: *is_false,
             ..of_found(object, names)
         });
-        let (image, factor) = enlarged(&sample.image)?;
-        let draw = |mut boxes: Vec<PictureBox>| {
-            let edges = boxes.iter_mut().flat_map(|shown| &mut shown.edges);
-            edges.for_each(|edge| *edge *= factor as f32);
-            draw_small_boxes(&image, BoxedPhoto::LONGEST_SIDE, &boxes)
-        };
+        let draw =
+            |boxes: Vec<PictureBox>| draw_readable(&sample.image, BoxedPhoto::LONGEST_SIDE, boxes);
         group.photos.push(BoxedPhoto {
             path: short(&dataset.id(photo.index), run.data_name),
             caption: format!(
@@ -82,14 +78,20 @@ pub(super) fn worst(
     Ok(group)
 }
 
-/// An image whose boxes and words can be read, and how many times as large it is: small ones are
-/// enlarged by a whole number.
-fn enlarged(image: &Image) -> Result<(Image, usize)> {
-    let [height, width] = [image.height(), image.width()];
+/// A copy of a photo with its boxes, its longer side at most `longest`. Small photos are enlarged by a
+/// whole number before, so that lines are thin and words can be read.
+pub(super) fn draw_readable(
+    photo: &Image,
+    longest: usize,
+    mut boxes: Vec<PictureBox>,
+) -> Result<Image> {
+    let [height, width] = [photo.height(), photo.width()];
     let factor = (READABLE / height.max(width)).max(1);
     let [height, width] = [factor * height, factor * width];
-    let enlarged = resize(image, height, width, Interpolation::Nearest)?;
-    Ok((enlarged, factor))
+    let enlarged = resize(photo, height, width, Interpolation::Nearest)?;
+    let edges = boxes.iter_mut().flat_map(|shown| &mut shown.edges);
+    edges.for_each(|edge| *edge *= factor as f32);
+    Ok(draw_small_boxes(&enlarged, longest, &boxes)?)
 }
 
 /// What is within a box: all pixels that it touches.
