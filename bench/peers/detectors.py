@@ -100,7 +100,7 @@ def loss(outputs, shape: Input):
         boxes.append([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top])
         classes.append(number % shape.classes)
     truth = torch.tensor(boxes), torch.tensor(classes)
-    return sum(families().yolox.losses(outputs, [truth] * len(outputs), shape.height, shape.width, False).values())
+    return sum(families().yolox.losses_of(outputs, [truth] * len(outputs), shape.height, shape.width, False).values())
 
 
 def families():

@@ -161,3 +161,28 @@ fn places_and_checks_of_trust_hold_for_objects_too() {
         assert!(last.1.is_finite());
     }
 }
+
+// An object of SSD's first map does not depend on the later ones.
+#[test]
+fn an_object_is_explained_at_the_deepest_stage_that_it_depends_on() {
+    let [_, ssd, ..] = networks();
+    let explained = |places: Vec<Place>, target: Target| {
+        let explainer = Explainer::new(ssd.model()).with_places(places);
+        let explanation = explainer.explain(Method::GradCam, &image(), &[target]);
+        let explanation = explanation.unwrap();
+        (explanation.scores[0].clone(), explanation.maps[0].clone())
+    };
+    let mut stages = Vec::new();
+    for edges in [[28., 28., 36., 36.], [0., 0., 96., 64.]] {
+        let target = Target::class(1).at(edges);
+        let (score, last) = explained(vec![Place::Last], target.clone());
+        let stage = score.stage.unwrap();
+        let (_, own) = explained(vec![Place::Stage(stage)], target);
+        assert_eq!(last.values(), own.values());
+        stages.push(stage);
+    }
+    assert_eq!(stages, [0, 2]);
+    let small = Target::class(1).at([28., 28., 36., 36.]);
+    let (_, later) = explained(vec![Place::Stage(1)], small);
+    assert!(later.values().iter().all(|value| *value == 0.));
+}

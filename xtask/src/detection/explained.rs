@@ -141,3 +141,38 @@ fn chosen<'a>(photos: &'a [PhotoResult<'_>], classes: usize) -> Vec<Shown<'a>> {
     let right = surest.into_iter().flatten().take(CLASSES);
     right.chain(wrong.into_iter().take(WRONG)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_surest_right_box_of_each_class_and_the_surest_wrong_ones_are_chosen() {
+        let object = |class, score| DetectedObject {
+            edges: [0., 0., 1., 1.],
+            class,
+            score,
+        };
+        let right = [object(1, 0.5), object(1, 0.9), object(0, 0.3)];
+        let wrong = [0.4, 0.8, 0.6, 0.7, 0.5].map(|score| object(2, score));
+        let photos = [
+            PhotoResult {
+                index: 7,
+                shown: right.iter().map(|object| (object, false)).collect(),
+                objects: Vec::new(),
+            },
+            PhotoResult {
+                index: 9,
+                shown: wrong.iter().map(|object| (object, true)).collect(),
+                objects: Vec::new(),
+            },
+        ];
+        let found: Vec<_> = chosen(&photos, 3)
+            .iter()
+            .map(|shown| (shown.photo, shown.object.score, shown.is_false))
+            .collect();
+        let right = [(7, 0.3, false), (7, 0.9, false)];
+        let wrong = [0.8, 0.7, 0.6, 0.5].map(|score| (9, score, true));
+        assert_eq!(found, [&right[..], &wrong].concat());
+    }
+}

@@ -111,6 +111,9 @@ pub struct ScoredBoxes {
 
 impl ScoredBoxes {
     /// The box of a row, as it is for an object of a class.
+    ///
+    /// # Panics
+    /// If there is no such row.
     pub fn edges(&self, row: usize, class: usize) -> &BoxEdges {
         let rows = self.logits.dims()[0].max(1);
         let of_row = self.boxes.len() / rows;

@@ -146,14 +146,19 @@ impl<'a> Explained<'a> {
         match (self, place) {
             (Self::Classifier(model), Place::Last) => model.forward_features(images, cx),
             (Self::Classifier(model), Place::Stage(stage)) => model.forward_to(stage, images, cx),
-            (Self::Segmenter(model), _) => {
-                let mut maps = model.forward_stages(images, cx)?;
+            (Self::Segmenter(_) | Self::Detector(_), _) => {
+                let mut maps = self.forward_stages(images, cx)?;
                 Ok(maps.swap_remove(self.stage(place)))
             }
-            (Self::Detector(model), _) => {
-                let mut maps = model.forward_stages(images, cx)?;
-                Ok(maps.swap_remove(self.stage(place)))
-            }
+        }
+    }
+
+    /// The maps of all stages.
+    fn forward_stages(self, images: &FeatureMap, cx: &Context<'_>) -> Result<Vec<FeatureMap>> {
+        match self {
+            Self::Classifier(model) => model.forward_stages(images, cx),
+            Self::Segmenter(model) => model.forward_stages(images, cx),
+            Self::Detector(model) => model.forward_stages(images, cx),
         }
     }
 
@@ -174,28 +179,27 @@ impl<'a> Explained<'a> {
                 class_scores(model, &features, targets, cx)
             }
             (Self::Segmenter(model), _) => {
-                let all = model.forward_stages(images, &Context::eval())?;
-                let all = self.with_changed(place, all, maps)?;
+                let all = self.with_changed(place, images, maps)?;
                 let images = repeated(images, maps.batch())?;
                 pixel_scores(&model.forward_from(&images, all, cx)?, targets)
             }
             (Self::Detector(model), _) => {
-                let all = model.forward_stages(images, &Context::eval())?;
-                let all = self.with_changed(place, all, maps)?;
+                let all = self.with_changed(place, images, maps)?;
                 let images = repeated(images, maps.batch())?;
                 object_scores(&model.forward_from(&images, all, cx)?, targets)
             }
         }
     }
 
-    /// The maps of all stages up to a place, of which those at the place are changed: what reads
-    /// several stages reads those before, too, and they stay what they are.
+    /// The maps of images up to a place, of which those at the place are changed: what reads several
+    /// stages reads those before, too, and they stay what they are.
     fn with_changed(
         self,
         place: Place,
-        mut all: Vec<FeatureMap>,
+        images: &FeatureMap,
         maps: &FeatureMap,
     ) -> Result<Vec<FeatureMap>> {
+        let mut all = self.forward_stages(images, &Context::eval())?;
         all.truncate(self.stage(place));
         let repeated = |map: &FeatureMap| repeated(map, maps.batch());
         let mut all = all.iter().map(repeated).collect::<Result<Vec<_>>>()?;

@@ -145,3 +145,27 @@ fn compared(map: &Heatmap, score: &Score) -> Vec<f32> {
     let row = |row: usize| &map.values()[row * map.width()..][columns.clone()];
     rows.flat_map(row).copied().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_objects_map_is_compared_within_its_edges() {
+        let values = (0..20).map(|at| at as f32).collect();
+        let map = Heatmap::new(4, 5, values, false).unwrap();
+        let at = |edges| Score {
+            edges,
+            ..Score::of_class(0)
+        };
+        assert_eq!(compared(&map, &at(None)), map.values());
+        let inside = at(Some([1.2, 1., 2.8, 3.]));
+        assert_eq!(compared(&map, &inside), [6., 7., 11., 12.]);
+        // What lies beyond the input has no pixels; a box has at least one.
+        let beyond = at(Some([-3., -2., 2., 1.]));
+        assert_eq!(compared(&map, &beyond), [0., 1.]);
+        let outside = at(Some([90., 90., 99., 99.]));
+        assert_eq!(compared(&map, &outside), [19.]);
+    }
+}

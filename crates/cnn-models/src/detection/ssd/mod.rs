@@ -170,11 +170,10 @@ fn ssdlite(config: &ModelConfig, root: &Builder) -> Result<Box<dyn Detector>, Er
         let backbone = BackboneArgs::read_at(args, "mobilenetv2_100", "backbone.body")?;
         let maps = args.count("backbone_maps", 1..=3)?.unwrap_or(3);
         let reductions = &[8, 16, 32][3 - maps..];
-        let scales = DefaultBoxScales::Between {
-            // As SSD300's, whose first map is at an eighth, too.
-            least: args.number("min_ratio", 0.01..=1.)?.unwrap_or(0.07),
-            largest: args.number("max_ratio", 0.01..=1.)?.unwrap_or(0.95),
-        };
+        // As SSD300's, whose first map is at an eighth, too.
+        let least = args.number("min_ratio", 0.01..=0.95)?.unwrap_or(0.07);
+        let largest = args.number("max_ratio", least..=1.)?.unwrap_or(0.95);
+        let scales = DefaultBoxScales::Between { least, largest };
         Ok((backbone, reductions, scales))
     })?;
     let backbone = backbone.at_reductions(reductions, config, root)?;
