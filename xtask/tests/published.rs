@@ -350,3 +350,40 @@ fn an_object_is_explained_where_it_was_found() {
     }
     assert!(sums[1] > 2. * sums[0], "{sums:?}");
 }
+
+#[test]
+fn a_detector_over_a_classifier_starts_at_twice_the_rate() {
+    let Some(weights) = shared("hub/mobilenetv2_100.tf_in1k") else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().display().to_string();
+    let rate = |weights: &str| {
+        let answer = json(&[
+            "finetune",
+            "--task",
+            "detection",
+            "--weights",
+            weights,
+            "--data",
+            "shapes:samples=8",
+            "--size",
+            "32",
+            "--epochs",
+            "1",
+            "--out",
+            &out,
+            "--json",
+        ]);
+        let run = PathBuf::from(answer["run_dir"].as_str().unwrap());
+        let said = std::fs::read_to_string(run.join("args.toml")).unwrap();
+        let line = said.lines().find(|line| line.starts_with("lr = "));
+        let name = run.file_name().unwrap().to_string_lossy().to_string();
+        (name, line.unwrap().to_string())
+    };
+    let over = ("ssdlite-1".to_string(), "lr = 0.002".to_string());
+    assert_eq!(rate(&weights), over);
+    let detector = shared("hub/yolox_nano.coco").unwrap();
+    let own = ("yolox_nano-1".to_string(), "lr = 0.001".to_string());
+    assert_eq!(rate(&detector), own);
+}

@@ -294,6 +294,11 @@ fn what_cannot_be_built_or_run_is_an_error() {
     assert!(message.contains("no backbone"), "{message}");
     let message = build("ssdlite", ("backbone", "resnet20_cifar10"));
     assert!(message.contains("some at 1/[8, 16, 32]"), "{message}");
+    let config = ModelConfig::default().with_arg("min_ratio", 0.5);
+    let config = config.with_arg("max_ratio", 0.4);
+    let message = DetectionNetwork::new("ssdlite", &config, 0).unwrap_err();
+    let message = message.to_string();
+    assert!(message.contains("max_ratio is 0.4, expected"), "{message}");
     let message = build("ssd300_vgg16", ("backbone", "vgg16"));
     assert!(message.contains("is not known"), "{message}");
 
