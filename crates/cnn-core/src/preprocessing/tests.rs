@@ -1,3 +1,5 @@
+//! Records as timm writes them, and what is refused.
+
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::Path;
