@@ -18,11 +18,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cnn-models", &["cnn-layers"]),
     ("cnn-train", &["cnn-layers", "cnn-data", "cnn-metrics"]),
     ("cnn-transfer", &["cnn-train", "cnn-models"]),
+    ("cnn-robust", &["cnn-train", "cnn-models"]),
     (
         "cnn-viz",
         &["cnn-models", "cnn-data", "cnn-metrics", "cnn-graph"],
     ),
-    ("cnn", &["cnn-transfer", "cnn-viz"]),
+    ("cnn", &["cnn-transfer", "cnn-robust", "cnn-viz"]),
 ];
 
 fn root() -> PathBuf {

@@ -11,6 +11,7 @@
 //! | `data` (default) | `data` | datasets, decoding, augmentation, batches |
 //! | `train` (default) | `train` | losses, optimisers, schedules, the training loop |
 //! | `transfer` (default) | `transfer` | new heads, freezing, layer-wise rates, feature caches |
+//! | `robust` | `robust` | attacks, defences, certificates, corruptions |
 //! | `viz` | `viz` | explanations, feature maps, filters that do nothing |
 //! | `report` | `viz` | HTML pages of runs and explained photos |
 //! | `parquet` | `data` | image datasets in parquet files |
@@ -79,6 +80,8 @@ pub use cnn_layers as layers;
 pub use cnn_metrics as metrics;
 #[cfg(feature = "models")]
 pub use cnn_models as models;
+#[cfg(feature = "robust")]
+pub use cnn_robust as robust;
 #[cfg(feature = "train")]
 pub use cnn_train as train;
 #[cfg(feature = "transfer")]

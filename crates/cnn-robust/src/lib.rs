@@ -1,0 +1,43 @@
+//! Attacks on image classifiers, defences, certificates and corruptions: an honest measure of
+//! robustness.
+//!
+//! - [`PixelClassifier`]: a network as attacks see it, a function of images with values in 0..1 with
+//!   its normalisation inside; [`AttackedModel`] is the contract, for defences of one's own;
+//! - [`attack`]: the attacks, one file each;
+//! - [`Threat`]: which changes an attack may make; [`Draws`]: where its random numbers come from.
+//!
+//! # Its neighbours
+//!
+//! It attacks what `cnn-layers` calls a `Classifier`, from `cnn-models` or of one's own.
+//! [All crates](https://github.com/cnn-rs/cnn/blob/main/docs/crates.md) are on one page.
+//!
+//! # In your project
+//!
+//! A debug build of a project that depends on this crate is slow unless its dependencies are
+//! optimised: build with `--release`, or add to the workspace's `Cargo.toml`
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! ```
+//!
+//! [Use it in your project](https://github.com/cnn-rs/cnn/blob/main/docs/use-in-your-project.md)
+//! has the dependencies and the figures.
+#![forbid(unsafe_code)]
+
+pub mod attack;
+mod draws;
+mod error;
+mod images;
+mod model;
+mod threat;
+
+pub use draws::{Draw, Draws, RecordedDraws};
+pub use error::Error;
+pub use images::Images;
+pub use model::{
+    AttackedModel, Counted, ImageGradient, LogitLoss, Logits, PixelClassifier, Queries,
+};
+pub use threat::{Norm, Threat, parse_eps};

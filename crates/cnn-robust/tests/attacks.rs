@@ -1,0 +1,196 @@
+//! Attacks against torchattacks and AutoAttack's reference: the same images are asked for, step by
+//! step, and the same images are found.
+//!
+//! `python tools/goldens/attacks.py` makes the golden files.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+#[path = "../../cnn-models/tests/common/formula.rs"]
+mod formula;
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+
+use candle_core::{DType, Tensor};
+use cnn_core::Preprocessing;
+use cnn_models::{ModelConfig, Network, find};
+use cnn_robust::attack::{Attack, AttackBatch, Fgsm, Pgd};
+use cnn_robust::{
+    AttackedModel, Error, ImageGradient, Images, LogitLoss, Logits, Norm, PixelClassifier,
+    RecordedDraws, Threat,
+};
+use cnn_weights::TensorFile;
+
+use formula::formula;
+
+const SHAPE: [usize; 4] = [8, 3, 10, 8];
+const EPS: f64 = 2. / 255.;
+/// How far an image may be from the other program's.
+const TOLERANCE: f64 = 1e-5;
+
+fn network() -> Network {
+    let spec = *find("resnet8_cifar10").unwrap();
+    let network = Network::with_dtype(spec, &ModelConfig::default(), 0, DType::F64).unwrap();
+    let store = network.store();
+    for name in store.names() {
+        let tensor = store.get(&name).unwrap();
+        let value = formula(&name, tensor.dims(), tensor.dtype());
+        store.set(&name, &value).unwrap();
+    }
+    network
+}
+
+fn record() -> Preprocessing {
+    Preprocessing {
+        mean: vec![0.4, 0.5, 0.6],
+        std: vec![0.2, 0.25, 0.3],
+        ..Preprocessing::default()
+    }
+}
+
+fn images() -> Images {
+    let values = formula("images", &SHAPE, DType::F64);
+    let images = ((values + 1.).unwrap() / 2.).unwrap();
+    Images::from_nchw(&images).unwrap()
+}
+
+/// What the other program did.
+struct Golden {
+    file: TensorFile,
+}
+
+impl Golden {
+    fn open(case: &str) -> Self {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+        let path = PathBuf::from(directory).join(format!("{case}.safetensors"));
+        let file = TensorFile::open(&path).unwrap();
+        Self { file }
+    }
+
+    fn tensor(&self, name: &str) -> Tensor {
+        self.file.tensor(name).unwrap()
+    }
+
+    fn images(&self, name: &str) -> Images {
+        Images::from_nchw(&self.tensor(name)).unwrap()
+    }
+
+    fn numbers(&self, name: &str) -> Vec<u32> {
+        let tensor = self.tensor(name).to_dtype(DType::U32).unwrap();
+        tensor.to_vec1().unwrap()
+    }
+
+    /// The batches whose gradient was asked for; none if they were of several sizes.
+    fn queried(&self) -> Option<Vec<Images>> {
+        self.file.names().find(|name| *name == "queried")?;
+        let steps = self.tensor("queried");
+        let step = |index| Images::from_nchw(&steps.get(index).unwrap()).unwrap();
+        Some((0..steps.dims()[0]).map(step).collect())
+    }
+
+    /// Its random numbers, `draw.<name>.<restart>.<step>`, in the order of our images' values.
+    fn draws(&self) -> RecordedDraws {
+        let mut draws = RecordedDraws::default();
+        for name in self.file.names() {
+            let parts: Vec<&str> = name.split('.').collect();
+            let &["draw", of, restart, step] = parts.as_slice() else {
+                continue;
+            };
+            let rows = self.images(name);
+            draws = draws.with(of, restart.parse().unwrap(), step.parse().unwrap(), rows);
+        }
+        draws
+    }
+}
+
+/// A model that keeps the batches whose gradient was asked for.
+struct Recorder<'a> {
+    model: &'a dyn AttackedModel,
+    queried: RefCell<Vec<Images>>,
+}
+
+impl AttackedModel for Recorder<'_> {
+    fn num_classes(&self) -> usize {
+        self.model.num_classes()
+    }
+
+    fn logits(&self, images: &Images) -> Result<Logits, Error> {
+        self.model.logits(images)
+    }
+
+    fn gradient(&self, images: &Images, loss: &dyn LogitLoss) -> Result<ImageGradient, Error> {
+        self.queried.borrow_mut().push(images.clone());
+        self.model.gradient(images, loss)
+    }
+}
+
+fn assert_same(found: &Images, expected: &Images, what: &str) {
+    let pairs = found.values().iter().zip(expected.values());
+    let largest = pairs.map(|(a, b)| (a - b).abs()).fold(0., f64::max);
+    assert!(
+        largest <= TOLERANCE && found.len() == expected.len(),
+        "{what}: {largest}"
+    );
+}
+
+/// Runs an attack as the other program did, and compares every step.
+fn compare(case: &str, attack: &dyn Attack, targeted: bool) {
+    let network = network();
+    let model = PixelClassifier::new(network.model(), &record()).unwrap();
+    let model = model.with_dtype(DType::F64);
+    let golden = Golden::open(case);
+    let images = images();
+    let logits = model.logits(&images).unwrap();
+    let labels = logits.predictions();
+    assert_eq!(labels, golden.numbers("labels"), "{case}");
+    let targets = logits.rows().map(second).collect();
+    let draws = golden.draws();
+    let mut batch = AttackBatch::new(images, labels).unwrap().with_draws(&draws);
+    if targeted {
+        batch = batch.with_targets(targets).unwrap();
+    }
+    let recorder = Recorder {
+        model: &model,
+        queried: RefCell::default(),
+    };
+    let adversarial = attack.run(&recorder, &batch).unwrap();
+    if let Some(expected) = golden.queried() {
+        let found = recorder.queried.borrow();
+        assert_eq!(found.len(), expected.len(), "{case}: gradients");
+        for (step, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert_same(found, expected, &format!("{case}, step {step}"));
+        }
+    }
+    assert_same(&adversarial, &golden.images("adversarial"), case);
+    let successes = batch.successes(&model.logits(&adversarial).unwrap());
+    let successes: Vec<u32> = successes.into_iter().map(u32::from).collect();
+    assert_eq!(successes, golden.numbers("success"), "{case}");
+}
+
+/// The class of the second highest score.
+fn second(logits: &[f64]) -> u32 {
+    let mut order: Vec<usize> = (0..logits.len()).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    order[1] as u32
+}
+
+fn ball() -> Threat {
+    Threat::linf(EPS).unwrap()
+}
+
+fn pgd() -> Pgd {
+    Pgd::new(ball()).with_steps(10).with_step_size(EPS / 4.)
+}
+
+#[test]
+fn fgsm() {
+    compare("fgsm", &Fgsm::new(EPS).unwrap(), false);
+}
+
+#[test]
+fn bim_and_pgd() {
+    compare("bim", &pgd().with_random_start(false), false);
+    compare("pgd", &pgd(), false);
+    compare("pgd_targeted", &pgd(), true);
+    let l2 = Pgd::new(Threat::new(Norm::L2, 0.5).unwrap());
+    compare("pgd_l2", &l2.with_steps(10).with_step_size(0.1), false);
+}

@@ -1,0 +1,92 @@
+//! No image leaves 0..1 or the ball, whatever the attack, the norm and the size; without a size nothing
+//! changes; and what becomes of an image does not depend on its batch.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use cnn_core::Key;
+use cnn_layers::Mode;
+use cnn_models::{ModelConfig, Network};
+use cnn_robust::attack::{Attack, AttackBatch, Fgsm, Pgd};
+use cnn_robust::{AttackedModel, Images, Norm, PixelClassifier, Threat};
+
+const COUNT: usize = 6;
+const SIZE: [usize; 3] = [10, 8, 3];
+
+/// Random images, of which some values are black or white already.
+fn images() -> Images {
+    let mut rng = Key::new(5).rng();
+    let count = COUNT * SIZE.iter().product::<usize>();
+    let values = (0..count).map(|_| rng.uniform_in(-0.2, 1.2).clamp(0., 1.));
+    Images::new(COUNT, SIZE, values.collect()).unwrap()
+}
+
+/// Every attack with a ball, at a size.
+fn attacks(norm: Norm, eps: f64) -> Vec<Box<dyn Attack>> {
+    let threat = Threat::new(norm, eps).unwrap();
+    let pgd = Pgd::new(threat).with_steps(4);
+    let mut attacks: Vec<Box<dyn Attack>> = vec![
+        Box::new(pgd),
+        Box::new(pgd.with_random_start(false)),
+        Box::new(pgd.with_restarts(2).with_early_stop(true)),
+    ];
+    if norm == Norm::Linf {
+        attacks.push(Box::new(Fgsm::new(eps).unwrap()));
+    }
+    attacks
+}
+
+fn sizes(norm: Norm) -> [f64; 4] {
+    match norm {
+        Norm::Linf => [0., 1. / 255., 8. / 255., 0.6],
+        Norm::L2 => [0., 0.1, 0.5, 5.],
+        Norm::L1 => [0., 0.5, 5., 60.],
+    }
+}
+
+#[test]
+fn no_image_leaves_the_ball() {
+    let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0).unwrap();
+    let scorer = network.build(Mode::Inference).unwrap();
+    let model = PixelClassifier::new(network.model(), network.preprocessing())
+        .unwrap()
+        .with_scorer(scorer.as_ref());
+    let images = images();
+    let labels = model.logits(&images).unwrap().predictions();
+    for targets in [None, Some(vec![1; COUNT])] {
+        let mut batch = AttackBatch::new(images.clone(), labels.clone()).unwrap();
+        if let Some(targets) = targets {
+            batch = batch.with_targets(targets).unwrap();
+        }
+        for norm in Norm::ALL {
+            for eps in sizes(norm) {
+                for attack in attacks(norm, eps) {
+                    let adversarial = attack.run(&model, &batch).unwrap();
+                    let change = adversarial.minus(&images);
+                    for index in 0..COUNT {
+                        let size = norm.size(change.image(index));
+                        let what = format!("{} {norm} {eps}: {size}", attack.name());
+                        assert!(size <= eps + 1e-9, "{what}");
+                    }
+                    let mut values = adversarial.values().iter();
+                    assert!(values.all(|value| (0. ..=1.).contains(value)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_image_is_attacked_the_same_in_any_batch() {
+    let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0).unwrap();
+    let model = PixelClassifier::new(network.model(), network.preprocessing()).unwrap();
+    let images = images();
+    let labels = model.logits(&images).unwrap().predictions();
+    let batch = AttackBatch::new(images, labels).unwrap();
+    for norm in Norm::ALL {
+        for attack in attacks(norm, sizes(norm)[2]) {
+            let whole = attack.run(&model, &batch).unwrap();
+            let some = [4, 1];
+            let part = attack.run(&model, &batch.select(&some)).unwrap();
+            assert_eq!(part, whole.select(&some), "{} {norm}", attack.name());
+        }
+    }
+}
