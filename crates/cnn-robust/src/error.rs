@@ -15,6 +15,27 @@ pub enum Error {
         /// The image's number.
         sample: u64,
     },
+    /// Training with one step of attack has learnt that step alone.
+    #[error(
+        "catastrophic overfitting after {updates} updates: of {images} training images {one_step} are right under one step of the attack, \
+         and {many_steps} under ten; take a smaller size, fewer epochs, or a method of several steps, such as pgd"
+    )]
+    CatastrophicOverfitting {
+        /// Updates so far.
+        updates: usize,
+        /// Images of the batch that was looked at.
+        images: usize,
+        /// How many are right under one step.
+        one_step: usize,
+        /// How many are right under many.
+        many_steps: usize,
+    },
+    /// Training.
+    #[error(transparent)]
+    Train(Box<cnn_train::Error>),
+    /// Reading data.
+    #[error(transparent)]
+    Data(#[from] cnn_data::Error),
     /// Metrics.
     #[error(transparent)]
     Metrics(#[from] cnn_metrics::Error),
@@ -51,5 +72,11 @@ impl From<candle_core::Error> for Error {
 impl From<cnn_layers::Error> for Error {
     fn from(error: cnn_layers::Error) -> Self {
         Self::Layer(error)
+    }
+}
+
+impl From<cnn_train::Error> for Error {
+    fn from(error: cnn_train::Error) -> Self {
+        Self::Train(Box::new(error))
     }
 }

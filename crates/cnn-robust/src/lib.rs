@@ -4,6 +4,9 @@
 //! - [`PixelClassifier`]: a network as attacks see it, a function of images with values in 0..1 with
 //!   its normalisation inside; [`AttackedModel`] is the contract, for defences of one's own;
 //! - [`attack`]: the attacks, one file each;
+//! - [`RobustnessMeter`]: what attacks leave of a classifier's accuracy; [`sweep`]: as a function of
+//!   the size; [`diagnose`]: whether such figures can be believed;
+//! - [`defence`]: training on images under attack, as a `Step` of `cnn-train`;
 //! - [`Threat`]: which changes an attack may make; [`Draws`]: where its random numbers come from.
 //!
 //! # Its neighbours
@@ -28,16 +31,23 @@
 #![forbid(unsafe_code)]
 
 pub mod attack;
+pub mod defence;
 mod draws;
 mod error;
+mod evaluation;
 mod images;
 mod model;
 mod threat;
 
 pub use draws::{Draw, Draws, RecordedDraws};
 pub use error::Error;
+pub use evaluation::{
+    Alarm, AlarmKind, AttackResult, AttackedBatch, AttackedImages, Diagnosis, JudgedAttack,
+    PixelBatches, RobustnessMeter, RobustnessResult, SweepPoint, diagnose, sweep,
+};
 pub use images::Images;
 pub use model::{
-    AttackedModel, Counted, ImageGradient, LogitLoss, Logits, PixelClassifier, Queries,
+    AttackedModel, Counted, ImageGradient, LogitLoss, Logits, Normalization, PixelClassifier,
+    Queries,
 };
 pub use threat::{Norm, Threat, parse_eps};

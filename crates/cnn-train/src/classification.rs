@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use cnn_core::Preprocessing;
 use cnn_data::{Augmentation, Batch, BatchMix, BatchPlan, Dataset, Skipped};
-use cnn_layers::{Context, FeatureMap, Mode};
+use cnn_layers::{Context, FeatureMap, Mode, Outputs};
 use cnn_metrics::ClassificationResult;
 
 use crate::training_images::TrainingImages;
@@ -56,6 +56,21 @@ pub trait Metric {
 }
 
 type NewMetric = Box<dyn Fn() -> Box<dyn Metric> + Send + Sync>;
+type NewImageMetric = Box<dyn Fn() -> Box<dyn ImageMetric> + Send + Sync>;
+
+/// A metric of one's own that looks at the validation images themselves, as the accuracy under an
+/// attack.
+pub trait ImageMetric {
+    /// Takes in a batch as the network reads it, `(N, H, W, C)`, the number of each image in the
+    /// dataset, and the `N` labels.
+    ///
+    /// # Errors
+    /// What the metric reports, as [`Error::other`].
+    fn update(&mut self, inputs: &Tensor, samples: &[usize], labels: &[u32]) -> Result<(), Error>;
+
+    /// What all batches amount to.
+    fn value(&self) -> f64;
+}
 
 /// Training a classifier on labelled images, evaluated on others.
 pub struct Classification {
@@ -66,6 +81,7 @@ pub struct Classification {
     loss: Box<dyn ClassificationLoss>,
     auxiliary_weight: Option<f64>,
     metrics: Vec<(String, NewMetric)>,
+    image_metrics: Vec<(String, NewImageMetric)>,
     score: String,
 }
 
@@ -94,6 +110,7 @@ impl Classification {
             loss: Box::new(CrossEntropy::default()),
             auxiliary_weight: None,
             metrics: Vec::new(),
+            image_metrics: Vec::new(),
             score: "top1".to_string(),
         })
     }
@@ -154,6 +171,48 @@ impl Classification {
         self
     }
 
+    /// A further metric that looks at the validation images; the logs have it as `val_…`, too.
+    #[must_use]
+    pub fn with_image_metric<M: ImageMetric + 'static>(
+        mut self,
+        name: impl Into<String>,
+        new: impl Fn() -> M + Send + Sync + 'static,
+    ) -> Self {
+        let new: NewImageMetric = Box::new(move || Box::new(new()));
+        self.image_metrics.push((name.into(), new));
+        self
+    }
+
+    /// What the trained network gives for a batch of inputs `(N, H, W, C)`.
+    ///
+    /// # Errors
+    /// If the inputs do not fit.
+    pub fn outputs(&self, inputs: &Tensor, cx: &Context<'_>) -> Result<Outputs<Tensor>, Error> {
+        let images = FeatureMap::from_nhwc(inputs)?;
+        Ok(self.forward_train.outputs(&images, cx)?)
+    }
+
+    /// The loss of outputs for a batch, those of auxiliary heads among them, and the share of right
+    /// predictions.
+    ///
+    /// # Errors
+    /// If an image has no label.
+    pub fn losses(&self, outputs: &Outputs<Tensor>, batch: &Batch) -> Result<Losses, Error> {
+        let labels = class_labels(batch)?;
+        let targets = self.targets(batch, &labels)?;
+        let right = right_predictions(&outputs.main, &labels)?;
+        let mut total = self.loss.loss(&outputs.main, &targets)?;
+        let mut named = vec![("top1".to_string(), right as f64 / labels.len() as f64)];
+        for head in &outputs.auxiliary {
+            let loss = self.loss.loss(&head.output, &targets)?;
+            let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            named.push((format!("{}_loss", head.head), value));
+            let weight = self.auxiliary_weight.unwrap_or(head.weight);
+            total = (total + (loss * weight)?)?;
+        }
+        Ok(Losses { total, named })
+    }
+
     /// The metric by which an epoch is the best, the higher the better: `top1`, `top5` or one of
     /// one's own.
     #[must_use]
@@ -171,6 +230,9 @@ impl Classification {
         let mut metrics = cnn_metrics::ClassificationMetrics::new(self.classes())?;
         let new = self.metrics.iter().map(|(name, new)| (name.clone(), new()));
         let mut further: Vec<(String, Box<dyn Metric>)> = new.collect();
+        let new = self.image_metrics.iter();
+        let mut on_images: Vec<(String, Box<dyn ImageMetric>)> =
+            new.map(|(name, new)| (name.clone(), new())).collect();
         let mut batches = plan.start()?;
         for batch in &mut batches {
             let batch = batch?;
@@ -181,13 +243,16 @@ impl Classification {
             for (_, metric) in &mut further {
                 metric.update(&logits, &labels)?;
             }
+            for (_, metric) in &mut on_images {
+                metric.update(&batch.images, &batch.indices, &labels)?;
+            }
         }
         self.train.note_skipped(batches.skipped());
         let further = further.into_iter();
-        let further = further
-            .map(|(name, metric)| (name, metric.value()))
-            .collect();
-        Ok((metrics.result()?, further))
+        let further = further.map(|(name, metric)| (name, metric.value()));
+        let on_images = on_images.into_iter();
+        let on_images = on_images.map(|(name, metric)| (name, metric.value()));
+        Ok((metrics.result()?, further.chain(on_images).collect()))
     }
 
     fn classes(&self) -> usize {
@@ -224,21 +289,7 @@ impl Task for Classification {
     }
 
     fn loss(&self, batch: &Batch, cx: &Context<'_>) -> Result<Losses, Error> {
-        let labels = class_labels(batch)?;
-        let images = FeatureMap::from_nhwc(&batch.images)?;
-        let outputs = self.forward_train.outputs(&images, cx)?;
-        let targets = self.targets(batch, &labels)?;
-        let right = right_predictions(&outputs.main, &labels)?;
-        let mut total = self.loss.loss(&outputs.main, &targets)?;
-        let mut named = vec![("top1".to_string(), right as f64 / labels.len() as f64)];
-        for head in &outputs.auxiliary {
-            let loss = self.loss.loss(&head.output, &targets)?;
-            let value = loss.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-            named.push((format!("{}_loss", head.head), value));
-            let weight = self.auxiliary_weight.unwrap_or(head.weight);
-            total = (total + (loss * weight)?)?;
-        }
-        Ok(Losses { total, named })
+        self.losses(&self.outputs(&batch.images, cx)?, batch)
     }
 
     fn evaluate(&self) -> Result<Evaluation, Error> {

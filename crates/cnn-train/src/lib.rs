@@ -69,7 +69,8 @@ mod weight_average;
 pub use augmentation_policy::{AugmentationPolicy, Cropping, MixPolicy};
 pub use class_weights::balanced_class_weights;
 pub use classification::{
-    Classification, Metric, check_datasets, class_labels, count_predictions, right_predictions,
+    Classification, ImageMetric, Metric, check_datasets, class_labels, count_predictions,
+    right_predictions,
 };
 pub use config::TrainConfig;
 pub use detection::{

@@ -158,13 +158,19 @@ pub struct GradientStep {
     pub clip_value: Option<f64>,
 }
 
-impl<T: Task> Step<T> for GradientStep {
-    fn step(
-        &mut self,
+impl GradientStep {
+    /// The gradients of batches, averaged over their samples, with what the losses say; nothing is
+    /// changed. `None` without a batch.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] if a loss is not finite, [`Error::Argument`] if no trained parameter has a
+    /// gradient, and what the task reports.
+    pub fn gradients<T: Task>(
+        &self,
         task: &T,
         batches: &[T::Batch],
-        update: &mut Update<'_>,
-    ) -> Result<StepReport, Error> {
+        update: &Update<'_>,
+    ) -> Result<Option<(Gradients, StepReport)>, Error> {
         let samples: usize = batches.iter().map(|batch| task.samples(batch)).sum();
         let mut report = StepReport {
             samples,
@@ -195,16 +201,24 @@ impl<T: Task> Step<T> for GradientStep {
                 Some(sum) => sum.add(&gradients, weight)?,
             }
         }
-        let Some(mut gradients) = sum else {
-            return Ok(report);
+        let Some(gradients) = sum else {
+            return Ok(None);
         };
         if gradients.iter().next().is_none() {
             let expected = "that of at least one trained parameter; the network of the loss is built in \
                             `Mode::Train` from the store that is trained";
             return Err(Error::argument("gradients", "none", expected));
         }
-        report.gradient_norm = gradients.norm()?;
-        if !report.gradient_norm.is_finite() {
+        Ok(Some((gradients, report)))
+    }
+
+    /// Clips gradients where asked and updates the parameters; the global norm before clipping.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] before anything is updated if a gradient is not finite.
+    pub fn update(&self, mut gradients: Gradients, update: &mut Update<'_>) -> Result<f64, Error> {
+        let norm = gradients.norm()?;
+        if !norm.is_finite() {
             let parameter = gradients
                 .first_non_finite()?
                 .unwrap_or("the sum of squares")
@@ -218,6 +232,21 @@ impl<T: Task> Step<T> for GradientStep {
             gradients.clip_norm(max)?;
         }
         update.optimizer.step(&gradients, &update.rates)?;
+        Ok(norm)
+    }
+}
+
+impl<T: Task> Step<T> for GradientStep {
+    fn step(
+        &mut self,
+        task: &T,
+        batches: &[T::Batch],
+        update: &mut Update<'_>,
+    ) -> Result<StepReport, Error> {
+        let Some((gradients, mut report)) = self.gradients(task, batches, update)? else {
+            return Ok(StepReport::default());
+        };
+        report.gradient_norm = self.update(gradients, update)?;
         Ok(report)
     }
 }

@@ -10,5 +10,6 @@ mod pgd;
 
 pub use batch::{Attack, AttackBatch};
 pub use fgsm::Fgsm;
+pub(crate) use fgsm::sign;
 pub use loss::{CrossEntropyLoss, DlrLoss, MarginLoss, TargetedDlrLoss};
 pub use pgd::Pgd;

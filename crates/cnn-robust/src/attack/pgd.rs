@@ -4,7 +4,7 @@
 
 use super::fgsm::sign;
 use super::{Attack, AttackBatch, CrossEntropyLoss};
-use crate::{AttackedModel, Draw, Error, Images, Logits, Norm, Threat};
+use crate::{AttackedModel, Draw, Error, Images, LogitLoss, Logits, Norm, Threat};
 
 /// Keeps a division by the size of a gradient finite.
 const FLOOR: f64 = 1e-10;
@@ -80,6 +80,15 @@ impl Pgd {
         Self { early_stop, ..self }
     }
 
+    /// The step of size 1 in the norm along each image's gradient.
+    pub(crate) fn step(&self, gradient: &Images) -> Images {
+        let mut step = gradient.clone();
+        for index in 0..step.len() {
+            direction(self.threat.norm, step.image_mut(index));
+        }
+        step
+    }
+
     fn start(&self, batch: &AttackBatch<'_>, restart: usize) -> Result<Images, Error> {
         let clean = batch.images();
         if !self.random_start {
@@ -91,6 +100,23 @@ impl Pgd {
             random_change(self.threat, batch, draw, change.image_mut(index))?;
         }
         Ok(self.threat.project(&clean.plus(&change, 1.), clean))
+    }
+
+    /// Steps from a start of its own along the gradient of a loss of its own, of all images to the end.
+    pub(crate) fn ascend_from(
+        &self,
+        model: &dyn AttackedModel,
+        batch: &AttackBatch<'_>,
+        start: Images,
+        loss: &dyn LogitLoss,
+    ) -> Result<Images, Error> {
+        let mut images = self.threat.project(&start, batch.images());
+        for _ in 0..self.steps {
+            let step = self.step(&model.gradient(&images, loss)?.images);
+            let moved = images.plus(&step, self.step_size);
+            images = self.threat.project(&moved, batch.images());
+        }
+        Ok(images)
     }
 
     /// One restart.
@@ -106,10 +132,7 @@ impl Pgd {
             let part = batch.select(&running);
             let now = images.select(&running);
             let gradient = model.gradient(&now, &CrossEntropyLoss(&part))?;
-            let mut step = gradient.images;
-            for index in 0..step.len() {
-                direction(self.threat.norm, step.image_mut(index));
-            }
+            let step = self.step(&gradient.images);
             let moved = self
                 .threat
                 .project(&now.plus(&step, self.step_size), part.images());

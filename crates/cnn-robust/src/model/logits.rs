@@ -70,6 +70,16 @@ impl Logits {
         &mut self.values[index * self.classes..][..self.classes]
     }
 
+    /// The scores of the images of these places.
+    #[must_use]
+    pub fn select(&self, indices: &[usize]) -> Self {
+        let rows = indices.iter().flat_map(|&index| self.row(index));
+        Self {
+            classes: self.classes,
+            values: rows.copied().collect(),
+        }
+    }
+
     /// The class of each image: that of the highest score, of equal ones the first.
     pub fn predictions(&self) -> Vec<u32> {
         self.rows().map(highest).collect()

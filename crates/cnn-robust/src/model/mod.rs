@@ -4,6 +4,7 @@ mod attacked;
 mod counted;
 mod logit_loss;
 mod logits;
+mod normalization;
 mod pixel_classifier;
 
 pub use attacked::{AttackedModel, ImageGradient};
@@ -11,4 +12,6 @@ pub use counted::{Counted, Queries};
 pub use logit_loss::LogitLoss;
 pub use logits::Logits;
 pub(crate) use logits::highest;
+pub use normalization::Normalization;
+pub(crate) use normalization::unnormalized;
 pub use pixel_classifier::PixelClassifier;

@@ -1,9 +1,10 @@
 //! A network behind its normalisation.
 
-use candle_core::{DType, Tensor, Var};
-use cnn_core::{ColorOrder, Preprocessing};
+use candle_core::{DType, Var};
+use cnn_core::Preprocessing;
 use cnn_layers::{Classifier, Context, FeatureMap, backward};
 
+use super::Normalization;
 use crate::{AttackedModel, Error, ImageGradient, Images, LogitLoss, Logits};
 
 /// A network as a function of images with values in 0..1, red, green, blue: its normalisation is
@@ -33,11 +34,7 @@ pub struct PixelClassifier<'a> {
     model: &'a dyn Classifier,
     scorer: &'a dyn Classifier,
     dtype: DType,
-    /// What each channel is multiplied with.
-    scale: Vec<f64>,
-    /// What is added to each channel then.
-    shift: Vec<f64>,
-    color_order: ColorOrder,
+    normalization: Normalization,
 }
 
 impl<'a> PixelClassifier<'a> {
@@ -48,18 +45,11 @@ impl<'a> PixelClassifier<'a> {
     /// # Errors
     /// If the record is invalid.
     pub fn new(model: &'a dyn Classifier, record: &Preprocessing) -> Result<Self, Error> {
-        let wrong = |error: cnn_core::Error| Error::Other(Box::new(error));
-        record.validate().map_err(wrong)?;
-        let [black, white] = record.value_range;
-        let range = white - black;
-        let channels = record.mean.iter().zip(&record.std);
         Ok(Self {
             model,
             scorer: model,
             dtype: DType::F32,
-            scale: record.std.iter().map(|std| range / std).collect(),
-            shift: channels.map(|(mean, std)| (black - mean) / std).collect(),
-            color_order: record.color_order,
+            normalization: Normalization::new(record)?,
         })
     }
 
@@ -74,31 +64,6 @@ impl<'a> PixelClassifier<'a> {
     pub fn with_dtype(self, dtype: DType) -> Self {
         Self { dtype, ..self }
     }
-
-    /// The network's input `(N, H, W, C)`.
-    fn normalized(&self, images: &Images) -> Result<Tensor, Error> {
-        let channels = images.size()[2];
-        if channels != self.scale.len() {
-            let expected = format!("{}, as the network takes", self.scale.len());
-            return Err(Error::argument("channels", channels, expected));
-        }
-        let mut inputs = images.clone();
-        for pixel in inputs.values_mut().chunks_exact_mut(channels) {
-            self.reorder(pixel);
-            let constants = self.scale.iter().zip(&self.shift);
-            for (value, (scale, shift)) in pixel.iter_mut().zip(constants) {
-                *value = *value * scale + shift;
-            }
-        }
-        inputs.to_nhwc(self.dtype)
-    }
-
-    /// From red, green, blue to the network's order, or back.
-    fn reorder(&self, pixel: &mut [f64]) {
-        if self.color_order == ColorOrder::Bgr {
-            pixel.reverse();
-        }
-    }
 }
 
 impl AttackedModel for PixelClassifier<'_> {
@@ -107,12 +72,12 @@ impl AttackedModel for PixelClassifier<'_> {
     }
 
     fn logits(&self, images: &Images) -> Result<Logits, Error> {
-        let inputs = FeatureMap::from_nhwc(&self.normalized(images)?)?;
+        let inputs = FeatureMap::from_nhwc(&self.normalization.inputs(images, self.dtype)?)?;
         Logits::from_tensor(&self.scorer.forward(&inputs, &Context::eval())?)
     }
 
     fn gradient(&self, images: &Images, loss: &dyn LogitLoss) -> Result<ImageGradient, Error> {
-        let inputs = Var::from_tensor(&self.normalized(images)?)?;
+        let inputs = Var::from_tensor(&self.normalization.inputs(images, self.dtype)?)?;
         let maps = FeatureMap::from_nhwc(&inputs)?;
         let scores = self.model.forward(&maps, &Context::eval())?;
         let logits = Logits::from_tensor(&scores)?;
@@ -122,17 +87,11 @@ impl AttackedModel for PixelClassifier<'_> {
             .collect();
         let weighted = (scores * upstream.to_tensor(self.dtype)?)?.sum_all()?;
         let gradients = backward(&weighted)?;
-        let mut gradient = match gradients.get(&inputs) {
-            Some(gradient) => Images::from_nhwc(gradient)?,
+        let gradient = match gradients.get(&inputs) {
+            Some(gradient) => self.normalization.gradient(gradient)?,
             // The scores do not depend on the images.
             None => images.zeros_like(),
         };
-        for pixel in gradient.values_mut().chunks_exact_mut(self.scale.len()) {
-            for (value, scale) in pixel.iter_mut().zip(&self.scale) {
-                *value *= scale;
-            }
-            self.reorder(pixel);
-        }
         Ok(ImageGradient {
             logits,
             losses,

@@ -1,0 +1,15 @@
+//! Training that makes a classifier robust: the network learns from images under attack.
+
+mod adversarial_step;
+mod config;
+mod crafted;
+mod free;
+mod mart;
+mod overfitting_watch;
+mod robust_accuracy;
+mod trades;
+mod weight_perturbation;
+
+pub use adversarial_step::AdversarialStep;
+pub use config::{AdversarialConfig, AdversarialMethod};
+pub use robust_accuracy::RobustAccuracy;
