@@ -162,7 +162,10 @@ impl Attack for Square {
         let tried = tried.collect::<Result<Vec<_>, _>>()?;
         judge(model, batch, &mut searches, &tried)?;
         for query in 0..self.queries {
-            searches.retain(|search| !search.is_success);
+            searches.retain(|search| {
+                images.image_mut(search.index).copy_from_slice(&search.best);
+                !search.is_success
+            });
             if searches.is_empty() {
                 break;
             }
