@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use candle_core::{DType, Tensor};
 use cnn_core::Preprocessing;
 use cnn_models::{ModelConfig, Network, find};
-use cnn_robust::attack::{Attack, AttackBatch, Fgsm, Pgd};
+use cnn_robust::attack::{Apgd, Attack, AttackBatch, FabT, Fgsm, Pgd, Square};
 use cnn_robust::{
     AttackedModel, Error, ImageGradient, Images, LogitLoss, Logits, Norm, PixelClassifier,
     RecordedDraws, Threat,
@@ -79,9 +79,30 @@ impl Golden {
         tensor.to_vec1().unwrap()
     }
 
-    /// The batches whose gradient was asked for; none if they were of several sizes.
+    fn has(&self, name: &str) -> bool {
+        self.file.names().any(|other| other == name)
+    }
+
+    /// The batches whose gradient was asked for; none of an attack that asks for none.
     fn queried(&self) -> Option<Vec<Images>> {
-        self.file.names().find(|name| *name == "queried")?;
+        if !self.has("queried") {
+            return None;
+        }
+        if self.has("queried_sizes") {
+            let all = self.images("queried");
+            let mut first = 0;
+            let batch = |size: u32| {
+                let places: Vec<usize> = (first..first + size as usize).collect();
+                first += size as usize;
+                all.select(&places)
+            };
+            return Some(
+                self.numbers("queried_sizes")
+                    .into_iter()
+                    .map(batch)
+                    .collect(),
+            );
+        }
         let steps = self.tensor("queried");
         let step = |index| Images::from_nchw(&steps.get(index).unwrap()).unwrap();
         Some((0..steps.dims()[0]).map(step).collect())
@@ -138,7 +159,8 @@ fn compare(case: &str, attack: &dyn Attack, targeted: bool) {
     let model = PixelClassifier::new(network.model(), &record()).unwrap();
     let model = model.with_dtype(DType::F64);
     let golden = Golden::open(case);
-    let images = images();
+    let count = golden.numbers("labels").len();
+    let images = images().select(&(0..count).collect::<Vec<_>>());
     let logits = model.logits(&images).unwrap();
     let labels = logits.predictions();
     assert_eq!(labels, golden.numbers("labels"), "{case}");
@@ -193,4 +215,42 @@ fn bim_and_pgd() {
     compare("pgd_targeted", &pgd(), true);
     let l2 = Pgd::new(Threat::new(Norm::L2, 0.5).unwrap());
     compare("pgd_l2", &l2.with_steps(10).with_step_size(0.1), false);
+}
+
+fn sized(norm: Norm, eps: f64) -> Threat {
+    Threat::new(norm, eps).unwrap()
+}
+
+#[test]
+fn apgd() {
+    let steps = |attack: Apgd| attack.with_steps(25);
+    compare("apgd_ce", &steps(Apgd::cross_entropy(ball())), false);
+    let half = Threat::linf(EPS / 2.).unwrap();
+    let dlr = Apgd::dlr(half).with_steps(10).with_restarts(2);
+    compare("apgd_dlr", &dlr, false);
+    let targeted = steps(Apgd::targeted(half)).with_target_classes(3);
+    compare("apgd_t", &targeted, false);
+    let l2 = steps(Apgd::cross_entropy(sized(Norm::L2, 0.1)));
+    compare("apgd_ce_l2", &l2, false);
+    let l1 = steps(Apgd::cross_entropy(sized(Norm::L1, 0.4)));
+    compare("apgd_ce_l1", &l1, false);
+    let shrinking = l1.with_shrinking_ball(true);
+    compare("apgd_ce_l1_shrinking", &shrinking, false);
+}
+
+#[test]
+fn fab() {
+    let attack = |threat| FabT::new(threat).with_steps(10).with_target_classes(2);
+    compare("fab_t", &attack(ball()).with_restarts(2), false);
+    compare("fab_t_l2", &attack(sized(Norm::L2, 0.1)), false);
+    compare("fab_t_l1", &attack(sized(Norm::L1, 0.4)), false);
+}
+
+#[test]
+fn square() {
+    let attack = |threat| Square::new(threat).with_queries(60);
+    compare("square", &attack(ball()), false);
+    compare("square_l2", &attack(sized(Norm::L2, 0.2)), false);
+    let l1 = attack(sized(Norm::L1, 2.)).with_rescaled_schedule(false);
+    compare("square_l1", &l1, false);
 }

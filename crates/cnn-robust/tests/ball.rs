@@ -5,8 +5,8 @@
 use cnn_core::Key;
 use cnn_layers::Mode;
 use cnn_models::{ModelConfig, Network};
-use cnn_robust::attack::{Attack, AttackBatch, Fgsm, Pgd};
-use cnn_robust::{AttackedModel, Images, Norm, PixelClassifier, Threat};
+use cnn_robust::attack::{Apgd, Attack, AttackBatch, AutoAttack, FabT, Fgsm, Pgd, Square, Verdict};
+use cnn_robust::{AttackedModel, Counted, Images, Norm, PixelClassifier, Threat};
 
 const COUNT: usize = 6;
 const SIZE: [usize; 3] = [10, 8, 3];
@@ -23,10 +23,18 @@ fn images() -> Images {
 fn attacks(norm: Norm, eps: f64) -> Vec<Box<dyn Attack>> {
     let threat = Threat::new(norm, eps).unwrap();
     let pgd = Pgd::new(threat).with_steps(4);
+    let apgd_t = Apgd::targeted(threat).with_steps(5).with_target_classes(2);
     let mut attacks: Vec<Box<dyn Attack>> = vec![
         Box::new(pgd),
         Box::new(pgd.with_random_start(false)),
         Box::new(pgd.with_restarts(2).with_early_stop(true)),
+        Box::new(Apgd::cross_entropy(threat).with_steps(5).with_restarts(2)),
+        Box::new(Apgd::dlr(threat).with_steps(5)),
+        Box::new(apgd_t),
+        Box::new(apgd_t.with_shrinking_ball(true).with_early_stop(true)),
+        Box::new(FabT::new(threat).with_steps(4).with_target_classes(2)),
+        Box::new(FabT::new(threat).with_steps(3).with_restarts(2)),
+        Box::new(Square::new(threat).with_queries(20)),
     ];
     if norm == Norm::Linf {
         attacks.push(Box::new(Fgsm::new(eps).unwrap()));
@@ -89,4 +97,110 @@ fn an_image_is_attacked_the_same_in_any_batch() {
             assert_eq!(part, whole.select(&some), "{} {norm}", attack.name());
         }
     }
+}
+
+/// A network, and images of which it errs on the last.
+struct Scene {
+    network: Network,
+    images: Images,
+    labels: Vec<u32>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0).unwrap();
+        let model = PixelClassifier::new(network.model(), network.preprocessing()).unwrap();
+        let images = images();
+        let mut labels = model.logits(&images).unwrap().predictions();
+        labels[COUNT - 1] = (labels[COUNT - 1] + 1) % 10;
+        Self {
+            network,
+            images,
+            labels,
+        }
+    }
+
+    fn model(&self) -> PixelClassifier<'_> {
+        PixelClassifier::new(self.network.model(), self.network.preprocessing()).unwrap()
+    }
+
+    fn batch(&self) -> AttackBatch<'static> {
+        AttackBatch::new(self.images.clone(), self.labels.clone()).unwrap()
+    }
+}
+
+#[test]
+fn an_early_stop_changes_no_success() {
+    let scene = Scene::new();
+    let model = scene.model();
+    let batch = scene.batch();
+    for norm in Norm::ALL {
+        let threat = Threat::new(norm, sizes(norm)[1]).unwrap();
+        let apgd = Apgd::targeted(threat).with_steps(10).with_target_classes(2);
+        let fab = FabT::new(threat).with_steps(10).with_target_classes(2);
+        let pairs: [[&dyn Attack; 2]; 2] = [
+            [&apgd, &apgd.with_early_stop(true)],
+            [&fab, &fab.with_early_stop(true)],
+        ];
+        for pair in pairs {
+            let [all, early] = pair.map(|attack| {
+                let counted = Counted::new(&model);
+                let found = attack.run(&counted, &batch).unwrap();
+                let successes = batch.successes(&model.logits(&found).unwrap());
+                assert_eq!(found.image(COUNT - 1), batch.images().image(COUNT - 1));
+                (successes, counted.queries())
+            });
+            assert_eq!(all.0, early.0, "{} {norm}", pair[0].name());
+            let some = early.0.iter().filter(|success| **success).count() > 1;
+            assert!(!some || early.1.forward < all.1.forward);
+        }
+    }
+}
+
+#[test]
+fn square_asks_no_more_about_what_it_fooled() {
+    let scene = Scene::new();
+    let model = scene.model();
+    let batch = scene.batch();
+    let counted = Counted::new(&model);
+    let attack = Square::new(Threat::linf(0.6).unwrap()).with_queries(50);
+    let found = attack.run(&counted, &batch).unwrap();
+    let fooled = batch.successes(&model.logits(&found).unwrap());
+    let stands = fooled.iter().filter(|fooled| !**fooled).count();
+    let queries = counted.queries();
+    assert_eq!(queries.backward, 0);
+    // The clean images, then each that stands to the end 51 times, each other at least once.
+    assert!(queries.forward >= COUNT + stands * 51 + (COUNT - 1 - stands));
+    assert!(stands == COUNT - 1 || queries.forward < COUNT + (COUNT - 1) * 51);
+}
+
+#[test]
+fn the_ensemble_says_which_member_succeeded() {
+    let scene = Scene::new();
+    let model = scene.model();
+    let batch = scene.batch();
+    let attack = AutoAttack::cheap(Threat::linf(1. / 255.).unwrap());
+    let report = attack.report(&model, &batch).unwrap();
+    assert_eq!(report.verdicts[COUNT - 1], Verdict::ErredBefore);
+    let names = attack.members().iter().map(|member| member.name());
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        ["apgd-ce", "apgd-t", "fab-t", "square"]
+    );
+    let fooled = batch.successes(&model.logits(&report.images).unwrap());
+    let mut standing: Vec<usize> = (0..COUNT - 1).collect();
+    for (place, member) in attack.members().iter().enumerate() {
+        let part = batch.select(&standing);
+        let found = member.run(&model, &part).unwrap();
+        let successes = part.successes(&model.logits(&found).unwrap());
+        for (index, image) in standing.clone().into_iter().enumerate() {
+            let by_this = report.verdicts[image] == Verdict::FooledBy(place);
+            assert_eq!(by_this, successes[index], "{} {image}", member.name());
+        }
+        standing.retain(|image| report.verdicts[*image] != Verdict::FooledBy(place));
+    }
+    for (index, verdict) in report.verdicts.iter().enumerate() {
+        assert_eq!(fooled[index], *verdict != Verdict::Stands);
+    }
+    assert_eq!(attack.run(&model, &batch).unwrap(), report.images);
 }

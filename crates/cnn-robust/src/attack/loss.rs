@@ -93,7 +93,7 @@ impl LogitLoss for MarginLoss<'_> {
 }
 
 /// The classes from the highest score to the lowest.
-fn descending(logits: &[f64]) -> Vec<usize> {
+pub(crate) fn descending(logits: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
     order
