@@ -3,12 +3,37 @@
 //! One file each, with its paper. An [`Attack`] works on a batch of images of which it knows the
 //! labels, and asks the model for scores and gradients alone.
 
+mod adam;
 mod batch;
+mod carlini_wagner;
+mod checks;
+mod deep_fool;
 mod fgsm;
+mod forms;
+mod hop_skip_jump;
 mod loss;
+mod mi_fgsm;
+mod minimal_size;
+mod one_pixel;
+mod patch;
 mod pgd;
+mod r_fgsm;
+mod spatial;
+mod spsa;
+mod universal;
 
 pub use batch::{Attack, AttackBatch};
+pub use carlini_wagner::CarliniWagner;
+pub use deep_fool::DeepFool;
 pub use fgsm::Fgsm;
+pub use hop_skip_jump::HopSkipJump;
 pub use loss::{CrossEntropyLoss, DlrLoss, MarginLoss, TargetedDlrLoss};
+pub use mi_fgsm::MiFgsm;
+pub use minimal_size::{MinimalSize, MinimalSizes};
+pub use one_pixel::OnePixel;
+pub use patch::{Patch, PatchPlace, PatchTraining};
 pub use pgd::Pgd;
+pub use r_fgsm::RFgsm;
+pub use spatial::{Fill, Motion, Spatial, SpatialSearch};
+pub use spsa::Spsa;
+pub use universal::{Universal, UniversalChange};
