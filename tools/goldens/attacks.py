@@ -3,8 +3,8 @@
     python tools/goldens/attacks.py [CASE…]
 
 The network is the ResNet-8 for CIFAR-10 with weights by the formula, in f64, behind a normalisation; the labels are what it
-predicts. Each file holds every batch that the attack asked a gradient for (`queried`), what it gave (`adversarial`), and its
-random numbers (`draw.<name>.<restart>.<step>`).
+predicts. Each file holds every batch that the attack asked a gradient for (`queried`) or what it gave after some steps (`after.<steps>`),
+what it gave in the end (`adversarial`), and its random numbers (`draw.<name>.<restart>.<step>`).
 """
 
 import argparse
@@ -90,6 +90,15 @@ def l2_start(draws: Draws):
     return patch.multiple(torch.Tensor, normal_=normal_, uniform_=uniform_)
 
 
+def normal_signs(draws: Draws):
+    """R+FGSM's start: signs of a normal tensor like the images."""
+
+    def randn_like(images):
+        return draws.normal("start.0.0", images.shape)
+
+    return patch.object(torch, "randn_like", randn_like)
+
+
 def nothing_drawn(draws: Draws):
     return patch.object(torch.Tensor, "uniform_", None)
 
@@ -101,6 +110,10 @@ class Case:
     attack: Callable
     drawn: Callable = nothing_drawn
     targeted: bool = False
+    # Whether the batches that a gradient was asked for are kept.
+    steps_kept: bool = True
+    # After how many steps the images are kept, by a run each, where gradients are asked for image by image.
+    runs: tuple = ()
 
 
 def second_class(model: Recorder):
@@ -114,6 +127,14 @@ CASES = {
     "pgd": Case(lambda model: torchattacks.PGD(model, eps=EPS, alpha=EPS / 4, steps=10), uniform_start),
     "pgd_targeted": Case(lambda model: torchattacks.PGD(model, eps=EPS, alpha=EPS / 4, steps=10), uniform_start, targeted=True),
     "pgd_l2": Case(lambda model: torchattacks.PGDL2(model, eps=0.5, alpha=0.1, steps=10), l2_start),
+    "ffgsm": Case(lambda model: torchattacks.FFGSM(model, eps=EPS, alpha=1.25 * EPS), uniform_start),
+    "rfgsm": Case(lambda model: torchattacks.RFGSM(model, eps=EPS, alpha=EPS / 4, steps=10), normal_signs),
+    "mifgsm": Case(lambda model: torchattacks.MIFGSM(model, eps=EPS, alpha=EPS / 4, steps=10, decay=0.9)),
+    "mifgsm_targeted": Case(lambda model: torchattacks.MIFGSM(model, eps=EPS, alpha=EPS / 4, steps=10), targeted=True),
+    "deepfool": Case(lambda model, steps=50: torchattacks.DeepFool(model, steps=steps), runs=(1, 2, 3, 4, 5)),
+    # Each image's own descent ends at the step at which the whole batch's does, so that both programs agree.
+    "cw": Case(lambda model: torchattacks.CW(model, c=5, steps=50, lr=0.01)),
+    "cw_targeted": Case(lambda model: torchattacks.CW(model, c=5, steps=50, lr=0.01), targeted=True, steps_kept=False),
 }
 
 
@@ -131,13 +152,15 @@ def run(case: Case) -> dict:
     targets = second_class(model)(images, labels)
     success = predictions == targets if case.targeted else predictions != labels
     print(f"  {int(success.sum())} of {len(labels)} succeeded, {len(model.queried)} gradients")
-    shapes = {tuple(batch.shape) for batch in model.queried}
-    queried = {"queried": torch.stack(model.queried).float().numpy()} if len(shapes) == 1 else {}
+    queried = [batch for batch in model.queried if case.steps_kept and batch.shape == images.shape]
+    queried = {"queried": torch.stack(queried).float().numpy()} if queried else {}
+    runs = {f"after.{steps}": case.attack(model, steps)(images, labels).detach().float().numpy() for steps in case.runs}
     return {
         "labels": labels.to(torch.int64).numpy(),
         "success": success.to(torch.uint8).numpy(),
         "adversarial": adversarial.float().numpy(),
         **queried,
+        **runs,
         **draws.tensors,
     }
 

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use candle_core::{DType, Tensor};
 use cnn_core::Preprocessing;
 use cnn_models::{ModelConfig, Network, find};
-use cnn_robust::attack::{Attack, AttackBatch, Fgsm, Pgd};
+use cnn_robust::attack::{Attack, AttackBatch, CarliniWagner, DeepFool, Fgsm, MiFgsm, Pgd, RFgsm};
 use cnn_robust::{
     AttackedModel, Error, ImageGradient, Images, LogitLoss, Logits, Norm, PixelClassifier,
     RecordedDraws, Threat,
@@ -193,4 +193,40 @@ fn bim_and_pgd() {
     compare("pgd_targeted", &pgd(), true);
     let l2 = Pgd::new(Threat::new(Norm::L2, 0.5).unwrap());
     compare("pgd_l2", &l2.with_steps(10).with_step_size(0.1), false);
+}
+
+#[test]
+fn steps_from_random_points() {
+    compare("ffgsm", &Fgsm::new(EPS).unwrap().with_random_start(), false);
+    compare("rfgsm", &RFgsm::new(EPS).unwrap(), false);
+}
+
+#[test]
+fn momentum() {
+    let attack = MiFgsm::new(EPS).unwrap();
+    compare("mifgsm", &attack.with_decay(0.9).unwrap(), false);
+    compare("mifgsm_targeted", &attack, true);
+}
+
+#[test]
+fn deep_fool() {
+    compare("deepfool", &DeepFool::new(), false);
+    let network = network();
+    let model = PixelClassifier::new(network.model(), &record()).unwrap();
+    let model = model.with_dtype(DType::F64);
+    let golden = Golden::open("deepfool");
+    let batch = AttackBatch::new(images(), golden.numbers("labels")).unwrap();
+    for steps in 1..=5 {
+        let found = DeepFool::new().with_steps(steps).run(&model, &batch);
+        let name = format!("after.{steps}");
+        assert_same(&found.unwrap(), &golden.images(&name), &name);
+    }
+}
+
+#[test]
+fn carlini_wagner() {
+    let attack = CarliniWagner::new().with_search_steps(1).unwrap();
+    let attack = attack.with_weight(5.).unwrap().with_steps(50);
+    compare("cw", &attack, false);
+    compare("cw_targeted", &attack, true);
 }
