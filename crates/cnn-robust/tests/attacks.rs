@@ -227,6 +227,7 @@ fn deep_fool() {
 fn carlini_wagner() {
     let attack = CarliniWagner::new().with_search_steps(1).unwrap();
     let attack = attack.with_weight(5.).unwrap().with_steps(50);
+    let attack = attack.with_step_size(0.01).unwrap().with_early_stop(true);
     compare("cw", &attack, false);
     compare("cw_targeted", &attack, true);
 }

@@ -88,7 +88,8 @@ fn hop_skip_jump_comes_near_the_smallest_change() {
     let model = trained.model();
     let batch = right(&model, &batch);
     let clean = batch.images();
-    let smallest = CarliniWagner::new().with_search_steps(5).unwrap();
+    let smallest = CarliniWagner::new().with_search_steps(3).unwrap();
+    let smallest = smallest.with_steps(100);
     let smallest = smallest.run(&model, &batch).unwrap();
     assert_eq!(count(&model, &batch, &smallest), batch.len());
     let smallest = sizes(Norm::L2, &smallest, clean);
@@ -124,18 +125,18 @@ fn hop_skip_jump_has_its_form_in_linf() {
     };
     let smallest = MinimalSize::up_to(0.1).unwrap().find(&model, &batch, pgd);
     let smallest = smallest.unwrap().sizes;
-    let attack = HopSkipJump::new(Norm::Linf).unwrap().with_steps(12);
+    let attack = HopSkipJump::new(Norm::Linf).unwrap();
     let attack = attack.with_directions(50).unwrap();
-    let found = attack.run(&ScoresAlone(&model), &batch).unwrap();
-    assert_eq!(count(&model, &batch, &found), batch.len());
-    let sizes = sizes(Norm::Linf, &found, batch.images());
-    println!("hopskipjump linf: {sizes:?} of {smallest:?}");
-    assert!(
-        sizes
-            .iter()
-            .zip(&smallest)
-            .all(|(found, least)| *found < 6. * least)
-    );
+    let [first, last] = [0, 12].map(|steps| {
+        let attack = attack.clone().with_steps(steps);
+        let found = attack.run(&ScoresAlone(&model), &batch).unwrap();
+        assert_eq!(count(&model, &batch, &found), batch.len());
+        sizes(Norm::Linf, &found, batch.images())
+    });
+    println!("hopskipjump linf: {last:?}, from {first:?}, of {smallest:?}");
+    for (index, least) in smallest.iter().enumerate() {
+        assert!(last[index] < 10. * least && last[index] < first[index] / 4.);
+    }
 }
 
 #[test]
@@ -153,7 +154,7 @@ fn hop_skip_jump_keeps_to_its_queries_and_goes_to_targets() {
         assert!(counted.queries().forward <= budget);
         assert_eq!(
             count(&model, &one, &found),
-            usize::from(budget >= 2),
+            usize::from(budget >= 3),
             "{budget}"
         );
     }

@@ -20,7 +20,7 @@ fn a_universal_change_fools_more_images_than_a_random_one() {
     let halves = [0..48, 48..96].map(|half| seen.select(&half.collect::<Vec<_>>()));
     for threat in [Threat::linf(10. / 255.), Threat::new(Norm::L2, 2.)] {
         let threat = threat.unwrap();
-        let universal = Universal::new(threat).with_rounds(6).unwrap();
+        let universal = Universal::new(threat);
         let universal = universal.find(&model, &halves).unwrap();
         let size = threat.norm.size(universal.change().image(0));
         assert!(size <= threat.eps + 1e-12 && size > 0.9 * threat.eps);

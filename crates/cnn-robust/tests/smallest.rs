@@ -25,20 +25,21 @@ fn pgd_l2(eps: f64) -> Result<Box<dyn Attack>, Error> {
 
 #[test]
 fn a_search_over_weights_finds_smaller_changes() {
-    let Some((trained, batch)) = Trained::load().zip(photos(0..12)) else {
+    let Some((trained, batch)) = Trained::load().zip(photos(0..6)) else {
         return;
     };
     let model = trained.model();
     let batch = right(&model, &batch);
     let clean = batch.images();
-    let attack = CarliniWagner::new().with_weight(10.).unwrap();
+    let attack = CarliniWagner::new().with_steps(100);
+    let attack = attack.with_step_size(0.002).unwrap();
     let of = |attack: CarliniWagner| {
         let found = attack.run(&model, &batch).unwrap();
         assert_eq!(count(&model, &batch, &found), batch.len());
         mean(&l2(&found, clean))
     };
     let one = of(attack.with_search_steps(1).unwrap());
-    let searched = of(attack.with_search_steps(6).unwrap());
+    let searched = of(attack.with_search_steps(5).unwrap());
     let deep_fool = DeepFool::new().run(&model, &batch).unwrap();
     assert_eq!(count(&model, &batch, &deep_fool), batch.len());
     let deep_fool = mean(&l2(&deep_fool, clean));
@@ -46,8 +47,9 @@ fn a_search_over_weights_finds_smaller_changes() {
     let pgd = mean(&search.find(&model, &batch, pgd_l2).unwrap().sizes);
     println!("cw {one}, searched {searched}, deepfool {deep_fool}, pgd {pgd}");
     assert!(searched < 0.95 * one);
-    assert!(searched < deep_fool && searched < 1.1 * pgd && pgd < 2. * searched);
+    assert!(searched < deep_fool && searched < 1.1 * pgd && deep_fool < 2. * searched);
     let sure = attack.with_confidence(5.).unwrap();
+    let sure = sure.with_search_steps(2).unwrap();
     let found = sure.run(&model, &batch).unwrap();
     let logits = model.logits(&found).unwrap();
     for (row, label) in logits.rows().zip(batch.labels()) {
@@ -65,7 +67,8 @@ fn a_target_is_reached_and_deep_fool_has_none() {
     let targets = batch.labels().iter().map(|label| (label + 1) % 10);
     let targets: Vec<u32> = targets.collect();
     let batch = batch.with_targets(targets).unwrap();
-    let attack = CarliniWagner::new().with_search_steps(3).unwrap();
+    let attack = CarliniWagner::new().with_search_steps(2).unwrap();
+    let attack = attack.with_steps(50);
     let found = attack.run(&model, &batch).unwrap();
     assert_eq!(count(&model, &batch, &found), batch.len());
     let message = DeepFool::new().run(&model, &batch).unwrap_err().to_string();

@@ -34,16 +34,17 @@ impl Default for CarliniWagner {
             weight: 1.,
             search_steps: 9,
             confidence: 0.,
-            steps: 100,
-            step_size: 0.01,
-            early_stop: true,
+            steps: 200,
+            step_size: 0.005,
+            early_stop: false,
         }
     }
 }
 
 impl CarliniWagner {
-    /// Default: 9 weights beginning with `c = 1`, for each a descent of at most 100 steps of 0.01, and
-    /// the confidence `κ = 0`. The paper's own program goes up to 10,000 steps.
+    /// Default: 9 weights beginning with `c = 1`, for each a descent of 200 steps of 0.005, so 1,800
+    /// gradients for each image, and the confidence `κ = 0`. The paper's own program goes up to 10,000
+    /// steps of 0.01 for each weight; so few as here leave a smaller change with shorter ones.
     pub fn new() -> Self {
         Self::default()
     }
@@ -93,7 +94,9 @@ impl CarliniWagner {
         Ok(Self { step_size, ..self })
     }
 
-    /// Whether an image's descent ends when its cost has not fallen within a tenth of the steps.
+    /// Whether an image's descent ends when its cost has not fallen within a tenth of the steps, as
+    /// torchattacks has it. That is faster and leaves larger changes, for the cost rises where the
+    /// attack succeeds first. Default: no.
     #[must_use]
     pub fn with_early_stop(self, early_stop: bool) -> Self {
         Self { early_stop, ..self }

@@ -12,6 +12,9 @@ use oracle::{Oracle, Pixels, blend};
 const NOISE: usize = 100;
 /// How far the directions of the first step reach, and the least that is used later.
 const FIRST_REACH: f64 = 0.1;
+/// How much further than the boundary the result lies: scores are rounded otherwise in a batch of
+/// another size, and at the boundary itself that decides the class.
+const OVERSHOOT: f64 = 1e-3;
 /// How often the step along a guess is halved.
 const HALVINGS: usize = 50;
 
@@ -20,8 +23,8 @@ const HALVINGS: usize = 50;
 /// on the wrong side gives the boundary's normal, and a step along it ends further inside.
 ///
 /// It starts at the first of [`with_starts`](Self::with_starts) that the network takes for a wrong
-/// class, or at noise; with targets it needs starts. It gives the nearest image that it found, or the
-/// image itself where no start was wrong.
+/// class, or at noise; with targets it needs starts. It gives the nearest image that it found, a
+/// thousandth beyond the boundary, or the image itself where no start was wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HopSkipJump {
     norm: Norm,
@@ -234,7 +237,21 @@ impl HopSkipJump {
         Ok(None)
     }
 
-    /// The nearest wrong point that was found.
+    /// The nearest wrong point that was found, a little further out if a last query allows.
+    fn find(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Pixels, Error> {
+        let last = usize::from(self.max_queries > 0);
+        let oracle = Oracle::new(model, batch, self.max_queries - last);
+        let found = self.search(&oracle)?;
+        let beyond = blend(oracle.clean(), &found, 1. + OVERSHOOT);
+        let beyond: Pixels = beyond.iter().map(|value| value.clamp(0., 1.)).collect();
+        let oracle = Oracle::new(model, batch, last);
+        match oracle.is_wrong(&beyond)? {
+            Some(true) => Ok(beyond),
+            _ => Ok(found),
+        }
+    }
+
+    /// The nearest wrong point at the boundary.
     fn search(&self, oracle: &Oracle<'_>) -> Result<Pixels, Error> {
         let clean = oracle.clean().to_vec();
         if oracle.is_wrong(&clean)? != Some(false) {
@@ -285,7 +302,7 @@ impl Attack for HopSkipJump {
         let mut images = batch.images().clone();
         for index in 0..batch.len() {
             let one = batch.select(&[index]);
-            let found = self.search(&Oracle::new(model, &one, self.max_queries))?;
+            let found = self.find(model, &one)?;
             images.image_mut(index).copy_from_slice(&found);
         }
         Ok(images)

@@ -23,13 +23,13 @@ pub struct Universal {
 }
 
 impl Universal {
-    /// Looks in a ball. Default: 10 rounds over all batches with steps of `ε / 10`, and `β = 9`, which
+    /// Looks in a ball. Default: 20 rounds over all batches with steps of `ε / 4`, and `β = 9`, which
     /// is the paper's.
     pub fn new(threat: Threat) -> Self {
         Self {
             threat,
-            rounds: 10,
-            step_size: threat.eps / 10.,
+            rounds: 20,
+            step_size: threat.eps / 4.,
             bound: 9.,
         }
     }
