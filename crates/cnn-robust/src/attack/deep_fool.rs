@@ -124,12 +124,13 @@ fn nearest_boundary(
     let mut steps = images.zeros_like();
     let mut nearest = vec![f64::INFINITY; images.len()];
     let count = rivals.iter().map(|rivals| rivals.len()).max().unwrap_or(0);
-    for rival in 0..count {
+    for place in 0..count {
+        let classes: Vec<usize> = rivals.iter().map(|rivals| rivals[place]).collect();
         let ahead = |index: usize, logits: &[f64], gradient: &mut [f64]| {
             let label = labels[index] as usize;
-            let class = rivals[index][rival];
+            let class = classes[index];
             gradient[class] = 1.;
-            gradient[label] -= 1.;
+            gradient[label] = -1.;
             logits[class] - logits[label]
         };
         let found = model.gradient(images, &ahead)?;

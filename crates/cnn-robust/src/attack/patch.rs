@@ -9,6 +9,26 @@ use crate::{AttackedModel, Draw, Error, Images, Threat};
 /// along the sign of the cross-entropy's gradient, summed over the images, within 0..1.
 ///
 /// Of the paper's random places, sizes and angles it has the places.
+///
+/// ```
+/// use cnn_models::{ModelConfig, Network};
+/// use cnn_robust::attack::{Attack, AttackBatch, PatchTraining};
+/// use cnn_robust::{AttackedModel, Images, PixelClassifier};
+///
+/// let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
+/// let model = PixelClassifier::new(network.model(), network.preprocessing())?;
+/// let images = Images::new(2, [32, 32, 3], vec![0.5; 2 * 32 * 32 * 3])?;
+/// let labels = model.logits(&images)?.predictions();
+/// let batch = AttackBatch::new(images, labels)?;
+/// let training = PatchTraining::new(0.1)?.with_rounds(2)?;
+/// let patch = training.train(&model, std::slice::from_ref(&batch))?;
+/// assert_eq!(patch.pixels().size(), [10, 10, 3]);
+/// let patched = patch.run(&model, &batch)?;
+/// let changed = patched.minus(batch.images());
+/// let changed = changed.image(0).iter().filter(|value| **value != 0.);
+/// assert!((1..=10 * 10 * 3).contains(&changed.count()));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PatchTraining {
     share: f64,
@@ -73,7 +93,7 @@ impl PatchTraining {
         };
         for round in 0..self.rounds {
             for batch in batches.iter().filter(|batch| !batch.is_empty()) {
-                let places = patch.places(batch, round)?;
+                let places = patch.places(batch, "patch_training", round)?;
                 let images = patch.apply(batch.images(), &places)?;
                 let gradient = model.gradient(&images, &CrossEntropyLoss(batch))?.images;
                 let step = patch.gradient(&gradient, &places).map(sign);
@@ -178,7 +198,12 @@ impl Patch {
     }
 
     /// A place for each image.
-    fn places(&self, batch: &AttackBatch<'_>, round: usize) -> Result<Vec<PatchPlace>, Error> {
+    fn places(
+        &self,
+        batch: &AttackBatch<'_>,
+        name: &'static str,
+        round: usize,
+    ) -> Result<Vec<PatchPlace>, Error> {
         if let Some(place) = self.place {
             return Ok(vec![place; batch.len()]);
         }
@@ -187,7 +212,7 @@ impl Patch {
             (draw * (length.saturating_sub(side) + 1) as f64) as usize
         };
         let place = |&sample: &u64| {
-            let draw = Draw::new("patch_place", sample).in_step(round);
+            let draw = Draw::new(name, sample).in_step(round);
             let draws = batch.draws().uniform(draw, 2)?;
             Ok(PatchPlace {
                 row: within(draws[0], height, self.pixels.size()[0]),
@@ -208,6 +233,6 @@ impl Attack for Patch {
     }
 
     fn run(&self, _: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
-        self.apply(batch.images(), &self.places(batch, 0)?)
+        self.apply(batch.images(), &self.places(batch, "patch_place", 0)?)
     }
 }

@@ -14,6 +14,26 @@ use crate::{AttackedModel, Error, Images, LogitLoss, Threat};
 /// Each batch is a step up the sum of `min(loss, β)` over its images, followed by a projection to the
 /// ball; the bound `β` keeps images that are fooled already from ruling the step. The change depends
 /// on all images and their order, as it must.
+///
+/// ```
+/// use cnn_models::{ModelConfig, Network};
+/// use cnn_robust::attack::{Attack, AttackBatch, Universal};
+/// use cnn_robust::{AttackedModel, Images, PixelClassifier, Threat};
+///
+/// let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0)?;
+/// let model = PixelClassifier::new(network.model(), network.preprocessing())?;
+/// let images = Images::new(2, [32, 32, 3], vec![0.5; 2 * 32 * 32 * 3])?;
+/// let labels = model.logits(&images)?.predictions();
+/// let batch = AttackBatch::new(images, labels)?;
+/// let universal = Universal::new(Threat::linf(8. / 255.)?).with_rounds(3)?;
+/// let universal = universal.find(&model, std::slice::from_ref(&batch))?;
+/// let changed = universal.run(&model, &batch)?;
+/// assert_eq!(changed.image(1), universal.apply(batch.images())?.image(1));
+/// let change = changed.minus(batch.images());
+/// let pairs = change.image(0).iter().zip(universal.change().image(0));
+/// assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-12));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Universal {
     threat: Threat,
