@@ -4,8 +4,9 @@
 
 The network is the ResNet-8 for CIFAR-10 with weights by the formula, in f64, behind a normalisation; the labels are what it
 predicts. Each file holds every batch that the attack asked a gradient for (`queried`; of several sizes one after the other, with
-`queried_sizes`), what it gave (`adversarial`), and its random numbers (`draw.<name>.<restart>.<step>`). AutoAttack's reference
-computes in f32 unless it is told otherwise, so `.float()` is made to give f64.
+`queried_sizes`) or what it gave after some steps (`after.<steps>`), what it gave in the end (`adversarial`), and its random
+numbers (`draw.<name>.<restart>.<step>`). AutoAttack's reference computes in f32 unless it is told otherwise, so `.float()` is
+made to give f64.
 """
 
 import argparse
@@ -95,6 +96,15 @@ def l2_start(draws: Draws):
     return patch.multiple(torch.Tensor, normal_=normal_, uniform_=uniform_)
 
 
+def normal_signs(draws: Draws):
+    """R+FGSM's start: signs of a normal tensor like the images."""
+
+    def randn_like(images):
+        return draws.normal("start.0.0", images.shape)
+
+    return patch.object(torch, "randn_like", randn_like)
+
+
 def nothing_drawn(draws: Draws):
     return patch.object(torch.Tensor, "uniform_", None)
 
@@ -107,6 +117,10 @@ class Case:
     drawn: Callable = nothing_drawn
     targeted: bool = False
     images: int = SHAPE[0]
+    # Whether the batches that a gradient was asked for are kept.
+    steps_kept: bool = True
+    # After how many steps the images are kept, by a run each, where gradients are asked for image by image.
+    runs: tuple = ()
 
 
 class Reference:
@@ -234,6 +248,14 @@ CASES = {
     "square": Case(square(norm="Linf", eps=EPS, n_queries=60)),
     "square_l2": Case(square(norm="L2", eps=0.2, n_queries=60)),
     "square_l1": Case(square(norm="L1", eps=2.0, n_queries=60, resc_schedule=False)),
+    "ffgsm": Case(lambda model, draws: torchattacks.FFGSM(model, eps=EPS, alpha=1.25 * EPS), uniform_start),
+    "rfgsm": Case(lambda model, draws: torchattacks.RFGSM(model, eps=EPS, alpha=EPS / 4, steps=10), normal_signs),
+    "mifgsm": Case(lambda model, draws: torchattacks.MIFGSM(model, eps=EPS, alpha=EPS / 4, steps=10, decay=0.9)),
+    "mifgsm_targeted": Case(lambda model, draws: torchattacks.MIFGSM(model, eps=EPS, alpha=EPS / 4, steps=10), targeted=True),
+    "deepfool": Case(lambda model, draws, steps=50: torchattacks.DeepFool(model, steps=steps), steps_kept=False, runs=(1, 2, 3, 4, 5)),
+    # Each image's own descent ends at the step at which the whole batch's does, so that both programs agree.
+    "cw": Case(lambda model, draws: torchattacks.CW(model, c=5, steps=50, lr=0.01)),
+    "cw_targeted": Case(lambda model, draws: torchattacks.CW(model, c=5, steps=50, lr=0.01), targeted=True, steps_kept=False),
 }
 
 
@@ -260,12 +282,15 @@ def run(case: Case) -> dict:
     targets = second_class(model)(images, labels)
     success = predictions == targets if case.targeted else predictions != labels
     print(f"  {int(success.sum())} of {len(labels)} succeeded, {len(model.queried)} gradients")
-    queried = queried_batches(model)
+    queried = queried_batches(model) if case.steps_kept else {}
+    after = {f"after.{steps}": case.attack(model, draws, steps)(images, labels) for steps in case.runs}
+    runs = {name: found.detach().float().numpy() for name, found in after.items()}
     return {
         "labels": labels.to(torch.int64).numpy(),
         "success": success.to(torch.uint8).numpy(),
         "adversarial": adversarial.float().numpy(),
         **queried,
+        **runs,
         **draws.tensors,
     }
 

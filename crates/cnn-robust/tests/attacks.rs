@@ -13,7 +13,9 @@ use std::path::PathBuf;
 use candle_core::{DType, Tensor};
 use cnn_core::Preprocessing;
 use cnn_models::{ModelConfig, Network, find};
-use cnn_robust::attack::{Apgd, Attack, AttackBatch, FabT, Fgsm, Pgd, Square};
+use cnn_robust::attack::{
+    Apgd, Attack, AttackBatch, CarliniWagner, DeepFool, FabT, Fgsm, MiFgsm, Pgd, RFgsm, Square,
+};
 use cnn_robust::{
     AttackedModel, Error, ImageGradient, Images, LogitLoss, Logits, Norm, PixelClassifier,
     RecordedDraws, Threat,
@@ -253,4 +255,41 @@ fn square() {
     compare("square_l2", &attack(sized(Norm::L2, 0.2)), false);
     let l1 = attack(sized(Norm::L1, 2.)).with_rescaled_schedule(false);
     compare("square_l1", &l1, false);
+}
+
+#[test]
+fn steps_from_random_points() {
+    compare("ffgsm", &Fgsm::new(EPS).unwrap().with_random_start(), false);
+    compare("rfgsm", &RFgsm::new(EPS).unwrap(), false);
+}
+
+#[test]
+fn momentum() {
+    let attack = MiFgsm::new(EPS).unwrap();
+    compare("mifgsm", &attack.with_decay(0.9).unwrap(), false);
+    compare("mifgsm_targeted", &attack, true);
+}
+
+#[test]
+fn deep_fool() {
+    compare("deepfool", &DeepFool::new(), false);
+    let network = network();
+    let model = PixelClassifier::new(network.model(), &record()).unwrap();
+    let model = model.with_dtype(DType::F64);
+    let golden = Golden::open("deepfool");
+    let batch = AttackBatch::new(images(), golden.numbers("labels")).unwrap();
+    for steps in 1..=5 {
+        let found = DeepFool::new().with_steps(steps).run(&model, &batch);
+        let name = format!("after.{steps}");
+        assert_same(&found.unwrap(), &golden.images(&name), &name);
+    }
+}
+
+#[test]
+fn carlini_wagner() {
+    let attack = CarliniWagner::new().with_search_steps(1).unwrap();
+    let attack = attack.with_weight(5.).unwrap().with_steps(50);
+    let attack = attack.with_step_size(0.01).unwrap().with_early_stop(true);
+    compare("cw", &attack, false);
+    compare("cw_targeted", &attack, true);
 }

@@ -5,7 +5,10 @@
 use cnn_core::Key;
 use cnn_layers::Mode;
 use cnn_models::{ModelConfig, Network};
-use cnn_robust::attack::{Apgd, Attack, AttackBatch, AutoAttack, FabT, Fgsm, Pgd, Square, Verdict};
+use cnn_robust::attack::{
+    Apgd, Attack, AttackBatch, AutoAttack, CarliniWagner, DeepFool, FabT, Fgsm, HopSkipJump,
+    MiFgsm, Motion, OnePixel, Pgd, RFgsm, Spatial, SpatialSearch, Spsa, Square, Verdict,
+};
 use cnn_robust::{AttackedModel, Counted, Images, Norm, PixelClassifier, Threat};
 
 const COUNT: usize = 6;
@@ -37,9 +40,36 @@ fn attacks(norm: Norm, eps: f64) -> Vec<Box<dyn Attack>> {
         Box::new(Square::new(threat).with_queries(20)),
     ];
     if norm == Norm::Linf {
-        attacks.push(Box::new(Fgsm::new(eps).unwrap()));
+        let fgsm = Fgsm::new(eps).unwrap();
+        attacks.push(Box::new(fgsm));
+        attacks.push(Box::new(fgsm.with_random_start()));
+        attacks.push(Box::new(RFgsm::new(eps).unwrap().with_steps(3)));
+        attacks.push(Box::new(MiFgsm::new(eps).unwrap().with_steps(3)));
+        let spsa = Spsa::new(eps).unwrap().with_steps(3);
+        attacks.push(Box::new(spsa.with_directions(4).unwrap()));
     }
     attacks
+}
+
+/// Every attack without a ball.
+fn free_attacks() -> Vec<Box<dyn Attack>> {
+    let limits = Motion {
+        degrees: 20.,
+        down: 1.,
+        right: 2.,
+    };
+    let search = SpatialSearch::Random { tries: 3 };
+    let pixel = OnePixel::new().with_population(6).unwrap();
+    let weights = CarliniWagner::new().with_search_steps(3).unwrap();
+    let jump = |norm| HopSkipJump::new(norm).unwrap().with_steps(2);
+    vec![
+        Box::new(DeepFool::new().with_steps(5)),
+        Box::new(weights.with_steps(20)),
+        Box::new(pixel.with_generations(2)),
+        Box::new(jump(Norm::L2).with_directions(10).unwrap()),
+        Box::new(jump(Norm::Linf).with_directions(10).unwrap()),
+        Box::new(Spatial::new(limits).unwrap().with_search(search).unwrap()),
+    ]
 }
 
 fn sizes(norm: Norm) -> [f64; 4] {
@@ -89,12 +119,29 @@ fn an_image_is_attacked_the_same_in_any_batch() {
     let images = images();
     let labels = model.logits(&images).unwrap().predictions();
     let batch = AttackBatch::new(images, labels).unwrap();
-    for norm in Norm::ALL {
-        for attack in attacks(norm, sizes(norm)[2]) {
-            let whole = attack.run(&model, &batch).unwrap();
-            let some = [4, 1];
-            let part = attack.run(&model, &batch.select(&some)).unwrap();
-            assert_eq!(part, whole.select(&some), "{} {norm}", attack.name());
+    let of_norm = |norm| attacks(norm, sizes(norm)[2]);
+    let in_balls = Norm::ALL.into_iter().flat_map(of_norm);
+    for attack in in_balls.chain(free_attacks()) {
+        let whole = attack.run(&model, &batch).unwrap();
+        let some = [4, 1];
+        let part = attack.run(&model, &batch.select(&some)).unwrap();
+        assert_eq!(part, whole.select(&some), "{}", attack.name());
+        let mut values = whole.values().iter();
+        let name = attack.name();
+        assert!(values.all(|value| (0. ..=1.).contains(value)), "{name}");
+    }
+}
+
+#[test]
+fn an_empty_batch_stays_empty() {
+    let network = Network::new("resnet8_cifar10", &ModelConfig::default(), 0).unwrap();
+    let model = PixelClassifier::new(network.model(), network.preprocessing()).unwrap();
+    let none = Images::new(0, SIZE, Vec::new()).unwrap();
+    let batch = AttackBatch::new(none, Vec::new()).unwrap();
+    for attack in attacks(Norm::Linf, 0.1).into_iter().chain(free_attacks()) {
+        match attack.run(&model, &batch) {
+            Ok(images) => assert!(images.is_empty()),
+            Err(error) => panic!("{}: {error}", attack.name()),
         }
     }
 }

@@ -90,16 +90,10 @@ impl Pgd {
     }
 
     fn start(&self, batch: &AttackBatch<'_>, restart: usize) -> Result<Images, Error> {
-        let clean = batch.images();
         if !self.random_start {
-            return Ok(clean.clone());
+            return Ok(batch.images().clone());
         }
-        let mut change = clean.zeros_like();
-        for (index, &sample) in batch.samples().iter().enumerate() {
-            let draw = Draw::new("start", sample).in_restart(restart);
-            random_change(self.threat, batch, draw, change.image_mut(index))?;
-        }
-        Ok(self.threat.project(&clean.plus(&change, 1.), clean))
+        random_start(self.threat, batch, restart)
     }
 
     /// Steps from a start of its own along the gradient of a loss of its own, of all images to the end.
@@ -119,14 +113,14 @@ impl Pgd {
         Ok(images)
     }
 
-    /// One restart.
-    fn ascend(
+    /// All steps from a start.
+    pub(super) fn ascend(
         &self,
         model: &dyn AttackedModel,
         batch: &AttackBatch<'_>,
-        restart: usize,
+        start: Images,
     ) -> Result<Images, Error> {
-        let mut images = self.start(batch, restart)?;
+        let mut images = start;
         let mut running: Vec<usize> = (0..batch.len()).collect();
         for _ in 0..self.steps {
             let part = batch.select(&running);
@@ -163,16 +157,15 @@ impl Attack for Pgd {
     }
 
     fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
-        let mut images = self.ascend(model, batch, 0)?;
+        let mut images = self.ascend(model, batch, self.start(batch, 0)?)?;
         for restart in 1..self.restarts {
             let failed = failures(batch, &model.logits(&images)?);
             if failed.is_empty() {
                 break;
             }
-            images.replace(
-                &failed,
-                &self.ascend(model, &batch.select(&failed), restart)?,
-            );
+            let again = batch.select(&failed);
+            let start = self.start(&again, restart)?;
+            images.replace(&failed, &self.ascend(model, &again, start)?);
         }
         Ok(images)
     }
@@ -184,6 +177,21 @@ pub(crate) fn failures(batch: &AttackBatch<'_>, logits: &Logits) -> Vec<usize> {
     (0..batch.len())
         .filter(|&index| !successes[index])
         .collect()
+}
+
+/// A random point of each image's ball.
+pub(super) fn random_start(
+    threat: Threat,
+    batch: &AttackBatch<'_>,
+    restart: usize,
+) -> Result<Images, Error> {
+    let clean = batch.images();
+    let mut change = clean.zeros_like();
+    for (index, &sample) in batch.samples().iter().enumerate() {
+        let draw = Draw::new("start", sample).in_restart(restart);
+        random_change(threat, batch, draw, change.image_mut(index))?;
+    }
+    Ok(threat.project(&clean.plus(&change, 1.), clean))
 }
 
 /// A random change in the ball: uniform in L∞, in L2 and L1 a random direction with a uniform length.
@@ -215,7 +223,7 @@ fn random_change(
 }
 
 /// Makes of a gradient the step of size 1 that goes up most, or a sparse one in L1.
-fn direction(norm: Norm, gradient: &mut [f64]) {
+pub(super) fn direction(norm: Norm, gradient: &mut [f64]) {
     match norm {
         Norm::Linf => gradient.iter_mut().for_each(|value| *value = sign(*value)),
         Norm::L2 => {

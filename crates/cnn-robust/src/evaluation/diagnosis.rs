@@ -87,7 +87,7 @@ pub fn diagnose(
         .with_early_stop(true);
     let many = standing(model, batch, &pgd)?;
     let rest = batch.select(&many);
-    let square = Square::new(threat)?.with_queries(QUERIES);
+    let square = Square::new(threat).with_queries(QUERIES);
     let mut diagnosis = Diagnosis {
         samples: batch.len(),
         one_step: standing(model, batch, one.as_ref())?.len(),
