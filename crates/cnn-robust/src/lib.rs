@@ -42,8 +42,9 @@ mod threat;
 pub use draws::{Draw, Draws, RecordedDraws};
 pub use error::Error;
 pub use evaluation::{
-    Alarm, AlarmKind, AttackResult, AttackedBatch, AttackedImages, Diagnosis, JudgedAttack,
-    PixelBatches, RobustnessMeter, RobustnessResult, SweepPoint, diagnose, sweep,
+    ATTACKS, Alarm, AlarmKind, AttackResult, AttackSettings, AttackedBatch, AttackedImages,
+    Diagnosis, JudgedAttack, NamedAttack, PixelBatches, RobustnessMeter, RobustnessResult,
+    SweepPoint, diagnose, find_attack, sweep,
 };
 pub use images::Images;
 pub use model::{
