@@ -35,6 +35,7 @@ mod snow;
 mod zoom;
 mod zoom_blur;
 
+pub use jpeg::jpeg_round_trip;
 pub use kind::{Corruption, CorruptionGroup};
 pub use mean_corruption_error::{BaselineErrors, CorruptionErrors, KindErrors};
 pub use severity::Severity;
