@@ -13,6 +13,7 @@ mod border;
 mod brightness;
 mod chance;
 mod contrast;
+mod corrupt;
 mod defocus_blur;
 mod elastic_transform;
 mod fog;
@@ -35,6 +36,7 @@ mod snow;
 mod zoom;
 mod zoom_blur;
 
+pub use corrupt::Corrupt;
 pub use jpeg::jpeg_round_trip;
 pub use kind::{Corruption, CorruptionGroup};
 pub use mean_corruption_error::{BaselineErrors, CorruptionErrors, KindErrors};
