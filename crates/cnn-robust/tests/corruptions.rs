@@ -213,7 +213,7 @@ fn damage_grows_with_severity() {
             // Glass with more iterations has less blur, a coarser raster may fall upon the photo's, and
             // blur over the size of the photo's squares does not make more of it.
             let least = match kind {
-                Corruption::GlassBlur | Corruption::Pixelate | Corruption::Snow => 0.75,
+                Corruption::GlassBlur | Corruption::Pixelate | Corruption::Snow => 0.7,
                 Corruption::DefocusBlur | Corruption::MotionBlur | Corruption::Fog => 0.95,
                 _ => 1.,
             };

@@ -125,6 +125,8 @@ struct Arguments<'a> {
 struct Figures {
     clean: Measured,
     severities: Vec<Severity>,
+    /// The accuracy for each kind and severity.
+    top1: Vec<(Corruption, Vec<f64>)>,
     errors: CorruptionErrors,
     /// An image as the network sees it, and for each kind under each severity.
     pictures: Option<Pictures>,
@@ -206,9 +208,9 @@ impl Corrupt {
         let batch = self.batch.into();
         let clean = inference::measure(network, dataset, batch)?;
         let severities = self.severities();
-        let mut kinds = Vec::new();
+        let mut top1 = Vec::new();
         for kind in self.kinds() {
-            let mut errors = Vec::new();
+            let mut of_kind = Vec::new();
             for &severity in &severities {
                 let record = network.preprocessing().clone();
                 let corrupt = Arc::new(CorruptTransform::new(kind, severity, record));
@@ -216,15 +218,21 @@ impl Corrupt {
                 let transform = (corrupt as Arc<_>, self.key());
                 let measured =
                     inference::measure_transformed(network, dataset, batch, &what, transform)?;
-                errors.push(1. - measured.result.top1);
+                of_kind.push(measured.result.top1);
             }
-            kinds.push(KindErrors { kind, errors });
+            top1.push((kind, of_kind));
         }
+        let errors_of = |(kind, top1): &(Corruption, Vec<f64>)| KindErrors {
+            kind: *kind,
+            errors: top1.iter().map(|top1| 1. - top1).collect(),
+        };
+        let kinds = top1.iter().map(errors_of).collect();
         Ok(Figures {
             pictures: self.pictures(network, dataset, &clean)?,
             errors: CorruptionErrors::new(1. - clean.result.top1, kinds)?,
             clean,
             severities,
+            top1,
             seconds: begun.elapsed().as_secs_f64(),
         })
     }
@@ -256,24 +264,24 @@ impl Corrupt {
 
     fn summary(&self, figures: &Figures) -> Value {
         let errors = &figures.errors;
-        let of_kind = |kind: &KindErrors| {
-            let levels = figures.severities.iter().zip(&kind.errors);
-            let rows = levels.map(|(severity, error)| {
+        let of_kind = |(kind, top1): &(Corruption, Vec<f64>)| {
+            let levels = figures.severities.iter().zip(top1);
+            let rows = levels.map(|(severity, top1)| {
                 json!({
-                    "name": kind.kind.name(),
-                    "group": kind.kind.group().name(),
+                    "name": kind.name(),
+                    "group": kind.group().name(),
                     "severity": severity.level(),
-                    "top1": 1. - error,
+                    "top1": top1,
                 })
             });
             rows.collect::<Vec<_>>()
         };
-        let rows: Vec<Value> = errors.kinds().iter().flat_map(of_kind).collect();
+        let rows: Vec<Value> = figures.top1.iter().flat_map(of_kind).collect();
         json!({
             "samples": figures.clean.result.samples,
             "clean_top1": figures.clean.result.top1,
             "corruptions": rows,
-            "mean_top1": 1. - errors.mean(),
+            "mean_top1": figures.mean_top1(),
             "mce": errors.mean(),
             "relative_mce": errors.relative(),
             "seed": self.network.seed,
@@ -318,6 +326,18 @@ impl Corrupt {
     }
 }
 
+impl Figures {
+    /// The mean over all kinds and severities.
+    fn mean_top1(&self) -> f64 {
+        let means: Vec<f64> = self.top1.iter().map(|(_, top1)| mean(top1)).collect();
+        mean(&means)
+    }
+}
+
+fn mean(shares: &[f64]) -> f64 {
+    shares.iter().sum::<f64>() / shares.len() as f64
+}
+
 fn page(network: &Network, data: &str, figures: &Figures) -> Result<Report> {
     let interval = figures.clean.top1_interval()?;
     let errors = &figures.errors;
@@ -328,12 +348,12 @@ fn page(network: &Network, data: &str, figures: &Figures) -> Result<Report> {
         title: format!("{} on corrupted images", network.spec().name),
         byline: Some(byline()),
         summary: vec![
-            Fact::new("without corruption", percent(1. - errors.clean())).with_note(format!(
+            Fact::new("without corruption", percent(figures.clean.result.top1)).with_note(format!(
                 "right; 95 % interval {} to {}",
                 percent(interval.low),
                 percent(interval.high)
             )),
-            Fact::new("under corruptions", percent(1. - errors.mean()))
+            Fact::new("under corruptions", percent(figures.mean_top1()))
                 .with_note("right, in the mean over kinds and severities"),
             Fact::new("mean corruption error", percent(errors.mean()))
                 .with_note("not normalised by another network"),
@@ -353,10 +373,10 @@ fn page(network: &Network, data: &str, figures: &Figures) -> Result<Report> {
 
 fn grid(figures: &Figures) -> ScoreGrid {
     let pictures = figures.pictures.as_ref();
-    let row = |(place, kind): (usize, &KindErrors)| ScoreGridRow {
-        name: kind.kind.name().replace('_', " "),
-        group: kind.kind.group().to_string(),
-        scores: kind.errors.iter().map(|error| 1. - error).collect(),
+    let row = |(place, (kind, top1)): (usize, &(Corruption, Vec<f64>))| ScoreGridRow {
+        name: kind.name().replace('_', " "),
+        group: kind.group().to_string(),
+        scores: top1.clone(),
         pictures: pictures.map_or_else(Vec::new, |all| all.corrupted[place].clone()),
     };
     ScoreGrid {
@@ -369,7 +389,7 @@ fn grid(figures: &Figures) -> ScoreGrid {
         ),
         columns_are: "severity".to_string(),
         columns: figures.severities.iter().map(Severity::to_string).collect(),
-        rows: figures.errors.kinds().iter().enumerate().map(row).collect(),
+        rows: figures.top1.iter().enumerate().map(row).collect(),
         picture: pictures.map(|all| all.clean.clone()),
     }
 }
@@ -379,27 +399,24 @@ fn print(figures: &Figures) -> Result<()> {
     let mut columns = vec![("corruption", false), ("group", false)];
     columns.extend(levels.iter().map(|level| (level.as_str(), true)));
     columns.push(("mean", true));
-    let percent = |error: f64| format!("{:.1}", 100. * (1. - error));
-    let row = |kind: &KindErrors| {
-        let mut row = vec![kind.kind.to_string(), kind.kind.group().to_string()];
-        row.extend(kind.errors.iter().copied().map(percent));
-        row.push(percent(kind.mean()));
+    let percent = |share: f64| format!("{:.1}", 100. * share);
+    let row = |(kind, top1): &(Corruption, Vec<f64>)| {
+        let mut row = vec![kind.to_string(), kind.group().to_string()];
+        row.extend(top1.iter().copied().map(percent));
+        row.push(percent(mean(top1)));
         row
     };
     let errors = &figures.errors;
-    let rows: Vec<_> = errors.kinds().iter().map(row).collect();
+    let rows: Vec<_> = figures.top1.iter().map(row).collect();
     println!("top-1 in per cent for each severity:");
     output::table(&columns, &rows)?;
     println!();
     println!("samples                {}", figures.clean.result.samples);
     println!(
         "without corruption     {:.2} %",
-        100. * (1. - errors.clean())
+        100. * figures.clean.result.top1
     );
-    println!(
-        "mean under corruption  {:.2} %",
-        100. * (1. - errors.mean())
-    );
+    println!("mean under corruption  {:.2} %", 100. * figures.mean_top1());
     println!(
         "mean corruption error  {:.2} % ({:.2} more than without)",
         100. * errors.mean(),
