@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use cnn_data::{Dataset, Image, Skipped};
+use cnn_core::Key;
+use cnn_data::{Dataset, Image, Skipped, Transform};
 use cnn_models::Network;
 use cnn_transfer::{Measured, MeasuredWithPart};
 
@@ -20,6 +21,19 @@ pub(crate) fn measure(
     memory::check(network, batch, Workload::Forward)?;
     with_progress(network.spec().name, dataset.len(), |progress| {
         cnn_transfer::measure(network, dataset, batch, progress)
+    })
+}
+
+/// The same of images that were changed before; `what` is shown beside the progress.
+pub(crate) fn measure_transformed(
+    network: &Network,
+    dataset: &Arc<dyn Dataset>,
+    batch: usize,
+    what: &str,
+    transform: (Arc<dyn Transform>, Key),
+) -> Result<Measured> {
+    with_progress(what, dataset.len(), |progress| {
+        cnn_transfer::measure_transformed(network, dataset, batch, transform, progress)
     })
 }
 

@@ -42,8 +42,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    bench, data, download, evaluate, explain, finetune, forward, inspect, models, predict, push,
-    train,
+    bench, corrupt, data, download, evaluate, explain, finetune, forward, inspect, models, predict,
+    push, train,
 };
 
 /// Begins large blocks at a cache line, where the system's allocator begins them 16 bytes behind
@@ -75,6 +75,7 @@ enum Command {
     Finetune(Box<finetune::Finetune>),
     Forward(forward::Forward),
     Evaluate(evaluate::Evaluate),
+    Corrupt(corrupt::Corrupt),
     Predict(predict::Predict),
     Explain(Box<explain::Explain>),
     Inspect(inspect::Inspect),
@@ -106,6 +107,7 @@ fn main() -> ExitCode {
         Command::Finetune(command) => command.run(&given(&matches)),
         Command::Forward(command) => command.run(),
         Command::Evaluate(command) => command.run(&given(&matches)),
+        Command::Corrupt(command) => command.run(),
         Command::Predict(command) => command.run(&given(&matches)),
         Command::Explain(command) => command.run(),
         Command::Inspect(command) => command.run(),

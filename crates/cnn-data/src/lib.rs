@@ -132,5 +132,5 @@ pub use survey::{
 };
 pub use transform::{
     FloatImage, InputPlacement, input_placement, normalize, preprocess, preprocess_mask, resize,
-    resize_mask,
+    resize_and_crop, resize_mask,
 };

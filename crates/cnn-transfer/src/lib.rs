@@ -58,7 +58,7 @@ pub use fine_tune::{
 pub use freeze::FreezeProof;
 pub use measure::{
     BatchLogits, Judged, MOST_KEPT, Measured, MeasuredWithPart, for_each_batch, measure,
-    measure_with_part,
+    measure_transformed, measure_with_part,
 };
 pub use measure_detection::{DetectionMeasured, measure_detection};
 pub use measure_segmentation::{MeasuredPhoto, SegmentationMeasured, measure_segmentation};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use cnn_core::ArgumentError;
-use cnn_data::{BatchPlan, Dataset, Skipped};
+use cnn_core::{ArgumentError, Key};
+use cnn_data::{BatchPlan, Dataset, Skipped, Transform};
 use cnn_layers::{Context, FeatureMap, Mode};
 use cnn_metrics::{
     ClassificationMetrics, ClassificationResult, ConfusionMatrix, DEFAULT_BINS, Interval,
@@ -109,11 +109,44 @@ pub fn measure(
     batch_size: usize,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Measured, Error> {
+    measure_plan(
+        network,
+        dataset,
+        plan(network, dataset, batch_size),
+        progress,
+    )
+}
+
+/// The same of images that were changed before: what [`BatchPlan::with_augmentation`] makes of them. A
+/// sample's randomness is drawn from `key` at its number.
+///
+/// # Errors
+/// As [`measure`], and what the transform says of an image is the reason why that is skipped.
+pub fn measure_transformed(
+    network: &Network,
+    dataset: &Arc<dyn Dataset>,
+    batch_size: usize,
+    (transform, key): (Arc<dyn Transform>, Key),
+    progress: &mut dyn FnMut(usize),
+) -> Result<Measured, Error> {
+    let plan = plan(network, dataset, batch_size).with_augmentation(transform, key);
+    measure_plan(network, dataset, plan, progress)
+}
+
+fn measure_plan(
+    network: &Network,
+    dataset: &Arc<dyn Dataset>,
+    plan: BatchPlan,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Measured, Error> {
     let mut meter = Meter::new(network.model().num_classes())?;
-    let seen = judge_all(network, dataset, batch_size, progress, |sample| {
-        meter.add(sample)
-    })?;
+    let seen = judge_all(network, dataset, plan, progress, |sample| meter.add(sample))?;
     meter.finish(seen)
+}
+
+/// The images of a dataset as the network wants them.
+fn plan(network: &Network, dataset: &Arc<dyn Dataset>, batch_size: usize) -> BatchPlan {
+    BatchPlan::new(dataset.clone(), network.preprocessing().clone()).with_batch_size(batch_size)
 }
 
 /// The same for the whole and for a part of the samples, in one pass; `is_part` says of a sample's
@@ -131,7 +164,8 @@ pub fn measure_with_part(
     let classes = network.model().num_classes();
     let mut whole = Meter::new(classes)?;
     let mut part = Meter::new(classes)?;
-    let seen = judge_all(network, dataset, batch_size, progress, |sample| {
+    let plan = plan(network, dataset, batch_size);
+    let seen = judge_all(network, dataset, plan, progress, |sample| {
         whole.add(sample)?;
         if is_part(sample.index) {
             part.add(sample)
@@ -159,10 +193,17 @@ pub fn for_each_batch(
     dataset: &Arc<dyn Dataset>,
     batch_size: usize,
     progress: &mut dyn FnMut(usize),
+    take: impl FnMut(BatchLogits) -> Result<(), Error>,
+) -> Result<Vec<Skipped>, Error> {
+    for_each_planned(network, plan(network, dataset, batch_size), progress, take)
+}
+
+fn for_each_planned(
+    network: &Network,
+    plan: BatchPlan,
+    progress: &mut dyn FnMut(usize),
     mut take: impl FnMut(BatchLogits) -> Result<(), Error>,
 ) -> Result<Vec<Skipped>, Error> {
-    let plan = BatchPlan::new(dataset.clone(), network.preprocessing().clone())
-        .with_batch_size(batch_size);
     let model = network.build(Mode::Inference)?;
     let mut batches = plan.start()?;
     let mut done = 0;
@@ -293,7 +334,7 @@ impl Meter {
 fn judge_all(
     network: &Network,
     dataset: &Arc<dyn Dataset>,
-    batch_size: usize,
+    plan: BatchPlan,
     progress: &mut dyn FnMut(usize),
     mut take: impl FnMut(Scored<'_>) -> Result<(), Error>,
 ) -> Result<Seen, Error> {
@@ -310,7 +351,7 @@ fn judge_all(
         let label = matched.numbers.get(class).copied();
         label.ok_or_else(|| Error::Argument(ArgumentError::new("label", found, expected)))
     };
-    let skipped = for_each_batch(network, dataset, batch_size, progress, |batch| {
+    let skipped = for_each_planned(network, plan, progress, |batch| {
         let rows = batch.values.chunks_exact(classes);
         for (&index, logits) in batch.indices.iter().zip(rows) {
             if let Some(label) = label_of(index)? {

@@ -99,7 +99,8 @@ pub use report::{
     BoxGroup, BoxedPhoto, ClassResults, DataPart, DetectionResults, EpochStrip, ExplainedOverlay,
     ExplainedPhoto, Fact, FileLink, FilterLayer, FilterReport, Gallery, ImagePrediction, MaskGroup,
     NormStatistics, PictureGroup, RatePoint, RegionResults, Report, ReportEpoch, ReportFreezeProof,
-    ReportLayerGroup, ReportNextStep, ReportPhase, SegmentedPhoto, StripRow, Timing,
+    ReportLayerGroup, ReportNextStep, ReportPhase, ScoreGrid, ScoreGridRow, SegmentedPhoto,
+    StripRow, Timing,
 };
 pub use trust::{
     InsertionDeletion, Road, Trust, TrustCheck, TrustChecks, TrustVerdict, cascade,

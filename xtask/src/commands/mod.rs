@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod bench;
+pub(crate) mod corrupt;
 pub(crate) mod data;
 pub(crate) mod download;
 pub(crate) mod evaluate;

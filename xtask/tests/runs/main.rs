@@ -4,6 +4,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod corrupt;
 mod detection;
 mod finetune;
 mod held_out;

@@ -28,6 +28,18 @@ impl Subset {
         }
     }
 
+    /// At most `most` samples, spread evenly over a dataset.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub fn spread(inner: Arc<dyn Dataset>, most: usize) -> Result<Self, Error> {
+        let len = inner.len();
+        let count = most.min(len);
+        let place = |place: usize| (place as u128 * len as u128 / count as u128) as usize;
+        Self::new(inner, (0..count).map(place).collect())
+    }
+
     fn inner_index(&self, index: usize) -> Result<usize, Error> {
         self.indices.get(index).copied().ok_or(Error::NoSuchSample {
             index,

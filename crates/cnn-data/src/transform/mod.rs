@@ -9,5 +9,5 @@ pub(crate) use placement::fitted;
 
 pub use float_image::FloatImage;
 pub use placement::{InputPlacement, input_placement};
-pub use preprocess::{normalize, preprocess, preprocess_mask};
+pub use preprocess::{normalize, preprocess, preprocess_mask, resize_and_crop};
 pub use resize::{resize, resize_mask};

@@ -107,8 +107,28 @@ pub fn preprocess_mask(mask: Mask, record: &Preprocessing) -> Result<Mask, Error
     })
 }
 
-/// The part of [`preprocess`] before the normalisation.
-fn resize_and_crop(image: &Image, record: &Preprocessing) -> Result<Image, Error> {
+/// The first part of [`preprocess`] alone: the image that a network sees, in bytes, of the record's size
+/// and number of channels.
+///
+/// # Errors
+///
+/// As [`preprocess`].
+///
+/// ```
+/// use cnn_core::Preprocessing;
+/// use cnn_data::{Image, normalize, preprocess, resize_and_crop};
+///
+/// let photo = Image::from_pixels(30, 40, 3, (0..3600).map(|byte| byte as u8).collect())?;
+/// let record = Preprocessing {
+///     input_size: [3, 16, 16],
+///     ..Preprocessing::default()
+/// };
+/// let seen = resize_and_crop(&photo, &record)?;
+/// assert_eq!((seen.height(), seen.width()), (16, 16));
+/// assert_eq!(normalize(seen, &record)?, preprocess(&photo, &record)?);
+/// # Ok::<(), cnn_data::Error>(())
+/// ```
+pub fn resize_and_crop(image: &Image, record: &Preprocessing) -> Result<Image, Error> {
     record.validate()?;
     Limits::default().check(record.width() as u64, record.height() as u64)?;
     // Grey is resized as one channel and then multiplied, RGB made grey first: the results are

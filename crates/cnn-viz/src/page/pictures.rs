@@ -12,7 +12,7 @@ use crate::{
 /// The longer side of a thumbnail at most.
 const LONGEST_SIDE: usize = 192;
 /// The same of a cell of a strip.
-const STRIP_SIDE: usize = 128;
+pub(crate) const STRIP_SIDE: usize = 128;
 /// Below this, enlarging shows the pixels as they are: blurring would hide what the network saw.
 const PIXELATED_BELOW: usize = 96;
 

@@ -14,6 +14,7 @@ use super::format;
 use super::freezing::Freezing;
 use super::pictures::{Group, Strip, groups};
 use super::regions::{Masks, Regions};
+use super::score_grid::Grid;
 use super::template_filters as filters;
 use crate::{Error, Report};
 
@@ -32,6 +33,7 @@ pub(crate) struct ReportPage<'a> {
     detections: Option<Detections<'a>>,
     boxes: Vec<Boxes<'a>>,
     calibration: Option<Calibration>,
+    score_grids: Vec<Grid<'a>>,
     pictures: Vec<Group<'a>>,
     strip: Option<Strip<'a>>,
     filters: Option<FilterSection<'a>>,
@@ -81,6 +83,11 @@ impl<'a> ReportPage<'a> {
                 .calibration
                 .as_ref()
                 .map_or(Ok(None), Calibration::new)?,
+            score_grids: report
+                .score_grids
+                .iter()
+                .map(Grid::new)
+                .collect::<Result<_, _>>()?,
             pictures: groups(report)?,
             strip: report.strip.as_ref().map(Strip::new).transpose()?,
             filters: report

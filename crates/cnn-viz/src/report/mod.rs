@@ -18,6 +18,7 @@ mod picture_group;
 mod rate_point;
 mod region_results;
 mod run_report;
+mod score_grid;
 mod timing;
 
 pub use box_group::{BoxGroup, BoxedPhoto};
@@ -38,4 +39,5 @@ pub use picture_group::{EpochStrip, PictureGroup, StripRow};
 pub use rate_point::RatePoint;
 pub use region_results::RegionResults;
 pub use run_report::Report;
+pub use score_grid::{ScoreGrid, ScoreGridRow};
 pub use timing::Timing;
