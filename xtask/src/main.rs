@@ -17,6 +17,7 @@ mod datasets;
 mod detection;
 mod hub;
 mod inference;
+mod labelled_images;
 mod memory;
 mod model_card;
 #[cfg(test)]
@@ -42,8 +43,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    bench, corrupt, data, download, evaluate, explain, finetune, forward, inspect, models, predict,
-    push, train,
+    attack, bench, corrupt, data, download, evaluate, explain, finetune, forward, inspect, models,
+    predict, push, train,
 };
 
 /// Begins large blocks at a cache line, where the system's allocator begins them 16 bytes behind
@@ -75,6 +76,7 @@ enum Command {
     Finetune(Box<finetune::Finetune>),
     Forward(forward::Forward),
     Evaluate(evaluate::Evaluate),
+    Attack(Box<attack::Attack>),
     Corrupt(corrupt::Corrupt),
     Predict(predict::Predict),
     Explain(Box<explain::Explain>),
@@ -107,6 +109,7 @@ fn main() -> ExitCode {
         Command::Finetune(command) => command.run(&given(&matches)),
         Command::Forward(command) => command.run(),
         Command::Evaluate(command) => command.run(&given(&matches)),
+        Command::Attack(command) => command.run(),
         Command::Corrupt(command) => command.run(),
         Command::Predict(command) => command.run(&given(&matches)),
         Command::Explain(command) => command.run(),

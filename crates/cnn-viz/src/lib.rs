@@ -96,11 +96,11 @@ pub use picture::{
 };
 #[cfg(feature = "report")]
 pub use report::{
-    BoxGroup, BoxedPhoto, ClassResults, DataPart, DetectionResults, EpochStrip, ExplainedOverlay,
-    ExplainedPhoto, Fact, FileLink, FilterLayer, FilterReport, Gallery, ImagePrediction, MaskGroup,
-    NormStatistics, PictureGroup, RatePoint, RegionResults, Report, ReportEpoch, ReportFreezeProof,
-    ReportLayerGroup, ReportNextStep, ReportPhase, ScoreGrid, ScoreGridRow, SegmentedPhoto,
-    StripRow, Timing,
+    AttackRow, AttackedPicture, BoxGroup, BoxedPhoto, ClassResults, DataPart, DetectionResults,
+    EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FileLink, FilterLayer, FilterReport,
+    Gallery, ImagePrediction, MaskGroup, NormStatistics, PictureGroup, RatePoint, RegionResults,
+    Report, ReportEpoch, ReportFreezeProof, ReportLayerGroup, ReportNextStep, ReportPhase,
+    RobustnessResults, ScoreGrid, ScoreGridRow, SegmentedPhoto, SizePoint, StripRow, Timing,
 };
 pub use trust::{
     InsertionDeletion, Road, Trust, TrustCheck, TrustChecks, TrustVerdict, cascade,

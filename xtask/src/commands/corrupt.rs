@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use cnn_core::{Key, write_atomic};
-use cnn_data::{CachedDataset, Dataset, Image, Split, Subset, resize_and_crop};
+use cnn_data::{Dataset, Image, Split, resize_and_crop};
 use cnn_models::Network;
 use cnn_robust::corruption::{Corrupt as CorruptTransform, Corruption, Severity};
 use cnn_robust::corruption::{CorruptionErrors, KindErrors};
@@ -18,17 +18,13 @@ use serde_json::{Value, json};
 
 use crate::args::DType;
 use crate::byline::byline;
-use crate::datasets::Source;
+use crate::labelled_images::LabelledImages;
 use crate::network_args::NetworkArgs;
-use crate::os_text::PathOrName;
-use crate::run_images::{RunImages, RunPart};
 use crate::training::save_arguments;
 use crate::{inference, output};
 
 const COMMAND: &str = "corrupt";
 const PAGE: &str = "corrupt.html";
-/// Decoded photos are kept up to so many bytes: each is read once for every corruption.
-const KEPT: usize = 1 << 30;
 
 /// Measure a classifier on corrupted images: noise, blur, weather and digital corruptions of
 /// ImageNet-C (of CIFAR-10-C for inputs of at most 64 pixels) at five severities, made of the images
@@ -38,15 +34,8 @@ pub(crate) struct Corrupt {
     #[command(flatten)]
     network: NetworkArgs,
 
-    /// Labelled images, as `evaluate` takes them; for the directory of a run default the images that
-    /// it kept for this
-    #[arg(long, value_name = "PATH", value_parser = PathOrName)]
-    data: Option<String>,
-
-    /// Which part of the dataset, or of the run's images: train, val or test; may be left out where
-    /// there is only one
-    #[arg(long)]
-    split: Option<Split>,
+    #[command(flatten)]
+    images: LabelledImages,
 
     /// Kinds of corruptions, or all: gaussian_noise, shot_noise, impulse_noise, defocus_blur,
     /// glass_blur, motion_blur, zoom_blur, snow, frost, fog, brightness, contrast,
@@ -57,10 +46,6 @@ pub(crate) struct Corrupt {
     /// Severities, from 1 to 5
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2,3,4,5", value_parser = severity)]
     severity: Vec<Severity>,
-
-    /// Images at most, spread evenly over the dataset; 0 for all
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    samples: usize,
 
     /// Images per forward pass
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
@@ -142,7 +127,7 @@ impl Corrupt {
     /// Runs with these arguments.
     pub(crate) fn run(&self) -> Result<()> {
         let network = self.network.load(DType::F32)?;
-        let (data, dataset) = self.images()?;
+        let (data, dataset) = self.images.open(self.network.weights())?;
         let figures = self.measure(&network, &dataset)?;
         let summary = self.summary(&figures);
         let directory = output::directory(self.out.as_deref(), COMMAND, network.spec().name)?;
@@ -156,28 +141,6 @@ impl Corrupt {
         print(&figures)?;
         println!("report: {}", directory.join(PAGE).display());
         Ok(())
-    }
-
-    /// Where the images are, and at most `--samples` of them.
-    fn images(&self) -> Result<(String, Arc<dyn Dataset>)> {
-        let (data, whole) = match &self.data {
-            Some(data) => {
-                let source = Source::parse(data)?;
-                inference::print_notes(&source.notes()?);
-                (data.clone(), source.open(self.split)?)
-            }
-            None => {
-                let RunPart { dataset, data, .. } =
-                    RunImages::instead_of_data(self.network.weights(), self.split)?;
-                (data, dataset)
-            }
-        };
-        let some: Arc<dyn Dataset> = if self.samples == 0 || self.samples >= whole.len() {
-            whole
-        } else {
-            Arc::new(Subset::spread(whole, self.samples)?)
-        };
-        Ok((data, Arc::new(CachedDataset::new(some, KEPT))))
     }
 
     /// The kinds that were asked for, in the order of ImageNet-C.
@@ -305,11 +268,11 @@ impl Corrupt {
                 model: self.network.model.as_deref(),
                 weights: self.network.weights(),
                 seed: self.network.seed,
-                data: self.data.as_deref(),
-                split: self.split,
+                data: self.images.data.as_deref(),
+                split: self.images.split,
                 corruption: names(self.kinds().iter().map(Corruption::to_string).collect()),
                 severity: names(figures.severities.iter().map(Severity::to_string).collect()),
-                samples: self.samples,
+                samples: self.images.samples,
                 batch: self.batch,
             },
             directory,

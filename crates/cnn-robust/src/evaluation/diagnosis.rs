@@ -2,7 +2,7 @@
 
 use super::{Alarm, AlarmKind};
 use crate::attack::{Attack, AttackBatch, CrossEntropyLoss, Fgsm, MarginLoss, Pgd, Square};
-use crate::{AttackedModel, Error, Images, Logits, Norm, Threat};
+use crate::{AttackedModel, Error, Images, LogitLoss, Logits, Norm, Threat};
 
 /// Steps of the attack that others are compared with.
 const STEPS: usize = 20;
@@ -27,7 +27,7 @@ const SCORE_ROUNDING: f64 = 1e-6;
 /// What was looked at to tell a robust classifier from one whose gradients are hidden.
 ///
 /// Every figure counts images that the classifier takes for what they are without an attack.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Diagnosis {
     /// How many images were looked at.
     pub samples: usize,
@@ -58,52 +58,65 @@ pub struct Diagnosis {
 /// [`Error::Argument`] in L1, and what the model reports.
 pub fn diagnose(
     model: &dyn AttackedModel,
-    batch: &AttackBatch<'_>,
+    batches: &[AttackBatch<'_>],
     threat: Threat,
 ) -> Result<Diagnosis, Error> {
     if threat.norm == Norm::L1 {
         return Err(Error::argument("norm", threat.norm, "linf or l2"));
     }
-    let logits = model.logits(batch.images())?;
-    let predictions = logits.predictions();
-    let is_right = |index: &usize| predictions[*index] == batch.labels()[*index];
-    let right: Vec<usize> = (0..batch.len()).filter(is_right).collect();
-    let batch = &batch.select(&right);
-    let is_random = differs(&logits.select(&right), &model.logits(batch.images())?);
-    let gradient = model.gradient(batch.images(), &CrossEntropyLoss(batch))?;
-    let is_zero = |index: &usize| {
-        gradient
-            .images
-            .image(*index)
-            .iter()
-            .all(|value| *value == 0.)
-    };
-    let without_gradient = (0..batch.len()).filter(is_zero).count();
-    let pgd = Pgd::new(threat).with_steps(STEPS).with_early_stop(true);
-    let one = one_step(threat)?;
-    let everything = Threat::new(threat.norm, everything(threat.norm, batch.images()))?;
-    let everything = Pgd::new(everything)
-        .with_steps(2 * STEPS)
-        .with_early_stop(true);
-    let many = standing(model, batch, &pgd)?;
-    let rest = batch.select(&many);
-    let square = Square::new(threat).with_queries(QUERIES);
-    let mut diagnosis = Diagnosis {
-        samples: batch.len(),
-        one_step: standing(model, batch, one.as_ref())?.len(),
-        many_steps: many.len(),
-        restarts: standing(model, batch, &pgd.with_restarts(RESTARTS))?.len(),
-        black_box: standing(model, &rest, &square)?.len(),
-        unlimited: standing(model, batch, &everything)?.len(),
-        without_gradient,
-        kept_promise: kept_promise(model, batch, threat)?,
-        alarms: Vec::new(),
-    };
+    let mut diagnosis = Diagnosis::default();
+    let mut promises = Vec::new();
+    let mut is_random = false;
+    for batch in batches {
+        let logits = model.logits(batch.images())?;
+        is_random |= differs(&logits, &model.logits(batch.images())?);
+        let predictions = logits.predictions();
+        let is_right = |index: &usize| predictions[*index] == batch.labels()[*index];
+        let right: Vec<usize> = (0..batch.len()).filter(is_right).collect();
+        if !right.is_empty() {
+            diagnosis.look(model, &batch.select(&right), threat, &mut promises)?;
+        }
+    }
+    promises.sort_by(f64::total_cmp);
+    // Without a promise there is none to break.
+    diagnosis.kept_promise = promises.get(promises.len() / 2).copied().unwrap_or(1.);
     diagnosis.alarms = diagnosis.find_alarms(is_random);
     Ok(diagnosis)
 }
 
 impl Diagnosis {
+    /// Adds what is seen of a batch of images that are right.
+    fn look(
+        &mut self,
+        model: &dyn AttackedModel,
+        batch: &AttackBatch<'_>,
+        threat: Threat,
+        promises: &mut Vec<f64>,
+    ) -> Result<(), Error> {
+        let gradient = model.gradient(batch.images(), &CrossEntropyLoss(batch))?;
+        let is_zero = |index: &usize| {
+            let mut values = gradient.images.image(*index).iter();
+            values.all(|value| *value == 0.)
+        };
+        let pgd = Pgd::new(threat).with_steps(STEPS).with_early_stop(true);
+        let any_size = Threat::new(threat.norm, everything(threat.norm, batch.images()))?;
+        let any_size = Pgd::new(any_size)
+            .with_steps(2 * STEPS)
+            .with_early_stop(true);
+        let square = Square::new(threat).with_queries(QUERIES);
+        let many = standing(model, batch, &pgd)?;
+        let rest = batch.select(&many);
+        self.samples += batch.len();
+        self.without_gradient += (0..batch.len()).filter(is_zero).count();
+        self.one_step += standing(model, batch, one_step(threat)?.as_ref())?.len();
+        self.many_steps += many.len();
+        self.restarts += standing(model, &rest, &pgd.with_restarts(RESTARTS))?.len();
+        self.black_box += standing(model, &rest, &square)?.len();
+        self.unlimited += standing(model, batch, &any_size)?.len();
+        promises.extend(kept_promises(model, batch, threat)?);
+        Ok(())
+    }
+
     fn find_alarms(&self, is_random: bool) -> Vec<Alarm> {
         let all = self.samples;
         let beyond = |share: f64| (share * all as f64).max(1.) as usize;
@@ -206,36 +219,33 @@ fn everything(norm: Norm, images: &Images) -> f64 {
     }
 }
 
-/// The median over the images of the change of the margin along its gradient, divided by what the
-/// gradient says of it.
-fn kept_promise(
+/// For each image with a gradient the change of its margin along that, divided by what the gradient
+/// says of it.
+fn kept_promises(
     model: &dyn AttackedModel,
     batch: &AttackBatch<'_>,
     threat: Threat,
-) -> Result<f64, Error> {
+) -> Result<Vec<f64>, Error> {
     let loss = MarginLoss(batch);
     let here = model.gradient(batch.images(), &loss)?;
     let probe = Threat::new(threat.norm, PROBE * threat.eps)?;
     let step = Pgd::new(probe).step(&here.images);
     let there = batch.images().plus(&step, probe.eps).within_unit();
-    let logits = model.logits(&there)?;
-    let before = model.logits(batch.images())?;
+    let [before, after] = [model.logits(batch.images())?, model.logits(&there)?];
     let moved = there.minus(batch.images());
     let margin = |logits: &Logits, index: usize| {
         let row = logits.row(index);
-        crate::LogitLoss::loss(&loss, index, row, &mut vec![0.; row.len()])
+        loss.loss(index, row, &mut vec![0.; row.len()])
     };
-    let mut ratios = Vec::new();
+    let mut promises = Vec::new();
     for index in 0..batch.len() {
         let pairs = here.images.image(index).iter().zip(moved.image(index));
         let promised: f64 = pairs.map(|(gradient, step)| gradient * step).sum();
         if promised > 0. {
-            ratios.push((margin(&logits, index) - margin(&before, index)) / promised);
+            promises.push((margin(&after, index) - margin(&before, index)) / promised);
         }
     }
-    ratios.sort_by(f64::total_cmp);
-    // Without a promise there is none to break.
-    Ok(ratios.get(ratios.len() / 2).copied().unwrap_or(1.))
+    Ok(promises)
 }
 
 /// Whether scores differ by more than rounding.

@@ -45,6 +45,7 @@ type Build =
     fn(&AttackSettings, &dyn AttackedModel, &[AttackBatch<'_>]) -> Result<JudgedAttack, Error>;
 
 /// An attack by name.
+#[derive(Debug)]
 pub struct NamedAttack {
     /// Its name, as `apgd-ce`.
     pub name: &'static str,

@@ -58,7 +58,7 @@ impl PixelBatches {
     pub fn for_each(
         &self,
         mut label: impl FnMut(usize) -> Result<Option<u32>, Error>,
-        mut take: impl FnMut(&AttackBatch<'_>) -> Result<(), Error>,
+        mut take: impl FnMut(&AttackBatch<'static>) -> Result<(), Error>,
     ) -> Result<Vec<Skipped>, Error> {
         let plan = BatchPlan::new(self.dataset.clone(), self.record.clone())
             .with_batch_size(self.batch_size);

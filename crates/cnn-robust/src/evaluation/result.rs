@@ -87,6 +87,11 @@ impl AttackResult {
     pub fn queries_per_image(&self) -> f64 {
         share(self.queries.forward, self.attacked)
     }
+
+    /// Passes backward for each attacked image.
+    pub fn gradients_per_image(&self) -> f64 {
+        share(self.queries.backward, self.attacked)
+    }
 }
 
 fn interval(correct: usize, samples: usize) -> Result<Interval, Error> {

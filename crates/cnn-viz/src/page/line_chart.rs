@@ -64,6 +64,19 @@ impl Across {
         }
     }
 
+    /// From 0 to the largest size.
+    pub(crate) fn sizes(sizes: impl Iterator<Item = f64>) -> Self {
+        let drawn = sizes.filter(|size| size.abs() <= LARGEST);
+        let largest = drawn.fold(0., f64::max);
+        let right = if largest > 0. { largest } else { 1. };
+        Self {
+            name: "size of the change",
+            left: 0.,
+            right,
+            ticks: ticks(0., right, 8),
+        }
+    }
+
     /// From 0 to 1, and on to those scores that lie beyond.
     pub(crate) fn scores(scores: impl Iterator<Item = f64>) -> Self {
         let drawn = scores.filter(|score| score.abs() <= LARGEST);

@@ -26,6 +26,7 @@ mod rarefaction_chart;
 mod regions;
 mod reliability_chart;
 mod report_page;
+mod robustness;
 mod score_curves;
 mod score_grid;
 mod template_filters;

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The longer side of a thumbnail at most.
-const LONGEST_SIDE: usize = 192;
+pub(crate) const LONGEST_SIDE: usize = 192;
 /// The same of a cell of a strip.
 pub(crate) const STRIP_SIDE: usize = 128;
 /// Below this, enlarging shows the pixels as they are: blurring would hide what the network saw.

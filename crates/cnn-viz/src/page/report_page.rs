@@ -14,6 +14,7 @@ use super::format;
 use super::freezing::Freezing;
 use super::pictures::{Group, Strip, groups};
 use super::regions::{Masks, Regions};
+use super::robustness::Robustness;
 use super::score_grid::Grid;
 use super::template_filters as filters;
 use crate::{Error, Report};
@@ -33,6 +34,7 @@ pub(crate) struct ReportPage<'a> {
     detections: Option<Detections<'a>>,
     boxes: Vec<Boxes<'a>>,
     calibration: Option<Calibration>,
+    robustness: Option<Robustness<'a>>,
     score_grids: Vec<Grid<'a>>,
     pictures: Vec<Group<'a>>,
     strip: Option<Strip<'a>>,
@@ -83,6 +85,11 @@ impl<'a> ReportPage<'a> {
                 .calibration
                 .as_ref()
                 .map_or(Ok(None), Calibration::new)?,
+            robustness: report
+                .robustness
+                .as_ref()
+                .map(Robustness::new)
+                .transpose()?,
             score_grids: report
                 .score_grids
                 .iter()

@@ -6,7 +6,7 @@ use cnn_metrics::Reliability;
 use super::{
     BoxGroup, ClassResults, DataPart, DetectionResults, EpochStrip, Fact, FileLink, FilterReport,
     MaskGroup, PictureGroup, RatePoint, RegionResults, ReportEpoch, ReportFreezeProof,
-    ReportNextStep, ReportPhase, ScoreGrid, Timing,
+    ReportNextStep, ReportPhase, RobustnessResults, ScoreGrid, Timing,
 };
 
 /// What the report of a run shows, in the order of the page. What is empty or `None` is left out.
@@ -53,6 +53,8 @@ pub struct Report {
     pub detections: Option<DetectionResults>,
     /// Photos with boxes, by kind: worst ones. A group without photos is left out.
     pub boxes: Vec<BoxGroup>,
+    /// What attacks leave of the accuracy.
+    pub robustness: Option<RobustnessResults>,
     /// Scores under many conditions, as corruptions of the images.
     pub score_grids: Vec<ScoreGrid>,
     /// Pictures by kind: worst mistakes, right examples. A group without pictures is left out.

@@ -1,0 +1,192 @@
+//! `cargo xtask attack`: what attacks leave of a classifier's accuracy.
+
+mod page;
+mod printed;
+mod raw;
+mod saved;
+mod session;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use cnn_robust::{AttackSettings, NamedAttack, Norm, Threat, find_attack, parse_eps};
+
+use crate::args::{DType, Unusable};
+use crate::labelled_images::LabelledImages;
+use crate::memory::{self, Workload};
+use crate::network_args::NetworkArgs;
+use crate::{inference, output};
+
+use session::Session;
+
+const COMMAND: &str = "attack";
+const PAGE: &str = "attack.html";
+
+/// Attack a classifier and say what is left of its accuracy: each attack, the worst of all image by
+/// image, the accuracy over the size of the change, and signs that such figures deceive
+#[derive(Debug, Args)]
+pub(crate) struct Attack {
+    #[command(flatten)]
+    network: NetworkArgs,
+
+    #[command(flatten)]
+    images: LabelledImages,
+
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fgsm,pgd,cheap", value_parser = attack, help = attack_help())]
+    attack: Vec<&'static NamedAttack>,
+
+    /// How the size of a change is measured: linf, l2 or l1
+    #[arg(long, value_name = "NORM", default_value = "linf", value_parser = norm)]
+    norm: Norm,
+
+    /// The largest size of a change, of images with values in 0 to 1, as 8/255 or 0.3; default 8/255
+    /// in linf, 0.5 in l2, 12 in l1
+    #[arg(long, value_name = "SIZE", value_parser = eps)]
+    eps: Option<f64>,
+
+    /// Steps of the attacks that take steps; default each one's own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    steps: Option<u32>,
+
+    /// How far a step of bim and pgd goes, as 2/255; default 2.5 times the size over the steps
+    #[arg(long, value_name = "SIZE", value_parser = eps)]
+    step_size: Option<f64>,
+
+    /// Random starts of the attacks that take several; default each one's own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    restarts: Option<u32>,
+
+    /// Queries of the square attack for each image; default 5000
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    queries: Option<u32>,
+
+    /// The class that images are to be taken for: a class's name or number, `random`, or
+    /// `least-likely`; default any other than their own
+    #[arg(long, value_name = "CLASS")]
+    targeted: Option<String>,
+
+    /// Images on which to look for signs that gradients are hidden; 0 for not looking
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    diagnose: usize,
+
+    /// Images of the curve of pgd over the size; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    sweep: usize,
+
+    /// Fooled images that the page shows of each attack
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pictures: usize,
+
+    /// Images per pass
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: u16,
+
+    /// Write the changed images of each attack into this directory: as PNG, whose rounding may undo a
+    /// change, and as the tensors `clean`, `adversarial`, `labels`, `predictions`, `indices`
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
+
+    /// Attack the raw batch of a safetensors file instead of a dataset, to hold an attack against
+    /// another program: `images` (N,C,H,W) in 0 to 1, `labels` (N), for targets `targets` (N), for
+    /// random numbers `draw.NAME.RESTART.STEP` with a row for each image
+    #[arg(long, value_name = "FILE", requires = "output", conflicts_with_all = ["data", "split", "save", "out", "targeted"])]
+    input: Option<PathBuf>,
+
+    /// Of --input: the file to write, with `ATTACK.adversarial`, `ATTACK.success`, and each batch that
+    /// a gradient was asked for as `ATTACK.queried.N`
+    #[arg(long, value_name = "FILE", requires = "input")]
+    output: Option<PathBuf>,
+
+    /// Of --input: element type of the computation
+    #[arg(long, value_enum, default_value_t = DType::F32)]
+    dtype: DType,
+
+    /// Directory of the files; default a new one, `runs/attack/<model>-<n>`
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+fn attack_help() -> String {
+    let line = |attack: &NamedAttack| format!("{} ({})", attack.name, attack.about);
+    let all: Vec<String> = cnn_robust::ATTACKS.iter().map(line).collect();
+    format!("Attacks, one after the other: {}", all.join("; "))
+}
+
+/// What an argument would have to be.
+fn accepted(error: &cnn_robust::Error) -> String {
+    match error {
+        cnn_robust::Error::Argument(argument) => format!("expected {}", argument.expected),
+        other => other.to_string(),
+    }
+}
+
+fn attack(text: &str) -> Result<&'static NamedAttack, String> {
+    find_attack(text.trim()).map_err(|error| accepted(&error))
+}
+
+fn norm(text: &str) -> Result<Norm, String> {
+    text.parse().map_err(|error| accepted(&error))
+}
+
+fn eps(text: &str) -> Result<f64, String> {
+    parse_eps(text).map_err(|error| accepted(&error))
+}
+
+impl Attack {
+    pub(crate) fn run(&self) -> Result<()> {
+        let settings = self.settings()?;
+        for attack in &self.attack {
+            if !attack.norms.contains(&self.norm) {
+                let norms: Vec<&str> = attack.norms.iter().map(|norm| norm.name()).collect();
+                let norms = norms.join(" and ");
+                let error =
+                    anyhow::anyhow!("{} works in {norms}, not in {}", attack.name, self.norm);
+                return Err(error.context(Unusable));
+            }
+        }
+        if let (Some(input), Some(output)) = (&self.input, &self.output) {
+            return raw::run(self, &settings, input, output);
+        }
+        let network = self.network.load(DType::F32)?;
+        memory::check(&network, self.batch.into(), Workload::Training)?;
+        let (data, dataset) = self.images.open(self.network.weights())?;
+        let session = Session::new(self, settings, &network, data, dataset)?;
+        let found = session.run()?;
+        if found.result.samples == 0 {
+            bail!("nothing readable, or no image of a class that the network knows");
+        }
+        let directory = output::directory(self.out.as_deref(), COMMAND, network.spec().name)?;
+        let summary = printed::summary(&session, &found)?;
+        saved::write(&session, &found, &summary, &directory)?;
+        inference::print_skipped(&found.skipped);
+        if self.json {
+            output::json(&summary)?;
+            eprintln!("written to {}", directory.display());
+            return Ok(());
+        }
+        printed::print(&session, &found)?;
+        println!("report: {}", directory.join(PAGE).display());
+        Ok(())
+    }
+
+    fn settings(&self) -> Result<AttackSettings> {
+        let eps = self.eps.unwrap_or(match self.norm {
+            Norm::Linf => 8. / 255.,
+            Norm::L2 => 0.5,
+            Norm::L1 => 12.,
+        });
+        let number = |number: Option<u32>| number.map(|number| number as usize);
+        Ok(AttackSettings {
+            threat: Threat::new(self.norm, eps).context(Unusable)?,
+            steps: number(self.steps),
+            step_size: self.step_size,
+            restarts: number(self.restarts),
+            queries: number(self.queries),
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! What is printed: a table for people, JSON for programs.
+
+use anyhow::Result;
+use cnn_robust::{AttackResult, Threat};
+use serde_json::{Value, json};
+
+use super::session::{Found, Session};
+use crate::output;
+
+pub(super) fn summary(session: &Session<'_>, found: &Found) -> Result<Value> {
+    let result = &found.result;
+    let worst = result.worst_interval()?;
+    let attacks = result.attacks.iter().map(|attack| {
+        let interval = attack.interval()?;
+        Ok(json!({
+            "name": attack.name,
+            "norm": attack.limit.map(|limit| limit.norm.name()),
+            "eps": attack.limit.map(|limit| limit.eps),
+            "robust_top1": attack.robust_top1(),
+            "robust_top1_interval": [interval.low, interval.high],
+            "attacked": attack.attacked,
+            "success_rate": attack.success_rate(),
+            "mean_linf": attack.mean_linf,
+            "mean_l2": attack.mean_l2,
+            "median_size": attack.sizes.get(attack.sizes.len() / 2),
+            "queries": attack.queries_per_image(),
+            "gradients": attack.gradients_per_image(),
+            "seconds": attack.seconds,
+        }))
+    });
+    let attacks = attacks.collect::<Result<Vec<Value>>>()?;
+    let diagnosis = found.diagnosis.as_ref();
+    let alarms = diagnosis
+        .into_iter()
+        .flat_map(|found| &found.alarms)
+        .map(|alarm| {
+            json!({
+                "name": alarm.kind.name(),
+                "evidence": alarm.evidence,
+                "meaning": alarm.meaning,
+            })
+        });
+    let sweep = found.sweep.iter().map(|point| {
+        json!({
+            "eps": point.eps,
+            "robust_top1": point.robust_top1,
+            "robust_top1_interval": [point.interval.low, point.interval.high],
+        })
+    });
+    Ok(json!({
+        "samples": result.samples,
+        "clean_top1": result.clean_top1(),
+        "attacks": attacks,
+        "worst_top1": result.worst_top1(),
+        "worst_top1_interval": [worst.low, worst.high],
+        "alarms": alarms.collect::<Vec<_>>(),
+        "diagnosed": diagnosis.map_or(0, |found| found.samples),
+        "sweep": sweep.collect::<Vec<_>>(),
+        "notes": found.notes,
+        "skipped": found.skipped,
+        "weights": session.command.network.weights(),
+    }))
+}
+
+pub(super) fn print(session: &Session<'_>, found: &Found) -> Result<()> {
+    let result = &found.result;
+    let columns = [
+        ("attack", false),
+        ("changes up to", false),
+        ("right %", true),
+        ("95 % interval", true),
+        ("success %", true),
+        ("mean linf", true),
+        ("mean l2", true),
+        ("queries", true),
+        ("seconds", true),
+    ];
+    let percent = |share: f64| format!("{:.2}", 100. * share);
+    let row = |attack: &AttackResult| {
+        let interval = attack.interval()?;
+        Ok(vec![
+            attack.name.clone(),
+            limit(attack.limit),
+            percent(attack.robust_top1()),
+            format!("{} to {}", percent(interval.low), percent(interval.high)),
+            percent(attack.success_rate()),
+            format!("{:.4}", attack.mean_linf),
+            format!("{:.3}", attack.mean_l2),
+            format!("{:.0}", attack.queries_per_image()),
+            format!("{:.1}", attack.seconds),
+        ])
+    };
+    let rows = result.attacks.iter().map(row);
+    output::table(&columns, &rows.collect::<Result<Vec<_>>>()?)?;
+    let worst = result.worst_interval()?;
+    println!();
+    println!("samples            {}", result.samples);
+    println!(
+        "without an attack  {} % right",
+        percent(result.clean_top1())
+    );
+    println!(
+        "under the worst    {} % right (95 % interval {} to {})",
+        percent(result.worst_top1()),
+        percent(worst.low),
+        percent(worst.high)
+    );
+    if let Some(diagnosis) = &found.diagnosis {
+        println!();
+        for alarm in &diagnosis.alarms {
+            println!("Alarm, {}: {alarm}", alarm.kind.name());
+        }
+        if diagnosis.alarms.is_empty() {
+            println!(
+                "No sign of hidden gradients on {} images that are right without an attack.",
+                diagnosis.samples
+            );
+        }
+    }
+    for note in &found.notes {
+        println!("Note: {note}.");
+    }
+    if let Some(directory) = &session.command.save {
+        println!("changed images: {}", directory.display());
+    }
+    Ok(())
+}
+
+/// Which changes count.
+pub(super) fn limit(limit: Option<Threat>) -> String {
+    match limit {
+        Some(Threat { norm, eps }) => format!("{norm} {:.4}", eps),
+        None => "any".to_string(),
+    }
+}

@@ -1,0 +1,159 @@
+//! What is written: the page, the summary, and the changed images.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use candle_core::{DType, Device, Tensor};
+use cnn_core::write_atomic;
+use cnn_data::Image;
+use cnn_robust::Images;
+use cnn_weights::save_safetensors;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::session::{Found, Kept, Session};
+use super::{PAGE, page};
+use crate::inference::picture_stem;
+use crate::training::save_arguments;
+
+/// What the run directory says of how it was made.
+#[derive(Serialize)]
+struct Arguments<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    weights: &'a str,
+    seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split: Option<cnn_data::Split>,
+    samples: usize,
+    attack: String,
+    norm: &'a str,
+    eps: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_size: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restarts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queries: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    targeted: Option<&'a str>,
+    diagnose: usize,
+    sweep: usize,
+    pictures: usize,
+    batch: u16,
+}
+
+pub(super) fn write(
+    session: &Session<'_>,
+    found: &Found,
+    summary: &Value,
+    directory: &Path,
+) -> Result<()> {
+    let command = session.command;
+    let names: Vec<&str> = command.attack.iter().map(|attack| attack.name).collect();
+    save_arguments(
+        &Arguments {
+            model: command.network.model.as_deref(),
+            weights: command.network.weights(),
+            seed: command.network.seed,
+            data: command.images.data.as_deref(),
+            split: command.images.split,
+            samples: command.images.samples,
+            attack: names.join(","),
+            norm: command.norm.name(),
+            eps: session.settings.threat.eps.to_string(),
+            steps: command.steps,
+            step_size: command.step_size.map(|size| size.to_string()),
+            restarts: command.restarts,
+            queries: command.queries,
+            targeted: command.targeted.as_deref(),
+            diagnose: command.diagnose,
+            sweep: command.sweep,
+            pictures: command.pictures,
+            batch: command.batch,
+        },
+        directory,
+    )?;
+    let json = serde_json::to_string_pretty(summary)? + "\n";
+    write_atomic(&directory.join("summary.json"), |file| {
+        file.write_all(json.as_bytes())
+    })?;
+    let html = page::page(session, found)?.to_html()?;
+    write_atomic(&directory.join(PAGE), |file| {
+        file.write_all(html.as_bytes())
+    })?;
+    if let Some(save) = &command.save {
+        for (attack, kept) in command.attack.iter().zip(&found.kept) {
+            save_attacked(session, kept, &save.join(attack.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// The changed images of one attack, as pictures and as tensors.
+fn save_attacked(session: &Session<'_>, kept: &[Kept], directory: &Path) -> Result<()> {
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    for batch in kept {
+        for place in 0..batch.indices.len() {
+            let index = batch.indices[place] as usize;
+            let stem = picture_stem(index, &session.path(index));
+            let image = picture(&batch.attacked.images.select(&[place]))?;
+            image.write_png(&directory.join(format!("{stem}.png")))?;
+        }
+    }
+    let images = |of: &dyn Fn(&Kept) -> &Images| {
+        let tensors = kept.iter().map(|batch| Ok(of(batch).to_nchw(DType::F32)?));
+        Ok::<_, anyhow::Error>(Tensor::cat(&tensors.collect::<Result<Vec<_>>>()?, 0)?)
+    };
+    let numbers = |of: &dyn Fn(&Kept) -> Vec<u32>| {
+        let numbers: Vec<i64> = kept
+            .iter()
+            .flat_map(|batch| of(batch))
+            .map(i64::from)
+            .collect();
+        let count = numbers.len();
+        Tensor::from_vec(numbers, count, &Device::Cpu)
+    };
+    let tensors = [
+        ("clean".to_string(), images(&|batch| &batch.clean)?),
+        (
+            "adversarial".to_string(),
+            images(&|batch| &batch.attacked.images)?,
+        ),
+        (
+            "labels".to_string(),
+            numbers(&|batch| batch.labels.clone())?,
+        ),
+        (
+            "predictions".to_string(),
+            numbers(&|batch| batch.attacked.predictions.clone())?,
+        ),
+        (
+            "indices".to_string(),
+            numbers(&|batch| batch.indices.iter().map(|&index| index as u32).collect())?,
+        ),
+    ];
+    let path = directory.join("images.safetensors");
+    Ok(save_safetensors(&path, &tensors, &BTreeMap::new())?)
+}
+
+/// The first image, rounded to bytes.
+pub(super) fn picture(images: &Images) -> Result<Image> {
+    let [height, width, channels] = images.size();
+    let bytes = images
+        .image(0)
+        .iter()
+        .map(|value| (255. * value).round() as u8);
+    Ok(Image::from_pixels(
+        height,
+        width,
+        channels,
+        bytes.collect(),
+    )?)
+}

@@ -1,0 +1,335 @@
+//! The attacks, batch by batch.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use cnn_core::Key;
+use cnn_data::{Dataset, Skipped};
+use cnn_layers::{Classifier, Mode};
+use cnn_models::Network;
+use cnn_robust::attack::{AttackBatch, Pgd};
+use cnn_robust::{
+    AttackSettings, AttackedImages, AttackedModel, Diagnosis, Images, Norm, PixelBatches,
+    PixelClassifier, RobustnessMeter, RobustnessResult, SweepPoint, Threat, diagnose, sweep,
+};
+use cnn_transfer::match_classes;
+
+use super::{Attack, COMMAND};
+use crate::args::Unusable;
+use crate::output::Progress;
+
+/// Steps of the attack whose accuracy over the size is drawn.
+const SWEEP_STEPS: usize = 20;
+/// Its sizes, as shares of the one that was asked for.
+const SWEEP_SHARES: [f64; 8] = [0., 0.125, 0.25, 0.5, 0.75, 1., 1.5, 2.];
+/// Images that an attack on many images at once learns from at most.
+const LEARNT_FROM: usize = 512;
+
+/// What stays the same over the batches.
+pub(super) struct Session<'a> {
+    pub(super) command: &'a Attack,
+    pub(super) settings: AttackSettings,
+    pub(super) network: &'a Network,
+    pub(super) data: String,
+    pub(super) dataset: Arc<dyn Dataset>,
+    pub(super) names: Vec<String>,
+    scorer: Box<dyn Classifier>,
+    /// The network's class of each of the dataset's.
+    numbers: Vec<Option<usize>>,
+    note: Option<String>,
+    target: Option<Target>,
+}
+
+/// What images are to be taken for.
+#[derive(Clone, Copy)]
+enum Target {
+    Class(u32),
+    Random,
+    LeastLikely,
+}
+
+/// What came of the attacks.
+pub(super) struct Found {
+    pub(super) result: RobustnessResult,
+    pub(super) diagnosis: Option<Diagnosis>,
+    pub(super) sweep: Vec<SweepPoint>,
+    /// Images that were fooled, some of each attack.
+    pub(super) pictures: Vec<Fooled>,
+    /// The changed images of each attack, where they are to be saved.
+    pub(super) kept: Vec<Vec<Kept>>,
+    pub(super) notes: Vec<String>,
+    pub(super) skipped: Vec<Skipped>,
+}
+
+/// A batch that is to be saved.
+pub(super) struct Kept {
+    pub(super) clean: Images,
+    pub(super) labels: Vec<u32>,
+    pub(super) indices: Vec<u64>,
+    pub(super) attacked: AttackedImages,
+}
+
+/// An image before and after.
+pub(super) struct Fooled {
+    pub(super) attack: usize,
+    pub(super) index: usize,
+    pub(super) clean: Images,
+    pub(super) adversarial: Images,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        command: &'a Attack,
+        settings: AttackSettings,
+        network: &'a Network,
+        data: String,
+        dataset: Arc<dyn Dataset>,
+    ) -> Result<Self> {
+        let matched = match_classes(network, dataset.as_ref())?;
+        let names = cnn_transfer::class_names(network);
+        let target = command.targeted.as_deref().map(|text| target(text, &names));
+        Ok(Self {
+            command,
+            settings,
+            network,
+            data,
+            dataset,
+            scorer: network.build(Mode::Inference)?,
+            numbers: matched.numbers,
+            note: matched.note,
+            target: target.transpose()?,
+            names,
+        })
+    }
+
+    /// The network as attacks see it.
+    pub(super) fn model(&self) -> Result<PixelClassifier<'_>> {
+        let model = PixelClassifier::new(self.network.model(), self.network.preprocessing())?;
+        Ok(model.with_scorer(self.scorer.as_ref()))
+    }
+
+    fn batches(&self, dataset: Arc<dyn Dataset>) -> Result<PixelBatches> {
+        Ok(PixelBatches::new(dataset, self.network.preprocessing())?
+            .with_batch_size(self.command.batch.into())
+            .with_key(Key::new(self.command.network.seed).stream(COMMAND)))
+    }
+
+    /// The first images, batch by batch, at most so many.
+    fn first(&self, most: usize) -> Result<Vec<AttackBatch<'static>>> {
+        let most = most.min(self.dataset.len());
+        if most == 0 {
+            return Ok(Vec::new());
+        }
+        let indices: Vec<usize> = (0..most).collect();
+        let some = Arc::new(cnn_data::Subset::new(self.dataset.clone(), indices)?);
+        let mut first = Vec::new();
+        self.batches(some)?.for_each(
+            |index| self.label(index),
+            |batch| {
+                first.push(batch.clone());
+                Ok(())
+            },
+        )?;
+        Ok(first)
+    }
+
+    fn label(&self, index: usize) -> Result<Option<u32>, cnn_robust::Error> {
+        let class = self.dataset.label(index);
+        let number = class.and_then(|class| self.numbers.get(class).copied().flatten());
+        Ok(number.map(|number| number as u32))
+    }
+
+    /// The batch with what its images are to be taken for.
+    fn aimed<'b>(
+        &self,
+        model: &dyn AttackedModel,
+        batch: &AttackBatch<'b>,
+    ) -> Result<AttackBatch<'b>, cnn_robust::Error> {
+        let Some(target) = self.target else {
+            return Ok(batch.clone());
+        };
+        let classes = model.num_classes() as u64;
+        let targets = match target {
+            Target::Class(class) => vec![class; batch.len()],
+            Target::Random => {
+                let key = Key::new(self.command.network.seed).stream("targets");
+                let of = |(sample, label): (&u64, &u32)| {
+                    let other = key.at(*sample).rng().below((classes - 1).max(1)) as u32;
+                    other + u32::from(other >= *label)
+                };
+                batch.samples().iter().zip(batch.labels()).map(of).collect()
+            }
+            Target::LeastLikely => {
+                let logits = model.logits(batch.images())?;
+                let lowest = |row: &[f64]| {
+                    let lower = |best: usize, class: usize| {
+                        if row[class] < row[best] { class } else { best }
+                    };
+                    (0..row.len()).fold(0, lower) as u32
+                };
+                logits.rows().map(lowest).collect()
+            }
+        };
+        let batch = batch.clone().with_targets(targets)?;
+        // An image of the target's own class has nothing to be led to.
+        let targets = batch.targets().unwrap_or_default();
+        let others: Vec<usize> = (0..batch.len())
+            .filter(|&place| targets[place] != batch.labels()[place])
+            .collect();
+        Ok(batch.select(&others))
+    }
+
+    pub(super) fn run(&self) -> Result<Found> {
+        let model = self.model()?;
+        let learns = self.command.attack.iter().any(|attack| attack.learns);
+        let looked_at = if learns { LEARNT_FROM } else { 1 };
+        let learnt_from = self.first(looked_at)?;
+        let build = |attack: &&'static cnn_robust::NamedAttack| {
+            attack
+                .build(&self.settings, &model, &learnt_from)
+                .with_context(|| attack.name)
+        };
+        let attacks = self.command.attack.iter().map(build);
+        let mut meter = RobustnessMeter::new(attacks.collect::<Result<_>>()?);
+        drop(learnt_from);
+        let mut pictures = Vec::new();
+        let mut kept: Vec<Vec<Kept>> = self.command.attack.iter().map(|_| Vec::new()).collect();
+        let progress = RefCell::new(Progress::new(COMMAND, self.dataset.len()));
+        let skipped = self.batches(self.dataset.clone())?.for_each(
+            |index| self.label(index),
+            |batch| {
+                let images = batch.len();
+                let batch = self.aimed(&model, batch)?;
+                let attacked = meter.add(&model, &batch)?;
+                for (place, attacked) in attacked.attacks.into_iter().enumerate() {
+                    self.show(place, &batch, &attacked, &mut pictures);
+                    if self.command.save.is_some() {
+                        kept[place].push(Kept {
+                            clean: batch.images().clone(),
+                            labels: batch.labels().to_vec(),
+                            indices: batch.samples().to_vec(),
+                            attacked,
+                        });
+                    }
+                }
+                progress.borrow_mut().advance(images);
+                Ok(())
+            },
+        )?;
+        progress.borrow().finish();
+        let (diagnosis, diagnosis_note) = self.diagnosis(&model)?;
+        let result = meter.result();
+        Ok(Found {
+            notes: self.notes(&result, diagnosis_note),
+            result,
+            diagnosis,
+            sweep: self.sweep(&model)?,
+            pictures,
+            kept,
+            skipped,
+        })
+    }
+
+    /// Keeps some of the images that were fooled.
+    fn show(
+        &self,
+        attack: usize,
+        batch: &AttackBatch<'_>,
+        attacked: &AttackedImages,
+        pictures: &mut Vec<Fooled>,
+    ) {
+        let so_far = pictures
+            .iter()
+            .filter(|fooled| fooled.attack == attack)
+            .count();
+        let fooled = (0..batch.len()).filter(|&place| attacked.fooled[place]);
+        for place in fooled.take(self.command.pictures.saturating_sub(so_far)) {
+            pictures.push(Fooled {
+                attack,
+                index: batch.samples()[place] as usize,
+                clean: batch.images().select(&[place]),
+                adversarial: attacked.images.select(&[place]),
+            });
+        }
+    }
+
+    /// What looks wrong, and why nobody looked.
+    fn diagnosis(&self, model: &dyn AttackedModel) -> Result<(Option<Diagnosis>, Option<String>)> {
+        if self.command.diagnose == 0 {
+            return Ok((None, None));
+        }
+        if self.settings.threat.norm == Norm::L1 || self.settings.threat.eps == 0. {
+            let note = "signs of hidden gradients are looked for in linf and l2, at a size above 0";
+            return Ok((None, Some(note.to_string())));
+        }
+        eprintln!("looking for signs that gradients are hidden");
+        let batches = self.first(self.command.diagnose)?;
+        let found = diagnose(model, &batches, self.settings.threat)?;
+        Ok((Some(found), None))
+    }
+
+    /// The accuracy under PGD over its size.
+    fn sweep(&self, model: &dyn AttackedModel) -> Result<Vec<SweepPoint>> {
+        let Threat { norm, eps } = self.settings.threat;
+        if self.command.sweep == 0 || eps == 0. {
+            return Ok(Vec::new());
+        }
+        let sizes = SWEEP_SHARES.map(|share| share * eps);
+        let first = self.first(self.command.sweep)?;
+        let batches = first.iter().map(|batch| self.aimed(model, batch));
+        let batches = batches.collect::<Result<Vec<_>, _>>()?;
+        let points = sweep(model, &batches, &sizes, &|eps| {
+            let pgd = Pgd::new(Threat::new(norm, eps)?).with_steps(SWEEP_STEPS);
+            Ok(Box::new(pgd.with_early_stop(true)))
+        })?;
+        Ok(points)
+    }
+
+    /// What whoever reads the figures has to know.
+    fn notes(&self, result: &RobustnessResult, diagnosis: Option<String>) -> Vec<String> {
+        let mut notes: Vec<String> = self.note.iter().cloned().chain(diagnosis).collect();
+        let is_one_step = |name: &str| ["fgsm", "ffgsm"].contains(&name);
+        if result
+            .attacks
+            .iter()
+            .all(|attack| is_one_step(&attack.name))
+        {
+            notes.push(
+                "attacks of one step say nothing of robustness: add pgd, and cheap or autoattack"
+                    .to_string(),
+            );
+        }
+        if self.target.is_some() {
+            notes.push(
+                "attacks were aimed at a class: what they leave is more than attacks that are not would"
+                    .to_string(),
+            );
+        }
+        notes
+    }
+
+    pub(super) fn path(&self, index: usize) -> String {
+        self.dataset.id(index)
+    }
+}
+
+/// What the text asks for.
+fn target(text: &str, names: &[String]) -> Result<Target> {
+    match text {
+        "random" => return Ok(Target::Random),
+        "least-likely" => return Ok(Target::LeastLikely),
+        _ => {}
+    }
+    let by_number = text.parse().ok().filter(|number| *number < names.len());
+    let by_name = || names.iter().position(|name| name == text);
+    let class = by_number.or_else(by_name).ok_or_else(|| {
+        let nearest = cnn_core::did_you_mean(text, names.iter().map(String::as_str));
+        anyhow!(
+            "--targeted {text}: no class of the network{nearest}; a name or a number below {}, `random` or `least-likely` is accepted",
+            names.len()
+        )
+        .context(Unusable)
+    })?;
+    Ok(Target::Class(class as u32))
+}

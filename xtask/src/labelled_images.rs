@@ -1,0 +1,57 @@
+//! Which labelled images a classifier is tried on.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::Args;
+use cnn_data::{CachedDataset, Dataset, Split, Subset};
+
+use crate::datasets::Source;
+use crate::inference;
+use crate::os_text::PathOrName;
+use crate::run_images::{RunImages, RunPart};
+
+/// Decoded photos are kept up to so many bytes: they are read more than once.
+const KEPT: usize = 1 << 30;
+
+/// Labelled images, and how many of them.
+#[derive(Debug, Args)]
+pub(crate) struct LabelledImages {
+    /// Labelled images, as `evaluate` takes them; for the directory of a run default the images that
+    /// it kept for this
+    #[arg(long, value_name = "PATH", value_parser = PathOrName)]
+    pub(crate) data: Option<String>,
+
+    /// Which part of the dataset, or of the run's images: train, val or test; may be left out where
+    /// there is only one
+    #[arg(long)]
+    pub(crate) split: Option<Split>,
+
+    /// Images at most, spread evenly over the dataset; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) samples: usize,
+}
+
+impl LabelledImages {
+    /// Where the images are, and at most so many of them as were asked for.
+    pub(crate) fn open(&self, weights: &str) -> Result<(String, Arc<dyn Dataset>)> {
+        let (data, whole) = match &self.data {
+            Some(data) => {
+                let source = Source::parse(data)?;
+                inference::print_notes(&source.notes()?);
+                (data.clone(), source.open(self.split)?)
+            }
+            None => {
+                let RunPart { dataset, data, .. } =
+                    RunImages::instead_of_data(weights, self.split)?;
+                (data, dataset)
+            }
+        };
+        let some: Arc<dyn Dataset> = if self.samples == 0 || self.samples >= whole.len() {
+            whole
+        } else {
+            Arc::new(Subset::spread(whole, self.samples)?)
+        };
+        Ok((data, Arc::new(CachedDataset::new(some, KEPT))))
+    }
+}
