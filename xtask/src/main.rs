@@ -6,6 +6,7 @@
 #[macro_use]
 mod output;
 
+mod adversarial;
 mod args;
 mod builtin;
 mod byline;

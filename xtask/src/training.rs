@@ -12,8 +12,8 @@ use cnn_core::{Preprocessing, write_atomic};
 use cnn_data::{Augmentation, BatchMix, Dataset, Split};
 use cnn_models::{Kind, ModelKind, NetworkOf};
 use cnn_train::{
-    AugmentationPolicy, Cropping, GradientStep, MixPolicy, OptimizerConfig, ScheduleKind, Task,
-    TrainConfig, TrainSummary, Trainer, TrainingData, balanced_class_weights,
+    AugmentationPolicy, Cropping, GradientStep, MixPolicy, OptimizerConfig, ScheduleKind, Step,
+    Task, TrainConfig, TrainSummary, Trainer, TrainingData, balanced_class_weights,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -401,6 +401,12 @@ pub(crate) fn without_part(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Segmentation => &[
             "label_smoothing",
+            "adversarial",
+            "adv_eps",
+            "adv_norm",
+            "adv_steps",
+            "adv_awp",
+            "adv_samples",
             "mixup",
             "cutmix",
             "erase",
@@ -412,6 +418,12 @@ pub(crate) fn without_part(kind: Kind) -> &'static [&'static str] {
         ],
         Kind::Detection => &[
             "label_smoothing",
+            "adversarial",
+            "adv_eps",
+            "adv_norm",
+            "adv_steps",
+            "adv_awp",
+            "adv_samples",
             "mixup",
             "cutmix",
             "erase",
@@ -435,25 +447,32 @@ pub(crate) fn without_part(kind: Kind) -> &'static [&'static str] {
     }
 }
 
+impl TrainingArgs {
+    /// The usual step.
+    pub(crate) fn step(&self) -> GradientStep {
+        GradientStep {
+            clip_norm: self.clip_norm,
+            clip_value: None,
+        }
+    }
+}
+
 /// Trains in a directory, watched, until the end or an interruption.
 pub(crate) fn run_task<M: ModelKind + ?Sized, T: Task>(
     task: &T,
     network: &NetworkOf<M>,
     config: TrainConfig,
+    step: &mut dyn Step<T>,
     training: &TrainingArgs,
     directory: &Path,
     watcher: &mut Watcher<'_>,
 ) -> Result<TrainSummary> {
-    let mut step = GradientStep {
-        clip_norm: training.clip_norm,
-        clip_value: None,
-    };
     let summary = Trainer::new(config, network.store(), directory)
         .with_companion("config.json", network.config_json())
         .with_save_every(training.save_every())
         .with_interrupt(interrupt_flag()?)
         .with_listener(|notice| watcher.show(notice))
-        .run(task, &mut step)
+        .run(task, step)
         .map_err(|error| explained(error.into(), directory))?;
     watcher.finish();
     Ok(summary)

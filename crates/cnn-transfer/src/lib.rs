@@ -53,7 +53,7 @@ pub use error::Error;
 pub use features::{FeatureCache, Features};
 pub use fine_tune::{
     DetectionFineTune, FineTune, FineTuneNotice, FineTuneOf, FineTuneSummary, PhaseSummary,
-    SegmentationFineTune, Tunable,
+    SegmentationFineTune, TrainingVariant, Tunable,
 };
 pub use freeze::FreezeProof;
 pub use measure::{

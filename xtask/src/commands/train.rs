@@ -11,10 +11,11 @@ use cnn_models::{
 };
 use cnn_train::{
     AugmentationPolicy, Classification, CrossEntropy, Detection, OptimizerConfig, Schedule,
-    ScheduleKind, Segmentation, Task, TrainConfig, TrainingData,
+    ScheduleKind, Segmentation, Step, Task, TrainConfig, TrainingData,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::adversarial::AdversarialArgs;
 use crate::args::{
     TaskArg, Unusable, as_text, count, not_negative, positive, refuse_without_part, set_threads,
     share,
@@ -152,7 +153,19 @@ pub(crate) struct Train {
 
     #[command(flatten)]
     #[serde(flatten)]
+    adversarial: AdversarialArgs,
+
+    #[command(flatten)]
+    #[serde(flatten)]
     training: TrainingArgs,
+}
+
+/// What is trained, on what.
+struct Prepared<'a, M: ModelKind + ?Sized, T> {
+    task: &'a T,
+    network: &'a NetworkOf<M>,
+    data: &'a TrainingData,
+    strip: Option<&'a Strip>,
 }
 
 impl Train {
@@ -240,9 +253,23 @@ impl Train {
         let data = self.training.open_data(&self.data)?;
         let network = self.network(&data)?;
         memory::check(&network, self.batch as usize, Workload::Training)?;
-        let task = self.task(&data, &network)?;
+        let mut task = self.task(&data, &network)?;
+        let step = self.training.step();
+        let mut step: Box<dyn Step<Classification>> = match self.adversarial.training()? {
+            Some(under_attack) => {
+                task = under_attack.task(task, &network)?;
+                under_attack.step(&network, step, self.batch as usize)?
+            }
+            None => Box::new(step),
+        };
         let strip = Strip::new(&network, data.val())?;
-        self.run_task(&task, &network, &data, config, Some(&strip), directory)
+        let prepared = Prepared {
+            task: &task,
+            network: &network,
+            data: &data,
+            strip: Some(&strip),
+        };
+        self.run_task(&prepared, step.as_mut(), config, directory)
     }
 
     fn train_segmentation(&self, config: TrainConfig, directory: Option<&Path>) -> Result<()> {
@@ -261,7 +288,13 @@ impl Train {
             .context(Unusable)?
             .with_augmentation(segmentation::augmentation(&self.training, train, &network)?)
             .with_loss(self.loss.loss(train)?);
-        self.run_task(&task, &network, &data, config, None, directory)
+        let prepared = Prepared {
+            task: &task,
+            network: &network,
+            data: &data,
+            strip: None,
+        };
+        self.run_task(&prepared, &mut self.training.step(), config, directory)
     }
 
     fn train_detection(&self, config: TrainConfig, directory: Option<&Path>) -> Result<()> {
@@ -291,19 +324,29 @@ impl Train {
             .with_late_augmentation(epochs.saturating_sub(late_epochs), late_augmentation)
             .with_sizes(sizes)
             .context(Unusable)?;
-        self.run_task(&task, &network, &data, config, None, directory)
+        let prepared = Prepared {
+            task: &task,
+            network: &network,
+            data: &data,
+            strip: None,
+        };
+        self.run_task(&prepared, &mut self.training.step(), config, directory)
     }
 
     /// Trains in a directory, which is made where none is given, and says what came of it.
     fn run_task<M: ModelKind + ?Sized, T: Task>(
         &self,
-        task: &T,
-        network: &NetworkOf<M>,
-        data: &TrainingData,
+        prepared: &Prepared<'_, M, T>,
+        step: &mut dyn Step<T>,
         config: TrainConfig,
-        strip: Option<&Strip>,
         directory: Option<&Path>,
     ) -> Result<()> {
+        let Prepared {
+            task,
+            network,
+            data,
+            strip,
+        } = *prepared;
         let name = network.spec().name;
         let directory = match directory {
             Some(directory) => directory.to_path_buf(),
@@ -330,7 +373,15 @@ impl Train {
         let mut watcher = Watcher::new(strip, self.patience);
         watcher.begin(data.train().len() * self.epochs as usize);
         let training = &self.training;
-        let summary = run_task(task, network, config, training, &directory, &mut watcher)?;
+        let summary = run_task(
+            task,
+            network,
+            config,
+            step,
+            training,
+            &directory,
+            &mut watcher,
+        )?;
         if summary.interrupted {
             report::write_interrupted(COMMAND, &self.data, name, &directory)?;
             return Err(interrupted(COMMAND, summary.epochs, &directory));

@@ -16,6 +16,7 @@ const STEPS: usize = 10;
 /// The share of the first validation images that a classifier is right about under PGD with 10 steps:
 /// a curve to choose an epoch by (Rice et al. 2020, arXiv:2002.11569), not a measure of robustness,
 /// which takes stronger attacks.
+#[derive(Clone)]
 pub struct RobustAccuracy {
     model: Arc<dyn Classifier>,
     record: Preprocessing,

@@ -17,7 +17,7 @@ impl Trainer<'_> {
     pub(super) fn train_epoch<T: Task>(
         &mut self,
         task: &T,
-        step: &mut impl Step<T>,
+        step: &mut (impl Step<T> + ?Sized),
         run: &mut Run,
         batches: usize,
     ) -> Result<bool, Error> {

@@ -234,7 +234,7 @@ impl<'a> Trainer<'a> {
     pub fn run<T: Task>(
         &mut self,
         task: &T,
-        step: &mut impl Step<T>,
+        step: &mut (impl Step<T> + ?Sized),
     ) -> Result<TrainSummary, Error> {
         self.config.validate()?;
         let batches = task.batches_per_epoch();

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use cnn_data::{Augmentation, BatchMix, Dataset};
 use cnn_layers::{Classifier, LayerGroup};
-use cnn_models::ModelKind;
-use cnn_train::{Classification, CrossEntropy, TrainSummary, check_datasets};
+use cnn_models::{ModelKind, Network};
+use cnn_train::{Classification, CrossEntropy, GradientStep, Step, TrainSummary, check_datasets};
 
 use super::{FineTune, FineTuneNotice, Tunable};
 use crate::features::features_fit;
@@ -22,6 +22,28 @@ pub struct ClassificationOptions {
     mix: Option<BatchMix>,
     class_weights: Option<Vec<f64>>,
     cache: FeatureCache,
+    variant: Option<Box<dyn TrainingVariant>>,
+}
+
+/// How the training of a classifier differs from the usual one, as under attack. Every phase then
+/// goes over the images.
+pub trait TrainingVariant {
+    /// The task, with what it is to measure beside the usual.
+    ///
+    /// # Errors
+    /// What the variant reports.
+    fn task(&self, task: Classification, network: &Network) -> Result<Classification, Error>;
+
+    /// The step, in place of `step`, for batches of at most so many images.
+    ///
+    /// # Errors
+    /// What the variant reports.
+    fn step(
+        &self,
+        network: &Network,
+        step: GradientStep,
+        batch_size: usize,
+    ) -> Result<Box<dyn Step<Classification>>, Error>;
 }
 
 impl Tunable for dyn Classifier {
@@ -45,6 +67,7 @@ impl Tunable for dyn Classifier {
         let images = tune.train.len().max(tune.val.len());
         Ok(phase.is_head_only()
             && tune.options.head_augmentation.is_none()
+            && tune.options.variant.is_none()
             && tune.network.model().auxiliary_heads().is_empty()
             && features_fit(&tune.network, images)?)
     }
@@ -63,7 +86,8 @@ impl Tunable for dyn Classifier {
         };
         let Some([train, val]) = features else {
             let task = |tune: &FineTune<'_>| tune.task(phase);
-            return tune.run_on_images(phase, place, directory, skipped, task);
+            let mut step = tune.step()?;
+            return tune.run_on_images(phase, place, directory, skipped, task, step.as_mut());
         };
         for file in train.skipped.iter().chain(&val.skipped) {
             skipped.insert(file.path.clone(), file.reason.clone());
@@ -72,7 +96,8 @@ impl Tunable for dyn Classifier {
         let val = (val, &tune.val);
         let batch = tune.config.batch_size;
         let task = HeadTask::new(&tune.network, train, val, batch, tune.loss())?;
-        Ok(Some(tune.train(phase, place, directory, &task)?))
+        let mut step = tune.gradient_step();
+        Ok(Some(tune.train(phase, place, directory, &task, &mut step)?))
     }
 }
 
@@ -104,6 +129,22 @@ impl FineTune<'_> {
     pub fn with_cache(mut self, cache: FeatureCache) -> Self {
         self.options.cache = cache;
         self
+    }
+
+    /// Trains in another way than the usual one, as under attack.
+    #[must_use]
+    pub fn with_variant(mut self, variant: impl TrainingVariant + 'static) -> Self {
+        self.options.variant = Some(Box::new(variant));
+        self
+    }
+
+    /// The step of a phase that reads images.
+    fn step(&self) -> Result<Box<dyn Step<Classification>>, Error> {
+        let step = self.gradient_step();
+        match &self.options.variant {
+            Some(variant) => variant.step(&self.network, step, self.batch_size()),
+            None => Ok(Box::new(step)),
+        }
     }
 
     /// Of training and validation images; `None` if it was interrupted, or if they are too many to
@@ -155,12 +196,14 @@ impl FineTune<'_> {
             .with_batch_size(self.batch_size())?
             .with_augmentation(augmentation)
             .with_loss(self.loss());
-        Ok(
-            match options.mix.clone().filter(|_| !phase.is_head_only()) {
-                Some(mix) => task.with_mix(mix),
-                None => task,
-            },
-        )
+        let task = match options.mix.clone().filter(|_| !phase.is_head_only()) {
+            Some(mix) => task.with_mix(mix),
+            None => task,
+        };
+        match &options.variant {
+            Some(variant) => variant.task(task, &self.network),
+            None => Ok(task),
+        }
     }
 
     fn loss(&self) -> CrossEntropy {

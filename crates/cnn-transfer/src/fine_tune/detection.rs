@@ -45,7 +45,8 @@ impl Tunable for dyn Detector {
         directory: &Path,
         skipped: &mut BTreeMap<String, String>,
     ) -> Result<Option<TrainSummary>, Error> {
-        tune.run_on_images(phase, place, directory, skipped, |tune| {
+        let mut step = tune.gradient_step();
+        let task = |tune: &DetectionFineTune<'_>| {
             let train = tune.train.clone();
             let val = tune.val.clone();
             let record = tune.network.preprocessing().clone();
@@ -60,7 +61,8 @@ impl Tunable for dyn Detector {
                 }
                 None => task,
             })
-        })
+        };
+        tune.run_on_images(phase, place, directory, skipped, task, &mut step)
     }
 }
 

@@ -4,6 +4,8 @@ mod classification;
 mod detection;
 mod segmentation;
 
+pub use classification::TrainingVariant;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use cnn_data::{Augmentation, Dataset, Skipped};
 use cnn_layers::{Classifier, Detector, LayerGroup, Segmenter, Store};
 use cnn_models::{ModelKind, NetworkOf};
-use cnn_train::{GradientStep, Notice, Task, TrainConfig, TrainSummary, Trainer};
+use cnn_train::{GradientStep, Notice, Step, Task, TrainConfig, TrainSummary, Trainer};
 use cnn_weights::TensorFile;
 use serde::Serialize;
 
@@ -327,12 +329,13 @@ impl<'a, M: Tunable + ?Sized> FineTuneOf<'a, M> {
         directory: &Path,
         skipped: &mut BTreeMap<String, String>,
         task: impl FnOnce(&Self) -> Result<T, Error>,
+        step: &mut dyn Step<T>,
     ) -> Result<Option<TrainSummary>, Error> {
         if self.is_interrupted() {
             return Ok(None);
         }
         let task = task(self)?;
-        let summary = self.train(phase, place, directory, &task);
+        let summary = self.train(phase, place, directory, &task, step);
         let files = task.skipped().into_iter();
         skipped.extend(files.map(|file| (file.path, file.reason)));
         Ok(Some(summary?))
@@ -349,15 +352,20 @@ impl<'a, M: Tunable + ?Sized> FineTuneOf<'a, M> {
         place: Option<usize>,
         directory: &Path,
         task: &T,
+        step: &mut dyn Step<T>,
     ) -> Result<TrainSummary, Error> {
         let trainer = self.trainer(phase, place, directory)?;
         let listener = &mut self.listener;
         let mut trainer = trainer.with_listener(|notice| listener(&FineTuneNotice::Train(notice)));
-        let mut step = GradientStep {
+        Ok(trainer.run(task, step)?)
+    }
+
+    /// The usual step.
+    fn gradient_step(&self) -> GradientStep {
+        GradientStep {
             clip_norm: self.config.clip_norm,
             clip_value: None,
-        };
-        Ok(trainer.run(task, &mut step)?)
+        }
     }
 
     fn trainer<'b>(

@@ -57,7 +57,8 @@ impl Tunable for dyn Segmenter {
         directory: &Path,
         skipped: &mut BTreeMap<String, String>,
     ) -> Result<Option<TrainSummary>, Error> {
-        tune.run_on_images(phase, place, directory, skipped, |tune| {
+        let mut step = tune.gradient_step();
+        let task = |tune: &SegmentationFineTune<'_>| {
             let train = tune.train.clone();
             let val = tune.val.clone();
             let record = tune.network.preprocessing().clone();
@@ -66,7 +67,8 @@ impl Tunable for dyn Segmenter {
                 .with_batch_size(tune.batch_size())?
                 .with_augmentation(tune.augmentation.clone())
                 .with_loss(tune.options.loss.clone()))
-        })
+        };
+        tune.run_on_images(phase, place, directory, skipped, task, &mut step)
     }
 }
 

@@ -15,6 +15,7 @@ use cnn_transfer::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::adversarial::AdversarialArgs;
 use crate::args::{
     TaskArg, Unusable, as_text, count, not_negative, positive, refuse_without_part, set_threads,
     share,
@@ -165,6 +166,10 @@ pub(crate) struct Finetune {
     #[command(flatten)]
     #[serde(flatten)]
     boxes: BoxTrainingArgs,
+
+    #[command(flatten)]
+    #[serde(flatten)]
+    adversarial: AdversarialArgs,
 
     #[command(flatten)]
     #[serde(flatten)]
@@ -341,6 +346,9 @@ impl Finetune {
         }
         if self.strategy == Strategy::Head && self.training.augment != Augment::Auto {
             tuning = tuning.with_head_augmentation(augmentation);
+        }
+        if let Some(under_attack) = self.adversarial.training()? {
+            tuning = tuning.with_variant(under_attack);
         }
         if !self.no_cache {
             tuning = tuning.with_cache(FeatureCache::in_directory(self.caches().join("features")));

@@ -1,0 +1,168 @@
+//! Training under attack: what the commands ask, and what becomes of the task and its step.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use cnn_layers::{Classifier, Mode};
+use cnn_models::Network;
+use cnn_robust::defence::{AdversarialConfig, AdversarialMethod, AdversarialStep, RobustAccuracy};
+use cnn_robust::{Norm, Threat, parse_eps};
+use cnn_train::{Classification, GradientStep, Step};
+use cnn_transfer::TrainingVariant;
+use serde::{Deserialize, Serialize};
+
+use crate::args::{Unusable, count, not_negative};
+
+/// The score by which an epoch of training under attack is the best.
+const SCORE: &str = "robust_top1";
+
+/// Training under attack.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+pub(crate) struct AdversarialArgs {
+    /// Train on images under attack: pgd, fast, trades[:BETA] (6), mart[:BETA] (5) or free[:REPLAYS]
+    /// (4); the best epoch is then that of the highest accuracy under PGD
+    #[arg(long, value_name = "METHOD", value_parser = method)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    adversarial: Option<String>,
+
+    /// Of --adversarial: the largest size of a change, of images with values in 0 to 1
+    #[arg(long, value_name = "SIZE", default_value = "8/255", value_parser = size)]
+    #[serde(default = "default_size")]
+    adv_eps: String,
+
+    /// Of --adversarial: how that is measured, linf or l2
+    #[arg(long, value_name = "NORM", default_value = "linf", value_parser = norm)]
+    #[serde(default = "default_norm")]
+    adv_norm: String,
+
+    /// Of --adversarial: steps of the attack, of 2.5 times the size over their number; default 7 of a
+    /// quarter of the size, where the method takes steps
+    #[arg(long, value_name = "N", value_parser = count)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    adv_steps: Option<u32>,
+
+    /// Of --adversarial: move the weights against the training by this share of their size while the
+    /// gradient is measured, as 0.005 (AWP)
+    #[arg(long, value_name = "SHARE", value_parser = not_negative)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    adv_awp: Option<f64>,
+
+    /// Of --adversarial: validation images on which each epoch's accuracy under PGD of 10 steps is
+    /// measured
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = count)]
+    #[serde(default = "default_samples")]
+    adv_samples: u32,
+}
+
+fn default_size() -> String {
+    "8/255".to_string()
+}
+
+fn default_norm() -> String {
+    Norm::Linf.name().to_string()
+}
+
+fn default_samples() -> u32 {
+    256
+}
+
+/// What an argument would have to be.
+fn accepted(error: &cnn_robust::Error) -> String {
+    match error {
+        cnn_robust::Error::Argument(argument) => format!("expected {}", argument.expected),
+        other => other.to_string(),
+    }
+}
+
+fn method(text: &str) -> Result<String, String> {
+    let method = text.parse::<AdversarialMethod>();
+    method
+        .map(|method| method.to_string())
+        .map_err(|error| accepted(&error))
+}
+
+fn size(text: &str) -> Result<String, String> {
+    parse_eps(text).map_err(|error| accepted(&error))?;
+    Ok(text.to_string())
+}
+
+fn norm(text: &str) -> Result<String, String> {
+    text.parse::<Norm>().map_err(|error| accepted(&error))?;
+    Ok(text.to_string())
+}
+
+impl AdversarialArgs {
+    /// How the network is trained under attack, where it is.
+    pub(crate) fn training(&self) -> Result<Option<UnderAttack>> {
+        let Some(method) = &self.adversarial else {
+            return Ok(None);
+        };
+        let config = || -> Result<AdversarialConfig, cnn_robust::Error> {
+            let threat = Threat::new(self.adv_norm.parse()?, parse_eps(&self.adv_eps)?)?;
+            let mut config = AdversarialConfig::new(method.parse()?, threat)?;
+            if let Some(steps) = self.adv_steps {
+                config = config.with_steps(steps as usize);
+            }
+            config.with_weight_perturbation(self.adv_awp.unwrap_or(0.))
+        };
+        Ok(Some(UnderAttack {
+            config: config().context(Unusable)?,
+            samples: self.adv_samples as usize,
+        }))
+    }
+}
+
+/// Training under attack.
+#[derive(Clone, Copy)]
+pub(crate) struct UnderAttack {
+    config: AdversarialConfig,
+    samples: usize,
+}
+
+impl UnderAttack {
+    /// The task with the accuracy under attack as a metric and as its score.
+    pub(crate) fn task(&self, task: Classification, network: &Network) -> Result<Classification> {
+        let model: Arc<dyn Classifier> = Arc::from(network.build(Mode::Eval)?);
+        let record = network.preprocessing();
+        let metric = RobustAccuracy::new(model, record, self.config.threat, self.samples)?;
+        let task = task.with_image_metric(SCORE, move || metric.clone());
+        Ok(task.with_score(SCORE))
+    }
+
+    /// The step on images under attack.
+    pub(crate) fn step(
+        &self,
+        network: &Network,
+        step: GradientStep,
+        batch_size: usize,
+    ) -> Result<Box<dyn Step<Classification>>> {
+        let attacked = network.build(Mode::Eval)?;
+        let record = network.preprocessing();
+        let under_attack = AdversarialStep::new(self.config, attacked, record, batch_size)?;
+        Ok(Box::new(under_attack.with_step(step)))
+    }
+}
+
+impl TrainingVariant for UnderAttack {
+    fn task(
+        &self,
+        task: Classification,
+        network: &Network,
+    ) -> Result<Classification, cnn_transfer::Error> {
+        Self::task(self, task, network).map_err(as_training)
+    }
+
+    fn step(
+        &self,
+        network: &Network,
+        step: GradientStep,
+        batch_size: usize,
+    ) -> Result<Box<dyn Step<Classification>>, cnn_transfer::Error> {
+        Self::step(self, network, step, batch_size).map_err(as_training)
+    }
+}
+
+fn as_training(error: anyhow::Error) -> cnn_transfer::Error {
+    cnn_train::Error::other(error).into()
+}
