@@ -5,8 +5,8 @@
 mod common;
 
 use cnn_robust::attack::{
-    Attack, AttackBatch, CarliniWagner, Fill, HopSkipJump, MarginLoss, MinimalSize, Motion,
-    OnePixel, Pgd, Spatial, SpatialSearch, Spsa,
+    Attack, AttackBatch, DeepFool, Fill, HopSkipJump, MarginLoss, MinimalSize, Motion, OnePixel,
+    Pgd, Spatial, SpatialSearch, Spsa,
 };
 use cnn_robust::{AttackedModel, Counted, Images, LogitLoss, Norm, Threat};
 
@@ -88,9 +88,7 @@ fn hop_skip_jump_comes_near_the_smallest_change() {
     let model = trained.model();
     let batch = right(&model, &batch);
     let clean = batch.images();
-    let smallest = CarliniWagner::new().with_search_steps(3).unwrap();
-    let smallest = smallest.with_steps(100);
-    let smallest = smallest.run(&model, &batch).unwrap();
+    let smallest = DeepFool::new().run(&model, &batch).unwrap();
     assert_eq!(count(&model, &batch, &smallest), batch.len());
     let smallest = sizes(Norm::L2, &smallest, clean);
     let mut earlier = vec![f64::INFINITY; batch.len()];
