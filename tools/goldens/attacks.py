@@ -117,6 +117,8 @@ class Case:
     drawn: Callable = nothing_drawn
     targeted: bool = False
     images: int = SHAPE[0]
+    # Whether each image is attacked by itself.
+    alone: bool = False
     # Whether the batches that a gradient was asked for are kept.
     steps_kept: bool = True
     # After how many steps the images are kept, by a run each, where gradients are asked for image by image.
@@ -256,6 +258,7 @@ CASES = {
     # Each image's own descent ends at the step at which the whole batch's does, so that both programs agree.
     "cw": Case(lambda model, draws: torchattacks.CW(model, c=5, steps=50, lr=0.01)),
     "cw_targeted": Case(lambda model, draws: torchattacks.CW(model, c=5, steps=50, lr=0.01), targeted=True, steps_kept=False),
+    "cw_alone": Case(lambda model, draws: torchattacks.CW(model, c=0.5, steps=50, lr=0.01), alone=True, steps_kept=False),
 }
 
 
@@ -277,7 +280,9 @@ def run(case: Case) -> dict:
     if case.targeted:
         attack.set_mode_targeted_by_function(second_class(model))
     with case.drawn(draws):
-        adversarial = attack(images, labels).detach()
+        size = 1 if case.alone else len(images)
+        batches = zip(images.split(size), labels.split(size))
+        adversarial = torch.cat([attack(*batch).detach() for batch in batches])
     predictions = model(adversarial).argmax(1)
     targets = second_class(model)(images, labels)
     success = predictions == targets if case.targeted else predictions != labels

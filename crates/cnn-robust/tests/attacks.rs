@@ -292,4 +292,6 @@ fn carlini_wagner() {
     let attack = attack.with_step_size(0.01).unwrap().with_early_stop(true);
     compare("cw", &attack, false);
     compare("cw_targeted", &attack, true);
+    // Here the descents of the images end at different steps.
+    compare("cw_alone", &attack.with_weight(0.5).unwrap(), false);
 }

@@ -1,16 +1,17 @@
 //! The smallest change in L2 by descent: Carlini & Wagner 2017, arXiv:1608.04644, section VI.A.
 
+mod weight_search;
+
 use super::adam::Adam;
 use super::checks::{at_least_one, not_negative, positive};
 use super::{Attack, AttackBatch, MarginLoss};
 use crate::{AttackedModel, Error, Images, LogitLoss, Threat};
+use weight_search::WeightSearch;
 
 /// How near to black and white a value is at the start, where `tanh` has a slope.
 const EDGE: f64 = 1. - 1e-6;
 /// How often in a descent it is asked whether the cost still falls.
 const CHECKS: usize = 10;
-/// What the weight is multiplied with while no weight has been large enough.
-const GROWTH: f64 = 10.;
 
 /// Minimises `‖x′ − x‖² + c · max(z_y − max_{i≠y} z_i, −κ)` with `x′ = (tanh w + 1) / 2` by Adam, so
 /// that values stay in 0..1 by themselves; with a target `t` the second term is
@@ -130,11 +131,11 @@ impl CarliniWagner {
             let mut ended = Vec::new();
             for (place, &index) in running.iter().enumerate() {
                 let weight = searches[index].weight;
+                let reward = found.losses[place];
                 let image = images.image(place);
-                let change: Vec<f64> = pairwise(image, clean.image(index), |a, b| a - b);
+                let change = pairwise(image, clean.image(index), |a, b| a - b);
                 let distance: f64 = change.iter().map(|value| value * value).sum();
-                let cost = distance - weight * found.losses[place];
-                let is_sure = found.losses[place] >= self.confidence;
+                let is_sure = reward >= self.confidence;
                 if is_sure && part.is_success(place, found.logits.row(place)) {
                     succeeded[index] = true;
                     best.keep(index, image, distance);
@@ -143,14 +144,14 @@ impl CarliniWagner {
                     2. * change - weight * gradient
                 });
                 // The slope of (tanh w + 1) / 2 at the image x is 2 x (1 − x).
-                let slope = |outer: f64, value: f64| outer * 2. * value * (1. - value);
-                let gradient = pairwise(&outer, image, slope);
+                let gradient = pairwise(&outer, image, |outer, value| {
+                    outer * 2. * value * (1. - value)
+                });
                 adams[index].step(inner.image_mut(index), &gradient, -self.step_size);
-                if self.early_stop && step % (self.steps / CHECKS).max(1) == 0 {
-                    if cost > earlier[index] {
-                        ended.push(index);
-                    }
-                    earlier[index] = cost;
+                let cost = distance - weight * reward;
+                let is_check = self.early_stop && step % (self.steps / CHECKS).max(1) == 0;
+                if is_check && cost > std::mem::replace(&mut earlier[index], cost) {
+                    ended.push(index);
                 }
             }
             running.retain(|index| !ended.contains(index));
@@ -213,37 +214,6 @@ impl Best {
             self.distances[index] = distance;
             self.images.image_mut(index).copy_from_slice(image);
         }
-    }
-}
-
-/// Where the smallest sufficient weight of an image lies.
-#[derive(Clone)]
-struct WeightSearch {
-    weight: f64,
-    too_small: f64,
-    enough: f64,
-}
-
-impl WeightSearch {
-    fn new(weight: f64) -> Self {
-        Self {
-            weight,
-            too_small: 0.,
-            enough: f64::INFINITY,
-        }
-    }
-
-    fn go_on(&mut self, succeeded: bool) {
-        if succeeded {
-            self.enough = self.weight;
-        } else {
-            self.too_small = self.weight;
-        }
-        self.weight = if self.enough.is_finite() {
-            (self.too_small + self.enough) / 2.
-        } else {
-            self.weight * GROWTH
-        };
     }
 }
 
