@@ -116,7 +116,7 @@ fn binomial_lower_quantile(correct: u64, samples: u64, tail: f64) -> u64 {
     samples
 }
 
-fn check(correct: u64, samples: u64, confidence: f64) -> Result<(), Error> {
+pub(crate) fn check(correct: u64, samples: u64, confidence: f64) -> Result<(), Error> {
     if samples == 0 {
         return Err(Error::NoSamples);
     }
@@ -161,8 +161,13 @@ pub(crate) fn percentile_interval(mut values: Vec<f64>, confidence: f64) -> Opti
 }
 
 /// The `z` that a standard normal value exceeds in magnitude with probability `outside`, by
-/// bisection of `erfc(z/√2)`.
-fn two_sided_quantile(outside: f64) -> f64 {
+/// bisection of `erfc(z/√2)`; 0 if that is 1 or more, 40 if it is 0 or less.
+///
+/// ```
+/// let z = cnn_metrics::two_sided_quantile(0.05);
+/// assert!((z - 1.959963984540054).abs() < 1e-12);
+/// ```
+pub fn two_sided_quantile(outside: f64) -> f64 {
     let mut low = 0.0;
     let mut high = 40.0;
     // Halves the interval down to neighbouring numbers: 2⁻¹⁰⁰ of 40 is below the spacing of any

@@ -76,6 +76,7 @@ mod confusion;
 mod cross_entropy;
 mod detection;
 mod error;
+mod exact_interval;
 #[cfg(test)]
 mod fixture;
 mod interval;
@@ -96,7 +97,8 @@ pub use detection::{
     ScoreCurve, ScoreCurves, ScorePoint, VocClass, VocInterpolation, VocResult,
 };
 pub use error::Error;
-pub use interval::{Interval, bootstrap_interval, wilson_interval};
+pub use exact_interval::{clopper_pearson_lower, even_odds_p_value};
+pub use interval::{Interval, bootstrap_interval, two_sided_quantile, wilson_interval};
 pub use precision_recall::{Average, ClassScores, PrecisionRecall, ZeroDivision, precision_recall};
 pub use segmentation::{
     Bootstrap, BoundaryF1, BoundaryF1Result, ClassOverlap, DEFAULT_BOUNDARY_TOLERANCE,

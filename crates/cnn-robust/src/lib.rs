@@ -4,6 +4,7 @@
 //! - [`PixelClassifier`]: a network as attacks see it, a function of images with values in 0..1 with
 //!   its normalisation inside; [`AttackedModel`] is the contract, for defences of one's own;
 //! - [`attack`]: the attacks, one file each;
+//! - [`certify`]: radii within which no attack changes an answer;
 //! - [`corruption`]: what weather, cameras and compression do to photos;
 //! - [`RobustnessMeter`]: what attacks leave of a classifier's accuracy; [`sweep`]: as a function of
 //!   the size; [`diagnose`]: whether such figures can be believed;
@@ -32,6 +33,7 @@
 #![forbid(unsafe_code)]
 
 pub mod attack;
+pub mod certify;
 pub mod corruption;
 pub mod defence;
 mod draws;

@@ -9,7 +9,7 @@ use super::{Corruption, Severity};
 /// ImageNet-C are corrupted at 32 and 224 pixels. Boxes and masks stay those of the photo: it is for
 /// classifiers.
 ///
-/// Given to [`BatchPlan::with_augmentation`](cnn_data::BatchPlan::with_augmentation) it makes batches of
+/// Given to `BatchPlan::with_augmentation` of `cnn-data` it makes batches of
 /// corrupted images.
 #[derive(Clone, Debug)]
 pub struct Corrupt {

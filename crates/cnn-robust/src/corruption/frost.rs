@@ -38,7 +38,7 @@ struct Crystals {
 const CRYSTALS: Table<Crystals> = Table {
     large: [Crystals {
         length: 80.,
-        area: 500,
+        area: 300,
     }; 5],
     small: [Crystals {
         length: 16.,
@@ -49,9 +49,9 @@ const CRYSTALS: Table<Crystals> = Table {
 /// The film of ice between crystals: how fast its detail becomes finer, its darkest and its range.
 const FILM_DECAY: f64 = 1.6;
 const FILM_DARKEST: f64 = 0.05;
-const FILM_RANGE: f64 = 0.6;
+const FILM_RANGE: f64 = 0.7;
 /// How much brighter a needle is than the film, at its root.
-const NEEDLE: f64 = 0.55;
+const NEEDLE: f64 = 0.7;
 /// The angle between a needle and its branches, that of ice.
 const BRANCH: f64 = std::f64::consts::FRAC_PI_3;
 /// Bluish white.

@@ -265,6 +265,19 @@ pub(super) fn full(text: &str) -> Report {
                 prediction: image.clone(),
             }],
         }],
+        score_grids: vec![ScoreGrid {
+            title: format!("Accuracy under corruptions {text}"),
+            note: Some(text.into()),
+            columns_are: text.into(),
+            columns: vec![text.into(), "2".into()],
+            rows: vec![ScoreGridRow {
+                name: text.into(),
+                group: text.into(),
+                scores: vec![0.75, 0.5],
+                pictures: vec![image.clone(), image.clone()],
+            }],
+            picture: Some(image.clone()),
+        }],
         pictures: vec![PictureGroup {
             title: format!("Worst mistakes {text}"),
             note: Some(text.into()),

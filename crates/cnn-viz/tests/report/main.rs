@@ -17,8 +17,8 @@ use cnn_viz::{
     FileLink, FilterCounts, FilterKind, FilterLayer, FilterReport, HeldOut, ImagePrediction,
     MaskGroup, NormStatistics, PictureGroup, Rarefaction, RarefactionPoint, RatePoint,
     ReceptiveField, RegionResults, Report, ReportEpoch, ReportFreezeProof, ReportLayerGroup,
-    ReportNextStep, ReportPhase, Savings, SegmentedPhoto, Spread, StageField, StripRow, Timing,
-    Totals, WeightStatistics,
+    ReportNextStep, ReportPhase, Savings, ScoreGrid, ScoreGridRow, SegmentedPhoto, Spread,
+    StageField, StripRow, Timing, Totals, WeightStatistics,
 };
 use fixture::*;
 use scraper::{Html, Selector};
@@ -66,6 +66,7 @@ fn every_part_has_its_section() {
         "Objects",
         "Worst photos plain",
         "Calibration",
+        "Accuracy under corruptions plain",
         "Worst mistakes plain",
         "The same images over the epochs",
         "Filters",
@@ -110,6 +111,10 @@ fn every_part_has_its_section() {
     );
     assert!(texts(&page, ".proof")[0].contains("(7 tensors). All of them have the same bytes"));
     assert_eq!(texts(&page, "tr.chosen td")[0], "2");
+    assert_eq!(
+        texts(&page, ".grid td"),
+        ["plain", "75.0", "50.0", "62.5", "75.0", "50.0", "62.5"]
+    );
 }
 
 #[test]
@@ -240,7 +245,7 @@ fn the_page_refers_to_nothing_outside() {
             .contains(name)
         });
     let (links, pictures): (Vec<_>, Vec<_>) = addresses.partition(|(name, _)| *name == "href");
-    assert_eq!(pictures.len(), 12);
+    assert_eq!(pictures.len(), 15);
     assert!(
         pictures
             .iter()

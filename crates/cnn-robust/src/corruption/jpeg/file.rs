@@ -119,7 +119,11 @@ fn zigzag() -> [usize; SIDE * SIDE] {
     places.sort_by_key(|place| {
         let row = place / SIDE;
         let diagonal = row + place % SIDE;
-        let along = if diagonal % 2 == 0 { SIDE - row } else { row };
+        let along = if diagonal.is_multiple_of(2) {
+            SIDE - row
+        } else {
+            row
+        };
         (diagonal, along)
     });
     places
