@@ -3,6 +3,7 @@
 //! `python tools/goldens/attack_counts.py ../shared` prints the reference's numbers.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[allow(dead_code)]
 #[path = "../../cnn-models/tests/common/formula.rs"]
 mod formula;
 
