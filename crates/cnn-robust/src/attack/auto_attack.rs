@@ -93,7 +93,7 @@ impl AutoAttack {
     /// classes, `fab-t` of 20 steps towards each of 3 classes, `square` of 1000 queries with its
     /// schedule compressed to these. All start once; in L1 both ascents use the shrinking ball.
     ///
-    /// What it leaves is an upper bound, as a rule near what [`AutoAttack::standard`] leaves.
+    /// What it leaves is an upper bound of what [`AutoAttack::standard`] leaves, so publish the latter.
     pub fn cheap(threat: Threat) -> Self {
         let ascents = [Apgd::cross_entropy(threat), Apgd::targeted(threat)];
         let [cross_entropy, targeted] = ascents.map(|attack| {
