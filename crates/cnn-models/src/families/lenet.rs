@@ -1,7 +1,8 @@
 //! LeNet-5 (LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition"), with
 //! ReLU and max-pooling as it is taught today, or with the paper's tanh and average pooling. The
 //! first convolution pads by 2, so that 28×28 digits give the paper's maps. Not in timm: `stage0`
-//! and `stage1` are the outputs of the two poolings.
+//! and `stage1` are the outputs of the two poolings. `channel_multiplier` widens all layers but the
+//! last, as networks that are trained under attack need it.
 
 use candle_core::Tensor;
 use cnn_layers::{
@@ -71,11 +72,20 @@ fn build(
             expected,
         });
     }
-    let drop_rate = config.read_args(BASE.family, |args| args.probability("drop_rate"))?;
+    let args = config.read_args(BASE.family, |args| {
+        Ok(Args {
+            drop_rate: args.probability("drop_rate")?.unwrap_or(0.),
+            channel_multiplier: args.number("channel_multiplier", 0.1..=32.)?.unwrap_or(1.),
+        })
+    })?;
+    let wide = |channels: usize| {
+        let channels = channels as f64 * args.channel_multiplier;
+        (channels.round() as usize).max(1)
+    };
     let mut net = StagedBuilder::new(root, config.in_channels.unwrap_or(BASE.in_channels));
     for (number, channels, padding) in [(1, 6, 2), (2, 16, 0)] {
         let at = net.at(format!("conv{number}"));
-        let channels = at.width(channels);
+        let channels = at.width(wide(channels));
         net.group(&format!("stage{number}"), &[&format!("conv{number}")]);
         let conv =
             Conv2dConfig::new(net.channels(), channels, 5).with_padding(Padding::all(padding));
@@ -95,18 +105,25 @@ fn build(
 
     let num_classes = config.num_classes.unwrap_or(BASE.num_classes);
     let pixels = (height / 2 - 4) / 2 * ((width / 2 - 4) / 2);
-    let fc1 = root.pp("fc1").width(120);
-    let fc2 = root.pp("fc2").width(84);
+    let fc1 = root.pp("fc1").width(wide(120));
+    let fc2 = root.pp("fc2").width(wide(84));
     let head = LeNetHead {
         flatten: Flatten::new(&root.pp("flatten")),
         fc1: LinearConfig::new(net.channels() * pixels, fc1).build(&root.pp("fc1"))?,
         act3: Activate::new(variant.activation, &root.pp("act3")),
         fc2: LinearConfig::new(fc1, fc2).build(&root.pp("fc2"))?,
         act4: Activate::new(variant.activation, &root.pp("act4")),
-        dropout: Dropout::new(drop_rate.unwrap_or(0.), &root.pp("head_drop"))?,
+        dropout: Dropout::new(args.drop_rate, &root.pp("head_drop"))?,
         fc3: LinearConfig::new(fc2, num_classes).build(&root.pp("fc3"))?,
     };
     Ok(net.classifier(num_classes, &[BASE.classifier], head))
+}
+
+/// What the family knows.
+struct Args {
+    drop_rate: f64,
+    /// The width of all layers but the last, relative to the paper's.
+    channel_multiplier: f64,
 }
 
 /// Three linear layers over the flattened maps.

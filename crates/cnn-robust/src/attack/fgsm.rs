@@ -1,15 +1,19 @@
 //! One step along the sign of the gradient: FGSM (Goodfellow et al. 2015, arXiv:1412.6572), and the
 //! same from a random point of the ball (Wong et al. 2020, arXiv:2001.03994).
 
+use candle_core::DType;
+
 use super::checks::not_negative;
 use super::pgd::random_start;
-use super::{Attack, AttackBatch, CrossEntropyLoss};
+use super::{Attack, AttackBatch, CrossEntropyLoss, SingleCrossEntropyLoss};
 use crate::{AttackedModel, Error, Images, Norm, Threat};
 
 /// How far the step goes from a random point, as a share of `ε` (Wong et al. 2020: 10/255 of 8/255).
 const STEP_FROM_RANDOM: f64 = 1.25;
 
-/// One step of the size `ε` along the sign of the cross-entropy's gradient.
+/// One step of the size `ε` along the sign of the cross-entropy's gradient, which is computed in the
+/// network's own precision, so that figures compare with published ones
+/// ([`SingleCrossEntropyLoss`]).
 ///
 /// With [`with_random_start`](Self::with_random_start) it begins at a point that is uniform in the
 /// ball, steps `1.25 ε`, and comes back to the ball: what fast adversarial training trains with.
@@ -71,7 +75,10 @@ impl Attack for Fgsm {
 
     fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         let start = self.start(batch)?;
-        let gradient = model.gradient(&start, &CrossEntropyLoss(batch))?;
+        let gradient = match model.dtype() {
+            DType::F32 => model.gradient(&start, &SingleCrossEntropyLoss(batch))?,
+            _ => model.gradient(&start, &CrossEntropyLoss(batch))?,
+        };
         let moved = start.plus(&gradient.images.map(sign), self.step_size);
         Ok(self.threat.project(&moved, batch.images()))
     }

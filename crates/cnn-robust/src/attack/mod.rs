@@ -36,7 +36,7 @@ pub use fab::FabT;
 pub use fgsm::Fgsm;
 pub(crate) use fgsm::sign;
 pub use hop_skip_jump::HopSkipJump;
-pub use loss::{CrossEntropyLoss, DlrLoss, MarginLoss, TargetedDlrLoss};
+pub use loss::{CrossEntropyLoss, DlrLoss, MarginLoss, SingleCrossEntropyLoss, TargetedDlrLoss};
 pub use mi_fgsm::MiFgsm;
 pub use minimal_size::{MinimalSize, MinimalSizes};
 pub use one_pixel::OnePixel;

@@ -1,5 +1,7 @@
 //! What an attack needs of a classifier.
 
+use candle_core::DType;
+
 use crate::{Error, Images, LogitLoss, Logits};
 
 /// A classifier as an attack sees it: a function of images with values in 0..1, whatever it does to
@@ -12,6 +14,11 @@ use crate::{Error, Images, LogitLoss, Logits};
 pub trait AttackedModel {
     /// The number of classes.
     fn num_classes(&self) -> usize;
+
+    /// The element type in which it computes. Default: f32.
+    fn dtype(&self) -> DType {
+        DType::F32
+    }
 
     /// The class scores of images.
     ///

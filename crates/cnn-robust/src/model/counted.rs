@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use candle_core::DType;
+
 use crate::{AttackedModel, Error, ImageGradient, Images, LogitLoss, Logits};
 
 /// How many images a model was asked about.
@@ -45,6 +47,10 @@ impl<'a> Counted<'a> {
 impl AttackedModel for Counted<'_> {
     fn num_classes(&self) -> usize {
         self.model.num_classes()
+    }
+
+    fn dtype(&self) -> DType {
+        self.model.dtype()
     }
 
     fn logits(&self, images: &Images) -> Result<Logits, Error> {

@@ -71,6 +71,10 @@ impl AttackedModel for PixelClassifier<'_> {
         self.model.num_classes()
     }
 
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+
     fn logits(&self, images: &Images) -> Result<Logits, Error> {
         let inputs = FeatureMap::from_nhwc(&self.normalization.inputs(images, self.dtype)?)?;
         Logits::from_tensor(&self.scorer.forward(&inputs, &Context::eval())?)
