@@ -4,6 +4,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod attack;
 mod corrupt;
 mod detection;
 mod finetune;
