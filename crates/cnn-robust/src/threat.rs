@@ -119,9 +119,17 @@ impl Threat {
     }
 }
 
+/// `linf 8/255` where the size is a number of levels, `l2 0.5` else.
 impl fmt::Display for Threat {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {}", self.norm, self.eps)
+        let levels = 255. * self.eps;
+        let is_whole = self.norm == Norm::Linf && (levels - levels.round()).abs() < 1e-9;
+        if is_whole && levels > 0. {
+            return write!(formatter, "{} {}/255", self.norm, levels.round());
+        }
+        let text = format!("{:.4}", self.eps);
+        let short = text.trim_end_matches('0').trim_end_matches('.');
+        write!(formatter, "{} {short}", self.norm)
     }
 }
 
@@ -186,6 +194,16 @@ mod tests {
         let mut change = [0.3, -0.05];
         Threat::linf(0.1).unwrap().project_change(&mut change);
         assert_eq!(change, [0.1, -0.05]);
+    }
+
+    #[test]
+    fn sizes_read_as_they_are_written() {
+        let text = |norm, eps| Threat::new(norm, eps).unwrap().to_string();
+        assert_eq!(text(Norm::Linf, 8. / 255.), "linf 8/255");
+        assert_eq!(text(Norm::Linf, 0.3), "linf 0.3");
+        assert_eq!(text(Norm::Linf, 0.), "linf 0");
+        assert_eq!(text(Norm::L2, 0.5), "l2 0.5");
+        assert_eq!(text(Norm::L1, 12.), "l1 12");
     }
 
     #[test]

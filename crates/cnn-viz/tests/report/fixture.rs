@@ -203,6 +203,41 @@ pub(super) fn filters(name: &str, layers: usize, found: usize) -> FilterReport {
     }
 }
 
+/// What attacks left: one attack, an alarm, a curve of three sizes, a picture.
+pub(super) fn robustness(text: &str, image: &Image) -> RobustnessResults {
+    let point = |eps: f64, top1: f64| SizePoint {
+        eps,
+        robust: [top1, top1 - 0.05, top1 + 0.05],
+    };
+    RobustnessResults {
+        evaluated_on: "100 images".into(),
+        clean: 0.9,
+        worst: [0.4, 0.3, 0.5],
+        attacks: vec![AttackRow {
+            name: text.into(),
+            limit: text.into(),
+            robust: [0.4, 0.3, 0.5],
+            success_rate: 0.5,
+            mean_linf: 0.031,
+            mean_l2: 1.5,
+            queries: 21.,
+            seconds: 2.5,
+        }],
+        alarms: vec![text.into()],
+        diagnosed: 50,
+        sweep: vec![point(0., 0.9), point(0.01, 0.6), point(0.02, 0.2)],
+        sweep_of: text.into(),
+        pictures: vec![AttackedPicture {
+            path: text.into(),
+            attack: text.into(),
+            images: [image.clone(), image.clone(), image.clone()],
+            amplified: 16.,
+            predictions: [(text.into(), 0.75), (text.into(), 0.5)],
+            overlays: Some([image.clone(), image.clone()]),
+        }],
+    }
+}
+
 /// Every part of a report, each string of it holding `text`.
 pub(super) fn full(text: &str) -> Report {
     let fact = || Fact::new(text, text).with_note(text);
@@ -265,6 +300,10 @@ pub(super) fn full(text: &str) -> Report {
                 prediction: image.clone(),
             }],
         }],
+        robustness: Some(RobustnessResults {
+            evaluated_on: text.into(),
+            ..robustness(text, &image)
+        }),
         score_grids: vec![ScoreGrid {
             title: format!("Accuracy under corruptions {text}"),
             note: Some(text.into()),

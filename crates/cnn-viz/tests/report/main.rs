@@ -6,6 +6,7 @@ mod detections;
 mod filters;
 mod fixture;
 mod regions;
+mod robustness;
 
 use cnn_data::{Image, Skipped};
 use cnn_metrics::{
@@ -13,12 +14,13 @@ use cnn_metrics::{
     SegmentationMetrics,
 };
 use cnn_viz::{
-    BoxGroup, BoxedPhoto, ClassResults, DataPart, DetectionResults, EpochStrip, Error, Fact,
-    FileLink, FilterCounts, FilterKind, FilterLayer, FilterReport, HeldOut, ImagePrediction,
-    MaskGroup, NormStatistics, PictureGroup, Rarefaction, RarefactionPoint, RatePoint,
-    ReceptiveField, RegionResults, Report, ReportEpoch, ReportFreezeProof, ReportLayerGroup,
-    ReportNextStep, ReportPhase, Savings, ScoreGrid, ScoreGridRow, SegmentedPhoto, Spread,
-    StageField, StripRow, Timing, Totals, WeightStatistics,
+    AttackRow, AttackedPicture, BoxGroup, BoxedPhoto, ClassResults, DataPart, DetectionResults,
+    EpochStrip, Error, Fact, FileLink, FilterCounts, FilterKind, FilterLayer, FilterReport,
+    HeldOut, ImagePrediction, MaskGroup, NormStatistics, PictureGroup, Rarefaction,
+    RarefactionPoint, RatePoint, ReceptiveField, RegionResults, Report, ReportEpoch,
+    ReportFreezeProof, ReportLayerGroup, ReportNextStep, ReportPhase, RobustnessResults, Savings,
+    ScoreGrid, ScoreGridRow, SegmentedPhoto, SizePoint, Spread, StageField, StripRow, Timing,
+    Totals, WeightStatistics,
 };
 use fixture::*;
 use scraper::{Html, Selector};
@@ -66,6 +68,7 @@ fn every_part_has_its_section() {
         "Objects",
         "Worst photos plain",
         "Calibration",
+        "Under attack",
         "Accuracy under corruptions plain",
         "Worst mistakes plain",
         "The same images over the epochs",
@@ -89,7 +92,8 @@ fn every_part_has_its_section() {
             "Learning rate",
             "Time",
             "By score",
-            "Reliability"
+            "Reliability",
+            "Accuracy over the size"
         ]
     );
     assert_eq!(texts(&page, "title"), ["plain"]);
@@ -245,7 +249,7 @@ fn the_page_refers_to_nothing_outside() {
             .contains(name)
         });
     let (links, pictures): (Vec<_>, Vec<_>) = addresses.partition(|(name, _)| *name == "href");
-    assert_eq!(pictures.len(), 15);
+    assert_eq!(pictures.len(), 20);
     assert!(
         pictures
             .iter()

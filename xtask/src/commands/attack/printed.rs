@@ -128,8 +128,5 @@ pub(super) fn print(session: &Session<'_>, found: &Found) -> Result<()> {
 
 /// Which changes count.
 pub(super) fn limit(limit: Option<Threat>) -> String {
-    match limit {
-        Some(Threat { norm, eps }) => format!("{norm} {:.4}", eps),
-        None => "any".to_string(),
-    }
+    limit.map_or("any".to_string(), |limit| limit.to_string())
 }
