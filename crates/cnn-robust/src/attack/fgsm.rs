@@ -69,7 +69,7 @@ impl Attack for Fgsm {
         Some(self.threat)
     }
 
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         let start = self.start(batch)?;
         let gradient = model.gradient(&start, &CrossEntropyLoss(batch))?;
         let moved = start.plus(&gradient.images.map(sign), self.step_size);
