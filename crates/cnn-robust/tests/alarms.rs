@@ -37,8 +37,13 @@ fn kinds(diagnosis: &Diagnosis) -> Vec<AlarmKind> {
     diagnosis.alarms.iter().map(|alarm| alarm.kind).collect()
 }
 
-/// The alarms of a model, of which all these have to be.
-fn raises(name: &str, model: &dyn AttackedModel, expected: &[AlarmKind]) {
+/// Holds that all these are among the alarms of a model with a mask before the network behind it.
+fn raises(
+    name: &str,
+    model: &dyn AttackedModel,
+    behind: &dyn AttackedModel,
+    expected: &[AlarmKind],
+) {
     let batch = photos(0..PHOTOS).unwrap();
     let found = looked_at(name, model, &batch, linf());
     for kind in expected {
@@ -48,8 +53,16 @@ fn raises(name: &str, model: &dyn AttackedModel, expected: &[AlarmKind]) {
     for alarm in &found.alarms {
         assert!(alarm.evidence.ends_with('.'), "{}", alarm.evidence);
     }
-    // All of them lose what the network below loses to an attacker who goes around the mask.
-    assert!(found.samples > PHOTOS * 3 / 4);
+    // The mask leaves a network that is of use, and does not make it robust: what fools the network
+    // behind it fools most of what it was right about.
+    assert!(found.samples > PHOTOS / 2);
+    let attack = Pgd::new(linf()).with_steps(20).run(behind, &batch).unwrap();
+    let fooled = count(model, &batch, &attack) - (PHOTOS - found.samples);
+    println!(
+        "{name}: {fooled} of {} by the network behind",
+        found.samples
+    );
+    assert!(2 * fooled > found.samples);
 }
 
 #[test]
@@ -65,10 +78,8 @@ fn a_quantised_input_is_told() {
     raises(
         "quantised",
         &quantised,
-        &[
-            AlarmKind::GradientsVanish,
-            AlarmKind::UnlimitedSizeLeavesAccuracy,
-        ],
+        &model,
+        &[AlarmKind::GradientsVanish, AlarmKind::BlackBoxBeatsWhiteBox],
     );
 }
 
@@ -82,14 +93,8 @@ fn a_saturated_loss_is_told() {
         model: &model,
         factor: 1000.,
     };
-    raises(
-        "saturated",
-        &saturated,
-        &[
-            AlarmKind::GradientsVanish,
-            AlarmKind::UnlimitedSizeLeavesAccuracy,
-        ],
-    );
+    let expected = [AlarmKind::GradientsVanish];
+    raises("saturated", &saturated, &model, &expected);
 }
 
 #[test]
@@ -103,7 +108,8 @@ fn a_stochastic_input_is_told() {
         noise: 0.02,
         calls: Cell::new(0),
     };
-    raises("stochastic", &stochastic, &[AlarmKind::ScoresAreRandom]);
+    let expected = [AlarmKind::ScoresAreRandom];
+    raises("stochastic", &stochastic, &model, &expected);
 }
 
 #[test]
@@ -112,17 +118,17 @@ fn a_shattered_gradient_is_told() {
         return;
     };
     let model = trained.model();
-    for (name, steepness, period, expected) in [
-        ("shattered", 20., 1e-3, AlarmKind::LossIgnoresGradient),
-        ("shattered coarsely", 20., 1e-2, AlarmKind::LossIgnoresGradient),
-    ] {
-        let shattered = Shattered {
-            model: &model,
-            steepness,
-            period,
-        };
-        raises(name, &shattered, &[expected]);
-    }
+    let shattered = Shattered {
+        model: &model,
+        steepness: 20.,
+        period: 1e-3,
+    };
+    raises(
+        "shattered",
+        &shattered,
+        &model,
+        &[AlarmKind::LossIgnoresGradient, AlarmKind::OneStepBeatsMany],
+    );
 }
 
 #[test]
@@ -145,23 +151,28 @@ fn a_published_network_raises_none() {
 #[test]
 fn networks_that_learnt_as_they_are_and_under_attack_raise_none() {
     let threat = Threat::linf(0.3).unwrap();
-    let Some(train) = digits::digits(Split::Train, 1000) else {
+    let Some(train) = digits::digits(Split::Train, 2000) else {
         return;
     };
     let test = digits::digits(Split::Test, 100).unwrap();
-    let adversarial = AdversarialConfig::new(AdversarialMethod::Pgd, threat).unwrap();
-    let cases = [("plain", 4, None), ("adversarial", 30, Some(adversarial))];
-    for (name, epochs, config) in cases {
-        let network = digits::trained(&train, epochs, config);
+    let plain = digits::network();
+    digits::learn(&plain, &train, 4, None);
+    let adversarial = digits::network();
+    digits::learn(&adversarial, &train, 4, None);
+    // Under the whole attack at once it would learn to say one class of all images.
+    for (eps, epochs) in [(0.1, 4), (0.2, 4), (0.3, 12)] {
+        let threat = Threat::linf(eps).unwrap();
+        let config = AdversarialConfig::new(AdversarialMethod::Pgd, threat).unwrap();
+        digits::learn(&adversarial, &train, epochs, Some(config));
+    }
+    for (name, network) in [("plain", plain), ("adversarial", adversarial)] {
         let model = digits::model(&network);
         let batch = digits::batch(&test, &network);
         let found = looked_at(name, &model, &batch, threat);
         assert_eq!(kinds(&found), [], "{name}");
         assert!(found.samples > 75, "{name}");
-        let pgd = Pgd::new(threat).with_steps(20);
-        let fooled = count(&model, &batch, &pgd.run(&model, &batch).unwrap());
-        println!("{name}: {fooled} of {} under PGD", batch.len());
         // The alarms are quiet where there is something to be quiet about.
-        assert_eq!(fooled < 60, config.is_some(), "{name}");
+        let is_robust = 2 * found.white_box > found.samples;
+        assert_eq!(is_robust, name == "adversarial", "{name}");
     }
 }

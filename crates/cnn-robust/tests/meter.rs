@@ -42,7 +42,10 @@ fn batch(model: &dyn AttackedModel) -> AttackBatch<'static> {
 /// The figures, which do not tell how long it took.
 fn figures(meter: &RobustnessMeter) -> RobustnessResult {
     let mut result = meter.result();
-    result.attacks.iter_mut().for_each(|attack| attack.seconds = 0.);
+    result
+        .attacks
+        .iter_mut()
+        .for_each(|attack| attack.seconds = 0.);
     result
 }
 
@@ -164,11 +167,17 @@ fn the_worst_is_that_of_each_image() {
     assert!((result.worst_top1() - 2. / 6.).abs() < 1e-15);
     assert!((result.attacks[0].robust_top1() - 3. / 6.).abs() < 1e-15);
     assert!((result.attacks[0].success_rate() - 2. / 5.).abs() < 1e-15);
-    assert_eq!((result.attacks[0].mean_l2, result.attacks[0].mean_linf), (1., 0.5));
+    assert_eq!(
+        (result.attacks[0].mean_l2, result.attacks[0].mean_linf),
+        (1., 0.5)
+    );
     assert_eq!(result.attacks[1].sizes, [1., 1.]);
     assert_eq!(seen.clean_predictions, [0; 6]);
     assert_eq!(seen.attacks[1].predictions, [0, 1, 1, 0, 0, 0]);
-    assert_eq!(seen.attacks[1].fooled, [false, true, true, false, false, false]);
+    assert_eq!(
+        seen.attacks[1].fooled,
+        [false, true, true, false, false, false]
+    );
     assert_eq!(seen.attacks[1].images.image(5), [0.5; 4]);
 }
 
@@ -218,7 +227,10 @@ fn figures_do_not_depend_on_the_batches() {
     for size in [1, 5] {
         let found = of(size);
         let counts = |result: &RobustnessResult| {
-            let of_attack = result.attacks.iter().map(|it| (it.attacked, it.fooled, it.queries));
+            let of_attack = result
+                .attacks
+                .iter()
+                .map(|it| (it.attacked, it.fooled, it.queries));
             let of_attack: Vec<_> = of_attack.collect();
             (result.clean_correct, result.worst_correct, of_attack)
         };
@@ -269,7 +281,10 @@ fn nothing_comes_of_nothing() {
     let seen = meter.add(&Black, &batch).unwrap();
     assert!(seen.clean_predictions.is_empty() && seen.attacks[0].images.is_empty());
     let result = meter.result();
-    assert_eq!((result.samples, result.clean_top1(), result.worst_top1()), (0, 0., 0.));
+    assert_eq!(
+        (result.samples, result.clean_top1(), result.worst_top1()),
+        (0, 0., 0.)
+    );
     assert!(result.worst_interval().is_err());
     // All images wrong: there is nothing to attack, and an accuracy of 0.
     let wrong = AttackBatch::new(grey().images().clone(), vec![2; 6]).unwrap();
@@ -284,7 +299,10 @@ fn the_curve_begins_with_the_clean_accuracy_and_falls() {
     let network = network();
     let model = model(&network);
     let whole = batch(&model);
-    let batches = [whole.select(&[0, 1, 2, 3, 4]), whole.select(&[5, 6, 7, 8, 9, 10, 11])];
+    let batches = [
+        whole.select(&[0, 1, 2, 3, 4]),
+        whole.select(&[5, 6, 7, 8, 9, 10, 11]),
+    ];
     let sizes = [0.1, 0., 0.25 / 255., 1. / 255., 0.5 / 255.];
     let points = sweep(&model, &batches, &sizes, &|eps| {
         Ok(Box::new(Pgd::new(Threat::linf(eps)?).with_steps(5)))
@@ -293,7 +311,10 @@ fn the_curve_begins_with_the_clean_accuracy_and_falls() {
     assert!(points.is_sorted_by(|a, b| a.eps < b.eps && a.robust_top1 >= b.robust_top1));
     assert_eq!(points[0].robust_top1, 0.75);
     let all: Vec<f64> = points.iter().map(|point| point.robust_top1).collect();
-    assert!(all[4] < 0.5 && all[1..4].iter().any(|share| *share > all[4]), "{all:?}");
+    assert!(
+        all[4] < 0.5 && all[1..4].iter().any(|share| *share > all[4]),
+        "{all:?}"
+    );
     for point in &points {
         let range = point.interval.low..=point.interval.high;
         assert!(range.contains(&point.robust_top1));

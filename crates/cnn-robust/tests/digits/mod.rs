@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use candle_core::DType;
 use cnn_data::{BatchPlan, Dataset, Split, Subset, open_dataset};
 use cnn_layers::Mode;
-use cnn_models::{ModelConfig, Network, find};
+use cnn_models::{ModelConfig, Network};
 use cnn_robust::attack::AttackBatch;
 use cnn_robust::defence::{AdversarialConfig, AdversarialStep};
 use cnn_robust::{Images, PixelClassifier};
@@ -22,14 +21,18 @@ pub(crate) fn digits(split: Split, count: usize) -> Option<Arc<dyn Dataset>> {
     Some(Arc::new(Subset::spread(dataset, count).unwrap()))
 }
 
-/// LeNet-5 after some epochs over `train`, as it is or under attack.
-pub(crate) fn trained(
+/// LeNet-5 that has learnt nothing.
+pub(crate) fn network() -> Network {
+    Network::new("lenet5", &ModelConfig::default(), 0).unwrap()
+}
+
+/// Some epochs over `train`, as it is or under attack.
+pub(crate) fn learn(
+    network: &Network,
     train: &Arc<dyn Dataset>,
     epochs: usize,
     adversarial: Option<AdversarialConfig>,
-) -> Network {
-    let spec = *find("lenet5").unwrap();
-    let network = Network::with_dtype(spec, &ModelConfig::default(), 0, DType::F32).unwrap();
+) {
     let record = network.preprocessing().clone();
     let build = |mode| network.build(mode);
     let val = Arc::new(Subset::spread(train.clone(), 10).unwrap());
@@ -50,9 +53,6 @@ pub(crate) fn trained(
     };
     let mut trainer = Trainer::new(config, network.store(), directory.path());
     trainer.run(&task, step.as_mut()).unwrap();
-    drop(trainer);
-    drop(task);
-    network
 }
 
 pub(crate) fn model(network: &Network) -> PixelClassifier<'_> {
