@@ -202,7 +202,8 @@ fn ball() -> Threat {
 }
 
 fn pgd() -> Pgd {
-    Pgd::new(ball()).with_steps(10).with_step_size(EPS / 4.)
+    let pgd = Pgd::new(ball()).with_steps(10);
+    pgd.with_step_size(EPS / 4.).unwrap()
 }
 
 #[test]
@@ -216,7 +217,8 @@ fn bim_and_pgd() {
     compare("pgd", &pgd(), false);
     compare("pgd_targeted", &pgd(), true);
     let l2 = Pgd::new(Threat::new(Norm::L2, 0.5).unwrap());
-    compare("pgd_l2", &l2.with_steps(10).with_step_size(0.1), false);
+    let l2 = l2.with_steps(10).with_step_size(0.1).unwrap();
+    compare("pgd_l2", &l2, false);
 }
 
 fn sized(norm: Norm, eps: f64) -> Threat {

@@ -123,12 +123,13 @@ impl AutoAttack {
     /// Runs all members, and tells which succeeded on which image.
     ///
     /// # Errors
-    /// What the model reports.
+    /// As [`AttackBatch::check`], and what the model reports.
     pub fn report(
         &self,
         model: &dyn AttackedModel,
         batch: &AttackBatch<'_>,
     ) -> Result<AttackReport, Error> {
+        batch.check(model)?;
         let mut standing = failures(batch, &model.logits(batch.images())?);
         let mut report = AttackReport {
             images: batch.images().clone(),
@@ -172,7 +173,7 @@ impl Attack for AutoAttack {
         Some(self.threat)
     }
 
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         Ok(self.report(model, batch)?.images)
     }
 }

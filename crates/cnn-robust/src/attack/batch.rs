@@ -13,12 +13,22 @@ pub trait Attack {
     /// The changes that it may make; `None` of an attack that looks for the smallest one.
     fn threat(&self) -> Option<Threat>;
 
+    /// What [`run`](Self::run) does once the batch is checked: an attack of one's own is written here
+    /// and called there.
+    ///
+    /// # Errors
+    /// What the model reports.
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error>;
+
     /// The changed images. Of an image that it did not succeed on it gives the last or the best try,
     /// or the image itself where it looks for the smallest change.
     ///
     /// # Errors
-    /// What the model reports.
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error>;
+    /// As [`AttackBatch::check`], and what the model reports.
+    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+        batch.check(model)?;
+        self.attack(model, batch)
+    }
 }
 
 /// Images under attack.
@@ -84,6 +94,17 @@ impl<'a> AttackBatch<'a> {
             draws: Some(draws),
             ..self
         }
+    }
+
+    /// Whether all labels and targets are among the model's classes. Every attack and every measure
+    /// begins with this; who asks a model for the gradient of a loss by hand begins with it, too.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] that names the first class that is not.
+    pub fn check(&self, model: &dyn AttackedModel) -> Result<(), Error> {
+        let classes = model.num_classes();
+        check_classes("labels", &self.labels, classes)?;
+        check_classes("targets", self.targets.as_deref().unwrap_or(&[]), classes)
     }
 
     /// The images of these places alone.
@@ -165,4 +186,14 @@ fn check_count(name: &'static str, found: usize, images: usize) -> Result<(), Er
         found,
         format!("{images}, one for each image"),
     ))
+}
+
+fn check_classes(name: &'static str, found: &[u32], classes: usize) -> Result<(), Error> {
+    match found.iter().find(|class| **class as usize >= classes) {
+        Some(class) => {
+            let expected = format!("classes below {classes}, as many as the model has");
+            Err(Error::argument(name, class, expected))
+        }
+        None => Ok(()),
+    }
 }

@@ -169,7 +169,7 @@ impl Attack for CarliniWagner {
         None
     }
 
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         let mut searches = vec![WeightSearch::new(self.weight); batch.len()];
         let mut best = Best {
             images: batch.images().clone(),

@@ -3,7 +3,7 @@
 use crate::Error;
 
 /// A finite number above 0.
-pub(super) fn positive(name: &'static str, value: f64) -> Result<f64, Error> {
+pub(crate) fn positive(name: &'static str, value: f64) -> Result<f64, Error> {
     if value.is_finite() && value > 0. {
         return Ok(value);
     }
@@ -11,7 +11,7 @@ pub(super) fn positive(name: &'static str, value: f64) -> Result<f64, Error> {
 }
 
 /// A finite number that is not below 0.
-pub(super) fn not_negative(name: &'static str, value: f64) -> Result<f64, Error> {
+pub(crate) fn not_negative(name: &'static str, value: f64) -> Result<f64, Error> {
     if value.is_finite() && value >= 0. {
         return Ok(value);
     }
@@ -23,7 +23,7 @@ pub(super) fn not_negative(name: &'static str, value: f64) -> Result<f64, Error>
 }
 
 /// A number of at least 1.
-pub(super) fn at_least_one(name: &'static str, value: usize) -> Result<usize, Error> {
+pub(crate) fn at_least_one(name: &'static str, value: usize) -> Result<usize, Error> {
     if value >= 1 {
         return Ok(value);
     }

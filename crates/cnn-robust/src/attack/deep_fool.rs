@@ -86,7 +86,7 @@ impl Attack for DeepFool {
         None
     }
 
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         if batch.targets().is_some() {
             let expected = "none: DeepFool goes to the nearest class, whichever it is";
             return Err(Error::argument("targets", "some", expected));

@@ -238,7 +238,7 @@ impl Attack for FabT {
         Some(self.threat)
     }
 
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         let logits = model.logits(batch.images())?;
         let mut images = batch.images().clone();
         let mut standing = failures(batch, &logits);

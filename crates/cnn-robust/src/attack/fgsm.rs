@@ -73,7 +73,7 @@ impl Attack for Fgsm {
         Some(self.threat)
     }
 
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         let start = self.start(batch)?;
         let gradient = match model.dtype() {
             DType::F32 => model.gradient(&start, &SingleCrossEntropyLoss(batch))?,

@@ -101,7 +101,7 @@ impl Attack for HopSkipJump {
         None
     }
 
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         self.check_starts(batch)?;
         let mut images = batch.images().clone();
         for index in 0..batch.len() {

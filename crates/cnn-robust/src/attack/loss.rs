@@ -1,4 +1,7 @@
 //! What attacks make larger: losses of one image's class scores, with their gradients in closed form.
+//!
+//! Of a label or a target that the scores have no place for a loss is NaN and its gradient zero;
+//! [`AttackBatch::check`] tells before.
 
 use super::AttackBatch;
 use crate::LogitLoss;
@@ -14,6 +17,9 @@ impl LogitLoss for CrossEntropyLoss<'_> {
             None => (self.0.labels()[index], 1.),
         };
         let class = class as usize;
+        if class >= logits.len() {
+            return f64::NAN;
+        }
         let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let exponentials = logits.iter().map(|logit| (logit - largest).exp());
         let sum: f64 = exponentials.clone().sum();
@@ -63,6 +69,9 @@ const DLR_FLOOR: f64 = 1e-12;
 impl LogitLoss for DlrLoss<'_> {
     fn loss(&self, index: usize, logits: &[f64], gradient: &mut [f64]) -> f64 {
         let label = self.0.labels()[index] as usize;
+        if label >= logits.len() {
+            return f64::NAN;
+        }
         let order = descending(logits);
         let other = order.iter().copied().find(|&class| class != label);
         let other = other.unwrap_or(label);
@@ -87,11 +96,15 @@ impl LogitLoss for TargetedDlrLoss<'_> {
             return DlrLoss(self.0).loss(index, logits, gradient);
         };
         let label = self.0.labels()[index] as usize;
+        let target = targets[index] as usize;
+        if label.max(target) >= logits.len() {
+            return f64::NAN;
+        }
         let order = descending(logits);
         ratio(
             logits,
             gradient,
-            &[(label, -1.), (targets[index] as usize, 1.)],
+            &[(label, -1.), (target, 1.)],
             &[(order[0], 1.), (order[2], -0.5), (order[3], -0.5)],
         )
     }
@@ -109,6 +122,9 @@ impl LogitLoss for MarginLoss<'_> {
             None => (self.0.labels()[index], -1.),
         };
         let class = class as usize;
+        if class >= logits.len() {
+            return f64::NAN;
+        }
         let others = (0..logits.len()).filter(|&other| other != class);
         let Some(best) = others.reduce(|a, b| if logits[b] > logits[a] { b } else { a }) else {
             return 0.;
@@ -184,6 +200,26 @@ mod tests {
         let sum: f64 = LOGITS.iter().map(|logit| logit.exp()).sum();
         assert!((value(&CrossEntropyLoss(&of_label)) - (sum.ln() - 1.5)).abs() < 1e-12);
         assert!((value(&CrossEntropyLoss(&of_target)) + (sum.ln() + 0.5)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_class_that_there_is_not_has_no_loss() {
+        for (label, target) in [(5, None), (0, Some(5)), (u32::MAX, Some(u32::MAX))] {
+            let batch = batch(label, target);
+            let losses: [&dyn LogitLoss; 4] = [
+                &CrossEntropyLoss(&batch),
+                &DlrLoss(&batch),
+                &TargetedDlrLoss(&batch),
+                &MarginLoss(&batch),
+            ];
+            for (place, loss) in losses.into_iter().enumerate() {
+                let mut gradient = [0.; 5];
+                let value = loss.loss(0, &LOGITS, &mut gradient);
+                // The form without a target does not look at the target.
+                let is_asked = place != 1 || label >= 5;
+                assert!(!is_asked || value.is_nan() && gradient == [0.; 5]);
+            }
+        }
     }
 
     #[test]

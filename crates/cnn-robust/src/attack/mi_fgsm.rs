@@ -69,7 +69,7 @@ impl Attack for MiFgsm {
         Some(self.threat)
     }
 
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         let clean = batch.images();
         let mut images = clean.clone();
         let mut momentum = clean.zeros_like();

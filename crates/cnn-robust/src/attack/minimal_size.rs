@@ -92,13 +92,14 @@ impl MinimalSize {
     /// Images that are at the same size of their searches are attacked together.
     ///
     /// # Errors
-    /// What the attack reports.
+    /// As [`AttackBatch::check`], and what the attack reports.
     pub fn find(
         &self,
         model: &dyn AttackedModel,
         batch: &AttackBatch<'_>,
         attack: impl Fn(f64) -> Result<Box<dyn Attack>, Error>,
     ) -> Result<MinimalSizes, Error> {
+        batch.check(model)?;
         let parts = 1_u64 << self.steps;
         let size = |part: u64| self.largest * part as f64 / parts as f64;
         let mut found = MinimalSizes {

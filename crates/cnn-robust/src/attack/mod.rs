@@ -31,6 +31,7 @@ pub use apgd::Apgd;
 pub use auto_attack::{AttackReport, AutoAttack, Verdict};
 pub use batch::{Attack, AttackBatch};
 pub use carlini_wagner::CarliniWagner;
+pub(crate) use checks::{at_least_one, not_negative};
 pub use deep_fool::DeepFool;
 pub use fab::FabT;
 pub use fgsm::Fgsm;

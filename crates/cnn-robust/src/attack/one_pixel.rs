@@ -131,7 +131,7 @@ impl Attack for OnePixel {
         None
     }
 
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         let mut images = batch.images().clone();
         let clean = model.logits(&images)?;
         for index in super::pgd::failures(batch, &clean) {

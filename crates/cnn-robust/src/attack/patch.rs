@@ -75,7 +75,8 @@ impl PatchTraining {
     /// batch of one image gives a patch for that image.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there is no image or a patch does not fit in one.
+    /// [`Error::Argument`] if there is no image or a patch does not fit in one, and as
+    /// [`AttackBatch::check`].
     pub fn train(
         &self,
         model: &dyn AttackedModel,
@@ -84,6 +85,9 @@ impl PatchTraining {
         let Some(first) = batches.iter().find(|batch| !batch.is_empty()) else {
             return Err(Error::argument("batches", "no image", "at least one"));
         };
+        for batch in batches {
+            batch.check(model)?;
+        }
         let [height, width, channels] = first.images().size();
         let side = ((self.share * (height * width) as f64).sqrt().round() as usize)
             .clamp(1, height.min(width));
@@ -232,7 +236,7 @@ impl Attack for Patch {
         None
     }
 
-    fn run(&self, _: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, _: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         self.apply(batch.images(), &self.places(batch, "patch_place", 0)?)
     }
 }

@@ -2,6 +2,7 @@
 //! steps in L1 (Tramèr & Boneh 2019, arXiv:1904.13000); without a random start in L∞ it is BIM
 //! (Kurakin et al. 2017, arXiv:1607.02533).
 
+use super::checks::not_negative;
 use super::fgsm::sign;
 use super::{Attack, AttackBatch, CrossEntropyLoss};
 use crate::{AttackedModel, Draw, Error, Images, LogitLoss, Logits, Norm, Threat};
@@ -50,9 +51,12 @@ impl Pgd {
     }
 
     /// How far a step goes, in the norm.
-    #[must_use]
-    pub fn with_step_size(self, step_size: f64) -> Self {
-        Self { step_size, ..self }
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if it is negative or not finite.
+    pub fn with_step_size(self, step_size: f64) -> Result<Self, Error> {
+        let step_size = not_negative("step_size", step_size)?;
+        Ok(Self { step_size, ..self })
     }
 
     /// How often it starts, each time for the images that it did not succeed on before.
@@ -156,7 +160,7 @@ impl Attack for Pgd {
         Some(self.threat)
     }
 
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         let mut images = self.ascend(model, batch, self.start(batch, 0)?)?;
         for restart in 1..self.restarts {
             let failed = failures(batch, &model.logits(&images)?);

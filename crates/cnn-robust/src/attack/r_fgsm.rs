@@ -70,10 +70,10 @@ impl Attack for RFgsm {
         Some(self.threat)
     }
 
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         let pgd = Pgd::new(self.threat).with_steps(self.steps);
         let start = self.start(batch)?;
-        pgd.with_step_size(self.step_size)
+        pgd.with_step_size(self.step_size)?
             .ascend(model, batch, start)
     }
 }

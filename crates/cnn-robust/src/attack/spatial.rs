@@ -145,7 +145,7 @@ impl Attack for Spatial {
         None
     }
 
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         let mut images = batch.images().clone();
         for index in failures(batch, &model.logits(&images)?) {
             let found = self.worst(model, &batch.select(&[index]))?;

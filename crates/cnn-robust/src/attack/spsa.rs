@@ -133,7 +133,7 @@ impl Attack for Spsa {
         Some(self.threat)
     }
 
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         let mut images = batch.images().clone();
         for index in 0..batch.len() {
             let found = self.ascend(model, &batch.select(&[index]))?;

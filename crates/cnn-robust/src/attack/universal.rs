@@ -85,7 +85,7 @@ impl Universal {
     /// there.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there is no image or they differ in size.
+    /// [`Error::Argument`] if there is no image or they differ in size, and as [`AttackBatch::check`].
     pub fn find(
         &self,
         model: &dyn AttackedModel,
@@ -94,6 +94,9 @@ impl Universal {
         let Some(first) = batches.iter().find(|batch| !batch.is_empty()) else {
             return Err(Error::argument("batches", "no image", "at least one"));
         };
+        for batch in batches {
+            batch.check(model)?;
+        }
         let mut found = UniversalChange {
             threat: self.threat,
             change: first.images().select(&[0]).zeros_like(),
@@ -153,7 +156,7 @@ impl Attack for UniversalChange {
         Some(self.threat)
     }
 
-    fn run(&self, _: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, _: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         self.apply(batch.images())
     }
 }

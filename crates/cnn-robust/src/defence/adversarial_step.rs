@@ -1,8 +1,9 @@
 //! A training step on images under attack.
 
+use candle_core::DType;
 use cnn_core::{Key, Preprocessing};
 use cnn_data::Batch;
-use cnn_layers::{Classifier, Store};
+use cnn_layers::{BatchNormPolicy, Classifier, Store};
 use cnn_train::{Classification, Error, GradientStep, Step, StepReport, Update, class_labels};
 
 use super::crafted::{AdversarialTask, CraftedBatch};
@@ -11,7 +12,7 @@ use super::overfitting_watch::OverfittingWatch;
 use super::trades::Divergence;
 use super::weight_perturbation::WeightPerturbation;
 use super::{AdversarialConfig, AdversarialMethod};
-use crate::attack::{AttackBatch, CrossEntropyLoss, Pgd};
+use crate::attack::{Attack, AttackBatch, CrossEntropyLoss, Pgd};
 use crate::{AttackedModel, Draw, Images, Normalization, PixelClassifier};
 
 /// How far the attacks of TRADES and MART start from the image, times a normal number for each value.
@@ -40,13 +41,14 @@ impl AdversarialStep {
     /// batch has at most `batch_size` images.
     ///
     /// # Errors
-    /// If the record is invalid.
+    /// As [`AdversarialConfig::check`], and if the record is invalid.
     pub fn new(
         config: AdversarialConfig,
         attacked: Box<dyn Classifier>,
         record: &Preprocessing,
         batch_size: usize,
     ) -> Result<Self, Error> {
+        config.check().map_err(other)?;
         let [channels, height, width] = record.input_size;
         let shape = [batch_size, height, width, channels];
         let normalization = Normalization::new(record).map_err(other)?;
@@ -77,12 +79,17 @@ impl AdversarialStep {
         Self { step, ..self }
     }
 
+    /// The network under attack, of weights of this type.
+    fn model(&self, dtype: DType) -> Result<PixelClassifier<'_>, crate::Error> {
+        Ok(PixelClassifier::new(self.attacked.as_ref(), &self.record)?.with_dtype(dtype))
+    }
+
     /// The images of a batch, and the batch under attack as the network reads it.
     fn craft<'b>(&self, batch: &'b Batch, key: Key) -> Result<CraftedBatch<'b>, crate::Error> {
         let images = self.normalization.images(&batch.images)?;
-        let model = PixelClassifier::new(self.attacked.as_ref(), &self.record)?
-            .with_dtype(batch.images.dtype());
+        let model = self.model(batch.images.dtype())?;
         let attacked = AttackBatch::new(images, class_labels(batch)?)?.with_key(key);
+        attacked.check(&model)?;
         let adversarial = self.attack(&model, &attacked)?;
         let adversarial = self
             .normalization
@@ -102,7 +109,9 @@ impl AdversarialStep {
             step_size,
             ..
         } = self.config;
-        let pgd = Pgd::new(threat).with_steps(steps).with_step_size(step_size);
+        let pgd = Pgd::new(threat)
+            .with_steps(steps)
+            .with_step_size(step_size)?;
         match method {
             AdversarialMethod::Trades { .. } => {
                 let divergence = Divergence::from(&model.logits(batch.images())?);
@@ -111,7 +120,7 @@ impl AdversarialStep {
             AdversarialMethod::Mart { .. } => {
                 pgd.ascend_from(model, batch, near(batch)?, &CrossEntropyLoss(batch))
             }
-            _ => crate::attack::Attack::run(&pgd, model, batch),
+            _ => pgd.run(model, batch),
         }
     }
 }
@@ -146,23 +155,27 @@ impl Step<Classification> for AdversarialStep {
             .map(|number| self.craft(&batches[number], key.at(number as u64)))
             .collect::<Result<Vec<_>, _>>()
             .map_err(other)?;
-        let attacked = AdversarialTask {
+        let attacked = |batch_norm| AdversarialTask {
             task,
             method: self.config.method,
+            batch_norm,
         };
         let moved = WeightPerturbation {
             share: self.config.weight_perturbation,
         };
-        let undo = moved.apply(&self.step, &attacked, &crafted, update)?;
-        let gradients = self.step.gradients(&attacked, &crafted, update);
+        // The pass that says where the weights are moved leaves the statistics alone, as the authors'
+        // does, who make it with a copy of the network.
+        let searched = attacked(BatchNormPolicy::BatchOnly);
+        let undo = moved.apply(&self.step, &searched, &crafted, update)?;
+        let trained = attacked(BatchNormPolicy::Update);
+        let gradients = self.step.gradients(&trained, &crafted, update);
         undo.restore()?;
         let Some((gradients, mut report)) = gradients? else {
             return Ok(StepReport::default());
         };
         report.gradient_norm = self.step.update(gradients, update)?;
         if let Some(watch) = &self.watch {
-            let model =
-                PixelClassifier::new(self.attacked.as_ref(), &self.record).map_err(other)?;
+            let model = self.model(batches[0].images.dtype()).map_err(other)?;
             watch.look(&model, &self.normalization, self.config.threat, &crafted[0])?;
         }
         Ok(report)

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::attack::{at_least_one, not_negative};
 use crate::{Error, Norm, Threat};
 
 /// How the images under attack enter the loss.
@@ -125,23 +126,14 @@ impl AdversarialConfig {
     /// `fast` one of 1.25 times the size; weights are not moved.
     ///
     /// # Errors
-    /// [`Error::Argument`] for `fast` and `free` in another norm than L∞, and for L1.
+    /// As [`check`](Self::check).
     pub fn new(method: AdversarialMethod, threat: Threat) -> Result<Self, Error> {
-        let only_linf = matches!(
-            method,
-            AdversarialMethod::Fast | AdversarialMethod::Free { .. }
-        );
-        if threat.norm == Norm::L1 || (only_linf && threat.norm != Norm::Linf) {
-            let accepted = if only_linf { "linf" } else { "linf or l2" };
-            let expected = format!("{accepted} for {}", method.name());
-            return Err(Error::argument("norm", threat.norm, expected));
-        }
         let step_size = match method {
             AdversarialMethod::Fast => FAST_STEP * threat.eps,
             AdversarialMethod::Free { .. } => threat.eps,
             _ => threat.eps / 4.,
         };
-        Ok(Self {
+        let config = Self {
             method,
             threat,
             steps: match method {
@@ -151,7 +143,47 @@ impl AdversarialConfig {
             },
             step_size,
             weight_perturbation: 0.,
-        })
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Whether all fields have a meaning together.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for `fast` and `free` in another norm than L∞, and for L1; for a size, a
+    /// step size, `beta` or a weight perturbation that is negative or not finite; for no replay; and for
+    /// a weight perturbation with free training, which has no gradient to spare.
+    pub fn check(&self) -> Result<(), Error> {
+        let Threat { norm, eps } = self.threat;
+        Threat::new(norm, eps)?;
+        let only_linf = matches!(
+            self.method,
+            AdversarialMethod::Fast | AdversarialMethod::Free { .. }
+        );
+        if norm == Norm::L1 || (only_linf && norm != Norm::Linf) {
+            let accepted = if only_linf { "linf" } else { "linf or l2" };
+            let expected = format!("{accepted} for {}", self.method.name());
+            return Err(Error::argument("norm", norm, expected));
+        }
+        not_negative("step_size", self.step_size)?;
+        match self.method {
+            AdversarialMethod::Trades { beta } | AdversarialMethod::Mart { beta } => {
+                not_negative("beta", beta)?;
+            }
+            AdversarialMethod::Free { replays } => {
+                at_least_one("replays", replays)?;
+            }
+            AdversarialMethod::Pgd | AdversarialMethod::Fast => {}
+        }
+        let share = self.weight_perturbation;
+        if !(share.is_finite() && share >= 0.) {
+            return Err(Error::argument("awp", share, "0 or more, as 0.005"));
+        }
+        if share > 0. && matches!(self.method, AdversarialMethod::Free { .. }) {
+            return Err(Error::argument("awp", share, "0 for free training"));
+        }
+        Ok(())
     }
 
     /// So many steps of the attack, of `2.5 ε / steps` each, where the method takes several.
@@ -174,18 +206,13 @@ impl AdversarialConfig {
     /// Moves the weights against the training.
     ///
     /// # Errors
-    /// [`Error::Argument`] if it is negative or not finite, and with free training, which has no
-    /// gradient to spare.
+    /// As [`check`](Self::check).
     pub fn with_weight_perturbation(self, share: f64) -> Result<Self, Error> {
-        if !(share.is_finite() && share >= 0.) {
-            return Err(Error::argument("awp", share, "0 or more, as 0.005"));
-        }
-        if share > 0. && matches!(self.method, AdversarialMethod::Free { .. }) {
-            return Err(Error::argument("awp", share, "0 for free training"));
-        }
-        Ok(Self {
+        let config = Self {
             weight_perturbation: share,
             ..self
-        })
+        };
+        config.check()?;
+        Ok(config)
     }
 }

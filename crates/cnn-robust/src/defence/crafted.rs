@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use cnn_data::Batch;
-use cnn_layers::{Context, Outputs};
+use cnn_layers::{BatchNormPolicy, Context, Outputs};
 use cnn_train::{
     Classification, Epoch, Error, Evaluation, Losses, Task, TaskBatches, class_labels,
     right_predictions,
@@ -22,6 +22,8 @@ pub(super) struct CraftedBatch<'a> {
 pub(super) struct AdversarialTask<'a> {
     pub(super) task: &'a Classification,
     pub(super) method: AdversarialMethod,
+    /// What a pass does to the running statistics of batch-norm.
+    pub(super) batch_norm: BatchNormPolicy,
 }
 
 impl<'b> AdversarialTask<'b> {
@@ -60,6 +62,7 @@ impl<'b> Task for AdversarialTask<'b> {
     }
 
     fn loss(&self, crafted: &Self::Batch, cx: &Context<'_>) -> Result<Losses, Error> {
+        let cx = &cx.with_batch_norm(self.batch_norm);
         let labels = class_labels(crafted.batch)?;
         let share = |outputs: &Outputs<Tensor>| {
             let right = right_predictions(&outputs.main, &labels)?;

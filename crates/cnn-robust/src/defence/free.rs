@@ -84,7 +84,13 @@ impl Replays {
 
     /// The change of a batch of so many images, which may be fewer than others have.
     fn change(&self, images: usize) -> Result<Images, Error> {
-        let change = self.store.get(CHANGE)?.narrow(0, 0, images)?;
+        let change = self.store.get(CHANGE)?;
+        let most = change.dims()[0];
+        if images > most {
+            let expected = format!("at most {most}, as the step was made for");
+            return Err(Error::argument("batch_size", images, expected));
+        }
+        let change = change.narrow(0, 0, images)?;
         Images::from_nhwc(&change).map_err(other)
     }
 

@@ -35,14 +35,22 @@ impl WeightPerturbation {
             let Some(gradient) = gradients.get(name).filter(|_| var.rank() > 1) else {
                 continue;
             };
-            let factor = self.share * norm(var)? / norm(gradient)?;
-            if factor.is_finite() {
-                // A copy: `set` writes into the variable's own memory.
-                undo.before.push((var.clone(), var.copy()?));
-                var.set(&(var.as_tensor() + (gradient * factor)?)?.detach())?;
+            if let Err(error) = self.move_weight(var, gradient, &mut undo) {
+                undo.restore()?;
+                return Err(error);
             }
         }
         Ok(undo)
+    }
+
+    fn move_weight(&self, var: &Var, gradient: &Tensor, undo: &mut Undo) -> Result<(), Error> {
+        let factor = self.share * norm(var)? / norm(gradient)?;
+        if factor.is_finite() {
+            // A copy: `set` writes into the variable's own memory.
+            undo.before.push((var.clone(), var.copy()?));
+            var.set(&(var.as_tensor() + (gradient * factor)?)?.detach())?;
+        }
+        Ok(())
     }
 }
 

@@ -84,13 +84,14 @@ impl RobustnessMeter {
     /// Attacks a batch.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if the classifier gives scores of the images that are not finite, and what
-    /// the model and the attacks report.
+    /// As [`AttackBatch::check`], [`Error::NotFinite`] if the classifier gives scores of the images that
+    /// are not finite, and what the model and the attacks report.
     pub fn add(
         &mut self,
         model: &dyn AttackedModel,
         batch: &AttackBatch<'_>,
     ) -> Result<AttackedBatch, Error> {
+        batch.check(model)?;
         let logits = model.logits(batch.images())?;
         let is_wrong = |row: &[f64]| row.iter().any(|score| !score.is_finite());
         if let Some(index) = logits.rows().position(is_wrong) {

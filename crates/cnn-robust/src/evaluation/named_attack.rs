@@ -139,14 +139,14 @@ pub const ATTACKS: &[NamedAttack] = &[
         about: "steps along the gradient from the image",
         norms: &Norm::ALL,
         learns: false,
-        build: |settings, _, _| judged(pgd(settings).with_random_start(false)),
+        build: |settings, _, _| judged(pgd(settings)?.with_random_start(false)),
     },
     NamedAttack {
         name: "pgd",
         about: "steps along the gradient from random points",
         norms: &Norm::ALL,
         learns: false,
-        build: |settings, _, _| judged(pgd(settings)),
+        build: |settings, _, _| judged(pgd(settings)?),
     },
     NamedAttack {
         name: "mifgsm",
@@ -333,15 +333,15 @@ fn smallest(
     Ok(JudgedAttack::new(Box::new(attack)).within(settings.threat))
 }
 
-fn pgd(settings: &AttackSettings) -> Pgd {
+fn pgd(settings: &AttackSettings) -> Result<Pgd, Error> {
     let mut attack = Pgd::new(settings.threat).with_early_stop(true);
     if let Some(steps) = settings.steps {
         attack = attack.with_steps(steps);
     }
     if let Some(step_size) = settings.step_size {
-        attack = attack.with_step_size(step_size);
+        attack = attack.with_step_size(step_size)?;
     }
-    attack.with_restarts(settings.restarts.unwrap_or(1))
+    Ok(attack.with_restarts(settings.restarts.unwrap_or(1)))
 }
 
 fn apgd(settings: &AttackSettings, attack: Apgd) -> Apgd {

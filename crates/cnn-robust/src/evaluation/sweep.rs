@@ -20,7 +20,7 @@ pub struct SweepPoint {
 /// ones, since what fooled it is allowed there, too, and is not attacked again; so the curve falls.
 ///
 /// # Errors
-/// What `attack` reports of a size, and what the model reports.
+/// As [`AttackBatch::check`], what `attack` reports of a size, and what the model reports.
 pub fn sweep(
     model: &dyn AttackedModel,
     batches: &[AttackBatch<'_>],
@@ -32,6 +32,7 @@ pub fn sweep(
     let samples: usize = batches.iter().map(AttackBatch::len).sum();
     let mut standing = vec![0; sizes.len()];
     for batch in batches {
+        batch.check(model)?;
         let logits = model.logits(batch.images())?;
         let predictions = logits.predictions();
         let is_right = |index: &usize| predictions[*index] == batch.labels()[*index];

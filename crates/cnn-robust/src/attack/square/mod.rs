@@ -143,7 +143,7 @@ impl Attack for Square {
         Some(self.threat)
     }
 
-    fn run(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
+    fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error> {
         let mut images = batch.images().clone();
         let standing = failures(batch, &model.logits(&images)?);
         let search = |index| Search {
