@@ -104,6 +104,7 @@ fn results(session: &Session<'_>, found: &Found) -> Result<RobustnessResults> {
             session.command.sweep.min(result.samples)
         ),
         pictures: pictures.collect::<Result<_>>()?,
+        ..RobustnessResults::default()
     })
 }
 

@@ -13,10 +13,10 @@ use cnn_robust::{
     AttackSettings, AttackedImages, AttackedModel, Diagnosis, Images, Norm, PixelBatches,
     PixelClassifier, RobustnessMeter, RobustnessResult, SweepPoint, Threat, diagnose, sweep,
 };
-use cnn_transfer::match_classes;
 
 use super::{Attack, COMMAND};
 use crate::args::Unusable;
+use crate::labelled_images::NetworkLabels;
 use crate::output::Progress;
 
 /// Steps of the attack whose accuracy over the size is drawn.
@@ -35,9 +35,7 @@ pub(super) struct Session<'a> {
     pub(super) dataset: Arc<dyn Dataset>,
     pub(super) names: Vec<String>,
     scorer: Box<dyn Classifier>,
-    /// The network's class of each of the dataset's.
-    numbers: Vec<Option<usize>>,
-    note: Option<String>,
+    labels: NetworkLabels,
     target: Option<Target>,
 }
 
@@ -86,7 +84,6 @@ impl<'a> Session<'a> {
         data: String,
         dataset: Arc<dyn Dataset>,
     ) -> Result<Self> {
-        let matched = match_classes(network, dataset.as_ref())?;
         let names = cnn_transfer::class_names(network);
         let target = command.targeted.as_deref().map(|text| target(text, &names));
         Ok(Self {
@@ -94,10 +91,9 @@ impl<'a> Session<'a> {
             settings,
             network,
             data,
+            labels: NetworkLabels::new(network, dataset.clone())?,
             dataset,
             scorer: network.build(Mode::Inference)?,
-            numbers: matched.numbers,
-            note: matched.note,
             target: target.transpose()?,
             names,
         })
@@ -125,19 +121,13 @@ impl<'a> Session<'a> {
         let some = Arc::new(cnn_data::Subset::new(self.dataset.clone(), indices)?);
         let mut first = Vec::new();
         self.batches(some)?.for_each(
-            |index| self.label(index),
+            |index| self.labels.of(index),
             |batch| {
                 first.push(batch.clone());
                 Ok(())
             },
         )?;
         Ok(first)
-    }
-
-    fn label(&self, index: usize) -> Result<Option<u32>, cnn_robust::Error> {
-        let class = self.dataset.label(index);
-        let number = class.and_then(|class| self.numbers.get(class).copied().flatten());
-        Ok(number.map(|number| number as u32))
     }
 
     /// The batch with what its images are to be taken for.
@@ -197,7 +187,7 @@ impl<'a> Session<'a> {
         let mut kept: Vec<Vec<Kept>> = self.command.attack.iter().map(|_| Vec::new()).collect();
         let progress = RefCell::new(Progress::new(COMMAND, self.dataset.len()));
         let skipped = self.batches(self.dataset.clone())?.for_each(
-            |index| self.label(index),
+            |index| self.labels.of(index),
             |batch| {
                 let images = batch.len();
                 let batch = self.aimed(&model, batch)?;
@@ -288,7 +278,7 @@ impl<'a> Session<'a> {
 
     /// What whoever reads the figures has to know.
     fn notes(&self, result: &RobustnessResult, diagnosis: Option<String>) -> Vec<String> {
-        let mut notes: Vec<String> = self.note.iter().cloned().chain(diagnosis).collect();
+        let mut notes: Vec<String> = self.labels.note.iter().cloned().chain(diagnosis).collect();
         let is_one_step = |name: &str| ["fgsm", "ffgsm"].contains(&name);
         if result
             .attacks
