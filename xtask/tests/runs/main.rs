@@ -4,6 +4,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod certify;
 mod corrupt;
 mod detection;
 mod finetune;

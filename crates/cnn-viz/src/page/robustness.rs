@@ -14,6 +14,8 @@ pub(crate) struct Robustness<'a> {
     pub(crate) worst: String,
     /// Name, limit, accuracy with its interval, success, sizes, queries, seconds.
     pub(crate) rows: Vec<[String; 8]>,
+    /// Attacks that do not know of the network's defence, with the accuracy under each.
+    pub(crate) transferred: Vec<(String, String)>,
     pub(crate) figures: Vec<Figure>,
     pub(crate) pictures: Vec<Attacked<'a>>,
 }
@@ -37,6 +39,7 @@ impl<'a> Robustness<'a> {
             clean: format::percent(results.clean),
             worst: with_interval(results.worst),
             rows: results.attacks.iter().map(row).collect(),
+            transferred: results.attacks.iter().filter_map(transferred).collect(),
             figures: figures(results)?,
             pictures: results
                 .pictures
@@ -91,6 +94,11 @@ fn with_interval([share, low, high]: [f64; 3]) -> String {
         format::percent(low),
         format::percent(high)
     )
+}
+
+fn transferred(attack: &crate::AttackRow) -> Option<(String, String)> {
+    let share = attack.transferred?;
+    Some((attack.name.clone(), format::percent(share)))
 }
 
 fn row(attack: &crate::AttackRow) -> [String; 8] {

@@ -40,6 +40,8 @@ pub struct AttackRow {
     pub limit: String,
     /// The accuracy under it, in 0..=1, with the ends of its interval.
     pub robust: [f64; 3],
+    /// The accuracy under it where it was made on the network without its defence; `None` without one.
+    pub transferred: Option<f64>,
     /// The share of the attacked images that it fools the network with.
     pub success_rate: f64,
     /// The mean of the largest change of a value, of images that it fooled.

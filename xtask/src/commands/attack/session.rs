@@ -9,6 +9,7 @@ use cnn_data::{Dataset, Skipped};
 use cnn_layers::{Classifier, Mode};
 use cnn_models::Network;
 use cnn_robust::attack::{AttackBatch, Pgd};
+use cnn_robust::defence::{InputTransform, Transformed, parse_transform};
 use cnn_robust::{
     AttackSettings, AttackedImages, AttackedModel, Diagnosis, Images, Norm, PixelBatches,
     PixelClassifier, RobustnessMeter, RobustnessResult, SweepPoint, Threat, diagnose, sweep,
@@ -35,6 +36,8 @@ pub(super) struct Session<'a> {
     pub(super) dataset: Arc<dyn Dataset>,
     pub(super) names: Vec<String>,
     scorer: Box<dyn Classifier>,
+    /// What stands before the network.
+    pub(super) transforms: Vec<Box<dyn InputTransform>>,
     labels: NetworkLabels,
     target: Option<Target>,
 }
@@ -85,6 +88,7 @@ impl<'a> Session<'a> {
         dataset: Arc<dyn Dataset>,
     ) -> Result<Self> {
         let names = cnn_transfer::class_names(network);
+        let transforms = command.defence.iter().map(|name| parse_transform(name));
         let target = command.targeted.as_deref().map(|text| target(text, &names));
         Ok(Self {
             command,
@@ -93,14 +97,15 @@ impl<'a> Session<'a> {
             data,
             labels: NetworkLabels::new(network, dataset.clone())?,
             dataset,
+            transforms: transforms.collect::<Result<_, _>>()?,
             scorer: network.build(Mode::Inference)?,
             target: target.transpose()?,
             names,
         })
     }
 
-    /// The network as attacks see it.
-    pub(super) fn model(&self) -> Result<PixelClassifier<'_>> {
+    /// The network alone.
+    pub(super) fn bare(&self) -> Result<PixelClassifier<'_>> {
         let model = PixelClassifier::new(self.network.model(), self.network.preprocessing())?;
         Ok(model.with_scorer(self.scorer.as_ref()))
     }
@@ -171,7 +176,8 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn run(&self) -> Result<Found> {
-        let model = self.model()?;
+        let bare = self.bare()?;
+        let model = Transformed::new(&bare, &self.transforms);
         let learns = self.command.attack.iter().any(|attack| attack.learns);
         let looked_at = if learns { LEARNT_FROM } else { 1 };
         let learnt_from = self.first(looked_at)?;
@@ -191,7 +197,11 @@ impl<'a> Session<'a> {
             |batch| {
                 let images = batch.len();
                 let batch = self.aimed(&model, batch)?;
-                let attacked = meter.add(&model, &batch)?;
+                let attacked = if self.transforms.is_empty() {
+                    meter.add(&model, &batch)?
+                } else {
+                    meter.add_defended(&model, &bare, &batch)?
+                };
                 for (place, attacked) in attacked.attacks.into_iter().enumerate() {
                     self.show(place, &batch, &attacked, &mut pictures);
                     if self.command.save.is_some() {
@@ -289,6 +299,12 @@ impl<'a> Session<'a> {
                 "attacks of one step say nothing of robustness: add pgd, and cheap or autoattack"
                     .to_string(),
             );
+        }
+        if !self.transforms.is_empty() {
+            notes.push(format!(
+                "the network sees images after {}: what counts is what attackers who know of it leave",
+                self.command.defence.join(", ")
+            ));
         }
         if self.target.is_some() {
             notes.push(
