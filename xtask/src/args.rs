@@ -261,6 +261,12 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
     })
 }
 
+pub(crate) fn part(text: &str) -> Result<f64, String> {
+    number(text, "a number above 0 and below 1", |part| {
+        0. < part && part < 1.
+    })
+}
+
 pub(crate) fn share_or_all(text: &str) -> Result<f64, String> {
     number(text, "a number from 0 to 1", |share| {
         (0.0..=1.0).contains(&share)

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::Args;
 use cnn_data::{CachedDataset, Dataset, Split, Subset};
+use cnn_models::Network;
+use cnn_transfer::match_classes;
 
 use crate::datasets::Source;
 use crate::inference;
@@ -53,5 +55,32 @@ impl LabelledImages {
             Arc::new(Subset::spread(whole, self.samples)?)
         };
         Ok((data, Arc::new(CachedDataset::new(some, KEPT))))
+    }
+}
+
+/// Which of a network's classes images show.
+pub(crate) struct NetworkLabels {
+    dataset: Arc<dyn Dataset>,
+    /// The network's class of each of the dataset's.
+    numbers: Vec<Option<usize>>,
+    /// How the classes were matched, where that is not plain.
+    pub(crate) note: Option<String>,
+}
+
+impl NetworkLabels {
+    pub(crate) fn new(network: &Network, dataset: Arc<dyn Dataset>) -> Result<Self> {
+        let matched = match_classes(network, dataset.as_ref())?;
+        Ok(Self {
+            dataset,
+            numbers: matched.numbers,
+            note: matched.note,
+        })
+    }
+
+    /// The class of an image; `None` where the network has none for it.
+    pub(crate) fn of(&self, index: usize) -> Result<Option<u32>, cnn_robust::Error> {
+        let class = self.dataset.label(index);
+        let number = class.and_then(|class| self.numbers.get(class).copied().flatten());
+        Ok(number.map(|number| number as u32))
     }
 }

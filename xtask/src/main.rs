@@ -44,8 +44,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    attack, bench, corrupt, data, download, evaluate, explain, finetune, forward, inspect, models,
-    predict, push, train,
+    attack, bench, certify, corrupt, data, download, evaluate, explain, finetune, forward, inspect,
+    models, predict, push, train,
 };
 
 /// Begins large blocks at a cache line, where the system's allocator begins them 16 bytes behind
@@ -78,6 +78,7 @@ enum Command {
     Forward(forward::Forward),
     Evaluate(evaluate::Evaluate),
     Attack(Box<attack::Attack>),
+    Certify(certify::Certify),
     Corrupt(corrupt::Corrupt),
     Predict(predict::Predict),
     Explain(Box<explain::Explain>),
@@ -111,6 +112,7 @@ fn main() -> ExitCode {
         Command::Forward(command) => command.run(),
         Command::Evaluate(command) => command.run(&given(&matches)),
         Command::Attack(command) => command.run(),
+        Command::Certify(command) => command.run(),
         Command::Corrupt(command) => command.run(),
         Command::Predict(command) => command.run(&given(&matches)),
         Command::Explain(command) => command.run(),

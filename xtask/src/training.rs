@@ -55,6 +55,12 @@ pub(crate) struct TrainingArgs {
     #[arg(long, value_name = "P", default_value_t = 0., value_parser = share_or_all)]
     pub(crate) erase: f64,
 
+    /// Add normal noise of this standard deviation to training images, as a share of the range from
+    /// black to white: what `certify` asks a classifier to have learnt from
+    #[arg(long, value_name = "SIGMA", default_value_t = 0., value_parser = share_or_all)]
+    #[serde(default)]
+    pub(crate) noise: f64,
+
     /// Mix pairs of images (Zhang et al. 2017); 0.2 is common, 0 is off
     #[arg(long, value_name = "ALPHA", default_value_t = 0., value_parser = mixing_alpha)]
     pub(crate) mixup: f64,
@@ -237,6 +243,7 @@ impl TrainingArgs {
             elastic: self.elastic,
             color_jitter: self.color_jitter,
             erasing: self.erase,
+            noise: self.noise,
             ..base
         };
         Ok(policy.augmentation(record)?)
@@ -410,6 +417,7 @@ pub(crate) fn without_part(kind: Kind) -> &'static [&'static str] {
             "mixup",
             "cutmix",
             "erase",
+            "noise",
             "balance",
             "no_cache",
             "late_epochs",
@@ -427,6 +435,7 @@ pub(crate) fn without_part(kind: Kind) -> &'static [&'static str] {
             "mixup",
             "cutmix",
             "erase",
+            "noise",
             "elastic",
             "balance",
             "no_cache",

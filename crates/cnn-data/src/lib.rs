@@ -100,9 +100,9 @@ pub use annotation::{
 };
 pub use augment::{
     Augmentation, BatchMix, ClassCrop, ColorJitter, CutMix, ElasticDeformation, EraseFill,
-    HsvJitter, Mixing, Mixup, Mosaic, ObjectMixup, PhotometricDistortion, RandomAffine, RandomCrop,
-    RandomErasing, RandomHorizontalFlip, RandomIouCrop, RandomResizedCrop, RandomRotation,
-    RandomVerticalFlip, RandomZoomOut, Resize, Transform,
+    GaussianNoise, HsvJitter, Mixing, Mixup, Mosaic, ObjectMixup, PhotometricDistortion,
+    RandomAffine, RandomCrop, RandomErasing, RandomHorizontalFlip, RandomIouCrop,
+    RandomResizedCrop, RandomRotation, RandomVerticalFlip, RandomZoomOut, Resize, Transform,
 };
 #[cfg(feature = "tensors")]
 pub use batch::Batch;

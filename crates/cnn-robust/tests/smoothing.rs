@@ -4,7 +4,7 @@
 
 use candle_core::{Device, Tensor};
 use cnn_core::Key;
-use cnn_robust::certify::{Certificate, Smoothing, certified_accuracy};
+use cnn_robust::certify::{Certificate, CertifiedImages, Smoothing};
 use cnn_robust::{AttackedModel, Error, ImageGradient, Images, LogitLoss, Logits};
 
 const SIZE: [usize; 3] = [2, 3, 1];
@@ -55,8 +55,7 @@ fn smoothing() -> Smoothing {
 #[test]
 fn a_certificate_never_reaches_beyond_the_nearest_other_class() {
     let mut abstained = 0;
-    let mut certificates = Vec::new();
-    let mut labels = Vec::new();
+    let mut certified = CertifiedImages::default();
     for seed in 0..60 {
         let image = image(seed);
         let label = u32::from(score(image.values()) > 0.);
@@ -81,15 +80,14 @@ fn a_certificate_never_reaches_beyond_the_nearest_other_class() {
                 );
             }
         }
-        certificates.push(certificate);
-        labels.push(label);
+        certified.add(label, certificate);
     }
     assert!(abstained < 10, "{abstained}");
-    let radii = [0., 0.1, 0.3, 0.7];
-    let curve = certified_accuracy(&certificates, &labels, &radii).unwrap();
+    let curve = [0., 0.1, 0.3, 0.7].map(|radius| certified.certified_top1(radius));
     assert!(curve.windows(2).all(|pair| pair[1] <= pair[0]));
     assert!(curve[0] > 0.8 && curve[3] == 0., "{curve:?}");
-    assert!(certified_accuracy(&certificates, &labels[1..], &radii).is_err());
+    let sum = certified.smoothed_top1() + certified.abstained() + certified.share_of_wrong();
+    assert!((sum - 1.).abs() < 1e-12, "{sum}");
 }
 
 /// Cohen's formula for all of n: `σ Φ⁻¹(α^(1/n))`; scipy.stats.norm.ppf(0.001 ** (1 / n)) * 0.25.
@@ -107,6 +105,35 @@ fn the_largest_radius_is_that_of_the_formula() {
             "{}",
             certified.radius
         );
+        assert_eq!(smoothing.reach().unwrap(), certified.radius);
+    }
+    // One image in favour is no majority at this confidence.
+    assert_eq!(smoothing().with_samples(1, 5).unwrap().reach().unwrap(), 0.);
+}
+
+/// Clipping decides what the classifier sees: of an image at the upper end noise can only lower values.
+#[test]
+fn clipped_noise_stays_in_the_range_of_images() {
+    struct Within;
+    impl AttackedModel for Within {
+        fn num_classes(&self) -> usize {
+            2
+        }
+        fn logits(&self, images: &Images) -> Result<Logits, Error> {
+            let is_within = |value: &f64| (0. ..=1.).contains(value);
+            let row = |index| [0.5, f64::from(images.image(index).iter().all(is_within))];
+            let rows: Vec<f64> = (0..images.len()).flat_map(row).collect();
+            Logits::from_tensor(&Tensor::from_vec(rows, (images.len(), 2), &Device::Cpu)?)
+        }
+        fn gradient(&self, _: &Images, _: &dyn LogitLoss) -> Result<ImageGradient, Error> {
+            panic!("smoothing asks for scores only")
+        }
+    }
+    let bright = Images::new(1, SIZE, vec![1.; 6]).unwrap();
+    for (clip, expected) in [(false, 0), (true, 1)] {
+        let smoothing = smoothing().with_clipping(clip);
+        let found = smoothing.predict(&Within, &bright, 0, &Key::new(0));
+        assert_eq!(found.unwrap(), Some(expected));
     }
 }
 

@@ -2,15 +2,15 @@
 
 use cnn_core::Preprocessing;
 use cnn_data::{
-    Augmentation, BatchMix, ColorJitter, CutMix, ElasticDeformation, Mixup, RandomCrop,
-    RandomErasing, RandomHorizontalFlip, RandomResizedCrop, RandomRotation, Resize,
+    Augmentation, BatchMix, ColorJitter, CutMix, ElasticDeformation, GaussianNoise, Mixup,
+    RandomCrop, RandomErasing, RandomHorizontalFlip, RandomResizedCrop, RandomRotation, Resize,
 };
 
 use crate::Error;
 
 /// What is done to training images.
 ///
-/// In this order: a rotation, a cut with a mirror image, a change of colours, an erased rectangle.
+/// In this order: a rotation, a cut with a mirror image, a change of colours, an erased rectangle, noise.
 /// Default: [`Cropping::Auto`] alone, with cuts of 8 to 100 % of the image.
 ///
 /// ```
@@ -45,6 +45,9 @@ pub struct AugmentationPolicy {
     pub color_jitter: f64,
     /// The probability that a rectangle is erased (Zhong et al. 2017), in 0..=1. Default 0.
     pub erasing: f64,
+    /// The standard deviation of normal noise, as a share of the range from black to white, in 0..=1.
+    /// Default 0.
+    pub noise: f64,
 }
 
 /// How training images are cut and mirrored.
@@ -89,6 +92,7 @@ impl Default for AugmentationPolicy {
             elastic: 0.,
             color_jitter: 0.,
             erasing: 0.,
+            noise: 0.,
         }
     }
 }
@@ -140,6 +144,9 @@ impl AugmentationPolicy {
         }
         if self.erasing != 0. {
             augmentation = augmentation.then(RandomErasing::new(self.erasing)?);
+        }
+        if self.noise != 0. {
+            augmentation = augmentation.then(GaussianNoise::new(self.noise, record.clone())?);
         }
         Ok(augmentation)
     }
@@ -226,6 +233,7 @@ mod tests {
             elastic: 4.,
             color_jitter: 0.2,
             erasing: 0.5,
+            noise: 0.25,
             ..AugmentationPolicy::default()
         };
         let expected = [
@@ -235,6 +243,7 @@ mod tests {
             "RandomHorizontalFlip",
             "ColorJitter",
             "RandomErasing",
+            "GaussianNoise",
         ];
         assert_eq!(steps(policy, [3, 224, 224]), expected);
         let fine_tuning = AugmentationPolicy::fine_tuning();
@@ -265,6 +274,7 @@ mod tests {
                 erasing: 1.5,
                 ..auto
             },
+            AugmentationPolicy { noise: 1.5, ..auto },
             AugmentationPolicy {
                 smallest_crop: 0.,
                 ..auto

@@ -2,6 +2,7 @@
 
 pub(crate) mod attack;
 pub(crate) mod bench;
+pub(crate) mod certify;
 pub(crate) mod corrupt;
 pub(crate) mod data;
 pub(crate) mod download;

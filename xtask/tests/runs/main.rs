@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod attack;
+mod certify;
 mod corrupt;
 mod detection;
 mod finetune;

@@ -1,7 +1,5 @@
 //! What was certified of an image.
 
-use crate::Error;
-
 /// An answer of a smoothed classifier.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Certificate {
@@ -30,42 +28,4 @@ impl Certificate {
             Self::Class(certified) => certified.class == label && certified.radius >= radius,
         }
     }
-}
-
-/// The share of images whose class is right and certain within each radius: the certified accuracy curve.
-///
-/// # Errors
-/// [`Error::Argument`] without images, or if there are not as many labels as certificates.
-///
-/// ```
-/// use cnn_robust::certify::{Certificate, CertifiedClass, certified_accuracy};
-///
-/// let sure = Certificate::Class(CertifiedClass {
-///     class: 3,
-///     probability: 0.9,
-///     radius: 0.5,
-/// });
-/// let certificates = [sure, sure, Certificate::Abstained];
-/// let curve = certified_accuracy(&certificates, &[3, 4, 3], &[0., 0.4, 0.6])?;
-/// assert_eq!(curve, [1. / 3., 1. / 3., 0.]);
-/// # Ok::<(), cnn_robust::Error>(())
-/// ```
-pub fn certified_accuracy(
-    certificates: &[Certificate],
-    labels: &[u32],
-    radii: &[f64],
-) -> Result<Vec<f64>, Error> {
-    if certificates.len() != labels.len() || labels.is_empty() {
-        let expected = format!(
-            "as many as certificates, {}, and at least one",
-            certificates.len()
-        );
-        return Err(Error::argument("labels", labels.len(), expected));
-    }
-    let share = |&radius: &f64| {
-        let pairs = certificates.iter().zip(labels);
-        let holds = pairs.filter(|(certificate, label)| certificate.holds(**label, radius));
-        holds.count() as f64 / labels.len() as f64
-    };
-    Ok(radii.iter().map(share).collect())
 }

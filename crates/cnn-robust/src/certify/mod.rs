@@ -1,7 +1,9 @@
 //! What is certain of a classifier's answers: no attack within a radius changes them.
 
 mod certificate;
+mod certified_images;
 mod smoothing;
 
-pub use certificate::{Certificate, CertifiedClass, certified_accuracy};
+pub use certificate::{Certificate, CertifiedClass};
+pub use certified_images::CertifiedImages;
 pub use smoothing::Smoothing;

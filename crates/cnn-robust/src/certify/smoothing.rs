@@ -13,7 +13,7 @@ use crate::{AttackedModel, Draw, Draws, Error, Images};
 /// `g` another one (theorem 1, with the second class's probability bounded by `1 − p`). `p` is estimated
 /// from noisy images, so a certificate is wrong with probability `α` at most.
 ///
-/// The noisy images are not brought back to 0..1. What is drawn for an image does not depend on how many
+/// The noisy images are not brought back to 0..1, unless [`Smoothing::with_clipping`] says so. What is drawn for an image does not depend on how many
 /// are computed at a time.
 ///
 /// ```
@@ -57,6 +57,7 @@ pub struct Smoothing {
     estimation: usize,
     alpha: f64,
     batch: usize,
+    clip: bool,
 }
 
 impl Smoothing {
@@ -75,6 +76,7 @@ impl Smoothing {
             estimation: 100_000,
             alpha: 0.001,
             batch: 100,
+            clip: false,
         })
     }
 
@@ -122,6 +124,32 @@ impl Smoothing {
         Ok(Self { batch, ..self })
     }
 
+    /// Whether noisy values are brought back to 0..1 before the classifier sees them, as one that learnt
+    /// from noisy pictures is used to. The certificate holds all the same: it is then one of `f` with that
+    /// step before it.
+    #[must_use]
+    pub fn with_clipping(self, clip: bool) -> Self {
+        Self { clip, ..self }
+    }
+
+    /// The largest radius that so many noisy images can be sure of, where all of them have one class:
+    /// `σ Φ⁻¹(α^(1/n))`; 0 where even that is no certificate.
+    ///
+    /// # Errors
+    /// None with arguments that were accepted.
+    pub fn reach(&self) -> Result<f64, Error> {
+        let all = self.estimation as u64;
+        let probability = clopper_pearson_lower(all, all, 1. - self.alpha)?;
+        Ok(self.radius(probability).unwrap_or(0.))
+    }
+
+    /// What a lower bound of the class's probability certifies; `None` for less than half of all.
+    fn radius(&self, probability: f64) -> Option<f64> {
+        // Φ⁻¹(p): a normal value is above it with probability 1 − p.
+        let of_half = || self.sigma * two_sided_quantile(2. * (1. - probability));
+        (probability > 0.5).then(of_half)
+    }
+
     /// The standard deviation of the noise.
     pub fn sigma(&self) -> f64 {
         self.sigma
@@ -166,15 +194,21 @@ impl Smoothing {
         let counts = self.counts(model, image, Noise::estimation(self, sample), draws)?;
         let found = counts[class as usize];
         let probability = clopper_pearson_lower(found, self.estimation as u64, 1. - self.alpha)?;
-        if probability <= 0.5 {
-            return Ok(Certificate::Abstained);
-        }
-        Ok(Certificate::Class(CertifiedClass {
+        let certified = |radius| CertifiedClass {
             class,
             probability,
-            // Φ⁻¹(p): a normal value is above it with probability 1 − p.
-            radius: self.sigma * two_sided_quantile(2. * (1. - probability)),
-        }))
+            radius,
+        };
+        let class = self.radius(probability).map(certified);
+        Ok(class.map_or(Certificate::Abstained, Certificate::Class))
+    }
+
+    /// Noisy images as the classifier sees them.
+    fn seen(&self, noisy: Images) -> Images {
+        if self.clip {
+            return noisy.within_unit();
+        }
+        noisy
     }
 
     /// How many noisy images have each class.
@@ -202,7 +236,8 @@ impl Smoothing {
                 let noisy = image.values().iter().zip(drawn);
                 values.extend(noisy.map(|(value, noise)| value + self.sigma * noise));
             }
-            let logits = model.logits(&Images::new(count, image.size(), values)?)?;
+            let noisy = Images::new(count, image.size(), values)?;
+            let logits = model.logits(&self.seen(noisy))?;
             if logits.rows().flatten().any(|score| !score.is_finite()) {
                 return Err(Error::NotFinite {
                     sample: noise.sample,

@@ -11,7 +11,7 @@ pub(super) fn reflect_101(index: i64, len: usize) -> usize {
 }
 
 /// Mirrors at the outer edge of the first and the last pixel: `b a | a b c | c b`.
-pub(super) fn symmetric(index: i64, len: usize) -> usize {
+pub(crate) fn symmetric(index: i64, len: usize) -> usize {
     let len = len as i64;
     let place = index.rem_euclid(2 * len);
     place.min(2 * len - 1 - place) as usize

@@ -1,6 +1,19 @@
 //! Gaussian blur as scipy has it.
 
+use super::border::symmetric;
 use super::pixels::Pixels;
+
+/// Blurs an image of height, width, channels, cut at four standard deviations and mirrored at its edges.
+pub(crate) fn smoothed(image: &[f64], size: [usize; 3], sigma: f64) -> Vec<f64> {
+    let [height, width, channels] = size;
+    let pixels = Pixels {
+        height,
+        width,
+        channels,
+        values: image.to_vec(),
+    };
+    blurred(&pixels, sigma, 4., symmetric).values
+}
 
 /// Blurs along both axes with a Gaussian that is cut at `truncate` standard deviations; `border` has the
 /// place of what is outside.

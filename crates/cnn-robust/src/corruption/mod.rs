@@ -36,7 +36,9 @@ mod snow;
 mod zoom;
 mod zoom_blur;
 
+pub(crate) use border::symmetric;
 pub use corrupt::Corrupt;
+pub(crate) use gaussian::smoothed;
 pub use jpeg::jpeg_round_trip;
 pub use kind::{Corruption, CorruptionGroup};
 pub use mean_corruption_error::{BaselineErrors, CorruptionErrors, KindErrors};

@@ -1,4 +1,5 @@
-//! Training that makes a classifier robust: the network learns from images under attack.
+//! Training that makes a classifier robust: the network learns from images under attack. Input transforms,
+//! which mostly seem to.
 
 mod adversarial_step;
 mod config;
@@ -8,8 +9,13 @@ mod mart;
 mod overfitting_watch;
 mod robust_accuracy;
 mod trades;
+mod transform;
 mod weight_perturbation;
 
 pub use adversarial_step::AdversarialStep;
 pub use config::{AdversarialConfig, AdversarialMethod};
 pub use robust_accuracy::RobustAccuracy;
+pub use transform::{
+    Averaged, BitDepth, GaussianSmoothing, InputTransform, Jpeg, Median, Transformed,
+    parse_transform,
+};

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{AttackResult, JudgedAttack, RobustnessResult};
 use crate::attack::AttackBatch;
-use crate::{AttackedModel, Counted, Error, Images, Norm, Queries};
+use crate::{AttackedModel, Counted, Error, Images, Logits, Norm, Queries};
 
 /// Makes attacks on batches and counts what they leave, so that memory is bounded by a batch.
 ///
@@ -69,6 +69,7 @@ impl RobustnessMeter {
             mean_linf: 0.,
             mean_l2: 0.,
             sizes: Vec::new(),
+            transferred: None,
             queries: Queries::default(),
             seconds: 0.,
         };
@@ -91,6 +92,30 @@ impl RobustnessMeter {
         model: &dyn AttackedModel,
         batch: &AttackBatch<'_>,
     ) -> Result<AttackedBatch, Error> {
+        self.measure(model, batch, None)
+    }
+
+    /// Attacks a batch that a defence stands before: each attack is made on the defended classifier, by an
+    /// attacker who knows of the defence, and again on the bare one, by one who does not. An image that
+    /// either fools counts in the worst case.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn add_defended(
+        &mut self,
+        defended: &dyn AttackedModel,
+        bare: &dyn AttackedModel,
+        batch: &AttackBatch<'_>,
+    ) -> Result<AttackedBatch, Error> {
+        self.measure(defended, batch, Some(bare))
+    }
+
+    fn measure(
+        &mut self,
+        model: &dyn AttackedModel,
+        batch: &AttackBatch<'_>,
+        bare: Option<&dyn AttackedModel>,
+    ) -> Result<AttackedBatch, Error> {
         batch.check(model)?;
         let logits = model.logits(batch.images())?;
         let is_wrong = |row: &[f64]| row.iter().any(|score| !score.is_finite());
@@ -110,6 +135,14 @@ impl RobustnessMeter {
             let on_part = attack_part(attack, result, model, &part)?;
             for (stands, fooled) in stands.iter_mut().zip(&on_part.fooled) {
                 *stands &= !fooled;
+            }
+            if let Some(bare) = bare {
+                let fooled = transferred(attack, bare, model, &part)?;
+                let so_far = result.transferred.get_or_insert(0);
+                for (stands, fooled) in stands.iter_mut().zip(fooled) {
+                    *stands &= !fooled;
+                    *so_far += usize::from(fooled);
+                }
             }
             attacked.push(on_part.among(&right, batch, &clean_predictions));
         }
@@ -158,17 +191,14 @@ fn attack_part(
     result.queries.backward += queries.backward;
     let logits = model.logits(&images)?;
     let change = images.minus(part.images());
-    let mut fooled = part.successes(&logits);
-    for (index, fooled) in fooled.iter_mut().enumerate() {
-        *fooled &= attack.is_allowed(&change, index);
-        if *fooled {
-            let change = change.image(index);
-            let norm = attack.limit().map_or(Norm::L2, |limit| limit.norm);
-            result.fooled += 1;
-            result.mean_linf += Norm::Linf.size(change);
-            result.mean_l2 += Norm::L2.size(change);
-            result.sizes.push(norm.size(change));
-        }
+    let fooled = judged(attack, part, &change, &logits);
+    let norm = attack.limit().map_or(Norm::L2, |limit| limit.norm);
+    for index in (0..part.len()).filter(|&index| fooled[index]) {
+        let change = change.image(index);
+        result.fooled += 1;
+        result.mean_linf += Norm::Linf.size(change);
+        result.mean_l2 += Norm::L2.size(change);
+        result.sizes.push(norm.size(change));
     }
     result.attacked += part.len();
     Ok(AttackedImages {
@@ -176,6 +206,35 @@ fn attack_part(
         images,
         fooled,
     })
+}
+
+/// Whether each image fools the model after the attack was made on another one.
+fn transferred(
+    attack: &JudgedAttack,
+    source: &dyn AttackedModel,
+    model: &dyn AttackedModel,
+    part: &AttackBatch<'_>,
+) -> Result<Vec<bool>, Error> {
+    if part.is_empty() {
+        return Ok(Vec::new());
+    }
+    let images = attack.attack().run(source, part)?;
+    let change = images.minus(part.images());
+    Ok(judged(attack, part, &change, &model.logits(&images)?))
+}
+
+/// Whether each image fools the model that gave these scores, and is changed little enough.
+fn judged(
+    attack: &JudgedAttack,
+    part: &AttackBatch<'_>,
+    change: &Images,
+    logits: &Logits,
+) -> Vec<bool> {
+    let mut fooled = part.successes(logits);
+    for (index, fooled) in fooled.iter_mut().enumerate() {
+        *fooled &= attack.is_allowed(change, index);
+    }
+    fooled
 }
 
 impl AttackedImages {

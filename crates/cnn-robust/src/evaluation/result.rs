@@ -37,6 +37,9 @@ pub struct AttackResult {
     /// The sizes of the changes in the norm of the limit, or else in L2, of the images that it fooled,
     /// in ascending order.
     pub sizes: Vec<f64>,
+    /// How many of the attacked images fooled the classifier where the attack was made on the classifier
+    /// without its defence; `None` where that was not tried.
+    pub transferred: Option<usize>,
     /// What it asked the model, for all images.
     pub queries: Queries,
     /// How long it took, in seconds.
@@ -68,6 +71,14 @@ impl AttackResult {
     /// expected.
     pub fn robust_top1(&self) -> f64 {
         share(self.attacked - self.fooled, self.samples)
+    }
+
+    /// The accuracy under the attack as it was made on the classifier without its defence: what an attacker
+    /// who does not know of the defence leaves. It says nothing of robustness without
+    /// [`robust_top1`](Self::robust_top1) beside it.
+    pub fn transferred_top1(&self) -> Option<f64> {
+        let fooled = self.transferred?;
+        Some(share(self.attacked - fooled, self.samples))
     }
 
     /// The 95 % interval of [`robust_top1`](Self::robust_top1).

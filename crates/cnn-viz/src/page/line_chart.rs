@@ -65,12 +65,21 @@ impl Across {
     }
 
     /// From 0 to the largest size.
-    pub(crate) fn sizes(sizes: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn sizes(sizes: &mut dyn Iterator<Item = f64>) -> Self {
+        Self::from_zero("size of the change", sizes)
+    }
+
+    /// From 0 to the largest radius.
+    pub(crate) fn radii(radii: &mut dyn Iterator<Item = f64>) -> Self {
+        Self::from_zero("radius", radii)
+    }
+
+    fn from_zero(name: &'static str, sizes: &mut dyn Iterator<Item = f64>) -> Self {
         let drawn = sizes.filter(|size| size.abs() <= LARGEST);
         let largest = drawn.fold(0., f64::max);
         let right = if largest > 0. { largest } else { 1. };
         Self {
-            name: "size of the change",
+            name,
             left: 0.,
             right,
             ticks: ticks(0., right, 8),

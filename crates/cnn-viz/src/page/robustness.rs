@@ -1,11 +1,11 @@
-//! Attacks as a section of a page.
+//! Attacks and certificates as a section of a page.
 
 use super::color::{BLUE, INK};
 use super::figure::{Figure, Key};
 use super::format;
 use super::line_chart::{Across, Bounds, LineChart, Series, Stroke};
 use super::pictures::{LONGEST_SIDE, Thumbnail};
-use crate::{AttackedPicture, Error, RobustnessResults};
+use crate::{AttackedPicture, Error, RobustnessResults, SizePoint};
 
 /// The section.
 pub(crate) struct Robustness<'a> {
@@ -14,7 +14,9 @@ pub(crate) struct Robustness<'a> {
     pub(crate) worst: String,
     /// Name, limit, accuracy with its interval, success, sizes, queries, seconds.
     pub(crate) rows: Vec<[String; 8]>,
-    pub(crate) figure: Option<Figure>,
+    /// Attacks that do not know of the network's defence, with the accuracy under each.
+    pub(crate) transferred: Vec<(String, String)>,
+    pub(crate) figures: Vec<Figure>,
     pub(crate) pictures: Vec<Attacked<'a>>,
 }
 
@@ -37,7 +39,8 @@ impl<'a> Robustness<'a> {
             clean: format::percent(results.clean),
             worst: with_interval(results.worst),
             rows: results.attacks.iter().map(row).collect(),
-            figure: figure(results)?,
+            transferred: results.attacks.iter().filter_map(transferred).collect(),
+            figures: figures(results)?,
             pictures: results
                 .pictures
                 .iter()
@@ -93,6 +96,11 @@ fn with_interval([share, low, high]: [f64; 3]) -> String {
     )
 }
 
+fn transferred(attack: &crate::AttackRow) -> Option<(String, String)> {
+    let share = attack.transferred?;
+    Some((attack.name.clone(), format::percent(share)))
+}
+
 fn row(attack: &crate::AttackRow) -> [String; 8] {
     [
         attack.name.clone(),
@@ -106,45 +114,76 @@ fn row(attack: &crate::AttackRow) -> [String; 8] {
     ]
 }
 
-/// The accuracy over the size, with its interval; `None` for fewer than two sizes.
-fn figure(results: &RobustnessResults) -> Result<Option<Figure>, Error> {
-    if results.sweep.len() < 2 {
-        return Ok(None);
+/// The curves that were measured.
+fn figures(results: &RobustnessResults) -> Result<Vec<Figure>, Error> {
+    let curves = [
+        Curve {
+            title: "Accuracy over the size",
+            points: &results.sweep,
+            across: Across::sizes,
+            of: &results.sweep_of,
+        },
+        Curve {
+            title: "Certified accuracy over the radius",
+            points: &results.certified,
+            across: Across::radii,
+            of: &results.certified_of,
+        },
+    ];
+    let figures = curves.iter().map(|curve| curve.figure().transpose());
+    figures.flatten().collect()
+}
+
+/// An accuracy over a size.
+struct Curve<'a> {
+    title: &'static str,
+    points: &'a [SizePoint],
+    across: fn(&mut dyn Iterator<Item = f64>) -> Across,
+    /// What it is the accuracy of.
+    of: &'a str,
+}
+
+impl Curve<'_> {
+    /// The accuracy with its interval; `None` for fewer than two sizes.
+    fn figure(&self) -> Result<Option<Figure>, Error> {
+        if self.points.len() < 2 {
+            return Ok(None);
+        }
+        let line = |color, stroke, of: usize| {
+            let points = self.points.iter();
+            Series::line(
+                color,
+                stroke,
+                points.map(move |point| (point.eps, 100. * point.robust[of])),
+            )
+        };
+        let chart = LineChart {
+            name: self.title,
+            across: (self.across)(&mut self.points.iter().map(|point| point.eps)),
+            axis: "per cent",
+            bounds: Bounds::Percent,
+            series: vec![
+                line(BLUE, Stroke::Dotted, 1),
+                line(BLUE, Stroke::Dotted, 2),
+                line(INK, Stroke::Solid, 0),
+            ],
+            phases: &[],
+            marked: None,
+        };
+        let left_out = chart.series.iter().map(|series| series.left_out).sum();
+        let Some(svg) = chart.to_svg()? else {
+            return Ok(None);
+        };
+        Ok(Some(Figure {
+            title: self.title.into(),
+            key: vec![
+                Key::new("accuracy", INK, Stroke::Solid),
+                Key::new("95 % interval", BLUE, Stroke::Dotted),
+            ],
+            marked: None,
+            svg,
+            left_out,
+            note: Some(format!("{}.", self.of)),
+        }))
     }
-    let line = |color, stroke, of: usize| {
-        let points = results.sweep.iter();
-        Series::line(
-            color,
-            stroke,
-            points.map(move |point| (point.eps, 100. * point.robust[of])),
-        )
-    };
-    let chart = LineChart {
-        name: "accuracy over the size of the attack",
-        across: Across::sizes(results.sweep.iter().map(|point| point.eps)),
-        axis: "per cent",
-        bounds: Bounds::Percent,
-        series: vec![
-            line(BLUE, Stroke::Dotted, 1),
-            line(BLUE, Stroke::Dotted, 2),
-            line(INK, Stroke::Solid, 0),
-        ],
-        phases: &[],
-        marked: None,
-    };
-    let left_out = chart.series.iter().map(|series| series.left_out).sum();
-    let Some(svg) = chart.to_svg()? else {
-        return Ok(None);
-    };
-    Ok(Some(Figure {
-        title: "Accuracy over the size".into(),
-        key: vec![
-            Key::new("accuracy", INK, Stroke::Solid),
-            Key::new("95 % interval", BLUE, Stroke::Dotted),
-        ],
-        marked: None,
-        svg,
-        left_out,
-        note: Some(format!("{}.", results.sweep_of)),
-    }))
 }

@@ -2,7 +2,8 @@
 
 use cnn_data::Image;
 
-/// Attacks on a classifier: a table, a curve over the size, signs that the figures deceive, pictures.
+/// Attacks on a classifier: a table, a curve over the size, signs that the figures deceive, pictures;
+/// and what is certain whatever the attack. What was not measured is left empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RobustnessResults {
     /// The images, as "1000 test images".
@@ -22,6 +23,10 @@ pub struct RobustnessResults {
     pub sweep: Vec<SizePoint>,
     /// The attack and the norm of the sweep, as "pgd in linf".
     pub sweep_of: String,
+    /// The accuracy that is certain whatever the attack, over the radius.
+    pub certified: Vec<SizePoint>,
+    /// How it was certified, and the norm of the radius.
+    pub certified_of: String,
     /// Images before and after an attack.
     pub pictures: Vec<AttackedPicture>,
 }
@@ -35,6 +40,8 @@ pub struct AttackRow {
     pub limit: String,
     /// The accuracy under it, in 0..=1, with the ends of its interval.
     pub robust: [f64; 3],
+    /// The accuracy under it where it was made on the network without its defence; `None` without one.
+    pub transferred: Option<f64>,
     /// The share of the attacked images that it fools the network with.
     pub success_rate: f64,
     /// The mean of the largest change of a value, of images that it fooled.
@@ -52,7 +59,7 @@ pub struct AttackRow {
 pub struct SizePoint {
     /// The size.
     pub eps: f64,
-    /// The accuracy, in 0..=1, with the ends of its interval.
+    /// The accuracy that is left at it, in 0..=1, with the ends of its interval.
     pub robust: [f64; 3],
 }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use cnn_robust::defence::parse_transform;
 use cnn_robust::{AttackSettings, NamedAttack, Norm, Threat, find_attack, parse_eps};
 
 use crate::args::{DType, Unusable};
@@ -66,6 +67,12 @@ pub(crate) struct Attack {
     #[arg(long, value_name = "CLASS")]
     targeted: Option<String>,
 
+    /// What is done to images before the network sees them, one after the other, as a defence:
+    /// jpeg:QUALITY, bits:BITS, median:SIZE, gaussian:SIGMA. Each attack is made by an attacker who
+    /// knows of it and by one who does not, and the worst of both counts
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = defence)]
+    defence: Vec<String>,
+
     /// Images on which to look for signs that gradients are hidden; 0 for not looking
     #[arg(long, value_name = "N", default_value_t = 100)]
     diagnose: usize,
@@ -90,7 +97,7 @@ pub(crate) struct Attack {
     /// Attack the raw batch of a safetensors file instead of a dataset, to hold an attack against
     /// another program: `images` (N,C,H,W) in 0 to 1, `labels` (N), for targets `targets` (N), for
     /// random numbers `draw.NAME.RESTART.STEP` with a row for each image
-    #[arg(long, value_name = "FILE", requires = "output", conflicts_with_all = ["data", "split", "save", "out", "targeted"])]
+    #[arg(long, value_name = "FILE", requires = "output", conflicts_with_all = ["data", "split", "save", "out", "targeted", "defence"])]
     input: Option<PathBuf>,
 
     /// Of --input: the file to write, with `ATTACK.adversarial`, `ATTACK.success`, and each batch that
@@ -131,6 +138,11 @@ fn attack(text: &str) -> Result<&'static NamedAttack, String> {
 
 fn norm(text: &str) -> Result<Norm, String> {
     text.parse().map_err(|error| accepted(&error))
+}
+
+fn defence(text: &str) -> Result<String, String> {
+    let transform = parse_transform(text.trim()).map_err(|error| accepted(&error))?;
+    Ok(transform.name())
 }
 
 fn eps(text: &str) -> Result<f64, String> {

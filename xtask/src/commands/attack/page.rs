@@ -3,6 +3,7 @@
 use anyhow::Result;
 use cnn_data::Image;
 use cnn_layers::FeatureMap;
+use cnn_robust::defence::Transformed;
 use cnn_robust::{AttackResult, AttackedModel, Images, Norm, Normalization};
 use cnn_viz::{
     AttackRow, AttackedPicture, Explainer, Fact, Method, Report, RobustnessResults, SizePoint,
@@ -71,6 +72,7 @@ fn results(session: &Session<'_>, found: &Found) -> Result<RobustnessResults> {
             name: attack.name.clone(),
             limit: limit(attack.limit),
             robust: [attack.robust_top1(), interval.low, interval.high],
+            transferred: attack.transferred_top1(),
             success_rate: attack.success_rate(),
             mean_linf: attack.mean_linf,
             mean_l2: attack.mean_l2,
@@ -104,6 +106,7 @@ fn results(session: &Session<'_>, found: &Found) -> Result<RobustnessResults> {
             session.command.sweep.min(result.samples)
         ),
         pictures: pictures.collect::<Result<_>>()?,
+        ..RobustnessResults::default()
     })
 }
 
@@ -113,7 +116,8 @@ fn attacked_picture(session: &Session<'_>, fooled: &Fooled) -> Result<AttackedPi
     // The largest change becomes white or black; grey is none.
     let amplified = if largest > 0. { 0.5 / largest } else { 1. };
     let shown = change.map(|value| (0.5 + amplified * value).clamp(0., 1.));
-    let model = session.model()?;
+    let bare = session.bare()?;
+    let model = Transformed::new(&bare, &session.transforms);
     let prediction = |images: &Images| {
         let logits = model.logits(images)?;
         let class = logits.predictions()[0] as usize;

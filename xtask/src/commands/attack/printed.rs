@@ -18,6 +18,7 @@ pub(super) fn summary(session: &Session<'_>, found: &Found) -> Result<Value> {
             "eps": attack.limit.map(|limit| limit.eps),
             "robust_top1": attack.robust_top1(),
             "robust_top1_interval": [interval.low, interval.high],
+            "transferred_top1": attack.transferred_top1(),
             "attacked": attack.attacked,
             "success_rate": attack.success_rate(),
             "mean_linf": attack.mean_linf,
@@ -51,6 +52,7 @@ pub(super) fn summary(session: &Session<'_>, found: &Found) -> Result<Value> {
         "samples": result.samples,
         "clean_top1": result.clean_top1(),
         "attacks": attacks,
+        "defence": session.command.defence,
         "worst_top1": result.worst_top1(),
         "worst_top1_interval": [worst.low, worst.high],
         "alarms": alarms.collect::<Vec<_>>(),
@@ -64,7 +66,7 @@ pub(super) fn summary(session: &Session<'_>, found: &Found) -> Result<Value> {
 
 pub(super) fn print(session: &Session<'_>, found: &Found) -> Result<()> {
     let result = &found.result;
-    let columns = [
+    let mut columns = vec![
         ("attack", false),
         ("changes up to", false),
         ("right %", true),
@@ -76,9 +78,12 @@ pub(super) fn print(session: &Session<'_>, found: &Found) -> Result<()> {
         ("seconds", true),
     ];
     let percent = |share: f64| format!("{:.2}", 100. * share);
+    if !session.transforms.is_empty() {
+        columns.push(("transferred %", true));
+    }
     let row = |attack: &AttackResult| {
         let interval = attack.interval()?;
-        Ok(vec![
+        let mut row = vec![
             attack.name.clone(),
             limit(attack.limit),
             percent(attack.robust_top1()),
@@ -88,7 +93,9 @@ pub(super) fn print(session: &Session<'_>, found: &Found) -> Result<()> {
             format!("{:.3}", attack.mean_l2),
             format!("{:.0}", attack.queries_per_image()),
             format!("{:.1}", attack.seconds),
-        ])
+        ];
+        row.extend(attack.transferred_top1().map(percent));
+        Ok(row)
     };
     let rows = result.attacks.iter().map(row);
     output::table(&columns, &rows.collect::<Result<Vec<_>>>()?)?;

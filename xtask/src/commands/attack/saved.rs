@@ -42,6 +42,8 @@ struct Arguments<'a> {
     queries: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     targeted: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    defence: &'a [String],
     diagnose: usize,
     sweep: usize,
     pictures: usize,
@@ -72,6 +74,7 @@ pub(super) fn write(
             restarts: command.restarts,
             queries: command.queries,
             targeted: command.targeted.as_deref(),
+            defence: &command.defence,
             diagnose: command.diagnose,
             sweep: command.sweep,
             pictures: command.pictures,

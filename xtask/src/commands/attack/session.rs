@@ -9,14 +9,15 @@ use cnn_data::{Dataset, Skipped};
 use cnn_layers::{Classifier, Mode};
 use cnn_models::Network;
 use cnn_robust::attack::{AttackBatch, Pgd};
+use cnn_robust::defence::{InputTransform, Transformed, parse_transform};
 use cnn_robust::{
     AttackSettings, AttackedImages, AttackedModel, Diagnosis, Images, Norm, PixelBatches,
     PixelClassifier, RobustnessMeter, RobustnessResult, SweepPoint, Threat, diagnose, sweep,
 };
-use cnn_transfer::match_classes;
 
 use super::{Attack, COMMAND};
 use crate::args::Unusable;
+use crate::labelled_images::NetworkLabels;
 use crate::output::Progress;
 
 /// Steps of the attack whose accuracy over the size is drawn.
@@ -35,9 +36,9 @@ pub(super) struct Session<'a> {
     pub(super) dataset: Arc<dyn Dataset>,
     pub(super) names: Vec<String>,
     scorer: Box<dyn Classifier>,
-    /// The network's class of each of the dataset's.
-    numbers: Vec<Option<usize>>,
-    note: Option<String>,
+    /// What stands before the network.
+    pub(super) transforms: Vec<Box<dyn InputTransform>>,
+    labels: NetworkLabels,
     target: Option<Target>,
 }
 
@@ -86,25 +87,25 @@ impl<'a> Session<'a> {
         data: String,
         dataset: Arc<dyn Dataset>,
     ) -> Result<Self> {
-        let matched = match_classes(network, dataset.as_ref())?;
         let names = cnn_transfer::class_names(network);
+        let transforms = command.defence.iter().map(|name| parse_transform(name));
         let target = command.targeted.as_deref().map(|text| target(text, &names));
         Ok(Self {
             command,
             settings,
             network,
             data,
+            labels: NetworkLabels::new(network, dataset.clone())?,
             dataset,
+            transforms: transforms.collect::<Result<_, _>>()?,
             scorer: network.build(Mode::Inference)?,
-            numbers: matched.numbers,
-            note: matched.note,
             target: target.transpose()?,
             names,
         })
     }
 
-    /// The network as attacks see it.
-    pub(super) fn model(&self) -> Result<PixelClassifier<'_>> {
+    /// The network alone.
+    pub(super) fn bare(&self) -> Result<PixelClassifier<'_>> {
         let model = PixelClassifier::new(self.network.model(), self.network.preprocessing())?;
         Ok(model.with_scorer(self.scorer.as_ref()))
     }
@@ -125,19 +126,13 @@ impl<'a> Session<'a> {
         let some = Arc::new(cnn_data::Subset::new(self.dataset.clone(), indices)?);
         let mut first = Vec::new();
         self.batches(some)?.for_each(
-            |index| self.label(index),
+            |index| self.labels.of(index),
             |batch| {
                 first.push(batch.clone());
                 Ok(())
             },
         )?;
         Ok(first)
-    }
-
-    fn label(&self, index: usize) -> Result<Option<u32>, cnn_robust::Error> {
-        let class = self.dataset.label(index);
-        let number = class.and_then(|class| self.numbers.get(class).copied().flatten());
-        Ok(number.map(|number| number as u32))
     }
 
     /// The batch with what its images are to be taken for.
@@ -181,7 +176,8 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn run(&self) -> Result<Found> {
-        let model = self.model()?;
+        let bare = self.bare()?;
+        let model = Transformed::new(&bare, &self.transforms);
         let learns = self.command.attack.iter().any(|attack| attack.learns);
         let looked_at = if learns { LEARNT_FROM } else { 1 };
         let learnt_from = self.first(looked_at)?;
@@ -197,11 +193,15 @@ impl<'a> Session<'a> {
         let mut kept: Vec<Vec<Kept>> = self.command.attack.iter().map(|_| Vec::new()).collect();
         let progress = RefCell::new(Progress::new(COMMAND, self.dataset.len()));
         let skipped = self.batches(self.dataset.clone())?.for_each(
-            |index| self.label(index),
+            |index| self.labels.of(index),
             |batch| {
                 let images = batch.len();
                 let batch = self.aimed(&model, batch)?;
-                let attacked = meter.add(&model, &batch)?;
+                let attacked = if self.transforms.is_empty() {
+                    meter.add(&model, &batch)?
+                } else {
+                    meter.add_defended(&model, &bare, &batch)?
+                };
                 for (place, attacked) in attacked.attacks.into_iter().enumerate() {
                     self.show(place, &batch, &attacked, &mut pictures);
                     if self.command.save.is_some() {
@@ -288,7 +288,7 @@ impl<'a> Session<'a> {
 
     /// What whoever reads the figures has to know.
     fn notes(&self, result: &RobustnessResult, diagnosis: Option<String>) -> Vec<String> {
-        let mut notes: Vec<String> = self.note.iter().cloned().chain(diagnosis).collect();
+        let mut notes: Vec<String> = self.labels.note.iter().cloned().chain(diagnosis).collect();
         let is_one_step = |name: &str| ["fgsm", "ffgsm"].contains(&name);
         if result
             .attacks
@@ -299,6 +299,12 @@ impl<'a> Session<'a> {
                 "attacks of one step say nothing of robustness: add pgd, and cheap or autoattack"
                     .to_string(),
             );
+        }
+        if !self.transforms.is_empty() {
+            notes.push(format!(
+                "the network sees images after {}: what counts is what attackers who know of it leave",
+                self.command.defence.join(", ")
+            ));
         }
         if self.target.is_some() {
             notes.push(

@@ -1,0 +1,111 @@
+//! `certify`: the table, its files, the same again for any batch, and what is refused.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::*;
+
+/// What does not depend on the clock.
+fn timeless(mut summary: Value) -> Value {
+    summary.as_object_mut().unwrap().remove("seconds").unwrap();
+    summary
+}
+
+#[test]
+fn a_run_that_learnt_from_noise_is_certified_twice_the_same() {
+    let bench = Bench::new();
+    let summary = bench.tune("runs", &["--noise", "0.1"]);
+    let run = text(&run_dir(&summary));
+    bench.file("data/test/ant/broken.png", "no picture");
+    let data = bench.path("data");
+    let certify = |out: &str, more: &[&str]| {
+        let out = bench.path(out);
+        let of = ["--data", &data, "--split", "test", "--out", &out];
+        let how = ["--sigma", "0.1", "--n0", "10", "--n", "100", "--clip"];
+        json(&[&["certify", "--weights", &run], &of[..], &how, more].concat())
+    };
+    let found = timeless(certify("first", &[]));
+    let number = |of: &Value, key: &str| of[key].as_f64().unwrap();
+    assert_eq!(found["samples"], 15);
+    assert_eq!(found["skipped"].as_array().unwrap().len(), 1);
+    let shares = ["smoothed_top1", "abstained", "certified_wrong"].map(|key| number(&found, key));
+    assert!(
+        (shares.iter().sum::<f64>() - 1.).abs() < 1e-12,
+        "{shares:?}"
+    );
+    // Steps of a quarter of sigma as far as 100 images reach: sigma Φ⁻¹(0.001^0.01) = 0.15005.
+    let radii = found["radii"].as_array().unwrap();
+    assert_eq!(radii.len(), 7);
+    assert!((number(&radii[6], "radius") - 0.15).abs() < 1e-12);
+    assert!((number(&found, "largest_radius") - 0.150_047_502_412).abs() < 1e-9);
+    let curve: Vec<f64> = radii
+        .iter()
+        .map(|row| number(row, "certified_top1"))
+        .collect();
+    assert!(curve.is_sorted_by(|a, b| a >= b), "{curve:?}");
+    // A guess is right once in three times.
+    assert!(curve[0] == shares[0] && curve[0] > 0.5, "{curve:?}");
+    assert!(number(&found, "mean_radius") > 0.);
+
+    let again = certify("again", &["--threads", "1", "--batch", "7"]);
+    assert_eq!(timeless(again), found);
+    assert_ne!(timeless(certify("other", &["--seed", "3"])), found);
+    let few = certify("few", &["--n0", "1", "--n", "5"]);
+    assert_eq!(
+        (&few["abstained"], &few["mean_radius"]),
+        (&1.0.into(), &0.0.into())
+    );
+    assert_eq!(few["radii"].as_array().unwrap().len(), 1);
+    let note = few["notes"].to_string();
+    assert!(note.contains("too few for any certificate"), "{note}");
+    let directory = bench.path("first");
+    let read = |name: &str| std::fs::read_to_string(Path::new(&directory).join(name)).unwrap();
+    let written: Value = serde_json::from_str(&read("summary.json")).unwrap();
+    assert_eq!(timeless(written), found);
+    assert!(read("args.toml").contains("sigma = 0.1"));
+    let page = read("certify.html");
+    for words in [
+        "Certified accuracy over the radius",
+        "mean radius",
+        "broken",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn bad_arguments_are_told_what_is_accepted() {
+    let bench = Bench::new();
+    let data = bench.path("data");
+    let fresh = [
+        "certify",
+        "--model",
+        "resnet8_cifar10",
+        "--weights",
+        "none",
+        "--data",
+        &data,
+    ];
+    let table: [(&[&str], &[&str]); 6] = [
+        (&["--sigma", "0"], &["--sigma", "above 0"]),
+        (&["--sigma", "inf"], &["--sigma", "a finite number"]),
+        (&["--n0", "0"], &["--n0", "1.."]),
+        (&["--n", "0"], &["--n", "1.."]),
+        (&["--alpha", "1"], &["--alpha", "above 0 and below 1"]),
+        (&["--alpha", "0"], &["--alpha", "above 0 and below 1"]),
+    ];
+    for (arguments, words) in table {
+        refused(&[2], words, &[&fresh[..], arguments].concat());
+    }
+    let segmenter = [
+        "certify",
+        "--model",
+        "unet",
+        "--weights",
+        "none",
+        "--data",
+        &data,
+    ];
+    refused(&[2], &["classif"], &segmenter);
+}
