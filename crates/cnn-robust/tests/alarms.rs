@@ -151,7 +151,7 @@ fn a_published_network_raises_none() {
 #[test]
 fn networks_that_learnt_as_they_are_and_under_attack_raise_none() {
     let threat = Threat::linf(0.3).unwrap();
-    let Some(train) = digits::digits(Split::Train, 2000) else {
+    let Some(train) = digits::digits(Split::Train, 1000) else {
         return;
     };
     let test = digits::digits(Split::Test, 100).unwrap();
@@ -172,7 +172,7 @@ fn networks_that_learnt_as_they_are_and_under_attack_raise_none() {
         assert_eq!(kinds(&found), [], "{name}");
         assert!(found.samples > 75, "{name}");
         // The alarms are quiet where there is something to be quiet about.
-        let is_robust = 2 * found.white_box > found.samples;
+        let is_robust = 3 * found.white_box > found.samples;
         assert_eq!(is_robust, name == "adversarial", "{name}");
     }
 }

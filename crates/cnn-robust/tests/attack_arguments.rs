@@ -1,11 +1,17 @@
 //! What an attack cannot work with is refused when it is said, by name.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use cnn_layers::Mode;
+use cnn_models::{ModelConfig, Network};
 use cnn_robust::attack::{
-    AttackBatch, CarliniWagner, DeepFool, Fgsm, HopSkipJump, MiFgsm, MinimalSize, Motion, OnePixel,
-    Patch, PatchPlace, PatchTraining, RFgsm, Spatial, SpatialSearch, Spsa, Universal,
+    Apgd, Attack, AttackBatch, AutoAttack, CarliniWagner, DeepFool, FabT, Fgsm, HopSkipJump,
+    MiFgsm, MinimalSize, Motion, OnePixel, Patch, PatchPlace, PatchTraining, Pgd, RFgsm, Spatial,
+    SpatialSearch, Spsa, Square, Universal,
 };
-use cnn_robust::{AttackedModel, Error, ImageGradient, Images, LogitLoss, Logits, Norm, Threat};
+use cnn_robust::{
+    ATTACKS, AttackSettings, AttackedModel, Error, ImageGradient, Images, LogitLoss, Logits, Norm,
+    PixelClassifier, RobustnessMeter, Threat, diagnose, sweep,
+};
 
 fn refused<T>(result: Result<T, Error>, name: &str) {
     match result.map(|_| ()) {
@@ -30,6 +36,8 @@ fn numbers_out_of_their_range() {
     for wrong in [-1., f64::NAN, f64::INFINITY] {
         let fgsm = Fgsm::new(0.1).unwrap();
         refused(fgsm.with_step_size(wrong), "step_size");
+        let pgd = Pgd::new(Threat::linf(0.1).unwrap());
+        refused(pgd.with_step_size(wrong), "step_size");
         refused(RFgsm::new(0.1).unwrap().with_step_size(wrong), "step_size");
         let momentum = MiFgsm::new(0.1).unwrap();
         refused(momentum.with_step_size(wrong), "step_size");
@@ -177,5 +185,78 @@ fn a_linear_model_gives_the_changes_that_are_known() {
         .zip([-1., -1., -1., -1., 1., 1., 1., 1.])
     {
         assert!((value - sign / 8_f64.sqrt()).abs() < 1e-9);
+    }
+}
+
+/// Two images of which the second has a class that the model lacks, as its label or its target.
+fn strange() -> [(&'static str, AttackBatch<'static>); 2] {
+    let batch = batch([1, 4, 2]);
+    let images = || batch.images().clone();
+    let labelled = AttackBatch::new(images(), vec![0, 2]).unwrap();
+    let aimed = AttackBatch::new(images(), vec![0, 0]).unwrap();
+    let aimed = aimed.with_targets(vec![1, u32::MAX]).unwrap();
+    [("labels", labelled), ("targets", aimed)]
+}
+
+#[test]
+fn classes_that_the_model_lacks() {
+    let threat = Threat::linf(0.1).unwrap();
+    for (name, batch) in strange() {
+        let batches = [batch.clone()];
+        for named in ATTACKS {
+            let mut settings = AttackSettings::new(Threat {
+                norm: named.norms[0],
+                ..threat
+            });
+            settings.steps = Some(2);
+            match named.build(&settings, &Halves, &batches) {
+                Ok(judged) => refused(judged.attack().run(&Halves, &batch), name),
+                // Those that learn look at the images as soon as they are built.
+                Err(error) => {
+                    assert!(named.learns, "{}: {error}", named.name);
+                    refused::<()>(Err(error), name);
+                }
+            }
+        }
+        let whole = AutoAttack::cheap(threat);
+        refused(whole.report(&Halves, &batch), name);
+        let fgsm = |eps| Ok(Box::new(Fgsm::new(eps)?) as Box<dyn Attack>);
+        let search = MinimalSize::up_to(0.1).unwrap();
+        refused(search.find(&Halves, &batch, fgsm), name);
+        refused(sweep(&Halves, &batches, &[0.1], &fgsm), name);
+        refused(diagnose(&Halves, &batches, threat), name);
+        let mut meter = RobustnessMeter::new(Vec::new());
+        refused(meter.add(&Halves, &batch), name);
+        refused(batch.check(&Halves), name);
+    }
+}
+
+#[test]
+fn images_that_a_network_cannot_take() {
+    let network = Network::new("lenet5", &ModelConfig::default(), 0).unwrap();
+    let model = PixelClassifier::new(network.model(), network.preprocessing()).unwrap();
+    let scorer = network.build(Mode::Inference).unwrap();
+    let scored = PixelClassifier::new(network.model(), network.preprocessing()).unwrap();
+    let scored = scored.with_scorer(scorer.as_ref());
+    let threat = Threat::linf(0.1).unwrap();
+    let attacks: [Box<dyn Attack>; 5] = [
+        Box::new(Pgd::new(threat).with_steps(1)),
+        Box::new(Apgd::dlr(threat).with_steps(1)),
+        Box::new(FabT::new(threat).with_steps(1)),
+        Box::new(Square::new(threat).with_queries(1)),
+        Box::new(DeepFool::new().with_steps(1)),
+    ];
+    for size in [[32, 28, 1], [4, 3, 1], [1, 1, 1], [0, 28, 1]] {
+        for attack in &attacks {
+            for model in [&model, &scored] {
+                let error = attack.run(model, &batch(size)).unwrap_err();
+                let is_of_a_layer = matches!(error, Error::Layer(_) | Error::Tensor(_));
+                assert!(is_of_a_layer, "{size:?}: {error:?}");
+            }
+        }
+    }
+    // The number of channels is known before any layer.
+    for attack in &attacks {
+        refused(attack.run(&model, &batch([28, 28, 3])), "channels");
     }
 }

@@ -43,14 +43,56 @@ mod tests {
     use super::*;
     use candle_core::{Device, Var};
 
-    // The authors' `mart_loss` (github.com/YisenWang/MART, mart.py) of these scores, without the
-    // 1e-12 in the logarithm of the divergence, in PyTorch 2.15.
-    const LOSS: f64 = 2.784201975739687;
-    const BY_CLEAN: [f64; 3] = [0.199380634238616, 0.03909837919409304, -0.23847901343270872];
-    const BY_ADVERSARIAL: [f64; 3] = [
-        -0.3127324823897377,
-        -0.15302571687631442,
-        0.46575819926605183,
+    /// The authors' `mart_loss` (github.com/YisenWang/MART, mart.py) of these scores, without the
+    /// 1e-12 in the logarithm of the divergence, in PyTorch 2.15, with its gradients.
+    struct Case {
+        labels: [u32; 2],
+        loss: f64,
+        by_clean: [f64; 6],
+        by_adversarial: [f64; 6],
+    }
+
+    const CASES: [Case; 2] = [
+        Case {
+            labels: [2, 1],
+            loss: 2.7842019757482035,
+            by_clean: [
+                0.19938063424036997,
+                0.03909837919459366,
+                -0.23847901343496344,
+                0.49837912334037826,
+                -0.3441254153822837,
+                -0.15425370795809434,
+            ],
+            by_adversarial: [
+                0.7343204883790967,
+                0.10328449619276306,
+                -0.8376049845718598,
+                -0.3127324823917203,
+                -0.15302571687490613,
+                0.46575819926662637,
+            ],
+        },
+        Case {
+            labels: [0, 0],
+            loss: 4.451185006901186,
+            by_clean: [
+                -1.2067731062912797,
+                -0.2705334095587813,
+                1.4773065158500605,
+                0.25848300186090317,
+                -0.13992502582507074,
+                -0.11855797603583242,
+            ],
+            by_adversarial: [
+                0.4859879576046503,
+                0.9513591442156887,
+                -1.4373471018203388,
+                -0.8200541820995187,
+                0.6540997652010698,
+                0.16595441689844917,
+            ],
+        },
     ];
 
     #[test]
@@ -58,18 +100,18 @@ mod tests {
         let scores = |values: [f64; 6]| {
             Var::from_tensor(&Tensor::from_slice(&values, (2, 3), &Device::Cpu).unwrap()).unwrap()
         };
-        let clean = scores([0.3, -1., 2., 0.5, 0.25, -0.75]);
-        let adversarial = scores([1., 0.5, -0.5, 0., 0.75, 0.125]);
-        let loss = mart_loss(&clean, &adversarial, &[2, 1], 5.).unwrap();
-        assert!((loss.to_scalar::<f64>().unwrap() - LOSS).abs() < 1e-6);
-        let gradients = loss.backward().unwrap();
-        let row = |var: &Var, row: usize| {
-            gradients.get(var).unwrap().to_vec2::<f64>().unwrap()[row].clone()
-        };
-        let pairs = row(&clean, 0).into_iter().zip(BY_CLEAN);
-        let more = row(&adversarial, 1).into_iter().zip(BY_ADVERSARIAL);
-        for (found, expected) in pairs.chain(more) {
-            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        for case in CASES {
+            let clean = scores([0.3, -1., 2., 0.5, 0.25, -0.75]);
+            let adversarial = scores([1., 0.5, -0.5, 0., 0.75, 0.125]);
+            let loss = mart_loss(&clean, &adversarial, &case.labels, 5.).unwrap();
+            assert!((loss.to_scalar::<f64>().unwrap() - case.loss).abs() < 1e-6);
+            let gradients = loss.backward().unwrap();
+            for (var, expected) in [(clean, case.by_clean), (adversarial, case.by_adversarial)] {
+                let found = gradients.get(&var).unwrap().flatten_all().unwrap();
+                for (found, expected) in found.to_vec1::<f64>().unwrap().iter().zip(expected) {
+                    assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+                }
+            }
         }
     }
 }

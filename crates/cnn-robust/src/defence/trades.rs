@@ -63,7 +63,7 @@ fn log_sum_exp(row: &[f64]) -> f64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use candle_core::Device;
+    use candle_core::{Device, Var};
 
     const CLEAN: [f64; 6] = [0.3, -1., 2., 0.5, 0.25, -0.75];
     const ADVERSARIAL: [f64; 6] = [1., 0.5, -0.5, 0., 0.75, 0.125];
@@ -98,5 +98,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn gradients_flow_through_both() {
+        let [clean, adversarial] =
+            [CLEAN, ADVERSARIAL].map(|values| Var::from_tensor(&tensor(&values)).unwrap());
+        let loss = trades_loss(&clean, &adversarial).unwrap();
+        let gradients = loss.backward().unwrap();
+        for (var, expected) in [(clean, BY_CLEAN), (adversarial, BY_ADVERSARIAL)] {
+            let found = gradients.get(&var).unwrap().flatten_all().unwrap();
+            for (found, expected) in found.to_vec1::<f64>().unwrap().iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+            }
+        }
+    }
+
     const LOSS: f64 = 0.7065241528244389;
+    const BY_CLEAN: [f64; 6] = [
+        -0.19003200364641087,
+        -0.06794822315685578,
+        0.25798022680326665,
+        0.13746904405946855,
+        -0.08148271820375816,
+        -0.05598632585571037,
+    ];
+    const BY_ADVERSARIAL: [f64; 6] = [
+        0.19916196219097876,
+        0.14555140462547897,
+        -0.3447133668164578,
+        -0.12445197617412145,
+        0.06050640779090333,
+        0.0639455683832181,
+    ];
 }
