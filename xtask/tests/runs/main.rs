@@ -6,6 +6,7 @@
 
 mod certify;
 mod corrupt;
+mod defended;
 mod detection;
 mod finetune;
 mod held_out;
