@@ -120,7 +120,7 @@ fn save_attacked(session: &Session<'_>, kept: &[Kept], directory: &Path) -> Resu
     let numbers = |of: &dyn Fn(&Kept) -> Vec<u32>| {
         let numbers: Vec<i64> = kept
             .iter()
-            .flat_map(|batch| of(batch))
+            .flat_map(of)
             .map(i64::from)
             .collect();
         let count = numbers.len();
