@@ -118,11 +118,7 @@ fn save_attacked(session: &Session<'_>, kept: &[Kept], directory: &Path) -> Resu
         Ok::<_, anyhow::Error>(Tensor::cat(&tensors.collect::<Result<Vec<_>>>()?, 0)?)
     };
     let numbers = |of: &dyn Fn(&Kept) -> Vec<u32>| {
-        let numbers: Vec<i64> = kept
-            .iter()
-            .flat_map(of)
-            .map(i64::from)
-            .collect();
+        let numbers: Vec<i64> = kept.iter().flat_map(of).map(i64::from).collect();
         let count = numbers.len();
         Tensor::from_vec(numbers, count, &Device::Cpu)
     };
