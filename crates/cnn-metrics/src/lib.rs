@@ -83,6 +83,7 @@ mod interval;
 mod mean;
 mod precision_recall;
 mod random;
+mod roc;
 mod segmentation;
 mod top_k;
 
@@ -100,6 +101,7 @@ pub use error::Error;
 pub use exact_interval::{clopper_pearson_lower, even_odds_p_value};
 pub use interval::{Interval, bootstrap_interval, two_sided_quantile, wilson_interval};
 pub use precision_recall::{Average, ClassScores, PrecisionRecall, ZeroDivision, precision_recall};
+pub use roc::{RocCurve, RocPoint};
 pub use segmentation::{
     Bootstrap, BoundaryF1, BoundaryF1Result, ClassOverlap, DEFAULT_BOUNDARY_TOLERANCE,
     IGNORED_TARGET, SegmentationIntervals, SegmentationMetrics, SegmentationResult, SplitMerge,

@@ -7,6 +7,7 @@
 mod attack;
 mod certify;
 mod corrupt;
+mod defended;
 mod detection;
 mod finetune;
 mod held_out;

@@ -1,9 +1,10 @@
 //! Training that makes a classifier robust: the network learns from images under attack. Input transforms,
-//! which mostly seem to.
+//! which mostly seem to, and detectors.
 
 mod adversarial_step;
 mod config;
 mod crafted;
+mod detector;
 mod free;
 mod mart;
 mod overfitting_watch;
@@ -14,6 +15,7 @@ mod weight_perturbation;
 
 pub use adversarial_step::AdversarialStep;
 pub use config::{AdversarialConfig, AdversarialMethod};
+pub use detector::{DetectorMeter, FeatureSqueezing, InputDetector};
 pub use robust_accuracy::RobustAccuracy;
 pub use transform::{
     Averaged, BitDepth, GaussianSmoothing, InputTransform, Jpeg, Median, Transformed,

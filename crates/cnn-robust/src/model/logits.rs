@@ -80,6 +80,15 @@ impl Logits {
         }
     }
 
+    /// The softmax of the scores of one image.
+    pub fn probabilities(&self, index: usize) -> Vec<f64> {
+        let row = self.row(index);
+        let highest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let weights: Vec<f64> = row.iter().map(|score| (score - highest).exp()).collect();
+        let sum: f64 = weights.iter().sum();
+        weights.into_iter().map(|weight| weight / sum).collect()
+    }
+
     /// The class of each image: that of the highest score, of equal ones the first.
     pub fn predictions(&self) -> Vec<u32> {
         self.rows().map(highest).collect()

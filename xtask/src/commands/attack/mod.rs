@@ -73,6 +73,11 @@ pub(crate) struct Attack {
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = defence)]
     defence: Vec<String>,
 
+    /// A detector that is to tell attacked images from others, measured by the area under its ROC
+    /// curve: squeeze (feature squeezing; Xu et al. 2018). The attacks do not know of it
+    #[arg(long, value_name = "NAME", value_parser = ["squeeze"])]
+    detect: Option<String>,
+
     /// Images on which to look for signs that gradients are hidden; 0 for not looking
     #[arg(long, value_name = "N", default_value_t = 100)]
     diagnose: usize,
@@ -97,7 +102,7 @@ pub(crate) struct Attack {
     /// Attack the raw batch of a safetensors file instead of a dataset, to hold an attack against
     /// another program: `images` (N,C,H,W) in 0 to 1, `labels` (N), for targets `targets` (N), for
     /// random numbers `draw.NAME.RESTART.STEP` with a row for each image
-    #[arg(long, value_name = "FILE", requires = "output", conflicts_with_all = ["data", "split", "save", "out", "targeted", "defence"])]
+    #[arg(long, value_name = "FILE", requires = "output", conflicts_with_all = ["data", "split", "save", "out", "targeted", "defence", "detect"])]
     input: Option<PathBuf>,
 
     /// Of --input: the file to write, with `ATTACK.adversarial`, `ATTACK.success`, and each batch that

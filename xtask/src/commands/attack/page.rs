@@ -10,7 +10,7 @@ use cnn_viz::{
     Target, Timing, overlay,
 };
 
-use super::printed::limit;
+use super::printed::{FALSE_ALARMS, limit};
 use super::saved::picture;
 use super::session::{Fooled, Found, Session};
 use crate::byline::byline;
@@ -42,11 +42,22 @@ pub(super) fn page(session: &Session<'_>, found: &Found) -> Result<Report> {
         seconds: attack.seconds,
         images_per_second: (attack.seconds > 0.).then(|| attack.attacked as f64 / attack.seconds),
     };
+    let pairs = result.attacks.iter().zip(&found.detected);
+    let detected = pairs.filter_map(|(attack, curve)| {
+        let curve = curve.as_ref()?;
+        let found = percent(curve.true_positive_rate_at(FALSE_ALARMS));
+        Some(format!(
+            "of the images that {} fools the detector finds {found} at {} false alarms; the area under its ROC curve is {:.3}",
+            attack.name,
+            percent(FALSE_ALARMS),
+            curve.auc()
+        ))
+    });
     Ok(Report {
         title: format!("{} under attack", session.network.spec().name),
         byline: Some(byline()),
         summary,
-        notes: found.notes.clone(),
+        notes: found.notes.iter().cloned().chain(detected).collect(),
         robustness: Some(results(session, found)?),
         skipped: found.skipped.clone(),
         timings: result.attacks.iter().map(timing).collect(),
@@ -121,9 +132,7 @@ fn attacked_picture(session: &Session<'_>, fooled: &Fooled) -> Result<AttackedPi
     let prediction = |images: &Images| {
         let logits = model.logits(images)?;
         let class = logits.predictions()[0] as usize;
-        let row = logits.row(0);
-        let sum: f64 = row.iter().map(|logit| (logit - row[class]).exp()).sum();
-        Ok::<_, anyhow::Error>((class, 1. / sum))
+        Ok::<_, anyhow::Error>((class, logits.probabilities(0)[class]))
     };
     let [before, after] = [prediction(&fooled.clean)?, prediction(&fooled.adversarial)?];
     let name = |class: usize| session.names[class].clone();

@@ -1,17 +1,22 @@
 //! What is printed: a table for people, JSON for programs.
 
 use anyhow::Result;
+use cnn_metrics::RocCurve;
 use cnn_robust::{AttackResult, Threat};
 use serde_json::{Value, json};
 
 use super::session::{Found, Session};
 use crate::output;
 
+/// The share of images without an attack that a detector may raise the alarm on.
+pub(super) const FALSE_ALARMS: f64 = 0.05;
+
 pub(super) fn summary(session: &Session<'_>, found: &Found) -> Result<Value> {
     let result = &found.result;
     let worst = result.worst_interval()?;
-    let attacks = result.attacks.iter().map(|attack| {
+    let attacks = result.attacks.iter().enumerate().map(|(place, attack)| {
         let interval = attack.interval()?;
+        let detected = found.detected.get(place).and_then(Option::as_ref);
         Ok(json!({
             "name": attack.name,
             "norm": attack.limit.map(|limit| limit.norm.name()),
@@ -27,6 +32,8 @@ pub(super) fn summary(session: &Session<'_>, found: &Found) -> Result<Value> {
             "queries": attack.queries_per_image(),
             "gradients": attack.gradients_per_image(),
             "seconds": attack.seconds,
+            "detected_auc": detected.map(RocCurve::auc),
+            "detected_at_5": detected.map(|curve| curve.true_positive_rate_at(FALSE_ALARMS)),
         }))
     });
     let attacks = attacks.collect::<Result<Vec<Value>>>()?;
@@ -81,7 +88,11 @@ pub(super) fn print(session: &Session<'_>, found: &Found) -> Result<()> {
     if !session.transforms.is_empty() {
         columns.push(("transferred %", true));
     }
-    let row = |attack: &AttackResult| {
+    if !found.detected.is_empty() {
+        columns.push(("detector's auc", true));
+        columns.push(("found % at 5 %", true));
+    }
+    let row = |(place, attack): (usize, &AttackResult)| {
         let interval = attack.interval()?;
         let mut row = vec![
             attack.name.clone(),
@@ -95,9 +106,17 @@ pub(super) fn print(session: &Session<'_>, found: &Found) -> Result<()> {
             format!("{:.1}", attack.seconds),
         ];
         row.extend(attack.transferred_top1().map(percent));
+        if let Some(curve) = found.detected.get(place) {
+            let shown = |number: Option<String>| number.unwrap_or_else(|| "-".to_string());
+            let auc = curve.as_ref().map(|curve| format!("{:.3}", curve.auc()));
+            let found = curve
+                .as_ref()
+                .map(|curve| percent(curve.true_positive_rate_at(FALSE_ALARMS)));
+            row.extend([shown(auc), shown(found)]);
+        }
         Ok(row)
     };
-    let rows = result.attacks.iter().map(row);
+    let rows = result.attacks.iter().enumerate().map(row);
     output::table(&columns, &rows.collect::<Result<Vec<_>>>()?)?;
     let worst = result.worst_interval()?;
     println!();

@@ -44,6 +44,8 @@ struct Arguments<'a> {
     targeted: Option<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     defence: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detect: Option<&'a str>,
     diagnose: usize,
     sweep: usize,
     pictures: usize,
@@ -75,6 +77,7 @@ pub(super) fn write(
             queries: command.queries,
             targeted: command.targeted.as_deref(),
             defence: &command.defence,
+            detect: command.detect.as_deref(),
             diagnose: command.diagnose,
             sweep: command.sweep,
             pictures: command.pictures,

@@ -7,8 +7,10 @@ use anyhow::{Context as _, Result, anyhow};
 use cnn_core::Key;
 use cnn_data::{Dataset, Skipped};
 use cnn_layers::{Classifier, Mode};
+use cnn_metrics::RocCurve;
 use cnn_models::Network;
 use cnn_robust::attack::{AttackBatch, Pgd};
+use cnn_robust::defence::{DetectorMeter, FeatureSqueezing};
 use cnn_robust::defence::{InputTransform, Transformed, parse_transform};
 use cnn_robust::{
     AttackSettings, AttackedImages, AttackedModel, Diagnosis, Images, Norm, PixelBatches,
@@ -55,6 +57,8 @@ pub(super) struct Found {
     pub(super) result: RobustnessResult,
     pub(super) diagnosis: Option<Diagnosis>,
     pub(super) sweep: Vec<SweepPoint>,
+    /// What the detector finds of each attack; empty without one.
+    pub(super) detected: Vec<Option<RocCurve>>,
     /// Images that were fooled, some of each attack.
     pub(super) pictures: Vec<Fooled>,
     /// The changed images of each attack, where they are to be saved.
@@ -189,6 +193,7 @@ impl<'a> Session<'a> {
         let attacks = self.command.attack.iter().map(build);
         let mut meter = RobustnessMeter::new(attacks.collect::<Result<_>>()?);
         drop(learnt_from);
+        let mut detector = self.detector()?;
         let mut pictures = Vec::new();
         let mut kept: Vec<Vec<Kept>> = self.command.attack.iter().map(|_| Vec::new()).collect();
         let progress = RefCell::new(Progress::new(COMMAND, self.dataset.len()));
@@ -202,6 +207,9 @@ impl<'a> Session<'a> {
                 } else {
                     meter.add_defended(&model, &bare, &batch)?
                 };
+                if let Some(detector) = &mut detector {
+                    detector.add(&model, &batch, &attacked)?;
+                }
                 for (place, attacked) in attacked.attacks.into_iter().enumerate() {
                     self.show(place, &batch, &attacked, &mut pictures);
                     if self.command.save.is_some() {
@@ -225,10 +233,22 @@ impl<'a> Session<'a> {
             result,
             diagnosis,
             sweep: self.sweep(&model)?,
+            detected: detector.map_or(Ok(Vec::new()), |detector| detector.curves())?,
             pictures,
             kept,
             skipped,
         })
+    }
+
+    /// The detector that was asked for.
+    fn detector(&self) -> Result<Option<DetectorMeter>> {
+        if self.command.detect.is_none() {
+            return Ok(None);
+        }
+        let channels = self.network.preprocessing().channels();
+        let squeezing = FeatureSqueezing::of_channels(channels)?;
+        let attacks = self.command.attack.len();
+        Ok(Some(DetectorMeter::new(Box::new(squeezing), attacks)))
     }
 
     /// Keeps some of the images that were fooled.
@@ -305,6 +325,12 @@ impl<'a> Session<'a> {
                 "the network sees images after {}: what counts is what attackers who know of it leave",
                 self.command.defence.join(", ")
             ));
+        }
+        if self.command.detect.is_some() {
+            notes.push(
+                "the attacks do not know of the detector: what it finds of them is no measure of robustness"
+                    .to_string(),
+            );
         }
         if self.target.is_some() {
             notes.push(
