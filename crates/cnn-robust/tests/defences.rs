@@ -446,8 +446,8 @@ const DIRECTORY: &str = "DEFENCES_TEST_DIRECTORY";
 const PLACE: &str = "DEFENCES_TEST_PLACE";
 const UPDATES: &str = "DEFENCES_TEST_UPDATES";
 
-/// Few epochs by the method of a place; the process dies after so many updates.
-fn run(place: usize, directory: &Path, updates: Option<usize>) {
+/// Few epochs by the method of a place; the process dies after so many updates. Gives how many it made.
+fn run(place: usize, directory: &Path, updates: Option<usize>) -> usize {
     let network = network();
     let task = task(&network);
     let mut done = 0;
@@ -461,6 +461,7 @@ fn run(place: usize, directory: &Path, updates: Option<usize>) {
         })
         .run(&task, &mut step(configs()[place], &network))
         .unwrap();
+    done
 }
 
 /// The process that `a_killed_run_ends_in_the_same_bytes` starts; alone it does nothing.
@@ -494,7 +495,7 @@ fn outcome(directory: &Path) -> Vec<(String, Vec<u64>)> {
 fn a_killed_run_ends_in_the_same_bytes() {
     for (place, config) in configs().into_iter().enumerate() {
         let [whole, parts] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        run(place, whole.path(), None);
+        let all = run(place, whole.path(), None);
         for updates in [4, 5] {
             let status = Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", "process_that_dies"])
@@ -507,7 +508,8 @@ fn a_killed_run_ends_in_the_same_bytes() {
                 .unwrap();
             assert_eq!(status.code(), None, "it was to die by a signal: {status}");
         }
-        run(place, parts.path(), None);
+        let rest = run(place, parts.path(), None);
+        assert!(all == 18 && rest < all - 4, "{rest} of {all} updates");
         let [expected, found] = [whole.path(), parts.path()].map(outcome);
         let kept = match config.method {
             AdversarialMethod::Free { .. } => Some("kept.free.change"),
