@@ -217,6 +217,7 @@ pub(super) fn robustness(text: &str, image: &Image) -> RobustnessResults {
             name: text.into(),
             limit: text.into(),
             robust: [0.4, 0.3, 0.5],
+            transferred: Some(0.6),
             success_rate: 0.5,
             mean_linf: 0.031,
             mean_l2: 1.5,
@@ -227,6 +228,8 @@ pub(super) fn robustness(text: &str, image: &Image) -> RobustnessResults {
         diagnosed: 50,
         sweep: vec![point(0., 0.9), point(0.01, 0.6), point(0.02, 0.2)],
         sweep_of: text.into(),
+        certified: vec![point(0., 0.8), point(0.5, 0.3)],
+        certified_of: text.into(),
         pictures: vec![AttackedPicture {
             path: text.into(),
             attack: text.into(),

@@ -93,7 +93,8 @@ fn every_part_has_its_section() {
             "Time",
             "By score",
             "Reliability",
-            "Accuracy over the size"
+            "Accuracy over the size",
+            "Certified accuracy over the radius"
         ]
     );
     assert_eq!(texts(&page, "title"), ["plain"]);

@@ -46,6 +46,7 @@ fn without_alarms_the_page_says_what_was_looked_for() {
     let unasked = RobustnessResults {
         diagnosed: 0,
         sweep: Vec::new(),
+        certified: Vec::new(),
         pictures: Vec::new(),
         ..calm
     };
