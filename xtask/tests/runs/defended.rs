@@ -47,7 +47,11 @@ fn a_defence_is_reported_under_both_attackers() {
         }
     }
     let notes = found["notes"].to_string();
-    for words in ["after bits:2, median:3", "do not know of the detector"] {
+    for words in [
+        "after bits:2, median:3",
+        "add autoattack or square",
+        "do not know of the detector",
+    ] {
         assert!(notes.contains(words), "{notes}");
     }
     let page = Path::new(&bench.path("defended")).join("attack.html");

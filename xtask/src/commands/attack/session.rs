@@ -326,6 +326,14 @@ impl<'a> Session<'a> {
                 self.command.defence.join(", ")
             ));
         }
+        let queries_scores = |name: &str| name.starts_with("autoattack") || name == "square";
+        let names = || result.attacks.iter().map(|attack| attack.name.as_str());
+        if !self.transforms.is_empty() && !names().any(queries_scores) {
+            notes.push(
+                "gradients through a transform are approximate, and attacks that follow them alone leave too much: add autoattack or square"
+                    .to_string(),
+            );
+        }
         if self.command.detect.is_some() {
             notes.push(
                 "the attacks do not know of the detector: what it finds of them is no measure of robustness"
