@@ -19,6 +19,8 @@ use crate::{Error, Image, Sample, resize_and_crop};
 ///
 /// let record = Preprocessing {
 ///     input_size: [1, 32, 32],
+///     mean: vec![0.5],
+///     std: vec![0.5],
 ///     ..Preprocessing::default()
 /// };
 /// let grey = Image::from_pixels(32, 32, 1, vec![128; 1024])?;
@@ -91,6 +93,8 @@ mod tests {
     fn noise(sigma: f64) -> GaussianNoise {
         let record = Preprocessing {
             input_size: [1, 40, 30],
+            mean: vec![0.5],
+            std: vec![0.5],
             ..Preprocessing::default()
         };
         GaussianNoise::new(sigma, record).unwrap()
