@@ -104,54 +104,28 @@ pub fn find_attack(name: &str) -> Result<&'static NamedAttack, Error> {
 const LINF: &[Norm] = &[Norm::Linf];
 const L2_LINF: &[Norm] = &[Norm::Linf, Norm::L2];
 
-/// An attack on each image by itself.
-const fn each(
-    name: &'static str,
-    about: &'static str,
-    norms: &'static [Norm],
-    build: Build,
-) -> NamedAttack {
-    NamedAttack {
-        name,
-        about,
-        norms,
-        learns: false,
-        build,
-    }
-}
-
-/// An attack that learns one change for many images.
-const fn learning(
-    name: &'static str,
-    about: &'static str,
-    norms: &'static [Norm],
-    build: Build,
-) -> NamedAttack {
-    NamedAttack {
-        learns: true,
-        ..each(name, about, norms, build)
-    }
-}
-
 /// All attacks, from one step to ensembles, then those without gradients, then those outside a ball.
 pub const ATTACKS: &[NamedAttack] = &[
-    each(
-        "fgsm",
-        "one step along the sign of the gradient",
-        LINF,
-        |settings, _, _| judged(Fgsm::new(settings.threat.eps)?),
-    ),
-    each(
-        "ffgsm",
-        "the same from a random point",
-        LINF,
-        |settings, _, _| judged(Fgsm::new(settings.threat.eps)?.with_random_start()),
-    ),
-    each(
-        "rfgsm",
-        "a random step, then steps along the gradient",
-        LINF,
-        |settings, _, _| {
+    NamedAttack {
+        name: "fgsm",
+        about: "one step along the sign of the gradient",
+        norms: LINF,
+        learns: false,
+        build: |settings, _, _| judged(Fgsm::new(settings.threat.eps)?),
+    },
+    NamedAttack {
+        name: "ffgsm",
+        about: "the same from a random point",
+        norms: LINF,
+        learns: false,
+        build: |settings, _, _| judged(Fgsm::new(settings.threat.eps)?.with_random_start()),
+    },
+    NamedAttack {
+        name: "rfgsm",
+        about: "a random step, then steps along the gradient",
+        norms: LINF,
+        learns: false,
+        build: |settings, _, _| {
             let attack = RFgsm::new(settings.threat.eps)?;
             judged(
                 settings
@@ -159,24 +133,27 @@ pub const ATTACKS: &[NamedAttack] = &[
                     .map_or(attack, |steps| attack.with_steps(steps)),
             )
         },
-    ),
-    each(
-        "bim",
-        "steps along the gradient from the image",
-        &Norm::ALL,
-        |settings, _, _| judged(pgd(settings)?.with_random_start(false)),
-    ),
-    each(
-        "pgd",
-        "steps along the gradient from random points",
-        &Norm::ALL,
-        |settings, _, _| judged(pgd(settings)?),
-    ),
-    each(
-        "mifgsm",
-        "steps along the gradient with momentum",
-        LINF,
-        |settings, _, _| {
+    },
+    NamedAttack {
+        name: "bim",
+        about: "steps along the gradient from the image",
+        norms: &Norm::ALL,
+        learns: false,
+        build: |settings, _, _| judged(pgd(settings)?.with_random_start(false)),
+    },
+    NamedAttack {
+        name: "pgd",
+        about: "steps along the gradient from random points",
+        norms: &Norm::ALL,
+        learns: false,
+        build: |settings, _, _| judged(pgd(settings)?),
+    },
+    NamedAttack {
+        name: "mifgsm",
+        about: "steps along the gradient with momentum",
+        norms: LINF,
+        learns: false,
+        build: |settings, _, _| {
             let attack = MiFgsm::new(settings.threat.eps)?;
             judged(
                 settings
@@ -184,30 +161,34 @@ pub const ATTACKS: &[NamedAttack] = &[
                     .map_or(attack, |steps| attack.with_steps(steps)),
             )
         },
-    ),
-    each(
-        "apgd-ce",
-        "PGD that chooses its steps, up the cross-entropy",
-        &Norm::ALL,
-        |settings, _, _| judged(apgd(settings, Apgd::cross_entropy(settings.threat))),
-    ),
-    each(
-        "apgd-dlr",
-        "the same up the difference of logits ratio",
-        &Norm::ALL,
-        |settings, _, _| judged(apgd(settings, Apgd::dlr(settings.threat))),
-    ),
-    each(
-        "apgd-t",
-        "the same towards each of several classes",
-        &Norm::ALL,
-        |settings, _, _| judged(apgd(settings, Apgd::targeted(settings.threat))),
-    ),
-    each(
-        "fab-t",
-        "the smallest change across each of several boundaries",
-        &Norm::ALL,
-        |settings, _, _| {
+    },
+    NamedAttack {
+        name: "apgd-ce",
+        about: "PGD that chooses its steps, up the cross-entropy",
+        norms: &Norm::ALL,
+        learns: false,
+        build: |settings, _, _| judged(apgd(settings, Apgd::cross_entropy(settings.threat))),
+    },
+    NamedAttack {
+        name: "apgd-dlr",
+        about: "the same up the difference of logits ratio",
+        norms: &Norm::ALL,
+        learns: false,
+        build: |settings, _, _| judged(apgd(settings, Apgd::dlr(settings.threat))),
+    },
+    NamedAttack {
+        name: "apgd-t",
+        about: "the same towards each of several classes",
+        norms: &Norm::ALL,
+        learns: false,
+        build: |settings, _, _| judged(apgd(settings, Apgd::targeted(settings.threat))),
+    },
+    NamedAttack {
+        name: "fab-t",
+        about: "the smallest change across each of several boundaries",
+        norms: &Norm::ALL,
+        learns: false,
+        build: |settings, _, _| {
             let attack = FabT::new(settings.threat);
             let attack = settings
                 .steps
@@ -218,48 +199,53 @@ pub const ATTACKS: &[NamedAttack] = &[
                     .map_or(attack, |restarts| attack.with_restarts(restarts)),
             )
         },
-    ),
-    each(
-        "deepfool",
-        "the nearest boundary as if the network were linear",
-        &Norm::ALL,
-        |settings, _, _| {
+    },
+    NamedAttack {
+        name: "deepfool",
+        about: "the nearest boundary as if the network were linear",
+        norms: &Norm::ALL,
+        learns: false,
+        build: |settings, _, _| {
             let attack = DeepFool::new();
             let attack = settings
                 .steps
                 .map_or(attack, |steps| attack.with_steps(steps));
             smallest(settings, attack)
         },
-    ),
-    each(
-        "cw",
-        "the smallest change in L2 by Adam, after Carlini and Wagner",
-        &Norm::ALL,
-        |settings, _, _| {
+    },
+    NamedAttack {
+        name: "cw",
+        about: "the smallest change in L2 by Adam, after Carlini and Wagner",
+        norms: &Norm::ALL,
+        learns: false,
+        build: |settings, _, _| {
             let attack = CarliniWagner::new();
             let attack = settings
                 .steps
                 .map_or(attack, |steps| attack.with_steps(steps));
             smallest(settings, attack)
         },
-    ),
-    each(
-        "autoattack",
-        "apgd-ce, apgd-t, fab-t and square, as published",
-        &Norm::ALL,
-        |settings, _, _| judged(AutoAttack::standard(settings.threat)),
-    ),
-    each(
-        "autoattack-cheap",
-        "the same at a twelfth of the queries",
-        &Norm::ALL,
-        |settings, _, _| judged(AutoAttack::cheap(settings.threat)),
-    ),
-    each(
-        "square",
-        "random squares, by scores alone",
-        &Norm::ALL,
-        |settings, _, _| {
+    },
+    NamedAttack {
+        name: "autoattack",
+        about: "apgd-ce, apgd-t, fab-t and square, as published",
+        norms: &Norm::ALL,
+        learns: false,
+        build: |settings, _, _| judged(AutoAttack::standard(settings.threat)),
+    },
+    NamedAttack {
+        name: "autoattack-cheap",
+        about: "the same at a twelfth of the queries",
+        norms: &Norm::ALL,
+        learns: false,
+        build: |settings, _, _| judged(AutoAttack::cheap(settings.threat)),
+    },
+    NamedAttack {
+        name: "square",
+        about: "random squares, by scores alone",
+        norms: &Norm::ALL,
+        learns: false,
+        build: |settings, _, _| {
             let attack = Square::new(settings.threat);
             judged(
                 settings
@@ -267,12 +253,13 @@ pub const ATTACKS: &[NamedAttack] = &[
                     .map_or(attack, |queries| attack.with_queries(queries)),
             )
         },
-    ),
-    each(
-        "spsa",
-        "gradients estimated from scores alone",
-        LINF,
-        |settings, _, _| {
+    },
+    NamedAttack {
+        name: "spsa",
+        about: "gradients estimated from scores alone",
+        norms: LINF,
+        learns: false,
+        build: |settings, _, _| {
             let attack = Spsa::new(settings.threat.eps)?;
             judged(
                 settings
@@ -280,12 +267,13 @@ pub const ATTACKS: &[NamedAttack] = &[
                     .map_or(attack, |steps| attack.with_steps(steps)),
             )
         },
-    ),
-    each(
-        "hopskipjump",
-        "the smallest change, by decisions alone",
-        L2_LINF,
-        |settings, _, _| {
+    },
+    NamedAttack {
+        name: "hopskipjump",
+        about: "the smallest change, by decisions alone",
+        norms: L2_LINF,
+        learns: false,
+        build: |settings, _, _| {
             let attack = HopSkipJump::new(settings.threat.norm)?;
             let attack = match settings.steps {
                 Some(steps) => attack.with_steps(steps),
@@ -293,24 +281,29 @@ pub const ATTACKS: &[NamedAttack] = &[
             };
             smallest(settings, attack)
         },
-    ),
-    each(
-        "onepixel",
-        "one pixel of any colour, by scores alone; no size bounds it",
-        &Norm::ALL,
-        |_, _, _| judged(OnePixel::new()),
-    ),
-    learning(
-        "universal",
-        "one change for all images",
-        &Norm::ALL,
-        |settings, model, batches| judged(Universal::new(settings.threat).find(model, batches)?),
-    ),
-    each(
-        "spatial",
-        "rotations up to 30° and shifts up to a tenth; no size bounds them",
-        &Norm::ALL,
-        |_, _, batches| {
+    },
+    NamedAttack {
+        name: "onepixel",
+        about: "one pixel of any colour, by scores alone; no size bounds it",
+        norms: &Norm::ALL,
+        learns: false,
+        build: |_, _, _| judged(OnePixel::new()),
+    },
+    NamedAttack {
+        name: "universal",
+        about: "one change for all images",
+        norms: &Norm::ALL,
+        learns: true,
+        build: |settings, model, batches| {
+            judged(Universal::new(settings.threat).find(model, batches)?)
+        },
+    },
+    NamedAttack {
+        name: "spatial",
+        about: "rotations up to 30° and shifts up to a tenth; no size bounds them",
+        norms: &Norm::ALL,
+        learns: false,
+        build: |_, _, batches| {
             let side = batches.first().map_or(0, |batch| batch.images().size()[0]);
             let shift = side as f64 / 10.;
             judged(Spatial::new(Motion {
@@ -319,13 +312,14 @@ pub const ATTACKS: &[NamedAttack] = &[
                 right: shift,
             })?)
         },
-    ),
-    learning(
-        "patch",
-        "a patch on a twentieth of the image; no size bounds it",
-        &Norm::ALL,
-        |_, model, batches| judged(PatchTraining::new(PATCH_SHARE)?.train(model, batches)?),
-    ),
+    },
+    NamedAttack {
+        name: "patch",
+        about: "a patch on a twentieth of the image; no size bounds it",
+        norms: &Norm::ALL,
+        learns: true,
+        build: |_, model, batches| judged(PatchTraining::new(PATCH_SHARE)?.train(model, batches)?),
+    },
 ];
 
 fn judged(attack: impl Attack + 'static) -> Result<JudgedAttack, Error> {
