@@ -95,7 +95,8 @@ pub(crate) struct Attack {
     batch: u16,
 
     /// Write the changed images of each attack into this directory: as PNG, whose rounding may undo a
-    /// change, and as the tensors `clean`, `adversarial`, `labels`, `predictions`, `indices`
+    /// change, and batch by batch as the tensors `clean`, `adversarial`, `labels`, `predictions`,
+    /// `indices`
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
 

@@ -7,12 +7,13 @@ use anyhow::{Context as _, Result};
 use candle_core::{DType, Device, Tensor};
 use cnn_core::write_atomic;
 use cnn_data::Image;
-use cnn_robust::Images;
+use cnn_robust::attack::AttackBatch;
+use cnn_robust::{AttackedBatch, Images};
 use cnn_weights::save_safetensors;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::session::{Found, Kept, Session};
+use super::session::{Found, Session};
 use super::{PAGE, page};
 use crate::inference::picture_stem;
 use crate::training::save_arguments;
@@ -93,56 +94,70 @@ pub(super) fn write(
     write_atomic(&directory.join(PAGE), |file| {
         file.write_all(html.as_bytes())
     })?;
-    if let Some(save) = &command.save {
-        for (attack, kept) in command.attack.iter().zip(&found.kept) {
-            save_attacked(session, kept, &save.join(attack.name))?;
-        }
-    }
     Ok(())
 }
 
-/// The changed images of one attack, as pictures and as tensors.
-fn save_attacked(session: &Session<'_>, kept: &[Kept], directory: &Path) -> Result<()> {
-    std::fs::create_dir_all(directory)
-        .with_context(|| format!("cannot create {}", directory.display()))?;
-    for batch in kept {
-        for place in 0..batch.indices.len() {
-            let index = batch.indices[place] as usize;
-            let stem = picture_stem(index, &session.path(index));
-            let image = picture(&batch.attacked.images.select(&[place]))?;
-            image.write_png(&directory.join(format!("{stem}.png")))?;
+/// Writes changed images batch by batch, so that no more than one batch is in memory.
+pub(super) struct Saver<'a> {
+    directory: &'a Path,
+    batches: usize,
+}
+
+impl<'a> Saver<'a> {
+    /// Below a directory, which has a folder for each attack.
+    pub(super) fn new(directory: &'a Path) -> Self {
+        Self {
+            directory,
+            batches: 0,
         }
     }
-    let images = |of: &dyn Fn(&Kept) -> &Images| {
-        let tensors = kept.iter().map(|batch| Ok(of(batch).to_nchw(DType::F32)?));
-        Ok::<_, anyhow::Error>(Tensor::cat(&tensors.collect::<Result<Vec<_>>>()?, 0)?)
-    };
-    let numbers = |of: &dyn Fn(&Kept) -> Vec<u32>| {
-        let numbers: Vec<i64> = kept.iter().flat_map(of).map(i64::from).collect();
-        let count = numbers.len();
-        Tensor::from_vec(numbers, count, &Device::Cpu)
-    };
-    let tensors = [
-        ("clean".to_string(), images(&|batch| &batch.clean)?),
-        (
-            "adversarial".to_string(),
-            images(&|batch| &batch.attacked.images)?,
-        ),
-        (
-            "labels".to_string(),
-            numbers(&|batch| batch.labels.clone())?,
-        ),
-        (
-            "predictions".to_string(),
-            numbers(&|batch| batch.attacked.predictions.clone())?,
-        ),
-        (
-            "indices".to_string(),
-            numbers(&|batch| batch.indices.iter().map(|&index| index as u32).collect())?,
-        ),
-    ];
-    let path = directory.join("images.safetensors");
-    Ok(save_safetensors(&path, &tensors, &BTreeMap::new())?)
+
+    /// A batch, as pictures and as tensors.
+    pub(super) fn save(
+        &mut self,
+        session: &Session<'_>,
+        batch: &AttackBatch<'_>,
+        attacked: &AttackedBatch,
+    ) -> Result<()> {
+        for (attack, attacked) in session.command.attack.iter().zip(&attacked.attacks) {
+            let directory = self.directory.join(attack.name);
+            std::fs::create_dir_all(&directory)
+                .with_context(|| format!("cannot create {}", directory.display()))?;
+            for (place, &sample) in batch.samples().iter().enumerate() {
+                let index = sample as usize;
+                let stem = picture_stem(index, &session.path(index));
+                let image = picture(&attacked.images.select(&[place]))?;
+                image.write_png(&directory.join(format!("{stem}.png")))?;
+            }
+            let tensors = [
+                ("clean", batch.images().to_nchw(DType::F32)?),
+                ("adversarial", attacked.images.to_nchw(DType::F32)?),
+                (
+                    "labels",
+                    numbers(batch.labels().iter().copied().map(i64::from))?,
+                ),
+                (
+                    "predictions",
+                    numbers(attacked.predictions.iter().copied().map(i64::from))?,
+                ),
+                (
+                    "indices",
+                    numbers(batch.samples().iter().map(|&sample| sample as i64))?,
+                ),
+            ];
+            let tensors = tensors.map(|(name, tensor)| (name.to_string(), tensor));
+            let path = directory.join(format!("batch-{:04}.safetensors", self.batches));
+            save_safetensors(&path, &tensors, &BTreeMap::new())?;
+        }
+        self.batches += 1;
+        Ok(())
+    }
+}
+
+fn numbers(numbers: impl Iterator<Item = i64>) -> Result<Tensor> {
+    let numbers: Vec<i64> = numbers.collect();
+    let count = numbers.len();
+    Ok(Tensor::from_vec(numbers, count, &Device::Cpu)?)
 }
 
 /// The first image, rounded to bytes.

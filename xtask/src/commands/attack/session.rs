@@ -17,6 +17,7 @@ use cnn_robust::{
     PixelClassifier, RobustnessMeter, RobustnessResult, SweepPoint, Threat, diagnose, sweep,
 };
 
+use super::saved::Saver;
 use super::{Attack, COMMAND};
 use crate::args::Unusable;
 use crate::labelled_images::NetworkLabels;
@@ -61,18 +62,8 @@ pub(super) struct Found {
     pub(super) detected: Vec<Option<RocCurve>>,
     /// Images that were fooled, some of each attack.
     pub(super) pictures: Vec<Fooled>,
-    /// The changed images of each attack, where they are to be saved.
-    pub(super) kept: Vec<Vec<Kept>>,
     pub(super) notes: Vec<String>,
     pub(super) skipped: Vec<Skipped>,
-}
-
-/// A batch that is to be saved.
-pub(super) struct Kept {
-    pub(super) clean: Images,
-    pub(super) labels: Vec<u32>,
-    pub(super) indices: Vec<u64>,
-    pub(super) attacked: AttackedImages,
 }
 
 /// An image before and after.
@@ -195,7 +186,8 @@ impl<'a> Session<'a> {
         drop(learnt_from);
         let mut detector = self.detector()?;
         let mut pictures = Vec::new();
-        let mut kept: Vec<Vec<Kept>> = self.command.attack.iter().map(|_| Vec::new()).collect();
+        let mut saver = self.command.save.as_deref().map(Saver::new);
+        let mut failed = None;
         let progress = RefCell::new(Progress::new(COMMAND, self.dataset.len()));
         let skipped = self.batches(self.dataset.clone())?.for_each(
             |index| self.labels.of(index),
@@ -210,21 +202,24 @@ impl<'a> Session<'a> {
                 if let Some(detector) = &mut detector {
                     detector.add(&model, &batch, &attacked)?;
                 }
-                for (place, attacked) in attacked.attacks.into_iter().enumerate() {
-                    self.show(place, &batch, &attacked, &mut pictures);
-                    if self.command.save.is_some() {
-                        kept[place].push(Kept {
-                            clean: batch.images().clone(),
-                            labels: batch.labels().to_vec(),
-                            indices: batch.samples().to_vec(),
-                            attacked,
-                        });
-                    }
+                for (place, attacked) in attacked.attacks.iter().enumerate() {
+                    self.show(place, &batch, attacked, &mut pictures);
+                }
+                if let Some(saver) = &mut saver
+                    && let Err(error) = saver.save(self, &batch, &attacked)
+                {
+                    let stop = cnn_robust::Error::Other(error.to_string().into());
+                    failed = Some(error);
+                    return Err(stop);
                 }
                 progress.borrow_mut().advance(images);
                 Ok(())
             },
-        )?;
+        );
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let skipped = skipped?;
         progress.borrow().finish();
         let (diagnosis, diagnosis_note) = self.diagnosis(&model)?;
         let result = meter.result();
@@ -235,7 +230,6 @@ impl<'a> Session<'a> {
             sweep: self.sweep(&model)?,
             detected: detector.map_or(Ok(Vec::new()), |detector| detector.curves())?,
             pictures,
-            kept,
             skipped,
         })
     }
