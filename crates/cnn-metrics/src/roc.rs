@@ -10,8 +10,8 @@ use crate::Error;
 /// use cnn_metrics::RocCurve;
 ///
 /// let curve = RocCurve::new(&[0.1, 0.4, 0.4, 0.7], &[0.4, 0.8])?;
-/// // Of eight pairs the positive is above in six, and two are a tie.
-/// assert_eq!(curve.auc(), 7. / 8.);
+/// // Of eight pairs the positive is above in five, and two are a tie, which counts a half.
+/// assert_eq!(curve.auc(), 6. / 8.);
 /// assert_eq!(curve.true_positive_rate_at(0.25), 0.5);
 /// # Ok::<(), cnn_metrics::Error>(())
 /// ```
