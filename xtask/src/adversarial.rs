@@ -12,7 +12,7 @@ use cnn_train::{Classification, GradientStep, Step};
 use cnn_transfer::TrainingVariant;
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Unusable, count, not_negative};
+use crate::args::{Unusable, accepted, count, not_negative};
 
 /// The score by which an epoch of training under attack is the best.
 const SCORE: &str = "robust_top1";
@@ -20,8 +20,8 @@ const SCORE: &str = "robust_top1";
 /// Training under attack.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub(crate) struct AdversarialArgs {
-    /// Train on images under attack: pgd, fast, trades[:BETA] (6), mart[:BETA] (5) or free[:REPLAYS]
-    /// (4); the best epoch is then that of the highest accuracy under PGD
+    /// Train on images under attack: pgd, fast, trades[:BETA] (6), mart[:BETA] (5) or
+    /// free[:REPLAYS] (4); the best epoch is then that of the highest accuracy under PGD
     #[arg(long, value_name = "METHOD", value_parser = method)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     adversarial: Option<String>,
@@ -36,14 +36,14 @@ pub(crate) struct AdversarialArgs {
     #[serde(default = "default_norm")]
     adv_norm: String,
 
-    /// Of --adversarial: steps of the attack, of 2.5 times the size over their number; default 7 of a
-    /// quarter of the size, where the method takes steps
+    /// Of --adversarial: steps of the attack, of 2.5 times the size over their number; default 7 of
+    /// a quarter of the size, where the method takes steps
     #[arg(long, value_name = "N", value_parser = count)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     adv_steps: Option<u32>,
 
-    /// Of --adversarial: move the weights against the training by this share of their size while the
-    /// gradient is measured, as 0.005 (AWP)
+    /// Of --adversarial: move the weights against the training by this share of their size while
+    /// the gradient is measured, as 0.005 (AWP)
     #[arg(long, value_name = "SHARE", value_parser = not_negative)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     adv_awp: Option<f64>,
@@ -65,14 +65,6 @@ fn default_norm() -> String {
 
 fn default_samples() -> u32 {
     256
-}
-
-/// What an argument would have to be.
-fn accepted(error: &cnn_robust::Error) -> String {
-    match error {
-        cnn_robust::Error::Argument(argument) => format!("expected {}", argument.expected),
-        other => other.to_string(),
-    }
 }
 
 fn method(text: &str) -> Result<String, String> {

@@ -301,6 +301,14 @@ pub(crate) fn count(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "expected a whole number, at least 1".to_string())
 }
 
+/// What an argument of an attack, a defence or a corruption would have to be.
+pub(crate) fn accepted(error: &cnn_robust::Error) -> String {
+    match error {
+        cnn_robust::Error::Argument(argument) => format!("expected {}", argument.expected),
+        other => other.to_string(),
+    }
+}
+
 /// What is written and read as text, within files of arguments as on the command line.
 pub(crate) mod as_text {
     use std::fmt::Display;

@@ -19,8 +19,8 @@ const KEPT: usize = 1 << 30;
 /// Labelled images, and how many of them.
 #[derive(Debug, Args)]
 pub(crate) struct LabelledImages {
-    /// Labelled images, as `evaluate` takes them; for the directory of a run default the images that
-    /// it kept for this
+    /// Labelled images, as `evaluate` takes them; for the directory of a run default the images
+    /// that it kept for this
     #[arg(long, value_name = "PATH", value_parser = PathOrName)]
     pub(crate) data: Option<String>,
 

@@ -115,7 +115,7 @@ pub use dataset::{
     CsvImages, Dataset, DatasetFormat, FoundDataset, IdxArray, IdxImages, ImageFolder, LabelRow,
     LabelTable, MaskClasses, MaskedImages, PhotoList, PredictedBox, Sample, Skipped, Split, Subset,
     VocAnnotation, WebDataset, YoloData, YoloLabels, duplicates_across, open_dataset,
-    parse_predictions, read_predictions, stratified_split, write_predictions,
+    parse_predictions, read_predictions, spread, stratified_split, write_predictions,
 };
 pub use error::Error;
 pub use export::{BoxFormat, Exported, export_boxes};

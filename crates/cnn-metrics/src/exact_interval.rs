@@ -1,13 +1,13 @@
 //! What a number of successes says of their probability, exactly.
 //!
-//! C. J. Clopper, E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case of
-//! the binomial", 1934.
+//! C. J. Clopper, E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case
+//! of the binomial", 1934.
 
 use crate::Error;
 use crate::interval::check;
 
-/// The lower end of the one-sided interval of Clopper and Pearson: with `confidence` the probability of a
-/// success is at least that, whatever it is.
+/// The lower end of the one-sided interval of Clopper and Pearson: with `confidence` the
+/// probability of a success is at least that, whatever it is.
 ///
 /// It is the `p` with `P(X ≥ correct) = 1 − confidence` for X binomial with `samples` draws of
 /// probability `p`, which is a quantile of the beta distribution; 0 without successes.
@@ -43,8 +43,8 @@ pub fn clopper_pearson_lower(correct: u64, samples: u64, confidence: f64) -> Res
     Ok(low)
 }
 
-/// The p-value of the hypothesis that both outcomes are equally likely: the probability of a number of
-/// successes that is as far from a half as `correct`, in either direction.
+/// The p-value of the hypothesis that both outcomes are equally likely: the probability of a number
+/// of successes that is as far from a half as `correct`, in either direction.
 ///
 /// # Errors
 ///

@@ -1,10 +1,10 @@
-//! The receiver operating characteristic of a score (J. Hanley, B. McNeil, "The meaning and use of the area
-//! under a receiver operating characteristic (ROC) curve", 1982).
+//! The receiver operating characteristic of a score (J. Hanley, B. McNeil, "The meaning and use of
+//! the area under a receiver operating characteristic (ROC) curve", 1982).
 
 use crate::Error;
 
-/// How well a score tells positives from negatives: for each threshold the share of negatives and of
-/// positives whose score reaches it.
+/// How well a score tells positives from negatives: for each threshold the share of negatives and
+/// of positives whose score reaches it.
 ///
 /// ```
 /// use cnn_metrics::RocCurve;
@@ -37,7 +37,8 @@ impl RocCurve {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSamples`] if there is none of either, [`Error::InvalidArgument`] if a score is NaN.
+    /// [`Error::NoSamples`] if there is none of either, [`Error::InvalidArgument`] if a score is
+    /// NaN.
     pub fn new(negatives: &[f64], positives: &[f64]) -> Result<Self, Error> {
         if negatives.is_empty() || positives.is_empty() {
             return Err(Error::NoSamples);
@@ -72,13 +73,14 @@ impl RocCurve {
         &self.points
     }
 
-    /// The area under the curve: the probability that a positive has a higher score than a negative, ties
-    /// counted half; 0.5 of a score that tells nothing.
+    /// The area under the curve: the probability that a positive has a higher score than a
+    /// negative, ties counted half; 0.5 of a score that tells nothing.
     pub fn auc(&self) -> f64 {
         self.auc
     }
 
-    /// The largest share of positives that is found where at most this share of negatives is taken for them.
+    /// The largest share of positives that is found where at most this share of negatives is taken
+    /// for them.
     pub fn true_positive_rate_at(&self, false_positive_rate: f64) -> f64 {
         let allowed = self.points.iter();
         let allowed = allowed.filter(|point| point.false_positive_rate <= false_positive_rate);
@@ -132,7 +134,8 @@ mod tests {
             (1., 1.),
         ];
         assert_eq!(shares, expected);
-        // 0.9 is above all five; 0.5 above three, with two ties; 0.3 above two, with one tie; 0.05 above none.
+        // 0.9 is above all five; 0.5 above three, with two ties; 0.3 above two, with one tie; 0.05
+        // above none.
         assert!((curve.auc() - (5. + 4. + 2.5) / 20.).abs() < 1e-12);
         assert_eq!(curve.true_positive_rate_at(0.05), 0.25);
         assert_eq!(curve.true_positive_rate_at(0.6), 0.75);

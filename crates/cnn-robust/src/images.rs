@@ -4,8 +4,8 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::Error;
 
-/// A batch of images with values in 0..1, channels last, in f64 whatever the network computes in: an
-/// attack's own arithmetic is nothing beside the network's.
+/// A batch of images with values in 0..1, channels last, in f64 whatever the network computes in:
+/// an attack's own arithmetic is nothing beside the network's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Images {
     count: usize,

@@ -89,9 +89,9 @@ impl Threat {
         Self::new(Norm::Linf, eps)
     }
 
-    /// The images nearest to `images` whose change from `clean` is allowed: the change is brought to
-    /// the ball, then the values to 0..1, which makes no change larger. In L1 the change is brought
-    /// to the nearest point of the ball, in L2 it is scaled.
+    /// The images nearest to `images` whose change from `clean` is allowed: the change is brought
+    /// to the ball, then the values to 0..1, which makes no change larger. In L1 the change is
+    /// brought to the nearest point of the ball, in L2 it is scaled.
     #[must_use]
     pub fn project(&self, images: &Images, clean: &Images) -> Images {
         let mut change = images.minus(clean);

@@ -1,5 +1,5 @@
-//! No image leaves 0..1 or the ball, whatever the attack, the norm and the size; without a size nothing
-//! changes; and what becomes of an image does not depend on its batch.
+//! No image leaves 0..1 or the ball, whatever the attack, the norm and the size; without a size
+//! nothing changes; and what becomes of an image does not depend on its batch.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use cnn_core::Key;

@@ -1,5 +1,5 @@
-//! Attacks that ask for scores or predictions alone, on a trained network: they succeed, within their
-//! queries, and never ask for a gradient.
+//! Attacks that ask for scores or predictions alone, on a trained network: they succeed, within
+//! their queries, and never ask for a gradient.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;

@@ -1,5 +1,5 @@
-//! Corruptions against numpy, scipy and Pillow with the same random numbers, by their statistics, and
-//! on images of every size.
+//! Corruptions against numpy, scipy and Pillow with the same random numbers, by their statistics,
+//! and on images of every size.
 //!
 //! `python tools/goldens/corruptions.py` makes the golden file.
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -42,7 +42,8 @@ impl Draws for FormulaDraws {
     }
 }
 
-/// By how much images differ: of all bytes the mean, and the share that differs by more than a level.
+/// By how much images differ: of all bytes the mean, and the share that differs by more than a
+/// level.
 fn difference(found: &Image, expected: &[u8]) -> (f64, f64) {
     assert_eq!(found.bytes().len(), expected.len());
     let pairs = found.bytes().iter().zip(expected);
@@ -197,8 +198,8 @@ fn damage_grows_with_severity() {
     for (height, width) in [(128, 112), (32, 32)] {
         let photo = photo(height, width, 3);
         for kind in Corruption::ALL {
-            // Elastic transforms exchange one kind of damage for another; frost is as bright as a photo,
-            // and hides it rather than changing its values.
+            // Elastic transforms exchange one kind of damage for another; frost is as bright as a
+            // photo, and hides it rather than changing its values.
             if matches!(kind, Corruption::ElasticTransform | Corruption::Frost) {
                 continue;
             }
@@ -210,8 +211,8 @@ fn damage_grows_with_severity() {
                 (0..8).map(damage).sum::<f64>() / 8.
             };
             let damage = Severity::ALL.map(of_severity);
-            // Glass with more iterations has less blur, a coarser raster may fall upon the photo's, and
-            // blur over the size of the photo's squares does not make more of it.
+            // Glass with more iterations has less blur, a coarser raster may fall upon the photo's,
+            // and blur over the size of the photo's squares does not make more of it.
             let least = match kind {
                 Corruption::GlassBlur | Corruption::Pixelate | Corruption::Snow => 0.7,
                 Corruption::DefocusBlur | Corruption::MotionBlur | Corruption::Fog => 0.95,

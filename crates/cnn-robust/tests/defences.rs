@@ -1,5 +1,5 @@
-//! Training under attack: the loss falls, a killed run ends in the bytes of a whole one, and the attack
-//! leaves no trace in the network but what it learns.
+//! Training under attack: the loss falls, a killed run ends in the bytes of a whole one, and the
+//! attack leaves no trace in the network but what it learns.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -223,8 +223,8 @@ fn moved_weights_come_back_in_every_bit() {
     assert!(error.contains("the loss"), "{error}");
 }
 
-/// Says class 0 as long as its images are, on average, far from a ring halfway to the border of the ball
-/// around grey: one step jumps over the ring, many steps fall into it.
+/// Says class 0 as long as its images are, on average, far from a ring halfway to the border of the
+/// ball around grey: one step jumps over the ring, many steps fall into it.
 struct Ring {
     stages: [StageInfo; 1],
     groups: [LayerGroup; 1],
@@ -446,7 +446,8 @@ const DIRECTORY: &str = "DEFENCES_TEST_DIRECTORY";
 const PLACE: &str = "DEFENCES_TEST_PLACE";
 const UPDATES: &str = "DEFENCES_TEST_UPDATES";
 
-/// Few epochs by the method of a place; the process dies after so many updates. Gives how many it made.
+/// Few epochs by the method of a place; the process dies after so many updates. Gives how many it
+/// made.
 fn run(place: usize, directory: &Path, updates: Option<usize>) -> usize {
     let network = network();
     let task = task(&network);

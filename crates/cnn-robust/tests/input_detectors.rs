@@ -14,7 +14,8 @@ use cnn_robust::{
 };
 use common::{ScoresAlone, Trained, photos};
 
-/// Scores `[0, ln(x / (1 - x))]` of the first value, so that the second class has the probability `x`.
+/// Scores `[0, ln(x / (1 - x))]` of the first value, so that the second class has the probability
+/// `x`.
 struct Probability;
 
 impl AttackedModel for Probability {

@@ -30,8 +30,8 @@ fn random(seed: u64) -> Images {
     Images::new(1, SIZE, values).unwrap()
 }
 
-/// scipy.ndimage.median_filter(x[..., k], size=s, mode='reflect') and gaussian_filter(x[..., k], 1.0) for
-/// each channel.
+/// scipy.ndimage.median_filter(x[..., k], size=s, mode='reflect') and gaussian_filter(x[..., k],
+/// 1.0) for each channel.
 #[test]
 fn smoothing_is_that_of_scipy() {
     let medians = [
@@ -89,8 +89,8 @@ fn levels_are_those_of_the_bits() {
     assert_eq!(BitDepth::new(8).unwrap().apply(&bytes).unwrap(), bytes);
 }
 
-/// What goes back through smoothing is its derivative: along a direction `d` it is `⟨J d, g⟩ = ⟨d, Jᵀ g⟩`,
-/// and a step that is small beside the distances of values changes no median.
+/// What goes back through smoothing is its derivative: along a direction `d` it is `⟨J d, g⟩ = ⟨d,
+/// Jᵀ g⟩`, and a step that is small beside the distances of values changes no median.
 #[test]
 fn smoothing_goes_back_by_its_derivative() {
     let transforms: [Box<dyn InputTransform>; 4] = [

@@ -1,5 +1,5 @@
-//! One change or one patch for many images of a trained network, and images apart from those that it
-//! was found with.
+//! One change or one patch for many images of a trained network, and images apart from those that
+//! it was found with.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;

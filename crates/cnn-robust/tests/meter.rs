@@ -102,7 +102,8 @@ impl Attack for Blackens {
     }
 }
 
-/// Says class 1 of black images and class 0 of others; of images that begin with 1 it knows nothing.
+/// Says class 1 of black images and class 0 of others; of images that begin with 1 it knows
+/// nothing.
 struct Black;
 
 impl AttackedModel for Black {

@@ -1,4 +1,5 @@
-//! On real weights and images Square Attack and FAB-T leave as many images as AutoAttack's reference.
+//! On real weights and images Square Attack and FAB-T leave as many images as AutoAttack's
+//! reference.
 //!
 //! `python tools/goldens/attack_counts.py ../shared` prints the reference's numbers.
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -32,8 +33,8 @@ fn shared(path: &str) -> Option<PathBuf> {
     None
 }
 
-/// Random numbers by the formula, the same for all images, for the reference draws a square for all at
-/// once.
+/// Random numbers by the formula, the same for all images, for the reference draws a square for all
+/// at once.
 struct FormulaDraws {
     seed: u64,
 }

@@ -1,5 +1,5 @@
-//! Randomised smoothing against a classifier whose smoothed form is known: a linear one, which changes
-//! its class at a plane and nowhere else.
+//! Randomised smoothing against a classifier whose smoothed form is known: a linear one, which
+//! changes its class at a plane and nowhere else.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use candle_core::{Device, Tensor};
@@ -111,7 +111,8 @@ fn the_largest_radius_is_that_of_the_formula() {
     assert_eq!(smoothing().with_samples(1, 5).unwrap().reach().unwrap(), 0.);
 }
 
-/// Clipping decides what the classifier sees: of an image at the upper end noise can only lower values.
+/// Clipping decides what the classifier sees: of an image at the upper end noise can only lower
+/// values.
 #[test]
 fn clipped_noise_stays_in_the_range_of_images() {
     struct Within;

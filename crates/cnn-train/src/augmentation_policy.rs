@@ -10,8 +10,8 @@ use crate::Error;
 
 /// What is done to training images.
 ///
-/// In this order: a rotation, a cut with a mirror image, a change of colours, an erased rectangle, noise.
-/// Default: [`Cropping::Auto`] alone, with cuts of 8 to 100 % of the image.
+/// In this order: a rotation, a cut with a mirror image, a change of colours, an erased rectangle,
+/// noise. Default: [`Cropping::Auto`] alone, with cuts of 8 to 100 % of the image.
 ///
 /// ```
 /// use cnn_core::Preprocessing;
@@ -45,8 +45,8 @@ pub struct AugmentationPolicy {
     pub color_jitter: f64,
     /// The probability that a rectangle is erased (Zhong et al. 2017), in 0..=1. Default 0.
     pub erasing: f64,
-    /// The standard deviation of normal noise, as a share of the range from black to white, in 0..=1.
-    /// Default 0.
+    /// The standard deviation of normal noise, as a share of the range from black to white, in
+    /// 0..=1. Default 0.
     pub noise: f64,
 }
 

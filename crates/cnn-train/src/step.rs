@@ -91,7 +91,8 @@ pub trait Step<T: Task> {
 
     /// What the step keeps from one update to the next, by name: a teacher, a queue of features, a
     /// second network. The resume file holds these tensors, so that a run which is interrupted ends
-    /// in the same bytes; whatever else a step remembers is lost with the process. Default: nothing.
+    /// in the same bytes; whatever else a step remembers is lost with the process. Default:
+    /// nothing.
     fn kept(&self) -> Vec<(String, Store)> {
         Vec::new()
     }
@@ -163,8 +164,8 @@ impl GradientStep {
     /// changed. `None` without a batch.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] if a loss is not finite, [`Error::Argument`] if no trained parameter has a
-    /// gradient, and what the task reports.
+    /// [`Error::NotFinite`] if a loss is not finite, [`Error::Argument`] if no trained parameter
+    /// has a gradient, and what the task reports.
     pub fn gradients<T: Task>(
         &self,
         task: &T,

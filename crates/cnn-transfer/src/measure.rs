@@ -117,8 +117,8 @@ pub fn measure(
     )
 }
 
-/// The same of images that were changed before: what [`BatchPlan::with_augmentation`] makes of them. A
-/// sample's randomness is drawn from `key` at its number.
+/// The same of images that were changed before: what [`BatchPlan::with_augmentation`] makes of
+/// them. A sample's randomness is drawn from `key` at its number.
 ///
 /// # Errors
 /// As [`measure`], and what the transform says of an image is the reason why that is skipped.

@@ -28,14 +28,15 @@ use crate::{inference, output};
 
 const COMMAND: &str = "certify";
 const PAGE: &str = "certify.html";
-/// Radii of the table for each standard deviation of the noise, and points of the curve for each of those.
+/// Radii of the table for each standard deviation of the noise, and points of the curve for each of
+/// those.
 const RADII: usize = 4;
 const POINTS: usize = 8;
 /// Below this part of the accuracy without noise the network is said not to have learnt from noise.
 const LOST: f64 = 0.8;
 
-/// Certify a classifier by randomised smoothing (Cohen et al. 2019): it answers with the class that it
-/// gives most often under noise, and no change within a radius in L2 gives another
+/// Certify a classifier by randomised smoothing (Cohen et al. 2019): it answers with the class that
+/// it gives most often under noise, and no change within a radius in L2 gives another
 #[derive(Debug, Args)]
 pub(crate) struct Certify {
     #[command(flatten)]
@@ -53,7 +54,8 @@ pub(crate) struct Certify {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     n0: u32,
 
-    /// Further noisy images that estimate its probability: the largest radius grows with their number
+    /// Further noisy images that estimate its probability: the largest radius grows with their
+    /// number
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     n: u32,
 

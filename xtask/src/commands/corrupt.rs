@@ -16,7 +16,7 @@ use cnn_viz::{Fact, Report, ScoreGrid, ScoreGridRow, Timing};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::args::DType;
+use crate::args::{DType, accepted};
 use crate::byline::byline;
 use crate::labelled_images::LabelledImages;
 use crate::network_args::NetworkArgs;
@@ -27,8 +27,8 @@ const COMMAND: &str = "corrupt";
 const PAGE: &str = "corrupt.html";
 
 /// Measure a classifier on corrupted images: noise, blur, weather and digital corruptions of
-/// ImageNet-C (of CIFAR-10-C for inputs of at most 64 pixels) at five severities, made of the images
-/// that the network sees after resizing and cropping
+/// ImageNet-C (of CIFAR-10-C for inputs of at most 64 pixels) at five severities, made of the
+/// images that the network sees after resizing and cropping
 #[derive(Debug, Args)]
 pub(crate) struct Corrupt {
     #[command(flatten)]
@@ -79,14 +79,6 @@ fn kinds(text: &str) -> Result<Kinds, String> {
 
 fn severity(text: &str) -> Result<Severity, String> {
     text.parse().map_err(|error| accepted(&error))
-}
-
-/// What an argument would have to be.
-fn accepted(error: &cnn_robust::Error) -> String {
-    match error {
-        cnn_robust::Error::Argument(argument) => format!("expected {}", argument.expected),
-        other => other.to_string(),
-    }
 }
 
 /// What the run directory says of how it was made.

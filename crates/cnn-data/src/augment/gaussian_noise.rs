@@ -6,12 +6,13 @@ use super::Transform;
 use super::arguments::within;
 use crate::{Error, Image, Sample, resize_and_crop};
 
-/// Adds normal noise to each value by itself: `x + σ n`, rounded to bytes and clipped to their range.
+/// Adds normal noise to each value by itself: `x + σ n`, rounded to bytes and clipped to their
+/// range.
 ///
 /// A network that learns from such images keeps its answers under noise, which randomised smoothing
-/// (Cohen et al. 2019, arXiv:1902.02918) makes certificates of. An image that has not a network's input
-/// size yet is resized and cropped to it first, so that the noise is that of the input; its boxes and its
-/// mask are then left out, since they are the photo's.
+/// (Cohen et al. 2019, arXiv:1902.02918) makes certificates of. An image that has not a network's
+/// input size yet is resized and cropped to it first, so that the noise is that of the input; its
+/// boxes and its mask are then left out, since they are the photo's.
 ///
 /// ```
 /// use cnn_core::{Key, Preprocessing};
@@ -38,8 +39,8 @@ pub struct GaussianNoise {
 }
 
 impl GaussianNoise {
-    /// Noise of a standard deviation, as a share of the range from black to white, for a network that
-    /// takes its images as `record` says.
+    /// Noise of a standard deviation, as a share of the range from black to white, for a network
+    /// that takes its images as `record` says.
     ///
     /// # Errors
     ///

@@ -52,7 +52,7 @@ pub(crate) use recognise::has_tables_or_archives;
 pub use sample::Sample;
 pub use skipped::Skipped;
 pub use split::Split;
-pub use subset::{Subset, duplicates_across, stratified_split};
+pub use subset::{Subset, duplicates_across, spread, stratified_split};
 pub use webdataset::WebDataset;
 
 use crate::{AnnotatedObject, Error};

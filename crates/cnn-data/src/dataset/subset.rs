@@ -34,10 +34,8 @@ impl Subset {
     ///
     /// None.
     pub fn spread(inner: Arc<dyn Dataset>, most: usize) -> Result<Self, Error> {
-        let len = inner.len();
-        let count = most.min(len);
-        let place = |place: usize| (place as u128 * len as u128 / count as u128) as usize;
-        Self::new(inner, (0..count).map(place).collect())
+        let places = spread(inner.len(), most);
+        Self::new(inner, places)
     }
 
     fn inner_index(&self, index: usize) -> Result<usize, Error> {
@@ -46,6 +44,19 @@ impl Subset {
             len: self.indices.len(),
         })
     }
+}
+
+/// At most `most` places of a dataset of `len` samples, spread evenly.
+///
+/// ```
+/// assert_eq!(cnn_data::spread(10, 4), [0, 2, 5, 7]);
+/// assert_eq!(cnn_data::spread(3, usize::MAX), [0, 1, 2]);
+/// assert!(cnn_data::spread(0, 5).is_empty());
+/// ```
+pub fn spread(len: usize, most: usize) -> Vec<usize> {
+    let count = most.min(len);
+    let place = |place: usize| (place as u128 * len as u128 / count as u128) as usize;
+    (0..count).map(place).collect()
 }
 
 impl Dataset for Subset {

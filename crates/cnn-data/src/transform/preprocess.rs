@@ -107,8 +107,8 @@ pub fn preprocess_mask(mask: Mask, record: &Preprocessing) -> Result<Mask, Error
     })
 }
 
-/// The first part of [`preprocess`] alone: the image that a network sees, in bytes, of the record's size
-/// and number of channels.
+/// The first part of [`preprocess`] alone: the image that a network sees, in bytes, of the record's
+/// size and number of channels.
 ///
 /// # Errors
 ///

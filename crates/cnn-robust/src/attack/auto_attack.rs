@@ -4,8 +4,8 @@ use super::pgd::failures;
 use super::{Apgd, Attack, AttackBatch, FabT, Square};
 use crate::{AttackedModel, Counted, Error, Images, Norm, Queries, Threat};
 
-/// An ensemble of attacks without parameters to tune; each works on the images that still stand after
-/// those before it.
+/// An ensemble of attacks without parameters to tune; each works on the images that still stand
+/// after those before it.
 ///
 /// All members leave an image on their first success, so the figures of one, [`AttackReport`], say
 /// what it added to those before. A batch with targets is led to these by each member.
@@ -88,12 +88,13 @@ impl AutoAttack {
         }
     }
 
-    /// The same members at about a sixth of the passes forward and an eighth of those backward, for use
-    /// while a defence is developed: `apgd-ce` of 40 steps, `apgd-t` of 40 steps towards each of 3
-    /// classes, `fab-t` of 20 steps towards each of 3 classes, `square` of 1000 queries with its
-    /// schedule compressed to these. All start once; in L1 both ascents use the shrinking ball.
+    /// The same members at about a sixth of the passes forward and an eighth of those backward, for
+    /// use while a defence is developed: `apgd-ce` of 40 steps, `apgd-t` of 40 steps towards each
+    /// of 3 classes, `fab-t` of 20 steps towards each of 3 classes, `square` of 1000 queries with
+    /// its schedule compressed to these. All start once; in L1 both ascents use the shrinking ball.
     ///
-    /// What it leaves is an upper bound of what [`AutoAttack::standard`] leaves, so publish the latter.
+    /// What it leaves is an upper bound of what [`AutoAttack::standard`] leaves, so publish the
+    /// latter.
     pub fn cheap(threat: Threat) -> Self {
         let ascents = [Apgd::cross_entropy(threat), Apgd::targeted(threat)];
         let [cross_entropy, targeted] = ascents.map(|attack| {

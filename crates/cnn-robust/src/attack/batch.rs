@@ -13,15 +13,15 @@ pub trait Attack {
     /// The changes that it may make; `None` of an attack that looks for the smallest one.
     fn threat(&self) -> Option<Threat>;
 
-    /// What [`run`](Self::run) does once the batch is checked: an attack of one's own is written here
-    /// and called there.
+    /// What [`run`](Self::run) does once the batch is checked: an attack of one's own is written
+    /// here and called there.
     ///
     /// # Errors
     /// What the model reports.
     fn attack(&self, model: &dyn AttackedModel, batch: &AttackBatch<'_>) -> Result<Images, Error>;
 
-    /// The changed images. Of an image that it did not succeed on it gives the last or the best try,
-    /// or the image itself where it looks for the smallest change.
+    /// The changed images. Of an image that it did not succeed on it gives the last or the best
+    /// try, or the image itself where it looks for the smallest change.
     ///
     /// # Errors
     /// As [`AttackBatch::check`], and what the model reports.

@@ -13,9 +13,9 @@ const EDGE: f64 = 1. - 1e-6;
 /// How often in a descent it is asked whether the cost still falls.
 const CHECKS: usize = 10;
 
-/// Minimises `‖x′ − x‖² + c · max(z_y − max_{i≠y} z_i, −κ)` with `x′ = (tanh w + 1) / 2` by Adam, so
-/// that values stay in 0..1 by themselves; with a target `t` the second term is
-/// `max(max_{i≠t} z_i − z_t, −κ)`. A binary search finds the weight `c` of each image.
+/// Minimises `‖x′ − x‖² + c · max(z_y − max_{i≠y} z_i, −κ)` with `x′ = (tanh w + 1) / 2` by Adam,
+/// so that values stay in 0..1 by themselves; with a target `t` the second term is `max(max_{i≠t}
+/// z_i − z_t, −κ)`. A binary search finds the weight `c` of each image.
 ///
 /// It gives the nearest image that it succeeded on, or the image itself. What becomes of an image
 /// does not depend on its batch: a descent that no longer falls ends for that image alone.
@@ -43,9 +43,10 @@ impl Default for CarliniWagner {
 }
 
 impl CarliniWagner {
-    /// Default: 9 weights beginning with `c = 1`, for each a descent of 200 steps of 0.005, so 1,800
-    /// gradients for each image, and the confidence `κ = 0`. The paper's own program goes up to 10,000
-    /// steps of 0.01 for each weight; so few as here leave a smaller change with shorter ones.
+    /// Default: 9 weights beginning with `c = 1`, for each a descent of 200 steps of 0.005, so
+    /// 1,800 gradients for each image, and the confidence `κ = 0`. The paper's own program goes up
+    /// to 10,000 steps of 0.01 for each weight; so few as here leave a smaller change with shorter
+    /// ones.
     pub fn new() -> Self {
         Self::default()
     }

@@ -8,11 +8,12 @@ use crate::{AttackedModel, Error, Images, Logits, Norm, Threat};
 /// Keeps a division by the size of a gradient finite.
 const FLOOR: f64 = 1e-300;
 
-/// Looks for the smallest change in L2: with the scores `z` linear at the image, the boundary to class
-/// `k` is `|z_k − z_y| / ‖∇z_k − ∇z_y‖₂` away; a step goes to the nearest of them and a little
-/// further, until the network takes the image for another class.
+/// Looks for the smallest change in L2: with the scores `z` linear at the image, the boundary to
+/// class `k` is `|z_k − z_y| / ‖∇z_k − ∇z_y‖₂` away; a step goes to the nearest of them and a
+/// little further, until the network takes the image for another class.
 ///
-/// Of an image that it did not succeed on it gives the last try. The method has no form with targets.
+/// Of an image that it did not succeed on it gives the last try. The method has no form with
+/// targets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DeepFool {
     steps: usize,
@@ -52,8 +53,8 @@ impl DeepFool {
         Ok(Self { overshoot, ..self })
     }
 
-    /// How many classes are looked at, those of the highest scores of the unchanged image, the label
-    /// among them: a step costs as many gradients, less one.
+    /// How many classes are looked at, those of the highest scores of the unchanged image, the
+    /// label among them: a step costs as many gradients, less one.
     ///
     /// # Errors
     /// [`Error::Argument`] if there are fewer than two.

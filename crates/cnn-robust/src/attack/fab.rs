@@ -1,5 +1,5 @@
-//! Steps to the nearest point of the decision boundary: FAB-T (Croce & Hein 2020, arXiv:1907.02044), in
-//! the form with targets that AutoAttack uses (arXiv:2003.01690).
+//! Steps to the nearest point of the decision boundary: FAB-T (Croce & Hein 2020,
+//! arXiv:1907.02044), in the form with targets that AutoAttack uses (arXiv:2003.01690).
 
 use super::apgd::aimed;
 use super::pgd::failures;
@@ -15,18 +15,18 @@ const OVERSHOOT: f64 = 1.05;
 const BACKWARD: f64 = 0.9;
 
 /// Looks for the smallest change: it takes the boundary between the label and a target class for a
-/// plane, goes to the nearest point of that in 0..1, and where the model errs comes back towards the
-/// image.
+/// plane, goes to the nearest point of that in 0..1, and where the model errs comes back towards
+/// the image.
 ///
-/// With `d(x)` the smallest change that brings `x` to the plane of the linearised scores at `x_k`, and
-/// `α = min(‖d(x_k)‖ / (‖d(x_k)‖ + ‖d(x_clean)‖), 0.1)`,
+/// With `d(x)` the smallest change that brings `x` to the plane of the linearised scores at `x_k`,
+/// and `α = min(‖d(x_k)‖ / (‖d(x_k)‖ + ‖d(x_clean)‖), 0.1)`,
 ///
 /// ```text
 /// x_{k+1} = (1 − α) (x_k + 1.05 d(x_k)) + α (x_clean + 1.05 d(x_clean))
 /// ```
 ///
-/// Of an image on which no change within the ball succeeded it gives the image itself. Images that the
-/// model errs on beforehand are left alone. A batch with targets is led to these alone.
+/// Of an image on which no change within the ball succeeded it gives the image itself. Images that
+/// the model errs on beforehand are left alone. A batch with targets is led to these alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FabT {
     threat: Threat,
@@ -85,8 +85,8 @@ impl FabT {
         Self { steps, ..self }
     }
 
-    /// How often it starts for each class: at the image, then at random points half as far away as the
-    /// ball reaches.
+    /// How often it starts for each class: at the image, then at random points half as far away as
+    /// the ball reaches.
     #[must_use]
     pub fn with_restarts(self, restarts: usize) -> Self {
         Self {
@@ -95,8 +95,8 @@ impl FabT {
         }
     }
 
-    /// Whether an image is left as soon as a change within the ball has succeeded, without looking for
-    /// a smaller one. It succeeds on the same images then.
+    /// Whether an image is left as soon as a change within the ball has succeeded, without looking
+    /// for a smaller one. It succeeds on the same images then.
     #[must_use]
     pub fn with_early_stop(self, early_stop: bool) -> Self {
         Self { early_stop, ..self }
@@ -195,7 +195,8 @@ impl Walk {
         }
     }
 
-    /// The model errs on where it is: keeps that if it is the nearest so far, and goes back a little.
+    /// The model errs on where it is: keeps that if it is the nearest so far, and goes back a
+    /// little.
     fn keep(&mut self, norm: Norm, clean: &[f64]) {
         let pairs = self.image.iter().zip(clean);
         let change: Vec<f64> = pairs.map(|(a, b)| a - b).collect();

@@ -8,11 +8,12 @@ use super::pgd::random_start;
 use super::{Attack, AttackBatch, CrossEntropyLoss, SingleCrossEntropyLoss};
 use crate::{AttackedModel, Error, Images, Norm, Threat};
 
-/// How far the step goes from a random point, as a share of `ε` (Wong et al. 2020: 10/255 of 8/255).
+/// How far the step goes from a random point, as a share of `ε` (Wong et al. 2020: 10/255 of
+/// 8/255).
 const STEP_FROM_RANDOM: f64 = 1.25;
 
-/// One step of the size `ε` along the sign of the cross-entropy's gradient, which is computed in the
-/// network's own precision, so that figures compare with published ones
+/// One step of the size `ε` along the sign of the cross-entropy's gradient, which is computed in
+/// the network's own precision, so that figures compare with published ones
 /// ([`SingleCrossEntropyLoss`]).
 ///
 /// With [`with_random_start`](Self::with_random_start) it begins at a point that is uniform in the

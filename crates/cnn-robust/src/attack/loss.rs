@@ -1,4 +1,5 @@
-//! What attacks make larger: losses of one image's class scores, with their gradients in closed form.
+//! What attacks make larger: losses of one image's class scores, with their gradients in closed
+//! form.
 //!
 //! Of a label or a target that the scores have no place for a loss is NaN and its gradient zero;
 //! [`AttackBatch::check`] tells before.
@@ -6,8 +7,8 @@
 use super::AttackBatch;
 use crate::LogitLoss;
 
-/// Cross-entropy with the label; with a target less that with the target. What grows under an attack
-/// in either case.
+/// Cross-entropy with the label; with a target less that with the target. What grows under an
+/// attack in either case.
 pub struct CrossEntropyLoss<'a>(pub &'a AttackBatch<'a>);
 
 impl LogitLoss for CrossEntropyLoss<'_> {
@@ -34,9 +35,9 @@ impl LogitLoss for CrossEntropyLoss<'_> {
 /// The same as f32 has it, in which most programs compute it: where the network is sure, the
 /// probabilities round to 0 and 1, and the gradient with them.
 ///
-/// An attack of one step is published with this gradient. With that of [`CrossEntropyLoss`] it finds
-/// more: of 1000 images of CIFAR-10 FGSM at 8/255 leaves a ResNet-20 8.4 % with that one, and 15.7 %
-/// with this.
+/// An attack of one step is published with this gradient. With that of [`CrossEntropyLoss`] it
+/// finds more: of 1000 images of CIFAR-10 FGSM at 8/255 leaves a ResNet-20 8.4 % with that one, and
+/// 15.7 % with this.
 pub struct SingleCrossEntropyLoss<'a>(pub &'a AttackBatch<'a>);
 
 impl LogitLoss for SingleCrossEntropyLoss<'_> {
@@ -59,8 +60,8 @@ impl LogitLoss for SingleCrossEntropyLoss<'_> {
 }
 
 /// The difference of logits ratio (Croce & Hein 2020, arXiv:2003.01690, equation 6):
-/// `−(z_y − max_{i≠y} z_i) / (z_π1 − z_π3 + 10⁻¹²)` with the sorted scores `z_π`. It does not change
-/// when all scores are scaled. With two classes the denominator is `z_π1 − z_π2`.
+/// `−(z_y − max_{i≠y} z_i) / (z_π1 − z_π3 + 10⁻¹²)` with the sorted scores `z_π`. It does not
+/// change when all scores are scaled. With two classes the denominator is `z_π1 − z_π2`.
 pub struct DlrLoss<'a>(pub &'a AttackBatch<'a>);
 
 /// What keeps the ratio finite where all scores are equal.
@@ -220,6 +221,34 @@ mod tests {
                 assert!(!is_asked || value.is_nan() && gradient == [0.; 5]);
             }
         }
+    }
+
+    // torch.nn.functional.cross_entropy of f32 scores, and its gradient, in PyTorch 2.15.
+    #[test]
+    fn in_f32_a_sure_network_has_the_gradient_of_torch() {
+        let batch = batch(0, None);
+        let sure = [30., 9., -2., 1.];
+        let gradient = |loss: &dyn LogitLoss| {
+            let mut gradient = [0.; 4];
+            loss.loss(0, &sure, &mut gradient);
+            gradient
+        };
+        let single = gradient(&SingleCrossEntropyLoss(&batch));
+        let expected = [
+            0.,
+            7.582560135332983e-10,
+            1.2664165777252073e-14,
+            2.5436656904062604e-13,
+        ];
+        for (found, expected) in single.into_iter().zip(expected) {
+            assert!(
+                (found - expected).abs() <= 1e-6 * expected,
+                "{found} {expected}"
+            );
+        }
+        // In f64 what the label loses is what the others gain.
+        let double = gradient(&CrossEntropyLoss(&batch));
+        assert!((double[0] + expected[1]).abs() < 1e-12, "{}", double[0]);
     }
 
     #[test]

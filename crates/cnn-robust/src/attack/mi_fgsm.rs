@@ -8,8 +8,8 @@ use crate::{AttackedModel, Error, Images, Norm, Threat};
 /// Keeps a division by the size of a gradient finite.
 const FLOOR: f64 = 1e-300;
 
-/// Steps along the sign of a momentum `g ← μ g + ∇L / mean|∇L|`, within the L∞ ball. Its images fool
-/// other networks, too, more often than those of BIM.
+/// Steps along the sign of a momentum `g ← μ g + ∇L / mean|∇L|`, within the L∞ ball. Its images
+/// fool other networks, too, more often than those of BIM.
 ///
 /// It goes all its steps on each image, as the published one does: an image that the network errs
 /// on already is made worse, which is what lets it fool others.

@@ -8,8 +8,8 @@ use crate::{AttackedModel, Error, Images};
 
 /// Finds by bisection how large a ball an attack needs for each image.
 ///
-/// An attack that succeeds in a ball may fail in a larger one, for it is no proof; what is found is one
-/// size at which it succeeded, of which it failed at the size one precision below.
+/// An attack that succeeds in a ball may fail in a larger one, for it is no proof; what is found is
+/// one size at which it succeeded, of which it failed at the size one precision below.
 ///
 /// ```
 /// use cnn_robust::attack::{AttackBatch, Fgsm, MinimalSize};
@@ -79,7 +79,8 @@ impl MinimalSize {
         })
     }
 
-    /// How often the interval of an image is halved, at most 50 times; each costs a run of the attack.
+    /// How often the interval of an image is halved, at most 50 times; each costs a run of the
+    /// attack.
     #[must_use]
     pub fn with_steps(self, steps: u32) -> Self {
         Self {

@@ -13,8 +13,9 @@ const LEAST_POPULATION: usize = 4;
 /// a colour; a child is `a + F · (b − c)` of three others and takes its place's if the label's
 /// probability is lower under it, with a target if the target's is higher.
 ///
-/// It asks for scores alone, at most `population · (generations + 1) + 1` times for each image, and leaves
-/// an image in the generation that it succeeded in. It gives the fittest member, successful or not.
+/// It asks for scores alone, at most `population · (generations + 1) + 1` times for each image, and
+/// leaves an image in the generation that it succeeded in. It gives the fittest member, successful
+/// or not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OnePixel {
     pixels: usize,

@@ -37,8 +37,8 @@ pub struct PatchTraining {
 }
 
 impl PatchTraining {
-    /// A patch that covers this share of an image, above 0 and at most 1; at least one pixel. Default:
-    /// 20 rounds over all batches with steps of 0.05, from a grey patch.
+    /// A patch that covers this share of an image, above 0 and at most 1; at least one pixel.
+    /// Default: 20 rounds over all batches with steps of 0.05, from a grey patch.
     ///
     /// # Errors
     /// [`Error::Argument`] if the share is out of its range.
@@ -143,7 +143,8 @@ impl Patch {
     /// The images with the patch, each at its place.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there is not one place for each image, or the patch would go over an edge.
+    /// [`Error::Argument`] if there is not one place for each image, or the patch would go over an
+    /// edge.
     pub fn apply(&self, images: &Images, places: &[PatchPlace]) -> Result<Images, Error> {
         if places.len() != images.len() {
             let expected = format!("{}, one for each image", images.len());

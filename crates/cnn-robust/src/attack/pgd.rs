@@ -1,6 +1,6 @@
-//! Projected gradient ascent: PGD (Madry et al. 2018, arXiv:1706.06083) in L∞ and L2, and with sparse
-//! steps in L1 (Tramèr & Boneh 2019, arXiv:1904.13000); without a random start in L∞ it is BIM
-//! (Kurakin et al. 2017, arXiv:1607.02533).
+//! Projected gradient ascent: PGD (Madry et al. 2018, arXiv:1706.06083) in L∞ and L2, and with
+//! sparse steps in L1 (Tramèr & Boneh 2019, arXiv:1904.13000); without a random start in L∞ it is
+//! BIM (Kurakin et al. 2017, arXiv:1607.02533).
 
 use super::checks::not_negative;
 use super::fgsm::sign;
@@ -15,8 +15,8 @@ const L1_SHARE: f64 = 0.01;
 /// Steps along the gradient of the cross-entropy, each followed by a projection to the allowed
 /// changes.
 ///
-/// A step in L∞ goes along the gradient's sign, in L2 along its direction, in L1 along the signs of its
-/// largest values alone.
+/// A step in L∞ goes along the gradient's sign, in L2 along its direction, in L1 along the signs of
+/// its largest values alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pgd {
     threat: Threat,
@@ -77,8 +77,8 @@ impl Pgd {
         }
     }
 
-    /// Whether an image is left as soon as the attack has succeeded on it. That costs nothing, for its
-    /// scores come with the next step's gradient.
+    /// Whether an image is left as soon as the attack has succeeded on it. That costs nothing, for
+    /// its scores come with the next step's gradient.
     #[must_use]
     pub fn with_early_stop(self, early_stop: bool) -> Self {
         Self { early_stop, ..self }
@@ -100,7 +100,8 @@ impl Pgd {
         random_start(self.threat, batch, restart)
     }
 
-    /// Steps from a start of its own along the gradient of a loss of its own, of all images to the end.
+    /// Steps from a start of its own along the gradient of a loss of its own, of all images to the
+    /// end.
     pub(crate) fn ascend_from(
         &self,
         model: &dyn AttackedModel,
@@ -198,7 +199,8 @@ pub(super) fn random_start(
     Ok(threat.project(&clean.plus(&change, 1.), clean))
 }
 
-/// A random change in the ball: uniform in L∞, in L2 and L1 a random direction with a uniform length.
+/// A random change in the ball: uniform in L∞, in L2 and L1 a random direction with a uniform
+/// length.
 fn random_change(
     threat: Threat,
     batch: &AttackBatch<'_>,

@@ -1,5 +1,5 @@
-//! Nearest points that keep values in 0..1: of a hyperplane (Croce & Hein 2020, arXiv:1907.02044) and
-//! of an L1 ball (Croce & Hein 2021, arXiv:2103.01208).
+//! Nearest points that keep values in 0..1: of a hyperplane (Croce & Hein 2020, arXiv:1907.02044)
+//! and of an L1 ball (Croce & Hein 2021, arXiv:2103.01208).
 
 use crate::Norm;
 
@@ -19,8 +19,8 @@ struct Lever {
 }
 
 impl Hyperplane<'_> {
-    /// The smallest change that brings a point to the plane and leaves its values in 0..1. Where the
-    /// plane misses 0..1, it is the change to the corner nearest to the plane.
+    /// The smallest change that brings a point to the plane and leaves its values in 0..1. Where
+    /// the plane misses 0..1, it is the change to the corner nearest to the plane.
     pub(crate) fn change_to(&self, norm: Norm, point: &[f64]) -> Vec<f64> {
         let pairs = self.normal.iter().zip(point);
         let above = pairs.map(|(w, x)| w * x).sum::<f64>() - self.offset;
@@ -93,11 +93,11 @@ fn raise_in_turn(levers: &[Lever], distance: f64) -> Vec<f64> {
     magnitudes
 }
 
-/// Brings the change of one image to the nearest one of a sum of magnitudes of at most `radius` that
-/// leaves the image's values in 0..1.
+/// Brings the change of one image to the nearest one of a sum of magnitudes of at most `radius`
+/// that leaves the image's values in 0..1.
 ///
-/// The nearest change is `sign(yᵢ) clamp(|yᵢ| − λ, 0, roomᵢ)` with the least `λ ≥ 0` that makes the sum
-/// small enough.
+/// The nearest change is `sign(yᵢ) clamp(|yᵢ| − λ, 0, roomᵢ)` with the least `λ ≥ 0` that makes the
+/// sum small enough.
 pub(crate) fn to_l1_ball_within_unit(clean: &[f64], change: &mut [f64], radius: f64) {
     let room = |x: f64, y: f64| y.abs().min(if y > 0. { 1. - x } else { x });
     let pairs = || clean.iter().zip(&*change);

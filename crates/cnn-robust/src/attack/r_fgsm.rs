@@ -7,8 +7,8 @@ use super::{Attack, AttackBatch, Pgd};
 use crate::{AttackedModel, Draw, Error, Images, Norm, Threat};
 
 /// Changes each value by `α` up or down at random, then goes steps of `α` along the sign of the
-/// cross-entropy's gradient within the L∞ ball: the random step leaves the place where a defence has
-/// flattened the loss.
+/// cross-entropy's gradient within the L∞ ball: the random step leaves the place where a defence
+/// has flattened the loss.
 ///
 /// The paper's form has one step; ten are what torchattacks has.
 #[derive(Clone, Copy, Debug, PartialEq)]

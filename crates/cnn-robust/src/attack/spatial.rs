@@ -28,8 +28,8 @@ pub enum SpatialSearch {
 }
 
 /// Looks for a rotation and a shift after which a network errs: the one whose margin is the best of
-/// those that were tried, for each image. It asks for scores alone. The change is not in the ball of
-/// any norm.
+/// those that were tried, for each image. It asks for scores alone. The change is not in the ball
+/// of any norm.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spatial {
     limits: Motion,
@@ -38,9 +38,9 @@ pub struct Spatial {
 }
 
 impl Spatial {
-    /// Rotations and shifts up to these, in both directions. The paper has 30 degrees, and a tenth of
-    /// the side. Default: a grid of 31 angles and 5 shifts down and to the right, as in the paper, and
-    /// black where nothing of the image comes to.
+    /// Rotations and shifts up to these, in both directions. The paper has 30 degrees, and a tenth
+    /// of the side. Default: a grid of 31 angles and 5 shifts down and to the right, as in the
+    /// paper, and black where nothing of the image comes to.
     ///
     /// # Errors
     /// [`Error::Argument`] if a limit is negative or not finite.

@@ -7,9 +7,9 @@ use super::forms::scores_of;
 use super::{Attack, AttackBatch, MarginLoss};
 use crate::{AttackedModel, Draw, Error, Images, LogitLoss, Norm, Threat};
 
-/// Goes up the margin `m` of the wanted class within an L∞ ball by guesses of its gradient: the mean
-/// of `(m(x + δ v) − m(x − δ v)) / 2δ · v` over random `v` of ±1, as steps of Adam. It asks for scores
-/// alone, so a gradient that a defence hides does not stop it.
+/// Goes up the margin `m` of the wanted class within an L∞ ball by guesses of its gradient: the
+/// mean of `(m(x + δ v) − m(x − δ v)) / 2δ · v` over random `v` of ±1, as steps of Adam. It asks
+/// for scores alone, so a gradient that a defence hides does not stop it.
 ///
 /// An image is left as soon as it succeeded. At most `steps · (2 · directions + 1)` queries.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,8 +22,8 @@ pub struct Spsa {
 }
 
 impl Spsa {
-    /// Looks in the L∞ ball of radius `eps`. Default: 100 steps of 0.01, each by 64 directions and the
-    /// reach `δ = 0.01`. The paper goes up to 4,096 directions.
+    /// Looks in the L∞ ball of radius `eps`. Default: 100 steps of 0.01, each by 64 directions and
+    /// the reach `δ = 0.01`. The paper goes up to 4,096 directions.
     ///
     /// # Errors
     /// [`Error::Argument`] as [`Threat::new`].

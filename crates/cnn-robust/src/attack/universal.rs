@@ -11,9 +11,9 @@ use crate::{AttackedModel, Error, Images, LogitLoss, Threat};
 
 /// Finds one change that a network errs on many images with.
 ///
-/// Each batch is a step up the sum of `min(loss, β)` over its images, followed by a projection to the
-/// ball; the bound `β` keeps images that are fooled already from ruling the step. The change depends
-/// on all images and their order, as it must.
+/// Each batch is a step up the sum of `min(loss, β)` over its images, followed by a projection to
+/// the ball; the bound `β` keeps images that are fooled already from ruling the step. The change
+/// depends on all images and their order, as it must.
 ///
 /// ```
 /// use cnn_models::{ModelConfig, Network};
@@ -43,8 +43,8 @@ pub struct Universal {
 }
 
 impl Universal {
-    /// Looks in a ball. Default: 20 rounds over all batches with steps of `ε / 4`, and `β = 9`, which
-    /// is the paper's.
+    /// Looks in a ball. Default: 20 rounds over all batches with steps of `ε / 4`, and `β = 9`,
+    /// which is the paper's.
     pub fn new(threat: Threat) -> Self {
         Self {
             threat,
@@ -81,11 +81,12 @@ impl Universal {
         Ok(Self { bound, ..self })
     }
 
-    /// The change for these images, which are all of one size. Batches with targets bring the images
-    /// there.
+    /// The change for these images, which are all of one size. Batches with targets bring the
+    /// images there.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there is no image or they differ in size, and as [`AttackBatch::check`].
+    /// [`Error::Argument`] if there is no image or they differ in size, and as
+    /// [`AttackBatch::check`].
     pub fn find(
         &self,
         model: &dyn AttackedModel,
@@ -118,8 +119,8 @@ impl Universal {
     }
 }
 
-/// One change for all images, as [`Universal::find`] gives it. As an [`Attack`] it adds the change to
-/// images and asks the model nothing.
+/// One change for all images, as [`Universal::find`] gives it. As an [`Attack`] it adds the change
+/// to images and asks the model nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UniversalChange {
     threat: Threat,

@@ -38,7 +38,8 @@ impl CertifiedImages {
         self.certificates.len()
     }
 
-    /// The share whose class is right, whatever its radius: the accuracy of the smoothed classifier.
+    /// The share whose class is right, whatever its radius: the accuracy of the smoothed
+    /// classifier.
     pub fn smoothed_top1(&self) -> f64 {
         self.certified_top1(0.)
     }
@@ -70,8 +71,8 @@ impl CertifiedImages {
         self.share(self.count(is_wrong))
     }
 
-    /// The mean radius over all images, 0 where the class is not right (the average certified radius of
-    /// Zhai et al. 2020, arXiv:2001.02378); 0 without images.
+    /// The mean radius over all images, 0 where the class is not right (the average certified
+    /// radius of Zhai et al. 2020, arXiv:2001.02378); 0 without images.
     pub fn mean_radius(&self) -> f64 {
         let radius = |(label, certificate): &(u32, Certificate)| match certificate {
             Certificate::Class(certified) if certified.class == *label => certified.radius,

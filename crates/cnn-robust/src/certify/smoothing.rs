@@ -6,15 +6,15 @@ use cnn_metrics::{clopper_pearson_lower, even_odds_p_value, two_sided_quantile};
 use super::{Certificate, CertifiedClass};
 use crate::{AttackedModel, Draw, Draws, Error, Images};
 
-/// A classifier that answers with the class that another one gives most often for an image with normal
-/// noise: `g(x) = argmax_c P(f(x + ε) = c)` with `ε ~ N(0, σ² I)`.
+/// A classifier that answers with the class that another one gives most often for an image with
+/// normal noise: `g(x) = argmax_c P(f(x + ε) = c)` with `ε ~ N(0, σ² I)`.
 ///
-/// Where that class has a probability of at least `p > 1/2`, no change smaller than `σ Φ⁻¹(p)` in L2 gives
-/// `g` another one (theorem 1, with the second class's probability bounded by `1 − p`). `p` is estimated
-/// from noisy images, so a certificate is wrong with probability `α` at most.
+/// Where that class has a probability of at least `p > 1/2`, no change smaller than `σ Φ⁻¹(p)` in
+/// L2 gives `g` another one (theorem 1, with the second class's probability bounded by `1 − p`).
+/// `p` is estimated from noisy images, so a certificate is wrong with probability `α` at most.
 ///
-/// The noisy images are not brought back to 0..1, unless [`Smoothing::with_clipping`] says so. What is drawn for an image does not depend on how many
-/// are computed at a time.
+/// The noisy images are not brought back to 0..1, unless [`Smoothing::with_clipping`] says so. What
+/// is drawn for an image does not depend on how many are computed at a time.
 ///
 /// ```
 /// use cnn_core::Key;
@@ -37,7 +37,7 @@ use crate::{AttackedModel, Draw, Draws, Error, Images};
 ///     }
 ///
 ///     fn gradient(&self, _: &Images, _: &dyn LogitLoss) -> Result<ImageGradient, Error> {
-///         unimplemented!("smoothing asks for scores only")
+///         Err(Error::Other("smoothing asks for scores only".into()))
 ///     }
 /// }
 ///
@@ -61,8 +61,9 @@ pub struct Smoothing {
 }
 
 impl Smoothing {
-    /// Noise of a standard deviation, of images with values in 0..1. Defaults as the paper: 100 noisy images
-    /// to choose the class, 100,000 to be sure of it, α = 0.001; 100 of them at a time.
+    /// Noise of a standard deviation, of images with values in 0..1. Defaults as the paper: 100
+    /// noisy images to choose the class, 100,000 to be sure of it, α = 0.001; 100 of them at a
+    /// time.
     ///
     /// # Errors
     /// [`Error::Argument`] if it is not finite and above 0.
@@ -80,7 +81,8 @@ impl Smoothing {
         })
     }
 
-    /// How many noisy images choose the class (`n₀`), and how many others estimate its probability (`n`).
+    /// How many noisy images choose the class (`n₀`), and how many others estimate its probability
+    /// (`n`).
     ///
     /// # Errors
     /// [`Error::Argument`] if one is 0.
@@ -124,16 +126,16 @@ impl Smoothing {
         Ok(Self { batch, ..self })
     }
 
-    /// Whether noisy values are brought back to 0..1 before the classifier sees them, as one that learnt
-    /// from noisy pictures is used to. The certificate holds all the same: it is then one of `f` with that
-    /// step before it.
+    /// Whether noisy values are brought back to 0..1 before the classifier sees them, as one that
+    /// learnt from noisy pictures is used to. The certificate holds all the same: it is then one of
+    /// `f` with that step before it.
     #[must_use]
     pub fn with_clipping(self, clip: bool) -> Self {
         Self { clip, ..self }
     }
 
-    /// The largest radius that so many noisy images can be sure of, where all of them have one class:
-    /// `σ Φ⁻¹(α^(1/n))`; 0 where even that is no certificate.
+    /// The largest radius that so many noisy images can be sure of, where all of them have one
+    /// class: `σ Φ⁻¹(α^(1/n))`; 0 where even that is no certificate.
     ///
     /// # Errors
     /// None with arguments that were accepted.
@@ -155,12 +157,13 @@ impl Smoothing {
         self.sigma
     }
 
-    /// The class of an image, or `None` if too few noisy images have it: with probability `1 − α` it is that
-    /// of the smoothed classifier (the paper's `PREDICT`). `sample` is the image's number in its dataset.
+    /// The class of an image, or `None` if too few noisy images have it: with probability `1 − α`
+    /// it is that of the smoothed classifier (the paper's `PREDICT`). `sample` is the image's
+    /// number in its dataset.
     ///
     /// # Errors
-    /// [`Error::Argument`] if `image` is not one image, [`Error::NotFinite`] if the scores are not, and what
-    /// the model and the draws report.
+    /// [`Error::Argument`] if `image` is not one image, [`Error::NotFinite`] if the scores are not,
+    /// and what the model and the draws report.
     pub fn predict(
         &self,
         model: &dyn AttackedModel,

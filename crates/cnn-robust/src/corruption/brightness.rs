@@ -14,8 +14,8 @@ const ADDED: Table<f64> = Table {
     small: [0.05, 0.1, 0.15, 0.2, 0.3],
 };
 
-/// The value of hue, saturation and value, which is the largest channel `v`, becomes `min(v + c, 1)`.
-/// Hue and saturation stay: the channels are scaled together.
+/// The value of hue, saturation and value, which is the largest channel `v`, becomes `min(v + c,
+/// 1)`. Hue and saturation stay: the channels are scaled together.
 pub(super) fn corrupt(image: &Image, severity: Severity, _: &Chance) -> Result<Image, Error> {
     let mut pixels = Pixels::of(image);
     let added = ADDED.of(&pixels, severity);

@@ -5,9 +5,9 @@ use cnn_data::{Sample, Transform, resize_and_crop};
 
 use super::{Corruption, Severity};
 
-/// Corrupts each image after it was resized and cropped to a network's input size, as CIFAR-10-C and
-/// ImageNet-C are corrupted at 32 and 224 pixels. Boxes and masks stay those of the photo: it is for
-/// classifiers.
+/// Corrupts each image after it was resized and cropped to a network's input size, as CIFAR-10-C
+/// and ImageNet-C are corrupted at 32 and 224 pixels. Boxes and masks stay those of the photo: it
+/// is for classifiers.
 ///
 /// Given to `BatchPlan::with_augmentation` of `cnn-data` it makes batches of
 /// corrupted images.

@@ -28,8 +28,8 @@ const DISKS: Table<Disk> = Table {
     small: [disk(0.3, 0.4), disk(0.4, 0.5), disk(0.5, 0.6), disk(1., 0.2), disk(1.5, 0.1)],
 };
 
-/// Each point becomes a disk whose edge is smoothed by a Gaussian of 3×3 pixels, or 5×5 for a radius
-/// above 8; the image is mirrored beyond its edge.
+/// Each point becomes a disk whose edge is smoothed by a Gaussian of 3×3 pixels, or 5×5 for a
+/// radius above 8; the image is mirrored beyond its edge.
 pub(super) fn corrupt(image: &Image, severity: Severity, _: &Chance) -> Result<Image, Error> {
     let pixels = Pixels::of(image);
     let taps = DISKS.of(&pixels, severity).taps();

@@ -52,8 +52,8 @@ const ELASTICS: Table<Elastic> = Table {
 };
 
 const TRUNCATE: f64 = 3.;
-/// The most that a corner moves, as a share of the square's half side: what ImageNet-C has at 224 pixels,
-/// so that no smaller image is turned inside out.
+/// The most that a corner moves, as a share of the square's half side: what ImageNet-C has at 224
+/// pixels, so that no smaller image is turned inside out.
 const MOST: f64 = 2. / 3.;
 
 /// An affine map that moves three corners of a square at random, then a field of random directions,

@@ -28,8 +28,8 @@ const FOGS: Table<Fog> = Table {
     small: [fog(0.2, 3.), fog(0.5, 3.), fog(0.75, 2.5), fog(1., 2.), fog(1.5, 1.75)],
 };
 
-/// `(x + t p) m / (m + t)` with the plasma fractal `p`, the thickness `t` and the image's largest value
-/// `m`.
+/// `(x + t p) m / (m + t)` with the plasma fractal `p`, the thickness `t` and the image's largest
+/// value `m`.
 pub(super) fn corrupt(image: &Image, severity: Severity, chance: &Chance) -> Result<Image, Error> {
     let mut pixels = Pixels::of(image);
     let Fog { thickness, decay } = FOGS.of(&pixels, severity);

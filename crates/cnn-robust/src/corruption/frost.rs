@@ -57,8 +57,9 @@ const BRANCH: f64 = std::f64::consts::FRAC_PI_3;
 /// Bluish white.
 const TINT: [f64; 3] = [0.84, 0.93, 1.];
 
-/// `a x + b f` with a picture of frost `f`. The authors cut it out of six photos of frosted windows; here
-/// it is drawn: a film of ice, and needles with branches at 60 degrees, all at random.
+/// `a x + b f` with a picture of frost `f`. The authors cut it out of six photos of frosted
+/// windows; here it is drawn: a film of ice, and needles with branches at 60 degrees, all at
+/// random.
 pub(super) fn corrupt(image: &Image, severity: Severity, chance: &Chance) -> Result<Image, Error> {
     let mut pixels = Pixels::of(image);
     let shares = SHARES.of(&pixels, severity);
@@ -119,7 +120,8 @@ impl Needle {
         ]
     }
 
-    /// Draws it with branches on both sides, so many pixels apart, which are shorter towards the tip.
+    /// Draws it with branches on both sides, so many pixels apart, which are shorter towards the
+    /// tip.
     fn draw_with_branches(&self, layer: &mut Pixels, apart: f64) {
         self.draw(layer);
         let count = (self.length / apart) as usize;

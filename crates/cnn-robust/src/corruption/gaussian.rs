@@ -3,7 +3,8 @@
 use super::border::symmetric;
 use super::pixels::Pixels;
 
-/// Blurs an image of height, width, channels, cut at four standard deviations and mirrored at its edges.
+/// Blurs an image of height, width, channels, cut at four standard deviations and mirrored at its
+/// edges.
 pub(crate) fn smoothed(image: &[f64], size: [usize; 3], sigma: f64) -> Vec<f64> {
     let [height, width, channels] = size;
     let pixels = Pixels {
@@ -15,8 +16,8 @@ pub(crate) fn smoothed(image: &[f64], size: [usize; 3], sigma: f64) -> Vec<f64> 
     blurred(&pixels, sigma, 4., symmetric).values
 }
 
-/// Blurs along both axes with a Gaussian that is cut at `truncate` standard deviations; `border` has the
-/// place of what is outside.
+/// Blurs along both axes with a Gaussian that is cut at `truncate` standard deviations; `border`
+/// has the place of what is outside.
 pub(super) fn blurred(
     pixels: &Pixels,
     sigma: f64,
@@ -61,8 +62,9 @@ pub(super) fn blurred(
     pixels.with_values(both)
 }
 
-/// For each place of a line which places are summed with which weights; of taps that find the same place
-/// the weights are added up, so that a line costs no more than its own length however far taps reach.
+/// For each place of a line which places are summed with which weights; of taps that find the same
+/// place the weights are added up, so that a line costs no more than its own length however far
+/// taps reach.
 fn folded(
     taps: &[(i64, f64)],
     len: usize,

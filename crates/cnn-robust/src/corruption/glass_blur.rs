@@ -39,9 +39,9 @@ const TRUNCATE: f64 = 4.;
 
 /// A blur, pixels that take the place of near ones, and the same blur again.
 ///
-/// From the last pixel to the first, each is overwritten by one of its neighbours. The paper speaks of
-/// exchanging the two, and its program writes it so; what NumPy makes of those lines, and what the
-/// published images show, is that one value is there twice.
+/// From the last pixel to the first, each is overwritten by one of its neighbours. The paper speaks
+/// of exchanging the two, and its program writes it so; what NumPy makes of those lines, and what
+/// the published images show, is that one value is there twice.
 pub(super) fn corrupt(image: &Image, severity: Severity, chance: &Chance) -> Result<Image, Error> {
     let pixels = Pixels::of(image);
     let glass = GLASSES.of(&pixels, severity);

@@ -132,11 +132,11 @@ impl Corruption {
         self.entry().group
     }
 
-    /// The image corrupted: of the same size and the same number of channels, with the random numbers of
-    /// `key`, which every image has its own of.
+    /// The image corrupted: of the same size and the same number of channels, with the random
+    /// numbers of `key`, which every image has its own of.
     ///
-    /// Images whose longer side has at most 64 pixels are corrupted as those of CIFAR-10-C, others as
-    /// those of ImageNet-C.
+    /// Images whose longer side has at most 64 pixels are corrupted as those of CIFAR-10-C, others
+    /// as those of ImageNet-C.
     ///
     /// # Errors
     /// None for an image that is not larger than memory.

@@ -12,8 +12,8 @@ pub struct KindErrors {
     pub errors: Vec<f64>,
 }
 
-/// The errors of a network without and with corruptions, in 0..=1 (D. Hendrycks, T. Dietterich 2019,
-/// arXiv:1903.12261, section 4).
+/// The errors of a network without and with corruptions, in 0..=1 (D. Hendrycks, T. Dietterich
+/// 2019, arXiv:1903.12261, section 4).
 ///
 /// ```
 /// use cnn_robust::corruption::{BaselineErrors, Corruption, CorruptionErrors, KindErrors};
@@ -44,8 +44,8 @@ impl CorruptionErrors {
     /// The errors of a network: `clean` without corruption.
     ///
     /// # Errors
-    /// [`Error::Argument`] if an error is not in 0..=1, if there is no kind, a kind twice, or one without
-    /// errors.
+    /// [`Error::Argument`] if an error is not in 0..=1, if there is no kind, a kind twice, or one
+    /// without errors.
     pub fn new(clean: f64, kinds: Vec<KindErrors>) -> Result<Self, Error> {
         let all = kinds.iter().flat_map(|kind| &kind.errors).chain([&clean]);
         check_shares(all)?;
@@ -71,7 +71,8 @@ impl CorruptionErrors {
         &self.kinds
     }
 
-    /// The mean corruption error, not normalised: the mean over the kinds of the mean over the severities.
+    /// The mean corruption error, not normalised: the mean over the kinds of the mean over the
+    /// severities.
     pub fn mean(&self) -> f64 {
         mean(self.kinds.iter().map(KindErrors::mean))
     }
@@ -81,8 +82,8 @@ impl CorruptionErrors {
         self.mean() - self.clean
     }
 
-    /// The paper's mCE: the mean over the kinds of this network's error divided by the baseline's. 1 is as
-    /// good as the baseline.
+    /// The paper's mCE: the mean over the kinds of this network's error divided by the baseline's.
+    /// 1 is as good as the baseline.
     ///
     /// # Errors
     /// [`Error::Argument`] if the baseline lacks a kind, or has no error there.
@@ -90,8 +91,8 @@ impl CorruptionErrors {
         self.ratio(baseline, 0., 0.)
     }
 
-    /// The paper's relative mCE: the mean over the kinds of what the corruption costs this network divided by
-    /// what it costs the baseline.
+    /// The paper's relative mCE: the mean over the kinds of what the corruption costs this network
+    /// divided by what it costs the baseline.
     ///
     /// # Errors
     /// [`Error::Argument`] if the baseline lacks a kind, or loses nothing by it.
@@ -136,8 +137,8 @@ pub struct BaselineErrors {
 }
 
 impl BaselineErrors {
-    /// The errors of a network of one's own: without corruption, and for each kind the mean over the same
-    /// severities.
+    /// The errors of a network of one's own: without corruption, and for each kind the mean over
+    /// the same severities.
     ///
     /// # Errors
     /// [`Error::Argument`] if an error is not in 0..=1, or if there is no kind or one twice.
@@ -147,8 +148,8 @@ impl BaselineErrors {
         Ok(Self { clean, errors })
     }
 
-    /// AlexNet's errors on ImageNet-C, all severities, which the authors divide by. They say nothing of
-    /// other images.
+    /// AlexNet's errors on ImageNet-C, all severities, which the authors divide by. They say
+    /// nothing of other images.
     pub fn alexnet() -> Self {
         const ERRORS: [f64; 15] = [
             0.886428, 0.894468, 0.922640, 0.819880, 0.826268, 0.785948, 0.798360, 0.866816,

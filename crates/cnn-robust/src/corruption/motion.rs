@@ -17,8 +17,9 @@ pub(super) const fn motion(radius: f64, sigma: f64) -> Motion {
 }
 
 impl Motion {
-    /// The image moved at an angle in degrees: half a Gaussian along a line, whose places are rounded to
-    /// pixels. Values are rounded to those of bytes, in which ImageMagick gives its result.
+    /// The image moved at an angle in degrees: half a Gaussian along a line, whose places are
+    /// rounded to pixels. Values are rounded to those of bytes, in which ImageMagick gives its
+    /// result.
     pub(super) fn blurred(self, pixels: &Pixels, angle: f64) -> Pixels {
         let blurred = pixels.correlated(&self.taps(angle), nearest);
         let values = blurred.values.iter();

@@ -66,8 +66,8 @@ impl Pixels {
         image(self, bytes.collect())
     }
 
-    /// A weighted sum of the pixels around each place, from taps `(rows down, columns along, weight)`,
-    /// where `border` has the place of what is outside.
+    /// A weighted sum of the pixels around each place, from taps `(rows down, columns along,
+    /// weight)`, where `border` has the place of what is outside.
     pub(super) fn correlated(
         &self,
         taps: &[(i64, i64, f64)],
@@ -91,8 +91,8 @@ impl Pixels {
         self.with_values(values)
     }
 
-    /// The image seen at the places `(row, column)` that `source` says for each pixel, bilinear between
-    /// pixels.
+    /// The image seen at the places `(row, column)` that `source` says for each pixel, bilinear
+    /// between pixels.
     pub(super) fn sampled(
         &self,
         source: impl Fn(usize, usize) -> [f64; 2],

@@ -13,10 +13,10 @@ pub(super) struct Plasma {
 }
 
 impl Plasma {
-    /// A map that covers an image of this size (A. Fournier, D. Fussell, L. Carpenter, "Computer rendering
-    /// of stochastic models", 1982, on a torus): the middle of each square, then that of each edge, is the
-    /// mean of its neighbours and a random number `w²u` with `u` uniform in −1..1, where `w` is divided
-    /// by `decay` with each step.
+    /// A map that covers an image of this size (A. Fournier, D. Fussell, L. Carpenter, "Computer
+    /// rendering of stochastic models", 1982, on a torus): the middle of each square, then that of
+    /// each edge, is the mean of its neighbours and a random number `w²u` with `u` uniform in
+    /// −1..1, where `w` is divided by `decay` with each step.
     pub(super) fn new(
         [height, width]: [usize; 2],
         decay: f64,

@@ -14,8 +14,8 @@ const QUANTA: Table<f64> = Table {
     small: [500., 250., 100., 75., 50.],
 };
 
-/// `k / c` with `k` of the Poisson distribution of mean `c x`, each value by itself: `k` is the smallest
-/// number whose cumulative probability is not below a uniform one.
+/// `k / c` with `k` of the Poisson distribution of mean `c x`, each value by itself: `k` is the
+/// smallest number whose cumulative probability is not below a uniform one.
 pub(super) fn corrupt(image: &Image, severity: Severity, chance: &Chance) -> Result<Image, Error> {
     let pixels = Pixels::of(image);
     let quanta = QUANTA.of(&pixels, severity);

@@ -61,8 +61,8 @@ const SNOWFALLS: Table<Snowfall> = Table {
     ],
 };
 
-/// Noise of which what is above a threshold falls, at −135 to −45 degrees, over a photo that was mixed
-/// with a whiter one; the same flakes are there once more, turned by 180 degrees.
+/// Noise of which what is above a threshold falls, at −135 to −45 degrees, over a photo that was
+/// mixed with a whiter one; the same flakes are there once more, turned by 180 degrees.
 pub(super) fn corrupt(image: &Image, severity: Severity, chance: &Chance) -> Result<Image, Error> {
     let mut pixels = Pixels::of(image);
     let snowfall = SNOWFALLS.of(&pixels, severity);

@@ -3,8 +3,8 @@
 use super::border::nearest;
 use super::pixels::Pixels;
 
-/// The middle of an image enlarged so that it fills the image, bilinear, as the published programs have
-/// it from scipy: the corners of the cut become the corners of the enlarged image.
+/// The middle of an image enlarged so that it fills the image, bilinear, as the published programs
+/// have it from scipy: the corners of the cut become the corners of the enlarged image.
 pub(super) fn clipped_zoom(pixels: &Pixels, factor: f64) -> Pixels {
     let rows = Side::new(pixels.height, factor);
     let columns = Side::new(pixels.width, factor);

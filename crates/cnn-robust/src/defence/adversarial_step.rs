@@ -15,14 +15,15 @@ use super::{AdversarialConfig, AdversarialMethod};
 use crate::attack::{Attack, AttackBatch, CrossEntropyLoss, Pgd};
 use crate::{AttackedModel, Draw, Images, Normalization, PixelClassifier};
 
-/// How far the attacks of TRADES and MART start from the image, times a normal number for each value.
+/// How far the attacks of TRADES and MART start from the image, times a normal number for each
+/// value.
 const START: f64 = 1e-3;
 
 /// A step of [`Classification`] on images under attack, in place of [`GradientStep`].
 ///
 /// The images are attacked with running batch-norm statistics, which do not move; then the loss is
-/// that of a training pass. Image by image the attack's random numbers come from the update's key, so
-/// an interrupted run ends in the same bytes.
+/// that of a training pass. Image by image the attack's random numbers come from the update's key,
+/// so an interrupted run ends in the same bytes.
 ///
 /// The reports say `robust_top1`, the accuracy on the attacked images.
 pub struct AdversarialStep {
@@ -37,8 +38,8 @@ pub struct AdversarialStep {
 
 impl AdversarialStep {
     /// Trains as `config` says. `attacked` is the network that is trained, built in
-    /// [`Mode::Eval`](cnn_layers::Mode::Eval) from the same store, and `record` its preprocessing; a
-    /// batch has at most `batch_size` images.
+    /// [`Mode::Eval`](cnn_layers::Mode::Eval) from the same store, and `record` its preprocessing;
+    /// a batch has at most `batch_size` images.
     ///
     /// # Errors
     /// As [`AdversarialConfig::check`], and if the record is invalid.
@@ -163,8 +164,8 @@ impl Step<Classification> for AdversarialStep {
         let moved = WeightPerturbation {
             share: self.config.weight_perturbation,
         };
-        // The pass that says where the weights are moved leaves the statistics alone, as the authors'
-        // does, who make it with a copy of the network.
+        // The pass that says where the weights are moved leaves the statistics alone, as the
+        // authors' does, who make it with a copy of the network.
         let searched = attacked(BatchNormPolicy::BatchOnly);
         let undo = moved.apply(&self.step, &searched, &crafted, update)?;
         let trained = attacked(BatchNormPolicy::Update);

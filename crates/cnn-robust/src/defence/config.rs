@@ -19,8 +19,8 @@ pub enum AdversarialMethod {
         /// How much the latter counts.
         beta: f64,
     },
-    /// As TRADES, where images count the more the less sure the network is of them (Wang et al. 2020,
-    /// "Improving Adversarial Robustness Requires Revisiting Misclassified Examples").
+    /// As TRADES, where images count the more the less sure the network is of them (Wang et al.
+    /// 2020, "Improving Adversarial Robustness Requires Revisiting Misclassified Examples").
     Mart {
         /// How much the change counts.
         beta: f64,
@@ -106,13 +106,13 @@ pub struct AdversarialConfig {
     pub method: AdversarialMethod,
     /// What the attack may change.
     pub threat: Threat,
-    /// Steps of the attack; [`AdversarialMethod::Fast`] has one, and free training as many as it has
-    /// replays.
+    /// Steps of the attack; [`AdversarialMethod::Fast`] has one, and free training as many as it
+    /// has replays.
     pub steps: usize,
     /// How far a step goes.
     pub step_size: f64,
-    /// How far the weights are moved against the training, relative to their size, while the gradient
-    /// is measured; 0 for not (Wu et al. 2020, arXiv:2004.05884).
+    /// How far the weights are moved against the training, relative to their size, while the
+    /// gradient is measured; 0 for not (Wu et al. 2020, arXiv:2004.05884).
     pub weight_perturbation: f64,
 }
 
@@ -122,8 +122,8 @@ const STEPS: usize = 7;
 const FAST_STEP: f64 = 1.25;
 
 impl AdversarialConfig {
-    /// Trains by a method against changes in L∞ or L2. Default: 7 steps of a quarter of the size, of
-    /// `fast` one of 1.25 times the size; weights are not moved.
+    /// Trains by a method against changes in L∞ or L2. Default: 7 steps of a quarter of the size,
+    /// of `fast` one of 1.25 times the size; weights are not moved.
     ///
     /// # Errors
     /// As [`check`](Self::check).
@@ -152,8 +152,8 @@ impl AdversarialConfig {
     ///
     /// # Errors
     /// [`Error::Argument`] for `fast` and `free` in another norm than L∞, and for L1; for a size, a
-    /// step size, `beta` or a weight perturbation that is negative or not finite; for no replay; and for
-    /// a weight perturbation with free training, which has no gradient to spare.
+    /// step size, `beta` or a weight perturbation that is negative or not finite; for no replay;
+    /// and for a weight perturbation with free training, which has no gradient to spare.
     pub fn check(&self) -> Result<(), Error> {
         let Threat { norm, eps } = self.threat;
         Threat::new(norm, eps)?;

@@ -12,8 +12,8 @@ const FLOOR: f64 = 1e-12;
 const ALMOST_ONE: f64 = 1.0001;
 
 /// The boosted cross-entropy under attack, `−ln q_y − ln(1 − max_{k≠y} q_k)`, and `beta` times
-/// `KL(p ‖ q) (1 − p_y)`, averaged over the images, with what the network says of an image, `p`, and of
-/// it under attack, `q`.
+/// `KL(p ‖ q) (1 − p_y)`, averaged over the images, with what the network says of an image, `p`,
+/// and of it under attack, `q`.
 pub(super) fn mart_loss(
     clean: &Tensor,
     adversarial: &Tensor,

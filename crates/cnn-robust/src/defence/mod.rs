@@ -1,5 +1,5 @@
-//! Training that makes a classifier robust: the network learns from images under attack. Input transforms,
-//! which mostly seem to, and detectors.
+//! Training that makes a classifier robust: the network learns from images under attack. Input
+//! transforms, which mostly seem to, and detectors.
 
 mod adversarial_step;
 mod config;

@@ -1,5 +1,5 @@
-//! Catastrophic overfitting (Wong et al. 2020, arXiv:2001.03994, section 5.4): of a sudden a network
-//! that is trained with one step is right under one step, and wrong under many.
+//! Catastrophic overfitting (Wong et al. 2020, arXiv:2001.03994, section 5.4): of a sudden a
+//! network that is trained with one step is right under one step, and wrong under many.
 
 use candle_core::{DType, Tensor};
 use cnn_layers::{Mode, Store};

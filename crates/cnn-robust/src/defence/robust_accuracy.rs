@@ -13,9 +13,9 @@ use crate::{AttackedModel, Normalization, PixelClassifier, Threat};
 /// Steps of the attack.
 const STEPS: usize = 10;
 
-/// The share of the first validation images that a classifier is right about under PGD with 10 steps:
-/// a curve to choose an epoch by (Rice et al. 2020, arXiv:2002.11569), not a measure of robustness,
-/// which takes stronger attacks.
+/// The share of the first validation images that a classifier is right about under PGD with 10
+/// steps: a curve to choose an epoch by (Rice et al. 2020, arXiv:2002.11569), not a measure of
+/// robustness, which takes stronger attacks.
 #[derive(Clone)]
 pub struct RobustAccuracy {
     model: Arc<dyn Classifier>,

@@ -6,8 +6,8 @@ use cnn_train::{Error, log_softmax};
 
 use crate::{LogitLoss, Logits};
 
-/// `Σ_n KL(p_n ‖ q_n) / N` with what the network says of the image, `p`, and of it under attack, `q`;
-/// gradients flow through both.
+/// `Σ_n KL(p_n ‖ q_n) / N` with what the network says of the image, `p`, and of it under attack,
+/// `q`; gradients flow through both.
 pub(super) fn trades_loss(clean: &Tensor, adversarial: &Tensor) -> Result<Tensor, Error> {
     let samples = clean.dims()[0] as f64;
     Ok((divergence(clean, adversarial)?.sum_all()? / samples)?)
@@ -72,8 +72,9 @@ mod tests {
         Tensor::from_slice(values, (2, 3), &Device::Cpu).unwrap()
     }
 
-    // import torch; a, b = (torch.tensor(v, dtype=torch.float64).view(2, 3) for v in (CLEAN, ADVERSARIAL))
-    // torch.nn.KLDivLoss(reduction='sum')(torch.log_softmax(b, 1), torch.softmax(a, 1)) / 2
+    // import torch; a, b = (torch.tensor(v, dtype=torch.float64).view(2, 3) for v in (CLEAN,
+    // ADVERSARIAL)) torch.nn.KLDivLoss(reduction='sum')(torch.log_softmax(b, 1), torch.softmax(a,
+    // 1)) / 2
     #[test]
     fn the_loss_is_that_of_torch() {
         let loss = trades_loss(&tensor(&CLEAN), &tensor(&ADVERSARIAL)).unwrap();

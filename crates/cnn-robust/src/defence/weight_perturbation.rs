@@ -3,8 +3,8 @@
 use candle_core::{Tensor, Var};
 use cnn_train::{Error, GradientStep, Task, Update};
 
-/// Moves each weight of two or more dimensions against the training: by a share of its size, along the
-/// gradient of the loss.
+/// Moves each weight of two or more dimensions against the training: by a share of its size, along
+/// the gradient of the loss.
 pub(super) struct WeightPerturbation {
     pub(super) share: f64,
 }

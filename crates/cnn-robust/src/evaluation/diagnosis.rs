@@ -56,8 +56,8 @@ pub struct Diagnosis {
 
 /// Looks for signs that attacks fail because gradients are hidden, in L∞ and L2.
 ///
-/// A classifier without a sign may still have hidden its gradients in another way; one with a sign is
-/// not as robust as attacks with gradients say.
+/// A classifier without a sign may still have hidden its gradients in another way; one with a sign
+/// is not as robust as attacks with gradients say.
 ///
 /// # Errors
 /// [`Error::Argument`] in L1, as [`AttackBatch::check`], and what the model reports.
@@ -170,8 +170,8 @@ impl Diagnosis {
                 self.one_step, self.many_steps
             ),
         );
-        // Not of what PGD alone leaves: of an honest network trained against it Square Attack finds some
-        // of that, and so do other attacks with gradients.
+        // Not of what PGD alone leaves: of an honest network trained against it Square Attack finds
+        // some of that, and so do other attacks with gradients.
         tell(
             self.black_box + beyond(DIFFERENCE) < self.white_box,
             AlarmKind::BlackBoxBeatsWhiteBox,

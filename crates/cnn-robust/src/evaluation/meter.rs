@@ -85,8 +85,8 @@ impl RobustnessMeter {
     /// Attacks a batch.
     ///
     /// # Errors
-    /// As [`AttackBatch::check`], [`Error::NotFinite`] if the classifier gives scores of the images that
-    /// are not finite, and what the model and the attacks report.
+    /// As [`AttackBatch::check`], [`Error::NotFinite`] if the classifier gives scores of the images
+    /// that are not finite, and what the model and the attacks report.
     pub fn add(
         &mut self,
         model: &dyn AttackedModel,
@@ -95,9 +95,9 @@ impl RobustnessMeter {
         self.measure(model, batch, None)
     }
 
-    /// Attacks a batch that a defence stands before: each attack is made on the defended classifier, by an
-    /// attacker who knows of the defence, and again on the bare one, by one who does not. An image that
-    /// either fools counts in the worst case.
+    /// Attacks a batch that a defence stands before: each attack is made on the defended
+    /// classifier, by an attacker who knows of the defence, and again on the bare one, by one who
+    /// does not. An image that either fools counts in the worst case.
     ///
     /// # Errors
     /// As [`add`](Self::add).

@@ -59,7 +59,8 @@ pub struct NamedAttack {
 }
 
 impl NamedAttack {
-    /// The attack. One that [`learns`](Self::learns) does so on `batches`; others do not look at them.
+    /// The attack. One that [`learns`](Self::learns) does so on `batches`; others do not look at
+    /// them.
     ///
     /// # Errors
     /// [`Error::Argument`] if it does not work in the norm, and what learning reports.
@@ -104,7 +105,8 @@ pub fn find_attack(name: &str) -> Result<&'static NamedAttack, Error> {
 const LINF: &[Norm] = &[Norm::Linf];
 const L2_LINF: &[Norm] = &[Norm::Linf, Norm::L2];
 
-/// All attacks, from one step to ensembles, then those without gradients, then those outside a ball.
+/// All attacks, from one step to ensembles, then those without gradients, then those outside a
+/// ball.
 pub const ATTACKS: &[NamedAttack] = &[
     NamedAttack {
         name: "fgsm",

@@ -21,8 +21,8 @@ pub struct PixelBatches {
 }
 
 impl PixelBatches {
-    /// The images of a dataset as a network with this preprocessing sees them. Default: batches of 64,
-    /// random numbers of seed 0.
+    /// The images of a dataset as a network with this preprocessing sees them. Default: batches of
+    /// 64, random numbers of seed 0.
     ///
     /// # Errors
     /// If the record is invalid.
@@ -50,8 +50,8 @@ impl PixelBatches {
         Self { key, ..self }
     }
 
-    /// Gives each batch to `take`. `label` says which of the network's classes the image of a number
-    /// shows; an image of none of them is left out.
+    /// Gives each batch to `take`. `label` says which of the network's classes the image of a
+    /// number shows; an image of none of them is left out.
     ///
     /// # Errors
     /// [`Error::Data`] if the batch size is 0, and what `label` and `take` report.

@@ -13,7 +13,8 @@ pub struct RobustnessResult {
     pub clean_correct: usize,
     /// Each attack.
     pub attacks: Vec<AttackResult>,
-    /// How many images the classifier still took for what they are, whichever attack was made on them.
+    /// How many images the classifier still took for what they are, whichever attack was made on
+    /// them.
     pub worst_correct: usize,
 }
 
@@ -30,15 +31,16 @@ pub struct AttackResult {
     pub attacked: usize,
     /// How many of these the classifier took for something else afterwards.
     pub fooled: usize,
-    /// The mean of the largest change of a value, of the images that it fooled; 0 where there is none.
+    /// The mean of the largest change of a value, of the images that it fooled; 0 where there is
+    /// none.
     pub mean_linf: f64,
     /// The mean size of the change in L2, likewise.
     pub mean_l2: f64,
-    /// The sizes of the changes in the norm of the limit, or else in L2, of the images that it fooled,
-    /// in ascending order.
+    /// The sizes of the changes in the norm of the limit, or else in L2, of the images that it
+    /// fooled, in ascending order.
     pub sizes: Vec<f64>,
-    /// How many of the attacked images fooled the classifier where the attack was made on the classifier
-    /// without its defence; `None` where that was not tried.
+    /// How many of the attacked images fooled the classifier where the attack was made on the
+    /// classifier without its defence; `None` where that was not tried.
     pub transferred: Option<usize>,
     /// What it asked the model, for all images.
     pub queries: Queries,
@@ -73,8 +75,8 @@ impl AttackResult {
         share(self.attacked - self.fooled, self.samples)
     }
 
-    /// The accuracy under the attack as it was made on the classifier without its defence: what an attacker
-    /// who does not know of the defence leaves. It says nothing of robustness without
+    /// The accuracy under the attack as it was made on the classifier without its defence: what an
+    /// attacker who does not know of the defence leaves. It says nothing of robustness without
     /// [`robust_top1`](Self::robust_top1) beside it.
     pub fn transferred_top1(&self) -> Option<f64> {
         let fooled = self.transferred?;

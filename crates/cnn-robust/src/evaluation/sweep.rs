@@ -16,8 +16,9 @@ pub struct SweepPoint {
     pub interval: Interval,
 }
 
-/// Makes an attack at several sizes. An image that was fooled at a size counts as fooled at all larger
-/// ones, since what fooled it is allowed there, too, and is not attacked again; so the curve falls.
+/// Makes an attack at several sizes. An image that was fooled at a size counts as fooled at all
+/// larger ones, since what fooled it is allowed there, too, and is not attacked again; so the curve
+/// falls.
 ///
 /// # Errors
 /// As [`AttackBatch::check`], what `attack` reports of a size, and what the model reports.

@@ -2,8 +2,8 @@
 
 /// A loss of each image's class scores.
 pub trait LogitLoss {
-    /// The loss of the image at a place of its batch, and its gradient by the scores, which is written
-    /// to `gradient`; that holds zeros before.
+    /// The loss of the image at a place of its batch, and its gradient by the scores, which is
+    /// written to `gradient`; that holds zeros before.
     fn loss(&self, index: usize, logits: &[f64], gradient: &mut [f64]) -> f64;
 }
 

@@ -5,8 +5,8 @@ use cnn_core::{ColorOrder, CropMode, Preprocessing};
 
 use crate::{Error, Images};
 
-/// How a network normalises images in 0..1, red, green, blue: each channel is scaled and shifted, and
-/// the channels may be reversed.
+/// How a network normalises images in 0..1, red, green, blue: each channel is scaled and shifted,
+/// and the channels may be reversed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalization {
     scale: Vec<f64>,
@@ -100,8 +100,8 @@ impl Normalization {
 
 /// How a photo becomes an image in 0..1 of a network's size: as `record` says, but not normalised.
 ///
-/// A network that wants a border of the mean colour is none for this: the colour is known only beside
-/// its normalisation. `None` then.
+/// A network that wants a border of the mean colour is none for this: the colour is known only
+/// beside its normalisation. `None` then.
 pub(crate) fn unnormalized(record: &Preprocessing) -> Option<Preprocessing> {
     if record.crop_mode == CropMode::Border || record.letterbox_fill.is_some() {
         return None;

@@ -38,9 +38,9 @@ pub struct PixelClassifier<'a> {
 }
 
 impl<'a> PixelClassifier<'a> {
-    /// A network, built in [`Mode::Eval`](cnn_layers::Mode::Eval), that wants its images as `record`
-    /// says. What the record says of sizes is not asked: images come at the network's size. Default:
-    /// a network of f32 weights.
+    /// A network, built in [`Mode::Eval`](cnn_layers::Mode::Eval), that wants its images as
+    /// `record` says. What the record says of sizes is not asked: images come at the network's
+    /// size. Default: a network of f32 weights.
     ///
     /// # Errors
     /// If the record is invalid.

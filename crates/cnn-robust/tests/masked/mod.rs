@@ -106,8 +106,9 @@ impl AttackedModel for Stochastic<'_> {
     }
 }
 
-/// Bends each value by a fine wave before the network sees it: `x + h · p / 2π · sin(2π x / p)`. Its
-/// slope is `1 + h cos(2π x / p)`, so with `h` above 1 the sign of the gradient is that of the wave.
+/// Bends each value by a fine wave before the network sees it: `x + h · p / 2π · sin(2π x / p)`.
+/// Its slope is `1 + h cos(2π x / p)`, so with `h` above 1 the sign of the gradient is that of the
+/// wave.
 pub(crate) struct Shattered<'a> {
     pub(crate) model: &'a dyn AttackedModel,
     /// How steep the wave is: `h`.

@@ -162,8 +162,8 @@ impl<'a> Explained<'a> {
         }
     }
 
-    /// The score of each image from `maps` at a place, `(N)`; differentiable. `images` are those that
-    /// the maps are of, or the one that all are changed maps of.
+    /// The score of each image from `maps` at a place, `(N)`; differentiable. `images` are those
+    /// that the maps are of, or the one that all are changed maps of.
     pub(crate) fn scores_from(
         self,
         place: Place,
@@ -191,8 +191,8 @@ impl<'a> Explained<'a> {
         }
     }
 
-    /// The maps of images up to a place, of which those at the place are changed: what reads several
-    /// stages reads those before, too, and they stay what they are.
+    /// The maps of images up to a place, of which those at the place are changed: what reads
+    /// several stages reads those before, too, and they stay what they are.
     fn with_changed(
         self,
         place: Place,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::Result as CandleResult;
-use cnn_data::{BatchPlan, Dataset, Skipped};
+use cnn_data::{BatchPlan, Dataset, Skipped, spread};
 use cnn_layers::FeatureMap;
 use cnn_models::Network;
 
@@ -184,14 +184,6 @@ fn affordable(most: f64, available: usize) -> usize {
     available.min(if most >= more as f64 { more } else { power })
 }
 
-/// At most `images` places spread evenly over a dataset.
-fn spread(len: usize, images: usize) -> Vec<usize> {
-    let count = images.min(len);
-    (0..count)
-        .map(|place| (place as u128 * len as u128 / count as u128) as usize)
-        .collect()
-}
-
 fn nothing_readable(skipped: &[Skipped]) -> Error {
     let reasons = skipped
         .iter()
@@ -210,14 +202,6 @@ fn nothing_readable(skipped: &[Skipped]) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn images_are_spread_evenly() {
-        assert_eq!(spread(10, 4), [0, 2, 5, 7]);
-        assert_eq!(spread(3, 256), [0, 1, 2]);
-        assert_eq!(spread(3, usize::MAX), [0, 1, 2]);
-        assert!(spread(0, 5).is_empty());
-    }
 
     #[test]
     fn as_many_images_are_taken_as_there_is_time_for() {

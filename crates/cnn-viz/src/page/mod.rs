@@ -52,9 +52,9 @@ impl Report {
     /// [`Error::Argument`] if epochs are not numbered upwards from 1 or more, if learning
     /// rates do not go on from left to right, if a phase ends before it begins or names a layer
     /// group twice, if `best_epoch` is not among the epochs, or if there are not as many names as
-    /// classes, cells of a strip as epochs, or scores of a grid as columns. [`Error::Picture`] if an image cannot be encoded;
-    /// [`Error::Metrics`], [`Error::Chart`], [`Error::Template`] if the libraries behind them
-    /// refuse, which no report is known to cause.
+    /// classes, cells of a strip as epochs, or scores of a grid as columns. [`Error::Picture`] if
+    /// an image cannot be encoded; [`Error::Metrics`], [`Error::Chart`], [`Error::Template`] if the
+    /// libraries behind them refuse, which no report is known to cause.
     pub fn to_html(&self) -> Result<String, Error> {
         Ok(printable(&ReportPage::new(self)?.render()?))
     }

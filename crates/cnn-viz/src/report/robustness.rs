@@ -2,8 +2,8 @@
 
 use cnn_data::Image;
 
-/// Attacks on a classifier: a table, a curve over the size, signs that the figures deceive, pictures;
-/// and what is certain whatever the attack. What was not measured is left empty.
+/// Attacks on a classifier: a table, a curve over the size, signs that the figures deceive,
+/// pictures; and what is certain whatever the attack. What was not measured is left empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RobustnessResults {
     /// The images, as "1000 test images".
@@ -40,7 +40,8 @@ pub struct AttackRow {
     pub limit: String,
     /// The accuracy under it, in 0..=1, with the ends of its interval.
     pub robust: [f64; 3],
-    /// The accuracy under it where it was made on the network without its defence; `None` without one.
+    /// The accuracy under it where it was made on the network without its defence; `None` without
+    /// one.
     pub transferred: Option<f64>,
     /// The share of the attacked images that it fools the network with.
     pub success_rate: f64,

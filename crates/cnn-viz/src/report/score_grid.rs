@@ -2,7 +2,8 @@
 
 use cnn_data::Image;
 
-/// Shares in rows and columns, as the accuracy under each kind of corruption at each severity: a heat map.
+/// Shares in rows and columns, as the accuracy under each kind of corruption at each severity: a
+/// heat map.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScoreGrid {
     /// The heading.

@@ -13,7 +13,7 @@ use clap::Args;
 use cnn_robust::defence::parse_transform;
 use cnn_robust::{AttackSettings, NamedAttack, Norm, Threat, find_attack, parse_eps};
 
-use crate::args::{DType, Unusable};
+use crate::args::{DType, Unusable, accepted};
 use crate::labelled_images::LabelledImages;
 use crate::memory::{self, Workload};
 use crate::network_args::NetworkArgs;
@@ -41,8 +41,8 @@ pub(crate) struct Attack {
     #[arg(long, value_name = "NORM", default_value = "linf", value_parser = norm)]
     norm: Norm,
 
-    /// The largest size of a change, of images with values in 0 to 1, as 8/255 or 0.3; default 8/255
-    /// in linf, 0.5 in l2, 12 in l1
+    /// The largest size of a change, of images with values in 0 to 1, as 8/255 or 0.3; default
+    /// 8/255 in linf, 0.5 in l2, 12 in l1
     #[arg(long, value_name = "SIZE", value_parser = eps)]
     eps: Option<f64>,
 
@@ -94,8 +94,8 @@ pub(crate) struct Attack {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
 
-    /// Write the changed images of each attack into this directory: as PNG, whose rounding may undo a
-    /// change, and batch by batch as the tensors `clean`, `adversarial`, `labels`, `predictions`,
+    /// Write the changed images of each attack into this directory: as PNG, whose rounding may undo
+    /// a change, and batch by batch as the tensors `clean`, `adversarial`, `labels`, `predictions`,
     /// `indices`
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
@@ -106,8 +106,8 @@ pub(crate) struct Attack {
     #[arg(long, value_name = "FILE", requires = "output", conflicts_with_all = ["data", "split", "save", "out", "targeted", "defence", "detect"])]
     input: Option<PathBuf>,
 
-    /// Of --input: the file to write, with `ATTACK.adversarial`, `ATTACK.success`, and each batch that
-    /// a gradient was asked for as `ATTACK.queried.N`
+    /// Of --input: the file to write, with `ATTACK.adversarial`, `ATTACK.success`, and each batch
+    /// that a gradient was asked for as `ATTACK.queried.N`
     #[arg(long, value_name = "FILE", requires = "input")]
     output: Option<PathBuf>,
 
@@ -128,14 +128,6 @@ fn attack_help() -> String {
     let line = |attack: &NamedAttack| format!("{} ({})", attack.name, attack.about);
     let all: Vec<String> = cnn_robust::ATTACKS.iter().map(line).collect();
     format!("Attacks, one after the other: {}", all.join("; "))
-}
-
-/// What an argument would have to be.
-fn accepted(error: &cnn_robust::Error) -> String {
-    match error {
-        cnn_robust::Error::Argument(argument) => format!("expected {}", argument.expected),
-        other => other.to_string(),
-    }
 }
 
 fn attack(text: &str) -> Result<&'static NamedAttack, String> {

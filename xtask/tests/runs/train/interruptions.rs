@@ -61,7 +61,8 @@ struct Kills {
 impl Kills {
     const EPOCHS: usize = 6;
     const AVERAGED: [&str; 2] = ["--ema", "0.9"];
-    /// Some three hundredths of a second, so that states within an epoch are among those gone on from.
+    /// Some three hundredths of a second, so that states within an epoch are among those gone on
+    /// from.
     const OFTEN: [&str; 2] = ["--save-every", "0.0005"];
 
     fn new(more: &[&'static str]) -> Self {
@@ -167,7 +168,8 @@ fn a_killed_run_resumes_and_ends_in_the_same_bytes() {
 #[test]
 fn training_under_attack_resumes_to_the_same_bytes() {
     let small = ["--adv-eps", "0.05", "--adv-samples", "8"];
-    // What free training keeps from batch to batch, and what the watch of `fast` counts, is saved, too.
+    // What free training keeps from batch to batch, and what the watch of `fast` counts, is saved,
+    // too.
     for method in ["free:2", "fast"] {
         let more = [&["--adversarial", method][..], &small].concat();
         Kills::new(&more).until(3, 1);

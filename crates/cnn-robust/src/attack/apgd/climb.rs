@@ -36,7 +36,8 @@ pub(super) struct Climb {
     gradient: Vec<f64>,
     best: Best,
     adversarial: Option<Vec<f64>>,
-    /// The loss after each step, behind a 0 that the first is compared with, as in the authors' code.
+    /// The loss after each step, behind a 0 that the first is compared with, as in the authors'
+    /// code.
     losses: Vec<f64>,
     step_size: f64,
     was_reduced: bool,
@@ -52,7 +53,8 @@ struct Sparsity {
 }
 
 impl Climb {
-    /// At a point of the ball. `is_fresh` is false where the point comes from a climb in a larger ball.
+    /// At a point of the ball. `is_fresh` is false where the point comes from a climb in a larger
+    /// ball.
     pub(super) fn new(threat: Threat, clean: &[f64], start: Vec<f64>, is_fresh: bool) -> Self {
         let values = clean.len() as f64;
         let changed = if is_fresh {
@@ -161,8 +163,8 @@ impl Climb {
         self.was_reduced
     }
 
-    /// Whether the best image differs from the clean one in fewer values than before; if so steps are
-    /// as large as at first, otherwise they become smaller.
+    /// Whether the best image differs from the clean one in fewer values than before; if so steps
+    /// are as large as at first, otherwise they become smaller.
     fn becomes_sparser(&mut self) -> bool {
         let changed = count_changed(&self.clean, &self.best.image);
         let is_sparser = changed / self.sparsity.changed_before < 0.95;
@@ -231,8 +233,8 @@ fn sparse_direction(gradient: &[f64], share: f64) -> Vec<f64> {
     gradient.iter().map(step).collect()
 }
 
-/// The nearest allowed image; in L1 of those with values in 0..1 at once, which scaling or cutting one
-/// after the other would miss.
+/// The nearest allowed image; in L1 of those with values in 0..1 at once, which scaling or cutting
+/// one after the other would miss.
 pub(super) fn project(threat: Threat, clean: &[f64], image: &mut Vec<f64>) {
     let pairs = image.iter().zip(clean);
     let mut change: Vec<f64> = pairs.map(|(a, b)| a - b).collect();

@@ -1,5 +1,5 @@
-//! Ascent that chooses its own step size: APGD (Croce & Hein 2020, arXiv:2003.01690), in L1 with sparse
-//! steps (Croce & Hein 2021, arXiv:2103.01208).
+//! Ascent that chooses its own step size: APGD (Croce & Hein 2020, arXiv:2003.01690), in L1 with
+//! sparse steps (Croce & Hein 2021, arXiv:2103.01208).
 
 mod climb;
 mod schedule;
@@ -29,8 +29,8 @@ enum Objective {
 /// Projected gradient ascent with momentum, which halves its steps and goes back to its best point
 /// where it does not get on.
 ///
-/// With the projection `P` to the allowed changes, the step size `η` (at first `2 ε`) and the ascent
-/// direction `d` of the loss,
+/// With the projection `P` to the allowed changes, the step size `η` (at first `2 ε`) and the
+/// ascent direction `d` of the loss,
 ///
 /// ```text
 /// z = P(x_k + η d(x_k))
@@ -80,8 +80,8 @@ impl Apgd {
         }
     }
 
-    /// With [`TargetedDlrLoss`] towards the most likely other classes, one after the other: `apgd-t`.
-    /// Any error is a success. Default: 9 classes, or as many as there are; otherwise as
+    /// With [`TargetedDlrLoss`] towards the most likely other classes, one after the other:
+    /// `apgd-t`. Any error is a success. Default: 9 classes, or as many as there are; otherwise as
     /// [`Apgd::cross_entropy`].
     pub fn targeted(threat: Threat) -> Self {
         Self {
@@ -118,8 +118,8 @@ impl Apgd {
         Self { objective, ..self }
     }
 
-    /// Whether the first steps may go three times, then twice as far as the ball reaches: 0.3 of the
-    /// steps each. In L1 that finds more.
+    /// Whether the first steps may go three times, then twice as far as the ball reaches: 0.3 of
+    /// the steps each. In L1 that finds more.
     #[must_use]
     pub fn with_shrinking_ball(self, shrinking_ball: bool) -> Self {
         Self {
@@ -128,8 +128,8 @@ impl Apgd {
         }
     }
 
-    /// Whether an image is left as soon as the model errs on it. It succeeds on the same images then,
-    /// with fewer queries.
+    /// Whether an image is left as soon as the model errs on it. It succeeds on the same images
+    /// then, with fewer queries.
     #[must_use]
     pub fn with_early_stop(self, early_stop: bool) -> Self {
         Self { early_stop, ..self }
@@ -156,8 +156,8 @@ impl Apgd {
         }
     }
 
-    /// A random point of the ball, at its border but for values cut to 0..1; in L1 the nearest allowed
-    /// point to a normal one.
+    /// A random point of the ball, at its border but for values cut to 0..1; in L1 the nearest
+    /// allowed point to a normal one.
     fn start(
         &self,
         batch: &AttackBatch<'_>,

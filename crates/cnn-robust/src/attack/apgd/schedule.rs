@@ -4,8 +4,8 @@ use crate::Norm;
 
 /// For each step, over how many steps back the size is judged after it, if it is.
 ///
-/// In L∞ and L2 the first time is after 0.22 of all steps; each later interval is 0.03 shorter, down to
-/// 0.06. In L1 it is every 0.04.
+/// In L∞ and L2 the first time is after 0.22 of all steps; each later interval is 0.03 shorter,
+/// down to 0.06. In L1 it is every 0.04.
 pub(super) fn checkpoints(norm: Norm, steps: usize) -> Vec<Option<usize>> {
     let share = |part: f64| ((part * steps as f64) as usize).max(1);
     let mut interval = match norm {
@@ -36,8 +36,8 @@ pub(super) struct Stage {
     pub(super) steps: usize,
 }
 
-/// All steps in one ball, or 0.3 of them in one three times as large, 0.3 in one twice as large, and
-/// the others in the ball itself.
+/// All steps in one ball, or 0.3 of them in one three times as large, 0.3 in one twice as large,
+/// and the others in the ball itself.
 pub(super) fn stages(eps: f64, steps: usize, shrinking: bool) -> Vec<Stage> {
     let large = (0.3 * steps as f64).ceil() as usize;
     let last = steps.saturating_sub(2 * large);
@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn checkpoints_are_those_of_the_paper() {
-        // Its section 4 lists them as shares of 100 steps: p₁ = 0.22, pⱼ₊₁ = pⱼ + max(pⱼ − pⱼ₋₁ − 0.03, 0.06).
+        // Its section 4 lists them as shares of 100 steps: p₁ = 0.22, pⱼ₊₁ = pⱼ + max(pⱼ − pⱼ₋₁ −
+        // 0.03, 0.06).
         let expected = [22, 41, 57, 70, 80, 87, 93, 99];
         assert_eq!(places(Norm::Linf, 100), expected);
         assert_eq!(

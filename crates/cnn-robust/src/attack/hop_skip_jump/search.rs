@@ -51,7 +51,8 @@ impl HopSkipJump {
         self.norm.size(&change)
     }
 
-    /// The point at the boundary on the way from a wrong point to the clean image. It is wrong itself.
+    /// The point at the boundary on the way from a wrong point to the clean image. It is wrong
+    /// itself.
     fn boundary(&self, oracle: &Oracle<'_>, wrong: &[f64]) -> Result<Pixels, Error> {
         let clean = oracle.clean();
         let distance = self.distance(clean, wrong);

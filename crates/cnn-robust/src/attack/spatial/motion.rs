@@ -21,7 +21,8 @@ pub struct Motion {
 }
 
 impl Motion {
-    /// Writes an image `(H, W, C)` of this size after the motion; values between pixels are bilinear.
+    /// Writes an image `(H, W, C)` of this size after the motion; values between pixels are
+    /// bilinear.
     pub(super) fn apply(self, size: [usize; 3], image: &[f64], fill: Fill, moved: &mut [f64]) {
         let [height, width, channels] = size;
         let (sine, cosine) = self.degrees.to_radians().sin_cos();

@@ -43,8 +43,8 @@ impl Window {
     }
 }
 
-/// A square at a random place; as in the authors' code it never touches the lower and the right border,
-/// unless it fills the image.
+/// A square at a random place; as in the authors' code it never touches the lower and the right
+/// border, unless it fills the image.
 pub(super) fn corner(canvas: &Canvas<'_>, side: usize, numbers: [f64; 2]) -> Window {
     let [height, width, _] = canvas.size;
     let [down, right] = numbers;

@@ -1,5 +1,5 @@
-//! The changes of Square Attack in L2 and L1: pairs of a hill and a valley, of which one window gives
-//! its size to another.
+//! The changes of Square Attack in L2 and L1: pairs of a hill and a valley, of which one window
+//! gives its size to another.
 
 use super::super::projection::to_l1_ball_within_unit;
 use super::canvas::{Canvas, Window, corner, sign};
@@ -107,8 +107,8 @@ fn tiles(canvas: &Canvas<'_>) -> Vec<Window> {
     rows.collect()
 }
 
-/// A square whose upper half is a hill and whose lower half is a valley, of size 1; lying on its side
-/// for a number above a half.
+/// A square whose upper half is a hill and whose lower half is a valley, of size 1; lying on its
+/// side for a number above a half.
 fn hill_and_valley(norm: Norm, side: usize, number: f64) -> Vec<f64> {
     let upper = side / 2;
     let mut heights = hill(norm, [upper, side]);
@@ -122,8 +122,8 @@ fn hill_and_valley(norm: Norm, side: usize, number: f64) -> Vec<f64> {
     places.collect()
 }
 
-/// Rectangles around the middle, each wider by one on every side and added with the weight `1 / n²` in
-/// L2, `1 / n⁴` in L1; of size 1.
+/// Rectangles around the middle, each wider by one on every side and added with the weight `1 / n²`
+/// in L2, `1 / n⁴` in L1; of size 1.
 fn hill(norm: Norm, [rows, columns]: [usize; 2]) -> Vec<f64> {
     let mut heights = vec![0.; rows * columns];
     let power = if norm == Norm::L1 { 4 } else { 2 };

@@ -1,5 +1,5 @@
-//! Random search by scores alone: Square Attack (Andriushchenko et al. 2020, arXiv:1912.00049); in L1
-//! as AutoAttack has it (Croce & Hein 2021, arXiv:2103.01208).
+//! Random search by scores alone: Square Attack (Andriushchenko et al. 2020, arXiv:1912.00049); in
+//! L1 as AutoAttack has it (Croce & Hein 2021, arXiv:2103.01208).
 
 mod canvas;
 mod hills;
@@ -13,8 +13,8 @@ use super::pgd::failures;
 use super::{Attack, AttackBatch, MarginLoss};
 use crate::{AttackedModel, Draw, Error, Images, LogitLoss, Norm, Threat};
 
-/// Changes squares at random places, and keeps a change that makes the [margin](MarginLoss) larger. It
-/// asks for no gradient, so a masked one does not stop it.
+/// Changes squares at random places, and keeps a change that makes the [margin](MarginLoss) larger.
+/// It asks for no gradient, so a masked one does not stop it.
 ///
 /// An image that it succeeded on is asked about no more. Of another it gives the one of the largest
 /// margin. Images that the model errs on beforehand are left alone.
@@ -35,8 +35,8 @@ struct Search {
 }
 
 impl Square {
-    /// Looks in a ball. Default: 5000 queries after that of the first change, with squares that become
-    /// smaller by the paper's schedule for 10,000 queries, compressed to their number.
+    /// Looks in a ball. Default: 5000 queries after that of the first change, with squares that
+    /// become smaller by the paper's schedule for 10,000 queries, compressed to their number.
     pub fn new(threat: Threat) -> Self {
         Self {
             threat,
@@ -51,8 +51,8 @@ impl Square {
         Self { queries, ..self }
     }
 
-    /// Whether the schedule for 10,000 queries is compressed to the number of queries, or broken off
-    /// after them as in AutoAttack's standard version.
+    /// Whether the schedule for 10,000 queries is compressed to the number of queries, or broken
+    /// off after them as in AutoAttack's standard version.
     #[must_use]
     pub fn with_rescaled_schedule(self, rescaled: bool) -> Self {
         Self { rescaled, ..self }

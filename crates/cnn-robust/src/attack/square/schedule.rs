@@ -27,7 +27,8 @@ mod tests {
 
     #[test]
     fn squares_become_smaller() {
-        // By hand, of 32x32: √(0.8 · 1024) = 28.6, √(0.4 · 1024) = 20.2, √(0.8 / 512 · 1024) = 1.26.
+        // By hand, of 32x32: √(0.8 · 1024) = 28.6, √(0.4 · 1024) = 20.2, √(0.8 / 512 · 1024) =
+        // 1.26.
         let of = |norm, query| side(norm, query, [32, 32]);
         assert_eq!([of(Norm::Linf, 0), of(Norm::Linf, 10)], [29, 29]);
         assert_eq!([of(Norm::Linf, 11), of(Norm::Linf, 9000)], [20, 1]);

@@ -12,7 +12,8 @@ pub(super) struct Plane {
 }
 
 impl Plane {
-    /// Grey, or luma, blueness and redness, of which the last two have half as many rows and columns.
+    /// Grey, or luma, blueness and redness, of which the last two have half as many rows and
+    /// columns.
     pub(super) fn all_of(image: &Image) -> Vec<Self> {
         if image.channels() == 1 {
             let grey = |pixel: &[u8]| i32::from(pixel[0]);
@@ -36,8 +37,9 @@ impl Plane {
         self.values[row.min(self.height - 1) * self.width + column.min(self.width - 1)]
     }
 
-    /// The mean of each four values; a half is rounded down and up in turn, as libjpeg does. Columns fill
-    /// whole blocks: beyond the edge they are means of the edge's values, not copies of the last mean.
+    /// The mean of each four values; a half is rounded down and up in turn, as libjpeg does.
+    /// Columns fill whole blocks: beyond the edge they are means of the edge's values, not copies
+    /// of the last mean.
     fn halved(&self) -> Self {
         let height = self.height.div_ceil(2);
         let width = self.width.div_ceil(2).next_multiple_of(SIDE);

@@ -1,4 +1,5 @@
-//! The cosine transform of a block in libjpeg's integers, which decide what coefficients are rounded to.
+//! The cosine transform of a block in libjpeg's integers, which decide what coefficients are
+//! rounded to.
 
 /// Side of a block.
 pub(super) const SIDE: usize = 8;
@@ -15,8 +16,8 @@ const fn fixed(constant: f64) -> i32 {
     (constant * (1 << CONSTANT) as f64 + 0.5) as i32
 }
 
-/// Eight times the transform of values around 0 (C. Loeffler, A. Ligtenberg, G. Moschytz, "Practical fast
-/// 1-D DCT algorithms with 11 multiplications", 1989).
+/// Eight times the transform of values around 0 (C. Loeffler, A. Ligtenberg, G. Moschytz,
+/// "Practical fast 1-D DCT algorithms with 11 multiplications", 1989).
 pub(super) fn transformed(mut block: Block) -> Block {
     for row in block.chunks_exact_mut(SIDE) {
         let line = std::array::from_fn(|place| row[place]);
@@ -39,7 +40,8 @@ fn descaled(value: i32, bits: u32) -> i32 {
     (value + (1 << (bits - 1))) >> bits
 }
 
-/// One line; `whole` brings what was not multiplied to the scale of the result, and what was loses `bits`.
+/// One line; `whole` brings what was not multiplied to the scale of the result, and what was loses
+/// `bits`.
 fn line_of(line: [i32; SIDE], whole: impl Fn(i32) -> i32, bits: u32) -> [i32; SIDE] {
     let sum = |place: usize| line[place] + line[SIDE - 1 - place];
     let difference = |place: usize| line[place] - line[SIDE - 1 - place];

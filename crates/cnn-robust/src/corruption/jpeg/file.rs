@@ -1,5 +1,5 @@
-//! A baseline JPEG file (ITU-T T.81, "Digital compression and coding of continuous-tone still images",
-//! 1992).
+//! A baseline JPEG file (ITU-T T.81, "Digital compression and coding of continuous-tone still
+//! images", 1992).
 //!
 //! Its codes all have nine bits: how small the file is does not matter to what it loses.
 
@@ -37,7 +37,8 @@ const TABLES: [[u16; 64]; 2] = [
 
 /// Bits of a code, which is the symbol's number.
 const CODE: u32 = 9;
-/// Symbols of a block's mean, how many bits its change has, and of the others, with the zeros before them.
+/// Symbols of a block's mean, how many bits its change has, and of the others, with the zeros
+/// before them.
 const MEAN_SYMBOLS: u8 = 12;
 const OTHER_SYMBOLS: u8 = 255;
 /// A run of sixteen zeros.

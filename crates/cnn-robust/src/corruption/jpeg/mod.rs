@@ -23,8 +23,9 @@ pub(super) fn corrupt(image: &Image, severity: Severity, _: &Chance) -> Result<I
     jpeg_round_trip(image, QUALITIES.of(&Pixels::of(image), severity))
 }
 
-/// The image after it was stored as a JPEG file of a quality from 1 to 100, as Pillow writes and reads it:
-/// chroma of half the resolution, libjpeg's integer arithmetic, its tables at that quality.
+/// The image after it was stored as a JPEG file of a quality from 1 to 100, as Pillow writes and
+/// reads it: chroma of half the resolution, libjpeg's integer arithmetic, its tables at that
+/// quality.
 ///
 /// # Errors
 /// [`Error::Argument`] if the quality is not in 1..=100, or if a side has more than 65,535 pixels;

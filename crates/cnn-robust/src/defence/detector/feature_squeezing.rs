@@ -1,12 +1,13 @@
-//! Feature squeezing (W. Xu, D. Evans, Y. Qi, "Feature Squeezing: Detecting Adversarial Examples in Deep
-//! Neural Networks", 2018, arXiv:1704.01155).
+//! Feature squeezing (W. Xu, D. Evans, Y. Qi, "Feature Squeezing: Detecting Adversarial Examples in
+//! Deep Neural Networks", 2018, arXiv:1704.01155).
 
 use super::InputDetector;
 use crate::defence::{BitDepth, InputTransform, Median};
 use crate::{AttackedModel, Error, Images};
 
-/// How far the prediction moves when an image is squeezed: `max_s ‖p(x) − p(s(x))‖₁` over the squeezers, with
-/// `p` the softmax, so between 0 and 2. An image that was not attacked keeps its prediction.
+/// How far the prediction moves when an image is squeezed: `max_s ‖p(x) − p(s(x))‖₁` over the
+/// squeezers, with `p` the softmax, so between 0 and 2. An image that was not attacked keeps its
+/// prediction.
 ///
 /// An attacker who knows of it finds changes that squeezing leaves alone (W. He et al. 2017,
 /// arXiv:1706.04701): what it finds of other attacks is no measure of robustness.
@@ -26,8 +27,8 @@ impl FeatureSqueezing {
         Ok(Self { squeezers })
     }
 
-    /// The paper's for images of so many channels, but for its non-local means: one bit of grey images and
-    /// five of others, and a median of 2×2.
+    /// The paper's for images of so many channels, but for its non-local means: one bit of grey
+    /// images and five of others, and a median of 2×2.
     ///
     /// # Errors
     /// None with arguments that were accepted.

@@ -6,8 +6,8 @@ use super::InputDetector;
 use crate::attack::AttackBatch;
 use crate::{AttackedBatch, AttackedModel, Error, Images};
 
-/// Collects a detector's scores batch by batch: those of images that the classifier takes for what they are,
-/// and for each attack those of the changed images that fooled it.
+/// Collects a detector's scores batch by batch: those of images that the classifier takes for what
+/// they are, and for each attack those of the changed images that fooled it.
 pub struct DetectorMeter {
     detector: Box<dyn InputDetector>,
     clean: Vec<f64>,
@@ -55,8 +55,8 @@ impl DetectorMeter {
         Ok(())
     }
 
-    /// For each attack the curve of found attacks over false alarms; `None` where it fooled nothing, or
-    /// no image was right before.
+    /// For each attack the curve of found attacks over false alarms; `None` where it fooled
+    /// nothing, or no image was right before.
     ///
     /// # Errors
     /// [`Error::Metrics`] if a score is NaN.

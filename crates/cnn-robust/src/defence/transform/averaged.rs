@@ -2,9 +2,9 @@
 
 use crate::{AttackedModel, Error, ImageGradient, Images, LogitLoss, Logits};
 
-/// A model whose answers are random, as an attack sees it that knows that: the gradient is the mean over
-/// several calls, that of the expected loss (expectation over transformation, EOT; Athalye et al. 2018,
-/// arXiv:1707.07397). Scores are those of one call, as the model is used.
+/// A model whose answers are random, as an attack sees it that knows that: the gradient is the mean
+/// over several calls, that of the expected loss (expectation over transformation, EOT; Athalye et
+/// al. 2018, arXiv:1707.07397). Scores are those of one call, as the model is used.
 pub struct Averaged<'a> {
     model: &'a dyn AttackedModel,
     calls: usize,

@@ -7,12 +7,12 @@ use crate::{Error, Images};
 /// The largest standard deviation in pixels.
 const LARGEST: f64 = 100.;
 
-/// Blurs each channel with a Gaussian that is cut at four standard deviations, with images mirrored at
-/// their edges, as `scipy.ndimage.gaussian_filter` does.
+/// Blurs each channel with a Gaussian that is cut at four standard deviations, with images mirrored
+/// at their edges, as `scipy.ndimage.gaussian_filter` does.
 ///
-/// It is linear, and its matrix is symmetric: a kernel that is the same in both directions, mirrored at the
-/// outer edge of the last pixel, weighs a pair of pixels alike either way. So the gradient is blurred as the
-/// image was.
+/// It is linear, and its matrix is symmetric: a kernel that is the same in both directions,
+/// mirrored at the outer edge of the last pixel, weighs a pair of pixels alike either way. So the
+/// gradient is blurred as the image was.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GaussianSmoothing {
     sigma: f64,

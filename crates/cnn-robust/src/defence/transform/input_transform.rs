@@ -13,9 +13,9 @@ pub trait InputTransform {
     /// If the images are none that it takes.
     fn apply(&self, images: &Images) -> Result<Images, Error>;
 
-    /// The gradient by `images` from that by what became of them. Default: the same, which is what BPDA
-    /// takes for a function that has no useful derivative and changes little (Athalye et al. 2018,
-    /// section 4.1.1).
+    /// The gradient by `images` from that by what became of them. Default: the same, which is what
+    /// BPDA takes for a function that has no useful derivative and changes little (Athalye et al.
+    /// 2018, section 4.1.1).
     ///
     /// # Errors
     /// As [`apply`](Self::apply).

@@ -8,8 +8,8 @@ use crate::{Error, Images};
 const LARGEST: usize = 15;
 
 /// Takes the median of a square window of each channel, with images mirrored at their edges, as
-/// `scipy.ndimage.median_filter` does: a window of even size reaches one pixel further up and to the left,
-/// and of two medians the upper one counts.
+/// `scipy.ndimage.median_filter` does: a window of even size reaches one pixel further up and to
+/// the left, and of two medians the upper one counts.
 ///
 /// The gradient goes to the pixel that the median was, which is its derivative almost everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Input transforms as defences: a network sees a squeezed copy of each image.
 //!
-//! Most of their gain is that they hide the gradient (Athalye et al. 2018, arXiv:1802.00420): an attack on
-//! the bare network finds changes that the transform undoes, and one that knows of it finds others. So
-//! [`RobustnessMeter::add_defended`](crate::RobustnessMeter::add_defended) gives both figures, and counts
-//! both in the worst case.
+//! Most of their gain is that they hide the gradient (Athalye et al. 2018, arXiv:1802.00420): an
+//! attack on the bare network finds changes that the transform undoes, and one that knows of it
+//! finds others. So [`RobustnessMeter::add_defended`](crate::RobustnessMeter::add_defended) gives
+//! both figures, and counts both in the worst case.
 
 mod averaged;
 mod bit_depth;

@@ -3,9 +3,10 @@
 use super::InputTransform;
 use crate::{AttackedModel, Error, ImageGradient, Images, LogitLoss, Logits};
 
-/// A model that sees what transforms make of images, one after the other. Its gradient goes back through
-/// each: by the transform's own rule, which is the identity where it has no useful derivative (backward
-/// pass differentiable approximation, BPDA; Athalye et al. 2018, arXiv:1802.00420).
+/// A model that sees what transforms make of images, one after the other. Its gradient goes back
+/// through each: by the transform's own rule, which is the identity where it has no useful
+/// derivative (backward pass differentiable approximation, BPDA; Athalye et al. 2018,
+/// arXiv:1802.00420).
 ///
 /// ```
 /// use cnn_layers::Mode;
