@@ -1,7 +1,7 @@
 //! Time, rate and share of the processor's peak of every convolution of ResNet-50, ResNet-20,
-//! MobileNetV2 and LeNet-5.
+//! MobileNetV2 and LeNet-5, and of convolutions with few channels at the ends of networks.
 //!
-//! `cargo run -p cnn-kernels --example convolutions -- [resnet50|resnet20|mobilenetv2|lenet5]… [number of a shape]…`
+//! `cargo run -p cnn-kernels --example convolutions -- [resnet50|resnet20|mobilenetv2|lenet5|ends]… [number of a shape]…`
 //! prints a line per shape: milliseconds, GFLOP/s and share of the peak for the output, the
 //! gradient of the input and that of the weight, each alone and again and again;
 //! `cargo xtask bench --ops` has them where they stand in a network. The peak is measured before
@@ -130,11 +130,21 @@ fn networks() -> Vec<(&'static str, usize, Vec<Shape>)> {
         [6, 14, 16, 5, 1, 1],
         [400, 1, 120, 1, 1, 1],
     ];
+    // The first convolutions of VGG, ResNet, MobileNet and AlexNet, and the last one of a U-Net with
+    // two classes.
+    let ends = [
+        [3, 224, 64, 3, 1, 1],
+        [3, 224, 64, 7, 2, 1],
+        [3, 224, 32, 3, 2, 1],
+        [3, 224, 64, 11, 4, 1],
+        [16, 224, 2, 3, 1, 1],
+    ];
     vec![
         ("resnet50", 8, resnet50.map(shape).into()),
         ("resnet20", 128, resnet20.map(shape).into()),
         ("mobilenetv2", 8, mobilenet),
         ("lenet5", 64, lenet5.map(shape).into()),
+        ("ends", 8, ends.map(shape).into()),
     ]
 }
 

@@ -20,6 +20,7 @@ mod plan;
 mod strip;
 mod transposed;
 mod weight_gradient;
+mod wide_pixels;
 mod winograd;
 
 pub use gradients::conv2d_gradients;

@@ -7,6 +7,7 @@ use crate::autograd::element::Element;
 use crate::conv2d::direct::Epilogue;
 use crate::conv2d::packed_weights::PackedWeights;
 use crate::conv2d::plan::Plan;
+use crate::conv2d::wide_pixels::WidePixels;
 use crate::conv2d::winograd::Matrices;
 use crate::conv2d::{
     Convolution, MAX_SCRATCH, depthwise, depthwise_direct, direct, general, weight_gradient,
@@ -100,11 +101,15 @@ impl Convolution {
         if direct::least_scratch(plan) > MAX_SCRATCH {
             return None;
         }
-        let weights = PackedWeights::new(plan, weight);
+        if let Some(wide) = WidePixels::of(plan) {
+            return Some(wide.convolve(source, weight, bias));
+        }
         if winograd::suits(plan, false) {
+            let weights = PackedWeights::new(plan, weight);
             let matrices = Matrices::new(plan, &weights);
             return Some(winograd::convolve(plan, source, &matrices, epilogue));
         }
+        let weights = PackedWeights::new(plan, weight);
         Some(direct::convolve(plan, source, &weights, epilogue))
     }
 }
