@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use cnn_data::Dataset;
 use cnn_layers::{Classifier, Mode};
 use cnn_models::Network;
 use cnn_robust::defence::{AdversarialConfig, AdversarialMethod, AdversarialStep, RobustAccuracy};
-use cnn_robust::{Norm, Threat, parse_eps};
+use cnn_robust::{Norm, Threat, find_attack, parse_eps};
 use cnn_train::{Classification, GradientStep, Step};
 use cnn_transfer::TrainingVariant;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Unusable, accepted, count, not_negative};
+use crate::commands::attack::{AttackOptions, Attacked, attack_network};
+use crate::labelled_images::some_of;
 
 /// The score by which an epoch of training under attack is the best.
 const SCORE: &str = "robust_top1";
@@ -26,12 +29,12 @@ pub(crate) struct AdversarialArgs {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     adversarial: Option<String>,
 
-    /// Of --adversarial: the largest size of a change, of images with values in 0 to 1
+    /// Of --adversarial and --attack: the largest size of a change, of images with values in 0 to 1
     #[arg(long, value_name = "SIZE", default_value = "8/255", value_parser = size)]
     #[serde(default = "default_size")]
     adv_eps: String,
 
-    /// Of --adversarial: how that is measured, linf or l2
+    /// Of --adversarial and --attack: how that is measured, linf or l2
     #[arg(long, value_name = "NORM", default_value = "linf", value_parser = norm)]
     #[serde(default = "default_norm")]
     adv_norm: String,
@@ -53,6 +56,17 @@ pub(crate) struct AdversarialArgs {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = count)]
     #[serde(default = "default_samples")]
     adv_samples: u32,
+
+    /// Attack the best epoch when the run ends, with changes up to --adv-eps, as pgd,cheap: the
+    /// report gets a section of it; `attack` says which attacks there are
+    #[arg(long, value_name = "LIST", value_parser = attacks)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attack: Option<String>,
+
+    /// Of --attack: images at most, of those that the best epoch is measured on
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = count)]
+    #[serde(default = "default_attacked")]
+    attack_samples: u32,
 }
 
 fn default_size() -> String {
@@ -65,6 +79,19 @@ fn default_norm() -> String {
 
 fn default_samples() -> u32 {
     256
+}
+
+fn default_attacked() -> u32 {
+    500
+}
+
+/// Attacks by name, as the command line names them.
+fn attacks(text: &str) -> Result<String, String> {
+    let known = |name: &str| find_attack(name.trim()).map(|attack| attack.name);
+    let names: Result<Vec<_>, _> = text.split(',').map(known).collect();
+    names
+        .map(|names| names.join(","))
+        .map_err(|error| accepted(&error))
 }
 
 fn method(text: &str) -> Result<String, String> {
@@ -91,8 +118,7 @@ impl AdversarialArgs {
             return Ok(None);
         };
         let config = || -> Result<AdversarialConfig, cnn_robust::Error> {
-            let threat = Threat::new(self.adv_norm.parse()?, parse_eps(&self.adv_eps)?)?;
-            let mut config = AdversarialConfig::new(method.parse()?, threat)?;
+            let mut config = AdversarialConfig::new(method.parse()?, self.threat()?)?;
             if let Some(steps) = self.adv_steps {
                 config = config.with_steps(steps as usize);
             }
@@ -102,6 +128,45 @@ impl AdversarialArgs {
             config: config().context(Unusable)?,
             samples: self.adv_samples as usize,
         }))
+    }
+
+    /// The attacks on the best epoch, where they are asked for.
+    pub(crate) fn attack_of_best(&self, seed: u64) -> Result<Option<BestUnderAttack>> {
+        let Some(names) = &self.attack else {
+            return Ok(None);
+        };
+        let found = names.split(',').map(find_attack);
+        let attacks = found.collect::<Result<_, _>>().context(Unusable)?;
+        let threat = self.threat().context(Unusable)?;
+        Ok(Some(BestUnderAttack {
+            options: AttackOptions::new(attacks, threat)?,
+            samples: self.attack_samples as usize,
+            seed,
+        }))
+    }
+
+    fn threat(&self) -> Result<Threat, cnn_robust::Error> {
+        Threat::new(self.adv_norm.parse()?, parse_eps(&self.adv_eps)?)
+    }
+}
+
+/// What the best epoch of a run is attacked with.
+pub(crate) struct BestUnderAttack {
+    options: AttackOptions,
+    samples: usize,
+    seed: u64,
+}
+
+impl BestUnderAttack {
+    /// Attacks a network on some of the images.
+    pub(crate) fn run(
+        &self,
+        network: &Network,
+        data: String,
+        images: Arc<dyn Dataset>,
+    ) -> Result<Attacked> {
+        let images = some_of(images, self.samples)?;
+        attack_network(&self.options, self.seed, network, data, images)
     }
 }
 

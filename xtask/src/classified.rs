@@ -11,6 +11,8 @@ use cnn_viz::{
 };
 use serde_json::{Value, json};
 
+use crate::adversarial::BestUnderAttack;
+use crate::commands::attack::Attacked;
 use crate::conclusion::{MeasuredEpoch, Run};
 use crate::{pictures, predictions};
 
@@ -74,6 +76,12 @@ impl MeasuredEpoch for BestEpoch {
             ..Timing::default()
         });
         Ok(())
+    }
+
+    fn attack(&self, run: &Run<'_>, attack: &BestUnderAttack) -> Result<Option<Attacked>> {
+        let data = format!("{}, {}", run.data_name, self.part.name());
+        let images = run.data.measured_on().images;
+        attack.run(&self.network, data, images).map(Some)
     }
 
     fn mistakes(&self, run: &Run<'_>) -> Vec<String> {

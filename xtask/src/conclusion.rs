@@ -13,6 +13,8 @@ use cnn_viz::{Fact, Report};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::adversarial::BestUnderAttack;
+use crate::commands::attack::Attacked;
 use crate::detection::BestDetection;
 use crate::segmentation::BestSegmentation;
 use crate::{inference, next_steps, output, predictions, report};
@@ -32,6 +34,8 @@ pub(crate) struct Run<'a> {
     pub(crate) batch: usize,
     pub(crate) summary: &'a TrainSummary,
     pub(crate) skipped: Vec<Skipped>,
+    /// The attacks on the best epoch that were asked for.
+    pub(crate) attack: Option<BestUnderAttack>,
     /// What fine-tuning has beyond training from scratch.
     pub(crate) tuning: Option<Tuning<'a>>,
 }
@@ -79,6 +83,11 @@ pub(crate) trait MeasuredEpoch {
 
     /// Adds classes and pictures to a report.
     fn show(&self, run: &Run<'_>, report: &mut Report) -> Result<()>;
+
+    /// What attacks leave of it; `None` where the network is none that can be attacked.
+    fn attack(&self, _: &Run<'_>, _: &BestUnderAttack) -> Result<Option<Attacked>> {
+        Ok(None)
+    }
 
     /// Files that it is most wrong about, the worst first.
     fn mistakes(&self, run: &Run<'_>) -> Vec<String>;
@@ -173,7 +182,14 @@ impl Run<'_> {
         let best = self.best_epoch()?;
         let best = best.as_ref();
         inference::print_notes(best.notes());
-        let summary = self.summary_json(best)?;
+        let attacked = match &self.attack {
+            Some(attack) => best.attack(&self, attack)?,
+            None => None,
+        };
+        let mut summary = self.summary_json(best)?;
+        if let Some(attacked) = &attacked {
+            summary["robustness"] = attacked.summary.clone();
+        }
         let text = serde_json::to_string_pretty(&summary)? + "\n";
         write_atomic(&self.directory.join(SUMMARY), |file| {
             file.write_all(text.as_bytes())
@@ -181,13 +197,13 @@ impl Run<'_> {
         best.write_predictions(&self, &self.directory.join(predictions::NAME))?;
         // The report of a run that had already ended says more of it than this sitting knows.
         if !ended_before || !self.directory.join(report::NAME).exists() {
-            report::write(&self, best)?;
+            report::write(&self, best, attacked.as_ref())?;
         }
         inference::print_skipped(&self.skipped);
         if json {
             output::json(&summary)
         } else {
-            self.print(&summary, best)
+            self.print(&summary, best, attacked.as_ref())
         }
     }
 
@@ -256,9 +272,17 @@ impl Run<'_> {
         Ok(report::training_speed(self)?.per_second)
     }
 
-    fn print(&self, summary: &Value, best: &dyn MeasuredEpoch) -> Result<()> {
+    fn print(
+        &self,
+        summary: &Value,
+        best: &dyn MeasuredEpoch,
+        attacked: Option<&Attacked>,
+    ) -> Result<()> {
         println!("{}", best_line(self.best()?));
         println!("{}", best.said()?);
+        if let Some(attacked) = attacked {
+            println!("{}", attacked.said);
+        }
         if let Some(tuning) = &self.tuning {
             println!("{}", tuning.said());
         }

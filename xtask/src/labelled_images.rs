@@ -49,13 +49,18 @@ impl LabelledImages {
                 (data, dataset)
             }
         };
-        let some: Arc<dyn Dataset> = if self.samples == 0 || self.samples >= whole.len() {
-            whole
-        } else {
-            Arc::new(Subset::spread(whole, self.samples)?)
-        };
-        Ok((data, Arc::new(CachedDataset::new(some, KEPT))))
+        Ok((data, some_of(whole, self.samples)?))
     }
+}
+
+/// At most so many images, spread evenly; 0 for all. What was decoded is kept.
+pub(crate) fn some_of(whole: Arc<dyn Dataset>, samples: usize) -> Result<Arc<dyn Dataset>> {
+    let some: Arc<dyn Dataset> = if samples == 0 || samples >= whole.len() {
+        whole
+    } else {
+        Arc::new(Subset::spread(whole, samples)?)
+    };
+    Ok(Arc::new(CachedDataset::new(some, KEPT)))
 }
 
 /// Which of a network's classes images show.

@@ -17,6 +17,7 @@ use cnn_viz::{
 use serde::Deserialize;
 
 use crate::byline::byline;
+use crate::commands::attack::Attacked;
 use crate::conclusion::{MeasuredEpoch, Run, Tuning, sha256};
 use crate::segmentation::default_loss;
 use crate::training::arguments_path;
@@ -57,7 +58,11 @@ const BOX_LOSS_NOTE: &str = "The training loss is the sum of the network's losse
 const EXPLAINED_MISTAKES: usize = 3;
 
 /// Writes the report of a finished run.
-pub(crate) fn write(run: &Run<'_>, best: &dyn MeasuredEpoch) -> Result<()> {
+pub(crate) fn write(
+    run: &Run<'_>,
+    best: &dyn MeasuredEpoch,
+    attacked: Option<&Attacked>,
+) -> Result<()> {
     let (name, _) = best.network();
     let mut report = beginning(run.command, run.data_name, name, run.directory)?;
     report.best_epoch = run.summary.best.as_ref().map(|best| best.epoch);
@@ -86,6 +91,7 @@ pub(crate) fn write(run: &Run<'_>, best: &dyn MeasuredEpoch) -> Result<()> {
         images_per_second: Some(best.samples() as f64 / best.seconds().max(1e-9)),
     });
     best.show(run, &mut report)?;
+    report.robustness = attacked.map(|attacked| attacked.results.clone());
     save(&report, run.directory)
 }
 

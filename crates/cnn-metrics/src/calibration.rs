@@ -58,6 +58,7 @@ pub fn expected_calibration_error(
 /// reliability.update(&[3f32.ln(), 0.0, 3f32.ln(), 0.0], 2, &[0, 1])?; // 75 % sure of class 0, right once of twice
 /// assert_eq!(reliability.bins()[7].samples, 2);
 /// assert_eq!(reliability.bins()[7].accuracy, Some(0.5));
+/// assert!((reliability.mean_confidence()? - 0.75).abs() < 1e-7);
 /// assert!((reliability.ece()? - 0.25).abs() < 1e-7);
 /// # Ok::<(), cnn_metrics::Error>(())
 /// ```
@@ -92,6 +93,15 @@ impl BinSums {
     /// |accuracy − confidence| times the number of samples.
     fn total_gap(&self) -> f64 {
         (self.correct as f64 - self.confidence).abs()
+    }
+}
+
+/// An empty diagram of [`DEFAULT_BINS`].
+impl Default for Reliability {
+    fn default() -> Self {
+        Self {
+            bins: vec![BinSums::default(); DEFAULT_BINS],
+        }
     }
 }
 
@@ -141,6 +151,17 @@ impl Reliability {
         self.bins.iter().enumerate().map(describe).collect()
     }
 
+    /// The mean confidence, in 0..1.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSamples`].
+    pub fn mean_confidence(&self) -> Result<f64, Error> {
+        let samples = self.samples()?;
+        let confidence: f64 = self.bins.iter().map(|bin| bin.confidence).sum();
+        Ok(confidence / samples as f64)
+    }
+
     /// Expected calibration error, `Σ_bins (samples in bin / samples) · |accuracy − confidence|`,
     /// in 0..1.
     ///
@@ -148,10 +169,7 @@ impl Reliability {
     ///
     /// [`Error::NoSamples`].
     pub fn ece(&self) -> Result<f64, Error> {
-        let samples: u64 = self.bins.iter().map(|bin| bin.samples).sum();
-        if samples == 0 {
-            return Err(Error::NoSamples);
-        }
+        let samples = self.samples()?;
         Ok(self.bins.iter().map(BinSums::total_gap).sum::<f64>() / samples as f64)
     }
 
@@ -167,6 +185,15 @@ impl Reliability {
             .map(|bin| bin.total_gap() / bin.samples as f64)
             .reduce(f64::max)
             .ok_or(Error::NoSamples)
+    }
+
+    /// How many samples were counted, if any were.
+    fn samples(&self) -> Result<u64, Error> {
+        let samples = self.bins.iter().map(|bin| bin.samples).sum();
+        if samples == 0 {
+            return Err(Error::NoSamples);
+        }
+        Ok(samples)
     }
 
     fn edge(&self, index: usize) -> f64 {

@@ -183,6 +183,27 @@ fn the_worst_is_that_of_each_image() {
 }
 
 #[test]
+fn calibration_is_of_all_images_as_an_attack_leaves_them() {
+    let attack = |name, limit| JudgedAttack::new(Box::new(Blackens(name, vec![10, 11], limit)));
+    let small = Threat::new(Norm::L2, 0.9).unwrap();
+    let mut meter =
+        RobustnessMeter::new(vec![attack("two", None), attack("too much", Some(small))]);
+    meter.add(&Black, &grey()).unwrap();
+    let result = meter.result();
+    // The softmax of 1, 0, 0, which is what it says of every image.
+    let sure = 1f64.exp() / (1f64.exp() + 2.);
+    let errors = [
+        (&result.reliability, 5. / 6.),
+        (&result.attacks[0].reliability, 3. / 6.),
+        (&result.attacks[1].reliability, 5. / 6.),
+    ];
+    for (reliability, right) in errors {
+        assert!((reliability.mean_confidence().unwrap() - sure).abs() < 1e-7);
+        assert!((reliability.ece().unwrap() - f64::abs(right - sure)).abs() < 1e-7);
+    }
+}
+
+#[test]
 fn a_smallest_change_counts_up_to_its_limit() {
     let network = network();
     let model = model(&network);

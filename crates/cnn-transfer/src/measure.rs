@@ -6,8 +6,8 @@ use cnn_core::{ArgumentError, Key};
 use cnn_data::{BatchPlan, Dataset, Skipped, Transform};
 use cnn_layers::{Context, FeatureMap, Mode};
 use cnn_metrics::{
-    ClassificationMetrics, ClassificationResult, ConfusionMatrix, DEFAULT_BINS, Interval,
-    Reliability, bootstrap_interval,
+    ClassificationMetrics, ClassificationResult, ConfusionMatrix, Interval, Reliability,
+    bootstrap_interval,
 };
 use cnn_models::Network;
 
@@ -299,7 +299,7 @@ impl Meter {
     fn new(classes: usize) -> Result<Self, Error> {
         Ok(Self {
             metrics: ClassificationMetrics::new(classes)?,
-            reliability: Reliability::new(DEFAULT_BINS)?,
+            reliability: Reliability::default(),
             judged: Vec::new(),
             logits: (classes <= MOST_KEPT).then(Vec::new),
         })

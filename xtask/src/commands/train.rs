@@ -348,6 +348,7 @@ impl Train {
             strip,
         } = *prepared;
         let name = network.spec().name;
+        let attack = self.adversarial.attack_of_best(self.training.seed)?;
         let directory = match directory {
             Some(directory) => directory.to_path_buf(),
             None => RunDir::create(&self.training.out, COMMAND, name)?
@@ -395,6 +396,7 @@ impl Train {
             batch: self.batch as usize,
             summary: &summary,
             skipped: task.skipped(),
+            attack,
             tuning: None,
         };
         run.conclude(self.training.json)

@@ -147,6 +147,81 @@ fn training_under_attack_says_how_robust_each_epoch_is() {
 }
 
 #[test]
+fn a_run_attacks_its_best_epoch_when_asked() {
+    let bench = Bench::new();
+    let asked = [
+        "--attack",
+        "fgsm, pgd",
+        "--adv-eps",
+        "2/255",
+        "--attack-samples",
+        "8",
+    ];
+    let summary = bench.tune("asked", &asked);
+    let robustness = &summary["robustness"];
+    let names = [&robustness["attacks"][0], &robustness["attacks"][1]];
+    assert_eq!(names.map(|attack| attack["name"].clone()), ["fgsm", "pgd"]);
+    assert_eq!(robustness["attacks"][1]["eps"], 2. / 255.);
+    assert_eq!(robustness["samples"], 8);
+    let report = std::fs::read_to_string(run_dir(&summary).join("report.html")).unwrap();
+    assert!(report.contains("Under attack") && report.contains("under the worst attack"));
+    let plain = bench.tune("plain", &[]);
+    assert!(plain.get("robustness").is_none());
+    let of = ["train", "--model", "resnet8_cifar10", "--data"];
+    let data = bench.path("data");
+    let wrong: [(&[&str], &str); 3] = [
+        (&["--attack", "pdg"], "did you mean pgd"),
+        (
+            &["--attack", "fgsm", "--adv-norm", "l2", "--adv-eps", "0.5"],
+            "fgsm works in linf",
+        ),
+        (&["--attack-samples", "0"], "at least 1"),
+    ];
+    for (arguments, words) in wrong {
+        refused(&[2], &[words], &[&of[..], &[&data], arguments].concat());
+    }
+}
+
+#[test]
+fn the_smallest_change_lies_between_none_and_the_largest() {
+    let (bench, run) = trained();
+    let data = bench.path("data");
+    let found = json(&[
+        "attack",
+        "--weights",
+        &run,
+        "--data",
+        &data,
+        "--split",
+        "test",
+        "--attack",
+        "fgsm",
+        "--eps",
+        "0.2",
+        "--diagnose",
+        "0",
+        "--sweep",
+        "0",
+        "--smallest",
+        "10",
+        "--out",
+        &bench.path("smallest"),
+    ]);
+    let smallest = &found["smallest"];
+    assert_eq!(
+        (&smallest["samples"], &smallest["largest"]),
+        (&json!(10), &json!(0.8))
+    );
+    let [low, high] = [0, 1].map(|place| smallest["quartiles"][place].as_f64().unwrap());
+    let median = smallest["median"].as_f64().unwrap();
+    assert!(0. <= low && low <= median && median <= high && high <= 0.8);
+    let attack = &found["attacks"][0];
+    for name in ["ece", "confidence"] {
+        assert!((0. ..=1.).contains(&attack[name].as_f64().unwrap()));
+    }
+}
+
+#[test]
 fn bad_arguments_are_told_what_is_accepted() {
     let bench = Bench::new();
     let data = bench.path("data");

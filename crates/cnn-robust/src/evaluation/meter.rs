@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use cnn_metrics::Reliability;
+
 use super::{AttackResult, JudgedAttack, RobustnessResult};
 use crate::attack::AttackBatch;
 use crate::{AttackedModel, Counted, Error, Images, Logits, Norm, Queries};
@@ -70,12 +72,14 @@ impl RobustnessMeter {
             mean_l2: 0.,
             sizes: Vec::new(),
             transferred: None,
+            reliability: Reliability::default(),
             queries: Queries::default(),
             seconds: 0.,
         };
         let result = RobustnessResult {
             samples: 0,
             clean_correct: 0,
+            reliability: Reliability::default(),
             attacks: attacks.iter().map(begin).collect(),
             worst_correct: 0,
         };
@@ -127,12 +131,20 @@ impl RobustnessMeter {
         let right: Vec<usize> = (0..batch.len())
             .filter(|&index| clean_predictions[index] == batch.labels()[index])
             .collect();
+        let others: Vec<usize> = (0..batch.len())
+            .filter(|index| !right.contains(index))
+            .collect();
         let part = batch.select(&right);
+        let logits_of_part = logits.select(&right);
+        let beside = batch.select(&others);
+        let logits_beside = logits.select(&others);
+        count(&mut self.result.reliability, batch, &logits)?;
         let mut stands = vec![true; right.len()];
         let mut attacked = Vec::with_capacity(self.attacks.len());
         for (attack, result) in self.attacks.iter().zip(&mut self.result.attacks) {
             result.samples += batch.len();
-            let on_part = attack_part(attack, result, model, &part)?;
+            count(&mut result.reliability, &beside, &logits_beside)?;
+            let on_part = attack_part(attack, result, model, &part, &logits_of_part)?;
             for (stands, fooled) in stands.iter_mut().zip(&on_part.fooled) {
                 *stands &= !fooled;
             }
@@ -168,12 +180,24 @@ impl RobustnessMeter {
     }
 }
 
-/// Makes an attack on images that are right, and adds what came of it, sums in place of means.
+/// Counts how sure the model is of a batch, of which it gave these scores.
+fn count(
+    reliability: &mut Reliability,
+    batch: &AttackBatch<'_>,
+    logits: &Logits,
+) -> Result<(), Error> {
+    let values: Vec<f32> = logits.rows().flatten().map(|&score| score as f32).collect();
+    Ok(reliability.update(&values, logits.classes(), batch.labels())?)
+}
+
+/// Makes an attack on images that are right, of which the model gives the scores `clean`, and adds
+/// what came of it, sums in place of means.
 fn attack_part(
     attack: &JudgedAttack,
     result: &mut AttackResult,
     model: &dyn AttackedModel,
     part: &AttackBatch<'_>,
+    clean: &Logits,
 ) -> Result<AttackedImages, Error> {
     if part.is_empty() {
         return Ok(AttackedImages {
@@ -192,6 +216,12 @@ fn attack_part(
     let logits = model.logits(&images)?;
     let change = images.minus(part.images());
     let fooled = judged(attack, part, &change, &logits);
+    let mut counted_logits = logits.clone();
+    for index in (0..part.len()).filter(|&index| !attack.is_allowed(&change, index)) {
+        let row = counted_logits.row_mut(index);
+        row.copy_from_slice(clean.row(index));
+    }
+    count(&mut result.reliability, part, &counted_logits)?;
     let norm = attack.limit().map_or(Norm::L2, |limit| limit.norm);
     for index in (0..part.len()).filter(|&index| fooled[index]) {
         let change = change.image(index);

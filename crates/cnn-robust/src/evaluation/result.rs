@@ -1,6 +1,6 @@
 //! What attacks left of a classifier's accuracy.
 
-use cnn_metrics::{Interval, wilson_interval};
+use cnn_metrics::{Interval, Reliability, wilson_interval};
 
 use crate::{Error, Queries, Threat};
 
@@ -11,6 +11,8 @@ pub struct RobustnessResult {
     pub samples: usize,
     /// How many of them the classifier took for what they are.
     pub clean_correct: usize,
+    /// How sure it was, and how often rightly: 15 bins.
+    pub reliability: Reliability,
     /// Each attack.
     pub attacks: Vec<AttackResult>,
     /// How many images the classifier still took for what they are, whichever attack was made on
@@ -42,6 +44,9 @@ pub struct AttackResult {
     /// How many of the attacked images fooled the classifier where the attack was made on the
     /// classifier without its defence; `None` where that was not tried.
     pub transferred: Option<usize>,
+    /// How sure the classifier is of all images as the attack leaves them, and how often rightly;
+    /// an image that it did not attack, or changed by more than counts, is as it was.
+    pub reliability: Reliability,
     /// What it asked the model, for all images.
     pub queries: Queries,
     /// How long it took, in seconds.

@@ -11,9 +11,11 @@ use crate::{AttackedPicture, Error, RobustnessResults, SizePoint};
 pub(crate) struct Robustness<'a> {
     pub(crate) about: &'a RobustnessResults,
     pub(crate) clean: String,
+    pub(crate) clean_calibration_error: String,
     pub(crate) worst: String,
-    /// Name, limit, accuracy with its interval, success, sizes, queries, seconds.
-    pub(crate) rows: Vec<[String; 8]>,
+    /// Name, limit, accuracy with its interval, success, confidence, calibration error, sizes,
+    /// queries, seconds.
+    pub(crate) rows: Vec<[String; 10]>,
     /// Attacks that do not know of the network's defence, with the accuracy under each.
     pub(crate) transferred: Vec<(String, String)>,
     pub(crate) figures: Vec<Figure>,
@@ -37,6 +39,7 @@ impl<'a> Robustness<'a> {
         Ok(Self {
             about: results,
             clean: format::percent(results.clean),
+            clean_calibration_error: format::percent(results.clean_calibration_error),
             worst: with_interval(results.worst),
             rows: results.attacks.iter().map(row).collect(),
             transferred: results.attacks.iter().filter_map(transferred).collect(),
@@ -101,12 +104,14 @@ fn transferred(attack: &crate::AttackRow) -> Option<(String, String)> {
     Some((attack.name.clone(), format::percent(share)))
 }
 
-fn row(attack: &crate::AttackRow) -> [String; 8] {
+fn row(attack: &crate::AttackRow) -> [String; 10] {
     [
         attack.name.clone(),
         attack.limit.clone(),
         with_interval(attack.robust),
         format::percent(attack.success_rate),
+        format::percent(attack.confidence),
+        format::percent(attack.calibration_error),
         format::number(attack.mean_linf),
         format::number(attack.mean_l2),
         format::number(attack.queries),

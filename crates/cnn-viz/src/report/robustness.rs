@@ -10,6 +10,8 @@ pub struct RobustnessResults {
     pub evaluated_on: String,
     /// The accuracy without an attack, in 0..=1.
     pub clean: f64,
+    /// The expected calibration error without an attack, likewise.
+    pub clean_calibration_error: f64,
     /// The accuracy under the worst of all attacks, image by image, in 0..=1, with the ends of its
     /// interval.
     pub worst: [f64; 3],
@@ -45,6 +47,10 @@ pub struct AttackRow {
     pub transferred: Option<f64>,
     /// The share of the attacked images that it fools the network with.
     pub success_rate: f64,
+    /// How sure the network is on average of all images as the attack leaves them, in 0..=1.
+    pub confidence: f64,
+    /// The expected calibration error on these, in 0..=1.
+    pub calibration_error: f64,
     /// The mean of the largest change of a value, of images that it fooled.
     pub mean_linf: f64,
     /// The mean size of the change in L2, likewise.

@@ -212,6 +212,7 @@ pub(super) fn robustness(text: &str, image: &Image) -> RobustnessResults {
     RobustnessResults {
         evaluated_on: "100 images".into(),
         clean: 0.9,
+        clean_calibration_error: 0.0123,
         worst: [0.4, 0.3, 0.5],
         attacks: vec![AttackRow {
             name: text.into(),
@@ -219,6 +220,8 @@ pub(super) fn robustness(text: &str, image: &Image) -> RobustnessResults {
             robust: [0.4, 0.3, 0.5],
             transferred: Some(0.6),
             success_rate: 0.5,
+            confidence: 0.87,
+            calibration_error: 0.47,
             mean_linf: 0.031,
             mean_l2: 1.5,
             queries: 21.,

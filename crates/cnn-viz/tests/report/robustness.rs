@@ -21,13 +21,14 @@ fn figures_stand_with_their_intervals_and_alarms_are_told() {
     for words in [
         "90.0 % right without an attack",
         "40.0 % (30.0 % to 50.0 %) under the worst attack",
+        "(without an attack 1.2 %)",
         "These figures deceive",
         "the change, 16 times",
         "Accuracy over the size",
     ] {
         assert!(all.contains(words), "{words}: {all}");
     }
-    assert_eq!(texts(&page, "tbody tr td").len(), 7);
+    assert_eq!(texts(&page, "tbody tr td").len(), 9);
     // The image, the change, the sum, and where the network looked before and after.
     assert_eq!(page.select(&select(".attacked img")).count(), 5);
 }

@@ -5,13 +5,19 @@ mod printed;
 mod raw;
 mod saved;
 mod session;
+mod smallest;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use cnn_data::Dataset;
+use cnn_models::Network;
 use cnn_robust::defence::parse_transform;
 use cnn_robust::{AttackSettings, NamedAttack, Norm, Threat, find_attack, parse_eps};
+use cnn_viz::RobustnessResults;
+use serde_json::{Value, json};
 
 use crate::args::{DType, Unusable, accepted};
 use crate::labelled_images::LabelledImages;
@@ -24,6 +30,12 @@ use session::Session;
 const COMMAND: &str = "attack";
 const PAGE: &str = "attack.html";
 
+// Defaults of the options.
+const DIAGNOSE: usize = 100;
+const SWEEP: usize = 100;
+const PICTURES: usize = 4;
+const BATCH: u16 = 64;
+
 /// Attack a classifier and say what is left of its accuracy: each attack, the worst of all image by
 /// image, the accuracy over the size of the change, and signs that such figures deceive
 #[derive(Debug, Args)]
@@ -34,6 +46,36 @@ pub(crate) struct Attack {
     #[command(flatten)]
     images: LabelledImages,
 
+    #[command(flatten)]
+    options: AttackOptions,
+
+    /// Attack the raw batch of a safetensors file instead of a dataset, to hold an attack against
+    /// another program: `images` (N,C,H,W) in 0 to 1, `labels` (N), for targets `targets` (N), for
+    /// random numbers `draw.NAME.RESTART.STEP` with a row for each image
+    #[arg(long, value_name = "FILE", requires = "output", conflicts_with_all = ["data", "split", "save", "out", "targeted", "defence", "detect"])]
+    input: Option<PathBuf>,
+
+    /// Of --input: the file to write, with `ATTACK.adversarial`, `ATTACK.success`, and each batch
+    /// that a gradient was asked for as `ATTACK.queried.N`
+    #[arg(long, value_name = "FILE", requires = "input")]
+    output: Option<PathBuf>,
+
+    /// Of --input: element type of the computation
+    #[arg(long, value_enum, default_value_t = DType::F32)]
+    dtype: DType,
+
+    /// Directory of the files; default a new one, `runs/attack/<model>-<n>`
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Print one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which attacks are made, and what is looked at beside them.
+#[derive(Debug, Args)]
+pub(crate) struct AttackOptions {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "fgsm,pgd,cheap", value_parser = attack, help = attack_help())]
     attack: Vec<&'static NamedAttack>,
 
@@ -79,49 +121,30 @@ pub(crate) struct Attack {
     detect: Option<String>,
 
     /// Images on which to look for signs that gradients are hidden; 0 for not looking
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = DIAGNOSE)]
     diagnose: usize,
 
     /// Images of the curve of pgd over the size; 0 for none
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = SWEEP)]
     sweep: usize,
 
     /// Fooled images that the page shows of each attack
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = PICTURES)]
     pictures: usize,
 
     /// Images per pass
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = BATCH, value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: u16,
+
+    /// Images of which the smallest change that pgd needs is looked for; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    smallest: usize,
 
     /// Write the changed images of each attack into this directory: as PNG, whose rounding may undo
     /// a change, and batch by batch as the tensors `clean`, `adversarial`, `labels`, `predictions`,
     /// `indices`
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
-
-    /// Attack the raw batch of a safetensors file instead of a dataset, to hold an attack against
-    /// another program: `images` (N,C,H,W) in 0 to 1, `labels` (N), for targets `targets` (N), for
-    /// random numbers `draw.NAME.RESTART.STEP` with a row for each image
-    #[arg(long, value_name = "FILE", requires = "output", conflicts_with_all = ["data", "split", "save", "out", "targeted", "defence", "detect"])]
-    input: Option<PathBuf>,
-
-    /// Of --input: the file to write, with `ATTACK.adversarial`, `ATTACK.success`, and each batch
-    /// that a gradient was asked for as `ATTACK.queried.N`
-    #[arg(long, value_name = "FILE", requires = "input")]
-    output: Option<PathBuf>,
-
-    /// Of --input: element type of the computation
-    #[arg(long, value_enum, default_value_t = DType::F32)]
-    dtype: DType,
-
-    /// Directory of the files; default a new one, `runs/attack/<model>-<n>`
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-
-    /// Print one JSON object on standard output
-    #[arg(long)]
-    json: bool,
 }
 
 fn attack_help() -> String {
@@ -149,30 +172,24 @@ fn eps(text: &str) -> Result<f64, String> {
 
 impl Attack {
     pub(crate) fn run(&self) -> Result<()> {
-        let settings = self.settings()?;
-        for attack in &self.attack {
-            if !attack.norms.contains(&self.norm) {
-                let norms: Vec<&str> = attack.norms.iter().map(|norm| norm.name()).collect();
-                let norms = norms.join(" and ");
-                let error =
-                    anyhow::anyhow!("{} works in {norms}, not in {}", attack.name, self.norm);
-                return Err(error.context(Unusable));
-            }
-        }
+        // What cannot be attacked is said before a network is loaded.
+        self.options.settings()?;
         if let (Some(input), Some(output)) = (&self.input, &self.output) {
-            return raw::run(self, &settings, input, output);
+            return raw::run(self, input, output);
         }
         let network = self.network.load(DType::F32)?;
-        memory::check(&network, self.batch.into(), Workload::Training)?;
+        memory::check(&network, self.options.batch.into(), Workload::Training)?;
         let (data, dataset) = self.images.open(self.network.weights())?;
-        let session = Session::new(self, settings, &network, data, dataset)?;
+        let seed = self.network.seed;
+        let session = Session::new(&self.options, seed, &network, data, dataset)?;
         let found = session.run()?;
         if found.result.samples == 0 {
             bail!("nothing readable, or no image of a class that the network knows");
         }
         let directory = output::directory(self.out.as_deref(), COMMAND, network.spec().name)?;
-        let summary = printed::summary(&session, &found)?;
-        saved::write(&session, &found, &summary, &directory)?;
+        let mut summary = printed::summary(&session, &found)?;
+        summary["weights"] = json!(self.network.weights());
+        saved::write(self, &session, &found, &summary, &directory)?;
         inference::print_skipped(&found.skipped);
         if self.json {
             output::json(&summary)?;
@@ -183,8 +200,47 @@ impl Attack {
         println!("report: {}", directory.join(PAGE).display());
         Ok(())
     }
+}
 
+impl AttackOptions {
+    /// Some attacks with changes up to a size, all else by default.
+    ///
+    /// # Errors
+    /// If one of them does not work in the norm.
+    pub(crate) fn new(attack: Vec<&'static NamedAttack>, threat: Threat) -> Result<Self> {
+        let this = Self {
+            attack,
+            norm: threat.norm,
+            eps: Some(threat.eps),
+            steps: None,
+            step_size: None,
+            restarts: None,
+            queries: None,
+            targeted: None,
+            defence: Vec::new(),
+            detect: None,
+            diagnose: DIAGNOSE,
+            sweep: SWEEP,
+            pictures: PICTURES,
+            batch: BATCH,
+            smallest: 0,
+            save: None,
+        };
+        this.settings()?;
+        Ok(this)
+    }
+
+    /// What the attacks are built with, once each works in the norm.
     fn settings(&self) -> Result<AttackSettings> {
+        for attack in &self.attack {
+            if !attack.norms.contains(&self.norm) {
+                let norms: Vec<&str> = attack.norms.iter().map(|norm| norm.name()).collect();
+                let norms = norms.join(" and ");
+                let error =
+                    anyhow::anyhow!("{} works in {norms}, not in {}", attack.name, self.norm);
+                return Err(error.context(Unusable));
+            }
+        }
         let eps = self.eps.unwrap_or(match self.norm {
             Norm::Linf => 8. / 255.,
             Norm::L2 => 0.5,
@@ -199,4 +255,31 @@ impl Attack {
             queries: number(self.queries),
         })
     }
+}
+
+/// What attacks on a network came to.
+pub(crate) struct Attacked {
+    /// The figures for programs.
+    pub(crate) summary: Value,
+    /// The section of a page.
+    pub(crate) results: RobustnessResults,
+    /// The figures in a line.
+    pub(crate) said: String,
+}
+
+/// Attacks a network on images of `data`.
+pub(crate) fn attack_network(
+    options: &AttackOptions,
+    seed: u64,
+    network: &Network,
+    data: String,
+    images: Arc<dyn Dataset>,
+) -> Result<Attacked> {
+    let session = Session::new(options, seed, network, data, images)?;
+    let found = session.run()?;
+    Ok(Attacked {
+        summary: printed::summary(&session, &found)?,
+        results: page::results(&session, &found)?,
+        said: printed::line(&session, &found)?,
+    })
 }

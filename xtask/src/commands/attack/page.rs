@@ -37,6 +37,16 @@ pub(super) fn page(session: &Session<'_>, found: &Found) -> Result<Report> {
         summary
             .push(Fact::new("alarms", alarms.to_string()).with_note("signs that figures deceive"));
     }
+    if let Some(smallest) = &found.smallest {
+        let fact = Fact::new("smallest change that fools half", smallest.said(0.5));
+        summary.push(fact.with_note(format!(
+            "of {} images in {}, by PGD; {} a quarter, {} three quarters",
+            smallest.sizes.len(),
+            threat.norm,
+            smallest.said(0.25),
+            smallest.said(0.75)
+        )));
+    }
     let timing = |attack: &AttackResult| Timing {
         name: attack.name.clone(),
         seconds: attack.seconds,
@@ -74,7 +84,7 @@ fn in_levels(norm: Norm, eps: f64) -> String {
     }
 }
 
-fn results(session: &Session<'_>, found: &Found) -> Result<RobustnessResults> {
+pub(super) fn results(session: &Session<'_>, found: &Found) -> Result<RobustnessResults> {
     let result = &found.result;
     let worst = result.worst_interval()?;
     let row = |attack: &AttackResult| {
@@ -85,6 +95,8 @@ fn results(session: &Session<'_>, found: &Found) -> Result<RobustnessResults> {
             robust: [attack.robust_top1(), interval.low, interval.high],
             transferred: attack.transferred_top1(),
             success_rate: attack.success_rate(),
+            confidence: attack.reliability.mean_confidence()?,
+            calibration_error: attack.reliability.ece()?,
             mean_linf: attack.mean_linf,
             mean_l2: attack.mean_l2,
             queries: attack.queries_per_image(),
@@ -106,6 +118,7 @@ fn results(session: &Session<'_>, found: &Found) -> Result<RobustnessResults> {
     Ok(RobustnessResults {
         evaluated_on: format!("{} images of {}", result.samples, session.data),
         clean: result.clean_top1(),
+        clean_calibration_error: result.reliability.ece()?,
         worst: [result.worst_top1(), worst.low, worst.high],
         attacks: result.attacks.iter().map(row).collect::<Result<_>>()?,
         alarms: alarms.map(ToString::to_string).collect(),
@@ -114,7 +127,7 @@ fn results(session: &Session<'_>, found: &Found) -> Result<RobustnessResults> {
         sweep_of: format!(
             "PGD of 20 steps in {}, on the first {} images",
             session.settings.threat.norm,
-            session.command.sweep.min(result.samples)
+            session.options.sweep.min(result.samples)
         ),
         pictures: pictures.collect::<Result<_>>()?,
         ..RobustnessResults::default()
@@ -138,7 +151,7 @@ fn attacked_picture(session: &Session<'_>, fooled: &Fooled) -> Result<AttackedPi
     let name = |class: usize| session.names[class].clone();
     Ok(AttackedPicture {
         path: session.path(fooled.index),
-        attack: session.command.attack[fooled.attack].name.to_string(),
+        attack: session.options.attack[fooled.attack].name.to_string(),
         images: [
             picture(&fooled.clean)?,
             picture(&shown)?,

@@ -6,6 +6,7 @@ use cnn_robust::{AttackResult, Threat};
 use serde_json::{Value, json};
 
 use super::session::{Found, Session};
+use super::smallest::Smallest;
 use crate::output;
 
 /// The share of images without an attack that a detector may raise the alarm on.
@@ -32,6 +33,8 @@ pub(super) fn summary(session: &Session<'_>, found: &Found) -> Result<Value> {
             "queries": attack.queries_per_image(),
             "gradients": attack.gradients_per_image(),
             "seconds": attack.seconds,
+            "ece": attack.reliability.ece()?,
+            "confidence": attack.reliability.mean_confidence()?,
             "detected_auc": detected.map(RocCurve::auc),
             "detected_at_5": detected.map(|curve| curve.true_positive_rate_at(FALSE_ALARMS)),
         }))
@@ -58,8 +61,11 @@ pub(super) fn summary(session: &Session<'_>, found: &Found) -> Result<Value> {
     Ok(json!({
         "samples": result.samples,
         "clean_top1": result.clean_top1(),
+        "clean_ece": result.reliability.ece()?,
+        "clean_confidence": result.reliability.mean_confidence()?,
         "attacks": attacks,
-        "defence": session.command.defence,
+        "smallest": found.smallest.as_ref().map(smallest_json),
+        "defence": session.options.defence,
         "worst_top1": result.worst_top1(),
         "worst_top1_interval": [worst.low, worst.high],
         "alarms": alarms.collect::<Vec<_>>(),
@@ -67,8 +73,17 @@ pub(super) fn summary(session: &Session<'_>, found: &Found) -> Result<Value> {
         "sweep": sweep.collect::<Vec<_>>(),
         "notes": found.notes,
         "skipped": found.skipped,
-        "weights": session.command.network.weights(),
     }))
+}
+
+fn smallest_json(smallest: &Smallest) -> Value {
+    json!({
+        "attack": "pgd",
+        "samples": smallest.sizes.len(),
+        "largest": smallest.largest,
+        "median": smallest.quantile(0.5),
+        "quartiles": [smallest.quantile(0.25), smallest.quantile(0.75)],
+    })
 }
 
 pub(super) fn print(session: &Session<'_>, found: &Found) -> Result<()> {
@@ -79,6 +94,8 @@ pub(super) fn print(session: &Session<'_>, found: &Found) -> Result<()> {
         ("right %", true),
         ("95 % interval", true),
         ("success %", true),
+        ("sure %", true),
+        ("ECE %", true),
         ("mean linf", true),
         ("mean l2", true),
         ("queries", true),
@@ -100,6 +117,8 @@ pub(super) fn print(session: &Session<'_>, found: &Found) -> Result<()> {
             percent(attack.robust_top1()),
             format!("{} to {}", percent(interval.low), percent(interval.high)),
             percent(attack.success_rate()),
+            percent(attack.reliability.mean_confidence()?),
+            percent(attack.reliability.ece()?),
             format!("{:.4}", attack.mean_linf),
             format!("{:.3}", attack.mean_l2),
             format!("{:.0}", attack.queries_per_image()),
@@ -122,8 +141,10 @@ pub(super) fn print(session: &Session<'_>, found: &Found) -> Result<()> {
     println!();
     println!("samples            {}", result.samples);
     println!(
-        "without an attack  {} % right",
-        percent(result.clean_top1())
+        "without an attack  {} % right, {} % sure, expected calibration error {} %",
+        percent(result.clean_top1()),
+        percent(result.reliability.mean_confidence()?),
+        percent(result.reliability.ece()?)
     );
     println!(
         "under the worst    {} % right (95 % interval {} to {})",
@@ -131,6 +152,9 @@ pub(super) fn print(session: &Session<'_>, found: &Found) -> Result<()> {
         percent(worst.low),
         percent(worst.high)
     );
+    if let Some(smallest) = &found.smallest {
+        println!("smallest change    {smallest}");
+    }
     if let Some(diagnosis) = &found.diagnosis {
         println!();
         for alarm in &diagnosis.alarms {
@@ -146,10 +170,33 @@ pub(super) fn print(session: &Session<'_>, found: &Found) -> Result<()> {
     for note in &found.notes {
         println!("Note: {note}.");
     }
-    if let Some(directory) = &session.command.save {
+    if let Some(directory) = &session.options.save {
         println!("changed images: {}", directory.display());
     }
     Ok(())
+}
+
+/// What is left, in a line.
+pub(super) fn line(session: &Session<'_>, found: &Found) -> Result<String> {
+    let result = &found.result;
+    let worst = result.worst_interval()?;
+    let alarms = found
+        .diagnosis
+        .as_ref()
+        .map_or(0, |found| found.alarms.len());
+    let alarms = match alarms {
+        0 => String::new(),
+        alarms => format!("; {alarms} alarms: the figure deceives"),
+    };
+    Ok(format!(
+        "under attack up to {}: {:.2} % right by the worst of {} (95 % interval {:.2} to {:.2}) of {} images{alarms}",
+        session.settings.threat,
+        100. * result.worst_top1(),
+        session.names_of_attacks().join(", "),
+        100. * worst.low,
+        100. * worst.high,
+        result.samples
+    ))
 }
 
 /// Which changes count.

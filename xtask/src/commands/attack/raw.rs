@@ -9,20 +9,15 @@ use candle_core::{DType, Device, Tensor};
 use cnn_core::Key;
 use cnn_robust::attack::AttackBatch;
 use cnn_robust::{
-    AttackSettings, AttackedModel, Error, ImageGradient, Images, LogitLoss, Logits,
-    PixelClassifier, RecordedDraws,
+    AttackedModel, Error, ImageGradient, Images, LogitLoss, Logits, PixelClassifier, RecordedDraws,
 };
 use cnn_weights::{TensorFile, save_safetensors};
 
 use super::{Attack, COMMAND};
 
 /// Attacks the batch of a file and writes what came of it.
-pub(super) fn run(
-    command: &Attack,
-    settings: &AttackSettings,
-    input: &Path,
-    output: &Path,
-) -> Result<()> {
+pub(super) fn run(command: &Attack, input: &Path, output: &Path) -> Result<()> {
+    let settings = command.options.settings()?;
     let network = command.network.load_or_build(command.dtype, None)?;
     let dtype: DType = command.dtype.into();
     let model = PixelClassifier::new(network.model(), network.preprocessing())?.with_dtype(dtype);
@@ -47,13 +42,13 @@ pub(super) fn run(
         batch = batch.with_draws(draws);
     }
     let mut tensors = Vec::new();
-    for named in &command.attack {
+    for named in &command.options.attack {
         let recorder = Recorder {
             model: &model,
             queried: RefCell::default(),
         };
         let attack = named
-            .build(settings, &model, std::slice::from_ref(&batch))
+            .build(&settings, &model, std::slice::from_ref(&batch))
             .with_context(|| named.name)?;
         let found = attack.attack().run(&recorder, &batch)?;
         let successes = batch.successes(&model.logits(&found)?);

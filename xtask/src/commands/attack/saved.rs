@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::session::{Found, Session};
-use super::{PAGE, page};
+use super::{Attack, PAGE, page};
 use crate::inference::picture_stem;
 use crate::training::save_arguments;
 
@@ -49,18 +49,19 @@ struct Arguments<'a> {
     detect: Option<&'a str>,
     diagnose: usize,
     sweep: usize,
+    smallest: usize,
     pictures: usize,
     batch: u16,
 }
 
 pub(super) fn write(
+    command: &Attack,
     session: &Session<'_>,
     found: &Found,
     summary: &Value,
     directory: &Path,
 ) -> Result<()> {
-    let command = session.command;
-    let names: Vec<&str> = command.attack.iter().map(|attack| attack.name).collect();
+    let options = session.options;
     save_arguments(
         &Arguments {
             model: command.network.model.as_deref(),
@@ -69,20 +70,21 @@ pub(super) fn write(
             data: command.images.data.as_deref(),
             split: command.images.split,
             samples: command.images.samples,
-            attack: names.join(","),
-            norm: command.norm.name(),
+            attack: session.names_of_attacks().join(","),
+            norm: options.norm.name(),
             eps: session.settings.threat.eps.to_string(),
-            steps: command.steps,
-            step_size: command.step_size.map(|size| size.to_string()),
-            restarts: command.restarts,
-            queries: command.queries,
-            targeted: command.targeted.as_deref(),
-            defence: &command.defence,
-            detect: command.detect.as_deref(),
-            diagnose: command.diagnose,
-            sweep: command.sweep,
-            pictures: command.pictures,
-            batch: command.batch,
+            steps: options.steps,
+            step_size: options.step_size.map(|size| size.to_string()),
+            restarts: options.restarts,
+            queries: options.queries,
+            targeted: options.targeted.as_deref(),
+            defence: &options.defence,
+            detect: options.detect.as_deref(),
+            diagnose: options.diagnose,
+            sweep: options.sweep,
+            smallest: options.smallest,
+            pictures: options.pictures,
+            batch: options.batch,
         },
         directory,
     )?;
@@ -119,7 +121,7 @@ impl<'a> Saver<'a> {
         batch: &AttackBatch<'_>,
         attacked: &AttackedBatch,
     ) -> Result<()> {
-        for (attack, attacked) in session.command.attack.iter().zip(&attacked.attacks) {
+        for (attack, attacked) in session.options.attack.iter().zip(&attacked.attacks) {
             let directory = self.directory.join(attack.name);
             std::fs::create_dir_all(&directory)
                 .with_context(|| format!("cannot create {}", directory.display()))?;

@@ -18,7 +18,8 @@ use cnn_robust::{
 };
 
 use super::saved::Saver;
-use super::{Attack, COMMAND};
+use super::smallest::Smallest;
+use super::{AttackOptions, COMMAND};
 use crate::args::Unusable;
 use crate::labelled_images::NetworkLabels;
 use crate::output::Progress;
@@ -32,7 +33,8 @@ const LEARNT_FROM: usize = 512;
 
 /// What stays the same over the batches.
 pub(super) struct Session<'a> {
-    pub(super) command: &'a Attack,
+    pub(super) options: &'a AttackOptions,
+    seed: u64,
     pub(super) settings: AttackSettings,
     pub(super) network: &'a Network,
     pub(super) data: String,
@@ -58,6 +60,7 @@ pub(super) struct Found {
     pub(super) result: RobustnessResult,
     pub(super) diagnosis: Option<Diagnosis>,
     pub(super) sweep: Vec<SweepPoint>,
+    pub(super) smallest: Option<Smallest>,
     /// What the detector finds of each attack; empty without one.
     pub(super) detected: Vec<Option<RocCurve>>,
     /// Images that were fooled, some of each attack.
@@ -76,18 +79,19 @@ pub(super) struct Fooled {
 
 impl<'a> Session<'a> {
     pub(super) fn new(
-        command: &'a Attack,
-        settings: AttackSettings,
+        options: &'a AttackOptions,
+        seed: u64,
         network: &'a Network,
         data: String,
         dataset: Arc<dyn Dataset>,
     ) -> Result<Self> {
         let names = cnn_transfer::class_names(network);
-        let transforms = command.defence.iter().map(|name| parse_transform(name));
-        let target = command.targeted.as_deref().map(|text| target(text, &names));
+        let transforms = options.defence.iter().map(|name| parse_transform(name));
+        let target = options.targeted.as_deref().map(|text| target(text, &names));
         Ok(Self {
-            command,
-            settings,
+            settings: options.settings()?,
+            options,
+            seed,
             network,
             data,
             labels: NetworkLabels::new(network, dataset.clone())?,
@@ -107,8 +111,8 @@ impl<'a> Session<'a> {
 
     fn batches(&self, dataset: Arc<dyn Dataset>) -> Result<PixelBatches> {
         Ok(PixelBatches::new(dataset, self.network.preprocessing())?
-            .with_batch_size(self.command.batch.into())
-            .with_key(Key::new(self.command.network.seed).stream(COMMAND)))
+            .with_batch_size(self.options.batch.into())
+            .with_key(Key::new(self.seed).stream(COMMAND)))
     }
 
     /// The first images, batch by batch, at most so many.
@@ -143,7 +147,7 @@ impl<'a> Session<'a> {
         let targets = match target {
             Target::Class(class) => vec![class; batch.len()],
             Target::Random => {
-                let key = Key::new(self.command.network.seed).stream("targets");
+                let key = Key::new(self.seed).stream("targets");
                 let of = |(sample, label): (&u64, &u32)| {
                     let other = key.at(*sample).rng().below((classes - 1).max(1)) as u32;
                     other + u32::from(other >= *label)
@@ -173,7 +177,7 @@ impl<'a> Session<'a> {
     pub(super) fn run(&self) -> Result<Found> {
         let bare = self.bare()?;
         let model = Transformed::new(&bare, &self.transforms);
-        let learns = self.command.attack.iter().any(|attack| attack.learns);
+        let learns = self.options.attack.iter().any(|attack| attack.learns);
         let looked_at = if learns { LEARNT_FROM } else { 1 };
         let learnt_from = self.first(looked_at)?;
         let build = |attack: &&'static cnn_robust::NamedAttack| {
@@ -181,12 +185,12 @@ impl<'a> Session<'a> {
                 .build(&self.settings, &model, &learnt_from)
                 .with_context(|| attack.name)
         };
-        let attacks = self.command.attack.iter().map(build);
+        let attacks = self.options.attack.iter().map(build);
         let mut meter = RobustnessMeter::new(attacks.collect::<Result<_>>()?);
         drop(learnt_from);
         let mut detector = self.detector()?;
         let mut pictures = Vec::new();
-        let mut saver = self.command.save.as_deref().map(Saver::new);
+        let mut saver = self.options.save.as_deref().map(Saver::new);
         let mut failed = None;
         let progress = RefCell::new(Progress::new(COMMAND, self.dataset.len()));
         let skipped = self.batches(self.dataset.clone())?.for_each(
@@ -228,6 +232,7 @@ impl<'a> Session<'a> {
             result,
             diagnosis,
             sweep: self.sweep(&model)?,
+            smallest: self.smallest(&model)?,
             detected: detector.map_or(Ok(Vec::new()), |detector| detector.curves())?,
             pictures,
             skipped,
@@ -236,12 +241,12 @@ impl<'a> Session<'a> {
 
     /// The detector that was asked for.
     fn detector(&self) -> Result<Option<DetectorMeter>> {
-        if self.command.detect.is_none() {
+        if self.options.detect.is_none() {
             return Ok(None);
         }
         let channels = self.network.preprocessing().channels();
         let squeezing = FeatureSqueezing::of_channels(channels)?;
-        let attacks = self.command.attack.len();
+        let attacks = self.options.attack.len();
         Ok(Some(DetectorMeter::new(Box::new(squeezing), attacks)))
     }
 
@@ -258,7 +263,7 @@ impl<'a> Session<'a> {
             .filter(|fooled| fooled.attack == attack)
             .count();
         let fooled = (0..batch.len()).filter(|&place| attacked.fooled[place]);
-        for place in fooled.take(self.command.pictures.saturating_sub(so_far)) {
+        for place in fooled.take(self.options.pictures.saturating_sub(so_far)) {
             pictures.push(Fooled {
                 attack,
                 index: batch.samples()[place] as usize,
@@ -270,7 +275,7 @@ impl<'a> Session<'a> {
 
     /// What looks wrong, and why nobody looked.
     fn diagnosis(&self, model: &dyn AttackedModel) -> Result<(Option<Diagnosis>, Option<String>)> {
-        if self.command.diagnose == 0 {
+        if self.options.diagnose == 0 {
             return Ok((None, None));
         }
         if self.settings.threat.norm == Norm::L1 || self.settings.threat.eps == 0. {
@@ -278,7 +283,7 @@ impl<'a> Session<'a> {
             return Ok((None, Some(note.to_string())));
         }
         eprintln!("looking for signs that gradients are hidden");
-        let batches = self.first(self.command.diagnose)?;
+        let batches = self.first(self.options.diagnose)?;
         let found = diagnose(model, &batches, self.settings.threat)?;
         Ok((Some(found), None))
     }
@@ -286,11 +291,11 @@ impl<'a> Session<'a> {
     /// The accuracy under PGD over its size.
     fn sweep(&self, model: &dyn AttackedModel) -> Result<Vec<SweepPoint>> {
         let Threat { norm, eps } = self.settings.threat;
-        if self.command.sweep == 0 || eps == 0. {
+        if self.options.sweep == 0 || eps == 0. {
             return Ok(Vec::new());
         }
         let sizes = SWEEP_SHARES.map(|share| share * eps);
-        let first = self.first(self.command.sweep)?;
+        let first = self.first(self.options.sweep)?;
         let batches = first.iter().map(|batch| self.aimed(model, batch));
         let batches = batches.collect::<Result<Vec<_>, _>>()?;
         let points = sweep(model, &batches, &sizes, &|eps| {
@@ -298,6 +303,18 @@ impl<'a> Session<'a> {
             Ok(Box::new(pgd.with_early_stop(true)))
         })?;
         Ok(points)
+    }
+
+    /// The smallest change that fools each of some images.
+    fn smallest(&self, model: &dyn AttackedModel) -> Result<Option<Smallest>> {
+        let threat = self.settings.threat;
+        if self.options.smallest == 0 || threat.eps == 0. {
+            return Ok(None);
+        }
+        let first = self.first(self.options.smallest)?;
+        let batches = first.iter().map(|batch| self.aimed(model, batch));
+        let batches = batches.collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(Smallest::find(model, &batches, threat)?))
     }
 
     /// What whoever reads the figures has to know.
@@ -317,7 +334,7 @@ impl<'a> Session<'a> {
         if !self.transforms.is_empty() {
             notes.push(format!(
                 "the network sees images after {}: what counts is what attackers who know of it leave",
-                self.command.defence.join(", ")
+                self.options.defence.join(", ")
             ));
         }
         let queries_scores = |name: &str| name.starts_with("autoattack") || name == "square";
@@ -328,7 +345,7 @@ impl<'a> Session<'a> {
                     .to_string(),
             );
         }
-        if self.command.detect.is_some() {
+        if self.options.detect.is_some() {
             notes.push(
                 "the attacks do not know of the detector: what it finds of them is no measure of robustness"
                     .to_string(),
@@ -341,6 +358,14 @@ impl<'a> Session<'a> {
             );
         }
         notes
+    }
+
+    pub(super) fn names_of_attacks(&self) -> Vec<&'static str> {
+        self.options
+            .attack
+            .iter()
+            .map(|attack| attack.name)
+            .collect()
     }
 
     pub(super) fn path(&self, index: usize) -> String {

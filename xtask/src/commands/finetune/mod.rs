@@ -418,6 +418,8 @@ impl Finetune {
             .with_interrupt(interrupt_flag()?)
             .with_listener(|notice| listen(notice, images, &mut watcher));
         let phases = tuning.phases().context(Unusable)?;
+        // What cannot be attacked at the end is said before the run.
+        self.adversarial.attack_of_best(self.training.seed)?;
         let directory = match directory {
             Some(directory) => directory.to_path_buf(),
             None => RunDir::create(&self.training.out, COMMAND, name)?
@@ -519,6 +521,7 @@ impl Finetune {
             batch: self.batch as usize,
             summary: &summary.train,
             skipped: summary.skipped.clone(),
+            attack: self.adversarial.attack_of_best(self.training.seed)?,
             tuning: Some(Tuning {
                 source: source.store(),
                 weights_file: source.weights_file(),
