@@ -60,6 +60,7 @@ pub use args::ArgReader;
 pub use checkpoint::CheckpointConfig;
 pub use config::ModelConfig;
 pub use error::Error;
+pub use families::bottleneck::Bottlenecked;
 pub use model_kind::{Kind, Model, ModelKind};
 pub use model_spec::{Body, Build, BuildFn, ClassOutputs, ModelSpec, Naming};
 pub use network::{

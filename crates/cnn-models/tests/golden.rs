@@ -79,6 +79,11 @@ fn cases() -> Vec<Case> {
         ("smp_unet.vgg11_bn", "smp_unet", ModelConfig::default()),
         ("ssdlite.resnet18", "ssdlite", ModelConfig::default()),
         (
+            "bottleneck.mobilenetv2_035",
+            "bottleneck",
+            ModelConfig::default(),
+        ),
+        (
             "smp_deeplabv3plus.mobilenetv2_100",
             "smp_deeplabv3plus",
             ModelConfig::default(),

@@ -128,6 +128,18 @@ impl BackboneArgs {
         Ok(self.selected(&config, root, &chosen)?.backbone)
     }
 
+    /// The whole backbone, with what comes behind its last stage.
+    pub(crate) fn last(&self, config: &ModelConfig, root: &Builder) -> Result<LastMap, Error> {
+        let widths = &config.widths;
+        let blank = Store::blank().builder(root.mode());
+        let blank = self.place(&blank.with_widths(widths));
+        let (config, _) = self.whole(config, root, None)?;
+        let at = self.place(root);
+        let channels = self.spec.build_classifier(&config, &blank)?.num_features();
+        let backbone = self.spec.build_backbone(&config, &at, None)?;
+        Ok(LastMap { backbone, channels })
+    }
+
     /// The backbone with its maps at a half, a quarter and so on of the image's size, up to a 32nd:
     /// the last one of each size. It may lack some of the first.
     pub(super) fn pyramid(&self, config: &ModelConfig, root: &Builder) -> Result<Pyramid, Error> {
@@ -310,6 +322,13 @@ impl AsBackbone {
         }
         Ok(())
     }
+}
+
+/// A backbone whose last map is read.
+pub(crate) struct LastMap {
+    pub(crate) backbone: Box<dyn Backbone>,
+    /// Channels of the last map.
+    pub(crate) channels: usize,
 }
 
 /// A backbone with a map for each halving of the image's size.
