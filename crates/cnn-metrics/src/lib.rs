@@ -74,6 +74,7 @@ mod calibration;
 mod classification;
 mod confusion;
 mod cross_entropy;
+mod decomposition;
 mod detection;
 mod error;
 mod exact_interval;
@@ -92,6 +93,7 @@ pub use calibration::{DEFAULT_BINS, Reliability, ReliabilityBin, expected_calibr
 pub use classification::{ClassificationMetrics, ClassificationResult};
 pub use confusion::{ConfusedPair, ConfusionMatrix};
 pub use cross_entropy::cross_entropy;
+pub use decomposition::{Eigenpair, largest_eigenpairs, singular_values};
 pub use detection::{
     CocoClass, CocoResult, ConfusionThresholds, DetectedBox, DetectionConfusion, DetectionErrors,
     DetectionMetrics, DetectionResult, ErrorShare, ErrorThresholds, GroundTruthBox, MeanF1, Rect,

@@ -1,0 +1,129 @@
+//! The network that tells from features which domain they come from (Ganin et al. 2016,
+//! <https://arxiv.org/abs/1505.07818>).
+
+use candle_core::Tensor;
+use cnn_layers::{Activate, Activation, Builder, Context, Dropout, Linear, LinearConfig};
+
+use super::bottleneck::VectorNorm;
+use crate::Error;
+
+/// What a [`DomainDiscriminator`] is built from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DomainDiscriminatorConfig {
+    in_features: usize,
+    hidden_features: usize,
+    batch_norm: bool,
+}
+
+impl DomainDiscriminatorConfig {
+    /// A discriminator of so many features with two hidden layers of so many, which are normalised by
+    /// batch; the Transfer-Learning-Library has 1,024.
+    pub const fn new(in_features: usize, hidden_features: usize) -> Self {
+        Self {
+            in_features,
+            hidden_features,
+            batch_norm: true,
+        }
+    }
+
+    /// Dropout of one half behind each hidden layer in place of batch normalisation.
+    #[must_use]
+    pub const fn without_batch_norm(mut self) -> Self {
+        self.batch_norm = false;
+        self
+    }
+
+    /// Takes the parameters from the builder's place, below which they are called as in the
+    /// Transfer-Learning-Library: `0`, `1`, `3`, `4` and `6.0` with batch-norm, `0`, `3` and `6.0`
+    /// without.
+    ///
+    /// # Errors
+    /// If a number is zero or the store holds a parameter of another shape.
+    pub fn build(&self, builder: &Builder) -> Result<DomainDiscriminator, Error> {
+        let hidden = |first: usize, in_features: usize| -> Result<Hidden, Error> {
+            let at = |offset: usize| builder.pp(first + offset);
+            let linear = LinearConfig::new(in_features, self.hidden_features).build(&at(0))?;
+            let behind = if self.batch_norm {
+                Behind::Norm {
+                    norm: VectorNorm::build(self.hidden_features, &at(1))?,
+                    relu: Activate::new(Activation::Relu, &at(2)),
+                }
+            } else {
+                Behind::Dropout {
+                    relu: Activate::new(Activation::Relu, &at(1)),
+                    dropout: Dropout::new(0.5, &at(2))?,
+                }
+            };
+            Ok(Hidden { linear, behind })
+        };
+        Ok(DomainDiscriminator {
+            hidden: [
+                hidden(0, self.in_features)?,
+                hidden(3, self.hidden_features)?,
+            ],
+            last: LinearConfig::new(self.hidden_features, 1).build(&builder.pp(6).pp(0))?,
+        })
+    }
+}
+
+/// Two hidden layers, each a linear map, batch normalisation and ReLU, and a linear map to one logit:
+/// above 0 for the source, below 0 for the target.
+///
+/// Give it source and target in one batch, [joined](super::Domains::joined): with batch-norm,
+/// statistics of each domain alone would hide what tells them apart.
+///
+/// # Shapes
+/// `(N, in_features)` to `(N, 1)`.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use cnn_layers::{Context, Mode, Store};
+/// use cnn_transfer::adapt::DomainDiscriminatorConfig;
+///
+/// let store = Store::new(0);
+/// let discriminator = DomainDiscriminatorConfig::new(256, 64)
+///     .build(&store.builder(Mode::Train).pp("discriminator"))?;
+/// let features = Tensor::ones((3, 256), DType::F32, &Device::Cpu)?;
+/// let logits = discriminator.forward(&features, &Context::eval())?;
+/// assert_eq!(logits.dims(), [3, 1]);
+/// assert!(store.get("discriminator.6.0.weight").is_ok());
+/// # Ok::<(), cnn_transfer::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct DomainDiscriminator {
+    hidden: [Hidden; 2],
+    last: Linear,
+}
+
+#[derive(Debug, Clone)]
+struct Hidden {
+    linear: Linear,
+    behind: Behind,
+}
+
+/// What stands behind a linear map.
+#[derive(Debug, Clone)]
+enum Behind {
+    Norm { norm: VectorNorm, relu: Activate },
+    Dropout { relu: Activate, dropout: Dropout },
+}
+
+impl DomainDiscriminator {
+    /// The logit of each sample.
+    ///
+    /// # Errors
+    /// If the features are not `(N, in_features)`.
+    pub fn forward(&self, features: &Tensor, cx: &Context<'_>) -> Result<Tensor, Error> {
+        let mut xs = features.clone();
+        for hidden in &self.hidden {
+            let ys = hidden.linear.forward(&xs, cx)?;
+            xs = match &hidden.behind {
+                Behind::Norm { norm, relu } => relu.forward_vectors(&norm.forward(&ys, cx)?, cx)?,
+                Behind::Dropout { relu, dropout } => {
+                    dropout.forward_vectors(&relu.forward_vectors(&ys, cx)?, cx)?
+                }
+            };
+        }
+        Ok(self.last.forward(&xs, cx)?)
+    }
+}

@@ -1,0 +1,178 @@
+//! What a discriminator is shown of features and predictions together (Long et al. 2018, "CDAN",
+//! <https://arxiv.org/abs/1705.10667>).
+
+use candle_core::{D, Result as CandleResult, Tensor};
+use cnn_core::Key;
+use cnn_train::log_softmax;
+
+use super::entropy::entropies;
+use crate::Error;
+use crate::adapt::domains::rows;
+
+/// `g ⊗ f`: every feature times every class's probability, so that the discriminator sees which
+/// features go with which class. The probabilities `g = softmax(logits)` have no gradient, as in the
+/// paper's program.
+///
+/// # Shapes
+/// Features `(N, F)` and logits `(N, K)` to `(N, K · F)`, class by class.
+///
+/// # Errors
+/// If the shapes do not fit.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use cnn_transfer::adapt::losses::multilinear_map;
+///
+/// let features = Tensor::new(&[[1f32, 2., 4.]], &Device::Cpu)?;
+/// let logits = Tensor::new(&[[0f32, 0.]], &Device::Cpu)?;
+/// let map = multilinear_map(&features, &logits)?;
+/// assert_eq!(map.to_vec2::<f32>()?, [[0.5, 1., 2., 0.5, 1., 2.]]);
+/// # Ok::<(), cnn_transfer::Error>(())
+/// ```
+pub fn multilinear_map(features: &Tensor, logits: &Tensor) -> Result<Tensor, Error> {
+    let sizes = rows("features", features, 1)?;
+    let classes = same_samples(features, logits)?;
+    let probabilities = probabilities(logits)?.unsqueeze(2)?;
+    let products = probabilities.broadcast_mul(&features.unsqueeze(1)?)?;
+    Ok(products.reshape((sizes.rows, classes * sizes.columns))?)
+}
+
+/// `(f · R_f) ⊙ (g · R_g) / √D`, with normal matrices `R` that are drawn once: in expectation the
+/// inner products of [`multilinear_map`], in `D` numbers where `K · F` would be too many.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use cnn_core::Key;
+/// use cnn_transfer::adapt::losses::RandomMultilinearMap;
+///
+/// let map = RandomMultilinearMap::new(256, 31, 1024, Key::new(0))?;
+/// let features = Tensor::ones((2, 256), DType::F32, &Device::Cpu)?;
+/// let logits = Tensor::zeros((2, 31), DType::F32, &Device::Cpu)?;
+/// assert_eq!(map.forward(&features, &logits)?.dims(), [2, 1024]);
+/// # Ok::<(), cnn_transfer::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct RandomMultilinearMap {
+    of_features: Tensor,
+    of_classes: Tensor,
+}
+
+impl RandomMultilinearMap {
+    /// A map from so many features and classes to so many numbers; the paper has 1,024. The matrices
+    /// depend on the key and the sizes alone.
+    ///
+    /// # Errors
+    /// If a size is 0.
+    pub fn new(features: usize, classes: usize, outputs: usize, key: Key) -> Result<Self, Error> {
+        for (name, size) in [
+            ("features", features),
+            ("classes", classes),
+            ("outputs", outputs),
+        ] {
+            if size == 0 {
+                return Err(Error::argument(name, size, "at least 1"));
+            }
+        }
+        Ok(Self {
+            of_features: normal([features, outputs], key.stream("features"))?,
+            of_classes: normal([classes, outputs], key.stream("classes"))?,
+        })
+    }
+
+    /// A map with given matrices, `(F, D)` and `(K, D)`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn from_matrices(of_features: &Tensor, of_classes: &Tensor) -> Result<Self, Error> {
+        let outputs = rows("of_features", of_features, 1)?.columns;
+        let found = rows("of_classes", of_classes, 1)?.columns;
+        if found != outputs {
+            return Err(Error::argument(
+                "of_classes",
+                format!("{found} columns"),
+                format!("{outputs}, as the features have"),
+            ));
+        }
+        Ok(Self {
+            of_features: of_features.detach(),
+            of_classes: of_classes.detach(),
+        })
+    }
+
+    /// The map of a batch. The probabilities have no gradient.
+    ///
+    /// # Shapes
+    /// Features `(N, F)` and logits `(N, K)` to `(N, D)`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn forward(&self, features: &Tensor, logits: &Tensor) -> Result<Tensor, Error> {
+        let found = [
+            rows("features", features, 1)?.columns,
+            same_samples(features, logits)?,
+        ];
+        let expected = [self.of_features.dim(0)?, self.of_classes.dim(0)?];
+        if found != expected {
+            let found = format!("{} features and {} classes", found[0], found[1]);
+            let expected = format!("{} features and {} classes", expected[0], expected[1]);
+            return Err(Error::argument("features and logits", found, expected));
+        }
+        let projected = |xs: &Tensor, matrix: &Tensor| xs.matmul(&matrix.to_dtype(xs.dtype())?);
+        let of_features = projected(features, &self.of_features)?;
+        let of_classes = projected(&probabilities(logits)?, &self.of_classes)?;
+        let outputs = self.of_features.dim(1)? as f64;
+        Ok((of_features * of_classes)?.affine(1. / outputs.sqrt(), 0.)?)
+    }
+}
+
+/// `1 + e^(−H(softmax(logits)))`, scaled to a mean of 1: the samples that the network is sure of
+/// count more (CDAN+E). Without a gradient.
+///
+/// The Transfer-Learning-Library takes source and target together, joined as
+/// [`Domains::joined`](crate::adapt::Domains::joined) does, which these weights of a batch then
+/// follow row by row.
+///
+/// # Shapes
+/// Logits `(N, K)` to `(N, 1)`.
+///
+/// # Errors
+/// If the logits are no matrix.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use cnn_transfer::adapt::losses::entropy_weights;
+///
+/// let logits = Tensor::new(&[[90f64, 0.], [0., 0.]], &Device::Cpu)?; // weights 2 and 1.5
+/// let weights = entropy_weights(&logits)?.to_vec2::<f64>()?;
+/// assert!((weights[0][0] - 2. / 1.75).abs() < 1e-12 && (weights[1][0] - 1.5 / 1.75).abs() < 1e-12);
+/// # Ok::<(), cnn_transfer::Error>(())
+/// ```
+pub fn entropy_weights(logits: &Tensor) -> Result<Tensor, Error> {
+    rows("logits", logits, 1)?;
+    let weights = (entropies(&log_softmax(&logits.detach())?)?.neg()?.exp()? + 1.)?;
+    Ok(weights.broadcast_div(&weights.mean_all()?)?.unsqueeze(1)?)
+}
+
+fn probabilities(logits: &Tensor) -> CandleResult<Tensor> {
+    log_softmax(&logits.detach())?.exp()
+}
+
+/// The number of classes, where there are logits for each sample.
+fn same_samples(features: &Tensor, logits: &Tensor) -> Result<usize, Error> {
+    let sizes = rows("logits", logits, 1)?;
+    let samples = features.dim(0)?;
+    if sizes.rows == samples {
+        return Ok(logits.dim(D::Minus1)?);
+    }
+    Err(Error::argument(
+        "logits",
+        format!("{} rows", sizes.rows),
+        format!("{samples}, as there are features"),
+    ))
+}
+
+fn normal(shape: [usize; 2], key: Key) -> CandleResult<Tensor> {
+    let mut rng = key.rng();
+    let values: Vec<f64> = (0..shape[0] * shape[1]).map(|_| rng.normal()).collect();
+    Tensor::from_vec(values, &shape, &candle_core::Device::Cpu)
+}
