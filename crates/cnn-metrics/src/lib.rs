@@ -14,6 +14,8 @@
 //! | how well does it detect objects? | [`DetectionMetrics`]: COCO's and VOC's average precision |
 //! | from which confidence on may one believe a detection? | [`ScoreCurves`] |
 //! | what kinds of errors does a detector make? | [`DetectionErrors`], [`DetectionConfusion`] |
+//! | how good is it on images without labels? | [`information_maximization`], [`mean_entropy`], [`batch_nuclear_norm`], [`soft_neighborhood_density`], [`deep_embedded_validation`] |
+//! | how far are two domains apart? | [`a_distance`], [`DomainClassifier`] |
 //!
 //! # Conventions
 //!
@@ -87,6 +89,7 @@ mod random;
 mod roc;
 mod segmentation;
 mod top_k;
+mod unlabelled;
 
 pub use brier::brier_score;
 pub use calibration::{DEFAULT_BINS, Reliability, ReliabilityBin, expected_calibration_error};
@@ -110,3 +113,8 @@ pub use segmentation::{
     connected_components, information_f_score, rand_f_score, thin_borders,
 };
 pub use top_k::{Ranked, top_k, top_k_accuracy};
+pub use unlabelled::{
+    ADistance, DomainClassifier, DomainClassifierConfig, DomainFeatures, SND_TEMPERATURE,
+    a_distance, batch_nuclear_norm, deep_embedded_validation, information_maximization,
+    mean_entropy, soft_neighborhood_density,
+};

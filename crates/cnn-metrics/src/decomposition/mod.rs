@@ -7,6 +7,6 @@ pub use jacobi::singular_values;
 pub use lanczos::{Eigenpair, largest_eigenpairs};
 
 /// The inner product.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

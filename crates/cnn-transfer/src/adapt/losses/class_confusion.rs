@@ -23,9 +23,10 @@ use crate::adapt::domains::{positive, rows};
 ///
 /// let unsure = Tensor::new(&[[0f64, 0.], [0., 0.]], &Device::Cpu)?;
 /// let sure = Tensor::new(&[[99f64, 0.], [0., 99.]], &Device::Cpu)?;
-/// let loss = |logits| ClassConfusion::default().loss(logits)?.to_scalar::<f64>();
-/// assert!((loss(&unsure)? - 0.5).abs() < 1e-12 && loss(&sure)? < 1e-12);
-/// # Ok::<(), candle_core::Error>(())
+/// let of_unsure = ClassConfusion::default().loss(&unsure)?.to_scalar::<f64>()?;
+/// let of_sure = ClassConfusion::default().loss(&sure)?.to_scalar::<f64>()?;
+/// assert!((of_unsure - 0.5).abs() < 1e-12 && of_sure < 1e-12);
+/// # Ok::<(), cnn_transfer::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ClassConfusion {
