@@ -3,15 +3,21 @@
 
 use candle_core::{D, Result as CandleResult, Tensor};
 use cnn_core::Key;
+use cnn_kernels::{Conv2dSpec, FeatureMap, conv2d};
 use cnn_train::log_softmax;
 
 use super::entropy::entropies;
+use super::known_gradient::wide;
+use super::outer::outer_product;
 use crate::Error;
 use crate::adapt::domains::rows;
 
 /// `g ⊗ f`: every feature times every class's probability, so that the discriminator sees which
 /// features go with which class. The probabilities `g = softmax(logits)` have no gradient, as in the
 /// paper's program.
+///
+/// Reverse the gradient of the features before the map, not that of the map behind it: it is the same
+/// and `K` times less.
 ///
 /// # Shapes
 /// Features `(N, F)` and logits `(N, K)` to `(N, K · F)`, class by class.
@@ -30,11 +36,9 @@ use crate::adapt::domains::rows;
 /// # Ok::<(), cnn_transfer::Error>(())
 /// ```
 pub fn multilinear_map(features: &Tensor, logits: &Tensor) -> Result<Tensor, Error> {
-    let sizes = rows("features", features, 1)?;
-    let classes = same_samples(features, logits)?;
-    let probabilities = probabilities(logits)?.unsqueeze(2)?;
-    let products = probabilities.broadcast_mul(&features.unsqueeze(1)?)?;
-    Ok(products.reshape((sizes.rows, classes * sizes.columns))?)
+    rows("features", features, 1)?;
+    same_samples(features, logits)?;
+    Ok(outer_product(features, wide(&probabilities(logits)?)?)?)
 }
 
 /// `(f · R_f) ⊙ (g · R_g) / √D`, with normal matrices `R` that are drawn once: in expectation the
@@ -53,7 +57,9 @@ pub fn multilinear_map(features: &Tensor, logits: &Tensor) -> Result<Tensor, Err
 /// ```
 #[derive(Debug, Clone)]
 pub struct RandomMultilinearMap {
+    /// `R_fᵀ`, `(D, F)`, as a linear layer has its weight.
     of_features: Tensor,
+    /// `R_gᵀ`, `(D, K)`.
     of_classes: Tensor,
 }
 
@@ -74,8 +80,8 @@ impl RandomMultilinearMap {
             }
         }
         Ok(Self {
-            of_features: normal([features, outputs], key.stream("features"))?,
-            of_classes: normal([classes, outputs], key.stream("classes"))?,
+            of_features: normal([outputs, features], key.stream("features"))?,
+            of_classes: normal([outputs, classes], key.stream("classes"))?,
         })
     }
 
@@ -94,8 +100,8 @@ impl RandomMultilinearMap {
             ));
         }
         Ok(Self {
-            of_features: of_features.detach(),
-            of_classes: of_classes.detach(),
+            of_features: of_features.detach().t()?.contiguous()?,
+            of_classes: of_classes.detach().t()?.contiguous()?,
         })
     }
 
@@ -111,16 +117,15 @@ impl RandomMultilinearMap {
             rows("features", features, 1)?.columns,
             same_samples(features, logits)?,
         ];
-        let expected = [self.of_features.dim(0)?, self.of_classes.dim(0)?];
+        let expected = [self.of_features.dim(1)?, self.of_classes.dim(1)?];
         if found != expected {
             let found = format!("{} features and {} classes", found[0], found[1]);
             let expected = format!("{} features and {} classes", expected[0], expected[1]);
             return Err(Error::argument("features and logits", found, expected));
         }
-        let projected = |xs: &Tensor, matrix: &Tensor| xs.matmul(&matrix.to_dtype(xs.dtype())?);
         let of_features = projected(features, &self.of_features)?;
         let of_classes = projected(&probabilities(logits)?, &self.of_classes)?;
-        let outputs = self.of_features.dim(1)? as f64;
+        let outputs = self.of_features.dim(0)? as f64;
         Ok((of_features * of_classes)?.affine(1. / outputs.sqrt(), 0.)?)
     }
 }
@@ -171,8 +176,18 @@ fn same_samples(features: &Tensor, logits: &Tensor) -> Result<usize, Error> {
     ))
 }
 
+/// `xs · matrixᵀ` for a constant matrix: a convolution over single pixels, which computes no gradient
+/// of it.
+fn projected(xs: &Tensor, matrix: &Tensor) -> CandleResult<Tensor> {
+    let (samples, columns) = xs.dims2()?;
+    let pixels = FeatureMap::from_nhwc(&xs.reshape((samples, 1, 1, columns))?)?;
+    let matrix = matrix.to_dtype(xs.dtype())?;
+    conv2d(&pixels, &matrix, None, &Conv2dSpec::default())?.flatten()
+}
+
 fn normal(shape: [usize; 2], key: Key) -> CandleResult<Tensor> {
     let mut rng = key.rng();
-    let values: Vec<f64> = (0..shape[0] * shape[1]).map(|_| rng.normal()).collect();
+    let count = shape[0] * shape[1];
+    let values: Vec<f32> = (0..count).map(|_| rng.normal() as f32).collect();
     Tensor::from_vec(values, &shape, &candle_core::Device::Cpu)
 }

@@ -1,8 +1,5 @@
 //! Gaussian kernels of all pairs of rows.
 
-use candle_core::Tensor;
-
-use super::distances::squared_distances;
 use crate::Error;
 use crate::adapt::domains::positive;
 
@@ -50,18 +47,31 @@ impl GaussianKernel {
     }
 }
 
-/// The sum of several kernels for all pairs of rows, `(N, D)` to `(N, N)`.
-pub(super) fn kernel_sum(kernels: &[GaussianKernel], features: &Tensor) -> Result<Tensor, Error> {
-    let distances = squared_distances(features)?;
-    let wide = distances.detach().to_dtype(candle_core::DType::F64)?;
-    let mean = wide.mean_all()?.to_scalar::<f64>()?;
-    let mut sum: Option<Tensor> = None;
-    for kernel in kernels {
-        let values = distances.affine(-1. / kernel.width(mean)?, 0.)?.exp()?;
-        sum = Some(match sum {
-            Some(sum) => (sum + values)?,
-            None => values,
-        });
+/// The sum of several kernels for all pairs of rows, and its derivative by their squared distances.
+pub(super) struct KernelSum {
+    pub(super) values: Vec<f64>,
+    pub(super) by_distance: Vec<f64>,
+}
+
+impl KernelSum {
+    pub(super) fn of(kernels: &[GaussianKernel], distances: &[f64]) -> Result<Self, Error> {
+        if kernels.is_empty() {
+            return Err(Error::argument("kernels", "none", "at least one"));
+        }
+        let mean = distances.iter().sum::<f64>() / distances.len() as f64;
+        let mut sum = Self {
+            values: vec![0.; distances.len()],
+            by_distance: vec![0.; distances.len()],
+        };
+        for kernel in kernels {
+            let width = kernel.width(mean)?;
+            let sums = sum.values.iter_mut().zip(&mut sum.by_distance);
+            for ((value, slope), distance) in sums.zip(distances) {
+                let kernel = (-distance / width).exp();
+                *value += kernel;
+                *slope -= kernel / width;
+            }
+        }
+        Ok(sum)
     }
-    sum.ok_or_else(|| Error::argument("kernels", "none", "at least one"))
 }

@@ -3,10 +3,13 @@
 
 use candle_core::Tensor;
 
-use super::gaussian_kernel::{GaussianKernel, kernel_sum};
+use super::gaussian_kernel::{GaussianKernel, KernelSum};
+use super::known_gradient::known_gradient;
 use super::mmd::MmdEstimate;
+use super::pairs::Pairs;
 use crate::Error;
 use crate::adapt::Domains;
+use crate::adapt::domains::DomainSizes;
 
 /// The [discrepancy](super::MultiKernelMmd) with the product of the layers' kernels,
 /// `Π_l Σ_u k_lu(x_l, y_l)`: it compares how features and predictions occur together.
@@ -70,26 +73,58 @@ impl JointMmd {
             ));
         };
         let sizes = first.sizes(2)?;
-        let mut product: Option<Tensor> = None;
+        let coefficients = self.estimate.coefficients(sizes)?;
+        let mut found: Vec<Layer<'_>> = Vec::new();
         for (layer, kernels) in layers.iter().zip(&self.kernels) {
-            let others = layer.sizes(2)?;
-            if [others.source, others.target] != [sizes.source, sizes.target] {
-                return Err(Error::argument(
-                    "layers",
-                    format!("{} and {} samples", others.source, others.target),
-                    format!(
-                        "{} and {}, as the first layer has",
-                        sizes.source, sizes.target
-                    ),
-                ));
-            }
-            let values = kernel_sum(kernels, &layer.joined()?)?;
-            product = Some(match product {
-                Some(product) => (product * values)?,
-                None => values,
-            });
+            found.push(Layer::new(*layer, sizes, kernels)?);
         }
-        let product = product.ok_or_else(|| Error::argument("layers", 0, "at least 1"))?;
-        self.estimate.of(&product, sizes)
+        // Of each pair its coefficient times the kernels of these layers.
+        let product = |layers: &mut dyn Iterator<Item = &Layer<'_>>| {
+            layers.fold(coefficients.clone(), |product, layer| {
+                let values = product.iter().zip(&layer.kernels.values);
+                values.map(|(product, value)| product * value).collect()
+            })
+        };
+        let value = product(&mut found.iter()).iter().sum();
+        let mut slopes = Vec::new();
+        for (at, layer) in found.iter().enumerate() {
+            let others = found.iter().enumerate().filter(|(other, _)| *other != at);
+            let of_others = product(&mut others.map(|(_, layer)| layer));
+            let by_distance = of_others.iter().zip(&layer.kernels.by_distance);
+            let by_distance: Vec<f64> = by_distance
+                .map(|(product, slope)| product * slope)
+                .collect();
+            slopes.extend(layer.pairs.slopes_of_distances(&by_distance)?);
+        }
+        Ok(known_gradient(value, slopes)?)
+    }
+}
+
+/// One layer's pairs.
+struct Layer<'a> {
+    pairs: Pairs<'a>,
+    kernels: KernelSum,
+}
+
+impl<'a> Layer<'a> {
+    fn new(
+        features: Domains<'a>,
+        first: DomainSizes,
+        kernels: &[GaussianKernel],
+    ) -> Result<Self, Error> {
+        let sizes = features.sizes(2)?;
+        if [sizes.source, sizes.target] != [first.source, first.target] {
+            return Err(Error::argument(
+                "layers",
+                format!("{} and {} samples", sizes.source, sizes.target),
+                format!(
+                    "{} and {}, as the first layer has",
+                    first.source, first.target
+                ),
+            ));
+        }
+        let pairs = Pairs::around_the_mean(features, sizes)?;
+        let kernels = KernelSum::of(kernels, &pairs.squared_distances()?)?;
+        Ok(Self { pairs, kernels })
     }
 }

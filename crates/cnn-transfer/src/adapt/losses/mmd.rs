@@ -3,7 +3,9 @@
 
 use candle_core::Tensor;
 
-use super::gaussian_kernel::{GaussianKernel, kernel_sum};
+use super::gaussian_kernel::{GaussianKernel, KernelSum};
+use super::known_gradient::known_gradient;
+use super::pairs::Pairs;
 use crate::Error;
 use crate::adapt::Domains;
 use crate::adapt::domains::DomainSizes;
@@ -65,22 +67,25 @@ impl MultiKernelMmd {
     /// If the shapes do not fit, or a kernel is out of its range.
     pub fn loss(&self, features: Domains<'_>) -> Result<Tensor, Error> {
         let sizes = features.sizes(2)?;
-        let kernels = kernel_sum(&self.kernels, &features.joined()?)?;
-        self.estimate.of(&kernels, sizes)
+        let coefficients = self.estimate.coefficients(sizes)?;
+        let pairs = Pairs::around_the_mean(features, sizes)?;
+        let kernels = KernelSum::of(&self.kernels, &pairs.squared_distances()?)?;
+        let by_distance = kernels.by_distance.iter().zip(&coefficients);
+        let by_distance: Vec<f64> = by_distance.map(|(slope, c)| slope * c).collect();
+        let slopes = pairs.slopes_of_distances(&by_distance)?;
+        let value = kernels.values.iter().zip(&coefficients);
+        let value = value.map(|(kernel, c)| kernel * c).sum();
+        Ok(known_gradient(value, slopes)?)
     }
 }
 
 impl MmdEstimate {
-    /// The discrepancy from the kernels of all pairs, `(N + M, N + M)`.
-    pub(super) fn of(self, kernels: &Tensor, sizes: DomainSizes) -> Result<Tensor, Error> {
-        let all = sizes.source + sizes.target;
-        let coefficients = match self {
-            Self::Quadratic => all_pairs(sizes),
-            Self::Linear => neighbours(sizes)?,
-        };
-        let coefficients = Tensor::from_vec(coefficients, (all, all), kernels.device())?
-            .to_dtype(kernels.dtype())?;
-        Ok((kernels * coefficients)?.sum_all()?)
+    /// What each pair counts, row by row.
+    pub(super) fn coefficients(self, sizes: DomainSizes) -> Result<Vec<f64>, Error> {
+        match self {
+            Self::Quadratic => Ok(all_pairs(sizes)),
+            Self::Linear => neighbours(sizes),
+        }
     }
 }
 

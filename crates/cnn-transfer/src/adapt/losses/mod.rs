@@ -18,13 +18,15 @@ mod class_confusion;
 mod classifier_discrepancy;
 mod conditional;
 mod coral;
-mod distances;
 mod domain_adversarial;
 mod entropy;
 mod feature_norm;
 mod gaussian_kernel;
 mod jan;
+mod known_gradient;
 mod mmd;
+mod outer;
+mod pairs;
 mod root;
 
 pub use batch_spectral::BatchSpectralPenalty;
