@@ -102,7 +102,7 @@ fn joint(xs: &[Tensor], estimate: MmdEstimate) -> LossResult {
 /// CDAN+E with a discriminator of one linear map.
 fn conditional(xs: &[Tensor]) -> LossResult {
     let logits = of(&xs[2..]).joined()?;
-    let map = multilinear_map(&of(xs).joined()?, &logits)?;
+    let map = multilinear_map(&of(xs).joined()?, &logits)?.flatten()?;
     let domain = map.matmul(&formula("probe.discriminator", &[12, 1], map.dtype()))?;
     let weights = entropy_weights(&logits)?;
     let halves = |xs: &Tensor| -> CandleResult<[Tensor; 2]> {
@@ -157,13 +157,13 @@ fn cases() -> Vec<Case> {
             domain_adversarial(of(xs), Some(of(&[weight(0), weight(1)])))
         }),
         case("multilinear", &[FEATURES[0], LOGITS[0]], |xs| {
-            Ok(probed(&multilinear_map(&xs[0], &xs[1])?)?)
+            Ok(probed(&multilinear_map(&xs[0], &xs[1])?.flatten()?)?)
         }),
         case("random multilinear", &[FEATURES[0], LOGITS[0]], |xs| {
             let features = formula("matrix.features", &[4, 5], DType::F64);
             let classes = formula("matrix.classes", &[3, 5], DType::F64);
             let map = RandomMultilinearMap::from_matrices(&features, &classes)?;
-            Ok(probed(&map.forward(&xs[0], &xs[1])?)?)
+            Ok(probed(&map.forward(&xs[0], &xs[1])?.flatten()?)?)
         }),
         case("cdan+e", &joined, conditional),
         case("mcd", &LOGITS, |xs| classifier_discrepancy(&xs[0], &xs[1])),
@@ -346,12 +346,14 @@ fn the_random_map_keeps_inner_products_on_average() {
     let same = RandomMultilinearMap::new(4, 3, 20_000, Key::new(3)).unwrap();
     let [features, logits] = [FEATURES[0], LOGITS[0]].map(|input| input.tensor(DType::F64));
     let products = |map: Tensor| flat(&map.matmul(&map.t().unwrap()).unwrap());
-    let random = map.forward(&features, &logits).unwrap();
-    assert_eq!(
-        flat(&random),
-        flat(&same.forward(&features, &logits).unwrap())
-    );
+    let of = |map: &RandomMultilinearMap| {
+        let made = map.forward(&features, &logits).unwrap();
+        made.flatten().unwrap()
+    };
+    let random = of(&map);
+    assert_eq!(flat(&random), flat(&of(&same)));
     let exact = multilinear_map(&features, &logits).unwrap();
+    let exact = exact.flatten().unwrap();
     let far = difference(&products(random), &products(exact));
     assert!(far < 0.06, "{far}");
 }
@@ -464,10 +466,14 @@ fn layers_are_called_as_in_the_library() {
         names(&|root| drop(config.without_batch_norm().build(root).unwrap())),
         "0.weight 0.bias 3.weight 3.bias 6.0.weight 6.0.bias"
     );
+    let store = Store::new(0);
+    let _ = config.build(&store.builder(Mode::Train)).unwrap();
+    assert_eq!(store.get("3.weight").unwrap().dims(), [5, 5]);
+    assert_eq!(store.get("6.0.weight").unwrap().dims(), [1, 5]);
     let config = BottleneckConfig::new(4, 5);
     assert_eq!(
         names(&|root| drop(config.build(root).unwrap())),
-        "1.weight 1.bias 0.weight 0.bias"
+        "0.weight 0.bias 1.weight 1.bias"
     );
     assert_eq!(
         names(&|root| drop(
@@ -538,7 +544,7 @@ fn what_does_not_fit_is_a_named_error() {
             .loss(pair(&a, &b)),
         ),
         ("logits", domain_adversarial(pair(&a, &b), None)),
-        ("logits", multilinear_map(&a, &b)),
+        ("logits", multilinear_map(&a, &b).map(|map| map.to_nhwc())),
         ("second", classifier_discrepancy(&a, &other)),
         ("temperature", ClassConfusion { temperature: 0. }.loss(&a)),
         ("logits", entropy(&flat)),

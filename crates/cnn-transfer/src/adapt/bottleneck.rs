@@ -1,11 +1,10 @@
 //! The layers between a backbone and its classes in which the domains are brought together.
 
 use candle_core::Tensor;
-use cnn_layers::{
-    Activate, Activation, BatchNorm2d, BatchNorm2dConfig, Builder, Context, Dropout, FeatureMap,
-    Layer, Linear, LinearConfig,
-};
+use cnn_layers::{Activate, Activation, Builder, Context, ConvAct, Dropout, Layer, Sequential};
 
+use super::domains::rows;
+use super::vectors::{linear, linear_norm_relu, pixels};
 use crate::Error;
 
 /// What a [`Bottleneck`] is built from.
@@ -50,22 +49,24 @@ impl BottleneckConfig {
     /// If a number is zero, the probability is not in `[0, 1)`, or the store holds a parameter of
     /// another shape.
     pub fn build(&self, builder: &Builder) -> Result<Bottleneck, Error> {
-        let linear = LinearConfig::new(self.in_features, self.out_features);
-        let norm = self
-            .batch_norm
-            .then(|| VectorNorm::build(self.out_features, &builder.pp(1)))
-            .transpose()?;
-        let behind = 1 + usize::from(self.batch_norm);
-        let dropout = self
-            .dropout
-            .map(|p| Dropout::new(p, &builder.pp(behind + 1)))
-            .transpose()?;
-        Ok(Bottleneck {
-            linear: linear.build(&builder.pp(0))?,
-            norm,
-            relu: Activate::new(Activation::Relu, &builder.pp(behind)),
-            dropout,
-        })
+        let mut layers = Sequential::new();
+        if self.batch_norm {
+            layers.push(linear_norm_relu(
+                self.in_features,
+                self.out_features,
+                builder,
+                0,
+            )?);
+        } else {
+            let relu = Activate::new(Activation::Relu, &builder.pp(1));
+            let linear = linear(self.in_features, self.out_features);
+            layers.push(ConvAct::build(&linear, relu, &builder.pp(0))?);
+        }
+        if let Some(p) = self.dropout {
+            let last = 2 + usize::from(self.batch_norm);
+            layers.push(Dropout::new(p, &builder.pp(last))?);
+        }
+        Ok(Bottleneck { layers })
     }
 }
 
@@ -88,12 +89,8 @@ impl BottleneckConfig {
 /// assert_eq!(bottleneck.forward(&features, &Context::eval())?.dims(), [2, 256]);
 /// # Ok::<(), cnn_transfer::Error>(())
 /// ```
-#[derive(Debug, Clone)]
 pub struct Bottleneck {
-    linear: Linear,
-    norm: Option<VectorNorm>,
-    relu: Activate,
-    dropout: Option<Dropout>,
+    layers: Sequential,
 }
 
 impl Bottleneck {
@@ -102,30 +99,7 @@ impl Bottleneck {
     /// # Errors
     /// If the features are not `(N, in_features)`.
     pub fn forward(&self, features: &Tensor, cx: &Context<'_>) -> Result<Tensor, Error> {
-        let mut xs = self.linear.forward(features, cx)?;
-        if let Some(norm) = &self.norm {
-            xs = norm.forward(&xs, cx)?;
-        }
-        xs = self.relu.forward_vectors(&xs, cx)?;
-        match &self.dropout {
-            Some(dropout) => Ok(dropout.forward_vectors(&xs, cx)?),
-            None => Ok(xs),
-        }
-    }
-}
-
-/// Batch normalisation of vectors: that of maps of one pixel.
-#[derive(Debug, Clone)]
-pub(super) struct VectorNorm(BatchNorm2d);
-
-impl VectorNorm {
-    pub(super) fn build(features: usize, builder: &Builder) -> Result<Self, Error> {
-        Ok(Self(BatchNorm2dConfig::new(features).build(builder)?))
-    }
-
-    pub(super) fn forward(&self, xs: &Tensor, cx: &Context<'_>) -> Result<Tensor, Error> {
-        let (samples, features) = xs.dims2()?;
-        let pixels = FeatureMap::from_nhwc(&xs.reshape((samples, 1, 1, features))?)?;
-        Ok(self.0.forward(&pixels, cx)?.flatten()?)
+        rows("features", features, 1)?;
+        Ok(self.layers.forward(&pixels(features)?, cx)?.flatten()?)
     }
 }

@@ -2,9 +2,12 @@
 //! <https://arxiv.org/abs/1505.07818>).
 
 use candle_core::Tensor;
-use cnn_layers::{Activate, Activation, Builder, Context, Dropout, Linear, LinearConfig};
+use cnn_layers::{
+    Activate, Activation, Builder, Context, ConvAct, Dropout, FeatureMap, Layer, Sequential,
+};
 
-use super::bottleneck::VectorNorm;
+use super::domains::rows;
+use super::vectors::{linear, linear_norm_relu, pixels};
 use crate::Error;
 
 /// What a [`DomainDiscriminator`] is built from.
@@ -40,29 +43,20 @@ impl DomainDiscriminatorConfig {
     /// # Errors
     /// If a number is zero or the store holds a parameter of another shape.
     pub fn build(&self, builder: &Builder) -> Result<DomainDiscriminator, Error> {
-        let hidden = |first: usize, in_features: usize| -> Result<Hidden, Error> {
-            let at = |offset: usize| builder.pp(first + offset);
-            let linear = LinearConfig::new(in_features, self.hidden_features).build(&at(0))?;
-            let behind = if self.batch_norm {
-                Behind::Norm {
-                    norm: VectorNorm::build(self.hidden_features, &at(1))?,
-                    relu: Activate::new(Activation::Relu, &at(2)),
-                }
+        let mut layers = Sequential::new();
+        for (first, in_features) in [(0, self.in_features), (3, self.hidden_features)] {
+            let out_features = self.hidden_features;
+            if self.batch_norm {
+                layers.push(linear_norm_relu(in_features, out_features, builder, first)?);
             } else {
-                Behind::Dropout {
-                    relu: Activate::new(Activation::Relu, &at(1)),
-                    dropout: Dropout::new(0.5, &at(2))?,
-                }
-            };
-            Ok(Hidden { linear, behind })
-        };
-        Ok(DomainDiscriminator {
-            hidden: [
-                hidden(0, self.in_features)?,
-                hidden(3, self.hidden_features)?,
-            ],
-            last: LinearConfig::new(self.hidden_features, 1).build(&builder.pp(6).pp(0))?,
-        })
+                let relu = Activate::new(Activation::Relu, &builder.pp(first + 1));
+                let linear = linear(in_features, out_features);
+                layers.push(ConvAct::build(&linear, relu, &builder.pp(first))?);
+                layers.push(Dropout::new(0.5, &builder.pp(first + 2))?);
+            }
+        }
+        layers.push(linear(self.hidden_features, 1).build(&builder.pp(6).pp(0))?);
+        Ok(DomainDiscriminator { layers })
     }
 }
 
@@ -89,23 +83,8 @@ impl DomainDiscriminatorConfig {
 /// assert!(store.get("discriminator.6.0.weight").is_ok());
 /// # Ok::<(), cnn_transfer::Error>(())
 /// ```
-#[derive(Debug, Clone)]
 pub struct DomainDiscriminator {
-    hidden: [Hidden; 2],
-    last: Linear,
-}
-
-#[derive(Debug, Clone)]
-struct Hidden {
-    linear: Linear,
-    behind: Behind,
-}
-
-/// What stands behind a linear map.
-#[derive(Debug, Clone)]
-enum Behind {
-    Norm { norm: VectorNorm, relu: Activate },
-    Dropout { relu: Activate, dropout: Dropout },
+    layers: Sequential,
 }
 
 impl DomainDiscriminator {
@@ -114,16 +93,16 @@ impl DomainDiscriminator {
     /// # Errors
     /// If the features are not `(N, in_features)`.
     pub fn forward(&self, features: &Tensor, cx: &Context<'_>) -> Result<Tensor, Error> {
-        let mut xs = features.clone();
-        for hidden in &self.hidden {
-            let ys = hidden.linear.forward(&xs, cx)?;
-            xs = match &hidden.behind {
-                Behind::Norm { norm, relu } => relu.forward_vectors(&norm.forward(&ys, cx)?, cx)?,
-                Behind::Dropout { relu, dropout } => {
-                    dropout.forward_vectors(&relu.forward_vectors(&ys, cx)?, cx)?
-                }
-            };
-        }
-        Ok(self.last.forward(&xs, cx)?)
+        rows("features", features, 1)?;
+        self.forward_map(&pixels(features)?, cx)
+    }
+
+    /// The same for features as maps of one pixel, `(N, 1, 1, in_features)`, as
+    /// [`multilinear_map`](super::losses::multilinear_map) gives them.
+    ///
+    /// # Errors
+    /// If they have another number of channels.
+    pub fn forward_map(&self, features: &FeatureMap, cx: &Context<'_>) -> Result<Tensor, Error> {
+        Ok(self.layers.forward(features, cx)?.flatten()?)
     }
 }

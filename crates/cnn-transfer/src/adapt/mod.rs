@@ -16,6 +16,7 @@ mod domains;
 mod fourier;
 mod gradient_reversal;
 pub mod losses;
+mod vectors;
 
 pub use bottleneck::{Bottleneck, BottleneckConfig};
 pub use domain_discriminator::{DomainDiscriminator, DomainDiscriminatorConfig};

@@ -3,24 +3,24 @@
 
 use candle_core::{D, Result as CandleResult, Tensor};
 use cnn_core::Key;
-use cnn_kernels::{Conv2dSpec, FeatureMap, conv2d};
+use cnn_kernels::{Conv2dSpec, FeatureMap, concat, conv2d, scale_channels};
 use cnn_train::log_softmax;
 
 use super::entropy::entropies;
-use super::known_gradient::wide;
-use super::outer::outer_product;
 use crate::Error;
 use crate::adapt::domains::rows;
+use crate::adapt::vectors::pixels;
 
 /// `g ⊗ f`: every feature times every class's probability, so that the discriminator sees which
 /// features go with which class. The probabilities `g = softmax(logits)` have no gradient, as in the
 /// paper's program.
 ///
-/// Reverse the gradient of the features before the map, not that of the map behind it: it is the same
-/// and `K` times less.
+/// Reverse the gradient of the features before the map: it is the same as behind it, and `K` times
+/// less.
 ///
 /// # Shapes
-/// Features `(N, F)` and logits `(N, K)` to `(N, K · F)`, class by class.
+/// Features `(N, F)` and logits `(N, K)` to maps of one pixel, `(N, 1, 1, K · F)`, class by class,
+/// which [`DomainDiscriminator::forward_map`](crate::adapt::DomainDiscriminator::forward_map) reads.
 ///
 /// # Errors
 /// If the shapes do not fit.
@@ -32,13 +32,18 @@ use crate::adapt::domains::rows;
 /// let features = Tensor::new(&[[1f32, 2., 4.]], &Device::Cpu)?;
 /// let logits = Tensor::new(&[[0f32, 0.]], &Device::Cpu)?;
 /// let map = multilinear_map(&features, &logits)?;
-/// assert_eq!(map.to_vec2::<f32>()?, [[0.5, 1., 2., 0.5, 1., 2.]]);
+/// assert_eq!(map.flatten()?.to_vec2::<f32>()?, [[0.5, 1., 2., 0.5, 1., 2.]]);
 /// # Ok::<(), cnn_transfer::Error>(())
 /// ```
-pub fn multilinear_map(features: &Tensor, logits: &Tensor) -> Result<Tensor, Error> {
-    rows("features", features, 1)?;
-    same_samples(features, logits)?;
-    Ok(outer_product(features, wide(&probabilities(logits)?)?)?)
+pub fn multilinear_map(features: &Tensor, logits: &Tensor) -> Result<FeatureMap, Error> {
+    let columns = rows("features", features, 1)?.columns;
+    let classes = same_samples(features, logits)?;
+    let features = pixels(features)?;
+    let copies = concat(&vec![&features; classes])?;
+    let factors = probabilities(logits)?.unsqueeze(2)?;
+    let factors = factors.broadcast_as((copies.batch(), classes, columns))?;
+    let factors = factors.reshape((copies.batch(), classes * columns))?;
+    Ok(scale_channels(&copies, &pixels(&factors)?)?)
 }
 
 /// `(f · R_f) ⊙ (g · R_g) / √D`, with normal matrices `R` that are drawn once: in expectation the
@@ -52,7 +57,7 @@ pub fn multilinear_map(features: &Tensor, logits: &Tensor) -> Result<Tensor, Err
 /// let map = RandomMultilinearMap::new(256, 31, 1024, Key::new(0))?;
 /// let features = Tensor::ones((2, 256), DType::F32, &Device::Cpu)?;
 /// let logits = Tensor::zeros((2, 31), DType::F32, &Device::Cpu)?;
-/// assert_eq!(map.forward(&features, &logits)?.dims(), [2, 1024]);
+/// assert_eq!(map.forward(&features, &logits)?.dims(), [2, 1, 1, 1024]);
 /// # Ok::<(), cnn_transfer::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -108,11 +113,11 @@ impl RandomMultilinearMap {
     /// The map of a batch. The probabilities have no gradient.
     ///
     /// # Shapes
-    /// Features `(N, F)` and logits `(N, K)` to `(N, D)`.
+    /// Features `(N, F)` and logits `(N, K)` to maps of one pixel, `(N, 1, 1, D)`.
     ///
     /// # Errors
     /// If the shapes do not fit.
-    pub fn forward(&self, features: &Tensor, logits: &Tensor) -> Result<Tensor, Error> {
+    pub fn forward(&self, features: &Tensor, logits: &Tensor) -> Result<FeatureMap, Error> {
         let found = [
             rows("features", features, 1)?.columns,
             same_samples(features, logits)?,
@@ -124,9 +129,10 @@ impl RandomMultilinearMap {
             return Err(Error::argument("features and logits", found, expected));
         }
         let of_features = projected(features, &self.of_features)?;
-        let of_classes = projected(&probabilities(logits)?, &self.of_classes)?;
         let outputs = self.of_features.dim(0)? as f64;
-        Ok((of_features * of_classes)?.affine(1. / outputs.sqrt(), 0.)?)
+        let probabilities = probabilities(logits)?.affine(1. / outputs.sqrt(), 0.)?;
+        let of_classes = projected(&probabilities, &self.of_classes)?;
+        Ok(scale_channels(&of_features, &of_classes)?)
     }
 }
 
@@ -178,11 +184,9 @@ fn same_samples(features: &Tensor, logits: &Tensor) -> Result<usize, Error> {
 
 /// `xs · matrixᵀ` for a constant matrix: a convolution over single pixels, which computes no gradient
 /// of it.
-fn projected(xs: &Tensor, matrix: &Tensor) -> CandleResult<Tensor> {
-    let (samples, columns) = xs.dims2()?;
-    let pixels = FeatureMap::from_nhwc(&xs.reshape((samples, 1, 1, columns))?)?;
+fn projected(xs: &Tensor, matrix: &Tensor) -> CandleResult<FeatureMap> {
     let matrix = matrix.to_dtype(xs.dtype())?;
-    conv2d(&pixels, &matrix, None, &Conv2dSpec::default())?.flatten()
+    conv2d(&pixels(xs)?, &matrix, None, &Conv2dSpec::default())
 }
 
 fn normal(shape: [usize; 2], key: Key) -> CandleResult<Tensor> {

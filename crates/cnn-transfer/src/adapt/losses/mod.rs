@@ -25,7 +25,6 @@ mod gaussian_kernel;
 mod jan;
 mod known_gradient;
 mod mmd;
-mod outer;
 mod pairs;
 mod root;
 

@@ -2,12 +2,13 @@
 //! of rows with a weight for each pair.
 
 use candle_core::{Device, Result as CandleResult, Tensor};
-use cnn_kernels::{Conv2dSpec, FeatureMap, conv2d};
+use cnn_kernels::{Conv2dSpec, conv2d};
 
 use super::known_gradient::{Slope, wide};
 use crate::Error;
 use crate::adapt::Domains;
 use crate::adapt::domains::DomainSizes;
+use crate::adapt::vectors::pixels;
 
 /// The rows in f64, around their mean.
 pub(super) struct Pairs<'a> {
@@ -130,8 +131,8 @@ fn matrix_product(
     shape_of_right: [usize; 2],
 ) -> CandleResult<Vec<f64>> {
     let length = shape_of_right[1];
-    let pixels = (left.len() / length, 1, 1, length);
-    let left = FeatureMap::from_nhwc(&Tensor::from_vec(left, pixels, &Device::Cpu)?)?;
+    let rows = left.len() / length;
+    let left = pixels(&Tensor::from_vec(left, (rows, length), &Device::Cpu)?)?;
     let right = Tensor::from_slice(right, &shape_of_right, &Device::Cpu)?;
     let products = conv2d(&left, &right, None, &Conv2dSpec::default())?;
     products.to_nhwc().flatten_all()?.to_vec1()
