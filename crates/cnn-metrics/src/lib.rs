@@ -14,6 +14,8 @@
 //! | how well does it detect objects? | [`DetectionMetrics`]: COCO's and VOC's average precision |
 //! | from which confidence on may one believe a detection? | [`ScoreCurves`] |
 //! | what kinds of errors does a detector make? | [`DetectionErrors`], [`DetectionConfusion`] |
+//! | how good is it on images without labels? | [`information_maximization`], [`mean_entropy`], [`batch_nuclear_norm`], [`soft_neighborhood_density`], [`deep_embedded_validation`] |
+//! | how far are two domains apart? | [`a_distance`], [`DomainClassifier`] |
 //!
 //! # Conventions
 //!
@@ -74,6 +76,7 @@ mod calibration;
 mod classification;
 mod confusion;
 mod cross_entropy;
+mod decomposition;
 mod detection;
 mod error;
 mod exact_interval;
@@ -86,12 +89,14 @@ mod random;
 mod roc;
 mod segmentation;
 mod top_k;
+mod unlabelled;
 
 pub use brier::brier_score;
 pub use calibration::{DEFAULT_BINS, Reliability, ReliabilityBin, expected_calibration_error};
 pub use classification::{ClassificationMetrics, ClassificationResult};
 pub use confusion::{ConfusedPair, ConfusionMatrix};
 pub use cross_entropy::cross_entropy;
+pub use decomposition::{Eigenpair, largest_eigenpairs, singular_values};
 pub use detection::{
     CocoClass, CocoResult, ConfusionThresholds, DetectedBox, DetectionConfusion, DetectionErrors,
     DetectionMetrics, DetectionResult, ErrorShare, ErrorThresholds, GroundTruthBox, MeanF1, Rect,
@@ -108,3 +113,8 @@ pub use segmentation::{
     connected_components, information_f_score, rand_f_score, thin_borders,
 };
 pub use top_k::{Ranked, top_k, top_k_accuracy};
+pub use unlabelled::{
+    ADistance, DomainClassifier, DomainClassifierConfig, DomainFeatures, SND_TEMPERATURE,
+    a_distance, batch_nuclear_norm, deep_embedded_validation, information_maximization,
+    mean_entropy, soft_neighborhood_density,
+};

@@ -31,6 +31,7 @@
 //! has the dependencies and the figures.
 #![forbid(unsafe_code)]
 
+pub mod adapt;
 mod best_epoch;
 mod classes;
 mod error;

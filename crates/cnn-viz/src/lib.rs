@@ -7,11 +7,12 @@
 //! - [`draw_boxes`], [`draw_small_boxes`]: a photo with the objects that are in it or were found;
 //! - [`feature_maps`], [`map_grid`]: what any stage or layer gives for an image;
 //! - [`inspect()`]: filters that do nothing, activations and weights, receptive fields;
+//! - [`principal_components`], [`tsne()`]: features as points of a plane (the feature `report`);
 //! - [`Report`], [`Gallery`]: pages that need no other file (the feature `report`).
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `report` | [`Report`], [`Gallery`] and what goes into them, [`Inspection::report`]; it is not on by default |
+//! | `report` | [`Report`], [`Gallery`] and what goes into them, [`Inspection::report`], [`tsne()`]; it is not on by default |
 //!
 //! A [`Report`] is plain data (facts, epochs, a confusion matrix, pictures, phases, ...);
 //! [`Report::to_html`] makes the page. Any part may be missing and is then left out, so that a
@@ -76,6 +77,8 @@ mod inspect;
 mod page;
 mod picture;
 #[cfg(feature = "report")]
+mod projection;
+#[cfg(feature = "report")]
 mod report;
 mod trust;
 
@@ -93,6 +96,10 @@ pub use inspect::{
 };
 pub use picture::{
     ColorMap, Heatmap, PictureBox, draw_boxes, draw_small_boxes, map_grid, overlay, thumbnail,
+};
+#[cfg(feature = "report")]
+pub use projection::{
+    MOST_TSNE_POINTS, PrincipalComponents, Tsne, TsneConfig, principal_components, tsne,
 };
 #[cfg(feature = "report")]
 pub use report::{

@@ -1,0 +1,25 @@
+//! Domain adaptation: what makes a network work on images of a kind that it has no labels of.
+//!
+//! Everything here is a function of features, logits or pixels; what a run is made of is elsewhere.
+//!
+//! - [`reverse_gradient`], [`WarmStart`]: the layer between a network and its adversary;
+//! - [`losses`]: how far the features of two domains lie apart, and how unsure a network is;
+//! - [`DomainDiscriminator`], [`Bottleneck`]: the layers that the methods add to a network;
+//! - [`FourierStyle`]: photos of one domain with the colours and light of another.
+//!
+//! The source is the domain that has labels, the target the one without. Where a loss needs a label
+//! of the domain, that of the source is 1 and that of the target 0.
+
+mod bottleneck;
+mod domain_discriminator;
+mod domains;
+mod fourier;
+mod gradient_reversal;
+pub mod losses;
+mod vectors;
+
+pub use bottleneck::{Bottleneck, BottleneckConfig};
+pub use domain_discriminator::{DomainDiscriminator, DomainDiscriminatorConfig};
+pub use domains::Domains;
+pub use fourier::{FourierStyle, Pixels};
+pub use gradient_reversal::{WarmStart, reverse_gradient};

@@ -1,0 +1,173 @@
+"""Golden file of cnn-transfer's losses of domain adaptation: plain PyTorch programs of the published formulas. See README.md.
+
+Where the Transfer-Learning-Library has the loss, this is its formula; it adds 2 / (N - 1) to the discrepancies of kernels, which
+is left out here, and 1e-5 or less within logarithms of entropies, which is too.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from formula import values
+
+GOLDEN = Path(__file__).parents[2] / "crates/cnn-transfer/tests/golden/adapt_losses.json"
+SHAPES = {
+    "features.source": (6, 4),
+    "features.target": (6, 4),
+    "features.few": (4, 4),
+    "wide.source": (5, 9),
+    "wide.target": (3, 9),
+    "logits.source": (6, 3),
+    "logits.target": (6, 3),
+    "domain.source": (6, 1),
+    "domain.target": (4, 1),
+    "weight.source": (6, 1),
+    "weight.target": (4, 1),
+    "matrix.features": (4, 5),
+    "matrix.classes": (3, 5),
+}
+FIVE = [2.0**k for k in range(-3, 2)]
+
+
+def main():
+    torch.set_num_threads(1)
+    lines = [f"{json.dumps(name)}: {json.dumps(case(*row))}" for name, row in rows().items()]
+    GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def rows() -> dict:
+    """By the case's name: which inputs have gradients, and the function of them."""
+    both = ["features.source", "features.target"]
+    few = ["features.source", "features.few"]
+    wide = ["wide.source", "wide.target"]
+    joint = both + ["logits.source", "logits.target"]
+    domain = ["domain.source", "domain.target"]
+    return {
+        "mmd": (both, lambda s, t: mmd([(s, t, relative(FIVE))], quadratic)),
+        "mmd few": (few, lambda s, t: mmd([(s, t, relative(FIVE))], quadratic)),
+        "mmd linear": (both, lambda s, t: mmd([(s, t, relative(FIVE))], linear)),
+        "mmd fixed": (wide, lambda s, t: mmd([(s, t, fixed([0.5, 2.0]))], quadratic)),
+        "jan": (joint, lambda s, t, p, q: mmd([(s, t, relative(FIVE)), (p.softmax(1), q.softmax(1), fixed([0.92]))], quadratic)),
+        "jan linear": (joint, lambda s, t, p, q: mmd([(s, t, relative(FIVE)), (p.softmax(1), q.softmax(1), fixed([0.92]))], linear)),
+        "coral": (few, coral),
+        "coral wide": (wide, coral),
+        "cmd": (few, lambda s, t: cmd(s, t, 5, 1.0)),
+        "cmd 3 2": (wide, lambda s, t: cmd(s, t, 3, 2.0)),
+        "domain": (domain, lambda s, t: domain_loss(s, t, torch.ones_like(s), torch.ones_like(t))),
+        "domain weighted": (domain, lambda s, t: domain_loss(s, t, tensor("weight.source"), tensor("weight.target"))),
+        "multilinear": (["features.source", "logits.source"], lambda f, g: probed(outer(f, g.softmax(1).detach()))),
+        "random multilinear": (["features.source", "logits.source"], lambda f, g: probed(randomised(f, g.softmax(1).detach()))),
+        "cdan+e": (joint, cdan_e),
+        "mcd": (["logits.source", "logits.target"], lambda a, b: (a.softmax(1) - b.softmax(1)).abs().mean()),
+        "mcc": (["logits.target"], lambda g: mcc(g, 2.5)),
+        "mcc 1": (["logits.target"], lambda g: mcc(g, 1.0)),
+        "entropy": (["logits.target"], lambda g: entropies(g.softmax(1)).mean()),
+        "information": (["logits.target"], lambda g: entropies(g.softmax(1)).mean() - entropies(g.softmax(1).mean(0, keepdim=True))[0]),
+        "hafn": (few, lambda s, t: sum((x.norm(p=2, dim=1).mean() - 25) ** 2 for x in (s, t))),
+        "safn": (["features.source"], lambda x: ((x.norm(p=2, dim=1) - (x.norm(p=2, dim=1).detach() + 0.3)) ** 2).mean()),
+        "bsp": (wide, lambda s, t: sum((torch.linalg.svdvals(x)[:1] ** 2).sum() for x in (s, t))),
+        "bsp 2": (few, lambda s, t: sum((torch.linalg.svdvals(x)[:2] ** 2).sum() for x in (s, t))),
+    }
+
+
+def tensor(name: str) -> torch.Tensor:
+    return torch.from_numpy(values(name, SHAPES[name])).double() * (3 if name.startswith("logits") else 1)
+
+
+def case(names, loss) -> dict:
+    inputs = [tensor(name).requires_grad_() for name in names]
+    value = loss(*inputs)
+    gradients = torch.autograd.grad(value, inputs, allow_unused=True)
+    by_name = {
+        name: [] if gradient is None else [float(f"{x:.13g}") for x in gradient.flatten().tolist()]
+        for name, gradient in zip(names, gradients)
+    }
+    return {"value": value.item(), "gradients": by_name}
+
+
+def relative(factors):
+    return lambda d: sum(torch.exp(-d / (2 * factor * d.detach().mean())) for factor in factors)
+
+
+def fixed(sigmas):
+    return lambda d: sum(torch.exp(-d / (2 * sigma**2)) for sigma in sigmas)
+
+
+def mmd(layers, estimate):
+    product = 1
+    for source, target, kernel in layers:
+        x = torch.cat([source, target])
+        product = product * kernel(((x.unsqueeze(0) - x.unsqueeze(1)) ** 2).sum(2))
+    n, m = len(layers[0][0]), len(layers[0][1])
+    return estimate(product[:n, :n], product[n:, n:], product[:n, n:])
+
+
+def quadratic(ss, tt, st):
+    off_diagonal = lambda k: (k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1))
+    return off_diagonal(ss) + off_diagonal(tt) - 2 * st.mean()
+
+
+def linear(ss, tt, st):
+    n = len(ss)
+    return sum(ss[i, (i + 1) % n] + tt[i, (i + 1) % n] - st[i, (i + 1) % n] - st[(i + 1) % n, i] for i in range(n)) / n
+
+
+def coral(source, target):
+    difference = torch.cov(source.T) - torch.cov(target.T)
+    return torch.linalg.norm(difference, ord="fro") ** 2 / (4 * source.shape[1] ** 2)
+
+
+def cmd(source, target, moments, width):
+    loss = (source.mean(0) - target.mean(0)).norm() / width
+    centred = [x - x.mean(0) for x in (source, target)]
+    for k in range(2, moments + 1):
+        loss = loss + ((centred[0] ** k).mean(0) - (centred[1] ** k).mean(0)).norm() / width**k
+    return loss
+
+
+def domain_loss(source, target, source_weights, target_weights):
+    d, t = source.sigmoid(), target.sigmoid()
+    ones, zeros = torch.ones_like(d), torch.zeros_like(t)
+    return 0.5 * (F.binary_cross_entropy(d, ones, source_weights) + F.binary_cross_entropy(t, zeros, target_weights))
+
+
+def outer(f, g):
+    return torch.bmm(g.unsqueeze(2), f.unsqueeze(1)).view(len(f), -1)
+
+
+def randomised(f, g):
+    return (f @ tensor("matrix.features")) * (g @ tensor("matrix.classes")) / 5**0.5
+
+
+def probed(xs):
+    return (xs * torch.from_numpy(values("probe.map", xs.shape)).double()).sum()
+
+
+def cdan_e(source, target, source_logits, target_logits):
+    """The discriminator is one linear map."""
+    f, g = torch.cat([source, target]), torch.cat([source_logits, target_logits]).softmax(1).detach()
+    d = (outer(f, g) @ torch.from_numpy(values("probe.discriminator", (12, 1))).double()).sigmoid()
+    labels = torch.cat([torch.ones(len(source), 1), torch.zeros(len(target), 1)]).double()
+    weights = 1 + torch.exp(-entropies(g))
+    weights = weights / weights.sum() * len(f)
+    return F.binary_cross_entropy(d, labels, weights.view_as(d))
+
+
+def mcc(logits, temperature):
+    n, classes = logits.shape
+    p = (logits / temperature).softmax(1)
+    weights = 1 + torch.exp(-entropies(p).detach())
+    weights = (n * weights / weights.sum()).unsqueeze(1)
+    confusion = (p * weights).T @ p
+    confusion = confusion / confusion.sum(1)
+    return (confusion.sum() - confusion.trace()) / classes
+
+
+def entropies(p):
+    return -(p * p.log()).sum(1)
+
+
+if __name__ == "__main__":
+    main()
