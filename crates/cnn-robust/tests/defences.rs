@@ -16,8 +16,8 @@ use cnn_models::{ModelConfig, Network};
 use cnn_robust::defence::{AdversarialConfig, AdversarialMethod, AdversarialStep};
 use cnn_robust::{Error, Norm, Threat};
 use cnn_train::{
-    Classification, GradientStep, Notice, Optimizer, OptimizerConfig, Rates, Step, StepReport,
-    TrainConfig, Trainer, Update, decay_groups,
+    Classification, GradientStep, Notice, Optimizer, OptimizerConfig, Progress, Rates, Step,
+    StepReport, TrainConfig, Trainer, Update, decay_groups,
 };
 
 const BATCH: usize = 8;
@@ -129,6 +129,10 @@ impl Scene {
             rates: Rates {
                 lr: 0.,
                 momentum: None,
+            },
+            progress: Progress {
+                epoch: 0.,
+                epochs: 1.,
             },
             key: Key::new(4),
             further: Vec::new(),

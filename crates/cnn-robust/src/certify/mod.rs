@@ -2,8 +2,10 @@
 
 mod certificate;
 mod certified_images;
+pub(crate) mod interval;
 mod smoothing;
 
 pub use certificate::{Certificate, CertifiedClass};
 pub use certified_images::CertifiedImages;
+pub use interval::{IntervalBounds, ScoreBounds};
 pub use smoothing::Smoothing;
