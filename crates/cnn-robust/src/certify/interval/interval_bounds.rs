@@ -131,6 +131,9 @@ impl IntervalBounds {
         sizes: &[f64],
     ) -> Result<Vec<Certificate>, Error> {
         check_count("answers", images, answers)?;
+        for size in sizes {
+            Threat::linf(*size)?;
+        }
         let mut sizes = sizes.to_vec();
         sizes.sort_by(f64::total_cmp);
         let mut radii = vec![0.; images.len()];
