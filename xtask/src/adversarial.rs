@@ -145,7 +145,8 @@ impl UnderAttack {
         let record = network.preprocessing();
         if let AdversarialMethod::Interval { ramp } = self.config.method {
             let eps = self.config.threat.eps;
-            let bounds = IntervalStep::new(eps, ramp, attacked.as_ref(), network.store(), record)?;
+            let bounds = IntervalStep::new(eps, ramp, attacked.as_ref(), network.store(), record);
+            let bounds = bounds.context(Unusable)?;
             return Ok(Box::new(bounds.with_step(step)));
         }
         let under_attack = AdversarialStep::new(self.config, attacked, record, batch_size)?;

@@ -1,4 +1,5 @@
-//! What is certain of a classifier's answers: no attack within a radius changes them.
+//! What is certain of a classifier's answers: no attack within a radius changes them. Randomised
+//! smoothing fits every network, interval bounds small ones that were trained for them.
 
 mod certificate;
 mod certified_images;

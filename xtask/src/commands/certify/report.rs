@@ -36,13 +36,13 @@ struct Arguments<'a> {
     samples: usize,
     method: Method,
     #[serde(flatten)]
-    of_method: ArgumentsOf<'a>,
+    of_method: ArgumentsOf,
     batch: u16,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum ArgumentsOf<'a> {
+enum ArgumentsOf {
     Smoothing {
         sigma: f64,
         n0: u32,
@@ -51,7 +51,8 @@ enum ArgumentsOf<'a> {
         clip: bool,
     },
     Interval {
-        eps: &'a [f64],
+        /// As on the command line.
+        eps: String,
     },
 }
 
@@ -104,6 +105,7 @@ impl Findings<'_> {
 
     fn arguments(&self) -> Arguments<'_> {
         let command = self.command;
+        let sizes: Vec<String> = command.eps.iter().map(f64::to_string).collect();
         Arguments {
             model: command.network.model.as_deref(),
             weights: command.network.weights(),
@@ -120,7 +122,9 @@ impl Findings<'_> {
                     alpha: command.alpha,
                     clip: command.clip,
                 },
-                Method::Interval => ArgumentsOf::Interval { eps: &command.eps },
+                Method::Interval => ArgumentsOf::Interval {
+                    eps: sizes.join(","),
+                },
             },
             batch: command.batch,
         }

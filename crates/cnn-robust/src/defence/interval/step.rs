@@ -24,6 +24,22 @@ use crate::{Normalization, Threat};
 /// Auxiliary heads learn from the images alone, and dropout is in the images' pass alone. The
 /// reports say `certified_top1`: the share of images of which the size that the update was made with
 /// leaves no other answer.
+///
+/// ```
+/// use cnn_models::{ModelConfig, Network};
+/// use cnn_robust::defence::IntervalStep;
+///
+/// let network = |name| Network::new(name, &ModelConfig::default(), 0);
+/// let step = |network: &Network| {
+///     let (model, store) = (network.model(), network.store());
+///     IntervalStep::new(0.1, 0.2, model, store, network.preprocessing())
+/// };
+/// assert!(step(&network("lenet5")?).is_ok());
+/// // The statistics of a batch-norm in training are not those of everything within 0.1.
+/// let error = step(&network("resnet8_cifar10")?).err().map(|error| error.to_string());
+/// assert!(error.is_some_and(|error| error.contains("batch_norm at bn1")));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
 pub struct IntervalStep {
     threat: Threat,
     ramp: Ramp,
