@@ -7,7 +7,10 @@ use clap::Args;
 use cnn_data::Dataset;
 use cnn_layers::{Classifier, Mode};
 use cnn_models::Network;
-use cnn_robust::defence::{AdversarialConfig, AdversarialMethod, AdversarialStep, RobustAccuracy};
+use cnn_robust::defence::{
+    AdversarialConfig, AdversarialMethod, AdversarialStep, CertifiedAccuracy, IntervalStep,
+    RobustAccuracy,
+};
 use cnn_robust::{Norm, Threat, find_attack, parse_eps};
 use cnn_train::{Classification, GradientStep, Step};
 use cnn_transfer::TrainingVariant;
@@ -17,14 +20,17 @@ use crate::args::{Unusable, accepted, count, not_negative};
 use crate::commands::attack::{AttackOptions, Attacked, attack_network};
 use crate::labelled_images::some_of;
 
-/// The score by which an epoch of training under attack is the best.
+/// The score by which an epoch of training under attack is the best, and of training with bounds.
 const SCORE: &str = "robust_top1";
+const CERTIFIED_SCORE: &str = "certified_top1";
 
 /// Training under attack.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub(crate) struct AdversarialArgs {
     /// Train on images under attack: pgd, fast, trades[:BETA] (6), mart[:BETA] (5) or
-    /// free[:REPLAYS] (4); the best epoch is then that of the highest accuracy under PGD
+    /// free[:REPLAYS] (4); the best epoch is then that of the highest accuracy under PGD. Or with
+    /// bounds of what the network can say: interval[:RAMP], the share of the training over which the
+    /// size grows (0.2); the best epoch is then that of the highest certified accuracy
     #[arg(long, value_name = "METHOD", value_parser = method)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     adversarial: Option<String>,
@@ -51,8 +57,8 @@ pub(crate) struct AdversarialArgs {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     adv_awp: Option<f64>,
 
-    /// Of --adversarial: validation images on which each epoch's accuracy under PGD of 10 steps is
-    /// measured
+    /// Of --adversarial: validation images on which each epoch's accuracy under PGD of 10 steps, or
+    /// certified accuracy, is measured
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = count)]
     #[serde(default = "default_samples")]
     adv_samples: u32,
@@ -178,16 +184,22 @@ pub(crate) struct UnderAttack {
 }
 
 impl UnderAttack {
-    /// The task with the accuracy under attack as a metric and as its score.
+    /// The task with the accuracy under attack, or the certified one, as a metric and as its score.
     pub(crate) fn task(&self, task: Classification, network: &Network) -> Result<Classification> {
         let model: Arc<dyn Classifier> = Arc::from(network.build(Mode::Eval)?);
         let record = network.preprocessing();
+        if let AdversarialMethod::Interval { .. } = self.config.method {
+            let (store, eps) = (network.store(), self.config.threat.eps);
+            let metric = CertifiedAccuracy::new(model, store, record, eps, self.samples)?;
+            let task = task.with_image_metric(CERTIFIED_SCORE, move || metric.clone());
+            return Ok(task.with_score(CERTIFIED_SCORE));
+        }
         let metric = RobustAccuracy::new(model, record, self.config.threat, self.samples)?;
         let task = task.with_image_metric(SCORE, move || metric.clone());
         Ok(task.with_score(SCORE))
     }
 
-    /// The step on images under attack.
+    /// The step on images under attack, or with bounds.
     pub(crate) fn step(
         &self,
         network: &Network,
@@ -196,6 +208,12 @@ impl UnderAttack {
     ) -> Result<Box<dyn Step<Classification>>> {
         let attacked = network.build(Mode::Eval)?;
         let record = network.preprocessing();
+        if let AdversarialMethod::Interval { ramp } = self.config.method {
+            let eps = self.config.threat.eps;
+            let bounds = IntervalStep::new(eps, ramp, attacked.as_ref(), network.store(), record);
+            let bounds = bounds.context(Unusable)?;
+            return Ok(Box::new(bounds.with_step(step)));
+        }
         let under_attack = AdversarialStep::new(self.config, attacked, record, batch_size)?;
         Ok(Box::new(under_attack.with_step(step)))
     }

@@ -112,7 +112,7 @@ fn main() -> ExitCode {
         Command::Forward(command) => command.run(),
         Command::Evaluate(command) => command.run(&given(&matches)),
         Command::Attack(command) => command.run(),
-        Command::Certify(command) => command.run(),
+        Command::Certify(command) => command.run(&given(&matches)),
         Command::Corrupt(command) => command.run(),
         Command::Predict(command) => command.run(&given(&matches)),
         Command::Explain(command) => command.run(),

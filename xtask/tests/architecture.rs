@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cnn-models", &["cnn-layers"]),
     ("cnn-train", &["cnn-layers", "cnn-data", "cnn-metrics"]),
     ("cnn-transfer", &["cnn-train", "cnn-models"]),
-    ("cnn-robust", &["cnn-train", "cnn-models"]),
+    ("cnn-robust", &["cnn-train", "cnn-models", "cnn-graph"]),
     (
         "cnn-viz",
         &["cnn-models", "cnn-data", "cnn-metrics", "cnn-graph"],

@@ -29,14 +29,51 @@ impl Graph {
         store: &Store,
         images: &FeatureMap,
     ) -> Result<BTreeMap<String, OwnedValue>, Error> {
-        let mut uses = self.uses();
-        let mut values: Vec<Option<OwnedValue>> = vec![None; self.nodes().len()];
         let images = OwnedValue::Maps(images.detach());
+        self.interpret(images, |node, inputs| {
+            node.compute(inputs, &|name| store.get(name))
+        })
+    }
+
+    /// Computes the network's outputs by their names with a meaning of one's own: `compute` gives
+    /// the value of a node from those of its inputs, as bounds, ranges or costs in place of numbers.
+    /// [`Node::compute`] is the usual one.
+    ///
+    /// Nodes come in order of execution. Only those that an output needs are computed, and a value
+    /// is freed after its last reader.
+    ///
+    /// # Errors
+    /// Those of `compute`.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Tensor};
+    /// use cnn_graph::Graph;
+    /// use cnn_layers::{Conv2dConfig, FeatureMap, Layer, Mode, Store};
+    ///
+    /// // How many layers lie between an output and the images.
+    /// let root = Store::new(0).builder(Mode::Eval);
+    /// let config = Conv2dConfig::new(3, 3, 1);
+    /// let [first, second] = [config.build(&root.pp("first"))?, config.build(&root.pp("second"))?];
+    /// let images = FeatureMap::from_nchw(&Tensor::ones((1, 3, 4, 5), DType::F32, &Device::Cpu)?)?;
+    /// let graph = Graph::watch(&images, |xs, cx| {
+    ///     Ok([("maps", second.forward(&first.forward(xs, cx)?, cx)?)])
+    /// })?;
+    /// let depths = graph.interpret(0, |_, inputs| Ok::<_, cnn_graph::Error>(inputs[0] + 1))?;
+    /// assert_eq!(depths["maps"], 2);
+    /// # Ok::<(), anyhow::Error>(())
+    /// ```
+    pub fn interpret<V: Clone, E>(
+        &self,
+        images: V,
+        mut compute: impl FnMut(&Node, &[V]) -> Result<V, E>,
+    ) -> Result<BTreeMap<String, V>, E> {
+        let mut uses = self.uses();
+        let mut values: Vec<Option<V>> = vec![None; self.nodes().len()];
         for (number, node) in self.nodes().iter().enumerate() {
             if uses[number] == 0 {
                 continue;
             }
-            let inputs: Vec<OwnedValue> = node
+            let inputs: Vec<V> = node
                 .inputs
                 .iter()
                 .filter_map(|&source| read(source, &images, &values).cloned())
@@ -49,7 +86,7 @@ impl Graph {
                     }
                 }
             }
-            values[number] = Some(compute(node, &inputs, store)?);
+            values[number] = Some(compute(node, &inputs)?);
         }
         let output = |(name, source): &(String, Source)| {
             read(*source, &images, &values).map(|value| (name.clone(), value.clone()))
@@ -81,33 +118,44 @@ impl Graph {
     }
 }
 
-fn read<'a>(
-    source: Source,
-    images: &'a OwnedValue,
-    values: &'a [Option<OwnedValue>],
-) -> Option<&'a OwnedValue> {
+fn read<'a, V>(source: Source, images: &'a V, values: &'a [Option<V>]) -> Option<&'a V> {
     match source {
         Source::Images => Some(images),
         Source::Node(node) => values[node].as_ref(),
     }
 }
 
-fn compute(node: &Node, inputs: &[OwnedValue], store: &Store) -> Result<OwnedValue, Error> {
-    node.check_known()?;
-    let operands = Operands {
-        node,
-        inputs,
-        store,
-    };
+impl Node {
+    /// What the layer gives for these inputs in evaluation, with the tensors that `tensors` gives by
+    /// their names in the store: those of a store, or others in their place. Differentiable.
+    ///
+    /// # Errors
+    /// As [`Graph::run`], and [`Error::Input`] for an input that is missing or of another form.
+    pub fn compute(
+        &self,
+        inputs: &[OwnedValue],
+        tensors: &dyn Fn(&str) -> CandleResult<Tensor>,
+    ) -> Result<OwnedValue, Error> {
+        self.check_known()?;
+        computed(&Operands {
+            node: self,
+            inputs,
+            tensors,
+        })
+    }
+}
+
+fn computed(operands: &Operands<'_>) -> Result<OwnedValue, Error> {
+    let Operands { node, inputs, .. } = *operands;
     match node.kind {
         LayerKind::Linear { bias } => match inputs.first() {
             Some(OwnedValue::Maps(xs)) => operands
-                .checked(linear_of_pixels(&operands, xs, bias))
+                .checked(linear_of_pixels(operands, xs, bias))
                 .map(OwnedValue::Maps),
             _ => {
                 let xs = operands.vectors(0)?;
                 operands
-                    .checked(linear(&operands, xs, bias))
+                    .checked(linear(operands, xs, bias))
                     .map(OwnedValue::Vectors)
             }
         },
@@ -147,7 +195,7 @@ fn compute(node: &Node, inputs: &[OwnedValue], store: &Store) -> Result<OwnedVal
             (None, _) => {
                 let xs = operands.maps(0)?;
                 operands
-                    .checked(of_maps(&operands, xs))
+                    .checked(of_maps(operands, xs))
                     .map(OwnedValue::Maps)
             }
         },
@@ -272,8 +320,8 @@ fn of_maps(operands: &Operands<'_>, xs: &FeatureMap) -> CandleResult<FeatureMap>
             group_norm(xs, groups, Some([&weight, &bias]), eps)
         }
         // Its path is its tensor's.
-        LayerKind::LayerScale => layer_scale(xs, &operands.store.get(&operands.node.path)?, None),
-        LayerKind::L2Norm { eps } => l2_norm(xs, &operands.store.get(&operands.node.path)?, eps),
+        LayerKind::LayerScale => layer_scale(xs, &(operands.tensors)(&operands.node.path)?, None),
+        LayerKind::L2Norm { eps } => l2_norm(xs, &(operands.tensors)(&operands.node.path)?, eps),
         LayerKind::MaxPool { window } => max_pool(xs, &window),
         LayerKind::AvgPool {
             window,
@@ -318,7 +366,7 @@ fn scaled(xs: &FeatureMap, factors: &FeatureMap) -> CandleResult<FeatureMap> {
 struct Operands<'a> {
     node: &'a Node,
     inputs: &'a [OwnedValue],
-    store: &'a Store,
+    tensors: &'a dyn Fn(&str) -> CandleResult<Tensor>,
 }
 
 impl<'a> Operands<'a> {
@@ -350,7 +398,7 @@ impl<'a> Operands<'a> {
 
     /// The node's tensor of that name.
     fn tensor(&self, name: &str) -> CandleResult<Tensor> {
-        self.store.get(&self.node.name_of(name))
+        (self.tensors)(&self.node.name_of(name))
     }
 
     /// The result, its error with the node's path.

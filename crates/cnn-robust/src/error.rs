@@ -30,6 +30,20 @@ pub enum Error {
         /// How many are right under many.
         many_steps: usize,
     },
+    /// No bounds are known for a layer.
+    #[error(
+        "{path} ({kind}): no bounds are known for this layer; convolutions, linear layers, batch-norm, activations, pooling, \
+         resizing, sums, concatenation and scaled channels have them"
+    )]
+    Unbounded {
+        /// Path of the layer.
+        path: String,
+        /// Name of its kind.
+        kind: &'static str,
+    },
+    /// What a network computes cannot be told, or a layer of it not be computed; it is named.
+    #[error(transparent)]
+    Graph(#[from] cnn_graph::Error),
     /// Training.
     #[error(transparent)]
     Train(Box<cnn_train::Error>),

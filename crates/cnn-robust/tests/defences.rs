@@ -13,11 +13,11 @@ use cnn_core::{Key, Preprocessing};
 use cnn_data::{Batch, BatchPlan, Image, Sample, Shapes, ShapesConfig, Split};
 use cnn_layers::{Backbone, Classifier, Context, FeatureMap, LayerGroup, Mode, StageInfo, Store};
 use cnn_models::{ModelConfig, Network};
-use cnn_robust::defence::{AdversarialConfig, AdversarialMethod, AdversarialStep};
+use cnn_robust::defence::{AdversarialConfig, AdversarialMethod, AdversarialStep, IntervalStep};
 use cnn_robust::{Error, Norm, Threat};
 use cnn_train::{
-    Classification, GradientStep, Notice, Optimizer, OptimizerConfig, Rates, Step, StepReport,
-    TrainConfig, Trainer, Update, decay_groups,
+    Classification, GradientStep, Notice, Optimizer, OptimizerConfig, Progress, Rates, Step,
+    StepReport, TrainConfig, Trainer, Update, decay_groups,
 };
 
 const BATCH: usize = 8;
@@ -49,16 +49,50 @@ fn task(network: &Network) -> Classification {
     task.with_batch_size(BATCH).unwrap()
 }
 
+/// A small network that has bounds: one without batch-norm.
+fn bounded_network() -> Network {
+    let config = ModelConfig {
+        in_channels: Some(3),
+        input_size: Some([16, 16]),
+        ..ModelConfig::default()
+    };
+    Network::new("lenet5", &config, 0).unwrap()
+}
+
+fn is_interval(config: &AdversarialConfig) -> bool {
+    matches!(config.method, AdversarialMethod::Interval { .. })
+}
+
 fn config(method: AdversarialMethod) -> AdversarialConfig {
     let config = AdversarialConfig::new(method, Threat::linf(EPS).unwrap()).unwrap();
     config.with_steps(2)
 }
 
-/// All methods, and one whose weights are moved against the training.
+/// All methods that attack, and one whose weights are moved against the training.
 fn configs() -> Vec<AdversarialConfig> {
     let moved = config(AdversarialMethod::Pgd).with_weight_perturbation(0.005);
-    let methods = AdversarialMethod::ALL.map(config);
-    methods.into_iter().chain([moved.unwrap()]).collect()
+    let methods = AdversarialMethod::ALL.map(config).into_iter();
+    let attacking = methods.filter(|config| !is_interval(config));
+    attacking.chain([moved.unwrap()]).collect()
+}
+
+/// Those, and one with bounds whose size grows from the first update to the last.
+fn all_configs() -> Vec<AdversarialConfig> {
+    let bounds = config(AdversarialMethod::Interval { ramp: 1. });
+    configs().into_iter().chain([bounds]).collect()
+}
+
+/// A network for a method, and its step.
+fn defence(config: AdversarialConfig) -> (Network, Box<dyn Step<Classification>>) {
+    let AdversarialMethod::Interval { ramp } = config.method else {
+        let network = network();
+        let step = step(config, &network);
+        return (network, Box::new(step));
+    };
+    let network = bounded_network();
+    let (model, store) = (network.model(), network.store());
+    let step = IntervalStep::new(config.threat.eps, ramp, model, store, &record()).unwrap();
+    (network, Box::new(step))
 }
 
 fn step(config: AdversarialConfig, network: &Network) -> AdversarialStep {
@@ -129,6 +163,10 @@ impl Scene {
             rates: Rates {
                 lr: 0.,
                 momentum: None,
+            },
+            progress: Progress {
+                epoch: 0.,
+                epochs: 1.,
             },
             key: Key::new(4),
             further: Vec::new(),
@@ -366,7 +404,8 @@ fn wrong_settings_name_what_is_accepted() {
     let linf = Threat::linf(EPS).unwrap();
     let l2 = Threat::new(Norm::L2, 0.5).unwrap();
     let free = AdversarialMethod::Free { replays: 4 };
-    for method in [AdversarialMethod::Fast, free] {
+    let interval = AdversarialMethod::Interval { ramp: 0.2 };
+    for method in [AdversarialMethod::Fast, free, interval] {
         refused(AdversarialConfig::new(method, l2), "norm", "linf for");
     }
     for method in AdversarialMethod::ALL {
@@ -394,7 +433,17 @@ fn wrong_settings_name_what_is_accepted() {
         refused(AdversarialConfig::new(trades, linf), "beta", "at least 0");
     }
     for text in [
-        "", "madry", "pgd:3", "fast:1", "trades:x", "trades:0", "free:0", "free:1.5",
+        "",
+        "madry",
+        "pgd:3",
+        "fast:1",
+        "trades:x",
+        "trades:0",
+        "free:0",
+        "free:1.5",
+        "interval:0",
+        "interval:1.5",
+        "interval:x",
     ] {
         refused(
             text.parse::<AdversarialMethod>(),
@@ -449,7 +498,7 @@ const UPDATES: &str = "DEFENCES_TEST_UPDATES";
 /// Few epochs by the method of a place; the process dies after so many updates. Gives how many it
 /// made.
 fn run(place: usize, directory: &Path, updates: Option<usize>) -> usize {
-    let network = network();
+    let (network, mut step) = defence(all_configs()[place]);
     let task = task(&network);
     let mut done = 0;
     trainer(&network, 3, directory)
@@ -460,7 +509,7 @@ fn run(place: usize, directory: &Path, updates: Option<usize>) -> usize {
                 std::process::abort();
             }
         })
-        .run(&task, &mut step(configs()[place], &network))
+        .run(&task, step.as_mut())
         .unwrap();
     done
 }
@@ -494,7 +543,7 @@ fn outcome(directory: &Path) -> Vec<(String, Vec<u64>)> {
 
 #[test]
 fn a_killed_run_ends_in_the_same_bytes() {
-    for (place, config) in configs().into_iter().enumerate() {
+    for (place, config) in all_configs().into_iter().enumerate() {
         let [whole, parts] = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let all = run(place, whole.path(), None);
         for updates in [4, 5] {

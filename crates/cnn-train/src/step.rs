@@ -3,7 +3,7 @@
 use cnn_core::Key;
 use cnn_layers::{Context, Store, backward};
 
-use crate::{Error, Gradients, Optimizer, Rates, Task};
+use crate::{Error, Gradients, Optimizer, Progress, Rates, Task};
 
 /// How one update is made from its batches.
 ///
@@ -104,6 +104,8 @@ pub struct Update<'a> {
     pub optimizer: &'a mut Optimizer,
     /// The rates of this update.
     pub rates: Rates,
+    /// How far the training, or its current phase, had come before this update.
+    pub progress: Progress,
     /// The source of all that is random in this update.
     pub key: Key,
     /// Those of [`Trainer::with_optimizer`](crate::Trainer::with_optimizer), in the same order.

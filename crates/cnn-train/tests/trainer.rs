@@ -13,8 +13,8 @@ use cnn_layers::{
 };
 use cnn_train::{
     CrossEntropy, Epoch, Error, Evaluation, GradientStep, Losses, Notice, Optimizer,
-    OptimizerConfig, Rates, Step, Targets, Task, TaskBatches, TrainConfig, Trainer, Update,
-    decay_groups,
+    OptimizerConfig, Progress, Rates, Step, Targets, Task, TaskBatches, TrainConfig, Trainer,
+    Update, decay_groups,
 };
 
 struct Net {
@@ -364,6 +364,10 @@ fn updated(batches: &[Rows], step: &mut GradientStep) -> (Vec<f32>, f64, f64) {
     let mut update = Update {
         optimizer: &mut optimizer,
         rates,
+        progress: Progress {
+            epoch: 0.,
+            epochs: 1.,
+        },
         key: Key::new(0),
         further: Vec::new(),
     };

@@ -75,6 +75,68 @@ fn a_run_that_learnt_from_noise_is_certified_twice_the_same() {
 }
 
 #[test]
+fn a_run_with_bounds_is_certified_by_them() {
+    let bench = Bench::new();
+    let with_bounds = ["--model", "lenet5", "--adversarial", "interval:0.5"];
+    let sized = [
+        "--adv-eps",
+        "0.0001",
+        "--lr",
+        "0.003",
+        "--optimizer",
+        "adam",
+    ];
+    let run = bench.train("certain", 20, &[&with_bounds[..], &sized].concat());
+    let metrics = lines(&run.join("metrics.csv"));
+    let is_logged = |name| metrics[0].contains(name);
+    assert!(is_logged("train_certified_top1") && is_logged("val_certified_top1"));
+    let [run, data] = [text(&run), bench.path("data")];
+    let certify = |out: &str, more: &[&str]| {
+        let out = bench.path(out);
+        let of = [
+            "certify",
+            "--weights",
+            &run,
+            "--data",
+            &data,
+            "--split",
+            "val",
+        ];
+        let how = [
+            "--method",
+            "interval",
+            "--eps",
+            "1e-4,0.5,1/10000",
+            "--out",
+            &out,
+        ];
+        json(&[&of[..], &how, more].concat())
+    };
+    let found = timeless(certify("first", &[]));
+    assert_eq!([&found["method"], &found["norm"]], ["interval", "linf"]);
+    let radii = found["radii"].as_array().unwrap();
+    let sizes: Vec<f64> = radii
+        .iter()
+        .map(|row| row["radius"].as_f64().unwrap())
+        .collect();
+    assert_eq!(sizes, [0., 1e-4, 0.5]);
+    let certified = |number: usize| radii[number]["certified_top1"].as_f64().unwrap();
+    assert_eq!(&radii[0]["certified_top1"], &found["clean_top1"]);
+    assert!(certified(0) > 0.5, "{found}");
+    assert!(certified(0) >= certified(1) && certified(1) > certified(2));
+    assert_eq!(certified(2), 0.);
+    let again = certify("again", &["--threads", "1", "--batch", "2"]);
+    assert_eq!(timeless(again), found);
+    let directory = bench.path("first");
+    let read = |name: &str| std::fs::read_to_string(Path::new(&directory).join(name)).unwrap();
+    assert!(read("args.toml").contains("eps = \"0.0001,0.5,0.0001\""));
+    let page = read("certify.html");
+    for words in ["Certified accuracy over the radius", "certain within 0.5"] {
+        assert!(page.contains(words), "{words}");
+    }
+}
+
+#[test]
 fn bad_arguments_are_told_what_is_accepted() {
     let bench = Bench::new();
     let data = bench.path("data");
@@ -87,7 +149,17 @@ fn bad_arguments_are_told_what_is_accepted() {
         "--data",
         &data,
     ];
-    let table: [(&[&str], &[&str]); 6] = [
+    let table: [(&[&str], &[&str]); 10] = [
+        (&["--method", "smooth"], &["smoothing", "interval"]),
+        (
+            &["--method", "interval", "--eps", "0.1,x"],
+            &["--eps", "as 8/255"],
+        ),
+        (&["--eps", "0.1"], &["--eps has no part in smoothing"]),
+        (
+            &["--method", "interval", "--n0", "5"],
+            &["--n0 has no part in interval"],
+        ),
         (&["--sigma", "0"], &["--sigma", "above 0"]),
         (&["--sigma", "inf"], &["--sigma", "a finite number"]),
         (&["--n0", "0"], &["--n0", "1.."]),
@@ -95,8 +167,9 @@ fn bad_arguments_are_told_what_is_accepted() {
         (&["--alpha", "1"], &["--alpha", "above 0 and below 1"]),
         (&["--alpha", "0"], &["--alpha", "above 0 and below 1"]),
     ];
+    let mut faults = Vec::new();
     for (arguments, words) in table {
-        refused(&[2], words, &[&fresh[..], arguments].concat());
+        faults.extend(refused(&[2], words, &[&fresh[..], arguments].concat()));
     }
     let segmenter = [
         "certify",
@@ -107,5 +180,10 @@ fn bad_arguments_are_told_what_is_accepted() {
         "--data",
         &data,
     ];
-    refused(&[2], &["classif"], &segmenter);
+    faults.extend(refused(&[2], &["classif"], &segmenter));
+    let train = ["train", "--data", &data, "--model", "resnet8_cifar10"];
+    let with_bounds = ["--adversarial", "interval", "--out", &data];
+    let words = ["batch_norm at bn1", "without batch-norm"];
+    faults.extend(refused(&[2], &words, &[&train[..], &with_bounds].concat()));
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

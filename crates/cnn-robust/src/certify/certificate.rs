@@ -1,9 +1,11 @@
 //! What was certified of an image.
 
-/// An answer of a smoothed classifier.
+/// An answer that is certain within a radius: in L2 of a smoothed classifier
+/// ([`Smoothing`](super::Smoothing)), in L∞ by bounds of the scores
+/// ([`IntervalBounds`](super::IntervalBounds)).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Certificate {
-    /// Too few of the noisy images have one class.
+    /// Too few of a smoothed classifier's noisy images have one class.
     Abstained,
     /// The class, and how far it is certain.
     Class(CertifiedClass),
@@ -14,9 +16,10 @@ pub enum Certificate {
 pub struct CertifiedClass {
     /// The class.
     pub class: u32,
-    /// What its probability under noise is at least.
+    /// What its probability under noise is at least; 1 where no noise is used.
     pub probability: f64,
-    /// The radius in L2, of images with values in 0..1.
+    /// The radius, of images with values in 0..1; 0 where the class is the answer and nothing more
+    /// is known.
     pub radius: f64,
 }
 

@@ -39,7 +39,7 @@ impl CertifiedImages {
     }
 
     /// The share whose class is right, whatever its radius: the accuracy of the smoothed
-    /// classifier.
+    /// classifier, or of the network that has bounds.
     pub fn smoothed_top1(&self) -> f64 {
         self.certified_top1(0.)
     }

@@ -42,7 +42,8 @@ impl AdversarialStep {
     /// a batch has at most `batch_size` images.
     ///
     /// # Errors
-    /// As [`AdversarialConfig::check`], and if the record is invalid.
+    /// As [`AdversarialConfig::check`], for [`AdversarialMethod::Interval`], which attacks nothing
+    /// and is [`IntervalStep`](super::IntervalStep)'s, and if the record is invalid.
     pub fn new(
         config: AdversarialConfig,
         attacked: Box<dyn Classifier>,
@@ -50,6 +51,10 @@ impl AdversarialStep {
         batch_size: usize,
     ) -> Result<Self, Error> {
         config.check().map_err(other)?;
+        if matches!(config.method, AdversarialMethod::Interval { .. }) {
+            let expected = "a method that attacks; `IntervalStep` trains with bounds";
+            return Err(Error::argument("method", config.method, expected));
+        }
         let [channels, height, width] = record.input_size;
         let shape = [batch_size, height, width, channels];
         let normalization = Normalization::new(record).map_err(other)?;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::interval::Ramp;
 use crate::attack::{at_least_one, not_negative};
 use crate::{Error, Norm, Threat};
 
@@ -31,19 +32,27 @@ pub enum AdversarialMethod {
         /// How often each batch is used.
         replays: usize,
     },
+    /// The images, and bounds of what the network can say of all images within the size of them:
+    /// interval bound propagation (Gowal et al. 2018, arXiv:1810.12715);
+    /// [`IntervalStep`](super::IntervalStep) trains so.
+    Interval {
+        /// The share of the training over which the size grows to its whole.
+        ramp: f64,
+    },
 }
 
 impl AdversarialMethod {
     /// All, as their papers set them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Pgd,
         Self::Fast,
         Self::Trades { beta: 6. },
         Self::Mart { beta: 5. },
         Self::Free { replays: 4 },
+        Self::Interval { ramp: 0.2 },
     ];
 
-    /// Its name: `pgd`, `fast`, `trades`, `mart`, `free`.
+    /// Its name: `pgd`, `fast`, `trades`, `mart`, `free`, `interval`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pgd => "pgd",
@@ -51,6 +60,7 @@ impl AdversarialMethod {
             Self::Trades { .. } => "trades",
             Self::Mart { .. } => "mart",
             Self::Free { .. } => "free",
+            Self::Interval { .. } => "interval",
         }
     }
 }
@@ -62,17 +72,18 @@ impl fmt::Display for AdversarialMethod {
                 write!(formatter, "{}:{beta}", self.name())
             }
             Self::Free { replays } => write!(formatter, "free:{replays}"),
+            Self::Interval { ramp } => write!(formatter, "interval:{ramp}"),
             Self::Pgd | Self::Fast => formatter.write_str(self.name()),
         }
     }
 }
 
-/// A name, and behind a colon what the method takes: `trades:6`, `free:8`.
+/// A name, and behind a colon what the method takes: `trades:6`, `free:8`, `interval:0.5`.
 impl FromStr for AdversarialMethod {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let accepted = "pgd, fast, trades[:BETA], mart[:BETA] or free[:REPLAYS]";
+        let accepted = "pgd, fast, trades[:BETA], mart[:BETA], free[:REPLAYS] or interval[:RAMP]";
         let wrong = || Error::argument("adversarial", text, accepted);
         let (name, value) = match text.split_once(':') {
             Some((name, value)) => (name, Some(value)),
@@ -94,6 +105,7 @@ impl FromStr for AdversarialMethod {
             Self::Free { .. } if number.fract() == 0. => Ok(Self::Free {
                 replays: number as usize,
             }),
+            Self::Interval { .. } if number <= 1. => Ok(Self::Interval { ramp: number }),
             _ => Err(wrong()),
         }
     }
@@ -106,8 +118,8 @@ pub struct AdversarialConfig {
     pub method: AdversarialMethod,
     /// What the attack may change.
     pub threat: Threat,
-    /// Steps of the attack; [`AdversarialMethod::Fast`] has one, and free training as many as it
-    /// has replays.
+    /// Steps of the attack; [`AdversarialMethod::Fast`] has one, free training as many as it has
+    /// replays, and [`AdversarialMethod::Interval`] none.
     pub steps: usize,
     /// How far a step goes.
     pub step_size: f64,
@@ -139,6 +151,7 @@ impl AdversarialConfig {
             steps: match method {
                 AdversarialMethod::Fast => 1,
                 AdversarialMethod::Free { replays } => replays,
+                AdversarialMethod::Interval { .. } => 0,
                 _ => STEPS,
             },
             step_size,
@@ -151,15 +164,18 @@ impl AdversarialConfig {
     /// Whether all fields have a meaning together.
     ///
     /// # Errors
-    /// [`Error::Argument`] for `fast` and `free` in another norm than L∞, and for L1; for a size, a
-    /// step size, `beta` or a weight perturbation that is negative or not finite; for no replay;
-    /// and for a weight perturbation with free training, which has no gradient to spare.
+    /// [`Error::Argument`] for `fast`, `free` and `interval` in another norm than L∞, and for L1; for
+    /// a size, a step size, `beta` or a weight perturbation that is negative or not finite; for no
+    /// replay; for a ramp that is not a share; and for a weight perturbation with free training,
+    /// which has no gradient to spare, or with bounds.
     pub fn check(&self) -> Result<(), Error> {
         let Threat { norm, eps } = self.threat;
         Threat::new(norm, eps)?;
         let only_linf = matches!(
             self.method,
-            AdversarialMethod::Fast | AdversarialMethod::Free { .. }
+            AdversarialMethod::Fast
+                | AdversarialMethod::Free { .. }
+                | AdversarialMethod::Interval { .. }
         );
         if norm == Norm::L1 || (only_linf && norm != Norm::Linf) {
             let accepted = if only_linf { "linf" } else { "linf or l2" };
@@ -174,14 +190,22 @@ impl AdversarialConfig {
             AdversarialMethod::Free { replays } => {
                 at_least_one("replays", replays)?;
             }
+            AdversarialMethod::Interval { ramp } => {
+                Ramp::new(ramp)?;
+            }
             AdversarialMethod::Pgd | AdversarialMethod::Fast => {}
         }
         let share = self.weight_perturbation;
         if !(share.is_finite() && share >= 0.) {
             return Err(Error::argument("awp", share, "0 or more, as 0.005"));
         }
-        if share > 0. && matches!(self.method, AdversarialMethod::Free { .. }) {
-            return Err(Error::argument("awp", share, "0 for free training"));
+        let without = match self.method {
+            AdversarialMethod::Free { .. } => "0 for free training",
+            AdversarialMethod::Interval { .. } => "0 for training with bounds",
+            _ => return Ok(()),
+        };
+        if share > 0. {
+            return Err(Error::argument("awp", share, without));
         }
         Ok(())
     }
@@ -191,7 +215,9 @@ impl AdversarialConfig {
     pub fn with_steps(self, steps: usize) -> Self {
         let is_iterative = !matches!(
             self.method,
-            AdversarialMethod::Fast | AdversarialMethod::Free { .. }
+            AdversarialMethod::Fast
+                | AdversarialMethod::Free { .. }
+                | AdversarialMethod::Interval { .. }
         );
         if !is_iterative || steps == 0 {
             return self;

@@ -86,7 +86,7 @@ impl<'b> Task for AdversarialTask<'b> {
                     .with("top1", share(&clean)?)
                     .with("robust_top1", share(&adversarial)?))
             }
-            AdversarialMethod::Pgd | AdversarialMethod::Fast | AdversarialMethod::Free { .. } => {
+            _ => {
                 let outputs = self.task.outputs(&crafted.adversarial, cx)?;
                 let robust = share(&outputs)?;
                 let losses = self.task.losses(&outputs, crafted.batch)?;

@@ -6,6 +6,7 @@ mod config;
 mod crafted;
 mod detector;
 mod free;
+mod interval;
 mod mart;
 mod overfitting_watch;
 mod robust_accuracy;
@@ -16,6 +17,7 @@ mod weight_perturbation;
 pub use adversarial_step::AdversarialStep;
 pub use config::{AdversarialConfig, AdversarialMethod};
 pub use detector::{DetectorMeter, FeatureSqueezing, InputDetector};
+pub use interval::{CertifiedAccuracy, IntervalStep};
 pub use robust_accuracy::RobustAccuracy;
 pub use transform::{
     Averaged, BitDepth, GaussianSmoothing, InputTransform, Jpeg, Median, Transformed,

@@ -117,6 +117,7 @@ impl Trainer<'_> {
             further: further.collect(),
             optimizer: &mut run.tensors.optimizer,
             rates,
+            progress,
             key,
         }
     }
