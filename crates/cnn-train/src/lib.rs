@@ -102,3 +102,4 @@ pub use step::{FurtherUpdate, GradientStep, Step, StepReport, Update};
 pub use task::{Epoch, Evaluation, Losses, Task, TaskBatches};
 pub use trainer::{Notice, Trainer, resume_path};
 pub use training_data::{DataPart, TrainingData};
+pub use training_images::TrainingImages;

@@ -8,8 +8,8 @@ use cnn_data::{Augmentation, Batch, BatchMix, BatchPlan, Dataset, Skipped};
 
 use crate::{Epoch, Error, TaskBatches};
 
-/// Training images, shuffled and augmented anew in each epoch.
-pub(crate) struct TrainingImages {
+/// Training images, shuffled and augmented anew in each epoch: what a task of one's own reads.
+pub struct TrainingImages {
     pub(crate) dataset: Arc<dyn Dataset>,
     pub(crate) preprocessing: Preprocessing,
     pub(crate) batch_size: usize,
@@ -20,11 +20,8 @@ pub(crate) struct TrainingImages {
 }
 
 impl TrainingImages {
-    pub(crate) fn new(
-        dataset: Arc<dyn Dataset>,
-        preprocessing: Preprocessing,
-        batch_size: usize,
-    ) -> Self {
+    /// In batches of so many, without augmentation.
+    pub fn new(dataset: Arc<dyn Dataset>, preprocessing: Preprocessing, batch_size: usize) -> Self {
         Self {
             dataset,
             preprocessing,
@@ -46,12 +43,51 @@ impl TrainingImages {
         Ok(())
     }
 
-    pub(crate) fn batches_per_epoch(&self) -> usize {
+    /// What to do to each image.
+    #[must_use]
+    pub fn with_augmentation(self, augmentation: Augmentation) -> Self {
+        Self {
+            augmentation,
+            ..self
+        }
+    }
+
+    /// Whole batches of one pass over the images.
+    pub fn batches_per_epoch(&self) -> usize {
         self.dataset.len() / self.batch_size
     }
 
-    pub(crate) fn batches(&self, epoch: &Epoch) -> Result<TaskBatches<'_, Batch>, Error> {
+    /// The batches of one pass, as [`Task::batches`](crate::Task::batches) gives them.
+    ///
+    /// # Errors
+    /// If the data cannot be read.
+    pub fn batches(&self, epoch: &Epoch) -> Result<TaskBatches<'_, Batch>, Error> {
         self.batches_with(epoch, &self.augmentation)
+    }
+
+    /// So many batches in all, pass after pass over the images, each in an order of its own.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there are fewer images than a batch has, and if the data cannot be
+    /// read.
+    pub fn repeated(&self, epoch: &Epoch, count: usize) -> Result<TaskBatches<'_, Batch>, Error> {
+        let of_pass = self.batches_per_epoch();
+        if of_pass == 0 {
+            let expected = format!("1 to {}, the number of images", self.dataset.len());
+            return Err(Error::argument("batch size", self.batch_size, expected));
+        }
+        let Epoch { number, start, key } = *epoch;
+        let pass = move |pass: usize| {
+            let epoch = Epoch {
+                number,
+                start: start.saturating_sub(pass * of_pass),
+                key: key.stream("pass").at(pass as u64),
+            };
+            self.batches(&epoch)
+                .unwrap_or_else(|error| Box::new(std::iter::once(Err(error))))
+        };
+        let passes = (start / of_pass..count.div_ceil(of_pass)).flat_map(pass);
+        Ok(Box::new(passes.take(count.saturating_sub(start))))
     }
 
     /// The same with another augmentation.
@@ -83,13 +119,13 @@ impl TrainingImages {
     }
 
     /// The names of a batch's images.
-    pub(crate) fn names(&self, batch: &Batch) -> Vec<String> {
+    pub fn names(&self, batch: &Batch) -> Vec<String> {
         let indices = batch.indices.iter();
         indices.map(|&index| self.dataset.id(index)).collect()
     }
 
     /// The files that could not be read so far, by name.
-    pub(crate) fn skipped(&self) -> Vec<Skipped> {
+    pub fn skipped(&self) -> Vec<Skipped> {
         let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         skipped
             .iter()

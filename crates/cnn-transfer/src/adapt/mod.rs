@@ -1,7 +1,9 @@
 //! Domain adaptation: what makes a network work on images of a kind that it has no labels of.
 //!
-//! Everything here is a function of features, logits or pixels; what a run is made of is elsewhere.
-//!
+//! - [`Adaptation`] trains a network with the labels of one domain to work on another, by an
+//!   [`AdaptationMethod`]; a [`Validator`] chooses the epoch without labels of the target, which is
+//!   [`Unlabelled`];
+//! - [`TransferLoss`]: what a method adds to the loss of the source, and how one of one's own does;
 //! - [`reverse_gradient`], [`WarmStart`]: the layer between a network and its adversary;
 //! - [`losses`]: how far the features of two domains lie apart, and how unsure a network is;
 //! - [`DomainDiscriminator`], [`Bottleneck`]: the layers that the methods add to a network;
@@ -16,6 +18,12 @@ mod domains;
 mod fourier;
 mod gradient_reversal;
 pub mod losses;
+mod methods;
+mod run;
+mod task;
+mod transfer_loss;
+mod unlabelled;
+mod validator;
 mod vectors;
 
 pub use bottleneck::{Bottleneck, BottleneckConfig};
@@ -23,3 +31,10 @@ pub use domain_discriminator::{DomainDiscriminator, DomainDiscriminatorConfig};
 pub use domains::Domains;
 pub use fourier::{FourierStyle, Pixels};
 pub use gradient_reversal::{WarmStart, reverse_gradient};
+pub use methods::{
+    AdaptationMethod, ConditionalAdversarial, DomainAdversarial, METHODS, MethodInfo,
+};
+pub use run::{Adaptation, AdaptationConfig, AdaptationSummary};
+pub use transfer_loss::{DomainPair, TransferLoss};
+pub use unlabelled::Unlabelled;
+pub use validator::{VALIDATORS, Validator};
