@@ -39,7 +39,7 @@ impl<M: ModelKind + ?Sized> NetworkOf<M> {
         let of_classifier = find(classifier.spec.name)?;
         let backbone = AsBackbone::of(of_classifier, body.path);
         let mut config = ModelConfig {
-            in_channels: classifier.config.model.in_channels,
+            in_channels: Some(classifier.preprocessing().channels()),
             widths: backbone.widths(&classifier.config.model.widths)?,
             ..config.clone()
         }
