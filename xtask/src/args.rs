@@ -304,9 +304,14 @@ pub(crate) fn count(text: &str) -> Result<u32, String> {
 /// What an argument of an attack, a defence or a corruption would have to be.
 pub(crate) fn accepted(error: &cnn_robust::Error) -> String {
     match error {
-        cnn_robust::Error::Argument(argument) => format!("expected {}", argument.expected),
+        cnn_robust::Error::Argument(argument) => expected(argument),
         other => other.to_string(),
     }
+}
+
+/// What an argument would have to be.
+pub(crate) fn expected(argument: &cnn_core::ArgumentError) -> String {
+    format!("expected {}", argument.expected)
 }
 
 /// What is written and read as text, within files of arguments as on the command line.

@@ -44,8 +44,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    attack, bench, certify, corrupt, data, download, evaluate, explain, finetune, forward, inspect,
-    models, predict, push, train,
+    adapt, attack, bench, certify, corrupt, data, download, evaluate, explain, finetune, forward,
+    inspect, models, predict, push, train,
 };
 
 /// Begins large blocks at a cache line, where the system's allocator begins them 16 bytes behind
@@ -75,6 +75,7 @@ enum Command {
     Models(models::Models),
     Train(Box<train::Train>),
     Finetune(Box<finetune::Finetune>),
+    Adapt(Box<adapt::Adapt>),
     Forward(forward::Forward),
     Evaluate(evaluate::Evaluate),
     Attack(Box<attack::Attack>),
@@ -109,6 +110,7 @@ fn main() -> ExitCode {
         Command::Models(command) => command.run(),
         Command::Train(command) => command.run(&given(&matches)),
         Command::Finetune(command) => command.run(&given(&matches)),
+        Command::Adapt(command) => command.run(&given(&matches)),
         Command::Forward(command) => command.run(),
         Command::Evaluate(command) => command.run(&given(&matches)),
         Command::Attack(command) => command.run(),

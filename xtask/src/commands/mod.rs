@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod adapt;
 pub(crate) mod attack;
 pub(crate) mod bench;
 pub(crate) mod certify;

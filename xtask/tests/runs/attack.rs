@@ -178,7 +178,11 @@ fn a_run_attacks_its_best_epoch_when_asked() {
         (&["--attack-samples", "0"], "at least 1"),
     ];
     for (arguments, words) in wrong {
-        refused(&[2], &[words], &[&of[..], &[&data], arguments].concat());
+        none(refused(
+            &[2],
+            &[words],
+            &[&of[..], &[&data], arguments].concat(),
+        ));
     }
 }
 
@@ -248,7 +252,7 @@ fn bad_arguments_are_told_what_is_accepted() {
         (&["--input", "x.safetensors"], &["--output"]),
     ];
     for (arguments, words) in table {
-        refused(&[2], words, &[&fresh[..], arguments].concat());
+        none(refused(&[2], words, &[&fresh[..], arguments].concat()));
     }
     let segmenter = [
         "attack",
@@ -261,7 +265,7 @@ fn bad_arguments_are_told_what_is_accepted() {
         "--split",
         "val",
     ];
-    refused(&[2], &["classif"], &segmenter);
+    none(refused(&[2], &["classif"], &segmenter));
     let train = ["train", "--adversarial", "fast", "--adv-norm", "l2"];
-    refused(&[2], &["linf for fast"], &train);
+    none(refused(&[2], &["linf for fast"], &train));
 }

@@ -147,7 +147,7 @@ fn bad_arguments_are_told_what_is_accepted() {
         (&["--split", "validation"], &["train, val, test"]),
     ];
     for (arguments, words) in table {
-        refused(&[2], words, &[&fresh[..], arguments].concat());
+        none(refused(&[2], words, &[&fresh[..], arguments].concat()));
     }
     let segmenter = [
         "corrupt",
@@ -158,5 +158,5 @@ fn bad_arguments_are_told_what_is_accepted() {
         "--data",
         &data,
     ];
-    refused(&[2], &["classif"], &segmenter);
+    none(refused(&[2], &["classif"], &segmenter));
 }

@@ -299,8 +299,14 @@ pub(crate) fn temporaries(run: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Fails where there are faults.
+pub(crate) fn none(faults: Vec<String>) {
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 /// What is wrong with how a command was refused: it should end in one of `statuses`, with all of
 /// `words` in its message and nothing on standard output.
+#[must_use]
 pub(crate) fn refused(statuses: &[i32], words: &[&str], arguments: &[&str]) -> Vec<String> {
     faults_of_refusal(statuses, words, arguments, &xtask(arguments))
 }
