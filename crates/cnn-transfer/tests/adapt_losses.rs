@@ -322,6 +322,19 @@ fn gradients_are_finite_where_features_are_zeros_or_equal() {
 }
 
 #[test]
+fn norms_of_nothing_are_nothing() {
+    let zeros = Tensor::zeros((4, 3), DType::F64, &Device::Cpu).unwrap();
+    let same = || Domains {
+        source: &zeros,
+        target: &zeros,
+    };
+    let hard = HardFeatureNorm { radius: 3. }.loss(same()).unwrap();
+    assert_eq!(flat(&hard), [18.]);
+    let moments = CentralMoments::default().loss(same()).unwrap();
+    assert_eq!(flat(&moments), [0.]);
+}
+
+#[test]
 fn logits_may_be_far_apart() {
     let logits = Tensor::new(&[[1e4f32, 0., -1e4], [0., 0., 1e4]], &Device::Cpu).unwrap();
     let losses: [(&str, LogitsLoss); 4] = [
@@ -373,10 +386,13 @@ fn a_reversed_gradient_moves_features_against_the_discriminator() {
         .iter()
         .map(|input| input.tensor(DType::F64))
         .collect();
-    let gradients = |lambda: f64| {
+    let gradients = |lambda: Option<f64>| {
         let cx = Context::train(Key::new(0));
         let features = bottleneck.forward(&of(&xs).joined().unwrap(), &cx).unwrap();
-        let reversed = reverse_gradient(&features, lambda).unwrap();
+        let reversed = match lambda {
+            Some(lambda) => reverse_gradient(&features, lambda).unwrap(),
+            None => features,
+        };
         let logits = discriminator.forward(&reversed, &cx).unwrap();
         let halves = [
             logits.narrow(0, 0, 6).unwrap(),
@@ -390,9 +406,8 @@ fn a_reversed_gradient_moves_features_against_the_discriminator() {
             .map(gradient)
             .collect::<Vec<_>>()
     };
-    // With −1 nothing is reversed.
-    let plain = gradients(-1.);
-    let reversed = gradients(0.25);
+    let plain = gradients(None);
+    let reversed = gradients(Some(0.25));
     assert_eq!(plain.len(), 4 + 10);
     for ((name, plain), (_, reversed)) in plain.iter().zip(&reversed) {
         let factor = if name.starts_with("bottleneck") {
