@@ -4,7 +4,7 @@
 
 use candle_core::{DType, Device, Result as CandleResult, Tensor, Var};
 use cnn_core::Key;
-use cnn_layers::{Context, Mode, Store, backward};
+use cnn_layers::{Context, LinearConfig, Mode, Store, backward};
 use cnn_transfer::Error;
 use cnn_transfer::adapt::losses::{
     BatchSpectralPenalty, CentralMoments, ClassConfusion, GaussianKernel, HardFeatureNorm,
@@ -12,9 +12,7 @@ use cnn_transfer::adapt::losses::{
     classifier_discrepancy, coral, domain_accuracy, domain_adversarial, entropy, entropy_weights,
     information_maximization, multilinear_map,
 };
-use cnn_transfer::adapt::{
-    BottleneckConfig, DomainDiscriminatorConfig, Domains, WarmStart, reverse_gradient,
-};
+use cnn_transfer::adapt::{DomainDiscriminatorConfig, Domains, WarmStart, reverse_gradient};
 use serde_json::{Map, Value};
 
 #[path = "../../cnn-models/tests/common/formula.rs"]
@@ -371,14 +369,12 @@ fn the_random_map_keeps_inner_products_on_average() {
     assert!(far < 0.06, "{far}");
 }
 
-/// A training step's graph: a bottleneck and a discriminator between the loss and the features.
+/// A training step's graph: a linear layer and a discriminator between the loss and the features.
 #[test]
 fn a_reversed_gradient_moves_features_against_the_discriminator() {
     let store = Store::with_dtype(1, DType::F64, &Device::Cpu);
     let root = store.builder(Mode::Train);
-    let bottleneck = BottleneckConfig::new(4, 5)
-        .build(&root.pp("bottleneck"))
-        .unwrap();
+    let before = LinearConfig::new(4, 5).build(&root.pp("before")).unwrap();
     let discriminator = DomainDiscriminatorConfig::new(5, 7)
         .build(&root.pp("discriminator"))
         .unwrap();
@@ -388,7 +384,7 @@ fn a_reversed_gradient_moves_features_against_the_discriminator() {
         .collect();
     let gradients = |lambda: Option<f64>| {
         let cx = Context::train(Key::new(0));
-        let features = bottleneck.forward(&of(&xs).joined().unwrap(), &cx).unwrap();
+        let features = before.forward(&of(&xs).joined().unwrap(), &cx).unwrap();
         let reversed = match lambda {
             Some(lambda) => reverse_gradient(&features, lambda).unwrap(),
             None => features,
@@ -408,9 +404,9 @@ fn a_reversed_gradient_moves_features_against_the_discriminator() {
     };
     let plain = gradients(None);
     let reversed = gradients(Some(0.25));
-    assert_eq!(plain.len(), 4 + 10);
+    assert_eq!(plain.len(), 2 + 10);
     for ((name, plain), (_, reversed)) in plain.iter().zip(&reversed) {
-        let factor = if name.starts_with("bottleneck") {
+        let factor = if name.starts_with("before") {
             -0.25
         } else {
             1.
@@ -419,7 +415,7 @@ fn a_reversed_gradient_moves_features_against_the_discriminator() {
         assert!(difference(reversed, &expected) < 1e-12, "{name}");
         // The bias before a norm has no effect.
         let is_free = [
-            "bottleneck.0.bias",
+            "before.bias",
             "discriminator.0.bias",
             "discriminator.3.bias",
         ]
@@ -485,27 +481,6 @@ fn layers_are_called_as_in_the_library() {
     let _ = config.build(&store.builder(Mode::Train)).unwrap();
     assert_eq!(store.get("3.weight").unwrap().dims(), [5, 5]);
     assert_eq!(store.get("6.0.weight").unwrap().dims(), [1, 5]);
-    let config = BottleneckConfig::new(4, 5);
-    assert_eq!(
-        names(&|root| drop(config.build(root).unwrap())),
-        "0.weight 0.bias 1.weight 1.bias"
-    );
-    assert_eq!(
-        names(&|root| drop(
-            config
-                .without_batch_norm()
-                .with_dropout(0.5)
-                .build(root)
-                .unwrap()
-        )),
-        "0.weight 0.bias"
-    );
-    assert!(
-        config
-            .with_dropout(1.)
-            .build(&Store::new(0).builder(Mode::Train))
-            .is_err()
-    );
 }
 
 #[test]

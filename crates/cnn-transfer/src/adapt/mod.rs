@@ -6,13 +6,13 @@
 //! - [`TransferLoss`]: what a method adds to the loss of the source, and how one of one's own does;
 //! - [`reverse_gradient`], [`WarmStart`]: the layer between a network and its adversary;
 //! - [`losses`]: how far the features of two domains lie apart, and how unsure a network is;
-//! - [`DomainDiscriminator`], [`Bottleneck`]: the layers that the methods add to a network;
+//! - [`DomainDiscriminator`]: the layers that methods add to a network, which has a bottleneck
+//!   ([`Bottlenecked`](cnn_models::Bottlenecked)) before its classes;
 //! - [`FourierStyle`]: photos of one domain with the colours and light of another.
 //!
 //! The source is the domain that has labels, the target the one without. Where a loss needs a label
 //! of the domain, that of the source is 1 and that of the target 0.
 
-mod bottleneck;
 mod domain_discriminator;
 mod domains;
 mod fourier;
@@ -26,7 +26,6 @@ mod unlabelled;
 mod validator;
 mod vectors;
 
-pub use bottleneck::{Bottleneck, BottleneckConfig};
 pub use domain_discriminator::{DomainDiscriminator, DomainDiscriminatorConfig};
 pub use domains::Domains;
 pub use fourier::{FourierStyle, Pixels};

@@ -345,6 +345,14 @@ fn take_statistics(
 ) -> Result<(), Error> {
     let root = network.store().builder(Mode::Train);
     let model = Bottlenecked::build(&network.config().model, &root)?;
+    // From the start of a fresh network, so that the same target gives the same statistics.
+    for (name, tensor) in network.store().tensors() {
+        if name.ends_with(".running_mean") {
+            network.store().set(&name, &tensor.zeros_like()?)?;
+        } else if name.ends_with(".running_var") {
+            network.store().set(&name, &tensor.ones_like()?)?;
+        }
+    }
     let key = Key::new(config.seed).stream("statistics");
     let mut done = 0;
     while done < STATISTICS_BATCHES {

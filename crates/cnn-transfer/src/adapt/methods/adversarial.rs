@@ -26,7 +26,8 @@ pub(super) fn lambda(pair: &DomainPair<'_>) -> Result<f64, Error> {
     warm_start.lambda(pair.iteration)
 }
 
-/// What a discriminator says of the source's rows and of those behind them.
+/// A number of each row: what a discriminator says of it, or how much it counts; of the source's
+/// rows and of those behind them.
 pub(super) struct Judgement {
     source: Tensor,
     target: Tensor,
@@ -42,16 +43,20 @@ impl Judgement {
         })
     }
 
+    pub(super) fn domains(&self) -> Domains<'_> {
+        Domains {
+            source: &self.source,
+            target: &self.target,
+        }
+    }
+
     /// The discriminator's loss with its accuracy and the share of the gradient that is reversed.
     pub(super) fn losses(
         &self,
         weights: Option<Domains<'_>>,
         lambda: f64,
     ) -> Result<Losses, Error> {
-        let logits = Domains {
-            source: &self.source,
-            target: &self.target,
-        };
+        let logits = self.domains();
         let accuracy = domain_accuracy(logits)?;
         Ok(Losses::new(domain_adversarial(logits, weights)?)
             .with("domain_top1", accuracy)

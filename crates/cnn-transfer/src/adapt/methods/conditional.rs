@@ -7,8 +7,7 @@ use cnn_train::Losses;
 
 use super::super::losses::{RandomMultilinearMap, entropy_weights, multilinear_map};
 use super::super::{
-    DomainDiscriminator, DomainDiscriminatorConfig, DomainPair, Domains, TransferLoss,
-    reverse_gradient,
+    DomainDiscriminator, DomainDiscriminatorConfig, DomainPair, TransferLoss, reverse_gradient,
 };
 use super::adversarial::{Judgement, lambda};
 use crate::Error;
@@ -71,17 +70,13 @@ impl TransferLoss for ConditionalAdversarial {
             None => multilinear_map(&features, &logits)?,
         };
         let of_domain = self.discriminator.forward_map(&products, cx)?;
-        let judgement = Judgement::split(&of_domain, pair.features.source.dim(0)?)?;
+        let source = pair.features.source.dim(0)?;
+        let judgement = Judgement::split(&of_domain, source)?;
         if !self.by_entropy {
             return judgement.losses(None, lambda);
         }
-        let source = entropy_weights(pair.logits.source)?;
-        let target = entropy_weights(pair.logits.target)?;
-        let weights = Domains {
-            source: &source,
-            target: &target,
-        };
-        judgement.losses(Some(weights), lambda)
+        let weights = Judgement::split(&entropy_weights(&logits)?, source)?;
+        judgement.losses(Some(weights.domains()), lambda)
     }
 
     fn trained(&self) -> Option<&Store> {
