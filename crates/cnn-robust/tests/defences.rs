@@ -348,8 +348,12 @@ fn watch(step: &AdversarialStep) -> Store {
 }
 
 fn set_updates(step: &AdversarialStep, updates: i64) {
-    let updates = Tensor::new(updates, &candle_core::Device::Cpu).unwrap();
-    watch(step).set("updates", &updates).unwrap();
+    set_count(step, "updates", updates);
+}
+
+fn set_count(step: &AdversarialStep, name: &str, count: i64) {
+    let count = Tensor::new(count, &candle_core::Device::Cpu).unwrap();
+    watch(step).set(name, &count).unwrap();
 }
 
 #[test]
@@ -364,6 +368,8 @@ fn overfitting_to_one_step_stops_the_run() {
     // It looks at every fiftieth update, wherever the run was interrupted.
     set_updates(&masked, 48);
     scene.step(&mut masked, &[grey()]).unwrap();
+    // A network that stood many steps before, of a hundred images 21, has overfitted.
+    set_count(&masked, "most", 21);
     let error = scene.step(&mut masked, &[grey()]).unwrap_err();
     let cnn_train::Error::Other(inner) = &error else {
         panic!("{error}");
@@ -378,6 +384,16 @@ fn overfitting_to_one_step_stops_the_run() {
         other => panic!("{other:?}"),
     }
     assert!(error.to_string().contains("such as pgd"), "{error}");
+    // One that never stood them may still learn to, for twenty looks.
+    let mut young = new(Box::new(Ring::new(eps)));
+    for (gaps, ends) in [(0, false), (18, false), (19, true)] {
+        set_updates(&young, 49);
+        set_count(&young, "most", 20);
+        set_count(&young, "gaps", gaps);
+        assert_eq!(scene.step(&mut young, &[grey()]).is_err(), ends, "{gaps}");
+        let found = watch(&young).get("gaps").unwrap();
+        assert_eq!(found.to_scalar::<i64>().unwrap(), gaps + 1);
+    }
     // A network that is as wrong under one step as under many is let alone.
     let mut honest = new(scene.network.build(Mode::Eval).unwrap());
     set_updates(&honest, 49);

@@ -10,16 +10,24 @@ use super::crafted::CraftedBatch;
 use crate::attack::{Attack, AttackBatch, Pgd};
 use crate::{AttackedModel, Normalization, Threat};
 
-/// The name of the number of updates among what a run keeps.
+/// What a run keeps, by name: the number of updates; the most images, of a hundred, that were right
+/// under many steps so far; how many times in a row one step left many more right.
 const UPDATES: &str = "updates";
+const MOST: &str = "most";
+const GAPS: &str = "gaps";
 /// Updates from look to look.
 const INTERVAL: i64 = 50;
 /// Steps of the attack that one step is compared with.
 const STEPS: usize = 10;
-/// The share of the batch by which one step may leave more right than many.
-const GAP: f64 = 0.4;
+/// By how many images of a hundred one step may leave more right than many.
+const GAP: i64 = 40;
+/// How many images of a hundred fewer than before may be right under many steps.
+const DROP: i64 = 20;
+/// How often in a row the gap may be seen: at its start a network stands one step only, too.
+const LOOKS: i64 = 20;
 
-/// Looks now and then whether many steps find what one step does not.
+/// Looks now and then whether many steps find what one step does not, where they did not before, or
+/// have done for long.
 pub(super) struct OverfittingWatch {
     store: Store,
 }
@@ -27,7 +35,10 @@ pub(super) struct OverfittingWatch {
 impl OverfittingWatch {
     pub(super) fn new() -> Result<Self, Error> {
         let store = Store::new(0);
-        store.builder(Mode::Eval).counter(UPDATES)?;
+        let root = store.builder(Mode::Eval);
+        for name in [UPDATES, MOST, GAPS] {
+            root.counter(name)?;
+        }
         Ok(Self { store })
     }
 
@@ -47,9 +58,8 @@ impl OverfittingWatch {
         threat: Threat,
         crafted: &CraftedBatch<'_>,
     ) -> Result<(), Error> {
-        let updates = self.store.get(UPDATES)?.to_scalar::<i64>()? + 1;
-        let counter = Tensor::new(updates, &candle_core::Device::Cpu)?;
-        self.store.set(UPDATES, &counter.to_dtype(DType::I64)?)?;
+        let updates = self.count(UPDATES)? + 1;
+        self.set(UPDATES, updates)?;
         if updates % INTERVAL != 0 {
             return Ok(());
         }
@@ -65,7 +75,14 @@ impl OverfittingWatch {
         };
         let one = standing(&under_one).map_err(other)?;
         let many = standing(&under_many).map_err(other)?;
-        if one as f64 - many as f64 <= GAP * batch.len() as f64 {
+        let of_hundred = |standing: usize| (100 * standing / batch.len().max(1)) as i64;
+        let most = self.count(MOST)?;
+        let has_gap = of_hundred(one) - of_hundred(many) > GAP;
+        let gaps = if has_gap { self.count(GAPS)? + 1 } else { 0 };
+        self.set(MOST, most.max(of_hundred(many)))?;
+        self.set(GAPS, gaps)?;
+        let has_dropped = most - of_hundred(many) > DROP;
+        if !has_gap || !has_dropped && gaps < LOOKS {
             return Ok(());
         }
         Err(other(crate::Error::CatastrophicOverfitting {
@@ -74,5 +91,14 @@ impl OverfittingWatch {
             one_step: one,
             many_steps: many,
         }))
+    }
+
+    fn count(&self, name: &str) -> Result<i64, Error> {
+        Ok(self.store.get(name)?.to_scalar::<i64>()?)
+    }
+
+    fn set(&self, name: &str, count: i64) -> Result<(), Error> {
+        let counter = Tensor::new(count, &candle_core::Device::Cpu)?;
+        Ok(self.store.set(name, &counter.to_dtype(DType::I64)?)?)
     }
 }
