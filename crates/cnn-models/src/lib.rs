@@ -38,6 +38,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bottlenecked;
 mod checkpoint;
 mod config;
 mod detection;
@@ -57,10 +58,10 @@ mod weight_source;
 mod wrapper;
 
 pub use args::ArgReader;
+pub use bottlenecked::Bottlenecked;
 pub use checkpoint::CheckpointConfig;
 pub use config::ModelConfig;
 pub use error::Error;
-pub use families::bottleneck::Bottlenecked;
 pub use model_kind::{Kind, Model, ModelKind};
 pub use model_spec::{Body, Build, BuildFn, ClassOutputs, ModelSpec, Naming};
 pub use network::{

@@ -1,10 +1,11 @@
 //! The list of models that can be built by name.
 
+use crate::bottlenecked;
 use crate::detection::{faster_rcnn, fcos, retinanet, ssd, yolox};
 use crate::families::{
-    alexnet, bottleneck, convnext, darknet, densenet, efficientnet, efficientnetv2, ghostnet,
-    googlenet, inception_v3, inception_v4, lenet, mnasnet, mobilenetv1, mobilenetv2, mobilenetv3,
-    mobilenetv4, regnet, repvgg, resnet, resnet_cifar, shufflenetv2, squeezenet, vgg, xception,
+    alexnet, convnext, darknet, densenet, efficientnet, efficientnetv2, ghostnet, googlenet,
+    inception_v3, inception_v4, lenet, mnasnet, mobilenetv1, mobilenetv2, mobilenetv3, mobilenetv4,
+    regnet, repvgg, resnet, resnet_cifar, shufflenetv2, squeezenet, vgg, xception,
     xception_aligned,
 };
 use crate::segmentation::{deeplabv3, fcn, lraspp, smp_deeplabv3plus, smp_unet, unet};
@@ -36,7 +37,7 @@ const FAMILIES: &[&[ModelSpec]] = &[
     shufflenetv2::MODELS,
     xception::MODELS,
     xception_aligned::MODELS,
-    bottleneck::MODELS,
+    bottlenecked::MODELS,
     unet::MODELS,
     smp_unet::MODELS,
     fcn::MODELS,

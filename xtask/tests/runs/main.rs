@@ -4,6 +4,7 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod adapt;
 mod attack;
 mod certify;
 mod corrupt;

@@ -1,7 +1,6 @@
 //! The families, one file each; `mobile` builds those that are tables of mobile blocks.
 
 pub(crate) mod alexnet;
-pub(crate) mod bottleneck;
 pub(crate) mod convnext;
 pub(crate) mod darknet;
 pub(crate) mod densenet;

@@ -31,12 +31,12 @@ pub(super) struct DomainData {
 
 impl DomainData {
     pub(super) fn open(command: &Adapt) -> Result<Self> {
-        let source = Part::open(&command.source)?;
-        let target = Part::open(&command.target)?;
+        let source = Part::labelled(&command.source)?;
+        let target = Part::of_images(&command.target)?;
         let (source, source_validation) = source.with_validation(command.seed)?;
         let (test, test_name) = match &command.test {
             Some(test) => {
-                let test = Part::open(test)?;
+                let test = Part::labelled(test)?;
                 let name = command.test.clone().unwrap_or_default();
                 (test.held_out.unwrap_or(test.train), name)
             }
@@ -89,13 +89,31 @@ struct Part {
 }
 
 impl Part {
-    fn open(text: &str) -> Result<Self> {
+    /// Of images with labels.
+    fn labelled(text: &str) -> Result<Self> {
         let source = Source::parse(text)?;
         inference::print_notes(&source.notes()?);
         let splits = source.splits()?;
+        Self::opened(text, &splits, |split| source.open(split))
+    }
+
+    /// Of images that need no labels: photos in a folder are such, too.
+    fn of_images(text: &str) -> Result<Self> {
+        let source = Source::parse(text)?;
+        // What is no dataset has neither notes nor splits; whether it is photos is said when it is
+        // opened.
+        inference::print_notes(&source.notes().unwrap_or_default());
+        let splits = source.splits().unwrap_or_default();
+        Self::opened(text, &splits, |split| source.open_images(split))
+    }
+
+    fn opened(
+        text: &str,
+        splits: &[Split],
+        open: impl Fn(Option<Split>) -> Result<Arc<dyn Dataset>>,
+    ) -> Result<Self> {
         let kept = |split| -> Result<Arc<dyn Dataset>> {
-            let images = source.open_images(split)?;
-            Ok(Arc::new(CachedDataset::new(images, KEPT)))
+            Ok(Arc::new(CachedDataset::new(open(split)?, KEPT)))
         };
         let with = |split: Split| splits.contains(&split).then(|| kept(Some(split)));
         let of_train = (!splits.is_empty()).then_some(Split::Train);
