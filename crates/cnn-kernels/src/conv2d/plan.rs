@@ -225,6 +225,8 @@ impl Plan {
                 .phases
                 .iter()
                 .map(|phase| StridePhase {
+                    // An axis of one output has no distance to the next one, whatever its stride.
+                    stride: 1,
                     count: pixels,
                     ..phase.clone()
                 })

@@ -119,6 +119,13 @@ pub(crate) fn small_convolutions() -> Vec<ConvCase> {
             .pad(1, 2)
             .bias(),
         case("1x1, strides 2 and 3", [2, 3, 7, 8], [2, 3, 1, 1]).stride(2, 3),
+        case(
+            "1x1, strides beyond maps of one pixel",
+            [5, 3, 1, 1],
+            [4, 3, 1, 1],
+        )
+        .stride(2, 3),
+        case("a stride beyond the only row", [2, 3, 1, 14], [8, 3, 1, 2]).stride(4, 4),
         case("3x3, valid", [1, 2, 5, 7], [3, 2, 3, 3]),
         case("3x3, padded", [2, 3, 5, 7], [4, 3, 3, 3])
             .pad(1, 1)
