@@ -167,10 +167,17 @@ fn a_run_attacks_its_best_epoch_when_asked() {
     assert!(report.contains("Under attack") && report.contains("under the worst attack"));
     let plain = bench.tune("plain", &[]);
     assert!(plain.get("robustness").is_none());
-    let of = ["train", "--model", "resnet8_cifar10", "--data"];
+    let of = [
+        "train",
+        "--model",
+        "resnet8_cifar10",
+        "--batch",
+        "8",
+        "--data",
+    ];
     let data = bench.path("data");
     let wrong: [(&[&str], &str); 3] = [
-        (&["--attack", "pdg"], "did you mean pgd"),
+        (&["--attack", "pgdd"], "did you mean pgd"),
         (
             &["--attack", "fgsm", "--adv-norm", "l2", "--adv-eps", "0.5"],
             "fgsm works in linf",
@@ -240,8 +247,8 @@ fn bad_arguments_are_told_what_is_accepted() {
         "--split",
         "val",
     ];
-    let table: [(&[&str], &[&str]); 6] = [
-        (&["--attack", "pdg"], &["did you mean pgd", "autoattack"]),
+    let table: [(&[&str], &[&str]); 5] = [
+        (&["--attack", "pgdd"], &["did you mean pgd", "autoattack"]),
         (&["--eps", "8/0"], &["a fraction, as 8/255"]),
         (&["--norm", "l3"], &["linf, l2 or l1"]),
         (
@@ -249,11 +256,12 @@ fn bad_arguments_are_told_what_is_accepted() {
             &["fgsm works in linf"],
         ),
         (&["--targeted", "wasp"], &["random", "least-likely"]),
-        (&["--input", "x.safetensors"], &["--output"]),
     ];
     for (arguments, words) in table {
         none(refused(&[2], words, &[&fresh[..], arguments].concat()));
     }
+    let raw = [&fresh[..5], &["--input", "x.safetensors"]].concat();
+    none(refused(&[2], &["--output"], &raw));
     let segmenter = [
         "attack",
         "--model",

@@ -144,7 +144,7 @@ fn bad_arguments_are_told_what_is_accepted() {
         ),
         (&["--severity", "6"], &["a whole number from 1 to 5"]),
         (&["--severity", "0,1"], &["a whole number from 1 to 5"]),
-        (&["--split", "validation"], &["train, val, test"]),
+        (&["--split", "validation"], &["train, val or test"]),
     ];
     for (arguments, words) in table {
         none(refused(&[2], words, &[&fresh[..], arguments].concat()));

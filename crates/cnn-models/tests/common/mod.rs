@@ -15,7 +15,8 @@ pub(crate) fn smallest_of_each_family() -> Vec<&'static ModelSpec> {
         |members: Vec<&'static ModelSpec>| members.into_iter().min_by_key(|spec| spec.parameters);
     families
         .filter_map(|(_, members)| smallest(members))
-        .filter(|spec| spec.kind() == Kind::Classification)
+        // A model over another one has no backbone of its own.
+        .filter(|spec| spec.kind() == Kind::Classification && spec.body.is_none())
         .collect()
 }
 
