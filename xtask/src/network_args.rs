@@ -32,7 +32,7 @@ pub(crate) struct NetworkArgs {
     #[arg(long)]
     pub(crate) use_ema: bool,
 
-    /// Decides fresh weights
+    /// Decides fresh weights, and whatever a command draws at random
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
 
