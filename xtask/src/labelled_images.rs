@@ -7,9 +7,11 @@ use clap::Args;
 use cnn_data::{CachedDataset, Dataset, Split, Subset};
 use cnn_models::Network;
 use cnn_transfer::match_classes;
+use serde::Serialize;
 
 use crate::datasets::Source;
 use crate::inference;
+use crate::network_args::NetworkArgs;
 use crate::os_text::PathOrName;
 use crate::run_images::{RunImages, RunPart};
 
@@ -34,7 +36,36 @@ pub(crate) struct LabelledImages {
     pub(crate) samples: usize,
 }
 
+/// Which network is tried on which images, as the run directory says it.
+#[derive(Serialize)]
+pub(crate) struct Asked<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    weights: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    use_ema: bool,
+    seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split: Option<Split>,
+    samples: usize,
+}
+
 impl LabelledImages {
+    /// What was asked, for the run directory.
+    pub(crate) fn asked<'a>(&'a self, network: &'a NetworkArgs) -> Asked<'a> {
+        Asked {
+            model: network.model.as_deref(),
+            weights: network.weights(),
+            use_ema: network.use_ema,
+            seed: network.seed,
+            data: self.data.as_deref(),
+            split: self.split,
+            samples: self.samples,
+        }
+    }
+
     /// Where the images are, and at most so many of them as were asked for.
     pub(crate) fn open(&self, weights: &str) -> Result<(String, Arc<dyn Dataset>)> {
         let (data, whole) = match &self.data {

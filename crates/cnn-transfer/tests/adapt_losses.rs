@@ -235,9 +235,10 @@ fn compare(dtype: DType, tolerance: f64) {
             let found = gradients.get(var).map(flat);
             // The reference has none where nothing depends on the input.
             let found = found.unwrap_or_else(|| vec![0.; expected.len()]);
-            let far = match expected.is_empty() {
-                true => found.iter().fold(0., |most: f64, x| most.max(x.abs())),
-                false => difference(&found, &expected),
+            let far = if expected.is_empty() {
+                found.iter().fold(0., |most: f64, x| most.max(x.abs()))
+            } else {
+                difference(&found, &expected)
             };
             assert!(
                 far < tolerance,

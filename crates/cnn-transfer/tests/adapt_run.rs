@@ -266,3 +266,31 @@ fn what_does_not_fit_is_told() {
         "{message}"
     );
 }
+
+/// The discriminator knows nothing at first, so that little of its gradient is reversed.
+#[test]
+fn more_of_the_gradient_is_reversed_as_the_run_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut reversed = Vec::new();
+    let target = shapes(20, Split::Test);
+    let mut run = adaptation(config(AdaptationMethod::Dann), target).with_listener(|notice| {
+        if let Notice::Epoch { record, .. } = notice {
+            let found = record.train.iter().find(|(name, _)| name == "lambda");
+            reversed.push(found.unwrap().1);
+        }
+    });
+    run.run(directory.path()).unwrap();
+    drop(run);
+    // 2 / (1 + e^(-10 p)) - 1 at the updates 0, 1, 2 and 3, 4, 5 of 6.
+    let mean = |updates: [f64; 3]| {
+        let of = updates.map(|update| 2. / (1. + (-10. * update / 6.).exp()) - 1.);
+        of.iter().sum::<f64>() / 3.
+    };
+    for (found, expected) in reversed
+        .iter()
+        .zip([mean([0., 1., 2.]), mean([3., 4., 5.])])
+    {
+        assert!((found - expected).abs() < 1e-12, "{reversed:?}");
+    }
+    assert_eq!(reversed.len(), 2);
+}

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use cnn_core::{Key, write_atomic};
-use cnn_data::{Dataset, Image, Split, resize_and_crop};
+use cnn_data::{Dataset, Image, resize_and_crop};
 use cnn_models::Network;
 use cnn_robust::corruption::{Corrupt as CorruptTransform, Corruption, Severity};
 use cnn_robust::corruption::{CorruptionErrors, KindErrors};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::args::{DType, accepted};
 use crate::byline::byline;
-use crate::labelled_images::LabelledImages;
+use crate::labelled_images::{Asked, LabelledImages};
 use crate::network_args::NetworkArgs;
 use crate::training::save_arguments;
 use crate::{inference, output};
@@ -84,17 +84,10 @@ fn severity(text: &str) -> Result<Severity, String> {
 /// What the run directory says of how it was made.
 #[derive(Serialize)]
 struct Arguments<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<&'a str>,
-    weights: &'a str,
-    seed: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    split: Option<Split>,
+    #[serde(flatten)]
+    asked: Asked<'a>,
     corruption: String,
     severity: String,
-    samples: usize,
     batch: u16,
 }
 
@@ -257,14 +250,9 @@ impl Corrupt {
         let names = |names: Vec<String>| names.join(",");
         save_arguments(
             &Arguments {
-                model: self.network.model.as_deref(),
-                weights: self.network.weights(),
-                seed: self.network.seed,
-                data: self.images.data.as_deref(),
-                split: self.images.split,
+                asked: self.images.asked(&self.network),
                 corruption: names(self.kinds().iter().map(Corruption::to_string).collect()),
                 severity: names(figures.severities.iter().map(Severity::to_string).collect()),
-                samples: self.images.samples,
                 batch: self.batch,
             },
             directory,

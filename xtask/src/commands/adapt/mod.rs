@@ -35,12 +35,24 @@ const ALL: &str = "all";
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub(crate) struct Adapt {
     /// Labelled images: what the network learns its classes from, as `finetune` takes them
-    #[arg(long, value_name = "PATH", value_parser = PathOrName, required_unless_present = "resume", default_value = "")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        value_parser = PathOrName,
+        required_unless_present = "resume",
+        default_value = ""
+    )]
     source: String,
 
     /// Images of the kind that the network is for; if they have labels, these are read once, when
     /// the run ends, to measure
-    #[arg(long, value_name = "PATH", value_parser = PathOrName, required_unless_present = "resume", default_value = "")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        value_parser = PathOrName,
+        required_unless_present = "resume",
+        default_value = ""
+    )]
     target: String,
 
     /// Labelled images of the target to measure on; default the target's own test or validation

@@ -16,20 +16,14 @@ use serde_json::Value;
 use super::session::{Found, Session};
 use super::{Attack, PAGE, page};
 use crate::inference::picture_stem;
+use crate::labelled_images::Asked;
 use crate::training::save_arguments;
 
 /// What the run directory says of how it was made.
 #[derive(Serialize)]
 struct Arguments<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<&'a str>,
-    weights: &'a str,
-    seed: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    split: Option<cnn_data::Split>,
-    samples: usize,
+    #[serde(flatten)]
+    asked: Asked<'a>,
     attack: String,
     norm: &'a str,
     eps: String,
@@ -64,12 +58,7 @@ pub(super) fn write(
     let options = session.options;
     save_arguments(
         &Arguments {
-            model: command.network.model.as_deref(),
-            weights: command.network.weights(),
-            seed: command.network.seed,
-            data: command.images.data.as_deref(),
-            split: command.images.split,
-            samples: command.images.samples,
+            asked: command.images.asked(&command.network),
             attack: session.names_of_attacks().join(","),
             norm: options.norm.name(),
             eps: session.settings.threat.eps.to_string(),

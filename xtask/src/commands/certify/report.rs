@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::Result;
 use cnn_core::write_atomic;
-use cnn_data::Split;
 use cnn_viz::{Fact, Report, RobustnessResults, SizePoint, Timing};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use super::figures::{Figures, in_percent};
 use super::{COMMAND, Certifier, Certify, Method, PAGE};
 use crate::byline::byline;
+use crate::labelled_images::Asked;
 use crate::output;
 use crate::training::save_arguments;
 
@@ -25,15 +25,8 @@ pub(super) struct Findings<'a> {
 /// What the run directory says of how it was made.
 #[derive(Serialize)]
 struct Arguments<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<&'a str>,
-    weights: &'a str,
-    seed: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    split: Option<Split>,
-    samples: usize,
+    #[serde(flatten)]
+    asked: Asked<'a>,
     method: Method,
     #[serde(flatten)]
     of_method: ArgumentsOf,
@@ -107,12 +100,7 @@ impl Findings<'_> {
         let command = self.command;
         let sizes: Vec<String> = command.eps.iter().map(f64::to_string).collect();
         Arguments {
-            model: command.network.model.as_deref(),
-            weights: command.network.weights(),
-            seed: command.network.seed,
-            data: command.images.data.as_deref(),
-            split: command.images.split,
-            samples: command.images.samples,
+            asked: command.images.asked(&command.network),
             method: command.method,
             of_method: match command.method {
                 Method::Smoothing => ArgumentsOf::Smoothing {
