@@ -142,5 +142,11 @@ fn bad_arguments_of_adaptation_are_told_what_is_accepted() {
         faults.extend(refused(&[1, 2], words, &all));
     }
     faults.extend(refused(&[2], &["--source"], &["adapt", "--target", "x"]));
+    // Other classes are told before anything is trained.
+    bench.images("wasps/train", &["hornet", "wasp"], 8);
+    let others = adapting(&bench, "wasps", "others");
+    faults.extend(refused(&[1], &["hornet"], &strs(&others)));
+    let trained = bench.directory.path().join("others");
+    assert!(!trained.exists(), "{}", trained.display());
     none(faults);
 }

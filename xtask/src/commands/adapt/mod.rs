@@ -207,7 +207,12 @@ impl Adapt {
 
     fn run_in(&self, directory: Option<&Path>) -> Result<()> {
         let data = DomainData::open(self)?;
-        let network = self.network(&data, self.seed)?;
+        let mut network = self.network(&data, self.seed)?;
+        network.set_label_names(data.source.classes().to_vec())?;
+        if let Some(test) = &data.test {
+            // What could not be measured in the end is said before the runs.
+            cnn_transfer::match_classes(&network, test.as_ref())?;
+        }
         note_loaded(&network);
         memory::check(&network, 2 * self.batch as usize, Workload::Training)?;
         let name = network.spec().name;
