@@ -19,6 +19,7 @@ mod fourier;
 mod gradient_reversal;
 pub mod losses;
 mod methods;
+mod predictions;
 mod run;
 mod task;
 mod transfer_loss;

@@ -117,6 +117,9 @@ pub struct Adaptation<'a> {
 pub struct AdaptationSummary {
     /// Epochs, best epoch, time.
     pub train: TrainSummary,
+    /// The class of each [test image](Adaptation::with_test_images) after each epoch, `None` where
+    /// it could not be read.
+    pub predicted: Vec<Vec<Option<u32>>>,
     /// Files that could not be read.
     pub skipped: Vec<Skipped>,
 }
@@ -205,6 +208,16 @@ impl<'a> Adaptation<'a> {
         self.task.batches_per_epoch()
     }
 
+    /// Images whose classes are noted after each epoch, so that whoever has their labels finds out
+    /// afterwards what another epoch would have given. They decide nothing.
+    ///
+    /// # Errors
+    /// If memory for the notes cannot be had.
+    pub fn with_test_images(mut self, images: Unlabelled) -> Result<Self, Error> {
+        self.task.predict(images, self.config.epochs)?;
+        Ok(self)
+    }
+
     /// Saves the state within an epoch, too; as
     /// [`Trainer::with_save_every`](cnn_train::Trainer::with_save_every).
     #[must_use]
@@ -270,6 +283,7 @@ impl<'a> Adaptation<'a> {
         }
         Ok(AdaptationSummary {
             train,
+            predicted: self.task.predicted()?,
             skipped: self.task.skipped(),
         })
     }

@@ -13,6 +13,7 @@ use cnn_train::{
     Task, TaskBatches, TrainingImages, Update, class_labels, count_predictions, right_predictions,
 };
 
+use super::predictions::Predictions;
 use super::validator::Judged;
 use super::{DomainPair, Domains, TransferLoss, Unlabelled, VALIDATORS, Validator};
 use crate::Error;
@@ -51,6 +52,7 @@ pub(super) struct AdaptationTask {
     /// Updates of an epoch.
     updates: usize,
     validator: Validator,
+    predictions: Option<Predictions>,
 }
 
 /// What is minimised, and how an epoch is chosen.
@@ -89,7 +91,21 @@ impl AdaptationTask {
             trade_off: objective.trade_off,
             validator: objective.validator,
             updates,
+            predictions: None,
         })
+    }
+
+    /// Writes after each of so many epochs what the network says of these images.
+    pub(super) fn predict(&mut self, images: Unlabelled, epochs: usize) -> Result<(), Error> {
+        self.predictions = Some(Predictions::new(images, epochs)?);
+        Ok(())
+    }
+
+    /// The class of each test image after each epoch; nothing where there are no such images.
+    pub(super) fn predicted(&self) -> Result<Vec<Vec<Option<u32>>>, Error> {
+        self.predictions
+            .as_ref()
+            .map_or(Ok(Vec::new()), Predictions::all)
     }
 
     /// What is trained beside the network.
@@ -161,6 +177,7 @@ impl AdaptationTask {
             let values = |xs: &Tensor| xs.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
             judged.features.extend(values(&features)?);
             judged.logits.extend(values(&logits)?);
+            judged.indices.extend(&batch.indices);
             let labels = batch.labels.iter().flatten();
             judged.labels.extend(labels.map(|&label| label as u32));
         }
@@ -174,6 +191,25 @@ struct JudgedImages {
     features: Vec<f32>,
     logits: Vec<f32>,
     labels: Vec<u32>,
+    /// Which images these are.
+    indices: Vec<usize>,
+}
+
+impl JudgedImages {
+    /// The class of each image, of so many classes.
+    fn predictions(&self, classes: usize) -> impl Iterator<Item = (usize, u32)> {
+        let best = |row: &[f32]| {
+            let mut best = 0;
+            for (class, score) in row.iter().enumerate() {
+                if *score > row[best] {
+                    best = class;
+                }
+            }
+            best as u32
+        };
+        let rows = self.logits.chunks_exact(classes).map(best);
+        self.indices.iter().copied().zip(rows)
+    }
 }
 
 impl Task for AdaptationTask {
@@ -246,6 +282,12 @@ impl Task for AdaptationTask {
             features,
             classes,
         };
+        if let Some(predictions) = &self.predictions {
+            let test = self.judge(predictions.images.images()).map_err(other)?;
+            predictions
+                .write(test.predictions(classes))
+                .map_err(other)?;
+        }
         let mut metrics = vec![("source_loss".to_string(), result.loss)];
         let mut score = 0.;
         for (validator, name) in VALIDATORS {
@@ -264,10 +306,17 @@ impl Task for AdaptationTask {
 
     fn kept(&self) -> Vec<(String, Store)> {
         let beside = self.trained_beside();
-        beside
-            .map(|store| ("transfer".to_string(), store.clone()))
-            .into_iter()
-            .collect()
+        let predictions = self.predictions.as_ref();
+        let kept = [
+            ("transfer", beside),
+            (
+                "predictions",
+                predictions.map(|predictions| &predictions.store),
+            ),
+        ];
+        let named =
+            |(name, store): (&str, Option<&Store>)| Some((name.to_string(), store?.clone()));
+        kept.into_iter().filter_map(named).collect()
     }
 
     fn skipped(&self) -> Vec<Skipped> {
