@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use cnn_data::{Dataset, Skipped};
 use cnn_metrics::Interval;
 use cnn_models::{LoadOptions, Network};
-use cnn_transfer::adapt::{Adaptation, AdaptationConfig, AdaptationMethod, Unlabelled};
+use cnn_transfer::adapt::{Adaptation, AdaptationConfig, AdaptationMethod, Beginning, Unlabelled};
 use cnn_transfer::{Judged, Measured};
 
 use super::data::DomainData;
@@ -143,16 +143,21 @@ impl Runner<'_> {
             let config = self
                 .command
                 .adaptation(method, self.command.seed + number)?;
-            let folder = match self.command.seeds {
-                1 => name.to_string(),
-                _ => format!("{name}-{}", config.seed),
-            };
+            let folder = self.folder(name, config.seed);
             runs.push(self.one(folder, config, source, target)?);
         }
         Ok(MethodOutcome {
             name: name.to_string(),
             runs,
         })
+    }
+
+    /// Where a method's run with that seed is, in the run directory.
+    fn folder(&self, name: &str, seed: u64) -> String {
+        match self.command.seeds {
+            1 => name.to_string(),
+            _ => format!("{name}-{seed}"),
+        }
     }
 
     fn one(
@@ -165,7 +170,14 @@ impl Runner<'_> {
         let directory = self.directory.join(&folder);
         let seed = config.seed;
         let images = config.batch_size * config.epochs;
-        let network = self.command.network(self.data, seed)?;
+        let network = match config.method.info().beginning {
+            Beginning::Any => self.command.network(self.data, seed)?,
+            Beginning::LearntWithSource | Beginning::Learnt => {
+                let alone = AdaptationMethod::SourceOnly.info().name;
+                let learnt = self.directory.join(self.folder(alone, seed)).join("best");
+                Network::load(&learnt, &LoadOptions::default())?
+            }
+        };
         let validation = self.data.source_validation.clone();
         eprintln!("{folder}: in {}", directory.display());
         let mut watcher = Watcher::new(None, None);
