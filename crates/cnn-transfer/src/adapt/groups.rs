@@ -20,6 +20,8 @@ pub(super) struct Groups {
     alternating: Option<Store>,
     /// Whether the second one trains the head.
     alternating_head: bool,
+    /// The network's rates, relative to others.
+    rate: f64,
     has_own_rate: bool,
 }
 
@@ -55,6 +57,7 @@ impl Groups {
             beside: recipe.beside.clone(),
             alternating: alternating.map(|alternating| alternating.store.clone()),
             alternating_head: alternating.is_some_and(|alternating| alternating.with_head),
+            rate: recipe.rate,
             has_own_rate: recipe.optimizer.is_some(),
         }
     }
@@ -69,8 +72,14 @@ impl Groups {
         let in_backbone = |name: &str| self.in_backbone(name);
         let behind = |name: &str| !self.in_backbone(name) && !self.is_elsewhere(name);
         let decay = config.weight_decay;
-        let mut groups = of("backbone", &self.network, &in_backbone, scale, decay);
-        groups.extend(of("head", &self.network, &behind, 1., decay));
+        let mut groups = of(
+            "backbone",
+            &self.network,
+            &in_backbone,
+            scale * self.rate,
+            decay,
+        );
+        groups.extend(of("head", &self.network, &behind, self.rate, decay));
         if let Some(beside) = &self.beside {
             groups.extend(of("transfer", beside, &|_| true, 1., decay));
         }

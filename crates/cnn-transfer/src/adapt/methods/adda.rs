@@ -16,6 +16,9 @@ use crate::Error;
 
 /// The discriminator's optimiser.
 const DISCRIMINATOR: &str = "discriminator";
+/// The features learn this much slower than the discriminator, which is fresh while they have learnt
+/// before: at the same rate they lose what they know faster than they learn to deceive.
+const RATE: f64 = 0.1;
 
 struct AddaStep {
     discriminator: DomainDiscriminator,
@@ -39,6 +42,7 @@ impl Recipe {
         };
         Ok(Self {
             learning: Learning::Features,
+            rate: RATE,
             alternating: Some(Alternating {
                 name: DISCRIMINATOR,
                 store: beside,

@@ -34,6 +34,8 @@ pub(in super::super) struct Recipe {
     pub(in super::super) source_style: Option<FourierStyle>,
     /// The decay of a moving average of the weights, which is then evaluated.
     pub(in super::super) average: Option<f64>,
+    /// How fast the network learns, relative to others.
+    pub(in super::super) rate: f64,
     /// The update rule and its rate, where they are the method's own.
     pub(in super::super) optimizer: Option<OwnOptimizer>,
     /// The length of the run, where it is the method's own.
@@ -88,6 +90,7 @@ impl Recipe {
             separate_statistics: false,
             source_style: None,
             average: None,
+            rate: 1.,
             optimizer: None,
             length: None,
         }
