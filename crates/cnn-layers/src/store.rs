@@ -98,6 +98,8 @@ struct Content {
     dtype: DType,
     device: Device,
     guest: Option<Guest>,
+    /// Where parameters are instead of here.
+    parameters: Option<Store>,
     /// Whether tensors start at zero, whatever their layer says.
     is_blank: bool,
 }
@@ -151,6 +153,7 @@ impl Store {
             dtype,
             device: device.clone(),
             guest: None,
+            parameters: None,
             is_blank: false,
         };
         Self {
@@ -171,6 +174,49 @@ impl Store {
     /// initialisation, as where all values are set afterwards.
     pub fn set_blank(&self, blank: bool) {
         self.write().is_blank = blank;
+    }
+
+    /// A store for the buffers of a second model with this one's parameters: what is asked of it for
+    /// a parameter is this store's, so that both models train the same weights and each keeps its
+    /// own running statistics. It holds, names and saves buffers alone; those that this store has
+    /// begin with the values of now.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Tensor};
+    /// use cnn_layers::{BatchNorm2dConfig, Mode, Store};
+    ///
+    /// let store = Store::new(0);
+    /// BatchNorm2dConfig::new(4).build(&store.builder(Mode::Train))?;
+    /// let second = store.sharing_parameters()?;
+    /// BatchNorm2dConfig::new(4).build(&second.builder(Mode::Train))?;
+    /// assert_eq!(second.names(), ["running_mean", "running_var", "num_batches_tracked"]);
+    ///
+    /// let ones = Tensor::ones(4, DType::F32, &Device::Cpu)?;
+    /// second.set("running_mean", &ones)?;
+    /// assert_eq!(store.get("running_mean")?.to_vec1::<f32>()?, [0.; 4]);
+    /// # Ok::<(), candle_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If a buffer cannot be copied.
+    pub fn sharing_parameters(&self) -> Result<Self> {
+        let second = Self::with_dtype(0, self.dtype(), &self.device());
+        {
+            let mut content = second.write();
+            content.parameters = Some(self.clone());
+            for (name, entry) in &self.read().entries {
+                if entry.kind == TensorKind::Buffer {
+                    let value = Var::from_tensor(&entry.value.as_detached_tensor().copy()?)?;
+                    let entry = Entry {
+                        kind: TensorKind::Buffer,
+                        frozen: entry.frozen,
+                        value,
+                    };
+                    content.entries.insert(name.clone(), entry);
+                }
+            }
+        }
+        Ok(second)
     }
 
     /// A store that asks `guest` for a tensor before it makes one of its own.
@@ -388,6 +434,10 @@ impl Store {
         shape: &[usize],
         init: Init,
     ) -> Result<Var> {
+        let parameters = self.read().parameters.clone();
+        if let Some(parameters) = parameters.filter(|_| kind == TensorKind::Parameter) {
+            return parameters.get_or_create(name, kind, dtype, shape, init);
+        }
         let mut content = self.write();
         if let Some(entry) = content.entries.get(name) {
             if entry.kind != kind || entry.value.dims() != shape {
@@ -424,10 +474,12 @@ impl Store {
     }
 
     pub(crate) fn is_frozen(&self, name: &str) -> bool {
-        self.read()
-            .entries
-            .get(name)
-            .is_some_and(|entry| entry.frozen)
+        let content = self.read();
+        match (content.entries.get(name), &content.parameters) {
+            (Some(entry), _) => entry.frozen,
+            (None, Some(parameters)) => parameters.is_frozen(name),
+            (None, None) => false,
+        }
     }
 
     fn find<T>(&self, name: &str, f: impl FnOnce(&Entry) -> Result<T>) -> Result<T> {

@@ -170,6 +170,7 @@ impl Scene {
             },
             key: Key::new(4),
             further: Vec::new(),
+            average: None,
         };
         step.step(&self.task, batches, &mut update)
     }

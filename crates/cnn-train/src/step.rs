@@ -1,5 +1,6 @@
 //! Forward, backward, update.
 
+use candle_core::Tensor;
 use cnn_core::Key;
 use cnn_layers::{Context, Store, backward};
 
@@ -110,6 +111,10 @@ pub struct Update<'a> {
     pub key: Key,
     /// Those of [`Trainer::with_optimizer`](crate::Trainer::with_optimizer), in the same order.
     pub further: Vec<FurtherUpdate<'a>>,
+    /// The moving average of the store's tensors before this update, by name, where
+    /// [`TrainConfig::ema`](crate::TrainConfig::ema) keeps one: a teacher of the network. They share
+    /// the storage of the average, which moves after the update.
+    pub average: Option<Vec<(String, Tensor)>>,
 }
 
 /// A further optimiser, in one update.
@@ -219,7 +224,20 @@ impl GradientStep {
     ///
     /// # Errors
     /// [`Error::NotFinite`] before anything is updated if a gradient is not finite.
-    pub fn update(&self, mut gradients: Gradients, update: &mut Update<'_>) -> Result<f64, Error> {
+    pub fn update(&self, gradients: Gradients, update: &mut Update<'_>) -> Result<f64, Error> {
+        self.apply(gradients, update.optimizer, &update.rates)
+    }
+
+    /// The same with any optimiser, as one of [`Update::further`].
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub fn apply(
+        &self,
+        mut gradients: Gradients,
+        optimizer: &mut Optimizer,
+        rates: &Rates,
+    ) -> Result<f64, Error> {
         let norm = gradients.norm()?;
         if !norm.is_finite() {
             let parameter = gradients
@@ -234,7 +252,7 @@ impl GradientStep {
         if let Some(max) = self.clip_norm {
             gradients.clip_norm(max)?;
         }
-        update.optimizer.step(&gradients, &update.rates)?;
+        optimizer.step(&gradients, rates)?;
         Ok(norm)
     }
 }

@@ -59,6 +59,7 @@ impl Scene {
             progress: self.progress,
             key: Key::new(0),
             further: Vec::new(),
+            average: None,
         };
         self.step
             .step(&self.task, std::slice::from_ref(batch), &mut update)

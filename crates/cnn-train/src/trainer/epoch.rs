@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::{Notice, Trainer};
 use crate::run::Run;
 use crate::state::State;
+use crate::weight_average::WeightAverage;
 use crate::{
     Best, Epoch, EpochRecord, Error, Evaluation, FurtherUpdate, OptimizerPlan, Progress, Rates,
     ScheduleKind, Step, Task, TrainConfig, Update, nan_guard,
@@ -115,6 +116,7 @@ impl Trainer<'_> {
         });
         Update {
             further: further.collect(),
+            average: run.tensors.average.as_ref().map(WeightAverage::tensors),
             optimizer: &mut run.tensors.optimizer,
             rates,
             progress,

@@ -2,6 +2,9 @@
 
 use std::f64::consts::TAU;
 
+use candle_core::{Device, Tensor};
+use cnn_core::Preprocessing;
+
 use crate::Error;
 
 /// A photo's pixels, row by row, the channels of each side by side.
@@ -89,6 +92,58 @@ impl FourierStyle {
         let styled = self.styled(photo, style, channels)?;
         // The conversion cuts what lies outside.
         Ok(styled.into_iter().map(|x| x.round() as u8).collect())
+    }
+
+    /// The photos of a batch `(N, H, W, C)`, normalised as `preprocessing` says, each in the style
+    /// of one of another batch: the first of the first, and so on around.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply), and if the other batch is empty.
+    pub fn apply_batch(
+        &self,
+        photos: &Tensor,
+        styles: &Tensor,
+        preprocessing: &Preprocessing,
+    ) -> Result<Tensor, Error> {
+        let (count, height, width, channels) = photos.dims4()?;
+        let (others, style_height, style_width, _) = styles.dims4()?;
+        if others == 0 {
+            return Err(Error::argument("styles", "no photo", "at least one"));
+        }
+        // Amplitudes are those of light, which is never below 0; a normalised photo's mean may be.
+        let light = |xs: &Tensor| -> Result<Vec<f32>, Error> {
+            let xs = xs.flatten_all()?.to_vec1::<f32>()?.into_iter().enumerate();
+            Ok(xs
+                .map(|(index, x)| {
+                    let channel = index % channels;
+                    x * preprocessing.std[channel] as f32 + preprocessing.mean[channel] as f32
+                })
+                .collect())
+        };
+        let [photos, styles] = [light(photos)?, light(styles)?];
+        let length = height * width * channels;
+        let style_length = style_height * style_width * channels;
+        let mut styled = Vec::with_capacity(photos.len());
+        for (number, photo) in photos.chunks_exact(length).enumerate() {
+            let start = number % others * style_length;
+            let photo = Pixels {
+                values: photo,
+                height,
+                width,
+            };
+            let style = Pixels {
+                values: &styles[start..start + style_length],
+                height: style_height,
+                width: style_width,
+            };
+            styled.extend(self.apply(photo, style, channels)?);
+        }
+        for (index, x) in styled.iter_mut().enumerate() {
+            let channel = index % channels;
+            *x = (*x - preprocessing.mean[channel] as f32) / preprocessing.std[channel] as f32;
+        }
+        let shape = (count, height, width, channels);
+        Ok(Tensor::from_vec(styled, shape, &Device::Cpu)?)
     }
 
     fn styled<T: Copy + Into<f64>>(

@@ -8,6 +8,7 @@
 //! - [`losses`]: how far the features of two domains lie apart, and how unsure a network is;
 //! - [`DomainDiscriminator`]: the layers that methods add to a network, which has a bottleneck
 //!   ([`Bottlenecked`](cnn_models::Bottlenecked)) before its classes;
+//! - [`centroid_labels`]: labels that features suggest themselves;
 //! - [`FourierStyle`]: photos of one domain with the colours and light of another;
 //! - [`DomainShift`], [`Shifted`]: another domain made of any images: noise, sketches, posters, other
 //!   backgrounds;
@@ -16,11 +17,14 @@
 //! The source is the domain that has labels, the target the one without. Where a loss needs a label
 //! of the domain, that of the source is 1 and that of the target 0.
 
+mod augmentation;
+mod centroids;
 mod domain_discriminator;
 mod domains;
 mod few_labels;
 mod fourier;
 mod gradient_reversal;
+mod groups;
 pub mod losses;
 mod matched_classes;
 mod methods;
@@ -32,6 +36,8 @@ mod unlabelled;
 mod validator;
 mod vectors;
 
+pub use augmentation::strong_augmentation;
+pub use centroids::{FeaturesAndLogits, centroid_labels};
 pub use domain_discriminator::{DomainDiscriminator, DomainDiscriminatorConfig};
 pub use domains::Domains;
 pub use few_labels::FewLabels;
@@ -39,7 +45,7 @@ pub use fourier::{FourierStyle, Pixels};
 pub use gradient_reversal::{WarmStart, reverse_gradient};
 pub use matched_classes::MatchedClasses;
 pub use methods::{
-    AdaptationMethod, ConditionalAdversarial, DomainAdversarial, METHODS, MethodInfo,
+    AdaptationMethod, Beginning, ConditionalAdversarial, DomainAdversarial, METHODS, MethodInfo,
 };
 pub use run::{Adaptation, AdaptationConfig, AdaptationSummary};
 pub use shift::{Backgrounds, DomainShift, Shifted};

@@ -5,25 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use cnn_core::Key;
-use cnn_data::{Augmentation, BatchPlan, Dataset, Skipped, Subset};
-use cnn_layers::{Context, FeatureMap, Mode, Store};
-use cnn_models::{Bottlenecked, LoadOptions, ModelConfig, Network, find};
+use cnn_data::{Augmentation, Dataset, Skipped, Subset};
+use cnn_layers::{Context, FeatureMap, Mode};
+use cnn_models::{ModelConfig, Network, find};
 use cnn_train::{
-    GradientStep, Notice, OptimizerConfig, ParamGroup, Schedule, ScheduleKind, Task as _,
-    TrainConfig, TrainSummary, Trainer, check_datasets, decay_groups,
+    Notice, OptimizerConfig, OptimizerPlan, Schedule, ScheduleKind, Task as _, TrainConfig,
+    TrainSummary, Trainer, check_datasets,
 };
 
-use super::methods::{AdaptationMethod, Sizes};
-use super::task::{AdaptationStep, AdaptationTask, DomainImages, Objective};
-use super::{TransferLoss, Unlabelled, Validator};
+use super::groups::Groups;
+use super::methods::{AdaptationMethod, Beginning, Length, METHODS, Recipe, Setting};
+use super::task::{AdaptationTask, BOTTLENECK, DomainImages, SourceImages, TaskConfig, TwoParts};
+use super::{Unlabelled, Validator};
 use crate::Error;
 
 /// Validation images of either domain at most.
 const VALIDATION_IMAGES: usize = 1000;
-/// Batches over which the statistics of the target are taken: what was before them counts for
-/// less than 0.1 % then.
-const STATISTICS_BATCHES: usize = 70;
 
 /// How a run of domain adaptation goes.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,7 +102,8 @@ pub struct Adaptation<'a> {
     network: Network,
     config: AdaptationConfig,
     task: AdaptationTask,
-    target: Unlabelled,
+    recipe: Recipe,
+    groups: Groups,
     save_every: Option<Duration>,
     interrupt: Arc<AtomicBool>,
     listener: Box<dyn FnMut(&Notice<'_>) + 'a>,
@@ -117,6 +115,9 @@ pub struct Adaptation<'a> {
 pub struct AdaptationSummary {
     /// Epochs, best epoch, time.
     pub train: TrainSummary,
+    /// The class of each [test image](Adaptation::with_test_images) after each epoch, `None` where
+    /// it could not be read.
+    pub predicted: Vec<Vec<Option<u32>>>,
     /// Files that could not be read.
     pub skipped: Vec<Skipped>,
 }
@@ -124,10 +125,14 @@ pub struct AdaptationSummary {
 impl<'a> Adaptation<'a> {
     /// A run over `source`, judged on `source_validation` and on images of `target`.
     ///
+    /// Where the method [begins](super::Beginning) with a network that has learnt from the source, it is
+    /// one that a run of [`AdaptationMethod::SourceOnly`] gave, or another of the same classes; it
+    /// gets no bottleneck then.
+    ///
     /// # Errors
     /// [`Error::Classes`] if the network's head does not fit the source, as
-    /// [`check_datasets`], if the method's numbers are out of range, and if the network is no
-    /// registered chain of stages.
+    /// [`check_datasets`], if the method's numbers are out of range or the network lacks what it
+    /// trains, and if the network is no registered chain of stages.
     pub fn new(
         network: Network,
         source: Arc<dyn Dataset>,
@@ -135,7 +140,11 @@ impl<'a> Adaptation<'a> {
         target: Unlabelled,
         config: AdaptationConfig,
     ) -> Result<Self, Error> {
-        let mut network = with_bottleneck(network, config.seed)?;
+        check_datasets(source.as_ref(), source_validation.as_ref())?;
+        let mut network = match config.method.info().beginning {
+            Beginning::Any => with_bottleneck(network, config.seed)?,
+            Beginning::LearntWithSource | Beginning::Learnt => network,
+        };
         let found = network.model().num_classes();
         let data = source.classes().len();
         if found != data {
@@ -144,51 +153,89 @@ impl<'a> Adaptation<'a> {
                 data,
             });
         }
-        check_datasets(source.as_ref(), source_validation.as_ref())?;
+        network.set_label_names(source.classes().to_vec())?;
+        let source = SourceImages {
+            train: source,
+            validation: source_validation,
+        };
+        Self::over(network, Some(source), target, config)
+    }
+
+    /// A run without a source, of a network that has learnt from it: what
+    /// [`AdaptationMethod::is_source_free`] methods do.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a method or a validator that needs the source; else as
+    /// [`new`](Self::new).
+    pub fn without_source(
+        network: Network,
+        target: Unlabelled,
+        config: AdaptationConfig,
+    ) -> Result<Self, Error> {
+        if !config.method.is_source_free() {
+            let all = METHODS.iter().filter(|info| info.method.is_source_free());
+            let names: Vec<&str> = all.map(|info| info.name).collect();
+            let expected = format!("one of {} where there is no source", names.join(", "));
+            return Err(Error::argument("method", config.method, expected));
+        }
+        config.validator.check(false)?;
+        Self::over(network, None, target, config)
+    }
+
+    fn over(
+        network: Network,
+        source: Option<SourceImages>,
+        target: Unlabelled,
+        config: AdaptationConfig,
+    ) -> Result<Self, Error> {
         if target.len() < config.batch_size {
             let expected = format!("at least {}, a batch", config.batch_size);
             return Err(Error::argument("target images", target.len(), expected));
         }
-        network.set_label_names(source.classes().to_vec())?;
-        let sizes = Sizes {
-            features: feature_count(&network)?,
-            classes: data,
-        };
-        let transfer = config.method.transfer_loss(sizes, config.seed)?;
-        Self::with_parts(network, source, source_validation, target, config, transfer)
-    }
-
-    fn with_parts(
-        network: Network,
-        source: Arc<dyn Dataset>,
-        source_validation: Arc<dyn Dataset>,
-        target: Unlabelled,
-        config: AdaptationConfig,
-        transfer: Option<Box<dyn TransferLoss>>,
-    ) -> Result<Self, Error> {
-        let updates = config.updates.unwrap_or_else(|| {
-            let images = source.len().max(target.len());
-            (images / config.batch_size).clamp(1, 500)
-        });
-        let some = |images: Arc<dyn Dataset>| Subset::spread(images, VALIDATION_IMAGES);
-        let images = DomainImages {
-            source,
-            target: target.clone(),
-            source_validation: Arc::new(some(source_validation)?),
-            target_validation: Unlabelled::new(Arc::new(some(target.images().clone())?)),
-            augmentation: Augmentation::new(),
-        };
-        let objective = Objective {
-            transfer,
+        let parts = TwoParts::build(&network, network.store(), Mode::Eval)?;
+        let setting = Setting {
+            network: &network,
+            features: parts.feature_count(&network)?,
+            classes: network.model().num_classes(),
             trade_off: config.trade_off.unwrap_or(config.method.info().trade_off),
+            seed: config.seed,
+        };
+        let recipe = config.method.recipe(&setting, target.len())?;
+        let config = recipe.length.map_or(config.clone(), |length| {
+            of_length(config, length, target.len())
+        });
+        let updates = config.updates.unwrap_or_else(|| {
+            let of_source = source.as_ref().map_or(0, |source| source.train.len());
+            (of_source.max(target.len()) / config.batch_size).clamp(1, 500)
+        });
+        let groups = Groups::freeze_rest(&network, &recipe);
+        let some = |images: Arc<dyn Dataset>| Subset::spread(images, VALIDATION_IMAGES);
+        let validation = |source: SourceImages| -> Result<SourceImages, Error> {
+            Ok(SourceImages {
+                validation: Arc::new(some(source.validation)?),
+                ..source
+            })
+        };
+        let images = DomainImages {
+            source: source.map(validation).transpose()?,
+            target_validation: Unlabelled::new(Arc::new(some(target.images().clone())?)),
+            target,
+        };
+        let task_config = TaskConfig {
+            reads: recipe.reads,
+            batch_size: config.batch_size,
+            updates,
+            separate_statistics: recipe.separate_statistics,
+            source_style: recipe.source_style,
             validator: config.validator,
         };
-        let task = AdaptationTask::new(&network, images, objective, config.batch_size, updates)?;
+        let task = AdaptationTask::new(&network, images, task_config)?;
         Ok(Self {
             network,
             config,
             task,
-            target,
+            recipe,
+            groups,
             save_every: None,
             interrupt: Arc::default(),
             listener: Box::new(|_| ()),
@@ -203,6 +250,25 @@ impl<'a> Adaptation<'a> {
     /// Updates of an epoch.
     pub fn updates(&self) -> usize {
         self.task.batches_per_epoch()
+    }
+
+    /// Images whose classes are noted after each epoch, so that whoever has their labels finds out
+    /// afterwards what another epoch would have given. They decide nothing.
+    ///
+    /// # Errors
+    /// If memory for the notes cannot be had.
+    pub fn with_test_images(mut self, images: Unlabelled) -> Result<Self, Error> {
+        self.task.predict(images, self.config.epochs)?;
+        Ok(self)
+    }
+
+    /// What is done to the training images of both domains; default nothing. `stronger` is done to
+    /// the second view of the target, for methods that have one; its default is
+    /// [`strong_augmentation`].
+    #[must_use]
+    pub fn with_augmentation(mut self, augmentation: Augmentation, stronger: Augmentation) -> Self {
+        self.task.augment(augmentation, stronger);
+        self
     }
 
     /// Saves the state within an epoch, too; as
@@ -228,7 +294,8 @@ impl<'a> Adaptation<'a> {
             network: self.network,
             config: self.config,
             task: self.task,
-            target: self.target,
+            recipe: self.recipe,
+            groups: self.groups,
             save_every: self.save_every,
             interrupt: self.interrupt,
             listener: Box::new(listener),
@@ -241,68 +308,62 @@ impl<'a> Adaptation<'a> {
     /// # Errors
     /// What training reports, and what the disk refuses.
     pub fn run(&mut self, directory: &Path) -> Result<AdaptationSummary, Error> {
-        let config = TrainConfig {
-            seed: self.config.seed,
-            optimizer: self.config.optimizer,
-            learning_rate: self.config.learning_rate,
-            weight_decay: self.config.weight_decay,
-            schedule: self.config.schedule.clone(),
-            ..TrainConfig::new(self.config.epochs)
+        let Self { config, recipe, .. } = self;
+        let own = recipe.optimizer;
+        let train_config = TrainConfig {
+            seed: config.seed,
+            optimizer: own.map_or(config.optimizer, |own| own.rule),
+            learning_rate: own.map_or(config.learning_rate, |own| own.learning_rate),
+            weight_decay: config.weight_decay,
+            schedule: config.schedule.clone(),
+            ema: recipe.average,
+            ..TrainConfig::new(config.epochs)
         };
-        let mut trainer = Trainer::new(config, self.network.store(), directory)
+        let plan = |groups| OptimizerPlan {
+            config: config.optimizer,
+            groups,
+            learning_rate: config.learning_rate,
+            schedule: config.schedule.clone(),
+        };
+        let mut trainer = Trainer::new(train_config, self.network.store(), directory)
             .with_companion("config.json", self.network.config_json())
-            .with_groups(self.groups())
+            .with_groups(self.groups.main(config))
             .with_interrupt(self.interrupt.clone())
             .with_listener(|notice| (self.listener)(notice));
+        if let Some(alternating) = &recipe.alternating {
+            trainer =
+                trainer.with_optimizer(alternating.name, plan(self.groups.alternating(config)));
+        }
         if let Some(save_every) = self.save_every {
             trainer = trainer.with_save_every(save_every);
         }
-        let mut step = AdaptationStep {
-            step: GradientStep::default(),
-        };
-        let train = trainer.run(&self.task, &mut step)?;
+        let train = trainer.run(&self.task, self.recipe.step.as_mut())?;
         drop(trainer);
-        if self.config.method == AdaptationMethod::AdaBn && !train.interrupted {
-            let best = directory.join("best");
-            let mut network = Network::load(&best, &LoadOptions::default())?;
-            take_statistics(&mut network, &self.target, &self.config)?;
-            network.save(&best)?;
-        }
         Ok(AdaptationSummary {
             train,
+            predicted: self.task.predicted()?,
             skipped: self.task.skipped(),
         })
     }
+}
 
-    /// The backbone's parameters, slower, those behind it, and those that are trained beside.
-    fn groups(&self) -> Vec<ParamGroup> {
-        let store = self.network.store();
-        let is_backbone = |name: &str| name.starts_with("backbone.");
-        let of = |name: &str, store: &Store, wanted: &dyn Fn(&str) -> bool, lr_scale: f64| {
-            let parameters = store.trainable().into_iter();
-            let parameters = parameters.filter(|(name, _)| wanted(name)).collect();
-            let groups = decay_groups(parameters, self.config.weight_decay).into_iter();
-            let renamed = groups.map(|group| ParamGroup {
-                name: format!("{name} {}", group.name),
-                lr_scale,
-                ..group
-            });
-            renamed.collect::<Vec<_>>()
-        };
-        let scale = self.config.backbone_scale;
-        let mut groups = of("backbone", store, &is_backbone, scale);
-        groups.extend(of("head", store, &|name| !is_backbone(name), 1.));
-        if let Some(beside) = self.task.trained_beside() {
-            groups.extend(of("transfer", beside, &|_| true, 1.));
-        }
-        groups
+/// The configuration where a method has its own length.
+fn of_length(config: AdaptationConfig, length: Length, images: usize) -> AdaptationConfig {
+    let updates = match length {
+        Length::OnePass => (images / config.batch_size).max(1),
+        Length::Updates(updates) => updates,
+    };
+    AdaptationConfig {
+        epochs: 1,
+        updates: Some(updates),
+        ..config
     }
 }
 
 /// The network over a bottleneck, unless it has one: its weights, and fresh ones behind them. The
 /// last map is averaged where the network's own head begins so, and else read whole.
 fn with_bottleneck(network: Network, seed: u64) -> Result<Network, Error> {
-    let spec = *find("bottleneck")?;
+    let spec = *find(BOTTLENECK)?;
     if network.spec().name == spec.name {
         return Ok(network);
     }
@@ -329,52 +390,4 @@ fn with_bottleneck(network: Network, seed: u64) -> Result<Network, Error> {
         config = config.with_arg("map_size", rows as f64);
     }
     Ok(Network::over(spec, &network, &config, seed)?)
-}
-
-/// Features behind the bottleneck.
-fn feature_count(network: &Network) -> Result<usize, Error> {
-    let weight = network.store().get("head.weight")?;
-    Ok(weight.dim(1)?)
-}
-
-/// Replaces the running statistics by those of the target (Li et al. 2016, arXiv:1603.04779).
-fn take_statistics(
-    network: &mut Network,
-    target: &Unlabelled,
-    config: &AdaptationConfig,
-) -> Result<(), Error> {
-    let root = network.store().builder(Mode::Train);
-    let model = Bottlenecked::build(&network.config().model, &root)?;
-    // From the start of a fresh network, so that the same target gives the same statistics.
-    for (name, tensor) in network.store().tensors() {
-        if name.ends_with(".running_mean") {
-            network.store().set(&name, &tensor.zeros_like()?)?;
-        } else if name.ends_with(".running_var") {
-            network.store().set(&name, &tensor.ones_like()?)?;
-        }
-    }
-    let key = Key::new(config.seed).stream("statistics");
-    let mut done = 0;
-    while done < STATISTICS_BATCHES {
-        let order = key.at(done as u64).rng().permutation(target.len());
-        let plan = BatchPlan::new(target.images().clone(), network.preprocessing().clone())
-            .with_batch_size(config.batch_size)
-            .with_order(order)
-            .dropping_last();
-        let before = done;
-        for batch in plan.start()? {
-            let images = FeatureMap::from_nhwc(&batch?.images)?;
-            model.features(&images, &Context::train(key))?;
-            done += 1;
-            if done == STATISTICS_BATCHES {
-                break;
-            }
-        }
-        if done == before {
-            let expected = format!("at least {}, a batch", config.batch_size);
-            return Err(Error::argument("target images", target.len(), expected));
-        }
-    }
-    network.store().mark_changed();
-    Ok(())
 }

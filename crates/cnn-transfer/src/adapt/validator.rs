@@ -40,16 +40,30 @@ pub const VALIDATORS: [(Validator, &str); 6] = [
     (Validator::Source, "source_top1"),
 ];
 
-/// What a network makes of validation images of the source, with their losses, and of images of
-/// the target, row by row.
+/// What a network makes of validation images of the source, row by row.
+pub(super) struct JudgedSource<'a> {
+    pub(super) features: &'a [f32],
+    pub(super) losses: Vec<f64>,
+    pub(super) top1: f64,
+}
+
+/// What a network makes of images of both domains, row by row.
 pub(super) struct Judged<'a> {
-    pub(super) source_features: &'a [f32],
-    pub(super) source_losses: &'a [f64],
-    pub(super) source_top1: f64,
+    /// `None` where the source is not at hand.
+    pub(super) source: Option<JudgedSource<'a>>,
     pub(super) target_features: &'a [f32],
     pub(super) target_logits: &'a [f32],
     pub(super) features: usize,
     pub(super) classes: usize,
+}
+
+impl<'a> Judged<'a> {
+    /// The source, which a validator needs.
+    fn source_or(&self, validator: Validator) -> Result<&JudgedSource<'a>, Error> {
+        validator.check(self.source.is_some())?;
+        let missing = || Error::argument("validator", validator.name(), "images of the source");
+        self.source.as_ref().ok_or_else(missing)
+    }
 }
 
 impl Validator {
@@ -57,6 +71,11 @@ impl Validator {
     pub fn name(self) -> &'static str {
         let found = VALIDATORS.iter().find(|(validator, _)| *validator == self);
         found.map_or("im", |(_, name)| name)
+    }
+
+    /// Whether it can say something where the source is at hand, or is not.
+    pub fn is_possible(self, has_source: bool) -> bool {
+        has_source || !matches!(self, Self::Dev | Self::Source)
     }
 
     pub(super) fn score(self, judged: &Judged<'_>) -> Result<f64, Error> {
@@ -67,29 +86,41 @@ impl Validator {
             Self::Entropy => -mean_entropy(logits, classes)?,
             Self::Snd => soft_neighborhood_density(logits, classes, SND_TEMPERATURE)?,
             Self::Bnm => batch_nuclear_norm(logits, classes)?,
-            Self::Dev => -dev_risk(judged)?,
-            Self::Source => judged.source_top1,
+            Self::Dev => -dev_risk(judged, judged.source_or(self)?)?,
+            Self::Source => judged.source_or(self)?.top1,
         })
+    }
+
+    /// # Errors
+    /// [`Error::Argument`] where the source is not at hand and it needs that.
+    pub(super) fn check(self, has_source: bool) -> Result<(), Error> {
+        if self.is_possible(has_source) {
+            return Ok(());
+        }
+        let without = VALIDATORS.iter().filter(|(one, _)| one.is_possible(false));
+        let names: Vec<&str> = without.map(|(_, name)| *name).collect();
+        let expected = format!("one of {} where there is no source", names.join(", "));
+        Err(Error::argument("validator", self.name(), expected))
     }
 }
 
 /// The risk on the target, estimated from the source's losses and how like the target each image
 /// is: a classifier of domains learns from every other image, and is asked of the others.
-fn dev_risk(judged: &Judged<'_>) -> Result<f64, Error> {
+fn dev_risk(judged: &Judged<'_>, source: &JudgedSource<'_>) -> Result<f64, Error> {
     let columns = judged.features;
     let parts = |values: &[f32], rest: usize| {
         let rows = values.chunks_exact(columns).skip(rest).step_by(2);
         rows.flatten().copied().collect::<Vec<f32>>()
     };
-    let [source, asked] = [0, 1].map(|rest| parts(judged.source_features, rest));
+    let [learnt, asked] = [0, 1].map(|rest| parts(source.features, rest));
     let target = parts(judged.target_features, 0);
     let features = DomainFeatures {
-        source: &source,
+        source: &learnt,
         target: &target,
         columns,
     };
     let classifier = DomainClassifier::fit(features, &DomainClassifierConfig::default())?;
-    let losses = judged.source_losses.iter().skip(1).step_by(2);
+    let losses = source.losses.iter().skip(1).step_by(2);
     let losses: Vec<f64> = losses.copied().collect();
     let ratios = classifier.density_ratios(&asked)?;
     Ok(deep_embedded_validation(&losses, &ratios)?)

@@ -1,15 +1,16 @@
 //! The runs: the source alone, each method, and what labels of the target would have given.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use cnn_data::{Dataset, Skipped};
 use cnn_metrics::Interval;
 use cnn_models::{LoadOptions, Network};
-use cnn_transfer::Measured;
-use cnn_transfer::adapt::{Adaptation, AdaptationConfig, AdaptationMethod, Unlabelled};
+use cnn_transfer::adapt::{Adaptation, AdaptationConfig, AdaptationMethod, Beginning, Unlabelled};
+use cnn_transfer::{Judged, Measured};
 
 use super::data::DomainData;
 use super::{Adapt, COMMAND};
@@ -48,6 +49,18 @@ pub(super) struct RunOutcome {
     /// Of the chosen epoch's weights.
     pub(super) sha256: String,
     pub(super) seconds: f64,
+    /// All epochs, the first one first.
+    pub(super) epochs: Vec<EpochOutcome>,
+}
+
+/// What came of an epoch.
+pub(super) struct EpochOutcome {
+    /// Counted from 1.
+    pub(super) epoch: usize,
+    /// What its evaluation logged, the validators among it.
+    pub(super) metrics: Vec<(String, f64)>,
+    /// On the labelled images of the target; `None` where there are none.
+    pub(super) target_top1: Option<f64>,
 }
 
 impl MethodOutcome {
@@ -130,16 +143,21 @@ impl Runner<'_> {
             let config = self
                 .command
                 .adaptation(method, self.command.seed + number)?;
-            let folder = match self.command.seeds {
-                1 => name.to_string(),
-                _ => format!("{name}-{}", config.seed),
-            };
+            let folder = self.folder(name, config.seed);
             runs.push(self.one(folder, config, source, target)?);
         }
         Ok(MethodOutcome {
             name: name.to_string(),
             runs,
         })
+    }
+
+    /// Where a method's run with that seed is, in the run directory.
+    fn folder(&self, name: &str, seed: u64) -> String {
+        match self.command.seeds {
+            1 => name.to_string(),
+            _ => format!("{name}-{seed}"),
+        }
     }
 
     fn one(
@@ -152,13 +170,24 @@ impl Runner<'_> {
         let directory = self.directory.join(&folder);
         let seed = config.seed;
         let images = config.batch_size * config.epochs;
-        let network = self.command.network(self.data, seed)?;
+        let network = match config.method.info().beginning {
+            Beginning::Any => self.command.network(self.data, seed)?,
+            Beginning::LearntWithSource | Beginning::Learnt => {
+                let alone = AdaptationMethod::SourceOnly.info().name;
+                let learnt = self.directory.join(self.folder(alone, seed)).join("best");
+                Network::load(&learnt, &LoadOptions::default())?
+            }
+        };
         let validation = self.data.source_validation.clone();
         eprintln!("{folder}: in {}", directory.display());
         let mut watcher = Watcher::new(None, None);
         let adaptation =
             Adaptation::new(network, source.clone(), validation, target.clone(), config)?;
         watcher.begin(images * adaptation.updates());
+        let adaptation = match &self.data.test {
+            Some(test) => adaptation.with_test_images(Unlabelled::new(test.clone()))?,
+            None => adaptation,
+        };
         let mut adaptation = adaptation
             .with_interrupt(self.interrupt.clone())
             .with_listener(|notice| watcher.show(notice));
@@ -181,6 +210,7 @@ impl Runner<'_> {
             }
             None => None,
         };
+        let epochs = epochs(&directory, &summary.predicted, measured.as_deref())?;
         Ok(RunOutcome {
             folder,
             seed,
@@ -188,6 +218,42 @@ impl Runner<'_> {
             measured,
             sha256: sha256(&best.join("model.safetensors"))?,
             seconds: summary.train.seconds,
+            epochs,
         })
     }
+}
+
+/// The epochs of a run, with the accuracies that the test images' labels give them.
+fn epochs(
+    directory: &Path,
+    predicted: &[Vec<Option<u32>>],
+    measured: Option<&Measured>,
+) -> Result<Vec<EpochOutcome>> {
+    let path = directory.join("metrics.csv");
+    let cannot_read = || format!("cannot read {}", path.display());
+    let mut reader = csv::Reader::from_path(&path).with_context(cannot_read)?;
+    let mut epochs = Vec::new();
+    for (row, number) in reader.deserialize().zip(0..) {
+        let row: BTreeMap<String, f64> = row.with_context(cannot_read)?;
+        let metrics = row.iter().filter_map(|(name, value)| {
+            let name = name.strip_prefix("val_")?;
+            Some((name.to_string(), *value))
+        });
+        let classes = predicted.get(number);
+        epochs.push(EpochOutcome {
+            epoch: number + 1,
+            metrics: metrics.collect(),
+            target_top1: classes
+                .zip(measured)
+                .map(|(classes, measured)| accuracy(classes, measured)),
+        });
+    }
+    Ok(epochs)
+}
+
+/// The share of the measured images that have these classes.
+fn accuracy(predicted: &[Option<u32>], measured: &Measured) -> f64 {
+    let is_right = |judged: &&Judged| predicted[judged.index] == Some(judged.label as u32);
+    let right = measured.judged.iter().filter(is_right).count();
+    right as f64 / measured.judged.len() as f64
 }

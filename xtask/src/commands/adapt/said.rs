@@ -1,5 +1,6 @@
 //! What is said at the end: a table, `summary.json`, `report.html`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -51,6 +52,11 @@ fn of_target(outcome: &MethodOutcome) -> Value {
             "target_top1": run.measured.as_ref().map(|measured| measured.result.top1),
             "weights_sha256": run.sha256,
             "seconds": run.seconds,
+            "epochs": run.epochs.iter().map(|epoch| json!({
+                "epoch": epoch.epoch,
+                "target_top1": epoch.target_top1,
+                "metrics": epoch.metrics.iter().cloned().collect::<BTreeMap<_, _>>(),
+            })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
     })
 }

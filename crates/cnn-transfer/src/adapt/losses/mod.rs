@@ -7,6 +7,7 @@
 //! | [`domain_adversarial`], with [`multilinear_map`] and [`entropy_weights`] | what a discriminator can tell |
 //! | [`classifier_discrepancy`] | what two heads say differently |
 //! | [`ClassConfusion`], [`entropy`], [`information_maximization`] | the target's doubt |
+//! | [`confident_cross_entropy`], [`confident_squares`] | how far predictions lie from those of a guide that is sure |
 //! | [`HardFeatureNorm`], [`StepwiseFeatureNorm`], [`BatchSpectralPenalty`] | features that are too short or too one-sided |
 //!
 //! Each is a differentiable scalar, averaged over the batch, in f32 and f64, and reads only what it
@@ -17,6 +18,7 @@ mod central_moments;
 mod class_confusion;
 mod classifier_discrepancy;
 mod conditional;
+mod confident;
 mod coral;
 mod domain_adversarial;
 mod entropy;
@@ -33,6 +35,7 @@ pub use central_moments::CentralMoments;
 pub use class_confusion::ClassConfusion;
 pub use classifier_discrepancy::classifier_discrepancy;
 pub use conditional::{RandomMultilinearMap, entropy_weights, multilinear_map};
+pub use confident::{confident_cross_entropy, confident_squares};
 pub use coral::coral;
 pub use domain_adversarial::{domain_accuracy, domain_adversarial};
 pub use entropy::{entropy, information_maximization};

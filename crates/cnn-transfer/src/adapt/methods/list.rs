@@ -9,11 +9,11 @@ use cnn_layers::Context;
 use cnn_train::{Losses, log_softmax};
 
 use super::super::losses::{
-    CentralMoments, ClassConfusion, JointMmd, MultiKernelMmd, StepwiseFeatureNorm, coral, entropy,
-    information_maximization,
+    CentralMoments, ClassConfusion, JointMmd, MultiKernelMmd, StepwiseFeatureNorm,
+    confident_cross_entropy, coral, entropy, information_maximization,
 };
-use super::super::{DomainPair, Domains, TransferLoss};
-use super::{ConditionalAdversarial, DomainAdversarial};
+use super::super::{DomainPair, Domains, FourierStyle, TransferLoss};
+use super::{ConditionalAdversarial, DomainAdversarial, Recipe, Setting};
 use crate::Error;
 
 /// A method by name.
@@ -49,6 +49,38 @@ pub enum AdaptationMethod {
     /// [`information_maximization`] of the target (Liang et al. 2020, arXiv:2002.08546), with the
     /// source beside it.
     InformationMaximization,
+    /// [`confident_cross_entropy`] of the target's own predictions (Lee 2013).
+    PseudoLabels,
+    /// The predictions of a weaker view for a stronger one (Sohn et al. 2020, "FixMatch",
+    /// arXiv:2001.07685).
+    FixMatch,
+    /// The predictions of a moving average of the network for another view (French et al. 2018,
+    /// arXiv:1706.05208).
+    MeanTeacher,
+    /// Two heads that disagree, and features that make them agree (Saito et al. 2018,
+    /// arXiv:1712.02560).
+    Mcd,
+    /// Features of the target that a discriminator takes for the source's (Tzeng et al. 2017,
+    /// arXiv:1702.05464).
+    Adda,
+    /// The source in the colours and light of the target (Yang & Soatto 2020, arXiv:2004.05498), as
+    /// [`FourierStyle`] has it.
+    Fda,
+    /// Sure predictions by batch-norm's scales and shifts (Wang et al. 2021, arXiv:2006.10726).
+    Tent,
+    /// Features for a head that stays (Liang et al. 2020, arXiv:2002.08546).
+    Shot,
+}
+
+/// What a method begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// Any network; the labels of the source are learnt beside.
+    Any,
+    /// A network that has learnt from the source; images of the source are read, too.
+    LearntWithSource,
+    /// A network that has learnt from the source, which is not needed again.
+    Learnt,
 }
 
 /// What is known of a method.
@@ -62,6 +94,8 @@ pub struct MethodInfo {
     pub about: &'static str,
     /// How much its loss counts beside that of the source.
     pub trade_off: f64,
+    /// What it begins with.
+    pub beginning: Beginning,
 }
 
 /// All methods.
@@ -71,84 +105,154 @@ pub const METHODS: &[MethodInfo] = &[
         name: "source-only",
         about: "the source alone, to compare with",
         trade_off: 0.,
+        beginning: Beginning::Any,
     },
     MethodInfo {
         method: AdaptationMethod::AdaBn,
         name: "adabn",
-        about: "the source alone, then batch-norm statistics of the target",
+        about: "batch-norm statistics of the target, for a network that has learnt",
         trade_off: 0.,
+        beginning: Beginning::Learnt,
     },
     MethodInfo {
         method: AdaptationMethod::Dann,
         name: "dann",
         about: "features that deceive a discriminator of domains",
         trade_off: 1.,
+        beginning: Beginning::Any,
     },
     MethodInfo {
         method: AdaptationMethod::Bsp,
         name: "bsp",
         about: "dann, with the largest singular values of the features held down",
         trade_off: 1.,
+        beginning: Beginning::Any,
     },
     MethodInfo {
         method: AdaptationMethod::Cdan,
         name: "cdan",
         about: "features that deceive a discriminator which sees predictions, too",
         trade_off: 1.,
+        beginning: Beginning::Any,
     },
     MethodInfo {
         method: AdaptationMethod::CdanE,
         name: "cdan+e",
         about: "cdan, where sure predictions count more",
         trade_off: 1.,
+        beginning: Beginning::Any,
+    },
+    MethodInfo {
+        method: AdaptationMethod::Adda,
+        name: "adda",
+        about: "features of the target that deceive a discriminator, in alternation",
+        trade_off: 1.,
+        beginning: Beginning::LearntWithSource,
+    },
+    MethodInfo {
+        method: AdaptationMethod::Mcd,
+        name: "mcd",
+        about: "two heads that disagree, and features that make them agree",
+        trade_off: 1.,
+        beginning: Beginning::Any,
     },
     MethodInfo {
         method: AdaptationMethod::Dan,
         name: "dan",
         about: "equal distributions of features by kernels (MMD)",
         trade_off: 1.,
+        beginning: Beginning::Any,
     },
     MethodInfo {
         method: AdaptationMethod::Jan,
         name: "jan",
         about: "equal joint distributions of features and predictions (JMMD)",
         trade_off: 1.,
+        beginning: Beginning::Any,
     },
     MethodInfo {
         method: AdaptationMethod::Coral,
         name: "coral",
         about: "equal covariances of features (Deep CORAL)",
         trade_off: 1.,
+        beginning: Beginning::Any,
     },
     MethodInfo {
         method: AdaptationMethod::Cmd,
         name: "cmd",
         about: "equal central moments of features",
         trade_off: 1.,
+        beginning: Beginning::Any,
     },
     MethodInfo {
         method: AdaptationMethod::Mcc,
         name: "mcc",
         about: "target predictions that do not confuse classes",
         trade_off: 1.,
+        beginning: Beginning::Any,
     },
     MethodInfo {
         method: AdaptationMethod::Afn,
         name: "afn",
         about: "features of larger norm in both domains",
         trade_off: 0.05,
+        beginning: Beginning::Any,
     },
     MethodInfo {
         method: AdaptationMethod::Entropy,
         name: "entropy",
         about: "sure target predictions",
         trade_off: 0.1,
+        beginning: Beginning::Any,
     },
     MethodInfo {
         method: AdaptationMethod::InformationMaximization,
         name: "im",
         about: "sure target predictions of all classes",
         trade_off: 0.1,
+        beginning: Beginning::Any,
+    },
+    MethodInfo {
+        method: AdaptationMethod::PseudoLabels,
+        name: "pseudo-labels",
+        about: "sure target predictions as labels",
+        trade_off: 1.,
+        beginning: Beginning::Any,
+    },
+    MethodInfo {
+        method: AdaptationMethod::FixMatch,
+        name: "fixmatch",
+        about: "sure predictions as labels of a more strongly augmented view",
+        trade_off: 1.,
+        beginning: Beginning::Any,
+    },
+    MethodInfo {
+        method: AdaptationMethod::MeanTeacher,
+        name: "mean-teacher",
+        about: "sure predictions of the network's moving average for another view",
+        trade_off: 3.,
+        beginning: Beginning::Any,
+    },
+    MethodInfo {
+        method: AdaptationMethod::Fda,
+        name: "fda",
+        about: "the source's images with the target's low frequencies",
+        trade_off: 1.,
+        beginning: Beginning::Any,
+    },
+    MethodInfo {
+        method: AdaptationMethod::Tent,
+        name: "tent",
+        about: "sure predictions by batch-norm's scales and shifts, without the source",
+        trade_off: 1.,
+        beginning: Beginning::Learnt,
+    },
+    MethodInfo {
+        method: AdaptationMethod::Shot,
+        name: "shot",
+        about: "information and suggested labels for a head that stays, without the source",
+        trade_off: 1.,
+        beginning: Beginning::Learnt,
     },
 ];
 
@@ -157,12 +261,8 @@ const SPECTRAL: f64 = 1e-4;
 /// Hidden features of a discriminator; the Transfer-Learning-Library's for these features.
 const HIDDEN: usize = 1024;
 
-/// What a method is built for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sizes {
-    pub(crate) features: usize,
-    pub(crate) classes: usize,
-}
+/// A prediction this sure is taken for a label.
+const SURE: f64 = 0.9;
 
 impl AdaptationMethod {
     /// What is known of it.
@@ -171,27 +271,49 @@ impl AdaptationMethod {
         found.unwrap_or(&METHODS[0])
     }
 
-    /// What it adds to the loss of the source; `None` where that is nothing.
-    pub(crate) fn transfer_loss(
+    /// Whether it does without images of the source.
+    pub fn is_source_free(self) -> bool {
+        self.info().beginning == Beginning::Learnt
+    }
+
+    /// What it asks of a run over so many images of the target.
+    pub(in super::super) fn recipe(
         self,
-        sizes: Sizes,
-        seed: u64,
-    ) -> Result<Option<Box<dyn TransferLoss>>, Error> {
-        let Sizes { features, classes } = sizes;
-        Ok(Some(match self {
-            Self::SourceOnly | Self::AdaBn => return Ok(None),
-            Self::Dann => Box::new(DomainAdversarial::new(features, HIDDEN, seed)?),
-            Self::Bsp => {
-                let dann = DomainAdversarial::new(features, HIDDEN, seed)?;
-                Box::new(dann.with_spectral_penalty(SPECTRAL))
+        setting: &Setting<'_>,
+        images: usize,
+    ) -> Result<Recipe, Error> {
+        match self {
+            Self::SourceOnly => Ok(Recipe::source_only()),
+            Self::AdaBn => Recipe::statistics(setting),
+            Self::Tent => Recipe::tent(setting),
+            Self::Shot => Recipe::shot(setting, images),
+            Self::Adda => Recipe::adda(setting, HIDDEN),
+            Self::Mcd => Recipe::mcd(setting),
+            Self::FixMatch => Ok(Recipe::fixmatch(setting)),
+            Self::MeanTeacher => Recipe::mean_teacher(setting),
+            Self::Fda => Ok(Recipe::fourier_style(FourierStyle::default())),
+            _ => {
+                let transfer = self.transfer_loss(setting)?;
+                Ok(Recipe::beside_source(transfer, setting.trade_off))
             }
-            Self::Cdan => Box::new(ConditionalAdversarial::new(
-                features, classes, HIDDEN, seed,
-            )?),
-            Self::CdanE => {
-                let cdan = ConditionalAdversarial::new(features, classes, HIDDEN, seed)?;
-                Box::new(cdan.by_entropy())
-            }
+        }
+    }
+
+    /// What it adds to the loss of the source.
+    fn transfer_loss(self, setting: &Setting<'_>) -> Result<Box<dyn TransferLoss>, Error> {
+        let Setting {
+            features,
+            classes,
+            seed,
+            ..
+        } = *setting;
+        let conditional = || ConditionalAdversarial::new(features, classes, HIDDEN, seed);
+        let adversarial = || DomainAdversarial::new(features, HIDDEN, seed);
+        Ok(match self {
+            Self::Dann => Box::new(adversarial()?),
+            Self::Bsp => Box::new(adversarial()?.with_spectral_penalty(SPECTRAL)),
+            Self::Cdan => Box::new(conditional()?),
+            Self::CdanE => Box::new(conditional()?.by_entropy()),
             Self::Dan => of(|pair| MultiKernelMmd::default().loss(pair.features)),
             Self::Jan => of(joint),
             Self::Coral => of(|pair| coral(pair.features)),
@@ -202,8 +324,17 @@ impl AdaptationMethod {
             Self::InformationMaximization => {
                 of(|pair| information_maximization(pair.logits.target))
             }
-        }))
+            Self::PseudoLabels => of(pseudo_labels),
+            other => {
+                let expected = "a method that adds to the loss of the source";
+                return Err(Error::argument("method", other, expected));
+            }
+        })
     }
+}
+
+fn pseudo_labels(pair: &DomainPair<'_>) -> Result<Tensor, Error> {
+    confident_cross_entropy(pair.logits.target, pair.logits.target, SURE)
 }
 
 fn joint(pair: &DomainPair<'_>) -> Result<Tensor, Error> {
