@@ -75,7 +75,24 @@ pub fn match_classes(network: &Network, dataset: &dyn Dataset) -> Result<ClassMa
     matched(network, dataset.classes(), &images, Things::Images)
 }
 
-/// The same for a network that finds objects: classes occur where an object is of them.
+/// Finds the names of classes among others, by the rules of [`match_classes`]: for each of `classes`
+/// its number among `known`. No image is looked at.
+///
+/// ```
+/// use cnn_transfer::match_class_names;
+///
+/// let names = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
+/// let found = match_class_names(&names("ant bee cat"), &names("Cat wasp"));
+/// assert_eq!(found, [Some(2), None]);
+/// ```
+pub fn match_class_names(known: &[String], classes: &[String]) -> Vec<Option<usize>> {
+    let are_numbers = classes.iter().all(|name| number(name).is_some());
+    let rule = Rule::of(Some(known), known.len(), are_numbers);
+    let names = classes.iter().enumerate();
+    names.map(|(class, name)| rule.find(class, name)).collect()
+}
+
+/// The same as [`match_classes`] for a network that finds objects: classes occur where an object is of them.
 ///
 /// # Errors
 /// As [`match_classes`]; a photo whose objects cannot be read has none.
@@ -128,14 +145,7 @@ fn matched<M: ModelKind + ?Sized>(
         .all(|&class| number(&classes[class]).is_some());
     let count = network.model().num_classes();
     let known = known_class_names(network);
-    let rule = match &known {
-        Some(known) if are_numbers && known.iter().all(|name| number(name).is_some()) => {
-            Rule::Values(known.iter().filter_map(|name| number(name)).collect())
-        }
-        _ if are_numbers => Rule::Values((0..count).collect()),
-        Some(known) => Rule::Names(KnownNames::new(known)),
-        None => Rule::Order(count),
-    };
+    let rule = Rule::of(known.as_deref(), count, are_numbers);
     let names = classes.iter().enumerate();
     let find = |(class, name): (usize, &String)| {
         let is_wanted = occurs(&class) || things == Things::Objects;
@@ -192,6 +202,18 @@ enum Rule {
 }
 
 impl Rule {
+    /// For names that are numbers or not, among `count` classes, which may have names.
+    fn of(known: Option<&[String]>, count: usize, are_numbers: bool) -> Self {
+        match known {
+            Some(known) if are_numbers && known.iter().all(|name| number(name).is_some()) => {
+                Self::Values(known.iter().filter_map(|name| number(name)).collect())
+            }
+            _ if are_numbers => Self::Values((0..count).collect()),
+            Some(known) => Self::Names(KnownNames::new(known)),
+            None => Self::Order(count),
+        }
+    }
+
     fn find(&self, class: usize, name: &str) -> Option<usize> {
         match self {
             Self::Values(values) => {

@@ -48,7 +48,8 @@ mod strategy;
 
 pub use best_epoch::BestEpoch;
 pub use classes::{
-    ClassMatch, class_names, known_class_names, match_classes, match_object_classes,
+    ClassMatch, class_names, known_class_names, match_class_names, match_classes,
+    match_object_classes,
 };
 pub use error::Error;
 pub use features::{FeatureCache, Features};

@@ -9,7 +9,10 @@
 //! - [`DomainDiscriminator`]: the layers that methods add to a network, which has a bottleneck
 //!   ([`Bottlenecked`](cnn_models::Bottlenecked)) before its classes;
 //! - [`centroid_labels`]: labels that features suggest themselves;
-//! - [`FourierStyle`]: photos of one domain with the colours and light of another.
+//! - [`FourierStyle`]: photos of one domain with the colours and light of another;
+//! - [`DomainShift`], [`Shifted`]: another domain made of any images: noise, sketches, posters, other
+//!   backgrounds;
+//! - [`MatchedClasses`], [`FewLabels`]: the classes of two domains, and a few labels of the target.
 //!
 //! The source is the domain that has labels, the target the one without. Where a loss needs a label
 //! of the domain, that of the source is 1 and that of the target 0.
@@ -18,12 +21,15 @@ mod augmentation;
 mod centroids;
 mod domain_discriminator;
 mod domains;
+mod few_labels;
 mod fourier;
 mod gradient_reversal;
 mod groups;
 pub mod losses;
+mod matched_classes;
 mod methods;
 mod run;
+mod shift;
 mod task;
 mod transfer_loss;
 mod unlabelled;
@@ -34,12 +40,15 @@ pub use augmentation::strong_augmentation;
 pub use centroids::{FeaturesAndLogits, centroid_labels};
 pub use domain_discriminator::{DomainDiscriminator, DomainDiscriminatorConfig};
 pub use domains::Domains;
+pub use few_labels::FewLabels;
 pub use fourier::{FourierStyle, Pixels};
 pub use gradient_reversal::{WarmStart, reverse_gradient};
+pub use matched_classes::MatchedClasses;
 pub use methods::{
     AdaptationMethod, Beginning, ConditionalAdversarial, DomainAdversarial, METHODS, MethodInfo,
 };
 pub use run::{Adaptation, AdaptationConfig, AdaptationSummary};
+pub use shift::{Backgrounds, DomainShift, Shifted};
 pub use transfer_loss::{DomainPair, TransferLoss};
 pub use unlabelled::Unlabelled;
 pub use validator::{VALIDATORS, Validator};
