@@ -85,8 +85,8 @@ fn svg(points: &[&CloudPoint], classes: usize) -> String {
     let frame = Frame::around(points);
     let mut svg = format!(
         "<svg viewBox=\"0 0 {SIDE} {SIDE}\" xmlns=\"http://www.w3.org/2000/svg\" fill=\"none\">\n\
-         <rect x=\"1\" y=\"1\" width=\"{0}\" height=\"{0}\" stroke=\"{1}\" stroke-width=\"2\"/>\n",
-        SIDE - 2.,
+         <rect x=\"2\" y=\"2\" width=\"{0}\" height=\"{0}\" stroke=\"{1}\" stroke-width=\"4\"/>\n",
+        SIDE - 4.,
         hex(BOUNDARY)
     );
     // Where a class is not known nobody looks first: those lie below.

@@ -81,6 +81,11 @@ impl Features {
         })
     }
 
+    /// The rows of the source and behind them those of the target.
+    pub(in crate::commands::adapt) fn joined(&self) -> Vec<f32> {
+        [&self.source.values[..], &self.target.values].concat()
+    }
+
     /// Whether all are finite numbers, as those of a network whose training went astray are not.
     pub(in crate::commands::adapt) fn are_finite(&self) -> bool {
         let mut values = self.source.values.iter().chain(&self.target.values);

@@ -56,12 +56,12 @@ fn page(findings: &Findings<'_>) -> Result<Report> {
     page.notes = notes(outcomes);
     page.skipped = outcomes.skipped.clone();
     page.sections = vec![tables::methods(findings)?];
+    page.sections.extend(projections::sections(findings)?);
     page.sections
         .extend(tables::classes(outcomes, data.source.classes())?);
     for outcome in &outcomes.methods {
         page.sections.push(curves::section(findings, outcome)?);
     }
-    page.sections.extend(projections::section(findings)?);
     let adapted = outcomes.methods.iter().skip(1).take(1);
     let shown = outcomes.methods.iter().take(1).chain(adapted);
     page.classes = shown.filter_map(|outcome| classes(outcome, data)).collect();

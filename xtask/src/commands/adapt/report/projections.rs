@@ -14,43 +14,55 @@ use crate::commands::adapt::analysis::{Features, ImageFeatures};
 /// Images of both domains together at least: fewer make no picture.
 const LEAST: usize = 8;
 
-/// Principal components and t-SNE of the source alone and of the first methods; `None` where there
-/// are too few images.
-pub(super) fn section(findings: &Findings<'_>) -> Result<Option<ReportSection>> {
+/// Principal components and t-SNE of the source alone beside the first methods; none where there are
+/// too few images.
+pub(super) fn sections(findings: &Findings<'_>) -> Result<Vec<ReportSection>> {
     let labels = Labels::of(findings)?;
-    let mut clouds = Vec::new();
+    let mut components = Vec::new();
+    let mut embeddings = Vec::new();
     let methods = findings.outcomes.methods.iter();
     for (outcome, method) in methods.zip(&findings.analysis.methods).take(1 + DRAWN) {
         let features = &method.features;
         let images = features.source.images.len() + features.target.images.len();
         if images >= LEAST && features.are_finite() {
-            clouds.extend(labels.clouds(&outcome.name, features, findings.command.seed)?);
+            let seed = findings.command.seed;
+            components.push(labels.principal_components(&outcome.name, features)?);
+            embeddings.push(labels.tsne(&outcome.name, features, seed)?);
         }
     }
-    if clouds.is_empty() {
-        return Ok(None);
+    if components.is_empty() {
+        return Ok(Vec::new());
     }
-    let mut notes = vec![
-        "Each point is an image, placed by the features behind the bottleneck. The labels of the \
-         target colour its points here, after the end, and nothing else."
-            .to_string(),
-    ];
     let methods = findings.outcomes.methods.len() - 1;
-    if methods > DRAWN {
-        notes.push(format!(
-            "Drawn are the source alone and the first {DRAWN} of {methods} methods."
-        ));
-    }
-    Ok(Some(ReportSection {
-        title: "Features".to_string(),
-        notes,
+    let left_out = (methods > DRAWN)
+        .then(|| format!("Drawn are the source alone and the first {DRAWN} of {methods} methods."));
+    let section = |title: &str, note: &str, clouds: Vec<PointCloud>| ReportSection {
+        title: title.to_string(),
+        notes: std::iter::once(note.to_string())
+            .chain(left_out.clone())
+            .collect(),
         points: Some(PointClouds {
             classes: findings.data.source.classes().to_vec(),
             kinds: ["source", "target"].map(str::to_string),
             clouds,
         }),
         ..ReportSection::default()
-    }))
+    };
+    Ok(vec![
+        section(
+            "Features: principal components",
+            "Each point is an image, placed by the features behind the bottleneck in the plane in \
+             which these spread most. The labels of the target colour its points here, after the \
+             end, and nothing else.",
+            components,
+        ),
+        section(
+            "Features: t-SNE",
+            "The same features, so placed that neighbours are neighbours; directions and far \
+             distances mean nothing.",
+            embeddings,
+        ),
+    ])
 }
 
 /// The classes of the images that are drawn, as the networks number them.
@@ -80,35 +92,33 @@ impl Labels {
         })
     }
 
-    /// Both pictures of a network.
-    fn clouds(&self, name: &str, features: &Features, seed: u64) -> Result<[PointCloud; 2]> {
-        let columns = features.columns;
-        let values = [&features.source.values[..], &features.target.values].concat();
-        let components = principal_components(&values, columns)?;
-        let neighbours = (values.len() / columns - 1) as f64 / 3.;
-        let config = TsneConfig {
-            perplexity: TsneConfig::default().perplexity.min(neighbours),
-            ..TsneConfig::default()
-        };
-        let embedded = tsne(&values, columns, &config, Key::new(seed).stream("t-SNE"))?;
+    fn principal_components(&self, name: &str, features: &Features) -> Result<PointCloud> {
+        let components = principal_components(&features.joined(), features.columns)?;
         let [first, second] = components.explained.map(|share| 100. * share);
-        Ok([
-            PointCloud {
-                title: format!("{name}, principal components"),
-                note: Some(format!(
-                    "{first:.0} % of the variance across, {second:.0} % upwards."
-                )),
-                points: self.points(features, &components.points),
-            },
-            PointCloud {
-                title: format!("{name}, t-SNE"),
-                note: Some(format!(
-                    "Neighbours are neighbours, by a perplexity of {:.0}; far distances mean nothing.",
-                    config.perplexity
-                )),
-                points: self.points(features, &embedded.points),
-            },
-        ])
+        Ok(PointCloud {
+            title: name.to_string(),
+            note: Some(format!(
+                "{first:.0} % of the variance across, {second:.0} % upwards."
+            )),
+            points: self.points(features, &components.points),
+        })
+    }
+
+    fn tsne(&self, name: &str, features: &Features, seed: u64) -> Result<PointCloud> {
+        let values = features.joined();
+        let others = values.len() / features.columns - 1;
+        let usual = TsneConfig::default();
+        let config = TsneConfig {
+            perplexity: usual.perplexity.min(others as f64 / 3.),
+            ..usual
+        };
+        let key = Key::new(seed).stream("t-SNE");
+        let embedded = tsne(&values, features.columns, &config, key)?;
+        Ok(PointCloud {
+            title: name.to_string(),
+            note: None,
+            points: self.points(features, &embedded.points),
+        })
     }
 
     fn points(&self, features: &Features, places: &[[f64; 2]]) -> Vec<CloudPoint> {
