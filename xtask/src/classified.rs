@@ -65,7 +65,7 @@ impl MeasuredEpoch for BestEpoch {
     }
 
     fn show(&self, run: &Run<'_>, report: &mut Report) -> Result<()> {
-        report.classes = Some(class_results(self));
+        report.classes = vec![class_results(self)];
         report.calibration = Some(self.measured.reliability.clone());
         report.pictures = pictures::groups(run, self)?;
         let start = Instant::now();

@@ -124,13 +124,7 @@ fn beginning(command: &str, data: &str, model: &str, directory: &Path) -> Result
     let numbers: Vec<usize> = epochs.iter().map(|epoch| epoch.epoch).collect();
     let arguments = arguments(directory)?;
     let kind = cnn_models::find(model)?.kind();
-    let file = |&(path, about): &(&str, &str)| FileLink {
-        path: path.to_string(),
-        about: about.to_string(),
-    };
     Ok(Report {
-        title: format!("{model} on {data}"),
-        byline: Some(byline()),
         learning_rates: rates::read(&directory.join("events.jsonl"))?,
         loss_note: Some(match kind {
             Kind::Segmentation => pixel_loss_note(&arguments),
@@ -144,12 +138,25 @@ fn beginning(command: &str, data: &str, model: &str, directory: &Path) -> Result
         },
         strip: strip::read(directory, &numbers),
         epochs,
+        ..of_directory(command, format!("{model} on {data}"), directory)?
+    })
+}
+
+/// What any run directory tells: its arguments, its files, and what made it.
+pub(crate) fn of_directory(command: &str, title: String, directory: &Path) -> Result<Report> {
+    let file = |&(path, about): &(&str, &str)| FileLink {
+        path: path.to_string(),
+        about: about.to_string(),
+    };
+    Ok(Report {
+        title,
+        byline: Some(byline()),
         files: FILES
             .iter()
             .filter(|(path, _)| directory.join(path).exists())
             .map(file)
             .collect(),
-        configuration: configuration(&arguments),
+        configuration: configuration(&arguments(directory)?),
         command: Some(format!(
             "{} {command} --config {}",
             output::program(),
@@ -164,7 +171,8 @@ fn beginning(command: &str, data: &str, model: &str, directory: &Path) -> Result
     })
 }
 
-fn save(report: &Report, directory: &Path) -> Result<()> {
+/// Writes the page into a run directory.
+pub(crate) fn save(report: &Report, directory: &Path) -> Result<()> {
     let html = report.to_html()?;
     Ok(write_atomic(&directory.join(NAME), |file| {
         file.write_all(html.as_bytes())

@@ -11,7 +11,7 @@ use cnn_data::{BatchPlan, Dataset, Image, open_image};
 use cnn_layers::{Classifier, Context, FeatureMap, Mode};
 use cnn_metrics::top_k;
 use cnn_models::Network;
-use cnn_viz::{EpochStrip, Explainer, Method, StripRow, Target, overlay, thumbnail};
+use cnn_viz::{Explainer, ImageStrip, Method, StripRow, Target, overlay, thumbnail};
 
 /// Images in a strip, and epochs that a report shows.
 const IMAGES: usize = 4;
@@ -120,7 +120,7 @@ impl Strip {
 }
 
 /// The strip of a run directory over these epochs, at most ten of them; `None` where there is none.
-pub(crate) fn read(directory: &Path, epochs: &[usize]) -> Option<EpochStrip> {
+pub(crate) fn read(directory: &Path, epochs: &[usize]) -> Option<ImageStrip> {
     let folder = directory.join(FOLDER);
     let labels = read_texts(&folder.join("labels.json"))?;
     let written = |&&epoch: &&usize| folder.join(format!("epoch-{epoch}.json")).exists();
@@ -149,7 +149,16 @@ pub(crate) fn read(directory: &Path, epochs: &[usize]) -> Option<EpochStrip> {
         .enumerate()
         .map(row)
         .collect::<Option<Vec<_>>>()?;
-    (shown > 0).then_some(EpochStrip { epochs, rows })
+    let columns = epochs.iter().map(|epoch| format!("epoch {epoch}"));
+    (shown > 0).then(|| ImageStrip {
+        title: "The same images over the epochs".to_string(),
+        note: Some(
+            "Grad-CAM of the class that the network predicted after each epoch: where it looked."
+                .to_string(),
+        ),
+        columns: columns.collect(),
+        rows,
+    })
 }
 
 fn image_path(folder: &Path, number: usize) -> PathBuf {

@@ -38,7 +38,7 @@ fn main() -> Result<()> {
         notes: vec!["The val split was drawn from the train images (seed 0): the data have none of their own.".into()],
         epochs: (1..=12).map(epoch).collect(),
         best_epoch: Some(11),
-        classes: Some(class_results(&shapes)?),
+        classes: vec![class_results(&shapes)?],
         pictures: vec![PictureGroup { title: "Worst mistakes".into(), note: None, pictures: mistakes(&shapes)? }],
         filters: Some(filters(&shapes)?),
         phases: vec![phase("head", 1, 3, 1), phase("all layers", 4, 12, 5)],

@@ -32,7 +32,7 @@
 //!         val_loss: Some(1.1),
 //!         ..ReportEpoch::default()
 //!     }],
-//!     classes: Some(ClassResults {
+//!     classes: vec![ClassResults {
 //!         evaluated_on: "val split".into(),
 //!         names: vec!["circle".into(), "<square>".into()],
 //!         confusion: ConfusionMatrix::from_pairs(2, &[0, 0, 1, 1], &[0, 1, 1, 1])?,
@@ -103,11 +103,13 @@ pub use projection::{
 };
 #[cfg(feature = "report")]
 pub use report::{
-    AttackRow, AttackedPicture, BoxGroup, BoxedPhoto, ClassResults, DataPart, DetectionResults,
-    EpochStrip, ExplainedOverlay, ExplainedPhoto, Fact, FileLink, FilterLayer, FilterReport,
-    Gallery, ImagePrediction, MaskGroup, NormStatistics, PictureGroup, RatePoint, RegionResults,
-    Report, ReportEpoch, ReportFreezeProof, ReportLayerGroup, ReportNextStep, ReportPhase,
-    RobustnessResults, ScoreGrid, ScoreGridRow, SegmentedPhoto, SizePoint, StripRow, Timing,
+    AttackRow, AttackedPicture, BoxGroup, BoxedPhoto, ClassResults, CloudPoint, DataPart,
+    DetectionResults, EpochChart, EpochCurve, ExplainedOverlay, ExplainedPhoto, Fact, FileLink,
+    FilterLayer, FilterReport, Gallery, ImagePrediction, ImageStrip, MaskGroup, NormStatistics,
+    PictureGroup, PointCloud, PointClouds, RatePoint, RegionResults, Report, ReportEpoch,
+    ReportFreezeProof, ReportLayerGroup, ReportNextStep, ReportPhase, ReportSection, ReportTable,
+    RobustnessResults, ScoreGrid, ScoreGridRow, SegmentedPhoto, SizePoint, StripRow, TableColumn,
+    Timing,
 };
 pub use trust::{
     InsertionDeletion, Road, Trust, TrustCheck, TrustChecks, TrustVerdict, cascade,

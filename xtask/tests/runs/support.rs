@@ -215,6 +215,15 @@ impl Bench {
     }
 }
 
+/// MNIST's format: a magic number that says the dimensions, the sizes, the bytes.
+pub(crate) fn idx(sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
+    let head: Vec<u8> = [0, 0, 8, sizes.len() as u8]
+        .into_iter()
+        .chain(sizes.iter().flat_map(|n| n.to_be_bytes()))
+        .collect();
+    [&head, bytes].concat()
+}
+
 /// The network that fine-tuning starts from when it is given none.
 pub(crate) fn builtin() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/resnet20_cifar10")

@@ -20,20 +20,20 @@ pub(crate) struct Figure {
 
 /// A curve's name and look.
 pub(crate) struct Key {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// The style sheet's classes for its colour and for its stroke.
     pub(crate) look: [&'static str; 2],
 }
 
 impl Key {
-    pub(crate) fn new(name: &'static str, color: RGBColor, stroke: Stroke) -> Self {
+    pub(crate) fn new(name: impl Into<String>, color: RGBColor, stroke: Stroke) -> Self {
         let stroke = match stroke {
             Stroke::Solid => "solid",
             Stroke::Dashed => "dashed",
             Stroke::Dotted => "dotted",
         };
         Self {
-            name,
+            name: name.into(),
             look: [class(color), stroke],
         }
     }

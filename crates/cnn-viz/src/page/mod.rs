@@ -22,6 +22,7 @@ mod freezing;
 mod gallery;
 mod line_chart;
 mod pictures;
+mod point_clouds;
 mod rarefaction_chart;
 mod regions;
 mod reliability_chart;
@@ -29,6 +30,7 @@ mod report_page;
 mod robustness;
 mod score_curves;
 mod score_grid;
+mod section;
 mod template_filters;
 mod thinned;
 mod ticks;
@@ -52,9 +54,11 @@ impl Report {
     /// [`Error::Argument`] if epochs are not numbered upwards from 1 or more, if learning
     /// rates do not go on from left to right, if a phase ends before it begins or names a layer
     /// group twice, if `best_epoch` is not among the epochs, or if there are not as many names as
-    /// classes, cells of a strip as epochs, or scores of a grid as columns. [`Error::Picture`] if
-    /// an image cannot be encoded; [`Error::Metrics`], [`Error::Chart`], [`Error::Template`] if the
-    /// libraries behind them refuse, which no report is known to cause.
+    /// classes, cells of a strip, of a table's row or scores of a grid as columns, if a chart has
+    /// more than [`EpochChart::MOST_CURVES`](crate::EpochChart::MOST_CURVES) curves or epochs out of
+    /// their order, or a point a class without a name. [`Error::Picture`] if an image cannot be
+    /// encoded; [`Error::Metrics`], [`Error::Chart`], [`Error::Template`] if the libraries behind
+    /// them refuse, which no report is known to cause.
     pub fn to_html(&self) -> Result<String, Error> {
         Ok(printable(&ReportPage::new(self)?.render()?))
     }

@@ -6,7 +6,7 @@ use cnn_data::Image;
 
 use super::format::percent;
 use crate::{
-    ColorMap, EpochStrip, Error, ImagePrediction, PictureGroup, Report, StripRow, thumbnail,
+    ColorMap, Error, ImagePrediction, ImageStrip, PictureGroup, Report, StripRow, thumbnail,
 };
 
 /// The longer side of a thumbnail at most.
@@ -55,9 +55,9 @@ impl<'a> Group<'a> {
     }
 }
 
-/// The same images over the epochs.
+/// The same images over epochs or networks.
 pub(crate) struct Strip<'a> {
-    pub(crate) epochs: &'a [usize],
+    pub(crate) about: &'a ImageStrip,
     pub(crate) rows: Vec<Row<'a>>,
     pub(crate) legend: String,
 }
@@ -69,11 +69,11 @@ pub(crate) struct Row<'a> {
 }
 
 impl<'a> Strip<'a> {
-    pub(crate) fn new(strip: &'a EpochStrip) -> Result<Self, Error> {
+    pub(crate) fn new(strip: &'a ImageStrip) -> Result<Self, Error> {
         let thumbnail = |image: &Image| Thumbnail::new(image, "a strip's image", STRIP_SIDE);
         let row = |row: &'a StripRow| {
-            if row.cells.len() != strip.epochs.len() {
-                let expected = format!("one for each of {} epochs", strip.epochs.len());
+            if row.cells.len() != strip.columns.len() {
+                let expected = format!("one for each of {} columns", strip.columns.len());
                 return Err(Error::argument("cells", row.cells.len(), expected));
             }
             let cells = row
@@ -88,7 +88,7 @@ impl<'a> Strip<'a> {
         };
         let rows = strip.rows.iter().map(row).collect::<Result<_, _>>()?;
         Ok(Self {
-            epochs: &strip.epochs,
+            about: strip,
             rows,
             legend: ColorMap::Sequential.css_gradient(),
         })

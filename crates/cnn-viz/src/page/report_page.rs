@@ -16,8 +16,9 @@ use super::pictures::{Group, Strip, groups};
 use super::regions::{Masks, Regions};
 use super::robustness::Robustness;
 use super::score_grid::Grid;
+use super::section::Section;
 use super::template_filters as filters;
-use crate::{Error, Report};
+use crate::{ClassResults, Error, Report};
 
 /// Confused pairs listed beside a matrix, and without one.
 const PAIRS: [usize; 2] = [10, 30];
@@ -28,7 +29,8 @@ const PAIRS: [usize; 2] = [10, 30];
 pub(crate) struct ReportPage<'a> {
     report: &'a Report,
     curves: Option<Curves>,
-    classes: Option<Classes<'a>>,
+    sections: Vec<Section<'a>>,
+    classes: Vec<Classes<'a>>,
     regions: Option<Regions<'a>>,
     masks: Vec<Masks<'a>>,
     detections: Option<Detections<'a>>,
@@ -58,7 +60,17 @@ impl<'a> ReportPage<'a> {
         Ok(Self {
             report,
             curves: Curves::new(report)?,
-            classes: classes(report)?,
+            sections: report
+                .sections
+                .iter()
+                .map(Section::new)
+                .collect::<Result<_, _>>()?,
+            classes: report
+                .classes
+                .iter()
+                .map(classes)
+                .filter_map(Result::transpose)
+                .collect::<Result<_, _>>()?,
             regions: report
                 .regions
                 .as_ref()
@@ -109,10 +121,8 @@ impl<'a> ReportPage<'a> {
     }
 }
 
-fn classes(report: &Report) -> Result<Option<Classes<'_>>, Error> {
-    let Some(results) = &report.classes else {
-        return Ok(None);
-    };
+/// `None` where nothing was counted.
+fn classes(results: &ClassResults) -> Result<Option<Classes<'_>>, Error> {
     let names = results.names.len();
     let classes = results.confusion.classes();
     if names != classes {

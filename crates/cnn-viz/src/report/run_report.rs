@@ -4,9 +4,9 @@ use cnn_data::Skipped;
 use cnn_metrics::Reliability;
 
 use super::{
-    BoxGroup, ClassResults, DataPart, DetectionResults, EpochStrip, Fact, FileLink, FilterReport,
+    BoxGroup, ClassResults, DataPart, DetectionResults, Fact, FileLink, FilterReport, ImageStrip,
     MaskGroup, PictureGroup, RatePoint, RegionResults, ReportEpoch, ReportFreezeProof,
-    ReportNextStep, ReportPhase, RobustnessResults, ScoreGrid, Timing,
+    ReportNextStep, ReportPhase, ReportSection, RobustnessResults, ScoreGrid, Timing,
 };
 
 /// What the report of a run shows, in the order of the page. What is empty or `None` is left out.
@@ -19,6 +19,8 @@ pub struct Report {
     pub title: String,
     /// A line below it: what made the run, and when it ended.
     pub byline: Option<String>,
+    /// What came out, in a sentence or two that stand before everything else.
+    pub result: Option<String>,
     /// The headline, shown as cards: best accuracy with its interval, epoch, model, data, seconds,
     /// images per second.
     pub summary: Vec<Fact>,
@@ -39,8 +41,10 @@ pub struct Report {
     pub loss_note: Option<String>,
     /// The epoch whose weights were kept, marked in the curves.
     pub best_epoch: Option<usize>,
-    /// Confusion matrix, most confused pairs, table of classes.
-    pub classes: Option<ClassResults>,
+    /// What the command puts together for itself.
+    pub sections: Vec<ReportSection>,
+    /// Confusion matrix, most confused pairs, table of classes, of each network.
+    pub classes: Vec<ClassResults>,
     /// How sure the network was of the same samples, and how often it was right: reliability
     /// diagram and expected calibration error.
     pub calibration: Option<Reliability>,
@@ -59,8 +63,8 @@ pub struct Report {
     pub score_grids: Vec<ScoreGrid>,
     /// Pictures by kind: worst mistakes, right examples. A group without pictures is left out.
     pub pictures: Vec<PictureGroup>,
-    /// What the network saw in the same images after each epoch.
-    pub strip: Option<EpochStrip>,
+    /// What the network saw in the same images after each epoch, or other networks did.
+    pub strip: Option<ImageStrip>,
     /// Filters that do nothing, and what the stages see.
     pub filters: Option<FilterReport>,
     /// What was frozen and what trained, and from when to when; also shown as bands in the curves.

@@ -263,6 +263,7 @@ pub(super) fn full(text: &str) -> Report {
     Report {
         title: text.into(),
         byline: Some(text.into()),
+        result: Some(text.into()),
         summary: vec![fact()],
         notes: vec![text.into()],
         epochs: epochs(2),
@@ -271,10 +272,11 @@ pub(super) fn full(text: &str) -> Report {
         loss_note: Some(text.into()),
         best_epoch: Some(2),
         calibration: Some(reliability()),
-        classes: Some(ClassResults {
+        sections: vec![section(text)],
+        classes: vec![ClassResults {
             evaluated_on: text.into(),
             ..results(3, |index| format!("{text}{index}"))
-        }),
+        }],
         regions: Some(RegionResults {
             evaluated_on: text.into(),
             ..regions(3, |index| format!("{text}{index}"))
@@ -335,8 +337,10 @@ pub(super) fn full(text: &str) -> Report {
                 explanation: Some(image.clone()),
             }],
         }],
-        strip: Some(EpochStrip {
-            epochs: vec![1, 2],
+        strip: Some(ImageStrip {
+            title: format!("The same images {text}"),
+            note: Some(text.into()),
+            columns: vec![text.into(), "2".into()],
             rows: vec![StripRow {
                 image: image.clone(),
                 label: text.into(),
@@ -380,5 +384,50 @@ pub(super) fn full(text: &str) -> Report {
         }],
         command: Some(text.into()),
         versions: vec![fact()],
+    }
+}
+
+/// A table of two rows of which the second is marked, a chart, and a picture of three points.
+pub(super) fn section(text: &str) -> ReportSection {
+    let row = |number: &str| vec![text.to_string(), number.to_string()];
+    let point = |at, class, is_cross| CloudPoint {
+        at,
+        class,
+        is_cross,
+    };
+    ReportSection {
+        title: format!("Methods {text}"),
+        notes: vec![text.into()],
+        tables: vec![ReportTable {
+            title: Some(text.into()),
+            note: Some(text.into()),
+            columns: vec![TableColumn::text(text), TableColumn::number(text)],
+            rows: vec![row("61.56"), row("91.30")],
+            marked: vec![1],
+        }],
+        charts: vec![EpochChart {
+            title: text.into(),
+            axis: text.into(),
+            curves: vec![EpochCurve {
+                name: text.into(),
+                values: vec![(1, 0.5), (2, 0.25)],
+            }],
+            marked: Some(2),
+            note: Some(text.into()),
+            ..EpochChart::default()
+        }],
+        points: Some(PointClouds {
+            classes: vec![text.into()],
+            kinds: [text.into(), text.into()],
+            clouds: vec![PointCloud {
+                title: text.into(),
+                note: Some(text.into()),
+                points: vec![
+                    point([0., 0.], Some(0), false),
+                    point([1., 2.], Some(0), true),
+                    point([f64::NAN, 0.], None, false),
+                ],
+            }],
+        }),
     }
 }

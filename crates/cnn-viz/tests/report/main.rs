@@ -7,6 +7,7 @@ mod filters;
 mod fixture;
 mod regions;
 mod robustness;
+mod sections;
 
 use cnn_data::{Image, Skipped};
 use cnn_metrics::{
@@ -14,12 +15,13 @@ use cnn_metrics::{
     SegmentationMetrics,
 };
 use cnn_viz::{
-    AttackRow, AttackedPicture, BoxGroup, BoxedPhoto, ClassResults, DataPart, DetectionResults,
-    EpochStrip, Error, Fact, FileLink, FilterCounts, FilterKind, FilterLayer, FilterReport,
-    HeldOut, ImagePrediction, MaskGroup, NormStatistics, PictureGroup, Rarefaction,
-    RarefactionPoint, RatePoint, ReceptiveField, RegionResults, Report, ReportEpoch,
-    ReportFreezeProof, ReportLayerGroup, ReportNextStep, ReportPhase, RobustnessResults, Savings,
-    ScoreGrid, ScoreGridRow, SegmentedPhoto, SizePoint, Spread, StageField, StripRow, Timing,
+    AttackRow, AttackedPicture, BoxGroup, BoxedPhoto, ClassResults, CloudPoint, DataPart,
+    DetectionResults, EpochChart, EpochCurve, Error, Fact, FileLink, FilterCounts, FilterKind,
+    FilterLayer, FilterReport, HeldOut, ImagePrediction, ImageStrip, MaskGroup, NormStatistics,
+    PictureGroup, PointCloud, PointClouds, Rarefaction, RarefactionPoint, RatePoint,
+    ReceptiveField, RegionResults, Report, ReportEpoch, ReportFreezeProof, ReportLayerGroup,
+    ReportNextStep, ReportPhase, ReportSection, ReportTable, RobustnessResults, Savings, ScoreGrid,
+    ScoreGridRow, SegmentedPhoto, SizePoint, Spread, StageField, StripRow, TableColumn, Timing,
     Totals, WeightStatistics,
 };
 use fixture::*;
@@ -62,6 +64,7 @@ fn every_part_has_its_section() {
     let page = parse(&full("plain"));
     let headings = [
         "Curves",
+        "Methods plain",
         "Classes",
         "Classes",
         "Worst images plain",
@@ -71,7 +74,7 @@ fn every_part_has_its_section() {
         "Under attack",
         "Accuracy under corruptions plain",
         "Worst mistakes plain",
-        "The same images over the epochs",
+        "The same images plain",
         "Filters",
         "What was trained",
         "Skipped files",
@@ -91,6 +94,8 @@ fn every_part_has_its_section() {
             "Plain",
             "Learning rate",
             "Time",
+            "plain",
+            "plain",
             "By score",
             "Reliability",
             "Accuracy over the size",
@@ -98,7 +103,7 @@ fn every_part_has_its_section() {
         ]
     );
     assert_eq!(texts(&page, "title"), ["plain"]);
-    assert_eq!(texts(&page, ".byline"), ["plain"]);
+    assert_eq!(texts(&page, ".byline, .result"), ["plain", "plain"]);
     assert_eq!(texts(&page, "pre"), ["plain", "plain"]);
     assert_eq!(texts(&page, "dl.steps dt"), ["plain"]);
     assert_eq!(attributes(&page, "a", "href"), ["./plain"]);
@@ -162,7 +167,7 @@ fn what_is_missing_is_left_out() {
         ..results(2, |i| i.to_string())
     };
     let page = parse(&Report {
-        classes: Some(nothing_counted),
+        classes: vec![nothing_counted],
         ..Report::default()
     });
     assert!(texts(&page, "h2").is_empty());
@@ -174,6 +179,8 @@ fn hostile_text_stays_text() {
     assert!(texts(&page, "script, [onerror], [src=x]").is_empty());
     let shown = [
         "h1",
+        ".result",
+        ".swatches .key + span bdi",
         ".cards strong",
         "p.note",
         "pre",
@@ -279,7 +286,7 @@ fn the_same_report_gives_the_same_bytes() {
 fn the_matrix_shows_every_count_and_gives_way_to_pairs_beyond_twenty_classes() {
     for (classes, cells) in [(2, 4), (20, 400), (21, 0), (150, 0)] {
         let report = Report {
-            classes: Some(results(classes, |index| format!("class {index}"))),
+            classes: vec![results(classes, |index| format!("class {index}"))],
             ..Report::default()
         };
         let page = parse(&report);
@@ -311,11 +318,11 @@ fn cells_are_coloured_by_the_share_of_their_row() {
     let confusion = ConfusionMatrix::from_pairs(3, &labels, &predictions).unwrap();
     let names = vec!["a".into(), "b".into(), "c".into()];
     let report = Report {
-        classes: Some(ClassResults {
+        classes: vec![ClassResults {
             evaluated_on: "val".into(),
             names,
             confusion,
-        }),
+        }],
         ..Report::default()
     };
     let styles = attributes(&parse(&report), ".matrix td[style]", "style");
@@ -332,11 +339,11 @@ fn classes_come_by_recall_and_those_without_samples_last() {
         ConfusionMatrix::from_pairs(4, &[0, 0, 0, 1, 2, 2], &[0, 0, 2, 0, 2, 2]).unwrap();
     let names = ["bee", "ant", "wasp", "fly"].map(String::from).to_vec();
     let page = parse(&Report {
-        classes: Some(ClassResults {
+        classes: vec![ClassResults {
             evaluated_on: "val".into(),
             names,
             confusion,
-        }),
+        }],
         ..Report::default()
     });
     let rows = texts(&page, "table.keyed tbody tr");
@@ -385,7 +392,7 @@ fn links_are_paths_beside_the_page_whatever_a_file_is_called() {
 #[test]
 fn names_break_between_their_words_and_keep_their_text() {
     let page = Report {
-        classes: Some(results(2, |index| format!("conv_stem.{index}/elephant"))),
+        classes: vec![results(2, |index| format!("conv_stem.{index}/elephant"))],
         ..Report::default()
     };
     let html = page.to_html().unwrap();
@@ -535,10 +542,10 @@ fn parts_that_contradict_each_other_are_named() {
         ),
         (
             Report {
-                classes: Some(ClassResults {
+                classes: vec![ClassResults {
                     names: vec!["a".into()],
                     ..results(2, |index| index.to_string())
-                }),
+                }],
                 ..Report::default()
             },
             "`names`: found 1 names, expected one for each of 2 classes",

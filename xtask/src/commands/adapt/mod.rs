@@ -1,6 +1,8 @@
 //! `cargo xtask adapt`: a classifier for images of a kind that it has no labels of.
 
+mod analysis;
 mod data;
+mod report;
 mod runs;
 mod said;
 

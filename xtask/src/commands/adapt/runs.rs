@@ -229,12 +229,8 @@ fn epochs(
     predicted: &[Vec<Option<u32>>],
     measured: Option<&Measured>,
 ) -> Result<Vec<EpochOutcome>> {
-    let path = directory.join("metrics.csv");
-    let cannot_read = || format!("cannot read {}", path.display());
-    let mut reader = csv::Reader::from_path(&path).with_context(cannot_read)?;
     let mut epochs = Vec::new();
-    for (row, number) in reader.deserialize().zip(0..) {
-        let row: BTreeMap<String, f64> = row.with_context(cannot_read)?;
+    for (row, number) in logged(directory)?.into_iter().zip(0..) {
         let metrics = row.iter().filter_map(|(name, value)| {
             let name = name.strip_prefix("val_")?;
             Some((name.to_string(), *value))
@@ -249,6 +245,15 @@ fn epochs(
         });
     }
     Ok(epochs)
+}
+
+/// The rows of a run's `metrics.csv`, one for each epoch, by the names of the columns.
+pub(super) fn logged(directory: &Path) -> Result<Vec<BTreeMap<String, f64>>> {
+    let path = directory.join("metrics.csv");
+    let cannot_read = || format!("cannot read {}", path.display());
+    let mut reader = csv::Reader::from_path(&path).with_context(cannot_read)?;
+    let rows = reader.deserialize().collect::<Result<_, _>>();
+    rows.with_context(cannot_read)
 }
 
 /// The share of the measured images that have these classes.

@@ -8,9 +8,14 @@ use cnn_core::write_atomic;
 use serde_json::{Value, json};
 
 use super::Adapt;
+use super::analysis::{Analysis, choices};
 use super::data::DomainData;
+use super::report::{self, Findings};
 use super::runs::{MethodOutcome, Outcomes};
+use crate::report::NAME as PAGE;
 use crate::{inference, output};
+
+const SUMMARY: &str = "summary.json";
 
 pub(super) fn conclude(
     command: &Adapt,
@@ -18,9 +23,23 @@ pub(super) fn conclude(
     outcomes: &Outcomes,
     directory: &Path,
 ) -> Result<()> {
-    let summary = summary(command, data, outcomes, directory)?;
+    let summary = match said_before(outcomes, directory) {
+        // What was said when the runs ended knows their seconds and what they skipped.
+        Some(summary) => summary,
+        None => {
+            let analysis = Analysis::of(data, outcomes, directory)?;
+            report::write(&Findings {
+                command,
+                data,
+                outcomes,
+                analysis: &analysis,
+                directory,
+            })?;
+            summary(command, data, outcomes, &analysis, directory)?
+        }
+    };
     let text = serde_json::to_string_pretty(&summary)? + "\n";
-    write_atomic(&directory.join("summary.json"), |file| {
+    write_atomic(&directory.join(SUMMARY), |file| {
         file.write_all(text.as_bytes())
     })?;
     inference::print_skipped(&outcomes.skipped);
@@ -30,13 +49,29 @@ pub(super) fn conclude(
     for worse in worse_than_source(outcomes) {
         println!("{worse}");
     }
-    print(outcomes)?;
+    output::table(&COLUMNS, &rows(outcomes)?)?;
     println!("run directory: {}", directory.display());
+    println!("report: {}", directory.join(PAGE).display());
     Ok(())
 }
 
+/// The summary of runs that had already ended, of the same weights and with their page.
+fn said_before(outcomes: &Outcomes, directory: &Path) -> Option<Value> {
+    let bytes = std::fs::read(directory.join(SUMMARY)).ok()?;
+    let mut summary: Value = serde_json::from_slice(&bytes).ok()?;
+    let said = summary["methods"].as_array().into_iter().flatten();
+    let said = said.chain([&summary["oracle"]]);
+    let said = said.filter_map(|method| method["runs"].as_array());
+    let said = said.flatten().map(|run| run["weights_sha256"].as_str());
+    let now = outcomes.methods.iter().chain(&outcomes.oracle);
+    let now = now.flat_map(|outcome| &outcome.runs);
+    let is_same = said.eq(now.map(|run| Some(run.sha256.as_str())));
+    summary["run_dir"] = json!(directory);
+    (is_same && directory.join(PAGE).exists()).then_some(summary)
+}
+
 /// The method that was asked for, or of several the first.
-fn adapted(outcomes: &Outcomes) -> &MethodOutcome {
+pub(super) fn adapted(outcomes: &Outcomes) -> &MethodOutcome {
     &outcomes.methods[outcomes.methods.len().min(2) - 1]
 }
 
@@ -52,6 +87,7 @@ fn of_target(outcome: &MethodOutcome) -> Value {
             "target_top1": run.measured.as_ref().map(|measured| measured.result.top1),
             "weights_sha256": run.sha256,
             "seconds": run.seconds,
+            "validators": choices(&run.epochs),
             "epochs": run.epochs.iter().map(|epoch| json!({
                 "epoch": epoch.epoch,
                 "target_top1": epoch.target_top1,
@@ -65,15 +101,21 @@ fn summary(
     command: &Adapt,
     data: &DomainData,
     outcomes: &Outcomes,
+    analysis: &Analysis,
     directory: &Path,
 ) -> Result<Value> {
     let adapted = adapted(outcomes);
+    let mut methods = outcomes.methods.iter().map(of_target).collect::<Vec<_>>();
+    for (method, found) in methods.iter_mut().zip(&analysis.methods) {
+        method["a_distance"] = json!(found.distances.a_distance);
+        method["mmd"] = json!(found.distances.mmd);
+    }
     Ok(json!({
         "run_dir": directory,
         "method": adapted.name,
-        "source_only": of_target(&outcomes.methods[0]),
-        "adapted": of_target(adapted),
-        "methods": outcomes.methods.iter().map(of_target).collect::<Vec<_>>(),
+        "source_only": methods.first(),
+        "adapted": methods.get(outcomes.methods.len().min(2) - 1),
+        "methods": methods,
         "oracle": outcomes.oracle.as_ref().map(of_target),
         "selected_epoch": adapted.runs.first().map(|run| run.epoch),
         "validator": command.validator,
@@ -100,25 +142,66 @@ fn worse_than_source(outcomes: &Outcomes) -> Vec<String> {
     worse.collect()
 }
 
-fn print(outcomes: &Outcomes) -> Result<()> {
-    let columns = [
-        ("method", false),
-        ("target right %", true),
-        ("spread, or 95 % interval", true),
-        ("gain", true),
-        ("epoch", true),
-        ("seconds", true),
-    ];
+/// What came out, in a sentence: of methods that do worse than none that they do, else of the
+/// method that was asked for, or of several the first.
+pub(super) fn result(command: &Adapt, data: &DomainData, outcomes: &Outcomes) -> String {
+    let worse = worse_than_source(outcomes);
+    if !worse.is_empty() {
+        return worse.join(". ") + ".";
+    }
+    let name = &adapted(outcomes).name;
+    let means = [adapted(outcomes).mean(), outcomes.methods[0].mean()];
+    let ([Some(mean), Some(alone)], Some(test)) = (means, &data.test) else {
+        return format!(
+            "How often {name} is right on the target is not known: there are no labels to measure \
+             with."
+        );
+    };
+    let of = format!("{:.1}\u{a0}% of {}", 100. * mean, test.len());
+    let mean = match command.seeds {
+        1 => String::new(),
+        seeds => format!(", in the mean of {seeds} seeds"),
+    };
+    match outcomes.methods.len() {
+        1 => format!("The source alone is right on {of} images of the target{mean}."),
+        _ => format!(
+            "{name} is right on {of} images of the target, the source alone on {:.1}\u{a0}%{mean}.",
+            100. * alone
+        ),
+    }
+}
+
+/// The columns of the table of methods, and whether they have numbers.
+pub(super) const COLUMNS: [(&str, bool); 6] = [
+    ("method", false),
+    ("target right %", true),
+    ("spread, or 95 % interval", true),
+    ("gain", true),
+    ("epoch", true),
+    ("seconds", true),
+];
+
+fn percent(share: f64) -> String {
+    format!("{:.2}", 100. * share)
+}
+
+/// The spread of an accuracy over seeds, or else its interval; `None` without either.
+pub(super) fn around(outcome: &MethodOutcome) -> Result<Option<String>> {
+    Ok(match (outcome.spread(), outcome.interval()?) {
+        (Some(spread), _) => Some(format!("± {}", percent(spread))),
+        (None, Some(interval)) => Some(format!(
+            "{} to {}",
+            percent(interval.low),
+            percent(interval.high)
+        )),
+        _ => None,
+    })
+}
+
+/// The rows of the table of methods.
+pub(super) fn rows(outcomes: &Outcomes) -> Result<Vec<Vec<String>>> {
     let alone = outcomes.methods[0].mean();
-    let percent = |share: f64| format!("{:.2}", 100. * share);
     let row = |outcome: &MethodOutcome| {
-        let around = match (outcome.spread(), outcome.interval()?) {
-            (Some(spread), _) => format!("± {}", percent(spread)),
-            (None, Some(interval)) => {
-                format!("{} to {}", percent(interval.low), percent(interval.high))
-            }
-            _ => "-".to_string(),
-        };
         let mean = outcome.mean();
         let gain = mean.zip(alone).map(|(mean, alone)| 100. * (mean - alone));
         let shown = |text: Option<String>| text.unwrap_or_else(|| "-".to_string());
@@ -127,12 +210,12 @@ fn print(outcomes: &Outcomes) -> Result<()> {
         Ok(vec![
             outcome.name.clone(),
             shown(mean.map(percent)),
-            around,
+            shown(around(outcome)?),
             shown(gain.map(|gain| format!("{gain:+.2}"))),
             epochs.collect::<Vec<_>>().join(", "),
             format!("{seconds:.1}"),
         ])
     };
     let rows = outcomes.methods.iter().chain(&outcomes.oracle).map(row);
-    output::table(&columns, &rows.collect::<Result<Vec<_>>>()?)
+    rows.collect()
 }

@@ -135,15 +135,6 @@ fn bad_arguments_are_refused_with_what_is_accepted() {
     );
 }
 
-/// MNIST's format: a magic number that says the dimensions, the sizes, the bytes.
-fn idx(sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
-    let head: Vec<u8> = [0, 0, 8, sizes.len() as u8]
-        .into_iter()
-        .chain(sizes.iter().flat_map(|n| n.to_be_bytes()))
-        .collect();
-    [&head, bytes].concat()
-}
-
 #[test]
 fn bad_data_are_refused_by_name() {
     let bench = Bench::new();

@@ -1,0 +1,161 @@
+//! `report.html` of an adaptation.
+
+mod curves;
+mod looks;
+mod projections;
+mod tables;
+
+use std::path::Path;
+
+use anyhow::Result;
+use cnn_viz::{ClassResults, Fact, FileLink, Report};
+
+use super::analysis::Analysis;
+use super::data::DomainData;
+use super::runs::{MethodOutcome, Outcomes};
+use super::{Adapt, COMMAND, said};
+use crate::report;
+
+/// Methods beside the source alone of which features and maps are drawn.
+const DRAWN: usize = 4;
+
+/// All that the page is made from.
+#[derive(Clone, Copy)]
+pub(super) struct Findings<'a> {
+    pub(super) command: &'a Adapt,
+    pub(super) data: &'a DomainData,
+    pub(super) outcomes: &'a Outcomes,
+    pub(super) analysis: &'a Analysis,
+    pub(super) directory: &'a Path,
+}
+
+/// Writes the report of runs that ended.
+pub(super) fn write(findings: &Findings<'_>) -> Result<()> {
+    report::save(&page(findings)?, findings.directory)
+}
+
+fn page(findings: &Findings<'_>) -> Result<Report> {
+    let Findings {
+        command,
+        data,
+        outcomes,
+        analysis,
+        directory,
+    } = *findings;
+    let network = &analysis.methods[0].network;
+    let title = format!(
+        "{} from {} to {}",
+        command.model.as_deref().unwrap_or(network.spec().name),
+        last_part(&command.source),
+        last_part(&command.target)
+    );
+    let mut page = report::of_directory(COMMAND, title, directory)?;
+    page.files.extend(best_epochs(outcomes));
+    page.result = Some(said::result(command, data, outcomes));
+    page.summary = facts(findings)?;
+    page.notes = notes(outcomes);
+    page.skipped = outcomes.skipped.clone();
+    page.sections = vec![tables::methods(findings)?];
+    page.sections.extend(projections::sections(findings)?);
+    page.sections
+        .extend(tables::classes(outcomes, data.source.classes())?);
+    for outcome in &outcomes.methods {
+        page.sections.push(curves::section(findings, outcome)?);
+    }
+    let adapted = outcomes.methods.iter().skip(1).take(1);
+    let shown = outcomes.methods.iter().take(1).chain(adapted);
+    page.classes = shown.filter_map(|outcome| classes(outcome, data)).collect();
+    page.strip = looks::strip(findings)?;
+    Ok(page)
+}
+
+/// What stands behind the last `/` of a path, or its configuration.
+fn last_part(path: &str) -> &str {
+    let parts = path.rsplit(['/', '\\']);
+    parts
+        .into_iter()
+        .find(|part| !part.is_empty())
+        .unwrap_or(path)
+}
+
+/// The weights of each run.
+fn best_epochs(outcomes: &Outcomes) -> impl Iterator<Item = FileLink> {
+    let runs = outcomes.methods.iter().chain(&outcomes.oracle);
+    let runs = runs.flat_map(|outcome| &outcome.runs);
+    runs.map(|run| FileLink {
+        path: format!("{}/best/", run.folder),
+        about: format!(
+            "the weights of epoch {} of {}, which `--weights` reads",
+            run.epoch, run.folder
+        ),
+    })
+}
+
+/// What whoever reads the figures has to know, each sentence once.
+fn notes(outcomes: &Outcomes) -> Vec<String> {
+    let measured = outcomes.methods.iter().flat_map(|outcome| &outcome.runs);
+    let measured = measured.filter_map(|run| run.measured.as_ref());
+    let mut notes = Vec::new();
+    for note in measured.flat_map(|measured| &measured.notes) {
+        if !notes.contains(note) {
+            notes.push(note.clone());
+        }
+    }
+    notes
+}
+
+fn facts(findings: &Findings<'_>) -> Result<Vec<Fact>> {
+    let Findings {
+        command,
+        data,
+        outcomes,
+        analysis,
+        ..
+    } = *findings;
+    let adapted = said::adapted(outcomes);
+    let place = outcomes.methods.len().min(2) - 1;
+    let mut facts = Vec::new();
+    let shown = outcomes.methods.iter().take(place + 1).rev();
+    for outcome in shown.chain(&outcomes.oracle) {
+        if let Some(mean) = outcome.mean() {
+            let fact = Fact::new(outcome.name.clone(), tables::percent(mean));
+            facts.push(fact.with_note(match said::around(outcome)? {
+                Some(around) => format!("of the target right; {around}"),
+                None => "of the target right".to_string(),
+            }));
+        }
+    }
+    let distances = [0, place].map(|place| analysis.methods[place].distances.a_distance);
+    if let [Some(before), Some(after)] = distances {
+        let fact = Fact::new("A-distance", format!("{before:.2} → {after:.2}"));
+        facts.push(fact.with_note("of the features of both domains: the source alone, adapted"));
+    }
+    let epoch = Fact::new(
+        "epoch kept",
+        format!("{} of {}", adapted.runs[0].epoch, command.epochs),
+    );
+    facts.push(epoch.with_note(format!(
+        "of {}; chosen by {}, without labels of the target",
+        adapted.runs[0].folder, command.validator
+    )));
+    let images = Fact::new(
+        "images",
+        format!("{} + {}", data.source.len(), data.target.len()),
+    );
+    facts.push(images.with_note(format!(
+        "of the source with labels of {} classes, of the target without",
+        data.source.classes().len()
+    )));
+    Ok(facts)
+}
+
+/// Which class the first run of a method took for which; `None` without labels.
+fn classes(outcome: &MethodOutcome, data: &DomainData) -> Option<ClassResults> {
+    let run = &outcome.runs[0];
+    let measured = run.measured.as_ref()?;
+    Some(ClassResults {
+        evaluated_on: format!("{} on the target, {}", run.folder, data.test_name),
+        names: data.source.classes().to_vec(),
+        confusion: measured.confusion.clone(),
+    })
+}
