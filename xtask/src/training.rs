@@ -2,7 +2,7 @@
 //! report.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -256,7 +256,7 @@ pub(crate) const MOSAIC_NEEDS_BOXES: &str =
 
 impl Augment {
     /// Of images without boxes.
-    fn cropping(self) -> Result<Cropping> {
+    pub(crate) fn cropping(self) -> Result<Cropping> {
         Ok(match self {
             Self::Auto => Cropping::Auto,
             Self::None => Cropping::None,
@@ -491,8 +491,12 @@ pub(crate) fn run_task<M: ModelKind + ?Sized, T: Task>(
     Ok(summary)
 }
 
-/// A flag that Ctrl-C sets; pressed again, it ends the program.
+/// A flag that Ctrl-C sets, the program's one; pressed again, it ends the program.
 pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
+    static INTERRUPT: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(interrupt) = INTERRUPT.get() {
+        return Ok(interrupt.clone());
+    }
     let interrupt = Arc::new(AtomicBool::new(false));
     let flag = interrupt.clone();
     let on_interrupt = move || {
@@ -503,7 +507,7 @@ pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
         eprintln!("interrupted: saving after this update (press again to stop at once)");
     };
     ctrlc::set_handler(on_interrupt).context("cannot watch for Ctrl-C")?;
-    Ok(interrupt)
+    Ok(INTERRUPT.get_or_init(|| interrupt).clone())
 }
 
 /// The error of a run that was interrupted: it says how to go on.

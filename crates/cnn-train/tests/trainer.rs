@@ -370,6 +370,7 @@ fn updated(batches: &[Rows], step: &mut GradientStep) -> (Vec<f32>, f64, f64) {
         },
         key: Key::new(0),
         further: Vec::new(),
+        average: None,
     };
     let report = step.step(&task, batches, &mut update).unwrap();
     assert_eq!(

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod adapt;
+mod adapt_domains;
 mod attack;
 mod certify;
 mod corrupt;

@@ -49,6 +49,7 @@ pub use methods::{
 };
 pub use run::{Adaptation, AdaptationConfig, AdaptationSummary};
 pub use shift::{Backgrounds, DomainShift, Shifted};
+pub use task::FeatureReader;
 pub use transfer_loss::{DomainPair, TransferLoss};
 pub use unlabelled::Unlabelled;
 pub use validator::{VALIDATORS, Validator};

@@ -141,6 +141,7 @@ impl<'a> Adaptation<'a> {
         config: AdaptationConfig,
     ) -> Result<Self, Error> {
         check_datasets(source.as_ref(), source_validation.as_ref())?;
+        config.validator.check(Some(source_validation.len()))?;
         let mut network = match config.method.info().beginning {
             Beginning::Any => with_bottleneck(network, config.seed)?,
             Beginning::LearntWithSource | Beginning::Learnt => network,
@@ -178,7 +179,7 @@ impl<'a> Adaptation<'a> {
             let expected = format!("one of {} where there is no source", names.join(", "));
             return Err(Error::argument("method", config.method, expected));
         }
-        config.validator.check(false)?;
+        config.validator.check(None)?;
         Self::over(network, None, target, config)
     }
 

@@ -30,6 +30,10 @@ pub enum Validator {
     Source,
 }
 
+/// Validation images of the source that [`Validator::Dev`] needs at least: of half of them it learns
+/// which are like the target, of the others it takes a variance.
+const LEAST_OF_DEV: usize = 4;
+
 /// All validators with their names, as the logs have them.
 pub const VALIDATORS: [(Validator, &str); 6] = [
     (Validator::InformationMaximization, "im"),
@@ -60,7 +64,6 @@ pub(super) struct Judged<'a> {
 impl<'a> Judged<'a> {
     /// The source, which a validator needs.
     fn source_or(&self, validator: Validator) -> Result<&JudgedSource<'a>, Error> {
-        validator.check(self.source.is_some())?;
         let missing = || Error::argument("validator", validator.name(), "images of the source");
         self.source.as_ref().ok_or_else(missing)
     }
@@ -78,6 +81,7 @@ impl Validator {
         has_source || !matches!(self, Self::Dev | Self::Source)
     }
 
+    /// What is said of the network; not a number where there are too few images to say it.
     pub(super) fn score(self, judged: &Judged<'_>) -> Result<f64, Error> {
         let logits = judged.target_logits;
         let classes = judged.classes;
@@ -92,10 +96,21 @@ impl Validator {
     }
 
     /// # Errors
-    /// [`Error::Argument`] where the source is not at hand and it needs that.
-    pub(super) fn check(self, has_source: bool) -> Result<(), Error> {
-        if self.is_possible(has_source) {
-            return Ok(());
+    /// [`Error::Argument`] where it cannot choose: the source is not at hand and it needs that, or
+    /// has too few validation images.
+    pub(super) fn check(self, validation_images: Option<usize>) -> Result<(), Error> {
+        if self.is_possible(validation_images.is_some()) {
+            return match validation_images {
+                Some(images) if self == Self::Dev && images < LEAST_OF_DEV => {
+                    let expected = format!("at least {LEAST_OF_DEV}, which dev needs");
+                    Err(Error::argument(
+                        "validation images of the source",
+                        images,
+                        expected,
+                    ))
+                }
+                _ => Ok(()),
+            };
         }
         let without = VALIDATORS.iter().filter(|(one, _)| one.is_possible(false));
         let names: Vec<&str> = without.map(|(_, name)| *name).collect();
@@ -107,6 +122,9 @@ impl Validator {
 /// The risk on the target, estimated from the source's losses and how like the target each image
 /// is: a classifier of domains learns from every other image, and is asked of the others.
 fn dev_risk(judged: &Judged<'_>, source: &JudgedSource<'_>) -> Result<f64, Error> {
+    if source.losses.len() < LEAST_OF_DEV {
+        return Ok(f64::NAN);
+    }
     let columns = judged.features;
     let parts = |values: &[f32], rest: usize| {
         let rows = values.chunks_exact(columns).skip(rest).step_by(2);

@@ -2,141 +2,325 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
-use cnn_data::{CachedDataset, Dataset, Split};
-use cnn_transfer::adapt::Unlabelled;
+use anyhow::{Context as _, Result, bail, ensure};
+use cnn_core::Key;
+use cnn_data::{Dataset, Subset, duplicates_across};
+use cnn_transfer::adapt::{DomainShift, FewLabels, MatchedClasses, Unlabelled};
+use cnn_transfer::match_class_names;
 
 use super::Adapt;
+use super::part::{LabelledImages, Part, has_labels};
 use crate::args::Unusable;
-use crate::datasets::Source;
-use crate::inference;
-
-/// Decoded images are kept up to so many bytes: they are read once in every pass.
-const KEPT: usize = 1 << 30;
-/// Share of the source that is held out where it has no validation and no test images.
-const HELD_OUT: f64 = 0.1;
 
 /// The images of both domains.
 pub(super) struct DomainData {
-    pub(super) source: Arc<dyn Dataset>,
-    pub(super) source_validation: Arc<dyn Dataset>,
+    /// `None` for methods that do without.
+    pub(super) source: Option<LabelledImages>,
+    /// The source's, or without one the network's.
+    pub(super) classes: Vec<String>,
     pub(super) target: Unlabelled,
-    /// The target's training images with the labels that they may have: for the oracle alone.
-    pub(super) labelled_target: Option<Arc<dyn Dataset>>,
+    /// The target's training images with the labels that they may have, of those of `classes` that
+    /// they have: for the oracle alone.
+    pub(super) oracle: Option<LabelledImages>,
+    /// The few of them whose labels every method may know.
+    pub(super) few: Option<FewLabels>,
     /// What is measured on; `None` where nothing has labels.
     pub(super) test: Option<Arc<dyn Dataset>>,
     /// What of the target that is.
     pub(super) test_name: String,
+    /// What whoever reads the figures has to know of the domains, in sentences.
+    pub(super) notes: Vec<String>,
+}
+
+/// Images that are measured on, and what of the target they are.
+struct TestImages {
+    images: Arc<dyn Dataset>,
+    name: String,
 }
 
 impl DomainData {
-    pub(super) fn open(command: &Adapt) -> Result<Self> {
-        let source = Part::labelled(&command.source)?;
-        let target = Part::of_images(&command.target)?;
-        let (source, source_validation) = source.with_validation(command.seed)?;
-        let (test, test_name) = match &command.test {
-            Some(test) => {
-                let test = Part::labelled(test)?;
-                let name = command.test.clone().unwrap_or_default();
-                (test.held_out.unwrap_or(test.train), name)
-            }
-            None => match &target.held_out {
-                Some(held_out) => (
-                    held_out.clone(),
-                    "its images that it was not trained on".to_string(),
-                ),
-                None => (target.train.clone(), "its training images".to_string()),
-            },
+    /// `known` are the classes of a network that is adapted without a source.
+    pub(super) fn open(command: &Adapt, known: Option<Vec<String>>) -> Result<Self> {
+        let Domains { source, target } = Domains::open(command)?;
+        let test = TestImages::of(command, &target)?;
+        let source = source.map(|source| source.with_validation(command.seed));
+        let source = source.transpose()?;
+        let of_source = || {
+            source
+                .as_ref()
+                .map(|source| source.train.classes().to_vec())
         };
-        let test = Some(test).filter(|test| has_labels(test.as_ref()));
-        if command.test.is_some() && test.is_none() {
-            bail!("--test: images without labels, with which nothing can be measured");
-        }
-        let labelled = Some(&target.train).filter(|images| has_labels(images.as_ref()));
-        let same_classes = labelled.filter(|images| images.classes() == source.classes());
+        let classes = known.or_else(of_source).unwrap_or_default();
+        let matched = Matched::of(&target.train, &classes)?;
+        let few = match (command.target_labels, &matched) {
+            (None, _) => None,
+            (Some(_), None) => {
+                let message = "--target-labels: the target's training images have no labels of the \
+                               source's classes";
+                return Err(anyhow::anyhow!(message).context(Unusable));
+            }
+            (Some(count), Some(matched)) => {
+                let key = Key::new(command.seed).stream("target labels");
+                Some(FewLabels::draw(&matched.images, count as usize, key).context(Unusable)?)
+            }
+        };
+        let mut notes = classes_apart(&classes, target.train.classes(), matched.as_ref());
+        notes.extend(duplicates(source.as_ref(), &target, test.as_ref()));
+        let test = match (test, &few, &matched) {
+            // Those that were learnt from say nothing.
+            (Some(test), Some(few), Some(matched)) if target.held_out.is_none() => {
+                Some(test.but(command, few, &matched.images)?)
+            }
+            (test, ..) => test,
+        };
+        let labels = matched.filter(|_| !command.no_oracle && source.is_some());
+        let oracle = labels.map(|matched| {
+            let images = LabelledImages::holding_out(matched.images, command.seed);
+            images
+                .context("--no-oracle leaves out the run that learns from the target's labels")?
+                .of_present_classes()
+        });
         Ok(Self {
-            labelled_target: same_classes.filter(|_| !command.no_oracle).cloned(),
-            target: Unlabelled::new(target.train),
+            oracle: oracle.transpose()?,
+            few,
             source,
-            source_validation,
-            test,
-            test_name,
+            classes,
+            test_name: test
+                .as_ref()
+                .map_or_else(String::new, |test| test.name.clone()),
+            test: test.map(|test| test.images),
+            target: Unlabelled::new(target.train),
+            notes,
+        })
+    }
+
+    /// The source, and beside it the target's images whose labels are known.
+    pub(super) fn with_few(&self, source: &LabelledImages) -> Result<LabelledImages> {
+        let few = self.few.as_ref();
+        let both = few.map(|few| few.beside(source.train.clone()));
+        let validation = source.validation.clone();
+        Ok(match both.transpose()? {
+            Some(both) => LabelledImages {
+                train: Arc::new(both),
+                validation,
+            },
+            None => source.clone(),
         })
     }
 
     /// What the domains are, for people.
     pub(super) fn print(&self) {
-        eprintln!(
-            "source: {} training and {} validation images of {} classes; target: {} images without \
-             labels{}",
-            self.source.len(),
-            self.source_validation.len(),
-            self.source.classes().len(),
-            self.target.len(),
-            match &self.test {
-                Some(test) => format!(", measured on {} of {}", test.len(), self.test_name),
-                None => ", and nothing to measure on".to_string(),
-            }
-        );
-    }
-}
-
-/// A dataset's training images, and others of it.
-struct Part {
-    train: Arc<dyn Dataset>,
-    /// Its test images, or else its validation images; `None` for a dataset in one piece.
-    held_out: Option<Arc<dyn Dataset>>,
-}
-
-impl Part {
-    /// Of images with labels.
-    fn labelled(text: &str) -> Result<Self> {
-        let source = Source::parse(text)?;
-        inference::print_notes(&source.notes()?);
-        let splits = source.splits()?;
-        Self::opened(text, &splits, |split| source.open(split))
-    }
-
-    /// Of images that need no labels: photos in a folder are such, too.
-    fn of_images(text: &str) -> Result<Self> {
-        let source = Source::parse(text)?;
-        // What is no dataset has neither notes nor splits; whether it is photos is said when it is
-        // opened.
-        inference::print_notes(&source.notes().unwrap_or_default());
-        let splits = source.splits().unwrap_or_default();
-        Self::opened(text, &splits, |split| source.open_images(split))
-    }
-
-    fn opened(
-        text: &str,
-        splits: &[Split],
-        open: impl Fn(Option<Split>) -> Result<Arc<dyn Dataset>>,
-    ) -> Result<Self> {
-        let kept = |split| -> Result<Arc<dyn Dataset>> {
-            Ok(Arc::new(CachedDataset::new(open(split)?, KEPT)))
+        let source = match &self.source {
+            Some(source) => format!(
+                "source: {} training and {} validation images of {} classes",
+                source.train.len(),
+                source.validation.len(),
+                self.classes.len()
+            ),
+            None => format!(
+                "no source: the network knows {} classes",
+                self.classes.len()
+            ),
         };
-        let with = |split: Split| splits.contains(&split).then(|| kept(Some(split)));
-        let of_train = (!splits.is_empty()).then_some(Split::Train);
-        let train = kept(of_train).with_context(|| text.to_string())?;
-        let held_out = with(Split::Test).or_else(|| with(Split::Val));
+        let few = self
+            .few
+            .as_ref()
+            .map_or_else(String::new, |few| format!(" but of {}", few.places().len()));
+        let measured = match &self.test {
+            Some(test) => format!("measured on {} of {}", test.len(), self.test_name),
+            None => "and nothing to measure on".to_string(),
+        };
+        eprintln!(
+            "{source}; target: {} images without labels{few}, {measured}",
+            self.target.len()
+        );
+        crate::inference::print_notes(&self.notes);
+    }
+}
+
+/// Both domains as the command line names them.
+struct Domains {
+    source: Option<Part>,
+    target: Part,
+}
+
+impl Domains {
+    fn open(command: &Adapt) -> Result<Self> {
+        let shift = command.shift.as_deref().map(str::parse::<DomainShift>);
+        let shift = shift.transpose().context(Unusable)?;
+        let source = (!command.source.is_empty()).then(|| Part::labelled(&command.source));
+        let source = source.transpose()?;
+        let parts = match (source, command.target.as_str()) {
+            (Some(whole), "") => {
+                let halves = whole.halved(command.seed)?;
+                Self {
+                    source: Some(halves.source),
+                    target: halves.target,
+                }
+            }
+            (source, target) => Self {
+                source,
+                target: Part::of_images(target)?,
+            },
+        };
+        let target = match &shift {
+            Some(shift) => parts.target.shifted(shift, command.seed),
+            None => parts.target,
+        };
         Ok(Self {
-            train,
-            held_out: held_out.transpose()?,
+            source: parts.source.map(Part::cached),
+            target: target.cached(),
         })
     }
+}
 
-    /// With images to validate on: those that it has beside the training images, or else some of
-    /// these.
-    fn with_validation(self, seed: u64) -> Result<(Arc<dyn Dataset>, Arc<dyn Dataset>)> {
-        if let Some(held_out) = self.held_out {
-            return Ok((self.train, held_out));
+impl TestImages {
+    /// Those that the command line names, or else of the target; `None` without labels.
+    fn of(command: &Adapt, target: &Part) -> Result<Option<Self>> {
+        let test = match (&command.test, &target.held_out) {
+            (Some(test), _) => {
+                let part = Part::labelled(test)?;
+                let shift = command.shift.as_deref().map(str::parse::<DomainShift>);
+                let part = match shift.transpose().context(Unusable)? {
+                    Some(shift) => part.shifted(&shift, command.seed),
+                    None => part,
+                };
+                let part = part.cached();
+                Self {
+                    images: part.held_out.unwrap_or(part.train),
+                    name: test.clone(),
+                }
+            }
+            (None, Some(held_out)) => Self {
+                images: held_out.clone(),
+                name: "its images that it was not trained on".to_string(),
+            },
+            (None, None) => Self {
+                images: target.train.clone(),
+                name: "its training images".to_string(),
+            },
+        };
+        let is_labelled = has_labels(test.images.as_ref());
+        if command.test.is_some() && !is_labelled {
+            bail!("--test: images without labels, with which nothing can be measured");
         }
-        let data = cnn_train::TrainingData::holding_out(self.train, HELD_OUT, seed);
-        let data = data.context(Unusable)?;
-        Ok((data.train().clone(), data.val().clone()))
+        Ok(is_labelled.then_some(test))
+    }
+
+    /// Where these are the target's training images, without those whose labels are known.
+    fn but(self, command: &Adapt, few: &FewLabels, matched: &Arc<dyn Dataset>) -> Result<Self> {
+        if command.test.is_some() {
+            return Ok(self);
+        }
+        let is_other = |place: &usize| few.places().binary_search(place).is_err();
+        let others: Vec<usize> = (0..matched.len()).filter(is_other).collect();
+        ensure!(
+            !others.is_empty(),
+            "--target-labels: all images of the target would have labels, and none would be left to \
+             measure on"
+        );
+        Ok(Self {
+            images: Arc::new(Subset::new(matched.clone(), others)?),
+            name: "its training images whose labels nobody knew".to_string(),
+        })
     }
 }
 
-fn has_labels(images: &dyn Dataset) -> bool {
-    !images.is_empty() && (0..images.len()).all(|index| images.label(index).is_some())
+/// The labelled images of the target, numbered as the network's classes are.
+struct Matched {
+    images: Arc<dyn Dataset>,
+    /// Images of other classes.
+    unknown: usize,
+}
+
+impl Matched {
+    /// `None` where the images have no labels, or none of these classes.
+    fn of(images: &Arc<dyn Dataset>, classes: &[String]) -> Result<Option<Self>> {
+        if !has_labels(images.as_ref()) {
+            return Ok(None);
+        }
+        let matched = MatchedClasses::new(images.clone(), classes)?;
+        let unknown = matched.unknown_images();
+        Ok((!matched.is_empty()).then(|| Self {
+            images: Arc::new(matched),
+            unknown,
+        }))
+    }
+}
+
+/// What classes only one of the domains has.
+fn classes_apart(
+    classes: &[String],
+    of_target: &[String],
+    matched: Option<&Matched>,
+) -> Vec<String> {
+    let Some(matched) = matched else {
+        return Vec::new();
+    };
+    let numbers = match_class_names(classes, of_target);
+    let names = of_target.iter().zip(&numbers);
+    let unknown = names.filter(|(_, number)| number.is_none());
+    let unknown: Vec<&str> = unknown.map(|(name, _)| name.as_str()).collect();
+    let absent = classes.iter().enumerate();
+    let absent = absent.filter(|(class, _)| !numbers.contains(&Some(*class)));
+    let absent: Vec<&str> = absent.map(|(_, name)| name.as_str()).collect();
+    let mut notes = Vec::new();
+    if !absent.is_empty() {
+        notes.push(format!(
+            "the target lacks classes of the source ({}): methods that want equal distributions, or \
+             predictions of all classes, may pull images onto these",
+            absent.join(", ")
+        ));
+    }
+    if !unknown.is_empty() {
+        notes.push(format!(
+            "the target has classes that the source lacks ({}): their {} images are trained on as \
+             any of the target are, and not measured",
+            unknown.join(", "),
+            matched.unknown
+        ));
+    }
+    notes
+}
+
+/// Which images are in more than one place.
+fn duplicates(
+    source: Option<&LabelledImages>,
+    target: &Part,
+    test: Option<&TestImages>,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |first: &dyn Dataset, second: &dyn Dataset, places: &str| {
+        let twins = duplicates_across(first, second);
+        if let Some((one, other)) = twins.first() {
+            notes.push(format!(
+                "{} of {places} are the same, as {one} and {other}",
+                twins.len()
+            ));
+        }
+    };
+    if let Some(source) = source {
+        note(
+            source.train.as_ref(),
+            target.train.as_ref(),
+            "the source's and the target's training images",
+        );
+    }
+    // Where the target's training images are measured on, they are what the method is asked about.
+    let apart = test.filter(|test| !Arc::ptr_eq(&test.images, &target.train));
+    if let Some(test) = apart {
+        note(
+            target.train.as_ref(),
+            test.images.as_ref(),
+            "the target's training images and those that are measured on",
+        );
+        if let Some(source) = source {
+            note(
+                source.train.as_ref(),
+                test.images.as_ref(),
+                "the source's training images and those that are measured on",
+            );
+        }
+    }
+    notes
 }

@@ -2,30 +2,38 @@
 
 mod analysis;
 mod data;
+mod domains;
+mod part;
 mod report;
 mod runs;
 mod said;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
-use cnn_core::RunDir;
-use cnn_models::{LoadOptions, ModelConfig, Network, find};
-use cnn_train::OptimizerConfig;
-use cnn_transfer::adapt::{AdaptationConfig, AdaptationMethod, METHODS, MethodInfo, Validator};
+use cnn_core::{Preprocessing, RunDir};
+use cnn_data::Augmentation;
+use cnn_models::{LoadOptions, ModelConfig, ModelSpec, Network, find};
+use cnn_train::{AugmentationPolicy, OptimizerConfig};
+use cnn_transfer::adapt::{
+    AdaptationConfig, AdaptationMethod, DomainShift, METHODS, MethodInfo, Validator,
+};
+use cnn_transfer::class_names;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Unusable, count, expected, not_negative, positive, set_threads};
 use crate::datasets::Source;
-use crate::hub;
+use crate::hub::{self, Weights};
 use crate::memory::{self, Workload};
 use crate::network_args::{model_choice, note_loaded};
 use crate::os_text::PathOrName;
-use crate::training::{absolute, resumed_arguments, save_arguments};
+use crate::output;
+use crate::training::{Augment, absolute, resumed_arguments, save_arguments};
 
 use data::DomainData;
 use runs::Outcomes;
+use said::Concluded;
 
 const COMMAND: &str = "adapt";
 /// What names all methods but the source alone, which is always beside them.
@@ -36,26 +44,33 @@ const ALL: &str = "all";
 /// have given
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 pub(crate) struct Adapt {
-    /// Labelled images: what the network learns its classes from, as `finetune` takes them
-    #[arg(
-        long,
-        value_name = "PATH",
-        value_parser = PathOrName,
-        required_unless_present = "resume",
-        default_value = ""
-    )]
+    /// Labelled images: what the network learns its classes from, as `finetune` takes them; methods
+    /// that adapt what has learnt (adabn, tent, shot) do without. With --domains, the name of one
+    #[arg(long, value_name = "PATH", value_parser = PathOrName, default_value = "")]
     source: String,
 
     /// Images of the kind that the network is for; if they have labels, these are read once, when
-    /// the run ends, to measure
+    /// the run ends, to measure. Without it, half of the source's images, as --shift shows them. With
+    /// --domains, the name of one
     #[arg(
         long,
         value_name = "PATH",
         value_parser = PathOrName,
-        required_unless_present = "resume",
+        required_unless_present_any = ["resume", "shift", "domains"],
         default_value = ""
     )]
     target: String,
+
+    /// Show the target's images so: noise, blur, color, edges, palette (each as noise:0.4, too) or
+    /// blend (other backgrounds, with blend:DIR parts of the photos there)
+    #[arg(long, value_name = "NAME", value_parser = shift)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shift: Option<String>,
+
+    /// A folder for each domain, as of PACS or Office-31: every one to every other, in one table
+    #[arg(long, value_name = "DIR", value_parser = PathOrName, conflicts_with = "test")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    domains: Option<String>,
 
     /// Labelled images of the target to measure on; default the target's own test or validation
     /// images, or else its training images
@@ -72,6 +87,12 @@ pub(crate) struct Adapt {
     #[arg(long, value_name = "NAME")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<String>,
+
+    /// Let every method know the labels of so many images of each class of the target, which stand
+    /// beside the source's; drawn by --seed
+    #[arg(long, value_name = "N", value_parser = count)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target_labels: Option<u32>,
 
     #[arg(long, value_name = "LIST", default_value = "dann", value_parser = methods, help = methods_help())]
     method: String,
@@ -92,6 +113,11 @@ pub(crate) struct Adapt {
     /// Images of each domain in a batch
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = count)]
     batch: u32,
+
+    /// What is done to the training images of both domains
+    #[arg(long, value_enum, default_value = "none")]
+    #[serde(default = "no_augmentation")]
+    augment: Augment,
 
     /// Learning rate of what is behind the backbone
     #[arg(long, value_name = "RATE", default_value_t = 0.01, value_parser = positive)]
@@ -144,6 +170,11 @@ pub(crate) struct Adapt {
     #[arg(long)]
     #[serde(skip)]
     json: bool,
+
+    /// The run directory of all pairs of domains, of which this is one.
+    #[arg(skip)]
+    #[serde(skip)]
+    all_pairs: Option<PathBuf>,
 }
 
 fn methods_help() -> String {
@@ -173,6 +204,17 @@ fn said_of(error: &cnn_transfer::Error) -> String {
     }
 }
 
+fn no_augmentation() -> Augment {
+    Augment::None
+}
+
+fn shift(text: &str) -> Result<String, String> {
+    let shift = text.parse::<DomainShift>();
+    shift
+        .map(|_| text.to_string())
+        .map_err(|error| said_of(&error))
+}
+
 fn validator(text: &str) -> Result<String, String> {
     let validator = text.parse::<Validator>();
     validator
@@ -185,17 +227,7 @@ impl Adapt {
     pub(crate) fn run(&self, given: &[String]) -> Result<()> {
         set_threads(self.threads)?;
         let Some(directory) = &self.resume else {
-            let mut now = Self {
-                source: absolute(&Source::local(&self.source)?)?,
-                target: absolute(&Source::local(&self.target)?)?,
-                weights: absolute(&self.weights)?,
-                ..self.clone()
-            };
-            let test = now.test.as_deref();
-            now.test = test
-                .map(|test| absolute(&Source::local(test)?))
-                .transpose()?;
-            return now.run_in(None);
+            return self.clone().with_absolute_paths()?.run_in(None);
         };
         let saved = resumed_arguments(directory, self, given)?;
         let Self { json, threads, .. } = *self;
@@ -207,27 +239,106 @@ impl Adapt {
         .run_in(Some(directory))
     }
 
+    /// So that a run goes on from anywhere.
+    fn with_absolute_paths(mut self) -> Result<Self> {
+        let local = |path: &str| absolute(&Source::local(path)?);
+        self.weights = absolute(&self.weights)?;
+        self.domains = self.domains.as_deref().map(absolute).transpose()?;
+        if self.domains.is_some() {
+            // Source and target are names of folders there.
+            return Ok(self);
+        }
+        for path in [&mut self.source, &mut self.target]
+            .into_iter()
+            .chain(&mut self.test)
+        {
+            if !path.is_empty() {
+                *path = local(path)?;
+            }
+        }
+        Ok(self)
+    }
+
     fn run_in(&self, directory: Option<&Path>) -> Result<()> {
-        let data = DomainData::open(self)?;
-        let mut network = self.network(&data, self.seed)?;
-        network.set_label_names(data.source.classes().to_vec())?;
+        if let Some(folder) = &self.domains {
+            return domains::run(self, folder, directory);
+        }
+        let concluded = self.run_pair(directory)?;
+        if self.json {
+            return output::json(&concluded.summary);
+        }
+        concluded.print()
+    }
+
+    /// One source, or none, and one target.
+    fn run_pair(&self, directory: Option<&Path>) -> Result<Concluded> {
+        let given = self.source.is_empty().then(|| self.given()).transpose()?;
+        let data = DomainData::open(self, given.as_ref().map(class_names))?;
+        let mut fresh;
+        let network = match &given {
+            Some(network) => network,
+            None => {
+                fresh = self.network(&data.classes, self.seed)?;
+                fresh.set_label_names(data.classes.clone())?;
+                &fresh
+            }
+        };
         if let Some(test) = &data.test {
             // What could not be measured in the end is said before the runs.
-            cnn_transfer::match_classes(&network, test.as_ref())?;
+            cnn_transfer::match_classes(network, test.as_ref())?;
         }
-        note_loaded(&network);
-        memory::check(&network, 2 * self.batch as usize, Workload::Training)?;
-        let name = network.spec().name;
+        note_loaded(network);
+        memory::check(network, 2 * self.batch as usize, Workload::Training)?;
         let directory = match directory {
             Some(directory) => directory.to_path_buf(),
-            None => RunDir::create(&self.out, COMMAND, name)?
-                .path()
-                .to_path_buf(),
+            None => self.new_directory(network.spec().name)?,
         };
         save_arguments(self, &directory)?;
         data.print();
-        let outcomes = Outcomes::of(self, &data, &directory)?;
+        let outcomes = Outcomes::of(self, &data, given.as_ref(), &directory)?;
         said::conclude(self, &data, &outcomes, &directory)
+    }
+
+    fn new_directory(&self, name: &str) -> Result<PathBuf> {
+        Ok(RunDir::create(&self.out, COMMAND, name)?
+            .path()
+            .to_path_buf())
+    }
+
+    /// The network of a run without a source, with the classes that it knows.
+    fn given(&self) -> Result<Network> {
+        let needy = self.methods()?.into_iter();
+        let needy = needy.filter(|method| !method.is_source_free());
+        let needy: Vec<&str> = needy.map(|method| method.info().name).collect();
+        let free = METHODS.iter().filter(|info| info.method.is_source_free());
+        let free: Vec<&str> = free.map(|info| info.name).collect();
+        if needy
+            .iter()
+            .any(|name| *name != AdaptationMethod::SourceOnly.info().name)
+        {
+            let message = format!(
+                "--source: {} needs images with labels; without any there are {}",
+                needy[1..].join(", "),
+                free.join(", ")
+            );
+            return Err(anyhow!(message).context(Unusable));
+        }
+        if self.target_labels.is_some() {
+            let message =
+                "--target-labels needs --source: without one, `finetune` learns from labels";
+            return Err(anyhow!(message).context(Unusable));
+        }
+        if self.weights == "none" || self.target.is_empty() {
+            let message = "without --source there have to be --weights of a network that has learnt, \
+                           and --target";
+            return Err(anyhow!(message).context(Unusable));
+        }
+        let weights = self.loaded_weights()?;
+        let options = LoadOptions {
+            spec: self.spec(&weights)?,
+            ..LoadOptions::default()
+        };
+        Ok(Network::load(&weights.path, &options)?)
     }
 
     /// The methods that were asked for, the source alone first.
@@ -266,9 +377,21 @@ impl Adapt {
         })
     }
 
-    /// The network as a run begins with it, with a head of the source's classes.
-    fn network(&self, data: &DomainData, seed: u64) -> Result<Network> {
-        let classes = data.source.classes().len();
+    /// What is done to images for a network with this record; `None` for nothing.
+    fn augmentation(&self, record: &Preprocessing) -> Result<Option<Augmentation>> {
+        if self.augment == Augment::None {
+            return Ok(None);
+        }
+        let policy = AugmentationPolicy {
+            cropping: self.augment.cropping()?,
+            ..AugmentationPolicy::fine_tuning()
+        };
+        Ok(Some(policy.augmentation(record)?))
+    }
+
+    /// The network as a run begins with it, with a head of these classes.
+    fn network(&self, classes: &[String], seed: u64) -> Result<Network> {
+        let classes = classes.len();
         if self.weights == "none" {
             let model = self
                 .model
@@ -282,15 +405,25 @@ impl Adapt {
             };
             return Ok(Network::new(spec.name, &config, seed)?);
         }
-        let model = self.model.as_deref();
-        let weights = hub::weights(&self.weights, model, &self.out.join("cache"))?;
+        let weights = self.loaded_weights()?;
         let options = LoadOptions {
-            spec: model.map(find).transpose()?.copied().or(weights.spec),
+            spec: self.spec(&weights)?,
             num_classes: Some(classes),
             new_head: true,
             seed,
             ..LoadOptions::default()
         };
         Ok(Network::load(&weights.path, &options)?)
+    }
+
+    fn loaded_weights(&self) -> Result<Weights> {
+        let model = self.model.as_deref();
+        hub::weights(&self.weights, model, &self.out.join("cache"))
+    }
+
+    /// The model that the command line names, or else the weights' own where that is known.
+    fn spec(&self, weights: &Weights) -> Result<Option<ModelSpec>> {
+        let named = self.model.as_deref().map(find).transpose()?;
+        Ok(named.copied().or(weights.spec))
     }
 }

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result};
-use cnn_data::{Dataset, Skipped};
+use cnn_data::Skipped;
 use cnn_metrics::Interval;
 use cnn_models::{LoadOptions, Network};
-use cnn_transfer::adapt::{Adaptation, AdaptationConfig, AdaptationMethod, Beginning, Unlabelled};
+use cnn_transfer::adapt::{
+    Adaptation, AdaptationMethod, Beginning, Unlabelled, Validator, strong_augmentation,
+};
 use cnn_transfer::{Judged, Measured};
 
 use super::data::DomainData;
+use super::part::LabelledImages;
 use super::{Adapt, COMMAND};
 use crate::conclusion::sha256;
 use crate::inference;
@@ -21,11 +24,20 @@ use crate::watcher::Watcher;
 
 /// The folder of the run that learns from the target's labels.
 const ORACLE: &str = "oracle";
+/// Of the network that is adapted without a source.
+pub(super) const GIVEN: &str = "given";
+/// Of the run that learns from the few known labels of the target alone.
+const FEW: &str = "few-labels";
+/// Of the run that learns from the source and these.
+const BOTH: &str = "source+labels";
 
 /// What came of all runs.
 pub(super) struct Outcomes {
-    /// The source alone first; each method with a run for each seed.
+    /// The source alone first, or the network as it was given; where a few labels of the target are
+    /// known, these alone and beside the source; then each method. Each with a run for each seed.
     pub(super) methods: Vec<MethodOutcome>,
+    /// The place of the method that was asked for, or of several the first.
+    pub(super) adapted: usize,
     /// Of the target's own labels.
     pub(super) oracle: Option<MethodOutcome>,
     pub(super) skipped: Vec<Skipped>,
@@ -46,6 +58,8 @@ pub(super) struct RunOutcome {
     pub(super) epoch: usize,
     /// On the labelled images of the target; `None` where there are none.
     pub(super) measured: Option<Box<Measured>>,
+    /// The network's classes.
+    pub(super) classes: Vec<String>,
     /// Of the chosen epoch's weights.
     pub(super) sha256: String,
     pub(super) seconds: f64,
@@ -97,8 +111,14 @@ impl MethodOutcome {
 }
 
 impl Outcomes {
-    /// Runs everything in a directory, or goes on where it stands.
-    pub(super) fn of(command: &Adapt, data: &DomainData, directory: &Path) -> Result<Self> {
+    /// Runs everything in a directory, or goes on where it stands. `given` is the network of a run
+    /// without a source.
+    pub(super) fn of(
+        command: &Adapt,
+        data: &DomainData,
+        given: Option<&Network>,
+        directory: &Path,
+    ) -> Result<Self> {
         let mut runner = Runner {
             command,
             data,
@@ -106,18 +126,51 @@ impl Outcomes {
             interrupt: interrupt_flag()?,
             skipped: Vec::new(),
         };
-        let methods = command.methods()?.into_iter();
-        let methods = methods
-            .map(|method| runner.all_seeds(method.info().name, method, &data.source, &data.target));
-        let methods = methods.collect::<Result<_>>()?;
-        let oracle = data.labelled_target.as_ref().map(|labelled| {
-            runner.all_seeds(ORACLE, AdaptationMethod::SourceOnly, labelled, &data.target)
+        let asked = command.methods()?;
+        let baselines = match (&data.source, given) {
+            (Some(source), _) => runner.baselines(source)?,
+            (None, Some(network)) => vec![runner.given(network)?],
+            (None, None) => Vec::new(),
+        };
+        let alone = AdaptationMethod::SourceOnly;
+        let learnt = data.source.as_ref().map(|source| data.with_few(source));
+        let learnt = learnt.transpose()?;
+        let begin = baselines.last().map(|outcome| outcome.name.clone());
+        let method = |method: AdaptationMethod| Planned {
+            name: method.info().name,
+            method,
+            source: learnt.as_ref(),
+            begin: begin.as_deref(),
+            validator: None,
+        };
+        let adapted = baselines.len();
+        let mut methods = baselines;
+        for asked in asked.into_iter().filter(|asked| *asked != alone) {
+            methods.push(runner.all_seeds(&method(asked))?);
+        }
+        let oracle = data.oracle.as_ref().map(|labelled| {
+            runner.all_seeds(&Planned {
+                source: Some(labelled),
+                validator: Some(Validator::Source),
+                ..Planned::baseline(ORACLE)
+            })
         });
         Ok(Self {
+            adapted: adapted.min(methods.len() - 1),
             methods,
             oracle: oracle.transpose()?,
             skipped: runner.skipped,
         })
+    }
+
+    /// The method that was asked for, or of several the first.
+    pub(super) fn adapted(&self) -> &MethodOutcome {
+        &self.methods[self.adapted]
+    }
+
+    /// What is right on the target without any method; `None` where it has no labels.
+    pub(super) fn mean_alone(&self) -> Option<f64> {
+        self.methods[0].mean()
     }
 }
 
@@ -130,59 +183,102 @@ struct Runner<'a> {
     skipped: Vec<Skipped>,
 }
 
+/// A method's runs, one for each seed.
+struct Planned<'a> {
+    /// Of their folders.
+    name: &'a str,
+    method: AdaptationMethod,
+    source: Option<&'a LabelledImages>,
+    /// The runs that gave the network to begin with, for methods that begin with one that has
+    /// learnt.
+    begin: Option<&'a str>,
+    /// What chooses the epoch, in place of what the command line says.
+    validator: Option<Validator>,
+}
+
+impl<'a> Planned<'a> {
+    /// Of labels alone.
+    fn baseline(name: &'a str) -> Self {
+        Self {
+            name,
+            method: AdaptationMethod::SourceOnly,
+            source: None,
+            begin: None,
+            validator: None,
+        }
+    }
+}
+
 impl Runner<'_> {
-    fn all_seeds(
-        &mut self,
-        name: &str,
-        method: AdaptationMethod,
-        source: &Arc<dyn Dataset>,
-        target: &Unlabelled,
-    ) -> Result<MethodOutcome> {
-        let mut runs = Vec::new();
-        for number in 0..u64::from(self.command.seeds) {
-            let config = self
-                .command
-                .adaptation(method, self.command.seed + number)?;
-            let folder = self.folder(name, config.seed);
-            runs.push(self.one(folder, config, source, target)?);
+    /// The source alone; where a few labels of the target are known, these alone, and both.
+    fn baselines(&mut self, source: &LabelledImages) -> Result<Vec<MethodOutcome>> {
+        let alone = AdaptationMethod::SourceOnly.info().name;
+        let run = |runner: &mut Self, name: &str, source: &LabelledImages| {
+            runner.all_seeds(&Planned {
+                source: Some(source),
+                ..Planned::baseline(name)
+            })
+        };
+        let mut baselines = vec![run(self, alone, source)?];
+        if let Some(few) = &self.data.few {
+            let labels = LabelledImages {
+                train: Arc::new(few.repeated(self.command.batch as usize)?),
+                ..source.clone()
+            };
+            baselines.push(run(self, FEW, &labels.of_present_classes()?)?);
+            baselines.push(run(self, BOTH, &self.data.with_few(source)?)?);
+        }
+        Ok(baselines)
+    }
+
+    /// The network as it was given, saved as a run would have.
+    fn given(&self, network: &Network) -> Result<MethodOutcome> {
+        let best = self.directory.join(GIVEN).join("best");
+        if !best.join("model.safetensors").exists() {
+            network.save(&best)?;
         }
         Ok(MethodOutcome {
-            name: name.to_string(),
+            name: GIVEN.to_string(),
+            runs: vec![RunOutcome {
+                folder: GIVEN.to_string(),
+                seed: self.command.seed,
+                epoch: 0,
+                measured: self.measured(&best)?,
+                classes: self.data.classes.clone(),
+                sha256: sha256(&best.join("model.safetensors"))?,
+                seconds: 0.,
+                epochs: Vec::new(),
+            }],
+        })
+    }
+
+    fn all_seeds(&mut self, planned: &Planned<'_>) -> Result<MethodOutcome> {
+        let mut runs = Vec::new();
+        for number in 0..u64::from(self.command.seeds) {
+            let seed = self.command.seed + number;
+            runs.push(self.one(planned, seed)?);
+        }
+        Ok(MethodOutcome {
+            name: planned.name.to_string(),
             runs,
         })
     }
 
     /// Where a method's run with that seed is, in the run directory.
     fn folder(&self, name: &str, seed: u64) -> String {
-        match self.command.seeds {
-            1 => name.to_string(),
-            _ => format!("{name}-{seed}"),
+        if name == GIVEN || self.command.seeds == 1 {
+            return name.to_string();
         }
+        format!("{name}-{seed}")
     }
 
-    fn one(
-        &mut self,
-        folder: String,
-        config: AdaptationConfig,
-        source: &Arc<dyn Dataset>,
-        target: &Unlabelled,
-    ) -> Result<RunOutcome> {
+    fn one(&mut self, planned: &Planned<'_>, seed: u64) -> Result<RunOutcome> {
+        let folder = self.folder(planned.name, seed);
         let directory = self.directory.join(&folder);
-        let seed = config.seed;
-        let images = config.batch_size * config.epochs;
-        let network = match config.method.info().beginning {
-            Beginning::Any => self.command.network(self.data, seed)?,
-            Beginning::LearntWithSource | Beginning::Learnt => {
-                let alone = AdaptationMethod::SourceOnly.info().name;
-                let learnt = self.directory.join(self.folder(alone, seed)).join("best");
-                Network::load(&learnt, &LoadOptions::default())?
-            }
-        };
-        let validation = self.data.source_validation.clone();
         eprintln!("{folder}: in {}", directory.display());
         let mut watcher = Watcher::new(None, None);
-        let adaptation =
-            Adaptation::new(network, source.clone(), validation, target.clone(), config)?;
+        let adaptation = self.adaptation(planned, seed)?;
+        let images = self.command.batch as usize * self.command.epochs as usize;
         watcher.begin(images * adaptation.updates());
         let adaptation = match &self.data.test {
             Some(test) => adaptation.with_test_images(Unlabelled::new(test.clone()))?,
@@ -197,29 +293,68 @@ impl Runner<'_> {
         drop(adaptation);
         watcher.finish();
         if summary.train.interrupted {
-            return Err(interrupted(COMMAND, summary.train.epochs, self.directory));
+            let whole = self.command.all_pairs.as_deref();
+            let resume = whole.unwrap_or(self.directory);
+            return Err(interrupted(COMMAND, summary.train.epochs, resume));
         }
         self.skipped.extend(summary.skipped);
         let best = directory.join("best");
-        let measured = match &self.data.test {
-            Some(test) => {
-                let network = Network::load(&best, &LoadOptions::default())?;
-                let batch = self.command.batch as usize;
-                let measured = inference::measure(&network, test, batch)?;
-                Some(Box::new(measured))
-            }
-            None => None,
-        };
+        let measured = self.measured(&best)?;
         let epochs = epochs(&directory, &summary.predicted, measured.as_deref())?;
         Ok(RunOutcome {
             folder,
             seed,
             epoch: summary.train.best.map_or(0, |best| best.epoch),
             measured,
+            classes: self.classes(planned).to_vec(),
             sha256: sha256(&best.join("model.safetensors"))?,
             seconds: summary.train.seconds,
             epochs,
         })
+    }
+
+    /// The classes that are learnt.
+    fn classes<'b>(&'b self, planned: &Planned<'b>) -> &'b [String] {
+        let own = planned.source.map(|source| source.train.classes());
+        own.unwrap_or(&self.data.classes)
+    }
+
+    fn adaptation(&self, planned: &Planned<'_>, seed: u64) -> Result<Adaptation<'static>> {
+        let mut config = self.command.adaptation(planned.method, seed)?;
+        config.validator = planned.validator.unwrap_or(config.validator);
+        let network = match (planned.method.info().beginning, planned.begin) {
+            (Beginning::LearntWithSource | Beginning::Learnt, Some(begin)) => {
+                let learnt = self.directory.join(self.folder(begin, seed)).join("best");
+                Network::load(&learnt, &LoadOptions::default())?
+            }
+            _ => self.command.network(self.classes(planned), seed)?,
+        };
+        let both = self.command.augmentation(network.preprocessing())?;
+        let target = self.data.target.clone();
+        let adaptation = match planned.source {
+            Some(LabelledImages { train, validation }) => {
+                let validation = validation.clone();
+                Adaptation::new(network, train.clone(), validation, target, config)?
+            }
+            None => Adaptation::without_source(network, target, config)?,
+        };
+        Ok(match both {
+            Some(both) => {
+                let stronger = both.clone().then(strong_augmentation()?);
+                adaptation.with_augmentation(both, stronger)
+            }
+            None => adaptation,
+        })
+    }
+
+    /// How often the network in a directory is right on the target; `None` without labels.
+    fn measured(&self, best: &Path) -> Result<Option<Box<Measured>>> {
+        let Some(test) = &self.data.test else {
+            return Ok(None);
+        };
+        let network = Network::load(best, &LoadOptions::default())?;
+        let measured = inference::measure(&network, test, self.command.batch as usize)?;
+        Ok(Some(Box::new(measured)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is said at the end: a table, `summary.json`, `report.html`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use cnn_core::write_atomic;
@@ -11,18 +11,40 @@ use super::Adapt;
 use super::analysis::{Analysis, choices};
 use super::data::DomainData;
 use super::report::{self, Findings};
-use super::runs::{MethodOutcome, Outcomes};
+use super::runs::{GIVEN, MethodOutcome, Outcomes};
 use crate::report::NAME as PAGE;
 use crate::{inference, output};
 
 const SUMMARY: &str = "summary.json";
 
+/// What is said of runs that have ended.
+pub(super) struct Concluded {
+    pub(super) summary: Value,
+    /// First of methods that do worse than none.
+    worse: Vec<String>,
+    rows: Vec<Vec<String>>,
+    directory: PathBuf,
+}
+
+impl Concluded {
+    pub(super) fn print(&self) -> Result<()> {
+        for worse in &self.worse {
+            println!("{worse}");
+        }
+        output::table(&COLUMNS, &self.rows)?;
+        println!("run directory: {}", self.directory.display());
+        println!("report: {}", self.directory.join(PAGE).display());
+        Ok(())
+    }
+}
+
+/// Writes the summary and the report.
 pub(super) fn conclude(
     command: &Adapt,
     data: &DomainData,
     outcomes: &Outcomes,
     directory: &Path,
-) -> Result<()> {
+) -> Result<Concluded> {
     let summary = match said_before(outcomes, directory) {
         // What was said when the runs ended knows their seconds and what they skipped.
         Some(summary) => summary,
@@ -38,21 +60,22 @@ pub(super) fn conclude(
             summary(command, data, outcomes, &analysis, directory)?
         }
     };
-    let text = serde_json::to_string_pretty(&summary)? + "\n";
-    write_atomic(&directory.join(SUMMARY), |file| {
-        file.write_all(text.as_bytes())
-    })?;
+    save(&summary, directory)?;
     inference::print_skipped(&outcomes.skipped);
-    if command.json {
-        return output::json(&summary);
-    }
-    for worse in worse_than_source(outcomes) {
-        println!("{worse}");
-    }
-    output::table(&COLUMNS, &rows(outcomes)?)?;
-    println!("run directory: {}", directory.display());
-    println!("report: {}", directory.join(PAGE).display());
-    Ok(())
+    Ok(Concluded {
+        summary,
+        worse: worse_than_source(outcomes),
+        rows: rows(outcomes)?,
+        directory: directory.to_path_buf(),
+    })
+}
+
+/// Writes `summary.json`.
+pub(super) fn save(summary: &Value, directory: &Path) -> Result<()> {
+    let text = serde_json::to_string_pretty(summary)? + "\n";
+    Ok(write_atomic(&directory.join(SUMMARY), |file| {
+        file.write_all(text.as_bytes())
+    })?)
 }
 
 /// The summary of runs that had already ended, of the same weights and with their page.
@@ -68,11 +91,6 @@ fn said_before(outcomes: &Outcomes, directory: &Path) -> Option<Value> {
     let is_same = said.eq(now.map(|run| Some(run.sha256.as_str())));
     summary["run_dir"] = json!(directory);
     (is_same && directory.join(PAGE).exists()).then_some(summary)
-}
-
-/// The method that was asked for, or of several the first.
-pub(super) fn adapted(outcomes: &Outcomes) -> &MethodOutcome {
-    &outcomes.methods[outcomes.methods.len().min(2) - 1]
 }
 
 fn of_target(outcome: &MethodOutcome) -> Value {
@@ -104,7 +122,7 @@ fn summary(
     analysis: &Analysis,
     directory: &Path,
 ) -> Result<Value> {
-    let adapted = adapted(outcomes);
+    let adapted = outcomes.adapted();
     let mut methods = outcomes.methods.iter().map(of_target).collect::<Vec<_>>();
     for (method, found) in methods.iter_mut().zip(&analysis.methods) {
         method["a_distance"] = json!(found.distances.a_distance);
@@ -114,27 +132,38 @@ fn summary(
         "run_dir": directory,
         "method": adapted.name,
         "source_only": methods.first(),
-        "adapted": methods.get(outcomes.methods.len().min(2) - 1),
+        "adapted": methods.get(outcomes.adapted),
         "methods": methods,
         "oracle": outcomes.oracle.as_ref().map(of_target),
         "selected_epoch": adapted.runs.first().map(|run| run.epoch),
         "validator": command.validator,
         "weights_sha256": adapted.runs.first().map(|run| &run.sha256),
         "samples": data.test.as_ref().map(|test| test.len()),
+        "notes": data.notes,
         "skipped": outcomes.skipped,
     }))
 }
 
+/// What stands first in the table, in a sentence.
+fn alone_name(outcomes: &Outcomes) -> &'static str {
+    if outcomes.methods[0].name == GIVEN {
+        "the network as it was given"
+    } else {
+        "the source alone"
+    }
+}
+
 /// What is to be said first of methods that do worse than none.
 fn worse_than_source(outcomes: &Outcomes) -> Vec<String> {
-    let Some(alone) = outcomes.methods[0].mean() else {
+    let Some(alone) = outcomes.mean_alone() else {
         return Vec::new();
     };
     let worse = outcomes.methods.iter().skip(1).filter_map(|outcome| {
         let mean = outcome.mean().filter(|mean| *mean < alone)?;
         Some(format!(
-            "{} does worse than the source alone: {:.2} % instead of {:.2} %",
+            "{} does worse than {}: {:.2} % instead of {:.2} %",
             outcome.name,
+            alone_name(outcomes),
             100. * mean,
             100. * alone
         ))
@@ -149,8 +178,8 @@ pub(super) fn result(command: &Adapt, data: &DomainData, outcomes: &Outcomes) ->
     if !worse.is_empty() {
         return worse.join(". ") + ".";
     }
-    let name = &adapted(outcomes).name;
-    let means = [adapted(outcomes).mean(), outcomes.methods[0].mean()];
+    let name = &outcomes.adapted().name;
+    let means = [outcomes.adapted().mean(), outcomes.mean_alone()];
     let ([Some(mean), Some(alone)], Some(test)) = (means, &data.test) else {
         return format!(
             "How often {name} is right on the target is not known: there are no labels to measure \
@@ -162,10 +191,11 @@ pub(super) fn result(command: &Adapt, data: &DomainData, outcomes: &Outcomes) ->
         1 => String::new(),
         seeds => format!(", in the mean of {seeds} seeds"),
     };
-    match outcomes.methods.len() {
-        1 => format!("The source alone is right on {of} images of the target{mean}."),
+    let by = alone_name(outcomes);
+    match outcomes.adapted {
+        0 => format!("With {by}, {of} images of the target are right{mean}."),
         _ => format!(
-            "{name} is right on {of} images of the target, the source alone on {:.1}\u{a0}%{mean}.",
+            "{name} is right on {of} images of the target, {by} on {:.1}\u{a0}%{mean}.",
             100. * alone
         ),
     }
@@ -181,7 +211,7 @@ pub(super) const COLUMNS: [(&str, bool); 6] = [
     ("seconds", true),
 ];
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.2}", 100. * share)
 }
 
@@ -200,7 +230,7 @@ pub(super) fn around(outcome: &MethodOutcome) -> Result<Option<String>> {
 
 /// The rows of the table of methods.
 pub(super) fn rows(outcomes: &Outcomes) -> Result<Vec<Vec<String>>> {
-    let alone = outcomes.methods[0].mean();
+    let alone = outcomes.mean_alone();
     let row = |outcome: &MethodOutcome| {
         let mean = outcome.mean();
         let gain = mean.zip(alone).map(|(mean, alone)| 100. * (mean - alone));

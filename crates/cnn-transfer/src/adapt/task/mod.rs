@@ -1,6 +1,7 @@
 //! Training on a domain with labels and one without, batch beside batch.
 
 mod batches;
+mod feature_reader;
 mod judged;
 mod outputs;
 mod predictions;
@@ -23,6 +24,8 @@ use super::{FourierStyle, Unlabelled, VALIDATORS, Validator, strong_augmentation
 use crate::Error;
 use batches::DomainReaders;
 use predictions::Predictions;
+
+pub use feature_reader::FeatureReader;
 
 pub(super) use batches::DomainBatch;
 pub(super) use judged::JudgedImages;

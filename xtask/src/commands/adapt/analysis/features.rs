@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use candle_core::DType;
 use cnn_data::{BatchPlan, Dataset, Subset};
-use cnn_layers::{Context, FeatureMap, Mode};
-use cnn_models::{Bottlenecked, Network};
+use cnn_models::Network;
+use cnn_transfer::adapt::FeatureReader;
 
 use crate::commands::adapt::data::DomainData;
 
@@ -16,14 +16,14 @@ const BATCH: usize = 64;
 
 /// Images of both domains that every network is asked about.
 pub(in crate::commands::adapt) struct DomainSample {
-    /// Validation images of the source.
-    pub(in crate::commands::adapt) source: Arc<dyn Dataset>,
+    /// Validation images of the source; `None` for methods that do without.
+    pub(in crate::commands::adapt) source: Option<Arc<dyn Dataset>>,
     /// Images of the target that the accuracy is measured on; where there are none, training images,
     /// which have no labels then.
     pub(in crate::commands::adapt) target: Arc<dyn Dataset>,
 }
 
-/// What a network's bottleneck makes of images of both domains, row by row.
+/// The features of images of both domains, row by row.
 pub(in crate::commands::adapt) struct Features {
     pub(in crate::commands::adapt) source: ImageFeatures,
     pub(in crate::commands::adapt) target: ImageFeatures,
@@ -44,8 +44,9 @@ impl DomainSample {
         let some = |images: &Arc<dyn Dataset>| -> Result<Arc<dyn Dataset>> {
             Ok(Arc::new(Subset::spread(images.clone(), IMAGES)?))
         };
+        let source = data.source.as_ref();
         Ok(Self {
-            source: some(&data.source_validation)?,
+            source: source.map(|source| some(&source.validation)).transpose()?,
             target: some(data.test.as_ref().unwrap_or(data.target.images()))?,
         })
     }
@@ -53,8 +54,7 @@ impl DomainSample {
 
 impl Features {
     pub(super) fn of(network: &Network, sample: &DomainSample) -> Result<Self> {
-        let root = network.store().builder(Mode::Inference);
-        let model = Bottlenecked::build(&network.config().model, &root)?;
+        let reader = FeatureReader::new(network)?;
         let of_images = |images: &Arc<dyn Dataset>| {
             let plan = BatchPlan::new(images.clone(), network.preprocessing().clone())
                 .with_batch_size(BATCH);
@@ -62,8 +62,8 @@ impl Features {
             for batch in plan.start()? {
                 let batch = batch?;
                 let images = batch.images.to_dtype(network.store().dtype())?;
-                let rows = model.features(&FeatureMap::from_nhwc(&images)?, &Context::eval())?;
-                let rows = rows.to_dtype(DType::F32)?.flatten_all()?;
+                let rows = reader.features(&images)?.to_dtype(DType::F32)?;
+                let rows = rows.flatten_all()?;
                 features.values.extend(rows.to_vec1::<f32>()?);
                 features.images.extend(batch.indices);
             }
@@ -73,11 +73,12 @@ impl Features {
             );
             Ok(features)
         };
-        let source = of_images(&sample.source)?;
+        let target = of_images(&sample.target)?;
+        let source = sample.source.as_ref().map(of_images);
         Ok(Self {
-            columns: source.values.len() / source.images.len(),
-            target: of_images(&sample.target)?,
-            source,
+            columns: target.values.len() / target.images.len(),
+            source: source.transpose()?.unwrap_or_default(),
+            target,
         })
     }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use cnn_transfer::adapt::AdaptationMethod;
 use cnn_viz::{EpochChart, EpochCurve, ReportSection, ReportTable, TableColumn};
 
 use super::Findings;
@@ -25,15 +24,8 @@ const KNOWN: [&str; 5] = [
 pub(super) fn section(findings: &Findings<'_>, outcome: &MethodOutcome) -> Result<ReportSection> {
     let run = &outcome.runs[0];
     let log = Log(logged(&findings.directory.join(&run.folder))?);
-    let is_adabn = outcome.name == AdaptationMethod::AdaBn.info().name;
-    let note = is_adabn.then(|| {
-        "The target's statistics are taken when the training has ended: the accuracies of the epochs \
-         are those without them."
-            .to_string()
-    });
     Ok(ReportSection {
         title: format!("Run {}", run.folder),
-        notes: note.into_iter().collect(),
         tables: validators(run, &findings.command.validator)
             .into_iter()
             .collect(),

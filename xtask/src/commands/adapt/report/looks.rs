@@ -30,7 +30,7 @@ pub(super) fn strip(findings: &Findings<'_>) -> Result<Option<ImageStrip>> {
             continue;
         }
         columns.push(outcome.name.clone());
-        let classes = findings.data.source.classes();
+        let classes = &findings.data.classes;
         add(&mut rows, &images, &method.network, classes)?;
     }
     let complete = |row: &StripRow| row.cells.len() == columns.len();

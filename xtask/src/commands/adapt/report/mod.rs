@@ -8,6 +8,7 @@ mod tables;
 use std::path::Path;
 
 use anyhow::Result;
+use cnn_models::Network;
 use cnn_viz::{ClassResults, Fact, FileLink, Report};
 
 use super::analysis::Analysis;
@@ -43,30 +44,45 @@ fn page(findings: &Findings<'_>) -> Result<Report> {
         directory,
     } = *findings;
     let network = &analysis.methods[0].network;
-    let title = format!(
-        "{} from {} to {}",
-        command.model.as_deref().unwrap_or(network.spec().name),
-        last_part(&command.source),
-        last_part(&command.target)
-    );
+    let model = command.model.as_deref().unwrap_or(model_name(network));
+    let title = match domains(command) {
+        [Some(source), target] => format!("{model} from {source} to {}", target.unwrap_or(source)),
+        [None, target] => format!("{model} to {}", target.unwrap_or_default()),
+    };
+    let title = match &command.shift {
+        Some(shift) => format!("{title} ({shift})"),
+        None => title,
+    };
     let mut page = report::of_directory(COMMAND, title, directory)?;
     page.files.extend(best_epochs(outcomes));
     page.result = Some(said::result(command, data, outcomes));
     page.summary = facts(findings)?;
-    page.notes = notes(outcomes);
+    page.notes = notes(data, outcomes);
     page.skipped = outcomes.skipped.clone();
     page.sections = vec![tables::methods(findings)?];
     page.sections.extend(projections::sections(findings)?);
-    page.sections
-        .extend(tables::classes(outcomes, data.source.classes())?);
-    for outcome in &outcomes.methods {
+    page.sections.extend(tables::classes(findings)?);
+    let has_epochs = |outcome: &&MethodOutcome| !outcome.runs[0].epochs.is_empty();
+    for outcome in outcomes.methods.iter().filter(has_epochs) {
         page.sections.push(curves::section(findings, outcome)?);
     }
-    let adapted = outcomes.methods.iter().skip(1).take(1);
-    let shown = outcomes.methods.iter().take(1).chain(adapted);
+    let adapted = outcomes.methods.iter().skip(outcomes.adapted.max(1));
+    let shown = outcomes.methods.iter().take(1).chain(adapted.take(1));
     page.classes = shown.filter_map(|outcome| classes(outcome, data)).collect();
     page.strip = looks::strip(findings)?;
     Ok(page)
+}
+
+/// The name of the model that a bottleneck stands on, or else the network's own.
+fn model_name(network: &Network) -> &str {
+    let backbone = network.config().model.args.get("backbone");
+    let backbone = backbone.and_then(|name| name.as_str());
+    backbone.unwrap_or(network.spec().name)
+}
+
+/// The last parts of the paths of source and target.
+fn domains(command: &Adapt) -> [Option<&str>; 2] {
+    [&command.source, &command.target].map(|path| (!path.is_empty()).then(|| last_part(path)))
 }
 
 /// What stands behind the last `/` of a path, or its configuration.
@@ -92,10 +108,10 @@ fn best_epochs(outcomes: &Outcomes) -> impl Iterator<Item = FileLink> {
 }
 
 /// What whoever reads the figures has to know, each sentence once.
-fn notes(outcomes: &Outcomes) -> Vec<String> {
+fn notes(data: &DomainData, outcomes: &Outcomes) -> Vec<String> {
     let measured = outcomes.methods.iter().flat_map(|outcome| &outcome.runs);
     let measured = measured.filter_map(|run| run.measured.as_ref());
-    let mut notes = Vec::new();
+    let mut notes = data.notes.clone();
     for note in measured.flat_map(|measured| &measured.notes) {
         if !notes.contains(note) {
             notes.push(note.clone());
@@ -112,8 +128,8 @@ fn facts(findings: &Findings<'_>) -> Result<Vec<Fact>> {
         analysis,
         ..
     } = *findings;
-    let adapted = said::adapted(outcomes);
-    let place = outcomes.methods.len().min(2) - 1;
+    let adapted = outcomes.adapted();
+    let place = outcomes.adapted;
     let mut facts = Vec::new();
     let shown = outcomes.methods.iter().take(place + 1).rev();
     for outcome in shown.chain(&outcomes.oracle) {
@@ -130,22 +146,23 @@ fn facts(findings: &Findings<'_>) -> Result<Vec<Fact>> {
         let fact = Fact::new("A-distance", format!("{before:.2} → {after:.2}"));
         facts.push(fact.with_note("of the features of both domains: the source alone, adapted"));
     }
-    let epoch = Fact::new(
-        "epoch kept",
-        format!("{} of {}", adapted.runs[0].epoch, command.epochs),
-    );
+    let run = &adapted.runs[0];
+    let epoch = format!("{} of {}", run.epoch, run.epochs.len());
+    let epoch = Fact::new("epoch kept", epoch);
     facts.push(epoch.with_note(format!(
         "of {}; chosen by {}, without labels of the target",
         adapted.runs[0].folder, command.validator
     )));
-    let images = Fact::new(
-        "images",
-        format!("{} + {}", data.source.len(), data.target.len()),
-    );
-    facts.push(images.with_note(format!(
-        "of the source with labels of {} classes, of the target without",
-        data.source.classes().len()
-    )));
+    let classes = data.classes.len();
+    let target = data.target.len();
+    facts.push(match &data.source {
+        Some(source) => Fact::new("images", format!("{} + {target}", source.train.len()))
+            .with_note(format!(
+                "of the source with labels of {classes} classes, of the target without"
+            )),
+        None => Fact::new("images", target.to_string())
+            .with_note(format!("of the target, without labels; {classes} classes")),
+    });
     Ok(facts)
 }
 
@@ -155,7 +172,7 @@ fn classes(outcome: &MethodOutcome, data: &DomainData) -> Option<ClassResults> {
     let measured = run.measured.as_ref()?;
     Some(ClassResults {
         evaluated_on: format!("{} on the target, {}", run.folder, data.test_name),
-        names: data.source.classes().to_vec(),
+        names: run.classes.clone(),
         confusion: measured.confusion.clone(),
     })
 }

@@ -42,7 +42,7 @@ pub(super) fn sections(findings: &Findings<'_>) -> Result<Vec<ReportSection>> {
             .chain(left_out.clone())
             .collect(),
         points: Some(PointClouds {
-            classes: findings.data.source.classes().to_vec(),
+            classes: findings.data.classes.clone(),
             kinds: ["source", "target"].map(str::to_string),
             clouds,
         }),
@@ -87,7 +87,7 @@ impl Labels {
             }
         }
         Ok(Self {
-            source: all(sample.source.as_ref()),
+            source: sample.source.as_deref().map_or_else(Vec::new, all),
             target,
         })
     }

@@ -1,11 +1,10 @@
 //! The tables of the methods, of the domains, and of the classes.
 
 use anyhow::Result;
-use cnn_metrics::{ZeroDivision, precision_recall};
+use cnn_metrics::{ClassScores, ZeroDivision, precision_recall};
 use cnn_viz::{ReportSection, ReportTable, TableColumn};
 
 use super::Findings;
-use crate::commands::adapt::runs::Outcomes;
 use crate::commands::adapt::said;
 
 pub(super) fn percent(share: f64) -> String {
@@ -55,7 +54,7 @@ pub(super) fn methods(findings: &Findings<'_>) -> Result<ReportSection> {
                      network{}. A-distance: 0 where a linear classifier cannot tell the domains \
                      apart, 2 where it always can. MMD: the squared maximum mean discrepancy with \
                      five kernels, 0 for equal distributions.",
-                    sample.source.len(),
+                    sample.source.as_ref().map_or(0, |source| source.len()),
                     sample.target.len(),
                     match findings.command.seeds {
                         1 => "",
@@ -78,26 +77,44 @@ fn domains(findings: &Findings<'_>) -> ReportTable {
     let row = |[part, images, labels, from]: [&str; 4]| {
         [part, images, labels, from].map(str::to_string).to_vec()
     };
-    let [source, validation, target] = [
-        data.source.len(),
-        data.source_validation.len(),
-        data.target.len(),
-    ]
-    .map(|images| images.to_string());
-    let mut rows = vec![
-        row(["source, training", &source, "read", &command.source]),
-        row(["source, validation", &validation, "read", &command.source]),
-        row(["target, training", &target, "not read", &command.target]),
-    ];
+    let mut rows = Vec::new();
+    if let Some(source) = &data.source {
+        let [train, validation] =
+            [&source.train, &source.validation].map(|images| images.len().to_string());
+        rows.push(row(["source, training", &train, "read", &command.source]));
+        let validation = ["source, validation", &validation, "read", &command.source];
+        rows.push(row(validation));
+    }
+    // What has no path of its own is half of the source.
+    let of_target = match command.target.as_str() {
+        "" => &command.source,
+        target => target,
+    };
+    let shown = |path: &str| match &command.shift {
+        Some(shift) => format!("{path}, as {shift} shows it"),
+        None => path.to_string(),
+    };
+    let images = data.target.len().to_string();
+    rows.push(row([
+        "target, training",
+        &images,
+        "not read",
+        &shown(of_target),
+    ]));
+    if let Some(few) = &data.few {
+        let images = few.places().len().to_string();
+        rows.push(row([
+            "target, few labels",
+            &images,
+            "read",
+            &shown(of_target),
+        ]));
+    }
     if let Some(test) = &data.test {
         let images = test.len().to_string();
-        let from = command.test.as_ref().unwrap_or(&command.target);
-        rows.push(row([
-            "target, measured on",
-            &images,
-            "read at the end",
-            from,
-        ]));
+        let from = shown(command.test.as_deref().unwrap_or(of_target));
+        let measured = ["target, measured on", &images, "read at the end", &from];
+        rows.push(row(measured));
     }
     ReportTable {
         title: Some("Domains".to_string()),
@@ -113,24 +130,28 @@ fn domains(findings: &Findings<'_>) -> ReportTable {
 }
 
 /// How many of each class of the target every method finds; `None` without labels.
-pub(super) fn classes(outcomes: &Outcomes, names: &[String]) -> Result<Option<ReportSection>> {
+pub(super) fn classes(findings: &Findings<'_>) -> Result<Option<ReportSection>> {
+    let outcomes = findings.outcomes;
     let mut columns = vec![TableColumn::text("class"), TableColumn::number("images")];
     let mut rows: Vec<Vec<String>> = Vec::new();
-    let all = outcomes.methods.iter().chain(&outcomes.oracle);
-    for outcome in all {
-        let Some(measured) = &outcome.runs[0].measured else {
+    for outcome in outcomes.methods.iter().chain(&outcomes.oracle) {
+        let run = &outcome.runs[0];
+        let Some(measured) = &run.measured else {
             continue;
         };
         let scores = precision_recall(&measured.confusion, ZeroDivision::NaN)?;
         if rows.is_empty() {
-            let begin = |of: &cnn_metrics::ClassScores| {
-                vec![names[of.label].clone(), of.samples.to_string()]
-            };
+            let begin =
+                |of: &ClassScores| vec![run.classes[of.label].clone(), of.samples.to_string()];
             rows = scores.per_class.iter().map(begin).collect();
         }
         columns.push(TableColumn::number(outcome.name.clone()));
-        for (row, of) in rows.iter_mut().zip(&scores.per_class) {
-            row.push(shown((!of.recall.is_nan()).then(|| percent(of.recall))));
+        for row in &mut rows {
+            // What learnt from the target's labels alone may know fewer classes.
+            let mut scores = scores.per_class.iter();
+            let recall = scores.find(|of| run.classes[of.label] == row[0]);
+            let recall = recall.map(|of| of.recall).filter(|recall| !recall.is_nan());
+            row.push(shown(recall.map(percent)));
         }
     }
     Ok((!rows.is_empty()).then(|| ReportSection {
