@@ -162,7 +162,16 @@ fn a_network_is_adapted_without_a_source() {
     ]);
     assert_eq!(methods(&found), ["given", "adabn"]);
 
-    let begin = ["adapt", "--target", &data, "--weights", &weights];
+    let refused_out = bench.path("refused");
+    let begin = [
+        "adapt",
+        "--target",
+        &data,
+        "--out",
+        &refused_out,
+        "--weights",
+        &weights,
+    ];
     let table: [(&[&str], &[&str]); 4] = [
         (
             &["--method", "tent,dann"],
@@ -185,10 +194,12 @@ fn a_network_is_adapted_without_a_source() {
     for (more, words) in table {
         let mut arguments = begin.to_vec();
         if more.contains(&"--weights") {
-            arguments.truncate(3);
+            arguments.truncate(5);
         }
         faults.extend(refused(&[1, 2], words, &[&arguments[..], more].concat()));
     }
+    // Nothing was begun.
+    assert!(!bench.directory.path().join("refused").exists());
     none(faults);
 }
 

@@ -248,6 +248,11 @@ impl<'a> Adaptation<'a> {
         &self.network
     }
 
+    /// Epochs, of which some methods have one.
+    pub fn epochs(&self) -> usize {
+        self.config.epochs
+    }
+
     /// Updates of an epoch.
     pub fn updates(&self) -> usize {
         self.task.batches_per_epoch()

@@ -95,10 +95,13 @@ impl Validator {
         })
     }
 
+    /// Fails where it cannot choose, with so many validation images of the source, or without a
+    /// source.
+    ///
     /// # Errors
-    /// [`Error::Argument`] where it cannot choose: the source is not at hand and it needs that, or
-    /// has too few validation images.
-    pub(super) fn check(self, validation_images: Option<usize>) -> Result<(), Error> {
+    /// [`Error::Argument`] if the source is not at hand and it needs that, or has too few validation
+    /// images.
+    pub fn check(self, validation_images: Option<usize>) -> Result<(), Error> {
         if self.is_possible(validation_images.is_some()) {
             return match validation_images {
                 Some(images) if self == Self::Dev && images < LEAST_OF_DEV => {

@@ -274,6 +274,9 @@ impl Adapt {
     fn run_pair(&self, directory: Option<&Path>) -> Result<Concluded> {
         let given = self.source.is_empty().then(|| self.given()).transpose()?;
         let data = DomainData::open(self, given.as_ref().map(class_names))?;
+        let validation = data.source.as_ref().map(|source| source.validation.len());
+        let validator: Validator = self.validator.parse().context(Unusable)?;
+        validator.check(validation).context(Unusable)?;
         let mut fresh;
         let network = match &given {
             Some(network) => network,

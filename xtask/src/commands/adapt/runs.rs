@@ -278,8 +278,8 @@ impl Runner<'_> {
         eprintln!("{folder}: in {}", directory.display());
         let mut watcher = Watcher::new(None, None);
         let adaptation = self.adaptation(planned, seed)?;
-        let images = self.command.batch as usize * self.command.epochs as usize;
-        watcher.begin(images * adaptation.updates());
+        let images = self.command.batch as usize * adaptation.updates();
+        watcher.begin(images * adaptation.epochs());
         let adaptation = match &self.data.test {
             Some(test) => adaptation.with_test_images(Unlabelled::new(test.clone()))?,
             None => adaptation,
