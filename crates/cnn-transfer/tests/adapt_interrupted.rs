@@ -55,26 +55,38 @@ fn run<'a>(info: &MethodInfo) -> Adaptation<'a> {
         ..config(info.method)
     };
     let run = adaptation(config, target());
-    run.with_test_images(Unlabelled::new(target_test())).unwrap()
+    run.with_test_images(Unlabelled::new(target_test()))
+        .unwrap()
 }
 
 /// Runs until a moment, if there is one, and to the end else.
 fn sitting(info: &MethodInfo, directory: &Path, until: Option<Moment>) -> Option<Outcome> {
     let interrupt = Arc::new(AtomicBool::new(false));
     let flag = interrupt.clone();
-    let mut run = run(info).with_interrupt(interrupt).with_listener(move |notice| {
-        if until.is_some() && Moment::of(notice) == until {
-            flag.store(true, Ordering::Relaxed);
-        }
-    });
+    let mut run = run(info)
+        .with_interrupt(interrupt)
+        .with_listener(move |notice| {
+            if until.is_some() && Moment::of(notice) == until {
+                flag.store(true, Ordering::Relaxed);
+            }
+        });
     let summary = run.run(directory).unwrap();
-    assert_eq!(summary.train.interrupted, until.is_some(), "{}: {until:?}", info.name);
+    assert_eq!(
+        summary.train.interrupted,
+        until.is_some(),
+        "{}: {until:?}",
+        info.name
+    );
     (!summary.train.interrupted).then(|| Outcome::of(&summary, directory))
 }
 
 fn assert_same(info: &MethodInfo, what: &str, whole: &Outcome, found: &Outcome) {
     let differences = whole.differences(found);
-    assert!(differences.is_empty(), "{}, {what}: {differences:?}", info.name);
+    assert!(
+        differences.is_empty(),
+        "{}, {what}: {differences:?}",
+        info.name
+    );
 }
 
 #[test]
@@ -116,12 +128,14 @@ fn a_killed_run_ends_in_the_same_bytes() {
         let directory = tempfile::tempdir().unwrap();
         let left = tempfile::tempdir().unwrap();
         let at = |number: usize| left.path().join(number.to_string());
-        let mut run = run(info).with_save_every(Duration::ZERO).with_listener(|notice| {
-            let moment = Moment::of(notice);
-            if let Some(number) = moments.iter().position(|one| Some(*one) == moment) {
-                copy(directory.path(), &at(number));
-            }
-        });
+        let mut run = run(info)
+            .with_save_every(Duration::ZERO)
+            .with_listener(|notice| {
+                let moment = Moment::of(notice);
+                if let Some(number) = moments.iter().position(|one| Some(*one) == moment) {
+                    copy(directory.path(), &at(number));
+                }
+            });
         let summary = run.run(directory.path()).unwrap();
         drop(run);
         let found = Outcome::of(&summary, directory.path());

@@ -5,9 +5,7 @@ mod adaptation;
 
 use std::sync::Arc;
 
-use adaptation::{
-    Outcome, Relabelled, beginning, config, outcome, over, source, source_validation,
-};
+use adaptation::{Outcome, Relabelled, config, learnt, outcome, source, source_validation};
 use cnn_data::Dataset;
 use cnn_transfer::adapt::{
     Adaptation, AdaptationConfig, AdaptationMethod, METHODS, Unlabelled, VALIDATORS,
@@ -24,7 +22,7 @@ fn with_labels(
 ) -> Outcome {
     let target = change(adaptation::target());
     let test = Unlabelled::new(change(adaptation::target_test()));
-    let run = over(beginning(config.method), config, target);
+    let run = adaptation::adaptation(config, target);
     outcome(run.with_test_images(test).unwrap())
 }
 
@@ -71,8 +69,7 @@ fn other_labels_of_the_source_do_change_the_bytes() {
     let with_source = |source: Arc<dyn Dataset>| {
         let target = Unlabelled::new(adaptation::target());
         let config = config(AdaptationMethod::SourceOnly);
-        let network = beginning(config.method);
-        let run = Adaptation::new(network, source, source_validation(), target, config).unwrap();
+        let run = Adaptation::new(learnt(), source, source_validation(), target, config).unwrap();
         let test = Unlabelled::new(adaptation::target_test());
         outcome(run.with_test_images(test).unwrap())
     };

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use cnn_data::{Content, Dataset, Sample, Shapes, ShapesConfig, ShapesDomain, Split};
 use cnn_models::{LoadOptions, ModelConfig, Network, find};
 use cnn_transfer::adapt::{
-    Adaptation, AdaptationConfig, AdaptationMethod, AdaptationSummary, Beginning, Unlabelled,
+    Adaptation, AdaptationConfig, AdaptationMethod, AdaptationSummary, Unlabelled,
 };
 use tempfile::TempDir;
 
@@ -55,33 +55,31 @@ pub(crate) fn fresh() -> Network {
     Network::over(*find("bottleneck").unwrap(), &backbone, &config, 0).unwrap()
 }
 
-/// One that has learnt from the source for a moment.
+/// One that has learnt from the source for a moment, and is sure of what it says: methods that look
+/// at sure predictions find some.
 pub(crate) fn learnt() -> Network {
     static DIRECTORY: OnceLock<TempDir> = OnceLock::new();
     let directory = DIRECTORY.get_or_init(|| {
         let directory = tempfile::tempdir().unwrap();
         let config = AdaptationConfig {
-            updates: Some(6),
+            updates: Some(20),
+            learning_rate: 0.05,
             ..config(AdaptationMethod::SourceOnly)
         };
         let mut run = over(fresh(), config, target());
         run.run(directory.path()).unwrap();
         directory
     });
-    load(directory.path(), "best")
+    let network = load(directory.path(), "best");
+    let weight = network.store().get("head.weight").unwrap();
+    let weight = (weight.detach() * 25.).unwrap();
+    network.store().set("head.weight", &weight).unwrap();
+    network
 }
 
 /// A network that a run left.
 pub(crate) fn load(directory: &Path, which: &str) -> Network {
     Network::load(&directory.join(which), &LoadOptions::default()).unwrap()
-}
-
-/// What a method begins with.
-pub(crate) fn beginning(method: AdaptationMethod) -> Network {
-    match method.info().beginning {
-        Beginning::Any => fresh(),
-        Beginning::LearntWithSource | Beginning::Learnt => learnt(),
-    }
 }
 
 pub(crate) fn config(method: AdaptationMethod) -> AdaptationConfig {
@@ -104,9 +102,9 @@ pub(crate) fn over<'a>(
     Adaptation::new(network, source(), source_validation(), target, config).unwrap()
 }
 
-/// The same of the network that the method begins with.
+/// The same of a network that has learnt, with which any method may begin.
 pub(crate) fn adaptation<'a>(config: AdaptationConfig, target: Arc<dyn Dataset>) -> Adaptation<'a> {
-    over(beginning(config.method), config, target)
+    over(learnt(), config, target)
 }
 
 /// What is left of a run but the time that it took.
