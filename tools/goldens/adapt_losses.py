@@ -1,4 +1,5 @@
-"""Golden file of cnn-transfer's losses of domain adaptation: plain PyTorch programs of the published formulas. See README.md.
+"""Golden files of cnn-transfer's domain adaptation: losses by plain PyTorch programs of the published formulas, and labels that
+features suggest by SHOT's program. See README.md.
 
 Where the Transfer-Learning-Library has the loss, this is its formula; it adds 2 / (N - 1) to the discrepancies of kernels, which
 is left out here, and 1e-5 or less within logarithms of entropies, which is too.
@@ -7,12 +8,13 @@ is left out here, and 1e-5 or less within logarithms of entropies, which is too.
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from formula import values
 
-GOLDEN = Path(__file__).parents[2] / "crates/cnn-transfer/tests/golden/adapt_losses.json"
+FOLDER = Path(__file__).parents[2] / "crates/cnn-transfer/tests/golden"
 SHAPES = {
     "features.source": (6, 4),
     "features.target": (6, 4),
@@ -29,12 +31,16 @@ SHAPES = {
     "matrix.classes": (3, 5),
 }
 FIVE = [2.0**k for k in range(-3, 2)]
+# Images, features and classes of the cases of suggested labels.
+SUGGESTED = [(40, 5, 4), (60, 16, 10), (24, 3, 4)]
 
 
 def main():
     torch.set_num_threads(1)
     lines = [f"{json.dumps(name)}: {json.dumps(case(*row))}" for name, row in rows().items()]
-    GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    (FOLDER / "adapt_losses.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    lines = [json.dumps(suggestion(*sizes)) for sizes in SUGGESTED]
+    (FOLDER / "centroid_labels.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
 
 def rows() -> dict:
@@ -44,6 +50,7 @@ def rows() -> dict:
     wide = ["wide.source", "wide.target"]
     joint = both + ["logits.source", "logits.target"]
     domain = ["domain.source", "domain.target"]
+    logits = ["logits.source", "logits.target"]
     return {
         "mmd": (both, lambda s, t: mmd([(s, t, relative(FIVE))], quadratic)),
         "mmd few": (few, lambda s, t: mmd([(s, t, relative(FIVE))], quadratic)),
@@ -60,7 +67,11 @@ def rows() -> dict:
         "multilinear": (["features.source", "logits.source"], lambda f, g: probed(outer(f, g.softmax(1).detach()))),
         "random multilinear": (["features.source", "logits.source"], lambda f, g: probed(randomised(f, g.softmax(1).detach()))),
         "cdan+e": (joint, cdan_e),
-        "mcd": (["logits.source", "logits.target"], lambda a, b: (a.softmax(1) - b.softmax(1)).abs().mean()),
+        "mcd": (logits, lambda a, b: (a.softmax(1) - b.softmax(1)).abs().mean()),
+        "confident": (logits, lambda q, guide: confident(q, guide, 0.6, crossed)),
+        "confident all": (logits, lambda q, guide: confident(q, guide, 0.0, crossed)),
+        "pseudo-labels": (["logits.target"], lambda q: confident(q, q, 0.65, crossed)),
+        "confident squares": (logits, lambda q, teacher: confident(q, teacher, 0.6, squares)),
         "mcc": (["logits.target"], lambda g: mcc(g, 2.5)),
         "mcc 1": (["logits.target"], lambda g: mcc(g, 1.0)),
         "entropy": (["logits.target"], lambda g: entropies(g.softmax(1)).mean()),
@@ -155,6 +166,21 @@ def cdan_e(source, target, source_logits, target_logits):
     return F.binary_cross_entropy(d, labels, weights.view_as(d))
 
 
+def confident(logits, guide, threshold, loss):
+    """As TorchSSL's `consistency_loss` and the self-ensembling of French et al. have it: a mask over samples, the mean of all."""
+    guided = guide.detach().softmax(1)
+    is_sure = (guided.max(1).values >= threshold).double()
+    return (loss(logits, guided) * is_sure).mean()
+
+
+def crossed(logits, guided):
+    return F.cross_entropy(logits, guided.argmax(1), reduction="none")
+
+
+def squares(logits, guided):
+    return ((logits.softmax(1) - guided) ** 2).mean(1)
+
+
 def mcc(logits, temperature):
     n, classes = logits.shape
     p = (logits / temperature).softmax(1)
@@ -167,6 +193,46 @@ def mcc(logits, temperature):
 
 def entropies(p):
     return -(p * p.log()).sum(1)
+
+
+def suggestion(images, columns, classes) -> dict:
+    """Features around a centre for each class, the last of which no prediction names, and predictions that are often wrong."""
+    name = f"suggested.{images}"
+    kinds = np.arange(images) % (classes - 1)
+    centres = values(f"{name}.centres", (classes, columns))
+    features = values(f"{name}.features", (images, columns)) + centres[kinds]
+    logits = 2 * values(f"{name}.logits", (images, classes))
+    logits[np.arange(images), kinds] += 1
+    logits[:, -1] -= 4
+    features, logits = features.astype(np.float64), logits.astype(np.float64)
+    labels = obtain_label(features, logits)
+    predicted = logits.argmax(1)
+    assert classes - 1 not in predicted and not np.array_equal(labels, predicted), "a case that shows nothing"
+    return {"images": images, "columns": columns, "classes": classes, "labels": labels.tolist()}
+
+
+def obtain_label(features, logits):
+    """SHOT's function of this name (its authors' `object/image_target.py`), in numpy, for the cosine and the threshold 0."""
+    output = np.exp(logits - logits.max(1, keepdims=True))
+    output = output / output.sum(1, keepdims=True)
+    features = np.concatenate([features, np.ones((len(features), 1))], 1)
+    features = features / np.linalg.norm(features, axis=1, keepdims=True)
+    classes = output.shape[1]
+    count = np.eye(classes)[output.argmax(1)].sum(0)
+    (named,) = np.where(count > 0)
+
+    def nearest(weights):
+        centroids = weights.T.dot(features) / (1e-8 + weights.sum(0)[:, None])
+        centroids = centroids[named]
+        lengths = np.linalg.norm(centroids, axis=1)
+        assert lengths.min() > 0, "a class without images, whose distances are no numbers"
+        cosines = features.dot(centroids.T) / lengths
+        best = np.sort(cosines, 1)
+        assert len(named) > 1 and (best[:, -1] - best[:, -2]).min() > 1e-5, "a label that rounding may change"
+        return named[cosines.argmax(1)]
+
+    labels = nearest(output)
+    return nearest(np.eye(classes)[labels])
 
 
 if __name__ == "__main__":

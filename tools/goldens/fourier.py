@@ -1,4 +1,4 @@
-"""Golden file of cnn-transfer's Fourier styles, from numpy's transform of the whole photos. See README.md."""
+"""Golden files of cnn-transfer's Fourier styles, from numpy's transform of the whole photos. See README.md."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 
 from formula import values
 
-GOLDEN = Path(__file__).parents[2] / "crates/cnn-transfer/tests/golden/fourier.json"
+FOLDER = Path(__file__).parents[2] / "crates/cnn-transfer/tests/golden"
 HEIGHT, WIDTH = 7, 10
 CASES = [("same", (HEIGHT, WIDTH), 0), ("same", (HEIGHT, WIDTH), 1), ("same", (HEIGHT, WIDTH), 3), ("other", (9, 6), 2)]
 
@@ -23,7 +23,16 @@ def main():
         row = {"style": name, "size": size, "radius": radius}
         result.append(row | {"values": np.round(styled(photo, other, radius), 9).flatten().tolist(), "bytes": bytes_.flatten().tolist()})
     lines = [json.dumps(row) for row in result]
-    GOLDEN.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    (FOLDER / "fourier.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    (FOLDER / "fourier_batch.json").write_text(json.dumps(np.round(batch(), 9).flatten().tolist()) + "\n")
+
+
+def batch() -> np.ndarray:
+    """Three normalised photos in the styles of two, one after the other and around."""
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    photos = [drawn(f"fourier.photo {number}", (HEIGHT, WIDTH)) for number in range(3)]
+    styles = [drawn(f"fourier.style {number}", (9, 6)) for number in range(2)]
+    return np.stack([(styled(photo, styles[number % 2], 1) - mean) / std for number, photo in enumerate(photos)])
 
 
 def drawn(name: str, size) -> np.ndarray:

@@ -2,6 +2,8 @@
 //! (`tools/goldens/fourier.py`).
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use candle_core::{Device, Tensor};
+use cnn_core::Preprocessing;
 use cnn_transfer::adapt::{FourierStyle, Pixels};
 use serde_json::Value;
 
@@ -12,7 +14,9 @@ mod formula;
 use formula::formula_values;
 
 const GOLDEN: &str = include_str!("golden/fourier.json");
+const BATCH: &str = include_str!("golden/fourier_batch.json");
 const SIZE: [usize; 2] = [7, 10];
+const STYLE_SIZE: [usize; 2] = [9, 6];
 
 /// In 0 to 1, exact in f32's last digits but one.
 fn drawn(name: &str, [height, width]: [usize; 2]) -> Vec<f32> {
@@ -68,6 +72,85 @@ fn styled_photos_are_those_of_numpy() {
         let expected: Vec<u8> = numbers(&case["bytes"]).iter().map(|&x| x as u8).collect();
         assert_eq!(found, expected, "{style:?}");
     }
+}
+
+/// Photos side by side, `(N, H, W, 3)`, normalised.
+fn normalised(photos: &[Vec<f32>], [height, width]: [usize; 2]) -> Tensor {
+    let record = Preprocessing::default();
+    let values = photos.concat().into_iter().enumerate().map(|(at, x)| {
+        let channel = at % 3;
+        ((f64::from(x) - record.mean[channel]) / record.std[channel]) as f32
+    });
+    let shape = (photos.len(), height, width, 3);
+    Tensor::from_vec(values.collect(), shape, &Device::Cpu).unwrap()
+}
+
+fn drawn_all(name: &str, count: usize, size: [usize; 2]) -> Vec<Vec<f32>> {
+    let numbers = 0..count;
+    numbers
+        .map(|number| drawn(&format!("{name} {number}"), size))
+        .collect()
+}
+
+fn assert_close(found: &Tensor, expected: impl Iterator<Item = f64>) {
+    let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let expected: Vec<f64> = expected.collect();
+    assert_eq!(found.len(), expected.len());
+    for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let far = (f64::from(*found) - expected).abs();
+        assert!(far < 1e-5, "{at}: {found} and {expected}");
+    }
+}
+
+#[test]
+fn a_normalised_batch_is_that_of_numpy() {
+    let record = Preprocessing::default();
+    let photos = normalised(&drawn_all("photo", 3, SIZE), SIZE);
+    let styles = normalised(&drawn_all("style", 2, STYLE_SIZE), STYLE_SIZE);
+    let found = FourierStyle::default().apply_batch(&photos, &styles, &record);
+    let found = found.unwrap();
+    assert_eq!(found.dims(), [3, 7, 10, 3]);
+    let expected: Value = serde_json::from_str(BATCH).unwrap();
+    assert_close(&found, numbers(&expected).into_iter());
+}
+
+#[test]
+fn each_photo_of_a_batch_is_styled_as_alone() {
+    let record = Preprocessing::default();
+    let style = FourierStyle { radius: 2 };
+    let photos = drawn_all("photo", 5, SIZE);
+    let styles = drawn_all("style", 3, STYLE_SIZE);
+    let found = style
+        .apply_batch(
+            &normalised(&photos, SIZE),
+            &normalised(&styles, STYLE_SIZE),
+            &record,
+        )
+        .unwrap();
+    let alone: Vec<Vec<f32>> = photos
+        .iter()
+        .zip(styles.iter().cycle())
+        .map(|(photo, other)| {
+            let other = pixels(other, STYLE_SIZE);
+            style.apply(pixels(photo, SIZE), other, 3).unwrap()
+        })
+        .collect();
+    let expected = normalised(&alone, SIZE);
+    let expected = expected.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_close(&found, expected.into_iter().map(f64::from));
+}
+
+#[test]
+fn a_batch_without_styles_and_photos_that_are_too_small_are_named() {
+    let record = Preprocessing::default();
+    let photos = normalised(&drawn_all("photo", 2, SIZE), SIZE);
+    let style = FourierStyle::default();
+    let none = photos.narrow(0, 0, 0).unwrap();
+    let error = style.apply_batch(&photos, &none, &record).unwrap_err();
+    assert!(error.to_string().starts_with("`styles`"), "{error}");
+    let error = FourierStyle { radius: 4 }.apply_batch(&photos, &photos, &record);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("at least 9 × 9"), "{error}");
 }
 
 #[test]

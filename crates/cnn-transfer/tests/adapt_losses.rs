@@ -4,15 +4,15 @@
 
 use candle_core::{DType, Device, Result as CandleResult, Tensor, Var};
 use cnn_core::Key;
-use cnn_layers::{Context, LinearConfig, Mode, Store, backward};
+use cnn_layers::backward;
 use cnn_transfer::Error;
 use cnn_transfer::adapt::losses::{
     BatchSpectralPenalty, CentralMoments, ClassConfusion, GaussianKernel, HardFeatureNorm,
     JointMmd, MmdEstimate, MultiKernelMmd, RandomMultilinearMap, StepwiseFeatureNorm,
-    classifier_discrepancy, coral, domain_accuracy, domain_adversarial, entropy, entropy_weights,
-    information_maximization, multilinear_map,
+    classifier_discrepancy, confident_cross_entropy, confident_squares, coral, domain_accuracy,
+    domain_adversarial, entropy, entropy_weights, information_maximization, multilinear_map,
 };
-use cnn_transfer::adapt::{DomainDiscriminatorConfig, Domains, WarmStart, reverse_gradient};
+use cnn_transfer::adapt::{Domains, reverse_gradient};
 use serde_json::{Map, Value};
 
 #[path = "../../cnn-models/tests/common/formula.rs"]
@@ -165,6 +165,18 @@ fn cases() -> Vec<Case> {
         }),
         case("cdan+e", &joined, conditional),
         case("mcd", &LOGITS, |xs| classifier_discrepancy(&xs[0], &xs[1])),
+        case("confident", &LOGITS, |xs| {
+            confident_cross_entropy(&xs[0], &xs[1], 0.6)
+        }),
+        case("confident all", &LOGITS, |xs| {
+            confident_cross_entropy(&xs[0], &xs[1], 0.)
+        }),
+        case("pseudo-labels", &LOGITS[1..], |xs| {
+            confident_cross_entropy(&xs[0], &xs[0], 0.65)
+        }),
+        case("confident squares", &LOGITS, |xs| {
+            confident_squares(&xs[0], &xs[1], 0.6)
+        }),
         case("mcc", &LOGITS[1..], |xs| {
             ClassConfusion::default().loss(&xs[0])
         }),
@@ -370,120 +382,6 @@ fn the_random_map_keeps_inner_products_on_average() {
     assert!(far < 0.06, "{far}");
 }
 
-/// A training step's graph: a linear layer and a discriminator between the loss and the features.
-#[test]
-fn a_reversed_gradient_moves_features_against_the_discriminator() {
-    let store = Store::with_dtype(1, DType::F64, &Device::Cpu);
-    let root = store.builder(Mode::Train);
-    let before = LinearConfig::new(4, 5).build(&root.pp("before")).unwrap();
-    let discriminator = DomainDiscriminatorConfig::new(5, 7)
-        .build(&root.pp("discriminator"))
-        .unwrap();
-    let xs: Vec<Tensor> = FEATURES
-        .iter()
-        .map(|input| input.tensor(DType::F64))
-        .collect();
-    let gradients = |lambda: Option<f64>| {
-        let cx = Context::train(Key::new(0));
-        let features = before.forward(&of(&xs).joined().unwrap(), &cx).unwrap();
-        let reversed = match lambda {
-            Some(lambda) => reverse_gradient(&features, lambda).unwrap(),
-            None => features,
-        };
-        let logits = discriminator.forward(&reversed, &cx).unwrap();
-        let halves = [
-            logits.narrow(0, 0, 6).unwrap(),
-            logits.narrow(0, 6, 6).unwrap(),
-        ];
-        let found = backward(&domain_adversarial(of(&halves), None).unwrap()).unwrap();
-        let gradient = |(name, var): (String, Var)| (name, flat(found.get(&var).unwrap()));
-        store
-            .trainable()
-            .into_iter()
-            .map(gradient)
-            .collect::<Vec<_>>()
-    };
-    let plain = gradients(None);
-    let reversed = gradients(Some(0.25));
-    assert_eq!(plain.len(), 2 + 10);
-    for ((name, plain), (_, reversed)) in plain.iter().zip(&reversed) {
-        let factor = if name.starts_with("before") {
-            -0.25
-        } else {
-            1.
-        };
-        let expected: Vec<f64> = plain.iter().map(|x| x * factor).collect();
-        assert!(difference(reversed, &expected) < 1e-12, "{name}");
-        // The bias before a norm has no effect.
-        let is_free = [
-            "before.bias",
-            "discriminator.0.bias",
-            "discriminator.3.bias",
-        ]
-        .contains(&name.as_str());
-        assert!(is_free || plain.iter().any(|x| x.abs() > 1e-6), "{name}");
-    }
-}
-
-#[test]
-fn a_warm_start_is_that_of_the_library() {
-    // 2 (hi − lo) / (1 + exp(−α i / N)) − (hi − lo) + lo
-    let warm_start = WarmStart {
-        alpha: 3.,
-        low: 0.1,
-        high: 0.9,
-        iterations: 40,
-    };
-    for iteration in [0, 1, 20, 40, 4000] {
-        let progress = iteration as f64 / 40.;
-        let expected = 2. * 0.8 / (1. + (-3. * progress).exp()) - 0.8 + 0.1;
-        assert!((warm_start.lambda(iteration).unwrap() - expected).abs() < 1e-15);
-    }
-    for wrong in [
-        WarmStart {
-            iterations: 0,
-            ..warm_start
-        },
-        WarmStart {
-            alpha: 0.,
-            ..warm_start
-        },
-        WarmStart {
-            high: 0.,
-            ..warm_start
-        },
-        WarmStart {
-            low: f64::NAN,
-            ..warm_start
-        },
-    ] {
-        assert!(wrong.lambda(1).is_err(), "{wrong:?}");
-    }
-}
-
-#[test]
-fn layers_are_called_as_in_the_library() {
-    let names = |build: &dyn Fn(&cnn_layers::Builder)| {
-        let store = Store::new(0);
-        build(&store.builder(Mode::Train));
-        let parameters = store.trainable().into_iter().map(|(name, _)| name);
-        parameters.collect::<Vec<_>>().join(" ")
-    };
-    let config = DomainDiscriminatorConfig::new(4, 5);
-    assert_eq!(
-        names(&|root| drop(config.build(root).unwrap())),
-        "0.weight 0.bias 1.weight 1.bias 3.weight 3.bias 4.weight 4.bias 6.0.weight 6.0.bias"
-    );
-    assert_eq!(
-        names(&|root| drop(config.without_batch_norm().build(root).unwrap())),
-        "0.weight 0.bias 3.weight 3.bias 6.0.weight 6.0.bias"
-    );
-    let store = Store::new(0);
-    let _ = config.build(&store.builder(Mode::Train)).unwrap();
-    assert_eq!(store.get("3.weight").unwrap().dims(), [5, 5]);
-    assert_eq!(store.get("6.0.weight").unwrap().dims(), [1, 5]);
-}
-
 #[test]
 fn what_does_not_fit_is_a_named_error() {
     let zeros = |rows: usize, columns: usize| {
@@ -537,6 +435,11 @@ fn what_does_not_fit_is_a_named_error() {
         ("logits", domain_adversarial(pair(&a, &b), None)),
         ("logits", multilinear_map(&a, &b).map(|map| map.to_nhwc())),
         ("second", classifier_discrepancy(&a, &other)),
+        ("guide", confident_cross_entropy(&a, &other, 0.5)),
+        ("guide", confident_squares(&a, &b, 0.5)),
+        ("logits", confident_squares(&flat, &flat, 0.5)),
+        ("threshold", confident_cross_entropy(&a, &a, 1.5)),
+        ("threshold", confident_squares(&a, &a, f64::NAN)),
         ("temperature", ClassConfusion { temperature: 0. }.loss(&a)),
         ("logits", entropy(&flat)),
         ("logits", information_maximization(&zeros(0, 3))),

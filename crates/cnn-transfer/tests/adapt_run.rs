@@ -1,296 +1,350 @@
-//! A run of domain adaptation: what it reads, that labels of the target change nothing, that it
-//! resumes to the same bytes.
+//! A run of domain adaptation: what each method trains and logs, and what chooses its epoch.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod adaptation;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use cnn_data::{Content, Dataset, Sample, Shapes, ShapesConfig, Split};
-use cnn_models::{LoadOptions, ModelConfig, Network};
+use adaptation::{
+    BATCH, SIDE, adaptation, config, learnt, load, shapes, source_validation, target,
+};
+use candle_core::{DType, Tensor};
+use cnn_data::{BatchPlan, Dataset, ShapesDomain, Split};
+use cnn_kernels::{Conv2dSpec, FeatureMap, Padding, conv2d};
+use cnn_models::{ModelConfig, Network};
 use cnn_train::Notice;
 use cnn_transfer::adapt::{
-    Adaptation, AdaptationConfig, AdaptationMethod, METHODS, Unlabelled, VALIDATORS, Validator,
+    Adaptation, AdaptationConfig, AdaptationMethod, AdaptationSummary, METHODS, Unlabelled,
+    VALIDATORS, Validator,
 };
 
-fn shapes(samples: usize, split: Split) -> Arc<dyn Dataset> {
-    let config = ShapesConfig::default().with_samples(samples);
-    Arc::new(Shapes::new(config.with_split(split)).unwrap())
+/// The averages that an epoch logs, by name.
+type Logged = BTreeMap<String, f64>;
+
+/// A whole run, with what each epoch logs of training and of validation.
+struct Watched {
+    summary: AdaptationSummary,
+    train: Vec<Logged>,
+    val: Vec<Logged>,
 }
 
-fn network() -> Network {
-    Network::new("resnet8_cifar10", &ModelConfig::default(), 0).unwrap()
-}
-
-fn config(method: AdaptationMethod) -> AdaptationConfig {
-    AdaptationConfig {
-        method,
-        epochs: 2,
-        updates: Some(3),
-        batch_size: 8,
-        ..AdaptationConfig::default()
-    }
-}
-
-fn adaptation<'a>(config: AdaptationConfig, target: Arc<dyn Dataset>) -> Adaptation<'a> {
-    let source = shapes(24, Split::Train);
-    let validation = shapes(20, Split::Val);
-    Adaptation::new(
-        network(),
-        source,
-        validation,
-        Unlabelled::new(target),
-        config,
-    )
-    .unwrap()
-}
-
-fn files(directory: &Path) -> Vec<Vec<u8>> {
-    [
-        "best/model.safetensors",
-        "last/model.safetensors",
-        "metrics.csv",
-    ]
-    .map(|file| std::fs::read(directory.join(file)).unwrap())
-    .map(|bytes| without_seconds(&bytes))
-    .into()
-}
-
-/// The rows of a CSV without their last column, which is a time.
-fn without_seconds(bytes: &[u8]) -> Vec<u8> {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return bytes.to_vec();
-    };
-    let rows = text.lines().map(|row| row.rsplit_once(',').unwrap().0);
-    rows.collect::<Vec<_>>().join("\n").into_bytes()
-}
-
-/// The images of a dataset with other labels.
-struct Relabelled(Arc<dyn Dataset>);
-
-impl Dataset for Relabelled {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn classes(&self) -> &[String] {
-        self.0.classes()
-    }
-
-    fn id(&self, index: usize) -> String {
-        self.0.id(index)
-    }
-
-    fn label(&self, index: usize) -> Option<usize> {
-        Some((self.0.label(index)? + 1) % self.classes().len())
-    }
-
-    fn content(&self, index: usize) -> Result<Content, cnn_data::Error> {
-        self.0.content(index)
-    }
-
-    fn read(&self, index: usize) -> Result<Sample, cnn_data::Error> {
-        let sample = self.0.read(index)?;
-        Ok(Sample::new(sample.image, self.label(index)))
-    }
-}
-
-#[test]
-fn no_label_of_the_target_reaches_training_or_choice() {
-    let target = shapes(20, Split::Test);
-    let ends = [
-        target.clone(),
-        Arc::new(Relabelled(target)) as Arc<dyn Dataset>,
-    ]
-    .map(|target| {
-        let directory = tempfile::tempdir().unwrap();
-        let config = config(AdaptationMethod::CdanE);
-        adaptation(config, target).run(directory.path()).unwrap();
-        files(directory.path())
+fn watched(run: Adaptation<'_>, directory: &Path) -> Watched {
+    let mut train = Vec::new();
+    let mut val = Vec::new();
+    let mut run = run.with_listener(|notice| {
+        if let Notice::Epoch { record, .. } = notice {
+            train.push(record.train.iter().cloned().collect());
+            val.push(record.val.iter().cloned().collect());
+        }
     });
-    assert_eq!(ends[0], ends[1]);
-    let hidden = Unlabelled::new(shapes(3, Split::Test));
-    assert!(hidden.images().classes().is_empty());
-    assert!((0..3).all(|index| hidden.images().label(index).is_none()));
-    assert_eq!(hidden.images().read(1).unwrap().label, None);
-    assert_eq!((hidden.len(), hidden.is_empty()), (3, false));
+    let summary = run.run(directory).unwrap();
+    drop(run);
+    Watched {
+        summary,
+        train,
+        val,
+    }
 }
 
 #[test]
 fn every_method_runs_and_says_what_it_minimises() {
     for info in METHODS {
+        let name = info.name;
         let directory = tempfile::tempdir().unwrap();
         let config = AdaptationConfig {
             epochs: 1,
             ..config(info.method)
         };
-        let mut logged = Vec::new();
-        let mut run = adaptation(config, shapes(20, Split::Test)).with_listener(|notice| {
-            if let Notice::Epoch { record, .. } = notice {
-                logged = record.train.iter().map(|(name, _)| name.clone()).collect();
-            }
-        });
-        let summary = run.run(directory.path()).unwrap();
-        drop(run);
+        let found = watched(adaptation(config, target()), directory.path());
+        assert_eq!(found.summary.train.best.unwrap().score_name, "im", "{name}");
+        let logged = &found.train[0];
+        // What is logged is not nothing: sure predictions are found where a method looks for them.
+        let transferred = logged.get("transfer_loss");
         assert_eq!(
-            summary.train.best.unwrap().score_name,
-            "im",
-            "{}",
-            info.name
+            transferred.is_some(),
+            info.trade_off > 0.,
+            "{name}: {logged:?}"
         );
-        let has_loss = logged.iter().any(|name| name == "transfer_loss");
-        assert_eq!(has_loss, info.trade_off > 0., "{}", info.name);
-        let judges = ["dann", "bsp", "cdan", "cdan+e"].contains(&info.name);
-        let has_judge = logged.iter().any(|name| name == "domain_top1");
-        assert_eq!(has_judge, judges, "{}", info.name);
-        assert_eq!(info.name.parse::<AdaptationMethod>().unwrap(), info.method);
+        assert!(
+            transferred.is_none_or(|loss| loss.abs() > 1e-6),
+            "{name}: {logged:?}"
+        );
+        let judges = ["dann", "bsp", "cdan", "cdan+e", "adda"].contains(&name);
+        assert_eq!(logged.contains_key("domain_top1"), judges, "{name}");
+        assert_eq!(
+            logged.contains_key("discriminator_loss"),
+            name == "adda",
+            "{name}"
+        );
+        let reverses = judges && name != "adda";
+        assert_eq!(logged.contains_key("lambda"), reverses, "{name}");
+        // Those without a source do not say how right they are there.
+        let knows_source = !info.method.is_source_free() && name != "adda";
+        assert_eq!(logged.contains_key("top1"), knows_source, "{name}");
+        assert_eq!(logged.contains_key("loss"), name != "adabn", "{name}");
         // What is left is a network as any other.
-        let best = Network::load(&directory.path().join("best"), &LoadOptions::default());
-        assert_eq!(best.unwrap().spec().name, "bottleneck");
+        let best = load(directory.path(), "best");
+        assert_eq!(best.spec().name, "bottleneck");
     }
 }
 
-#[test]
-fn an_interrupted_run_ends_in_the_same_bytes() {
-    for method in [AdaptationMethod::Dann, AdaptationMethod::AdaBn] {
-        let target = shapes(20, Split::Test);
-        let whole = tempfile::tempdir().unwrap();
-        let mut run = adaptation(config(method), target.clone());
-        run.run(whole.path()).unwrap();
-        // Again where it had ended: nothing changes.
-        let ended = files(whole.path());
-        drop(run);
-        adaptation(config(method), target.clone())
-            .run(whole.path())
-            .unwrap();
-        assert_eq!(files(whole.path()), ended);
-
-        let broken = tempfile::tempdir().unwrap();
-        for updates in [2, 2, usize::MAX] {
-            let interrupt = Arc::new(AtomicBool::new(false));
-            let flag = interrupt.clone();
-            let mut seen = 0;
-            let mut run = adaptation(config(method), target.clone())
-                .with_interrupt(interrupt)
-                .with_listener(move |notice| {
-                    seen += usize::from(matches!(notice, Notice::Update { .. }));
-                    flag.store(seen >= updates, Ordering::Relaxed);
-                });
-            let summary = run.run(broken.path()).unwrap();
-            let last = updates == usize::MAX;
-            assert_eq!(summary.train.interrupted, !last, "{updates}");
-        }
-        assert_eq!(files(broken.path()), ended, "{method}");
-    }
-}
-
-#[test]
-fn statistics_of_the_target_are_all_that_adabn_changes() {
-    let target = shapes(20, Split::Test);
-    let directory = tempfile::tempdir().unwrap();
-    let config = AdaptationConfig {
-        epochs: 1,
-        ..config(AdaptationMethod::AdaBn)
+/// The tensors of two networks that differ, without the counts of batches.
+fn changed(before: &Network, after: &Network) -> Vec<String> {
+    let values = |tensor: &Tensor| -> Vec<f32> {
+        let values = tensor.to_dtype(DType::F32).unwrap();
+        values.flatten_all().unwrap().to_vec1().unwrap()
     };
-    adaptation(config, target).run(directory.path()).unwrap();
-    let load = |which: &str| Network::load(&directory.path().join(which), &LoadOptions::default());
-    let [best, last] = ["best", "last"].map(|which| load(which).unwrap());
-    for (name, tensor) in last.store().tensors() {
-        let values = |tensor: &candle_core::Tensor| {
-            let values = tensor.to_dtype(candle_core::DType::F64).unwrap();
-            values.flatten_all().unwrap().to_vec1::<f64>().unwrap()
+    let differs = |(name, tensor): (String, Tensor)| {
+        let other = before.store().get(&name).unwrap();
+        (values(&tensor) != values(&other)).then_some(name)
+    };
+    let all = after.store().tensors().into_iter().filter_map(differs);
+    all.filter(|name| !name.ends_with("num_batches_tracked"))
+        .collect()
+}
+
+fn is_statistic(name: &str) -> bool {
+    name.ends_with(".running_mean") || name.ends_with(".running_var")
+}
+
+#[test]
+fn each_method_changes_what_it_trains_and_nothing_else() {
+    let norms: Vec<String> = learnt()
+        .store()
+        .names()
+        .into_iter()
+        .filter_map(|name| name.strip_suffix("running_mean").map(str::to_string))
+        .collect();
+    for info in METHODS {
+        let directory = tempfile::tempdir().unwrap();
+        let run = adaptation(config(info.method), target());
+        run.with_listener(|_| ()).run(directory.path()).unwrap();
+        let after = load(directory.path(), "last");
+        let found = changed(&learnt(), &after);
+        let all: Vec<String> = after
+            .store()
+            .names()
+            .into_iter()
+            .filter(|name| !name.ends_with("num_batches_tracked"))
+            .collect();
+        let is_norm = |name: &str| norms.iter().any(|norm| name.starts_with(norm.as_str()));
+        let trains = |name: &str| match info.name {
+            "adabn" => is_statistic(name),
+            "tent" => is_norm(name),
+            "shot" | "adda" => !name.starts_with("head."),
+            _ => true,
         };
-        let same = values(&tensor) == values(&best.store().get(&name).unwrap());
-        let is_statistic = ["running_mean", "running_var", "num_batches_tracked"]
+        // A bias before a norm has no effect, and no gradient but rounding.
+        let expected = all
             .iter()
-            .any(|statistic| name.ends_with(statistic));
-        assert_eq!(same, !is_statistic, "{name}");
+            .filter(|name| trains(name) && *name != "bottleneck.0.bias");
+        let found = found.iter().filter(|name| *name != "bottleneck.0.bias");
+        assert!(found.eq(expected), "{}", info.name);
     }
+}
+
+/// The target is one batch, of which each update sees the same.
+#[test]
+fn adabn_takes_the_mean_and_the_variance_of_the_target() {
+    let target = shapes(ShapesDomain::Sketch, BATCH, Split::Train);
+    let directory = tempfile::tempdir().unwrap();
+    let before = learnt();
+    let run = |network: Network, directory: &Path| {
+        let target = Unlabelled::new(target.clone());
+        let config = config(AdaptationMethod::AdaBn);
+        let mut run = Adaptation::without_source(network, target, config).unwrap();
+        assert_eq!(run.updates(), 70);
+        run.run(directory).unwrap();
+        load(directory, "best")
+    };
+    let after = run(learnt(), directory.path());
+
+    let plan = BatchPlan::new(target.clone(), before.preprocessing().clone());
+    let batch = plan
+        .with_batch_size(BATCH)
+        .start()
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let weight = before.store().get("backbone.conv1.weight").unwrap();
+    let spec = Conv2dSpec {
+        padding: Padding::all(1),
+        ..Conv2dSpec::default()
+    };
+    let images = FeatureMap::from_nhwc(&batch.images).unwrap();
+    let maps = conv2d(&images, &weight.detach(), None, &spec).unwrap();
+    let pixels = maps.to_nhwc().reshape((BATCH * SIDE * SIDE, 16)).unwrap();
+    let pixels = pixels.to_vec2::<f32>().unwrap();
+    let statistic = |name: &str| -> Vec<f32> {
+        let tensor = after.store().get(&format!("backbone.bn1.{name}")).unwrap();
+        tensor.to_vec1().unwrap()
+    };
+    let [means, variances] = ["running_mean", "running_var"].map(statistic);
+    let count = pixels.len() as f64;
+    for (channel, (found_mean, found_variance)) in means.iter().zip(variances).enumerate() {
+        let values = || pixels.iter().map(|row| f64::from(row[channel]));
+        let mean = values().sum::<f64>() / count;
+        let squares = values().map(|x| (x - mean).powi(2)).sum::<f64>();
+        // Of a fresh network's 0 and 1, 0.9 to the 70th is left.
+        let left = 0.9f64.powi(70);
+        let expected = (1. - left) * mean;
+        let spread = (squares / count).sqrt();
+        let far = (f64::from(*found_mean) - expected).abs();
+        assert!(
+            far < 1e-4 * (spread + mean.abs()),
+            "{channel}: {found_mean}, {expected}"
+        );
+        let expected = left + (1. - left) * squares / (count - 1.);
+        let far = (f64::from(found_variance) - expected).abs();
+        assert!(
+            far < 1e-4 * expected,
+            "{channel}: {found_variance}, {expected}"
+        );
+    }
+
+    // What the network had before is forgotten.
+    let other = learnt();
+    for (name, tensor) in other.store().tensors() {
+        if is_statistic(&name) {
+            let moved = (tensor.detach() + 3.).unwrap();
+            other.store().set(&name, &moved).unwrap();
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let other = run(other, directory.path());
+    assert!(changed(&after, &other).is_empty());
 }
 
 #[test]
 fn a_validator_chooses_the_epoch_by_its_own_score() {
     for (validator, name) in VALIDATORS {
         assert_eq!(name.parse::<Validator>().unwrap(), validator);
+        assert_eq!(validator.to_string(), name);
         let directory = tempfile::tempdir().unwrap();
         let config = AdaptationConfig {
             validator,
+            epochs: 3,
+            learning_rate: 0.1,
             ..config(AdaptationMethod::Coral)
         };
-        let mut scores = Vec::new();
-        let mut run = adaptation(config, shapes(20, Split::Test)).with_listener(|notice| {
-            if let Notice::Epoch { record, .. } = notice {
-                let found = record.val.iter().find(|(known, _)| known == name);
-                scores.push(found.unwrap().1);
-            }
-        });
-        let best = run.run(directory.path()).unwrap().train.best.unwrap();
-        drop(run);
+        let found = watched(adaptation(config, target()), directory.path());
+        let best = found.summary.train.best.unwrap();
+        let scores: Vec<f64> = found.val.iter().map(|epoch| epoch[name]).collect();
         let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        assert_eq!(best.score_name, name);
         assert_eq!(best.score, highest, "{name}: {scores:?}");
         assert_eq!(scores[best.epoch - 1], highest, "{name}");
     }
-}
-
-#[test]
-fn what_does_not_fit_is_told() {
-    let target = || Unlabelled::new(shapes(20, Split::Test));
-    let of = |network: Network, target: Unlabelled, config: AdaptationConfig| {
-        let source = shapes(24, Split::Train);
-        let validation = shapes(20, Split::Val);
-        match Adaptation::new(network, source, validation, target, config) {
-            Ok(_) => panic!("it fits"),
-            Err(error) => error.to_string(),
-        }
-    };
-    let few_classes = ModelConfig {
-        num_classes: Some(3),
-        ..ModelConfig::default()
-    };
-    let other = Network::new("resnet8_cifar10", &few_classes, 0).unwrap();
-    let plain = || config(AdaptationMethod::Dann);
-    assert!(of(other, target(), plain()).contains("3 classes"));
-    let large = AdaptationConfig {
-        batch_size: 21,
-        ..plain()
-    };
-    assert!(of(network(), target(), large).contains("at least 21, a batch"));
-    let message = "dan+e".parse::<AdaptationMethod>().unwrap_err().to_string();
-    assert!(
-        message.contains("did you mean") && message.contains("adabn"),
-        "{message}"
-    );
-    let message = "top1".parse::<Validator>().unwrap_err().to_string();
-    assert!(
-        message.contains("im, entropy, snd, bnm, dev, source_top1"),
-        "{message}"
-    );
 }
 
 /// The discriminator knows nothing at first, so that little of its gradient is reversed.
 #[test]
 fn more_of_the_gradient_is_reversed_as_the_run_goes_on() {
     let directory = tempfile::tempdir().unwrap();
-    let mut reversed = Vec::new();
-    let target = shapes(20, Split::Test);
-    let mut run = adaptation(config(AdaptationMethod::Dann), target).with_listener(|notice| {
-        if let Notice::Epoch { record, .. } = notice {
-            let found = record.train.iter().find(|(name, _)| name == "lambda");
-            reversed.push(found.unwrap().1);
-        }
-    });
-    run.run(directory.path()).unwrap();
-    drop(run);
+    let run = adaptation(config(AdaptationMethod::Dann), target());
+    let found = watched(run, directory.path());
+    let reversed: Vec<f64> = found.train.iter().map(|epoch| epoch["lambda"]).collect();
     // 2 / (1 + e^(-10 p)) - 1 at the updates 0, 1, 2 and 3, 4, 5 of 6.
     let mean = |updates: [f64; 3]| {
         let of = updates.map(|update| 2. / (1. + (-10. * update / 6.).exp()) - 1.);
         of.iter().sum::<f64>() / 3.
     };
-    for (found, expected) in reversed
-        .iter()
-        .zip([mean([0., 1., 2.]), mean([3., 4., 5.])])
-    {
+    let expected = [mean([0., 1., 2.]), mean([3., 4., 5.])];
+    assert_eq!(reversed.len(), expected.len());
+    for (found, expected) in reversed.iter().zip(expected) {
         assert!((found - expected).abs() < 1e-12, "{reversed:?}");
     }
-    assert_eq!(reversed.len(), 2);
+}
+
+/// Any registered chain of stages gets a bottleneck, of which the fresh part is trained, too.
+#[test]
+fn a_network_without_a_bottleneck_gets_one() {
+    let model = ModelConfig {
+        input_size: Some([SIDE, SIDE]),
+        ..ModelConfig::default()
+    };
+    for (name, side) in [("resnet8_cifar10", SIDE), ("mobilenetv3_small_050", 32)] {
+        let model = ModelConfig {
+            num_classes: Some(10),
+            input_size: Some([side, side]),
+            ..model.clone()
+        };
+        let network = Network::new(name, &model, 0).unwrap();
+        let preprocessing = network.preprocessing().clone();
+        let source = shapes(ShapesDomain::Day, 16, Split::Train);
+        let target = Unlabelled::new(target());
+        let config = AdaptationConfig {
+            epochs: 1,
+            updates: Some(1),
+            ..config(AdaptationMethod::CdanE)
+        };
+        let validation = source_validation();
+        let mut run = Adaptation::new(network, source.clone(), validation, target, config).unwrap();
+        assert_eq!(run.network().spec().name, "bottleneck");
+        assert_eq!(run.network().preprocessing(), &preprocessing);
+        assert_eq!(run.network().label_names().unwrap(), source.classes());
+        let directory = tempfile::tempdir().unwrap();
+        run.run(directory.path()).unwrap();
+        let [best, last] = ["best", "last"].map(|which| load(directory.path(), which));
+        assert!(changed(&best, &last).is_empty(), "{name}");
+        let width = best.store().get("head.weight").unwrap().dims().to_vec();
+        assert_eq!(width, [10, 256], "{name}");
+    }
+}
+
+fn refused(network: Network, target: Arc<dyn Dataset>, config: AdaptationConfig) -> String {
+    let [source, validation] = [adaptation::source(), source_validation()];
+    let target = Unlabelled::new(target);
+    match Adaptation::new(network, source, validation, target, config) {
+        Ok(_) => panic!("it fits"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn plain(name: &str, classes: usize) -> Network {
+    let config = ModelConfig {
+        num_classes: Some(classes),
+        ..ModelConfig::default()
+    };
+    Network::new(name, &config, 0).unwrap()
+}
+
+#[test]
+fn what_does_not_fit_is_told() {
+    let of = |change: fn(AdaptationConfig) -> AdaptationConfig| {
+        refused(learnt(), target(), change(config(AdaptationMethod::Dann)))
+    };
+    let other = plain("resnet8_cifar10", 3);
+    let message = refused(other, target(), config(AdaptationMethod::Dann));
+    assert!(message.contains("3 classes"), "{message}");
+    let message = of(|config| AdaptationConfig {
+        batch_size: 33,
+        ..config
+    });
+    assert!(message.contains("at least 33, a batch"), "{message}");
+    let message = of(|config| AdaptationConfig {
+        batch_size: 0,
+        ..config
+    });
+    assert!(message.starts_with("`batch size`"), "{message}");
+    for trade_off in [f64::NAN, f64::INFINITY, -1.] {
+        let config = AdaptationConfig {
+            trade_off: Some(trade_off),
+            ..config(AdaptationMethod::Dann)
+        };
+        let message = refused(learnt(), target(), config);
+        assert!(message.starts_with("`trade-off`"), "{message}");
+    }
+    let adda = config(AdaptationMethod::Adda);
+    let message = refused(plain("resnet8_cifar10", 10), target(), adda);
+    assert!(message.contains("one with a bottleneck"), "{message}");
+    let message = refused(
+        plain("squeezenet1_1", 10),
+        target(),
+        config(AdaptationMethod::Tent),
+    );
+    assert!(message.contains("has no batch-norm"), "{message}");
 }

@@ -3,13 +3,14 @@
 use cnn_core::Preprocessing;
 
 use crate::segmentation::AsBackbone;
-use crate::{Error, ModelConfig, ModelKind, ModelSpec, Network, NetworkOf, find};
+use crate::{Error, Kind, ModelConfig, ModelKind, ModelSpec, Network, NetworkOf, find};
 
 impl<M: ModelKind + ?Sized> NetworkOf<M> {
     /// A network for pixels or for objects over a loaded classifier: `spec` is a model whose backbone
     /// the configuration chooses, as `smp_unet` or `ssdlite`. The backbone has the classifier's
     /// weights and arguments, the rest fresh ones, which `seed` decides; images are normalised as the
-    /// classifier wants them. [`NetworkOf::weights_file`] and [`NetworkOf::loaded_from`] are the
+    /// classifier wants them. Over a classifier, another one (`bottleneck`) wants their size and crop
+    /// as it does, too. [`NetworkOf::weights_file`] and [`NetworkOf::loaded_from`] are the
     /// classifier's.
     ///
     /// ```
@@ -44,6 +45,10 @@ impl<M: ModelKind + ?Sized> NetworkOf<M> {
             ..config.clone()
         }
         .with_arg(body.arg, of_classifier.name);
+        if M::KIND == Kind::Classification {
+            let [_, height, width] = classifier.preprocessing().input_size;
+            config.input_size.get_or_insert([height, width]);
+        }
         let mut args = classifier.config.model.args.clone();
         // Of the head, which stays behind.
         for of_head in ["drop_rate", "aux_logits"] {
@@ -55,12 +60,18 @@ impl<M: ModelKind + ?Sized> NetworkOf<M> {
         let mut network = Self::of(spec, &config, seed)?;
         backbone.take_weights(&network.store, &classifier.store)?;
         let own = &network.config.preprocessing;
-        network.config.preprocessing = Preprocessing {
+        let of_classifier = Preprocessing {
             input_size: own.input_size,
-            crop_pct: own.crop_pct,
-            crop_mode: own.crop_mode,
-            letterbox_fill: own.letterbox_fill,
             ..classifier.preprocessing().clone()
+        };
+        network.config.preprocessing = match M::KIND {
+            Kind::Classification => of_classifier,
+            _ => Preprocessing {
+                crop_pct: own.crop_pct,
+                crop_mode: own.crop_mode,
+                letterbox_fill: own.letterbox_fill,
+                ..of_classifier
+            },
         };
         network.loaded_from = classifier.loaded_from.clone();
         network.weights_file = classifier.weights_file.clone();

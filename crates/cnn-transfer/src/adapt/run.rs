@@ -27,7 +27,8 @@ const VALIDATION_IMAGES: usize = 1000;
 pub struct AdaptationConfig {
     /// The method; default `dann`.
     pub method: AdaptationMethod,
-    /// How much its loss counts beside that of the source; default the method's own.
+    /// How much its loss counts beside that of the source; default the method's own. Methods whose
+    /// own is 0 have no such loss, and do not look at it.
     pub trade_off: Option<f64>,
     /// Epochs; default 10.
     pub epochs: usize,
@@ -189,6 +190,15 @@ impl<'a> Adaptation<'a> {
         target: Unlabelled,
         config: AdaptationConfig,
     ) -> Result<Self, Error> {
+        if config.batch_size == 0 {
+            return Err(Error::argument("batch size", 0, "at least 1"));
+        }
+        if let Some(trade_off) = config.trade_off
+            && !(trade_off.is_finite() && trade_off >= 0.)
+        {
+            let expected = "a finite number, not below 0";
+            return Err(Error::argument("trade-off", trade_off, expected));
+        }
         if target.len() < config.batch_size {
             let expected = format!("at least {}, a batch", config.batch_size);
             return Err(Error::argument("target images", target.len(), expected));

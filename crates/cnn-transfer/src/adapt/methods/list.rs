@@ -92,7 +92,8 @@ pub struct MethodInfo {
     pub name: &'static str,
     /// What it does, in a few words.
     pub about: &'static str,
-    /// How much its loss counts beside that of the source.
+    /// How much its loss counts beside that of the source, or of labels that it suggests itself; 0
+    /// where it weighs nothing.
     pub trade_off: f64,
     /// What it begins with.
     pub beginning: Beginning,
@@ -146,7 +147,7 @@ pub const METHODS: &[MethodInfo] = &[
         method: AdaptationMethod::Adda,
         name: "adda",
         about: "features of the target that deceive a discriminator, in alternation",
-        trade_off: 1.,
+        trade_off: 0.,
         beginning: Beginning::LearntWithSource,
     },
     MethodInfo {
@@ -237,14 +238,14 @@ pub const METHODS: &[MethodInfo] = &[
         method: AdaptationMethod::Fda,
         name: "fda",
         about: "the source's images with the target's low frequencies",
-        trade_off: 1.,
+        trade_off: 0.,
         beginning: Beginning::Any,
     },
     MethodInfo {
         method: AdaptationMethod::Tent,
         name: "tent",
         about: "sure predictions by batch-norm's scales and shifts, without the source",
-        trade_off: 1.,
+        trade_off: 0.,
         beginning: Beginning::Learnt,
     },
     MethodInfo {

@@ -392,10 +392,14 @@ impl Task for AdaptationTask {
     }
 
     fn skipped(&self) -> Vec<Skipped> {
-        self.readers
-            .all()
-            .flat_map(TrainingImages::skipped)
-            .collect()
+        let mut all = Vec::new();
+        for skipped in self.readers.all().flat_map(TrainingImages::skipped) {
+            // Both views of the target miss the same file.
+            if !all.contains(&skipped) {
+                all.push(skipped);
+            }
+        }
+        all
     }
 
     fn names(&self, batch: &DomainBatch) -> Vec<String> {
