@@ -200,7 +200,7 @@ fn assert_moved(found: impl Fn(&str) -> Tensor, expected: &Store, before: &Store
 }
 
 fn kept(directory: &Path, store: &str, name: &str) -> Tensor {
-    let file = TensorFile::open(&directory.join("resume.safetensors")).unwrap();
+    let file = TensorFile::open(directory.join("resume.safetensors")).unwrap();
     let ending = format!("{store}.{name}");
     let found = file.names().find(|one| one.ends_with(&ending));
     file.tensor(found.unwrap()).unwrap()
