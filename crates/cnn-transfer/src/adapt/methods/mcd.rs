@@ -112,9 +112,10 @@ impl McdStep {
         for number in 0..FEATURE_STEPS {
             let cx = update.context(2 + number);
             let outputs = task.target_outputs(target, &cx)?;
-            let loss = (self.discrepancy(&outputs, &cx)? * self.trade_off)?;
+            let apart = self.discrepancy(&outputs, &cx)?;
+            disagreement = finite(&apart)?;
             let rates = update.rates;
-            disagreement = descend(loss, update.optimizer, &rates)?.loss;
+            descend((apart * self.trade_off)?, update.optimizer, &rates)?;
         }
         let mut values = vec![("loss".to_string(), loss)];
         values.extend(of_source.named);
