@@ -15,7 +15,8 @@ fn relabelled(images: Arc<dyn Dataset>) -> Arc<dyn Dataset> {
     Arc::new(Relabelled::new(images))
 }
 
-/// A run on the target's images, judged on those of its test, with the labels that they have or others.
+/// A run on the target's images that notes what it says of its test, with the labels that they have
+/// or others.
 fn with_labels(
     config: AdaptationConfig,
     change: fn(Arc<dyn Dataset>) -> Arc<dyn Dataset>,

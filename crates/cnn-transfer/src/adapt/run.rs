@@ -14,7 +14,7 @@ use cnn_train::{
 };
 
 use super::groups::Groups;
-use super::methods::{AdaptationMethod, Beginning, Length, METHODS, Recipe, Setting};
+use super::methods::{AdaptationMethod, Beginning, METHODS, Recipe, Setting};
 use super::task::{AdaptationTask, BOTTLENECK, DomainImages, SourceImages, TaskConfig, TwoParts};
 use super::{Unlabelled, Validator};
 use crate::Error;
@@ -212,9 +212,10 @@ impl<'a> Adaptation<'a> {
             seed: config.seed,
         };
         let recipe = config.method.recipe(&setting, target.len())?;
-        let config = recipe.length.map_or(config.clone(), |length| {
-            of_length(config, length, target.len())
-        });
+        let config = match recipe.length {
+            Some(length) => length.applied(config, target.len()),
+            None => config,
+        };
         let updates = config.updates.unwrap_or_else(|| {
             let of_source = source.as_ref().map_or(0, |source| source.train.len());
             (of_source.max(target.len()) / config.batch_size).clamp(1, 500)
@@ -360,19 +361,6 @@ impl<'a> Adaptation<'a> {
             predicted: self.task.predicted()?,
             skipped: self.task.skipped(),
         })
-    }
-}
-
-/// The configuration where a method has its own length.
-fn of_length(config: AdaptationConfig, length: Length, images: usize) -> AdaptationConfig {
-    let updates = match length {
-        Length::OnePass => (images / config.batch_size).max(1),
-        Length::Updates(updates) => updates,
-    };
-    AdaptationConfig {
-        epochs: 1,
-        updates: Some(updates),
-        ..config
     }
 }
 

@@ -4,8 +4,8 @@ use cnn_layers::Store;
 use cnn_models::Network;
 use cnn_train::{OptimizerConfig, Step};
 
-use super::super::FourierStyle;
 use super::super::task::{AdaptationTask, Reads};
+use super::super::{AdaptationConfig, FourierStyle};
 
 /// What a method is built for.
 pub(in super::super) struct Setting<'a> {
@@ -76,6 +76,25 @@ pub(in super::super) enum Length {
     OnePass,
     /// One epoch of so many updates.
     Updates(usize),
+}
+
+impl Length {
+    /// The configuration of a run of this length over so many images of the target.
+    pub(in super::super) fn applied(
+        self,
+        config: AdaptationConfig,
+        images: usize,
+    ) -> AdaptationConfig {
+        let updates = match self {
+            Self::OnePass => (images / config.batch_size).max(1),
+            Self::Updates(updates) => updates,
+        };
+        AdaptationConfig {
+            epochs: 1,
+            updates: Some(updates),
+            ..config
+        }
+    }
 }
 
 impl Recipe {

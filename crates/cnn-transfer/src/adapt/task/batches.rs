@@ -1,6 +1,6 @@
 //! What an update reads of both domains.
 
-use cnn_data::Batch;
+use cnn_data::{Batch, Skipped};
 use cnn_train::{Epoch, Error, TaskBatches, TrainingImages};
 
 /// A batch of each domain that is read, and another view of the target's.
@@ -52,10 +52,27 @@ impl DomainReaders {
         Ok(Box::new(batches))
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &TrainingImages> {
-        [&self.source, &self.target, &self.second_view]
-            .into_iter()
-            .flatten()
+    /// The files that could not be read so far.
+    pub(super) fn skipped(&self) -> Vec<Skipped> {
+        let readers = [&self.source, &self.target, &self.second_view];
+        let readers = readers.into_iter().flatten();
+        let mut all = Vec::new();
+        for skipped in readers.flat_map(TrainingImages::skipped) {
+            // Both views of the target miss the same file.
+            if !all.contains(&skipped) {
+                all.push(skipped);
+            }
+        }
+        all
+    }
+
+    /// The names of a batch's images.
+    pub(super) fn names(&self, batch: &DomainBatch) -> Vec<String> {
+        let source = self.source.as_ref().zip(batch.source.as_ref());
+        let target = self.target.as_ref().zip(batch.target.as_ref());
+        let read = [source, target].into_iter().flatten();
+        read.flat_map(|(images, batch)| images.names(batch))
+            .collect()
     }
 }
 

@@ -392,22 +392,10 @@ impl Task for AdaptationTask {
     }
 
     fn skipped(&self) -> Vec<Skipped> {
-        let mut all = Vec::new();
-        for skipped in self.readers.all().flat_map(TrainingImages::skipped) {
-            // Both views of the target miss the same file.
-            if !all.contains(&skipped) {
-                all.push(skipped);
-            }
-        }
-        all
+        self.readers.skipped()
     }
 
     fn names(&self, batch: &DomainBatch) -> Vec<String> {
-        let readers = &self.readers;
-        let source = readers.source.as_ref().zip(batch.source.as_ref());
-        let target = readers.target.as_ref().zip(batch.target.as_ref());
-        let read = [source, target].into_iter().flatten();
-        read.flat_map(|(images, batch)| images.names(batch))
-            .collect()
+        self.readers.names(batch)
     }
 }
