@@ -294,7 +294,7 @@ impl Adapt {
         memory::check(network, 2 * self.batch as usize, Workload::Training)?;
         let directory = match directory {
             Some(directory) => directory.to_path_buf(),
-            None => self.new_directory(network.spec().name)?,
+            None => self.new_directory(model_name(network))?,
         };
         save_arguments(self, &directory)?;
         data.print();
@@ -429,4 +429,11 @@ impl Adapt {
         let named = self.model.as_deref().map(find).transpose()?;
         Ok(named.copied().or(weights.spec))
     }
+}
+
+/// The name of the model that a bottleneck stands on, or else the network's own.
+fn model_name(network: &Network) -> &str {
+    let backbone = network.config().model.args.get("backbone");
+    let backbone = backbone.and_then(|name| name.as_str());
+    backbone.unwrap_or(network.spec().name)
 }

@@ -8,13 +8,12 @@ mod tables;
 use std::path::Path;
 
 use anyhow::Result;
-use cnn_models::Network;
 use cnn_viz::{ClassResults, Fact, FileLink, Report};
 
 use super::analysis::Analysis;
 use super::data::DomainData;
 use super::runs::{MethodOutcome, Outcomes};
-use super::{Adapt, COMMAND, said};
+use super::{Adapt, COMMAND, model_name, said};
 use crate::report;
 
 /// Methods beside the source alone of which features and maps are drawn.
@@ -71,13 +70,6 @@ fn page(findings: &Findings<'_>) -> Result<Report> {
     page.classes = shown.filter_map(|outcome| classes(outcome, data)).collect();
     page.strip = looks::strip(findings)?;
     Ok(page)
-}
-
-/// The name of the model that a bottleneck stands on, or else the network's own.
-fn model_name(network: &Network) -> &str {
-    let backbone = network.config().model.args.get("backbone");
-    let backbone = backbone.and_then(|name| name.as_str());
-    backbone.unwrap_or(network.spec().name)
 }
 
 /// The last parts of the paths of source and target.
