@@ -73,10 +73,10 @@ impl Default for AdaptationConfig {
 
 /// Makes a network that learns from a domain with labels work on one without.
 ///
-/// The network gets a bottleneck before its classes ([`Bottlenecked`]), unless it has one. Each
-/// update reads a batch of each domain; the epoch that is kept is chosen without labels of the
-/// target. The run directory is that of a [`Trainer`], so a run that was interrupted goes on and
-/// ends in the same bytes.
+/// The network gets a bottleneck before its classes ([`Bottlenecked`](cnn_models::Bottlenecked)),
+/// unless it has one. Each update reads a batch of each domain; the epoch that is kept is chosen
+/// without labels of the target. The run directory is that of a [`Trainer`], so a run that was
+/// interrupted goes on and ends in the same bytes.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -281,7 +281,7 @@ impl<'a> Adaptation<'a> {
 
     /// What is done to the training images of both domains; default nothing. `stronger` is done to
     /// the second view of the target, for methods that have one; its default is
-    /// [`strong_augmentation`].
+    /// [`strong_augmentation`](super::strong_augmentation).
     #[must_use]
     pub fn with_augmentation(mut self, augmentation: Augmentation, stronger: Augmentation) -> Self {
         self.task.augment(augmentation, stronger);
