@@ -36,7 +36,7 @@
 //!         evaluated_on: "val split".into(),
 //!         names: vec!["circle".into(), "<square>".into()],
 //!         confusion: ConfusionMatrix::from_pairs(2, &[0, 0, 1, 1], &[0, 1, 1, 1])?,
-//!     }),
+//!     }],
 //!     ..Report::default()
 //! };
 //! let html = report.to_html()?;
