@@ -198,7 +198,7 @@ mod tests {
                 point(
                     f64::from(n),
                     0.,
-                    (n % 3 > 0).then_some(n as usize % 3 - 1),
+                    (n % 3 > 0).then(|| n as usize % 3 - 1),
                     n % 2 > 0,
                 )
             })
