@@ -1,10 +1,14 @@
 //! A random third of the units of every group of every registered network: removing and zeroing
 //! give the same, and what is left is a network like any other.
+//!
+//! The networks are narrow: each group has a quarter of its units, so these have been pruned before.
+//! `PRUNE_WHOLE=1` takes the whole ones, which have the same layers and take half an hour, and
+//! `PRUNE_MODELS=vgg` those alone in whose name that occurs.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use cnn_compress::{Groups, Selection, without};
 use cnn_core::Key;
 use cnn_graph::Graph;
@@ -13,8 +17,8 @@ use cnn_layers::{
     LayerKind, Mode, Segmenter, Store,
 };
 use cnn_models::{
-    DetectionNetwork, Kind, LoadOptions, ModelConfig, ModelKind, ModelSpec, Network, NetworkOf,
-    SegmentationNetwork, models_of,
+    DetectionNetwork, Kind, LoadOptions, Model, ModelConfig, ModelKind, ModelSpec, Network,
+    NetworkOf, SegmentationNetwork, models_of,
 };
 
 use common::{apart, ends, images, stir, without_a_third, zeroed};
@@ -32,7 +36,12 @@ struct Case<M: ModelKind + ?Sized> {
 
 impl<M: ModelKind + ?Sized> Case<M> {
     fn new(spec: &ModelSpec, config: &ModelConfig, size: [usize; 2]) -> Result<Self, String> {
-        let network = NetworkOf::<M>::with_dtype(*spec, config, 0, DType::F64).unwrap();
+        let config = match std::env::var_os("PRUNE_WHOLE") {
+            None => &narrow(spec, config, size)?,
+            Some(_) => config,
+        };
+        let network = NetworkOf::<M>::with_dtype(*spec, config, 0, DType::F64)
+            .map_err(|error| error.to_string())?;
         stir(network.store());
         let groups = Groups::at_size(&network, size).map_err(|error| error.to_string())?;
         let selection = without_a_third(&groups, 3);
@@ -117,6 +126,49 @@ impl<M: ModelKind + ?Sized> Case<M> {
     }
 }
 
+/// The configuration with a quarter of each group's units, but at least six.
+fn narrow(spec: &ModelSpec, config: &ModelConfig, size: [usize; 2]) -> Result<ModelConfig, String> {
+    let channels = config.in_channels.unwrap_or(spec.in_channels);
+    let shape = (1, channels, size[0], size[1]);
+    let images = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    let images = FeatureMap::from_nchw(&images).unwrap();
+    let model = spec
+        .build_any(config, &Store::blank().builder(Mode::Eval))
+        .unwrap();
+    let graph = match model {
+        Model::Classifier(model) => Graph::watch(&images, |xs, cx| {
+            let outputs = model.forward_outputs(xs, cx)?;
+            let of_heads = outputs.auxiliary.into_iter();
+            let of_heads = of_heads.map(|head| (head.head, head.output));
+            Ok(of_heads
+                .chain([("main".to_string(), outputs.main)])
+                .collect::<Vec<_>>())
+        }),
+        Model::Segmenter(model) => Graph::watch(&images, |xs, cx| {
+            let outputs = model.forward_outputs(xs, cx)?;
+            let of_heads = outputs.auxiliary.into_iter();
+            let of_heads = of_heads.map(|head| (head.head, head.output));
+            Ok(of_heads
+                .chain([("main".to_string(), outputs.main)])
+                .collect::<Vec<_>>())
+        }),
+        Model::Detector(model) => Graph::of_detector(model.as_ref(), &images),
+        _ => return Err("a kind of model that this test does not know".to_string()),
+    };
+    let groups = Groups::of_graph(graph.map_err(|error| error.to_string())?).unwrap();
+    let mut selection = Selection::all(&groups);
+    for group in groups.groups() {
+        let stay = group.units.len().div_ceil(4).max(6);
+        group
+            .numbers()
+            .skip(stay)
+            .for_each(|unit| selection.remove(unit));
+    }
+    let mut config = config.clone();
+    config.widths.extend(groups.widths(&selection));
+    Ok(config)
+}
+
 fn squares(maps: &Tensor) -> Tensor {
     maps.sqr().unwrap().mean_all().unwrap()
 }
@@ -139,6 +191,7 @@ fn input_size(spec: &ModelSpec) -> [usize; 2] {
     match spec.family {
         "lenet" => [21, 18],
         "resnet_cifar" => [23, 17],
+        "alexnet" => [67, 65],
         "inception_v3" | "inception_v4" => [97, 79],
         _ => [37, 33],
     }

@@ -73,6 +73,8 @@ impl ShuffleUnitConfig {
         let [at_left, at_right] = ["left", "right"].map(|name| builder.pp(name));
         let given = at_left.width(self.in_channels / 2);
         let read = at_right.width(self.in_channels.saturating_sub(given));
+        // Where the plan has the second alone, the first is what that leaves.
+        let given = at_left.width(self.in_channels.saturating_sub(read));
         if given + read != self.in_channels {
             let expected = format!("as many as it reads, {}", self.in_channels);
             let found = given + read;
