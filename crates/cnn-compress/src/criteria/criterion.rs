@@ -133,7 +133,7 @@ impl Criterion {
             }
             Self::Fpgm => {
                 let makes = |axis: &Axis| matches!(axis.role, Role::Gives | Role::Filters);
-                collected(groups, store, makes, |values, axis| distances(values, axis))
+                collected(groups, store, makes, distances)
             }
             Self::Taylor | Self::Activation => Err(Error::NeedsMore {
                 criterion: self.name(),
