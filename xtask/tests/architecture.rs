@@ -19,11 +19,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cnn-train", &["cnn-layers", "cnn-data", "cnn-metrics"]),
     ("cnn-transfer", &["cnn-train", "cnn-models"]),
     ("cnn-robust", &["cnn-train", "cnn-models", "cnn-graph"]),
+    ("cnn-compress", &["cnn-train", "cnn-models", "cnn-graph"]),
     (
         "cnn-viz",
         &["cnn-models", "cnn-data", "cnn-metrics", "cnn-graph"],
     ),
-    ("cnn", &["cnn-transfer", "cnn-robust", "cnn-viz"]),
+    (
+        "cnn",
+        &["cnn-transfer", "cnn-robust", "cnn-compress", "cnn-viz"],
+    ),
 ];
 
 fn root() -> PathBuf {

@@ -254,6 +254,11 @@ impl Conv2d {
         self.bias.as_ref()
     }
 
+    /// Channels of the output.
+    pub fn out_channels(&self) -> usize {
+        self.weight.dims()[0]
+    }
+
     /// The same under another path, by which errors and observers call it.
     pub(crate) fn at(mut self, builder: &Builder) -> Self {
         self.path = builder.path().to_string();

@@ -175,6 +175,14 @@ pub enum Error {
         /// `; its tensors are those of …`, or nothing.
         fitting: String,
     },
+    /// Tensors do not fit the model with other numbers of channels.
+    #[error("{model} with these numbers of channels: {source}")]
+    Resized {
+        /// The model.
+        model: &'static str,
+        /// Which tensors do not fit.
+        source: Box<cnn_weights::Error>,
+    },
     /// A file holds the network several times.
     #[error(
         "{} holds {model} under several prefixes, {prefixes}: keep one of them in a file of its own",

@@ -1,6 +1,7 @@
 //! A model with its weights: built new, loaded from a file, saved again.
 
 mod over;
+mod resized;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@
 //! | `data` (default) | `data` | datasets, decoding, augmentation, batches |
 //! | `train` (default) | `train` | losses, optimisers, schedules, the training loop |
 //! | `transfer` (default) | `transfer` | new heads, freezing, layer-wise rates, feature caches |
+//! | `compress` | `compress` | pruning: which channels go together, what is left as a network |
 //! | `robust` | `robust` | attacks, defences, certificates, corruptions |
 //! | `viz` | `viz` | explanations, feature maps, filters that do nothing |
 //! | `report` | `viz` | HTML pages of runs and explained photos |
@@ -66,6 +67,8 @@
 
 #[cfg(feature = "layers")]
 pub use candle_core as candle;
+#[cfg(feature = "compress")]
+pub use cnn_compress as compress;
 #[cfg(feature = "core")]
 pub use cnn_core as core;
 #[cfg(feature = "data")]

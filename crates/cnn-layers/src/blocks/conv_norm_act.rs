@@ -123,6 +123,11 @@ pub struct ConvNormAct {
 }
 
 impl ConvNormAct {
+    /// Channels of the output.
+    pub fn out_channels(&self) -> usize {
+        self.conv.out_channels()
+    }
+
     /// The channels of the outputs of several units one after another, as `concat` joins them;
     /// without a pass of its own where all were built for inference.
     ///

@@ -3,6 +3,7 @@
 
 use candle_core::Result;
 
+use super::residual_sum::check_residual;
 use crate::{
     Activate, Activation, Add, Builder, Context, Conv2d, Conv2dConfig, Error, Fan, FeatureMap,
     Init, Interpolation, Layer, MaxPool2d, Padding, ResizeLike,
@@ -97,31 +98,49 @@ impl FeaturePyramidConfig {
     /// `extra_blocks.p6` and `extra_blocks.p7`, from the builder's place: torchvision's names.
     ///
     /// # Errors
-    /// If there are no maps, or a number of channels is zero.
+    /// If there are no maps, a number of channels is zero, or a plan of widths makes the levels
+    /// differ.
     pub fn build(&self, builder: &Builder) -> Result<FeaturePyramid> {
         let Some(&deepest) = self.in_channels.last() else {
             return Err(Error::argument("in_channels", "none", "those of at least one map").into());
         };
-        let out = self.out_channels;
-        let conv = |channels: usize, kernel_size: usize| {
-            Conv2dConfig::new(channels, out, kernel_size)
+        let conv = |channels: usize, kernel_size: usize, stride: usize, at: &Builder| {
+            Conv2dConfig::new(channels, at.width(self.out_channels), kernel_size)
+                .with_stride(stride)
                 .with_padding(Padding::all(kernel_size / 2))
                 .with_init(INIT)
                 .with_bias_init(Init::ZEROS)
+                .build(at)
         };
         let level = |(number, &channels): (usize, &usize)| -> Result<Level> {
             let at = |name: &str| builder.pp(name).pp(number);
+            let inner = conv(channels, 1, 1, &at("inner_blocks").pp(0))?;
             Ok(Level {
-                inner: conv(channels, 1).build(&at("inner_blocks").pp(0))?,
-                outer: conv(out, 3).build(&at("layer_blocks").pp(0))?,
+                outer: conv(inner.out_channels(), 3, 1, &at("layer_blocks").pp(0))?,
+                inner,
                 resize: ResizeLike::new(Interpolation::Nearest, &at("resize")),
                 add: Add::new(&at("add")),
             })
         };
         let levels = self.in_channels.iter().enumerate().map(level);
+        let levels: Vec<Level> = levels.collect::<Result<_>>()?;
+        let out = levels[0].outer.out_channels();
+        for (number, level) in levels.iter().enumerate() {
+            check_residual(
+                levels[0].inner.out_channels(),
+                level.inner.out_channels(),
+                &builder.pp("inner_blocks").pp(number),
+            )?;
+            check_residual(
+                out,
+                level.outer.out_channels(),
+                &builder.pp("layer_blocks").pp(number),
+            )?;
+        }
         let at = builder.pp("extra_blocks");
         Ok(FeaturePyramid {
-            levels: levels.collect::<Result<_>>()?,
+            levels,
+            out_channels: out,
             extra: match self.extra {
                 ExtraLevels::None => Extra::None,
                 ExtraLevels::Pool => Extra::Pool(MaxPool2d::new(1, 2).at(&at)),
@@ -130,11 +149,16 @@ impl FeaturePyramidConfig {
                         PyramidSource::Backbone => deepest,
                         PyramidSource::Pyramid => out,
                     };
+                    let p6 = conv(read, 3, 2, &at.pp("p6"))?;
+                    let p7 = conv(p6.out_channels(), 3, 2, &at.pp("p7"))?;
+                    // The heads read all levels with one weight.
+                    check_residual(out, p6.out_channels(), &at.pp("p6"))?;
+                    check_residual(out, p7.out_channels(), &at.pp("p7"))?;
                     Extra::P6P7(Box::new(SixthAndSeventh {
                         source,
-                        p6: conv(read, 3).with_stride(2).build(&at.pp("p6"))?,
+                        p6,
                         act: Activate::new(Activation::Relu, &at.pp("act")),
-                        p7: conv(out, 3).with_stride(2).build(&at.pp("p7"))?,
+                        p7,
                     }))
                 }
             },
@@ -153,6 +177,7 @@ impl FeaturePyramidConfig {
 #[derive(Debug, Clone)]
 pub struct FeaturePyramid {
     levels: Vec<Level>,
+    out_channels: usize,
     extra: Extra,
 }
 
@@ -181,6 +206,12 @@ struct SixthAndSeventh {
 }
 
 impl FeaturePyramid {
+    /// Channels of all levels: those of the configuration, or others where a plan of widths has
+    /// them.
+    pub fn out_channels(&self) -> usize {
+        self.out_channels
+    }
+
     /// The levels, from the finest on.
     ///
     /// # Errors

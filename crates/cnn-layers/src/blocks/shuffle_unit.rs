@@ -18,7 +18,8 @@ pub struct ShuffleUnitConfig {
 }
 
 impl ShuffleUnitConfig {
-    /// A unit; one of stride 1 gives as many channels as it reads.
+    /// A unit that reads `in_channels` and is designed to give `out_channels`; one of stride 1 gives
+    /// as many as it reads.
     pub const fn new(in_channels: usize, out_channels: usize, stride: usize) -> Self {
         Self {
             in_channels,
@@ -31,34 +32,22 @@ impl ShuffleUnitConfig {
     /// convolutions and norms that are numbered as in torchvision.
     ///
     /// # Errors
-    /// If the channels are not even, if a unit of stride 1 would change them, if a plan of widths
-    /// makes the branches differ, and those of the layers.
+    /// If the channels are not even, if a plan of widths makes the branches differ or the halves not
+    /// the whole, and those of the layers.
     pub fn build(&self, builder: &Builder) -> Result<ShuffleUnit> {
         self.check(builder)?;
         let branch2 = builder.pp("branch2");
-        let half = self.in_channels / 2;
-        let (read, shortcut, given) = if self.stride == 1 {
-            let shortcut = Shortcut::Split {
-                left: ChannelSlice::new(0..half, &builder.pp("left")),
-                right: ChannelSlice::new(half..self.in_channels, &builder.pp("right")),
-            };
-            (half, shortcut, half)
+        let Beside {
+            shortcut,
+            given,
+            read,
+        } = if self.stride == 1 {
+            self.split(builder)?
         } else {
-            let branch1 = builder.pp("branch1");
-            let output = branch1.pp(2).width(self.out_channels / 2);
-            let branch = Sequential::new()
-                .add(
-                    depthwise(self.in_channels, self.stride)
-                        .build(&branch1.pp(0), &branch1.pp(1))?,
-                )
-                .add(
-                    ConvNormActConfig::relu(self.in_channels, output, 1)
-                        .build(&branch1.pp(2), &branch1.pp(3))?,
-                );
-            (self.in_channels, Shortcut::Branch(branch), output)
+            self.beside(&builder.pp("branch1"))?
         };
         let hidden = branch2.pp(0).width(self.out_channels / 2);
-        let output = branch2.pp(5).width(self.out_channels / 2);
+        let output = branch2.pp(5).width(given);
         check_residual(given, output, builder)?;
         Ok(ShuffleUnit {
             out_channels: given + output,
@@ -78,26 +67,80 @@ impl ShuffleUnitConfig {
         })
     }
 
-    fn check(&self, builder: &Builder) -> Result<()> {
-        let refuse = |what, found: usize, expected: String| {
-            Err(Error::Config {
-                layer: builder.path().to_string(),
-                what,
-                found: found.to_string(),
+    /// The slices of the channels that pass and of those that are read: halves, unless a plan of
+    /// widths has others.
+    fn split(&self, builder: &Builder) -> Result<Beside> {
+        let [at_left, at_right] = ["left", "right"].map(|name| builder.pp(name));
+        let given = at_left.width(self.in_channels / 2);
+        let read = at_right.width(self.in_channels.saturating_sub(given));
+        // Where the plan has the second alone, the first is what that leaves.
+        let given = at_left.width(self.in_channels.saturating_sub(read));
+        if given + read != self.in_channels {
+            let expected = format!("as many as it reads, {}", self.in_channels);
+            let found = given + read;
+            return Err(refuse(
+                builder,
+                "the channels of its halves",
+                found,
                 expected,
-            }
-            .into())
-        };
-        if !self.out_channels.is_multiple_of(2) {
-            let expected = "an even number: half of them from each branch".to_string();
-            return refuse("out_channels", self.out_channels, expected);
+            ));
         }
-        if self.stride == 1 && self.in_channels != self.out_channels {
-            let expected = format!("its in_channels, {}, at stride 1", self.in_channels);
-            return refuse("out_channels", self.out_channels, expected);
-        }
-        Ok(())
+        Ok(Beside {
+            shortcut: Shortcut::Split {
+                left: ChannelSlice::new(0..given, &at_left),
+                right: ChannelSlice::new(given..self.in_channels, &at_right),
+            },
+            given,
+            read,
+        })
     }
+
+    /// A branch of its own.
+    fn beside(&self, branch1: &Builder) -> Result<Beside> {
+        let given = branch1.pp(2).width(self.out_channels / 2);
+        let filters = depthwise(self.in_channels, self.stride);
+        let mixes = ConvNormActConfig::relu(self.in_channels, given, 1);
+        let branch = Sequential::new()
+            .add(filters.build(&branch1.pp(0), &branch1.pp(1))?)
+            .add(mixes.build(&branch1.pp(2), &branch1.pp(3))?);
+        Ok(Beside {
+            shortcut: Shortcut::Branch(branch),
+            given,
+            read: self.in_channels,
+        })
+    }
+
+    fn check(&self, builder: &Builder) -> Result<()> {
+        if self.out_channels.is_multiple_of(2) {
+            return Ok(());
+        }
+        let expected = "an even number: half of them from each branch".to_string();
+        Err(refuse(builder, "out_channels", self.out_channels, expected))
+    }
+}
+
+/// What lies beside the second branch.
+struct Beside {
+    shortcut: Shortcut,
+    /// Channels that it gives.
+    given: usize,
+    /// Channels that the second branch reads.
+    read: usize,
+}
+
+fn refuse(
+    builder: &Builder,
+    what: &'static str,
+    found: usize,
+    expected: String,
+) -> candle_core::Error {
+    Error::Config {
+        layer: builder.path().to_string(),
+        what,
+        found: found.to_string(),
+        expected,
+    }
+    .into()
 }
 
 /// A 3×3 convolution of each channel alone, with a norm and no activation.

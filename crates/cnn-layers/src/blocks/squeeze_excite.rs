@@ -3,8 +3,8 @@
 use candle_core::Result;
 
 use crate::{
-    Activate, Activation, Builder, Context, Conv2dConfig, ConvAct, FeatureMap, GlobalAvgPool2d,
-    Init, Layer, ScaleChannels,
+    Activate, Activation, Builder, Context, Conv2dConfig, ConvAct, Error, FeatureMap,
+    GlobalAvgPool2d, Init, Layer, ScaleChannels,
 };
 
 /// What a [`SqueezeExcite`] is built from.
@@ -70,10 +70,21 @@ impl SqueezeExciteConfig {
     /// ([`Builder::with_widths`]) may give the first other channels.
     ///
     /// # Errors
-    /// If a number is zero.
+    /// If a number is zero, or a plan of widths has another number of factors than of channels.
     pub fn build(&self, builder: &Builder) -> Result<SqueezeExcite> {
         let at_reduce = builder.pp(self.reduce_name);
         let reduced = at_reduce.width(self.reduced);
+        let at_expand = builder.pp(self.expand_name);
+        let factors = at_expand.width(self.channels);
+        if factors != self.channels {
+            return Err(Error::Config {
+                layer: at_expand.path().to_string(),
+                what: "the number of factors",
+                found: factors.to_string(),
+                expected: format!("as many as there are channels, {}", self.channels),
+            }
+            .into());
+        }
         let layer = |from: usize, to: usize| {
             let conv = Conv2dConfig::new(from, to, 1).with_init(self.init);
             match self.bias_init {
@@ -92,7 +103,7 @@ impl SqueezeExciteConfig {
             expand: ConvAct::build(
                 &layer(reduced, self.channels),
                 Activate::new(self.gate, &builder.pp("gate")),
-                &builder.pp(self.expand_name),
+                &at_expand,
             )?,
         })
     }

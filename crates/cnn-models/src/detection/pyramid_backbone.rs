@@ -131,12 +131,21 @@ impl PyramidBody {
         groups.push(LayerGroup::new("neck", [at_pyramid.path()]));
         Ok(PyramidBackbone {
             body,
-            pyramid,
             groups,
-            channels,
+            channels: pyramid.out_channels(),
+            pyramid,
             extra: extra.count(),
         })
     }
+}
+
+/// The channels of a head that all levels share.
+#[derive(Clone, Copy)]
+pub(super) struct HeadChannels {
+    /// Those of the levels.
+    pub(super) read: usize,
+    /// Those that its layers are designed to have.
+    pub(super) designed: usize,
 }
 
 /// A backbone whose maps are those of a pyramid.

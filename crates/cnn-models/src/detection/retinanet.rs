@@ -23,7 +23,7 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use super::places::{
     Candidate, check_size, detections_of_levels, four, numbers, rows_of, scored_boxes, sigmoid,
 };
-use super::pyramid_backbone::{BODY, OneStageForm, PyramidBackbone, grids};
+use super::pyramid_backbone::{BODY, HeadChannels, OneStageForm, PyramidBackbone, grids};
 use super::{check_targets, torchvision_files};
 use crate::{Build, ClassOutputs, Error, ModelConfig, ModelSpec, Naming, preset};
 
@@ -107,6 +107,10 @@ fn build(
         "head",
         [at_classes.pp("cls_logits").path()],
     ));
+    let channels = HeadChannels {
+        read: backbone.channels(),
+        designed: channels,
+    };
     Ok(Box::new(RetinaNet {
         backbone,
         classes: Head::build(channels, ANCHORS * scores, rare, "cls_logits", &at_classes)?,
@@ -135,26 +139,34 @@ struct Head {
 
 impl Head {
     fn build(
-        channels: usize,
+        channels: HeadChannels,
         outputs: usize,
         bias: Init,
         name: &str,
         at: &Builder,
     ) -> Result<Self> {
-        let conv = |outputs: usize, bias: Init| {
+        let conv = |channels: usize, outputs: usize, bias: Init| {
             Conv2dConfig::new(channels, outputs, 3)
                 .with_padding(Padding::all(1))
                 .with_init(Init::Normal { std: 0.01 })
                 .with_bias_init(bias)
         };
-        let hidden = |number: usize| {
+        let mut convs = Vec::with_capacity(DEPTH);
+        let mut read = channels.read;
+        for number in 0..DEPTH {
             let at = at.pp("conv").pp(number);
             let relu = Activate::new(Activation::Relu, &at.pp(1));
-            ConvAct::build(&conv(channels, Init::ZEROS), relu, &at.pp(0))
-        };
+            let hidden = at.pp(0).width(channels.designed);
+            convs.push(ConvAct::build(
+                &conv(read, hidden, Init::ZEROS),
+                relu,
+                &at.pp(0),
+            )?);
+            read = hidden;
+        }
         Ok(Self {
-            convs: (0..DEPTH).map(hidden).collect::<Result<_>>()?,
-            last: conv(outputs, bias).build(&at.pp(name))?,
+            convs,
+            last: conv(read, outputs, bias).build(&at.pp(name))?,
         })
     }
 

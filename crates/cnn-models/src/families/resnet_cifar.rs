@@ -109,8 +109,9 @@ fn build(n: usize, config: &ModelConfig, root: &Builder) -> Result<StagedClassif
             let stride = if halves { 2 } else { 1 };
             let drop_path = net.next_drop_path();
             let at = net.at(&name).pp(number);
-            let width = at.pp("conv2").width(16 << stage);
-            let block = block(net.channels(), width, stride, drop_path, &at)?;
+            let designed = 16 << stage;
+            let width = at.pp("conv2").width(designed);
+            let block = block([net.channels(), width], designed, stride, drop_path, &at)?;
             net.add(block).set_channels(width).add_stride(stride);
         }
         net.end_stage(&name);
@@ -131,14 +132,15 @@ fn conv(from: usize, to: usize, stride: usize) -> Conv2dConfig {
         .with_init(init)
 }
 
+/// A block from and to so many channels, whose first convolution is designed to have others.
 fn block(
-    input: usize,
-    output: usize,
+    [input, output]: [usize; 2],
+    designed: usize,
     stride: usize,
     drop_path: f64,
     at: &Builder,
 ) -> Result<Residual, Error> {
-    let inner = at.pp("conv1").width(output);
+    let inner = at.pp("conv1").width(designed);
     let first = ConvNormActConfig::new(
         conv(input, inner, stride),
         BatchNorm2dConfig::new(inner),

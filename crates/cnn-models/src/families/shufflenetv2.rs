@@ -127,7 +127,7 @@ fn build(
             let channels = net.channels();
             let unit = match index {
                 0 => ShuffleUnitConfig::new(channels, width, 2),
-                _ => ShuffleUnitConfig::new(channels, channels, 1),
+                _ => ShuffleUnitConfig::new(channels, width, 1),
             };
             let unit = unit.build(&net.at(&name).pp(index))?;
             let channels = unit.out_channels();

@@ -47,24 +47,39 @@ impl AsppConfig {
         let convs = at.pp("convs");
         let [from, to] = [self.in_channels, self.out_channels];
         let init = self.init;
-        let pooled = unit(Conv2dConfig::new(from, to, 1).with_init(init), to);
+        let near = conv_norm_relu([from, to], 1, init, &convs.pp(0))?;
         let dilated = (1..).zip(self.rates);
+        let dilated: Vec<Dilated> = dilated
+            .map(|(index, rate)| self.build_dilated(rate, &convs.pp(index)))
+            .collect::<Result<_>>()?;
+        let at_pooled = convs.pp(4);
+        let of_pooled = at_pooled.pp(1).width(to);
+        let pooled = unit(
+            Conv2dConfig::new(from, of_pooled, 1).with_init(init),
+            of_pooled,
+        );
+        let of_dilated = dilated.iter().map(|branch| branch.unit.out_channels());
+        let beside = near.out_channels() + of_dilated.sum::<usize>() + of_pooled;
         Ok(Aspp {
-            near: conv_norm_relu([from, to], 1, init, &convs.pp(0))?,
-            dilated: dilated
-                .map(|(index, rate)| self.build_dilated(rate, &convs.pp(index)))
-                .collect::<Result<_>>()?,
-            pool: GlobalAvgPool2d::new().at(&convs.pp(4).pp(0)),
-            pooled: pooled.build(&convs.pp(4).pp(1), &convs.pp(4).pp(2))?,
-            spread: ResizeLike::new(BILINEAR, &convs.pp(4).pp("resize")),
+            near,
+            dilated,
+            pool: GlobalAvgPool2d::new().at(&at_pooled.pp(0)),
+            pooled: pooled.build(&at_pooled.pp(1), &at_pooled.pp(2))?,
+            spread: ResizeLike::new(BILINEAR, &at_pooled.pp("resize")),
             concat: Concat::new(&at.pp("concat")),
-            project: conv_norm_relu([5 * to, to], 1, init, &at.pp("project"))?,
+            project: conv_norm_relu([beside, to], 1, init, &at.pp("project"))?,
             dropout: Dropout::new(self.drop_rate, &at.pp("project").pp(3))?,
         })
     }
 
     fn build_dilated(&self, rate: usize, at: &Builder) -> Result<Dilated> {
-        let [from, to] = [self.in_channels, self.out_channels];
+        let from = self.in_channels;
+        let at_mixing = if self.separable {
+            at.pp(0).pp(1)
+        } else {
+            at.pp(0)
+        };
+        let to = at_mixing.width(self.out_channels);
         let conv = Conv2dConfig::new(from, if self.separable { from } else { to }, 3)
             .with_padding(Padding::all(rate))
             .with_dilation(rate)
@@ -72,15 +87,22 @@ impl AsppConfig {
         if !self.separable {
             return Ok(Dilated {
                 depthwise: None,
-                unit: unit(conv, to).build(&at.pp(0), &at.pp(1))?,
+                unit: unit(conv, to).build(&at_mixing, &at.pp(1))?,
             });
         }
         let depthwise = conv.with_groups(from).without_bias();
         Ok(Dilated {
             depthwise: Some(depthwise.build(&at.pp(0).pp(0))?),
             unit: unit(Conv2dConfig::new(from, to, 1).with_init(self.init), to)
-                .build(&at.pp(0).pp(1), &at.pp(1))?,
+                .build(&at_mixing, &at.pp(1))?,
         })
+    }
+}
+
+impl Aspp {
+    /// Channels of the output.
+    pub(super) fn out_channels(&self) -> usize {
+        self.project.out_channels()
     }
 }
 

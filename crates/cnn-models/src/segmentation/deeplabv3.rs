@@ -92,12 +92,14 @@ impl DeepLabHead {
             drop_rate: args.drop_rate.unwrap_or(0.5),
             init: Init::PYTORCH_DEFAULT,
         };
-        let conv = Conv2dConfig::new(Self::HIDDEN, Self::HIDDEN, 3).with_padding(Padding::all(1));
+        let aspp = aspp.build(&at.pp(0))?;
+        let hidden = at.pp(1).width(Self::HIDDEN);
+        let conv = Conv2dConfig::new(aspp.out_channels(), hidden, 3).with_padding(Padding::all(1));
         Ok(Self {
-            aspp: aspp.build(&at.pp(0))?,
-            unit: unit(conv, Self::HIDDEN).build(&at.pp(1), &at.pp(2))?,
+            aspp,
+            unit: unit(conv, hidden).build(&at.pp(1), &at.pp(2))?,
             scores: ScoreHead {
-                conv: Conv2dConfig::new(Self::HIDDEN, args.classes, 1).build(&at.pp(4))?,
+                conv: Conv2dConfig::new(hidden, args.classes, 1).build(&at.pp(4))?,
                 resize: ResizeLike::new(BILINEAR, &at.pp("resize")),
             },
         })

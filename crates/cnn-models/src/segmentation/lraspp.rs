@@ -39,6 +39,15 @@ fn build(config: &ModelConfig, root: &Builder) -> std::result::Result<Box<dyn Se
     let classes = config.num_classes.unwrap_or(21);
     let at = root.pp("classifier");
     let hidden = at.pp("cbr").pp(0).width(HIDDEN);
+    let gates = at.pp("scale").pp(1).width(hidden);
+    if gates != hidden {
+        return Err(Error::Argument {
+            model: "lraspp",
+            what: "the planned width of `classifier.scale.1`",
+            found: gates.to_string(),
+            expected: format!("that of `classifier.cbr.0`, {hidden}"),
+        });
+    }
     let gate = Conv2dConfig::new(high, hidden, 1).without_bias();
     let scores = |from: usize, name: &str| Conv2dConfig::new(from, classes, 1).build(&at.pp(name));
     let decoder = LrAspp {

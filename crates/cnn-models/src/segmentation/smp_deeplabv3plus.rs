@@ -56,21 +56,24 @@ fn build(config: &ModelConfig, root: &Builder) -> std::result::Result<Box<dyn Se
         drop_rate,
         init: DECODER_INIT,
     };
-    let scores = Conv2dConfig::new(HIDDEN, classes, 1)
+    let aspp = aspp.build(&at.pp("aspp").pp(0))?;
+    let at_aspp = at.pp("aspp");
+    let after_aspp = Separable::build(aspp.out_channels(), &at_aspp.pp(1), &at_aspp.pp(2))?;
+    let narrow = conv_norm_relu([near, NARROW], 1, DECODER_INIT, &at.pp("block1"))?;
+    let at_joined = at.pp("block2");
+    let beside = after_aspp.unit.out_channels() + narrow.out_channels();
+    let joined = Separable::build(beside, &at_joined.pp(0), &at_joined.pp(1))?;
+    let scores = Conv2dConfig::new(joined.unit.out_channels(), classes, 1)
         .with_init(HEAD_INIT)
         .with_bias_init(Init::ZEROS);
     let head = root.pp("segmentation_head");
     let decoder = DeepLabDecoder {
-        aspp: aspp.build(&at.pp("aspp").pp(0))?,
-        after_aspp: Separable::build(HIDDEN, &at.pp("aspp").pp(1), &at.pp("aspp").pp(2))?,
+        aspp,
+        after_aspp,
         up: ResizeLike::new(CORNERS, &at.pp("up")),
-        narrow: conv_norm_relu([near, NARROW], 1, DECODER_INIT, &at.pp("block1"))?,
+        narrow,
         concat: Concat::new(&at.pp("concat")),
-        joined: Separable::build(
-            HIDDEN + NARROW,
-            &at.pp("block2").pp(0),
-            &at.pp("block2").pp(1),
-        )?,
+        joined,
         scores: ScoreHead {
             conv: scores.build(&head.pp(0))?,
             resize: ResizeLike::new(CORNERS, &head.pp(1)),
@@ -95,17 +98,18 @@ struct Separable {
 }
 
 impl Separable {
-    /// To [`HIDDEN`] channels, at `conv.0`, `conv.1` and `norm`.
+    /// To [`HIDDEN`] channels unless a plan of widths has others, at `conv.0`, `conv.1` and `norm`.
     fn build(from: usize, conv: &Builder, norm: &Builder) -> Result<Self> {
         let depthwise = Conv2dConfig::new(from, from, 3)
             .with_padding(Padding::all(1))
             .with_groups(from)
             .without_bias()
             .with_init(DECODER_INIT);
-        let pointwise = Conv2dConfig::new(from, HIDDEN, 1).with_init(DECODER_INIT);
+        let to = conv.pp(1).width(HIDDEN);
+        let pointwise = Conv2dConfig::new(from, to, 1).with_init(DECODER_INIT);
         Ok(Self {
             depthwise: depthwise.build(&conv.pp(0))?,
-            unit: unit(pointwise, HIDDEN).build(&conv.pp(1), norm)?,
+            unit: unit(pointwise, to).build(&conv.pp(1), norm)?,
         })
     }
 

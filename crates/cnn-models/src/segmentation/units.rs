@@ -26,7 +26,8 @@ pub(super) fn conv_norm_relu(
     init: Init,
     at: &Builder,
 ) -> Result<ConvNormAct> {
-    let [from, to] = channels;
+    let [from, designed] = channels;
+    let to = at.pp(0).width(designed);
     let conv = Conv2dConfig::new(from, to, kernel_size)
         .with_padding(Padding::all(kernel_size / 2))
         .with_init(init);

@@ -20,7 +20,7 @@ use self::proposals::{Counts, ProposalOutputs, ProposalSettings, RegionProposals
 use self::regions::{RegionConfig, RegionHead};
 use super::check_targets;
 use super::places::check_size;
-use super::pyramid_backbone::{BODY, PyramidBackbone, PyramidBody};
+use super::pyramid_backbone::{BODY, HeadChannels, PyramidBackbone, PyramidBody};
 use super::torchvision_files;
 use crate::{ArgReader, Build, ClassOutputs, Error, ModelConfig, ModelSpec, Naming, preset};
 
@@ -219,7 +219,11 @@ fn build(
     let anchors = form.anchors(&backbone.strides())?;
     let at_proposals = root.pp("rpn");
     let settings = args.proposals;
-    let proposals = RegionProposals::build(args.channels, anchors, settings, &at_proposals)?;
+    let channels = HeadChannels {
+        read: backbone.channels(),
+        designed: args.channels,
+    };
+    let proposals = RegionProposals::build(channels, anchors, settings, &at_proposals)?;
     let at_regions = root.pp("roi_heads");
     let regions = RegionConfig {
         channels: backbone.channels(),

@@ -16,7 +16,7 @@ use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterato
 
 use super::BETA;
 use crate::detection::places::{four, numbers, rows_of, sigmoid};
-use crate::detection::pyramid_backbone::grids;
+use crate::detection::pyramid_backbone::{HeadChannels, grids};
 
 /// A proposal's sides have at least so many pixels.
 const LEAST_SIDE: f32 = 1e-3;
@@ -72,13 +72,13 @@ pub(super) struct ProposalOutputs {
 impl RegionProposals {
     /// Over levels of so many channels, at `rpn`.
     pub(super) fn build(
-        channels: usize,
+        channels: HeadChannels,
         anchors: AnchorGenerator,
         settings: ProposalSettings,
         root: &Builder,
     ) -> Result<Self> {
         let at = root.pp("head");
-        let conv = |outputs: usize, kernel_size: usize| {
+        let conv = |channels: usize, outputs: usize, kernel_size: usize| {
             Conv2dConfig::new(channels, outputs, kernel_size)
                 .with_padding(Padding::all(kernel_size / 2))
                 .with_init(Init::Normal { std: 0.01 })
@@ -87,10 +87,11 @@ impl RegionProposals {
         let of_place = anchors.anchors_per_place().first().copied().unwrap_or(0);
         let relu = Activate::new(Activation::Relu, &at.pp("act"));
         let at_conv = at.pp("conv").pp(0).pp(0);
+        let hidden = at_conv.width(channels.designed);
         Ok(Self {
-            conv: ConvAct::build(&conv(channels, 3), relu, &at_conv)?,
-            objectness: conv(of_place, 1).build(&at.pp("cls_logits"))?,
-            codes: conv(4 * of_place, 1).build(&at.pp("bbox_pred"))?,
+            conv: ConvAct::build(&conv(channels.read, hidden, 3), relu, &at_conv)?,
+            objectness: conv(hidden, of_place, 1).build(&at.pp("cls_logits"))?,
+            codes: conv(hidden, 4 * of_place, 1).build(&at.pp("bbox_pred"))?,
             anchors,
             settings,
             path: root.path().to_string(),

@@ -73,23 +73,24 @@ impl RegionConfig {
     /// Builds it at `roi_heads`.
     pub(super) fn build(self, root: &Builder) -> Result<RegionHead> {
         let at = root.pp("box_head");
-        let hidden = |from: usize, number: usize| -> Result<(Linear, Activate)> {
-            let linear = LinearConfig::new(from, self.features);
+        let [six, seven] = ["fc6", "fc7"].map(|name| at.pp(name).width(self.features));
+        let hidden = |from: usize, to: usize, number: usize| -> Result<(Linear, Activate)> {
+            let linear = LinearConfig::new(from, to);
             let act = Activate::new(Activation::Relu, &at.pp(format!("act{number}")));
             Ok((linear.build(&at.pp(format!("fc{number}")))?, act))
         };
         let scores = self.num_classes + 1;
         let at_predictor = root.pp("box_predictor");
         let predictor = |outputs: usize, name: &str| {
-            LinearConfig::new(self.features, outputs).build(&at_predictor.pp(name))
+            LinearConfig::new(seven, outputs).build(&at_predictor.pp(name))
         };
         Ok(RegionHead {
             config: self,
             pool: MultiScaleRoiAlign::new([SIDE; 2], Some(2)).at(&root.pp("box_roi_pool")),
             flatten: Flatten::new(&at.pp("flatten")),
             hidden: [
-                hidden(self.channels * SIDE * SIDE, 6)?,
-                hidden(self.features, 7)?,
+                hidden(self.channels * SIDE * SIDE, six, 6)?,
+                hidden(six, seven, 7)?,
             ],
             classes: predictor(scores, "cls_score")?,
             codes: predictor(4 * scores, "bbox_pred")?,

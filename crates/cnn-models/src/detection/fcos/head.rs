@@ -7,6 +7,7 @@ use cnn_layers::{
 };
 
 use crate::detection::places::rows_of;
+use crate::detection::pyramid_backbone::HeadChannels;
 
 /// The probability of each class that a new head begins with.
 const PRIOR: f64 = 0.01;
@@ -38,20 +39,22 @@ pub(super) struct HeadOutputs {
 impl Head {
     /// So many `scores` of each place.
     pub(super) fn build(
-        channels: usize,
+        channels: HeadChannels,
         scores: usize,
         [at_classes, at_boxes]: [&Builder; 2],
     ) -> Result<Self> {
         let rare = Init::Constant(-((1. - PRIOR) / PRIOR).ln());
-        let classes = conv(channels, scores).with_bias_init(rare);
+        let (of_classes, class_channels) = tower(channels, at_classes)?;
+        let (of_boxes, box_channels) = tower(channels, at_boxes)?;
+        let classes = conv(class_channels, scores).with_bias_init(rare);
         // A distance is not negative.
         let relu = Activate::new(Activation::Relu, &at_boxes.pp("bbox_relu"));
         Ok(Self {
-            of_classes: tower(channels, at_classes)?,
+            of_classes,
             classes: classes.build(&at_classes.pp("cls_logits"))?,
-            of_boxes: tower(channels, at_boxes)?,
-            codes: ConvAct::build(&conv(channels, 4), relu, &at_boxes.pp("bbox_reg"))?,
-            centres: conv(channels, 1).build(&at_boxes.pp("bbox_ctrness"))?,
+            of_boxes,
+            codes: ConvAct::build(&conv(box_channels, 4), relu, &at_boxes.pp("bbox_reg"))?,
+            centres: conv(box_channels, 1).build(&at_boxes.pp("bbox_ctrness"))?,
             scores,
         })
     }
@@ -85,13 +88,17 @@ fn conv(channels: usize, outputs: usize) -> Conv2dConfig {
         .with_bias_init(Init::ZEROS)
 }
 
-fn tower(channels: usize, head: &Builder) -> Result<Sequential> {
+/// A tower over the levels, and the channels that it gives.
+fn tower(channels: HeadChannels, head: &Builder) -> Result<(Sequential, usize)> {
     let mut tower = Sequential::new();
+    let mut read = channels.read;
     for unit in 0..DEPTH {
         let at = |layer: usize| head.pp("conv").pp(3 * unit + layer);
-        tower.push(conv(channels, channels).build(&at(0))?);
-        tower.push(GroupNormConfig::new(GROUPS, channels).build(&at(1))?);
+        let hidden = at(0).width(channels.designed);
+        tower.push(conv(read, hidden).build(&at(0))?);
+        tower.push(GroupNormConfig::new(GROUPS, hidden).build(&at(1))?);
         tower.push(Activate::new(Activation::Relu, &at(2)));
+        read = hidden;
     }
-    Ok(tower)
+    Ok((tower, read))
 }

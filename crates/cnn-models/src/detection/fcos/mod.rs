@@ -27,7 +27,7 @@ use self::head::{GROUPS, Head, HeadOutputs};
 use super::places::{
     Candidate, check_size, detections_of_levels, four, numbers, scored_boxes, sigmoid,
 };
-use super::pyramid_backbone::{BODY, OneStageForm, PyramidBackbone, grids};
+use super::pyramid_backbone::{BODY, HeadChannels, OneStageForm, PyramidBackbone, grids};
 use super::{check_targets, torchvision_files};
 use crate::{Build, ClassOutputs, Error, ModelConfig, ModelSpec, preset};
 
@@ -91,6 +91,10 @@ fn build(
     let anchors = AnchorGenerator::pyramid(&sides, &[1.])?;
     let at_classes = root.pp("head").pp("classification_head");
     let at_boxes = root.pp("head").pp("regression_head");
+    let channels = HeadChannels {
+        read: backbone.channels(),
+        designed: channels,
+    };
     let head = Head::build(channels, num_classes + 1, [&at_classes, &at_boxes])?;
     let tower = [
         at_classes.pp("conv").path().to_string(),

@@ -46,10 +46,12 @@ pub(super) fn build(
     net.group("stem", &["stem"]);
     let stem = net.at("stem");
     let conv = Unit::spatial(4 * in_channels, base, 1);
+    let conv = conv.build(style, &stem.pp("conv"))?;
+    let channels = conv.out_channels();
     net.add(SpaceToDepth::new(&stem.pp("focus")))
         .add_stride(2)
-        .add(conv.build(style, &stem.pp("conv"))?)
-        .set_channels(base);
+        .add(conv)
+        .set_channels(channels);
     net.end_stage("stem");
     for level in 1..=4 {
         let name = format!("dark{}", level + 1);
@@ -57,17 +59,19 @@ pub(super) fn build(
         let width = base << level;
         net.group(&name, &[&name]);
         let halving = Unit::spatial(net.channels(), width, 2);
-        net.add(halving.build_parts(style, &at.pp(0))?)
-            .set_channels(width)
-            .add_stride(2);
+        let halving = halving.build_parts(style, &at.pp(0))?;
+        let mut channels = halving.out_channels();
+        net.add(halving).add_stride(2);
         let is_last = level == 4;
         if is_last {
-            net.add(SpatialPyramid::build(width, style, &at.pp(1))?);
+            let pyramid = SpatialPyramid::build(channels, width, style, &at.pp(1))?;
+            channels = pyramid.out_channels();
+            net.add(pyramid);
         }
         // The two in the middle are three times as deep.
         let is_middle = level == 2 || level == 3;
         let csp = CspConfig {
-            from: width,
+            from: channels,
             to: width,
             depth: if is_middle {
                 3 * scale.blocks()
@@ -77,7 +81,9 @@ pub(super) fn build(
             shortcut: !is_last,
         };
         let place = if is_last { 2 } else { 1 };
-        net.add(csp.build(style, &at.pp(place))?);
+        let csp = csp.build(style, &at.pp(place))?;
+        let channels = csp.out_channels();
+        net.add(csp).set_channels(channels);
         net.end_stage(&name);
     }
     net.backbone().select(&[2, 3, 4])

@@ -36,7 +36,7 @@ pub(super) struct HeadOutputs {
 }
 
 impl Head {
-    /// Over maps with these channels, from the finest on.
+    /// Over maps with these channels, from the finest on; its layers are designed to have `width`.
     pub(super) fn build(
         maps: &[usize],
         width: usize,
@@ -46,21 +46,29 @@ impl Head {
     ) -> Result<Self> {
         let level = |(number, &channels): (usize, &usize)| -> Result<Level> {
             let at = |name: &str| root.pp(name).pp(number);
+            let stem = Unit::pointwise(channels, width).build(style, &at("stems"))?;
             let pair = |name: &str| -> Result<[Parts; 2]> {
-                let unit = Unit::spatial(width, width, 1);
-                let part = |place: usize| unit.build_parts(style, &at(name).pp(place));
-                Ok([part(0)?, part(1)?])
+                let part = |from, place: usize| {
+                    Unit::spatial(from, width, 1).build_parts(style, &at(name).pp(place))
+                };
+                let first = part(stem.out_channels(), 0)?;
+                let second = part(first.out_channels(), 1)?;
+                Ok([first, second])
             };
-            let scores = |outputs| Conv2dConfig::new(width, outputs, 1);
+            let [of_classes, of_boxes] = [pair("cls_convs")?, pair("reg_convs")?];
+            let scores = |[_, last]: &[Parts; 2], outputs| {
+                Conv2dConfig::new(last.out_channels(), outputs, 1)
+            };
             let rare = Init::Constant(-((1. - PRIOR) / PRIOR).ln());
-            let rarely = |outputs| scores(outputs).with_bias_init(rare);
+            let classes = scores(&of_classes, num_classes).with_bias_init(rare);
+            let objectness = scores(&of_boxes, 1).with_bias_init(rare);
             Ok(Level {
-                stem: Unit::pointwise(channels, width).build(style, &at("stems"))?,
-                of_classes: pair("cls_convs")?,
-                of_boxes: pair("reg_convs")?,
-                classes: rarely(num_classes).build(&at("cls_preds"))?,
-                boxes: scores(4).build(&at("reg_preds"))?,
-                objectness: rarely(1).build(&at("obj_preds"))?,
+                classes: classes.build(&at("cls_preds"))?,
+                boxes: scores(&of_boxes, 4).build(&at("reg_preds"))?,
+                objectness: objectness.build(&at("obj_preds"))?,
+                stem,
+                of_classes,
+                of_boxes,
             })
         };
         let levels = maps.iter().enumerate().map(level);

@@ -116,9 +116,21 @@ fn build(
     let at_neck = root.pp("backbone");
     let backbone = backbone::build(scale, in_channels, style, &at_neck.pp("backbone"))?;
     let channels = [256, 512, 1024].map(|of_large| scale.channels(of_large));
-    let neck = PathAggregation::build(channels, scale.blocks(), style, &at_neck)?;
+    let read = backbone.stages().iter().map(|stage| stage.channels);
+    let read: Vec<usize> = read.collect();
+    let &[fine, middle, coarse] = &read[..] else {
+        return Err(argument("maps of the backbone", read.len(), "3").into());
+    };
+    let read = [fine, middle, coarse];
+    let neck = PathAggregation::build(read, channels, scale.blocks(), style, &at_neck)?;
     let at_head = root.pp("head");
-    let head = Head::build(&channels, channels[0], num_classes, style, &at_head)?;
+    let head = Head::build(
+        &neck.out_channels(),
+        channels[0],
+        num_classes,
+        style,
+        &at_head,
+    )?;
 
     let path = |at: &Builder, name: &str| at.pp(name).path().to_string();
     let paths = |at: &Builder, names: &[&str]| -> Vec<String> {

@@ -18,14 +18,16 @@ pub(super) struct PathAggregation {
 }
 
 impl PathAggregation {
-    /// Of maps with these channels, from the finest on; the same channels come out.
+    /// Of maps with `read` channels, from the finest on; it is designed for maps of the channels
+    /// that it is `designed` to give.
     pub(super) fn build(
-        channels: [usize; 3],
+        read: [usize; 3],
+        designed: [usize; 3],
         depth: usize,
         style: UnitStyle,
         root: &Builder,
     ) -> Result<Self> {
-        let [fine, middle, coarse] = channels;
+        let [fine, middle, coarse] = designed;
         let csp = |from, to, name: &str| {
             let config = CspConfig {
                 from,
@@ -42,26 +44,45 @@ impl PathAggregation {
                 csp: csp(from, to, name)?,
             })
         };
-        let down = |channels, to, halve: &str, name: &str| -> Result<Down> {
-            let unit = Unit::spatial(channels, channels, 2);
+        let down = |unit: Unit, beside, to, halve: &str, name: &str| -> Result<Down> {
+            let halve = unit.build_parts(style, &root.pp(halve))?;
             Ok(Down {
-                halve: unit.build_parts(style, &root.pp(halve))?,
                 concat: Concat::new(&root.pp(name).pp("join")),
-                csp: csp(2 * channels, to, name)?,
+                csp: csp(halve.out_channels() + beside, to, name)?,
+                halve,
             })
         };
         let pointwise = |from, to, name: &str| {
             let unit = Unit::pointwise(from, to);
             unit.build(style, &root.pp(name))
         };
+        let lateral = pointwise(read[2], middle, "lateral_conv0")?;
+        let from_coarse = lateral.out_channels();
+        let up_middle = up(from_coarse + read[1], middle, "C3_p4")?;
+        let reduce = pointwise(up_middle.csp.out_channels(), fine, "reduce_conv1")?;
+        let from_middle = reduce.out_channels();
+        let up_fine = up(from_middle + read[0], fine, "C3_p3")?;
+        let halve = Unit::spatial(up_fine.csp.out_channels(), fine, 2);
+        let down_middle = down(halve, from_middle, middle, "bu_conv2", "C3_n3")?;
+        let halve = Unit::spatial(down_middle.csp.out_channels(), middle, 2);
+        let down_coarse = down(halve, from_coarse, coarse, "bu_conv1", "C3_n4")?;
         Ok(Self {
-            lateral: pointwise(coarse, middle, "lateral_conv0")?,
-            up_middle: up(2 * middle, middle, "C3_p4")?,
-            reduce: pointwise(middle, fine, "reduce_conv1")?,
-            up_fine: up(2 * fine, fine, "C3_p3")?,
-            down_middle: down(fine, middle, "bu_conv2", "C3_n3")?,
-            down_coarse: down(middle, coarse, "bu_conv1", "C3_n4")?,
+            lateral,
+            up_middle,
+            reduce,
+            up_fine,
+            down_middle,
+            down_coarse,
         })
+    }
+
+    /// Channels of what it gives, from the finest map on.
+    pub(super) fn out_channels(&self) -> [usize; 3] {
+        [
+            self.up_fine.csp.out_channels(),
+            self.down_middle.csp.out_channels(),
+            self.down_coarse.csp.out_channels(),
+        ]
     }
 
     /// From the finest map on, as they come.

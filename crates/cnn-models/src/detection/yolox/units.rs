@@ -3,7 +3,8 @@
 use candle_core::Result;
 use cnn_layers::{
     Activation, BatchNorm2dConfig, Builder, Concat, Context, Conv2dConfig, ConvNormAct,
-    ConvNormActConfig, FeatureMap, Layer, MaxPool2d, Padding, Residual, ResidualSum, Sequential,
+    ConvNormActConfig, Error, FeatureMap, Layer, MaxPool2d, Padding, Residual, ResidualSum,
+    Sequential,
 };
 
 /// What all units of a network share.
@@ -50,11 +51,16 @@ impl Unit {
     }
 
     fn grouped(self, groups: usize, style: UnitStyle, at: &Builder) -> Result<ConvNormAct> {
-        let conv = Conv2dConfig::new(self.from, self.to, self.kernel)
+        // A depthwise convolution has the channels of what it reads.
+        let to = match groups {
+            1 => at.pp("conv").width(self.to),
+            _ => self.to,
+        };
+        let conv = Conv2dConfig::new(self.from, to, self.kernel)
             .with_stride(self.stride)
             .with_padding(Padding::all(self.kernel / 2))
             .with_groups(groups);
-        let norm = BatchNorm2dConfig::new(self.to)
+        let norm = BatchNorm2dConfig::new(to)
             .with_eps(style.bn_eps)
             .with_momentum(0.03);
         ConvNormActConfig::new(conv, norm, Activation::Silu).build(&at.pp("conv"), &at.pp("bn"))
@@ -86,6 +92,13 @@ pub(super) struct Parts {
     last: ConvNormAct,
 }
 
+impl Parts {
+    /// Channels of the output.
+    pub(super) fn out_channels(&self) -> usize {
+        self.last.out_channels()
+    }
+}
+
 impl Layer for Parts {
     fn forward(&self, xs: &FeatureMap, cx: &Context<'_>) -> Result<FeatureMap> {
         match &self.depthwise {
@@ -111,12 +124,21 @@ impl CspConfig {
     pub(super) fn build(self, style: UnitStyle, at: &Builder) -> Result<CspLayer> {
         let hidden = self.to / 2;
         let unit = |from, to, name: &str| Unit::pointwise(from, to).build(style, &at.pp(name));
+        let first = unit(self.from, hidden, "conv1")?;
+        let mut channels = first.out_channels();
         let mut through = Sequential::new();
-        through.push(unit(self.from, hidden, "conv1")?);
+        through.push(first);
         for number in 0..self.depth {
             let block = at.pp("m").pp(number);
-            let first = Unit::pointwise(hidden, hidden).build(style, &block.pp("conv1"))?;
-            let second = Unit::spatial(hidden, hidden, 1).build_parts(style, &block.pp("conv2"))?;
+            let first = Unit::pointwise(channels, hidden).build(style, &block.pp("conv1"))?;
+            let second = Unit::spatial(first.out_channels(), hidden, 1);
+            let second = second.build_parts(style, &block.pp("conv2"))?;
+            let given = second.out_channels();
+            if self.shortcut && given != channels {
+                let expected = format!("as many as its shortcut, {channels}");
+                return Err(Error::argument("channels of a branch", given, expected).into());
+            }
+            channels = given;
             let mut branch = Sequential::new();
             branch.push(first);
             if self.shortcut {
@@ -130,11 +152,12 @@ impl CspConfig {
                 through.push(branch);
             }
         }
+        let past = unit(self.from, hidden, "conv2")?;
         Ok(CspLayer {
             through,
-            past: unit(self.from, hidden, "conv2")?,
             concat: Concat::new(&at.pp("concat")),
-            last: unit(2 * hidden, self.to, "conv3")?,
+            last: unit(channels + past.out_channels(), self.to, "conv3")?,
+            past,
         })
     }
 }
@@ -144,6 +167,13 @@ pub(super) struct CspLayer {
     past: ConvNormAct,
     concat: Concat,
     last: ConvNormAct,
+}
+
+impl CspLayer {
+    /// Channels of the output.
+    pub(super) fn out_channels(&self) -> usize {
+        self.last.out_channels()
+    }
 }
 
 impl Layer for CspLayer {
@@ -164,19 +194,28 @@ pub(super) struct SpatialPyramid {
 }
 
 impl SpatialPyramid {
-    pub(super) fn build(channels: usize, style: UnitStyle, at: &Builder) -> Result<Self> {
-        let hidden = channels / 2;
+    /// It reads `from` channels, and is designed to give `to`.
+    pub(super) fn build(from: usize, to: usize, style: UnitStyle, at: &Builder) -> Result<Self> {
         let pool = |(number, side): (usize, usize)| {
             MaxPool2d::new(side, 1)
                 .with_padding(Padding::all(side / 2))
                 .at(&at.pp("m").pp(number))
         };
+        let first = Unit::pointwise(from, to / 2).build(style, &at.pp("conv1"))?;
+        let beside = 4 * first.out_channels();
         Ok(Self {
-            first: Unit::pointwise(channels, hidden).build(style, &at.pp("conv1"))?,
+            first,
             pools: [5, 9, 13].into_iter().enumerate().map(pool).collect(),
             concat: Concat::new(&at.pp("concat")),
-            last: Unit::pointwise(4 * hidden, channels).build(style, &at.pp("conv2"))?,
+            last: Unit::pointwise(beside, to).build(style, &at.pp("conv2"))?,
         })
+    }
+}
+
+impl SpatialPyramid {
+    /// Channels of the output.
+    pub(super) fn out_channels(&self) -> usize {
+        self.last.out_channels()
     }
 }
 
