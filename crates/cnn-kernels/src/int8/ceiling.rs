@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use crate::int8::microkernel::Microkernels;
-use crate::machine::integers::Integers;
+use crate::machine::integers::{Integers, MAX_INTEGER_LANES};
 use crate::machine::parallel;
 
 /// Steps of the loop that is timed, a fraction of a millisecond, and its independent sums: enough
@@ -41,7 +41,7 @@ pub(crate) unsafe fn dot_products<R: Integers>() {
         }
     }
     for sum in sums {
-        let mut lanes = [0; crate::machine::integers::MAX_INTEGER_LANES];
+        let mut lanes = [0; MAX_INTEGER_LANES];
         sum.store_first(lanes.as_mut_ptr(), R::LANES);
         black_box(lanes);
     }

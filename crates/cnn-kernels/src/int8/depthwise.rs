@@ -9,7 +9,7 @@ use crate::geometry::Axis;
 use crate::int8::microkernel::{Output, Residual};
 use crate::int8::packed::QUAD;
 use crate::int8::packed_depthwise::{Block, CHUNK, Columns, PackedDepthwise};
-use crate::machine::integers::{Integers, byte_of};
+use crate::machine::integers::{Integers, MAX_INTEGER_LANES, byte_of};
 use crate::machine::parallel;
 use crate::machine::scratch::Scratch;
 
@@ -264,7 +264,7 @@ unsafe fn store<R: Integers>(sums: &[R; 4], output: Output, factors: *const f32,
     match output {
         Output::Sums(to) => {
             for (register, sum) in sums.iter().enumerate() {
-                let mut lanes = [0; crate::machine::integers::MAX_INTEGER_LANES];
+                let mut lanes = [0; MAX_INTEGER_LANES];
                 sum.store_first(lanes.as_mut_ptr(), R::LANES);
                 for (lane, &sum) in lanes.iter().enumerate().take(R::LANES) {
                     let channel = byte_of(register, lane);

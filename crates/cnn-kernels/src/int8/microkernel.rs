@@ -6,7 +6,7 @@ use crate::int8::ceiling;
 use crate::int8::depthwise::{RowTile, convolve_row};
 #[cfg(target_arch = "x86_64")]
 use crate::machine::integers::{Avx2Integers, Avx512Integers, AvxVnniIntegers, HalfIntegers};
-use crate::machine::integers::{Integers, MAX_INTEGER_LANES, PortableIntegers, Requantize};
+use crate::machine::integers::{Integers, PortableIntegers, Requantize};
 use crate::machine::isa::InstructionSet;
 #[cfg(target_arch = "x86_64")]
 use crate::machine::isa::has_avx512_vnni;
@@ -273,5 +273,3 @@ compile_for!(avx_vnni, AvxVnniIntegers, AvxVnniIntegers, "avxvnni,avx2,fma",
 #[cfg(target_arch = "x86_64")]
 compile_for!(avx2, Avx2Integers, Avx2Integers, "avx2,fma", [1 2 3 4 5 6 7 8], [1 2 3 4], [1 2 3]);
 compile_for!(portable, PortableIntegers, PortableIntegers, , [1 2 3 4], [1 2 3 4], [1 2 3]);
-
-const _: () = assert!(<PortableIntegers as Integers>::LANES <= MAX_INTEGER_LANES);

@@ -6,6 +6,32 @@
 //! Neural Networks for Efficient Integer-Arithmetic-Only Inference"). Every operation says its
 //! arithmetic to the last bit: sums are exact, what turns them into bytes is a product in f32 and
 //! one rounding half to even.
+//!
+//! ```
+//! use cnn_kernels::int8::{
+//!     Quantization, QuantizedConv2d, QuantizedConv2dConfig, QuantizedMap, QuantizedWeight,
+//! };
+//! use cnn_kernels::{Activation, Conv2dSpec};
+//!
+//! let input = Quantization::of_range(-1., 1.)?;
+//! let xs = QuantizedMap::quantize([1, 1, 2, 2], &[1., -0.5, 0.25, 0.75], input)?;
+//! let conv = QuantizedConv2d::new(&QuantizedConv2dConfig {
+//!     weight: QuantizedWeight {
+//!         dims: [1, 2, 1, 1],
+//!         values: &[127, -64],
+//!         scales: &[1. / 127.],
+//!         bias: None,
+//!     },
+//!     spec: Conv2dSpec::default(),
+//!     input,
+//!     output: Quantization::of_range(0., 2.)?,
+//!     activation: Activation::Relu,
+//! })?;
+//! let ys = conv.forward(&xs, None)?.dequantize();
+//! // 1 · 1 + 0.5 · 0.5, and 0.25 · 1 − 0.75 · 0.5 below zero.
+//! assert!((ys[0] - 1.25).abs() < 0.02 && ys[1] == 0.);
+//! # Ok::<(), cnn_kernels::Error>(())
+//! ```
 
 mod activation_table;
 mod ceiling;

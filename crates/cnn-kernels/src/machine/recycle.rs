@@ -87,9 +87,13 @@ pub(crate) fn give<T: 'static>(values: Vec<T>) {
         return;
     }
     if TypeId::of::<T>() == TypeId::of::<f32>() {
-        same_type(values).map(|values| locked(&FLOATS).give(values));
-    } else if TypeId::of::<T>() == TypeId::of::<u8>() {
-        same_type(values).map(|values| locked(&BYTES).give(values));
+        if let Some(values) = same_type(values) {
+            locked(&FLOATS).give(values);
+        }
+    } else if TypeId::of::<T>() == TypeId::of::<u8>()
+        && let Some(values) = same_type(values)
+    {
+        locked(&BYTES).give(values);
     }
 }
 

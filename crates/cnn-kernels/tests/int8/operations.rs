@@ -170,7 +170,8 @@ fn gates_scale_the_channels_of_their_image() {
 #[test]
 fn tables_hold_the_nearest_byte_of_every_activation() {
     let mut numbers = Numbers::new(16);
-    let functions: [(Activation, fn(f64) -> f64); 8] = [
+    type Function = fn(f64) -> f64;
+    let functions: [(Activation, Function); 8] = [
         (Activation::Relu, |x| x.max(0.)),
         (Activation::Relu6, |x| x.clamp(0., 6.)),
         (
