@@ -109,8 +109,8 @@ pub fn concat(maps: &[&QuantizedMap], output: Quantization) -> Result<QuantizedM
 }
 
 /// Each channel of each image times a gate of its own, as squeeze-and-excitation has it:
-/// `f32((q − z_x) · (g − z_g)) · f32(s_x · s_g / s_y)`, rounded half to even. The product of the bytes
-/// is exact.
+/// `f32((q − z_x) · (g − z_g)) · f32(s_x · s_g / s_y)`, rounded half to even. The product of the
+/// bytes is exact.
 ///
 /// # Shapes
 /// `(N, H, W, C)` and gates `(N, 1, 1, C)` to `(N, H, W, C)`.

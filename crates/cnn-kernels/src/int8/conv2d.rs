@@ -56,12 +56,12 @@ pub struct QuantizedConv2dConfig<'a> {
 /// sum  = bias[o] + Σ (x − z_x) · weight[o, …]                exactly, in i32; padding is z_x
 /// m[o] = f32(s_x · s_w[o] / s_y)                              product and quotient in f64
 /// t    = f32(sum) · m[o]                                      in f32, rounded half to even twice
-/// t    = t + f32(r − z_r) · f32(s_r / s_y)                    with a residual r: product and sum in f32
+/// t    = t + f32(r − z_r) · f32(s_r / s_y)                    with a residual r: each in f32
 /// y    = clamp(round(t), low − z_y, high − z_y) + z_y         half to even
 /// ```
 ///
-/// `low` and `high` are 0 and 255, and what the activation leaves of that: `low = z_y` for ReLU, and
-/// `high` the byte for 6 for ReLU6. All instruction sets compute the same bits.
+/// `low` and `high` are 0 and 255, and what the activation leaves of that: `low = z_y` for ReLU,
+/// and `high` the byte for 6 for ReLU6. All instruction sets compute the same bits.
 ///
 /// A linear layer is a 1×1 convolution of `(N, 1, 1, C_in)`.
 pub struct QuantizedConv2d {

@@ -1,8 +1,8 @@
 //! Integer inference: maps of bytes, int8 weights, sums in i32, results that are the same bits on
 //! every processor.
 //!
-//! Activations are affine per map (`x = scale · (q − zero_point)`, u8), weights symmetric per output
-//! channel (i8), as in ONNX Runtime and torch.ao (Jacob et al. 2018, "Quantization and Training of
+//! Activations are affine per map (`x = scale · (q − zero_point)`, u8), weights symmetric per
+//! output channel (i8), as in ONNX Runtime and torch.ao (Jacob et al. 2018, "Quantization and Training of
 //! Neural Networks for Efficient Integer-Arithmetic-Only Inference"). Every operation says its
 //! arithmetic to the last bit: sums are exact, what turns them into bytes is a product in f32 and
 //! one rounding half to even.

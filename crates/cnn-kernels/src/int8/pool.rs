@@ -28,8 +28,8 @@ pub fn max_pool(xs: &QuantizedMap, window: &Window) -> Result<QuantizedMap, Erro
     }))
 }
 
-/// Average pooling: `f32(Σ (q − z_x)) · f32(s_x / (s_y · count))` as a byte of `output`, rounded half
-/// to even; the sum is exact. With `count_include_pad` the window's places in the padding count,
+/// Average pooling: `f32(Σ (q − z_x)) · f32(s_x / (s_y · count))` as a byte of `output`, rounded
+/// half to even; the sum is exact. With `count_include_pad` the window's places in the padding count,
 /// otherwise only those inside the input.
 ///
 /// # Shapes

@@ -110,8 +110,8 @@ impl Quantization {
     }
 }
 
-/// Beyond this, one step of an input is more than all steps of an output, and sums of such steps could
-/// leave f32: 2⁶⁴.
+/// Beyond this, one step of an input is more than all steps of an output, and sums of such steps
+/// could leave f32: 2⁶⁴.
 const MOST_FACTOR: f64 = 18_446_744_073_709_551_616.;
 
 /// `numerator / denominator` in f64, rounded to f32 once.

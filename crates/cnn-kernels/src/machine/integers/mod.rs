@@ -1,5 +1,5 @@
-//! A register of i32 lanes, each of them also four bytes: what the integer kernels are written with,
-//! once for all instruction sets. All of them compute the same bits.
+//! A register of i32 lanes, each of them also four bytes: what the integer kernels are written
+//! with, once for all instruction sets. All of them compute the same bits.
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 
 mod portable;
@@ -97,8 +97,8 @@ pub(crate) trait Integers: Copy {
     ) -> Self::Floats;
     /// What `to` says, as the bytes that [`Integers::interleave`] takes its lanes from.
     unsafe fn gathered(floats: [Self::Floats; 4], to: &Requantize) -> Self;
-    /// Of bytes that are [gathered](Integers::gathered), writes the first `counts[v]` of register `v`
-    /// to `to[v]`, at most as many as lanes, and touches no other memory.
+    /// Of bytes that are [gathered](Integers::gathered), writes the first `counts[v]` of register
+    /// `v` to `to[v]`, at most as many as lanes, and touches no other memory.
     unsafe fn store_gathered(self, to: [*mut u8; 4], counts: [usize; 4]);
 }
 
