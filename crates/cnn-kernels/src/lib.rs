@@ -53,6 +53,7 @@ mod build_profile;
 mod conv2d;
 mod error;
 mod geometry;
+pub mod int8;
 mod machine;
 mod norm;
 mod pool;

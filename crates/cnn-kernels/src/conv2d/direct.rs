@@ -168,7 +168,7 @@ unsafe fn divided(
 }
 
 /// One of some parts of `0..all`, which differ by one at most.
-pub(super) fn part(all: usize, parts: usize, number: usize) -> Range<usize> {
+pub(crate) fn part(all: usize, parts: usize, number: usize) -> Range<usize> {
     all * number / parts..all * (number + 1) / parts
 }
 

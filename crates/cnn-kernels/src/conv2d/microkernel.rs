@@ -130,7 +130,7 @@ impl Microkernels {
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => &avx512::KERNELS,
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 => &avx2::KERNELS,
+            InstructionSet::AvxVnni | InstructionSet::Avx2 => &avx2::KERNELS,
             _ => &portable::KERNELS,
         }
     }

@@ -1,4 +1,4 @@
-//! Which instruction set the f32 kernels use: the best that the processor has, or the one that
+//! Which instruction set the kernels use: the best that the processor has, or the one that
 //! `CNN_ISA` names.
 
 use std::sync::OnceLock;
@@ -7,12 +7,16 @@ use std::sync::OnceLock;
 use crate::machine::simd::{Avx2, Avx512};
 use crate::machine::simd::{Portable, Simd};
 
-/// The instruction sets that the f32 kernels are compiled for. Results differ between them in the
-/// last bits, never between numbers of threads.
+/// The instruction sets that the kernels are compiled for. Results of f32 differ between them in
+/// the last bits, integers in none; neither between numbers of threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstructionSet {
-    /// Sixteen lanes with fused multiply-add (AVX-512 F, VL, DQ and BW).
+    /// Sixteen lanes with fused multiply-add (AVX-512 F, VL, DQ and BW), and where the processor has
+    /// them its dot products of bytes (AVX-512 VNNI).
     Avx512,
+    /// As [`InstructionSet::Avx2`], with dot products of bytes (AVX-VNNI). For f32 there is no
+    /// difference.
+    AvxVnni,
     /// Eight lanes with fused multiply-add (AVX2 and FMA).
     Avx2,
     /// What every processor of the target has.
@@ -24,11 +28,12 @@ const VARIABLE: &str = "CNN_ISA";
 
 impl InstructionSet {
     /// All sets, the fastest first.
-    pub const ALL: [Self; 3] = [Self::Avx512, Self::Avx2, Self::Portable];
+    pub const ALL: [Self; 4] = [Self::Avx512, Self::AvxVnni, Self::Avx2, Self::Portable];
 
     /// The set that this process uses: the fastest that the processor supports, unless the
-    /// environment variable `CNN_ISA` names another (`avx512`, `avx2` or `portable`). Decided once;
-    /// a name that is unknown or not supported here is said on standard error and ignored.
+    /// environment variable `CNN_ISA` names another (`avx512`, `avxvnni`, `avx2` or `portable`).
+    /// Decided once; a name that is unknown or not supported here is said on standard error and
+    /// ignored.
     pub fn current() -> Self {
         static CHOSEN: OnceLock<InstructionSet> = OnceLock::new();
         *CHOSEN.get_or_init(|| match std::env::var(VARIABLE) {
@@ -44,6 +49,7 @@ impl InstructionSet {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Avx512 => "avx512",
+            Self::AvxVnni => "avxvnni",
             Self::Avx2 => "avx2",
             Self::Portable => "portable",
         }
@@ -54,6 +60,7 @@ impl InstructionSet {
         #[cfg(target_arch = "x86_64")]
         match self {
             Self::Avx512 => has_avx512(),
+            Self::AvxVnni => has_avx2() && is_x86_feature_detected!("avxvnni"),
             Self::Avx2 => has_avx2(),
             Self::Portable => true,
         }
@@ -70,8 +77,10 @@ impl InstructionSet {
 
     fn named(name: &str) -> Result<Self, String> {
         let set = Self::ALL.into_iter().find(|set| set.name() == name);
-        let set =
-            set.ok_or_else(|| format!("{VARIABLE}={name} is none of avx512, avx2, portable"))?;
+        let set = set.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{VARIABLE}={name} is none of {names}")
+        })?;
         if set.is_supported() {
             Ok(set)
         } else {
@@ -89,6 +98,12 @@ fn has_avx512() -> bool {
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512bw")
+}
+
+/// Whether AVX-512 has dot products of bytes.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_avx512_vnni() -> bool {
+    has_avx512() && is_x86_feature_detected!("avx512vnni")
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -112,7 +127,7 @@ pub(crate) fn vectorised<L: Loop>(work: L) {
         InstructionSet::Avx512 => unsafe { with_avx512(work) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        InstructionSet::Avx2 => unsafe { with_avx2(work) },
+        InstructionSet::AvxVnni | InstructionSet::Avx2 => unsafe { with_avx2(work) },
         _ => work.run::<Portable>(),
     }
 }
@@ -144,6 +159,9 @@ mod tests {
         }
         assert!(InstructionSet::Portable.is_supported());
         let problem = InstructionSet::named("sse9").unwrap_err();
-        assert_eq!(problem, "CNN_ISA=sse9 is none of avx512, avx2, portable");
+        assert_eq!(
+            problem,
+            "CNN_ISA=sse9 is none of avx512, avxvnni, avx2, portable"
+        );
     }
 }

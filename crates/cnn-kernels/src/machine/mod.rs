@@ -2,6 +2,7 @@
 //! the clock.
 
 pub(crate) mod ceilings;
+pub(crate) mod integers;
 pub(crate) mod isa;
 pub(crate) mod parallel;
 pub(crate) mod profile;

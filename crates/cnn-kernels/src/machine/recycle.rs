@@ -4,10 +4,10 @@
 use std::any::{Any, TypeId};
 use std::mem;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Values of the smallest buffer worth keeping: 64 KiB.
-const LEAST: usize = 1 << 14;
+/// Bytes of the smallest buffer worth keeping.
+const LEAST: usize = 1 << 16;
 /// A buffer that nobody has taken while so many others were is freed; a training step of a large
 /// network takes about a thousand.
 const PATIENCE: u64 = 4096;
@@ -17,6 +17,11 @@ const PATIENCE: u64 = 4096;
 pub(crate) struct Buffer<T: 'static>(Vec<T>);
 
 impl<T> Buffer<T> {
+    /// Values that one owner may read and write.
+    pub(crate) fn new(values: Vec<T>) -> Self {
+        Self(values)
+    }
+
     /// Values that several may read.
     pub(crate) fn shared(values: Vec<T>) -> Arc<Self> {
         Arc::new(Self(values))
@@ -51,51 +56,70 @@ impl<T> Drop for Buffer<T> {
     }
 }
 
-struct Idle {
+struct Idle<T> {
     /// With the time since when each waits.
-    buffers: Vec<(Vec<f32>, u64)>,
+    buffers: Vec<(Vec<T>, u64)>,
     /// Buffers taken so far.
     time: u64,
 }
 
-static IDLE: Mutex<Idle> = Mutex::new(Idle {
-    buffers: Vec::new(),
-    time: 0,
-});
+static FLOATS: Mutex<Idle<f32>> = Mutex::new(Idle::NOTHING);
+static BYTES: Mutex<Idle<u8>> = Mutex::new(Idle::NOTHING);
 
 /// An empty vector with room for `len` values.
 pub(crate) fn take<T: 'static>(len: usize) -> Vec<T> {
-    if len < LEAST || TypeId::of::<T>() != TypeId::of::<f32>() {
+    if len < Idle::<T>::LEAST {
         return Vec::with_capacity(len);
     }
-    let mut buffer = IDLE
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take(len);
-    let buffer = (&mut buffer as &mut dyn Any)
-        .downcast_mut::<Option<Vec<T>>>()
-        .and_then(Option::take);
-    buffer.unwrap_or_else(|| Vec::with_capacity(len))
+    let found = if TypeId::of::<T>() == TypeId::of::<f32>() {
+        same_type(locked(&FLOATS).take(len))
+    } else if TypeId::of::<T>() == TypeId::of::<u8>() {
+        same_type(locked(&BYTES).take(len))
+    } else {
+        None
+    };
+    found.flatten().unwrap_or_else(|| Vec::with_capacity(len))
 }
 
 /// Keeps the memory of a vector that is no longer needed.
 pub(crate) fn give<T: 'static>(values: Vec<T>) {
-    let mut values = Some(values);
-    let values = (&mut values as &mut dyn Any)
-        .downcast_mut::<Option<Vec<f32>>>()
-        .and_then(Option::take);
-    if let Some(mut values) = values.filter(|values| values.capacity() >= LEAST) {
-        values.clear();
-        let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
-        let time = idle.time;
-        idle.buffers.push((values, time));
+    if values.capacity() < Idle::<T>::LEAST {
+        return;
+    }
+    if TypeId::of::<T>() == TypeId::of::<f32>() {
+        if let Some(values) = same_type(values) {
+            locked(&FLOATS).give(values);
+        }
+    } else if TypeId::of::<T>() == TypeId::of::<u8>()
+        && let Some(values) = same_type(values)
+    {
+        locked(&BYTES).give(values);
     }
 }
 
-impl Idle {
-    fn take(&mut self, len: usize) -> Option<Vec<f32>> {
+fn locked<T>(idle: &Mutex<Idle<T>>) -> MutexGuard<'_, Idle<T>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The value, if `A` is `B`.
+fn same_type<A: 'static, B: 'static>(value: A) -> Option<B> {
+    let mut value = Some(value);
+    (&mut value as &mut dyn Any)
+        .downcast_mut::<Option<B>>()
+        .and_then(Option::take)
+}
+
+impl<T> Idle<T> {
+    const NOTHING: Self = Self {
+        buffers: Vec::new(),
+        time: 0,
+    };
+    /// Values of the smallest buffer worth keeping.
+    const LEAST: usize = LEAST / size_of::<T>();
+
+    fn take(&mut self, len: usize) -> Option<Vec<T>> {
         self.time += 1;
-        let fits = |(_, (buffer, _)): &(usize, &(Vec<f32>, u64))| {
+        let fits = |(_, (buffer, _)): &(usize, &(Vec<T>, u64))| {
             (len..=len + len / 4).contains(&buffer.capacity())
         };
         let smallest = self
@@ -111,6 +135,12 @@ impl Idle {
         }
         found.map(|index| self.buffers.swap_remove(index).0)
     }
+
+    fn give(&mut self, mut values: Vec<T>) {
+        values.clear();
+        let time = self.time;
+        self.buffers.push((values, time));
+    }
 }
 
 #[cfg(test)]
@@ -120,10 +150,8 @@ mod tests {
 
     #[test]
     fn buffers_that_fit_come_again_and_old_ones_go() {
-        let mut idle = Idle {
-            buffers: Vec::new(),
-            time: 0,
-        };
+        const LEAST: usize = Idle::<f32>::LEAST;
+        let mut idle = Idle::<f32>::NOTHING;
         assert!(idle.take(LEAST).is_none());
         idle.buffers
             .extend([3, 2, 1].map(|times| (Vec::with_capacity(times * LEAST), 1)));
@@ -148,5 +176,14 @@ mod tests {
         assert_eq!(values.as_ptr(), address);
         give(vec![1f64; LEAST]);
         assert_eq!(take::<f64>(5).capacity(), 5);
+    }
+
+    #[test]
+    fn bytes_come_again_too() {
+        let values = vec![7u8; LEAST + 12345];
+        let address = values.as_ptr();
+        give(values);
+        let again = take::<u8>(LEAST + 12345);
+        assert!(again.is_empty() && again.as_ptr() == address);
     }
 }

@@ -8,25 +8,25 @@ use crate::machine::recycle;
 
 /// A pointer that tasks on several threads write through.
 #[derive(Clone, Copy)]
-pub(crate) struct Shared(*mut f32);
+pub(crate) struct Shared<T = f32>(*mut T);
 
 // SAFETY: the pointer is only a number here; whoever writes through it promises to be the only one
 // at that place.
-unsafe impl Send for Shared {}
+unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared {}
+unsafe impl<T: Send> Sync for Shared<T> {}
 
-impl Shared {
+impl<T> Shared<T> {
     /// Wraps the start of a buffer.
-    pub(crate) fn new(start: *mut f32) -> Self {
+    pub(crate) fn new(start: *mut T) -> Self {
         Self(start)
     }
 
-    /// The place `offset` floats after the start.
+    /// The place `offset` values after the start.
     ///
     /// # Safety
     /// `offset` lies in the buffer or at its end.
-    pub(crate) unsafe fn at(self, offset: usize) -> *mut f32 {
+    pub(crate) unsafe fn at(self, offset: usize) -> *mut T {
         // SAFETY: the caller's promise.
         unsafe { self.0.add(offset) }
     }
@@ -45,7 +45,7 @@ pub(crate) struct Target {
 ///
 /// # Safety
 /// `fill` writes every element and nothing outside.
-pub(crate) unsafe fn filled(len: usize, fill: impl FnOnce(Shared)) -> Vec<f32> {
+pub(crate) unsafe fn filled<T: 'static>(len: usize, fill: impl FnOnce(Shared<T>)) -> Vec<T> {
     let mut values = recycle::take(len);
     fill(Shared(values.as_mut_ptr()));
     // SAFETY: the capacity is `len`, and `fill` has written every element.

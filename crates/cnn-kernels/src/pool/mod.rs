@@ -30,7 +30,7 @@ use rows::{GradRow, InRegisters, Row};
 /// If the window does not fit, or padding exceeds half of the (dilated) window: such a window could
 /// see nothing but padding.
 pub fn max_pool(xs: &FeatureMap, window: &Window) -> Result<FeatureMap> {
-    let [rows, columns] = windows("max_pool", xs, window)?;
+    let [rows, columns] = windows("max_pool", [xs.height(), xs.width()], window)?;
     pool(xs, rows, columns, Reduce::Max)
 }
 
@@ -43,7 +43,7 @@ pub fn max_pool(xs: &FeatureMap, window: &Window) -> Result<FeatureMap> {
 /// # Errors
 /// As [`max_pool`].
 pub fn avg_pool(xs: &FeatureMap, window: &Window, count_include_pad: bool) -> Result<FeatureMap> {
-    let [mut rows, mut columns] = windows("avg_pool", xs, window)?;
+    let [mut rows, mut columns] = windows("avg_pool", [xs.height(), xs.width()], window)?;
     if !count_include_pad {
         rows.iter_mut()
             .chain(columns.iter_mut())
@@ -89,17 +89,22 @@ pub fn global_max_pool(xs: &FeatureMap) -> Result<FeatureMap> {
 
 /// The inputs that one output reads along one axis.
 #[derive(Debug, Clone, Copy)]
-struct Taps {
-    start: usize,
-    step: usize,
-    count: usize,
+pub(crate) struct Taps {
+    pub(crate) start: usize,
+    pub(crate) step: usize,
+    pub(crate) count: usize,
     /// What a mean divides by along this axis; more than `count` where zeros of the padding take
     /// part.
-    divisor: usize,
+    pub(crate) divisor: usize,
 }
 
-fn windows(op: &'static str, xs: &FeatureMap, window: &Window) -> Checked<[Vec<Taps>; 2]> {
-    let geometry = window.place(op, [xs.height(), xs.width()])?;
+/// The inputs under each window along the rows and the columns of an input of `[height, width]`.
+pub(crate) fn windows(
+    op: &'static str,
+    input: [usize; 2],
+    window: &Window,
+) -> Checked<[Vec<Taps>; 2]> {
+    let geometry = window.place(op, input)?;
     for (axis, what) in [
         (geometry.rows, "padding of the rows"),
         (geometry.columns, "padding of the columns"),

@@ -10,6 +10,13 @@ pub(crate) mod transposed;
 use candle_core::{Device, Tensor};
 use cnn_kernels::{Conv2dSpec, InstructionSet, Padding};
 
+/// Those between which f32 kernels differ.
+pub(crate) const FLOAT_SETS: [InstructionSet; 3] = [
+    InstructionSet::Avx512,
+    InstructionSet::Avx2,
+    InstructionSet::Portable,
+];
+
 /// A seeded stream of numbers (SplitMix64).
 pub(crate) struct Numbers(u64);
 
@@ -564,10 +571,10 @@ pub(crate) fn network_convolutions() -> Vec<ConvCase> {
     ]
 }
 
-/// Runs the tests of this program again for each instruction set that the processor has, all but
-/// `this` test.
-pub(crate) fn run_again_with_every_instruction_set(this: &str) {
-    for set in InstructionSet::ALL {
+/// Runs the tests of this program again for each of the instruction sets that the processor has,
+/// all but `this` test.
+pub(crate) fn run_again_with(sets: &[InstructionSet], this: &str) {
+    for set in sets {
         if !set.is_supported() {
             println!("{} is not supported here, skipped", set.name());
             continue;
