@@ -372,6 +372,14 @@ fn bad_arguments_of_adaptation_are_told_what_is_accepted() {
         let all = [&strs(&fresh)[..], arguments].concat();
         faults.extend(refused(&[1, 2], words, &all));
     }
+    let large = fresh.iter().map(|argument| match argument.as_str() {
+        "8" => "1000",
+        other => other,
+    });
+    let large: Vec<&str> = large.collect();
+    faults.extend(refused(&[2], &["--batch 1000", "training images"], &large));
+    let left = bench.directory.path().join("refused");
+    assert!(!left.exists(), "{}", left.display());
     faults.extend(refused(&[2], &["--source"], &["adapt", "--target", "x"]));
     // Other classes are told before anything is trained.
     bench.images("wasps/train", &["hornet", "wasp"], 8);

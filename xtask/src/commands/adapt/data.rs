@@ -108,6 +108,16 @@ impl DomainData {
         })
     }
 
+    /// Refuses batches that the target cannot fill.
+    pub(super) fn check_batch(&self, batch: usize) -> Result<()> {
+        let images = self.target.len();
+        ensure!(
+            images >= batch,
+            "--batch {batch}: the target has {images} training images, expected at least a batch"
+        );
+        Ok(())
+    }
+
     /// What the domains are, for people.
     pub(super) fn print(&self) {
         let source = match &self.source {

@@ -290,6 +290,8 @@ impl Adapt {
             // What could not be measured in the end is said before the runs.
             cnn_transfer::match_classes(network, test.as_ref())?;
         }
+        data.check_batch(self.batch as usize).context(Unusable)?;
+        self.note_unused_trade_off()?;
         note_loaded(network);
         memory::check(network, 2 * self.batch as usize, Workload::Training)?;
         let directory = match directory {
@@ -310,18 +312,17 @@ impl Adapt {
 
     /// The network of a run without a source, with the classes that it knows.
     fn given(&self) -> Result<Network> {
-        let needy = self.methods()?.into_iter();
-        let needy = needy.filter(|method| !method.is_source_free());
+        let needy = self
+            .methods()?
+            .into_iter()
+            .filter(|method| !method.is_source_free() && *method != AdaptationMethod::SourceOnly);
         let needy: Vec<&str> = needy.map(|method| method.info().name).collect();
         let free = METHODS.iter().filter(|info| info.method.is_source_free());
         let free: Vec<&str> = free.map(|info| info.name).collect();
-        if needy
-            .iter()
-            .any(|name| *name != AdaptationMethod::SourceOnly.info().name)
-        {
+        if !needy.is_empty() {
             let message = format!(
                 "--source: {} needs images with labels; without any there are {}",
-                needy[1..].join(", "),
+                needy.join(", "),
                 free.join(", ")
             );
             return Err(anyhow!(message).context(Unusable));
@@ -342,6 +343,19 @@ impl Adapt {
             ..LoadOptions::default()
         };
         Ok(Network::load(&weights.path, &options)?)
+    }
+
+    /// Says which methods weigh no loss.
+    fn note_unused_trade_off(&self) -> Result<()> {
+        let methods = self.methods()?.into_iter();
+        let methods = methods.filter(|method| *method != AdaptationMethod::SourceOnly);
+        let weighs_nothing = methods.filter(|method| method.info().trade_off == 0.);
+        let names: Vec<&str> = weighs_nothing.map(|method| method.info().name).collect();
+        if self.trade_off.is_some() && !names.is_empty() {
+            let names = names.join(", ");
+            eprintln!("note: --trade-off has no part in {names}, which weighs no loss");
+        }
+        Ok(())
     }
 
     /// The methods that were asked for, the source alone first.
