@@ -3,7 +3,8 @@
     python bench/peers/adaptation.py [--rounds 3] [--epochs 2] [--updates 30] [--photos 480]
 
 Both learn from the source alone, then with the discriminator beside it, from the same published weights: batches of 32 photos of each
-domain at 224 pixels, a bottleneck of 256 features, SGD. After every epoch both ask the network about the source's validation photos and
+domain at 224 pixels, a bottleneck of 256 features, SGD.
+Two processes prepare PyTorch's images beside its two threads. After every epoch both ask the network about the source's validation photos and
 the target's. This program also chooses the epoch, measures how far the domains lie apart and writes its report. `pip install torch
 torchvision timm pillow`, and `cargo build --locked --package xtask` before.
 """
@@ -66,13 +67,14 @@ def peer(folder: Path, epochs: int, updates: int) -> dict:
             return -ctx.share * gradient, None
 
     def forever(part: str):
+        loader = DataLoader(images[part], BATCH, shuffle=True, drop_last=True, num_workers=1, persistent_workers=True)
         while True:
-            yield from DataLoader(images[part], BATCH, shuffle=True, drop_last=True)
+            yield from loader
 
     @torch.no_grad()
     def right(network: nn.Module, part: str) -> float:
         network.eval()
-        counts = [(network(batch).argmax(1) == labels).sum().item() for batch, labels in DataLoader(images[part], BATCH)]
+        counts = [(network(batch).argmax(1) == labels).sum().item() for batch, labels in DataLoader(images[part], BATCH, num_workers=2)]
         return sum(counts) / len(images[part])
 
     def run(adversarial: bool) -> list[float]:

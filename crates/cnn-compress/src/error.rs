@@ -37,6 +37,16 @@ pub enum Error {
         /// What it needs.
         needs: &'static str,
     },
+    /// A value that cannot be.
+    #[error("{what} is {found}, expected {expected}")]
+    Argument {
+        /// What has it.
+        what: &'static str,
+        /// What was found.
+        found: String,
+        /// What is accepted.
+        expected: String,
+    },
     /// A share that is none.
     #[error("{what} is {share}, expected a share from 0 to 1")]
     Share {

@@ -1,4 +1,4 @@
-//! Smaller convolutional networks: pruning over the typed graph.
+//! Smaller convolutional networks: pruning over the typed graph, and distillation.
 //!
 //! - [`Groups`]: which channels of a network have to go together;
 //! - [`Criterion`], [`TaylorScores`], [`ActivationScores`]: how much each [`Unit`] of them matters,
@@ -7,7 +7,9 @@
 //! - [`without`]: the network that is left, which trains, is saved and loads as any other;
 //! - [`recalibrate`]: its batch norms' statistics, measured anew;
 //! - [`IdleUnits`]: units that do nothing, and the network without them, which computes the same;
-//! - [`Masks`], [`MaskedStep`]: single weights that stay zero.
+//! - [`Masks`], [`MaskedStep`]: single weights that stay zero;
+//! - [`DistillationStep`]: a training step of a network that also learns what another one answers, as
+//!   the smaller one of the whole one.
 //!
 //! A network with half of its multiply-adds, in two steps between which it would be trained:
 //!
@@ -58,6 +60,7 @@
 #![forbid(unsafe_code)]
 
 mod criteria;
+mod distill;
 mod error;
 mod groups;
 mod idle;
@@ -70,6 +73,9 @@ mod selection;
 
 pub use criteria::{
     ActivationScores, Criterion, Importance, Needs, Normalization, Reduction, Scores, TaylorScores,
+};
+pub use distill::{
+    Distillation, DistillationStep, attention_loss, similarity_loss, soft_target_loss,
 };
 pub use error::Error;
 pub use groups::{Axis, Group, Groups, Role, Size, Slice, Unit};
