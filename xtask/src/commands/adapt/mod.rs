@@ -22,7 +22,7 @@ use cnn_transfer::adapt::{
 use cnn_transfer::class_names;
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Unusable, count, expected, not_negative, positive, set_threads};
+use crate::args::{Size, Unusable, count, expected, not_negative, positive, set_threads};
 use crate::datasets::Source;
 use crate::hub::{self, Weights};
 use crate::memory::{self, Workload};
@@ -113,6 +113,11 @@ pub(crate) struct Adapt {
     /// Images of each domain in a batch
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = count)]
     batch: u32,
+
+    /// The network's input, as 224 or 192x256; default the model's own
+    #[arg(long, value_name = "H[xW]")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<Size>,
 
     /// What is done to the training images of both domains
     #[arg(long, value_enum, default_value = "none")]
@@ -340,6 +345,7 @@ impl Adapt {
         let weights = self.loaded_weights()?;
         let options = LoadOptions {
             spec: self.spec(&weights)?,
+            input_size: self.input_size(),
             ..LoadOptions::default()
         };
         Ok(Network::load(&weights.path, &options)?)
@@ -418,6 +424,7 @@ impl Adapt {
             let (spec, config) = model_choice(model)?;
             let config = ModelConfig {
                 num_classes: Some(classes),
+                input_size: self.input_size().or(config.input_size),
                 ..config
             };
             return Ok(Network::new(spec.name, &config, seed)?);
@@ -427,10 +434,16 @@ impl Adapt {
             spec: self.spec(&weights)?,
             num_classes: Some(classes),
             new_head: true,
+            input_size: self.input_size(),
             seed,
             ..LoadOptions::default()
         };
         Ok(Network::load(&weights.path, &options)?)
+    }
+
+    /// Another height and width than the network's own.
+    fn input_size(&self) -> Option<[usize; 2]> {
+        self.size.map(|size| size.0)
     }
 
     fn loaded_weights(&self) -> Result<Weights> {
