@@ -29,8 +29,7 @@ use crate::Error;
 /// use cnn_models::{ModelConfig, Network};
 /// use cnn_train::{Classification, TrainConfig, Trainer};
 ///
-/// let config = ModelConfig { num_classes: Some(6), ..ModelConfig::default() };
-/// let network = |seed| Network::new("resnet8_cifar10", &config, seed);
+/// let network = |seed| Network::new("resnet8_cifar10", &ModelConfig::default(), seed);
 /// let [teacher, student] = [network(0)?, network(1)?];
 /// let shapes = |split| {
 ///     Shapes::new(ShapesConfig::default().with_split(split).with_samples(12)).map(Arc::new)
